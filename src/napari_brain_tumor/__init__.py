@@ -1,0 +1,56 @@
+"""Brain-tumour segmentation in napari, from Python and from the shell.
+
+The public names load what they need on first use: importing this package, and opening a file,
+loads neither torch nor Qt.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
+    from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.models.cards import list_models
+    from napari_brain_tumor.study import Segmentation, Study
+    from napari_brain_tumor.workflow import segment, segment_job
+
+try:
+    from napari_brain_tumor._version import __version__
+except ImportError:  # a source tree that was never built
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "Segmentation": "napari_brain_tumor.study",
+    "Study": "napari_brain_tumor.study",
+    "list_models": "napari_brain_tumor.models.cards",
+    "measure_volumes": "napari_brain_tumor.measure.volumes",
+    "open_segmentation": "napari_brain_tumor.io",
+    "open_study": "napari_brain_tumor.io",
+    "save_segmentation": "napari_brain_tumor.io",
+    "segment": "napari_brain_tumor.workflow",
+    "segment_job": "napari_brain_tumor.workflow",
+}
+
+__all__ = [
+    "Segmentation",
+    "Study",
+    "__version__",
+    "list_models",
+    "measure_volumes",
+    "open_segmentation",
+    "open_study",
+    "save_segmentation",
+    "segment",
+    "segment_job",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,100 @@
+"""The errors a user can meet. Each is also the builtin that scripts would expect to catch.
+
+Every message says what was found, what was expected and what to do.
+"""
+
+__all__ = [
+    "BrainTumorError",
+    "CancelledError",
+    "CheckpointError",
+    "DeviceError",
+    "DimensionError",
+    "DuplicateRoleError",
+    "GridMismatchError",
+    "IntensityError",
+    "LabelSchemaError",
+    "MissingRolesError",
+    "ModelNotFoundError",
+    "OutOfMemoryError",
+    "RoleError",
+    "SaveError",
+    "SpacingUnknownError",
+    "TrainingError",
+    "UnreadableFileError",
+    "WorkerDiedError",
+]
+
+
+class BrainTumorError(Exception):
+    """Anything this package refuses to do, with the reason."""
+
+
+class UnreadableFileError(BrainTumorError, ValueError):
+    """A file is missing, empty, truncated, ruined or of a format that is not read."""
+
+
+class DimensionError(BrainTumorError, ValueError):
+    """An image has the wrong number of dimensions."""
+
+
+class IntensityError(BrainTumorError, ValueError):
+    """An image has values that cannot be used: NaN, infinite, or all the same."""
+
+
+class GridMismatchError(BrainTumorError, ValueError):
+    """Two images that must lie on one grid do not."""
+
+
+class RoleError(BrainTumorError, ValueError):
+    """The role of a sequence (T1, T1c, T2, FLAIR) is not recognised or not valid."""
+
+
+class DuplicateRoleError(RoleError):
+    """Two images claim the same role."""
+
+
+class MissingRolesError(RoleError):
+    """The chosen model was not trained for the sequences that the study has."""
+
+
+class SpacingUnknownError(BrainTumorError, ValueError):
+    """Millimetres were asked of a study whose files do not tell the voxel size."""
+
+
+class LabelSchemaError(BrainTumorError, ValueError):
+    """What the integers of a segmentation mean is ambiguous, unknown or contradicted by its values."""
+
+
+class CheckpointError(BrainTumorError, ValueError):
+    """A checkpoint is incomplete, changed, or does not fit its network."""
+
+
+class ModelNotFoundError(BrainTumorError, KeyError):
+    """No model of that name is installed."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class DeviceError(BrainTumorError, RuntimeError):
+    """The asked-for device is not present or cannot be used."""
+
+
+class OutOfMemoryError(BrainTumorError, MemoryError):
+    """Memory ran out even after every smaller setting was tried."""
+
+
+class SaveError(BrainTumorError, OSError):
+    """A file could not be written, or what was written did not read back the same."""
+
+
+class TrainingError(BrainTumorError, RuntimeError):
+    """Training cannot start or go on; what was reached so far is kept."""
+
+
+class WorkerDiedError(BrainTumorError, RuntimeError):
+    """The process that computes ended unexpectedly; the window and its layers are untouched."""
+
+
+class CancelledError(BrainTumorError, RuntimeError):
+    """The user stopped the job."""

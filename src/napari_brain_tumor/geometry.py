@@ -1,0 +1,246 @@
+"""Voxel grids in the world: where a voxel lies, which way axes run, and steps that can be undone.
+
+World coordinates are RAS+ millimetres (x to the patient's right, y to the front, z to the head),
+as nibabel gives them. Arrays are indexed in the order of the file.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
+
+__all__ = ["Box", "Grid", "LengthUnit", "Reorientation", "bounding_box", "orthogonal_grid", "resample", "to_ras"]
+
+LengthUnit = Literal["mm", "voxel"]
+Array = npt.NDArray[Any]
+
+_OBLIQUE_TOLERANCE = 1e-3
+"""Largest off-axis direction cosine of a grid that counts as aligned with the world (0.06 degrees)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """A regular voxel grid: `shape` and the 4x4 voxel-to-world `affine`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Number of voxels along the three axes, in file order.
+    affine : (4, 4) array-like
+        Maps voxel indices to world RAS+ coordinates.
+    unit : {"mm", "voxel"}
+        `"voxel"` where the files do not tell the spacing: the world then counts voxels.
+    """
+
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+    unit: LengthUnit = "mm"
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            msg = f"A grid needs three axes of at least one voxel, got shape {tuple(self.shape)}."
+            raise DimensionError(msg)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+            msg = f"A grid needs an invertible 4x4 voxel-to-world matrix, got {affine.tolist()}."
+            raise DimensionError(msg)
+        affine.setflags(write=False)
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        same_affine = bool(np.array_equal(self.affine, other.affine))
+        return self.shape == other.shape and self.unit == other.unit and same_affine
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxels along the three axes, in `unit`."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Spacing in millimetres; raises `SpacingUnknownError` where the files do not tell it."""
+        self._require_mm()
+        return self.spacing
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel in cubic millimetres; raises `SpacingUnknownError` where it is not known."""
+        self._require_mm()
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def axis_codes(self) -> str:
+        """Where each axis points, for example `"RAS"` or `"LPS"`."""
+        return "".join(nib.orientations.aff2axcodes(self.affine))
+
+    @property
+    def is_oblique(self) -> bool:
+        """Whether any axis is tilted against the axes of the world."""
+        directions = self.affine[:3, :3] / np.asarray(self.spacing)
+        off_axis = np.sort(np.abs(directions), axis=0)[:2]
+        return bool((off_axis > _OBLIQUE_TOLERANCE).any())
+
+    def same_place(self, other: "Grid", tolerance_voxels: float = 0.02) -> bool:
+        """Whether both grids have the same shape and every corner voxel agrees within the tolerance."""
+        if self.shape != other.shape or self.unit != other.unit:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
+        distance = np.linalg.norm(self.world(corners) - other.world(corners), axis=1)
+        return bool(distance.max() <= tolerance_voxels * min(self.spacing))
+
+    def world(self, voxels: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """World coordinates `(..., 3)` of voxel indices `(..., 3)`."""
+        points = np.asarray(voxels, dtype=np.float64)
+        return points @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def voxels(self, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Fractional voxel indices `(..., 3)` of world points `(..., 3)`."""
+        inverse = np.linalg.inv(self.affine)
+        points = np.asarray(world, dtype=np.float64)
+        return points @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def cropped(self, box: "Box") -> "Grid":
+        """The part of the grid inside the box; its voxels keep their place in the world."""
+        affine = self.affine.copy()
+        affine[:3, 3] = self.world(box.start)
+        return Grid(box.shape, affine, self.unit)
+
+    def describe(self) -> str:
+        """One line for messages: shape, spacing and orientation."""
+        shape = "x".join(str(n) for n in self.shape)
+        oblique = ", oblique" if self.is_oblique else ""
+        if self.unit == "voxel":
+            return f"{shape} voxels of unknown size, {self.axis_codes}{oblique}"
+        spacing = "x".join(f"{s:.4g}" for s in self.spacing)
+        origin = ", ".join(f"{o:.4g}" for o in self.affine[:3, 3])
+        return f"{shape} voxels of {spacing} mm, {self.axis_codes}{oblique}, first voxel at ({origin}) mm"
+
+    def _require_mm(self) -> None:
+        if self.unit != "mm":
+            msg = (
+                "The files of this study do not tell the voxel size, so millimetres cannot be given. "
+                "Open it again with its spacing: open_study(path, spacing_mm=(x, y, z))."
+            )
+            raise SpacingUnknownError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A block of voxels: from `start` up to, not including, `stop`, along three axes."""
+
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along the three axes."""
+        x, y, z = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return x, y, z
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Index of the block in an array of the whole grid."""
+        x, y, z = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return x, y, z
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int, int]) -> Self:
+        """The box that covers an array of that shape."""
+        return cls((0, 0, 0), shape)
+
+    def grown(self, margin: tuple[int, int, int], shape: tuple[int, int, int]) -> "Box":
+        """The box with a margin of voxels on every side, cut at the borders of an array of that shape."""
+        start = tuple(max(0, a - m) for a, m in zip(self.start, margin, strict=True))
+        stop = tuple(min(n, b + m) for b, m, n in zip(self.stop, margin, shape, strict=True))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+
+def bounding_box(mask: npt.NDArray[np.bool_]) -> Box | None:
+    """Smallest box around the true voxels of `(X, Y, Z)`, or None where there is none."""
+    start, stop = [], []
+    for axis in range(3):
+        other = tuple(a for a in range(3) if a != axis)
+        hits = np.flatnonzero(mask.any(axis=other))
+        if hits.size == 0:
+            return None
+        start.append(int(hits[0]))
+        stop.append(int(hits[-1]) + 1)
+    return Box(tuple(start), tuple(stop))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Reorientation:
+    """Permutation and flips of the axes between two grids, without resampling. `undo` inverts `apply`.
+
+    `axes[i]` is the source axis that becomes target axis `i`; `flips[i]` says whether target axis `i` is reversed.
+    """
+
+    source: Grid
+    target: Grid
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def apply(self, array: Array) -> Array:
+        """View of a source array in the target's axis order; leading or trailing extra axes are not allowed."""
+        self._check(array, self.source)
+        turned = array.transpose(self.axes)
+        return turned[self._flip_index()]
+
+    def undo(self, array: Array) -> Array:
+        """View of a target array in the source's axis order."""
+        self._check(array, self.target)
+        return array[self._flip_index()].transpose(np.argsort(self.axes))
+
+    def _flip_index(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
+
+    @staticmethod
+    def _check(array: Array, grid: Grid) -> None:
+        if array.shape != grid.shape:
+            msg = f"The array has shape {array.shape}, its grid {grid.shape}."
+            raise DimensionError(msg)
+
+
+def to_ras(grid: Grid) -> Reorientation:
+    """Axis order and flips that bring a grid closest to RAS (right, front, head)."""
+    orientation = nib.orientations.io_orientation(grid.affine)
+    axes = tuple(int(a) for a in np.argsort(orientation[:, 0]))
+    flips = tuple(bool(orientation[a, 1] < 0) for a in axes)
+    inverse = nib.orientations.inv_ornt_aff(orientation, grid.shape)
+    shape = tuple(grid.shape[a] for a in axes)
+    target = Grid(shape, grid.affine @ inverse, grid.unit)  # type: ignore[arg-type]
+    return Reorientation(grid, target, axes, flips)  # type: ignore[arg-type]
+
+
+def orthogonal_grid(grid: Grid) -> Grid:
+    """The smallest RAS grid, aligned with the world, that covers `grid` at its own spacing per axis."""
+    ras = to_ras(grid).target
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in ras.shape])).reshape(3, -1).T
+    world = ras.world(corners)
+    low, high = world.min(axis=0), world.max(axis=0)
+    spacing = np.asarray(ras.spacing)
+    shape = tuple(int(n) for n in np.maximum(1, np.ceil((high - low) / spacing - 1e-6)))
+    centre = (low + high) / 2
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = centre - spacing * (np.asarray(shape) - 1) / 2
+    return Grid(shape, affine, grid.unit)  # type: ignore[arg-type]
+
+
+def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False, fill: float = 0.0) -> Array:
+    """Values of a `source` array at the voxels of `target`: linear, or nearest for labels; outside is `fill`."""
+    matrix = np.linalg.inv(source.affine) @ target.affine
+    data = array if nearest else np.asarray(array, dtype=np.float32)
+    return ndimage.affine_transform(  # type: ignore[no-any-return]
+        data, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, order=0 if nearest else 1, cval=fill
+    )

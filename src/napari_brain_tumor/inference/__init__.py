@@ -1,0 +1,1 @@
+"""Run networks: devices, windows, the engine, the worker process."""

@@ -1,0 +1,286 @@
+"""What the integers of a segmentation mean: our classes, the nested regions, and the dialects of files.
+
+Sources: Medical Decathlon `dataset.json` (Antonelli 2022, doi:10.1038/s41467-022-30695-9), BraTS challenges
+(Menze 2015, doi:10.1109/TMI.2014.2377694; Baid 2021, arXiv:2107.02314; de Verdier 2024, arXiv:2405.18368),
+Kaggle LGG (Buda 2019, doi:10.1016/j.compbiomed.2019.05.002).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import LabelSchemaError
+
+__all__ = [
+    "CLASS_COLORS",
+    "CLASS_NAMES",
+    "REGIONS",
+    "RESECTION_CAVITY",
+    "SCHEMAS",
+    "LabelSchema",
+    "Region",
+    "classes_from_regions",
+    "guess_schema",
+    "label_values",
+    "looks_like_labels",
+    "region_mask",
+    "schema_named",
+]
+
+Region = Literal["WT", "TC", "ET"]
+Array = npt.NDArray[Any]
+
+EDEMA: Final = 1
+NON_ENHANCING: Final = 2
+ENHANCING: Final = 3
+RESECTION_CAVITY: Final = 4
+
+CLASS_NAMES: Final[dict[int, str]] = {EDEMA: "edema", NON_ENHANCING: "non-enhancing", ENHANCING: "enhancing"}
+"""Our classes, in every labels layer."""
+
+REGIONS: Final[dict[Region, tuple[int, ...]]] = {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}
+"""Nested regions: whole tumour, tumour core, enhancing tumour, and the classes they join."""
+
+CLASS_COLORS: Final[dict[int, str]] = {1: "#56B4E9", 2: "#E69F00", 3: "#D55E00", 4: "#999999"}
+"""Colours of Okabe and Ito's palette, which people with colour-blindness can tell apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSchema:
+    """One dialect of label files.
+
+    Parameters
+    ----------
+    name : str
+        As users and files call it.
+    meanings : dict of int to str
+        What each integer in a file means.
+    to_class : dict of int to int
+        File integer to our class.
+    from_class : dict of int to int
+        Our class to the integer that is written; a class that is absent here cannot be written in this schema.
+    known_regions : tuple of {"WT", "TC", "ET"}
+        Regions that a file in this schema tells.
+    """
+
+    name: str
+    meanings: dict[int, str]
+    to_class: dict[int, int]
+    from_class: dict[int, int]
+    known_regions: tuple[Region, ...] = ("WT", "TC", "ET")
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """Names of our classes as far as files in this schema tell them."""
+        if self.known_regions == ("WT",):
+            return {EDEMA: "whole tumour"}
+        names = dict(CLASS_NAMES)
+        if RESECTION_CAVITY in self.to_class.values():
+            names[RESECTION_CAVITY] = "resection cavity"
+        return names
+
+    def decode(self, values: Array) -> npt.NDArray[np.uint8]:
+        """Our classes for an array of file integers; raises `LabelSchemaError` for a value the schema lacks."""
+        found = label_values(values)
+        unknown = sorted(found - set(self.to_class) - {0})
+        if unknown:
+            known = ", ".join(f"{value} {meaning}" for value, meaning in self.meanings.items())
+            msg = f"The labels hold {unknown}, which {self.name} does not define ({known}). Name the right schema."
+            raise LabelSchemaError(msg)
+        return _mapped(values, self.to_class)
+
+    def encode(self, classes: Array) -> npt.NDArray[np.uint8]:
+        """File integers for an array of our classes; raises `LabelSchemaError` for a class it cannot hold."""
+        unknown = sorted(label_values(classes) - set(self.from_class) - {0})
+        if unknown:
+            msg = (
+                f"The segmentation holds class {unknown}, which {self.name} cannot express. "
+                f"It can express {sorted(self.from_class)}; relabel those voxels or choose another schema."
+            )
+            raise LabelSchemaError(msg)
+        return _mapped(classes, self.from_class)
+
+
+SCHEMAS: Final[dict[str, LabelSchema]] = {
+    schema.name: schema
+    for schema in (
+        LabelSchema(
+            "MSD",
+            {1: "edema", 2: "non-enhancing", 3: "enhancing"},
+            {1: 1, 2: 2, 3: 3},
+            {1: 1, 2: 2, 3: 3},
+        ),
+        LabelSchema(
+            "BraTS2012-2016",
+            {1: "necrosis", 2: "edema", 3: "non-enhancing", 4: "enhancing"},
+            {1: 2, 2: 1, 3: 2, 4: 3},
+            {1: 2, 2: 3, 3: 4},
+        ),
+        LabelSchema(
+            "BraTS2018-2022",
+            {1: "necrosis and non-enhancing", 2: "edema", 4: "enhancing"},
+            {1: 2, 2: 1, 4: 3},
+            {1: 2, 2: 1, 3: 4},
+        ),
+        LabelSchema(
+            "BraTS2023",
+            {1: "necrosis and non-enhancing", 2: "edema", 3: "enhancing"},
+            {1: 2, 2: 1, 3: 3},
+            {1: 2, 2: 1, 3: 3},
+        ),
+        LabelSchema(
+            "BraTS2024-post-treatment",
+            {1: "non-enhancing core", 2: "FLAIR hyperintensity", 3: "enhancing", 4: "resection cavity"},
+            {1: 2, 2: 1, 3: 3, 4: 4},
+            {1: 2, 2: 1, 3: 3, 4: 4},
+        ),
+        LabelSchema(
+            "GliODIL",
+            {1: "enhancing", 3: "edema", 4: "necrosis"},
+            {1: 3, 3: 1, 4: 2},
+            {1: 3, 2: 4, 3: 1},
+        ),
+        LabelSchema(
+            "LGG-binary",
+            {1: "whole tumour", 255: "whole tumour"},
+            {1: 1, 255: 1},
+            {1: 255, 2: 255, 3: 255},
+            known_regions=("WT",),
+        ),
+    )
+}
+"""Every schema by name. `BraTS` alone stands for `BraTS2018-2022`, the most common of them."""
+
+_ALIASES: Final[dict[str, str]] = {
+    "brats": "BraTS2018-2022",
+    "brats2017": "BraTS2018-2022",
+    "brats2018": "BraTS2018-2022",
+    "brats2019": "BraTS2018-2022",
+    "brats2020": "BraTS2018-2022",
+    "brats2021": "BraTS2018-2022",
+    "brats2022": "BraTS2018-2022",
+    "brats2024": "BraTS2024-post-treatment",
+    "binary": "LGG-binary",
+    "lgg": "LGG-binary",
+}
+
+_NAME_PATTERNS: Final[tuple[tuple[str, str], ...]] = (
+    (r"^brats-gli-\d{5}-1\d\d", "BraTS2024-post-treatment"),
+    (r"^brats-(gli|men|met|ped|ssa)-\d{5}-\d{3}", "BraTS2023"),
+    (r"^brats(17|18|19|20)_", "BraTS2018-2022"),
+    (r"^brats20(17|18|19|20|21|22)_", "BraTS2018-2022"),
+    (r"^(vsd\.brain|brats_20\d\d|brats1[2-6]|brats201[2-6])", "BraTS2012-2016"),
+    (r"^tcga_.*_mask(\.tiff?)?$", "LGG-binary"),
+)
+"""File names, in lower case, that tell their schema."""
+
+
+def schema_named(name: str) -> LabelSchema:
+    """The schema of that name; case does not matter, `BraTS` means `BraTS2018-2022`."""
+    wanted = name.strip().lower()
+    wanted = _ALIASES.get(wanted, wanted).lower()
+    for schema in SCHEMAS.values():
+        if schema.name.lower() == wanted:
+            return schema
+    msg = f"No label schema is called {name!r}. Known are: {', '.join(SCHEMAS)}."
+    raise LabelSchemaError(msg)
+
+
+def guess_schema(
+    values: Iterable[int], file_name: str = "", dataset_labels: Mapping[str, str] | None = None
+) -> LabelSchema:
+    """The only schema that fits; raises `LabelSchemaError` where more than one does.
+
+    Parameters
+    ----------
+    values : iterable of int
+        The distinct integers in the file.
+    file_name : str
+        Base name of the file or of its folder's case.
+    dataset_labels : mapping, optional
+        The `labels` entry of a `dataset.json` beside the file: integer as text to class name.
+    """
+    found = {int(v) for v in values} - {0}
+    named = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name)
+    if named is not None:
+        if not found <= set(named.to_class):
+            msg = (
+                f"{file_name or 'The label file'} holds {sorted(found)}, but by its name or dataset.json it is "
+                f"{named.name}, which defines {sorted(named.to_class)}. Name the schema that is right."
+            )
+            raise LabelSchemaError(msg)
+        return named
+    fitting = [schema for schema in SCHEMAS.values() if found and found <= set(schema.to_class)]
+    if len(fitting) == 1:
+        return fitting[0]
+    candidates = ", ".join(schema.name for schema in fitting) or "none that is known"
+    msg = (
+        f"What the labels {sorted(found)} in {file_name or 'this segmentation'} mean is not certain: "
+        f"they fit {candidates}. Name the schema, for example schema='MSD'. Known are: {', '.join(SCHEMAS)}."
+    )
+    raise LabelSchemaError(msg)
+
+
+def looks_like_labels(array: Array, file_name: str = "") -> bool:
+    """Whether an image holds labels rather than intensities: few small non-negative integers, or a name that says so."""
+    named = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
+    sample = np.asarray(array)
+    if not np.issubdtype(sample.dtype, np.integer) and not np.issubdtype(sample.dtype, np.bool_):
+        if not np.isfinite(sample).all() or (sample != np.rint(sample)).any():
+            return False
+    if sample.min() < 0 or sample.max() > 255:
+        return False
+    distinct = len(label_values(sample))
+    return distinct <= 2 or (distinct <= 8 and int(sample.max()) <= 8) or (named is not None and distinct <= 64)
+
+
+def label_values(array: Array) -> set[int]:
+    """The distinct integers in an array of labels."""
+    flat = np.asarray(array).ravel()
+    if flat.dtype == np.uint8:
+        return {int(v) for v in np.flatnonzero(np.bincount(flat, minlength=1))}
+    return {int(v) for v in np.unique(flat)}
+
+
+def region_mask(classes: Array, region: Region) -> npt.NDArray[np.bool_]:
+    """Voxels of one region in an array of our classes."""
+    return np.isin(classes, REGIONS[region])
+
+
+def classes_from_regions(regions: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Our classes from masks `(3, ...)` of WT, TC and ET, which are made nested: ET within TC within WT."""
+    whole, core, enhancing = regions
+    core = core & whole
+    enhancing = enhancing & core
+    # Each inner region raises the class by one: edema 1, non-enhancing 2, enhancing 3.
+    return whole.astype(np.uint8) + core.astype(np.uint8) + enhancing.astype(np.uint8)
+
+
+def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
+    words = {int(value): meaning.lower() for value, meaning in labels.items() if str(value).isdigit()}
+    if "edema" in words.get(1, "") and "non-enh" in words.get(2, "") and "enhanc" in words.get(3, ""):
+        return SCHEMAS["MSD"]
+    if "edema" in words.get(2, "") and "enhanc" in words.get(4, ""):
+        return SCHEMAS["BraTS2018-2022"]
+    if "edema" in words.get(2, "") and "enhanc" in words.get(3, ""):
+        return SCHEMAS["BraTS2023"]
+    return None
+
+
+def _schema_of_name(file_name: str) -> LabelSchema | None:
+    name = file_name.lower()
+    for pattern, schema in _NAME_PATTERNS:
+        if re.search(pattern, name):
+            return SCHEMAS[schema]
+    return None
+
+
+def _mapped(values: Array, mapping: Mapping[int, int]) -> npt.NDArray[np.uint8]:
+    table = np.zeros(max([255, *mapping]) + 1, dtype=np.uint8)
+    for source, target in mapping.items():
+        table[source] = target
+    return table[np.asarray(values).astype(np.uint8 if np.asarray(values).max(initial=0) < 256 else np.intp)]

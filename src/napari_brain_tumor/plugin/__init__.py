@@ -1,0 +1,1 @@
+"""What napari calls: reader, writer, sample data, and the translation to layers."""

@@ -1,0 +1,1 @@
+"""From intensities to network input and back."""

@@ -1,0 +1,45 @@
+"""Jobs: generators that yield `Progress` and return their result."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+__all__ = ["Job", "Progress", "run_job"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job has come: `done` of `total` steps, and what it does now."""
+
+    done: float
+    total: float
+    message: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work done, between 0 and 1."""
+        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+
+Job = Generator[Progress, None, Result]
+
+
+def run_job(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:
+    """Run a job to its end and return its result.
+
+    Parameters
+    ----------
+    job : generator
+        Yields `Progress`, returns the result.
+    on_progress : callable, optional
+        Called with each `Progress`.
+    """
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
+        if on_progress is not None:
+            on_progress(progress)

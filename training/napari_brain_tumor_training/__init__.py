@@ -1,0 +1,1 @@
+"""Train the networks of napari-brain-tumor on curated cases."""
