@@ -1,0 +1,163 @@
+"""Cards of checkpoints, and the list of models that are installed. Does not load torch."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+from napari_brain_tumor.study import Role
+
+__all__ = ["Card", "Metrics", "ModelInfo", "TrainingRecord", "find_model", "list_models", "models_folder", "read_card"]
+
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.safetensors"
+DEFAULT_MODEL = "unet"
+
+
+class Metrics(BaseModel):
+    """Results on a validation set, for one subset of roles."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str
+    roles: list[Role]
+    cases: int
+    mean_dice: dict[Region, float]
+    """Dice per region over whole volumes, mean over cases; both empty counts 1."""
+    flips: bool = False
+    """Whether predictions were averaged over mirrored inputs."""
+
+
+class TrainingRecord(BaseModel):
+    """What a network was trained on, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    datasets: list[str]
+    cases: int
+    split_sha256: str
+    epochs: int
+    seed: int
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Card(BaseModel):
+    """Everything but the weights: the card alone rebuilds the network and its preprocessing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[1] = 1
+    name: str
+    title: str
+    architecture: str
+    arguments: dict[str, Any]
+    dims: Literal[2, 3]
+    roles: list[Role]
+    """Order of the input channels."""
+    optional_roles: bool = True
+    """Whether any non-empty subset of the roles is accepted, the others given as zeros."""
+    regions: list[Region]
+    """Order of the output maps."""
+    preprocessing: PreprocessingSpec = PreprocessingSpec()
+    thresholds: dict[Region, float] = Field(default_factory=dict)
+    """Probability from which a voxel belongs to a region; 0.5 where none is given."""
+    min_lesion_mm3: float = Field(default=0.0, ge=0)
+    """Connected parts of the tumour smaller than this are removed by default."""
+    parameters: int = Field(gt=0)
+    training: TrainingRecord | None = None
+    metrics: list[Metrics] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    """What a user should know, such as what is not reliable without which sequence."""
+    licence: str
+    created: datetime
+    software: dict[str, str] = Field(default_factory=dict)
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    def threshold(self, region: Region) -> float:
+        """Probability from which a voxel belongs to the region."""
+        return self.thresholds.get(region, 0.5)
+
+
+class ModelInfo(BaseModel):
+    """An installed model: its name, the folder of its checkpoint, its card."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    folder: Path
+    card: Card
+    bundled: bool
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Roles of the input channels, in order."""
+        return tuple(self.card.roles)
+
+
+def models_folder() -> Path:
+    """Where the user's own models are kept: `$BRAIN_TUMOR_HOME/models`, or `~/.napari-brain-tumor/models`."""
+    home = os.environ.get("BRAIN_TUMOR_HOME")
+    return (Path(home) if home else Path.home() / ".napari-brain-tumor") / "models"
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a checkpoint folder; raises `CheckpointError` where it is missing or not valid."""
+    path = folder / CARD_FILE
+    if not path.is_file() or not (folder / WEIGHTS_FILE).is_file():
+        msg = f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}."
+        raise CheckpointError(msg)
+    try:
+        return Card.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        msg = f"The card {path} does not describe a checkpoint of this version: {problems}."
+        raise CheckpointError(msg) from error
+
+
+def list_models() -> list[ModelInfo]:
+    """Every installed model: the bundled ones first, then the user's own, each by name.
+
+    A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
+    """
+    bundled = Path(__file__).parent.parent / "checkpoints"
+    return [*_models_in(bundled, bundled=True), *_models_in(models_folder(), bundled=False)]
+
+
+def find_model(name: str | os.PathLike[str] | None = None) -> ModelInfo:
+    """The model of that name, or in that folder; without a name the default model.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is none.
+    CheckpointError
+        If the folder is not a valid checkpoint.
+    """
+    installed = list_models()
+    wanted = DEFAULT_MODEL if name is None else os.fspath(name)
+    for model in reversed(installed):
+        if model.name == wanted:
+            return model
+    folder = Path(wanted)
+    if folder.is_dir():
+        card = read_card(folder)
+        return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
+    names = ", ".join(model.name for model in installed) or "none"
+    msg = f"No model is called {wanted!r}, and it is not a folder of a checkpoint. Installed: {names}."
+    raise ModelNotFoundError(msg)
+
+
+def _models_in(parent: Path, *, bundled: bool) -> list[ModelInfo]:
+    found = []
+    for folder in sorted(parent.glob("*/")):
+        try:
+            card = read_card(folder)
+        except CheckpointError:
+            continue
+        found.append(ModelInfo(name=card.name, folder=folder, card=card, bundled=bundled))
+    return found

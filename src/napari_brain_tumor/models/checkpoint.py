@@ -1,0 +1,84 @@
+"""Save and load checkpoints: safetensors and a card, never a pickle."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.cards import CARD_FILE, WEIGHTS_FILE, Card, ModelInfo
+from napari_brain_tumor.models.registry import build_network
+
+__all__ = ["load_network", "save_checkpoint"]
+
+
+def load_network(model: ModelInfo) -> nn.Module:
+    """The network of a checkpoint, in float32 on the CPU, ready to infer.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not those the card was written for, cannot be read, or do not fit the network.
+    """
+    card = model.card
+    content = (model.folder / WEIGHTS_FILE).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.weights_sha256:
+        msg = (
+            f"The weights of {model.name} are not the ones its card was written for (SHA-256 {digest[:12]}..., "
+            f"the card says {card.weights_sha256[:12]}...). The file was changed or damaged: install the model again."
+        )
+        raise CheckpointError(msg)
+    try:
+        tensors = load_tensors(content)
+    except SafetensorError as error:
+        msg = f"The weights of {model.name} cannot be read as safetensors: {error}. Install the model again."
+        raise CheckpointError(msg) from error
+    network = build_network(card.architecture, len(card.roles), len(card.regions), card.dims, card.arguments)
+    try:
+        network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    except RuntimeError as error:
+        msg = f"The weights of {model.name} do not fit {card.architecture} with {card.arguments}: {error}"
+        raise CheckpointError(msg) from error
+    return network.eval()
+
+
+def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, *, half: bool = True) -> ModelInfo:
+    """Write a checkpoint folder as a whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Replaced if it exists.
+    weights : dict of str to Tensor
+        The network's state.
+    card : Card
+        Its `weights_sha256` is set to what was written.
+    half : bool
+        Store floating-point tensors as float16, which halves the file.
+    """
+    kept = {
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in weights.items()
+    }
+    content = save_tensors(kept)
+    card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        (new / WEIGHTS_FILE).write_bytes(content)
+        text = json.dumps(card.model_dump(mode="json"), indent=1)
+        (new / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            os.replace(folder, Path(scratch) / "old")
+        shutil.move(new, folder)
+    return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)

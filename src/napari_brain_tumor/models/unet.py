@@ -1,0 +1,91 @@
+"""U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597), in 2D and 3D, with or without normalisation."""
+
+import torch
+from torch import nn
+
+from napari_brain_tumor.models.blocks import (
+    Dims,
+    Norm,
+    convolution,
+    double_convolution,
+    max_pooling,
+    padded_to,
+    up_convolution,
+)
+
+__all__ = ["UNet"]
+
+
+class UNet(nn.Module):
+    """U-Net: a contracting path, an expanding path, and a skip connection at every level.
+
+    Differences from the paper: zero padding instead of valid convolutions, so that the output has the size of the
+    input; optional normalisation after every convolution; no dropout; He initialisation is PyTorch's own.
+    `width=64, norm=None` has the paper's layers and parameters; `width=32` with batch norm is the brain variant
+    of Buda 2019 (doi:10.1016/j.compbiomed.2019.05.002).
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of input channels.
+    out_channels : int
+        Number of output maps (logits).
+    dims : {2, 3}
+        Of the images.
+    width : int
+        Features of the first level; each level below has twice as many.
+    levels : int
+        Number of resolutions; there are `levels - 1` poolings.
+    widest : int, optional
+        No level has more features than this.
+    norm : {"batch", "instance", None}
+        After every 3x3 convolution.
+    bias : bool, optional
+        Of the 3x3 convolutions; by default only where there is no normalisation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> UNet(4, 3, width=8)(torch.zeros(1, 4, 50, 70)).shape
+    torch.Size([1, 3, 50, 70])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dims: Dims = 2,
+        width: int = 64,
+        levels: int = 5,
+        widest: int | None = None,
+        norm: Norm = "batch",
+        bias: bool | None = None,
+    ) -> None:
+        super().__init__()
+        bias = norm is None if bias is None else bias
+        features = [min(width * 2**level, widest or width * 2**level) for level in range(levels)]
+        self.multiple = 2 ** (levels - 1)
+        self.pool = max_pooling(dims)
+        self.encoder = nn.ModuleList(
+            double_convolution(dims, inputs, outputs, norm, bias=bias)
+            for inputs, outputs in zip([in_channels, *features[:-1]], features, strict=True)
+        )
+        shallow_to_deep = list(zip(features[:-1], features[1:], strict=True))
+        self.up = nn.ModuleList(up_convolution(dims, deep, shallow) for shallow, deep in reversed(shallow_to_deep))
+        self.decoder = nn.ModuleList(
+            double_convolution(dims, 2 * shallow, shallow, norm, bias=bias) for shallow, _ in reversed(shallow_to_deep)
+        )
+        self.head = convolution(dims, features[0], out_channels, size=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        x, crop = padded_to(x, self.multiple)
+        skips: list[torch.Tensor] = []
+        for block in self.encoder:
+            x = block(self.pool(x) if skips else x)
+            skips.append(x)
+        skips.pop()
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = block(torch.cat([skips.pop(), up(x)], dim=1))
+        return self.head(x)[crop]

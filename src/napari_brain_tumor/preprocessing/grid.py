@@ -1,0 +1,86 @@
+"""The grid that a network looks at: axial slices of a RAS grid, at the network's spacing, within the head's box."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.geometry import Box, Grid, Reorientation, resample, to_ras
+
+__all__ = ["WorkingGrid", "working_grid"]
+
+Array = npt.NDArray[Any]
+
+_SPACING_TOLERANCE = 0.15
+"""Relative difference to the network's spacing that is left alone: training varied the scale by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingGrid:
+    """How voxels get from a study's grid to `(Z, Y, X)` slices of the network, and back.
+
+    `to_work` and `labels_to_source` are each other's inverse: where spacing is left alone, exactly.
+    """
+
+    reorientation: Reorientation
+    grid: Grid
+    """The RAS grid that the slices are cut from, as `(X, Y, Z)`."""
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the spacing of the study had to be changed."""
+        return self.grid.shape != self.reorientation.target.shape
+
+    def to_work(self, array: Array) -> Array:
+        """`(Z, Y, X)` working array of an `(X, Y, Z)` source array; linear interpolation where resampled."""
+        turned = self.reorientation.apply(array)
+        if self.resampled:
+            turned = resample(turned, self.reorientation.target, self.grid)
+        return turned.transpose(2, 1, 0)
+
+    def labels_to_work(self, labels: Array) -> Array:
+        """`(Z, Y, X)` working labels of `(X, Y, Z)` source labels; the nearest label where resampled."""
+        turned = self.reorientation.apply(labels)
+        if self.resampled:
+            turned = resample(turned, self.reorientation.target, self.grid, nearest=True)
+        return turned.transpose(2, 1, 0)
+
+    def labels_to_source(self, labels: Array, box: Box) -> Array:
+        """`(X, Y, Z)` source labels of working labels that cover `box` of the `(Z, Y, X)` working array."""
+        x_first = labels.transpose(2, 1, 0)
+        box_grid = self.grid.cropped(Box(box.start[::-1], box.stop[::-1]))
+        target = self.reorientation.target
+        if self.resampled:
+            turned = resample(x_first, box_grid, target, nearest=True)
+        else:
+            turned = np.zeros(target.shape, dtype=labels.dtype)
+            turned[Box(box.start[::-1], box.stop[::-1]).slices] = x_first
+        return np.ascontiguousarray(self.reorientation.undo(turned))
+
+
+def working_grid(grid: Grid, plane_spacing_mm: float) -> WorkingGrid:
+    """The working grid of a study: RAS, in-plane spacing as the network wants it, slices left where they are.
+
+    A study of unknown spacing is left at its own sampling.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the study.
+    plane_spacing_mm : float
+        Spacing of the network's slices along x and y.
+    """
+    reorientation = to_ras(grid)
+    ras = reorientation.target
+    if ras.unit == "voxel":
+        return WorkingGrid(reorientation, ras)
+    factors = [s / plane_spacing_mm for s in ras.spacing[:2]]
+    if all(abs(factor - 1) <= _SPACING_TOLERANCE for factor in factors):
+        return WorkingGrid(reorientation, ras)
+    x, y = (max(1, round(n * factor)) for n, factor in zip(ras.shape[:2], factors, strict=True))
+    shape = (x, y, ras.shape[2])
+    steps = np.array([n / m for n, m in zip(ras.shape, shape, strict=True)])
+    affine = ras.affine @ np.diag([*steps, 1.0])
+    affine[:3, 3] = ras.world((steps - 1) / 2)
+    return WorkingGrid(reorientation, Grid(shape, affine, ras.unit))

@@ -1,0 +1,73 @@
+"""From a study to network input, and labels back to the study's grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_brain_tumor.geometry import Box, bounding_box
+from napari_brain_tumor.preprocessing.grid import WorkingGrid, working_grid
+from napari_brain_tumor.preprocessing.intensity import foreground_mask, standardise
+from napari_brain_tumor.study import Role, Study
+
+__all__ = ["Prepared", "PreprocessingSpec", "prepare", "restore"]
+
+
+class PreprocessingSpec(BaseModel):
+    """How intensities and grids were prepared for a network; part of its card."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plane_spacing_mm: float = Field(default=1.0, gt=0)
+    """Spacing of the axial slices along x and y."""
+    clip_percentiles: tuple[float, float] = (0.5, 99.5)
+    """Of the intensities within the brain or head."""
+    margin_voxels: int = Field(default=8, ge=0)
+    """Context kept around the box of the brain within the slices."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A study as the network sees it.
+
+    `channels` is `(C, Z, Y, X)` float32, one channel a role of the network, zeros where the study lacks it, covering
+    `box` of the working grid; `mask` is the `(Z, Y, X)` brain or head within the box.
+    """
+
+    channels: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    box: Box
+    work: WorkingGrid
+
+
+def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Prepared:
+    """Reorient, resample where needed, find the brain or head, crop to its box and standardise.
+
+    Parameters
+    ----------
+    study : Study
+        Roles that the network does not use are ignored.
+    roles : sequence of role
+        Order of the network's channels.
+    spec : PreprocessingSpec
+        From the network's card.
+    """
+    work = working_grid(study.grid, spec.plane_spacing_mm)
+    volumes = {role: work.to_work(study.sequences[role]) for role in roles if role in study.sequences}
+    mask = foreground_mask(list(volumes.values()))
+    found = bounding_box(mask) or Box.whole(mask.shape)
+    box = found.grown((0, spec.margin_voxels, spec.margin_voxels), mask.shape)
+    mask = np.ascontiguousarray(mask[box.slices])
+    channels = np.zeros((len(roles), *box.shape), dtype=np.float32)
+    for channel, role in enumerate(roles):
+        if role in volumes:
+            channels[channel] = standardise(volumes[role][box.slices], mask, spec.clip_percentiles)
+    return Prepared(channels, mask, box, work)
+
+
+def restore(labels: npt.NDArray[Any], prepared: Prepared) -> npt.NDArray[Any]:
+    """Labels `(Z, Y, X)` of the prepared box, on the study's own grid `(X, Y, Z)`; outside the box is 0."""
+    return prepared.work.labels_to_source(labels, prepared.box)
