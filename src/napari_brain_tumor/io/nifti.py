@@ -1,0 +1,269 @@
+"""NIfTI-1 and NIfTI-2 files: values, grid, and the two matrices that results are written back with.
+
+The voxel-to-world matrix is the sform if its code is set, else the qform if its code is set, else what the voxel
+sizes alone give (nibabel's choice: first axis to the left, origin in the centre), with a note.
+"""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.volumeutils import apply_read_scaling
+
+from napari_brain_tumor.errors import BrainTumorError, DimensionError, UnreadableFileError
+from napari_brain_tumor.geometry import Grid, LengthUnit
+from napari_brain_tumor.io.volume import Volume, short_name
+from napari_brain_tumor.study import NiftiForms
+
+__all__ = ["SPACING_UNKNOWN_MARK", "NiftiHeader", "is_nifti", "read_nifti", "read_nifti_header"]
+
+Array = npt.NDArray[Any]
+
+SPACING_UNKNOWN_MARK: Final = "voxel size unknown"
+"""Text in the header's `descrip` of files that we write for a study whose spacing nobody told."""
+
+_MM_PER_UNIT: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimetres per unit of length by the lower bits of `xyzt_units`: unknown (taken as mm), metre, mm, micrometre."""
+
+_HEADER_BYTES: Final = 540
+"""Size of the larger of the two headers, NIfTI-2."""
+
+_THIN_HEAD_MM: Final = 50.0
+"""A stack of at least 16 slices that covers less than this is a head whose spacing is most likely false."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NiftiHeader:
+    """What a header tells: shape without trailing singletons, grid of the first three axes, matrices, notes."""
+
+    raw: Any
+    shape: tuple[int, ...]
+    grid: Grid
+    forms: NiftiForms
+    notes: tuple[str, ...]
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the file name ends in `.nii` or `.nii.gz`, in any case."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def read_nifti_header(path: Path) -> NiftiHeader:
+    """Shape and grid of a NIfTI file without reading its voxels.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is missing, empty, not NIfTI or its header is ruined.
+    DimensionError
+        If the image has less than three or more than four dimensions.
+    """
+    return _parse_header(_head_bytes(path), path)
+
+
+def read_nifti(path: Path) -> list[Volume]:
+    """The 3-D images of a NIfTI file: one, or one per volume of a 4-D file.
+
+    Integers stay integers unless the header scales them. A gzip file is checked by its own checksum.
+
+    Returns
+    -------
+    list of Volume
+        Arrays `(X, Y, Z)` in file order, native byte order.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is missing, empty, truncated, ruined, or holds complex or colour values.
+    DimensionError
+        If the image has less than three or more than four dimensions.
+    """
+    content = _whole_bytes(path)
+    header = _parse_header(content[:_HEADER_BYTES], path)
+    array = _voxels(content, header, path)
+    name = short_name(path)
+    if array.ndim == 3:
+        return [Volume(name, array, header.grid, path, None, header.forms, header.notes)]
+    return [
+        Volume(f"{name} volume {i}", array[..., i], header.grid, path, i, header.forms, header.notes)
+        for i in range(array.shape[3])
+    ]
+
+
+def _whole_bytes(path: Path) -> bytes:
+    content = _file_bytes(path)
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, OSError) as error:
+        msg = (
+            f"{path.name} is a damaged gzip file ({error}): it was cut short or changed on its way. "
+            "Copy or download it again."
+        )
+        raise UnreadableFileError(msg) from error
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}. Check the path and the permissions."
+        raise UnreadableFileError(msg) from error
+    if not content:
+        msg = f"{path.name} is empty (0 bytes). Copy or download it again."
+        raise UnreadableFileError(msg)
+    return content
+
+
+def _head_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEADER_BYTES)
+        if not start.startswith(b"\x1f\x8b"):
+            return start
+        with gzip.open(path) as packed:
+            return packed.read(_HEADER_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"{path} cannot be read: {error}. Check the path, or copy the file again."
+        raise UnreadableFileError(msg) from error
+
+
+def _parse_header(content: bytes, path: Path) -> NiftiHeader:
+    raw = _raw_header(content, path)
+    shape = _spatial_shape(raw, path)
+    try:
+        forms, affine, notes = _matrices(raw)
+        unit: LengthUnit = "mm" if _tells_spacing(raw, forms) else "voxel"
+        grid = Grid(shape[:3], affine, unit)  # type: ignore[arg-type]
+    except (BrainTumorError, nib.spatialimages.HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+        msg = f"{path.name} has a ruined header: {error} Convert it again from its source."
+        raise UnreadableFileError(msg) from error
+    return NiftiHeader(raw, shape, grid, forms, (*notes, *_thin_head_notes(grid)))
+
+
+def _raw_header(content: bytes, path: Path) -> Any:
+    if not content:
+        msg = f"{path.name} is empty. Copy or download it again."
+        raise UnreadableFileError(msg)
+    size = int.from_bytes(content[:4], "little")
+    is_second = 540 in (size, int.from_bytes(content[:4], "big"))
+    kind = nib.Nifti2Header if is_second else nib.Nifti1Header
+    length = 540 if is_second else 348
+    try:
+        if len(content) < length:
+            raise ValueError(f"it holds {len(content)} bytes, a header needs {length}.")
+        header = kind(content[:length], check=True)
+        magic = bytes(header["magic"].item())
+    except (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError, KeyError) as error:
+        msg = f"{path.name} is not a readable NIfTI file: {error} Convert or download it again."
+        raise UnreadableFileError(msg) from error
+    if not magic.startswith((b"n+1", b"n+2")):
+        msg = f"{path.name} is not a single-file NIfTI image (its mark is {magic!r}). Convert it to .nii.gz."
+        raise UnreadableFileError(msg)
+    return header
+
+
+def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
+    full = tuple(int(n) for n in raw.get_data_shape())
+    if any(n < 1 for n in full):
+        msg = f"{path.name} has a ruined header: its shape is {full}. Convert it again from its source."
+        raise UnreadableFileError(msg)
+    shape = full
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (3, 4):
+        msg = (
+            f"{path.name} has {len(full)} dimensions {full}. A study is made of 3-D images, or of one 4-D file "
+            "with a sequence per volume. Choose or convert the file that holds the scan itself."
+        )
+        raise DimensionError(msg)
+    return shape
+
+
+def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str, ...]]:
+    """Both matrices in mm, the one that counts, and notes on the choice."""
+    scale = np.diag([*[_MM_PER_UNIT.get(int(raw["xyzt_units"]) & 7, 1.0)] * 3, 1.0])
+    sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
+    sform = scale @ np.asarray(raw.get_sform(), dtype=np.float64)
+    qform = scale @ np.asarray(raw.get_qform(), dtype=np.float64) if qform_code > 0 else None
+    forms = NiftiForms(sform, sform_code, qform, qform_code)
+    if sform_code > 0:
+        return forms, sform, _disagreement_notes(raw, sform, qform)
+    if qform is not None:
+        return forms, qform, ()
+    note = "The header tells no orientation (sform and qform codes are 0): left/right and the position are a guess."
+    return forms, scale @ np.asarray(raw.get_base_affine(), dtype=np.float64), (note,)
+
+
+def _disagreement_notes(
+    raw: Any, sform: npt.NDArray[np.float64], qform: npt.NDArray[np.float64] | None
+) -> tuple[str, ...]:
+    if qform is None:
+        return ()
+    corners = np.array(np.meshgrid(*[(0, int(n) - 1) for n in raw.get_data_shape()[:3]])).reshape(3, -1)
+    ones = np.ones((1, corners.shape[1]))
+    away = np.linalg.norm(((sform - qform) @ np.vstack([corners, ones]))[:3], axis=0).max()
+    if away <= 0.5:
+        return ()
+    return (f"The header's sform and qform disagree by up to {away:.1f} mm; the sform is used.",)
+
+
+def _tells_spacing(raw: Any, forms: NiftiForms) -> bool:
+    """Whether millimetres may be claimed: not for our own marked files, nor for headers that nobody filled in."""
+    if int(raw["xyzt_units"]) & 7:
+        return True
+    if bytes(raw["descrip"].item()).decode("latin-1").startswith(SPACING_UNKNOWN_MARK):
+        return False
+    untouched = np.array_equal(np.asarray(raw["pixdim"][1:4]), (1.0, 1.0, 1.0))
+    return bool(forms.sform_code or forms.qform_code or not untouched)
+
+
+def _thin_head_notes(grid: Grid) -> tuple[str, ...]:
+    if grid.unit != "mm":
+        return ("The header does not tell the voxel size.",)
+    thin = [n * s for n, s in zip(grid.shape, grid.spacing, strict=True) if n >= 16 and n * s < _THIN_HEAD_MM]
+    if not thin:
+        return ()
+    size = "x".join(f"{s:.4g}" for s in grid.spacing)
+    return (f"The header's voxel size of {size} mm makes the scan only {min(thin):.0f} mm thick: it may be false.",)
+
+
+def _voxels(content: bytes, header: NiftiHeader, path: Path) -> Array:
+    raw = header.raw
+    stored = _stored_dtype(raw, path)
+    count = int(np.prod(header.shape, dtype=np.int64))
+    offset = int(raw.get_data_offset())
+    present = max(0, len(content) - offset)
+    if present < count * stored.itemsize:
+        msg = (
+            f"{path.name} is cut short: its header promises {count * stored.itemsize} bytes of voxels, "
+            f"the file holds {present}. Copy or download it again."
+        )
+        raise UnreadableFileError(msg)
+    flat = np.frombuffer(content, stored, count, offset)
+    slope, intercept = raw.get_slope_inter()
+    if slope is not None and (slope, intercept) != (1, 0):
+        values = np.asarray(apply_read_scaling(flat, slope, intercept))
+    else:
+        # The copy makes the array writable, as everybody expects, in the machine's own byte order.
+        values = flat.astype(stored.newbyteorder("="), copy=True)
+    return values.reshape(header.shape, order="F")
+
+
+def _stored_dtype(raw: Any, path: Path) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(raw.get_data_dtype())
+    except nib.spatialimages.HeaderDataError as error:
+        msg = f"{path.name} has a ruined header: {error}. Convert it again from its source."
+        raise UnreadableFileError(msg) from error
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        kind = "colour" if dtype.fields else str(dtype)
+        msg = f"{path.name} holds {kind} values. MRI sequences and labels are plain integer or real numbers."
+        raise UnreadableFileError(msg)
+    return dtype

@@ -1,0 +1,268 @@
+"""Which file is which sequence, told by names: BraTS of every year, and role words as real archives have them."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.errors import DuplicateRoleError, RoleError
+from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.study import ROLES, Role
+
+__all__ = [
+    "FoundSequences",
+    "dataset_json",
+    "dataset_labels",
+    "dataset_roles",
+    "find_sequences",
+    "names_segmentation",
+    "role_in_name",
+    "role_named",
+]
+
+_SPELLINGS: Final[dict[str, Role]] = {
+    **dict.fromkeys(("t1", "t1w", "t1n", "t1pre", "pret1", "precontrast", "t1precontrast", "t1native", "mrt1"), "T1"),
+    **dict.fromkeys(
+        (
+            "t1c", "t1ce", "t1gd", "t1gad", "t1post", "postt1", "t1cw", "t1wce", "t1wgd", "t1wpost", "ct1", "t1k", "t1km",
+            "postcontrast", "t1postcontrast", "t1contrast", "t1contrastenhanced", "cet1", "cet1w", "gdt1", "mrt1c", "t1wc",
+            "t1postgad", "t1postgd", "t1withcontrast",
+        ),
+        "T1c",
+    ),
+    **dict.fromkeys(("t2", "t2w", "mrt2"), "T2"),
+    **dict.fromkeys(("flair", "fla", "t2f", "t2flair", "flairt2", "mrflair", "t2wflair", "flairw"), "FLAIR"),
+}  # fmt: skip
+"""Spellings of roles, lower case without separators."""
+
+
+def role_named(text: str) -> Role:
+    """The role that a person means by `t1ce`, `T1Gd`, `t1w`, `flair`, `T2-FLAIR` and the like.
+
+    Raises
+    ------
+    RoleError
+        If it is none of the known spellings.
+
+    Examples
+    --------
+    >>> role_named("t1ce"), role_named("T2-FLAIR"), role_named("t1w")
+    ('T1c', 'FLAIR', 'T1')
+    """
+    plain = re.sub(r"[^a-z0-9+]", "", str(text).lower()).replace("+c", "c").replace("+", "")
+    if plain in _SPELLINGS:
+        return _SPELLINGS[plain]
+    msg = (
+        f"{text!r} is not the name of a sequence. Known are T1 (also t1w, t1n), T1c (t1ce, t1gd, t1post), "
+        "T2 (t2w) and FLAIR (t2f, t2-flair)."
+    )
+    raise RoleError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSequences:
+    """What file names tell: the sequences by role, the segmentations, and files whose names tell neither."""
+
+    sequences: dict[Role, Path]
+    segmentations: tuple[Path, ...]
+    unrecognised: tuple[Path, ...]
+
+
+def find_sequences(files: Iterable[Path]) -> FoundSequences:
+    """Roles of image files by their names; where a name tells none, its folder's name is asked.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Image files of one case; nothing is opened.
+
+    Raises
+    ------
+    DuplicateRoleError
+        If two files claim the same role; the message names both.
+    """
+    claims: dict[Role, list[Path]] = {}
+    segmentations, unrecognised = [], []
+    for path in sorted(files):
+        role = _role_of(path)
+        if names_segmentation(path):
+            segmentations.append(path)
+        elif role is None:
+            unrecognised.append(path)
+        else:
+            claims.setdefault(role, []).append(path)
+    for role, paths in claims.items():
+        if len(paths) > 1:
+            raise DuplicateRoleError(_duplicate_message(role, paths))
+    sequences = {role: claims[role][0] for role in ROLES if role in claims}
+    return FoundSequences(sequences, tuple(segmentations), tuple(unrecognised))
+
+
+def names_segmentation(path: Path) -> bool:
+    """Whether a file's name says that it holds labels: seg, mask, label, roi, truth, gold standard, `XX.O.OT` ..."""
+    name = short_name(path).lower()
+    tokens = set(re.findall(r"[a-z]+", name))
+    joined = re.search(r"(seg|segm|segmentation|mask|masks|label|labels)$", name)
+    return bool(tokens & _LABEL_WORDS or joined or re.search(r"\bxx\.o\.ot\b", name))
+
+
+def role_in_name(name: str) -> Role | None:
+    """The role that a file name tells, or None.
+
+    The last word decides if it is a role itself (`..._t1c`); otherwise the first mention does, with the words for
+    contrast agent after it. `post` counts as contrast only beside T1 or a word for the agent: `Post_Scan_T1` is a
+    T1 after treatment.
+    """
+    lower = name.lower()
+    without_target = _REGISTERED_TO.sub(" ", lower)
+    return _role_of_words(_words(without_target)) or _role_of_words(_words(lower))
+
+
+def dataset_json(path: Path) -> Mapping[str, Any] | None:
+    """The `dataset.json` beside a file or in the folder above, or None."""
+    for folder in (path.parent, path.parent.parent):
+        candidate = folder / "dataset.json"
+        if not candidate.is_file():
+            continue
+        try:
+            content = json.loads(candidate.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict):
+            return content
+    return None
+
+
+def dataset_roles(dataset: Mapping[str, Any] | None) -> tuple[Role | None, ...] | None:
+    """Roles of the volumes of a 4-D file, by `modality` (Decathlon) or `channel_names` (nnU-Net), or None."""
+    entry = (dataset or {}).get("modality") or (dataset or {}).get("channel_names")
+    if not isinstance(entry, Mapping):
+        return None
+    try:
+        ordered = [entry[key] for key in sorted(entry, key=int)]
+    except ValueError:
+        return None
+    roles = tuple(_role_or_none(str(text)) for text in ordered)
+    return roles if any(roles) else None
+
+
+def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """The `labels` entry of a `dataset.json` as integer text to meaning; nnU-Net writes it the other way round."""
+    entry = (dataset or {}).get("labels")
+    if not isinstance(entry, Mapping):
+        return None
+    pairs = [(k, v) if str(k).isdigit() else (v, k) for k, v in entry.items()]
+    return {str(k): str(v) for k, v in pairs if str(k).isdigit()} or None
+
+
+_LABEL_WORDS: Final = frozenset(
+    ["seg", "segm", "segs", "segmentation", "segmentations", "mask", "masks", "label", "labels", "roi", "rois", "truth", "groundtruth", "gt", "gold", "annotation", "annotations", "tumormask", "tumorseg"]
+)
+_OTHER_WORDS: Final = frozenset(
+    ["swi", "dwi", "adc", "dti", "asl", "dsc", "dce", "perf", "perfusion", "cbv", "cbf", "rcbv", "mtt", "ktrans", "bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "pd", "mra", "angio", "subtraction"]
+)
+_CONTRAST: Final = (
+    r"(?:gd|gad|gado|gadolinium|gadovist|contrast|ce|cm|km|enhanced|c|\+c|\+|\+gd|postgad|postgd|postcontrast)"
+)
+_CONTRAST_WORD: Final = re.compile(rf"^{_CONTRAST}$")
+_NO_CONTRAST: Final = frozenset(
+    {
+        "pre",
+        "precontrast",
+        "pregad",
+        "pregd",
+        "native",
+        "nativ",
+        "unenhanced",
+        "without",
+        "no",
+        "non",
+        "noncontrast",
+        "wo",
+    }
+)
+_TREATMENT: Final = frozenset(
+    {"op", "operative", "treatment", "surgery", "surgical", "rt", "radiation", "therapy", "chemo", "resection"}
+)
+_REGISTERED_TO: Final = re.compile(
+    r"(?:(?:co)?reg(?:istered)?|aligned|warped|resampled|mapped|transformed)[_\-.]*(?:to|2|on|in)[_\-.]*"
+    r"(?:flair|t[12][a-z0-9]*|mni[a-z0-9]*)|(?<![a-z0-9])(?:to|in)[_\-.](?:flair|t[12][a-z0-9]*)"
+)
+_PLANE: Final = r"(?:ax|axial|sag|sagittal|cor|coronal|tra|trans|[23]d|mr|mri|w|se|tse|fse|mprage|spgr|brain)"
+_T1: Final = re.compile(rf"^{_PLANE}*t1(?P<rest>.*)$")
+_T2: Final = re.compile(rf"^{_PLANE}*t2{_PLANE}*$")
+_FLAIR: Final = re.compile(rf"^{_PLANE}*(?:flair|fla|t2w?flair|t2f|flairt2){_PLANE}*$")
+_T1_PLAIN_REST: Final = re.compile(rf"^(?:n|pre|precontrast|native|{_PLANE})*$")
+_T1_CONTRAST_REST: Final = re.compile(rf"^{_PLANE}*(?:post|{_CONTRAST})+{_PLANE}*$")
+_T1_SYNONYMS: Final = frozenset({"mprage", "spgr", "bravo", "mp2rage"})
+
+
+def _role_of(path: Path) -> Role | None:
+    return role_in_name(short_name(path)) or role_in_name(path.parent.name)
+
+
+def _words(lower: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+(?:\+[a-z]*)?|\+[a-z]*", lower)
+
+
+def _role_of_words(words: Sequence[str]) -> Role | None:
+    if not words or _OTHER_WORDS & set(words):
+        return None
+    if (last := _role_of_word(words[-1])) not in (None, "T1"):
+        return last
+    mentions = [(i, role) for i, word in enumerate(words) if (role := _role_of_word(word)) is not None]
+    if not mentions:
+        return None
+    place, role = mentions[-1] if last is not None else mentions[0]
+    if role == "T2":
+        return "FLAIR" if any(other == "FLAIR" for _, other in mentions) else "T2"
+    return "T1c" if role == "T1" and _has_contrast(words, place) else role
+
+
+def _role_of_word(word: str) -> Role | None:
+    if _FLAIR.match(word):
+        return "FLAIR"
+    if _T2.match(word):
+        return "T2"
+    if word in _T1_SYNONYMS:
+        return "T1"
+    if word in _SPELLINGS and "t1" in word:
+        return _SPELLINGS[word]
+    if match := _T1.match(word):
+        rest = match["rest"]
+        return "T1" if _T1_PLAIN_REST.match(rest) else "T1c" if _T1_CONTRAST_REST.match(rest) else None
+    return None
+
+
+def _has_contrast(words: Sequence[str], place: int) -> bool:
+    """Whether words around the T1 at `place` tell of a contrast agent."""
+    after = list(words[place + 1 :])
+    others = set(words[:place]) | set(after)
+    if others & _NO_CONTRAST:
+        # "pre" far before the T1 is before treatment, not before contrast; either way there is no agent.
+        return False
+    if any(_CONTRAST_WORD.match(word) and word != "c" for word in others) or after[:1] == ["c"]:
+        return True
+    if "post" in after:
+        follows = after[after.index("post") + 1 :]
+        return not (follows and follows[0] in _TREATMENT)
+    return place > 0 and words[place - 1] == "post"
+
+
+def _role_or_none(text: str) -> Role | None:
+    try:
+        return role_named(text)
+    except RoleError:
+        return role_in_name(text)
+
+
+def _duplicate_message(role: Role, paths: Sequence[Path]) -> str:
+    names = " and ".join(str(Path(p.parent.name) / p.name) for p in paths[:2])
+    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
+    return (
+        f"Two files claim to be {role}: {names}{more}. A study has one of each: if this folder holds several "
+        f'examinations open one of them, otherwise say which file is meant, for example roles={{"{role}": '
+        f'"{paths[0].name}"}}.'
+    )

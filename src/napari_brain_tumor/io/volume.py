@@ -1,0 +1,96 @@
+"""One 3-D image as a file holds it, before anybody says which sequence it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import DimensionError, LabelSchemaError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.study import FileLayout
+
+__all__ = ["Volume", "integral_labels", "short_name"]
+
+Array = npt.NDArray[Any]
+
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tiff", ".tif", ".dcm")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """One 3-D image of a file.
+
+    Parameters
+    ----------
+    name : str
+        What the file calls it: the base name, with the number of the volume or channel where there are several.
+    array : (X, Y, Z) array
+        Values in file order.
+    grid : Grid
+        Where the voxels lie.
+    path : Path
+        File or folder it was read from.
+    channel : int or None
+        Which volume or channel of the file; None where the file holds one image only.
+    layout : NiftiForms, TifSlices or None
+        What is needed to save a result as the source was.
+    notes : tuple of str
+        What the reader noticed and the user should know.
+    """
+
+    name: str
+    array: Array
+    grid: Grid
+    path: Path
+    channel: int | None = None
+    layout: FileLayout = None
+    notes: tuple[str, ...] = ()
+
+
+def short_name(path: Path) -> str:
+    """Base name without the suffixes of image files: `scan.nii.gz` gives `scan`."""
+    lower = path.name.lower()
+    for suffix in _SUFFIXES:
+        if lower.endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
+
+
+def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
+    """The same values as uint8, after making sure that they are whole numbers from 0 to 255.
+
+    Parameters
+    ----------
+    array : array of any shape
+        Labels as a file stores them, often float64 or uint16.
+    what : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    LabelSchemaError
+        For NaN, fractions, negative values or values above 255.
+    """
+    if array.size == 0:
+        msg = f"{what} holds no voxel at all."
+        raise DimensionError(msg)
+    if array.dtype == np.uint8:
+        return array
+    if not np.isfinite(array).all():
+        count = int(array.size - np.isfinite(array).sum())
+        msg = f"{what} holds {count} NaN or infinite values; labels are whole numbers. Export the labels again."
+        raise LabelSchemaError(msg)
+    if np.issubdtype(array.dtype, np.floating) and (array != np.rint(array)).any():
+        count = int((array != np.rint(array)).sum())
+        msg = (
+            f"{what} holds {count} values that are not whole numbers, so it is an image or a probability map, "
+            "not labels. Open it as an image, or threshold it first."
+        )
+        raise LabelSchemaError(msg)
+    low, high = array.min(), array.max()
+    if low < 0 or high > 255:
+        msg = f"{what} holds values from {low:g} to {high:g}; labels lie between 0 and 255. Is it an image?"
+        raise LabelSchemaError(msg)
+    return array.astype(np.uint8)
