@@ -1,0 +1,216 @@
+"""The commands and their options. Whatever is heavy is imported by the command that needs it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_brain_tumor import __version__
+from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.errors import BrainTumorError
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.cli.outputs import Task
+    from napari_brain_tumor.models.cards import Metrics, ModelInfo
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="brain-tumor",
+    help="Segment, measure and learn brain tumours in MRI. Research use only, not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What `segment` does alike with every case."""
+
+    model: str | None
+    device: str
+    roles: str | None
+    spacing_mm: tuple[float, float, float] | None
+    schema: str
+    flips: bool
+    min_lesion_mm3: float | None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 well, 1 refused with a message, 2 wrong usage, 130 stopped by Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        app(args=[word for word in given if word != "--debug"], prog_name="brain-tumor")
+    except (BrainTumorError, OSError) as error:
+        if debug:
+            raise
+        _say_error(str(error))
+        raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        raise SystemExit(130) from error
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"brain-tumor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; may stand anywhere.")] = False,
+) -> None:
+    """Take the options of every command; `main` has read `--debug` already, here it stands for the help."""
+
+
+@app.command()
+def segment(
+    cases: Annotated[list[Path], typer.Argument(metavar="CASE", help="Folders or files of examinations.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File (.nii.gz, .nii, .nrrd, .mha, .tif) or folder. "
+            "Without it: <case>_segmentation.nii.gz in the current folder.",
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    device: DeviceOption = "auto",
+    roles: Annotated[
+        str | None,
+        typer.Option(help="t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or FLAIR,T1,T1c,T2 (order; - skips)."),
+    ] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
+    ] = None,
+    schema: Annotated[
+        str, typer.Option(help="What the integers in the result mean: MSD, BraTS, LGG-binary ...")
+    ] = "MSD",
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
+    ] = False,
+    min_lesion_mm3: Annotated[
+        float | None, typer.Option("--min-lesion-mm3", min=0, help="Remove parts of the tumour smaller than this.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+) -> None:
+    """Segment the tumour of one or several examinations and save it on each scan's own grid."""
+    from napari_brain_tumor.cli.outputs import plan_tasks
+    from napari_brain_tumor.labels import schema_named
+    from napari_brain_tumor.models.cards import find_model
+
+    parse_roles(roles)
+    schema_name = schema_named(schema).name
+    choices = _Choices(model, device, roles, parse_spacing(spacing), schema_name, flips, min_lesion_mm3)
+    find_model(model)
+    tasks = plan_tasks(cases, output, overwrite=overwrite)
+    refused = [task for task in tasks if not _segment_or_report(task, choices, alone=len(tasks) == 1)]
+    if refused:
+        names = ", ".join(str(task.case) for task in refused)
+        msg = f"{len(refused)} of {len(tasks)} cases were not segmented: {names}."
+        raise BrainTumorError(msg)
+
+
+@app.command()
+def models() -> None:
+    """List the installed models."""
+    from napari_brain_tumor.cli.console import new_table, print_table
+    from napari_brain_tumor.models.cards import list_models, models_folder
+
+    right = ("Parameters", "Size")
+    columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on unseen cases", "Licence")
+    table = new_table("Models", *columns, right=right)
+    found = list_models()
+    for model in found:
+        table.add_row(*_model_cells(model))
+    if found:
+        print_table(table)
+    else:
+        typer.echo(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("demo-output"),
+    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    device: DeviceOption = "auto",
+    window: Annotated[bool, typer.Option("--window/--no-window", help="Open napari where there is a display.")] = True,
+) -> None:
+    """Segment the shipped sample case, print its volumes, save and show the result."""
+    from napari_brain_tumor.cli.demo import run_demo
+
+    run_demo(output, model=model, device=device, window=window)
+
+
+def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
+    """Whether the case was segmented. A case that is refused does not stop the others."""
+    try:
+        _segment_one(task, choices)
+    except BrainTumorError as error:
+        if alone:
+            raise
+        _say_error(f"{task.case}: {error}")
+        return False
+    return True
+
+
+def _segment_one(task: "Task", choices: _Choices) -> None:
+    from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
+    from napari_brain_tumor.cli.outputs import check_inputs_are_kept
+    from napari_brain_tumor.io import open_study, save_segmentation
+    from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.workflow import segment_job
+
+    study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
+    check_inputs_are_kept(study, task.target)
+    for text in study.notes:
+        note(text)
+    job = segment_job(study, choices.model, choices.device, flips=choices.flips, min_lesion_mm3=choices.min_lesion_mm3)
+    segmentation = run_shown(job, study.name)
+    task.target.parent.mkdir(parents=True, exist_ok=True)
+    save_segmentation(segmentation, task.target, schema=choices.schema)
+    print_table(volume_table(study.name, measure_volumes(segmentation)))
+    say(f"Wrote {task.target}")
+
+
+def _model_cells(model: "ModelInfo") -> list[str]:
+    card = model.card
+    size = sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file())
+    return [
+        model.name,
+        f"{card.architecture} {card.dims}D",
+        " ".join(card.roles) + (" (any subset)" if card.optional_roles else ""),
+        " ".join(card.regions),
+        f"{card.parameters:,}",
+        f"{size / 1e6:.1f} MB",
+        "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        card.licence,
+    ]
+
+
+def _metrics_text(metrics: "Metrics") -> str:
+    scores = " ".join(f"{region} {score:.3f}" for region, score in metrics.mean_dice.items())
+    flips = ", mirrored inputs averaged" if metrics.flips else ""
+    return f"{scores} ({metrics.dataset}, {metrics.cases} cases, {'+'.join(metrics.roles)}{flips})"
+
+
+def _say_error(text: str) -> None:
+    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
+    typer.echo(text, err=True)
+
+
+add_extensions(app)

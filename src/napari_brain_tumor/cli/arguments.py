@@ -1,0 +1,60 @@
+"""What people type for roles and spacing, as the functions that open a study want it."""
+
+import re
+from pathlib import Path
+
+import typer
+
+__all__ = ["RoleChoice", "parse_roles", "parse_spacing"]
+
+RoleChoice = dict[str, int | str] | list[str | None]
+"""Role to volume or file; or the roles of the volumes in order, None for one to skip."""
+
+
+def parse_roles(text: str | None, case: Path | None = None) -> RoleChoice | None:
+    """Roles from `t1=0,flair=1`, `t1=a.nii.gz,flair=b.nii.gz` or, in the order of the volumes, `FLAIR,T1,T1c,T2`.
+
+    In an order, `-` skips a volume. A file is looked for beside the case first, then in the current folder.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the text is none of these.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    named = [part for part in parts if "=" in part]
+    if not all(parts) or len(named) not in (0, len(parts)):
+        msg = f"{text!r} is neither role=volume pairs like t1=0,flair=1 nor an order like FLAIR,T1,T1c,T2."
+        raise typer.BadParameter(msg, param_hint="--roles")
+    if not named:
+        return [None if part == "-" else part for part in parts]
+    pairs = [part.split("=", 1) for part in parts]
+    roles = [role.strip() for role, _ in pairs]
+    if len(set(map(str.lower, roles))) < len(roles) or not all(role and value.strip() for role, value in pairs):
+        msg = f"{text!r} needs one volume or file for each role, and each role once, like t1=0,flair=1."
+        raise typer.BadParameter(msg, param_hint="--roles")
+    return {role: _volume_or_file(value.strip(), case) for role, (_, value) in zip(roles, pairs, strict=True)}
+
+
+def parse_spacing(text: str | None) -> tuple[float, float, float] | None:
+    """Millimetres between voxels along x, y and z from `1,1,5`; raises `typer.BadParameter` for anything else."""
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in re.split(r"[,x]", text.strip()))
+    except ValueError:
+        x = y = z = 0.0
+    if not (0 < x < 1000 and 0 < y < 1000 and 0 < z < 1000):
+        msg = f"{text!r} is not three millimetres above zero. Give x,y,z, for example --spacing 1,1,5."
+        raise typer.BadParameter(msg, param_hint="--spacing")
+    return x, y, z
+
+
+def _volume_or_file(value: str, case: Path | None) -> int | str:
+    if value.isdecimal():
+        return int(value)
+    beside = (case if case is not None and case.is_dir() else (case or Path()).parent) / value
+    here = Path(value)
+    return str(here.resolve()) if here.exists() and not beside.exists() else value

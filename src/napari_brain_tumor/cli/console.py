@@ -1,0 +1,77 @@
+"""Tables, progress and messages: coloured on a terminal, plain text in a pipe."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.measure.volumes import VolumeTable
+from napari_brain_tumor.progress import Job, run_job
+from napari_brain_tumor.progress import Progress as Step
+
+__all__ = ["new_table", "note", "print_table", "run_shown", "say", "volume_table"]
+
+_PIPE_WIDTH = 160
+Result = TypeVar("Result")
+
+
+def say(text: str) -> None:
+    """Print a result or a plain line, as it is."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Print something the user should know, apart from the results."""
+    typer.secho(f"Note: {text}", err=True, fg="yellow")
+
+
+def new_table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table with those columns, the ones in `right` aligned to the right."""
+    plain = not sys.stdout.isatty()
+    table = Table(title=title, title_justify="left", box=None if plain else box.SIMPLE_HEAD, pad_edge=not plain)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table on standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
+    console.print(table)
+
+
+def volume_table(title: str, volumes: VolumeTable, dice: Mapping[Region, float] | None = None) -> Table:
+    """A table of classes and regions with millilitres, voxels and, where given, each region's Dice."""
+    extra = ("Dice",) if dice is not None else ()
+    table = new_table(title, "Tissue", "mL", "Voxels", *extra, right=("mL", "Voxels", "Dice"))
+    for rows in (volumes.classes, volumes.regions):
+        for row in rows:
+            name = row.name if row.kind == "class" else f"{row.name} ({row.key})"
+            millilitres = "unknown" if row.ml is None else f"{row.ml:.2f}"
+            score = (dice or {}).get(row.key) if isinstance(row.key, str) else None
+            cells = [f"{score:.3f}" if score is not None else ""] if extra else []
+            table.add_row(name, millilitres, str(row.voxels), *cells)
+        table.add_section()
+    return table
+
+
+def run_shown(job: Job[Result], title: str) -> Result:
+    """Run a job with a bar and the remaining time on standard error; silently where that is not a terminal."""
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(step: Step) -> None:
+            text = f"{title}: {step.message}" if step.message else title
+            bar.update(task, completed=step.done, total=step.total, description=text)
+
+        return run_job(job, show)
