@@ -1,0 +1,193 @@
+"""Run a network over a prepared study, in this process."""
+
+import logging
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_brain_tumor.errors import OutOfMemoryError
+from napari_brain_tumor.inference.device import fast_dtype
+from napari_brain_tumor.inference.windows import blending_weights, plan_windows
+from napari_brain_tumor.progress import Job, Progress
+
+__all__ = ["Engine", "fold_batch_norms"]
+
+logger = logging.getLogger(__name__)
+
+_SLICES_PER_BATCH = {"cpu": 8, "mps": 32, "cuda": 64}
+_WINDOWS_PER_BATCH = {"cpu": 1, "mps": 1, "cuda": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A network made ready for a device: batch norm folded, channels-last, quick precision.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Returns logits `(N, R, [Z,] Y, X)`.
+    dims : {2, 3}
+        Whether it takes slices or sub-volumes.
+    device : torch.device
+    dtype : torch.dtype
+        That the network computes in.
+    window : tuple of int
+        Size `(Z, Y, X)` of sub-volumes for a 3D network.
+    """
+
+    network: nn.Module
+    dims: int
+    device: torch.device
+    dtype: torch.dtype
+    window: tuple[int, int, int] = (96, 128, 128)
+
+    @classmethod
+    def prepare(cls, network: nn.Module, dims: int, device: torch.device, dtype: torch.dtype | None = None) -> "Engine":
+        """An engine for the device, in its quickest precision unless another is given; the network is copied."""
+        dtype = fast_dtype(device) if dtype is None else dtype
+        ready = fold_batch_norms(deepcopy(network).eval()).requires_grad_(False)
+        layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+        return cls(ready.to(device, dtype).to(memory_format=layout), dims, device, dtype)
+
+    @classmethod
+    def plain(cls, network: nn.Module, dims: int) -> "Engine":
+        """The reference: float32 on the CPU with nothing folded, which every shortcut is checked against."""
+        return cls(deepcopy(network).eval().requires_grad_(False), dims, torch.device("cpu"), torch.float32)
+
+    def probabilities(
+        self, channels: npt.NDArray[np.float32], *, flips: bool = False
+    ) -> Job[npt.NDArray[np.float32]]:
+        """Probabilities of every region: a job.
+
+        Parameters
+        ----------
+        channels : (C, Z, Y, X) float32 array
+            As `preprocessing.prepare` gives them.
+        flips : bool
+            Average over every combination of mirrored axes: 4 passes in 2D, 8 in 3D.
+
+        Returns
+        -------
+        (R, Z, Y, X) float16 array
+
+        Raises
+        ------
+        OutOfMemoryError
+            If memory runs out even at the smallest setting.
+        """
+        result = yield from self._collect(channels, flips=flips)
+        return result
+
+    def _collect(self, channels: npt.NDArray[np.float32], *, flips: bool) -> Job[npt.NDArray[np.float32]]:
+        engine = self
+        batch = (_SLICES_PER_BATCH if self.dims == 2 else _WINDOWS_PER_BATCH)[self.device.type]
+        while True:
+            try:
+                run = engine._slices if engine.dims == 2 else engine._windows
+                return (yield from run(channels, batch, flips=flips))
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                engine, batch, step = engine._smaller(batch)
+                logger.warning("Memory ran out; trying again with %s.", step)
+                yield Progress(0, 1, f"Memory ran out; trying again with {step}")
+
+    def _smaller(self, batch: int) -> tuple["Engine", int, str]:
+        """The next rung down the ladder: smaller batch, smaller window, CPU."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if batch > 1:
+            return self, batch // 2, f"batches of {batch // 2}"
+        if self.dims == 3 and min(self.window) > 64:
+            window = (64, 64, 64)
+            return Engine(self.network, 3, self.device, self.dtype, window), 1, "windows of 64x64x64"
+        if self.device.type != "cpu":
+            cpu = torch.device("cpu")
+            dtype = fast_dtype(cpu)
+            return Engine(self.network.to(cpu, dtype), self.dims, cpu, dtype, self.window), 1, "the CPU"
+        msg = (
+            "Memory ran out on the CPU with one slice or window at a time. Close other programs, "
+            "or choose a smaller model."
+        )
+        raise OutOfMemoryError(msg)
+
+    @torch.inference_mode()
+    def _infer(self, batch: torch.Tensor, *, flips: bool) -> torch.Tensor:
+        """Probabilities in float32 of a batch `(N, C, [Z,] Y, X)`."""
+        layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
+        inputs = batch.to(self.device, self.dtype)
+        if self.dtype != torch.float32 or self.device.type != "cpu":
+            inputs = inputs.contiguous(memory_format=layout)
+        axes = range(2, 2 + self.dims)
+        mirrors = [m for n in range(self.dims + 1) for m in combinations(axes, n)] if flips else [()]
+        total = torch.zeros((), device=self.device)
+        for mirror in mirrors:
+            logits = self.network(inputs.flip(mirror) if mirror else inputs).float()
+            total = total + torch.sigmoid(logits.flip(mirror) if mirror else logits)
+        return total / len(mirrors)
+
+    def _slices(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float32]]:
+        depth = channels.shape[1]
+        slices = torch.from_numpy(channels).movedim(1, 0)
+        parts = []
+        for start in range(0, depth, batch):
+            yield Progress(start, depth, f"slice {start + 1} of {depth}")
+            found = self._infer(slices[start : start + batch], flips=flips)
+            parts.append(found.to(torch.float16).cpu().numpy())
+        yield Progress(depth, depth, "")
+        return np.concatenate(parts).swapaxes(0, 1)
+
+    def _windows(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float32]]:
+        sides = channels.shape[1:]
+        window = tuple(min(w, s) for w, s in zip(self.window, sides, strict=True))
+        weights = blending_weights(window)
+        places = plan_windows(sides, window, overlap=0.5)
+        total: npt.NDArray[np.float32] | None = None
+        coverage = np.zeros(sides, dtype=np.float32)
+        for done, some in enumerate(_batches(places, batch)):
+            yield Progress(done * batch, len(places), f"window {done * batch + 1} of {len(places)}")
+            stacked = torch.from_numpy(np.stack([channels[(slice(None), *place)] for place in some]))
+            found = self._infer(stacked, flips=flips).cpu().numpy()
+            if total is None:
+                total = np.zeros((found.shape[1], *sides), dtype=np.float32)
+            for place, probabilities in zip(some, found, strict=True):
+                total[(slice(None), *place)] += probabilities * weights
+                coverage[place] += weights
+        yield Progress(len(places), len(places), "")
+        assert total is not None
+        total /= coverage
+        return total.astype(np.float16)
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """The network with every batch norm that directly follows a convolution in a Sequential folded into it."""
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for (_, first), (name, second) in zip(
+            list(module.named_children())[:-1], list(module.named_children())[1:], strict=True
+        ):
+            if isinstance(first, nn.Conv2d | nn.Conv3d) and isinstance(second, nn.BatchNorm2d | nn.BatchNorm3d):
+                fused = fuse_conv_bn_eval(first, second)
+                first.weight, first.bias = fused.weight, fused.bias
+                setattr(module, name, nn.Identity())
+    return network
+
+
+def _batches(places: list[tuple[slice, ...]], size: int) -> Iterator[list[tuple[slice, ...]]]:
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "defaultcpuallocator" in text

@@ -1,0 +1,82 @@
+"""From the weights of a run to a checkpoint with its card."""
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo, TrainingRecord
+from napari_brain_tumor.models.checkpoint import save_checkpoint
+from napari_brain_tumor.models.registry import build_network
+from napari_brain_tumor_training.config import TrainConfig
+
+__all__ = ["export_checkpoint"]
+
+
+def export_checkpoint(
+    config: TrainConfig,
+    weights: dict[str, torch.Tensor],
+    folder: Path,
+    *,
+    cases: int,
+    split_sha256: str,
+    epochs: int,
+    metrics: Sequence[Metrics] = (),
+) -> ModelInfo:
+    """Write the checkpoint folder of a training run.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        The run; its settings go into the card.
+    weights : dict of str to Tensor
+        The network's state.
+    folder : Path
+        Where to; replaced if it exists.
+    cases : int
+        Number of training cases.
+    split_sha256 : str
+        Hash of the split's file.
+    epochs : int
+        That were done.
+    metrics : sequence of Metrics
+        On the validation side.
+    """
+    network = build_network(
+        config.model.architecture, len(config.roles), len(REGIONS), config.model.dims, config.model.arguments
+    )
+    settings = config.model_dump(mode="json", exclude={"name", "title", "seed", "notes", "licence", "preprocessing"})
+    card = Card(
+        name=config.name,
+        title=config.title,
+        architecture=config.model.architecture,
+        arguments=config.model.arguments,
+        dims=config.model.dims,
+        roles=list(config.roles),
+        regions=list(REGIONS),
+        preprocessing=config.preprocessing,
+        min_lesion_mm3=config.min_lesion_mm3,
+        parameters=sum(p.numel() for p in network.parameters()),
+        training=TrainingRecord(
+            datasets=[source.dataset for source in config.sources],
+            cases=cases,
+            split_sha256=split_sha256,
+            epochs=epochs,
+            seed=config.seed,
+            settings=settings,
+        ),
+        metrics=list(metrics),
+        notes=list(config.notes),
+        licence=config.licence,
+        created=datetime.now(UTC),
+        software={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("napari-brain-tumor", "torch", "monai", "kornia")},
+        },
+        weights_sha256="0" * 64,
+    )
+    return save_checkpoint(folder, weights, card)
