@@ -1,0 +1,38 @@
+# make demo   set up and run the whole path on the shipped case
+# make test   set up and run all tests, without a display; QT=pyside6 for the other Qt binding, ARGS="-k name" for some
+# make lint   formatting, types, import contracts, spelling
+# PYTHON=/path/to/python3.11 chooses the Python.
+
+QT ?= pyqt6
+VENV ?= .venv
+ARGS ?=
+export QT VENV PYTHON
+
+.PHONY: help demo test lint constraints clean
+
+help:
+	@sed -n '/^#/!q; s/^# *//p' Makefile
+
+demo:
+	@sh scripts/setup.sh demo
+	@QT_API=$(QT) $(VENV)/bin/brain-tumor demo $(ARGS)
+
+test:
+	@sh scripts/setup.sh test
+	@sh scripts/run_tests.sh $(ARGS)
+
+lint:
+	@sh scripts/setup.sh lint
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell
+	$(VENV)/bin/validate-pyproject pyproject.toml
+
+# Pin what is installed in $(VENV) now.
+constraints:
+	@sh scripts/pin.sh $(VENV) > constraints.txt.new && mv constraints.txt.new constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage

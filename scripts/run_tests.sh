@@ -1,0 +1,24 @@
+#!/bin/sh
+# Run the whole suite without a display: scripts/run_tests.sh [pytest arguments]   (with QT=pyside6 for that binding)
+set -eu
+cd "$(dirname "$0")/.."
+
+QT=${QT:-pyqt6}
+VENV=${VENV:-.venv}
+export QT_API="$QT" PYTEST_QT_API="$QT"
+export LIBGL_ALWAYS_SOFTWARE=1 # the same pictures on every machine
+export NO_AT_BRIDGE=1
+
+if [ "$(uname -s)" != Linux ]; then
+    exec "$VENV/bin/python" -m pytest "$@"
+elif command -v xvfb-run >/dev/null 2>&1 && command -v xauth >/dev/null 2>&1; then
+    unset WAYLAND_DISPLAY QT_QPA_PLATFORM
+    exec xvfb-run -a -s "-screen 0 1366x768x24" "$VENV/bin/python" -m pytest "$@"
+elif [ -n "${DISPLAY:-}" ]; then
+    echo "Xvfb is not installed: the tests' windows open on your display $DISPLAY." >&2
+    exec "$VENV/bin/python" -m pytest "$@"
+else
+    echo "Neither Xvfb nor a display is here: the tests that open a window are left out. Install xvfb to run them." >&2
+    export QT_QPA_PLATFORM=offscreen
+    exec "$VENV/bin/python" -m pytest -m "not gui" "$@"
+fi
