@@ -1,6 +1,11 @@
 """Read and write scans and segmentations."""
 
-from napari_brain_tumor.io.opening import open_image, open_segmentation, open_study, open_truth, recognise
+from napari_brain_tumor.io.export import save_segmentation
+from napari_brain_tumor.io.read_labels import open_segmentation, open_truth
+from napari_brain_tumor.io.read_study import open_study
+from napari_brain_tumor.io.reading import open_image
+from napari_brain_tumor.io.recognition import recognise
+from napari_brain_tumor.io.sidecar import read_sidecar, write_sidecar
 from napari_brain_tumor.io.study_folder import (
     FoundSequences,
     find_sequences,
@@ -19,7 +24,10 @@ __all__ = [
     "open_segmentation",
     "open_study",
     "open_truth",
+    "read_sidecar",
     "recognise",
     "role_in_name",
     "role_named",
+    "save_segmentation",
+    "write_sidecar",
 ]

@@ -153,7 +153,7 @@ def _raw_header(content: bytes, path: Path) -> Any:
         raise UnreadableFileError(msg)
     size = int.from_bytes(content[:4], "little")
     is_second = 540 in (size, int.from_bytes(content[:4], "big"))
-    kind = nib.Nifti2Header if is_second else nib.Nifti1Header
+    kind: Any = nib.Nifti2Header if is_second else nib.Nifti1Header
     length = 540 if is_second else 348
     try:
         if len(content) < length:
@@ -258,7 +258,7 @@ def _voxels(content: bytes, header: NiftiHeader, path: Path) -> Array:
 
 def _stored_dtype(raw: Any, path: Path) -> np.dtype[Any]:
     try:
-        dtype = np.dtype(raw.get_data_dtype())
+        dtype: np.dtype[Any] = np.dtype(raw.get_data_dtype())
     except nib.spatialimages.HeaderDataError as error:
         msg = f"{path.name} has a ruined header: {error}. Convert it again from its source."
         raise UnreadableFileError(msg) from error

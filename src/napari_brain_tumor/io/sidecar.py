@@ -3,23 +3,115 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+
+from napari_brain_tumor import __version__
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.labels import schema_named
+from napari_brain_tumor.study import Segmentation
 
-__all__ = ["read_sidecar", "sidecar_path"]
+__all__ = ["NOTICE", "read_sidecar", "write_sidecar"]
+
+PROGRAM: Final = "napari-brain-tumor"
+NOTICE: Final = (
+    "For research only. Not for clinical use: not a medical device, not to be used for diagnosis or treatment."
+)
 
 
-def sidecar_path(path: Path) -> Path:
-    """Where the sidecar of a file or folder lies: `seg.nii.gz` has `seg.json`."""
-    return path.with_name(f"{short_name(path)}.json")
+def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD") -> Path:
+    """Write provenance, schema and the meaning of every integer beside a saved segmentation.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Whose `provenance` is written.
+    path : Path
+        The saved file or folder: `seg.nii.gz` gets `seg.json`. Somebody else's `seg.json` is left alone, then
+        the sidecar is `seg.napari-brain-tumor.json`.
+    schema : str
+        The schema in which the file was written.
+
+    Returns
+    -------
+    Path
+        The sidecar.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written, or the provenance holds something that JSON cannot express.
+    """
+    plain, own = _candidates(path)
+    target = plain if not plain.exists() or _is_ours(_content(plain)) else own
+    text = _text(_document(segmentation, path, schema), target)
+    write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"), _check_json)
+    return target
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
     """Contents of our own sidecar of a file or folder; empty where there is none, or it is not ours."""
+    for candidate in _candidates(path):
+        content = _content(candidate)
+        if _is_ours(content) and content.get("file") == path.name:
+            return content
+    return {}
+
+
+def _candidates(path: Path) -> tuple[Path, Path]:
+    stem = short_name(path)
+    return path.with_name(f"{stem}.json"), path.with_name(f"{stem}.{PROGRAM}.json")
+
+
+def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    is_ours = isinstance(content, dict) and content.get("program") == "napari-brain-tumor"
-    return content if is_ours else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    return content.get("program") == PROGRAM
+
+
+def _document(segmentation: Segmentation, path: Path, schema: str) -> dict[str, Any]:
+    chosen = schema_named(schema)
+    return {
+        "program": PROGRAM,
+        "version": __version__,
+        "notice": NOTICE,
+        "file": path.name,
+        "schema": chosen.name,
+        "values": {str(chosen.from_class[c]): n for c, n in segmentation.class_names.items() if c in chosen.from_class},
+        "known_regions": list(segmentation.known_regions),
+        "provenance": dict(segmentation.provenance),
+    }
+
+
+def _text(document: Mapping[str, Any], target: Path) -> str:
+    try:
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    except (TypeError, ValueError) as error:
+        msg = f"{target.name} was not written: the provenance holds something that JSON cannot express ({error})."
+        raise SaveError(msg) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    msg = f"a {type(value).__name__}"
+    raise TypeError(msg)
+
+
+def _check_json(path: Path) -> None:
+    if not _is_ours(_content(path)):
+        msg = "what was written does not read back"
+        raise SaveError(msg)

@@ -20,15 +20,16 @@ __all__ = [
     "names_segmentation",
     "role_in_name",
     "role_named",
+    "role_of_file",
 ]
 
 _SPELLINGS: Final[dict[str, Role]] = {
     **dict.fromkeys(("t1", "t1w", "t1n", "t1pre", "pret1", "precontrast", "t1precontrast", "t1native", "mrt1"), "T1"),
     **dict.fromkeys(
         (
-            "t1c", "t1ce", "t1gd", "t1gad", "t1post", "postt1", "t1cw", "t1wce", "t1wgd", "t1wpost", "ct1", "t1k", "t1km",
-            "postcontrast", "t1postcontrast", "t1contrast", "t1contrastenhanced", "cet1", "cet1w", "gdt1", "mrt1c", "t1wc",
-            "t1postgad", "t1postgd", "t1withcontrast",
+            "t1c", "t1ce", "t1gd", "t1gad", "t1post", "postt1", "t1cw", "t1wce", "t1wgd", "t1wpost", "ct1", "t1k",
+            "t1km", "postcontrast", "t1postcontrast", "t1contrast", "t1contrastenhanced", "cet1", "cet1w", "gdt1",
+            "mrt1c", "t1wc", "t1postgad", "t1postgd", "t1withcontrast",
         ),
         "T1c",
     ),
@@ -85,8 +86,9 @@ def find_sequences(files: Iterable[Path]) -> FoundSequences:
     """
     claims: dict[Role, list[Path]] = {}
     segmentations, unrecognised = [], []
-    for path in sorted(files):
-        role = _role_of(path)
+    everything = sorted(files)
+    for path in everything:
+        role = role_of_file(path, everything)
         if names_segmentation(path):
             segmentations.append(path)
         elif role is None:
@@ -118,6 +120,14 @@ def role_in_name(name: str) -> Role | None:
     lower = name.lower()
     without_target = _REGISTERED_TO.sub(" ", lower)
     return _role_of_words(_words(without_target)) or _role_of_words(_words(lower))
+
+
+def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
+    """The role that a file's name tells, or else its folder's name, if no other scan lies in that folder."""
+    if (role := role_in_name(short_name(path))) is not None:
+        return role
+    scans = [p for p in siblings if p.parent == path.parent and not names_segmentation(p)]
+    return role_in_name(path.parent.name) if scans == [path] else None
 
 
 def dataset_json(path: Path) -> Mapping[str, Any] | None:
@@ -158,11 +168,14 @@ def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 
 _LABEL_WORDS: Final = frozenset(
-    ["seg", "segm", "segs", "segmentation", "segmentations", "mask", "masks", "label", "labels", "roi", "rois", "truth", "groundtruth", "gt", "gold", "annotation", "annotations", "tumormask", "tumorseg"]
+    {"seg", "segm", "segs", "segmentation", "segmentations", "mask", "masks", "label", "labels", "roi", "rois"}
+    | {"truth", "groundtruth", "gt", "gold", "annotation", "annotations", "tumormask", "tumorseg"}
 )
 _OTHER_WORDS: Final = frozenset(
-    ["swi", "dwi", "adc", "dti", "asl", "dsc", "dce", "perf", "perfusion", "cbv", "cbf", "rcbv", "mtt", "ktrans", "bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "pd", "mra", "angio", "subtraction"]
+    {"swi", "dwi", "adc", "dti", "asl", "dsc", "dce", "perf", "perfusion", "cbv", "cbf", "rcbv", "mtt", "ktrans"}
+    | {"bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "pd", "mra", "angio", "subtraction"}
 )
+"""Words of images that are none of the four sequences, even where T1 or T2 is in the name too."""
 _CONTRAST: Final = (
     r"(?:gd|gad|gado|gadolinium|gadovist|contrast|ce|cm|km|enhanced|c|\+c|\+|\+gd|postgad|postgd|postcontrast)"
 )
@@ -197,10 +210,6 @@ _FLAIR: Final = re.compile(rf"^{_PLANE}*(?:flair|fla|t2w?flair|t2f|flairt2){_PLA
 _T1_PLAIN_REST: Final = re.compile(rf"^(?:n|pre|precontrast|native|{_PLANE})*$")
 _T1_CONTRAST_REST: Final = re.compile(rf"^{_PLANE}*(?:post|{_CONTRAST})+{_PLANE}*$")
 _T1_SYNONYMS: Final = frozenset({"mprage", "spgr", "bravo", "mp2rage"})
-
-
-def _role_of(path: Path) -> Role | None:
-    return role_in_name(short_name(path)) or role_in_name(path.parent.name)
 
 
 def _words(lower: str) -> list[str]:

@@ -188,7 +188,7 @@ def repeats(channel: Array, other: Array) -> bool:
 
 def _stack(files: dict[int, Path]) -> Array:
     """Slices of equal size, stacked `(Z, Y, X[, C])`."""
-    pages = []
+    pages: list[Array] = []
     for path in files.values():
         page = _read_page_stack(path)
         if len(page) != 1:

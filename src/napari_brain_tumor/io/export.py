@@ -1,0 +1,284 @@
+"""Save segmentations: as NIfTI on the source's own grid, NRRD, MHA, a TIFF stack, or TIFF masks slice by slice."""
+
+import gzip
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+import tifffile
+
+from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknownError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import itk, nifti, tiff
+from napari_brain_tumor.io.atomic import flush_to_disk, write_atomically
+from napari_brain_tumor.io.sidecar import write_sidecar
+from napari_brain_tumor.io.volume import Volume
+from napari_brain_tumor.labels import looks_like_labels, schema_named
+from napari_brain_tumor.study import NiftiForms, Segmentation, TifSlices
+
+__all__ = ["save_segmentation"]
+
+Labels = npt.NDArray[np.uint8]
+
+_WRITABLE: Final = ".nii.gz, .nii, .nrrd, .mha, .tif, .tiff, or a folder for <patient>_<k>_mask.tif files"
+_SAME_PLACE_VOXELS: Final = 1e-3
+"""How far a voxel of a saved file may lie from where it was meant; the header's float32 numbers move it less."""
+_NIFTI1_MAX: Final = np.iinfo(np.int16).max
+
+
+def save_segmentation(
+    segmentation: Segmentation, path: str | PathLike[str], schema: str = "MSD", *, sidecar: bool = True
+) -> Path | list[Path]:
+    """Save labels, re-open what was written, and only then replace an earlier file.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Our classes on the source's grid. Its `layout` decides the matrices and codes of a NIfTI header, and patient
+        and slice numbers of masks.
+    path : path-like
+        The suffix chooses the format: `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.tif` (one `(Z, Y, X)` stack). A folder
+        gets one `<patient>_<k>_mask.tif` per slice.
+    schema : str
+        Which integers are written (`labels.SCHEMAS`): `"MSD"` is ours, `"BraTS"` means BraTS2018-2022,
+        `"LGG-binary"` writes 0 and 255.
+    sidecar : bool
+        Whether provenance and the meaning of the integers are written beside it as JSON.
+
+    Returns
+    -------
+    Path or list of Path
+        The file; for a folder, the masks in order of their slices.
+
+    Raises
+    ------
+    LabelSchemaError
+        If the schema is unknown or cannot express a class.
+    SpacingUnknownError
+        If the format always states millimetres but the voxel size is not known.
+    SaveError
+        If the file cannot be written, or does not read back the same. Nothing half-written is left.
+
+    Examples
+    --------
+    >>> save_segmentation(result, "case_seg.nii.gz", schema="BraTS")  # doctest: +SKIP
+    PosixPath('case_seg.nii.gz')
+    """
+    target = Path(path).expanduser()
+    chosen = schema_named(schema)
+    values = chosen.encode(segmentation.data)
+    saved: Path | list[Path] = target
+    if _is_folder(target):
+        saved = _save_slices(values, segmentation, target)
+    else:
+        _refuse_to_replace_scan(target)
+        writer = _writer_for(target)
+        writer(values, segmentation, target)
+    if sidecar:
+        write_sidecar(segmentation, target, chosen.name)
+    return saved
+
+
+def _is_folder(target: Path) -> bool:
+    return target.is_dir() or not target.suffix
+
+
+def _writer_for(target: Path) -> Callable[[Labels, Segmentation, Path], None]:
+    name = target.name.lower()
+    if nifti.is_nifti(target):
+        return _save_nifti
+    if name.endswith((".nrrd", ".mha")):
+        return _save_itk
+    if tiff.is_tif(target):
+        return _save_stack
+    msg = f"{target.name} has a suffix that is not written. Possible are {_WRITABLE}."
+    raise SaveError(msg)
+
+
+def _refuse_to_replace_scan(target: Path) -> None:
+    """A mistyped name must not cost the scan itself."""
+    if not target.exists():
+        return
+    try:
+        volumes = _read_back(target)
+    except BrainTumorError:
+        return
+    if not all(looks_like_labels(volume.array, target.name) for volume in volumes):
+        msg = f"{target.name} exists and holds an image, not labels. It is left as it is: choose another name."
+        raise SaveError(msg)
+
+
+def _read_back(path: Path) -> list[Volume]:
+    if nifti.is_nifti(path):
+        return nifti.read_nifti(path)
+    return tiff.read_tif(path) if tiff.is_tif(path) else itk.read_itk(path)
+
+
+# NIfTI ------------------------------------------------------------------------------------------------------------
+
+
+def _save_nifti(values: Labels, segmentation: Segmentation, target: Path) -> None:
+    header = _nifti_header(segmentation.grid, segmentation.layout)
+    content = header.binaryblock + bytes(4) + values.tobytes(order="F")
+    if target.name.lower().endswith(".gz"):
+        # Without a time stamp the same labels give the same bytes.
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+    write_atomically(
+        target,
+        lambda temporary: temporary.write_bytes(content),
+        lambda temporary: _check_nifti(temporary, values, segmentation.grid, header),
+    )
+
+
+def _nifti_header(grid: Grid, layout: Any) -> Any:
+    """A uint8 header for the grid, with the source's own matrices and codes where they still describe it."""
+    if isinstance(layout, NiftiForms):
+        header = _header_with(grid, layout)
+        if _same_affine(header.get_best_affine(), grid):
+            return header
+    code = 1 if grid.unit == "mm" else 2
+    qform = grid.affine if _is_orthogonal(grid.affine) else None
+    return _header_with(grid, NiftiForms(grid.affine, code, qform, code if qform is not None else 0))
+
+
+def _header_with(grid: Grid, forms: NiftiForms) -> Any:
+    header = nib.Nifti2Header() if max(grid.shape) > _NIFTI1_MAX else nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(grid.shape)
+    header.set_zooms(grid.spacing)
+    if forms.qform is not None:
+        header.set_qform(forms.qform, forms.qform_code)
+    header.set_sform(forms.sform, forms.sform_code)
+    header["vox_offset"] = header.single_vox_offset
+    if grid.unit == "mm":
+        header.set_xyzt_units("mm")
+    else:
+        header["descrip"] = nifti.SPACING_UNKNOWN_MARK
+    return header
+
+
+def _is_orthogonal(affine: npt.NDArray[np.float64]) -> bool:
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.allclose(directions.T @ directions, np.eye(3), atol=1e-5))
+
+
+def _same_affine(affine: npt.NDArray[np.float64], grid: Grid) -> bool:
+    try:
+        return Grid(grid.shape, affine, grid.unit).same_place(grid, _SAME_PLACE_VOXELS)
+    except BrainTumorError:
+        return False
+
+
+def _check_nifti(path: Path, values: Labels, grid: Grid, meant: Any) -> None:
+    """Re-open with nibabel, not with what wrote the file."""
+    image: Any = nib.load(path)
+    header = image.header
+    codes = ("sform_code", "qform_code", "xyzt_units")
+    _require(image.shape == grid.shape, f"its shape is {image.shape}, not {grid.shape}")
+    _require(header.get_data_dtype() == np.uint8, f"its type is {header.get_data_dtype()}, not uint8")
+    _require(_same_affine(image.affine, grid), "its voxels lie elsewhere in the world")
+    _require(np.array_equal(header.get_sform(), meant.get_sform()), "its sform changed")
+    _require(all(int(header[c]) == int(meant[c]) for c in codes), "its codes changed")
+    _require(np.array_equal(np.asarray(image.dataobj), values), "its labels differ")
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        msg = f"it did not read back as it was meant, {problem}"
+        raise SaveError(msg)
+
+
+# NRRD and MHA -----------------------------------------------------------------------------------------------------
+
+
+def _save_itk(values: Labels, segmentation: Segmentation, target: Path) -> None:
+    if segmentation.grid.unit != "mm":
+        msg = (
+            f"{target.suffix} files always state millimetres, but the voxel size of this study is not known. Save as "
+            ".nii.gz or .tif, or open the study with spacing_mm=(x, y, z)."
+        )
+        raise SpacingUnknownError(msg)
+    image = itk.image_of_labels(values, segmentation.grid)
+    write_atomically(
+        target,
+        lambda temporary: sitk.WriteImage(image, str(temporary), useCompression=True),
+        lambda temporary: _check_itk(temporary, values, segmentation.grid),
+    )
+
+
+def _check_itk(path: Path, values: Labels, grid: Grid) -> None:
+    (volume,) = itk.read_itk(path)
+    _require(volume.array.dtype == np.uint8, f"its type is {volume.array.dtype}, not uint8")
+    _require(volume.grid.same_place(grid, _SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
+    _require(np.array_equal(volume.array, values), "its labels differ")
+
+
+# TIFF -------------------------------------------------------------------------------------------------------------
+
+
+def _save_stack(values: Labels, _: Segmentation, target: Path) -> None:
+    write_atomically(
+        target,
+        lambda temporary: _write_tif(temporary, values.transpose(2, 1, 0), "ZYX"),
+        lambda temporary: _check_tif(temporary, values),
+    )
+
+
+def _save_slices(values: Labels, segmentation: Segmentation, folder: Path) -> list[Path]:
+    """All masks are written and checked in a folder of their own before the first takes its place."""
+    names = _mask_names(segmentation)
+    staging = folder.with_name(f".{uuid.uuid4().hex[:12]}.{folder.name}")
+    try:
+        staging.mkdir(parents=True)
+        for name, plane in zip(names, np.moveaxis(values, 2, 0), strict=True):
+            _write_tif(staging / name, plane.T, "YX")
+            flush_to_disk(staging / name)
+            _check_tif(staging / name, plane[..., np.newaxis])
+        _move_all(staging, folder, names)
+    except (OSError, RuntimeError) as error:
+        msg = (
+            f"The masks were not saved to {folder}: {getattr(error, 'strerror', None) or error}. Choose another place."
+        )
+        raise SaveError(msg) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return [folder / name for name in names]
+
+
+def _mask_names(segmentation: Segmentation) -> list[str]:
+    slices = segmentation.layout
+    count = segmentation.grid.shape[2]
+    if not isinstance(slices, TifSlices) or len(slices.numbers) != count:
+        slices = TifSlices(segmentation.name, tuple(range(1, count + 1)))
+    return [f"{slices.patient}_{number}_mask.tif" for number in slices.numbers]
+
+
+def _move_all(staging: Path, folder: Path, names: list[str]) -> None:
+    if not folder.exists():
+        os.replace(staging, folder)
+    else:
+        for name in names:
+            os.replace(staging / name, folder / name)
+        flush_to_disk(folder)
+    flush_to_disk(folder.parent)
+
+
+def _write_tif(path: Path, planes: Labels, axes: str) -> None:
+    tifffile.imwrite(
+        path, np.ascontiguousarray(planes), photometric="minisblack", compression="zlib", metadata={"axes": axes}
+    )
+
+
+def _check_tif(path: Path, values: Labels) -> None:
+    volumes = tiff.read_tif(path)
+    _require(len(volumes) == 1, f"it holds {len(volumes)} channels")
+    _require(volumes[0].array.dtype == np.uint8, f"its type is {volumes[0].array.dtype}, not uint8")
+    _require(np.array_equal(volumes[0].array, values), "its labels differ")

@@ -1,0 +1,70 @@
+"""Roles that the caller gives: a file for each, a number for each, or the order of the volumes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.errors import DuplicateRoleError, RoleError
+from napari_brain_tumor.io.reading import AnyPath, existing
+from napari_brain_tumor.io.study_folder import role_named
+from napari_brain_tumor.study import Role
+
+__all__ = ["HOW_TO_NAME_FILES", "HOW_TO_ORDER", "Roles", "files_by_role", "ordered_roles"]
+
+Roles = Mapping[str, AnyPath | int] | Sequence[str | None] | None
+
+HOW_TO_NAME_FILES: Final = 'roles={"T1c": "file.nii.gz", "FLAIR": "other.nii.gz"}'
+HOW_TO_ORDER: Final = 'roles=("FLAIR", "T1", "T1c", "T2"), with None for a volume to leave out'
+
+
+def files_by_role(roles: Roles, place: Path) -> dict[Role, Path] | None:
+    """Role to file, where the caller named files; None where they named numbers, an order or nothing."""
+    if not isinstance(roles, Mapping) or not roles or any(isinstance(v, int) for v in roles.values()):
+        return None
+    folder = place if place.is_dir() else place.parent
+    files: dict[Role, Path] = {}
+    for text, value in roles.items():
+        role = role_named(text)
+        if role in files:
+            msg = f"The role {role} is given twice: {files[role].name} and {value}. A study has one of each."
+            raise DuplicateRoleError(msg)
+        files[role] = existing(folder / Path(value).expanduser())  # type: ignore[arg-type]
+    return files
+
+
+def ordered_roles(
+    roles: Mapping[str, AnyPath | int] | Sequence[str | None], count: int, what: str
+) -> tuple[Role | None, ...]:
+    """The role of each of `count` volumes, from an order or from role-to-number."""
+    ordered = _from_numbers(roles, count, what) if isinstance(roles, Mapping) else _from_order(roles, count, what)
+    given = [role for role in ordered if role is not None]
+    if not given:
+        msg = f"No role is given for any volume of {what}. Give the order: {HOW_TO_ORDER}."
+        raise RoleError(msg)
+    if len(set(given)) != len(given):
+        msg = f"{what}: a role is given twice in {', '.join(given)}. A study has one of each."
+        raise DuplicateRoleError(msg)
+    return ordered
+
+
+def _from_order(roles: Sequence[str | None], count: int, what: str) -> tuple[Role | None, ...]:
+    texts = [roles] if isinstance(roles, str) else list(roles)
+    if len(texts) != count:
+        msg = (
+            f"{what} holds {count} volumes, but {len(texts)} roles are given. Give one for each, None to leave it out."
+        )
+        raise RoleError(msg)
+    return tuple(None if text is None else role_named(text) for text in texts)
+
+
+def _from_numbers(roles: Mapping[str, AnyPath | int], count: int, what: str) -> tuple[Role | None, ...]:
+    ordered: list[Role | None] = [None] * count
+    for text, number in roles.items():
+        if not isinstance(number, int) or not 0 <= number < count:
+            msg = f"{what} holds volumes 0 to {count - 1}; roles names {number!r} for {text}."
+            raise RoleError(msg)
+        if ordered[number] is not None:
+            msg = f"{what}: volume {number} is given to {ordered[number]} and to {text}."
+            raise DuplicateRoleError(msg)
+        ordered[number] = role_named(text)
+    return tuple(ordered)

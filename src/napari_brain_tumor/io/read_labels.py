@@ -1,0 +1,160 @@
+"""Open labels of any schema as our classes, and find the truth that belongs to a case."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
+from napari_brain_tumor.io import tiff
+from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
+from napari_brain_tumor.io.sidecar import read_sidecar
+from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
+from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
+from napari_brain_tumor.labels import SCHEMAS, LabelSchema, Region, guess_schema, label_values, schema_named
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["open_segmentation", "open_truth"]
+
+
+def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation:
+    """Open labels and translate them to our classes.
+
+    Parameters
+    ----------
+    path : path-like
+        A label file (NIfTI, NRRD, MHA, `.tif`), or a folder with `<patient>_<k>_mask.tif` files.
+    schema : str, optional
+        What the integers mean (`labels.SCHEMAS`). Without it: what our own sidecar says, then `dataset.json`, then
+        the file's name, then the values, if only one schema fits.
+    spacing_mm : (x, y, z), optional
+        Voxel size of files that do not tell it, such as TIFF.
+
+    Raises
+    ------
+    UnreadableFileError, DimensionError
+        If the file cannot be opened or is not one 3-D image.
+    LabelSchemaError
+        If the values are not labels, or more than one schema fits.
+    """
+    place = existing(path)
+    volume = _label_volume(place, spacing_mm)
+    values = integral_labels(volume.array, volume.name)
+    chosen = schema_named(schema) if schema is not None else _told_schema(place, values)
+    regions = _told_regions(place, chosen)
+    return Segmentation(
+        data=chosen.decode(values),
+        grid=volume.grid,
+        name=short_name(place),
+        class_names=chosen.class_names if regions == chosen.known_regions else _WHOLE_TUMOUR_ONLY.class_names,
+        known_regions=regions,
+        layout=volume.layout,
+        provenance={"schema": chosen.name, "path": str(place)},
+    )
+
+
+def open_truth(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation | None:
+    """The segmentation that belongs to a case, or None where there is none.
+
+    Looks for a segmentation in the case folder, `labelsTr/<case>` for a Decathlon image, or the masks of Kaggle
+    slices. `path`, `schema` and `spacing_mm` are as for `open_study` and `open_segmentation`.
+    """
+    place = existing(path)
+    found = _truth_path(place)
+    return None if found is None else open_segmentation(found, schema, spacing_mm=spacing_mm)
+
+
+def _label_volume(place: Path, spacing_mm: Spacing | None) -> Volume:
+    if place.is_dir():
+        return _masks_in(place, spacing_mm)
+    volumes = read_volumes(place, spacing_mm)
+    if len(volumes) > 1:
+        msg = f"{place.name} holds {len(volumes)} images; a segmentation is one. Open it as a study instead."
+        raise DimensionError(msg)
+    return volumes[0]
+
+
+def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
+    patients = [p for p in slices_in(folder) if p.masks]
+    if len(patients) != 1:
+        found = ", ".join(p.patient for p in patients[:4]) or "none"
+        msg = (
+            f"{folder.name} should hold <patient>_<k>_mask.tif files of one patient; patients found: {found}. "
+            "Open a label file, or the folder of one patient."
+        )
+        raise UnreadableFileError(msg)
+    return tiff.read_mask_slices(patients[0], spacing_mm)
+
+
+def _told_schema(place: Path, values: npt.NDArray[np.uint8]) -> LabelSchema:
+    found = label_values(values)
+    stem, case = (place.name, place.name) if place.is_dir() else (short_name(place), place.parent.name)
+    if place.is_dir():
+        stem = f"{case}_mask"
+    own = read_sidecar(place).get("schema")
+    if isinstance(own, str):
+        return schema_named(own)
+    dataset = None if place.is_dir() else dataset_labels(dataset_json(place))
+    if not found - {0} and dataset is None and not _name_tells(stem) and not _name_tells(case):
+        # Nothing is marked, so every schema says the same.
+        return SCHEMAS["MSD"]
+    return guess_schema(found, stem if dataset or _name_tells(stem) or not _name_tells(case) else case, dataset)
+
+
+_WHOLE_TUMOUR_ONLY: Final = SCHEMAS["LGG-binary"]
+
+
+def _told_regions(place: Path, schema: LabelSchema) -> tuple[Region, ...]:
+    """A whole-tumour mask stays one when it was saved in a schema that could have told more."""
+    only_whole = read_sidecar(place).get("known_regions") == list(_WHOLE_TUMOUR_ONLY.known_regions)
+    return _WHOLE_TUMOUR_ONLY.known_regions if only_whole else schema.known_regions
+
+
+def _name_tells(name: str) -> bool:
+    """Whether a name alone settles the schema: it does if no value is needed to guess it."""
+    try:
+        guess_schema((), name)
+    except LabelSchemaError:
+        return False
+    return True
+
+
+def _truth_path(place: Path) -> Path | None:
+    if place.is_dir():
+        if any(p.masks for p in slices_in(place)):
+            return place
+        found = [p for p in images_in(place) if names_segmentation(p) and not _is_brain_mask(p)]
+    elif place.parent.name.lower() in ("imagestr", "images"):
+        found = [p for p in _twins(place) if p.is_file()]
+    else:
+        return _truth_beside(place)
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        msg = f"{place.name} has several segmentations: {names}. Open the right one by its path."
+        raise LabelSchemaError(msg)
+    return found[0] if found else None
+
+
+def _twins(place: Path) -> list[Path]:
+    names = dict.fromkeys((place.name, place.name.replace("_0000.", ".")))
+    folders = ("labelsTr", "labels")
+    return [place.parent.parent / folder / name for folder in folders for name in names]
+
+
+def _truth_beside(place: Path) -> Path | None:
+    twin = place.with_name(f"{short_name(place)}_mask{place.suffix}")
+    if tiff.is_tif(place):
+        return twin if twin.is_file() else None
+    prefix = re.split(r"[_-](?=[^_-]*$)", short_name(place))[0]
+    found = [
+        p
+        for p in images_in(place.parent)
+        if names_segmentation(p) and not _is_brain_mask(p) and p.name.startswith(prefix)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_brain_mask(path: Path) -> bool:
+    return bool(re.search(r"(brain|head|skull)[a-z]*[_-]?mask", path.name.lower()))

@@ -1,0 +1,273 @@
+"""Open the sequences of one examination from a folder or file of any format."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from napari_brain_tumor.errors import DuplicateRoleError, GridMismatchError, RoleError, UnreadableFileError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import itk, tiff
+from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, HOW_TO_ORDER, Roles, files_by_role, ordered_roles
+from napari_brain_tumor.io.reading import (
+    AnyPath,
+    Spacing,
+    existing,
+    images_in,
+    read_files,
+    read_volumes,
+    slices_in,
+    visible,
+)
+from napari_brain_tumor.io.study_folder import (
+    FoundSequences,
+    dataset_json,
+    dataset_roles,
+    find_sequences,
+    names_segmentation,
+    role_in_name,
+    role_of_file,
+)
+from napari_brain_tumor.io.volume import Volume, short_name
+from napari_brain_tumor.study import Role, Source, Study
+
+__all__ = ["open_study"]
+
+
+def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None) -> Study:
+    """Open the sequences of one examination.
+
+    Parameters
+    ----------
+    path : path-like
+        A case folder (NIfTI, NRRD or MHA files named after their sequences, Kaggle LGG slices, DICOM series), a 4-D
+        file, a `.tif`, or one 3-D file.
+    roles : mapping or sequence, optional
+        Where names do not tell: role to file (relative to the folder), role to volume or channel number, or the
+        roles of the volumes in their order, with None for a volume to skip. Spelling is lenient (`role_named`).
+    spacing_mm : (x, y, z), optional
+        Voxel size of files that do not tell it, such as TIFF.
+
+    Returns
+    -------
+    Study
+        Arrays in file order on one grid.
+
+    Raises
+    ------
+    UnreadableFileError, DimensionError, IntensityError
+        If a file cannot be opened or holds nothing usable.
+    RoleError, DuplicateRoleError
+        If the roles are not told, or told twice.
+    GridMismatchError
+        If the sequences do not share a grid, or `spacing_mm` contradicts the files.
+
+    Examples
+    --------
+    >>> study = open_study("BraTS2021_01477")  # doctest: +SKIP
+    >>> study.roles, study.grid.shape  # doctest: +SKIP
+    (('T1', 'T1c', 'T2', 'FLAIR'), (240, 240, 155))
+    """
+    place = existing(path)
+    named = files_by_role(roles, place)
+    if named is not None:
+        volumes = read_files(named, spacing_mm)
+        return _study(volumes, _common_name(list(named.values()), place), ())
+    if place.is_dir():
+        return _open_folder(place, roles, spacing_mm)
+    return _open_file(place, roles, spacing_mm)
+
+
+def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
+    patients = [p for p in slices_in(folder) if p.images]
+    if len(patients) > 1:
+        names = ", ".join(p.patient for p in patients[:4])
+        msg = f"{folder.name} holds slices of {len(patients)} patients ({names}). Give each patient a folder."
+        raise DuplicateRoleError(msg)
+    if patients and _are_slices(patients[0]):
+        channels = tiff.read_slices(patients[0], spacing_mm)
+        return _study_of_channels(channels, roles, patients[0].patient)
+    images = images_in(folder)
+    if not images:
+        return _open_dicom(folder, roles, spacing_mm)
+    scans = [p for p in images if not names_segmentation(p)]
+    if len(scans) == 1:
+        return _open_file(scans[0], roles, spacing_mm)
+    if roles is not None:
+        msg = f"{folder.name} is a folder of files, so roles must name a file each: {HOW_TO_NAME_FILES}."
+        raise RoleError(msg)
+    return _open_named_files(folder, find_sequences(images), spacing_mm)
+
+
+def _are_slices(slices: tiff.SliceFiles) -> bool:
+    """`case_1.tif` is a slice, whereas a file with role words in its patient part is a stack of its own."""
+    return bool(slices.masks) or len(slices.images) > 1 or role_in_name(slices.patient) is None
+
+
+def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing | None) -> Study:
+    if not found.sequences:
+        files = ", ".join(p.name for p in (*found.unrecognised, *found.segmentations)[:8])
+        msg = (
+            f"No file in {folder.name} tells its sequence by name: {files}. Names need a word such as t1, t1c, t2 or "
+            f"flair; or say it: {HOW_TO_NAME_FILES}."
+        )
+        raise RoleError(msg)
+    notes = tuple(f"{p.name} was not opened: its name tells no sequence." for p in found.unrecognised)
+    return _study(read_files(found.sequences, spacing_mm), folder.name, notes)
+
+
+def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
+    if spacing_mm is not None:
+        msg = "DICOM tells its own geometry, so spacing_mm is not used. Leave it out."
+        raise GridMismatchError(msg)
+    folders = [folder, *(p for p in visible(folder) if p.is_dir())]
+    series = [s for f in folders for s in itk.find_series(f)]
+    if not series:
+        msg = (
+            f"{folder.name} holds no image that is read here (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM series). "
+            "Open the folder of one case."
+        )
+        raise UnreadableFileError(msg)
+    chosen, notes = _series_by_role(series, roles, folder)
+    return _study({role: itk.read_series(s) for role, s in chosen.items()}, folder.name, notes)
+
+
+def _series_by_role(
+    series: Sequence[itk.DicomSeries], roles: Roles, folder: Path
+) -> tuple[dict[Role, itk.DicomSeries], tuple[str, ...]]:
+    if roles is not None:
+        told = ordered_roles(roles, len(series), folder.name)
+    else:
+        told = tuple(role_in_name(s.description) or role_in_name(s.files[0].parent.name) for s in series)
+    chosen: dict[Role, itk.DicomSeries] = {}
+    for role, one in zip(told, series, strict=True):
+        if role in chosen:
+            msg = (
+                f"Two DICOM series claim to be {role}: {chosen[role].description!r} and {one.description!r}. Name the "
+                f"folder of the one that is meant, or give the roles of the {len(series)} series in order."
+            )
+            raise DuplicateRoleError(msg)
+        if role is not None:
+            chosen[role] = one
+    names = ", ".join(repr(s.description or s.files[0].parent.name) for s in series)
+    if not chosen:
+        msg = (
+            f"The DICOM series in {folder.name} do not tell their sequence: {names}. "
+            f"Give it in this order: {HOW_TO_ORDER}."
+        )
+        raise RoleError(msg)
+    left = (s.description or s.uid for role, s in zip(told, series, strict=True) if role is None)
+    return chosen, tuple(f"The DICOM series {name!r} was not opened: it tells no sequence." for name in left)
+
+
+def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
+    volumes = read_volumes(path, spacing_mm)
+    if tiff.is_tif(path):
+        return _study_of_channels(volumes, roles, short_name(path))
+    if len(volumes) > 1:
+        return _study_of_volumes(volumes, roles, path)
+    role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
+    if role is None or (roles is None and names_segmentation(path)):
+        what = "names a segmentation" if names_segmentation(path) else "does not tell which sequence it is"
+        msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
+        raise RoleError(msg)
+    return _study({role: volumes[0]}, short_name(path), ())
+
+
+def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:
+    return next(role for role in ordered_roles(roles, 1, path.name))
+
+
+def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Study:
+    told = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
+    if told is None:
+        msg = (
+            f"{path.name} holds {len(volumes)} volumes and no dataset.json tells their order. Give it: {HOW_TO_ORDER}."
+        )
+        raise RoleError(msg)
+    if len(told) != len(volumes):
+        msg = (
+            f"{path.name} holds {len(volumes)} volumes, its dataset.json names {len(told)}. "
+            f"Give the order: {HOW_TO_ORDER}."
+        )
+        raise RoleError(msg)
+    chosen = {role: volume for role, volume in zip(told, volumes, strict=True) if role is not None}
+    if len(chosen) != sum(role is not None for role in told):
+        msg = f"{path.name}: a role is given to two volumes in {told}. A study has one of each."
+        raise DuplicateRoleError(msg)
+    left = (
+        f"Volume {i} of {path.name} was not opened: no role is given for it." for i, r in enumerate(told) if r is None
+    )
+    return _study(chosen, short_name(path), tuple(left))
+
+
+def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> Study:
+    notes: tuple[str, ...] = ()
+    if roles is not None:
+        told = ordered_roles(roles, len(channels), name)
+    elif len(channels) == 3:
+        told = tiff.LGG_CHANNELS
+        notes = ("Red, green and blue are taken as T1, FLAIR and T1c, as in the Kaggle LGG set.",)
+    else:
+        told = (role_in_name(name),) if len(channels) == 1 else ()
+    chosen = {role: channel for role, channel in zip(told, channels, strict=False) if role is not None}
+    if not chosen:
+        msg = (
+            f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not tell its sequence. "
+            'Say it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
+        )
+        raise RoleError(msg)
+    kept, dropped = _without_repeats(chosen)
+    return _study(kept, name, (*notes, *dropped))
+
+
+def _without_repeats(chosen: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
+    """Channels that repeat FLAIR or are blank stand for a sequence that was not made."""
+    flair = chosen.get("FLAIR")
+    kept: dict[Role, Volume] = {}
+    notes = []
+    for role, volume in chosen.items():
+        if flair is not None and volume is not flair and tiff.repeats(volume.array, flair.array):
+            notes.append(f"The channel of {role} only repeats FLAIR: {role} counts as absent.")
+        elif len(chosen) > 1 and volume.array.min() == volume.array.max():
+            notes.append(f"The channel of {role} is blank: {role} counts as absent.")
+        else:
+            kept[role] = volume
+    return (kept, tuple(notes)) if kept else (dict(chosen), ())
+
+
+def _study(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> Study:
+    _check_one_grid(volumes)
+    first = next(iter(volumes.values()))
+    return Study(
+        sequences={role: volume.array for role, volume in volumes.items()},
+        grid=first.grid,
+        name=name,
+        sources={role: Source(volume.path, volume.channel) for role, volume in volumes.items()},
+        layout=first.layout,
+        notes=tuple(dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))),
+    )
+
+
+def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
+    distinct: list[tuple[list[Role], Grid]] = []
+    for role, volume in volumes.items():
+        for members, grid in distinct:
+            if grid.same_place(volume.grid):
+                members.append(role)
+                break
+        else:
+            distinct.append(([role], volume.grid))
+    if len(distinct) < 2:
+        return
+    lines = "; ".join(f"{', '.join(members)}: {grid.describe()}" for members, grid in distinct)
+    msg = (
+        f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: resample the others "
+        "onto one of them (co-register them first if the patient moved), or open the sequences of one grid alone by "
+        f"naming them, {HOW_TO_NAME_FILES}. Registration comes in a later version."
+    )
+    raise GridMismatchError(msg)
+
+
+def _common_name(files: Sequence[Path], place: Path) -> str:
+    if place.is_dir():
+        return place.name
+    return short_name(files[0]) if len(files) == 1 else place.parent.name

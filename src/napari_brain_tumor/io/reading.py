@@ -1,0 +1,147 @@
+"""Images from paths: which files a folder offers, and every 3-D image of a file of any format."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import itk, nifti, tiff
+from napari_brain_tumor.io.volume import Volume
+from napari_brain_tumor.study import Role
+
+__all__ = [
+    "AnyPath",
+    "Spacing",
+    "existing",
+    "images_in",
+    "is_image",
+    "open_image",
+    "read_files",
+    "read_volumes",
+    "slices_in",
+    "visible",
+]
+
+AnyPath = str | PathLike[str]
+Spacing = tuple[float, float, float]
+
+
+def open_image(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[tuple[str, npt.NDArray[Any], Grid]]:
+    """Every 3-D image of a file as (name, `(X, Y, Z)` array, grid), whatever it shows; no role is needed."""
+    place = existing(path)
+    if place.is_dir():
+        volumes = [itk.read_series(series) for series in itk.find_series(place)]
+        if not volumes:
+            msg = f"{place.name} is a folder without a DICOM series. Open a file, or the folder as a study."
+            raise UnreadableFileError(msg)
+    else:
+        volumes = read_volumes(place, spacing_mm)
+    return [(volume.name, volume.array, volume.grid) for volume in volumes]
+
+
+def existing(path: AnyPath) -> Path:
+    place = Path(path).expanduser()
+    if not place.exists():
+        msg = f"{place} does not exist. Check the spelling of the path."
+        raise UnreadableFileError(msg)
+    return place
+
+
+def is_image(path: Path) -> bool:
+    return nifti.is_nifti(path) or itk.is_itk(path) or tiff.is_tif(path)
+
+
+def visible(folder: Path) -> list[Path]:
+    try:
+        # Names that begin with a dot are hidden; macOS leaves `._scan.nii.gz` beside every copied file.
+        return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        msg = f"{folder} cannot be listed: {error.strerror or error}. Check the permissions."
+        raise UnreadableFileError(msg) from error
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files of a folder; where it has none, those of its subfolders (one folder per sequence)."""
+    entries = visible(folder)
+    images = [p for p in entries if p.is_file() and is_image(p)]
+    if images:
+        return images
+    return [p for sub in entries if sub.is_dir() for p in visible(sub) if p.is_file() and is_image(p)]
+
+
+def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
+    return tiff.find_slices([p for p in visible(folder) if p.is_file()])
+
+
+def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
+    if tiff.is_tif(path):
+        return tiff.read_tif(path, spacing_mm)
+    if nifti.is_nifti(path):
+        volumes = nifti.read_nifti(path)
+    elif itk.is_itk(path):
+        volumes = itk.read_itk(path)
+    elif itk.is_dicom(path):
+        volumes = [itk.read_series(_series_with(path))]
+    else:
+        msg = (
+            f"{path.name} is of a kind that is not read. Readable are .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, "
+            ".tif, .tiff and DICOM series."
+        )
+        raise UnreadableFileError(msg)
+    return [with_spacing(volume, spacing_mm) for volume in volumes]
+
+
+def _series_with(path: Path) -> itk.DicomSeries:
+    for series in itk.find_series(path.parent):
+        if path.name in {f.name for f in series.files}:
+            return series
+    msg = f"{path.name} is not part of a DICOM series that can be read. Open the folder that holds the whole series."
+    raise UnreadableFileError(msg)
+
+
+def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
+    if spacing_mm is None:
+        return volume
+    if volume.grid.unit == "mm":
+        msg = (
+            f"{volume.name} tells its own geometry ({volume.grid.describe()}), so spacing_mm={spacing_mm} is not "
+            "used. Leave it out; if the header is wrong, correct the header first."
+        )
+        raise GridMismatchError(msg)
+    affine = volume.grid.affine @ np.diag([*tiff.checked_spacing(spacing_mm), 1.0])
+    return replace(volume, grid=Grid(volume.grid.shape, affine, "mm"), layout=None)
+
+
+def read_files(files: Mapping[Role, Path], spacing_mm: Spacing | None) -> dict[Role, Volume]:
+    # gzip releases the interpreter, so four files are unpacked at the same time.
+    with ThreadPoolExecutor(max_workers=len(files) or 1) as pool:
+        volumes = pool.map(lambda path: _single(path, spacing_mm), files.values())
+        return dict(zip(files, volumes, strict=True))
+
+
+def _single(path: Path, spacing_mm: Spacing | None) -> Volume:
+    if path.is_dir():
+        return _only_series(path)
+    volumes = read_volumes(path, spacing_mm)
+    if len(volumes) > 1:
+        msg = (
+            f"{path.name} holds {len(volumes)} images, where one sequence was expected. Open it alone, with the roles "
+            "of its volumes in order."
+        )
+        raise DimensionError(msg)
+    return volumes[0]
+
+
+def _only_series(folder: Path) -> Volume:
+    series = itk.find_series(folder)
+    if len(series) != 1:
+        msg = f"{folder.name} holds {len(series)} DICOM series, where one was expected: name a folder with one series."
+        raise DuplicateRoleError(msg) if series else UnreadableFileError(msg)
+    return itk.read_series(series[0])

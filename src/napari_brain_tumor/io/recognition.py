@@ -1,0 +1,72 @@
+"""What a path holds, told from names and headers alone: cheap enough for napari to ask about every dropped file."""
+
+from pathlib import Path
+from typing import Literal
+
+from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError
+from napari_brain_tumor.io import itk, nifti, tiff
+from napari_brain_tumor.io.reading import AnyPath, images_in, is_image, slices_in, visible
+from napari_brain_tumor.io.study_folder import (
+    dataset_json,
+    dataset_roles,
+    find_sequences,
+    names_segmentation,
+    role_in_name,
+)
+from napari_brain_tumor.io.volume import short_name
+
+__all__ = ["recognise"]
+
+
+def recognise(path: AnyPath) -> Literal["study", "segmentation"] | None:
+    """What a path holds for us, told from names and headers alone; None where it is not ours. Never raises."""
+    place = Path(path)
+    try:
+        if place.is_dir():
+            return _recognise_folder(place)
+        return _recognise_file(place) if place.is_file() else None
+    except OSError:
+        return None
+
+
+def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
+    patients = slices_in(folder)
+    if any(p.images for p in patients):
+        return "study"
+    if patients:
+        return "segmentation"
+    try:
+        found = find_sequences(images_in(folder))
+    except DuplicateRoleError:
+        # Two files for one role in the folder itself are a case to complain about; subfolders are several cases.
+        return "study" if any(p.is_file() and is_image(p) for p in visible(folder)) else None
+    if found.sequences:
+        return "study"
+    return "study" if any(itk.is_dicom(p) for p in _first_files(folder)) else None
+
+
+def _first_files(folder: Path) -> list[Path]:
+    folders = [folder, *(p for p in visible(folder) if p.is_dir())]
+    return [next((p for p in visible(f) if p.is_file()), f) for f in folders]
+
+
+def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
+    if tiff.is_tif(path):
+        match = tiff.find_slices([path])
+        return None if not match else "segmentation" if match[0].masks else "study"
+    if not is_image(path):
+        return "study" if itk.is_dicom(path) else None
+    if names_segmentation(path) or path.parent.name.lower().startswith("labels"):
+        return "segmentation"
+    if role_in_name(short_name(path)) is not None:
+        return "study"
+    return "study" if nifti.is_nifti(path) and _is_four_d_with_order(path) else None
+
+
+def _is_four_d_with_order(path: Path) -> bool:
+    if dataset_roles(dataset_json(path)) is None:
+        return False
+    try:
+        return len(nifti.read_nifti_header(path).shape) == 4
+    except BrainTumorError:
+        return False
