@@ -241,6 +241,9 @@ def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False,
     """Values of a `source` array at the voxels of `target`: linear, or nearest for labels; outside is `fill`."""
     matrix = np.linalg.inv(source.affine) @ target.affine
     data = array if nearest else np.asarray(array, dtype=np.float32)
+    # For labels a voxel reaches to its faces ("grid-constant"), not only to its centre: else rounding errors of 1e-14
+    # and tilted grids lose the outermost layer.
+    order, mode = (0, "grid-constant") if nearest else (1, "constant")
     return ndimage.affine_transform(  # type: ignore[no-any-return]
-        data, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, order=0 if nearest else 1, cval=fill
+        data, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, order=order, mode=mode, cval=fill
     )

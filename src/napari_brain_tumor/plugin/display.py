@@ -1,0 +1,91 @@
+"""How a grid is shown: as a (Z, Y, X) array on the closest orthogonal RAS grid, and the way back."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import DimensionError
+from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample, to_ras
+
+__all__ = ["Display"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Display:
+    """The pair of a scan's own grid and the RAS grid, aligned with the world, on which it is shown.
+
+    A scan whose axes follow the world's is only turned, which loses nothing; an oblique one is resampled.
+
+    Parameters
+    ----------
+    source : Grid
+        The scan's own grid; arrays on it are (X, Y, Z) in file order.
+    shown : Grid
+        The grid of the layer; arrays on it are shown as (Z, Y, X).
+    """
+
+    source: Grid
+    shown: Grid
+
+    @classmethod
+    def of(cls, source: Grid) -> Self:
+        """How this grid is shown."""
+        return cls(source, orthogonal_grid(source) if source.is_oblique else to_ras(source).target)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether showing needs interpolation, because the scan is oblique."""
+        return self.source.is_oblique
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (Z, Y, X) of the layer's array."""
+        x, y, z = self.shown.shape
+        return z, y, x
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """Spacing along Z, Y, X, in the grid's unit."""
+        x, y, z = self.shown.spacing
+        return z, y, x
+
+    @property
+    def translate(self) -> tuple[float, float, float]:
+        """World coordinates (z, y, x) of the first voxel's centre, in the grid's unit."""
+        x, y, z = self.shown.affine[:3, 3]
+        return float(z), float(y), float(x)
+
+    def show(self, array: Array, *, nearest: bool = False) -> Array:
+        """A source array (X, Y, Z) as (Z, Y, X): a view, or resampled (linear; nearest for labels) if oblique."""
+        if self.resampled:
+            return np.ascontiguousarray(resample(array, self.source, self.shown, nearest=nearest).T)
+        return to_ras(self.source).apply(array).T
+
+    def restore(self, array: Array, *, nearest: bool = False) -> Array:
+        """A shown array (Z, Y, X) in the source's order (X, Y, Z); the inverse of `show`."""
+        if array.shape != self.shape:
+            msg = f"The layer has shape {array.shape}; the scan it belongs to is shown as {self.shape}."
+            raise DimensionError(msg)
+        if self.resampled:
+            return resample(array.T, self.shown, self.source, nearest=nearest)
+        return to_ras(self.source).undo(array.T)
+
+    def restore_labels(self, labels: Array, original: Array | None) -> Array:
+        """Labels in the source's order; where a resampled scan's labels were not altered, the original ones exactly.
+
+        Parameters
+        ----------
+        labels : (Z, Y, X) array
+            As in the layer now.
+        original : (X, Y, Z) array or None
+            What was shown in that layer at first, if anything.
+        """
+        restored = self.restore(labels, nearest=True)
+        if not self.resampled or original is None:
+            return restored
+        altered = self.restore(labels != self.show(original, nearest=True), nearest=True)
+        return np.where(altered, restored, original)

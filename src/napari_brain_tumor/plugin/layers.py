@@ -1,0 +1,551 @@
+"""The one translation between studies and segmentations and napari's layers.
+
+Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres where the files tell the voxel size. What is
+needed to get back to the source scan's own grid travels with each layer, as a `SequenceTag` or `SegmentationTag` in
+its metadata under `"napari-brain-tumor"`.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.notifications import show_info, show_warning
+
+from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSchemaError
+from napari_brain_tumor.geometry import Grid, LengthUnit, bounding_box, resample
+from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
+
+__all__ = [
+    "KEY",
+    "LayerData",
+    "LayerView",
+    "SegmentationTag",
+    "SequenceTag",
+    "add_layers",
+    "current_layers",
+    "image_to_layer",
+    "layer_of",
+    "orient_current_viewer",
+    "orient_viewer",
+    "raw_labels_to_layer",
+    "segmentation_from_layer",
+    "segmentation_to_layer",
+    "study_from_layers",
+    "study_to_layers",
+    "tell",
+    "view",
+]
+
+KEY: Final = "napari-brain-tumor"
+"""Of our entry in a layer's metadata."""
+
+Array = npt.NDArray[Any]
+LayerData = tuple[Array, dict[str, Any], str]
+"""Data, attributes and type of a layer, as napari's readers return them."""
+
+_FIRST_SHOWN: Final[tuple[Role, ...]] = ("FLAIR", "T1c", "T2", "T1")
+_AXES: Final = ("z", "y", "x")
+_SAMPLE: Final = 2_000_000
+"""About how many voxels the contrast limits are taken from."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceTag:
+    """What an image layer remembers of its study.
+
+    Parameters
+    ----------
+    case : str
+        Name of the study.
+    grid : Grid
+        The scan's own.
+    role : Role or None
+        None for an image that was opened without one.
+    layout, source, notes
+        As in `Study`.
+    original, shown : array or None
+        Of an oblique scan: the intensities on its own grid, and the array they were shown as.
+    """
+
+    case: str
+    grid: Grid
+    role: Role | None = None
+    layout: FileLayout = None
+    source: Source | None = None
+    notes: tuple[str, ...] = ()
+    original: Array | None = None
+    shown: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentationTag:
+    """What a labels layer remembers of its segmentation; fields as in `Segmentation`.
+
+    Parameters
+    ----------
+    understood : bool
+        False where it is not certain what the integers mean.
+    original : array or None
+        Of an oblique scan: the classes on its own grid.
+    """
+
+    case: str
+    grid: Grid
+    layout: FileLayout = None
+    class_names: Mapping[int, str] = field(default_factory=lambda: dict(CLASS_NAMES))
+    known_regions: tuple[Region, ...] = ("WT", "TC", "ET")
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    understood: bool = True
+    original: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerView:
+    """What is read from a layer, taken at once in napari's thread so that the rest may run in another.
+
+    Parameters
+    ----------
+    data : (Z, Y, X) array
+        The layer's own, not a copy.
+    grid : Grid
+        Where the layer lies now, its axes in the order X, Y, Z.
+    tag : SequenceTag, SegmentationTag or None
+        Ours, as long as the layer was not moved since.
+    """
+
+    name: str
+    kind: Literal["image", "labels"]
+    data: Array
+    grid: Grid
+    tag: SequenceTag | SegmentationTag | None
+
+
+# Studies and segmentations to layers --------------------------------------------------------------------------------
+
+
+def study_to_layers(study: Study) -> list[LayerData]:
+    """One image layer a sequence, in the order T1, T1c, T2, FLAIR; one is visible, the others wait hidden.
+
+    The arrays are views of the study's own, unless the scan is oblique: then they are resampled and the name says so.
+    """
+    display = Display.of(study.grid)
+    visible = next(role for role in _FIRST_SHOWN if role in study.sequences)
+    return [_sequence_to_layer(study, role, display, visible=role == visible) for role in study.roles]
+
+
+def _sequence_to_layer(study: Study, role: Role, display: Display, *, visible: bool) -> LayerData:
+    tag = SequenceTag(study.name, study.grid, role, study.layout, study.sources.get(role), study.notes)
+    return _image_layer(f"{study.name} {role}", study.sequences[role], tag, display, visible=visible)
+
+
+def image_to_layer(name: str, array: Array, grid: Grid, *, visible: bool = True) -> LayerData:
+    """An image layer without a role, from an array (X, Y, Z) on its grid. The role may be chosen in the panel."""
+    return _image_layer(name, array, SequenceTag(name, grid), Display.of(grid), visible=visible)
+
+
+def _image_layer(name: str, array: Array, tag: SequenceTag, display: Display, *, visible: bool) -> LayerData:
+    shown = display.show(array)
+    if display.resampled:
+        tag = replace(tag, original=array, shown=shown)
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag},
+        "colormap": "gray",
+        "contrast_limits": _contrast_limits(shown),
+        "interpolation2d": "linear",
+        "visible": visible,
+    }
+    return shown, attributes, "image"
+
+
+def segmentation_to_layer(
+    segmentation: Segmentation, *, name: str | None = None, visible: bool = True, opacity: float = 0.6
+) -> LayerData:
+    """A labels layer with class names on hover, from a copy of the labels.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    name : str, optional
+        Of the layer; `"<case> segmentation"` where none is given.
+    visible : bool
+    opacity : float
+    """
+    display = Display.of(segmentation.grid)
+    tag = SegmentationTag(
+        segmentation.name,
+        segmentation.grid,
+        segmentation.layout,
+        dict(segmentation.class_names),
+        segmentation.known_regions,
+        dict(segmentation.provenance),
+        original=segmentation.data if display.resampled else None,
+    )
+    attributes = {
+        **_placement(display),
+        "name": _name(name or f"{segmentation.name} segmentation", display),
+        "metadata": {KEY: tag},
+        "colormap": _class_colormap(),
+        "features": _features(segmentation.class_names),
+        "opacity": opacity,
+        "visible": visible,
+    }
+    return np.array(display.show(segmentation.data, nearest=True), order="C"), attributes, "labels"
+
+
+def raw_labels_to_layer(name: str, values: Array, grid: Grid) -> LayerData:
+    """A labels layer of integers (X, Y, Z) whose meaning is not certain; it says so on hover and is not saved."""
+    display = Display.of(grid)
+    names = {value: f"{value} (meaning not known)" for value in sorted(label_values(values) - {0})}
+    tag = SegmentationTag(name, grid, class_names=names, known_regions=(), understood=False)
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag},
+        "features": _features(names),
+        "opacity": 0.6,
+    }
+    return np.array(display.show(values, nearest=True), order="C"), attributes, "labels"
+
+
+def _placement(display: Display) -> dict[str, Any]:
+    placement: dict[str, Any] = {"scale": display.scale, "translate": display.translate, "axis_labels": _AXES}
+    if display.source.unit == "mm":
+        placement["units"] = ("mm", "mm", "mm")
+    return placement
+
+
+def _name(name: str, display: Display) -> str:
+    return f"{name} (resampled: oblique)" if display.resampled else name
+
+
+def _contrast_limits(array: Array) -> tuple[float, float]:
+    step = max(1, round((array.size / _SAMPLE) ** (1 / 3)))
+    sample = array[::step, ::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    head = sample[sample != 0]
+    if not head.size:
+        return 0.0, 1.0
+    low, high = np.percentile(head, (0.5, 99.8))
+    return float(low), float(high if high > low else low + 1)
+
+
+def _class_colormap() -> DirectLabelColormap:
+    # An integer that is no class shows white instead of hiding: painted by mistake, it should be seen.
+    colors: dict[int | None, str] = {None: "white", 0: "transparent"}
+    return DirectLabelColormap(color_dict={**colors, **CLASS_COLORS})
+
+
+def _features(names: Mapping[int, str]) -> dict[str, list[Any]]:
+    rows = {0: "background", **names}
+    return {"index": list(rows), "class": list(rows.values())}
+
+
+# Layers to studies and segmentations --------------------------------------------------------------------------------
+
+
+def view(layer: Layer | LayerView) -> LayerView:
+    """Read what is needed from an image or labels layer.
+
+    Raises
+    ------
+    DimensionError
+        If the layer is neither, or is not a volume or slice of single values.
+    """
+    if isinstance(layer, LayerView):
+        return layer
+    if not isinstance(layer, (Image, Labels)) or getattr(layer, "rgb", False) or layer.ndim not in (2, 3):
+        what = f"{type(layer).__name__} with {layer.ndim} dimensions{', RGB' if getattr(layer, 'rgb', False) else ''}"
+        msg = (
+            f"Layer {layer.name!r} is {what}; an image or labels layer of one (Z, Y, X) volume is needed. "
+            "Split colours or time points first: right-click the layer, then Split Stack or Split RGB."
+        )
+        raise DimensionError(msg)
+    data = layer.data[0] if layer.multiscale else layer.data
+    data = data if isinstance(data, np.ndarray) else np.asarray(data)
+    grid = _layer_grid(layer, data.shape)
+    kind: Literal["image", "labels"] = "labels" if isinstance(layer, Labels) else "image"
+    volume = data if data.ndim == 3 else data[np.newaxis]
+    return LayerView(layer.name, kind, volume, grid, _tag(layer, grid))
+
+
+def _tag(layer: Layer, grid: Grid) -> SequenceTag | SegmentationTag | None:
+    tag = layer.metadata.get(KEY)
+    if isinstance(tag, (SequenceTag, SegmentationTag)) and Display.of(tag.grid).shown.same_place(grid):
+        return tag
+    return None
+
+
+def _layer_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
+    """The grid (X, Y, Z) of a layer (Z, Y, X) or (Y, X), its world taken as RAS."""
+    origin = np.asarray(layer.data_to_world((0,) * layer.ndim))
+    columns = [np.asarray(layer.data_to_world(tuple(step))) - origin for step in np.eye(layer.ndim)]
+    affine = np.eye(4)
+    affine[: layer.ndim, : layer.ndim] = np.stack(columns, axis=1)[::-1, ::-1]
+    affine[: layer.ndim, 3] = origin[::-1]
+    factor, unit = _millimetres(layer)
+    affine[:3] *= factor
+    return Grid((*shape[::-1], 1)[:3], affine, unit)  # type: ignore[arg-type]
+
+
+def _millimetres(layer: Layer) -> tuple[float, LengthUnit]:
+    """What one world unit of the layer is in millimetres, if its unit is a length."""
+    unit = 1 * layer.units[-1]
+    return (float(unit.to("mm").magnitude), "mm") if unit.check("[length]") else (1.0, "voxel")
+
+
+def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
+    """The study that those layers show, on the grid of their source scan.
+
+    Parameters
+    ----------
+    layers : mapping of role to layer
+        Layers that this plugin opened give back the scan's own grid. Other image layers are taken as they lie, their
+        world as RAS. No layer is altered.
+
+    Raises
+    ------
+    DimensionError
+        If a layer is not one volume of single values.
+    GridMismatchError
+        If the layers do not lie on one grid.
+    """
+    views = {role: view(layer) for role, layer in layers.items()}
+    on_grid = {role: _intensities(seen) for role, seen in views.items()}
+    grids = {role: grid for role, (_, grid) in on_grid.items()}
+    _require_one_grid({f"{role} ({views[role].name})": grid for role, grid in grids.items()})
+    tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
+    names = list(dict.fromkeys(tag.case for tag in tags.values()))
+    first = next(iter(tags.values()), None)
+    return Study(
+        {role: array for role, (array, _) in on_grid.items()},
+        next(iter(grids.values())),
+        name=names[0] if names else next(iter(views.values())).name,
+        sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
+        layout=first.layout if first is not None and len(names) == 1 else None,
+        notes=_notes(tags.values(), names),
+    )
+
+
+def _intensities(seen: LayerView) -> tuple[Array, Grid]:
+    tag = seen.tag
+    if not isinstance(tag, SequenceTag):
+        return np.ascontiguousarray(seen.data.T), seen.grid
+    if tag.original is not None and seen.data is tag.shown:
+        return tag.original, tag.grid
+    return Display.of(tag.grid).restore(seen.data), tag.grid
+
+
+def _require_one_grid(grids: Mapping[str, Grid]) -> None:
+    (first_name, first), *others = grids.items()
+    if all(first.same_place(grid) for _, grid in others):
+        return
+    listed = "; ".join(f"{name}: {grid.describe()}" for name, grid in grids.items())
+    msg = (
+        f"The chosen layers do not lie on one grid ({listed}). A study needs one grid: choose layers of the same scan "
+        f"as {first_name}, or co-register and resample the others onto it first."
+    )
+    raise GridMismatchError(msg)
+
+
+def _notes(tags: Iterable[SequenceTag], names: Sequence[str]) -> tuple[str, ...]:
+    notes = tuple(dict.fromkeys(note for tag in tags for note in tag.notes))
+    if len(names) < 2:
+        return notes
+    return (*notes, f"The sequences come from different files or cases: {', '.join(names)}.")
+
+
+def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer | LayerView] = ()) -> Segmentation:
+    """The segmentation in a labels layer, on the source scan's own grid.
+
+    Parameters
+    ----------
+    layer : Labels or LayerView
+        One of ours, or painted from scratch.
+    references : iterable of layers
+        Opened layers; labels that are not ours are matched to one of them by where they lie in the world.
+
+    Raises
+    ------
+    LabelSchemaError
+        If the meaning of the integers is not known, or they are not integers from 0 to 255.
+    GridMismatchError
+        If the labels belong to none of the references, or to several.
+    """
+    seen = view(layer)
+    tag = seen.tag if isinstance(seen.tag, SegmentationTag) else None
+    if tag is None:
+        reference = _reference(seen, [view(one) for one in references if _readable(one)])
+        return _on_reference(seen, reference)
+    if not tag.understood:
+        msg = (
+            f"What the labels in {seen.name!r} mean is not known, so they cannot be measured or saved. Open the file "
+            "again with Plugins > Brain Tumor > Open case and choose what the labels mean."
+        )
+        raise LabelSchemaError(msg)
+    data = Display.of(tag.grid).restore_labels(_classes(seen), tag.original)
+    return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, dict(tag.provenance))
+
+
+def _readable(layer: Layer | LayerView) -> bool:
+    if isinstance(layer, LayerView):
+        return True
+    return isinstance(layer, (Image, Labels)) and layer.ndim in (2, 3) and not getattr(layer, "rgb", False)
+
+
+def _classes(seen: LayerView) -> npt.NDArray[np.uint8]:
+    if seen.data.dtype == np.uint8:
+        return seen.data
+    low, high = int(seen.data.min()), int(seen.data.max())
+    if low < 0 or high > 255:
+        msg = (
+            f"The labels in {seen.name!r} run from {low} to {high}; classes are 1 to {max(CLASS_COLORS)}. Relabel them."
+        )
+        raise LabelSchemaError(msg)
+    return seen.data.astype(np.uint8)
+
+
+def _reference(seen: LayerView, candidates: Sequence[LayerView]) -> LayerView:
+    """The opened layer on whose scan the labels were painted."""
+    others = [one for one in candidates if one.name != seen.name and (one.tag is not None or one.kind == "image")]
+    exact = [one for one in others if one.grid.same_place(seen.grid)]
+    holding = exact or [one for one in others if _holds(one, seen)]
+    # A tagged layer knows its file; a plain image only where it lies.
+    holding.sort(key=lambda one: one.tag is None)
+    if not holding:
+        listed = "; ".join(f"{one.name}: {one.grid.describe()}" for one in others) or "none"
+        msg = (
+            f"The labels layer {seen.name!r} ({seen.grid.describe()}) lies on no opened scan ({listed}). Open the scan "
+            "it belongs to, or select a scan's layer before making a new labels layer."
+        )
+        raise GridMismatchError(msg)
+    if not exact and any(not holding[0].grid.same_place(one.grid) for one in holding[1:]):
+        names = ", ".join(one.name for one in holding)
+        msg = (
+            f"The labels layer {seen.name!r} lies on several opened scans with different grids ({names}). "
+            "Remove the layers that it does not belong to, or paint on labels made with one scan selected."
+        )
+        raise GridMismatchError(msg)
+    return holding[0]
+
+
+def _holds(reference: LayerView, seen: LayerView) -> bool:
+    """Whether every painted voxel lies within the reference's volume."""
+    box = bounding_box(seen.data.T != 0)
+    if reference.grid.unit != seen.grid.unit or box is None:
+        return False
+    corners = np.array(np.meshgrid(*zip(box.start, np.array(box.stop) - 1, strict=True))).reshape(3, -1).T
+    at = reference.grid.voxels(seen.grid.world(corners))
+    return bool((at >= -0.51).all() and (at <= np.array(reference.grid.shape) - 0.49).all())
+
+
+def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
+    tag = reference.tag
+    source = tag.grid if tag is not None else reference.grid
+    display = Display(source, reference.grid)
+    if display.shown.same_place(seen.grid):
+        data = display.restore(_classes(seen), nearest=True)
+    else:
+        data = resample(_classes(seen).T, seen.grid, source, nearest=True)
+    return Segmentation(
+        data,
+        source,
+        tag.case if tag is not None else reference.name,
+        layout=tag.layout if tag is not None else None,
+        provenance={"method": "painted by hand"},
+    )
+
+
+# The viewer ---------------------------------------------------------------------------------------------------------
+
+
+def orient_viewer(viewer: Any) -> None:
+    """Show axial slices as radiologists do, front up and the patient's right on the left, at the tumour or the middle.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        With or without layers.
+    """
+    _turn_camera(viewer)
+    ours = [layer for layer in viewer.layers if KEY in layer.metadata]
+    if not ours:
+        return
+    labels = [layer for layer in ours if isinstance(layer, Labels) and layer.data.any()]
+    point = _tumour_point(labels[-1]) if labels else ours[-1].extent.world.mean(axis=0)
+    first = viewer.dims.ndim - len(point)
+    for axis, at in enumerate(point):
+        viewer.dims.set_point(first + axis, at)
+    viewer.reset_view()
+
+
+def _turn_camera(viewer: Any) -> None:
+    # `viewer.camera` is deprecated from napari 0.9 on, where the scene has it.
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera.orientation2d = ("up", "left")
+
+
+def _tumour_point(layer: Labels) -> npt.NDArray[np.float64]:
+    """World point in the middle of the largest axial section of the labels."""
+    section = int(np.argmax([np.count_nonzero(plane) for plane in layer.data]))
+    centre = np.argwhere(layer.data[section]).mean(axis=0)
+    return np.asarray(layer.data_to_world((section, *centre)))
+
+
+def _current_viewer() -> Any:
+    # Readers may be called without a window; then napari.viewer, which brings one, is not even loaded.
+    module = sys.modules.get("napari.viewer")
+    return module.current_viewer() if module is not None else None
+
+
+def orient_current_viewer(layers: Sequence[LayerData]) -> None:
+    """Orient the viewer that is about to receive these layers from a reader, if it is still empty."""
+    viewer = _current_viewer()
+    if viewer is None or len(viewer.layers) > 0:
+        return
+    _turn_camera(viewer)
+    if any(kind == "labels" for *_, kind in layers):
+        _orient_at_last(viewer, len(layers))
+
+
+def _orient_at_last(viewer: Any, count: int) -> None:
+    def on_inserted(event: Any) -> None:
+        if len(viewer.layers) >= count:
+            viewer.layers.events.inserted.disconnect(on_inserted)
+            orient_viewer(viewer)
+
+    viewer.layers.events.inserted.connect(on_inserted)
+
+
+def layer_of(data: LayerData) -> Layer:
+    """The layer that such a tuple describes."""
+    return Layer.create(*data)
+
+
+def current_layers() -> list[Layer]:
+    """Layers of the viewer that is in use; none where there is no viewer."""
+    viewer = _current_viewer()
+    return list(viewer.layers) if viewer is not None else []
+
+
+def add_layers(viewer: Any, layers: Iterable[LayerData]) -> list[Layer]:
+    """Add layers to a viewer; orient it if it was empty."""
+    was_empty = len(viewer.layers) == 0
+    added = [viewer.add_layer(layer_of(one)) for one in layers]
+    if was_empty:
+        orient_viewer(viewer)
+    return added
+
+
+def tell(notes: Iterable[str], *, warn: bool = False) -> None:
+    """Show notes to the user as napari's notifications."""
+    for note in notes:
+        (show_warning if warn else show_info)(note)

@@ -1,0 +1,117 @@
+"""Open scans and segmentations in napari."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor import io
+from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError
+from napari_brain_tumor.labels import label_values, looks_like_labels
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.study import Study
+
+__all__ = ["get_reader", "read_path", "read_paths", "read_segmentation", "read_study"]
+
+_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+    """What napari asks before it reads: the function that opens `path`, or None where it is not ours.
+
+    Parameters
+    ----------
+    path : path-like or list of path-like
+        A file, a case folder, or several files.
+    """
+    return read_paths if all(_is_ours(one) for one in _as_paths(path)) else None
+
+
+def read_paths(path: Paths) -> list[LayerData]:
+    """Open one path, or several that belong together, as layers; the errors are those of `io.open_study`."""
+    opened = list(chain.from_iterable(read_path(one) for one in _as_paths(path)))
+    layers.orient_current_viewer(opened)
+    return opened
+
+
+def read_path(path: Path) -> list[LayerData]:
+    """Open a file or case folder as layers: images by role, segmentations as labels with class names."""
+    kind = io.recognise(path)
+    if kind == "segmentation":
+        return [read_segmentation(path)]
+    if kind == "study":
+        return _read_scan(path)
+    return _read_unnamed(path)
+
+
+def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
+    """Open a segmentation as labels; where its schema is not certain, as raw integers and with a warning."""
+    try:
+        return layers.segmentation_to_layer(io.open_segmentation(path, schema), name=path.name)
+    except LabelSchemaError as error:
+        if schema is not None or path.is_dir():
+            raise
+        ((name, values, grid), *_) = io.open_image(path)
+        layers.tell([f"{error} Until then its numbers are shown as they are."], warn=True)
+        return layers.raw_labels_to_layer(name, values.astype("int32"), grid)
+
+
+def read_study(study: Study, path: Path) -> list[LayerData]:
+    """Layers of an opened study, with the segmentation that lies in its folder, if any; tells the study's notes."""
+    layers.tell(study.notes)
+    opened = layers.study_to_layers(study)
+    if not path.is_dir():
+        return opened
+    try:
+        truth = io.open_truth(path)
+    except LabelSchemaError as error:
+        layers.tell([f"The segmentation in {path.name} was not opened. {error}"], warn=True)
+        return opened
+    return opened if truth is None else [*opened, layers.segmentation_to_layer(truth, name=truth.name)]
+
+
+def _read_scan(path: Path) -> list[LayerData]:
+    try:
+        return read_study(io.open_study(path), path)
+    except GridMismatchError as error:
+        if not path.is_dir():
+            raise
+        layers.tell([f"{error} They are shown where each lies; none can be segmented together."], warn=True)
+        return _read_each(path)
+    except RoleError:
+        if path.is_dir():
+            raise
+        return _read_unnamed(path)
+
+
+def _read_each(folder: Path) -> list[LayerData]:
+    """Every sequence of a folder as a study of its own, on its own grid."""
+    found = io.find_sequences([file for file in folder.rglob("*") if _has_our_suffix(file)])
+    studies = [io.open_study(file, {role: file}) for role, file in found.sequences.items()]
+    return list(chain.from_iterable(layers.study_to_layers(study) for study in studies))
+
+
+def _read_unnamed(path: Path) -> list[LayerData]:
+    """Images whose role the name does not tell, or labels that their values give away."""
+    images = io.open_image(path)
+    name, first, _ = images[0]
+    if len(images) == 1 and looks_like_labels(first, name) and label_values(first) - {0}:
+        return [read_segmentation(path)]
+    return [layers.image_to_layer(name, array, grid, visible=at == 0) for at, (name, array, grid) in enumerate(images)]
+
+
+def _as_paths(path: Paths) -> list[Path]:
+    return [Path(path)] if isinstance(path, (str, PathLike)) else [Path(one) for one in path]
+
+
+def _is_ours(path: str | PathLike[str]) -> bool:
+    place = Path(path)
+    return (place.is_file() and _has_our_suffix(place)) or io.recognise(place) is not None
+
+
+def _has_our_suffix(path: Path) -> bool:
+    return path.name.lower().endswith(_SUFFIXES)

@@ -1,0 +1,20 @@
+"""The synthetic case that ships with the package, under napari's Open Sample."""
+
+from napari_brain_tumor import io
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
+
+__all__ = ["synthetic_glioma"]
+
+
+def synthetic_glioma() -> list[LayerData]:
+    """Four sequences of a synthetic glioma, and its truth as a hidden labels layer."""
+    study = io.open_study(sample_case_folder())
+    truth = io.open_segmentation(sample_truth_path())
+    opened = [
+        *layers.study_to_layers(study),
+        layers.segmentation_to_layer(truth, name=f"{study.name} truth", visible=False),
+    ]
+    layers.orient_current_viewer(opened)
+    return opened

@@ -1,0 +1,67 @@
+"""Save labels layers from napari's own save dialog, on the grid of the scan that they belong to."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_brain_tumor import io
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+
+__all__ = ["write_labels"]
+
+
+def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
+    """Save labels as NIfTI, NRRD, MHA or TIFF in the Medical Decathlon schema.
+
+    The Segment panel saves in other schemas.
+
+    Parameters
+    ----------
+    path : str
+        Of the file; with several layers the name of each is appended to the stem.
+    layer_data : sequence of (data, attributes, type)
+        Labels layers.
+
+    Returns
+    -------
+    list of str
+        Paths that were written and verified.
+
+    Raises
+    ------
+    SaveError
+        If two layers would be written to one file, or a file could not be written or verified.
+    GridMismatchError, LabelSchemaError
+        As for `layers.segmentation_from_layer`; nothing is written then.
+    """
+    opened = layers.current_layers()
+    targets = _targets(Path(path), [attributes for _, attributes, _ in layer_data])
+    segmentations = [layers.segmentation_from_layer(layers.layer_of(one), opened) for one in layer_data]
+    written: list[str] = []
+    for segmentation, target in zip(segmentations, targets, strict=True):
+        saved = io.save_segmentation(segmentation, target)
+        written += [str(one) for one in (saved if isinstance(saved, list) else [saved])]
+    return written
+
+
+def _targets(path: Path, attributes: Sequence[Mapping[str, Any]]) -> list[Path]:
+    if len(attributes) == 1:
+        return [path]
+    stem, suffix = _split(path.name)
+    targets = [path.with_name(f"{stem}_{_as_file_name(one['name'])}{suffix}") for one in attributes]
+    if len(set(targets)) < len(targets):
+        names = ", ".join(str(one["name"]) for one in attributes)
+        msg = f"Several of the layers {names} would be saved to one file. Rename them, or save them one at a time."
+        raise SaveError(msg)
+    return targets
+
+
+def _split(name: str) -> tuple[str, str]:
+    suffix = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix
+    return name[: len(name) - len(suffix)], name[len(name) - len(suffix) :]
+
+
+def _as_file_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
