@@ -105,7 +105,7 @@ install_libraries() {
 
 # --- Python packages -----------------------------------------------------------------------------------------------
 
-pip_install() { "$VENV/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt "$@"; }
+pip_install() { "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt "$@"; }
 
 install_packages() {
     case "$GOAL" in

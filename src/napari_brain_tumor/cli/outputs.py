@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Study
 
-__all__ = ["Task", "case_name", "check_inputs_are_kept", "plan_tasks"]
+__all__ = ["Task", "check_inputs_are_kept", "plan_tasks"]
 
-_VOLUME_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 _TIF_SUFFIXES: Final = (".tif", ".tiff")
+_WRITTEN_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha", *_TIF_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,6 @@ def plan_tasks(cases: Sequence[Path], output: str | None, *, overwrite: bool = F
     return tasks
 
 
-def case_name(case: Path) -> str:
-    """Name of a case by its path: the last part without the suffixes of scans."""
-    name = case.resolve().name
-    for suffix in (*_VOLUME_SUFFIXES, *_TIF_SUFFIXES):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
 def check_inputs_are_kept(study: Study, target: Path) -> None:
     """Raise `SaveError` if the result would replace a file that the study was read from."""
     taken = {source.path.resolve() for source in study.sources.values()}
@@ -71,7 +63,7 @@ def check_inputs_are_kept(study: Study, target: Path) -> None:
 
 
 def _target(case: Path, output: str | None, *, several: bool) -> Path:
-    default = f"{case_name(case)}_segmentation.nii.gz"
+    default = f"{short_name(case.resolve())}_segmentation.nii.gz"
     if output is None:
         return Path(default)
     if _names_folder(output):
@@ -79,8 +71,8 @@ def _target(case: Path, output: str | None, *, several: bool) -> Path:
     if several:
         msg = f"With several cases -o names a folder, got {output!r}. End it with a slash or leave out the suffix."
         raise SaveError(msg)
-    if not output.lower().endswith((*_VOLUME_SUFFIXES, *_TIF_SUFFIXES)):
-        known = ", ".join((*_VOLUME_SUFFIXES, *_TIF_SUFFIXES))
+    if not output.lower().endswith(_WRITTEN_SUFFIXES):
+        known = ", ".join(_WRITTEN_SUFFIXES)
         msg = (
             f"A segmentation cannot be written as {output!r}. End it with one of {known}, or with a slash for a folder."
         )
@@ -115,4 +107,4 @@ def _check_target(task: Task, *, overwrite: bool) -> None:
 def _already_there(target: Path) -> list[Path]:
     if target.is_dir():
         return sorted(target.glob("*_mask.tif*"))
-    return [path for path in (target, target.with_name(f"{case_name(target)}.json")) if path.exists()]
+    return [target] if target.exists() else []

@@ -1,0 +1,111 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_brain_tumor.cli.outputs import Task, check_inputs_are_kept, plan_tasks
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.study import Source, Study
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def folder(name: str, *files: str) -> Path:
+    path = Path(name)
+    path.mkdir(parents=True)
+    for file in files:
+        (path / file).touch()
+    return path
+
+
+def targets(tasks: list[Task]) -> list[str]:
+    return [task.target.as_posix() for task in tasks]
+
+
+@pytest.mark.parametrize(
+    ("case", "output", "expected"),
+    [
+        ("patient7", None, "patient7_segmentation.nii.gz"),
+        ("scans/BRATS_001.nii.gz", None, "BRATS_001_segmentation.nii.gz"),
+        ("scans/BRATS_001.nii.gz", "out.nii", "out.nii"),
+        ("scans/BRATS_001.nii.gz", "results", "results/BRATS_001_segmentation.nii.gz"),
+        ("scans/BRATS_001.nii.gz", "results.v2/", "results.v2/BRATS_001_segmentation.nii.gz"),
+        ("TCGA_1_2.tif", "masks.tif", "masks.tif"),
+        ("TCGA_1_2.tif", "masks/", "masks"),
+    ],
+)
+def test_one_case_goes_where_it_is_asked_to(case: str, output: str | None, expected: str) -> None:
+    assert targets(plan_tasks([Path(case)], output)) == [expected]
+
+
+def test_a_folder_of_tif_slices_goes_to_a_folder_of_masks() -> None:
+    case = folder("TCGA_1", "TCGA_1_1.tif", "TCGA_1_1_mask.tif")
+    assert targets(plan_tasks([case], "masks")) == ["masks"]
+    assert targets(plan_tasks([case], None)) == ["TCGA_1_segmentation.nii.gz"]
+
+
+def test_the_current_folder_as_a_case_has_its_name(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder("patient3"))
+    assert targets(plan_tasks([Path()], None)) == ["patient3_segmentation.nii.gz"]
+
+
+def test_several_cases_need_a_folder_and_different_names() -> None:
+    cases = [Path("a/one"), Path("a/two")]
+    assert targets(plan_tasks(cases, "out")) == ["out/one_segmentation.nii.gz", "out/two_segmentation.nii.gz"]
+    with pytest.raises(SaveError, match="names a folder"):
+        plan_tasks(cases, "out.nii.gz")
+    with pytest.raises(SaveError, match="2 cases would be written"):
+        plan_tasks([Path("a/scan"), Path("b/scan")], "out")
+
+
+def test_an_earlier_result_is_replaced_only_when_asked() -> None:
+    Path("seg.nii.gz").touch()
+    with pytest.raises(SaveError, match=r"exists already.*--overwrite"):
+        plan_tasks([Path("case")], "seg.nii.gz")
+    assert targets(plan_tasks([Path("case")], "seg.nii.gz", overwrite=True)) == ["seg.nii.gz"]
+
+
+def test_earlier_masks_are_replaced_only_when_asked() -> None:
+    case, masks = folder("TCGA_1", "TCGA_1_1.tif"), folder("masks", "TCGA_1_1_mask.tif")
+    with pytest.raises(SaveError, match=r"TCGA_1_1_mask\.tif exists already"):
+        plan_tasks([case], str(masks))
+    assert targets(plan_tasks([case], str(masks), overwrite=True)) == ["masks"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_input_is_never_the_output(overwrite: bool) -> None:
+    Path("scan.nii.gz").touch()
+    tif = folder("TCGA_1", "TCGA_1_1.tif")
+    with pytest.raises(SaveError, match="over its input"):
+        plan_tasks([Path("scan.nii.gz")], "scan.nii.gz", overwrite=overwrite)
+    with pytest.raises(SaveError, match="over its input"):
+        plan_tasks([tif], "TCGA_1/", overwrite=overwrite)
+
+
+def test_a_scan_inside_the_case_folder_is_never_the_output() -> None:
+    case = folder("case", "t1.nii.gz")
+    image = np.arange(8.0).reshape(2, 2, 2)
+    sources = {"T1": Source(case.resolve() / "t1.nii.gz")}
+    study = Study({"T1": image}, Grid((2, 2, 2), np.eye(4)), "case", sources)
+    with pytest.raises(SaveError, match="never overwritten"):
+        check_inputs_are_kept(study, Path("case/t1.nii.gz"))
+    check_inputs_are_kept(study, Path("case/result.nii.gz"))
+
+
+def test_a_format_that_is_not_written_is_refused_before_anything_is_computed() -> None:
+    with pytest.raises(SaveError, match=r"\.nii\.gz"):
+        plan_tasks([Path("case")], "seg.foo")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_write_permission_is_refused() -> None:
+    locked = folder("locked")
+    locked.chmod(0o500)
+    with pytest.raises(SaveError, match="cannot be written to"):
+        plan_tasks([Path("case")], "locked/seg.nii.gz")
