@@ -37,10 +37,28 @@ def fake_job(study: Study, model: str | None = None, device: str = "auto", **opt
     return Segmentation(data, study.grid, study.name, layout=study.layout, provenance=provenance)
 
 
+def card(name: str) -> Card:
+    return Card(
+        name=name,
+        title="A model",
+        architecture="unet",
+        arguments={},
+        dims=2,
+        roles=["T1", "T1c", "T2", "FLAIR"],
+        regions=["WT", "TC", "ET"],
+        parameters=3_456_789,
+        metrics=[Metrics(dataset="phantoms", roles=["FLAIR"], cases=8, mean_dice={"WT": 0.8765})],
+        licence="CC BY-NC-SA 4.0",
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        weights_sha256="0" * 64,
+    )
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("napari_brain_tumor.models.cards.find_model", lambda name=None: None)
+    model = ModelInfo(name="unet-x", folder=tmp_path, card=card("unet-x"), bundled=True)
+    monkeypatch.setattr("napari_brain_tumor.models.cards.find_model", lambda name=None: model)
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", fake_job)
 
 
@@ -82,6 +100,12 @@ def test_options_reach_the_network_and_the_file(tmp_path: Path, run: Run) -> Non
     assert '"min_lesion_mm3": 50.0' in sidecar
     assert '"model": "other"' in sidecar
     assert set(np.unique(np.asarray(nib.load("out.nii.gz").dataobj))) == {0, 1, 2, 4}
+
+
+def test_missing_sequences_are_told(tmp_path: Path, run: Run) -> None:
+    code, _, err = run("segment", write_case(tmp_path / "case", ("flair", "t1")))
+    assert code == 0
+    assert "Note: Without T1c" in err
 
 
 def test_roles_choose_the_volumes_of_a_4d_file(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,23 +214,6 @@ def test_running_out_of_memory_is_a_message(tmp_path: Path, run: Run, monkeypatc
 
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", exhausted)
     assert run("segment", write_case(tmp_path / "case"))[0::2] == (1, "Error: Memory ran out.\n")
-
-
-def card(name: str) -> Card:
-    return Card(
-        name=name,
-        title="A model",
-        architecture="unet",
-        arguments={},
-        dims=2,
-        roles=["T1", "T1c", "T2", "FLAIR"],
-        regions=["WT", "TC", "ET"],
-        parameters=3_456_789,
-        metrics=[Metrics(dataset="phantoms", roles=["FLAIR"], cases=8, mean_dice={"WT": 0.8765})],
-        licence="CC BY-NC-SA 4.0",
-        created=datetime(2026, 1, 1, tzinfo=UTC),
-        weights_sha256="0" * 64,
-    )
 
 
 def test_models_prints_a_plain_table_in_a_pipe(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

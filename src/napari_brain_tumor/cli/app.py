@@ -15,7 +15,7 @@ from napari_brain_tumor.errors import BrainTumorError
 
 if TYPE_CHECKING:
     from napari_brain_tumor.cli.outputs import Task
-    from napari_brain_tumor.models.cards import Metrics, ModelInfo
+    from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
 
 __all__ = ["app", "main"]
 
@@ -116,9 +116,9 @@ def segment(
     parse_roles(roles)
     schema_name = schema_named(schema).name
     choices = _Choices(model, device, roles, parse_spacing(spacing), schema_name, flips, min_lesion_mm3)
-    find_model(model)
+    card = find_model(model).card
     tasks = plan_tasks(cases, output, overwrite=overwrite)
-    refused = [task for task in tasks if not _segment_or_report(task, choices, alone=len(tasks) == 1)]
+    refused = [task for task in tasks if not _segment_or_report(task, choices, card, alone=len(tasks) == 1)]
     if refused:
         names = ", ".join(str(task.case) for task in refused)
         msg = f"{len(refused)} of {len(tasks)} cases were not segmented: {names}."
@@ -156,10 +156,10 @@ def demo(
     run_demo(output, model=model, device=device, window=window)
 
 
-def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
+def _segment_or_report(task: "Task", choices: _Choices, card: "Card", *, alone: bool) -> bool:
     """Whether the case was segmented. A case that is refused does not stop the others."""
     try:
-        _segment_one(task, choices)
+        _segment_one(task, choices, card)
     except BrainTumorError as error:
         if alone:
             raise
@@ -168,16 +168,16 @@ def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
     return True
 
 
-def _segment_one(task: "Task", choices: _Choices) -> None:
+def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
     from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
-    from napari_brain_tumor.workflow import segment_job
+    from napari_brain_tumor.workflow import missing_role_notes, segment_job
 
     study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
     check_inputs_are_kept(study, task.target)
-    for text in study.notes:
+    for text in (*study.notes, *missing_role_notes(study.roles, card)):
         note(text)
     job = segment_job(study, choices.model, choices.device, flips=choices.flips, min_lesion_mm3=choices.min_lesion_mm3)
     segmentation = run_shown(job, study.name)
