@@ -118,7 +118,9 @@ def test_roles_choose_the_volumes_of_a_4d_file(tmp_path: Path, run: Run, monkeyp
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", remembering)
     volumes = np.stack([np.arange(720.0).reshape(10, 12, 6) * k for k in (1, 2, 3)], axis=-1)
     nib.save(nib.Nifti1Image(volumes, AFFINE), tmp_path / "four.nii.gz")
-    assert run("segment", "four.nii.gz", "-o", "a.nii.gz")[0] == 1
+    code, _, err = run("segment", "four.nii.gz", "-o", "a.nii.gz")
+    assert code == 1
+    assert "In the shell: --roles" in err
     assert run("segment", "four.nii.gz", "-o", "a.nii.gz", "--roles", "flair=2,t1c=0")[0] == 0
     assert run("segment", "four.nii.gz", "-o", "b.nii.gz", "--roles", "t2,-,t1")[0] == 0
     assert [{role: image.max() for role, image in study.sequences.items()} for study in seen] == [

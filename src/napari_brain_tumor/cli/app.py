@@ -4,14 +4,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
 from napari_brain_tumor.cli.extensions import add_extensions
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
 
 if TYPE_CHECKING:
     from napari_brain_tumor.cli.outputs import Task
@@ -26,6 +26,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+_SHELL_HINTS: Final[dict[type[Exception], str]] = {
+    RoleError: "In the shell: --roles t1c=FILE,flair=FILE, or for one file of several volumes --roles FLAIR,T1,T1c,T2.",
+    GridMismatchError: "In the shell: --roles t1c=FILE,flair=FILE.",
+    SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
+}
+"""Messages name Python's arguments; these are the options that do the same."""
 
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
@@ -54,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (BrainTumorError, OSError) as error:
         if debug:
             raise
-        _say_error(str(error))
+        _say_error(_with_shell_hint(error))
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
@@ -163,7 +170,7 @@ def _segment_or_report(task: "Task", choices: _Choices, card: "Card", *, alone: 
     except BrainTumorError as error:
         if alone:
             raise
-        _say_error(f"{task.case}: {error}")
+        _say_error(f"{task.case}: {_with_shell_hint(error)}")
         return False
     return True
 
@@ -179,6 +186,8 @@ def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
     check_inputs_are_kept(study, task.target)
     for text in (*study.notes, *missing_role_notes(study.roles, card)):
         note(text)
+    if study.grid.unit == "voxel":
+        note("With --spacing X,Y,Z the volumes are given in millilitres.")
     job = segment_job(study, choices.model, choices.device, flips=choices.flips, min_lesion_mm3=choices.min_lesion_mm3)
     segmentation = run_shown(job, study.name)
     task.target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +215,11 @@ def _metrics_text(metrics: "Metrics") -> str:
     scores = " ".join(f"{region} {score:.3f}" for region, score in metrics.mean_dice.items())
     flips = ", mirrored inputs averaged" if metrics.flips else ""
     return f"{scores} ({metrics.dataset}, {metrics.cases} cases, {'+'.join(metrics.roles)}{flips})"
+
+
+def _with_shell_hint(error: Exception) -> str:
+    hint = next((hint for kind, hint in _SHELL_HINTS.items() if isinstance(error, kind)), None)
+    return f"{error}\n{hint}" if hint else str(error)
 
 
 def _say_error(text: str) -> None:

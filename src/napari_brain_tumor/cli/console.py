@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.measure.volumes import VolumeTable
+from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
@@ -49,18 +49,28 @@ def print_table(table: Table) -> None:
 
 
 def volume_table(title: str, volumes: VolumeTable, dice: Mapping[Region, float] | None = None) -> Table:
-    """A table of classes and regions with millilitres, voxels and, where given, each region's Dice."""
-    extra = ("Dice",) if dice is not None else ()
-    table = new_table(title, "Tissue", "mL", "Voxels", *extra, right=("mL", "Voxels", "Dice"))
+    """A table of classes and regions: millilitres where the voxel size is known, voxels, and each region's Dice."""
+    columns = ["Tissue", "mL", "Voxels", "Dice"]
+    unknown = {"mL"} if volumes.unit == "voxels" else set()
+    unknown |= {"Dice"} if dice is None else set()
+    shown = [column for column in columns if column not in unknown]
+    table = new_table(title, *shown, right=("mL", "Voxels", "Dice"))
     for rows in (volumes.classes, volumes.regions):
         for row in rows:
-            name = row.name if row.kind == "class" else f"{row.name} ({row.key})"
-            millilitres = "unknown" if row.ml is None else f"{row.ml:.2f}"
-            score = (dice or {}).get(row.key) if isinstance(row.key, str) else None
-            cells = [f"{score:.3f}" if score is not None else ""] if extra else []
-            table.add_row(name, millilitres, str(row.voxels), *cells)
+            cells = _volume_cells(row, dice or {})
+            table.add_row(*(cells[column] for column in shown))
         table.add_section()
     return table
+
+
+def _volume_cells(row: VolumeRow, dice: Mapping[Region, float]) -> dict[str, str]:
+    score = dice.get(row.key) if isinstance(row.key, str) else None
+    return {
+        "Tissue": row.name if row.kind == "class" else f"{row.name} ({row.key})",
+        "mL": "" if row.ml is None else f"{row.ml:.2f}",
+        "Voxels": str(row.voxels),
+        "Dice": "" if score is None else f"{score:.3f}",
+    }
 
 
 def run_shown(job: Job[Result], title: str) -> Result:
