@@ -102,13 +102,15 @@ class Grid:
     def world(self, voxels: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """World coordinates `(..., 3)` of voxel indices `(..., 3)`."""
         points = np.asarray(voxels, dtype=np.float64)
-        return points @ self.affine[:3, :3].T + self.affine[:3, 3]
+        world: npt.NDArray[np.float64] = points @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return world
 
     def voxels(self, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Fractional voxel indices `(..., 3)` of world points `(..., 3)`."""
         inverse = np.linalg.inv(self.affine)
         points = np.asarray(world, dtype=np.float64)
-        return points @ inverse[:3, :3].T + inverse[:3, 3]
+        voxels: npt.NDArray[np.float64] = points @ inverse[:3, :3].T + inverse[:3, 3]
+        return voxels
 
     def cropped(self, box: "Box") -> "Grid":
         """The part of the grid inside the box; its voxels keep their place in the world."""
@@ -240,10 +242,16 @@ def orthogonal_grid(grid: Grid) -> Grid:
 def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False, fill: float = 0.0) -> Array:
     """Values of a `source` array at the voxels of `target`: linear, or nearest for labels; outside is `fill`."""
     matrix = np.linalg.inv(source.affine) @ target.affine
-    data = array if nearest else np.asarray(array, dtype=np.float32)
+    data: Any = array if nearest else np.asarray(array, dtype=np.float32)
     # For labels a voxel reaches to its faces ("grid-constant"), not only to its centre: else rounding errors of 1e-14
     # and tilted grids lose the outermost layer.
-    order, mode = (0, "grid-constant") if nearest else (1, "constant")
-    return ndimage.affine_transform(  # type: ignore[no-any-return]
-        data, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, order=order, mode=mode, cval=fill
+    values: Array = ndimage.affine_transform(
+        data,
+        matrix[:3, :3],
+        matrix[:3, 3],
+        output_shape=target.shape,
+        order=0 if nearest else 1,
+        mode="grid-constant" if nearest else "constant",
+        cval=fill,
     )
+    return values

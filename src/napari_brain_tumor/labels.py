@@ -226,12 +226,12 @@ def guess_schema(
 
 
 def looks_like_labels(array: Array, file_name: str = "") -> bool:
-    """Whether an image holds labels rather than intensities: few small non-negative integers, or a name that says so."""
+    """Whether an image holds labels, not intensities: few small non-negative integers, or a name that says so."""
     named = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
     sample = np.asarray(array)
-    if not np.issubdtype(sample.dtype, np.integer) and not np.issubdtype(sample.dtype, np.bool_):
-        if not np.isfinite(sample).all() or (sample != np.rint(sample)).any():
-            return False
+    floating = not np.issubdtype(sample.dtype, np.integer) and sample.dtype != np.bool_
+    if floating and (not np.isfinite(sample).all() or (sample != np.rint(sample)).any()):
+        return False
     if sample.min() < 0 or sample.max() > 255:
         return False
     distinct = len(label_values(sample))
@@ -257,7 +257,8 @@ def classes_from_regions(regions: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8
     core = core & whole
     enhancing = enhancing & core
     # Each inner region raises the class by one: edema 1, non-enhancing 2, enhancing 3.
-    return whole.astype(np.uint8) + core.astype(np.uint8) + enhancing.astype(np.uint8)
+    classes: npt.NDArray[np.uint8] = whole.astype(np.uint8) + core.astype(np.uint8) + enhancing.astype(np.uint8)
+    return classes
 
 
 def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
@@ -283,4 +284,6 @@ def _mapped(values: Array, mapping: Mapping[int, int]) -> npt.NDArray[np.uint8]:
     table = np.zeros(max([255, *mapping]) + 1, dtype=np.uint8)
     for source, target in mapping.items():
         table[source] = target
-    return table[np.asarray(values).astype(np.uint8 if np.asarray(values).max(initial=0) < 256 else np.intp)]
+    index = np.asarray(values)
+    mapped: npt.NDArray[np.uint8] = table[index.astype(np.uint8 if index.max(initial=0) < 256 else np.intp)]
+    return mapped

@@ -18,7 +18,7 @@ from napari_brain_tumor_training.fit import fit
 app = typer.Typer(help="Train a network from a recipe.", add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="TOML file that describes the run (see training/recipes).")],
     data: Annotated[Path, typer.Option(help="Folder that the recipe's paths are relative to.")] = Path(),

@@ -187,12 +187,13 @@ class SliceSampler:
 def _cut(array: npt.NDArray[Any], start: Sequence[int], size: Sequence[int]) -> npt.NDArray[Any]:
     """A window of the last two axes, zeros where it reaches beyond the array."""
     result = np.zeros((*array.shape[:-2], *size), dtype=array.dtype)
-    source, target = [], []
+    source: list[slice] = []
+    target: list[slice] = []
     for first, length, side in zip(start, size, array.shape[-2:], strict=True):
         low, high = max(0, first), min(side, first + length)
         source.append(slice(low, high))
         target.append(slice(low - first, high - first))
-    result[(..., *target)] = array[(..., *source)]
+    result[..., target[0], target[1]] = array[..., source[0], source[1]]
     return result
 
 
@@ -224,7 +225,7 @@ def _cached(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, cac
     if not path.is_file():
         arrays = _prepare(case, roles, spec)
         partial = path.with_suffix(".part.npz")
-        np.savez(partial, **arrays)  # type: ignore[arg-type]
+        np.savez(partial, allow_pickle=False, **arrays)
         partial.replace(path)
     with np.load(path, allow_pickle=False) as stored:
         return TrainingCase(case, stored["channels"], stored["classes"], stored["present"], stored["known"])
@@ -242,7 +243,7 @@ def _prepare(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) ->
     lost = int(classes.astype(bool).sum()) - int(classes[box.slices].astype(bool).sum())
     if lost:
         # The box of the head left out labelled voxels: take the whole slices instead, nothing of the truth is lost.
-        box = Box((0, 0, 0), classes.shape)  # type: ignore[arg-type]
+        box = Box.whole(classes.shape)
         channels = np.zeros((len(roles), *classes.shape), dtype=np.float32)
         channels[(slice(None), *prepared.box.slices)] = prepared.channels
     else:

@@ -149,8 +149,10 @@ class _Trainer:
         torch.manual_seed(config.seed)
         model = config.model
         network = build_network(model.architecture, len(config.roles), len(REGIONS), model.dims, model.arguments)
-        network = network.to(device).to(memory_format=torch.channels_last)
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.ema_decay), use_buffers=True)
+        # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
+        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ema = get_ema_multi_avg_fn(plan.ema_decay)  # type: ignore[no-untyped-call]
+        average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
         optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
         augment = Augmentation(config.augmentation)
         return cls(config, plan, device, network, average, optimiser, augment, PartialRegionLoss())
@@ -232,8 +234,12 @@ class _Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         earlier = TrainConfig.model_validate_json(state["config"])
         if earlier != self.config:
-            changed = [name for name in TrainConfig.model_fields if getattr(earlier, name) != getattr(self.config, name)]
-            msg = f"The recipe changed since the run in {folder} began ({', '.join(changed)}). Start it in a new folder."
+            changed = [
+                name for name in TrainConfig.model_fields if getattr(earlier, name) != getattr(self.config, name)
+            ]
+            msg = (
+                f"The recipe changed since the run in {folder} began ({', '.join(changed)}). Start it in a new folder."
+            )
             raise TrainingError(msg)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

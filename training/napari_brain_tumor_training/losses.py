@@ -1,7 +1,7 @@
 """Losses over regions where the truth may be partial."""
 
 import torch
-from monai.losses import DiceLoss
+from monai.losses.dice import DiceLoss
 from torch import nn
 from torch.nn import functional
 
@@ -28,4 +28,5 @@ class PartialRegionLoss(nn.Module):
         dice = self._dice(torch.sigmoid(logits) * weights, targets * weights).reshape(-1)
         entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
         mean_entropy = entropy.sum() / (weights.expand_as(logits).sum())
-        return (dice * regions).sum() / regions.sum() + mean_entropy
+        loss: torch.Tensor = (dice * regions).sum() / regions.sum() + mean_entropy
+        return loss

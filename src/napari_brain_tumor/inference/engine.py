@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ __all__ = ["Engine", "fold_batch_norms"]
 
 logger = logging.getLogger(__name__)
 
-_SLICES_PER_BATCH = {"cpu": 8, "mps": 32, "cuda": 64}
-_WINDOWS_PER_BATCH = {"cpu": 1, "mps": 1, "cuda": 2}
+_SLICES_PER_BATCH: Final = {"cpu": 8, "mps": 32, "cuda": 64}
+_WINDOWS_PER_BATCH: Final = {"cpu": 1, "mps": 1, "cuda": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,16 @@ class Engine:
         dtype = fast_dtype(device) if dtype is None else dtype
         ready = fold_batch_norms(deepcopy(network).eval()).requires_grad_(False)
         layout = torch.channels_last if dims == 2 else torch.channels_last_3d
-        return cls(ready.to(device, dtype).to(memory_format=layout), dims, device, dtype)
+        # torch's annotations of Module.to lack the documented keyword memory_format.
+        moved: nn.Module = ready.to(device, dtype).to(memory_format=layout)  # type: ignore[call-overload]
+        return cls(moved, dims, device, dtype)
 
     @classmethod
     def plain(cls, network: nn.Module, dims: int) -> "Engine":
         """The reference: float32 on the CPU with nothing folded, which every shortcut is checked against."""
         return cls(deepcopy(network).eval().requires_grad_(False), dims, torch.device("cpu"), torch.float32)
 
-    def probabilities(
-        self, channels: npt.NDArray[np.float32], *, flips: bool = False
-    ) -> Job[npt.NDArray[np.float32]]:
+    def probabilities(self, channels: npt.NDArray[np.float32], *, flips: bool = False) -> Job[npt.NDArray[np.float16]]:
         """Probabilities of every region: a job.
 
         Parameters
@@ -82,10 +83,6 @@ class Engine:
         OutOfMemoryError
             If memory runs out even at the smallest setting.
         """
-        result = yield from self._collect(channels, flips=flips)
-        return result
-
-    def _collect(self, channels: npt.NDArray[np.float32], *, flips: bool) -> Job[npt.NDArray[np.float32]]:
         engine = self
         batch = (_SLICES_PER_BATCH if self.dims == 2 else _WINDOWS_PER_BATCH)[self.device.type]
         while True:
@@ -133,7 +130,7 @@ class Engine:
             total = total + torch.sigmoid(logits.flip(mirror) if mirror else logits)
         return total / len(mirrors)
 
-    def _slices(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float32]]:
+    def _slices(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float16]]:
         depth = channels.shape[1]
         slices = torch.from_numpy(channels).movedim(1, 0)
         parts = []
@@ -144,7 +141,7 @@ class Engine:
         yield Progress(depth, depth, "")
         return np.concatenate(parts).swapaxes(0, 1)
 
-    def _windows(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float32]]:
+    def _windows(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float16]]:
         sides = channels.shape[1:]
         window = tuple(min(w, s) for w, s in zip(self.window, sides, strict=True))
         weights = blending_weights(window)

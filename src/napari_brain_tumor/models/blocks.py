@@ -6,7 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["Dims", "Norm", "convolution", "double_convolution", "max_pooling", "normalisation", "padded_to", "up_convolution"]
+__all__ = [
+    "Dims",
+    "Norm",
+    "convolution",
+    "double_convolution",
+    "max_pooling",
+    "normalisation",
+    "padded_to",
+    "up_convolution",
+]
 
 Dims = Literal[2, 3]
 Norm = Literal["batch", "instance"] | None

@@ -1,5 +1,7 @@
 """U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597), in 2D and 3D, with or without normalisation."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -71,7 +73,7 @@ class UNet(nn.Module):
             double_convolution(dims, inputs, outputs, norm, bias=bias)
             for inputs, outputs in zip([in_channels, *features[:-1]], features, strict=True)
         )
-        shallow_to_deep = list(zip(features[:-1], features[1:], strict=True))
+        shallow_to_deep = list(pairwise(features))
         self.up = nn.ModuleList(up_convolution(dims, deep, shallow) for shallow, deep in reversed(shallow_to_deep))
         self.decoder = nn.ModuleList(
             double_convolution(dims, 2 * shallow, shallow, norm, bias=bias) for shallow, _ in reversed(shallow_to_deep)
@@ -88,4 +90,5 @@ class UNet(nn.Module):
         skips.pop()
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(torch.cat([skips.pop(), up(x)], dim=1))
-        return self.head(x)[crop]
+        logits: torch.Tensor = self.head(x)[crop]
+        return logits
