@@ -24,7 +24,7 @@ as_root() {
 
 # apt_install PACKAGE...: quietly false where this is not Debian or Ubuntu, or may not be done.
 apt_install() {
-    have apt-get || return 1
+    have apt-get && as_root true || return 1
     say "Installing system packages: $*"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 && return
     as_root apt-get update -q >/dev/null 2>&1 || return 1

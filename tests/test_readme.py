@@ -1,0 +1,54 @@
+"""What the README claims is so."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import napari_brain_tumor
+from napari_brain_tumor.labels import SCHEMAS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def model_table() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("model_table", ROOT / "scripts" / "model_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_model_table_is_what_the_cards_say() -> None:
+    script = model_table()
+    assert script.with_table(README, script.shipped()) == README, "run: python scripts/model_table.py"
+
+
+def test_the_python_example_uses_public_names() -> None:
+    example = README.split("```python")[1].split("```")[0]
+    (line,) = re.findall(r"from napari_brain_tumor import (.*)", example)
+    assert set(line.split(", ")) <= set(napari_brain_tumor.__all__)
+    compile(example, "README.md", "exec")
+
+
+def test_the_schema_table_names_every_schema_with_its_integers() -> None:
+    rows = {
+        cells[0].strip().split("`")[1]: [re.match(r"\d+", cell.strip()) for cell in cells[1:4]]
+        for line in README.splitlines()
+        if line.startswith("| `") and len(cells := line.strip("|").split("|")) == 5
+    }
+    assert set(rows) == set(SCHEMAS)
+    for name, cells in rows.items():
+        written = [int(match.group()) for match in cells if match]
+        assert written == [SCHEMAS[name].from_class[c] for c in (1, 2, 3)], name
+
+
+def test_the_architecture_section_has_the_rows_that_import_linter_keeps() -> None:
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    layers = pyproject.split("layers = [")[1].split("]")[0]
+    kept = [row.replace("napari_brain_tumor.", "") for row in re.findall(r'"([^"]+)"', layers)]
+    picture = README.split("## Architecture")[1].split("```")[1]
+    drawn = [re.split(r"\s{2,}", line)[0] for line in picture.strip().splitlines() if not line.startswith("---")]
+    assert drawn == kept
