@@ -35,8 +35,10 @@ __all__ = [
     "orient_current_viewer",
     "orient_viewer",
     "raw_labels_to_layer",
+    "readable_views",
     "segmentation_from_layer",
     "segmentation_to_layer",
+    "show_tumour",
     "study_from_layers",
     "study_to_layers",
     "tell",
@@ -241,11 +243,11 @@ def _contrast_limits(array: Array) -> tuple[float, float]:
 def _class_colormap() -> DirectLabelColormap:
     # An integer that is no class shows white instead of hiding: painted by mistake, it should be seen.
     colors: dict[int | None, str] = {None: "white", 0: "transparent"}
-    return DirectLabelColormap(color_dict={**colors, **CLASS_COLORS})
+    return DirectLabelColormap(color_dict=colors | dict(CLASS_COLORS.items()))
 
 
 def _features(names: Mapping[int, str]) -> dict[str, list[Any]]:
-    rows = {0: "background", **names}
+    rows = {0: "background"} | dict(names)
     return {"index": list(rows), "class": list(rows.values())}
 
 
@@ -395,6 +397,11 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
     return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, dict(tag.provenance))
 
 
+def readable_views(all_layers: Iterable[Layer]) -> list[LayerView]:
+    """Views of those layers that hold one volume."""
+    return [view(layer) for layer in all_layers if _readable(layer)]
+
+
 def _readable(layer: Layer | LayerView) -> bool:
     if isinstance(layer, LayerView):
         return True
@@ -491,6 +498,16 @@ def _turn_camera(viewer: Any) -> None:
     # `viewer.camera` is deprecated from napari 0.9 on, where the scene has it.
     camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
     camera.orientation2d = ("up", "left")
+
+
+def show_tumour(viewer: Any, layer: Labels) -> None:
+    """Go to the largest axial section of the labels if none is in sight, and change nothing else."""
+    point = np.asarray(viewer.dims.point)[-layer.ndim :]
+    section = round(float(layer.world_to_data(point)[0]))
+    in_sight = 0 <= section < len(layer.data) and layer.data[section].any()
+    if in_sight or not layer.data.any():
+        return
+    viewer.dims.set_point(viewer.dims.ndim - layer.ndim, _tumour_point(layer)[0])
 
 
 def _tumour_point(layer: Labels) -> npt.NDArray[np.float64]:

@@ -60,14 +60,16 @@ def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
         return layers.raw_labels_to_layer(name, values.astype("int32"), grid)
 
 
-def read_study(study: Study, path: Path) -> list[LayerData]:
+def read_study(
+    study: Study, path: Path, schema: str | None = None, *, spacing_mm: tuple[float, float, float] | None = None
+) -> list[LayerData]:
     """Layers of an opened study, with the segmentation that lies in its folder, if any; tells the study's notes."""
     layers.tell(study.notes)
     opened = layers.study_to_layers(study)
     if not path.is_dir():
         return opened
     try:
-        truth = io.open_truth(path)
+        truth = io.open_truth(path, schema, spacing_mm=spacing_mm)
     except LabelSchemaError as error:
         layers.tell([f"The segmentation in {path.name} was not opened. {error}"], warn=True)
         return opened

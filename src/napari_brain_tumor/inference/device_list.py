@@ -1,0 +1,14 @@
+"""The devices of this machine as plain text, so that whoever asks the worker process need not load torch."""
+
+from importlib import import_module
+
+__all__ = ["list_devices"]
+
+
+def list_devices() -> list[tuple[str, str, str]]:
+    """Name, label and reason of each device that is present, the one that `"auto"` takes first.
+
+    For the worker process: the answer of `device.available_devices` could not be received without torch.
+    """
+    device = import_module("napari_brain_tumor.inference.device")  # loads torch, for seconds
+    return [(found.name, found.label, found.reason) for found in device.available_devices()]

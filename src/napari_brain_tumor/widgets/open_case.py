@@ -1,0 +1,181 @@
+"""The Open case panel: for files that do not tell everything, and for formats that napari would give to others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import napari.viewer
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+
+from napari_brain_tumor.errors import RoleError
+from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.widgets.open_state import OpenRequest, make_default_reader, open_case, role_options
+from napari_brain_tumor.widgets.parts import button, combo, form, millimetres, wrapped
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+
+__all__ = ["OpenCaseWidget"]
+
+_BY_NAME = "as its name tells"
+_FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.tif *.tiff *.dcm);;All files (*)"
+
+
+class OpenCaseWidget(QScrollArea):
+    """Opens an examination or a segmentation, and asks for what its files do not tell.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.runner = JobRunner(self)
+        self._options_runner = JobRunner(self)
+        self._options: list[tuple[str, str | int]] = []
+        self._build()
+        self._connect()
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(320, 460)
+
+    def _build(self) -> None:
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(300)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(6, 6, 6, 6)
+        self._build_path(column)
+        self._build_roles(column)
+        self._build_details(column)
+        self.open_button = button("&Open", "Open it as layers. An empty viewer is turned to the radiological view.")
+        column.addWidget(self.open_button)
+        self.status_label = wrapped("")
+        column.addWidget(self.status_label)
+        column.addStretch(1)
+        self.default_button = button(
+            "Always open .nii.gz, .nii, .nrrd and .mha this way",
+            "napari asks which plugin to use for these files, and its own cannot read all of them.\n"
+            "This chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
+        )
+        column.addWidget(self.default_button)
+        self.setWidget(content)
+
+    def _build_path(self, column: QVBoxLayout) -> None:
+        row = QHBoxLayout()
+        self.folder_button = button("Choose f&older…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
+        self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
+        row.addWidget(self.folder_button)
+        row.addWidget(self.file_button)
+        column.addLayout(row)
+        self.path_edit = QLineEdit()
+        self.path_edit.setPlaceholderText("File or case folder")
+        self.path_edit.setAccessibleName("Path")
+        self.path_edit.setToolTip("The file or case folder to open.")
+        column.addWidget(self.path_edit)
+
+    def _build_roles(self, column: QVBoxLayout) -> None:
+        self.roles_panel = QWidget()
+        rows = form(self.roles_panel)
+        rows.addRow(wrapped("The names do not tell which scan is which. Choose:"))
+        self.role_boxes = {role: combo(f"Which file or volume is {role}.", f"File of {role}") for role in ROLES}
+        for role, box in self.role_boxes.items():
+            rows.addRow(role, box)
+        self.roles_panel.hide()
+        column.addWidget(self.roles_panel)
+
+    def _build_details(self, column: QVBoxLayout) -> None:
+        rows = form()
+        self.spacing_boxes = tuple(millimetres(f"Voxel size along {axis}") for axis in "xyz")
+        row = QHBoxLayout()
+        for box in self.spacing_boxes:
+            box.setToolTip("Voxel size in mm, x y z, for TIFF and other files that do not tell it.")
+            row.addWidget(box)
+        rows.addRow("&Voxel size", row)
+        self.schema_box = combo("What the numbers of a segmentation mean.", "Labels mean")
+        self.schema_box.addItem(_BY_NAME, None)
+        for schema in SCHEMAS.values():
+            meanings = ", ".join(f"{value} {meaning}" for value, meaning in schema.meanings.items())
+            self.schema_box.addItem(schema.name, schema.name)
+            self.schema_box.setItemData(self.schema_box.count() - 1, meanings, Qt.ItemDataRole.ToolTipRole)
+        rows.addRow("&Labels mean", self.schema_box)
+        column.addLayout(rows)
+
+    def _connect(self) -> None:
+        self.folder_button.clicked.connect(self._on_folder_requested)
+        self.file_button.clicked.connect(self._on_file_requested)
+        self.path_edit.textChanged.connect(self._on_path_changed)
+        self.path_edit.returnPressed.connect(self.open)
+        self.open_button.clicked.connect(self.open)
+        self.default_button.clicked.connect(self._on_default_requested)
+        self.runner.finished.connect(self._on_opened)
+        self.runner.failed.connect(self._on_failed)
+        self._options_runner.finished.connect(self._show_options)
+        self._options_runner.failed.connect(notify_error)
+
+    @property
+    def request(self) -> OpenRequest:
+        """What the panel is set to open."""
+        sizes = tuple(box.value() for box in self.spacing_boxes)
+        spacing = (sizes[0], sizes[1], sizes[2]) if any(sizes) else None
+        return OpenRequest(Path(self.path_edit.text()), self._roles(), spacing, self.schema_box.currentData())
+
+    def _roles(self) -> dict[str, str | int]:
+        chosen = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
+        return {role: self._options[at][1] for role, at in chosen.items() if at >= 0}
+
+    def open(self) -> None:
+        """Open what is set; `runner` tells how it goes."""
+        request = self.request
+        if not self.path_edit.text().strip():
+            self.status_label.setText("Choose a file or a folder first.")
+            return
+        self.open_button.setEnabled(False)
+        self.status_label.setText("Opening…")
+        self.runner.start(lambda _: as_job(open_case, request))
+
+    def _on_folder_requested(self) -> None:
+        self._set_path(QFileDialog.getExistingDirectory(self, "Case folder"))
+
+    def _on_file_requested(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Scan or segmentation", "", _FILES)
+        self._set_path(path)
+
+    def _set_path(self, path: str) -> None:
+        if path:
+            self.path_edit.setText(path)
+            self.open()
+
+    def _on_path_changed(self) -> None:
+        self._show_options([])
+
+    def _on_opened(self, opened: Sequence[LayerData]) -> None:
+        added = layers.add_layers(self._viewer, opened)
+        self.open_button.setEnabled(True)
+        self.status_label.setText("Opened " + ", ".join(layer.name for layer in added) + ".")
+
+    def _on_failed(self, error: Exception) -> None:
+        self.open_button.setEnabled(True)
+        self.status_label.setText(str(error))
+        if isinstance(error, RoleError) and not self._options:
+            path = self.request.path
+            self._options_runner.start(lambda _: as_job(role_options, path))
+        else:
+            notify_error(error)
+
+    def _show_options(self, options: Sequence[tuple[str, str | int]]) -> None:
+        self._options = list(options)
+        for box in self.role_boxes.values():
+            box.clear()
+            box.addItems(["none", *(label for label, _ in options)])
+        self.roles_panel.setVisible(bool(options))
+
+    def _on_default_requested(self) -> None:
+        make_default_reader()
+        notify("napari opens .nii.gz, .nii, .nrrd and .mha files with Brain Tumor from now on.")

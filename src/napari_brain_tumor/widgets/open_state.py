@@ -1,0 +1,86 @@
+"""What the Open case panel does, without Qt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+from napari.settings import get_settings
+
+from napari_brain_tumor import io
+from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.study import Study
+
+__all__ = ["OUR_PATTERNS", "OpenRequest", "make_default_reader", "open_case", "role_options"]
+
+PLUGIN: Final = "napari-brain-tumor"
+OUR_PATTERNS: Final = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
+"""File patterns of which napari's own reader claims to be capable too."""
+
+_IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """What to open, and what the files do not tell.
+
+    Parameters
+    ----------
+    path : Path
+        File or case folder.
+    roles : mapping of role to file name or volume number
+        Empty: as the names tell.
+    spacing_mm : (x, y, z) or None
+    schema : str or None
+        What the integers of a segmentation mean; None: as the file tells.
+    """
+
+    path: Path
+    roles: Mapping[str, str | int] = field(default_factory=dict)
+    spacing_mm: tuple[float, float, float] | None = None
+    schema: str | None = None
+
+
+def open_case(request: OpenRequest) -> list[LayerData]:
+    """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""
+    if request.schema is not None or (not request.roles and io.recognise(request.path) == "segmentation"):
+        return _open_labels(request)
+    if not request.roles and request.spacing_mm is None:
+        return reader.read_path(request.path)
+    study = _open_scan(request)
+    return _with_truth(study, request)
+
+
+def _open_labels(request: OpenRequest) -> list[LayerData]:
+    if request.path.is_dir() and io.recognise(request.path) == "study":
+        study = _open_scan(request)
+        return _with_truth(study, request)
+    if request.spacing_mm is None:
+        return [reader.read_segmentation(request.path, request.schema)]
+    opened = io.open_segmentation(request.path, request.schema, spacing_mm=request.spacing_mm)
+    return [layers.segmentation_to_layer(opened, name=request.path.name)]
+
+
+def _open_scan(request: OpenRequest) -> Study:
+    roles: dict[str, str | PathLike[str] | int] = dict(request.roles)
+    return io.open_study(request.path, roles or None, spacing_mm=request.spacing_mm)
+
+
+def _with_truth(study: Study, request: OpenRequest) -> list[LayerData]:
+    return reader.read_study(study, request.path, request.schema, spacing_mm=request.spacing_mm)
+
+
+def role_options(path: Path) -> list[tuple[str, str | int]]:
+    """What may be chosen for a role: the images of a folder by name, or the volumes or channels of a file by number."""
+    if path.is_dir():
+        names = sorted(file.name for file in path.iterdir() if file.name.lower().endswith(_IMAGE_SUFFIXES))
+        return [(name, name) for name in names if not name.startswith(".")]
+    return [(name, number) for number, (name, _, _) in enumerate(io.open_image(path))]
+
+
+def make_default_reader() -> None:
+    """Let napari open `OUR_PATTERNS` with this plugin from now on, without asking each time."""
+    plugins = get_settings().plugins
+    plugins.extension2reader = {**plugins.extension2reader, **dict.fromkeys(OUR_PATTERNS, PLUGIN)}

@@ -1,0 +1,58 @@
+"""Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
+
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QFrame, QLabel, QPushButton, QWidget
+
+__all__ = ["button", "combo", "form", "line", "millimetres", "wrapped"]
+
+
+def form(parent: QWidget | None = None) -> QFormLayout:
+    """A form whose fields fill the width."""
+    layout = QFormLayout(parent) if parent is not None else QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(4)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout
+
+
+def combo(tip: str, name: str) -> QComboBox:
+    """A box to choose from that stays narrow however long its items are."""
+    box = QComboBox()
+    box.setToolTip(tip)
+    box.setAccessibleName(name)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
+
+
+def button(text: str, tip: str) -> QPushButton:
+    """A button with a tooltip."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    return made
+
+
+def wrapped(text: str) -> QLabel:
+    """Text that breaks into lines."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
+
+
+def line() -> QFrame:
+    """A line between two sections."""
+    made = QFrame()
+    made.setFrameShape(QFrame.Shape.HLine)
+    made.setFrameShadow(QFrame.Shadow.Sunken)
+    return made
+
+
+def millimetres(name: str) -> QDoubleSpinBox:
+    """A voxel size; 0 means that the file tells it."""
+    box = QDoubleSpinBox()
+    box.setRange(0, 50)
+    box.setDecimals(3)
+    box.setSingleStep(0.1)
+    box.setSpecialValueText("auto")
+    box.setAccessibleName(name)
+    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+    return box

@@ -1,0 +1,499 @@
+"""The Segment panel: choose scans, model and device, run, look at volumes, save."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+from napari.layers import Layer
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QProgressBar,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.models.cards import ModelInfo, list_models
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData, LayerView
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.parts import button, combo, form, line, wrapped
+from napari_brain_tumor.widgets.volume_table import VolumeView
+from napari_brain_tumor.widgets.worker import (
+    JobRunner,
+    as_job,
+    notify,
+    notify_error,
+    shared_worker,
+    time_left_text,
+)
+
+__all__ = ["SegmentWidget"]
+
+_REFRESH_MS = 300
+_NONE = "none"
+_ROLE_TIPS: dict[Role, str] = {
+    "T1": "T1-weighted scan before contrast agent.",
+    "T1c": "T1-weighted scan after contrast agent (gadolinium).",
+    "T2": "T2-weighted scan.",
+    "FLAIR": "T2-FLAIR scan.",
+}
+
+
+class SegmentWidget(QScrollArea):
+    """Segments the tumour in the opened scans with a trained network, in a process of its own.
+
+    The user's layers are never altered: each run adds a labels layer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    worker : WorkerProcess, optional
+        The one of this session where none is given.
+    target : str
+        The job that runs in the worker process, called like `workflow.segment_job`.
+    models : sequence of ModelInfo, optional
+        The installed ones where none are given.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.viewer.Viewer,
+        worker: WorkerProcess | None = None,
+        *,
+        target: str = state.SEGMENT_TARGET,
+        models: Sequence[ModelInfo] | None = None,
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._worker = worker or shared_worker()
+        self._target = target
+        self.choices = state.Choices()
+        self.runner = JobRunner(self)
+        self._device_runner = JobRunner(self)
+        self._measure_runner = JobRunner(self)
+        self._save_runner = JobRunner(self)
+        self._result: Layer | None = None
+        self._chosen_by_hand = False
+        self._devices_asked = False
+        self._image_layers: list[Layer] = []
+        self._build()
+        self._fill_models(list_models() if models is None else list(models))
+        self._connect()
+        self._on_layers_changed()
+        self._on_selection_changed()
+
+    # Building -------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(300)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.setSpacing(6)
+        column.addLayout(self._build_choices())
+        column.addLayout(self._build_run())
+        column.addWidget(line())
+        column.addLayout(self._build_result())
+        column.addStretch(1)
+        warning = wrapped("For research only. Not a medical device, not for clinical use.")
+        column.addWidget(warning)
+        self.setWidget(content)
+
+    def _build_choices(self) -> QFormLayout:
+        rows = form()
+        self.role_boxes: dict[Role, QComboBox] = {}
+        for role in ROLES:
+            box = combo(f"{_ROLE_TIPS[role]} Choose its layer, or none if there is no such scan.", f"Layer of {role}")
+            self.role_boxes[role] = box
+            rows.addRow(role, box)
+        self.match_button = button(
+            "Match &by name",
+            "Choose the layers of the selected layer's case by what their files are called; of the newest case if "
+            "no scan is selected.",
+        )
+        rows.addRow("", self.match_button)
+        self.model_box = combo("The trained network.", "Model")
+        rows.addRow("M&odel", self.model_box)
+        self.device_box = combo("Where to compute.", "Device")
+        self.device_box.addItem("automatic", "auto")
+        self.device_box.setItemData(0, "Finding out which devices are present.", Qt.ItemDataRole.ToolTipRole)
+        rows.addRow("&Device", self.device_box)
+        self.lesion_box = QDoubleSpinBox()
+        self.lesion_box.setRange(0, 100_000)
+        self.lesion_box.setDecimals(0)
+        self.lesion_box.setSingleStep(10)
+        self.lesion_box.setSuffix(" mm³")
+        self.lesion_box.setAccessibleName("Smallest lesion")
+        self.lesion_box.setToolTip(
+            "Connected parts of the tumour smaller than this are removed. 0 keeps everything.\n"
+            "Without effect where the voxel size is not known."
+        )
+        rows.addRow("Smallest &lesion", self.lesion_box)
+        self.flips_box = QCheckBox("Average &mirrored copies")
+        self.flips_box.setToolTip(
+            "Segment mirrored copies too and average: a little more accurate, several times slower."
+        )
+        rows.addRow("", self.flips_box)
+        return rows
+
+    def _build_run(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.notes_label = wrapped("")
+        self.notes_label.setAccessibleName("What to know before running")
+        column.addWidget(self.notes_label)
+        buttons = QHBoxLayout()
+        self.run_button = button("&Run", "Segment the tumour. Adds a labels layer; nothing else is changed.")
+        self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
+        self.cancel_button.setEnabled(False)
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        column.addLayout(buttons)
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setRange(0, 1000)
+        self.progress_bar.setToolTip("How far the segmentation is.")
+        self.progress_bar.setAccessibleName("Progress")
+        self.progress_bar.hide()
+        column.addWidget(self.progress_bar)
+        self.status_label = wrapped("")
+        self.status_label.setAccessibleName("Status")
+        column.addWidget(self.status_label)
+        return column
+
+    def _build_result(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.result_label = wrapped("")
+        column.addWidget(self.result_label)
+        self.volumes = VolumeView()
+        column.addWidget(self.volumes)
+        rows = form()
+        self.schema_box = combo("Which integers are written: each data set has its own.", "Label numbers")
+        for name in state.writable_schemas():
+            self.schema_box.addItem(name, name)
+            self.schema_box.setItemData(
+                self.schema_box.count() - 1, state.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole
+            )
+        rows.addRow("Label &numbers", self.schema_box)
+        self.format_box = combo("The file format to save in.", "File format")
+        for one in state.FORMATS:
+            self.format_box.addItem(one.label, one)
+        rows.addRow("&File format", self.format_box)
+        column.addLayout(rows)
+        self.save_button = button(
+            "&Save segmentation…",
+            "Save the selected labels on the scan's own grid; the file is read back and compared before it counts.",
+        )
+        column.addWidget(self.save_button)
+        self.save_label = wrapped("")
+        self.save_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column.addWidget(self.save_label)
+        return column
+
+    def _fill_models(self, models: Sequence[ModelInfo]) -> None:
+        for model in models:
+            self.model_box.addItem(model.card.title or model.name, model)
+            self.model_box.setItemData(
+                self.model_box.count() - 1, state.model_tooltip(model), Qt.ItemDataRole.ToolTipRole
+            )
+        if not models:
+            self.model_box.addItem("no model is installed", None)
+            self.model_box.setEnabled(False)
+        self._on_model_chosen()
+
+    def _connect(self) -> None:
+        for role, box in self.role_boxes.items():
+            box.activated.connect(lambda _, role=role: self._on_role_chosen(role))
+        self.match_button.clicked.connect(self._on_match_requested)
+        self.model_box.currentIndexChanged.connect(self._on_model_chosen)
+        self.device_box.currentIndexChanged.connect(self._on_device_chosen)
+        self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
+        self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
+        self.choices.events.connect(self._refresh_readiness)
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self._on_cancel_requested)
+        self.save_button.clicked.connect(self._on_save_requested)
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.finished.connect(self._on_run_finished)
+        self.runner.failed.connect(self._on_run_failed)
+        self.runner.cancelled.connect(self._on_run_cancelled)
+        self._device_runner.finished.connect(self._on_devices_known)
+        self._measure_runner.finished.connect(self._on_measured)
+        self._measure_runner.failed.connect(self._on_measure_failed)
+        self._save_runner.finished.connect(self._on_saved)
+        self._save_runner.failed.connect(self._on_save_failed)
+        self._refresh_timer = QTimer(self)
+        self._refresh_timer.setSingleShot(True)
+        self._refresh_timer.timeout.connect(self._measure)
+        self._match_timer = QTimer(self)
+        self._match_timer.setSingleShot(True)
+        self._match_timer.timeout.connect(self._on_layers_changed)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self._on_layer_list_event)
+        self._viewer.layers.selection.events.active.connect(self._on_selection_changed)
+        self.destroyed.connect(
+            _farewell(self._viewer, self.runner, self._on_layer_list_event, self._on_selection_changed)
+        )
+
+    # Scans ----------------------------------------------------------------------------------------------------------
+
+    def _on_layer_list_event(self, event: Any = None) -> None:
+        self._match_timer.start(0)  # once for the four layers of a case, not four times
+
+    def _on_layers_changed(self) -> None:
+        found = state.candidates(self._viewer.layers)
+        self._image_layers = [one.layer for one in found]
+        kept = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
+        if not kept:
+            self._chosen_by_hand = False
+        self._show_roles(kept if self._chosen_by_hand else state.match_roles(found))
+
+    def _on_match_requested(self) -> None:
+        self._chosen_by_hand = False
+        near = self._viewer.layers.selection.active
+        self._show_roles(state.match_roles(state.candidates(self._viewer.layers), near))
+
+    def _show_roles(self, matched: dict[Role, Layer]) -> None:
+        for role, box in self.role_boxes.items():
+            box.blockSignals(True)
+            box.clear()
+            box.addItem(_NONE)
+            for layer in self._image_layers:
+                box.addItem(layer.name)
+                box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
+            box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
+            box.blockSignals(False)
+        self.choices.sequences = dict(matched)
+        self._refresh_readiness()
+
+    def _on_role_chosen(self, role: Role) -> None:
+        self._chosen_by_hand = True
+        index = self.role_boxes[role].currentIndex()
+        chosen = {other: layer for other, layer in self.choices.sequences.items() if other != role}
+        if index > 0:
+            chosen[role] = self._image_layers[index - 1]
+        self.choices.sequences = chosen
+
+    # Model and device -----------------------------------------------------------------------------------------------
+
+    def _on_model_chosen(self) -> None:
+        model = self.model_box.currentData()
+        self.choices.model = model
+        self.model_box.setToolTip(state.model_tooltip(model) if model else self.choices.obstacle)
+        if model is not None:
+            self.lesion_box.setValue(model.card.min_lesion_mm3)
+            self.choices.min_lesion_mm3 = model.card.min_lesion_mm3
+        self._refresh_readiness()
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(320, 560)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Ask the worker process which devices are present, when the panel is first seen."""
+        super().showEvent(event)
+        if not self._devices_asked:
+            self._devices_asked = True
+            self.ask_devices()
+
+    def ask_devices(self, target: str = "napari_brain_tumor.inference.device_list:list_devices") -> None:
+        """Ask the worker process which devices are present; it also loads torch there, so that Run starts at once."""
+        self._device_runner.start(lambda stop: stop.guard(self._worker.run(target)))
+
+    def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
+        if devices:
+            self.device_box.setItemText(0, f"automatic: {devices[0][1]}")
+            self.device_box.setItemData(0, devices[0][2], Qt.ItemDataRole.ToolTipRole)
+        for name, label, reason in devices:
+            self.device_box.addItem(label, name)
+            self.device_box.setItemData(self.device_box.count() - 1, reason, Qt.ItemDataRole.ToolTipRole)
+        self._on_device_chosen()
+
+    def _on_device_chosen(self) -> None:
+        self.choices.device = self.device_box.currentData()
+        reason = self.device_box.currentData(Qt.ItemDataRole.ToolTipRole)
+        self.device_box.setToolTip(f"Where to compute. {reason}")
+
+    def _refresh_readiness(self) -> None:
+        obstacle = self.choices.obstacle
+        self.run_button.setEnabled(not obstacle and not self.runner.running)
+        notes = [obstacle] if obstacle else []
+        if self.choices.model is not None and not obstacle:
+            notes += state.warnings_for(self.choices.model.card, self.choices.sequences)
+        self._show_notes(notes)
+
+    def _show_notes(self, notes: Sequence[str]) -> None:
+        self.notes_label.setText("\n".join(f"⚠ {note}" for note in notes))
+        self.notes_label.setVisible(bool(notes))
+
+    # Running --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Segment the chosen scans; `runner` tells how it goes."""
+        try:
+            views = {role: layers.view(layer) for role, layer in self.choices.sequences.items()}
+        except BrainTumorError as error:
+            self._on_run_failed(error)
+            return
+        settings = self.choices.settings
+        self._show_running(True)
+        self.runner.start(lambda stop: state.segment_steps(stop, views, settings, self._worker, self._target))
+
+    def _show_running(self, running: bool) -> None:
+        self.run_button.setEnabled(not running and not self.choices.obstacle)
+        self.cancel_button.setEnabled(running)
+        self.progress_bar.setVisible(running)
+        if running:
+            self.progress_bar.setRange(0, 0)
+            self.status_label.setText("Starting…")
+
+    def _on_cancel_requested(self) -> None:
+        self.cancel_button.setEnabled(False)
+        self.status_label.setText("Cancelling…")
+        self.runner.cancel()
+
+    def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        if self.cancel_button.isEnabled():
+            self.progress_bar.setRange(0, 1000)
+            self.progress_bar.setValue(round(1000 * progress.fraction))
+            self.status_label.setText(state.sentence(progress.message, time_left_text(seconds_left)))
+
+    def _on_run_finished(self, outcome: tuple[LayerData, tuple[str, ...]]) -> None:
+        data, notes = outcome
+        layer = self._viewer.add_layer(layers.layer_of(data))
+        layers.show_tumour(self._viewer, layer)
+        self._show_running(False)
+        self.status_label.setText(" ".join([state.outcome_text(layer), *notes]))
+
+    def _on_run_failed(self, error: Exception) -> None:
+        self._show_running(False)
+        self.status_label.setText(str(error))
+        notify_error(error)
+
+    def _on_run_cancelled(self) -> None:
+        self._show_running(False)
+        self.status_label.setText("Cancelled. Nothing was added.")
+
+    # Volumes --------------------------------------------------------------------------------------------------------
+
+    def _on_selection_changed(self, event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if state.is_result(active) and active is not self._result:
+            self._watch(active)
+        elif self._result is not None and self._result not in self._viewer.layers:
+            self._watch(None)
+        elif self._result is None:
+            self._show_result_name()
+
+    def _watch(self, layer: Layer | None) -> None:
+        for event in _edit_events(self._result):
+            event.disconnect(self._on_result_edited)
+        self._result = layer
+        for event in _edit_events(layer):
+            event.connect(self._on_result_edited)
+        self.volumes.show_table(None)
+        self.save_label.setText("")
+        self._show_result_name()
+        if layer is not None:
+            self.format_box.setCurrentIndex(state.FORMATS.index(state.default_format(state.layout_of(layer))))
+            self._refresh_timer.start(0)
+
+    def _show_result_name(self) -> None:
+        none_yet = "Volumes: select a labels layer, or run a segmentation."
+        self.result_label.setText(f"Volumes of {self._result.name}" if self._result is not None else none_yet)
+        self.save_button.setEnabled(self._result is not None)
+
+    def _on_result_edited(self, event: Any = None) -> None:
+        self._refresh_timer.start(_REFRESH_MS)
+
+    def _measure(self) -> None:
+        if self._result is None or self._result not in self._viewer.layers:
+            return
+        seen, references = self._seen(self._result)
+        self._measure_runner.start(lambda _: as_job(state.measure_layer, seen, references))
+
+    def _seen(self, layer: Layer) -> tuple[LayerView, list[LayerView]]:
+        return layers.view(layer), layers.readable_views(self._viewer.layers)
+
+    def _on_measured(self, table: Any) -> None:
+        self._show_result_name()
+        self.volumes.show_table(table)
+
+    def _on_measure_failed(self, error: Exception) -> None:
+        self.volumes.show_table(None)
+        self.result_label.setText(str(error))
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def _on_save_requested(self) -> None:
+        if self._result is None:
+            return
+        chosen: state.Format = self.format_box.currentData()
+        path = self._ask_where(chosen)
+        if path:
+            self.save(path)
+
+    def _ask_where(self, chosen: state.Format) -> str:
+        name = state.case_name(self._result)
+        if not chosen.suffix:
+            return str(QFileDialog.getExistingDirectory(self, "Folder for the masks"))
+        start = str(Path.home() / f"{name}_segmentation{chosen.suffix}")
+        path, _ = QFileDialog.getSaveFileName(self, "Save segmentation", start, f"{chosen.label} (*{chosen.suffix})")
+        return path if not path or path.lower().endswith(chosen.suffix) else f"{path}{chosen.suffix}"
+
+    def save(self, path: str) -> None:
+        """Save the shown labels in the chosen schema."""
+        if self._result is None:
+            return
+        seen, references = self._seen(self._result)
+        schema = self.schema_box.currentData()
+        self.save_button.setEnabled(False)
+        self.save_label.setText("Saving…")
+        self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema))
+
+    def _on_saved(self, message: str) -> None:
+        self.save_button.setEnabled(True)
+        self.save_label.setText(message)
+        notify(message)
+
+    def _on_save_failed(self, error: Exception) -> None:
+        self.save_button.setEnabled(True)
+        self.save_label.setText(f"Not saved. {error}")
+        notify_error(error)
+
+
+def _edit_events(layer: Layer | None) -> list[Any]:
+    if layer is None:
+        return []
+    return [layer.events.paint, layer.events.labels_update, layer.events.data]
+
+
+def _farewell(
+    viewer: Any, runner: JobRunner, on_list: Callable[..., None], on_selection: Callable[..., None]
+) -> Callable[..., None]:
+    """What stops the job and cuts the ties to the viewer when the panel is gone."""
+
+    def leave(*_: Any) -> None:
+        runner.cancel()
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.disconnect(on_list)
+        viewer.layers.selection.events.active.disconnect(on_selection)
+
+    return leave

@@ -1,0 +1,275 @@
+"""What the Segment panel decides, without Qt: which layer is which sequence, what to warn of, what is run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from napari.layers import Image, Labels, Layer
+from psygnal import SignalGroupDescriptor
+
+from napari_brain_tumor import io
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
+from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import ROLES, FileLayout, Role, TifSlices
+from napari_brain_tumor.widgets.worker import Stop
+
+__all__ = [
+    "FORMATS",
+    "SEGMENT_TARGET",
+    "Candidate",
+    "Choices",
+    "Format",
+    "candidates",
+    "case_name",
+    "default_format",
+    "is_result",
+    "layout_of",
+    "match_roles",
+    "measure_layer",
+    "model_tooltip",
+    "outcome_text",
+    "save_layer",
+    "schema_tooltip",
+    "segment_steps",
+    "sentence",
+    "warnings_for",
+    "writable_schemas",
+]
+
+SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:segment_job"
+"""What runs in the worker process."""
+
+
+@dataclass
+class Choices:
+    """What the user chose; `events` tells of each change.
+
+    Parameters
+    ----------
+    sequences : dict of role to layer
+        Roles without a layer are absent.
+    model : ModelInfo or None
+    device : str
+        As for `segment`.
+    flips : bool
+    min_lesion_mm3 : float
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    sequences: dict[Role, Layer] = field(default_factory=dict)
+    model: ModelInfo | None = None
+    device: str = "auto"
+    flips: bool = False
+    min_lesion_mm3: float = 0.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `segment` beside the study."""
+        return {
+            "model": self.model.folder if self.model is not None else None,
+            "device": self.device,
+            "flips": self.flips,
+            "min_lesion_mm3": self.min_lesion_mm3,
+        }
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be run yet; empty if it can."""
+        if not self.sequences:
+            return "Open a case and choose at least one scan."
+        if self.model is None:
+            return "No model is installed. Train one with: brain-tumor train"
+        wanted = self.model.roles
+        missing = [role for role in wanted if role not in self.sequences]
+        if len(missing) == len(wanted) or (missing and not self.model.card.optional_roles):
+            return f"{self.model.card.title} needs {', '.join(missing)}."
+        return ""
+
+
+# Layers and roles ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An image layer that may be a sequence: the role that it claims, its case and its place."""
+
+    layer: Layer
+    role: Role | None
+    case: str | None
+    grid: Grid
+
+
+def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
+    """The image layers among a viewer's layers that hold one volume."""
+    images = [layer for layer in all_layers if isinstance(layer, Image) and not layer.rgb and layer.ndim in (2, 3)]
+    return [_candidate(layer) for layer in images]
+
+
+def _candidate(layer: Layer) -> Candidate:
+    seen = layers.view(layer)
+    if isinstance(seen.tag, SequenceTag):
+        return Candidate(layer, seen.tag.role or io.role_in_name(layer.name), seen.tag.case, seen.grid)
+    return Candidate(layer, io.role_in_name(layer.name), None, seen.grid)
+
+
+def match_roles(found: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
+    """Which layer is which sequence: those of one case, else those in the same place.
+
+    Parameters
+    ----------
+    found : sequence of Candidate
+        In the viewer's order.
+    near : Layer, optional
+        A layer of the case that is meant, such as the selected one; the newest case where it tells no role.
+    """
+    telling = [one for one in found if one.role is not None]
+    if not telling:
+        return {}
+    anchor = next((one for one in telling if one.layer is near), telling[-1])
+    together = [one for one in telling if one.grid.same_place(anchor.grid)]
+    together.sort(key=lambda one: one.case != anchor.case)  # stable: the same case first
+    matched: dict[Role, Layer] = {}
+    for one in [anchor, *together]:
+        if one.role is not None:
+            matched.setdefault(one.role, one.layer)
+    return {role: matched[role] for role in ROLES if role in matched}
+
+
+# Models -------------------------------------------------------------------------------------------------------------
+
+
+def model_tooltip(model: ModelInfo) -> str:
+    """What a user should know of a model, as lines."""
+    card = model.card
+    lines = [
+        card.title,
+        f"{card.architecture}, {card.dims}D, {card.parameters / 1e6:.1f} million parameters",
+        f"Scans: {', '.join(card.roles)}{' (any of them)' if card.optional_roles else ' (all of them)'}",
+        f"Regions: {', '.join(card.regions)}",
+        *[_metrics_line(metrics) for metrics in card.metrics],
+        *card.notes,
+        f"Licence: {card.licence}",
+    ]
+    return "\n".join(lines)
+
+
+def _metrics_line(metrics: Metrics) -> str:
+    scores = ", ".join(f"{region} {dice:.2f}" for region, dice in metrics.mean_dice.items())
+    return f"Dice with {'+'.join(metrics.roles)} on {metrics.cases} cases of {metrics.dataset}: {scores}"
+
+
+def warnings_for(card: Card, roles: Iterable[Role], notes: Iterable[str] = ()) -> list[str]:
+    """What the user should know before running a model with these scans."""
+    present = set(roles)
+    missing = [role for role in card.roles if role not in present]
+    told = list(dict.fromkeys(notes))
+    if missing and present:
+        told.append(f"Without {', '.join(missing)} the model finds less.")
+    if "T1c" in missing and present and "ET" in card.regions:
+        told.append("Without T1c the enhancing class and the tumour core are not reliable.")
+    return told
+
+
+# Results ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format for saving: what the dialog asks for."""
+
+    label: str
+    suffix: str
+    """Empty for a folder of masks."""
+
+
+FORMATS: Final = (
+    Format("NIfTI, compressed (.nii.gz)", ".nii.gz"),
+    Format("NIfTI (.nii)", ".nii"),
+    Format("NRRD (.nrrd)", ".nrrd"),
+    Format("MetaImage (.mha)", ".mha"),
+    Format("TIFF, one stack (.tif)", ".tif"),
+    Format("TIFF masks, one a slice (folder)", ""),
+)
+
+
+def default_format(layout: FileLayout) -> Format:
+    """As the source was: TIFF for slices, NIfTI otherwise."""
+    return FORMATS[4] if isinstance(layout, TifSlices) else FORMATS[0]
+
+
+def writable_schemas() -> list[str]:
+    """Names of schemas to choose from, ours first."""
+    return list(SCHEMAS)
+
+
+def schema_tooltip(name: str) -> str:
+    """What the integers of a schema mean, a line each."""
+    schema = SCHEMAS[name]
+    return "\n".join(f"{value}: {meaning}" for value, meaning in schema.meanings.items())
+
+
+def sentence(message: str, time_left: str) -> str:
+    """Progress in words: what is done now, and how long it will take."""
+    first = message[:1].upper() + message[1:]
+    return f"{first}, {time_left}" if time_left else first
+
+
+def outcome_text(layer: Layer) -> str:
+    """What a run found, in a sentence."""
+    if not layer.data.any():
+        return "No tumour was found in these scans."
+    return f"Added the layer {layer.name}."
+
+
+def is_result(layer: Layer | None) -> bool:
+    """Whether a layer is a segmentation that can be measured and saved."""
+    return isinstance(layer, Labels) and layer.ndim in (2, 3)
+
+
+def segment_steps(
+    stop: Stop,
+    views: Mapping[Role, LayerView],
+    settings: Mapping[str, Any],
+    worker: WorkerProcess,
+    target: str = SEGMENT_TARGET,
+) -> Job[tuple[LayerData, tuple[str, ...]]]:
+    """Read the layers, segment in the worker process, and make the layer of the result; with what should be known."""
+    yield Progress(0, 1, "reading the layers")
+    study = layers.study_from_layers(views)
+    segmentation = yield from stop.guard(worker.run(target, study, **settings))
+    return layers.segmentation_to_layer(segmentation), study.notes
+
+
+def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:
+    """Volumes of a labels layer, counted on its scan's own grid."""
+    return measure_volumes(layers.segmentation_from_layer(layer, references))
+
+
+def save_layer(layer: LayerView, references: Sequence[LayerView], path: str, schema: str) -> str:
+    """Save a labels layer on its scan's own grid; returns what to tell the user.
+
+    Raises what `layers.segmentation_from_layer` and `io.save_segmentation` raise.
+    """
+    saved = io.save_segmentation(layers.segmentation_from_layer(layer, references), path, schema)
+    if isinstance(saved, list):
+        return f"Saved {len(saved)} masks in {saved[0].parent if saved else path}, read back and verified."
+    return f"Saved {saved}, read back and verified."
+
+
+def case_name(layer: Layer) -> str:
+    """What a file of this layer may be called."""
+    tag = layer.metadata.get(layers.KEY)
+    return tag.case if isinstance(tag, SegmentationTag) else layer.name
+
+
+def layout_of(layer: Layer) -> FileLayout:
+    """The file layout that a layer's scan came in."""
+    tag = layer.metadata.get(layers.KEY)
+    return tag.layout if isinstance(tag, SegmentationTag) else None
