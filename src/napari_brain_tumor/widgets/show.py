@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari
-from napari.layers import Layer
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io import open_segmentation, open_study
-from napari_brain_tumor.plugin.layers import orient_viewer, segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer, study_to_layers
 from napari_brain_tumor.widgets.segment import SegmentWidget
 
 __all__ = ["main", "show"]
@@ -31,9 +30,7 @@ def show(case: Path, segmentation: Path | None = None, viewer: napari.Viewer | N
     if segmentation is not None:
         layers.append(segmentation_to_layer(open_segmentation(segmentation)))
     viewer = viewer or napari.Viewer(title="Brain Tumor")
-    for layer in layers:
-        viewer.add_layer(Layer.create(*layer))
-    orient_viewer(viewer)
+    add_layers(viewer, layers)
     viewer.window.add_dock_widget(SegmentWidget(viewer), name="Segment", area="right")
     return viewer
 
