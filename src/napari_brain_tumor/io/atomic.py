@@ -3,10 +3,11 @@
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from napari_brain_tumor.errors import BrainTumorError, SaveError
+from napari_brain_tumor.errors import SaveError
 
 __all__ = ["flush_to_disk", "write_atomically"]
 
@@ -37,12 +38,14 @@ def write_atomically(path: Path, write: Callable[[Path], Any], check: Callable[[
         check(temporary)
         os.replace(temporary, path)
         flush_to_disk(path.parent)
-    except (OSError, RuntimeError, BrainTumorError) as error:
+    except Exception as error:
+        # Whatever a library raises while it writes or reads back, to the user it means one thing.
         reason = getattr(error, "strerror", None) or error
         msg = f"{path} was not saved: {reason}. Nothing was changed; choose another place or free some space."
         raise SaveError(msg) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -19,7 +19,7 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknown
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, nifti, tiff
 from napari_brain_tumor.io.atomic import flush_to_disk, write_atomically
-from napari_brain_tumor.io.sidecar import write_sidecar
+from napari_brain_tumor.io.sidecar import sidecar_text, write_sidecar
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.labels import looks_like_labels, schema_named
 from napari_brain_tumor.study import NiftiForms, Segmentation, TifSlices
@@ -75,6 +75,9 @@ def save_segmentation(
     target = Path(path).expanduser()
     chosen = schema_named(schema)
     values = chosen.encode(segmentation.data)
+    if sidecar:
+        # Asked first, so that nothing is written if the provenance cannot be.
+        sidecar_text(segmentation, target, chosen.name)
     saved: Path | list[Path] = target
     if _is_folder(target):
         saved = _save_slices(values, segmentation, target)
@@ -243,7 +246,7 @@ def _save_slices(values: Labels, segmentation: Segmentation, folder: Path) -> li
             flush_to_disk(staging / name)
             _check_tif(staging / name, plane[..., np.newaxis])
         _move_all(staging, folder, names)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         msg = (
             f"The masks were not saved to {folder}: {getattr(error, 'strerror', None) or error}. Choose another place."
         )

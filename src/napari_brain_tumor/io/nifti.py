@@ -238,7 +238,7 @@ def _voxels(content: bytes, header: NiftiHeader, path: Path) -> Array:
     raw = header.raw
     stored = _stored_dtype(raw, path)
     count = int(np.prod(header.shape, dtype=np.int64))
-    offset = int(raw.get_data_offset())
+    offset, slope, intercept = _offset_and_scaling(raw, path)
     present = max(0, len(content) - offset)
     if present < count * stored.itemsize:
         msg = (
@@ -247,13 +247,23 @@ def _voxels(content: bytes, header: NiftiHeader, path: Path) -> Array:
         )
         raise UnreadableFileError(msg)
     flat = np.frombuffer(content, stored, count, offset)
-    slope, intercept = raw.get_slope_inter()
     if slope is not None and (slope, intercept) != (1, 0):
         values = np.asarray(apply_read_scaling(flat, slope, intercept))
     else:
         # The copy makes the array writable, as everybody expects, in the machine's own byte order.
         values = flat.astype(stored.newbyteorder("="), copy=True)
     return values.reshape(header.shape, order="F")
+
+
+def _offset_and_scaling(raw: Any, path: Path) -> tuple[int, float | None, float | None]:
+    try:
+        # A smaller offset than the header's own size means "right after the header".
+        offset = max(int(raw.get_data_offset()), int(raw.single_vox_offset))
+        slope, intercept = raw.get_slope_inter()
+    except (nib.spatialimages.HeaderDataError, ValueError, OverflowError) as error:
+        msg = f"{path.name} has a ruined header: {error}. Convert it again from its source."
+        raise UnreadableFileError(msg) from error
+    return offset, slope, intercept
 
 
 def _stored_dtype(raw: Any, path: Path) -> np.dtype[Any]:

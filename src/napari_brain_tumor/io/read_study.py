@@ -11,11 +11,11 @@ from napari_brain_tumor.io.reading import (
     AnyPath,
     Spacing,
     existing,
+    folders_within,
     images_in,
     read_files,
     read_volumes,
     slices_in,
-    visible,
 )
 from napari_brain_tumor.io.study_folder import (
     FoundSequences,
@@ -67,6 +67,7 @@ def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None
     (('T1', 'T1c', 'T2', 'FLAIR'), (240, 240, 155))
     """
     place = existing(path)
+    roles = roles or None
     named = files_by_role(roles, place)
     if named is not None:
         volumes = read_files(named, spacing_mm)
@@ -110,16 +111,22 @@ def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing |
             f"flair; or say it: {HOW_TO_NAME_FILES}."
         )
         raise RoleError(msg)
-    notes = tuple(f"{p.name} was not opened: its name tells no sequence." for p in found.unrecognised)
-    return _study(read_files(found.sequences, spacing_mm), folder.name, notes)
+    notes = (f"{p.name} was not opened: its name tells no sequence." for p in found.unrecognised)
+    by_folder = (note for role, path in found.sequences.items() for note in _folder_notes(role, path))
+    return _study(read_files(found.sequences, spacing_mm), folder.name, (*notes, *by_folder))
+
+
+def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
+    if role_in_name(short_name(path)) is not None:
+        return ()
+    return (f"{path.name} is taken as {role} by the name of its folder, {path.parent.name}.",)
 
 
 def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
     if spacing_mm is not None:
         msg = "DICOM tells its own geometry, so spacing_mm is not used. Leave it out."
         raise GridMismatchError(msg)
-    folders = [folder, *(p for p in visible(folder) if p.is_dir())]
-    series = [s for f in folders for s in itk.find_series(f)]
+    series = [s for f in folders_within(folder) for s in itk.find_series(f)]
     if not series:
         msg = (
             f"{folder.name} holds no image that is read here (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM series). "
@@ -164,12 +171,14 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
         return _study_of_channels(volumes, roles, short_name(path))
     if len(volumes) > 1:
         return _study_of_volumes(volumes, roles, path)
+    if roles is None and itk.is_dicom(path):
+        return _open_dicom(path.parent, None, None)
     role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
         what = "names a segmentation" if names_segmentation(path) else "does not tell which sequence it is"
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
-    return _study({role: volumes[0]}, short_name(path), ())
+    return _study({role: volumes[0]}, short_name(path), _folder_notes(role, path) if roles is None else ())
 
 
 def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:

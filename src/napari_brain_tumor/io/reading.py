@@ -20,6 +20,7 @@ __all__ = [
     "AnyPath",
     "Spacing",
     "existing",
+    "folders_within",
     "images_in",
     "is_image",
     "open_image",
@@ -74,6 +75,12 @@ def images_in(folder: Path) -> list[Path]:
     if images:
         return images
     return [p for sub in entries if sub.is_dir() for p in visible(sub) if p.is_file() and is_image(p)]
+
+
+def folders_within(folder: Path, depth: int = 3) -> list[Path]:
+    """A folder and those inside it: archives keep DICOM as patient, study, series."""
+    inner = [p for p in visible(folder) if p.is_dir()] if depth else []
+    return [folder, *(f for p in inner for f in folders_within(p, depth - 1))]
 
 
 def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:

@@ -5,15 +5,14 @@ from typing import Literal
 
 from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError
 from napari_brain_tumor.io import itk, nifti, tiff
-from napari_brain_tumor.io.reading import AnyPath, images_in, is_image, slices_in, visible
+from napari_brain_tumor.io.reading import AnyPath, folders_within, images_in, is_image, slices_in, visible
 from napari_brain_tumor.io.study_folder import (
     dataset_json,
     dataset_roles,
     find_sequences,
     names_segmentation,
-    role_in_name,
+    role_of_file,
 )
-from napari_brain_tumor.io.volume import short_name
 
 __all__ = ["recognise"]
 
@@ -46,8 +45,7 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
 
 
 def _first_files(folder: Path) -> list[Path]:
-    folders = [folder, *(p for p in visible(folder) if p.is_dir())]
-    return [next((p for p in visible(f) if p.is_file()), f) for f in folders]
+    return [next((p for p in visible(f) if p.is_file()), f) for f in folders_within(folder)]
 
 
 def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
@@ -58,7 +56,7 @@ def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
         return "study" if itk.is_dicom(path) else None
     if names_segmentation(path) or path.parent.name.lower().startswith("labels"):
         return "segmentation"
-    if role_in_name(short_name(path)) is not None:
+    if role_of_file(path, images_in(path.parent)) is not None:
         return "study"
     return "study" if nifti.is_nifti(path) and _is_four_d_with_order(path) else None
 

@@ -14,7 +14,7 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.labels import schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["NOTICE", "read_sidecar", "write_sidecar"]
+__all__ = ["NOTICE", "read_sidecar", "sidecar_text", "write_sidecar"]
 
 PROGRAM: Final = "napari-brain-tumor"
 NOTICE: Final = (
@@ -45,11 +45,21 @@ def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD") -
     SaveError
         If it cannot be written, or the provenance holds something that JSON cannot express.
     """
+    text = sidecar_text(segmentation, path, schema)
     plain, own = _candidates(path)
     target = plain if not plain.exists() or _is_ours(_content(plain)) else own
-    text = _text(_document(segmentation, path, schema), target)
     write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"), _check_json)
     return target
+
+
+def sidecar_text(segmentation: Segmentation, path: Path, schema: str = "MSD") -> str:
+    """What `write_sidecar` would write; raises `SaveError` if JSON cannot express the provenance."""
+    document = _document(segmentation, path, schema)
+    try:
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    except (TypeError, ValueError) as error:
+        msg = f"{path.name} was not saved: its provenance holds something that JSON cannot express ({error})."
+        raise SaveError(msg) from error
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
@@ -80,24 +90,17 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
 
 def _document(segmentation: Segmentation, path: Path, schema: str) -> dict[str, Any]:
     chosen = schema_named(schema)
+    meanings = {chosen.from_class[c]: n for c, n in segmentation.class_names.items() if c in chosen.from_class}
     return {
         "program": PROGRAM,
         "version": __version__,
         "notice": NOTICE,
         "file": path.name,
         "schema": chosen.name,
-        "values": {str(chosen.from_class[c]): n for c, n in segmentation.class_names.items() if c in chosen.from_class},
-        "known_regions": list(segmentation.known_regions),
+        "values": {str(value): meaning for value, meaning in sorted(meanings.items())},
+        "known_regions": list(chosen.known_regions if len(chosen.known_regions) == 1 else segmentation.known_regions),
         "provenance": dict(segmentation.provenance),
     }
-
-
-def _text(document: Mapping[str, Any], target: Path) -> str:
-    try:
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
-    except (TypeError, ValueError) as error:
-        msg = f"{target.name} was not written: the provenance holds something that JSON cannot express ({error})."
-        raise SaveError(msg) from error
 
 
 def _plain(value: Any) -> Any:

@@ -173,7 +173,7 @@ _LABEL_WORDS: Final = frozenset(
 )
 _OTHER_WORDS: Final = frozenset(
     {"swi", "dwi", "adc", "dti", "asl", "dsc", "dce", "perf", "perfusion", "cbv", "cbf", "rcbv", "mtt", "ktrans"}
-    | {"bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "pd", "mra", "angio", "subtraction"}
+    | {"bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "mra", "angio", "subtraction"}
 )
 """Words of images that are none of the four sequences, even where T1 or T2 is in the name too."""
 _CONTRAST: Final = (
@@ -219,12 +219,14 @@ def _words(lower: str) -> list[str]:
 def _role_of_words(words: Sequence[str]) -> Role | None:
     if not words or _OTHER_WORDS & set(words):
         return None
-    if (last := _role_of_word(words[-1])) not in (None, "T1"):
+    last = _role_of_word(words[-1])
+    # "AX T1 FLAIR" is a T1 whose fluid is dark.
+    if last not in (None, "T1") and not (last == "FLAIR" and _role_of_word(words[-2:][0]) == "T1"):
         return last
     mentions = [(i, role) for i, word in enumerate(words) if (role := _role_of_word(word)) is not None]
     if not mentions:
         return None
-    place, role = mentions[-1] if last is not None else mentions[0]
+    place, role = mentions[-1] if last == "T1" else mentions[0]
     if role == "T2":
         return "FLAIR" if any(other == "FLAIR" for _, other in mentions) else "T2"
     return "T1c" if role == "T1" and _has_contrast(words, place) else role

@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import phantoms
+from napari_brain_tumor.errors import (
+    DimensionError,
+    DuplicateRoleError,
+    GridMismatchError,
+    RoleError,
+    UnreadableFileError,
+)
+from napari_brain_tumor.io import open_image, open_study, recognise
+
+MARK = (5, 1, 3)
+
+
+def itk_image(directions=None, spacing=(0.5, 1.25, 6.0), dtype=np.int16):
+    array = phantoms.noise(dtype=dtype)
+    array[MARK] = 250
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+    image.SetSpacing(spacing)
+    image.SetOrigin((-30.0, 12.0, 70.0))
+    image.SetDirection(np.asarray(np.eye(3) if directions is None else directions).ravel().tolist())
+    return image
+
+
+def world_in_ras(image, voxel):
+    x, y, z = image.TransformIndexToPhysicalPoint(voxel)
+    return -x, -y, z
+
+
+def write_series(folder, description="AX FLAIR", count=5, seed=0, uid="1"):
+    """Slices written in an order that is not that of their positions, as scanners do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    array = phantoms.noise((7, 6, count), seed)
+    array[5, 1, 3] = 999
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for number, k in enumerate(np.random.default_rng(3).permutation(count)):
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array[:, :, k].T)[np.newaxis])
+        image.SetSpacing((0.5, 1.25, 6.0))
+        tags = {
+            "0008|103e": description,
+            "0008|0060": "MR",
+            "0008|0018": f"1.2.826.0.1.3680043.2.1125.{uid}.{k + 1}",
+            "0020|000e": f"1.2.826.0.1.3680043.2.1125.{uid}",
+            "0020|000d": "1.2.826.0.1.3680043.2.1125.9",
+            "0020|0032": f"-30\\12\\{70 + 6.0 * k}",
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0020|0013": str(k + 1),
+        }
+        for key, value in tags.items():
+            image.SetMetaData(key, value)
+        writer.SetFileName(str(folder / f"IM{number:04d}.dcm"))
+        writer.Execute(image)
+    return array
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
+@pytest.mark.parametrize("order", phantoms.axis_orders()[::7])
+def test_voxel_ends_at_the_same_patient_point_as_in_itk(tmp_path, suffix, order):
+    image = itk_image(phantoms.tilt() @ order if np.linalg.det(order) > 0 else order)
+    path = tmp_path / f"case_t1c{suffix}"
+    sitk.WriteImage(image, str(path))
+    study = open_study(path)
+    assert study.roles == ("T1c",)
+    where = np.unravel_index(study.sequences["T1c"].argmax(), study.grid.shape)
+    assert tuple(int(i) for i in where) == MARK
+    np.testing.assert_allclose(study.grid.world(MARK), world_in_ras(image, MARK), atol=1e-4)
+    assert study.layout is None
+
+
+def test_nrrd_and_nifti_of_one_image_share_a_grid(tmp_path):
+    image = itk_image(phantoms.tilt())
+    sitk.WriteImage(image, str(tmp_path / "case_t1.nrrd"))
+    sitk.WriteImage(image, str(tmp_path / "case_flair.nii.gz"))
+    study = open_study(tmp_path)
+    assert study.roles == ("T1", "FLAIR")
+    np.testing.assert_array_equal(study.sequences["T1"], study.sequences["FLAIR"])
+
+
+def test_vector_image_gives_one_image_per_component(tmp_path):
+    parts = [itk_image(dtype=np.float32) + float(i) for i in range(3)]
+    sitk.WriteImage(sitk.Compose(parts), str(tmp_path / "x.mha"))
+    named = open_image(tmp_path / "x.mha")
+    assert len(named) == 3
+    np.testing.assert_allclose(named[2][1] - named[0][1], 2.0)
+
+
+def test_2d_image_is_refused(tmp_path):
+    sitk.WriteImage(sitk.Image(8, 8, sitk.sitkInt16), str(tmp_path / "x_t1.mha"))
+    with pytest.raises(DimensionError, match="2 dimensions"):
+        open_study(tmp_path / "x_t1.mha")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_truncated_and_empty_files_are_refused(tmp_path, suffix):
+    path = tmp_path / f"x_t1{suffix}"
+    sitk.WriteImage(itk_image(), str(path))
+    path.write_bytes(path.read_bytes()[:-150])
+    with pytest.raises(UnreadableFileError, match="x_t1"):
+        open_study(path)
+    path.write_bytes(b"")
+    with pytest.raises(UnreadableFileError, match="x_t1"):
+        open_study(path)
+
+
+def test_spacing_cannot_be_given_to_a_file_that_tells_it(tmp_path):
+    sitk.WriteImage(itk_image(), str(tmp_path / "x_t1.mha"))
+    with pytest.raises(GridMismatchError, match="own geometry"):
+        open_study(tmp_path / "x_t1.mha", spacing_mm=(1, 1, 1))
+
+
+def test_dicom_series_takes_its_role_from_the_description_and_its_order_from_positions(tmp_path):
+    array = write_series(tmp_path / "s")
+    assert recognise(tmp_path / "s") == "study"
+    study = open_study(tmp_path / "s")
+    assert study.roles == ("FLAIR",)
+    np.testing.assert_array_equal(study.sequences["FLAIR"], array)
+    np.testing.assert_allclose(study.grid.spacing_mm, (0.5, 1.25, 6.0))
+    np.testing.assert_allclose(study.grid.world((0, 0, 3)), (30, -12, 70 + 18))
+
+
+def test_one_dicom_file_opens_its_series(tmp_path):
+    array = write_series(tmp_path)
+    study = open_study(tmp_path / "IM0002.dcm")
+    np.testing.assert_array_equal(study.sequences["FLAIR"], array)
+
+
+def test_dicom_series_in_subfolders_make_one_study(tmp_path):
+    flair = write_series(tmp_path / "study" / "10", "AX FLAIR", uid="1")
+    post = write_series(tmp_path / "study" / "11", "T1 AX POST GAD", seed=1, uid="2")
+    write_series(tmp_path / "study" / "12", "localizer", seed=2, uid="3")
+    study = open_study(tmp_path)
+    assert study.roles == ("T1c", "FLAIR")
+    np.testing.assert_array_equal(study.sequences["FLAIR"], flair)
+    np.testing.assert_array_equal(study.sequences["T1c"], post)
+    assert any("localizer" in note for note in study.notes)
+
+
+def test_dicom_series_of_unknown_sequence_asks_for_its_role(tmp_path):
+    write_series(tmp_path, "series 4")
+    with pytest.raises(RoleError, match=r"series 4.*roles="):
+        open_study(tmp_path)
+    assert open_study(tmp_path, roles=("t1gd",)).roles == ("T1c",)
+    assert open_study(tmp_path, roles={"T2": 0}).roles == ("T2",)
+
+
+def test_two_dicom_series_of_one_role_are_both_named(tmp_path):
+    write_series(tmp_path / "a", "AX FLAIR", uid="1")
+    write_series(tmp_path / "b", "COR FLAIR", uid="2")
+    with pytest.raises(DuplicateRoleError, match=r"AX FLAIR.*COR FLAIR"):
+        open_study(tmp_path)
+    study = open_study(tmp_path, roles={"FLAIR": "b"})
+    assert study.roles == ("FLAIR",)
+
+
+@pytest.mark.real_data
+def test_real_nrrd_keeps_its_slice_thickness(real_data):
+    folder = real_data / "cases" / "nrrd_t1gd"
+    study = open_study(folder / "brain1_image.nrrd", roles={"T1gd": "brain1_image.nrrd"})
+    image = sitk.ReadImage(str(folder / "brain1_image.nrrd"))
+    np.testing.assert_allclose(study.grid.spacing_mm, image.GetSpacing())
+    np.testing.assert_allclose(study.grid.world((3, 40, 9)), world_in_ras(image, (3, 40, 9)), atol=1e-6)

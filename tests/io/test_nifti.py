@@ -1,0 +1,270 @@
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import phantoms
+from napari_brain_tumor.errors import DimensionError, IntensityError, UnreadableFileError
+from napari_brain_tumor.io import nifti, open_segmentation, open_study
+from napari_brain_tumor.study import NiftiForms
+
+MARK = (5, 1, 3)
+
+
+def marked(shape=(7, 6, 5)):
+    array = phantoms.noise(shape)
+    array[MARK] = 1000
+    return array
+
+
+def read_one(path):
+    (volume,) = nifti.read_nifti(path)
+    return volume
+
+
+@pytest.mark.parametrize("order", phantoms.axis_orders(), ids=lambda m: "".join(nib.aff2axcodes(phantoms.affine(m))))
+@pytest.mark.parametrize("codes", [(1, 1), (0, 1), (2, 0)], ids=["both", "qform", "sform"])
+def test_voxel_ends_at_its_world_point_in_every_axis_order(tmp_path, order, codes):
+    matrix = phantoms.affine(order, (0.5, 1.25, 6.0), (-31.5, 12.25, 77.0))
+    sform_code, qform_code = codes
+    path = phantoms.write_nifti(
+        tmp_path / "x_flair.nii.gz", marked(), matrix, sform_code=sform_code, qform_code=qform_code
+    )
+    study = open_study(path)
+    where = np.unravel_index(study.sequences["FLAIR"].argmax(), study.grid.shape)
+    expected = matrix @ (*MARK, 1)
+    np.testing.assert_allclose(study.grid.world(where), expected[:3], atol=1e-4)
+    assert study.grid.unit == "mm"
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (0, 1)])
+def test_oblique_anisotropic_voxel_ends_at_its_world_point(tmp_path, codes):
+    matrix = phantoms.affine(phantoms.tilt() @ phantoms.axis_orders()[13], (0.47, 0.9, 5.5))
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", marked(), matrix, sform_code=codes[0], qform_code=codes[1])
+    study = open_study(path)
+    assert study.grid.is_oblique
+    np.testing.assert_allclose(study.grid.world(MARK), (matrix @ (*MARK, 1))[:3], atol=1e-4)
+    np.testing.assert_allclose(study.grid.spacing_mm, (0.47, 0.9, 5.5), rtol=1e-5)
+
+
+def test_sform_wins_over_qform_and_a_disagreement_is_noted(tmp_path):
+    image = nib.Nifti1Image(phantoms.noise(), None)
+    image.header.set_qform(phantoms.affine(origin=(9, 9, 9)), 1)
+    image.header.set_sform(phantoms.affine(), 2)
+    image._affine = phantoms.affine()
+    nib.save(image, tmp_path / "x_t1.nii")
+    volume = read_one(tmp_path / "x_t1.nii")
+    np.testing.assert_allclose(volume.grid.affine, phantoms.affine())
+    assert any("disagree" in note for note in volume.notes)
+    assert isinstance(volume.layout, NiftiForms)
+    assert (volume.layout.sform_code, volume.layout.qform_code) == (2, 1)
+    np.testing.assert_allclose(volume.layout.qform, phantoms.affine(origin=(9, 9, 9)))
+
+
+def test_header_without_orientation_uses_voxel_sizes_and_says_so(tmp_path):
+    matrix = phantoms.affine(spacing=(2, 3, 4))
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise(), matrix, sform_code=0, qform_code=0)
+    volume = read_one(path)
+    np.testing.assert_allclose(volume.grid.affine, nib.load(path).affine)
+    assert volume.grid.unit == "mm"
+    assert volume.grid.spacing == (2, 3, 4)
+    assert any("no orientation" in note for note in volume.notes)
+
+
+def test_header_that_nobody_filled_in_gives_no_false_millimetres(tmp_path):
+    nib.save(nib.Nifti1Image(phantoms.noise(), None), tmp_path / "x_t1.nii")
+    assert read_one(tmp_path / "x_t1.nii").grid.unit == "voxel"
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("micron", 1000.0), ("meter", 0.001), ("unknown", 1.0), ("mm", 1.0)])
+def test_units_of_length_become_millimetres(tmp_path, unit, factor):
+    matrix = phantoms.affine(spacing=(2, 3, 4))
+    in_unit = np.diag([factor, factor, factor, 1]) @ matrix
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise(), in_unit, unit=unit)
+    volume = read_one(path)
+    np.testing.assert_allclose(volume.grid.affine, matrix, rtol=1e-6)
+    np.testing.assert_allclose(volume.layout.sform, matrix, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_values_and_dtype_stay_as_in_the_file(tmp_path, dtype, suffix):
+    array = phantoms.noise(dtype=dtype)
+    volume = read_one(phantoms.write_nifti(tmp_path / f"x_t1{suffix}", array))
+    assert volume.array.dtype == dtype
+    np.testing.assert_array_equal(volume.array, array)
+    assert volume.array.flags.writeable
+
+
+def test_scaling_of_the_header_is_applied(tmp_path):
+    image = nib.Nifti1Image(phantoms.noise(), phantoms.affine())
+    image.header.set_slope_inter(0.25, -3)
+    nib.save(image, tmp_path / "x_t1.nii")
+    # nibabel would scale the values back when it saves; the stored integers are what counts.
+    with open(tmp_path / "x_t1.nii", "r+b") as file:
+        file.seek(112)
+        file.write(np.array([0.25, -3], "<f4").tobytes())
+    volume = read_one(tmp_path / "x_t1.nii")
+    np.testing.assert_allclose(volume.array, nib.load(tmp_path / "x_t1.nii").get_fdata())
+    assert volume.array.dtype.kind == "f"
+
+
+def test_big_endian_and_nifti2_files_read_the_same(tmp_path):
+    array = phantoms.noise()
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    nib.save(nib.Nifti1Image(array, phantoms.affine(), header), tmp_path / "a.nii")
+    assert (tmp_path / "a.nii").read_bytes()[:4] == (348).to_bytes(4, "big")
+    nib.save(nib.Nifti2Image(array, phantoms.affine()), tmp_path / "b.nii.gz")
+    for name in ("a.nii", "b.nii.gz"):
+        volume = read_one(tmp_path / name)
+        np.testing.assert_array_equal(volume.array, array)
+        assert volume.array.dtype == np.int16
+        assert volume.array.dtype.isnative
+        np.testing.assert_allclose(volume.grid.affine, phantoms.affine())
+
+
+def test_trailing_singleton_is_a_3d_image(tmp_path):
+    array = phantoms.noise((7, 6, 5, 1))
+    volume = read_one(phantoms.write_nifti(tmp_path / "x_t1.nii", array))
+    np.testing.assert_array_equal(volume.array, array[..., 0])
+
+
+def test_4d_file_gives_one_image_per_volume(tmp_path):
+    array = phantoms.noise((7, 6, 5, 3))
+    volumes = nifti.read_nifti(phantoms.write_nifti(tmp_path / "x.nii.gz", array))
+    assert [v.channel for v in volumes] == [0, 1, 2]
+    for i, volume in enumerate(volumes):
+        np.testing.assert_array_equal(volume.array, array[..., i])
+
+
+@pytest.mark.parametrize("shape", [(7, 6), (7,), (7, 6, 5, 1, 2), (7, 6, 5, 2, 2)])
+def test_wrong_number_of_dimensions_is_refused_with_the_shape(tmp_path, shape):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise(shape))
+    with pytest.raises(DimensionError, match=str(len(shape))):
+        nifti.read_nifti(path)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])])
+def test_complex_and_colour_values_are_refused(tmp_path, dtype):
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), dtype), np.eye(4)), tmp_path / "x_t1.nii")
+    with pytest.raises(UnreadableFileError, match=r"complex|colour"):
+        nifti.read_nifti(tmp_path / "x_t1.nii")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_counted(tmp_path, value):
+    array = phantoms.noise(dtype=np.float32)
+    array[0, 0, :3] = value
+    with pytest.raises(IntensityError, match="3 NaN or infinite values of 210"):
+        open_study(phantoms.write_nifti(tmp_path / "x_t1.nii.gz", array))
+
+
+def test_sequence_of_one_value_is_refused(tmp_path):
+    with pytest.raises(IntensityError, match="every voxel is 0"):
+        open_study(phantoms.write_nifti(tmp_path / "x_t1.nii.gz", np.zeros((4, 4, 4), np.int16)))
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9, -4])
+def test_truncated_gzip_is_refused(tmp_path, keep):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii.gz", phantoms.noise((20, 20, 20)))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep) if keep > 0 else keep])
+    with pytest.raises(UnreadableFileError, match="damaged gzip"):
+        open_study(path)
+
+
+def test_changed_byte_in_gzip_is_found_by_its_checksum(tmp_path):
+    path = tmp_path / "x_t1.nii.gz"
+    plain = phantoms.write_nifti(tmp_path / "plain.nii", phantoms.noise((20, 20, 20))).read_bytes()
+    content = bytearray(gzip.compress(plain, compresslevel=0))
+    content[len(content) // 2] ^= 0x55
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=r"x_t1.nii.gz is a damaged gzip"):
+        open_study(path)
+
+
+def test_truncated_plain_file_tells_both_sizes(tmp_path):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise((10, 10, 10)))
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(UnreadableFileError, match=r"promises 2000 bytes.*holds 1500"):
+        open_study(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "content"),
+    [
+        (40, b"\x09\x00"),
+        (42, b"\xff\xff"),
+        (42, b"\0\0"),
+        (70, b"\x99\x77"),
+        (344, b"junk"),
+        (108, b"\0\0\xc0\x7f"),
+    ],
+    ids=["ndim", "negative", "zero", "dtype", "magic", "offset-nan"],
+)  # fmt: skip
+def test_ruined_header_is_refused(tmp_path, offset, content):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise())
+    whole = bytearray(path.read_bytes())
+    whole[offset : offset + len(content)] = content
+    path.write_bytes(whole)
+    with pytest.raises((UnreadableFileError, DimensionError), match=r"x_t1\.nii"):
+        open_study(path)
+
+
+def test_matrix_without_volume_is_refused(tmp_path):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise())
+    whole = bytearray(path.read_bytes())
+    whole[280:328] = bytes(48)
+    path.write_bytes(whole)
+    with pytest.raises(UnreadableFileError, match="ruined header"):
+        open_study(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image at all", b"\x1f\x8b"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_empty_and_foreign_files_are_refused(tmp_path, content, suffix):
+    path = tmp_path / f"x_t1{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="x_t1"):
+        open_study(path)
+    with pytest.raises(UnreadableFileError, match="x_t1"):
+        nifti.read_nifti_header(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(UnreadableFileError, match=r"gone.nii.gz does not exist"):
+        open_study(tmp_path / "gone.nii.gz")
+
+
+def test_thin_head_is_noted_as_perhaps_false_spacing(tmp_path):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii.gz", phantoms.noise((64, 64, 24)))
+    assert any("24 mm thick" in note for note in open_study(path).notes)
+
+
+def test_header_alone_tells_shape_and_grid(tmp_path):
+    path = phantoms.write_nifti(tmp_path / "x.nii.gz", phantoms.noise((7, 6, 5, 4)))
+    header = nifti.read_nifti_header(path)
+    assert header.shape == (7, 6, 5, 4)
+    np.testing.assert_allclose(header.grid.affine, phantoms.affine())
+
+
+@pytest.mark.real_data
+def test_real_case_reads_the_same_values_as_nibabel(real_data):
+    folder = real_data / "cases" / "brats2018" / "Brats18_TCIA02_135_1"
+    study = open_study(folder)
+    for role, suffix in phantoms.BRATS_ROLES.items():
+        image = nib.load(folder / f"{folder.name}_{suffix}.nii.gz")
+        np.testing.assert_array_equal(study.sequences[role], np.asarray(image.dataobj))
+        np.testing.assert_array_equal(study.grid.affine, image.affine)
+
+
+@pytest.mark.real_data
+def test_real_odd_label_types_become_our_classes(real_data):
+    for path in sorted((real_data / "cases" / "brats2024_post_treatment_labels").glob("*.nii.gz")):
+        values = np.asarray(nib.load(path).dataobj)
+        result = open_segmentation(path)
+        assert result.data.dtype == np.uint8
+        for theirs, ours in {1: 2, 2: 1, 3: 3, 4: 4}.items():
+            np.testing.assert_array_equal(result.data == ours, values == theirs)
