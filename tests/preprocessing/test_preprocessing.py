@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from phantoms import affine, axis_orders, tilt
+
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.preprocessing.grid import working_grid
+from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped, standardise
+from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare, restore
+from napari_brain_tumor.study import ROLES, Study
+
+SPEC = PreprocessingSpec(margin_voxels=2)
+
+
+def brain(shape=(30, 34, 22), seed=0, background=0.0):
+    """An ellipsoid of noise around 100, and what lies outside of it."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    inside = sum(a**2 for a in axes) < 0.6
+    random = np.random.default_rng(seed)
+    outside = np.abs(random.normal(0, background, shape)) if background else np.zeros(shape)
+    return np.where(inside, random.normal(100, 20, shape), outside).astype(np.float32), inside
+
+
+def test_masked_brain_and_noisy_air_are_told_apart():
+    assert is_skull_stripped(brain()[0])
+    assert not is_skull_stripped(brain(background=2.0)[0])
+
+
+def test_foreground_of_a_masked_brain_is_the_brain():
+    volume, inside = brain()
+    np.testing.assert_array_equal(foreground_mask([volume]), inside)
+
+
+def test_foreground_of_a_head_leaves_noisy_air_out():
+    volume, inside = brain(background=2.0)
+    assert np.mean(foreground_mask([volume, volume]) == inside) > 0.995
+
+
+def test_a_dark_lake_inside_a_head_belongs_to_it():
+    volume, _ = brain(background=2.0)
+    volume[13:17, 15:19, 9:13] = 0
+    assert foreground_mask([volume])[13:17, 15:19, 9:13].all()
+
+
+def test_standardised_intensities_have_mean_0_and_deviation_1_inside_and_are_0_outside():
+    volume, inside = brain()
+    result = standardise(volume * 7 + 1000 * inside, inside, (0, 100))
+    assert result[inside].mean() == pytest.approx(0, abs=1e-4)
+    assert result[inside].std() == pytest.approx(1, abs=1e-3)
+    assert (result[~inside] == 0).all()
+
+
+def test_standardising_does_not_depend_on_the_scanners_units():
+    volume, inside = brain()
+    one = standardise(volume, inside, (0.5, 99.5))
+    np.testing.assert_allclose(standardise(volume * 13.7, inside, (0.5, 99.5)), one, atol=1e-4)
+
+
+def test_an_outlier_is_clipped():
+    volume, inside = brain()
+    volume[15, 17, 11] = 1e6
+    assert standardise(volume, inside, (0.5, 99.5)).max() < 4
+
+
+@pytest.mark.parametrize("directions", [*axis_orders(), tilt(14)])
+def test_labels_return_to_the_voxels_they_came_from(directions):
+    volume, inside = brain()
+    study = Study({"T1c": volume}, Grid(volume.shape, affine(directions, (1, 1, 4))))
+    labels = np.where(inside, np.random.default_rng(1).integers(0, 4, volume.shape), 0).astype(np.uint8)
+    prepared = prepare(study, ROLES, SPEC)
+    work = prepared.work.labels_to_work(labels)[prepared.box.slices]
+    np.testing.assert_array_equal(restore(work, prepared), labels)
+
+
+def test_channels_stand_in_the_networks_order_and_absent_roles_are_zero():
+    volume, inside = brain()
+    other, _ = brain(seed=5)
+    grid = Grid(volume.shape, affine())
+    prepared = prepare(Study({"FLAIR": volume, "T1c": other}, grid), ROLES, SPEC)
+    assert prepared.channels.shape[0] == 4
+    assert prepared.channels.dtype == np.float32
+    assert [bool(channel.any()) for channel in prepared.channels] == [False, True, False, True]
+    expected = standardise(volume, inside, SPEC.clip_percentiles).transpose(2, 1, 0)[prepared.box.slices]
+    np.testing.assert_allclose(prepared.channels[3], expected, atol=1e-3)
+
+
+def test_only_the_box_of_the_brain_is_kept():
+    volume = np.zeros((60, 60, 30), dtype=np.float32)
+    part, _ = brain()
+    volume[10:40, 20:54, 4:26] = part
+    prepared = prepare(Study({"T1": volume}, Grid(volume.shape, affine())), ROLES, SPEC)
+    z, y, x = prepared.channels.shape[1:]
+    assert x <= 30 + 2 * SPEC.margin_voxels
+    assert y <= 34 + 2 * SPEC.margin_voxels
+    assert z <= 22
+
+
+@pytest.mark.parametrize(("spacing", "resampled"), [((1, 1, 5), False), ((0.9, 0.9, 3), False), ((0.5, 0.5, 6), True)])
+def test_only_the_plane_is_resampled_and_only_where_it_matters(spacing, resampled):
+    grid = Grid((40, 44, 12), affine(spacing=spacing))
+    work = working_grid(grid, 1.0)
+    assert work.resampled is resampled
+    assert work.grid.shape[2] == 12
+    if resampled:
+        np.testing.assert_allclose(work.grid.spacing, (1.0, 1.0, 6.0))
+        np.testing.assert_allclose(work.grid.world((-0.5, -0.5, 0)), grid.world((-0.5, -0.5, 0)), atol=1e-9)
+
+
+def test_resampled_labels_come_back_in_place():
+    grid = Grid((64, 64, 6), affine(spacing=(0.5, 0.5, 5)))
+    labels = np.zeros(grid.shape, dtype=np.uint8)
+    labels[20:40, 24:44, 2:4] = 3
+    volume = np.where(np.ones(grid.shape, bool), np.random.default_rng(0).normal(100, 10, grid.shape), 0)
+    prepared = prepare(Study({"T2": volume}, grid), ROLES, SPEC)
+    back = restore(prepared.work.labels_to_work(labels)[prepared.box.slices], prepared)
+    np.testing.assert_array_equal(back, labels)
+
+
+def test_unknown_spacing_is_left_alone():
+    grid = Grid((40, 44, 12), affine(spacing=(1, 1, 1)), "voxel")
+    assert not working_grid(grid, 0.5).resampled
