@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,33 @@ def test_grey_stack_needs_its_role_and_takes_it(tmp_path):
         np.testing.assert_array_equal(study.sequences["FLAIR"], stack.transpose(2, 1, 0))
 
 
+def test_pages_written_one_by_one_are_a_stack_unless_they_differ(tmp_path):
+    stack = phantoms.noise((4, 10, 8), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "flair.tif") as writer:
+        for page in stack:
+            writer.write(page, photometric="minisblack")
+    study = open_study(tmp_path / "flair.tif")
+    np.testing.assert_array_equal(study.sequences["FLAIR"], stack.transpose(2, 1, 0))
+    with tifffile.TiffWriter(tmp_path / "flair.tif", append=True) as writer:
+        writer.write(stack[0, :5], photometric="minisblack")
+    with pytest.raises(DimensionError, match="different shapes"):
+        open_study(tmp_path / "flair.tif")
+
+
+def test_mask_of_one_bit_per_pixel_opens(tmp_path):
+    mask = phantoms.noise((10, 9)) > 100
+    tifffile.imwrite(tmp_path / "p_1_mask.tif", mask, photometric="minisblack")
+    result = open_segmentation(tmp_path / "p_1_mask.tif", "LGG-binary")
+    np.testing.assert_array_equal(result.data[..., 0], mask.T)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((3, 2, 8, 8), "ZCYX"), ((2, 3, 8, 8), "TZYX")])
+def test_hyperstack_is_refused_with_its_axes(tmp_path, shape, axes):
+    tifffile.imwrite(tmp_path / "h.tif", phantoms.noise(shape, dtype=np.uint8), imagej=True, metadata={"axes": axes})
+    with pytest.raises(DimensionError, match=axes):
+        open_study(tmp_path / "h.tif", ("FLAIR",))
+
+
 def test_roles_of_channels_can_be_given(tmp_path):
     stack = phantoms.write_lgg_patient(tmp_path / "p")
     study = open_study(tmp_path / "p", roles=("T2", None, "t1ce"))
@@ -187,8 +215,6 @@ def test_truncated_slice_is_refused_and_named(tmp_path, keep, caplog):
 
 
 def test_find_slices_sorts_by_number_and_tells_masks():
-    from pathlib import Path
-
     names = [Path(n) for n in ("a_10.tif", "a_9.tif", "a_9_mask.tif", "readme.txt", "a_2.TIF", "t1.tif")]
     (patient,) = find_slices(names)
     assert list(patient.images) == [2, 9, 10]

@@ -1,6 +1,7 @@
 """Roles that the caller gives: a file for each, a number for each, or the order of the volumes."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,10 @@ def files_by_role(roles: Roles, place: Path) -> dict[Role, Path] | None:
         if role in files:
             msg = f"The role {role} is given twice: {files[role].name} and {value}. A study has one of each."
             raise DuplicateRoleError(msg)
-        files[role] = existing(folder / Path(value).expanduser())  # type: ignore[arg-type]
+        if not isinstance(value, str | PathLike):
+            msg = f"roles names {value!r} for {role}; expected is a file or, of a file with several, a number."
+            raise RoleError(msg)
+        files[role] = existing(folder / Path(value).expanduser())
     return files
 
 

@@ -5,7 +5,8 @@ same place in the patient.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -80,7 +81,8 @@ def read_itk(path: Path) -> list[Volume]:
         msg = f"{path} cannot be read: no such file. Check the path."
         raise UnreadableFileError(msg)
     try:
-        image = sitk.ReadImage(str(path))
+        with _quiet_itk():
+            image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise UnreadableFileError(_reason(path, error)) from error
     return _volumes(image, short_name(path), path)
@@ -88,12 +90,10 @@ def read_itk(path: Path) -> list[Volume]:
 
 def find_series(folder: Path) -> tuple[DicomSeries, ...]:
     """The DICOM series among the files of one folder, subfolders not included."""
-    uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    series = []
-    for uid in uids:
-        files = tuple(Path(f) for f in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
-        series.append(DicomSeries(_tag(files[0], "0008|103e") or _tag(files[0], "0018|1030"), uid, files))
-    return tuple(series)
+    if not any(is_dicom(path) for path in folder.iterdir() if path.is_file()):
+        return ()
+    with _quiet_itk():
+        return tuple(_series(folder, uid) for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)))
 
 
 def read_series(series: DicomSeries) -> Volume:
@@ -108,7 +108,8 @@ def read_series(series: DicomSeries) -> Volume:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(f) for f in series.files])
     try:
-        image = reader.Execute()
+        with _quiet_itk():
+            image = reader.Execute()
     except RuntimeError as error:
         raise UnreadableFileError(_reason(folder, error)) from error
     name = series.description or folder.name
@@ -176,6 +177,23 @@ def _split(values: npt.NDArray[Any], dims: int, components: int) -> Sequence[npt
     if components > 1:
         return [np.ascontiguousarray(values[..., c]).transpose(2, 1, 0) for c in range(components)]
     return [values.transpose(2, 1, 0)]
+
+
+def _series(folder: Path, uid: str) -> DicomSeries:
+    files = tuple(Path(f) for f in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
+    # The protocol's name stands in for a description that was removed with the patient's name.
+    return DicomSeries(_tag(files[0], "0008|103e") or _tag(files[0], "0018|1030"), uid, files)
+
+
+@contextmanager
+def _quiet_itk() -> Iterator[None]:
+    """Keep ITK's own warnings off the terminal: what matters of them is in our errors."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def _tag(file: Path, key: str) -> str:

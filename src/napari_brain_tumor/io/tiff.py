@@ -252,14 +252,28 @@ def _read_page_stack(path: Path) -> Array:
     with _captured_tifffile_errors() as errors:
         try:
             with tifffile.TiffFile(path) as file:
-                series = file.series[0]
-                _check_strips(series.pages, path)
-                values, axes = series.asarray(), series.axes
+                _check_strips([page for series in file.series for page in series.pages], path)
+                values, axes = _all_series(file, path)
+        except DimensionError:
+            raise
         except (tifffile.TiffFileError, ValueError, IndexError, KeyError, struct.error, OSError, RuntimeError) as error:
             raise UnreadableFileError(_damaged(path, str(error))) from error
     if errors or values.size == 0:
         raise UnreadableFileError(_damaged(path, errors[0] if errors else "no pixels in it"))
     return _as_stack(values, axes, path)
+
+
+def _all_series(file: Any, path: Path) -> tuple[Array, str]:
+    """Values and axes of a file; pages that were written one by one are a stack."""
+    shapes = {(series.shape, series.axes) for series in file.series}
+    if len(shapes) != 1:
+        sizes = ", ".join(str(series.shape) for series in file.series) or "none"
+        msg = f"{path.name} holds images of different shapes ({sizes}). Expected is one slice or one stack."
+        raise DimensionError(msg)
+    first = file.series[0]
+    if len(file.series) == 1:
+        return first.asarray(), first.axes
+    return np.stack([series.asarray() for series in file.series]), f"Z{first.axes}"
 
 
 def _as_stack(values: Array, axes: str, path: Path) -> Array:
@@ -314,8 +328,9 @@ def _check_strips(pages: Sequence[Any], path: Path) -> None:
         ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if not ends or max(ends) > size:
             raise ValueError(f"its pixels should reach byte {max(ends, default=0)}, the file ends at {size}")
-        if page.compression == 1 and sum(page.databytecounts) < page.nbytes:
-            raise ValueError(f"it holds {sum(page.databytecounts)} of {page.nbytes} bytes of pixels")
+        needed = page.size * page.bitspersample // 8
+        if page.compression == 1 and sum(page.databytecounts) < needed:
+            raise ValueError(f"it holds {sum(page.databytecounts)} of {needed} bytes of pixels")
 
 
 def _damaged(path: Path, why: str) -> str:
