@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from models_for_tests import tiny_model
+
+from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
+from napari_brain_tumor.models.cards import find_model, list_models, read_card
+from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path))
+
+
+def test_a_saved_network_loads_the_same(tmp_path):
+    model, network = tiny_model(tmp_path / "models" / "tiny", half=False)
+    image = torch.randn(1, 4, 32, 32)
+    torch.testing.assert_close(load_network(model)(image), network(image))
+
+
+def test_half_precision_weights_are_close(tmp_path):
+    model, network = tiny_model(tmp_path / "models" / "tiny", half=True)
+    image = torch.randn(1, 4, 32, 32)
+    torch.testing.assert_close(load_network(model)(image), network(image), atol=2e-2, rtol=2e-2)
+
+
+def test_saving_replaces_a_checkpoint_and_leaves_nothing_else(tmp_path):
+    folder = tmp_path / "models" / "tiny"
+    tiny_model(folder, seed=1)
+    model, network = tiny_model(folder, seed=2)
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["tiny"]
+    assert sorted(p.name for p in folder.iterdir()) == ["card.json", "weights.safetensors"]
+    assert read_card(folder) == model.card
+    assert load_network(model).head.bias.allclose(network.head.bias, atol=1e-3)
+
+
+def test_a_changed_byte_is_refused(tmp_path):
+    model, _ = tiny_model(tmp_path / "models" / "tiny")
+    weights = model.folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CheckpointError, match="changed or damaged"):
+        load_network(model)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    model, network = tiny_model(tmp_path / "models" / "tiny")
+    wider = model.card.model_copy(update={"arguments": {"width": 6, "levels": 3}})
+    other = save_checkpoint(tmp_path / "models" / "wider", network.state_dict(), wider)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_network(other)
+
+
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path):
+    import hashlib
+
+    model, _ = tiny_model(tmp_path / "models" / "tiny")
+    (model.folder / "weights.safetensors").write_bytes(b"nonsense")
+    card = model.card.model_copy(update={"weights_sha256": hashlib.sha256(b"nonsense").hexdigest()})
+    with pytest.raises(CheckpointError, match="safetensors"):
+        load_network(model.model_copy(update={"card": card}))
+
+
+def test_an_unknown_entry_of_a_card_is_refused_by_name(tmp_path):
+    model, _ = tiny_model(tmp_path / "models" / "tiny")
+    card = model.folder / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"surprise": 1}))
+    with pytest.raises(CheckpointError, match="surprise"):
+        read_card(model.folder)
+    with pytest.raises(CheckpointError, match="surprise"):
+        find_model(model.folder)
+
+
+def test_a_folder_without_weights_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        read_card(tmp_path)
+
+
+def test_the_users_models_are_listed_and_found_by_name_and_by_folder(tmp_path):
+    model, _ = tiny_model(tmp_path / "models" / "mine")
+    assert "tiny" in [m.name for m in list_models() if not m.bundled]
+    assert find_model("tiny").folder == model.folder
+    assert find_model(model.folder).card == model.card
+
+
+def test_an_unknown_model_lists_the_installed():
+    with pytest.raises(ModelNotFoundError, match=r"'nothing'.*Installed: unet"):
+        find_model("nothing")
+
+
+def test_listing_models_does_not_load_torch():
+    code = "import sys, napari_brain_tumor as n; assert n.list_models(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_bundled_models_are_whole_and_small():
+    bundled = [model for model in list_models() if model.bundled]
+    assert [model.name for model in bundled][0] == "unet"
+    for model in bundled:
+        network = load_network(model)
+        assert sum(p.numel() for p in network.parameters()) == model.card.parameters
+    assert sum(f.stat().st_size for m in bundled for f in m.folder.iterdir()) < 60e6

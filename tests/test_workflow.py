@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from models_for_tests import tiny_model
+from phantoms import affine, axis_orders, tilt
+
+from napari_brain_tumor import list_models, open_segmentation, open_study, segment
+from napari_brain_tumor.errors import DeviceError, MissingRolesError, ModelNotFoundError
+from napari_brain_tumor.evaluation.overlap import region_dice
+from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.labels import CLASS_NAMES
+from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
+from napari_brain_tumor.study import ROLES, Study, TifSlices
+from napari_brain_tumor.workflow import missing_role_notes, segment_job
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path))
+    return tiny_model(tmp_path / "models" / "tiny")[0]
+
+
+def study(directions=np.eye(3), roles=ROLES, unit="mm", layout=None):
+    random = np.random.default_rng(0)
+    shape = (28, 30, 12)
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    inside = sum(a**2 for a in axes) < 0.8
+    sequences = {role: np.where(inside, random.normal(100, 20, shape), 0).astype(np.float32) for role in roles}
+    return Study(sequences, Grid(shape, affine(directions), unit), name="case", layout=layout)
+
+
+def test_the_result_lies_on_the_studys_grid_with_our_classes(tiny):
+    case = study(tilt(8))
+    result = segment(case, "tiny", "cpu", min_lesion_mm3=0)
+    assert result.grid == case.grid
+    assert result.data.dtype == np.uint8
+    assert set(np.unique(result.data)) <= {0, 1, 2, 3}
+    assert result.data.any()
+    assert dict(result.class_names) == CLASS_NAMES
+    assert not result.data[case.sequences["T1"] == 0].any()
+
+
+def in_file_order(straight, directions):
+    """The same head, stored with its axes along other directions, and the way back to RAS."""
+    axes = to_ras(Grid((1, 2, 3), affine(directions))).axes
+    shape = [0, 0, 0]
+    for ras_axis, file_axis in enumerate(axes):
+        shape[file_axis] = straight.grid.shape[ras_axis]
+    turn = to_ras(Grid(tuple(shape), affine(directions)))
+    return Study({role: turn.undo(array) for role, array in straight.sequences.items()}, turn.source), turn
+
+
+@pytest.mark.parametrize("directions", axis_orders()[::7])
+def test_the_axis_order_of_the_file_does_not_change_what_is_found(tiny, directions):
+    straight = study()
+    other, turn = in_file_order(straight, directions)
+    expected = segment(straight, "tiny", "cpu", min_lesion_mm3=0).data
+    found = segment(other, "tiny", "cpu", min_lesion_mm3=0).data
+    # Percentiles are taken from a sample in memory order, hence not one hundred percent.
+    assert np.mean(turn.apply(found) == expected) > 0.999
+
+
+@pytest.mark.parametrize("roles", [("FLAIR",), ("T1c", "FLAIR"), ("T1", "T1c", "T2")])
+def test_any_subset_of_roles_is_accepted_and_the_missing_are_noted(tiny, roles):
+    result = segment(study(roles=roles), "tiny", "cpu")
+    notes = " ".join(result.provenance["notes"])
+    assert ("Without T1c the enhancing" in notes) == ("T1c" not in roles)
+    assert all(role in notes for role in ROLES if role not in roles)
+
+
+def test_a_model_that_needs_all_its_roles_says_which_are_missing(tiny):
+    tiny_model(tiny.folder.parent / "strict", name="strict", optional_roles=False)
+    with pytest.raises(MissingRolesError, match="lacks T1, T2, FLAIR"):
+        segment(study(roles=("T1c",)), "strict", "cpu")
+
+
+def test_a_model_without_a_role_in_common_is_refused(tiny):
+    tiny_model(tiny.folder.parent / "flair", name="flair", roles=["FLAIR"])
+    with pytest.raises(MissingRolesError, match="at least one of FLAIR"):
+        segment(study(roles=("T1c",)), "flair", "cpu")
+
+
+def test_unknown_models_and_devices_are_refused(tiny):
+    with pytest.raises(ModelNotFoundError):
+        segment(study(), "nothing")
+    with pytest.raises(DeviceError):
+        segment(study(), "tiny", "cuda:99")
+
+
+def test_the_smallest_lesion_is_in_cubic_millimetres(tiny):
+    everything = segment(study(), "tiny", "cpu", min_lesion_mm3=0)
+    nothing = segment(study(), "tiny", "cpu", min_lesion_mm3=1e9)
+    assert everything.data.any()
+    assert not nothing.data.any()
+
+
+def test_a_study_of_unknown_spacing_is_segmented_and_not_filtered(tiny):
+    case = study(unit="voxel", layout=TifSlices("p", tuple(range(12))))
+    result = segment(case, "tiny", "cpu", min_lesion_mm3=1e9)
+    assert result.data.any()
+    assert result.grid.unit == "voxel"
+    assert result.layout == case.layout
+
+
+def test_the_job_reports_rising_progress_and_returns_the_same(tiny):
+    job, fractions = segment_job(study(), "tiny", "cpu"), []
+    while True:
+        try:
+            fractions.append(next(job).fraction)
+        except StopIteration as finished:
+            result = finished.value
+            break
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    np.testing.assert_array_equal(result.data, segment(study(), "tiny", "cpu").data)
+
+
+def test_the_study_is_not_altered(tiny):
+    case = study()
+    before = {role: array.copy() for role, array in case.sequences.items()}
+    segment(case, "tiny", "cpu", flips=True)
+    for role, array in case.sequences.items():
+        np.testing.assert_array_equal(array, before[role])
+
+
+def test_provenance_is_enough_to_run_it_again(tiny):
+    case = open_study(sample_case_folder())
+    found = segment(case, "tiny", "cpu").provenance
+    assert found["model"]["weights_sha256"] == tiny.card.weights_sha256
+    assert set(found["inputs"]) == set(ROLES)
+    assert all(len(entry["sha256"]) == 64 for entry in found["inputs"].values())
+    assert found["settings"]["flips"] is False
+    assert "not for clinical use" in found["warning"]
+    assert {"python", "torch", "numpy"} <= set(found["versions"])
+
+
+def test_all_four_roles_need_no_note():
+    card = next(model.card for model in list_models() if model.name == "unet")
+    assert missing_role_notes(ROLES, card) == []
+
+
+def test_the_quick_path_labels_as_plain_float32_does():
+    """The speed contract of the shipped network: 99.9 % of tumour voxels alike."""
+    case = open_study(sample_case_folder())
+    quick = segment(case, device="cpu").data
+    plain = segment(case, device="cpu", precision="float32").data
+    tumour = (quick > 0) | (plain > 0)
+    assert tumour.sum() > 1000
+    assert np.mean(quick[tumour] == plain[tumour]) >= 0.999
+
+
+def test_the_shipped_network_finds_the_tumour_of_the_sample():
+    found = segment(open_study(sample_case_folder()), device="cpu")
+    scores = region_dice(open_segmentation(sample_truth_path()), found)
+    assert scores["WT"] > 0.7
