@@ -95,3 +95,11 @@ def test_no_training_case_is_a_clear_error(data, config, tmp_path):
     split.write_text(split.read_text().replace("train", "val"))
     with pytest.raises(TrainingError, match="No training case"):
         run_job(fit(config, copy, tmp_path / "run", device="cpu"))
+
+
+def test_two_processes_do_not_train_in_one_folder(data, config, tmp_path):
+    first = fit(config, data, tmp_path, device="cpu")
+    next(first)
+    with pytest.raises(TrainingError, match="Another process"):
+        run_job(fit(config, data, tmp_path, device="cpu"))
+    first.close()

@@ -1,6 +1,10 @@
-"""`brain-tumor train`: train a network from a recipe."""
+"""`brain-tumor train` and `brain-tumor validate`: fit a network to a recipe, and score it on the recipe's cases."""
 
+import csv
 import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,42 +13,134 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
+from rich.table import Table
 
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.models.cards import CARD_FILE, Metrics, find_model
+from napari_brain_tumor.progress import Progress, run_job
+from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import read_config
 from napari_brain_tumor_training.fit import fit
+from napari_brain_tumor_training.validate import CaseDice, summarise, validate
 
 app = typer.Typer(help="Train a network from a recipe.", add_completion=False)
+validation_app = typer.Typer(help="Score a model on the validation cases of a recipe.", add_completion=False)
+
+Recipe = Annotated[Path, typer.Argument(help="TOML file that describes the run (see training/recipes).")]
+Data = Annotated[Path, typer.Option(help="Folder that the recipe's paths are relative to.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="TOML file that describes the run (see training/recipes).")],
-    data: Annotated[Path, typer.Option(help="Folder that the recipe's paths are relative to.")] = Path(),
+    recipe: Recipe,
+    data: Data = Path(),
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for state, history and checkpoint.")] = Path("runs"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that exceeds it.")] = None,
 ) -> None:
     """Train the network of a recipe; can be stopped with Ctrl-C and resumed."""
+    with _console("training") as (console, report):
+        logging.basicConfig(
+            level=logging.INFO,
+            format="%(message)s",
+            handlers=[RichHandler(console=console, show_path=False)],
+            force=True,
+        )
+        config = read_config(recipe)
+        job = fit(config, data, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
+        folder = run_job(job, report).model.folder
+    typer.echo(f"{folder}")
+
+
+@validation_app.command("validate")
+def score(
+    recipe: Recipe,
+    model: Annotated[
+        str | None, typer.Option(help="Name or folder of the model; the recipe's name if not given.")
+    ] = None,
+    data: Data = Path(),
+    device: Device = "auto",
+    roles: Annotated[list[str] | None, typer.Option(help="Subset such as T1c,FLAIR; may be repeated.")] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored inputs.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV with a row per case and subset.")] = None,
+    update_card: Annotated[bool, typer.Option("--update-card", help="Write the means into the model's card.")] = False,
+) -> None:
+    """Dice of a model on the validation cases of a recipe, over whole volumes, per case and in the mean."""
+    with _console("validating") as (_, report):
+        config = read_config(recipe)
+        info = find_model(model or config.name)
+        subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
+        scores = run_job(validate(config, data, info, subsets, flips=flips, device=device), report)
+        means = summarise(scores, subsets)
+        if update_card:
+            _add_to_card(info.folder / CARD_FILE, means)
+    if out is not None:
+        _write_rows(out, scores)
+    wide = Console() if sys.stdout.isatty() else Console(width=120)
+    wide.print(_case_table(scores))
+    wide.print(_mean_table(means))
+
+
+@contextmanager
+def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
+    """A progress bar on standard error; our errors as one message, Ctrl-C as exit code 130."""
     console = Console(stderr=True)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)], force=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     try:
-        config = read_config(recipe)
         with ProgressBar(*columns, console=console) as bar:
-            task = bar.add_task(config.name, total=1.0)
-            job = fit(config, data, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
-            result = run_job(job, lambda p: bar.update(task, completed=p.fraction, description=p.message))
+            task = bar.add_task(title, total=1.0)
+            yield console, lambda p: bar.update(task, completed=p.fraction, description=p.message or title)
     except BrainTumorError as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(f"[red]Error:[/red] {error}", highlight=False)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        console.print("Stopped. The last whole epoch is kept: --resume goes on from it.")
+        console.print("Stopped. The last whole epoch of a training run is kept: --resume goes on from it.")
         raise typer.Exit(130) from None
-    typer.echo(f"{result.model.folder}")
+
+
+def _subset(text: str) -> tuple[Role, ...]:
+    wanted = [word.strip().lower() for word in text.split(",")]
+    unknown = sorted(set(wanted) - {role.lower() for role in ROLES})
+    if unknown:
+        msg = f"{', '.join(unknown)} is not a role. Name some of {', '.join(ROLES)}, separated by commas."
+        raise typer.BadParameter(msg)
+    return tuple(role for role in ROLES if role.lower() in wanted)
+
+
+def _add_to_card(path: Path, means: list[Metrics]) -> None:
+    info = find_model(path.parent)
+    new = {(m.dataset, tuple(m.roles), m.flips): m for m in [*info.card.metrics, *means]}
+    card = info.card.model_copy(update={"metrics": list(new.values())})
+    partial = path.with_suffix(".part")
+    partial.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _write_rows(path: Path, scores: list[CaseDice]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["dataset", "case", "roles", "flips", "region", "dice"])
+        for s in scores:
+            writer.writerows([s.dataset, s.name, "+".join(s.roles), s.flips, r, f"{d:.4f}"] for r, d in s.dice.items())
+
+
+def _case_table(scores: list[CaseDice]) -> Table:
+    table = Table("set", "case", "roles", "WT", "TC", "ET", title="Dice per case")
+    for s in scores:
+        values = [f"{s.dice[region]:.3f}" if region in s.dice else "" for region in ("WT", "TC", "ET")]
+        table.add_row(s.dataset, s.name, "+".join(s.roles), *values)
+    return table
+
+
+def _mean_table(means: list[Metrics]) -> Table:
+    table = Table("set", "roles", "cases", "WT", "TC", "ET", title="Mean Dice over cases (both empty counts 1)")
+    for m in means:
+        values = [f"{m.mean_dice[region]:.3f}" if region in m.mean_dice else "" for region in ("WT", "TC", "ET")]
+        table.add_row(m.dataset, "+".join(m.roles), str(m.cases), *values)
+    return table
 
 
 if __name__ == "__main__":

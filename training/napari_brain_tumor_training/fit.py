@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.pt"
 HISTORY_FILE = "history.csv"
+LOCK_FILE = "run.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,30 @@ def fit(
     Raises
     ------
     TrainingError
-        If the folder holds a run and `resume` was not asked for, the recipe changed since, or the loss is not finite.
+        If the folder holds a run and `resume` was not asked for, the recipe changed since, another process trains
+        there, or the loss is not finite.
     """
+    run_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run_folder / LOCK_FILE, timeout=0):
+            return (yield from _fit(config, data_root, run_folder, device, resume, epochs, max_minutes))
+    except Timeout as error:
+        msg = f"Another process trains in {run_folder}. Wait for it, or choose another folder."
+        raise TrainingError(msg) from error
+
+
+def _fit(
+    config: TrainConfig,
+    data_root: Path,
+    run_folder: Path,
+    device: str,
+    resume: bool,
+    epochs: int | None,
+    max_minutes: float | None,
+) -> Job[TrainingResult]:
     started = time.monotonic()
     plan = config.optimisation if epochs is None else config.optimisation.model_copy(update={"epochs": epochs})
     target = resolve_device(device)
-    run_folder.mkdir(parents=True, exist_ok=True)
     trainer = _Trainer.start(config, plan, target)
     trainer.restore(run_folder, resume=resume)
 

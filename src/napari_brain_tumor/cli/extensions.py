@@ -11,7 +11,10 @@ from napari_brain_tumor.errors import BrainTumorError
 __all__ = ["add_extensions", "run_extension"]
 
 GROUP: Final = "napari_brain_tumor.commands"
-_HELP: Final = {"train": 'Train a network on curated cases (needs the extra "train").'}
+_HELP: Final = {
+    "train": 'Train a network on curated cases (needs the extra "train").',
+    "validate": 'Dice of a model on the validation cases of a recipe (needs the extra "train").',
+}
 _OURS: Final = ("napari_brain_tumor", "napari_brain_tumor_training")
 
 
@@ -37,7 +40,7 @@ def run_extension(point: EntryPoint, arguments: Sequence[str]) -> None:
             raise
         msg = (
             f"`brain-tumor {point.name}` needs the package {error.name}, which is not installed. "
-            f'Install it with: pip install "napari-brain-tumor[{point.name}]"'
+            f'Install it with: pip install "napari-brain-tumor[train]"'
         )
         raise BrainTumorError(msg) from error
 
