@@ -93,4 +93,4 @@ def segment_fatally(study, model=None, device="auto", *, flips=False, min_lesion
 
 
 def devices():
-    return []
+    return [("cpu", "Processor (cpu)", "because it is there")]

@@ -318,6 +318,13 @@ def test_what_the_file_needs_travels_with_the_layer():
     assert back.provenance == {"model": "unet"}
 
 
+def test_edits_by_hand_are_told_in_the_provenance():
+    layer = shown(layers.segmentation_to_layer(make_segmentation(turned_grid(), provenance={"model": "unet"})))
+    layer.data_setitem(tuple(np.array([1]) for _ in range(3)), (int(layer.data[1, 1, 1]) + 1) % 4)
+    back = layers.segmentation_from_layer(layer)
+    assert back.provenance == {"model": "unet", "edited_by_hand": True}
+
+
 # The viewer
 
 

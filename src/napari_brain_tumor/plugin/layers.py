@@ -5,6 +5,7 @@ needed to get back to the source scan's own grid travels with each layer, as a `
 its metadata under `"napari-brain-tumor"`.
 """
 
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,8 @@ class SegmentationTag:
         False where it is not certain what the integers mean.
     original : array or None
         Of an oblique scan: the classes on its own grid.
+    digest : str
+        Of the labels as they were first shown: tells whether they were edited since.
     """
 
     case: str
@@ -106,6 +109,7 @@ class SegmentationTag:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     understood: bool = True
     original: Array | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +186,7 @@ def segmentation_to_layer(
     opacity : float
     """
     display = Display.of(segmentation.grid)
+    shown = np.array(display.show(segmentation.data, nearest=True), order="C")
     tag = SegmentationTag(
         segmentation.name,
         segmentation.grid,
@@ -190,6 +195,7 @@ def segmentation_to_layer(
         segmentation.known_regions,
         dict(segmentation.provenance),
         original=segmentation.data if display.resampled else None,
+        digest=_digest(shown),
     )
     attributes = {
         **_placement(display),
@@ -200,7 +206,7 @@ def segmentation_to_layer(
         "opacity": opacity,
         "visible": visible,
     }
-    return np.array(display.show(segmentation.data, nearest=True), order="C"), attributes, "labels"
+    return shown, attributes, "labels"
 
 
 def raw_labels_to_layer(name: str, values: Array, grid: Grid) -> LayerData:
@@ -238,6 +244,10 @@ def _contrast_limits(array: Array) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = np.percentile(head, (0.5, 99.8))
     return float(low), float(high if high > low else low + 1)
+
+
+def _digest(labels: Array) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest()
 
 
 def _class_colormap() -> DirectLabelColormap:
@@ -394,7 +404,10 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
         )
         raise LabelSchemaError(msg)
     data = Display.of(tag.grid).restore_labels(_classes(seen), tag.original)
-    return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, dict(tag.provenance))
+    provenance = dict(tag.provenance)
+    if _digest(seen.data) != tag.digest:
+        provenance["edited_by_hand"] = True
+    return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance)
 
 
 def readable_views(all_layers: Iterable[Layer]) -> list[LayerView]:

@@ -43,7 +43,7 @@ def read_path(path: Path) -> list[LayerData]:
     kind = io.recognise(path)
     if kind == "segmentation":
         return [read_segmentation(path)]
-    if kind == "study":
+    if kind == "study" or path.is_dir():
         return _read_scan(path)
     return _read_unnamed(path)
 

@@ -13,9 +13,9 @@ __all__ = ["write_labels"]
 
 
 def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
-    """Save labels as NIfTI, NRRD, MHA or TIFF in the Medical Decathlon schema.
+    """Save labels as NIfTI, NRRD or MHA in the Medical Decathlon schema.
 
-    The Segment panel saves in other schemas.
+    The Segment panel saves in other schemas, and as TIFF.
 
     Parameters
     ----------

@@ -60,8 +60,8 @@ class OpenCaseWidget(QScrollArea):
         column.addWidget(self.status_label)
         column.addStretch(1)
         self.default_button = button(
-            "Always open .nii.gz, .nii, .nrrd and .mha this way",
-            "napari asks which plugin to use for these files, and its own cannot read all of them.\n"
+            "&Always open such files this way",
+            "For .nii.gz, .nii, .nrrd and .mha napari asks each time which plugin to use; its own cannot read all of them.\n"
             "This chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
         )
         column.addWidget(self.default_button)

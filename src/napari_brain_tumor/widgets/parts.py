@@ -54,5 +54,6 @@ def millimetres(name: str) -> QDoubleSpinBox:
     box.setSingleStep(0.1)
     box.setSpecialValueText("auto")
     box.setAccessibleName(name)
+    box.setMinimumWidth(50)
     box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     return box

@@ -481,7 +481,8 @@ class SegmentWidget(QScrollArea):
 def _edit_events(layer: Layer | None) -> list[Any]:
     if layer is None:
         return []
-    return [layer.events.paint, layer.events.labels_update, layer.events.data]
+    # Undo tells of itself by set_data alone, which also comes with every change of slice.
+    return [layer.events.paint, layer.events.data, layer.events.set_data]
 
 
 def _farewell(

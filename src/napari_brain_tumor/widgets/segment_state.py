@@ -120,7 +120,7 @@ def _candidate(layer: Layer) -> Candidate:
 
 
 def match_roles(found: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
-    """Which layer is which sequence: those of one case, else those in the same place.
+    """Which layer is which sequence: those of one case; scans that were opened one by one, if they lie on one grid.
 
     Parameters
     ----------
@@ -133,13 +133,22 @@ def match_roles(found: Sequence[Candidate], near: Layer | None = None) -> dict[R
     if not telling:
         return {}
     anchor = next((one for one in telling if one.layer is near), telling[-1])
-    together = [one for one in telling if one.grid.same_place(anchor.grid)]
-    together.sort(key=lambda one: one.case != anchor.case)  # stable: the same case first
     matched: dict[Role, Layer] = {}
-    for one in [anchor, *together]:
+    for one in [anchor, *(one for one in telling if _belongs(one, anchor, telling))]:
         if one.role is not None:
             matched.setdefault(one.role, one.layer)
     return {role: matched[role] for role in ROLES if role in matched}
+
+
+def _belongs(one: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
+    """Whether a layer is of the anchor's case. A case of several scans is complete; scans opened one by one are not."""
+    if not one.grid.same_place(anchor.grid):
+        return False
+    return one.case == anchor.case or (_is_single(one, telling) and _is_single(anchor, telling))
+
+
+def _is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
+    return one.case is None or sum(other.case == one.case for other in telling) == 1
 
 
 # Models -------------------------------------------------------------------------------------------------------------

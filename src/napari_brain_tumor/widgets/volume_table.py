@@ -15,6 +15,7 @@ class VolumeView(QTableWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 2, parent)
+        self._table: VolumeTable | None = None
         self.setHorizontalHeaderLabels(["Part", "Volume"])
         self._header = QHeaderView(Qt.Orientation.Horizontal, self)
         self.setHorizontalHeader(self._header)
@@ -35,6 +36,9 @@ class VolumeView(QTableWidget):
 
     def show_table(self, table: VolumeTable | None) -> None:
         """Show these volumes; None empties the table."""
+        if table is not None and table == self._table:
+            return
+        self._table = table
         rows = table.rows if table is not None else ()
         self.setRowCount(len(rows))
         for at, row in enumerate(rows):

@@ -1,0 +1,242 @@
+import sys
+import time
+
+import numpy as np
+import pytest
+from panel_cases import SHAPE, make_model, make_study
+
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.study import Segmentation, Study
+
+pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
+pytestmark = pytest.mark.gui
+
+PATIENCE_MS = 15_000
+
+
+@pytest.fixture
+def panel(make_napari_viewer, worker):
+    """Makes a viewer with a study and the docked panel."""
+    from napari_brain_tumor.widgets.segment import SegmentWidget
+
+    def make(task="segment_phantom", study=None, models=None, **options):
+        viewer = make_napari_viewer(**options)
+        layers.add_layers(viewer, layers.study_to_layers(study or make_study()))
+        widget = SegmentWidget(
+            viewer, worker, target=f"worker_tasks:{task}", models=[make_model()] if models is None else models
+        )
+        widget._devices_asked = True  # asking loads torch in the child, which only its own test needs
+        viewer.window.add_dock_widget(widget, name="Segment", area="right")
+        return viewer, widget
+
+    return make
+
+
+def run_to_the_end(qtbot, widget):
+    with qtbot.waitSignal(widget.runner.finished, timeout=PATIENCE_MS):
+        widget.run_button.click()
+
+
+def test_run_adds_a_labels_layer_and_its_volumes_and_alters_nothing(panel, qtbot):
+    viewer, widget = panel()
+    before = [layer.data.copy() for layer in viewer.layers]
+    assert {role: box.currentText() for role, box in widget.role_boxes.items()} == {
+        role: f"case {role}" for role in ("T1", "T1c", "T2", "FLAIR")
+    }
+    run_to_the_end(qtbot, widget)
+    qtbot.waitUntil(lambda: bool(widget.volumes.texts()), timeout=PATIENCE_MS)
+    result = viewer.layers[-1]
+    assert (result.name, result.visible, len(viewer.layers)) == ("case segmentation", True, 5)
+    for layer, data in zip(viewer.layers, before, strict=False):
+        np.testing.assert_array_equal(layer.data, data)
+    expected_ml = np.count_nonzero(result.data) * 2 / 1000
+    assert widget.volumes.texts()["whole tumour"] == f"{expected_ml:.2f} mL"
+    assert not widget.progress_bar.isVisible()
+    assert widget.run_button.isEnabled()
+
+
+def test_second_run_keeps_the_edits_of_the_first_result(panel, qtbot):
+    viewer, widget = panel()
+    run_to_the_end(qtbot, widget)
+    first = viewer.layers[-1]
+    first.data[:] = 2
+    run_to_the_end(qtbot, widget)
+    assert len(viewer.layers) == 6
+    assert viewer.layers[-1] is not first
+    assert (first.data == 2).all()
+
+
+def test_volumes_follow_edits_undo_and_the_selected_layer(panel, qtbot):
+    viewer, widget = panel()
+    grid = make_study().grid
+    data = np.zeros(SHAPE, np.uint8)
+    data[0, 0, 0] = 1
+    (one,) = layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(data, grid, "one"))])
+    qtbot.waitUntil(lambda: widget.volumes.texts().get("edema") == "0.00 mL", timeout=PATIENCE_MS)
+    one.data_setitem(np.nonzero(np.arange(one.data.size).reshape(one.data.shape) < 500), 2)
+    qtbot.waitUntil(lambda: widget.volumes.texts()["non-enhancing"] == "1.00 mL", timeout=PATIENCE_MS)
+    one.undo()
+    qtbot.waitUntil(lambda: widget.volumes.texts()["non-enhancing"] == "0.00 mL", timeout=PATIENCE_MS)
+    layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(np.full(SHAPE, 3, np.uint8), grid, "other"))])
+    qtbot.waitUntil(lambda: widget.volumes.texts().get("enhancing") == "11.52 mL", timeout=PATIENCE_MS)
+    viewer.layers.selection = {one}
+    qtbot.waitUntil(lambda: widget.volumes.texts().get("enhancing") == "0.00 mL", timeout=PATIENCE_MS)
+
+
+def test_unknown_voxel_size_is_counted_in_voxels(panel, qtbot):
+    viewer, widget = panel(study=make_study(unit="voxel", spacing=(1, 1, 1)))
+    run_to_the_end(qtbot, widget)
+    qtbot.waitUntil(lambda: bool(widget.volumes.texts()), timeout=PATIENCE_MS)
+    count = np.count_nonzero(viewer.layers[-1].data)
+    assert widget.volumes.texts()["whole tumour"] == f"{count} voxels"
+
+
+def test_choices_of_the_panel_reach_the_job(panel, qtbot):
+    viewer, widget = panel(models=[make_model(min_lesion_mm3=40)])
+    assert widget.lesion_box.value() == 40
+    widget._on_devices_known([("cpu", "Processor (cpu)", "2 threads")])
+    widget.device_box.setCurrentIndex(1)
+    widget.flips_box.setChecked(True)
+    widget.lesion_box.setValue(70)
+    widget.role_boxes["T2"].setCurrentIndex(0)
+    widget.role_boxes["T2"].activated.emit(0)
+    assert "T2" not in widget.choices.sequences
+    assert "Without T2" in widget.notes_label.text()
+    run_to_the_end(qtbot, widget)
+    provenance = layers.segmentation_from_layer(viewer.layers[-1]).provenance
+    assert provenance["device"] == "cpu"
+    assert provenance["flips"] is True
+    assert provenance["min_lesion_mm3"] == 70
+
+
+def test_roles_chosen_by_hand_survive_new_layers_and_matching_brings_them_back(panel, qtbot):
+    viewer, widget = panel()
+    widget.role_boxes["T1"].setCurrentIndex(2)
+    widget.role_boxes["T1"].activated.emit(2)
+    viewer.add_image(np.random.default_rng(0).random((3, 4, 5)), name="unrelated_t2")
+    qtbot.waitUntil(lambda: widget.role_boxes["T1"].count() == 6, timeout=PATIENCE_MS)
+    assert widget.role_boxes["T1"].currentText() == "case T1c"
+    viewer.layers.selection = {viewer.layers[0]}
+    widget.match_button.click()
+    assert widget.role_boxes["T1"].currentText() == "case T1"
+
+
+def test_without_scans_or_model_the_panel_says_what_to_do(make_napari_viewer, worker):
+    from napari_brain_tumor.widgets.segment import SegmentWidget
+
+    widget = SegmentWidget(make_napari_viewer(), worker, models=[])
+    assert not widget.run_button.isEnabled()
+    assert "Open a case" in widget.notes_label.text()
+
+
+def test_cancel_acts_within_a_second_and_adds_nothing(panel, qtbot):
+    viewer, widget = panel("segment_slowly")
+    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    asked = time.monotonic()
+    with qtbot.waitSignal(widget.runner.cancelled, timeout=PATIENCE_MS):
+        widget.cancel_button.click()
+    assert time.monotonic() - asked < 2.0  # the aim is 1 s, and 0.1 s is usual; machines that run tests are busy
+    assert len(viewer.layers) == 4
+    assert "Cancelled" in widget.status_label.text()
+    assert widget.run_button.isEnabled()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_killed_worker_costs_a_message_and_nothing_else(panel, qtbot, monkeypatch):
+    from napari_brain_tumor.widgets import segment
+
+    told = []
+    monkeypatch.setattr(segment, "notify_error", told.append)
+    viewer, widget = panel("segment_fatally")
+    with qtbot.waitSignal(widget.runner.failed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    assert "memory ran out" in widget.status_label.text()
+    assert len(told) == 1
+    assert len(viewer.layers) == 4
+    widget._target = "worker_tasks:segment_phantom"
+    run_to_the_end(qtbot, widget)  # a new process takes its place
+    assert len(viewer.layers) == 5
+
+
+def test_window_answers_while_large_arrays_travel(panel, qtbot):
+    from qtpy.QtCore import QTimer
+
+    rng = np.random.default_rng(0)
+    shape = (240, 240, 155)
+    grid = Grid(shape, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    image = rng.normal(100, 20, shape).astype(np.float32)
+    study = Study({"T1": image, "FLAIR": image[::-1]}, grid, "large")
+    _, widget = panel(study=study)
+    ticks = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    widget.runner.finished.disconnect(widget._on_run_finished)  # adding the layer is napari's own time
+    timer.start(2)
+    run_to_the_end(qtbot, widget)
+    timer.stop()
+    gaps = np.diff(ticks)
+    assert len(gaps) > 10
+    assert gaps.max() < 0.5  # the aim is 0.1 s; 0.05 s was measured on an idle machine
+
+
+def test_save_writes_what_is_shown_in_the_chosen_schema(panel, qtbot, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    viewer, widget = panel()
+    run_to_the_end(qtbot, widget)
+    path = str(tmp_path / "out")  # the suffix is added
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (path, ""))
+    widget.schema_box.setCurrentText("BraTS2018-2022")
+    with qtbot.waitSignal(widget._save_runner.finished, timeout=PATIENCE_MS):
+        widget.save_button.click()
+    assert "read back and verified" in widget.save_label.text()
+    saved = open_segmentation(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(saved.data, layers.segmentation_from_layer(viewer.layers[-1]).data)
+    import nibabel as nib
+
+    assert set(np.unique(np.asarray(nib.load(tmp_path / "out.nii.gz").dataobj))) == {0, 2}  # edema is 2 there
+
+
+def test_refused_save_is_told_and_the_panel_stays_usable(panel, qtbot, tmp_path, monkeypatch):
+    from napari_brain_tumor.widgets import segment
+
+    monkeypatch.setattr(segment, "notify_error", lambda error: None)
+    _, widget = panel()
+    run_to_the_end(qtbot, widget)
+    with qtbot.waitSignal(widget._save_runner.failed, timeout=PATIENCE_MS):
+        widget.save(str(tmp_path / "picture.jpg"))
+    assert widget.save_label.text().startswith("Not saved.")
+    assert widget.save_button.isEnabled()
+
+
+def test_devices_come_from_the_worker_and_torch_stays_out_of_the_window(panel, qtbot):
+    _, widget = panel()
+    with qtbot.waitSignal(widget._device_runner.finished, timeout=PATIENCE_MS):
+        widget.ask_devices("worker_tasks:devices")
+    assert widget.device_box.itemData(1) == "cpu"
+    assert "because" in widget.device_box.itemData(1, 3)  # Qt's tooltip role
+
+
+def test_every_control_has_a_tooltip_and_fits_a_narrow_dock(panel):
+    from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton
+
+    _, widget = panel()
+    for kind in (QCheckBox, QComboBox, QPushButton, QAbstractSpinBox):
+        for control in widget.findChildren(kind):
+            assert control.toolTip(), control
+    assert widget.widget().minimumSizeHint().width() <= 330
+
+
+def test_closing_the_panel_stops_its_job_and_leaves_the_viewer_usable(panel, qtbot):
+    viewer, widget = panel("segment_slowly")
+    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    runner = widget.runner
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: not runner.running, timeout=PATIENCE_MS)
+    viewer.add_image(np.zeros((3, 4, 5)))
+    assert len(viewer.layers) == 5

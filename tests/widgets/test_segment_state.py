@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from panel_cases import SHAPE, make_model, make_study
+
+from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.study import Segmentation, TifSlices
+from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.worker import TimeLeft, time_left_text
+
+
+def viewer_with(*studies):
+    viewer = ViewerModel()
+    for study in studies:
+        layers.add_layers(viewer, layers.study_to_layers(study))
+    return viewer
+
+
+def names(matched):
+    return {role: layer.name for role, layer in matched.items()}
+
+
+def test_roles_are_matched_by_what_the_layers_remember():
+    viewer = viewer_with(make_study("anna"))
+    for layer in viewer.layers:
+        layer.name = "renamed"
+    matched = state.match_roles(state.candidates(viewer.layers))
+    assert list(matched) == ["T1", "T1c", "T2", "FLAIR"]
+    assert [matched[role] for role in matched] == list(viewer.layers)
+
+
+def test_the_newest_case_is_matched_unless_another_is_selected():
+    viewer = viewer_with(make_study("anna"), make_study("berta", roles=("T1", "FLAIR")))
+    found = state.candidates(viewer.layers)
+    # berta lacks T1c and T2: those of anna lie in the same place but are another patient's
+    assert names(state.match_roles(found)) == {"T1": "berta T1", "FLAIR": "berta FLAIR"}
+    assert set(names(state.match_roles(found, viewer.layers[1])).values()) == {
+        "anna T1",
+        "anna T1c",
+        "anna T2",
+        "anna FLAIR",
+    }
+
+
+@pytest.mark.parametrize("prefix", ["scan_", "patient7-"])
+def test_plain_images_are_matched_by_name_and_place(prefix):
+    rng = np.random.default_rng(0)
+    words = ("t1", "t1ce", "t2", "flair")
+    images = [Image(rng.random((4, 5, 6)), name=f"{prefix}{word}") for word in words]
+    elsewhere = Image(rng.random((4, 5, 7)), name="other_t1")
+    matched = state.match_roles(state.candidates([elsewhere, *images]))
+    assert names(matched) == dict(zip(("T1", "T1c", "T2", "FLAIR"), (f"{prefix}{word}" for word in words), strict=True))
+
+
+def test_single_files_of_one_case_are_matched_together():
+    viewer = viewer_with(make_study("x_t1", roles=("T1",)), make_study("x_flair", roles=("FLAIR",)))
+    assert list(state.match_roles(state.candidates(viewer.layers))) == ["T1", "FLAIR"]
+
+
+def test_labels_colours_and_series_are_no_candidates():
+    others = [
+        Labels(np.zeros((3, 4, 5), int), name="t1"),
+        Image(np.zeros((3, 4, 3), np.uint8), rgb=True, name="t1"),
+        Image(np.zeros((2, 3, 4, 5)), name="t1"),
+    ]
+    assert state.candidates(others) == []
+    assert state.match_roles([]) == {}
+
+
+def test_obstacles_say_what_is_missing():
+    image = Image(np.zeros((3, 4, 5)))
+    assert "at least one scan" in state.Choices(model=make_model()).obstacle
+    assert "No model" in state.Choices(sequences={"T1": image}).obstacle
+    strict = make_model(("T1c", "FLAIR"), optional=False)
+    assert state.Choices(sequences={"T1c": image}, model=strict).obstacle == "Test network needs FLAIR."
+    assert state.Choices(sequences={"T1c": image}, model=make_model()).obstacle == ""
+    assert "needs T1c, FLAIR" in state.Choices(sequences={"T1": image}, model=make_model(("T1c", "FLAIR"))).obstacle
+
+
+def test_choices_tell_of_changes():
+    heard = []
+    choices = state.Choices()
+    choices.events.connect(lambda info: heard.append(info.signal.name))
+    choices.flips = True
+    choices.device = "cpu"
+    assert heard == ["flips", "device"]
+
+
+def test_missing_contrast_agent_is_warned_of():
+    card = make_model().card
+    assert state.warnings_for(card, ["T1", "T1c", "T2", "FLAIR"]) == []
+    warned = " ".join(state.warnings_for(card, ["FLAIR"]))
+    assert "T1, T1c, T2" in warned
+    assert "enhancing class and the tumour core are not reliable" in warned
+
+
+def test_tooltip_of_a_model_tells_scans_regions_and_notes():
+    text = state.model_tooltip(make_model())
+    for part in ("T1, T1c, T2, FLAIR (any of them)", "WT, TC, ET", "1.5 million", "A note of the card.", "BSD-3"):
+        assert part in text
+
+
+def test_volumes_are_counted_on_the_scan_and_follow_edits():
+    study = make_study()
+    data = np.zeros(SHAPE, np.uint8)
+    data[:10, :10, :5] = 1
+    data[0, 0, 0] = 3
+    layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(data, study.grid)))
+    table = state.measure_layer(layers.view(layer), [])
+    assert table[1].ml == pytest.approx(499 * 2 / 1000)
+    assert table["ET"].voxels == 1
+    layer.data[-1] = 2
+    assert state.measure_layer(layers.view(layer), [])[2].voxels == 20 * 24
+
+
+def test_saving_reads_back_what_was_painted(tmp_path):
+    study = make_study()
+    viewer = viewer_with(study)
+    viewer.layers.selection = {viewer.layers[0]}
+    viewer._new_labels()
+    labels = viewer.layers[-1]
+    labels.data[3, 4, 5] = 2
+    message = state.save_layer(
+        layers.view(labels), layers.readable_views(viewer.layers), str(tmp_path / "a.nii.gz"), "BraTS2023"
+    )
+    assert "read back and verified" in message
+    assert open_segmentation(tmp_path / "a.nii.gz").data.sum() == 2
+
+
+def test_format_is_that_of_the_source():
+    assert state.default_format(None).suffix == ".nii.gz"
+    assert state.default_format(TifSlices("p", (1,))).suffix == ".tif"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (0.2, "about 1 s left"), (12.4, "about 12 s left"), (200, "about 3 min left")]
+)
+def test_time_left_in_words(seconds, text):
+    assert time_left_text(seconds) == text
+
+
+def test_time_left_follows_the_pace():
+    estimate = TimeLeft()
+    assert estimate.after(Progress(0, 10), 100.0) is None
+    assert estimate.after(Progress(2, 10), 104.0) == pytest.approx(16.0)
+    assert estimate.after(Progress(5, 10), 105.0) == pytest.approx(5.0)
+
+
+def test_progress_in_words():
+    assert state.sentence("slice 3 of 9", "about 4 s left") == "Slice 3 of 9, about 4 s left"
+    assert state.sentence("loading unet", "") == "Loading unet"
