@@ -22,7 +22,7 @@ from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import classes_from_regions
 from napari_brain_tumor.models.cards import Card, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import load_network
-from napari_brain_tumor.postprocessing.components import remove_small_lesions
+from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 from napari_brain_tumor.preprocessing.pipeline import Prepared, prepare, restore
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role, Segmentation, Source, Study
@@ -118,7 +118,12 @@ def segment_job(
     labels = _labels(probabilities, info.card, prepared, smallest)
     data = restore(labels, prepared)
     finished = time.monotonic()
-    settings = {"flips": flips, "min_lesion_mm3": smallest, "precision": str(engine.dtype).removeprefix("torch.")}
+    settings = {
+        "flips": flips,
+        "min_lesion_mm3": smallest,
+        "min_enhancing_mm3": info.card.min_enhancing_mm3,
+        "precision": str(engine.dtype).removeprefix("torch."),
+    }
     seconds = {
         "load": loaded - started,
         "prepare": ready - loaded,
@@ -190,7 +195,8 @@ def _labels(
     grid = prepared.work.grid
     if grid.unit != "mm":
         return labels
-    return remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3)
+    labels = remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3)
+    return relabel_small_enhancing(labels, card.min_enhancing_mm3, grid.voxel_volume_mm3)
 
 
 def _provenance(

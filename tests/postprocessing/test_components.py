@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_brain_tumor.postprocessing.components import remove_small_lesions
+from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 
 
 def classes():
@@ -35,3 +35,13 @@ def test_parts_that_touch_at_a_corner_are_one_lesion():
 
 def test_an_empty_segmentation_stays_empty():
     assert not remove_small_lesions(np.zeros((3, 3, 3), np.uint8), 5, 1.0).any()
+
+
+@pytest.mark.parametrize(("smallest", "voxel", "enhancing"), [(0, 1, 8), (8, 1, 8), (9, 1, 0), (9, 1.2, 8)])
+def test_a_little_enhancement_in_all_becomes_non_enhancing(smallest, voxel, enhancing):
+    labels = classes()
+    result = relabel_small_enhancing(labels, smallest, voxel)
+    assert (result == 3).sum() == enhancing
+    np.testing.assert_array_equal(result > 0, labels > 0)
+    assert (result == 2).sum() == 16 - enhancing
+    np.testing.assert_array_equal(labels, classes())

@@ -91,8 +91,17 @@ class TrainConfig(_Config):
     augmentation: AugmentationConfig = AugmentationConfig()
     optimisation: OptimisationConfig
     min_lesion_mm3: float = Field(default=0.0, ge=0)
+    """Goes into the card: see `Card`."""
+    min_enhancing_mm3: float = Field(default=0.0, ge=0)
+    """Goes into the card: see `Card`."""
     notes: tuple[str, ...] = ()
     licence: str = "Research use only"
+
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """Names of the entries that differ and matter to the weights, not only to the card."""
+        card_only = {"title", "notes", "licence", "min_lesion_mm3", "min_enhancing_mm3"}
+        names = [name for name in type(self).model_fields if name not in card_only]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     @model_validator(mode="after")
     def _has_sources(self) -> "TrainConfig":

@@ -60,6 +60,7 @@ def export_checkpoint(
         regions=list(REGIONS),
         preprocessing=config.preprocessing,
         min_lesion_mm3=config.min_lesion_mm3,
+        min_enhancing_mm3=config.min_enhancing_mm3,
         parameters=sum(p.numel() for p in network.parameters()),
         training=TrainingRecord(
             datasets=[source.dataset for source in config.sources],

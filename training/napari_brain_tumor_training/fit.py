@@ -253,13 +253,10 @@ class _Trainer:
             raise TrainingError(msg)
         state = torch.load(path, map_location=self.device, weights_only=True)
         earlier = TrainConfig.model_validate_json(state["config"])
-        if earlier != self.config:
-            changed = [
-                name for name in TrainConfig.model_fields if getattr(earlier, name) != getattr(self.config, name)
-            ]
-            msg = (
-                f"The recipe changed since the run in {folder} began ({', '.join(changed)}). Start it in a new folder."
-            )
+        changed = self.config.differences(earlier)
+        if changed:
+            names = ", ".join(changed)
+            msg = f"The recipe changed since the run in {folder} began ({names}). Start it in a new folder."
             raise TrainingError(msg)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

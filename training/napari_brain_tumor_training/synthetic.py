@@ -215,7 +215,9 @@ def _lps_grid(grid: Grid) -> Grid:
 
 def _provenance(seed: int, spec: SyntheticSpec, tumour: GrownTumour, parts: Parts, grid: Grid) -> dict[str, Any]:
     voxels = np.bincount(parts.labels.ravel(), minlength=4)
-    volumes = {name: round(float(voxels[value]) * grid.voxel_volume_mm3 / 1000, 3) for value, name in CLASS_NAMES.items()}
+    volumes = {
+        name: round(float(voxels[value]) * grid.voxel_volume_mm3 / 1000, 3) for value, name in CLASS_NAMES.items()
+    }
     plan = tumour.plan
     return {
         "origin": "synthetic: no patient was scanned",

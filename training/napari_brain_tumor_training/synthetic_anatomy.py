@@ -84,16 +84,16 @@ class _Templates:
 
 
 def draw_head(rng: np.random.Generator) -> Head:
-    """Draw a head: size 0.86 to 0.98 of the template per axis (which is larger than most brains), turn up to 8 degrees."""
+    """Draw a head: 0.86 to 1 times the template's size per axis, as the template is large, turned by up to 8 degrees."""
     return Head(
-        to_template=np.linalg.inv(_random_matrix(rng)),
+        to_template=np.asarray(np.linalg.inv(_random_matrix(rng)), dtype=np.float64),
         warps=tuple((std, _three_fields(rng, sigma)) for sigma, std in _WARPS),
         folds=BandNoise.draw(rng, 5.0),
         fold_depth=BandNoise.draw(rng, 9.0),
         folia=BandNoise.draw(rng, 2.4),
         vessels=(BandNoise.draw(rng, 8.0), BandNoise.draw(rng, 8.0)),
         patches=BandNoise.draw(rng, 7.0),
-        fluid_shift=float(rng.uniform(0.0, 0.9)),
+        fluid_shift=float(rng.uniform(0.4, 1.3)),
     )
 
 
@@ -167,7 +167,7 @@ def _signed_depth(brain: Mask) -> Field:
 
 def _sinus(affine: npt.NDArray[np.float64], depth: Field) -> Field:
     """The superior sagittal sinus: a tube under the vault in the midline."""
-    x, y, z = axis_coordinates(Grid(depth.shape, affine))  # type: ignore[arg-type]
+    x, y, z = axis_coordinates(Grid(depth.shape, affine))
     above = ((z > 5) & (z < 90))[None, None, :] & ((y > -105) & (y < 60))[None, :, None]
     tube = np.exp(-((x[:, None, None] / 2.2) ** 2) - ((depth - 2.5) / 2.5) ** 2)
     return np.asarray(tube * above, dtype=np.float32)
@@ -260,7 +260,7 @@ def _folds(head: Head, grid: Grid, grey: Field, white: Field, depth: Field) -> F
     # A surface of this noise is 1.2 mm to either side of its zero (its slope is 1 / (sqrt(2) sigma) per mm).
     sheet = np.exp(-((head.folds.on(grid) / 0.17) ** 2))
     reach = np.clip((13 + 5 * head.fold_depth.on(grid) - depth) / 4, 0, 1)
-    folds = 5.0 * sheet * reach * np.clip(grey * 1.6 - 2.5 * white, 0, 1)
+    folds = 6.0 * sheet * reach * np.clip(grey * 1.6 - 2.5 * white, 0, 1)
     surface = 2.5 * np.exp(-np.maximum(depth, 0) / 1.5)
     return np.asarray(folds + surface, dtype=np.float32)
 

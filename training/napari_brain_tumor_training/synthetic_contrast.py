@@ -1,4 +1,4 @@
-"""How four MRI sequences show the tissues of a head and a tumour: means, texture, coil shading, blur, noise, grey levels.
+"""How four MRI sequences show the tissues of a head and a tumour: means, texture, shading, blur, noise, grey levels.
 
 The means are relative to white matter. Their order follows relaxation at 3 T; their spread follows medians over real
 gliomas (z-scores within the brain), so that networks trained on those meet familiar contrasts here.
@@ -49,9 +49,9 @@ CONTRASTS: Final[dict[Role, dict[Matter, float]]] = {
         "white": 1.00,
         "grey": 1.36,
         "fluid": 2.90,
-        "edema": 2.10,
-        "living": 1.94,
-        "enhancing": 1.74,
+        "edema": 2.22,
+        "living": 1.95,
+        "enhancing": 1.76,
         "dead": 2.45,
         "vessel": 0.85,
         "dura": 1.20,
@@ -59,10 +59,10 @@ CONTRASTS: Final[dict[Role, dict[Matter, float]]] = {
     "FLAIR": {
         "white": 1.00,
         "grey": 1.14,
-        "fluid": 0.42,
-        "edema": 1.76,
-        "living": 1.61,
-        "enhancing": 1.60,
+        "fluid": 0.30,
+        "edema": 1.88,
+        "living": 1.56,
+        "enhancing": 1.50,
         "dead": 1.25,
         "vessel": 0.80,
         "dura": 1.05,
@@ -70,8 +70,11 @@ CONTRASTS: Final[dict[Role, dict[Matter, float]]] = {
 }
 """Mean of each matter by that of white matter."""
 
-_UNEVENNESS: Final[dict[Matter, float]] = {"edema": 0.10, "living": 0.08, "enhancing": 0.16, "dead": 0.10}
+_UNEVENNESS: Final[dict[Matter, float]] = {"edema": 0.10, "living": 0.08, "enhancing": 0.22, "dead": 0.10}
 """Standard deviation of slow variation within the parts of a tumour, by their mean."""
+
+_QUIETNESS: Final[dict[Role, float]] = {"T1": 1.8, "T1c": 1.3, "T2": 0.9, "FLAIR": 0.9}
+"""Signal-to-noise of each sequence by the drawn one: T1 is scanned with more averaging than it has contrast."""
 
 _DEAD_FLAIR_SPREAD: Final = 0.2
 """Relative spread between cases of necrosis on FLAIR, which follows its protein content."""
@@ -89,7 +92,7 @@ class Degradation:
     bias : float
         Standard deviation of the logarithm of coil shading.
     signal_to_noise : (float, float)
-        Range of white matter by noise, Rician.
+        Range of white matter by (Rician) noise on T2 and FLAIR; T1 and T1c have less noise.
     blur_mm : (float, float)
         Range of the in-plane point spread (standard deviation).
     slice_blur_mm : (float, float)
@@ -102,11 +105,11 @@ class Degradation:
         Standard deviation of the logarithm of each mean, after the exponent.
     """
 
-    bias: float = 0.11
+    bias: float = 0.08
     signal_to_noise: tuple[float, float] = (13.0, 24.0)
     blur_mm: tuple[float, float] = (0.4, 0.65)
     slice_blur_mm: tuple[float, float] = (0.5, 1.2)
-    texture: float = 0.025
+    texture: float = 0.02
     gamma: float = 0.10
     jitter: float = 0.015
 
@@ -128,9 +131,9 @@ def render(
 
 
 def _cover(parts: Parts, tissues: Tissues, grid: Grid) -> dict[Matter, Field]:
-    """How much of each voxel the parts of the tumour cover: soft borders of about a voxel, wider for oedema."""
-    edema = _soft(parts.edema, 1.1, grid) * np.clip(0.45 + 0.75 * parts.density, 0, 1) * (1 - tissues.fluid)
-    edema = edema * (1 - 0.5 * tissues.grey)
+    """How much of each voxel the parts of the tumour cover: soft borders of about a voxel, wider for edema."""
+    edema = _soft(parts.edema, 1.1, grid) * np.clip(0.7 + 0.5 * parts.density, 0, 1) * (1 - tissues.fluid)
+    edema = edema * (1 - 0.35 * tissues.grey)
     return {
         "edema": np.asarray(edema, dtype=np.float32),
         "living": _soft(parts.living, 0.6, grid),
@@ -166,7 +169,7 @@ def _ideal(tissues: Tissues, cover: Mapping[Matter, Field], means: Mapping[Matte
     image = image * healthy + tumour
     for matter, amount in (("vessel", tissues.vessel), ("dura", tissues.dura)):
         over = amount * healthy
-        image = image + over * (means[matter] - image)  # type: ignore[index]
+        image = image + over * (means[matter] - image)
     return np.asarray(image, dtype=np.float32)
 
 
@@ -177,7 +180,7 @@ def _scanned(ideal: Field, role: Role, grid: Grid, rng: np.random.Generator, deg
     across = rng.uniform(*degradation.slice_blur_mm) if role in ("T2", "FLAIR") else in_plane
     sigma = np.array([in_plane, in_plane, across]) / grid.spacing[0]
     image = ndimage.gaussian_filter(ideal * shading, sigma, truncate=3)
-    noise = np.float32(1 / rng.uniform(*degradation.signal_to_noise))
+    noise = np.float32(1 / (_QUIETNESS[role] * rng.uniform(*degradation.signal_to_noise)))
     real = image + noise * _grain(rng, grid)
     return np.asarray(np.hypot(real, noise * _grain(rng, grid)), dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""Random fields in millimetres: the same draw looks the same on any grid, so a case keeps its shape at any resolution."""
+"""Random fields in millimetres: a draw looks the same on any grid, so a case keeps its shape at any resolution."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -55,7 +55,7 @@ class BandNoise:
         x, y, z = (self._basis(axis, at) for axis, at in enumerate(axis_coordinates(grid)))
         partly = np.tensordot(x, self.weights, axes=(1, 0))
         partly = np.matmul(y, partly)
-        return np.matmul(partly, z.T)
+        return np.asarray(np.matmul(partly, z.T), dtype=np.float32)
 
     def _basis(self, axis: int, at: Field) -> Field:
         distance = (at[:, None] - _lattice(axis, self.sigma_mm)[None, :]) / self.sigma_mm

@@ -1,8 +1,8 @@
-"""A glioma that grows in a head: reaction-diffusion core, oedema along the white matter, pressure on what surrounds it.
+"""A glioma that grows in a head: reaction-diffusion core, edema along the white matter, pressure on what surrounds it.
 
-Growth follows du/dt = div(D grad u) + rho u (1 - u) (Swanson 2000, doi:10.1046/j.1365-2184.2000.00177.x), explicit Euler with
-no flow into fluid. The front is about sqrt(D / rho) wide; 4.5 to 6 mm gives shares of oedema, necrosis and
-enhancement like those of the Medical Decathlon. Core and oedema grow separately, each until it has its drawn volume.
+Growth follows du/dt = div(D grad u) + rho u (1 - u) (Swanson 2000, doi:10.1046/j.1365-2184.2000.00177.x),
+explicit Euler with no flow into fluid. The front is about sqrt(D / rho) wide, here 4.5 to 6 mm, which keeps it well
+above the grid's spacing. Core and edema grow separately, each until it has the volume that was drawn for it.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,9 @@ _MAX_STEPS: Final = 600
 _STEPS_BETWEEN_CHECKS: Final = 4
 _CORE_LEVEL: Final = 0.45
 _EDEMA_LEVEL: Final = 0.35
+_SULCUS_MM: Final = 2.5
+"""Tissue is averaged over this width before a core grows in it: a sulcus does not stop a tumour, a ventricle does."""
+
 _SMALLEST_ISLAND_MM3: Final = 80.0
 
 
@@ -58,7 +61,7 @@ class TumourPlan:
     lobes : (L, 3) array
         Offsets in mm of the seeds of growth from the place.
     edge, rim, gaps, fringe : BandNoise
-        Irregularities of the core's edge, of the rim's width, of the enhancement and of the oedema.
+        Irregularities of the core's edge, of the rim's width, of the enhancement and of the edema.
     """
 
     grade: Grade
@@ -79,7 +82,7 @@ class TumourPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GrownTumour:
-    """Densities of core and oedema (0 to 1) with the displacement `(3, X, Y, Z)` in mm, on the grid of growth."""
+    """Densities of core and edema (0 to 1) with the displacement `(3, X, Y, Z)` in mm, on the grid of growth."""
 
     plan: TumourPlan
     grid: Grid
@@ -90,7 +93,7 @@ class GrownTumour:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """Disjoint parts of a tumour on a grid; `density` is that of oedema, and labels are our classes."""
+    """Disjoint parts of a tumour on a grid; `density` is that of edema, and labels are our classes."""
 
     edema: Mask
     living: Mask
@@ -119,7 +122,7 @@ def draw_plan(
     low, high = volume_range_ml
     ring = grade == "HGG"
     core_share = rng.uniform(0.26, 0.5) if ring else rng.uniform(0.45, 0.8)
-    dead_share = rng.uniform(0.25, 0.5) if ring else 0.0
+    dead_share = rng.uniform(0.3, 0.55) if ring else 0.0
     patchy = 1.0 - float(rng.random() < enhancing_low_grade) * rng.uniform(0.04, 0.15)
     gap_share = rng.uniform(0.05, 0.2) if ring else patchy
     rate = rng.uniform(0.03, 0.05)
@@ -152,8 +155,7 @@ def grow(head: Head, plan: TumourPlan, brain_grid: Grid, step_mm: float) -> Grow
     tissues, grid = _neighbourhood(head, plan, brain_grid, step_mm)
     voxel_ml = step_mm**3 / 1000
     seeds = _seed_density(plan, grid)
-    room = tissues.brain & (tissues.white + tissues.grey >= 0.1)
-    spread = plan.diffusivity * (tissues.white + tissues.grey / 4)
+    room, spread = _core_medium(tissues, plan.diffusivity, step_mm)
     roughness = 0.12 * plan.edge.on(grid)
     core_voxels = plan.volume_ml * plan.core_share / voxel_ml
     rate = np.full(grid.shape, plan.rate, dtype=np.float32)
@@ -170,7 +172,7 @@ def parts_on(tumour: GrownTumour, tissues: Tissues, grid: Grid) -> Parts:
     density = on_grid(tumour.edema, tumour.grid, grid)
     core = _without_islands((on_grid(tumour.core, tumour.grid, grid) + edge > _CORE_LEVEL) & tissues.brain, spacing)
     solid = tissues.brain & (tissues.fluid < 0.4) & (tissues.grey < 0.65)
-    whole = _without_islands(((density + fringe > _EDEMA_LEVEL) & solid) | core, spacing)
+    whole = _touching(((density + fringe > _EDEMA_LEVEL) & solid) | core, core)
     dead = _dead_centre(core, plan, grid)
     enhancing = core & ~dead & ~_lowest_share(plan.gaps.on(grid), core & ~dead, plan.gap_share)
     return Parts(
@@ -221,7 +223,7 @@ def _respaced(grid: Grid, spacing_mm: float) -> Grid:
 
 
 def _place(tissues: Tissues, grid: Grid, where: float) -> npt.NDArray[np.float64]:
-    """A point of the hemispheres' white matter: not in the midline, cerebellum or brain stem, nor at the very surface."""
+    """A point of the hemispheres' white matter: not in the midline, cerebellum or brain stem, nor at the surface."""
     x, y, z = tissues.template_mm
     cerebrum = (np.abs(x) > 14) & (z > np.where(y < -35, 6, -18))
     candidates = np.argwhere((tissues.white > 0.8) & cerebrum & (tissues.depth_mm > 12))
@@ -242,11 +244,26 @@ def _seed_density(plan: TumourPlan, grid: Grid) -> Field:
     return np.asarray(density, dtype=np.float32)
 
 
+def _core_medium(tissues: Tissues, diffusivity: float, step_mm: float) -> tuple[Mask, Field]:
+    """Where a solid core can live and how fast it spreads there: it bridges sulci, not ventricles or the falx."""
+    white, grey = (_blurred(share, _SULCUS_MM / step_mm) for share in (tissues.white, tissues.grey))
+    falx = (np.abs(tissues.template_mm[0]) < 2) & (tissues.fluid > 0.3)
+    room = tissues.brain & (white + grey >= 0.45) & ~falx
+    return room, np.asarray(diffusivity * (white + 0.6 * grey + 0.1), dtype=np.float32)
+
+
+def _blurred(share: Field, width_voxels: float) -> Field:
+    return np.asarray(ndimage.gaussian_filter(share, width_voxels), dtype=np.float32)
+
+
 def _grown(start: Field, medium: _Medium, roughness: Field, level: float, voxels: float) -> Field:
     """Density once `voxels` lie above the level, or after the last allowed step."""
     density = start
     for done, density in enumerate(_steps(start, medium)):
-        if done % _STEPS_BETWEEN_CHECKS == 0 and np.count_nonzero((density + roughness > level) & medium.room) >= voxels:
+        if (
+            done % _STEPS_BETWEEN_CHECKS == 0
+            and np.count_nonzero((density + roughness > level) & medium.room) >= voxels
+        ):
             break
     return density
 
@@ -292,7 +309,7 @@ def _both_sides(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 def _push(core: Mask, depth_mm: Field, largest_mm: float, step_mm: float) -> Field:
     """Displacement away from the core, fading with distance and at the skull."""
     smooth = ndimage.gaussian_filter(core.astype(np.float32), 10.0 / step_mm)
-    away = -np.stack(np.gradient(smooth))
+    away = -np.stack([np.gradient(smooth, axis=axis) for axis in range(3)])
     longest = max(float(np.sqrt((away**2).sum(axis=0)).max()), 1e-12)
     return np.asarray(away * (largest_mm / longest) * np.clip(depth_mm / 12, 0, 1), dtype=np.float32)
 
@@ -309,7 +326,7 @@ def _grown_edema(head: Head, plan: TumourPlan, grid: Grid, push: Field, core: Ma
         spacing_mm=spacing,
     )
     roughness = np.where(tissues.grey < 0.65, 0.08 * plan.fringe.on(grid), -1.0).astype(np.float32)
-    target = max(plan.volume_ml / (spacing**3 / 1000), np.count_nonzero(core))
+    target = max(plan.volume_ml / (spacing**3 / 1000), float(np.count_nonzero(core)))
     return _grown(core.astype(np.float32), medium, np.where(core, 0, roughness), _EDEMA_LEVEL, target)
 
 
@@ -319,7 +336,7 @@ def _dead_centre(core: Mask, plan: TumourPlan, grid: Grid) -> Mask:
         return np.zeros_like(core)
     depth = np.asarray(ndimage.distance_transform_edt(core), dtype=np.float32) * np.float32(grid.spacing[0])
     rough = depth + 1.6 * plan.rim.on(grid)
-    return core & ~_lowest_share(rough, core, 1 - plan.dead_share) & (depth > 1.5 * grid.spacing[0])
+    return core & ~_lowest_share(rough, core, 1 - plan.dead_share) & (depth > 1.5)
 
 
 def _lowest_share(values: Field, within: Mask, share: float) -> Mask:
@@ -329,6 +346,15 @@ def _lowest_share(values: Field, within: Mask, share: float) -> Mask:
     if share >= 1:
         return within
     return np.asarray(within & (values <= np.quantile(values[within], share)))
+
+
+def _touching(mask: Mask, anchor: Mask) -> Mask:
+    """The connected parts of a mask that hold a voxel of the anchor."""
+    labelled, count = ndimage.label(mask)
+    keep = np.zeros(count + 1, dtype=np.bool_)
+    keep[np.unique(labelled[anchor])] = True
+    keep[0] = False
+    return np.asarray(keep[labelled], dtype=np.bool_)
 
 
 def _without_islands(mask: Mask, spacing_mm: float) -> Mask:

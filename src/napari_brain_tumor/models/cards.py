@@ -68,6 +68,8 @@ class Card(BaseModel):
     """Probability from which a voxel belongs to a region; 0.5 where none is given."""
     min_lesion_mm3: float = Field(default=0.0, ge=0)
     """Connected parts of the tumour smaller than this are removed by default."""
+    min_enhancing_mm3: float = Field(default=0.0, ge=0)
+    """If all enhancing voxels together are less than this, they become non-enhancing."""
     parameters: int = Field(gt=0)
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
