@@ -65,6 +65,28 @@ def test_3d_windows_blend_to_nearly_what_the_whole_volume_gives():
     assert np.abs(whole - windows).mean() < 0.03
 
 
+def test_only_the_occupied_part_of_slices_is_computed():
+    seen = []
+
+    class Recorder(nn.Module):
+        def forward(self, x):
+            seen.append(tuple(x.shape))
+            return x[:, :3] + 5
+
+    image = np.zeros((4, 3, 80, 90), np.float32)
+    image[:, :, 30:40, 50:70] = 1
+    found = run_job(Engine(Recorder(), 2, CPU, torch.float32).probabilities(image))
+    assert seen == [(3, 4, 26, 36)]
+    assert found.shape == (3, 3, 80, 90)
+    assert (found[:, :, 30:40, 50:70] > 0.99).all()
+    assert not found[:, :, :20].any()
+
+
+def test_empty_slices_are_no_error():
+    found = run_job(Engine.prepare(network(), 2, CPU).probabilities(np.zeros((4, 3, 40, 40), np.float32)))
+    assert found.shape == (3, 3, 40, 40)
+
+
 def test_flips_average_over_every_mirror():
     given, image = network(), channels((2, 16, 16))
     engine = Engine.prepare(given, 2, CPU, torch.float32)

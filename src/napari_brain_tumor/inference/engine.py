@@ -23,6 +23,8 @@ __all__ = ["Engine", "fold_batch_norms"]
 logger = logging.getLogger(__name__)
 
 _SLICES_PER_BATCH: Final = {"cpu": 8, "mps": 32, "cuda": 64}
+_CONTEXT: Final = 8
+"""Voxels of empty margin that are kept around the head in each batch of slices."""
 _WINDOWS_PER_BATCH: Final = {"cpu": 1, "mps": 1, "cuda": 2}
 
 
@@ -133,13 +135,18 @@ class Engine:
     def _slices(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float16]]:
         depth = channels.shape[1]
         slices = torch.from_numpy(channels).movedim(1, 0)
-        parts = []
+        result: npt.NDArray[np.float16] | None = None
         for start in range(0, depth, batch):
             yield Progress(start, depth, f"slice {start + 1} of {depth}")
-            found = self._infer(slices[start : start + batch], flips=flips)
-            parts.append(found.to(torch.float16).cpu().numpy())
+            some = slice(start, min(start + batch, depth))
+            rows, columns = _occupied(channels[:, some])
+            found = self._infer(slices[some, :, rows, columns], flips=flips).to(torch.float16).cpu().numpy()
+            if result is None:
+                result = np.zeros((found.shape[1], *channels.shape[1:]), dtype=np.float16)
+            result[:, some, rows, columns] = found.swapaxes(0, 1)
         yield Progress(depth, depth, "")
-        return np.concatenate(parts).swapaxes(0, 1)
+        assert result is not None
+        return result
 
     def _windows(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float16]]:
         sides = channels.shape[1:]
@@ -176,6 +183,17 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
                 first.weight, first.bias = fused.weight, fused.bias
                 setattr(module, name, nn.Identity())
     return network
+
+
+def _occupied(channels: npt.NDArray[np.float32]) -> tuple[slice, slice]:
+    """Rows and columns of slices `(C, Z, Y, X)` that hold anything, with a margin of context around them."""
+    filled = (channels != 0).any(axis=(0, 1))
+    found = []
+    for hits, side in ((filled.any(axis=1), filled.shape[0]), (filled.any(axis=0), filled.shape[1])):
+        places = np.flatnonzero(hits)
+        low, high = (places[0], places[-1] + 1) if places.size else (side // 2, side // 2 + 1)
+        found.append(slice(max(0, int(low) - _CONTEXT), min(side, int(high) + _CONTEXT)))
+    return found[0], found[1]
 
 
 def _batches(places: list[tuple[slice, ...]], size: int) -> Iterator[list[tuple[slice, ...]]]:
