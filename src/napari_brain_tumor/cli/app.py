@@ -140,12 +140,12 @@ def models() -> None:
 
     right = ("Parameters", "Size")
     columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on unseen cases", "Licence")
-    table = new_table("Models", *columns, right=right)
+    table = new_table(*columns, right=right)
     found = list_models()
     for model in found:
         table.add_row(*_model_cells(model))
     if found:
-        print_table(table)
+        print_table("Models", table)
     else:
         typer.echo(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
 
@@ -192,7 +192,7 @@ def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
     segmentation = run_shown(job, study.name)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
-    print_table(volume_table(study.name, measure_volumes(segmentation)))
+    print_table(study.name, volume_table(measure_volumes(segmentation)))
     say(f"Wrote {task.target}")
 
 

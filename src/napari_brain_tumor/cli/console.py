@@ -31,30 +31,31 @@ def note(text: str) -> None:
     typer.secho(f"Note: {text}", err=True, fg="yellow")
 
 
-def new_table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table with those columns, the ones in `right` aligned to the right."""
     plain = not sys.stdout.isatty()
-    table = Table(title=title, title_justify="left", box=None if plain else box.SIMPLE_HEAD, pad_edge=not plain)
+    table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=not plain)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left")
     return table
 
 
-def print_table(table: Table) -> None:
-    """Print a table on standard output."""
+def print_table(title: str, table: Table) -> None:
+    """Print a table under its title on standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
+    say(title)  # not the table's own title, which would be broken at the table's width
     console.print(table)
 
 
-def volume_table(title: str, volumes: VolumeTable, dice: Mapping[Region, float] | None = None) -> Table:
+def volume_table(volumes: VolumeTable, dice: Mapping[Region, float] | None = None) -> Table:
     """A table of classes and regions: millilitres where the voxel size is known, voxels, and each region's Dice."""
     columns = ["Tissue", "mL", "Voxels", "Dice"]
     unknown = {"mL"} if volumes.unit == "voxels" else set()
     unknown |= {"Dice"} if dice is None else set()
     shown = [column for column in columns if column not in unknown]
-    table = new_table(title, *shown, right=("mL", "Voxels", "Dice"))
+    table = new_table(*shown, right=("mL", "Voxels", "Dice"))
     for rows in (volumes.classes, volumes.regions):
         for row in rows:
             cells = _volume_cells(row, dice or {})

@@ -37,11 +37,8 @@ def run_demo(folder: Path, *, model: str | None = None, device: str = "auto", wi
     segmentation = run_shown(segment_job(study, model, device), study.name)
     seconds = time.perf_counter() - start
     print_table(
-        volume_table(
-            f"{study.name}: segmented in {seconds:.1f} s; Dice against the sample's truth",
-            measure_volumes(segmentation),
-            region_dice(truth, segmentation),
-        )
+        f"{study.name}: segmented in {seconds:.1f} s; Dice against the sample's truth",
+        volume_table(measure_volumes(segmentation), region_dice(truth, segmentation)),
     )
     target = folder / "segmentation.nii.gz"
     save_segmentation(segmentation, target)
