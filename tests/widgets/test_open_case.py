@@ -4,7 +4,7 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 
-from napari_brain_tumor.errors import RoleError
+from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.widgets.open_state import (
     OUR_PATTERNS,
@@ -12,6 +12,7 @@ from napari_brain_tumor.widgets.open_state import (
     make_default_reader,
     open_case,
     role_options,
+    spacing_of,
 )
 
 SHAPE = (8, 9, 5)
@@ -79,6 +80,21 @@ def test_default_reader_keeps_the_users_other_choices(monkeypatch):
     monkeypatch.setattr(plugins, "extension2reader", {"*.czi": "other"})
     make_default_reader()
     assert plugins.extension2reader == {"*.czi": "other", **dict.fromkeys(OUR_PATTERNS, "napari-brain-tumor")}
+
+
+@pytest.mark.parametrize("text", ["0.5 0.5 3", "0.5, 0.5, 3.0", "0.5;0.5;3"])
+def test_voxel_size_is_read_as_people_type_it(text):
+    assert spacing_of(text) == (0.5, 0.5, 3.0)
+
+
+def test_no_voxel_size_leaves_it_to_the_file():
+    assert spacing_of("  ") is None
+
+
+@pytest.mark.parametrize("text", ["1 1", "1 1 0", "1 1 -2", "a b c", "1 1 1 1", "1 1 nan", "1 1 inf"])
+def test_voxel_size_that_cannot_be_is_refused(text):
+    with pytest.raises(SpacingUnknownError, match="three positive numbers"):
+        spacing_of(text)
 
 
 @pytest.mark.gui

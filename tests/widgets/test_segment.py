@@ -43,7 +43,7 @@ def test_run_adds_a_labels_layer_and_its_volumes_and_alters_nothing(panel, qtbot
     viewer, widget = panel()
     before = [layer.data.copy() for layer in viewer.layers]
     assert {role: box.currentText() for role, box in widget.role_boxes.items()} == {
-        role: f"case {role}" for role in ("T1", "T1c", "T2", "FLAIR")
+        role: f"{role} · case" for role in ("T1", "T1c", "T2", "FLAIR")
     }
     run_to_the_end(qtbot, widget)
     qtbot.waitUntil(lambda: bool(widget.volumes.texts()), timeout=PATIENCE_MS)
@@ -117,10 +117,10 @@ def test_roles_chosen_by_hand_survive_new_layers_and_matching_brings_them_back(p
     widget.role_boxes["T1"].activated.emit(2)
     viewer.add_image(np.random.default_rng(0).random((3, 4, 5)), name="unrelated_t2")
     qtbot.waitUntil(lambda: widget.role_boxes["T1"].count() == 6, timeout=PATIENCE_MS)
-    assert widget.role_boxes["T1"].currentText() == "case T1c"
+    assert widget.role_boxes["T1"].currentText() == "T1c · case"
     viewer.layers.selection = {viewer.layers[0]}
     widget.match_button.click()
-    assert widget.role_boxes["T1"].currentText() == "case T1"
+    assert widget.role_boxes["T1"].currentText() == "T1 · case"
 
 
 def test_without_scans_or_model_the_panel_says_what_to_do(make_napari_viewer, worker):

@@ -73,7 +73,10 @@ def read_study(
     except LabelSchemaError as error:
         layers.tell([f"The segmentation in {path.name} was not opened. {error}"], warn=True)
         return opened
-    return opened if truth is None else [*opened, layers.segmentation_to_layer(truth, name=truth.name)]
+    if truth is None:
+        return opened
+    name = truth.name if truth.name != study.name else f"{study.name} mask"
+    return [*opened, layers.segmentation_to_layer(truth, name=name)]
 
 
 def _read_scan(path: Path) -> list[LayerData]:

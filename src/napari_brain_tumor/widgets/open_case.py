@@ -7,13 +7,13 @@ import napari.viewer
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
-from napari_brain_tumor.errors import RoleError
+from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import ROLES
-from napari_brain_tumor.widgets.open_state import OpenRequest, make_default_reader, open_case, role_options
-from napari_brain_tumor.widgets.parts import button, combo, form, millimetres, wrapped
+from napari_brain_tumor.widgets.open_state import OpenRequest, make_default_reader, open_case, role_options, spacing_of
+from napari_brain_tumor.widgets.parts import button, combo, form, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 __all__ = ["OpenCaseWidget"]
@@ -61,7 +61,7 @@ class OpenCaseWidget(QScrollArea):
         column.addStretch(1)
         self.default_button = button(
             "&Always open such files this way",
-            "For .nii.gz, .nii, .nrrd and .mha napari asks each time which plugin to use; its own cannot read all of them.\n"
+            "For .nii.gz, .nii, .nrrd and .mha napari asks each time which plugin to use; its own reads not all.\n"
             "This chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
         )
         column.addWidget(self.default_button)
@@ -92,12 +92,14 @@ class OpenCaseWidget(QScrollArea):
 
     def _build_details(self, column: QVBoxLayout) -> None:
         rows = form()
-        self.spacing_boxes = tuple(millimetres(f"Voxel size along {axis}") for axis in "xyz")
-        row = QHBoxLayout()
-        for box in self.spacing_boxes:
-            box.setToolTip("Voxel size in mm, x y z, for TIFF and other files that do not tell it.")
-            row.addWidget(box)
-        rows.addRow("&Voxel size", row)
+        self.spacing_edit = QLineEdit()
+        self.spacing_edit.setPlaceholderText("x y z in mm")
+        self.spacing_edit.setAccessibleName("Voxel size")
+        self.spacing_edit.setToolTip(
+            "Voxel size in millimetres along x, y and z, for example 0.94 0.94 5.\n"
+            "Only for TIFF and other files that do not tell it; leave it empty otherwise."
+        )
+        rows.addRow("&Voxel size", self.spacing_edit)
         self.schema_box = combo("What the numbers of a segmentation mean.", "Labels mean")
         self.schema_box.addItem(_BY_NAME, None)
         for schema in SCHEMAS.values():
@@ -121,9 +123,8 @@ class OpenCaseWidget(QScrollArea):
 
     @property
     def request(self) -> OpenRequest:
-        """What the panel is set to open."""
-        sizes = tuple(box.value() for box in self.spacing_boxes)
-        spacing = (sizes[0], sizes[1], sizes[2]) if any(sizes) else None
+        """What the panel is set to open; raises `SpacingUnknownError` where the voxel size cannot be understood."""
+        spacing = spacing_of(self.spacing_edit.text())
         return OpenRequest(Path(self.path_edit.text()), self._roles(), spacing, self.schema_box.currentData())
 
     def _roles(self) -> dict[str, str | int]:
@@ -132,9 +133,13 @@ class OpenCaseWidget(QScrollArea):
 
     def open(self) -> None:
         """Open what is set; `runner` tells how it goes."""
-        request = self.request
         if not self.path_edit.text().strip():
             self.status_label.setText("Choose a file or a folder first.")
+            return
+        try:
+            request = self.request
+        except SpacingUnknownError as error:
+            self.status_label.setText(str(error))
             return
         self.open_button.setEnabled(False)
         self.status_label.setText("Opening…")
@@ -164,7 +169,7 @@ class OpenCaseWidget(QScrollArea):
         self.open_button.setEnabled(True)
         self.status_label.setText(str(error))
         if isinstance(error, RoleError) and not self._options:
-            path = self.request.path
+            path = Path(self.path_edit.text())
             self._options_runner.start(lambda _: as_job(role_options, path))
         else:
             notify_error(error)

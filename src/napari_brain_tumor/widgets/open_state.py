@@ -1,5 +1,6 @@
 """What the Open case panel does, without Qt."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -9,11 +10,12 @@ from typing import Final
 from napari.settings import get_settings
 
 from napari_brain_tumor import io
+from napari_brain_tumor.errors import SpacingUnknownError
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["OUR_PATTERNS", "OpenRequest", "make_default_reader", "open_case", "role_options"]
+__all__ = ["OUR_PATTERNS", "OpenRequest", "make_default_reader", "open_case", "role_options", "spacing_of"]
 
 PLUGIN: Final = "napari-brain-tumor"
 OUR_PATTERNS: Final = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
@@ -78,6 +80,27 @@ def role_options(path: Path) -> list[tuple[str, str | int]]:
         names = sorted(file.name for file in path.iterdir() if file.name.lower().endswith(_IMAGE_SUFFIXES))
         return [(name, name) for name in names if not name.startswith(".")]
     return [(name, number) for number, (name, _, _) in enumerate(io.open_image(path))]
+
+
+def spacing_of(text: str) -> tuple[float, float, float] | None:
+    """The voxel size that a user typed as three numbers; None for nothing.
+
+    Raises
+    ------
+    SpacingUnknownError
+        If it is anything but three positive numbers.
+    """
+    words = text.replace(",", " ").replace(";", " ").split()
+    if not words:
+        return None
+    try:
+        x, y, z = (float(word) for word in words)
+    except ValueError:
+        x = y = z = 0.0
+    if not all(0 < size < math.inf for size in (x, y, z)):
+        msg = f"The voxel size {text!r} is not three positive numbers. Give x y z in millimetres, such as 0.94 0.94 5."
+        raise SpacingUnknownError(msg)
+    return x, y, z
 
 
 def make_default_reader() -> None:

@@ -1,8 +1,8 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QFrame, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QPushButton, QWidget
 
-__all__ = ["button", "combo", "form", "line", "millimetres", "wrapped"]
+__all__ = ["button", "combo", "form", "line", "wrapped"]
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:
@@ -28,6 +28,7 @@ def button(text: str, tip: str) -> QPushButton:
     """A button with a tooltip."""
     made = QPushButton(text)
     made.setToolTip(tip)
+    made.setMinimumWidth(60)  # a dock may be narrower than the theme's padding asks for
     return made
 
 
@@ -44,16 +45,3 @@ def line() -> QFrame:
     made.setFrameShape(QFrame.Shape.HLine)
     made.setFrameShadow(QFrame.Shadow.Sunken)
     return made
-
-
-def millimetres(name: str) -> QDoubleSpinBox:
-    """A voxel size; 0 means that the file tells it."""
-    box = QDoubleSpinBox()
-    box.setRange(0, 50)
-    box.setDecimals(3)
-    box.setSingleStep(0.1)
-    box.setSpecialValueText("auto")
-    box.setAccessibleName(name)
-    box.setMinimumWidth(50)
-    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-    return box

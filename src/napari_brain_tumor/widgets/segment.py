@@ -275,7 +275,7 @@ class SegmentWidget(QScrollArea):
             box.clear()
             box.addItem(_NONE)
             for layer in self._image_layers:
-                box.addItem(layer.name)
+                box.addItem(state.short_name(layer))
                 box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
             box.blockSignals(False)

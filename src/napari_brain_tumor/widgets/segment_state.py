@@ -38,6 +38,7 @@ __all__ = [
     "schema_tooltip",
     "segment_steps",
     "sentence",
+    "short_name",
     "warnings_for",
     "writable_schemas",
 ]
@@ -149,6 +150,14 @@ def _belongs(one: Candidate, anchor: Candidate, telling: Sequence[Candidate]) ->
 
 def _is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
     return one.case is None or sum(other.case == one.case for other in telling) == 1
+
+
+def short_name(layer: Layer) -> str:
+    """What tells a layer from others in few letters: its role before its case."""
+    tag = layer.metadata.get(layers.KEY)
+    if isinstance(tag, SequenceTag) and tag.role is not None and layer.name.startswith(f"{tag.case} {tag.role}"):
+        return f"{tag.role} · {tag.case}"
+    return layer.name
 
 
 # Models -------------------------------------------------------------------------------------------------------------
