@@ -4,7 +4,6 @@ From the shell: `python -m napari_brain_tumor_training.synthetic OUT --seed 7`.
 """
 
 import gzip
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,6 +15,7 @@ import typer
 
 from napari_brain_tumor.errors import BrainTumorError, SaveError, TrainingError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import write_sidecar
 from napari_brain_tumor.labels import CLASS_NAMES
 from napari_brain_tumor.study import NiftiForms, Role, Segmentation, Study
 from napari_brain_tumor_training.synthetic_anatomy import Tissues, draw_head, head_grid, tissues_on
@@ -144,8 +144,8 @@ def make_phantom(seed: int, *, spec: SyntheticSpec | None = None) -> Phantom:
 def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[Path]:
     """Write a case as `<name>_{t1,t1ce,t2,flair,seg}.nii.gz` and the truth's sidecar `<name>_seg.json`.
 
-    The truth is in the MSD schema (1 edema, 2 non-enhancing, 3 enhancing). The bytes depend on the content alone:
-    no time stands in the files.
+    The truth is in the MSD schema (1 edema, 2 non-enhancing, 3 enhancing). The same case gives the same bytes: no
+    time stands in the files.
 
     Raises
     ------
@@ -154,17 +154,15 @@ def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[P
     """
     arrays = {f"{study.name}_{_FILE_WORDS[role]}.nii.gz": array for role, array in study.sequences.items()}
     arrays[f"{study.name}_seg.nii.gz"] = segmentation.data
-    files = {name: _nifti_bytes(array, study.grid) for name, array in arrays.items()}
-    sidecar = {"schema": "MSD", "labels": dict(CLASS_NAMES), **segmentation.provenance}
-    files[f"{study.name}_seg.json"] = (json.dumps(sidecar, indent=2) + "\n").encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        for name, array in arrays.items():
+            (folder / name).write_bytes(_nifti_bytes(array, study.grid))
     except OSError as failure:
         msg = f"The synthetic case could not be written to {folder}: {failure}. Choose a folder that can be written."
         raise SaveError(msg) from failure
-    return [folder / name for name in files]
+    sidecar = write_sidecar(segmentation, folder / f"{study.name}_seg.nii.gz", "MSD")
+    return [*(folder / name for name in arrays), sidecar]
 
 
 def _drawn_grade(rng: np.random.Generator, spec: SyntheticSpec) -> Grade:

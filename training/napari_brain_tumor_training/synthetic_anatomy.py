@@ -84,7 +84,7 @@ class _Templates:
 
 
 def draw_head(rng: np.random.Generator) -> Head:
-    """Draw a head: 0.86 to 1 times the template's size per axis, as the template is large, turned by up to 8 degrees."""
+    """Draw a head: 0.86 to 1 times the template's size per axis, since it is large, turned by up to 8 degrees."""
     return Head(
         to_template=np.asarray(np.linalg.inv(_random_matrix(rng)), dtype=np.float64),
         warps=tuple((std, _three_fields(rng, sigma)) for sigma, std in _WARPS),
