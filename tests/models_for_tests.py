@@ -47,9 +47,8 @@ def tiny_model(folder: Path, seed: int = 0, *, half: bool = True, **changes) -> 
     """A checkpoint with random weights in the folder, and the network that it holds."""
     torch.manual_seed(seed)
     description = card(**changes)
-    network = build_network(
-        description.architecture, len(description.roles), len(description.regions), description.dims, description.arguments
-    )
+    channels = len(description.roles), len(description.regions)
+    network = build_network(description.architecture, *channels, description.dims, description.arguments)
     network = lively(network, seed)
     description = description.model_copy(update={"parameters": sum(p.numel() for p in network.parameters())})
     return save_checkpoint(folder, network.state_dict(), description, half=half), network

@@ -2,28 +2,30 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantoms import affine, axis_orders, tilt
 
 from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, orthogonal_grid, resample, to_ras
+from phantoms import affine, axis_orders, tilt
+
+STRAIGHT = np.eye(3)
 
 
-def grid(directions=np.eye(3), spacing=(1.0, 2.0, 3.5), shape=(5, 6, 7), unit="mm"):
+def grid(directions=STRAIGHT, spacing=(1.0, 2.0, 3.5), shape=(5, 6, 7), unit="mm"):
     return Grid(shape, affine(directions, spacing), unit)
+
+
+def voxels_of(grid):
+    """Indices `(X, Y, Z, 3)` of every voxel."""
+    return np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
 
 
 @pytest.mark.parametrize("directions", axis_orders())
 def test_reorientation_keeps_every_voxel_at_its_world_point(directions):
     source = grid(directions)
     turn = to_ras(source)
-    voxels = np.stack(np.meshgrid(*map(np.arange, source.shape), indexing="ij"), axis=-1)
     for axis in range(3):
-        world = source.world(voxels)[..., axis]
-        np.testing.assert_allclose(
-            turn.apply(world),
-            turn.target.world(np.stack(np.meshgrid(*map(np.arange, turn.target.shape), indexing="ij"), axis=-1))[..., axis],
-            atol=1e-9,
-        )
+        turned = turn.apply(source.world(voxels_of(source))[..., axis])
+        np.testing.assert_allclose(turned, turn.target.world(voxels_of(turn.target))[..., axis], atol=1e-9)
     assert turn.target.axis_codes == "RAS"
 
 
@@ -105,8 +107,8 @@ def test_orthogonal_grid_covers_every_corner_of_an_oblique_grid():
 def test_resampling_a_linear_ramp_onto_a_finer_grid_is_exact_inside():
     coarse = Grid((10, 10, 10), affine(spacing=(2, 2, 2), origin=(0, 0, 0)))
     fine = Grid((15, 15, 15), affine(spacing=(1, 1, 1), origin=(1, 1, 1)))
-    ramp = coarse.world(np.stack(np.meshgrid(*[np.arange(10)] * 3, indexing="ij"), axis=-1)) @ [1.0, 2.0, -1.0]
-    wanted = fine.world(np.stack(np.meshgrid(*[np.arange(15)] * 3, indexing="ij"), axis=-1)) @ [1.0, 2.0, -1.0]
+    ramp = coarse.world(voxels_of(coarse)) @ [1.0, 2.0, -1.0]
+    wanted = fine.world(voxels_of(fine)) @ [1.0, 2.0, -1.0]
     np.testing.assert_allclose(resample(ramp, coarse, fine), wanted, atol=1e-4)
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from phantoms import affine, noise
 
 from napari_brain_tumor.errors import BrainTumorError, DimensionError, GridMismatchError, IntensityError, RoleError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import Segmentation, Study
+from phantoms import affine, noise
 
 GRID = Grid((7, 6, 5), affine())
 

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
-from models_for_tests import tiny_model
-from phantoms import affine, axis_orders, tilt
 
-from napari_brain_tumor import list_models, open_segmentation, open_study, segment
+from models_for_tests import tiny_model
+from napari_brain_tumor import open_segmentation, open_study, segment
 from napari_brain_tumor.errors import DeviceError, MissingRolesError, ModelNotFoundError
 from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.labels import CLASS_NAMES
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.study import ROLES, Study, TifSlices
-from napari_brain_tumor.workflow import missing_role_notes, segment_job
+from napari_brain_tumor.workflow import segment_job
+from phantoms import affine, axis_orders, tilt
 
 
 @pytest.fixture
@@ -19,7 +19,10 @@ def tiny(tmp_path, monkeypatch):
     return tiny_model(tmp_path / "models" / "tiny")[0]
 
 
-def study(directions=np.eye(3), roles=ROLES, unit="mm", layout=None):
+STRAIGHT = np.eye(3)
+
+
+def study(directions=STRAIGHT, roles=ROLES, unit="mm", layout=None):
     random = np.random.default_rng(0)
     shape = (28, 30, 12)
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
@@ -131,11 +134,6 @@ def test_provenance_is_enough_to_run_it_again(tiny):
     assert found["settings"]["flips"] is False
     assert "not for clinical use" in found["warning"]
     assert {"python", "torch", "numpy"} <= set(found["versions"])
-
-
-def test_all_four_roles_need_no_note():
-    card = next(model.card for model in list_models() if model.name == "unet")
-    assert missing_role_notes(ROLES, card) == []
 
 
 def test_the_quick_path_labels_as_plain_float32_does():

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import platform
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -25,9 +24,9 @@ from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 from napari_brain_tumor.preprocessing.pipeline import Prepared, prepare, restore
 from napari_brain_tumor.progress import Job, Progress, run_job
-from napari_brain_tumor.study import Role, Segmentation, Source, Study
+from napari_brain_tumor.study import Segmentation, Source, Study
 
-__all__ = ["Precision", "missing_role_notes", "segment", "segment_job"]
+__all__ = ["Precision", "segment", "segment_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -153,17 +152,6 @@ def check_roles(study: Study, card: Card) -> None:
         raise MissingRolesError(msg)
 
 
-def missing_role_notes(roles: Iterable[Role], card: Card) -> list[str]:
-    """What the user should know of the sequences that are missing, in plain words."""
-    missing = [role for role in card.roles if role not in set(roles)]
-    notes = []
-    if missing:
-        notes.append(f"Without {', '.join(missing)}: {card.name} was trained for this, but finds less.")
-    if "T1c" in missing:
-        notes.append("Without T1c the enhancing class and the tumour core are estimates, not to be relied on.")
-    return notes
-
-
 @lru_cache(maxsize=2)
 def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, precision: Precision) -> Engine:
     info = find_model(folder)
@@ -219,7 +207,7 @@ def _provenance(
         "settings": settings,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "versions": _versions(),
-        "notes": [*study.notes, *missing_role_notes(study.roles, info.card), *info.card.notes],
+        "notes": [*study.notes, *info.card.notes_without(study.roles), *info.card.notes],
         "warning": NOT_FOR_CLINICAL_USE,
     }
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from models_for_tests import lively
 from torch import nn
 
+from models_for_tests import lively
 from napari_brain_tumor.errors import DeviceError, OutOfMemoryError
 from napari_brain_tumor.inference.device import available_devices, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine, fold_batch_norms

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 import torch
-from models_for_tests import tiny_model
 
+from models_for_tests import tiny_model
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.models.cards import find_model, list_models, read_card
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
@@ -100,8 +100,17 @@ def test_listing_models_does_not_load_torch():
 
 def test_the_bundled_models_are_whole_and_small():
     bundled = [model for model in list_models() if model.bundled]
-    assert [model.name for model in bundled][0] == "unet"
+    assert "unet" in {model.name for model in bundled}
     for model in bundled:
         network = load_network(model)
         assert sum(p.numel() for p in network.parameters()) == model.card.parameters
     assert sum(f.stat().st_size for m in bundled for f in m.folder.iterdir()) < 60e6
+
+
+def test_missing_roles_are_told_and_none_where_all_are_there(tmp_path):
+    card = tiny_model(tmp_path / "tiny")[0].card
+    assert card.notes_without(["FLAIR", "T1c", "T2", "T1"]) == []
+    assert card.notes_without(["T1c", "FLAIR"]) == ["Without T1, T2 the model finds less."]
+    notes = " ".join(card.notes_without(["FLAIR"]))
+    assert "T1, T1c, T2" in notes
+    assert "enhancing class and the tumour core are not reliable" in notes

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from phantoms import affine, axis_orders, tilt
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.grid import working_grid
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped, standardise
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare, restore
 from napari_brain_tumor.study import ROLES, Study
+from phantoms import affine, axis_orders, tilt
 
 SPEC = PreprocessingSpec(margin_voxels=2)
 

@@ -89,14 +89,6 @@ def test_choices_tell_of_changes():
     assert heard == ["flips", "device"]
 
 
-def test_missing_contrast_agent_is_warned_of():
-    card = make_model().card
-    assert state.warnings_for(card, ["T1", "T1c", "T2", "FLAIR"]) == []
-    warned = " ".join(state.warnings_for(card, ["FLAIR"]))
-    assert "T1, T1c, T2" in warned
-    assert "enhancing class and the tumour core are not reliable" in warned
-
-
 def test_tooltip_of_a_model_tells_scans_regions_and_notes():
     text = state.model_tooltip(make_model())
     for part in ("T1, T1c, T2, FLAIR (any of them)", "WT, TC, ET", "1.5 million", "A note of the card.", "BSD-3"):

@@ -180,11 +180,11 @@ def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
-    from napari_brain_tumor.workflow import missing_role_notes, segment_job
+    from napari_brain_tumor.workflow import segment_job
 
     study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
     check_inputs_are_kept(study, task.target)
-    for text in (*study.notes, *missing_role_notes(study.roles, card)):
+    for text in (*study.notes, *card.notes_without(study.roles)):
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")

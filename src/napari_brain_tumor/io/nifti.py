@@ -17,7 +17,7 @@ from nibabel.volumeutils import apply_read_scaling
 
 from napari_brain_tumor.errors import BrainTumorError, DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
-from napari_brain_tumor.io.volume import Volume, short_name
+from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
 from napari_brain_tumor.study import NiftiForms
 
 __all__ = ["SPACING_UNKNOWN_MARK", "NiftiHeader", "is_nifti", "read_nifti", "read_nifti_header"]
@@ -96,7 +96,7 @@ def read_nifti(path: Path) -> list[Volume]:
 
 
 def _whole_bytes(path: Path) -> bytes:
-    content = _file_bytes(path)
+    content = file_bytes(path)
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
@@ -107,18 +107,6 @@ def _whole_bytes(path: Path) -> bytes:
             "Copy or download it again."
         )
         raise UnreadableFileError(msg) from error
-
-
-def _file_bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}. Check the path and the permissions."
-        raise UnreadableFileError(msg) from error
-    if not content:
-        msg = f"{path.name} is empty (0 bytes). Copy or download it again."
-        raise UnreadableFileError(msg)
-    return content
 
 
 def _head_bytes(path: Path) -> bytes:

@@ -21,7 +21,7 @@ import tifffile
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io.volume import Volume, short_name
+from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
 from napari_brain_tumor.study import Role, TifSlices
 
 __all__ = [
@@ -297,14 +297,7 @@ def _as_stack(values: Array, axes: str, path: Path) -> Array:
 
 def _check_bytes(path: Path) -> None:
     """Refuse files that are empty or were sent through a text channel, which leaves wrong pixels that still open."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}. Check the path and the permissions."
-        raise UnreadableFileError(msg) from error
-    if not content:
-        msg = f"{path.name} is empty (0 bytes). Copy or download it again."
-        raise UnreadableFileError(msg)
+    content = file_bytes(path)
     if b"\xef\xbf\xbd" in content and _is_text(content):
         why = "its bytes were replaced by a program that took it for text (UTF-8 replacement characters)"
         raise UnreadableFileError(_damaged(path, why))

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.errors import DimensionError, LabelSchemaError
+from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import FileLayout
 
-__all__ = ["Volume", "integral_labels", "short_name"]
+__all__ = ["Volume", "file_bytes", "integral_labels", "short_name"]
 
 Array = npt.NDArray[Any]
 
@@ -94,3 +94,16 @@ def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
         msg = f"{what} holds values from {low:g} to {high:g}; labels lie between 0 and 255. Is it an image?"
         raise LabelSchemaError(msg)
     return array.astype(np.uint8)
+
+
+def file_bytes(path: Path) -> bytes:
+    """What is in a file; raises `UnreadableFileError` where it cannot be read or is empty."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}. Check the path and the permissions."
+        raise UnreadableFileError(msg) from error
+    if not content:
+        msg = f"{path.name} is empty (0 bytes). Copy or download it again."
+        raise UnreadableFileError(msg)
+    return content

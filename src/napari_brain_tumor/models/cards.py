@@ -1,6 +1,7 @@
 """Cards of checkpoints, and the list of models that are installed. Does not load torch."""
 
 import os
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +84,15 @@ class Card(BaseModel):
     def threshold(self, region: Region) -> float:
         """Probability from which a voxel belongs to the region."""
         return self.thresholds.get(region, 0.5)
+
+    def notes_without(self, roles: Iterable[Role]) -> list[str]:
+        """What the user should know where a study has only those roles, in plain words; nothing if it has all."""
+        present = set(roles)
+        missing = [role for role in self.roles if role not in present]
+        notes = [f"Without {', '.join(missing)} the model finds less."] if missing else []
+        if "T1c" in missing and "ET" in self.regions:
+            notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
+        return notes
 
 
 class ModelInfo(BaseModel):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import napari.viewer
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import SCHEMAS
@@ -13,7 +13,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.open_state import OpenRequest, make_default_reader, open_case, role_options, spacing_of
-from napari_brain_tumor.widgets.parts import button, combo, form, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 __all__ = ["OpenCaseWidget"]
@@ -44,13 +44,7 @@ class OpenCaseWidget(QScrollArea):
         return QSize(320, 460)
 
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(300)
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(6, 6, 6, 6)
+        column = column_in(self)
         self._build_path(column)
         self._build_roles(column)
         self._build_details(column)
@@ -65,7 +59,6 @@ class OpenCaseWidget(QScrollArea):
             "This chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
         )
         column.addWidget(self.default_button)
-        self.setWidget(content)
 
     def _build_path(self, column: QVBoxLayout) -> None:
         row = QHBoxLayout()

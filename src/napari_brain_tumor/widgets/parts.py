@@ -1,8 +1,23 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QPushButton, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-__all__ = ["button", "combo", "form", "line", "wrapped"]
+__all__ = ["button", "column_in", "combo", "form", "line", "wrapped"]
+
+
+def column_in(panel: QScrollArea) -> QVBoxLayout:
+    """The column that a panel's parts go into; it scrolls where the screen is low, and never sideways."""
+    panel.setWidgetResizable(True)
+    panel.setFrameShape(QFrame.Shape.NoFrame)
+    panel.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    panel.setMinimumWidth(300)
+    content = QWidget()
+    column = QVBoxLayout(content)
+    column.setContentsMargins(6, 6, 6, 6)
+    column.setSpacing(6)
+    panel.setWidget(content)
+    return column
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:

@@ -14,12 +14,10 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QProgressBar,
     QScrollArea,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_brain_tumor.errors import BrainTumorError
@@ -30,7 +28,7 @@ from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
-from napari_brain_tumor.widgets.parts import button, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
     JobRunner,
@@ -99,14 +97,7 @@ class SegmentWidget(QScrollArea):
     # Building -------------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(300)
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.setSpacing(6)
+        column = column_in(self)
         column.addLayout(self._build_choices())
         column.addLayout(self._build_run())
         column.addWidget(line())
@@ -114,7 +105,6 @@ class SegmentWidget(QScrollArea):
         column.addStretch(1)
         warning = wrapped("For research only. Not a medical device, not for clinical use.")
         column.addWidget(warning)
-        self.setWidget(content)
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
@@ -335,7 +325,7 @@ class SegmentWidget(QScrollArea):
         self.run_button.setEnabled(not obstacle and not self.runner.running)
         notes = [obstacle] if obstacle else []
         if self.choices.model is not None and not obstacle:
-            notes += state.warnings_for(self.choices.model.card, self.choices.sequences)
+            notes += self.choices.model.card.notes_without(self.choices.sequences)
         self._show_notes(notes)
 
     def _show_notes(self, notes: Sequence[str]) -> None:

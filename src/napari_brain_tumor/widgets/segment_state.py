@@ -12,7 +12,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
-from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
+from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.progress import Job, Progress
@@ -39,7 +39,6 @@ __all__ = [
     "segment_steps",
     "sentence",
     "short_name",
-    "warnings_for",
     "writable_schemas",
 ]
 
@@ -181,18 +180,6 @@ def model_tooltip(model: ModelInfo) -> str:
 def _metrics_line(metrics: Metrics) -> str:
     scores = ", ".join(f"{region} {dice:.2f}" for region, dice in metrics.mean_dice.items())
     return f"Dice with {'+'.join(metrics.roles)} on {metrics.cases} cases of {metrics.dataset}: {scores}"
-
-
-def warnings_for(card: Card, roles: Iterable[Role], notes: Iterable[str] = ()) -> list[str]:
-    """What the user should know before running a model with these scans."""
-    present = set(roles)
-    missing = [role for role in card.roles if role not in present]
-    told = list(dict.fromkeys(notes))
-    if missing and present:
-        told.append(f"Without {', '.join(missing)} the model finds less.")
-    if "T1c" in missing and present and "ET" in card.regions:
-        told.append("Without T1c the enhancing class and the tumour core are not reliable.")
-    return told
 
 
 # Results ------------------------------------------------------------------------------------------------------------
