@@ -69,12 +69,12 @@ def score(
     update_card: Annotated[bool, typer.Option("--update-card", help="Write the means into the model's card.")] = False,
 ) -> None:
     """Dice of a model on the validation cases of a recipe, over whole volumes, per case and in the mean."""
+    subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
     with _console("validating") as (_, report):
         config = read_config(recipe)
         info = find_model(model or config.name)
-        subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
         scores = run_job(validate(config, data, info, subsets, flips=flips, device=device), report)
-        means = summarise(scores, subsets)
+        means = summarise(scores)
         if update_card:
             _add_to_card(info.folder / CARD_FILE, means)
     if out is not None:
@@ -122,9 +122,10 @@ def _add_to_card(path: Path, means: list[Metrics]) -> None:
 def _write_rows(path: Path, scores: list[CaseDice]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["dataset", "case", "roles", "flips", "region", "dice"])
+        writer.writerow(["dataset", "case", "asked", "roles", "flips", "region", "dice"])
         for s in scores:
-            writer.writerows([s.dataset, s.name, "+".join(s.roles), s.flips, r, f"{d:.4f}"] for r, d in s.dice.items())
+            what = [s.dataset, s.name, "+".join(s.asked), "+".join(s.roles), s.flips]
+            writer.writerows([*what, region, f"{value:.4f}"] for region, value in s.dice.items())
 
 
 def _case_table(scores: list[CaseDice]) -> Table:

@@ -21,10 +21,14 @@ __all__ = ["CaseDice", "summarise", "validate"]
 
 @dataclass(frozen=True, slots=True)
 class CaseDice:
-    """Dice per known region of one validation case, segmented from some of its sequences."""
+    """Dice per known region of one validation case.
+
+    `asked` is the subset of roles that it was to be segmented from, `roles` those of them that the case has.
+    """
 
     dataset: str
     name: str
+    asked: tuple[Role, ...]
     roles: tuple[Role, ...]
     flips: bool
     dice: dict[Region, float]
@@ -50,7 +54,8 @@ def validate(
     model : ModelInfo
         The checkpoint.
     subsets : sequence of sequences of role
-        What each case is segmented from; a case that lacks one of the roles is segmented from those it has, once.
+        What each case is segmented from. The first stands for "every role that the case has": a case that lacks some
+        of it is segmented from the others. Of the further subsets a case must have every role.
     flips : bool
         Average over mirrored inputs.
     device : str
@@ -61,23 +66,20 @@ def validate(
     for number, case in enumerate(files):
         yield Progress(number, len(files), case.name)
         study, truth = open_study(case.image), open_segmentation(case.truth)
-        for roles in _present(subsets, study.roles):
-            predicted = segment(study.only(roles), model.folder, device, flips=flips)
-            scores.append(CaseDice(case.dataset, case.name, roles, flips, region_dice(truth, predicted)))
+        for number_of_subset, asked in enumerate(tuple(subset) for subset in subsets):
+            roles = tuple(role for role in asked if role in study.sequences)
+            if roles == asked or (number_of_subset == 0 and roles):
+                predicted = segment(study.only(roles), model.folder, device, flips=flips)
+                scores.append(CaseDice(case.dataset, case.name, asked, roles, flips, region_dice(truth, predicted)))
     yield Progress(len(files), len(files), "")
     return scores
 
 
-def summarise(scores: Iterable[CaseDice], subsets: Sequence[Sequence[Role]]) -> list[Metrics]:
-    """Mean Dice per set, subset of roles and region.
-
-    The first subset stands for "every role that the case has", so that cases with fewer sequences count in it.
-    """
+def summarise(scores: Iterable[CaseDice]) -> list[Metrics]:
+    """Mean Dice per set, subset of roles and region."""
     groups: dict[tuple[str, tuple[Role, ...], bool], list[dict[Region, float]]] = {}
-    full = tuple(subsets[0])
     for score in scores:
-        asked = full if score.roles not in {tuple(s) for s in subsets} else score.roles
-        groups.setdefault((score.dataset, asked, score.flips), []).append(score.dice)
+        groups.setdefault((score.dataset, score.asked, score.flips), []).append(score.dice)
     return [
         Metrics(
             dataset=dataset,
@@ -88,10 +90,3 @@ def summarise(scores: Iterable[CaseDice], subsets: Sequence[Sequence[Role]]) -> 
         )
         for (dataset, roles, flips), found in groups.items()
     ]
-
-
-def _present(subsets: Sequence[Sequence[Role]], roles: Sequence[Role]) -> list[tuple[Role, ...]]:
-    """The subsets as far as a case has them: those it has whole, and for the first one all that it has."""
-    whole = [tuple(subset) for subset in subsets if set(subset) <= set(roles)]
-    available = tuple(role for role in subsets[0] if role in roles)
-    return list(dict.fromkeys([available, *whole])) if available else whole
