@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
@@ -94,7 +95,7 @@ def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]
             task = bar.add_task(title, total=1.0)
             yield console, lambda p: bar.update(task, completed=p.fraction, description=p.message or title)
     except BrainTumorError as error:
-        console.print(f"[red]Error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         console.print("Stopped. The last whole epoch of a training run is kept: --resume goes on from it.")
