@@ -239,19 +239,23 @@ def orthogonal_grid(grid: Grid) -> Grid:
     return Grid(shape, affine, grid.unit)  # type: ignore[arg-type]
 
 
-def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False, fill: float = 0.0) -> Array:
-    """Values of a `source` array at the voxels of `target`: linear, or nearest for labels; outside is `fill`."""
+def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False, fill: float | None = 0.0) -> Array:
+    """Values of a `source` array at the voxels of `target`: linear, or nearest for labels.
+
+    Outside is `fill`; None continues what lies at the border.
+    """
     matrix = np.linalg.inv(source.affine) @ target.affine
     data: Any = array if nearest else np.asarray(array, dtype=np.float32)
     # For labels a voxel reaches to its faces ("grid-constant"), not only to its centre: else rounding errors of 1e-14
     # and tilted grids lose the outermost layer.
+    outside = "nearest" if fill is None else "grid-constant" if nearest else "constant"
     values: Array = ndimage.affine_transform(
         data,
         matrix[:3, :3],
         matrix[:3, 3],
         output_shape=target.shape,
         order=0 if nearest else 1,
-        mode="grid-constant" if nearest else "constant",
-        cval=fill,
+        mode=outside,
+        cval=fill or 0.0,
     )
     return values

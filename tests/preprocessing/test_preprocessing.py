@@ -118,3 +118,34 @@ def test_resampled_labels_come_back_in_place():
 def test_unknown_spacing_is_left_alone():
     grid = Grid((40, 44, 12), affine(spacing=(1, 1, 1)), "voxel")
     assert not working_grid(grid, 0.5).resampled
+
+
+def test_a_brain_that_was_standardised_inside_zeros_is_the_whole_foreground():
+    volume, inside = brain()
+    volume[inside] = (volume[inside] - volume[inside].mean()) / volume[inside].std()
+    assert volume.min() < -2
+    assert is_skull_stripped(volume)
+    np.testing.assert_array_equal(foreground_mask([volume]), inside)
+
+
+@pytest.mark.parametrize("offset", [-30_000, -1000, 500])
+def test_a_constant_around_the_brain_is_background_whatever_its_value(offset):
+    volume, inside = brain()
+    np.testing.assert_array_equal(foreground_mask([(volume + offset).astype(np.int16)]), inside)
+
+
+@pytest.mark.parametrize("offset", [-1000, 1000])
+def test_an_offset_of_the_intensities_does_not_hide_the_head(offset):
+    volume, inside = brain(background=2.0)
+    assert np.mean(foreground_mask([volume + offset, volume + offset]) == inside) > 0.995
+
+
+def test_where_no_head_can_be_told_from_air_everything_is_looked_at():
+    volume = np.full((12, 13, 14), -3.0)
+    volume[0, 0, [0, -1]] = volume[0, -1, 0] = -4.0
+    assert foreground_mask([volume]).all()
+
+
+def test_resampling_adds_no_rim_of_zeros_around_an_image_with_an_offset():
+    work = working_grid(Grid((10, 12, 4), affine(spacing=(2.0, 2.0, 5.0))), 1.0)
+    np.testing.assert_allclose(work.to_work(np.full((10, 12, 4), 500.0)), 500.0)

@@ -36,7 +36,8 @@ class WorkingGrid:
         """`(Z, Y, X)` working array of an `(X, Y, Z)` source array; linear interpolation where resampled."""
         turned = self.reorientation.apply(array)
         if self.resampled:
-            turned = resample(turned, self.reorientation.target, self.grid)
+            # The outermost centres lie up to half a voxel beyond those of the source: 0 there would be false tissue.
+            turned = resample(turned, self.reorientation.target, self.grid, fill=None)
         return turned.transpose(2, 1, 0)
 
     def labels_to_work(self, labels: Array) -> Array:

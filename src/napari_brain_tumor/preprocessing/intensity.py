@@ -16,18 +16,20 @@ _STATISTICS_SAMPLE = 400_000
 """Voxels that percentiles are taken from; more change them by less than a grey level."""
 
 
+_OUTSIDE_SHARE = 0.15
+"""Least share of voxels outside the head or brain."""
+
+_AIR = 0.1
+"""Brightness up to which a voxel is air, as a share of bright tissue."""
+
+
 def is_skull_stripped(volume: Array) -> bool:
     """Whether the outside of the brain was set to one value.
 
-    A masked image has a large share of voxels at its minimum and hardly any just above it; the air around a
-    head that was not masked is noise, which fills the values just above the minimum.
+    A masked image has a large share of voxels at one value, mostly its minimum, and hardly any just above it; the air
+    around a head that was not masked is noise, which fills the values just above the minimum.
     """
-    sample = _sample(volume)
-    floor = sample.min()
-    bright = np.percentile(sample, 99)
-    at_floor = float(np.mean(sample == floor))
-    just_above = float(np.mean((sample > floor) & (sample < floor + 0.05 * (bright - floor))))
-    return at_floor > 0.15 and just_above < 0.1 * at_floor
+    return _background(volume) is not None
 
 
 def foreground_mask(volumes: Sequence[Array]) -> Mask:
@@ -41,19 +43,50 @@ def foreground_mask(volumes: Sequence[Array]) -> Mask:
     Returns
     -------
     (Z, Y, X) bool array
-        Without holes within any slice; one connected body for a head.
+        Without holes within any slice; one connected body for a head. Everything where no body can be told from air.
     """
-    if all(is_skull_stripped(volume) for volume in volumes):
+    backgrounds = [_background(volume) for volume in volumes]
+    if all(value is not None for value in backgrounds):
         mask = np.zeros(volumes[0].shape, dtype=bool)
-        for volume in volumes:
-            np.logical_or(mask, volume > volume.min(), out=mask)
+        for volume, value in zip(volumes, backgrounds, strict=True):
+            np.logical_or(mask, volume != value, out=mask)
         return mask
     brightness = np.zeros(volumes[0].shape, dtype=np.float32)
     for volume in volumes:
-        bright = float(np.percentile(_sample(volume), 99))
-        brightness += volume * np.float32(1 / (max(bright, 1e-6) * len(volumes)))
-    body = _largest_component(brightness > 0.1)
+        dark, bright = _air_and_tissue(volume)
+        brightness += (volume - np.float32(dark)) * np.float32(1 / (max(bright - dark, 1e-6) * len(volumes)))
+    body = _largest_component(brightness > _AIR)
+    if not body.any():
+        return np.ones_like(body)
     return np.stack([ndimage.binary_fill_holes(plane) for plane in body])
+
+
+def _background(volume: Array) -> Any:
+    """The value that the outside of the brain was set to, or None where the outside is air.
+
+    It is the minimum, or, in an image that was standardised within the brain, the value in the corners.
+    """
+    sample = _sample(volume)
+    floor = sample.min()
+    span = 0.05 * (np.percentile(sample, 99) - floor)
+    at_floor = float(np.mean(sample == floor))
+    just_above = float(np.mean((sample > floor) & (sample < floor + span)))
+    if at_floor > _OUTSIDE_SHARE and just_above < 0.1 * at_floor:
+        return floor
+    corners, counts = np.unique(
+        volume[:: volume.shape[0] - 1 or 1, :: volume.shape[1] - 1 or 1, [0, -1]], return_counts=True
+    )
+    corner = corners[counts.argmax()]
+    same = counts.max() >= 0.75 * counts.sum() and float(np.mean(sample == corner)) > _OUTSIDE_SHARE
+    return corner if same and corner > floor + span else None
+
+
+def _air_and_tissue(volume: Array) -> tuple[float, float]:
+    """Intensities of air and of bright tissue: air is 0 unless the image has negative values or an offset."""
+    sample = _sample(volume)
+    low, bright = (float(value) for value in np.percentile(sample, (1, 99)))
+    has_offset = low > _AIR * bright and float(np.mean(sample < low + _AIR * (bright - low))) > _OUTSIDE_SHARE
+    return (low if low < 0 or has_offset else 0.0), bright
 
 
 def standardise(volume: Array, mask: Mask, clip_percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:
