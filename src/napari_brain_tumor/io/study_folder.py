@@ -115,9 +115,9 @@ def role_in_name(name: str) -> Role | None:
 
     The last word decides if it is a role itself (`..._t1c`); otherwise the first mention does, with the words for
     contrast agent after it. `post` counts as contrast only beside T1 or a word for the agent: `Post_Scan_T1` is a
-    T1 after treatment.
+    T1 after treatment. Names of other images, such as T2* and subtractions, and of two roles at once tell none.
     """
-    lower = name.lower()
+    lower = _plain_name(name.lower())
     without_target = _REGISTERED_TO.sub(" ", lower)
     return _role_of_words(_words(without_target)) or _role_of_words(_words(lower))
 
@@ -176,25 +176,16 @@ _OTHER_WORDS: Final = frozenset(
     | {"bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "mra", "angio", "subtraction"}
 )
 """Words of images that are none of the four sequences, even where T1 or T2 is in the name too."""
+_NOT_PLAIN_T2: Final = frozenset({"star", "gre", "ffe", "hemo", "tirm", "pd", "pdw"})
+"""Words beside T2 that make it T2*, an inversion recovery of unknown purpose, or a pair with proton density."""
 _CONTRAST: Final = (
-    r"(?:gd|gad|gado|gadolinium|gadovist|contrast|ce|cm|km|enhanced|c|\+c|\+|\+gd|postgad|postgd|postcontrast)"
+    r"(?:gd|gad|gado|gadolinium|gadovist|contrast|kontrast|kontrastmittel|ce|cm|km|enhanced|c|\+c|\+|\+gd"
+    r"|postgad|postgd|postcontrast|postcon)"
 )
 _CONTRAST_WORD: Final = re.compile(rf"^{_CONTRAST}$")
 _NO_CONTRAST: Final = frozenset(
-    {
-        "pre",
-        "precontrast",
-        "pregad",
-        "pregd",
-        "native",
-        "nativ",
-        "unenhanced",
-        "without",
-        "no",
-        "non",
-        "noncontrast",
-        "wo",
-    }
+    {"precontrast", "pregad", "pregd", "native", "nativ", "unenhanced", "noncontrast"}
+    | {"without", "wo", "no", "non", "ohne", "sans"}
 )
 _TREATMENT: Final = frozenset(
     {"op", "operative", "treatment", "surgery", "surgical", "rt", "radiation", "therapy", "chemo", "resection"}
@@ -203,13 +194,30 @@ _REGISTERED_TO: Final = re.compile(
     r"(?:(?:co)?reg(?:istered)?|aligned|warped|resampled|mapped|transformed)[_\-.]*(?:to|2|on|in)[_\-.]*"
     r"(?:flair|t[12][a-z0-9]*|mni[a-z0-9]*)|(?<![a-z0-9])(?:to|in)[_\-.](?:flair|t[12][a-z0-9]*)"
 )
-_PLANE: Final = r"(?:ax|axial|sag|sagittal|cor|coronal|tra|trans|[23]d|mr|mri|w|se|tse|fse|mprage|spgr|brain)"
+_BIDS_ENTITY: Final = re.compile(r"(?<![a-z0-9])(?:(?:sub|ses|run|echo)-[a-z0-9]+|ce-(?:no|none|pre)(?![a-z0-9]))")
+_DARK_FLUID: Final = re.compile(r"dark[-_. ]?fluid|(?<![a-z])da[-_.]fl(?![a-z])")
+"""What Siemens calls FLAIR."""
+_PLANE: Final = r"(?:ax|axial|sag|sagittal|cor|coronal|tra|trans|[23]d|mr|mri|w|wi|se|tse|fse|mprage|spgr|brain)"
 _T1: Final = re.compile(rf"^{_PLANE}*t1(?P<rest>.*)$")
 _T2: Final = re.compile(rf"^{_PLANE}*t2{_PLANE}*$")
 _FLAIR: Final = re.compile(rf"^{_PLANE}*(?:flair|fla|t2w?flair|t2f|flairt2){_PLANE}*$")
-_T1_PLAIN_REST: Final = re.compile(rf"^(?:n|pre|precontrast|native|{_PLANE})*$")
+_T1_PLAIN_REST: Final = re.compile(rf"^(?:n|pre|precontrast|pregad|pregd|native|{_PLANE})*$")
 _T1_CONTRAST_REST: Final = re.compile(rf"^{_PLANE}*(?:post|{_CONTRAST})+{_PLANE}*$")
+_BOTH_AT_THE_END: Final[dict[tuple[Role | None, Role | None], Role | None]] = {
+    ("FLAIR", "T2"): "FLAIR",
+    ("FLAIR", "T1"): None,
+    ("T1", "T2"): None,
+    ("T2", "T1"): None,
+}
+"""Two roles as the last two words: the same by two names, or a doubt (`T1` may also count the visits)."""
 _T1_SYNONYMS: Final = frozenset({"mprage", "spgr", "bravo", "mp2rage"})
+
+
+def _plain_name(lower: str) -> str:
+    """The name without what would mislead: subject and session of BIDS, and two spellings with a separator inside."""
+    if lower.startswith("sub-"):
+        lower = _BIDS_ENTITY.sub(" ", lower)
+    return _DARK_FLUID.sub("flair", re.sub(r"t2w?\s*\*", "t2star", lower))
 
 
 def _words(lower: str) -> list[str]:
@@ -217,11 +225,18 @@ def _words(lower: str) -> list[str]:
 
 
 def _role_of_words(words: Sequence[str]) -> Role | None:
-    if not words or _OTHER_WORDS & set(words):
+    if not words or _OTHER_WORDS & set(words) or words[-1] == "sub":
         return None
-    last = _role_of_word(words[-1])
+    role = _role_mentioned(words)
+    return None if role == "T2" and _NOT_PLAIN_T2 & set(words) else role
+
+
+def _role_mentioned(words: Sequence[str]) -> Role | None:
+    last, before = _role_of_word(words[-1]), _role_of_word(words[-2]) if len(words) > 1 else None
+    if (before, last) in _BOTH_AT_THE_END:
+        return _BOTH_AT_THE_END[before, last]
     # "AX T1 FLAIR" is a T1 whose fluid is dark.
-    if last not in (None, "T1") and not (last == "FLAIR" and _role_of_word(words[-2:][0]) == "T1"):
+    if last not in (None, "T1") and not (last == "FLAIR" and before == "T1"):
         return last
     mentions = [(i, role) for i, word in enumerate(words) if (role := _role_of_word(word)) is not None]
     if not mentions:
@@ -251,15 +266,24 @@ def _has_contrast(words: Sequence[str], place: int) -> bool:
     """Whether words around the T1 at `place` tell of a contrast agent."""
     after = list(words[place + 1 :])
     others = set(words[:place]) | set(after)
-    if others & _NO_CONTRAST:
-        # "pre" far before the T1 is before treatment, not before contrast; either way there is no agent.
+    if others & _NO_CONTRAST or any(_is_pre_contrast(words, i, place) for i, w in enumerate(words) if w == "pre"):
         return False
-    if any(_CONTRAST_WORD.match(word) and word != "c" for word in others) or after[:1] == ["c"]:
+    if any(_is_agent(word) for word in others) or "c" in (after[:1] + after[-1:]):
         return True
     if "post" in after:
         follows = after[after.index("post") + 1 :]
         return not (follows and follows[0] in _TREATMENT)
     return place > 0 and words[place - 1] == "post"
+
+
+def _is_agent(word: str) -> bool:
+    return word != "c" and _CONTRAST_WORD.match(word) is not None
+
+
+def _is_pre_contrast(words: Sequence[str], at: int, place: int) -> bool:
+    """Whether the "pre" at `at` means before contrast; before the T1, or with a word for it, it is before treatment."""
+    follows = words[at + 1] if at + 1 < len(words) else ""
+    return _is_agent(follows) or (at > place and follows not in _TREATMENT)
 
 
 def _role_or_none(text: str) -> Role | None:
