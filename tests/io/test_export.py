@@ -268,7 +268,7 @@ def test_tif_study_saves_as_masks_under_the_sources_numbers(tmp_path):
 
 
 def test_masks_saved_into_the_patients_folder_are_its_truth(tmp_path):
-    phantoms.write_lgg_patient(tmp_path / "p", [1, 2, 3])
+    phantoms.write_lgg_patient(tmp_path / "p", [1, 2, 3], masks=False)
     result = result_for(open_study(tmp_path / "p"))
     save_segmentation(result, tmp_path / "p", "LGG-binary")
     np.testing.assert_array_equal(open_truth(tmp_path / "p").data > 0, result.data > 0)
@@ -276,9 +276,10 @@ def test_masks_saved_into_the_patients_folder_are_its_truth(tmp_path):
 
 
 def test_masks_that_fail_leave_the_earlier_ones(tmp_path, monkeypatch):
-    phantoms.write_lgg_patient(tmp_path / "p", [1, 2, 3])
-    before = {p: p.read_bytes() for p in (tmp_path / "p").iterdir()}
+    phantoms.write_lgg_patient(tmp_path / "p", [1, 2, 3], masks=False)
     result = result_for(open_study(tmp_path / "p"))
+    save_segmentation(result, tmp_path / "p", "LGG-binary")
+    before = {p: p.read_bytes() for p in (tmp_path / "p").iterdir()}
     write = tifffile.imwrite
 
     def fails_on_the_last(path, *args, **kwargs):
@@ -290,7 +291,7 @@ def test_masks_that_fail_leave_the_earlier_ones(tmp_path, monkeypatch):
     with pytest.raises(SaveError, match="No space left"):
         save_segmentation(result, tmp_path / "p", "LGG-binary")
     assert {p: p.read_bytes() for p in (tmp_path / "p").iterdir()} == before
-    assert files_in(tmp_path) == ["p"]
+    assert files_in(tmp_path) == ["p", "p.json"]
 
 
 def test_sidecar_tells_provenance_and_meaning_and_that_it_is_not_clinical(tmp_path):
@@ -357,3 +358,32 @@ def test_truth_of_a_real_case_saves_with_the_scans_own_header(real_data, tmp_pat
         np.testing.assert_array_equal(after[field], before[field])
     theirs = np.asarray(nib.load(folder / f"{folder.name}_seg.nii.gz").dataobj)
     np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj), theirs)
+
+
+@pytest.mark.parametrize("name", [".", "../masks"])
+def test_masks_are_saved_to_the_current_folder_and_open_again(tmp_path, monkeypatch, name):
+    (tmp_path / "masks").mkdir()
+    monkeypatch.chdir(tmp_path / "masks")
+    result = plain_result(name="p")
+    saved = save_segmentation(result, name)
+    assert files_in(tmp_path) == ["masks", "masks.json"]
+    assert len(saved) == result.grid.shape[2]
+    np.testing.assert_array_equal(open_segmentation(".").data, result.data)
+
+
+def test_a_case_opens_from_within_its_own_folder(tmp_path, monkeypatch):
+    phantoms.write_brats_case(tmp_path / "case7")
+    monkeypatch.chdir(tmp_path / "case7")
+    assert open_study(".").name == "case7"
+
+
+def test_somebody_elses_masks_are_not_replaced_and_our_own_are(tmp_path):
+    phantoms.write_lgg_patient(tmp_path / "p", range(1, 6), size=(6, 7))
+    before = {path: path.read_bytes() for path in (tmp_path / "p").iterdir()}
+    study = open_study(tmp_path / "p")
+    with pytest.raises(SaveError, match="5 masks that were not written by this program"):
+        save_segmentation(result_for(study), tmp_path / "p")
+    assert {path: path.read_bytes() for path in (tmp_path / "p").iterdir()} == before
+    for _ in range(2):
+        save_segmentation(result_for(study), tmp_path / "out")
+    assert len(files_in(tmp_path / "out")) == 5

@@ -163,3 +163,22 @@ def test_real_nrrd_keeps_its_slice_thickness(real_data):
     image = sitk.ReadImage(str(folder / "brain1_image.nrrd"))
     np.testing.assert_allclose(study.grid.spacing_mm, image.GetSpacing())
     np.testing.assert_allclose(study.grid.world((3, 40, 9)), world_in_ras(image, (3, 40, 9)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("x_flair.nrrd", "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 3 4 5\nencoding: raw\n\n"),
+        (
+            "x_flair.mha",
+            "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 3 4 5\n"
+            "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n",
+        ),
+    ],
+)
+def test_a_header_without_voxel_size_claims_no_millimetres(tmp_path, name, header):
+    (tmp_path / name).write_bytes(header.encode() + bytes(range(60)))
+    study = open_study(tmp_path / name)
+    assert study.grid.unit == "voxel"
+    assert "does not tell the voxel size" in " ".join(study.notes)
+    assert open_study(tmp_path / name, spacing_mm=(1, 2, 3)).grid.spacing_mm == (1.0, 2.0, 3.0)

@@ -19,8 +19,8 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknown
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, nifti, tiff
 from napari_brain_tumor.io.atomic import flush_to_disk, write_atomically
-from napari_brain_tumor.io.sidecar import sidecar_text, write_sidecar
-from napari_brain_tumor.io.volume import Volume
+from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_text, write_sidecar
+from napari_brain_tumor.io.volume import Volume, named_path
 from napari_brain_tumor.labels import looks_like_labels, schema_named
 from napari_brain_tumor.study import NiftiForms, Segmentation, TifSlices
 
@@ -46,7 +46,7 @@ def save_segmentation(
         and slice numbers of masks.
     path : path-like
         The suffix chooses the format: `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.tif` (one `(Z, Y, X)` stack). A folder
-        gets one `<patient>_<k>_mask.tif` per slice.
+        gets one `<patient>_<k>_mask.tif` per slice; masks there that this package did not write are not replaced.
     schema : str
         Which integers are written (`labels.SCHEMAS`): `"MSD"` is ours, `"BraTS"` means BraTS2018-2022,
         `"LGG-binary"` writes 0 and 255.
@@ -72,7 +72,7 @@ def save_segmentation(
     >>> save_segmentation(result, "case_seg.nii.gz", schema="BraTS")  # doctest: +SKIP
     PosixPath('case_seg.nii.gz')
     """
-    target = Path(path).expanduser()
+    target = named_path(path)
     chosen = schema_named(schema)
     values = chosen.encode(segmentation.data)
     if sidecar:
@@ -238,6 +238,7 @@ def _save_stack(values: Labels, _: Segmentation, target: Path) -> None:
 def _save_slices(values: Labels, segmentation: Segmentation, folder: Path) -> list[Path]:
     """All masks are written and checked in a folder of their own before the first takes its place."""
     names = _mask_names(segmentation)
+    _refuse_to_replace_truth(folder, names)
     staging = folder.with_name(f".{uuid.uuid4().hex[:12]}.{folder.name}")
     try:
         staging.mkdir(parents=True)
@@ -254,6 +255,17 @@ def _save_slices(values: Labels, segmentation: Segmentation, folder: Path) -> li
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return [folder / name for name in names]
+
+
+def _refuse_to_replace_truth(folder: Path, names: list[str]) -> None:
+    """Masks of the same names without our sidecar are somebody's annotation: the patient's folder was chosen."""
+    there = [name for name in names if (folder / name).exists()]
+    if there and not read_sidecar(folder):
+        msg = (
+            f"{folder} holds {len(there)} masks that were not written by this program, such as {there[0]}. They are "
+            "left as they are: choose another folder, or move them away first."
+        )
+        raise SaveError(msg)
 
 
 def _mask_names(segmentation: Segmentation) -> list[str]:

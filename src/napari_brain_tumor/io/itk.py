@@ -7,7 +7,7 @@ same place in the patient.
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,13 @@ __all__ = [
 ]
 
 _SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
+_META_SUFFIXES: Final = (".mha", ".mhd")
+_NRRD_SPACING: Final = (b"spacings:", b"space directions:")
+_HEADER_BYTES: Final = 16_384
+"""More than the text at the start of these files takes."""
+_SPACING_NOTE: Final = (
+    "The header does not tell the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
+)
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -85,7 +92,8 @@ def read_itk(path: Path) -> list[Volume]:
             image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise UnreadableFileError(_reason(path, error)) from error
-    return _volumes(image, short_name(path), path)
+    volumes = _volumes(image, short_name(path), path)
+    return volumes if _tells_spacing(path) else [_in_voxels(volume) for volume in volumes]
 
 
 def find_series(folder: Path) -> tuple[DicomSeries, ...]:
@@ -169,6 +177,18 @@ def _volumes(image: Any, name: str, path: Path) -> list[Volume]:
     if len(arrays) == 1:
         return [Volume(name, arrays[0], grid, path)]
     return [Volume(f"{name} volume {i}", array, grid, path, i) for i, array in enumerate(arrays)]
+
+
+def _tells_spacing(path: Path) -> bool:
+    """Whether the header states a voxel size; ITK says 1 mm where it does not."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES).lower()
+    words = (b"elementspacing", b"elementsize") if path.suffix.lower() in _META_SUFFIXES else _NRRD_SPACING
+    return any(word in head for word in words)
+
+
+def _in_voxels(volume: Volume) -> Volume:
+    return replace(volume, grid=Grid(volume.grid.shape, volume.grid.affine, "voxel"), notes=(_SPACING_NOTE,))
 
 
 def _split(values: npt.NDArray[Any], dims: int, components: int) -> Sequence[npt.NDArray[Any]]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, nifti, tiff
-from napari_brain_tumor.io.volume import Volume
+from napari_brain_tumor.io.volume import Volume, named_path
 from napari_brain_tumor.study import Role
 
 __all__ = [
@@ -48,7 +48,7 @@ def open_image(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[tupl
 
 
 def existing(path: AnyPath) -> Path:
-    place = Path(path).expanduser()
+    place = named_path(path)
     if not place.exists():
         msg = f"{place} does not exist. Check the spelling of the path."
         raise UnreadableFileError(msg)

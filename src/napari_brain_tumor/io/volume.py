@@ -1,5 +1,6 @@
 """One 3-D image as a file holds it, before anybody says which sequence it is."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from napari_brain_tumor.errors import DimensionError, LabelSchemaError, Unreadab
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import FileLayout
 
-__all__ = ["Volume", "file_bytes", "integral_labels", "short_name"]
+__all__ = ["Volume", "file_bytes", "integral_labels", "named_path", "short_name"]
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,12 @@ class Volume:
     channel: int | None = None
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
+
+
+def named_path(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` expanded; absolute if it has no name of its own, as `.` and `..`."""
+    place = Path(path).expanduser()
+    return Path(os.path.abspath(place)) if place.name in ("", "..") else place
 
 
 def short_name(path: Path) -> str:
