@@ -161,3 +161,15 @@ def test_cuda_agrees_with_the_cpu():
     cpu = run_job(Engine.plain(given, 2).probabilities(image)).astype(np.float32)
     gpu = run_job(Engine.prepare(given, 2, torch.device("cuda")).probabilities(image)).astype(np.float32)
     assert np.abs(cpu - gpu).mean() < 5e-3
+
+
+def test_falling_back_to_the_cpu_leaves_the_first_engine_ready_for_the_next_case():
+    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).half().eval()
+    engine = Engine(network, 2, torch.device("mps"), torch.float16)
+    fallback, _, step = engine._smaller(1)
+    assert step == "the CPU"
+    assert fallback.device.type == "cpu"
+    assert fallback.network is not network
+    assert {t.dtype for t in fallback.network.parameters()} == {fallback.dtype}
+    assert {t.dtype for t in network.parameters()} == {torch.float16}
+    torch.testing.assert_close(fallback.network[0].weight.float(), network[0].weight.float(), atol=1e-2, rtol=1e-2)

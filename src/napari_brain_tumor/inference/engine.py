@@ -110,7 +110,7 @@ class Engine:
         if self.device.type != "cpu":
             cpu = torch.device("cpu")
             dtype = fast_dtype(cpu)
-            return Engine(self.network.to(cpu, dtype), self.dims, cpu, dtype, self.window), 1, "the CPU"
+            return Engine(_copy_on_cpu(self.network, dtype), self.dims, cpu, dtype, self.window), 1, "the CPU"
         msg = (
             "Memory ran out on the CPU with one slice or window at a time. Close other programs, "
             "or choose a smaller model."
@@ -183,6 +183,13 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
                 first.weight, first.bias = fused.weight, fused.bias
                 setattr(module, name, nn.Identity())
     return network
+
+
+def _copy_on_cpu(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy that takes no memory of the full device; the network itself stays ready for the next case."""
+    memo: dict[int, torch.Tensor] = {id(p): nn.Parameter(p.cpu(), requires_grad=False) for p in network.parameters()}
+    memo |= {id(b): b.cpu() for b in network.buffers()}
+    return deepcopy(network, memo).to(dtype)
 
 
 def _occupied(channels: npt.NDArray[np.float32]) -> tuple[slice, slice]:
