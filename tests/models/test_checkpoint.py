@@ -114,3 +114,15 @@ def test_missing_roles_are_told_and_none_where_all_are_there(tmp_path):
     notes = " ".join(card.notes_without(["FLAIR"]))
     assert "T1, T1c, T2" in notes
     assert "enhancing class and the tumour core are not reliable" in notes
+
+
+def test_a_card_that_is_no_text_does_not_hide_the_other_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path))
+    tiny_model(tmp_path / "models" / "good", name="good")
+    broken = tiny_model(tmp_path / "models" / "broken", name="broken")[0]
+    (broken.folder / "card.json").write_bytes(b"\xff\xfe\x00")
+    names = [model.name for model in list_models()]
+    assert "good" in names
+    assert "broken" not in names
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        find_model(broken.folder)

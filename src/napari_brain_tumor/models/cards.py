@@ -125,6 +125,9 @@ def read_card(folder: Path) -> Card:
         raise CheckpointError(msg)
     try:
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"The card {path} cannot be read: {error}. Install the model again."
+        raise CheckpointError(msg) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
         msg = f"The card {path} does not describe a checkpoint of this version: {problems}."
