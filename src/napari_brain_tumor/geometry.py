@@ -248,6 +248,7 @@ def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False,
     data: Any = array if nearest else np.asarray(array, dtype=np.float32)
     # For labels a voxel reaches to its faces ("grid-constant"), not only to its centre: else rounding errors of 1e-14
     # and tilted grids lose the outermost layer.
+    outside: Literal["nearest", "grid-constant", "constant"]
     outside = "nearest" if fill is None else "grid-constant" if nearest else "constant"
     values: Array = ndimage.affine_transform(
         data,
