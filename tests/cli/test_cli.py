@@ -254,3 +254,18 @@ def test_looking_around_loads_neither_torch_nor_matplotlib_nor_a_window(argument
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_case_that_the_system_refuses_does_not_stop_the_others(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused_once(study: Study, *arguments: str, **options: object) -> Job[Segmentation]:
+        if study.name == "one":
+            raise PermissionError(13, "Permission denied", "one")
+        return (yield from fake_job(study, *arguments, **options))
+
+    monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", refused_once)
+    code, _, err = run("segment", *[write_case(tmp_path / "data" / name) for name in ("one", "two")], "-o", "results")
+    assert code == 1
+    assert "Permission denied" in err
+    assert [p.name for p in (tmp_path / "results").glob("*.nii.gz")] == ["two_segmentation.nii.gz"]

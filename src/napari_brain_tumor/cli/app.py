@@ -167,7 +167,7 @@ def _segment_or_report(task: "Task", choices: _Choices, card: "Card", *, alone: 
     """Whether the case was segmented. A case that is refused does not stop the others."""
     try:
         _segment_one(task, choices, card)
-    except BrainTumorError as error:
+    except (BrainTumorError, OSError) as error:
         if alone:
             raise
         _say_error(f"{task.case}: {_with_shell_hint(error)}")
