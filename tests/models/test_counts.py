@@ -127,7 +127,9 @@ def test_the_convolutions_of_the_3d_unet_have_the_number_of_parameters_that_its_
     assert sum(parameters(m) for m in convolutions) == 19_069_955
 
 
-@pytest.mark.parametrize(("name", "tensors"), [("u2net", 798), ("u2netp", 798), ("resunet_plus_plus", 281)])
+@pytest.mark.parametrize(
+    ("name", "tensors"), [("u2net", 798), ("u2netp", 798), ("resunet_plus_plus", 281), ("unet_brain", 118)]
+)
 def test_state_dicts_have_as_many_tensors_as_the_authors(name, tensors):
     assert len(on_paper(name, 3, 1).state_dict()) == tensors
 

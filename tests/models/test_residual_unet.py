@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from napari_brain_tumor.models.outputs import supervised_outputs
-from napari_brain_tumor.models.residual_unet import ResidualUNet
+from napari_brain_tumor.models.residual_unet import ResidualUNet, _Halving
 
 
 def kept_for_the_backward_pass(network, image):
@@ -23,6 +23,12 @@ def test_a_window_of_128_trains_on_a_card_with_12_gb():
     parameters = sum(p.numel() for p in network.parameters())
     # Weights, gradients and the two moments of Adam, in float32; half the card is left for what convolutions need.
     assert kept_for_the_backward_pass(network, image) + 16 * parameters < 6e9
+
+
+@pytest.mark.parametrize("pool", [torch.nn.AvgPool2d(2), torch.nn.AvgPool3d(2)])
+def test_shortcuts_take_the_mean_of_neighbours(pool):
+    x = torch.randn(1, 2, *[6] * (3 if isinstance(pool, torch.nn.AvgPool3d) else 2))
+    torch.testing.assert_close(_Halving()(x), pool(x))
 
 
 def test_sides_weigh_half_of_the_next_finer_one():

@@ -22,7 +22,13 @@ from napari_brain_tumor.models.blocks import (
 
 __all__ = ["ResidualUNet"]
 
-_AVERAGE_POOL = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+class _Halving(nn.Module):
+    """Means of 2x2(x2) voxels, by interpolation: average pooling in 3D has no bfloat16 on the CPU."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features `(N, C, *sides / 2)`, odd sides rounded up as by the convolutions beside it."""
+        return resized(x, [(side + 1) // 2 for side in x.shape[2:]])
 
 
 class _ResidualBlock(nn.Module):
@@ -37,8 +43,7 @@ class _ResidualBlock(nn.Module):
         )
         self.shortcut = nn.Sequential()
         if stride > 1:
-            # Rounds up, as the convolutions do, so that the last voxel of an odd side is not lost.
-            self.shortcut.append(_AVERAGE_POOL[dims](stride, ceil_mode=True))
+            self.shortcut.append(_Halving())
         if inputs != outputs:
             self.shortcut.extend(normed_convolution(dims, inputs, outputs, 1, norm=norm, bias=bias, activation=False))
         self.activation = nn.ReLU(inplace=True)
