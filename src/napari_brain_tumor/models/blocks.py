@@ -1,5 +1,6 @@
 """Pieces that the networks share: layers by number of dimensions, padding to the sides a network can take."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,7 +14,10 @@ __all__ = [
     "double_convolution",
     "max_pooling",
     "normalisation",
+    "normed_convolution",
     "padded_to",
+    "preactivated_convolution",
+    "resized",
     "up_convolution",
 ]
 
@@ -29,21 +33,25 @@ _NORMS = {
     ("instance", 2): nn.InstanceNorm2d,
     ("instance", 3): nn.InstanceNorm3d,
 }
+_LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
-def convolution(dims: Dims, inputs: int, outputs: int, size: int = 3, *, bias: bool = True) -> nn.Module:
-    """A convolution of odd size that keeps the shape (zero padding)."""
-    return _CONVOLUTIONS[dims](inputs, outputs, size, padding=size // 2, bias=bias)
+def convolution(
+    dims: Dims, inputs: int, outputs: int, size: int = 3, *, stride: int = 1, dilation: int = 1, bias: bool = True
+) -> nn.Module:
+    """A convolution of odd size with zero padding: keeps the shape, or divides it by the stride."""
+    padding = dilation * (size // 2)
+    return _CONVOLUTIONS[dims](inputs, outputs, size, stride, padding, dilation, bias=bias)
 
 
-def up_convolution(dims: Dims, inputs: int, outputs: int) -> nn.Module:
+def up_convolution(dims: Dims, inputs: int, outputs: int, *, bias: bool = True) -> nn.Module:
     """A transposed convolution that doubles every side."""
-    return _UP_CONVOLUTIONS[dims](inputs, outputs, kernel_size=2, stride=2)
+    return _UP_CONVOLUTIONS[dims](inputs, outputs, kernel_size=2, stride=2, bias=bias)
 
 
-def max_pooling(dims: Dims) -> nn.Module:
-    """Max-pooling that halves every side."""
-    return _POOLINGS[dims](2)
+def max_pooling(dims: Dims, *, ceil: bool = False) -> nn.Module:
+    """Max-pooling that halves every side; odd sides are rounded down, or up with `ceil`."""
+    return _POOLINGS[dims](2, ceil_mode=ceil)
 
 
 def normalisation(dims: Dims, channels: int, norm: Norm) -> list[nn.Module]:
@@ -53,13 +61,48 @@ def normalisation(dims: Dims, channels: int, norm: Norm) -> list[nn.Module]:
     return [_NORMS[norm, dims](channels, affine=True)]
 
 
-def double_convolution(dims: Dims, inputs: int, outputs: int, norm: Norm, *, bias: bool) -> nn.Sequential:
-    """Twice: 3x3 convolution, normalisation, ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [convolution(dims, channels, outputs, bias=bias), *normalisation(dims, outputs, norm)]
-        layers += [nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+def normed_convolution(
+    dims: Dims,
+    inputs: int,
+    outputs: int,
+    size: int = 3,
+    *,
+    norm: Norm = "batch",
+    stride: int = 1,
+    dilation: int = 1,
+    bias: bool = False,
+    activation: bool = True,
+) -> nn.Sequential:
+    """Convolution, normalisation and, unless told otherwise, ReLU; batch norm folds into the convolution."""
+    layers = [convolution(dims, inputs, outputs, size, stride=stride, dilation=dilation, bias=bias)]
+    layers += normalisation(dims, outputs, norm)
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activation else []))
+
+
+def preactivated_convolution(
+    dims: Dims, inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, bias: bool = True
+) -> list[nn.Module]:
+    """Batch norm, ReLU, then a 3x3 convolution, in a list."""
+    after = convolution(dims, inputs, outputs, stride=stride, dilation=dilation, bias=bias)
+    return [*normalisation(dims, inputs, "batch"), nn.ReLU(inplace=True), after]
+
+
+def double_convolution(
+    dims: Dims, inputs: int, outputs: int, norm: Norm, *, bias: bool, middle: int | None = None
+) -> nn.Sequential:
+    """Twice: 3x3 convolution, normalisation, ReLU; `middle` features between the two (default `outputs`)."""
+    first = normed_convolution(dims, inputs, middle or outputs, norm=norm, bias=bias)
+    second = normed_convolution(dims, middle or outputs, outputs, norm=norm, bias=bias)
+    return nn.Sequential(*first, *second)
+
+
+def resized(x: torch.Tensor, sides: Sequence[int], *, smooth: bool = True) -> torch.Tensor:
+    """Bring `(N, C, *sides)` to other sides, by linear interpolation (corners not aligned) or by nearest value."""
+    if tuple(x.shape[2:]) == tuple(sides):
+        return x
+    if smooth:
+        return functional.interpolate(x, size=list(sides), mode=_LINEAR[x.ndim - 2], align_corners=False)
+    return functional.interpolate(x, size=list(sides), mode="nearest")
 
 
 def padded_to(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[slice, ...]]:

@@ -26,6 +26,11 @@ class UNet(nn.Module):
     `width=64, norm=None` has the paper's layers and parameters; `width=32` with batch norm is the brain variant
     of Buda 2019 (doi:10.1016/j.compbiomed.2019.05.002).
 
+    The 118 tensors of the brain variant's state dict are those of its authors' code, in another order: theirs go level
+    by level, `encoder1..4`, `bottleneck`, `upconv4`, `decoder4`, ..., `upconv1`, `decoder1`, `conv`; here all blocks
+    of the encoder come first (`encoder.0..4`), then `up.0..3` for `upconv4..1`, `decoder.0..3` for `decoder4..1`, and
+    `head`. Within a block the order is the same: convolution, norm, convolution, norm.
+
     Parameters
     ----------
     in_channels : int

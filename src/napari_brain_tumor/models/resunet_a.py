@@ -1,0 +1,266 @@
+"""ResUNet-a d6 and d7 (Diakogiannis et al. 2020, doi:10.1016/j.isprsjprs.2020.01.013, arXiv:1904.00592), 2D and 3D."""
+
+from typing import Final, Literal, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.blocks import (
+    Dims,
+    convolution,
+    normed_convolution,
+    padded_to,
+    preactivated_convolution,
+    resized,
+)
+from napari_brain_tumor.models.steady_norm import steady_batch_norm
+
+__all__ = ["ResUNetA", "ResUNetAMultitask", "TaskLogits"]
+
+_WIDE, _MIDDLE, _NARROW, _SINGLE = (1, 3, 15, 31), (1, 3, 15), (1, 3, 5), (1,)
+_ENCODER: Final = (_WIDE, _WIDE, _MIDDLE, _NARROW, _SINGLE, _SINGLE, _SINGLE)
+_DECODER: Final = {
+    6: (_NARROW, _MIDDLE, _WIDE, _WIDE, _WIDE),
+    7: (_SINGLE, _MIDDLE, _WIDE, _WIDE, _WIDE, _WIDE),
+}
+"""Dilations of every block: the encoder's from the input on, the decoder's from the bottom on."""
+_PYRAMID_AT_THE_BOTTOM: Final = {6: (1, 2, 4, 8), 7: (1, 2, 4)}
+_PYRAMID_AT_THE_END: Final = (1, 2, 4, 8)
+_MAX_POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}
+_ADAPTIVE_MAX_POOL = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}
+
+
+class TaskLogits(NamedTuple):
+    """What the multitask network says, all of the size of the input, before any sigmoid."""
+
+    segmentation: torch.Tensor
+    """`(N, out_channels, [Z,] Y, X)`."""
+    boundary: torch.Tensor
+    """`(N, out_channels, [Z,] Y, X)`: the outline of every region."""
+    distance: torch.Tensor
+    """`(N, out_channels, [Z,] Y, X)`: the distance to the outline within every region, scaled to 0..1."""
+    colour: torch.Tensor
+    """`(N, 3, [Z,] Y, X)`: the image again, in another colour space."""
+
+
+class _AtrousResidual(nn.Module):
+    """ResBlock-a: its input plus, for every dilation, two pre-activated convolutions."""
+
+    def __init__(self, dims: Dims, features: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                *preactivated_convolution(dims, features, features, dilation=dilation, bias=False),
+                *preactivated_convolution(dims, features, features, dilation=dilation),
+            )
+            for dilation in dilations
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features `(N, features, *sides)`."""
+        total = x
+        for branch in self.branches:
+            total = total + branch(x)
+        return total
+
+
+class _PyramidPooling(nn.Module):
+    """PSP pooling: the maxima over grids of few cells, spread over the map again, beside the map itself."""
+
+    def __init__(self, dims: Dims, inputs: int, outputs: int, grids: tuple[int, ...]) -> None:
+        super().__init__()
+        share = outputs // len(grids)
+        self.grids = grids
+        self.branches = nn.ModuleList(normed_convolution(dims, inputs, share, 1, activation=False) for _ in grids)
+        for grid, branch in zip(grids, self.branches, strict=True):
+            if grid == 1 and isinstance(branch, nn.Sequential):
+                branch[1] = steady_batch_norm(dims, share)
+        self.mix = normed_convolution(dims, inputs + share * len(grids), outputs, 1, activation=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features `(N, outputs, *sides)`."""
+        pooled = [
+            branch(resized(_grid_maxima(x, grid), x.shape[2:], smooth=False))
+            for grid, branch in zip(self.grids, self.branches, strict=True)
+        ]
+        mixed: torch.Tensor = self.mix(torch.cat([x, *pooled], dim=1))
+        return mixed
+
+
+class _Combine(nn.Module):
+    """Features from below, upsampled by nearest value and made fewer, beside those of the encoder, mixed."""
+
+    def __init__(self, dims: Dims, features: int) -> None:
+        super().__init__()
+        half = features // 2
+        self.fewer = normed_convolution(dims, 2 * features, half, 1)
+        self.mix = normed_convolution(dims, half + features, features, 1, activation=False)
+
+    def forward(self, below: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+        """Features `(N, features, *sides of the encoder's)`."""
+        up = self.fewer(resized(below, beside.shape[2:], smooth=False))
+        mixed: torch.Tensor = self.mix(torch.cat([up, beside], dim=1))
+        return mixed
+
+
+class _Body(nn.Module):
+    """Everything of ResUNet-a but its heads."""
+
+    def __init__(self, in_channels: int, *, dims: Dims, width: int, depth: int, down_size: Literal[1, 3]) -> None:
+        super().__init__()
+        if depth not in _DECODER:
+            msg = f"ResUNet-a was given depth={depth}; it is published with 6 (d6) and 7 (d7). Give one of these."
+            raise CheckpointError(msg)
+        features = [width * 2**level for level in range(depth)]
+        self.multiple = 2 ** (depth - 1)
+        self.first = normed_convolution(dims, in_channels, width, 1)
+        self.encoder = nn.ModuleList(
+            _AtrousResidual(dims, channels, dilations)
+            for channels, dilations in zip(features, _ENCODER[:depth], strict=True)
+        )
+        self.down = nn.ModuleList(
+            convolution(dims, channels, 2 * channels, down_size, stride=2, bias=False) for channels in features[:-1]
+        )
+        self.bridge = _PyramidPooling(dims, features[-1], features[-1], _PYRAMID_AT_THE_BOTTOM[depth])
+        self.combine = nn.ModuleList(_Combine(dims, channels) for channels in features[-2::-1])
+        self.decoder = nn.ModuleList(
+            _AtrousResidual(dims, channels, dilations)
+            for channels, dilations in zip(features[-2::-1], _DECODER[depth], strict=True)
+        )
+        self.pyramid = _PyramidPooling(dims, 2 * width, width, _PYRAMID_AT_THE_END)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features before `(N, 2 * width, *sides)` and after `(N, width, *sides)` the last pyramid pooling.
+
+        The sides of the input must be multiples of `multiple`.
+        """
+        first = self.first(x)
+        x = self.encoder[0](first)
+        skips = [x]
+        for down, block in zip(self.down, list(self.encoder)[1:], strict=True):
+            x = block(down(x))
+            skips.append(x)
+        skips.pop()
+        x = functional.relu(self.bridge(x))
+        for combine, block in zip(self.combine, self.decoder, strict=True):
+            x = block(combine(x, skips.pop()))
+        joined = torch.cat([first, x], dim=1)
+        return joined, functional.relu(self.pyramid(joined))
+
+
+class ResUNetA(nn.Module):
+    """ResUNet-a with the segmentation head alone: atrous residual blocks and pyramid pooling.
+
+    As in the authors' code: down-sampling by a 3x3 convolution (the paper's is 1x1), dilations 1, 3, 5 at 256
+    features, ReLU after each pyramid pooling. Differences from it: logits, with no softmax inside; a regular grid of
+    maxima instead of a recursive split, so that sides need to be multiples of 32 (d6) or 64 (d7) and not of 256, to
+    which they are padded with zeros; the batch norm after global pooling works with one image at a time (see
+    `steady_norm`); it exists in 3D.
+    Training needs sides of more than 32 (d6) or 64 (d7).
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of input channels.
+    out_channels : int
+        Number of output maps (logits).
+    dims : {2, 3}
+        Of the images.
+    width : int
+        Features of the first level; 32 in the paper. Each level below has twice as many.
+    depth : {6, 7}
+        Number of levels: d6 or d7.
+    down_size : {3, 1}
+        Of the convolutions that halve the sides: 3 as in the code, 1 as in the paper.
+    head : {"convolutions", "plain"}
+        Two 3x3 convolutions before the last 1x1, as in the multitask network, or the 1x1 alone.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dims: Dims = 2,
+        width: int = 32,
+        depth: int = 6,
+        down_size: Literal[1, 3] = 3,
+        head: Literal["convolutions", "plain"] = "convolutions",
+    ) -> None:
+        super().__init__()
+        self.body = _Body(in_channels, dims=dims, width=width, depth=depth, down_size=down_size)
+        self.head = _head(dims, width, width, out_channels, convolutions=2 if head == "convolutions" else 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        x, crop = padded_to(x, self.body.multiple)
+        logits: torch.Tensor = self.head(self.body(x)[1])[crop]
+        return logits
+
+
+class ResUNetAMultitask(nn.Module):
+    """ResUNet-a with all its heads: distance leads to boundary, both lead to the segmentation; and colour.
+
+    Differences from the authors' code, beside those of `ResUNetA`: what one head hands to the next is the sigmoid
+    of its logits even where there are several classes, because the regions of a tumour lie within each other.
+
+    Parameters
+    ----------
+    in_channels, out_channels, dims, width, depth, down_size
+        As for `ResUNetA`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dims: Dims = 2,
+        width: int = 32,
+        depth: int = 6,
+        down_size: Literal[1, 3] = 3,
+    ) -> None:
+        super().__init__()
+        self.body = _Body(in_channels, dims=dims, width=width, depth=depth, down_size=down_size)
+        self.distance = _head(dims, 2 * width, width, out_channels, convolutions=2)
+        self.boundary = _head(dims, width + out_channels, width, out_channels, convolutions=1)
+        self.segmentation = _head(dims, width + 2 * out_channels, width, out_channels, convolutions=2)
+        self.colour = convolution(dims, 2 * width, 3, size=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of the segmentation `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)`."""
+        x, crop = padded_to(x, self.body.multiple)
+        return self._chain(*self.body(x))[0][crop]
+
+    def forward_with_tasks(self, x: torch.Tensor) -> TaskLogits:
+        """Logits of every task, each of the size of the images `(N, in_channels, [Z,] Y, X)`."""
+        x, crop = padded_to(x, self.body.multiple)
+        joined, pooled = self.body(x)
+        segmentation, boundary, distance = self._chain(joined, pooled)
+        return TaskLogits(segmentation[crop], boundary[crop], distance[crop], self.colour(joined)[crop])
+
+    def _chain(self, joined: torch.Tensor, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits of segmentation, boundary and distance, from features before and after the pyramid pooling."""
+        distance = self.distance(joined)
+        near = torch.sigmoid(distance)
+        boundary = self.boundary(torch.cat([pooled, near], dim=1))
+        segmentation = self.segmentation(torch.cat([pooled, torch.sigmoid(boundary), near], dim=1))
+        return segmentation, boundary, distance
+
+
+def _head(dims: Dims, inputs: int, width: int, outputs: int, *, convolutions: int) -> nn.Sequential:
+    before = [inputs, *[width] * (convolutions - 1)][:convolutions]
+    layers = [normed_convolution(dims, channels, width) for channels in before]
+    return nn.Sequential(*layers, convolution(dims, width if convolutions else inputs, outputs, size=1))
+
+
+def _grid_maxima(x: torch.Tensor, cells: int) -> torch.Tensor:
+    """Maxima `(N, C, cells, ...)` over a regular grid."""
+    sides = x.shape[2:]
+    dims = x.ndim - 2
+    if any(side % cells for side in sides):
+        return _ADAPTIVE_MAX_POOL[dims](x, cells)
+    # The same, by an operation that every exporter knows.
+    return _MAX_POOL[dims](x, [side // cells for side in sides])

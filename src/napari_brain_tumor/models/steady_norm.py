@@ -1,0 +1,59 @@
+"""Batch norm for maps that are constant over space, which can learn from one image at a time.
+
+After global pooling every pixel of a map has the same value. With one image to a batch, plain batch norm then
+subtracts that value from itself: in training nothing is left of the branch, and the running variance sinks to zero,
+so that in evaluation any noise is magnified by 1 / sqrt(eps), about 300 times.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_brain_tumor.models.blocks import Dims
+
+__all__ = ["SteadyBatchNorm2d", "SteadyBatchNorm3d", "steady_batch_norm"]
+
+_MOMENTUM = 0.1
+
+
+class _Steady(nn.modules.batchnorm._BatchNorm):
+    """Batch norm which, given one image, normalises by running statistics that include its deviation from them.
+
+    The running variance is the exponentially weighted variance over images, not within one: what varies between
+    images keeps its size. No value of a training step can then exceed sqrt((1 - momentum) / momentum) = 3 standard
+    deviations. With several images, and in evaluation, it is plain batch norm; parameters and buffers are the same.
+    """
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (the name is that of the base class)
+        """Normalised maps `(N, C, *sides)`."""
+        if not self.training or input.shape[0] > 1:
+            return super().forward(input)
+        self._observe(input.detach())
+        # Copies, because the next step changes the statistics before this one may have been differentiated.
+        mean, variance = self.running_mean.clone(), self.running_var.clone()
+        return functional.batch_norm(input, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+
+    @torch.no_grad()
+    def _observe(self, x: torch.Tensor) -> None:
+        axes = (0, *range(2, x.ndim))
+        deviation = x.to(self.running_mean.dtype) - self.running_mean.reshape(1, -1, *[1] * (x.ndim - 2))
+        self.running_var.add_(_MOMENTUM * deviation.square().mean(axes)).mul_(1 - _MOMENTUM)
+        self.running_mean.add_(_MOMENTUM * deviation.mean(axes))
+        self.num_batches_tracked.add_(1)
+
+
+class SteadyBatchNorm2d(_Steady, nn.BatchNorm2d):
+    """For maps `(N, C, Y, X)`."""
+
+
+class SteadyBatchNorm3d(_Steady, nn.BatchNorm3d):
+    """For maps `(N, C, Z, Y, X)`."""
+
+
+def steady_batch_norm(dims: Dims, channels: int) -> nn.Module:
+    """The layer for maps of that many dimensions."""
+    return {2: SteadyBatchNorm2d, 3: SteadyBatchNorm3d}[dims](channels, momentum=_MOMENTUM)

@@ -1,0 +1,72 @@
+"""3D U-Net (Cicek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, arXiv:1606.06650), in 3D and in 2D."""
+
+import torch
+from torch import nn
+
+from napari_brain_tumor.models.blocks import (
+    Dims,
+    convolution,
+    double_convolution,
+    max_pooling,
+    padded_to,
+    up_convolution,
+)
+
+__all__ = ["CicekUNet"]
+
+
+class CicekUNet(nn.Module):
+    """3D U-Net: four resolutions, features doubled before each pooling, batch norm before each ReLU.
+
+    Differences from the paper: zero padding instead of valid convolutions, so that the output has the size of the
+    input; the weighted softmax is left to the loss. The paper states 19,069,955 parameters for 3 channels in and 3
+    out: those are the convolutions' weights and biases, without biases in the up-convolutions. With the scales and
+    shifts of the batch norms, 4,672, this network has 19,074,627.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of input channels.
+    out_channels : int
+        Number of output maps (logits).
+    dims : {2, 3}
+        Of the images.
+    width : int
+        Features of the very first convolution; 32 in the paper.
+    levels : int
+        Number of resolutions; 4 in the paper.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, dims: Dims = 3, width: int = 32, levels: int = 4
+    ) -> None:
+        super().__init__()
+        features = [2 * width * 2**level for level in range(levels)]
+        inputs = [in_channels, *features[:-1]]
+        self.multiple = 2 ** (levels - 1)
+        self.pool = max_pooling(dims)
+        self.encoder = nn.ModuleList(
+            double_convolution(dims, before, after, "batch", bias=True, middle=after // 2)
+            for before, after in zip(inputs, features, strict=True)
+        )
+        deep, shallow = features[:0:-1], features[-2::-1]
+        # Without bias: only so does the paper's number of parameters come out.
+        self.up = nn.ModuleList(up_convolution(dims, below, below, bias=False) for below in deep)
+        self.decoder = nn.ModuleList(
+            double_convolution(dims, below + beside, beside, "batch", bias=True)
+            for below, beside in zip(deep, shallow, strict=True)
+        )
+        self.head = convolution(dims, features[0], out_channels, size=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
+        x, crop = padded_to(x, self.multiple)
+        skips: list[torch.Tensor] = []
+        for block in self.encoder:
+            x = block(self.pool(x) if skips else x)
+            skips.append(x)
+        skips.pop()
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = block(torch.cat([skips.pop(), up(x)], dim=1))
+        logits: torch.Tensor = self.head(x)[crop]
+        return logits

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from napari_brain_tumor.models.outputs import supervised_outputs
+from napari_brain_tumor.models.residual_unet import ResidualUNet, _Halving
+
+
+def kept_for_the_backward_pass(network, image):
+    """Bytes of activations that training keeps, each storage once."""
+    weights = {p.untyped_storage()._cdata for p in network.parameters()}
+    kept = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.setdefault(t.untyped_storage()._cdata, t) is None or t, lambda t: t
+    ):
+        outputs = supervised_outputs(network, image)
+    assert outputs
+    return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights)
+
+
+def test_a_window_of_128_trains_on_a_card_with_12_gb():
+    with torch.device("meta"):
+        network, image = ResidualUNet(4, 3), torch.zeros(1, 4, 128, 128, 128)
+    parameters = sum(p.numel() for p in network.parameters())
+    # Weights, gradients and the two moments of Adam, in float32; half the card is left for what convolutions need.
+    assert kept_for_the_backward_pass(network, image) + 16 * parameters < 6e9
+
+
+@pytest.mark.parametrize("pool", [torch.nn.AvgPool2d(2), torch.nn.AvgPool3d(2)])
+def test_shortcuts_take_the_mean_of_neighbours(pool):
+    x = torch.randn(1, 2, *[6] * (3 if isinstance(pool, torch.nn.AvgPool3d) else 2))
+    torch.testing.assert_close(_Halving()(x), pool(x))
+
+
+def test_sides_weigh_half_of_the_next_finer_one():
+    network = ResidualUNet(1, 1, dims=2, width=4)
+    assert network.side_weights == pytest.approx((8 / 15, 4 / 15, 2 / 15, 1 / 15))
+
+
+@pytest.mark.parametrize("blocks", [(1, 1), (1, 1, 1), (1, 1, 1, 1, 1)])
+def test_every_level_but_the_lowest_of_the_decoder_is_supervised(blocks):
+    network = ResidualUNet(1, 2, dims=2, width=4, blocks=blocks).eval()
+    outputs = network.forward_with_sides(torch.randn(1, 1, 40, 40))
+    assert len(outputs) == len(network.side_weights) == max(1, len(blocks) - 2)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", None])
+def test_every_norm_trains(norm):
+    network = ResidualUNet(2, 1, width=4, blocks=(1, 1, 1), norm=norm)
+    network(torch.randn(1, 2, 16, 16, 16)).square().mean().backward()
+    trained = [p for name, p in network.named_parameters() if not name.startswith("sides")]
+    assert all(torch.isfinite(p.grad).all() for p in trained)
