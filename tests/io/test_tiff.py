@@ -14,7 +14,7 @@ from napari_brain_tumor.errors import (
     SpacingUnknownError,
     UnreadableFileError,
 )
-from napari_brain_tumor.io import open_segmentation, open_study, open_truth
+from napari_brain_tumor.io import open_segmentation, open_study, open_truth, recognise
 from napari_brain_tumor.io.tiff import find_slices, repeats
 from napari_brain_tumor.study import TifSlices
 
@@ -254,3 +254,18 @@ def test_original_kaggle_patient_reads_as_published(real_data):
     assert study.grid.shape == (256, 256, 23)
     page = tifffile.imread(folder / "TCGA_CS_4941_19960909_11.tif")
     np.testing.assert_array_equal(study.sequences["FLAIR"][:, :, 10], page[..., 1].T)
+
+
+def test_two_files_for_one_slice_are_refused_by_name():
+    names = [Path("p_1.tif"), Path("p_2.tif"), Path("p_01.tif")]
+    with pytest.raises(UnreadableFileError, match=r"slice 1 of p: p_1\.tif and p_01\.tif"):
+        find_slices(names)
+
+
+def test_a_folder_with_two_files_for_one_slice_is_ours_and_refused_when_opened(tmp_path):
+    folder = tmp_path / "TCGA_AA_0001_19990101"
+    phantoms.write_lgg_patient(folder, range(1, 4))
+    shutil.copy(folder / f"{folder.name}_1.tif", folder / f"{folder.name}_01.tif")
+    assert recognise(folder) == "study"
+    with pytest.raises(UnreadableFileError, match="Two files claim"):
+        open_study(folder)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError
+from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError, UnreadableFileError
 from napari_brain_tumor.io import itk, nifti, tiff
 from napari_brain_tumor.io.reading import AnyPath, folders_within, images_in, is_image, slices_in, visible
 from napari_brain_tumor.io.study_folder import (
@@ -29,7 +29,10 @@ def recognise(path: AnyPath) -> Literal["study", "segmentation"] | None:
 
 
 def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
-    patients = slices_in(folder)
+    try:
+        patients = slices_in(folder)
+    except UnreadableFileError:
+        return "study"  # two files for one slice: a case to complain about when it is opened
     if any(p.images for p in patients):
         return "study"
     if patients:

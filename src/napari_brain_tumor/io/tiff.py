@@ -76,7 +76,13 @@ def is_tif(path: Path) -> bool:
 
 
 def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
-    """The patients whose `<patient>_<k>.tif` and `<patient>_<k>_mask.tif` files are among the paths."""
+    """The patients whose `<patient>_<k>.tif` and `<patient>_<k>_mask.tif` files are among the paths.
+
+    Raises
+    ------
+    UnreadableFileError
+        If two files claim the same number, as `p_1.tif` and `p_01.tif` do.
+    """
     patients: dict[str, SliceFiles] = {}
     for path in names:
         match = _SLICE_NAME.match(path.name)
@@ -84,7 +90,14 @@ def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:
             continue
         slices = patients.setdefault(match["patient"], SliceFiles(match["patient"], {}, {}))
         files = slices.masks if match["mask"] else slices.images
-        files[int(match["number"])] = path
+        number = int(match["number"])
+        if number in files:
+            msg = (
+                f"Two files claim to be slice {number} of {match['patient']}: {files[number].name} and {path.name}. "
+                "Take one of them out of the folder."
+            )
+            raise UnreadableFileError(msg)
+        files[number] = path
     return tuple(
         SliceFiles(s.patient, dict(sorted(s.images.items())), dict(sorted(s.masks.items())))
         for _, s in sorted(patients.items())
