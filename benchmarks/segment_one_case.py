@@ -52,8 +52,8 @@ def ours(study: Study, model: str, **settings: Any) -> Labels:
     return segment(study, model, "cpu", **settings).data
 
 
-def ours_float32(study: Study, model: str) -> Labels:
-    return ours(study, model, precision="float32")
+def ours_bfloat16(study: Study, model: str) -> Labels:
+    return ours(study, model, precision="bfloat16")
 
 
 def ours_flips(study: Study, model: str) -> Labels:
@@ -87,7 +87,7 @@ def monai(study: Study, model: str) -> Labels:
 
 CONTESTANTS: dict[str, Callable[[Study, str], Labels]] = {
     "ours": ours,
-    "ours, float32": ours_float32,
+    "ours, bfloat16": ours_bfloat16,
     "ours, four flips": ours_flips,
     "MONAI SliceInferer, float32": monai,
 }

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from napari_brain_tumor.errors import MissingRolesError
-from napari_brain_tumor.inference.device import fast_dtype, resolve_device
+from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import classes_from_regions
 from napari_brain_tumor.models.cards import Card, ModelInfo, find_model
@@ -30,7 +30,7 @@ __all__ = ["Precision", "segment", "segment_job"]
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["auto", "float32"]
+Precision = Literal["auto", "float32", "bfloat16"]
 ModelName = str | PathLike[str] | None
 
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
@@ -60,8 +60,9 @@ def segment(
     min_lesion_mm3 : float, optional
         Remove connected parts smaller than this; by default what the model's card says. A study of unknown
         voxel size is not filtered.
-    precision : {"auto", "float32"}
-        `"float32"` computes without shortcuts of precision.
+    precision : {"auto", "float32", "bfloat16"}
+        `"auto"` is the quickest whose labels agree with float32. `"bfloat16"`, on processors and GPUs that have it, is
+        quicker and changes up to half a percent of the tumour's labels, at their borders.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def segment(
     MissingRolesError
         If the model was not trained for the sequences of the study.
     DeviceError
-        If the device is not present.
+        If the device is not present, or has no bfloat16 where that was asked for.
     OutOfMemoryError
         If memory runs out at the smallest settings.
 
@@ -155,7 +156,9 @@ def check_roles(study: Study, card: Card) -> None:
 @lru_cache(maxsize=2)
 def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, precision: Precision) -> Engine:
     info = find_model(folder)
-    dtype = torch.float32 if precision == "float32" else fast_dtype(device)
+    if precision == "bfloat16":
+        check_bfloat16(device)
+    dtype = fast_dtype(device) if precision == "auto" else getattr(torch, precision)
     logger.debug("Loading %s (%s) for %s in %s.", folder, weights_sha256[:12], device, dtype)
     return Engine.prepare(load_network(info), info.card.dims, device, dtype)
 

@@ -9,7 +9,7 @@ import torch
 
 from napari_brain_tumor.errors import DeviceError
 
-__all__ = ["DeviceInfo", "available_devices", "fast_dtype", "resolve_device"]
+__all__ = ["DeviceInfo", "available_devices", "check_bfloat16", "fast_dtype", "resolve_device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def available_devices() -> list[DeviceInfo]:
     if torch.backends.mps.is_available():
         found.append(DeviceInfo("mps", "Apple GPU (mps)", "Metal is available"))
     cores = torch.get_num_threads()
-    precision = "bfloat16 in hardware" if fast_dtype(torch.device("cpu")) == torch.bfloat16 else "float32"
+    precision = "float32, bfloat16 on request" if _cpu_has_bfloat16() else "float32"
     missing = "" if found else "; no CUDA or Apple GPU is present"
     found.append(DeviceInfo("cpu", "Processor (cpu)", f"{cores} threads, {precision}{missing}"))
     return found
@@ -56,19 +56,27 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(wanted)
 
 
-@lru_cache(maxsize=8)
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """The quickest precision that the hardware computes itself: bfloat16, float16 on older GPUs, or float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "mps":
-        return torch.float16
-    return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+    """The quickest precision whose labels agree with plain float32: float16 on GPUs, float32 on the CPU.
+
+    bfloat16, where a processor has it, is 1.7 times quicker over a whole case, but keeps 8 bits: on eight gliomas it
+    changed 0.1 to 0.5 % of the tumour's labels. It is for those who ask for it.
+    """
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
+def check_bfloat16(device: torch.device) -> None:
+    """Raise `DeviceError` if the hardware does not compute in bfloat16 itself, which would be slower than float32."""
+    has = _cpu_has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported(False)
+    if not has:
+        msg = f"The device {device} has no bfloat16 in hardware. Leave the precision at 'auto'."
+        raise DeviceError(msg)
 
 
 _BFLOAT16_FLAGS: Final = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
+@lru_cache(maxsize=1)
 def _cpu_has_bfloat16() -> bool:
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     if capabilities is not None:
