@@ -18,6 +18,7 @@ __all__ = [
     "padded_to",
     "preactivated_convolution",
     "resized",
+    "through_skips",
     "up_convolution",
 ]
 
@@ -115,3 +116,17 @@ def padded_to(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[slice
         return x, crop
     padding = [p for b, m in zip(reversed(before), reversed(missing), strict=True) for p in (b, m - b)]
     return functional.pad(x, padding), crop
+
+
+def through_skips(
+    x: torch.Tensor, encoder: nn.ModuleList, pool: nn.Module, up: nn.ModuleList, decoder: nn.ModuleList
+) -> torch.Tensor:
+    """Features `(N, C, *sides)` after a U-Net's contracting and expanding path, joined by concatenation."""
+    skips: list[torch.Tensor] = []
+    for block in encoder:
+        x = block(pool(x) if skips else x)
+        skips.append(x)
+    skips.pop()
+    for enlarge, block in zip(up, decoder, strict=True):
+        x = block(torch.cat([skips.pop(), enlarge(x)], dim=1))
+    return x

@@ -9,6 +9,7 @@ from napari_brain_tumor.models.blocks import (
     double_convolution,
     max_pooling,
     padded_to,
+    through_skips,
     up_convolution,
 )
 
@@ -61,12 +62,6 @@ class CicekUNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.multiple)
-        skips: list[torch.Tensor] = []
-        for block in self.encoder:
-            x = block(self.pool(x) if skips else x)
-            skips.append(x)
-        skips.pop()
-        for up, block in zip(self.up, self.decoder, strict=True):
-            x = block(torch.cat([skips.pop(), up(x)], dim=1))
+        x = through_skips(x, self.encoder, self.pool, self.up, self.decoder)
         logits: torch.Tensor = self.head(x)[crop]
         return logits
