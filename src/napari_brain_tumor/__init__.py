@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.curated_dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.models.cards import list_models
@@ -20,6 +21,7 @@ except ImportError:  # a source tree that was never built
     __version__ = "0+unknown"
 
 _HOMES = {
+    "CuratedDataset": "napari_brain_tumor.curated_dataset",
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
     "list_models": "napari_brain_tumor.models.cards",
@@ -32,6 +34,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CuratedDataset",
     "Segmentation",
     "Study",
     "__version__",

@@ -6,12 +6,16 @@ Every message says what was found, what was expected and what to do.
 __all__ = [
     "BrainTumorError",
     "CancelledError",
+    "CaseNotFoundError",
     "CheckpointError",
+    "DatasetBusyError",
+    "DatasetError",
     "DeviceError",
     "DimensionError",
     "DuplicateRoleError",
     "GridMismatchError",
     "IntensityError",
+    "LabelChangedError",
     "LabelSchemaError",
     "MissingRolesError",
     "ModelNotFoundError",
@@ -19,6 +23,7 @@ __all__ = [
     "RoleError",
     "SaveError",
     "SpacingUnknownError",
+    "SplitError",
     "TrainingError",
     "UnreadableFileError",
     "WorkerDiedError",
@@ -86,6 +91,29 @@ class OutOfMemoryError(BrainTumorError, MemoryError):
 
 class SaveError(BrainTumorError, OSError):
     """A file could not be written, or what was written did not read back the same."""
+
+
+class DatasetError(BrainTumorError, ValueError):
+    """A curated data set is absent, damaged, or refuses a change that would make it wrong."""
+
+
+class CaseNotFoundError(DatasetError, KeyError):
+    """The curated data set has no case of that id."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class SplitError(DatasetError):
+    """A change would put one patient, or two pictures of one patient, on both sides of the split."""
+
+
+class LabelChangedError(DatasetError):
+    """The label of a case is not the one that the change was made from."""
+
+
+class DatasetBusyError(DatasetError, TimeoutError):
+    """Another process is writing to the curated data set and did not finish in time."""
 
 
 class TrainingError(BrainTumorError, RuntimeError):

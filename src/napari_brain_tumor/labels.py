@@ -269,6 +269,8 @@ def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
         return SCHEMAS["BraTS2018-2022"]
     if "edema" in words.get(2, "") and "enhanc" in words.get(3, ""):
         return SCHEMAS["BraTS2023"]
+    if "whole tumo" in words.get(1, "") and not set(words) - {0, 1, 255}:
+        return SCHEMAS["LGG-binary"]
     return None
 
 

@@ -1,15 +1,13 @@
 """Save segmentations: as NIfTI on the source's own grid, NRRD, MHA, a TIFF stack, or TIFF masks slice by slice."""
 
-import gzip
 import os
 import shutil
 import uuid
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
@@ -21,17 +19,15 @@ from napari_brain_tumor.io import itk, nifti, tiff
 from napari_brain_tumor.io.atomic import flush_to_disk, write_atomically
 from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_text, write_sidecar
 from napari_brain_tumor.io.volume import Volume, named_path
+from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, require, write_nifti
 from napari_brain_tumor.labels import looks_like_labels, schema_named
-from napari_brain_tumor.study import NiftiForms, Segmentation, TifSlices
+from napari_brain_tumor.study import Segmentation, TifSlices
 
 __all__ = ["save_segmentation"]
 
 Labels = npt.NDArray[np.uint8]
 
 _WRITABLE: Final = ".nii.gz, .nii, .nrrd, .mha, .tif, .tiff, or a folder for <patient>_<k>_mask.tif files"
-_SAME_PLACE_VOXELS: Final = 1e-3
-"""How far a voxel of a saved file may lie from where it was meant; the header's float32 numbers move it less."""
-_NIFTI1_MAX: Final = np.iinfo(np.int16).max
 
 
 def save_segmentation(
@@ -125,78 +121,8 @@ def _read_back(path: Path) -> list[Volume]:
     return tiff.read_tif(path) if tiff.is_tif(path) else itk.read_itk(path)
 
 
-# NIfTI ------------------------------------------------------------------------------------------------------------
-
-
 def _save_nifti(values: Labels, segmentation: Segmentation, target: Path) -> None:
-    header = _nifti_header(segmentation.grid, segmentation.layout)
-    content = header.binaryblock + bytes(4) + values.tobytes(order="F")
-    if target.name.lower().endswith(".gz"):
-        # Without a time stamp the same labels give the same bytes.
-        content = gzip.compress(content, compresslevel=6, mtime=0)
-    write_atomically(
-        target,
-        lambda temporary: temporary.write_bytes(content),
-        lambda temporary: _check_nifti(temporary, values, segmentation.grid, header),
-    )
-
-
-def _nifti_header(grid: Grid, layout: Any) -> Any:
-    """A uint8 header for the grid, with the source's own matrices and codes where they still describe it."""
-    if isinstance(layout, NiftiForms):
-        header = _header_with(grid, layout)
-        if _same_affine(header.get_best_affine(), grid):
-            return header
-    code = 1 if grid.unit == "mm" else 2
-    qform = grid.affine if _is_orthogonal(grid.affine) else None
-    return _header_with(grid, NiftiForms(grid.affine, code, qform, code if qform is not None else 0))
-
-
-def _header_with(grid: Grid, forms: NiftiForms) -> Any:
-    header = nib.Nifti2Header() if max(grid.shape) > _NIFTI1_MAX else nib.Nifti1Header()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(grid.shape)
-    header.set_zooms(grid.spacing)
-    if forms.qform is not None:
-        header.set_qform(forms.qform, forms.qform_code)
-    header.set_sform(forms.sform, forms.sform_code)
-    header["vox_offset"] = header.single_vox_offset
-    if grid.unit == "mm":
-        header.set_xyzt_units("mm")
-    else:
-        header["descrip"] = nifti.SPACING_UNKNOWN_MARK
-    return header
-
-
-def _is_orthogonal(affine: npt.NDArray[np.float64]) -> bool:
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(np.allclose(directions.T @ directions, np.eye(3), atol=1e-5))
-
-
-def _same_affine(affine: npt.NDArray[np.float64], grid: Grid) -> bool:
-    try:
-        return Grid(grid.shape, affine, grid.unit).same_place(grid, _SAME_PLACE_VOXELS)
-    except BrainTumorError:
-        return False
-
-
-def _check_nifti(path: Path, values: Labels, grid: Grid, meant: Any) -> None:
-    """Re-open with nibabel, not with what wrote the file."""
-    image: Any = nib.load(path)
-    header = image.header
-    codes = ("sform_code", "qform_code", "xyzt_units")
-    _require(image.shape == grid.shape, f"its shape is {image.shape}, not {grid.shape}")
-    _require(header.get_data_dtype() == np.uint8, f"its type is {header.get_data_dtype()}, not uint8")
-    _require(_same_affine(image.affine, grid), "its voxels lie elsewhere in the world")
-    _require(np.array_equal(header.get_sform(), meant.get_sform()), "its sform changed")
-    _require(all(int(header[c]) == int(meant[c]) for c in codes), "its codes changed")
-    _require(np.array_equal(np.asarray(image.dataobj), values), "its labels differ")
-
-
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        msg = f"it did not read back as it was meant, {problem}"
-        raise SaveError(msg)
+    write_nifti(values, segmentation.grid, segmentation.layout, target)
 
 
 # NRRD and MHA -----------------------------------------------------------------------------------------------------
@@ -219,9 +145,9 @@ def _save_itk(values: Labels, segmentation: Segmentation, target: Path) -> None:
 
 def _check_itk(path: Path, values: Labels, grid: Grid) -> None:
     (volume,) = itk.read_itk(path)
-    _require(volume.array.dtype == np.uint8, f"its type is {volume.array.dtype}, not uint8")
-    _require(volume.grid.same_place(grid, _SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
-    _require(np.array_equal(volume.array, values), "its labels differ")
+    require(volume.array.dtype == np.uint8, f"its type is {volume.array.dtype}, not uint8")
+    require(volume.grid.same_place(grid, SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
+    require(np.array_equal(volume.array, values), "its labels differ")
 
 
 # TIFF -------------------------------------------------------------------------------------------------------------
@@ -294,6 +220,6 @@ def _write_tif(path: Path, planes: Labels, axes: str) -> None:
 
 def _check_tif(path: Path, values: Labels) -> None:
     volumes = tiff.read_tif(path)
-    _require(len(volumes) == 1, f"it holds {len(volumes)} channels")
-    _require(volumes[0].array.dtype == np.uint8, f"its type is {volumes[0].array.dtype}, not uint8")
-    _require(np.array_equal(volumes[0].array, values), "its labels differ")
+    require(len(volumes) == 1, f"it holds {len(volumes)} channels")
+    require(volumes[0].array.dtype == np.uint8, f"its type is {volumes[0].array.dtype}, not uint8")
+    require(np.array_equal(volumes[0].array, values), "its labels differ")

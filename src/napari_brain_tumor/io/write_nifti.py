@@ -1,0 +1,105 @@
+"""Write NIfTI files whose header is the source's own, and prove that they read back the same."""
+
+import gzip
+from pathlib import Path
+from typing import Any, Final
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import BrainTumorError, SaveError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import nifti
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.study import FileLayout, NiftiForms
+
+__all__ = ["SAME_PLACE_VOXELS", "require", "write_nifti"]
+
+Array = npt.NDArray[Any]
+
+SAME_PLACE_VOXELS: Final = 1e-3
+"""How far a voxel of a saved file may lie from where it was meant; the header's float32 numbers move it less."""
+_NIFTI1_MAX: Final = np.iinfo(np.int16).max
+
+
+def write_nifti(values: Array, grid: Grid, layout: FileLayout, target: Path, *, compresslevel: int = 6) -> None:
+    """Write `(X, Y, Z)` or `(X, Y, Z, C)` values on a grid as `.nii` or `.nii.gz`, whole or not at all.
+
+    The header gets the matrices and codes of `layout` where they still describe the grid. A grid of unknown spacing
+    is marked as such, and read back as such.
+
+    Raises
+    ------
+    SaveError
+        If the file cannot be written, or does not read back the same.
+    """
+    header = _header(values, grid, layout)
+    content = header.binaryblock + bytes(4) + values.tobytes(order="F")
+    if target.name.lower().endswith(".gz"):
+        # Without a time stamp the same values give the same bytes.
+        content = gzip.compress(content, compresslevel=compresslevel, mtime=0)
+    write_atomically(
+        target,
+        lambda temporary: temporary.write_bytes(content),
+        lambda temporary: _check(temporary, values, grid, header),
+    )
+
+
+def require(condition: bool, problem: str) -> None:
+    """Raise `SaveError` with the problem if a file did not read back as it was meant."""
+    if not condition:
+        msg = f"it did not read back as it was meant, {problem}"
+        raise SaveError(msg)
+
+
+def _header(values: Array, grid: Grid, layout: FileLayout) -> Any:
+    """A header for the values, with the source's own matrices and codes where they still describe the grid."""
+    if isinstance(layout, NiftiForms):
+        header = _header_with(values, grid, layout)
+        if _same_affine(header.get_best_affine(), grid):
+            return header
+    code = 1 if grid.unit == "mm" else 2
+    qform = grid.affine if _is_orthogonal(grid.affine) else None
+    return _header_with(values, grid, NiftiForms(grid.affine, code, qform, code if qform is not None else 0))
+
+
+def _header_with(values: Array, grid: Grid, forms: NiftiForms) -> Any:
+    header = nib.Nifti2Header() if max(grid.shape) > _NIFTI1_MAX else nib.Nifti1Header()
+    header.set_data_dtype(values.dtype)
+    header.set_data_shape(values.shape)
+    header.set_zooms((*grid.spacing, *(1.0,) * (values.ndim - 3)))
+    if forms.qform is not None:
+        header.set_qform(forms.qform, forms.qform_code)
+    header.set_sform(forms.sform, forms.sform_code)
+    header["vox_offset"] = header.single_vox_offset
+    if grid.unit == "mm":
+        header.set_xyzt_units("mm")
+    else:
+        header["descrip"] = nifti.SPACING_UNKNOWN_MARK
+    return header
+
+
+def _is_orthogonal(affine: npt.NDArray[np.float64]) -> bool:
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.allclose(directions.T @ directions, np.eye(3), atol=1e-5))
+
+
+def _same_affine(affine: npt.NDArray[np.float64], grid: Grid) -> bool:
+    try:
+        return Grid(grid.shape, affine, grid.unit).same_place(grid, SAME_PLACE_VOXELS)
+    except BrainTumorError:
+        return False
+
+
+def _check(path: Path, values: Array, grid: Grid, meant: Any) -> None:
+    """Re-open with nibabel, not with what wrote the file."""
+    image: Any = nib.load(path)
+    header = image.header
+    codes = ("sform_code", "qform_code", "xyzt_units")
+    require(image.shape == values.shape, f"its shape is {image.shape}, not {values.shape}")
+    require(header.get_data_dtype() == values.dtype, f"its type is {header.get_data_dtype()}, not {values.dtype}")
+    require(_same_affine(image.affine, grid), "its voxels lie elsewhere in the world")
+    require(np.array_equal(header.get_sform(), meant.get_sform()), "its sform changed")
+    require(all(int(header[c]) == int(meant[c]) for c in codes), "its codes changed")
+    require(np.array_equal(np.asarray(image.dataobj), values), "its values differ")
