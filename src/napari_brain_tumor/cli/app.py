@@ -10,6 +10,7 @@ import typer
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.extensions import add_extensions
 from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
 
@@ -227,4 +228,5 @@ def _say_error(text: str) -> None:
     typer.echo(text, err=True)
 
 
+app.add_typer(data)
 add_extensions(app)

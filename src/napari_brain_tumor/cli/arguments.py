@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-__all__ = ["RoleChoice", "parse_roles", "parse_spacing"]
+__all__ = ["RoleChoice", "parse_numbers", "parse_roles", "parse_spacing"]
 
 RoleChoice = dict[str, int | str] | list[str | None]
 """Role to volume or file; or the roles of the volumes in order, None for one to skip."""
@@ -50,6 +50,21 @@ def parse_spacing(text: str | None) -> tuple[float, float, float] | None:
         msg = f"{text!r} is not three millimetres above zero. Give x,y,z, for example --spacing 1,1,5."
         raise typer.BadParameter(msg, param_hint="--spacing")
     return x, y, z
+
+
+def parse_numbers(text: str | None, option: str) -> list[int] | None:
+    """Whole numbers from `40,52-60`, in order and each once; raises `typer.BadParameter` for anything else."""
+    if text is None:
+        return None
+    numbers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match is not None else (1, 0)
+        if first > last:
+            msg = f"{text!r} is not a list of numbers such as 40,52-60."
+            raise typer.BadParameter(msg, param_hint=option)
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
 
 
 def _volume_or_file(value: str, case: Path | None) -> int | str:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.geometry import Grid, LengthUnit
-from napari_brain_tumor.labels import CLASS_NAMES, Region
+from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
 from napari_brain_tumor.study import ROLES, Role
 
 __all__ = [
@@ -212,6 +212,18 @@ class CaseRecord(_Document):
     def state(self) -> ReviewState:
         """The state of the review."""
         return self.review.state
+
+    def region_voxels(self, region: Region) -> int | None:
+        """Known voxels of a region, or None where the label does not tell it."""
+        if region not in self.label.known_regions:
+            return None
+        return sum(self.label.voxels.get(value, 0) for value in REGIONS[region])
+
+    def region_ml(self, region: Region) -> float | None:
+        """Millilitres of a region's known voxels, or None where the label or the voxel size does not tell."""
+        voxels = self.region_voxels(region)
+        grid = self.grid.grid
+        return None if voxels is None or grid.unit != "mm" else voxels * grid.voxel_volume_mm3 / 1000
 
     @model_validator(mode="after")
     def _check(self) -> Self:

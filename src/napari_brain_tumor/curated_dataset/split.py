@@ -17,7 +17,16 @@ from napari_brain_tumor.curated_dataset.index import PatientRecord, Split, Split
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.errors import SplitError
 
-__all__ = ["Newcomer", "SplitRow", "assign", "read_split_table", "resolve_key", "side_by_rule", "with_table"]
+__all__ = [
+    "Newcomer",
+    "SplitRow",
+    "assign",
+    "read_split_table",
+    "resolve_key",
+    "side_by_rule",
+    "side_named",
+    "with_table",
+]
 
 Patients = Mapping[str, PatientRecord]
 
@@ -54,6 +63,15 @@ class Newcomer:
     grade: str | None = None
     given: Split | None = None
     twins: Mapping[str, str] | None = None
+
+
+def side_named(text: str) -> Split:
+    """The side that a person means by `val`, `validation`, `Train` and the like; raises `SplitError` for others."""
+    side = _SIDES.get(text.strip().lower())
+    if side is None:
+        msg = f"{text!r} is no side of a split. Known are train, val and test."
+        raise SplitError(msg)
+    return side
 
 
 def resolve_key(patients: Patients, name: str) -> str:

@@ -44,6 +44,7 @@ from napari_brain_tumor.curated_dataset.split import (
     assign,
     read_split_table,
     resolve_key,
+    side_named,
     with_table,
 )
 from napari_brain_tumor.curated_dataset.transaction import (
@@ -336,6 +337,7 @@ class CuratedDataset:
         """
         truth = truth_of(segmentation, known, known_slices)
         check_same_grid(study.name, segmentation, study.grid)
+        side = None if split is None else side_named(split)
         sequences = describe_sequences(study)
         with self._change() as index:
             new_id = free_id(index, case_id, study.name)
@@ -345,7 +347,7 @@ class CuratedDataset:
             similar = tuple(s for s in find_similar(sequences, key, index.cases) if s.case not in not_same_as)
             label = label_record(new_id, 1, truth, made_by)
             twins = {s.case: case_of(index, s.case).patient_key for s in similar if s.kind != "same patient"}
-            newcomer = Newcomer(new_id, key, stratum(grade, label), grade, split, twins)
+            newcomer = Newcomer(new_id, key, stratum(grade, label), grade, side, twins)
             patients = assign(index.patients, newcomer, index.policy)
             record = CaseRecord(
                 id=new_id,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.curated_dataset.index import KnownSlices, LabelMaker, LabelRecord, MadeBy
 from napari_brain_tumor.errors import DatasetError, DimensionError, GridMismatchError, LabelSchemaError
-from napari_brain_tumor.labels import RESECTION_CAVITY, SCHEMAS, label_values, region_mask
+from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region, label_values
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["UNKNOWN", "Truth", "class_names", "decode", "encode", "maker_of", "stratum", "truth_of"]
@@ -143,16 +143,14 @@ def stratum(grade: str | None, label: LabelRecord) -> str:
     """What patients are balanced by: the grade where it is known, else the innermost region that is there."""
     if grade:
         return f"grade {grade}"
-    present = [region for region in ("ET", "TC", "WT") if _is_present(label, region)]
+    present = [region for region in reversed(REGIONS) if region in label.known_regions and _is_present(label, region)]
     if present:
         return f"{present[0]} of {'/'.join(label.known_regions)}"
     return "no tumour" if label.known_regions else "unknown"
 
 
-def _is_present(label: LabelRecord, region: str) -> bool:
-    if region not in label.known_regions:
-        return False
-    return bool(region_mask(np.array(sorted(label.voxels), dtype=np.uint8), region).any())
+def _is_present(label: LabelRecord, region: Region) -> bool:
+    return any(label.voxels.get(value) for value in REGIONS[region])
 
 
 def _check_classes(segmentation: Segmentation) -> None:

@@ -1,0 +1,363 @@
+"""`brain-tumor data`: curated data sets from the shell. Whatever is heavy is imported by the command that needs it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from napari_brain_tumor.cli.arguments import parse_numbers, parse_roles, parse_spacing
+from napari_brain_tumor.errors import DatasetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
+    from napari_brain_tumor.study import Segmentation
+
+__all__ = ["data"]
+
+data = typer.Typer(
+    name="data",
+    help="Data sets of curated cases: what you correct and accept, and what training reads.",
+    no_args_is_help=True,
+)
+
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
+Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
+SchemaOption = Annotated[
+    str | None, typer.Option(help="What the integers of the label mean: MSD, BraTS, LGG-binary ...")
+]
+SlicesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K,K-K", help="Slices whose label is known, counted from 0: 40,52-60. The others are unknown then."
+    ),
+]
+MadeByOption = Annotated[str | None, typer.Option(metavar="model|hand|both|imported", help="Who made the label.")]
+ModelOption = Annotated[str | None, typer.Option(help="Name of the model that made the label.")]
+StateOption = Annotated[
+    str, typer.Option(metavar="draft|accepted|rejected|needs-second-look", help="State of the review.")
+]
+NoteOption = Annotated[str | None, typer.Option(help="Of the review.")]
+
+
+@data.command()
+def create(
+    dataset: Dataset,
+    name: Annotated[str | None, typer.Option(help="Of the data set; the folder's name if not given.")] = None,
+    description: Annotated[str, typer.Option(help="What is in it.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the rule that puts new patients on a side.")] = 0,
+    val: Annotated[float, typer.Option(help="Share of the patients in validation.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the patients in test.")] = 0.0,
+    table: Annotated[
+        Path | None, typer.Option("--split", help="CSV with the columns patient and split, perhaps case and grade.")
+    ] = None,
+) -> None:
+    """Make an empty data set."""
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+
+    made = CuratedDataset.create(
+        dataset, name, description=description, seed=seed, val_fraction=val, test_fraction=test, split_table=table
+    )
+    say(f"Made {made.folder}")
+
+
+@data.command()
+def add(
+    dataset: Dataset,
+    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="Folder or file of an examination.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
+    ] = None,
+    schema: SchemaOption = None,
+    roles: Annotated[str | None, typer.Option(help="As for `segment`: t1=0,flair=1 or FLAIR,T1,T1c,T2.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(help="Who it shows; the name of the scan if not given.")] = None,
+    case_id: Annotated[str | None, typer.Option("--id", help="Id of the case; from the scan's name.")] = None,
+    source: Annotated[str, typer.Option(help="The data set it came from.")] = "",
+    grade: Annotated[str | None, typer.Option(help="Of the tumour, such as HGG, LGG or 2.")] = None,
+    known_slices: SlicesOption = None,
+    made_by: MadeByOption = None,
+    model: ModelOption = None,
+    state: StateOption = "draft",
+    note: NoteOption = None,
+    side: Annotated[str | None, typer.Option(metavar="train|val|test", help="Of a new patient; else by rule.")] = None,
+    not_same_as: Annotated[
+        list[str] | None, typer.Option(metavar="CASE", help="A case that looks the same but is another person.")
+    ] = None,
+) -> None:
+    """Add an examination with its label."""
+    from napari_brain_tumor.cli.console import note as tell
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.curated_dataset.split import side_named
+    from napari_brain_tumor.io import open_study
+
+    opened = CuratedDataset(dataset)
+    spacing_mm = parse_spacing(spacing)
+    study = open_study(scan, parse_roles(roles, scan), spacing_mm=spacing_mm)
+    for text in study.notes:
+        tell(text)
+    segmentation = _label(labels, scan, schema, spacing_mm)
+    record = opened.add(
+        study,
+        segmentation,
+        patient=patient,
+        case_id=case_id,
+        source=source,
+        grade=grade,
+        known_slices=parse_numbers(known_slices, "--known-slices"),
+        made_by=_maker(made_by, model, segmentation),
+        state=_state(state),
+        note=note or "",
+        split=None if side is None else side_named(side),
+        not_same_as=not_same_as or (),
+    )
+    for similar in record.similar:
+        tell(f"{similar.case}: {similar.kind}, so both are on the side {record.split}.")
+    say(f"Added {record.id}: {', '.join(record.roles)}, patient {record.patient}, {record.state}, {record.split}")
+
+
+@data.command("list")
+def list_cases(
+    dataset: Dataset,
+    state: Annotated[str | None, typer.Option(help="Only cases of that state.")] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
+) -> None:
+    """List the cases with their labels, states and sides."""
+    from napari_brain_tumor.cli.console import new_table, print_table, say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.curated_dataset.split import side_named
+
+    opened = CuratedDataset(dataset)
+    chosen = opened.cases(
+        state=None if state is None else _state(state), split=None if side is None else side_named(side)
+    )
+    columns = ("Case", "Patient", "Grade", "Sequences", "Known", "WT mL", "TC mL", "ET mL", "By", "State", "Side")
+    table = new_table(*columns, right=("WT mL", "TC mL", "ET mL"))
+    for case in chosen:
+        table.add_row(*_cells(case))
+    print_table(f"{opened.name}, {len(chosen)} of {len(opened)} cases", table)
+    for case_id, problem in opened.check_files().items():
+        say(f"{case_id}: {problem}")
+
+
+@data.command()
+def show(dataset: Dataset, case: Case) -> None:
+    """Show everything that is known about a case."""
+    from napari_brain_tumor.cli.console import new_table, print_table
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+
+    opened = CuratedDataset(dataset)
+    record = opened.case(case)
+    table = new_table("What", "Value")
+    for what, value in _facts(opened, record).items():
+        if value:
+            table.add_row(what, value)
+    print_table(record.id, table)
+
+
+@data.command()
+def split(
+    dataset: Dataset,
+    table: Annotated[Path | None, typer.Option(help="CSV with a given split for patients to come.")] = None,
+    seed: Annotated[int | None, typer.Option(help="New seed of the rule for patients to come.")] = None,
+    val: Annotated[float | None, typer.Option(help="New share of validation for patients to come.")] = None,
+    test: Annotated[float | None, typer.Option(help="New share of test for patients to come.")] = None,
+) -> None:
+    """Show who is on which side; change the rule for patients to come. Nobody who has a side is moved."""
+    from napari_brain_tumor.cli.console import print_table, say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+
+    opened = CuratedDataset(dataset)
+    if table is not None:
+        say(f"{opened.apply_split(table)} new patients from {table.name}")
+    if (seed, val, test) != (None, None, None):
+        opened.set_policy(seed=seed, val_fraction=val, test_fraction=test)
+    policy = opened.index.policy
+    rule = f"val {policy.val_fraction:g}, test {policy.test_fraction:g}, seed {policy.seed}"
+    print_table(f"{opened.name}: patients by side; new ones by rule: {rule}", _sides_table(opened))
+    say(f"Split {opened.index.split_sha256[:12]}")
+
+
+@data.command()
+def relabel(
+    dataset: Dataset,
+    case: Case,
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="File or folder with the new label.")],
+    schema: SchemaOption = None,
+    known_slices: SlicesOption = None,
+    made_by: MadeByOption = None,
+    model: ModelOption = None,
+    state: StateOption = "draft",
+    note: NoteOption = None,
+) -> None:
+    """Replace the label of a case."""
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.io import open_segmentation
+
+    segmentation = open_segmentation(labels, schema)
+    record = CuratedDataset(dataset).relabel(
+        case,
+        segmentation,
+        known_slices=parse_numbers(known_slices, "--known-slices"),
+        made_by=_maker(made_by, model, segmentation),
+        state=_state(state),
+        note=note,
+    )
+    say(f"Relabelled {record.id}, version {record.label.version}, {record.state}")
+
+
+@data.command()
+def review(
+    dataset: Dataset,
+    case: Case,
+    state: Annotated[str, typer.Argument(metavar="STATE", help="draft, accepted, rejected or needs-second-look.")],
+    note: NoteOption = None,
+) -> None:
+    """Note what was decided about the label of a case."""
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+
+    record = CuratedDataset(dataset).review(case, _state(state), note)
+    say(f"{record.id} is {_state_text(record)}")
+
+
+@data.command()
+def remove(
+    dataset: Dataset,
+    cases: Annotated[list[str], typer.Argument(metavar="CASE", help="Ids of cases.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove cases and their files. Their patients' side of the split is kept, should they come back."""
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+
+    opened = CuratedDataset(dataset)
+    for case in cases:
+        opened.case(case)
+    if not yes:
+        typer.confirm(f"Remove {', '.join(cases)} and their files from {opened.name}?", abort=True)
+    for case in cases:
+        opened.remove(case)
+        say(f"Removed {case}")
+
+
+def _label(
+    labels: Path | None, scan: Path, schema: str | None, spacing_mm: tuple[float, float, float] | None
+) -> "Segmentation":
+    from napari_brain_tumor.io import open_segmentation, open_truth
+
+    if labels is not None:
+        return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
+    found = open_truth(scan, schema, spacing_mm=spacing_mm)
+    if found is None:
+        msg = f"No label was found beside {scan}. Name it with --labels FILE, or segment the scan first."
+        raise DatasetError(msg)
+    return found
+
+
+def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+    """The spacing is for files that do not tell it, such as TIFF slices."""
+    from napari_brain_tumor.io.tiff import is_tif
+
+    return spacing_mm if labels.is_dir() or is_tif(labels) else None
+
+
+def _state(text: str) -> "ReviewState":
+    from napari_brain_tumor.curated_dataset import STATES
+
+    wanted = text.strip().lower().replace("-", "_").replace(" ", "_")
+    for state in STATES:
+        if state == wanted:
+            return state
+    known = ", ".join(state.replace("_", "-") for state in STATES)
+    msg = f"{text!r} is not a state of a review. Known are {known}."
+    raise typer.BadParameter(msg)
+
+
+def _maker(kind: str | None, model: str | None, segmentation: "Segmentation") -> "MadeBy | None":
+    """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
+    from napari_brain_tumor.curated_dataset import MadeBy
+    from napari_brain_tumor.curated_dataset.index import LabelMaker
+
+    if kind is None and model is None:
+        return None
+    wanted = kind or "model"
+    for known in get_args(LabelMaker):
+        if known == wanted:
+            path = segmentation.provenance.get("path")
+            return MadeBy(kind=known, model=model, source=None if path is None else str(path))
+    msg = f"{kind!r} made no label. Known are {', '.join(get_args(LabelMaker))}."
+    raise typer.BadParameter(msg, param_hint="--made-by")
+
+
+def _cells(case: "CaseRecord") -> list[str]:
+    volumes = (case.region_ml(region) for region in ("WT", "TC", "ET"))
+    return [
+        case.id,
+        case.patient,
+        case.grade or "",
+        " ".join(case.roles),
+        _known_text(case),
+        *("" if ml is None else f"{ml:.1f}" for ml in volumes),
+        case.label.made_by.kind,
+        _state_text(case),
+        case.split,
+    ]
+
+
+def _known_text(case: "CaseRecord") -> str:
+    label = case.label
+    regions = " ".join(label.known_regions) or "nothing"
+    if label.known_slices is not None:
+        count = len(label.known_slices.numbers)
+        return f"{regions} in {count} slice{'s'[: count != 1]}"
+    return regions if label.is_complete else f"{regions} in part"
+
+
+def _state_text(case: "CaseRecord") -> str:
+    return case.state.replace("_", " ")
+
+
+def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
+    label, review = case.label, case.review
+    by = " ".join(filter(None, (label.made_by.kind, label.made_by.model, label.made_by.source)))
+    return {
+        "Patient": case.patient,
+        "Grade": case.grade or "",
+        "Side": case.split,
+        "From": case.source,
+        "Added": f"{case.added_at:%Y-%m-%d %H:%M} UTC",
+        "Sequences": ", ".join(case.roles),
+        "Grid": case.grid.grid.describe(),
+        "Image": str(dataset.folder / case.image),
+        "Label": f"{dataset.folder / label.file} (version {label.version}, {label.made_at:%Y-%m-%d %H:%M} UTC)",
+        "Made by": by,
+        "Known": _known_text(case),
+        "Voxels": ", ".join(f"class {value}: {count}" for value, count in sorted(label.voxels.items())) or "none",
+        "State": _state_text(case) + (f" since {review.reviewed_at:%Y-%m-%d %H:%M} UTC" if review.reviewed_at else ""),
+        "Note": review.note,
+        "Similar": "\n".join(f"{s.case}: {s.kind} ({s.score:.3f})" for s in case.similar),
+        "From the files": "\n".join(case.notes),
+    }
+
+
+def _sides_table(dataset: "CuratedDataset") -> "Table":
+    from napari_brain_tumor.cli.console import new_table
+
+    index = dataset.index
+    sides = ("train", "val", "test")
+    counts = Counter((patient.stratum or "unknown", patient.split) for patient in index.patients.values())
+    cases = Counter(case.split for case in index.cases)
+    table = new_table("Patients", *sides, right=sides)
+    for stratum in sorted({stratum for stratum, _ in counts}):
+        table.add_row(stratum, *(str(counts[stratum, side]) for side in sides))  # type: ignore[index]
+    table.add_section()
+    table.add_row("cases", *(str(cases[side]) for side in sides))  # type: ignore[index]
+    return table
