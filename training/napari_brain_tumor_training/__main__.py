@@ -18,10 +18,14 @@ from rich.table import Table
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.models.cards import CARD_FILE, Metrics, find_model
-from napari_brain_tumor.progress import Progress, run_job
+from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import read_config
-from napari_brain_tumor_training.fit import fit
+from napari_brain_tumor_training.estimate import estimate_cost
+from napari_brain_tumor_training.fit import fit, loaded_cases
+from napari_brain_tumor_training.sample_pictures import draw_augmented
+from napari_brain_tumor_training.sampling import sampler_for
+from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 from napari_brain_tumor_training.validate import CaseDice, summarise, validate
 
 app = typer.Typer(help="Train a network from a recipe.", add_completion=False)
@@ -41,6 +45,12 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that exceeds it.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only measure one step: time and memory that the run will take.")
+    ] = False,
+    augmented: Annotated[
+        Path | None, typer.Option(help="Only write a picture of augmented samples to this PNG file.")
+    ] = None,
 ) -> None:
     """Train the network of a recipe; can be stopped with Ctrl-C and resumed."""
     with _console("training") as (console, report):
@@ -51,9 +61,17 @@ def train(
             force=True,
         )
         config = read_config(recipe)
-        job = fit(config, data, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
-        folder = run_job(job, report).model.folder
-    typer.echo(f"{folder}")
+        if estimate:
+            told = estimate_cost(config, device).describe()
+        elif augmented is not None:
+            cases = run_until_stopped(loaded_cases(config, data, out), report)
+            training = [case for case in cases if case.files.split == "train"]
+            draw_augmented(config, sampler_for(config, training), augmented)
+            told = f"{augmented}"
+        else:
+            job = fit(config, data, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
+            told = f"{run_until_stopped(job, report).model.folder}"
+    typer.echo(told)
 
 
 @validation_app.command("validate")
@@ -74,7 +92,8 @@ def score(
     with _console("validating") as (_, report):
         config = read_config(recipe)
         info = find_model(model or config.name)
-        scores = run_job(validate(config, data, info, subsets, flips=flips, device=device), report)
+        job = validate(config, data, info, subsets, flips=flips, device=device)
+        scores = run_until_stopped(job, report)
         means = summarise(scores)
         if update_card:
             _add_to_card(info.folder / CARD_FILE, means)
@@ -87,7 +106,7 @@ def score(
 
 @contextmanager
 def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
-    """A progress bar on standard error; our errors as one message, Ctrl-C as exit code 130."""
+    """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     try:
@@ -97,8 +116,11 @@ def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]
     except BrainTumorError as error:
         console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+    except StoppedError as stopped:
+        console.print("Stopped. What a training run has reached is kept: --resume goes on from there.")
+        raise typer.Exit(stopped.exit_code) from None
     except KeyboardInterrupt:
-        console.print("Stopped. The last whole epoch of a training run is kept: --resume goes on from it.")
+        console.print("Stopped at once. A training run goes on from what it saved last: --resume.")
         raise typer.Exit(130) from None
 
 

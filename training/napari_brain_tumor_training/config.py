@@ -4,70 +4,92 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.models.blocks import Dims
+from napari_brain_tumor.models.registry import CONFIGURATIONS
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor_training.config_parts import (
+    AugmentationConfig,
+    LossConfig,
+    OptimisationConfig,
+    OutputConfig,
+    Section,
+)
 
-__all__ = ["AugmentationConfig", "DataSource", "ModelConfig", "OptimisationConfig", "TrainConfig", "read_config"]
+__all__ = [
+    "AugmentationConfig",
+    "DataSource",
+    "LossConfig",
+    "ModelConfig",
+    "OptimisationConfig",
+    "OutputConfig",
+    "TrainConfig",
+    "read_config",
+]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataSource(_Config):
+class DataSource(Section):
     """One set of cases: its format, its folder (relative to the data root) and its share of every batch."""
 
     dataset: str
-    kind: Literal["decathlon", "lgg-tif"]
+    kind: Literal["decathlon", "lgg-tif", "curated", "synthetic"]
     path: Path
     share: float = Field(gt=0)
+    grade_shares: dict[str, float] = Field(default_factory=dict)
+    """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
+    cases: int = Field(default=0, ge=0)
+    """Synthetic sources: how many cases are made, into the folder, before the run begins."""
+    first_seed: int = Field(default=0, ge=0)
+    """Synthetic sources: seed of the first case; the others follow it."""
+    resolution_mm: float = Field(default=1.0, ge=0.5, le=5)
+    """Synthetic sources: voxel side."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "DataSource":
+        if (self.kind == "synthetic") != (self.cases > 0):
+            msg = f"{self.dataset}: `cases` says how many cases a synthetic source has, and is for those alone."
+            raise ValueError(msg)
+        return self
 
 
-class ModelConfig(_Config):
-    """The network, by its name in the registry and its keywords."""
+class ModelConfig(Section):
+    """The network: a configuration of the registry by name, or an architecture and its keywords."""
 
+    configuration: str | None = None
+    """A key of `models.registry.CONFIGURATIONS`; what is given besides replaces its entries."""
     architecture: str = "unet"
-    dims: Literal[2] = 2
+    dims: Dims = 2
     arguments: dict[str, Any] = Field(default_factory=dict)
+    init: str | None = None
+    """Model whose weights the run begins with: an installed one's name, or the folder of a checkpoint."""
+    freeze_encoder: bool = False
+    """Leave the contracting path as it is in `init`, its batch norms included."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, entries: Any) -> Any:
+        name = entries.get("configuration") if isinstance(entries, dict) else None
+        if name is None:
+            return entries
+        if name not in CONFIGURATIONS:
+            msg = f"no configuration is called {name!r}; known are {', '.join(CONFIGURATIONS)}"
+            raise ValueError(msg)
+        known = CONFIGURATIONS[name]
+        arguments = {**known.arguments, **entries.get("arguments", {})}
+        return {"architecture": known.architecture, "dims": known.dims, **entries, "arguments": arguments}
+
+    @model_validator(mode="after")
+    def _freezes_something(self) -> "ModelConfig":
+        if self.freeze_encoder and self.init is None:
+            msg = "freeze_encoder needs init: an encoder with random weights is not worth keeping"
+            raise ValueError(msg)
+        return self
 
 
-class AugmentationConfig(_Config):
-    """How samples are varied; probabilities are per sample."""
-
-    flip_probability: float = Field(default=0.5, ge=0, le=1)
-    affine_probability: float = Field(default=0.8, ge=0, le=1)
-    rotation_degrees: float = Field(default=20, ge=0)
-    scale: tuple[float, float] = (0.75, 1.35)
-    intensity_probability: float = Field(default=0.8, ge=0, le=1)
-    contrast: float = Field(default=0.3, ge=0)
-    brightness: float = Field(default=0.3, ge=0)
-    gamma: float = Field(default=0.4, ge=0)
-    bias_field: float = Field(default=0.15, ge=0)
-    noise: float = Field(default=0.12, ge=0)
-    noise_probability: float = Field(default=0.2, ge=0, le=1)
-    blur_probability: float = Field(default=0.15, ge=0, le=1)
-    role_dropout: float = Field(default=0.5, ge=0, le=1)
-    """Share of samples from which a random part of the sequences is taken away."""
-
-
-class OptimisationConfig(_Config):
-    """Steps, rates and precision."""
-
-    epochs: int = Field(gt=0)
-    iterations_per_epoch: int = Field(default=100, gt=0)
-    batch: int = Field(default=16, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
-    warmup_fraction: float = Field(default=0.03, ge=0, lt=1)
-    gradient_norm: float = Field(default=12.0, gt=0)
-    ema_decay: float = Field(default=0.995, ge=0, lt=1)
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
-
-
-class TrainConfig(_Config):
+class TrainConfig(Section):
     """A training run.
 
     Paths of sources and the split are relative to the data root that is given on the command line.
@@ -77,11 +99,11 @@ class TrainConfig(_Config):
     title: str
     seed: int = 0
     roles: tuple[Role, ...] = ROLES
-    split: Path
-    """CSV with the columns dataset, case, patient, split (`train` or `val`)."""
+    split: Path | None = None
+    """CSV with the columns dataset, case, patient, split (`train` or `val`); curated data sets have their own."""
     sources: tuple[DataSource, ...]
-    patch: tuple[int, int] = (144, 144)
-    """Height and width of the training windows, in voxels."""
+    patch: tuple[int, ...] = (144, 144)
+    """Sides of the training windows in voxels: height and width, in 3D depth, height and width."""
     foreground_share: float = Field(default=0.7, ge=0, le=1)
     """Share of samples that are windows around tumour; the others are drawn from all slices."""
     validate_every: int = Field(default=10, gt=0)
@@ -89,7 +111,9 @@ class TrainConfig(_Config):
     model: ModelConfig = ModelConfig()
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     augmentation: AugmentationConfig = AugmentationConfig()
+    loss: LossConfig = LossConfig()
     optimisation: OptimisationConfig
+    output: OutputConfig = OutputConfig()
     min_lesion_mm3: float = Field(default=0.0, ge=0)
     """Goes into the card: see `Card`."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
@@ -99,15 +123,23 @@ class TrainConfig(_Config):
 
     def differences(self, other: "TrainConfig") -> list[str]:
         """Names of the entries that differ and matter to the weights, not only to the card."""
-        card_only = {"title", "notes", "licence", "min_lesion_mm3", "min_enhancing_mm3"}
+        card_only = {"title", "notes", "licence", "min_lesion_mm3", "min_enhancing_mm3", "output"}
         names = [name for name in type(self).model_fields if name not in card_only]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     @model_validator(mode="after")
-    def _has_sources(self) -> "TrainConfig":
+    def _is_consistent(self) -> "TrainConfig":
         if not self.sources:
             msg = "A training run needs at least one data source ([[sources]])."
             raise ValueError(msg)
+        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif")]
+        if self.split is None and unsplit:
+            msg = f"{', '.join(unsplit)} needs a split: a CSV with the columns dataset, case, patient, split."
+            raise ValueError(msg)
+        if len(self.patch) != self.model.dims or min(self.patch) < 1:
+            example = "[144, 144]" if self.model.dims == 2 else "[96, 96, 96]"
+            msg = f"the model has {self.model.dims} dimensions, patch has the sides {self.patch}; give one a dimension"
+            raise ValueError(f"{msg}, such as patch = {example}")
         return self
 
 

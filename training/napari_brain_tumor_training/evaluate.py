@@ -1,19 +1,25 @@
 """Dice of a network on whole prepared volumes, while it trains."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from napari_brain_tumor.evaluation.overlap import dice
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
-from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.models.cards import Metrics
+from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.dataset import TrainingCase
 
-__all__ = ["CaseScore", "mean_scores", "score_cases"]
+__all__ = ["CaseScore", "Observer", "as_metrics", "mean_scores", "score_cases"]
+
+Observer = Callable[[TrainingCase, npt.NDArray[np.uint8]], None]
+"""Is shown every case with the predicted classes `(Z, Y, X)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +31,35 @@ class CaseScore:
     dice: dict[Region, float]
 
 
-def score_cases(network: nn.Module, cases: Sequence[TrainingCase], device: torch.device) -> list[CaseScore]:
-    """Dice of every case over its whole volume, at a threshold of 0.5 and without any postprocessing."""
-    engine = Engine.prepare(network, 2, device)
-    return [_score(engine, case) for case in cases]
+def score_cases(
+    network: nn.Module,
+    dims: int,
+    cases: Sequence[TrainingCase],
+    device: torch.device,
+    observe: Observer = lambda case, predicted: None,
+) -> Job[list[CaseScore]]:
+    """Dice of every case over what its truth tells, at a threshold of 0.5 and without any postprocessing: a job.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives logits of WT, TC and ET.
+    dims : {2, 3}
+        That it takes.
+    cases : sequence of TrainingCase
+    device : torch.device
+    observe : callable
+        Is shown every case with what was predicted.
+    """
+    engine = Engine.prepare(network, dims, device)
+    scores = []
+    for number, case in enumerate(cases):
+        yield Progress(number, len(cases), f"validating {case.files.name}")
+        channels = case.channels.swapaxes(0, 1).astype(np.float32)
+        predicted = classes_from_regions(run_job(engine.probabilities(channels)) >= 0.5)
+        observe(case, predicted)
+        scores.append(_score(case, predicted))
+    return scores
 
 
 def mean_scores(scores: Iterable[CaseScore]) -> dict[str, float]:
@@ -40,9 +71,21 @@ def mean_scores(scores: Iterable[CaseScore]) -> dict[str, float]:
     return {key: float(np.mean(values)) for key, values in collected.items()}
 
 
-def _score(engine: Engine, case: TrainingCase) -> CaseScore:
-    channels = case.channels.swapaxes(0, 1).astype(np.float32)
-    predicted = classes_from_regions(run_job(engine.probabilities(channels)) >= 0.5)
+def as_metrics(row: dict[str, float], cases: Sequence[TrainingCase], roles: Sequence[Role]) -> list[Metrics]:
+    """What a row of the history says of the validation cases, as a card keeps it."""
+    found = []
+    for dataset in dict.fromkeys(case.files.dataset for case in cases):
+        told = {region: row[f"{dataset} {region}"] for region in REGIONS if f"{dataset} {region}" in row}
+        count = sum(case.files.dataset == dataset for case in cases)
+        if told:
+            found.append(Metrics(dataset=dataset, roles=list(roles), cases=count, mean_dice=told))
+    return found
+
+
+def _score(case: TrainingCase, predicted: npt.NDArray[np.uint8]) -> CaseScore:
+    truth = case.classes
+    if case.where is not None:
+        truth, predicted = truth[case.where], predicted[case.where]
     known = [region for region, tells in zip(REGIONS, case.known, strict=True) if tells]
-    scores = {region: dice(region_mask(case.classes, region), region_mask(predicted, region)) for region in known}
+    scores = {region: dice(region_mask(truth, region), region_mask(predicted, region)) for region in known}
     return CaseScore(case.files.dataset, case.files.name, scores)

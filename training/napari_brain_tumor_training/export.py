@@ -25,6 +25,7 @@ def export_checkpoint(
     cases: int,
     split_sha256: str,
     epochs: int,
+    weights_of_epoch: int | None = None,
     metrics: Sequence[Metrics] = (),
 ) -> ModelInfo:
     """Write the checkpoint folder of a training run.
@@ -43,15 +44,20 @@ def export_checkpoint(
         Hash of the split's file.
     epochs : int
         That were done.
+    weights_of_epoch : int, optional
+        After which of them the weights were taken; the last if not given.
     metrics : sequence of Metrics
         On the validation side.
     """
     network = build_network(
         config.model.architecture, len(config.roles), len(REGIONS), config.model.dims, config.model.arguments
     )
-    settings = config.model_dump(mode="json", exclude={"name", "title", "seed", "notes", "licence", "preprocessing"})
+    settings = config.model_dump(
+        mode="json", exclude={"name", "title", "seed", "notes", "licence", "preprocessing", "output"}
+    )
+    settings["weights_of_epoch"] = epochs if weights_of_epoch is None else weights_of_epoch
     card = Card(
-        name=config.name,
+        name=folder.name,
         title=config.title,
         architecture=config.model.architecture,
         arguments=config.model.arguments,

@@ -1,50 +1,52 @@
-"""Train a network: one story from recipe to checkpoint, which can be stopped and resumed."""
+"""Train a network: one story from recipe to checkpoint, which can be stopped at any moment and resumed."""
 
-import csv
-import hashlib
-import json
 import logging
-import math
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.inference.device import resolve_device
-from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.models.cards import ModelInfo
-from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor.progress import Job, Progress
-from napari_brain_tumor_training.augmentation import Augmentation
-from napari_brain_tumor_training.config import OptimisationConfig, TrainConfig
-from napari_brain_tumor_training.dataset import SliceSampler, TrainingCase, find_cases, load_cases
-from napari_brain_tumor_training.evaluate import mean_scores, score_cases
+from napari_brain_tumor_training.case_files import find_cases, split_hash
+from napari_brain_tumor_training.config import TrainConfig
+from napari_brain_tumor_training.dataset import TrainingCase, load_cases
+from napari_brain_tumor_training.evaluate import CaseScore, as_metrics, mean_scores, score_cases
 from napari_brain_tumor_training.export import export_checkpoint
-from napari_brain_tumor_training.losses import PartialRegionLoss
+from napari_brain_tumor_training.optimisation import learning_rate_at, torch_settings
+from napari_brain_tumor_training.run_files import (
+    CURVES_FILE,
+    HISTORY_FILE,
+    BoardEvents,
+    Row,
+    write_curves,
+    write_history,
+)
+from napari_brain_tumor_training.run_state import restore, save_best, save_state
+from napari_brain_tumor_training.sample_pictures import SlicePictures
+from napari_brain_tumor_training.sampling import sampler_for
+from napari_brain_tumor_training.synthetic_source import make_synthetic_cases
+from napari_brain_tumor_training.trainer import Best, Trainer
 
-__all__ = ["TrainingResult", "fit", "learning_rate_at"]
+__all__ = ["TrainingResult", "fit", "learning_rate_at", "loaded_cases"]
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "state.pt"
-HISTORY_FILE = "history.csv"
 LOCK_FILE = "run.lock"
+CACHE_FOLDER = "cache"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a run gave: the checkpoint and the history, one row an epoch."""
+    """What a run gave: the checkpoint with the best weights, and the history, one row an epoch."""
 
     model: ModelInfo
-    history: list[dict[str, float]]
+    history: list[Row]
 
 
 def fit(
@@ -59,9 +61,10 @@ def fit(
 ) -> Job[TrainingResult]:
     """Train the network of a recipe: a job.
 
-    Every epoch draws its samples from a generator seeded by the run's seed and the epoch's number, so a run that was
-    stopped and resumed sees what it would have seen. After each epoch the state and the history are written, whole
-    or not at all.
+    The state is saved after every epoch, after every `output.save_minutes`, and when the job is closed; each file as a
+    whole or not at all. A run that was ended at any moment and resumed goes through the same steps as one that never
+    was; on the CPU with `optimisation.deterministic` it ends with the same bits. Closing the job keeps the best weights
+    so far as a checkpoint.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def fit(
     data_root : Path
         Folder that the recipe's paths are relative to.
     run_folder : Path
-        For state, history and checkpoint.
+        For state, history, curves, pictures and the checkpoints: the best as `<name>`, the last as `<name>-last`.
     device : str
         As for `segment`.
     resume : bool
@@ -84,7 +87,11 @@ def fit(
     ------
     TrainingError
         If the folder holds a run and `resume` was not asked for, the recipe changed since, another process trains
-        there, or the loss is not finite.
+        there, a case cannot be used, or the loss is not finite.
+    OutOfMemoryError
+        If a batch does not fit into memory.
+    SaveError
+        If a file cannot be written, such as on a full disk; those that were written before are good.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -93,6 +100,15 @@ def fit(
     except Timeout as error:
         msg = f"Another process trains in {run_folder}. Wait for it, or choose another folder."
         raise TrainingError(msg) from error
+
+
+def loaded_cases(config: TrainConfig, data_root: Path, run_folder: Path) -> Job[list[TrainingCase]]:
+    """The prepared cases of a recipe, with what is still missing of synthetic sources made: a job."""
+    for source in config.sources:
+        if source.kind == "synthetic":
+            yield from make_synthetic_cases(source, data_root)
+    files = [case for case in find_cases(config, data_root) if case.split in ("train", "val")]
+    return (yield from load_cases(files, config.roles, config.preprocessing, run_folder / CACHE_FOLDER))
 
 
 def _fit(
@@ -104,172 +120,136 @@ def _fit(
     epochs: int | None,
     max_minutes: float | None,
 ) -> Job[TrainingResult]:
-    started = time.monotonic()
     plan = config.optimisation if epochs is None else config.optimisation.model_copy(update={"epochs": epochs})
-    target = resolve_device(device)
-    trainer = _Trainer.start(config, plan, target)
-    trainer.restore(run_folder, resume=resume)
-
-    files = find_cases(config, data_root)
-    cases = yield from load_cases(files, config.roles, config.preprocessing, run_folder / "cache")
-    training = [case for case in cases if case.files.split == "train"]
-    validation = [case for case in cases if case.files.split == "val"]
-    sampler = SliceSampler(training, config.sources, config.patch, config.foreground_share)
-    split_sha256 = hashlib.sha256((data_root / config.split).read_bytes()).hexdigest()
-
-    while trainer.epoch < plan.epochs:
-        row = yield from trainer.train_epoch(sampler)
-        if trainer.epoch % config.validate_every == 0 or trainer.epoch == plan.epochs:
-            yield Progress(trainer.epoch, plan.epochs, "validating")
-            row |= trainer.validate(validation)
-        trainer.history.append(row)
-        trainer.save(run_folder)
-        logger.info("%s", "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
-        if max_minutes is not None and time.monotonic() - started > 60 * max_minutes:
-            logger.info("The time is used up after epoch %d; resume goes on from here.", trainer.epoch)
-            break
-    model = export_checkpoint(
-        config,
-        trainer.average.module.state_dict(),
-        run_folder / config.name,
-        cases=len(training),
-        split_sha256=split_sha256,
-        epochs=trainer.epoch,
-    )
-    return TrainingResult(model, trainer.history)
-
-
-def learning_rate_at(step: int, plan: OptimisationConfig) -> float:
-    """Rate at an iteration: linear warm-up, then half a cosine to zero at the last one."""
-    total = plan.epochs * plan.iterations_per_epoch
-    warmup = max(1, round(plan.warmup_fraction * total))
-    if step < warmup:
-        return plan.learning_rate * (step + 1) / warmup
-    fraction = (step - warmup) / max(1, total - warmup)
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+    with torch_settings(plan):
+        trainer = Trainer.start(config, plan, resolve_device(device))
+        restore(trainer, run_folder, resume=resume)
+        cases = yield from loaded_cases(config, data_root, run_folder)
+        files = [case.files for case in cases]
+        run = _Run(trainer, run_folder, cases, split_hash(config, data_root, files), max_minutes)
+        try:
+            yield from run.go()
+        except GeneratorExit:
+            # Whoever closes the job does so between two steps: all that was done is worth keeping.
+            if trainer.steps:
+                run.save()
+                run.export()
+            raise
+        except TrainingError:
+            if trainer.best is not None:
+                run.export()
+            raise
+        return TrainingResult(run.export(), trainer.history)
 
 
 @dataclass(slots=True)
-class _Trainer:
-    """The state of a run, and one epoch of it."""
+class _Run:
+    """A run that has its cases: epochs, validations, and what is written of them."""
 
-    config: TrainConfig
-    plan: OptimisationConfig
-    device: torch.device
-    network: nn.Module
-    average: AveragedModel
-    optimiser: torch.optim.Optimizer
-    augment: Augmentation
-    loss: PartialRegionLoss
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    trainer: Trainer
+    folder: Path
+    cases: Sequence[TrainingCase]
+    split_sha256: str
+    max_minutes: float | None
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
 
-    @classmethod
-    def start(cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device) -> "_Trainer":
-        torch.manual_seed(config.seed)
-        model = config.model
-        network = build_network(model.architecture, len(config.roles), len(REGIONS), model.dims, model.arguments)
-        # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
-        network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ema = get_ema_multi_avg_fn(plan.ema_decay)  # type: ignore[no-untyped-call]
-        average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
-        optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
-        augment = Augmentation(config.augmentation)
-        return cls(config, plan, device, network, average, optimiser, augment, PartialRegionLoss())
+    def go(self) -> Job[None]:
+        """Every epoch that is left."""
+        trainer, output = self.trainer, self.trainer.config.output
+        sampler = sampler_for(trainer.config, self._side("train"))
+        board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard else None
+        try:
+            while trainer.epoch < trainer.plan.epochs and not trainer.has_waited_enough:
+                row = yield from self._saved_now_and_then(trainer.train_epoch(sampler))
+                row |= yield from self._validation(trainer.epoch + 1)
+                self._finish_epoch(row)
+                if board is not None:
+                    board.add(row)
+                if self.max_minutes is not None and time.monotonic() - self.started > 60 * self.max_minutes:
+                    logger.info("The time is used up after epoch %d; resume goes on from here.", trainer.epoch)
+                    return
+            if trainer.has_waited_enough:
+                logger.info("Validation did not get better for %s epochs: the run ends.", trainer.plan.patience)
+        finally:
+            if board is not None:
+                board.close()
 
-    def train_epoch(self, sampler: SliceSampler) -> Job[dict[str, float]]:
-        """One epoch; returns its row of the history."""
-        began = time.monotonic()
-        random = np.random.default_rng([self.config.seed, self.epoch])
-        torch.manual_seed(int(random.integers(2**62)))
-        self.network.train()
-        total = torch.zeros((), dtype=torch.float64)
-        for iteration in range(self.plan.iterations_per_epoch):
-            step = self.epoch * self.plan.iterations_per_epoch + iteration
-            batch = sampler.draw(self.plan.batch, random)
-            total += self._step(batch, step)
-            done = self.epoch + (iteration + 1) / self.plan.iterations_per_epoch
-            message = f"epoch {self.epoch + 1} of {self.plan.epochs}, loss {float(total) / (iteration + 1):.3f}"
-            yield Progress(done, self.plan.epochs, message)
-        self.epoch += 1
-        return {
-            "epoch": self.epoch,
-            "loss": float(total) / self.plan.iterations_per_epoch,
-            "learning rate": learning_rate_at(step, self.plan),
-            "seconds": time.monotonic() - began,
-        }
+    def save(self) -> None:
+        """Write the state as it is, between two steps."""
+        save_state(self.trainer, self.folder)
+        self.saved = time.monotonic()
 
-    def _step(self, batch: Any, step: int) -> float:
-        images, targets, present, known = (
-            torch.from_numpy(part) for part in (batch.images, batch.targets, batch.present, batch.known)
+    def export(self) -> ModelInfo:
+        """Write the checkpoint of the best weights; beside it the last ones, where they are others."""
+        trainer, best = self.trainer, self.trainer.best
+        last = trainer.average.module.state_dict()
+        if best is None:
+            return self._checkpoint(trainer.config.name, last, trainer.epoch, {})
+        if best.epoch != trainer.epoch or trainer.iteration:
+            self._checkpoint(f"{trainer.config.name}-last", last, trainer.epoch, {})
+        return self._checkpoint(trainer.config.name, best.weights, best.epoch, best.row)
+
+    def _saved_now_and_then(self, epoch: Job[Row]) -> Job[Row]:
+        """The job of an epoch, with the state saved whenever the last time is too long ago."""
+        while True:
+            try:
+                progress = next(epoch)
+            except StopIteration as finished:
+                row: Row = finished.value
+                return row
+            if time.monotonic() - self.saved >= 60 * self.trainer.config.output.save_minutes:
+                self.save()
+            yield progress
+
+    def _validation(self, epoch: int) -> Job[Row]:
+        """Mean Dice of the averaged weights, where this epoch is due; keeps the best weights."""
+        trainer, validation = self.trainer, self._side("val")
+        config = trainer.config
+        if not validation or not (epoch % config.validate_every == 0 or epoch == trainer.plan.epochs):
+            return {}
+        pictures = SlicePictures(config.output.sample_slices)
+        scoring = score_cases(trainer.average.module, config.model.dims, validation, trainer.device, pictures.observe)
+        scores = yield from _within_epoch(scoring, epoch, trainer.plan.epochs)
+        row = mean_scores(scores)
+        pictures.draw(self.folder / "samples" / f"epoch_{epoch:04d}.png")
+        score = sum(row.values()) / len(row) if row else 0.0
+        if trainer.best is None or score > trainer.best.score:
+            weights = {name: t.detach().cpu().clone() for name, t in trainer.average.module.state_dict().items()}
+            trainer.best = Best(score, epoch, row, weights)
+            save_best(trainer.best, self.folder)
+        return row
+
+    def _finish_epoch(self, row: Row) -> None:
+        self.trainer.end_epoch(row)
+        self.save()
+        write_history(self.folder / HISTORY_FILE, self.trainer.history)
+        write_curves(self.folder / CURVES_FILE, self.trainer.history)
+        logger.info("%s", "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+
+    def _checkpoint(self, name: str, weights: dict[str, torch.Tensor], epoch: int, row: Row) -> ModelInfo:
+        config = self.trainer.config
+        return export_checkpoint(
+            config,
+            weights,
+            self.folder / name,
+            cases=len(self._side("train")),
+            split_sha256=self.split_sha256,
+            epochs=self.trainer.epoch,
+            weights_of_epoch=epoch,
+            metrics=as_metrics(row, self._side("val"), config.roles),
         )
-        images, targets = self.augment(images, targets, present)
-        images = images.to(self.device, memory_format=torch.channels_last)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate_at(step, self.plan)
-        mixed = self.plan.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            logits = self.network(images)
-        loss = self.loss(logits.float(), targets.to(self.device), known.to(self.device))
-        if not torch.isfinite(loss):
-            msg = (
-                f"The loss became {float(loss)} in epoch {self.epoch + 1}. The state of the epoch before is kept: "
-                "lower the learning rate, then resume."
-            )
-            raise TrainingError(msg)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_norm)
-        self.optimiser.step()
-        self.average.update_parameters(self.network)
-        return float(loss.detach())
 
-    def validate(self, cases: list[TrainingCase]) -> dict[str, float]:
-        """Mean Dice of the averaged weights on the validation cases."""
-        return mean_scores(score_cases(self.average.module, cases, self.device)) if cases else {}
-
-    def save(self, folder: Path) -> None:
-        """Write state and history, each as a whole."""
-        state = {
-            "config": self.config.model_dump_json(),
-            "epoch": self.epoch,
-            "history": json.dumps(self.history),
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        partial = folder / (STATE_FILE + ".part")
-        torch.save(state, partial)
-        os.replace(partial, folder / STATE_FILE)
-        _write_history(folder / HISTORY_FILE, self.history)
-
-    def restore(self, folder: Path, *, resume: bool) -> None:
-        """Take up the state in the folder; a folder that holds a run is never started over silently."""
-        path = folder / STATE_FILE
-        if not path.is_file():
-            return
-        if not resume:
-            msg = f"{folder} already holds a training run. Resume it (--resume) or choose another folder."
-            raise TrainingError(msg)
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        earlier = TrainConfig.model_validate_json(state["config"])
-        changed = self.config.differences(earlier)
-        if changed:
-            names = ", ".join(changed)
-            msg = f"The recipe changed since the run in {folder} began ({names}). Start it in a new folder."
-            raise TrainingError(msg)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.epoch = state["epoch"]
-        self.history = json.loads(state["history"])
+    def _side(self, split: str) -> list[TrainingCase]:
+        return [case for case in self.cases if case.files.split == split]
 
 
-def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    partial = path.with_suffix(".part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+def _within_epoch(scoring: Job[list[CaseScore]], epoch: int, epochs: int) -> Job[list[CaseScore]]:
+    """A validation whose progress is told as that of the run."""
+    while True:
+        try:
+            progress = next(scoring)
+        except StopIteration as finished:
+            scores: list[CaseScore] = finished.value
+            return scores
+        yield Progress(epoch, epochs, progress.message)

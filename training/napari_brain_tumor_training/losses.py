@@ -1,32 +1,172 @@
-"""Losses over regions where the truth may be partial."""
+"""Losses over regions where the truth may be partial: unknown regions, slices and voxels do not count."""
+
+from collections.abc import Callable
 
 import torch
-from monai.losses.dice import DiceLoss
+from monai.losses.boundary_loss import BoundaryLoss
+from monai.losses.dice import DiceLoss, GeneralizedDiceLoss
+from monai.losses.focal_loss import FocalLoss
+from monai.losses.tversky import TverskyLoss
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["PartialRegionLoss"]
+from napari_brain_tumor.models.outputs import supervised_outputs
+from napari_brain_tumor_training.config import LossConfig
+
+__all__ = ["PartialRegionLoss", "TanimotoLoss", "weighted_outputs"]
 
 
 class PartialRegionLoss(nn.Module):
-    """Soft Dice over the batch plus binary cross entropy, of the regions that each sample knows.
+    """The loss of a recipe, of the voxels and regions that each sample knows.
 
-    The Dice of a region sums over all samples that know it (`batch=True` in MONAI), with 1 added above and below,
-    so that samples without tumour pull gently; the cross entropy is the mean over known voxels.
+    Region terms are masked by setting prediction and truth to zero where nothing is known: that adds nothing to their
+    sums. The mean of a voxel term is over known voxels. By default Dice over the batch (`batch=True` in MONAI), with 1
+    added above and below so that samples without tumour pull gently, plus binary cross entropy.
+
+    Parameters
+    ----------
+    config : LossConfig, optional
+        Which terms, with which weights.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: LossConfig | None = None) -> None:
         super().__init__()
-        self._dice = DiceLoss(batch=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
+        self.config = config or LossConfig()
+        self._region = _REGION_TERMS[self.config.region](self.config)
+        self._focal = FocalLoss(gamma=self.config.focal_gamma, reduction="none")
+        self._distances = BoundaryLoss()
 
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Loss of logits `(N, R, *sides)` against targets of the same shape; `known` is `(N, R)`."""
-        weights = known.to(logits).reshape(*known.shape, *[1] * (logits.ndim - 2))
-        regions = known.any(dim=0).to(logits)
-        if not regions.any():
+    def forward(
+        self, logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor, fraction: float = 1.0
+    ) -> torch.Tensor:
+        """Loss of logits against targets.
+
+        Parameters
+        ----------
+        logits, targets : (N, R, *sides) tensor
+        known : (N, R) bool tensor, or one that broadcasts to (N, R, *sides)
+            Where the targets are to be believed.
+        fraction : float
+            How much of the training is over, for the boundary term.
+        """
+        if known.ndim == 2:
+            known = known.reshape(*known.shape, *[1] * (logits.ndim - 2))
+        if not known.any():
             return logits.sum() * 0
-        dice = self._dice(torch.sigmoid(logits) * weights, targets * weights).reshape(-1)
-        entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
-        mean_entropy = entropy.sum() / (weights.expand_as(logits).sum())
-        loss: torch.Tensor = (dice * regions).sum() / regions.sum() + mean_entropy
+        mask = known.to(logits)
+        config = self.config
+        loss = torch.zeros((), device=logits.device)
+        if config.region_weight:
+            loss = loss + config.region_weight * self._region_term(logits, targets, mask)
+        if config.voxel_weight:
+            loss = loss + config.voxel_weight * _known_mean(self._voxel_term(logits, targets), mask)
+        if config.boundary_weight:
+            distances = self._distances.compute_distance_map(targets)
+            boundary = _known_mean(torch.sigmoid(logits) * distances, mask)
+            loss = loss + config.boundary_weight * fraction * boundary
         return loss
+
+    def _region_term(self, logits: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Mean over the regions (and samples, where they count one by one) that know anything."""
+        told = mask.flatten(2).any(dim=2)
+        if self.config.region == "generalised":
+            told = told.any(dim=1)
+        if self.config.per == "batch":
+            told = told.any(dim=0)
+        masked = torch.sigmoid(logits) * mask, targets * mask
+        # The complement of what is masked is not: it needs the mask itself.
+        values: torch.Tensor = self._region(*masked, *([mask] if self.config.region == "tanimoto" else []))
+        weights = told.to(logits)
+        return (values.reshape(weights.shape) * weights).sum() / weights.sum()
+
+    def _voxel_term(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self.config.voxel == "focal":
+            focal: torch.Tensor = self._focal(logits, targets)
+            return focal
+        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+class TanimotoLoss(nn.Module):
+    """One minus the Tanimoto coefficient with complement, of ResUNet-a (Diakogiannis 2020, arXiv:1904.00592, eq. 4).
+
+    The coefficient of a region, sum(p t) / sum(p^2 + t^2 - p t), is averaged with that of the background. The weights
+    of classes in the paper cancel where every region has a coefficient of its own.
+
+    Parameters
+    ----------
+    smooth : float
+        Added above and below.
+    batch : bool
+        Whether sums go over all samples.
+    """
+
+    def __init__(self, smooth: float = 1e-5, *, batch: bool = True) -> None:
+        super().__init__()
+        self._smooth = smooth
+        self._batch = batch
+
+    def forward(
+        self, probabilities: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | float = 1.0
+    ) -> torch.Tensor:
+        """Losses `(R,)`, or `(N, R)` without `batch`, of `(N, R, *sides)` that are 0 where the mask is."""
+        likeness = self._coefficient(probabilities, targets)
+        return 1 - (likeness + self._coefficient(mask - probabilities, mask - targets)) / 2
+
+    def _coefficient(self, p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        axes = ([0] if self._batch else []) + list(range(2, p.ndim))
+        both = (p * t).sum(axes)
+        return (both + self._smooth) / ((p.square() + t.square()).sum(axes) - both + self._smooth)
+
+
+def weighted_outputs(network: nn.Module, images: torch.Tensor, supervision: str) -> list[tuple[float, torch.Tensor]]:
+    """Every output to be trained with its weight, the final one first: see `models.outputs`."""
+    if supervision == "none":
+        return [(1.0, network(images))]
+    outputs = supervised_outputs(network, images)
+    if supervision == "published":
+        return outputs
+    weights = [1.0 if supervision == "equal" else 0.5**level for level in range(len(outputs))]
+    total = 1.0 if supervision == "equal" else sum(weights)
+    return [(weight / total, logits) for weight, (_, logits) in zip(weights, outputs, strict=True)]
+
+
+def _known_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (values * mask).sum() / mask.expand_as(values).sum()
+
+
+def _dice(config: LossConfig) -> nn.Module:
+    loss: nn.Module = DiceLoss(
+        squared_pred=config.denominators == "squared",
+        batch=config.per == "batch",
+        reduction="none",
+        smooth_nr=config.smooth,
+        smooth_dr=config.smooth,
+    )
+    return loss
+
+
+def _generalised(config: LossConfig) -> nn.Module:
+    loss: nn.Module = GeneralizedDiceLoss(
+        batch=config.per == "batch", reduction="none", smooth_nr=config.smooth, smooth_dr=config.smooth
+    )
+    return loss
+
+
+def _tversky(config: LossConfig) -> nn.Module:
+    loss: nn.Module = TverskyLoss(
+        alpha=config.false_positives,
+        beta=config.false_negatives,
+        batch=config.per == "batch",
+        reduction="none",
+        smooth_nr=config.smooth,
+        smooth_dr=config.smooth,
+    )
+    return loss
+
+
+_REGION_TERMS: dict[str, Callable[[LossConfig], nn.Module]] = {
+    "dice": _dice,
+    "generalised": _generalised,
+    "tversky": _tversky,
+    "tanimoto": lambda config: TanimotoLoss(config.smooth, batch=config.per == "batch"),
+}

@@ -1,20 +1,20 @@
 """Dice of a checkpoint on the validation side of a split, case by case, through the same `segment` that users call."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_brain_tumor.evaluation.overlap import region_dice
-from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.progress import Job, Progress
-from napari_brain_tumor.study import Role
+from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.workflow import segment
+from napari_brain_tumor_training.case_files import find_cases
 from napari_brain_tumor_training.config import TrainConfig
-from napari_brain_tumor_training.dataset import find_cases
 
 __all__ = ["CaseDice", "summarise", "validate"]
 
@@ -65,14 +65,21 @@ def validate(
     scores = []
     for number, case in enumerate(files):
         yield Progress(number, len(files), case.name)
-        study, truth = open_study(case.image), open_segmentation(case.truth)
+        opened = case.open()
+        study, truth = opened.study, opened.truth
         for number_of_subset, asked in enumerate(tuple(subset) for subset in subsets):
             roles = tuple(role for role in asked if role in study.sequences)
             if roles == asked or (number_of_subset == 0 and roles):
                 predicted = segment(study.only(roles), model.folder, device, flips=flips)
-                scores.append(CaseDice(case.dataset, case.name, asked, roles, flips, region_dice(truth, predicted)))
+                told = [_where_known(labels, opened.known) for labels in (truth, predicted)]
+                scores.append(CaseDice(case.dataset, case.name, asked, roles, flips, region_dice(*told)))
     yield Progress(len(files), len(files), "")
     return scores
+
+
+def _where_known(labels: Segmentation, known: npt.NDArray[np.bool_] | None) -> Segmentation:
+    """The labels where the truth is known, background elsewhere."""
+    return labels if known is None else replace(labels, data=labels.data * known)
 
 
 def summarise(scores: Iterable[CaseDice]) -> list[Metrics]:

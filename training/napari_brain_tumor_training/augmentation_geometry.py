@@ -1,0 +1,76 @@
+"""Move samples in space: flips, and one resampling for rotation, scale and elastic deformation together.
+
+Kornia and MONAI resample once for every transformation, and neither bends volumes batch-wise on a GPU.
+"""
+
+from typing import Any
+
+import torch
+from kornia.geometry.conversions import angle_to_rotation_matrix, axis_angle_to_rotation_matrix
+from torch.nn import functional
+
+from napari_brain_tumor_training.config import AugmentationConfig
+
+__all__ = ["flip", "warp"]
+
+_SMOOTH: dict[int, Any] = {2: "bicubic", 3: "trilinear"}
+
+
+def flip(images: torch.Tensor, masks: torch.Tensor, probability: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and masks `(N, ., *sides)`, each sample mirrored along each axis with the probability."""
+    for axis in range(2, images.ndim):
+        chosen = torch.rand(len(images)) < probability
+        if chosen.any():
+            chosen = chosen.reshape(-1, *[1] * (images.ndim - 1)).to(images.device)
+            images = torch.where(chosen, images.flip(axis), images)
+            masks = torch.where(chosen, masks.flip(axis), masks)
+    return images, masks
+
+
+def warp(images: torch.Tensor, masks: torch.Tensor, config: AugmentationConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (linear) and masks (nearest) `(N, ., *sides)`, turned, scaled and bent; zeros come in from outside."""
+    moved = torch.rand(len(images)) < config.affine_probability
+    bent = torch.rand(len(images)) < config.elastic_probability
+    chosen = torch.nonzero(moved | bent).flatten()
+    if not len(chosen):
+        return images, masks
+    sides = images.shape[2:]
+    matrices = torch.where(moved[:, None, None], _affine(len(images), sides, config), _identity(len(images), sides))
+    places = functional.affine_grid(matrices[chosen], [len(chosen), 1, *sides], align_corners=False)
+    if bent.any():
+        places = places + bent[chosen].reshape(-1, *[1] * (images.ndim - 1)) * _bending(len(chosen), sides, config)
+    places, chosen = places.to(images), chosen.to(images.device)
+    images, masks = images.clone(), masks.clone()
+    images[chosen] = functional.grid_sample(images[chosen], places, mode="bilinear", align_corners=False)
+    masks[chosen] = functional.grid_sample(masks[chosen], places, mode="nearest", align_corners=False)
+    return images, masks
+
+
+def _identity(count: int, sides: torch.Size) -> torch.Tensor:
+    return torch.eye(len(sides), len(sides) + 1).expand(count, -1, -1)
+
+
+def _affine(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.Tensor:
+    """Matrices `(N, dims, dims + 1)` for `affine_grid`: from places in the result to places in the sample."""
+    low, high = config.scale
+    turns = _rotations(count, len(sides), config) / torch.empty(count, 1, 1).uniform_(low, high)
+    # Turning is done in voxels; `affine_grid` counts half sides, x first.
+    half = torch.tensor(sides[::-1]) / 2
+    matrices = turns * half[None, None, :] / half[None, :, None]
+    return functional.pad(matrices, (0, 1))
+
+
+def _rotations(count: int, dims: int, config: AugmentationConfig) -> torch.Tensor:
+    degrees = torch.empty(count).uniform_(-1, 1) * config.rotation_degrees
+    if dims == 2:
+        return torch.as_tensor(angle_to_rotation_matrix(degrees))
+    tilts = torch.empty(count, 2).uniform_(-1, 1) * config.tilt_degrees
+    return torch.as_tensor(axis_angle_to_rotation_matrix(torch.deg2rad(torch.cat([tilts, degrees[:, None]], dim=1))))
+
+
+def _bending(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.Tensor:
+    """Displacements `(N, *sides, dims)` in half sides, x first."""
+    dims = len(sides)
+    coarse = torch.randn(count, dims, *[config.elastic_points] * dims) * config.elastic
+    smooth = functional.interpolate(coarse, sides, mode=_SMOOTH[dims], align_corners=True)
+    return smooth.movedim(1, -1) / (torch.tensor(sides[::-1]) / 2)

@@ -1,0 +1,72 @@
+"""Change what samples look like: contrast, shading, noise, blur and resolution, each sequence on its own."""
+
+from typing import Any
+
+import torch
+from monai.networks.layers.simplelayers import GaussianFilter
+from torch.nn import functional
+
+from napari_brain_tumor_training.config import AugmentationConfig
+
+__all__ = ["add_noise", "blur", "lower_resolution", "vary_intensities"]
+
+_SMOOTH: dict[int, Any] = {4: "bicubic", 5: "trilinear"}
+_LINEAR: dict[int, Any] = {4: "bilinear", 5: "trilinear"}
+_BLUR_SIGMA = (0.4, 1.3)
+
+
+def vary_intensities(images: torch.Tensor, config: AugmentationConfig) -> torch.Tensor:
+    """Change gamma, contrast, brightness and a smooth field, for each sample and channel on its own.
+
+    Parameters
+    ----------
+    images : (N, C, [Z,] Y, X) float tensor
+        Standardised intensities: most lie between -3 and 3.
+    """
+    spatial = [1] * (images.ndim - 2)
+    shape = (*images.shape[:2], *spatial)
+    active = (torch.rand(shape[0], 1, *spatial) < config.intensity_probability).to(images)
+    gamma = torch.exp(torch.empty(shape).uniform_(-1, 1) * config.gamma).to(images)
+    contrast = torch.exp(torch.empty(shape).uniform_(-1, 1) * config.contrast).to(images)
+    brightness = (torch.empty(shape).uniform_(-1, 1) * config.brightness).to(images)
+    coarse = (torch.randn(*images.shape[:2], *[4] * len(spatial)) * config.bias_field).to(images)
+    field = torch.exp(functional.interpolate(coarse, images.shape[2:], mode=_SMOOTH[images.ndim], align_corners=True))
+    # Gamma and the field need values from 0 up: [-3, 3] is taken as [0, 1] for them.
+    unit = ((images + 3) / 6).clamp(min=0)
+    varied = (unit.pow(gamma) * field * 6 - 3) * contrast + brightness
+    return images + active * (varied - images)
+
+
+def blur(images: torch.Tensor, probability: float) -> torch.Tensor:
+    """Images `(N, C, *sides)`, with the probability blurred by a Gaussian of 0.4 to 1.3 voxels."""
+    chosen = _chosen(images, probability)
+    sigmas = torch.empty(len(chosen)).uniform_(*_BLUR_SIGMA).tolist()
+    images = images.clone() if len(chosen) else images
+    for index, sigma in zip(chosen, sigmas, strict=True):
+        images[index] = GaussianFilter(images.ndim - 2, sigma).to(images.device)(images[index][None])[0]
+    return images
+
+
+def lower_resolution(images: torch.Tensor, probability: float, largest: float) -> torch.Tensor:
+    """Images `(N, C, *sides)`, with the probability made coarser by a factor of its own along each axis, and back."""
+    chosen = _chosen(images, probability)
+    factors = torch.empty(len(chosen), images.ndim - 2).uniform_(1, largest).tolist()
+    images = images.clone() if len(chosen) else images
+    sides = images.shape[2:]
+    for index, factor in zip(chosen, factors, strict=True):
+        fewer = [max(1, round(side / f)) for side, f in zip(sides, factor, strict=True)]
+        coarse = functional.interpolate(images[index][None], fewer, mode="area")
+        images[index] = functional.interpolate(coarse, sides, mode=_LINEAR[images.ndim], align_corners=False)[0]
+    return images
+
+
+def add_noise(images: torch.Tensor, probability: float, deviation: float) -> torch.Tensor:
+    """Images `(N, C, *sides)`, with the probability under Gaussian noise of that deviation."""
+    active = torch.rand(len(images), *[1] * (images.ndim - 1)) < probability
+    if not active.any():
+        return images
+    return images + active.to(images) * deviation * torch.randn_like(images)
+
+
+def _chosen(images: torch.Tensor, probability: float) -> list[int]:
+    return [int(index) for index in torch.nonzero(torch.rand(len(images)) < probability)]

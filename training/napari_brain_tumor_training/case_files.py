@@ -1,0 +1,191 @@
+"""Which cases there are: on disk, with their patient and their side of the split."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor_training.config import DataSource, TrainConfig
+
+__all__ = ["CaseFiles", "OpenedCase", "find_cases", "read_split", "split_hash"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedCase:
+    """A case as read: the scans, the truth, and where the truth tells something, `(X, Y, Z)`; None for everywhere."""
+
+    study: Study
+    truth: Segmentation
+    known: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFiles:
+    """A case on disk and the side of the split it belongs to: all that training needs to know of a kind of data set.
+
+    Parameters
+    ----------
+    dataset, name, patient : str
+        Name is unique in the data set.
+    split : str
+        "train" or "val"; cases of any other side are left alone.
+    image, truth : Path
+        Files or folders; when they change, the case is prepared anew.
+    grade : str
+        "" where it is not told.
+    known_slices : tuple of int, optional
+        Slices along the third axis of the truth's file that were labelled; the others are unknown, not background.
+    reader : callable, optional
+        Opens the case where `open_study` and `open_segmentation` of the two paths are not enough.
+    """
+
+    dataset: str
+    name: str
+    patient: str
+    split: str
+    image: Path
+    truth: Path
+    grade: str = ""
+    known_slices: tuple[int, ...] | None = None
+    reader: Callable[[], OpenedCase] | None = None
+
+    def open(self) -> OpenedCase:
+        """The case; raises `TrainingError` where the truth lies on another grid than the scan."""
+        case = self.reader() if self.reader else OpenedCase(open_study(self.image), open_segmentation(self.truth))
+        if not case.truth.grid.same_place(case.study.grid):
+            msg = (
+                f"{self.name}: the truth lies on {case.truth.grid.describe()}, the scan on "
+                f"{case.study.grid.describe()}. Label the scan on its own grid, or leave the case out of the split."
+            )
+            raise TrainingError(msg)
+        if self.known_slices is None:
+            return case
+        return OpenedCase(case.study, case.truth, self._labelled_slices(case))
+
+    def _labelled_slices(self, case: OpenedCase) -> npt.NDArray[np.bool_]:
+        depth = case.truth.data.shape[2]
+        beyond = [z for z in self.known_slices or () if not 0 <= z < depth]
+        if beyond:
+            msg = f"{self.name}: the slices {beyond} are said to be labelled; the scan has slices 0 to {depth - 1}."
+            raise TrainingError(msg)
+        known = np.zeros(case.truth.data.shape, dtype=np.bool_)
+        known[:, :, list(self.known_slices or ())] = True
+        return known if case.known is None else known & case.known
+
+
+Split = dict[tuple[str, str], tuple[str, str, str]]
+
+
+def read_split(path: Path) -> Split:
+    """Patient, side of the split and grade ("" without that column) for every (dataset, case) of a CSV file.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read, a column is missing, or one patient stands on both sides.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        msg = (
+            f"The split {path} cannot be read: {error}. Give the recipe's `split` relative to the data folder (--data)."
+        )
+        raise TrainingError(msg) from error
+    needed = {"dataset", "case", "patient", "split"}
+    if not rows or not needed <= set(rows[0]):
+        msg = f"The split {path} needs the columns {', '.join(sorted(needed))}; it has {list(rows[0]) if rows else []}."
+        raise TrainingError(msg)
+    sides: dict[str, set[str]] = {}
+    for row in rows:
+        sides.setdefault(row["patient"], set()).add(row["split"])
+    _refuse_torn(sides, str(path))
+    return {(row["dataset"], row["case"]): (row["patient"], row["split"], row.get("grade", "")) for row in rows}
+
+
+def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
+    """Every case of every source, with its side of the split.
+
+    Raises
+    ------
+    TrainingError
+        If the split lacks a case, a patient is on both sides, or there is no training case.
+    """
+    split = read_split(data_root / config.split) if config.split is not None else {}
+    cases = [case for source in config.sources for case in _LISTINGS[source.kind](source, data_root, split)]
+    sides: dict[str, set[str]] = {}
+    for case in cases:
+        sides.setdefault(case.patient, set()).add(case.split)
+    _refuse_torn(sides, "the sources of this recipe")
+    if not any(case.split == "train" for case in cases):
+        msg = f"No training case was found under {data_root}. Check the sources and the split of the recipe."
+        raise TrainingError(msg)
+    return cases
+
+
+def split_hash(config: TrainConfig, data_root: Path, cases: Sequence[CaseFiles]) -> str:
+    """SHA-256 of the split: of its file, or, where data sets have their own, of who is on which side."""
+    if config.split is not None:
+        return hashlib.sha256((data_root / config.split).read_bytes()).hexdigest()
+    lines = sorted(f"{case.dataset},{case.name},{case.patient},{case.split}" for case in cases)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _refuse_torn(sides: dict[str, set[str]], where: str) -> None:
+    torn = sorted(patient for patient, found in sides.items() if len(found) > 1)
+    if torn:
+        msg = f"In {where} these patients are in training and in validation: {', '.join(torn)}. Put each on one side."
+        raise TrainingError(msg)
+
+
+def _decathlon(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    folder = root / source.path
+    index = folder / "dataset.json"
+    if not index.is_file():
+        msg = f"{folder} has no dataset.json, so it is not a Medical Decathlon folder."
+        raise TrainingError(msg)
+    for entry in json.loads(index.read_text(encoding="utf-8"))["training"]:
+        image = folder / entry["image"]
+        name = image.name.removesuffix(".gz").removesuffix(".nii")
+        yield _split_case(source, name, image, folder / entry["label"], split)
+
+
+def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    folder = root / source.path
+    if not folder.is_dir():
+        msg = f"{folder} is not a folder. A source of kind lgg-tif is a folder with one folder a patient."
+        raise TrainingError(msg)
+    for patient in sorted(path for path in folder.iterdir() if path.is_dir()):
+        yield _split_case(source, patient.name, patient, patient, split)
+
+
+def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: Split) -> CaseFiles:
+    if (source.dataset, name) not in split:
+        msg = f"Case {name} of {source.dataset} is not in the split. Add it to the file."
+        raise TrainingError(msg)
+    patient, side, grade = split[source.dataset, name]
+    return CaseFiles(source.dataset, name, patient, side, image, truth, grade)
+
+
+def _synthetic(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    """Cases that were made so far, for training alone."""
+    for folder in sorted((root / source.path).glob("synthetic_*")):
+        name = folder.name
+        truth = folder / f"{name}_seg.nii.gz"
+        if truth.is_file():
+            yield CaseFiles(source.dataset, name, name, "train", folder, truth)
+
+
+_LISTINGS: dict[str, Callable[[DataSource, Path, Split], Iterable[CaseFiles]]] = {
+    "decathlon": _decathlon,
+    "lgg-tif": _lgg_tif,
+    "synthetic": _synthetic,
+}

@@ -1,0 +1,128 @@
+"""What a run shows while it goes on: its history as CSV, curves as PNG, and TensorBoard events."""
+
+import csv
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+__all__ = ["CURVES_FILE", "HISTORY_FILE", "BoardEvents", "save_figure", "write_curves", "write_history"]
+
+logger = logging.getLogger(__name__)
+
+HISTORY_FILE = "history.csv"
+CURVES_FILE = "curves.png"
+Row = dict[str, float]
+
+_NOT_DICE = {"epoch", "loss", "learning rate", "seconds"}
+
+
+def write_history(path: Path, rows: Sequence[Row]) -> None:
+    """Write one line an epoch; raises `SaveError` where it cannot, and keeps the old file."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(path, write, _check_not_empty)
+
+
+def write_curves(path: Path, rows: Sequence[Row]) -> None:
+    """Draw loss, and Dice per region of training and validation; raises `SaveError` where it cannot."""
+    figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _plot(left, rows, ["loss"])
+    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    names = list(dict.fromkeys(key for row in rows for key in row if key not in _NOT_DICE))
+    _plot(right, rows, names)
+    right.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1))
+    if names:
+        right.legend(fontsize=7, loc="lower right")
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, as a whole or not at all; raises `SaveError`."""
+    write_atomically(
+        path, lambda part: figure.savefig(part, format="png", facecolor=figure.get_facecolor()), _check_not_empty
+    )
+
+
+class BoardEvents:
+    """TensorBoard events of a run, written where the package tensorboard is installed.
+
+    They are a copy of the history for another viewer: where they cannot be written, the run goes on without them.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    first_epoch : int
+        Events of it and later ones, from a run that was stopped, are replaced.
+    """
+
+    def __init__(self, folder: Path, first_epoch: int) -> None:
+        self._writer = _writer(folder, first_epoch)
+
+    def add(self, row: Row) -> None:
+        """Add the row of an epoch."""
+        if self._writer is None:
+            return
+        try:
+            for name, value in row.items():
+                if name != "epoch":
+                    self._writer.add_scalar(_tag(name), value, int(row["epoch"]))
+            self._writer.flush()
+        except OSError as error:
+            logger.warning("TensorBoard events are no longer written: %s.", error)
+            self._writer = None
+
+    def close(self) -> None:
+        """End the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _writer(folder: Path, first_epoch: int) -> "SummaryWriter | None":
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        logger.info("The package tensorboard is not installed: no events are written, history and curves are.")
+        return None
+    writer: Any = SummaryWriter  # its constructor has no annotations
+    created: SummaryWriter = writer(str(folder / "tensorboard"), purge_step=first_epoch)
+    return created
+
+
+def _tag(name: str) -> str:
+    """The name of a column, in the groups that TensorBoard folds."""
+    if name in _NOT_DICE:
+        return name.replace(" ", "_")
+    group, _, region = name.rpartition(" ")
+    return f"Dice_{region}/{group}".replace(" ", "_")
+
+
+def _plot(axes: Axes, rows: Sequence[Row], names: Iterable[str]) -> None:
+    for name in names:
+        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        style = ":" if name.startswith("train ") else "-"
+        axes.plot(*zip(*points, strict=True), style, marker="." if len(points) < 30 else None, label=name)
+
+
+def _check_not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        msg = f"{path} was not written as a whole."
+        raise SaveError(msg)

@@ -1,0 +1,95 @@
+"""Keep a run on disk so that it can go on: its state, and the best weights so far, each written as a whole."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor_training.config import TrainConfig
+from napari_brain_tumor_training.trainer import Best, Trainer
+
+__all__ = ["BEST_FILE", "STATE_FILE", "restore", "save_best", "save_state"]
+
+STATE_FILE = "state.pt"
+BEST_FILE = "best.pt"
+
+
+def save_state(trainer: Trainer, folder: Path) -> None:
+    """Write everything that changes but the best weights; raises `SaveError` where it cannot, and keeps the old."""
+    state = {
+        "config": trainer.config.model_dump_json(),
+        "epoch": trainer.epoch,
+        "iteration": trainer.iteration,
+        "total_loss": trainer.total_loss,
+        "seconds": trainer.seconds,
+        "overlap": trainer.overlap,
+        "history": json.dumps(trainer.history),
+        "network": trainer.network.state_dict(),
+        "average": trainer.average.state_dict(),
+        "optimiser": trainer.optimiser.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+    }
+    _write(folder / STATE_FILE, state)
+
+
+def save_best(best: Best, folder: Path) -> None:
+    """Write the best weights; raises `SaveError` where it cannot, and keeps the old."""
+    kept = {"score": best.score, "epoch": best.epoch, "row": json.dumps(best.row), "weights": best.weights}
+    _write(folder / BEST_FILE, kept)
+
+
+def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
+    """Take up the state in the folder; a folder that holds a run is never started over silently.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds a run and `resume` is false, its recipe was another, or its state cannot be read.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return
+    if not resume:
+        msg = f"{folder} already holds a training run. Resume it (--resume) or choose another folder."
+        raise TrainingError(msg)
+    state = _read(path, trainer.device)
+    changed = trainer.config.differences(TrainConfig.model_validate_json(state["config"]))
+    if changed:
+        msg = f"The recipe changed since the run in {folder} began ({', '.join(changed)}). Start it in a new folder."
+        raise TrainingError(msg)
+    trainer.network.load_state_dict(state["network"])
+    trainer.average.load_state_dict(state["average"])
+    trainer.optimiser.load_state_dict(state["optimiser"])
+    trainer.epoch = state["epoch"]
+    trainer.history = json.loads(state["history"])
+    if "iteration" in state:  # runs of the first version were saved between epochs only
+        trainer.iteration, trainer.total_loss = state["iteration"], state["total_loss"]
+        trainer.seconds, trainer.overlap = state["seconds"], state["overlap"].cpu()
+        trainer.scaler.load_state_dict(state["scaler"])
+    if (folder / BEST_FILE).is_file():
+        best = _read(folder / BEST_FILE, torch.device("cpu"))
+        trainer.best = Best(best["score"], best["epoch"], json.loads(best["row"]), best["weights"])
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, lambda part: torch.save(content, part), _check)
+
+
+def _check(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        msg = f"{path} was not written as a whole."
+        raise SaveError(msg)
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        # Whatever torch raises for a ruined file, to the user it means one thing.
+        msg = f"{path} cannot be read: {error}. The run cannot go on: delete its folder and start it again."
+        raise TrainingError(msg) from error
+    return content

@@ -1,0 +1,145 @@
+"""Where a network's weights start: at random, or from a checkpoint whose roles and regions may be others."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.models.cards import ModelInfo, find_model
+from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.registry import build_network
+from napari_brain_tumor_training.config import ModelConfig, TrainConfig
+
+__all__ = ["frozen_parts", "network_for"]
+
+_ENCODERS: Final[dict[str, tuple[str, ...]]] = {
+    "unet": ("encoder",),
+    "unet3d_cicek": ("encoder",),
+    "residual_unet": ("stem", "encoder"),
+    "u2net": ("encoder",),
+    "u2netp": ("encoder",),
+    "resunet_plus_plus": ("encoder",),
+    "resunet_a": ("body.first", "body.encoder", "body.down"),
+    "resunet_a_multitask": ("body.first", "body.encoder", "body.down"),
+}
+"""Of every architecture, the parts of its contracting path."""
+
+
+def network_for(config: TrainConfig) -> nn.Module:
+    """The network of a recipe, with fresh weights or those that `init` names; frozen parts need no gradient.
+
+    Raises
+    ------
+    TrainingError
+        If the checkpoint is of another kind than the recipe, or shares no role or region with it.
+    """
+    network = _fresh(config.model, len(config.roles), len(REGIONS))
+    if config.model.init is not None:
+        _begin_with(network, find_model(config.model.init), config)
+    for part in frozen_parts(network, config.model):
+        part.requires_grad_(False)
+    return network
+
+
+def frozen_parts(network: nn.Module, model: ModelConfig) -> list[nn.Module]:
+    """The parts of the network that stay as they began: the contracting path, or none."""
+    return [network.get_submodule(name) for name in _ENCODERS[model.architecture]] if model.freeze_encoder else []
+
+
+def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> None:
+    card, own = model.card, config.model
+    found = (card.architecture, card.arguments, card.dims)
+    wanted = (own.architecture, own.arguments, own.dims)
+    if found != wanted:
+        msg = f"{model.name} is {found}; the recipe is for {wanted}. A run can begin with weights of its own kind only."
+        raise TrainingError(msg)
+    shared: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
+        ("role", card.roles, config.roles),
+        ("region", card.regions, list(REGIONS)),
+    )
+    for what, given, ours in shared:
+        if not set(given) & set(ours):
+            msg = (
+                f"{model.name} has the {what}s {', '.join(given)}, the recipe {', '.join(ours)}: no {what} is in "
+                "both, so nothing of it would help. Start without init, or from another model."
+            )
+            raise TrainingError(msg)
+    theirs = load_network(model).state_dict()
+    sizes = len(card.roles), len(card.regions)
+    roles, regions = _matches(card.roles, config.roles), _matches(card.regions, list(REGIONS))
+    growth = _growth(own)
+    network.load_state_dict(
+        {
+            name: _moved(theirs[name], fresh, growth[name], sizes, (roles, regions))
+            for name, fresh in network.state_dict().items()
+        }
+    )
+
+
+def _fresh(model: ModelConfig, roles: int, regions: int) -> nn.Module:
+    return build_network(model.architecture, roles, regions, model.dims, model.arguments)
+
+
+def _matches(theirs: Sequence[str], ours: Sequence[str]) -> list[int | None]:
+    """For each of ours its place among theirs; None where they lack it."""
+    return [theirs.index(one) if one in theirs else None for one in ours]
+
+
+def _growth(model: ModelConfig) -> dict[str, list[tuple[int, int]]]:
+    """By how much each axis of each tensor grows with one role more, and with one region more."""
+    with torch.device("meta"):
+        shapes = [
+            {name: t.shape for name, t in _fresh(model, *sizes).state_dict().items()}
+            for sizes in ((4, 4), (5, 4), (4, 5))
+        ]
+    return {
+        name: [
+            (wide - side, tall - side) for side, wide, tall in zip(shape, *(s[name] for s in shapes[1:]), strict=True)
+        ]
+        for name, shape in shapes[0].items()
+    }
+
+
+def _moved(
+    source: torch.Tensor,
+    fresh: torch.Tensor,
+    growth: Sequence[tuple[int, int]],
+    sizes: tuple[int, int],
+    matches: tuple[Sequence[int | None], Sequence[int | None]],
+) -> torch.Tensor:
+    """The source's values at the places that its roles and regions have in `fresh`.
+
+    A role that the source lacks gets weight 0, so that at first its images change nothing; a region that it lacks
+    keeps its fresh weights.
+    """
+    result = fresh.clone()
+    ours, theirs = [], []
+    for axis, by_kind in enumerate(growth):
+        kind = 0 if by_kind[0] else 1
+        pairs = _pairs(source.shape[axis], by_kind[kind], sizes[kind], matches[kind])
+        if by_kind[0]:
+            missing = [own for own, other in pairs if other is None]
+            result.index_fill_(axis, torch.tensor(missing, dtype=torch.long), 0)
+        ours.append([own for own, other in pairs if other is not None])
+        theirs.append([other for _, other in pairs if other is not None])
+    result[_grid(ours)] = source[_grid(theirs)]
+    return result
+
+
+def _pairs(side: int, blocks: int, size: int, matches: Sequence[int | None]) -> list[tuple[int, int | None]]:
+    """Places along an axis of ours and theirs: other features come first, then blocks of one map a role or region."""
+    before = side - blocks * size
+    pairs: list[tuple[int, int | None]] = [(place, place) for place in range(before)]
+    for block in range(blocks):
+        for own, other in enumerate(matches):
+            found = None if other is None else before + block * size + other
+            pairs.append((before + block * len(matches) + own, found))
+    return pairs
+
+
+def _grid(places: Sequence[Sequence[int]]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(index) for index in np.ix_(*(np.array(p, dtype=np.intp) for p in places)))

@@ -1,0 +1,42 @@
+"""Make the synthetic cases of a recipe, once, before a run begins."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor_training.config import DataSource
+from napari_brain_tumor_training.synthetic import SyntheticSpec, make_case, write_case
+
+__all__ = ["make_synthetic_cases"]
+
+
+def make_synthetic_cases(source: DataSource, data_root: Path) -> Job[None]:
+    """Write the cases of a synthetic source that its folder lacks, each as a whole or not at all: a job.
+
+    Raises
+    ------
+    TrainingError
+        If nilearn, whose tissue maps are used, is not installed.
+    SaveError
+        If the folder cannot be written.
+    """
+    folder = data_root / source.path
+    seeds = range(source.first_seed, source.first_seed + source.cases)
+    missing = [seed for seed in seeds if not (folder / f"synthetic_{seed:05d}").is_dir()]
+    for number, seed in enumerate(missing):
+        yield Progress(number, len(missing), f"making synthetic case {number + 1} of {len(missing)}")
+        _make(seed, SyntheticSpec(resolution_mm=source.resolution_mm), folder)
+
+
+def _make(seed: int, spec: SyntheticSpec, folder: Path) -> None:
+    study, truth = make_case(seed, spec=spec)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
+            write_case(study, truth, Path(scratch) / study.name)
+            shutil.move(Path(scratch) / study.name, folder / study.name)
+    except OSError as error:
+        msg = f"The synthetic case {study.name} could not be kept in {folder}: {error}. Free some space there."
+        raise SaveError(msg) from error

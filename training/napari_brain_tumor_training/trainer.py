@@ -1,0 +1,231 @@
+"""What changes while a network trains, and one step of it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from napari_brain_tumor.errors import OutOfMemoryError, TrainingError
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor_training.augmentation import Augmentation
+from napari_brain_tumor_training.config import OptimisationConfig, TrainConfig
+from napari_brain_tumor_training.losses import PartialRegionLoss, weighted_outputs
+from napari_brain_tumor_training.optimisation import learning_rate_at, optimiser_for
+from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead
+from napari_brain_tumor_training.starting_weights import frozen_parts, network_for
+
+__all__ = ["Best", "Trainer", "drawn_batch"]
+
+_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Best:
+    """The averaged weights of the best validation so far: mean Dice over regions and sets, and its row of history."""
+
+    score: float
+    epoch: int
+    row: dict[str, float]
+    weights: dict[str, torch.Tensor]
+
+
+@dataclass(slots=True)
+class Trainer:
+    """The state of a run.
+
+    Nothing random is kept: every batch draws from generators seeded by the run's seed and the batch's number, so a
+    run that goes on after any step sees what it would have seen.
+    """
+
+    config: TrainConfig
+    plan: OptimisationConfig
+    device: torch.device
+    network: nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    augment: Augmentation
+    loss: PartialRegionLoss
+    overlap: torch.Tensor
+    """Of the epoch so far `(3, 2)`: by region twice the voxels that truth and prediction share, and those of both."""
+    epoch: int = 0
+    """Epochs that are over."""
+    iteration: int = 0
+    """Steps of the present epoch that are done."""
+    total_loss: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: Best | None = None
+
+    @classmethod
+    def start(cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device) -> "Trainer":
+        """A run before its first step."""
+        torch.manual_seed(config.seed)
+        network = network_for(config)
+        if plan.channels_last:
+            # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
+            network = network.to(memory_format=_layout(config.model.dims))  # type: ignore[call-overload]
+        network = network.to(device)
+        ema = get_ema_multi_avg_fn(plan.ema_decay)  # type: ignore[no-untyped-call]
+        average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
+        scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "float16")
+        overlap = torch.zeros(len(REGIONS), 2, dtype=torch.float64)
+        return cls(
+            config,
+            plan,
+            device,
+            network,
+            average,
+            optimiser_for(network, plan),
+            scaler,
+            Augmentation(config.augmentation),
+            PartialRegionLoss(config.loss),
+            overlap,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Steps done since the run began."""
+        return self.epoch * self.plan.iterations_per_epoch + self.iteration
+
+    @property
+    def has_waited_enough(self) -> bool:
+        """Whether validation has not got better for as long as the recipe waits."""
+        return self.best is not None and self.epoch - self.best.epoch >= (self.plan.patience or self.plan.epochs)
+
+    def train_epoch(self, sampler: VolumeSampler) -> Job[dict[str, float]]:
+        """What is left of the epoch; returns its row of the history. Stopping between two steps leaves all whole."""
+        self.set_to_train()
+        batches = self._batches(sampler)
+        while self.iteration < self.plan.iterations_per_epoch:
+            began = time.monotonic()
+            self.total_loss += self.step(batches)
+            self.iteration += 1
+            self.seconds += time.monotonic() - began
+            done = self.epoch + self.iteration / self.plan.iterations_per_epoch
+            message = f"epoch {self.epoch + 1} of {self.plan.epochs}, loss {self.total_loss / self.iteration:.3f}"
+            yield Progress(done, self.plan.epochs, message)
+        return self._row()
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Add the row to the history and begin the next epoch."""
+        self.history.append(row)
+        self.epoch += 1
+        self.iteration = 0
+        self.total_loss = self.seconds = 0.0
+        self.overlap.zero_()
+
+    def set_to_train(self) -> None:
+        """Training mode, but for what is frozen, whose batch norms are not to learn either."""
+        self.network.train()
+        for part in frozen_parts(self.network, self.config.model):
+            part.eval()
+
+    def step(self, batches: Iterator[tuple[Batch, int]]) -> float:
+        """Draw as many batches as the recipe accumulates, and take one step of the optimiser; returns the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate_at(self.steps, self.plan)
+        self.optimiser.zero_grad(set_to_none=True)
+        try:
+            value = sum(self._backward(*next(batches)) for _ in range(self.plan.accumulation))
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(_too_large(self.config, self.device)) from error
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_norm)
+        # With float16 the scaler leaves such a step out and lowers its scale.
+        if not (self.scaler.is_enabled() or torch.isfinite(norm)):
+            raise TrainingError(self._not_finite("gradient", float(norm)))
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.average.update_parameters(self.network)
+        return value
+
+    def _batches(self, sampler: VolumeSampler) -> Iterator[tuple[Batch, int]]:
+        first = self.steps * self.plan.accumulation
+        last = (self.epoch + 1) * self.plan.iterations_per_epoch * self.plan.accumulation
+        return draw_ahead(
+            lambda number: drawn_batch(sampler, self.plan.batch, self.config.seed, number), range(first, last)
+        )
+
+    def _backward(self, batch: Batch, seed: int) -> float:
+        """Add the gradients of a batch; returns its part of the loss."""
+        torch.manual_seed(seed)
+        images, targets, known = self._prepared(batch)
+        with torch.autocast(self.device.type, _PRECISIONS[self.plan.precision], self.plan.precision != "float32"):
+            outputs = weighted_outputs(self.network, images, self.config.loss.deep_supervision)
+        fraction = self.steps / (self.plan.epochs * self.plan.iterations_per_epoch)
+        losses = [weight * self.loss(logits.float(), targets, known, fraction) for weight, logits in outputs]
+        loss = torch.stack(losses).sum() / self.plan.accumulation
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise TrainingError(self._not_finite("loss", value))
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.overlap += _overlap(outputs[0][1].detach(), targets, known)
+        return value
+
+    def _prepared(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Varied images, targets, and where these are known, on the device."""
+        # Metal lacks some of the operations.
+        place = self.device if self.device.type == "cuda" else torch.device("cpu")
+        images, targets = (torch.from_numpy(part).to(place) for part in (batch.images, batch.targets))
+        masks = targets if batch.where is None else torch.cat([targets, torch.from_numpy(batch.where).to(targets)], 1)
+        images, masks = self.augment(images, masks, torch.from_numpy(batch.present))
+        known = torch.from_numpy(batch.known)[(..., *[None] * (images.ndim - 2))].to(self.device)
+        targets, where = masks[:, : len(REGIONS)], masks[:, len(REGIONS) :]
+        if batch.where is not None:
+            known = known & (where.to(self.device) > 0.5)
+        layout = _layout(images.ndim - 2) if self.plan.channels_last else torch.contiguous_format
+        return images.to(self.device, memory_format=layout), targets.to(self.device), known
+
+    def _row(self) -> dict[str, float]:
+        row = {
+            "epoch": self.epoch + 1,
+            "loss": self.total_loss / self.plan.iterations_per_epoch,
+            "learning rate": self.optimiser.param_groups[0]["lr"],
+            "seconds": self.seconds,
+        }
+        dice = {
+            f"train {region}": float(shared / both)
+            for region, (shared, both) in zip(REGIONS, self.overlap, strict=True)
+            if both
+        }
+        return row | dice
+
+    def _not_finite(self, what: str, value: float) -> str:
+        return (
+            f"The {what} became {value} in step {self.iteration + 1} of epoch {self.epoch + 1}. The state that was "
+            "saved before is kept: lower the learning rate or choose precision float32, then begin in a new folder, "
+            "or resume to look for a hiccup of the machine."
+        )
+
+
+def drawn_batch(sampler: VolumeSampler, size: int, seed: int, number: int) -> tuple[Batch, int]:
+    """The batch of that number, and the seed of its augmentation."""
+    random = np.random.default_rng([seed, number])
+    return sampler.draw(size, random), int(random.integers(2**62))
+
+
+@torch.no_grad()
+def _overlap(logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Twice the intersection, and the sum, of truth and prediction `(3, 2)` over known voxels."""
+    axes = (0, *range(2, logits.ndim))
+    predicted, truth = (logits > 0) & known, (targets > 0.5) & known
+    shared = 2 * (predicted & truth).sum(axes)
+    return torch.stack([shared, predicted.sum(axes) + truth.sum(axes)], dim=1).to("cpu", torch.float64)
+
+
+def _layout(dims: int) -> torch.memory_format:
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
+
+
+def _too_large(config: TrainConfig, device: torch.device) -> str:
+    batch, patch = config.optimisation.batch, "x".join(map(str, config.patch))
+    return (
+        f"A batch of {batch} windows of {patch} does not fit into the memory of {device}. Lower optimisation.batch "
+        "(and raise optimisation.accumulation as much), or patch, or the network's width."
+    )
