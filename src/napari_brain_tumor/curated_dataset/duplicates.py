@@ -1,9 +1,10 @@
 """Whether two cases show the same examination: same voxels, same patient, or pictures that look alike.
 
 Measured on 37 gliomas (BraTS), 88 patients of the Kaggle LGG set and three of these in their original files: copies
-that were cropped and stored with 63 grey levels, or re-encoded as JPEG 2000, correlate by at least 0.99; the two most
-alike of different patients by less than 0.91. Pictures of one patient that were processed in another way (on an
-atlas, skull removed) do not stand out: for these the patient's name decides.
+that were cropped and stored with 63 grey levels, or re-encoded as JPEG 2000, correlate by at least 0.999; the two most
+alike of 7,875 pairs of different patients by 0.88 over their sequences, by 0.93 in a single one. Pictures of one
+patient that were processed in another way (on an atlas, skull removed) correlate by 0.2 to 0.4 and do not stand out:
+for these the patient's name decides.
 """
 
 import base64
@@ -23,7 +24,7 @@ __all__ = ["LOOKS_ALIKE", "describe_sequences", "find_similar", "fingerprint", "
 
 Array = npt.NDArray[Any]
 
-LOOKS_ALIKE: Final = 0.95
+LOOKS_ALIKE: Final = 0.96
 """Mean correlation of the fingerprints of shared sequences from which two cases are taken for one examination."""
 
 _SIDE: Final = 12
@@ -164,7 +165,7 @@ def _most_frequent(values: Array, counts: Array) -> Any:
 
 def _tissue_box(ras: Array) -> Box:
     """The box of what differs from the background, which is the most frequent value."""
-    sample = ras[::3, ::3, ::3] if min(ras.shape) >= 3 else ras
+    sample = np.asarray(ras[::3, ::3, ::3], dtype=np.float32)
     background = float(_most_frequent(*_histogram(sample)))
     bright = abs(float(np.percentile(sample, 99)) - background)
     tissue = np.abs(ras - np.float32(background)) > _TISSUE * bright
@@ -172,14 +173,18 @@ def _tissue_box(ras: Array) -> Box:
 
 
 def _pooled(array: Array) -> npt.NDArray[np.float32]:
-    """Means over 12x12x12 blocks of nearly the same size; an axis with fewer voxels repeats them."""
+    """Means over 12x12x12 blocks of equal size; a voxel that lies in two blocks counts in both by its share."""
     pooled: npt.NDArray[np.float32] = np.asarray(array, dtype=np.float32)
     for axis in range(3):
-        edges = np.linspace(0, pooled.shape[axis], _SIDE + 1)
-        starts = np.minimum(np.floor(edges[:-1]).astype(int), pooled.shape[axis] - 1)
-        widths = np.maximum(np.diff([*starts, pooled.shape[axis]]), 1)
-        sums = np.add.reduceat(pooled, starts, axis=axis)
-        shape = [1, 1, 1]
-        shape[axis] = _SIDE
-        pooled = (sums / widths.reshape(shape)).astype(np.float32)
+        weights = _block_weights(pooled.shape[axis])
+        pooled = np.moveaxis(np.tensordot(weights, pooled, axes=(1, axis)), 0, axis)
     return pooled
+
+
+def _block_weights(count: int) -> npt.NDArray[np.float32]:
+    """The share that each of `count` voxels has in each block, `(12, count)`; a row sums to 1."""
+    edges = np.linspace(0, count, _SIDE + 1)
+    voxels = np.arange(count)
+    overlap = np.minimum(edges[1:, np.newaxis], voxels + 1) - np.maximum(edges[:-1, np.newaxis], voxels)
+    weights: npt.NDArray[np.float32] = (np.maximum(overlap, 0) * (_SIDE / count)).astype(np.float32)
+    return weights

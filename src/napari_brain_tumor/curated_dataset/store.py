@@ -236,13 +236,14 @@ class CuratedDataset:
         UnreadableFileError, DatasetError
             If its file is missing, damaged, or not the one that the index tells.
         """
-        try:
-            return read_truth(self._folder, self.case(case_id))
-        except BrainTumorError:
-            if self._stamp_on_disk() == self._stamp:
-                raise
-        # Another process replaced the label between index and file: the new index knows the new file.
-        return read_truth(self._folder, self.case(case_id))
+        while True:
+            case, stamp = self.case(case_id), self._stamp
+            try:
+                return read_truth(self._folder, case)
+            except BrainTumorError:
+                # Another process may have replaced the label meanwhile: then the new index knows the new file.
+                if self._stamp_on_disk() == stamp:
+                    raise
 
     def image_path(self, case_id: str) -> Path:
         """The file with the sequences of a case."""
