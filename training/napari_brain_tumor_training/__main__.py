@@ -17,10 +17,12 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import CARD_FILE, Metrics, find_model
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
-from napari_brain_tumor_training.config import read_config
+from napari_brain_tumor_training.config import TrainConfig, read_config
+from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
 from napari_brain_tumor_training.sample_pictures import draw_augmented
@@ -38,8 +40,15 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 @app.command()
 def train(
-    recipe: Recipe,
-    data: Data = Path(),
+    recipe: Annotated[
+        Path, typer.Argument(help="TOML file that describes the run (see training/recipes), or a curated data set.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the recipe's paths are relative to; the current one if not given."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A configuration of the model family, such as u2netp.")] = None,
+    dims: Annotated[int | None, typer.Option(min=2, max=3, help="2 for slices, 3 for sub-volumes.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for state, history and checkpoint.")] = Path("runs"),
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
@@ -60,16 +69,16 @@ def train(
             handlers=[RichHandler(console=console, show_path=False)],
             force=True,
         )
-        config = read_config(recipe)
+        config, root = _described_run(recipe, data, model, dims)
         if estimate:
             told = estimate_cost(config, device).describe()
         elif augmented is not None:
-            cases = run_until_stopped(loaded_cases(config, data, out), report)
+            cases = run_until_stopped(loaded_cases(config, root, out), report)
             training = [case for case in cases if case.files.split == "train"]
             draw_augmented(config, sampler_for(config, training), augmented)
             told = f"{augmented}"
         else:
-            job = fit(config, data, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
+            job = fit(config, root, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
             told = f"{run_until_stopped(job, report).model.folder}"
     typer.echo(told)
 
@@ -122,6 +131,14 @@ def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]
     except KeyboardInterrupt:
         console.print("Stopped at once. A training run goes on from what it saved last: --resume.")
         raise typer.Exit(130) from None
+
+
+def _described_run(recipe: Path, data: Path | None, model: str | None, dims: int | None) -> tuple[TrainConfig, Path]:
+    """The recipe of a file, or the usual one for a curated data set, and the folder that its paths are relative to."""
+    wanted: Dims | None = None if dims is None else 3 if dims == 3 else 2
+    if recipe.is_dir():
+        return recipe_for_dataset(recipe, model, wanted), recipe
+    return with_model(read_config(recipe), model, wanted), data or Path()
 
 
 def _subset(text: str) -> tuple[Role, ...]:

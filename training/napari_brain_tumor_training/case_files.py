@@ -5,11 +5,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.study import Segmentation, Study
@@ -123,7 +126,7 @@ def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
     cases = [case for source in config.sources for case in _LISTINGS[source.kind](source, data_root, split)]
     sides: dict[str, set[str]] = {}
     for case in cases:
-        sides.setdefault(case.patient, set()).add(case.split)
+        sides.setdefault(patient_key(case.patient), set()).add(case.split)
     _refuse_torn(sides, "the sources of this recipe")
     if not any(case.split == "train" for case in cases):
         msg = f"No training case was found under {data_root}. Check the sources and the split of the recipe."
@@ -175,6 +178,27 @@ def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: 
     return CaseFiles(source.dataset, name, patient, side, image, truth, grade)
 
 
+def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    """The cases of those review states, on the side that the data set itself says."""
+    dataset = CuratedDataset(root / source.path)
+    for case in dataset.cases(state=source.states, split=("train", "val")):
+        yield CaseFiles(
+            source.dataset,
+            case.id,
+            case.patient,
+            case.split,
+            dataset.image_path(case.id),
+            dataset.label_path(case.id),
+            case.grade or "",
+            reader=partial(_read_curated, dataset, case.id),
+        )
+
+
+def _read_curated(dataset: CuratedDataset, case_id: str) -> OpenedCase:
+    truth = dataset.truth(case_id)
+    return OpenedCase(dataset.study(case_id), truth.segmentation, None if truth.is_complete else truth.known)
+
+
 def _synthetic(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
     """Cases that were made so far, for training alone."""
     for folder in sorted((root / source.path).glob("synthetic_*")):
@@ -187,5 +211,6 @@ def _synthetic(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
 _LISTINGS: dict[str, Callable[[DataSource, Path, Split], Iterable[CaseFiles]]] = {
     "decathlon": _decathlon,
     "lgg-tif": _lgg_tif,
+    "curated": _curated,
     "synthetic": _synthetic,
 }

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from napari_brain_tumor.curated_dataset.index import ReviewState
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.registry import CONFIGURATIONS
@@ -40,6 +41,8 @@ class DataSource(Section):
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
     """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
+    states: tuple[ReviewState, ...] = ("accepted",)
+    """Curated sources: review states of the cases that are taken."""
     cases: int = Field(default=0, ge=0)
     """Synthetic sources: how many cases are made, into the folder, before the run begins."""
     first_seed: int = Field(default=0, ge=0)

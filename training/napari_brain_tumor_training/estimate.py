@@ -1,8 +1,9 @@
 """What a run will cost on a device, before it starts: time and memory of one timed step."""
 
-import os
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -155,7 +156,8 @@ def _wait(device: torch.device) -> None:
 def _free_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    names = getattr(os, "sysconf_names", {})
-    if device.type == "cpu" and "SC_AVPHYS_PAGES" in names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    told = Path("/proc/meminfo")
+    if device.type == "cpu" and told.is_file():
+        found = re.search(r"MemAvailable:\s+(\d+) kB", told.read_text(encoding="ascii"))
+        return int(found[1]) * 1024 if found else None
     return None
