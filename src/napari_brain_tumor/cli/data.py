@@ -97,8 +97,9 @@ def add(
     from napari_brain_tumor.curated_dataset.split import side_named
     from napari_brain_tumor.io import open_study
 
+    slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
+    wanted_state, spacing_mm = _state(state), parse_spacing(spacing)
     opened = CuratedDataset(dataset)
-    spacing_mm = parse_spacing(spacing)
     study = open_study(scan, parse_roles(roles, scan), spacing_mm=spacing_mm)
     for text in study.notes:
         tell(text)
@@ -110,9 +111,9 @@ def add(
         case_id=case_id,
         source=source,
         grade=grade,
-        known_slices=parse_numbers(known_slices, "--known-slices"),
-        made_by=_maker(made_by, model, segmentation),
-        state=_state(state),
+        known_slices=slices,
+        made_by=maker,
+        state=wanted_state,
         note=note or "",
         split=None if side is None else side_named(side),
         not_same_as=not_same_as or (),
@@ -201,13 +202,14 @@ def relabel(
     from napari_brain_tumor.curated_dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation
 
-    segmentation = open_segmentation(labels, schema)
+    slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
+    wanted_state = _state(state)
     record = CuratedDataset(dataset).relabel(
         case,
-        segmentation,
-        known_slices=parse_numbers(known_slices, "--known-slices"),
-        made_by=_maker(made_by, model, segmentation),
-        state=_state(state),
+        open_segmentation(labels, schema),
+        known_slices=slices,
+        made_by=maker,
+        state=wanted_state,
         note=note,
     )
     say(f"Relabelled {record.id}, version {record.label.version}, {record.state}")
@@ -281,18 +283,16 @@ def _state(text: str) -> "ReviewState":
     raise typer.BadParameter(msg)
 
 
-def _maker(kind: str | None, model: str | None, segmentation: "Segmentation") -> "MadeBy | None":
+def _maker(kind: str | None, model: str | None) -> "MadeBy | None":
     """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
     from napari_brain_tumor.curated_dataset import MadeBy
     from napari_brain_tumor.curated_dataset.index import LabelMaker
 
     if kind is None and model is None:
         return None
-    wanted = kind or "model"
     for known in get_args(LabelMaker):
-        if known == wanted:
-            path = segmentation.provenance.get("path")
-            return MadeBy(kind=known, model=model, source=None if path is None else str(path))
+        if known == (kind or "model"):
+            return MadeBy(kind=known, model=model)
     msg = f"{kind!r} made no label. Known are {', '.join(get_args(LabelMaker))}."
     raise typer.BadParameter(msg, param_hint="--made-by")
 
