@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -206,24 +207,26 @@ def test_foreign_files_in_the_folder_are_never_touched(dataset):
     assert stranger.read_bytes() == b"mine"
 
 
-def test_a_full_disk_leaves_the_data_set_as_it_was(dataset, monkeypatch):
+@pytest.mark.parametrize("call", range(1, 9))
+def test_a_full_disk_leaves_the_data_set_as_it_was(dataset, monkeypatch, call):
     add_case(dataset, "first")
     before = files_in(dataset)
+    fsync, calls = os.fsync, iter(range(1, 1000))
 
-    def no_space(*_):
-        raise OSError(28, "No space left on device")
+    def full_at_call(handle):
+        if next(calls) == call:
+            raise OSError(28, "No space left on device")
+        fsync(handle)
 
-    for name in ("_write_index", "write_nifti"):
-        with monkeypatch.context() as patched:
-            target = "transaction._write_index" if name == "_write_index" else "files.write_nifti"
-            patched.setattr(f"napari_brain_tumor.curated_dataset.{target}", no_space)
-            if name == "write_nifti":
-                patched.undo()
-                patched.setattr("napari_brain_tumor.io.atomic.os.fsync", no_space)
-            with pytest.raises((OSError, SaveError), match="No space left"):
-                add_case(dataset, "second")
-    assert files_in(dataset) == before
-    add_case(dataset, "second")
+    with monkeypatch.context() as patched:
+        # Journal, image, label and index are flushed, each with its folder: after the seventh the index is replaced.
+        patched.setattr("napari_brain_tumor.io.atomic.os.fsync", full_at_call)
+        with pytest.raises(SaveError, match="No space left"):
+            add_case(dataset, "second")
+    if call < 8:
+        assert files_in(dataset) == before
+        add_case(dataset, "second")
+    assert [case.id for case in dataset.cases()] == ["first", "second"]
     assert_is_whole(dataset)
 
 

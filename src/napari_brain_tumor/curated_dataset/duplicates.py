@@ -35,7 +35,10 @@ _TISSUE: Final = 0.1
 """Difference to the background from which a voxel belongs to the picture, as a share of bright tissue."""
 _LEVELS: Final = 30
 """Levels of a fingerprint per standard deviation."""
-_FEW_VALUES: Final = 1 << 24
+_ENOUGH_VALUES: Final = 32
+"""Distinct values from which their counts tell one scan from another."""
+_COUNTABLE: Final = 1 << 24
+"""Range of integers that is counted value by value."""
 
 
 def describe_sequences(study: Study) -> dict[Role, SequenceRecord]:
@@ -64,9 +67,11 @@ def values_sha256(array: Array) -> str:
     """Hash of how often each value occurs, the background left out.
 
     It stays the same when the image is cropped, padded, flipped, turned, compressed or given another header, and no
-    two scans agree in it by chance.
+    two scans agree in it by chance. An image of a few values only could, so its voxels are hashed where they lie.
     """
     values, counts = _histogram(array)
+    if len(values) < _ENOUGH_VALUES:
+        return voxels_sha256(array)
     keep = values != _most_frequent(values, counts)
     digest = hashlib.sha256(values[keep].astype("<f4").tobytes())
     digest.update(counts[keep].astype("<i8").tobytes())
@@ -152,7 +157,7 @@ def _histogram(array: Array) -> tuple[Array, Array]:
     flat = array.ravel(order="K")
     if flat.dtype.kind in "iub":
         low = int(flat.min())
-        if int(flat.max()) - low < _FEW_VALUES:
+        if int(flat.max()) - low < _COUNTABLE:
             counts = np.bincount(flat.astype(np.int64) - low)
             values = np.flatnonzero(counts)
             return (values + low).astype(np.float32), counts[values]

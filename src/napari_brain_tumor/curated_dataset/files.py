@@ -11,12 +11,21 @@ from napari_brain_tumor.curated_dataset.duplicates import voxels_sha256
 from napari_brain_tumor.curated_dataset.index import CaseRecord
 from napari_brain_tumor.curated_dataset.truth import Truth, class_names, decode, encode
 from napari_brain_tumor.errors import DatasetError
-from napari_brain_tumor.io.nifti import read_nifti
+from napari_brain_tumor.io.nifti import read_nifti, read_nifti_header
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, TifSlices
 
-__all__ = ["image_file", "image_writer", "label_file", "label_writer", "read_study", "read_truth", "storable"]
+__all__ = [
+    "image_file",
+    "image_layout",
+    "image_writer",
+    "label_file",
+    "label_writer",
+    "read_study",
+    "read_truth",
+    "storable",
+]
 
 Array = npt.NDArray[Any]
 
@@ -86,6 +95,11 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
         layout=volumes[0].layout if slices is None else TifSlices(slices.patient, slices.numbers),
         notes=case.notes,
     )
+
+
+def image_layout(folder: Path, case: CaseRecord) -> FileLayout:
+    """The matrices of a case's image, for the header of its label."""
+    return read_nifti_header(folder / case.image).forms
 
 
 def read_truth(folder: Path, case: CaseRecord) -> Truth:

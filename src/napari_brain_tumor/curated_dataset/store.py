@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_brain_tumor.curated_dataset.duplicates import describe_sequences, find_similar, voxels_sha256
 from napari_brain_tumor.curated_dataset.files import (
     image_file,
+    image_layout,
     image_writer,
     label_writer,
     read_study,
@@ -419,8 +420,7 @@ class CuratedDataset:
             label = label_record(case.id, case.label.version + 1, truth, made_by)
             review = new_review(state, case.review.note if note is None else note)
             record = case.model_copy(update={"label": label, "review": review})
-            # The header of the scan's copy, not of the scan: it is what the label lies on.
-            layout = read_study(self._folder, case.model_copy(update={"slices": None})).layout
+            layout = image_layout(self._folder, case)
             self._replace(index, record, {label.file: label_writer(truth, layout)})
         return record
 

@@ -7,19 +7,19 @@ takes it, or the background, for truth.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.curated_dataset.index import KnownSlices, LabelMaker, LabelRecord, MadeBy
 from napari_brain_tumor.errors import DatasetError, DimensionError, GridMismatchError, LabelSchemaError
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region, label_values
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["UNKNOWN", "Truth", "class_names", "decode", "encode", "maker_of", "stratum", "truth_of"]
+__all__ = ["UNKNOWN", "Truth", "check_same_grid", "class_names", "decode", "encode", "maker_of", "stratum", "truth_of"]
 
-Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
@@ -111,6 +111,16 @@ def truth_of(
     return truth
 
 
+def check_same_grid(study_name: str, segmentation: Segmentation, grid: Grid) -> None:
+    """Raise `GridMismatchError` if a label does not lie on the grid of its scan."""
+    if not segmentation.grid.same_place(grid):
+        msg = (
+            f"The label of {study_name} lies on {segmentation.grid.describe()}, the scan on {grid.describe()}. "
+            "A label lies on the grid of its scan: save or resample it there first."
+        )
+        raise GridMismatchError(msg)
+
+
 def encode(truth: Truth) -> Labels:
     """The values of a label file, `(X, Y, Z)` uint8."""
     values: Labels = truth.segmentation.data + np.where(truth.known, np.uint8(0), np.uint8(UNKNOWN))
@@ -173,13 +183,3 @@ def _slices_mask(shape: tuple[int, ...], known: Sequence[int] | KnownSlices) -> 
     mask = np.zeros(shape, dtype=bool)
     mask[(slice(None),) * chosen.axis + (list(chosen.numbers),)] = True
     return mask
-
-
-def check_same_grid(study_name: str, segmentation: Segmentation, grid: Any) -> None:
-    """Raise `GridMismatchError` if a label does not lie on the grid of its scan."""
-    if not segmentation.grid.same_place(grid):
-        msg = (
-            f"The label of {study_name} lies on {segmentation.grid.describe()}, the scan on {grid.describe()}. "
-            "A label lies on the grid of its scan: save or resample it there first."
-        )
-        raise GridMismatchError(msg)
