@@ -95,7 +95,8 @@ def _key(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> str
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     """The arrays of a cache file; None where it is ruined, so that the case is prepared again."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, because np.load leaves the file of a ruined archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None

@@ -2,15 +2,18 @@
 
 import csv
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -23,7 +26,8 @@ HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
 Row = dict[str, float]
 
-_NOT_DICE = {"epoch", "loss", "learning rate", "seconds"}
+_NOT_DICE: Final = {"epoch", "loss", "learning rate", "seconds"}
+_COLOURS: Final[dict[str, str]] = {region: CLASS_COLORS[min(classes)] for region, classes in REGIONS.items()}
 
 
 def write_history(path: Path, rows: Sequence[Row]) -> None:
@@ -44,10 +48,12 @@ def write_curves(path: Path, rows: Sequence[Row]) -> None:
     figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
     _plot(left, rows, ["loss"])
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    left.set(xlabel="epoch", ylabel="loss")
     names = list(dict.fromkeys(key for row in rows for key in row if key not in _NOT_DICE))
     _plot(right, rows, names)
     right.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1))
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if names:
         right.legend(fontsize=7, loc="lower right")
     save_figure(figure, path)
@@ -115,11 +121,20 @@ def _tag(name: str) -> str:
     return f"Dice_{region}/{group}".replace(" ", "_")
 
 
-def _plot(axes: Axes, rows: Sequence[Row], names: Iterable[str]) -> None:
+def _plot(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """A colour for every region, a style for every set; training is dotted."""
+    groups = dict.fromkeys(name.rpartition(" ")[0] for name in names)
+    styles = dict(zip([group for group in groups if group != "train"], cycle(("-", "--", "-.")), strict=False))
     for name in names:
+        group, _, region = name.rpartition(" ")
         points = [(row["epoch"], row[name]) for row in rows if name in row]
-        style = ":" if name.startswith("train ") else "-"
-        axes.plot(*zip(*points, strict=True), style, marker="." if len(points) < 30 else None, label=name)
+        axes.plot(
+            *zip(*points, strict=True),
+            linestyle=styles.get(group, ":"),
+            color=_COLOURS.get(region, "black"),
+            marker="." if len(points) < 30 else None,
+            label=name,
+        )
 
 
 def _check_not_empty(path: Path) -> None:

@@ -108,8 +108,9 @@ def _draw(rows: Sequence[Sequence[_Panel]], path: Path) -> None:
 
 
 def _draw_panel(panel: _Panel, axes: Axes) -> None:
-    # Rows of the working grid run from back to front: the front belongs at the top, as in a radiological picture.
+    # The working grid runs to the right and to the front: in the radiological convention right is on the left.
     axes.imshow(panel.image, cmap="gray", vmin=-2.5, vmax=3, origin="lower")
+    axes.invert_xaxis()
     for value, colour in CLASS_COLORS.items():
         mask = panel.classes == value
         if mask.any() and not mask.all():
