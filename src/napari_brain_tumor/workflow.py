@@ -4,6 +4,7 @@ import hashlib
 import logging
 import platform
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +27,7 @@ from napari_brain_tumor.preprocessing.pipeline import Prepared, prepare, restore
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation, Source, Study
 
-__all__ = ["Precision", "segment", "segment_job"]
+__all__ = ["Outcome", "Precision", "outcome_job", "segment", "segment_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,25 @@ def segment(
     return run_job(job)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A segmentation with what it was made from.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        On the study's own grid.
+    probabilities : (R, Z, Y, X) array
+        Of the model's regions, in the box of `prepared`.
+    prepared : Prepared
+        The study as the network saw it.
+    """
+
+    segmentation: Segmentation
+    probabilities: npt.NDArray[Any]
+    prepared: Prepared
+
+
 def segment_job(
     study: Study,
     model: ModelName = None,
@@ -102,6 +122,22 @@ def segment_job(
     precision: Precision = "auto",
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
+    outcome = yield from outcome_job(
+        study, model, device, flips=flips, min_lesion_mm3=min_lesion_mm3, precision=precision
+    )
+    return outcome.segmentation
+
+
+def outcome_job(
+    study: Study,
+    model: ModelName = None,
+    device: str = "auto",
+    *,
+    flips: bool = False,
+    min_lesion_mm3: float | None = None,
+    precision: Precision = "auto",
+) -> Job[Outcome]:
+    """`segment_job`, with the probabilities behind the labels: returns an `Outcome`."""
     started = time.monotonic()
     info = find_model(model)
     check_roles(study, info.card)
@@ -131,13 +167,14 @@ def segment_job(
         "finish": finished - inferred,
     }
     yield Progress(1, 1, "done")
-    return Segmentation(
+    segmentation = Segmentation(
         data,
         study.grid,
         name=study.name,
         layout=study.layout,
         provenance=_provenance(study, info, engine.device, settings, seconds),
     )
+    return Outcome(segmentation, probabilities, prepared)
 
 
 def check_roles(study: Study, card: Card) -> None:

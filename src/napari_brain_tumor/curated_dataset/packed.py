@@ -1,0 +1,77 @@
+"""Labels that are kept beside a data set, with a document about them: only the box that holds something is stored."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import SaveError, UnreadableFileError
+from napari_brain_tumor.geometry import Box, bounding_box
+from napari_brain_tumor.io.atomic import write_atomically
+
+__all__ = ["Packed", "read_document", "read_packed", "write_packed"]
+
+Labels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """Labels, a 3D array of integers, and the text of the document about them."""
+
+    labels: Labels
+    document: bytes
+
+
+def write_packed(path: Path, labels: Labels, document: str) -> None:
+    """Write labels with a document, whole or not at all; raises `SaveError` where that fails."""
+    box = bounding_box(labels != 0) or Box((0, 0, 0), (0, 0, 0))
+    parts = {
+        "values": labels[box.slices],
+        "start": np.array(box.start),
+        "shape": np.array(labels.shape),
+        "document": np.frombuffer(document.encode(), np.uint8),
+    }
+
+    def check(written: Path) -> None:
+        if not np.array_equal(read_packed(written).labels, labels):
+            msg = "reading it back gives other labels"
+            raise SaveError(msg)
+
+    write_atomically(path, lambda temporary: np.savez_compressed(temporary, allow_pickle=False, **parts), check)
+
+
+def read_document(path: Path) -> bytes | None:
+    """The document alone; None where there is no file.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is damaged.
+    """
+    found = _parts(path, "document")
+    return None if found is None else found["document"].tobytes()
+
+
+def read_packed(path: Path) -> Packed:
+    """Labels and document; raises `UnreadableFileError` if the file is missing or damaged."""
+    found = _parts(path, "values", "start", "shape", "document")
+    if found is None:
+        msg = f"{path} is not there."
+        raise UnreadableFileError(msg)
+    labels = np.zeros(tuple(found["shape"]), dtype=found["values"].dtype)
+    stop = found["start"] + found["values"].shape
+    labels[tuple(slice(a, b) for a, b in zip(found["start"], stop, strict=True))] = found["values"]
+    return Packed(labels, found["document"].tobytes())
+
+
+def _parts(path: Path, *names: str) -> dict[str, npt.NDArray[Any]] | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except Exception as error:  # zipfile, zlib and numpy each have their own
+        msg = f"{path} is damaged ({error}). Delete it: it is a copy or can be computed again."
+        raise UnreadableFileError(msg) from error

@@ -1,0 +1,171 @@
+"""What a model thinks of the cases of a curated data set: its labels, their Dice, and where it is unsure."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.curated_dataset import CuratedDataset, Truth
+from napari_brain_tumor.curated_dataset.index import CaseRecord, now
+from napari_brain_tumor.curated_dataset.opinions import (
+    Opinion,
+    images_sha256,
+    keep_opinion,
+    read_opinion,
+    read_prediction,
+)
+from napari_brain_tumor.errors import BrainTumorError, OutOfMemoryError
+from napari_brain_tumor.evaluation.overlap import dice
+from napari_brain_tumor.labels import REGIONS, Region, region_mask
+from napari_brain_tumor.models.cards import ModelInfo, find_model
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Segmentation
+from napari_brain_tumor.workflow import Outcome, outcome_job
+
+__all__ = ["border_entropy", "known_dice", "opinion_job", "opinions_job"]
+
+AnyPath = str | PathLike[str]
+
+_BORDER_VOXELS = 2
+"""How far the border reaches to either side of the outline, in voxels of the network's grid."""
+
+
+def opinions_job(
+    folder: AnyPath, case_ids: Sequence[str], model: AnyPath | None = None, device: str = "auto"
+) -> Job[dict[str, str]]:
+    """Form a model's opinion on cases and keep it in the data set's folder, where it is not there already.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of a curated data set.
+    case_ids : sequence of str
+    model : str or path, optional
+        As for `segment`.
+    device : str
+        As for `segment`.
+
+    Returns
+    -------
+    dict of case id to str
+        Why there is no opinion on a case; a case that is refused does not stop the others.
+
+    Raises
+    ------
+    DatasetError, ModelNotFoundError, CheckpointError, DeviceError, OutOfMemoryError
+        If no case can be judged.
+    """
+    dataset, info = CuratedDataset(folder), find_model(model)
+    problems: dict[str, str] = {}
+    for at, case_id in enumerate(case_ids):
+        job = opinion_job(dataset, case_id, info, device)
+        where = f"case {at + 1} of {len(case_ids)}, {case_id}"
+        try:
+            while True:
+                step = next(job)
+                yield Progress(at + step.fraction, len(case_ids), where)
+        except StopIteration:
+            continue
+        except OutOfMemoryError:
+            raise
+        except BrainTumorError as error:
+            problems[case_id] = str(error)
+    return problems
+
+
+def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, device: str = "auto") -> Job[Opinion]:
+    """The opinion of a model on one case: the kept one if its images and label are the same, else computed and kept.
+
+    Raises
+    ------
+    CaseNotFoundError, UnreadableFileError, DatasetError
+        If the case cannot be read.
+    MissingRolesError
+        If the model cannot take its sequences.
+    SaveError
+        If the opinion cannot be kept.
+    """
+    case = dataset.case(case_id)
+    kept = read_opinion(dataset.folder, case, model.card.weights_sha256)
+    if kept is not None and kept.label_sha256 == case.label.sha256:
+        return kept
+    truth = dataset.truth(case_id)
+    if kept is not None:
+        predicted, uncertainty = read_prediction(dataset.folder, case, kept), kept.uncertainty
+    else:
+        outcome = yield from outcome_job(dataset.study(case_id), model.folder, device)
+        predicted, uncertainty = _as_trained(outcome.segmentation, model), border_entropy(*_whole(outcome, model))
+    opinion = _opinion(case, model, known_dice(truth, predicted), uncertainty)
+    keep_opinion(dataset.folder, opinion, predicted.data)
+    return opinion
+
+
+def known_dice(truth: Truth, predicted: Segmentation) -> dict[Region, float]:
+    """Dice of each region that both tell, over the voxels whose truth is known."""
+    return {
+        region: dice(
+            region_mask(truth.segmentation.data, region) & truth.known,
+            region_mask(predicted.data, region) & truth.known,
+        )
+        for region in REGIONS
+        if region in truth.segmentation.known_regions and region in predicted.known_regions
+    }
+
+
+def border_entropy(probability: npt.NDArray[Any], mask: npt.NDArray[np.bool_], threshold: float = 0.5) -> float:
+    """How unsure a network is of an outline: the mean entropy in bits, 0 to 1, within two voxels of it.
+
+    Where nothing reaches the threshold there is no outline; then the mean is over the voxels with a probability of at
+    least 0.05, and 0 where there are none.
+
+    Parameters
+    ----------
+    probability : (Z, Y, X) array
+    mask : (Z, Y, X) array of bool
+        Where the network was asked: the brain or head.
+    threshold : float
+        Of the outline.
+    """
+    inside = (probability >= threshold) & mask
+    if inside.any():
+        outer = ndimage.binary_dilation(inside, iterations=_BORDER_VOXELS)
+        where = outer & ~ndimage.binary_erosion(inside, iterations=_BORDER_VOXELS) & mask
+    else:
+        where = (probability >= 0.05) & mask
+    if not where.any():
+        return 0.0
+    p = np.clip(probability[where].astype(np.float64), 1e-6, 1 - 1e-6)
+    return float(np.mean(-p * np.log2(p) - (1 - p) * np.log2(1 - p)))
+
+
+def _whole(outcome: Outcome, model: ModelInfo) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], float]:
+    """Probability of the outermost region that the model tells, the mask, and the region's threshold."""
+    region = model.card.regions[0]
+    return outcome.probabilities[0], outcome.prepared.mask, model.card.threshold(region)
+
+
+def _as_trained(segmentation: Segmentation, model: ModelInfo) -> Segmentation:
+    return Segmentation(
+        segmentation.data,
+        segmentation.grid,
+        segmentation.name,
+        known_regions=tuple(model.card.regions),
+        provenance=segmentation.provenance,
+    )
+
+
+def _opinion(case: CaseRecord, model: ModelInfo, scores: dict[Region, float], uncertainty: float) -> Opinion:
+    return Opinion(
+        case=case.id,
+        model=model.name,
+        weights_sha256=model.card.weights_sha256,
+        images_sha256=images_sha256(case),
+        label_sha256=case.label.sha256,
+        known_regions=tuple(model.card.regions),
+        dice=scores,
+        uncertainty=uncertainty,
+        made_at=now(),
+    )

@@ -1,0 +1,421 @@
+"""What the Curate panel does, without Qt: rows and walks, cases to layers and back, the list of recent data sets."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState, Truth
+from napari_brain_tumor.curated_dataset.drafts import Draft, read_draft
+from napari_brain_tumor.curated_dataset.opinions import Opinion, read_opinion, read_prediction
+from napari_brain_tumor.errors import BrainTumorError, DatasetError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
+from napari_brain_tumor.models.cards import models_folder
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.layers import LayerData, LayerView, SequenceTag
+from napari_brain_tumor.study import Role
+
+__all__ = [
+    "KNOWING",
+    "OPINIONS_TARGET",
+    "STATE_NAMES",
+    "AddRequest",
+    "CaseRow",
+    "Knowing",
+    "LoadedCase",
+    "add_case",
+    "case_rows",
+    "known_after",
+    "load_case",
+    "maker_after",
+    "neighbour",
+    "next_uncertain",
+    "next_undecided",
+    "numbers_in",
+    "prediction_of",
+    "recent_datasets",
+    "remember_dataset",
+    "review_case",
+    "save_label",
+    "show_roles",
+]
+
+OPINIONS_TARGET: Final = "napari_brain_tumor.opinion:opinions_job"
+"""What runs in the worker process."""
+
+STATE_NAMES: Final[dict[ReviewState, str]] = {
+    "draft": "undecided",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "needs_second_look": "second look",
+}
+"""States of a review in words."""
+
+Knowing = Literal["painted voxels", "painted slices", "everything"]
+KNOWING: Final[dict[Knowing, str]] = {
+    "painted slices": "as before, and slices that were painted on",
+    "painted voxels": "as before, and voxels that were painted",
+    "everything": "everything",
+}
+"""What of a partly known label is known after it was corrected."""
+
+_RECENT_FILE: Final = "recent-data-sets.json"
+_RECENT_COUNT: Final = 8
+
+Mask = npt.NDArray[np.bool_]
+
+
+# Rows and walks -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case as the table shows it; None where a number is not known.
+
+    Parameters
+    ----------
+    class_ml : mapping of int to float
+        Millilitres of each class; empty where the voxel size is not known or only the whole tumour is.
+    dice : mapping of region to float
+        Of the chosen model; empty where it was not computed for the label of now.
+    unsure : float or None
+        Entropy in bits along the tumour's border, 0 to 1.
+    """
+
+    id: str
+    patient: str
+    split: str
+    state: ReviewState
+    complete: bool = True
+    whole_ml: float | None = None
+    class_ml: Mapping[int, float] = field(default_factory=dict)
+    dice: Mapping[Region, float] = field(default_factory=dict)
+    unsure: float | None = None
+    has_draft: bool = False
+
+    @property
+    def undecided(self) -> bool:
+        """Whether somebody still has to decide about its label."""
+        return self.state in ("draft", "needs_second_look")
+
+
+def case_rows(dataset: CuratedDataset, weights_sha256: str | None = None) -> list[CaseRow]:
+    """Rows of all cases, with what the model of these weights thinks of them."""
+    drafts = {path.stem for path in (dataset.folder / "drafts").glob("*.npz")}
+    return [_row(dataset, case, weights_sha256, drafts) for case in dataset.cases()]
+
+
+def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, drafts: Collection[str]) -> CaseRow:
+    opinion = read_opinion(dataset.folder, case, weights_sha256) if weights_sha256 is not None else None
+    current = opinion is not None and opinion.label_sha256 == case.label.sha256
+    return CaseRow(
+        case.id,
+        case.patient,
+        case.split,
+        case.state,
+        case.label.is_complete,
+        case.region_ml("WT"),
+        _class_ml(case),
+        {**opinion.dice} if opinion is not None and current else {},
+        opinion.uncertainty if opinion is not None else None,
+        case.id in drafts,
+    )
+
+
+def _class_ml(case: CaseRecord) -> dict[int, float]:
+    grid = case.grid.grid
+    if grid.unit != "mm" or set(case.label.known_regions) < {"WT", "TC", "ET"}:
+        return {}
+    return {value: case.label.voxels.get(value, 0) * grid.voxel_volume_mm3 / 1000 for value in CLASS_NAMES}
+
+
+def next_undecided(rows: Sequence[CaseRow], current: str | None) -> str | None:
+    """The next case without a decision, from the current one on and around; those to be looked at again come last."""
+    turned = _from(rows, current)
+    for state in ("draft", "needs_second_look"):
+        for row in turned:
+            if row.state == state and row.id != current:
+                return row.id
+    return None
+
+
+def next_uncertain(rows: Sequence[CaseRow], current: str | None) -> str | None:
+    """The undecided case, other than the current one, of which the model is least sure; None where it was not asked."""
+    asked = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
+    return max(asked, key=lambda row: row.unsure or 0.0).id if asked else None
+
+
+def neighbour(rows: Sequence[CaseRow], current: str | None, step: Literal[-1, 1]) -> str | None:
+    """The case before or after the current one, around the end; the first where none is current."""
+    if not rows:
+        return None
+    ids = [row.id for row in rows]
+    return ids[(ids.index(current) + step) % len(ids)] if current in ids else ids[0]
+
+
+def _from(rows: Sequence[CaseRow], current: str | None) -> list[CaseRow]:
+    at = next((at for at, row in enumerate(rows) if row.id == current), -1)
+    return [*rows[at + 1 :], *rows[: at + 1]]
+
+
+# Cases and layers ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedCase:
+    """A case ready to be shown.
+
+    Parameters
+    ----------
+    record : CaseRecord
+        As it was when it was read.
+    truth : Truth
+    scans : list of LayerData
+    label : LayerData
+        The truth's labels.
+    opinion : Opinion or None
+    prediction : LayerData or None
+        The model's labels.
+    draft : Draft or None
+        Unsaved work of an earlier time.
+    warning : str
+        What could not be read and is not needed.
+    """
+
+    record: CaseRecord
+    truth: Truth
+    scans: list[LayerData]
+    label: LayerData
+    opinion: Opinion | None = None
+    prediction: LayerData | None = None
+    draft: Draft | None = None
+    warning: str = ""
+
+
+def load_case(folder: Path, case_id: str, weights_sha256: str | None = None) -> LoadedCase:
+    """Read a case with the model's labels and unsaved work; raises what `CuratedDataset.study` and `truth` raise."""
+    dataset = CuratedDataset(folder)
+    record, truth = dataset.case(case_id), dataset.truth(case_id)
+    scans = layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
+    label = layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
+    opinion, prediction = prediction_of(dataset, record, weights_sha256)
+    draft, warning = _draft_of(folder, case_id, label[0].shape)
+    return LoadedCase(record, truth, scans, label, opinion, prediction, draft, warning)
+
+
+def prediction_of(
+    dataset: CuratedDataset, record: CaseRecord, weights_sha256: str | None
+) -> tuple[Opinion | None, LayerData | None]:
+    """The kept opinion of a model on a case, and its labels as a layer."""
+    opinion = read_opinion(dataset.folder, record, weights_sha256) if weights_sha256 is not None else None
+    if opinion is None:
+        return None, None
+    predicted = read_prediction(dataset.folder, record, opinion)
+    return opinion, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
+
+
+def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft | None, str]:
+    try:
+        draft = read_draft(folder, case_id)
+    except BrainTumorError as error:
+        return None, str(error)
+    if draft is not None and draft.labels.shape != shape:
+        return None, f"The unsaved work on {case_id} belongs to another scan of that name, so it is left aside."
+    return draft, ""
+
+
+def show_roles(scans: Sequence[LayerData], roles: Collection[Role]) -> list[LayerData]:
+    """The same layers with those roles visible that were visible before; unchanged where the case has none."""
+    present = [_role(attributes) for _, attributes, _ in scans]
+    if not set(present) & set(roles):
+        return list(scans)
+    return [(data, {**attributes, "visible": _role(attributes) in roles}, kind) for data, attributes, kind in scans]
+
+
+def _role(attributes: Mapping[str, Any]) -> Role | None:
+    tag = attributes["metadata"].get(layers.KEY)
+    return tag.role if isinstance(tag, SequenceTag) else None
+
+
+def maker_after(base: MadeBy, *, edited: bool) -> MadeBy:
+    """Who made a label, from who made what was painted on and whether it was painted on."""
+    if not edited:
+        return base
+    if base.kind in ("model", "both"):
+        return base.model_copy(update={"kind": "both"})
+    return MadeBy(kind="hand", source=base.source)
+
+
+def known_after(truth: Truth, classes: npt.NDArray[np.uint8], knowing: Knowing) -> Mask:
+    """Voxels `(X, Y, Z)` that are known after a label was corrected to these classes."""
+    if knowing == "everything" or truth.is_complete:
+        return np.ones(truth.known.shape, dtype=bool)
+    painted = classes != truth.segmentation.data
+    if knowing == "painted slices":
+        slices = truth.known_slices
+        axis = slices.axis if slices is not None else _axial_axis(truth.segmentation.grid)
+        others = tuple(a for a in range(3) if a != axis)
+        painted = np.broadcast_to(painted.any(axis=others, keepdims=True), painted.shape)
+    return truth.known | painted
+
+
+def _axial_axis(grid: Grid) -> int:
+    return int(np.argmax(np.abs(grid.affine[2, :3]) / np.array(grid.spacing)))
+
+
+def save_label(
+    folder: Path,
+    loaded: LoadedCase,
+    layer: LayerView,
+    *,
+    maker: MadeBy,
+    state: ReviewState = "draft",
+    note: str | None = None,
+    knowing: Knowing = "painted slices",
+) -> CaseRecord:
+    """Save the labels of a layer as the label of its case.
+
+    Raises
+    ------
+    LabelChangedError
+        If somebody else replaced the label since it was opened.
+    GridMismatchError, LabelSchemaError, DimensionError, SaveError
+        If the labels do not fit the scan or cannot be written.
+    """
+    found = layers.segmentation_from_layer(layer)
+    truth = loaded.truth.segmentation
+    corrected = replace(truth, data=np.ascontiguousarray(found.data), known_regions=_regions(loaded, maker))
+    return CuratedDataset(folder).relabel(
+        loaded.record.id,
+        corrected,
+        known=known_after(loaded.truth, corrected.data, knowing),
+        made_by=maker,
+        state=state,
+        note=note,
+        based_on=loaded.record.label.sha256,
+    )
+
+
+def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
+    """What the label tells: as before, and what the model tells whose labels took its place."""
+    told = loaded.record.label.known_regions
+    opinion = loaded.opinion
+    if opinion is None or maker.kind not in ("model", "both") or maker.model_sha256 != opinion.weights_sha256:
+        return told
+    return tuple(region for region in REGIONS if region in told or region in opinion.known_regions)
+
+
+def review_case(folder: Path, case_id: str, state: ReviewState, note: str) -> CaseRecord:
+    """Note a decision about a label as it is; raises what `CuratedDataset.review` raises."""
+    return CuratedDataset(folder).review(case_id, state, note)
+
+
+# Adding -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddRequest:
+    """The layers of a new case and what is known of it.
+
+    Parameters
+    ----------
+    sequences : mapping of role to LayerView
+    label : LayerView
+    patient, grade, note : str
+        Empty where not given.
+    state : str
+        Of the review.
+    slices : sequence of int or None
+        Slices of the layer, along its first axis from 0, whose labels are known; None: all.
+    references : sequence of LayerView
+        Layers by whose place labels that were painted from scratch find their scan.
+    """
+
+    sequences: Mapping[Role, LayerView]
+    label: LayerView
+    patient: str = ""
+    grade: str = ""
+    note: str = ""
+    state: ReviewState = "draft"
+    slices: Sequence[int] | None = None
+    references: Sequence[LayerView] = ()
+
+
+def add_case(folder: Path, request: AddRequest) -> CaseRecord:
+    """Add layers as a case; raises what reading the layers and `CuratedDataset.add` raise."""
+    study = layers.study_from_layers(request.sequences)
+    label = layers.segmentation_from_layer(request.label, request.references)
+    return CuratedDataset(folder).add(
+        study,
+        label,
+        patient=request.patient.strip() or None,
+        grade=request.grade.strip() or None,
+        known=None if request.slices is None else _known_slices(request.slices, request.label, study.grid),
+        state=request.state,
+        note=request.note.strip(),
+    )
+
+
+def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
+    """The voxels `(X, Y, Z)` of slices as the layer counts them."""
+    count = len(label.data)
+    wrong = [k for k in slices if not 0 <= k < count]
+    if wrong:
+        msg = f"{label.name} has slices 0 to {count - 1}; known are said to be {wrong}. Correct the list of slices."
+        raise DatasetError(msg)
+    shown = np.zeros(label.data.shape, dtype=np.uint8)
+    shown[list(slices)] = 1
+    return Display.of(grid).restore(shown, nearest=True).astype(bool)
+
+
+def numbers_in(text: str) -> list[int] | None:
+    """Whole numbers of `40, 52-60`, in order and each once; None for nothing.
+
+    Raises
+    ------
+    DatasetError
+        If it is anything else.
+    """
+    numbers: set[int] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, _, last = part.partition("-")
+        try:
+            chosen = range(int(first), int(last or first) + 1)
+        except ValueError:
+            chosen = range(0)
+        if not chosen:
+            msg = f"{text!r} is not a list of slices. Give numbers and ranges such as 40, 52-60."
+            raise DatasetError(msg)
+        numbers.update(chosen)
+    return sorted(numbers) or None
+
+
+# Recent data sets ---------------------------------------------------------------------------------------------------
+
+
+def recent_datasets() -> list[Path]:
+    """Folders of the data sets that were opened last and are still there, the newest first."""
+    try:
+        listed = json.loads(_recent_file().read_text("utf-8"))
+        return [Path(one) for one in listed if (Path(one) / "index.json").is_file()]
+    except (OSError, ValueError, TypeError):
+        return []  # a convenience: without it the folder is chosen again
+
+
+def remember_dataset(folder: Path) -> None:
+    """Put a folder at the head of the recent ones."""
+    kept = [folder.resolve(), *(one for one in recent_datasets() if one != folder.resolve())][:_RECENT_COUNT]
+    with suppress(OSError):
+        _recent_file().parent.mkdir(parents=True, exist_ok=True)
+        _recent_file().write_text(json.dumps([str(one) for one in kept]), "utf-8")
+
+
+def _recent_file() -> Path:
+    return models_folder().parent / _RECENT_FILE

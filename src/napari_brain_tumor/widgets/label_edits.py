@@ -1,0 +1,93 @@
+"""Tells whether a labels layer holds unsaved work."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+
+__all__ = ["LabelEdits"]
+
+_LOOK_MS = 400
+"""A look compares two arrays, a few milliseconds for a head, so not at every stroke."""
+_KEEP_MS = 3000
+"""Within this time after an edit a copy of it is asked for."""
+
+
+class LabelEdits(QObject):
+    """Watches one labels layer: whether it differs from what is saved, and when a copy is due.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    keep_ms : int
+        How long after an edit `copy_due` comes at the latest.
+    """
+
+    changed = Signal()
+    """`edited` may have another value now."""
+    copy_due = Signal()
+    """There is unsaved work that was not kept yet."""
+
+    def __init__(self, parent: QObject | None = None, keep_ms: int = _KEEP_MS) -> None:
+        super().__init__(parent)
+        self.layer: Labels | None = None
+        self.edited = False
+        self.saved: npt.NDArray[Any] = np.zeros(0)
+        self._kept: npt.NDArray[Any] = self.saved
+        self._look_timer = self._timer(_LOOK_MS, self.look)
+        self._keep_timer = self._timer(keep_ms, self._on_keep_time)
+
+    def _timer(self, milliseconds: int, action: Any) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(action)
+        return timer
+
+    def watch(self, layer: Labels | None, saved: npt.NDArray[Any] | None = None) -> None:
+        """Watch this layer from now on, instead of the one before; `saved` is what it holds by now if not given."""
+        for event in self._events():
+            event.disconnect(self._on_event)
+        self._look_timer.stop()
+        self._keep_timer.stop()
+        self.layer = layer
+        if layer is not None:
+            self.mark_saved(np.array(layer.data) if saved is None else saved)
+        for event in self._events():
+            event.connect(self._on_event)
+        self.look()
+
+    def mark_saved(self, data: npt.NDArray[Any]) -> None:
+        """These labels are saved now; `data` must not be changed afterwards."""
+        self.saved = self._kept = data
+        self.look()
+
+    def mark_kept(self, data: npt.NDArray[Any]) -> None:
+        """A copy of these labels is kept now; `data` must not be changed afterwards."""
+        self._kept = data
+
+    def look(self) -> None:
+        """Compare the layer with what is saved and kept."""
+        edited = self.layer is not None and not np.array_equal(self.layer.data, self.saved)
+        if edited and not self._keep_timer.isActive() and not np.array_equal(self.layer.data, self._kept):  # type: ignore[union-attr]
+            self._keep_timer.start()
+        if edited != self.edited:
+            self.edited = edited
+            self.changed.emit()
+
+    def _events(self) -> list[Any]:
+        if self.layer is None:
+            return []
+        # Undo tells of itself by set_data alone, which also comes with every change of slice.
+        return [self.layer.events.paint, self.layer.events.data, self.layer.events.set_data]
+
+    def _on_event(self, event: Any = None) -> None:
+        if not self._look_timer.isActive():
+            self._look_timer.start()
+
+    def _on_keep_time(self) -> None:
+        self.look()
+        if self.layer is not None and not np.array_equal(self.layer.data, self._kept):
+            self.copy_due.emit()
