@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
+    from napari_brain_tumor.curated_dataset.imports import FoundCase
     from napari_brain_tumor.study import Segmentation
 
 __all__ = ["data"]
@@ -248,6 +249,129 @@ def remove(
     for case in cases:
         opened.remove(case)
         say(f"Removed {case}")
+
+
+@data.command("import")
+def import_command(
+    dataset: Dataset,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the data set to take cases from.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="decathlon, brats, lgg-tif or lgg-1p19q; recognised if not given.")
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Pattern of the images in any folder: '{case}/img.nii.gz', '*/{case}_{role}.nii'."),
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Pattern of their labels: '{case}/seg.nii.gz'.")] = None,
+    schema: SchemaOption = None,
+    roles: Annotated[str | None, typer.Option(help="With --images: as for `add`.")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="CSV with patient and split, perhaps dataset, case and grade.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the data set; the folder's if not given.")] = None,
+    state: StateOption = "draft",
+) -> None:
+    """Add all cases of another data set; those that are there already are skipped, those refused are told."""
+    from napari_brain_tumor.cli.console import note as tell
+    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.curated_dataset.imports import ImportOptions, import_cases
+
+    opened = CuratedDataset(dataset)
+    found = _found(folder, kind, images, labels, roles)
+    options = ImportOptions(
+        source=folder.resolve().name if source is None else source,
+        schema=schema,
+        spacing_mm=parse_spacing(spacing),
+        state=_state(state),
+        table=table,
+    )
+    report = run_shown(import_cases(opened, found, options), "Import")
+    for case in report.outcomes:
+        if case.outcome == "refused" or case.text:
+            tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
+    counts = [len(report.of(outcome)) for outcome in ("added", "already there", "refused")]
+    say("{} added, {} already there, {} refused".format(*counts))
+    if counts[2]:
+        raise typer.Exit(1)
+
+
+@data.command()
+def check(
+    dataset: Dataset,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="CASE", help="Ids of cases; all if not given.")] = None,
+) -> None:
+    """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
+    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.curated_dataset.checks import check_dataset
+
+    findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
+    for finding in findings:
+        if finding.severity != "ok":
+            say(f"{finding.severity}: {finding.case}: {finding.found}. What to do: {finding.todo}.")
+    counts = Counter(finding.severity for finding in findings)
+    checked = len({finding.case for finding in findings})
+    say(f"{checked} cases: {counts['error']} errors, {counts['warning']} warnings, {counts['ok']} cases without either")
+    if counts["error"]:
+        raise typer.Exit(1)
+
+
+@data.command()
+def export(
+    dataset: Dataset,
+    raw: Annotated[Path, typer.Argument(metavar="RAW", help="The folder nnUNet_raw.")],
+    number: Annotated[int, typer.Option(help="Of the data set in nnU-Net, 1 to 999.")],
+    name: Annotated[str | None, typer.Option(help="Of the data set in nnU-Net.")] = None,
+    roles: Annotated[str, typer.Option(help="Channels; cases that lack one are left out.")] = "T1,T1c,T2,FLAIR",
+    regions: Annotated[bool, typer.Option("--regions", help="Learn nested regions, not classes.")] = False,
+    whole_tumour: Annotated[
+        bool, typer.Option("--whole-tumour", help="Whole tumour alone; cases that tell no more are taken then.")
+    ] = False,
+    states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
+) -> None:
+    """Write the cases as nnU-Net v2 reads them, with the split."""
+    from napari_brain_tumor.cli.console import note as tell
+    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
+    from napari_brain_tumor.curated_dataset.nnunet_export import NnunetTarget, export_nnunet
+    from napari_brain_tumor.io import role_named
+
+    opened = CuratedDataset(dataset)
+    target = NnunetTarget(
+        number,
+        name or case_id_from(opened.name),
+        roles=tuple(role_named(role) for role in roles.split(",")),
+        regions=regions,
+        states=tuple(_state(state) for state in states or ["accepted"]),
+        whole_tumour_only=whole_tumour,
+    )
+    report = run_shown(export_nnunet(opened, raw, target), "Export")
+    for case, reason in report.left_out.items():
+        tell(f"{case} is left out: {reason}")
+    say(f"Wrote {len(report.cases)} cases to {report.folder}, {len(report.left_out)} left out")
+
+
+def _found(
+    folder: Path, kind: str | None, images: str | None, labels: str | None, roles: str | None
+) -> "tuple[FoundCase, ...]":
+    from napari_brain_tumor.curated_dataset.imports import FORMATS, find_cases, find_pairs
+
+    if (images is None) != (labels is None):
+        msg = "Patterns of images and of labels belong together: give --images and --labels."
+        raise typer.BadParameter(msg)
+    if images is not None and labels is not None:
+        return find_pairs(folder, images, labels, parse_roles(roles, folder))
+    for known in FORMATS:
+        if kind == known:
+            return find_cases(folder, known)
+    if kind is not None:
+        msg = f"{kind!r} is no format that is known. Known are {', '.join(FORMATS)}, and patterns by --images."
+        raise typer.BadParameter(msg, param_hint="--format")
+    return find_cases(folder)
 
 
 def _label(
