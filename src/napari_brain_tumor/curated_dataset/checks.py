@@ -38,7 +38,10 @@ _BARE_SHARE: Final = 0.5
 _ENOUGH_VOXELS: Final = 100
 """Voxels of a label from which its place can be compared with the picture."""
 _FLIP_GAIN: Final = 0.2
-"""How much better a mirrored label must fit the picture (in standard deviations of the head) to be told."""
+"""How much better a mirrored label must fit the picture (in standard deviations of the head) to be told.
+
+Of the 125 labels none fits better mirrored; of the same labels mirrored 95 to 98 % are found, by axis.
+"""
 _HEAD_MM: Final = (90.0, 300.0)
 """The longest side of a head or brain lies between."""
 _TISSUE: Final = 0.08
@@ -209,7 +212,7 @@ def _check_flips(case: _Case) -> _Found:
     score = _fit(bright, inside, head)
     gains = {axis: _fit(bright, np.flip(inside, axis), head) - score for axis in range(3)}
     axis = max(gains, key=lambda a: gains[a])
-    if gains[axis] > _FLIP_GAIN and score < _FLIP_GAIN:
+    if gains[axis] > _FLIP_GAIN:
         text = f"the label fits the picture better when it is mirrored along axis {axis} ({_direction(case, axis)})"
         yield "flip", "warning", text, "compare label and scan; if it is mirrored, export the label again"
 
