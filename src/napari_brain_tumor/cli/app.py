@@ -12,6 +12,7 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
 
 if TYPE_CHECKING:
@@ -228,5 +229,6 @@ def _say_error(text: str) -> None:
     typer.echo(text, err=True)
 
 
+data.command()(score)
 app.add_typer(data)
 add_extensions(app)

@@ -33,7 +33,7 @@ class Column:
 
 
 def _name(row: CaseRow) -> str:
-    return f"{row.id} ✎" if row.has_draft else row.id
+    return f"✎ {row.id}" if row.has_draft else row.id
 
 
 def _class_column(value: int, name: str) -> Column:
@@ -85,6 +85,7 @@ class CaseTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setTabKeyNavigation(False)  # Tab leaves the table instead of walking through its cells
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # ids of one source begin alike
         self.setMinimumHeight(130)
         self.setAccessibleName("Cases")
         self.setToolTip("Cases of the data set. Click one to open it, a heading to sort.")

@@ -745,12 +745,14 @@ class CurateWidget(QScrollArea):
             page.state_box.currentData(),
             state.numbers_in(page.slices_edit.text()),
             layers.readable_views(self._viewer.layers),
+            tuple(page.others_edit.text().replace(",", " ").split()),
         )
 
     def _on_added(self, record: CaseRecord) -> None:
         self.add.note_edit.clear()
         self.add.slices_edit.clear()
         self.add.patient_edit.clear()
+        self.add.others_edit.clear()
         self._refresh()
         alike = [f"{one.case}: {one.kind}, so both are on one side." for one in record.similar]
         self._tell("\n".join([f"Added {record.id}: patient {record.patient}, {record.split}.", *alike]))

@@ -24,7 +24,7 @@ from napari_brain_tumor.widgets.parts import button, combo, form, line, wrapped
 __all__ = ["KEYS", "AddPage", "ReviewPage"]
 
 KEYS: Final[dict[str, str]] = {
-    "accepted": "Y",
+    "accepted": "G",
     "rejected": "N",
     "needs_second_look": "Q",
     "next_undecided": "W",
@@ -223,6 +223,13 @@ class AddPage(QWidget):
         rows.addRow("S&tate", self.state_box)
         self.note_edit = _edit("", "Kept with the state.", "Note on the label")
         rows.addRow("&Note", self.note_edit)
+        self.others_edit = _edit(
+            "",
+            "Ids of cases, with commas, that look the same but are other people; only where adding was refused "
+            "for that.",
+            "Other person than",
+        )
+        rows.addRow("&Other than", self.others_edit)
         column.addLayout(rows)
         return column
 

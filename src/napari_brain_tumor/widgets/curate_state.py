@@ -1,6 +1,7 @@
 """What the Curate panel does, without Qt: rows and walks, cases to layers and back, the list of recent data sets."""
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -336,6 +337,8 @@ class AddRequest:
         Slices of the layer, along its first axis from 0, whose labels are known; None: all.
     references : sequence of LayerView
         Layers by whose place labels that were painted from scratch find their scan.
+    not_same_as : collection of str
+        Cases that look the same but are other people.
     """
 
     sequences: Mapping[Role, LayerView]
@@ -346,6 +349,7 @@ class AddRequest:
     state: ReviewState = "draft"
     slices: Sequence[int] | None = None
     references: Sequence[LayerView] = ()
+    not_same_as: Collection[str] = ()
 
 
 def add_case(folder: Path, request: AddRequest) -> CaseRecord:
@@ -360,6 +364,7 @@ def add_case(folder: Path, request: AddRequest) -> CaseRecord:
         known=None if request.slices is None else _known_slices(request.slices, request.label, study.grid),
         state=request.state,
         note=request.note.strip(),
+        not_same_as=request.not_same_as,
     )
 
 
@@ -385,11 +390,8 @@ def numbers_in(text: str) -> list[int] | None:
     """
     numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
-        first, _, last = part.partition("-")
-        try:
-            chosen = range(int(first), int(last or first) + 1)
-        except ValueError:
-            chosen = range(0)
+        match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
+        chosen = range(int(match[1]), int(match[2] or match[1]) + 1) if match is not None else range(0)
         if not chosen:
             msg = f"{text!r} is not a list of slices. Give numbers and ranges such as 40, 52-60."
             raise DatasetError(msg)

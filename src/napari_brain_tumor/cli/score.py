@@ -1,0 +1,48 @@
+"""`brain-tumor data score`: what a model thinks of the cases of a data set."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_brain_tumor.errors import DatasetError
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.curated_dataset import CaseRecord
+    from napari_brain_tumor.curated_dataset.opinions import Opinion
+
+__all__ = ["score"]
+
+
+def score(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids; all if none is given.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name or folder of a model; the default one if not given.")] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
+) -> None:
+    """Let a model segment the cases: its Dice, and how unsure it is of each, the least sure first.
+
+    The scores are kept in the data set's folder, where the Curate panel shows them.
+    """
+    from napari_brain_tumor.cli.console import new_table, print_table, run_shown
+    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.curated_dataset.opinions import read_opinion
+    from napari_brain_tumor.models.cards import find_model
+    from napari_brain_tumor.opinion import opinions_job
+
+    opened, info = CuratedDataset(dataset), find_model(model)
+    chosen = [opened.case(one) for one in cases] if cases else list(opened.cases())
+    problems = run_shown(opinions_job(dataset, [case.id for case in chosen], info.folder, device), "Scoring")
+    table = new_table("Case", "State", "Side", "WT", "TC", "ET", "Unsure", right=("WT", "TC", "ET", "Unsure"))
+    found = [(case, read_opinion(opened.folder, case, info.card.weights_sha256)) for case in chosen]
+    judged = [(case, opinion) for case, opinion in found if opinion is not None and case.id not in problems]
+    for case, opinion in sorted(judged, key=lambda pair: -pair[1].uncertainty):
+        table.add_row(*_cells(case, opinion))
+    print_table(f"Dice of {info.name} on {len(judged)} of {len(chosen)} cases, and its entropy at the border", table)
+    if problems:
+        raise DatasetError("\n".join(f"{case_id}: {problem}" for case_id, problem in problems.items()))
+
+
+def _cells(case: "CaseRecord", opinion: "Opinion") -> list[str]:
+    scores = [f"{opinion.dice[region]:.3f}" if region in opinion.dice else "" for region in ("WT", "TC", "ET")]
+    return [case.id, case.state, case.split, *scores, f"{opinion.uncertainty:.2f}"]
