@@ -18,7 +18,7 @@ from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-__all__ = ["CURVES_FILE", "HISTORY_FILE", "BoardEvents", "save_figure", "write_curves", "write_history"]
+__all__ = ["CURVES_FILE", "HISTORY_FILE", "BoardEvents", "draw_curves", "save_figure", "write_curves", "write_history"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +46,22 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
 def write_curves(path: Path, rows: Sequence[Row]) -> None:
     """Draw loss, and Dice per region of training and validation; raises `SaveError` where it cannot."""
     figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _plot(left, rows, ["loss"])
-    left.set(xlabel="epoch", ylabel="loss")
+    draw_curves(figure, rows)
+    save_figure(figure, path)
+
+
+def draw_curves(figure: Figure, rows: Sequence[Row], *, stacked: bool = False) -> None:
+    """Draw loss, and Dice per region of training and validation, beside each other or `stacked`."""
+    first, second = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
+    _plot(first, rows, ["loss"])
+    first.set(xlabel="" if stacked else "epoch", ylabel="loss")
     names = list(dict.fromkeys(key for row in rows for key in row if key not in _NOT_DICE))
-    _plot(right, rows, names)
-    right.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1))
-    for axes in (left, right):
+    _plot(second, rows, names)
+    second.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1))
+    for axes in (first, second):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if names:
-        right.legend(fontsize=7, loc="lower right")
-    save_figure(figure, path)
+        second.legend(fontsize=7, loc="lower right")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -28,6 +28,7 @@ from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
@@ -89,6 +90,7 @@ class SegmentWidget(QScrollArea):
         self._devices_asked = False
         self._image_layers: list[Layer] = []
         self._build()
+        self._reloads_models = models is None
         self._fill_models(list_models() if models is None else list(models))
         self._connect()
         self._on_layers_changed()
@@ -237,6 +239,7 @@ class SegmentWidget(QScrollArea):
         for event in (events.inserted, events.removed, events.reordered):
             event.connect(self._on_layer_list_event)
         self._viewer.layers.selection.events.active.connect(self._on_selection_changed)
+        model_list.changed.connect(self.reload_models)
         self.destroyed.connect(
             _farewell(self._viewer, self.runner, self._on_layer_list_event, self._on_selection_changed)
         )
@@ -282,6 +285,24 @@ class SegmentWidget(QScrollArea):
 
     # Model and device -----------------------------------------------------------------------------------------------
 
+    def reload_models(self) -> None:
+        """Read the model list anew, and keep the choice; a model that was just trained is there at once."""
+        found = list_models() if self._reloads_models else None
+        shown = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
+        if found is None or found == shown:
+            return
+        chosen, lesion = self.choices.model, self.lesion_box.value()
+        self.model_box.blockSignals(True)
+        self.model_box.clear()
+        self.model_box.setEnabled(True)
+        self._fill_models(found)
+        names = [model.folder for model in found]
+        self.model_box.setCurrentIndex(names.index(chosen.folder) if chosen and chosen.folder in names else 0)
+        self.model_box.blockSignals(False)
+        self._on_model_chosen()
+        if self.choices.model == chosen:
+            self.lesion_box.setValue(lesion)
+
     def _on_model_chosen(self) -> None:
         model = self.model_box.currentData()
         self.choices.model = model
@@ -296,8 +317,9 @@ class SegmentWidget(QScrollArea):
         return QSize(320, 560)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Ask the worker process which devices are present, when the panel is first seen."""
+        """Ask the worker process which devices are present, when the panel is first seen; read the models anew."""
         super().showEvent(event)
+        self.reload_models()
         if not self._devices_asked:
             self._devices_asked = True
             self.ask_devices()

@@ -1,0 +1,477 @@
+"""The Train panel: start training in a process of its own, watch it, stop it, go on with it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import napari.viewer
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from qtpy.QtCore import QSize, Qt, QTimer, QUrl
+from qtpy.QtGui import QDesktopServices, QHideEvent, QPixmap, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+)
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.widgets import train_state as state
+from napari_brain_tumor.widgets.model_list import model_list
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
+from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
+from napari_brain_tumor_training.run_files import draw_curves
+from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_history, request_stop
+
+__all__ = ["TrainWidget"]
+
+_WATCH_MS: Final = 1000
+_USUAL: Final = "as usual"
+
+
+class _Curves(FigureCanvasQTAgg):
+    """Curves to look at: the wheel is left to the panel, which scrolls."""
+
+    def wheelEvent(self, event: Any) -> None:
+        event.ignore()
+
+
+class TrainWidget(QScrollArea):
+    """Trains a network on curated cases in a process that goes on when napari is closed.
+
+    The panel only watches: what it shows is what the run's folder tells, so any panel can be attached to any run.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    worker : WorkerProcess, optional
+        For what needs torch but is no training; the one of this session where none is given.
+    runs_folder : Path, optional
+        Where runs are looked for and new ones begin.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.viewer.Viewer,
+        worker: WorkerProcess | None = None,
+        *,
+        runs_folder: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._worker = worker or shared_worker()
+        self._runs_folder = runs_folder or state.default_runs_folder()
+        self.choices = state.TrainChoices()
+        self.run: Run | None = None
+        self._drawn: tuple[Path, int] | None = None
+        self._pixmap = QPixmap()
+        self._asked = False
+        self._choices_runner = JobRunner(self)
+        self._device_runner = JobRunner(self)
+        self.estimate_runner = JobRunner(self)
+        self.install_runner = JobRunner(self)
+        self._build()
+        self._connect()
+        self._on_choices_changed()
+        self.reload_runs()
+
+    # Building -------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        column = column_in(self)
+        column.addLayout(self._build_choices())
+        column.addLayout(self._build_start())
+        column.addWidget(line())
+        column.addLayout(self._build_runs())
+        column.addLayout(self._build_pictures())
+        column.addStretch(1)
+
+    def _build_choices(self) -> QFormLayout:
+        rows = form()
+        self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
+        rows.addRow("&Train on", self.source_edit)
+        buttons = QHBoxLayout()
+        self.dataset_button = button("Data &set…", "Choose the folder of a curated data set; its accepted cases train.")
+        self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
+        buttons.addWidget(self.dataset_button)
+        buttons.addWidget(self.recipe_button)
+        rows.addRow("", buttons)
+        self.data_edit = _edit("Folder that the recipe's paths are relative to; its own if left empty.", "Data folder")
+        rows.addRow("Data &folder", self.data_edit)
+        self.model_box = combo("The network. As usual: the recipe's, or a U-Net on slices.", "Network")
+        self.model_box.addItem(_USUAL, "")
+        rows.addRow("&Network", self.model_box)
+        self.dims_box = combo(
+            "Slices train faster; sub-volumes see in all directions and need more memory.", "Dimensions"
+        )
+        for text, dims in ((_USUAL, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
+            self.dims_box.addItem(text, dims)
+        rows.addRow("Di&mensions", self.dims_box)
+        self.device_box = combo("Where to train.", "Device")
+        self.device_box.addItem("automatic", "auto")
+        rows.addRow("&Device", self.device_box)
+        self.epochs_box = _number(
+            "Passes until the run ends. As usual: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
+        )
+        rows.addRow("&Epochs", self.epochs_box)
+        self.batch_box = _number("Samples in a step. Lower it where memory does not suffice.", "Batch", 512)
+        rows.addRow("&Batch", self.batch_box)
+        self.rate_box = QDoubleSpinBox()
+        self.rate_box.setDecimals(5)
+        self.rate_box.setRange(0, 1)
+        self.rate_box.setSingleStep(0.0001)
+        self.rate_box.setSpecialValueText(_USUAL)
+        self.rate_box.setToolTip("Size of the steps at their largest. Lower it where the loss jumps.")
+        self.rate_box.setAccessibleName("Learning rate")
+        rows.addRow("&Learning rate", self.rate_box)
+        self._choice_rows = rows
+        return rows
+
+    def _build_start(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.notes_label = wrapped("")
+        self.notes_label.setAccessibleName("What to know before training")
+        column.addWidget(self.notes_label)
+        buttons = QHBoxLayout()
+        self.estimate_button = button(
+            "&Cost", "Measure one step on this device: time and memory that the run will take."
+        )
+        self.start_button = button("Sta&rt", "Train in a process of its own. It goes on when napari is closed.")
+        buttons.addWidget(self.estimate_button, 1)
+        buttons.addWidget(self.start_button, 2)
+        column.addLayout(buttons)
+        self.estimate_label = wrapped("")
+        self.estimate_label.setAccessibleName("Cost")
+        self.estimate_label.hide()
+        column.addWidget(self.estimate_label)
+        return column
+
+    def _build_runs(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        rows = form()
+        self.runs_box = combo("The runs in the runs folder, the newest first. Choose one to watch it.", "Run")
+        rows.addRow("R&un", self.runs_box)
+        column.addLayout(rows)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
+        self.resume_button = button("Res&ume", "Go on with this run in a new process.")
+        self.install_button = button("&Add model", "Add the best weights so far to the model list.")
+        self.folder_button = button(
+            "Open fol&der", "Show the run's folder: history, curves, pictures, log, checkpoints."
+        )
+        self.attach_button = button("Atta&ch…", "Watch a run in another folder.")
+        for one in (self.stop_button, self.resume_button, self.install_button):
+            first.addWidget(one)
+        for one in (self.folder_button, self.attach_button):
+            second.addWidget(one)
+        column.addLayout(first)
+        column.addLayout(second)
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setRange(0, 1000)
+        self.progress_bar.setToolTip("How far the run is.")
+        self.progress_bar.setAccessibleName("Progress")
+        column.addWidget(self.progress_bar)
+        self.status_label = wrapped("")
+        self.status_label.setAccessibleName("Status")
+        self.status_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column.addWidget(self.status_label)
+        return column
+
+    def _build_pictures(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.summary_label = wrapped("")
+        self.summary_label.setAccessibleName("Best validation")
+        column.addWidget(self.summary_label)
+        self.figure = Figure(dpi=80, layout="constrained")
+        self.canvas = _Curves(self.figure)  # type: ignore[no-untyped-call]
+        self.canvas.setMinimumHeight(340)
+        self.canvas.setMinimumWidth(200)
+        self.canvas.setToolTip("Loss, and Dice by region: dotted on training samples, lines on whole validation cases.")
+        self.canvas.setAccessibleName("Curves")
+        column.addWidget(self.canvas)
+        self.sample_label = QLabel()
+        self.sample_label.setMinimumWidth(1)
+        self.sample_label.setToolTip("Predictions on fixed slices of the validation cases, after the last validation.")
+        self.sample_label.setAccessibleName("Sample predictions")
+        column.addWidget(self.sample_label)
+        return column
+
+    def _connect(self) -> None:
+        self.source_edit.editingFinished.connect(lambda: self._choose(source=self.source_edit.text().strip()))
+        self.data_edit.editingFinished.connect(lambda: self._choose(data=self.data_edit.text().strip()))
+        self.dataset_button.clicked.connect(self._on_dataset_requested)
+        self.recipe_button.clicked.connect(self._on_recipe_requested)
+        self.model_box.currentIndexChanged.connect(lambda: self._choose(model=self.model_box.currentData()))
+        self.dims_box.currentIndexChanged.connect(lambda: self._choose(dims=self.dims_box.currentData()))
+        self.device_box.currentIndexChanged.connect(lambda: self._choose(device=self.device_box.currentData()))
+        self.epochs_box.valueChanged.connect(lambda value: self._choose(epochs=value))
+        self.batch_box.valueChanged.connect(lambda value: self._choose(batch=value))
+        self.rate_box.valueChanged.connect(lambda value: self._choose(learning_rate=value))
+        self.choices.events.connect(self._on_choices_changed)
+        self.estimate_button.clicked.connect(self.estimate)
+        self.start_button.clicked.connect(self.start)
+        self.runs_box.activated.connect(self._on_run_chosen)
+        self.stop_button.clicked.connect(self._on_stop_requested)
+        self.resume_button.clicked.connect(self._on_resume_requested)
+        self.install_button.clicked.connect(self._on_install_requested)
+        self.folder_button.clicked.connect(self._on_folder_requested)
+        self.attach_button.clicked.connect(self._on_attach_requested)
+        self._choices_runner.finished.connect(self._on_networks_known)
+        self._choices_runner.failed.connect(notify_error)
+        self._device_runner.finished.connect(self._on_devices_known)
+        self.estimate_runner.finished.connect(self._on_estimated)
+        self.estimate_runner.failed.connect(self._on_estimate_failed)
+        self.install_runner.finished.connect(self._on_installed)
+        self.install_runner.failed.connect(self._on_install_failed)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_WATCH_MS)
+        self._timer.timeout.connect(self.watch)
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(340, 560)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Look at the runs again, and for as long as the panel is seen."""
+        super().showEvent(event)
+        self.reload_runs()
+        self._timer.start()
+        if not self._asked and not missing_packages():
+            self._asked = True
+            self._choices_runner.start(lambda stop: stop.guard(self._worker.run(state.CONFIGURATIONS_TARGET)))
+            devices = "napari_brain_tumor.inference.device_list:list_devices"
+            self._device_runner.start(lambda stop: stop.guard(self._worker.run(devices)))
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Look no more; the run goes on."""
+        super().hideEvent(event)
+        self._timer.stop()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fit the sample predictions to the width."""
+        super().resizeEvent(event)
+        self._fit_sample()
+
+    # Choices --------------------------------------------------------------------------------------------------------
+
+    def choose_source(self, path: str) -> None:
+        """Train on that data set's folder or recipe."""
+        if path:
+            self.source_edit.setText(path)
+            self._choose(source=path)
+
+    def _choose(self, **changes: Any) -> None:
+        for name, value in changes.items():
+            setattr(self.choices, name, value)
+
+    def _on_dataset_requested(self) -> None:
+        self.choose_source(QFileDialog.getExistingDirectory(self, "Curated data set", self.choices.source))
+
+    def _on_recipe_requested(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Recipe", self.choices.source, "Recipes (*.toml)")
+        self.choose_source(path)
+
+    def _on_choices_changed(self, *_: Any) -> None:
+        self._choice_rows.setRowVisible(self.data_edit, self.choices.is_recipe)
+        obstacle = self.choices.obstacle
+        self.notes_label.setText(f"⚠ {obstacle}" if obstacle else "")
+        self.notes_label.setVisible(bool(obstacle))
+        self.start_button.setEnabled(not obstacle)
+        self.estimate_button.setEnabled(not obstacle and not self.estimate_runner.running)
+        self.estimate_label.hide()  # it was that of other choices
+
+    def _on_networks_known(self, networks: Sequence[tuple[str, str, int]]) -> None:
+        for name, title, dims in networks:
+            self.model_box.addItem(title, name)
+            tip = f"{name}: published for {dims}D, can be trained in the other too."
+            self.model_box.setItemData(self.model_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+
+    def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
+        for name, label, reason in devices:
+            self.device_box.addItem(label, name)
+            self.device_box.setItemData(self.device_box.count() - 1, reason, Qt.ItemDataRole.ToolTipRole)
+
+    # Cost -----------------------------------------------------------------------------------------------------------
+
+    def estimate(self) -> None:
+        """Measure one step of what is chosen, in the worker process."""
+        asked = self.choices.request.model_dump_json()
+        self.estimate_button.setEnabled(False)
+        self._show_estimate("Measuring one step…")
+        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, asked)))
+
+    def _on_estimated(self, told: str) -> None:
+        self.estimate_button.setEnabled(True)
+        self._show_estimate(told)
+
+    def _on_estimate_failed(self, error: Exception) -> None:
+        self.estimate_button.setEnabled(True)
+        self._show_estimate(f"Not measured. {error}")
+
+    def _show_estimate(self, text: str) -> None:
+        self.estimate_label.setText(text)
+        self.estimate_label.show()
+
+    # Runs -----------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start training what is chosen, and watch it."""
+        folder = state.new_run_folder(self._runs_folder, self.choices, datetime.now())
+        self._tell_errors(lambda: self._show(start_run(self.choices.request, folder)))
+        self.reload_runs()
+
+    def attach_to(self, folder: Path) -> None:
+        """Watch the run in a folder, whoever started it."""
+        self._tell_errors(lambda: self._show(attach(folder)))
+        self.reload_runs()
+
+    def reload_runs(self) -> None:
+        """Look for runs; the newest is watched where none is."""
+        runs = list_runs(self._runs_folder)
+        if self.run is None and runs:
+            self._show(runs[0])
+        if self.run is not None and self.run.folder not in [run.folder for run in runs]:
+            runs.append(self.run)
+        self.runs_box.clear()
+        for run in runs:
+            self.runs_box.addItem(state.run_label(run), run.folder)
+            self.runs_box.setItemData(self.runs_box.count() - 1, str(run.folder), Qt.ItemDataRole.ToolTipRole)
+        self.runs_box.setEnabled(bool(runs))
+        if self.run is not None:
+            self.runs_box.setCurrentIndex([run.folder for run in runs].index(self.run.folder))
+        else:
+            self._show_none()
+
+    def watch(self) -> None:
+        """Show what the run tells now."""
+        if self.run is None:
+            return
+        before = self.run.status
+        try:
+            self._show(attach(self.run.folder))
+        except BrainTumorError as error:
+            self.status_label.setText(str(error))
+            return
+        index = self.runs_box.findData(self.run.folder)
+        if index >= 0:
+            self.runs_box.setItemText(index, state.run_label(self.run))
+        if before.installed != self.run.status.installed:
+            model_list.changed.emit()
+
+    def _show(self, run: Run) -> None:
+        self.run = run
+        status = run.status
+        self.progress_bar.setValue(round(1000 * status.fraction))
+        self.status_label.setText(state.status_text(status))
+        self.stop_button.setEnabled(status.is_alive)
+        self.resume_button.setEnabled(state.can_resume(run))
+        ready = not status.is_alive and not status.installed and not self.install_runner.running
+        self.install_button.setEnabled(ready and state.best_checkpoint(run) is not None)
+        self.folder_button.setEnabled(True)
+        self._show_pictures(run.folder)
+
+    def _show_none(self) -> None:
+        self.status_label.setText("Nothing was trained yet.")
+        for one in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
+            one.setEnabled(False)
+        self.canvas.hide()
+
+    def _show_pictures(self, folder: Path) -> None:
+        """Draw curves and sample anew where there is another epoch, or another run."""
+        rows = read_history(folder)
+        if self._drawn == (folder, len(rows)):
+            return
+        self._drawn = folder, len(rows)
+        self.figure.clear()
+        self.canvas.setVisible(bool(rows))
+        if rows:
+            draw_curves(self.figure, rows, stacked=True)
+            self.canvas.draw_idle()  # type: ignore[no-untyped-call]
+        self.summary_label.setText(state.summary(rows))
+        self.summary_label.setVisible(bool(self.summary_label.text()))
+        sample = state.latest_sample(folder)
+        self._pixmap = QPixmap(str(sample)) if sample is not None else QPixmap()
+        self.sample_label.setVisible(not self._pixmap.isNull())
+        self._fit_sample()
+
+    def _fit_sample(self) -> None:
+        if self._pixmap.isNull():
+            return
+        width = max(1, self.width() - 32)  # without margins and scroll bar
+        mode = Qt.TransformationMode.SmoothTransformation
+        self.sample_label.setPixmap(self._pixmap.scaledToWidth(min(width, self._pixmap.width()), mode))
+
+    def _on_run_chosen(self) -> None:
+        folder = self.runs_box.currentData()
+        if folder is not None:
+            self._tell_errors(lambda: self._show(attach(folder)))
+
+    def _on_stop_requested(self) -> None:
+        if self.run is not None:
+            run = self.run
+            self._tell_errors(lambda: request_stop(run.folder))
+            self.stop_button.setEnabled(False)
+            self.status_label.setText("Stopping after the present step…")
+
+    def _on_resume_requested(self) -> None:
+        if self.run is not None:
+            run = self.run
+            self._tell_errors(lambda: self._show(resume_run(run.folder)))
+
+    def _on_attach_requested(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of a run", str(self._runs_folder))
+        if folder:
+            self.attach_to(Path(folder))
+
+    def _on_folder_requested(self) -> None:
+        if self.run is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.run.folder)))
+
+    # Model list -----------------------------------------------------------------------------------------------------
+
+    def _on_install_requested(self) -> None:
+        checkpoint = state.best_checkpoint(self.run) if self.run is not None else None
+        if checkpoint is not None:
+            self.install_button.setEnabled(False)
+            self.install_runner.start(lambda stop: stop.guard(self._worker.run(state.INSTALL_TARGET, checkpoint)))
+
+    def _on_installed(self, name: str) -> None:
+        model_list.changed.emit()
+        notify(f"The model is in the Segment panel as {name}.")
+
+    def _on_install_failed(self, error: Exception) -> None:
+        self.install_button.setEnabled(True)
+        notify_error(error)
+
+    def _tell_errors(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except BrainTumorError as error:
+            notify_error(error)
+            self.status_label.setText(str(error))
+
+
+def _edit(tip: str, name: str) -> QLineEdit:
+    edit = QLineEdit()
+    edit.setToolTip(tip)
+    edit.setAccessibleName(name)
+    return edit
+
+
+def _number(tip: str, name: str, largest: int = 100_000) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(0, largest)
+    box.setSpecialValueText(_USUAL)
+    box.setToolTip(tip)
+    box.setAccessibleName(name)
+    return box

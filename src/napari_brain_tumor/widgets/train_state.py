@@ -1,0 +1,173 @@
+"""What the Train panel decides, without Qt: what is asked for, how a run is told, where its pictures are."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Final, Literal, cast
+
+from psygnal import SignalGroupDescriptor
+
+from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.models.cards import CARD_FILE, models_folder
+from napari_brain_tumor.widgets.worker import time_left_text
+from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
+from napari_brain_tumor_training.run_status import Run, RunStatus, mean_dice
+
+__all__ = [
+    "CONFIGURATIONS_TARGET",
+    "ESTIMATE_TARGET",
+    "INSTALL_TARGET",
+    "TrainChoices",
+    "best_checkpoint",
+    "can_resume",
+    "default_runs_folder",
+    "latest_sample",
+    "new_run_folder",
+    "run_label",
+    "status_text",
+    "summary",
+]
+
+CONFIGURATIONS_TARGET: Final = "napari_brain_tumor_training.run_process:configurations_job"
+ESTIMATE_TARGET: Final = "napari_brain_tumor_training.run_process:estimate_job"
+INSTALL_TARGET: Final = "napari_brain_tumor_training.run_process:install_job"
+"""What runs in the worker process, which has torch."""
+
+_STATES: Final = {
+    "starting": "starting",
+    "running": "running",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "died": "its process died",
+}
+
+
+@dataclass
+class TrainChoices:
+    """What the user chose; `events` tells of each change. 0 and "" stand for the usual value."""
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    source: str = ""
+    data: str = ""
+    model: str = ""
+    dims: int = 0
+    device: str = "auto"
+    epochs: int = 0
+    batch: int = 0
+    learning_rate: float = 0.0
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether a recipe and not a data set is chosen."""
+        return Path(self.source).suffix.lower() == ".toml"
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be started yet; empty if it can."""
+        missing = missing_packages()
+        if missing:
+            install = 'pip install "napari-brain-tumor[train]"'
+            return f"Training needs {', '.join(missing)}, which is not installed. Install it with: {install}"
+        if not self.source.strip():
+            return "Choose a curated data set or a recipe."
+        return _problem_of_recipe(Path(self.source), self.data) if self.is_recipe else _problem_of(Path(self.source))
+
+    @property
+    def request(self) -> RunRequest:
+        """What the training process is given."""
+        return RunRequest(
+            source=Path(self.source),
+            data=Path(self.data) if self.data and self.is_recipe else None,
+            model=self.model or None,
+            dims=cast("Literal[2, 3] | None", self.dims or None),
+            device=self.device,
+            epochs=self.epochs or None,
+            batch=self.batch or None,
+            learning_rate=self.learning_rate or None,
+        )
+
+
+def default_runs_folder() -> Path:
+    """Where runs go if nobody says otherwise: beside the user's own models."""
+    return models_folder().parent / "runs"
+
+
+def new_run_folder(parent: Path, choices: TrainChoices, now: datetime) -> Path:
+    """A folder that is not there yet, named after what is trained, on what, and when."""
+    source = Path(choices.source)
+    words = [source.stem if choices.is_recipe else source.name, choices.model, f"{now:%Y%m%d-%H%M%S}"]
+    name = "-".join(filter(None, words))
+    taken = (f"{name}-{k}" if k > 1 else name for k in range(1, 1000))
+    return next(parent / one for one in taken if not (parent / one).exists())
+
+
+def run_label(run: Run) -> str:
+    """A line for the list of runs."""
+    s = run.status
+    parts = [_STATES[s.state]]
+    if s.state == "running" and s.epochs:
+        parts.append(f"{s.fraction:.0%}")
+    if s.best_dice is not None:
+        parts.append(f"Dice {s.best_dice:.3f}")
+    return f"{run.folder.name} ({', '.join(parts)})"
+
+
+def status_text(status: RunStatus) -> str:
+    """What is shown under the progress bar."""
+    if status.is_alive:
+        parts = [status.message or _STATES[status.state], time_left_text(status.remaining_seconds)]
+    else:
+        parts = [f"{_STATES[status.state].capitalize()}.", status.reason]
+    text = (", " if status.is_alive else " ").join(filter(None, parts))
+    if status.installed:
+        text += f" The model is in the Segment panel as {status.installed}."
+    return text
+
+
+def summary(rows: list[dict[str, float]]) -> str:
+    """The best validation so far, by region: what the curves' best point says in numbers."""
+    scored = [(score, row) for row in rows if (score := mean_dice(row)) is not None]
+    if not scored:
+        return ""
+    score, row = max(scored, key=lambda pair: pair[0])
+    regions = [key for key in row if key.endswith((" WT", " TC", " ET")) and not key.startswith("train ")]
+    told = ", ".join(f"{key} {row[key]:.3f}" for key in regions)
+    return f"Best validation: epoch {row['epoch']:.0f}, mean Dice {score:.3f} ({told})"
+
+
+def can_resume(run: Run) -> bool:
+    """Whether a new process can go on with it."""
+    unfinished = run.status.state in ("stopped", "failed", "died")
+    return unfinished and (run.folder / REQUEST_FILE).is_file()
+
+
+def best_checkpoint(run: Run) -> Path | None:
+    """The folder of the best weights so far, as a model; None where there is none yet."""
+    found = [path.parent for path in run.folder.glob(f"*/{CARD_FILE}") if not path.parent.name.endswith("-last")]
+    return max(found, key=lambda folder: (folder / CARD_FILE).stat().st_mtime, default=None)
+
+
+def latest_sample(folder: Path) -> Path | None:
+    """The newest picture of predictions on validation slices."""
+    return max((folder / "samples").glob("epoch_*.png"), default=None)
+
+
+def _problem_of(folder: Path) -> str:
+    try:
+        accepted = CuratedDataset(folder).cases(state="accepted", split="train")
+    except BrainTumorError as error:
+        return str(error)
+    if not accepted:
+        return f"{folder.name} has no accepted training case. Accept some in the Curate panel."
+    return ""
+
+
+def _problem_of_recipe(path: Path, data: str) -> str:
+    if not path.is_file():
+        return f"There is no recipe {path}. Choose a TOML file or the folder of a curated data set."
+    if data and not Path(data).is_dir():
+        return f"There is no folder {data}, which the recipe's paths would be relative to. Choose another."
+    return ""

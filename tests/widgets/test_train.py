@@ -1,0 +1,121 @@
+"""The Train panel: what it asks for, and a run that outlives it."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from napari_brain_tumor.widgets import train_state as state
+from napari_brain_tumor_training.run_status import Run, RunStatus, attach
+
+sys.path.append(str(Path(__file__).parents[1] / "training"))
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def status(**entries):
+    return RunStatus(**{"state": "running", "pid": 1, "host": "here", "started": NOW, "updated": NOW, **entries})
+
+
+def test_usual_values_are_left_to_the_recipe():
+    request = state.TrainChoices(source="mine.toml", model="u2netp", dims=3, batch=2).request
+    assert (request.model, request.dims, request.batch) == ("u2netp", 3, 2)
+    assert request.epochs is request.learning_rate is request.data is None
+
+
+def test_what_cannot_be_trained_on_is_told(tmp_path, monkeypatch):
+    assert "Choose" in state.TrainChoices().obstacle
+    assert "no recipe" in state.TrainChoices(source=str(tmp_path / "absent.toml")).obstacle
+    assert state.TrainChoices(source=str(tmp_path)).obstacle
+    (tmp_path / "mine.toml").touch()
+    assert state.TrainChoices(source=str(tmp_path / "mine.toml")).obstacle == ""
+    monkeypatch.setattr(state, "missing_packages", lambda: ["monai"])
+    assert "pip install" in state.TrainChoices(source=str(tmp_path / "mine.toml")).obstacle
+
+
+def test_runs_get_folders_of_their_own(tmp_path):
+    choices = state.TrainChoices(source="data/mine.toml", model="u2netp")
+    first = state.new_run_folder(tmp_path, choices, NOW)
+    assert first.name == "mine-u2netp-20260102-030405"
+    first.mkdir()
+    assert state.new_run_folder(tmp_path, choices, NOW).name == "mine-u2netp-20260102-030405-2"
+
+
+def test_a_run_is_told_in_words(tmp_path):
+    running = status(message="epoch 2 of 9, loss 0.3", remaining_seconds=40, epochs=9, fraction=0.25, best_dice=0.5)
+    assert state.status_text(running) == "epoch 2 of 9, loss 0.3, about 40 s left"
+    assert state.run_label(Run(Path("one"), running)) == "one (running, 25%, Dice 0.500)"
+    assert state.status_text(status(state="died", reason="Killed.")) == "Its process died. Killed."
+    rows = [{"epoch": 1, "set WT": 0.6, "set TC": 0.4}, {"epoch": 2, "set WT": 0.2, "train WT": 1.0}]
+    assert state.summary(rows) == "Best validation: epoch 1, mean Dice 0.500 (set WT 0.600, set TC 0.400)"
+    assert state.summary(rows[2:]) == ""
+
+
+@pytest.mark.gui
+def test_a_run_outlives_its_panel_and_is_watched_stopped_and_installed_by_another(
+    make_napari_viewer, qtbot, worker, tmp_path, monkeypatch
+):
+    from curated_phantoms import write_data
+
+    from napari_brain_tumor.widgets.segment import SegmentWidget
+    from napari_brain_tumor.widgets.train import TrainWidget
+
+    monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    data = write_data(tmp_path / "data")
+    recipe = data / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("validate_every = 2", "validate_every = 1"))
+    viewer = make_napari_viewer()
+    panel = TrainWidget(viewer, worker, runs_folder=tmp_path / "runs")
+    assert not panel.start_button.isEnabled()
+    panel.choose_source(str(recipe))
+    panel.epochs_box.setValue(400)
+    panel.choices.device = "cpu"
+    panel.start()
+    folder = panel.run.folder
+    assert attach(folder).status.is_alive
+    panel.close()
+    panel.deleteLater()
+
+    again = TrainWidget(viewer, worker, runs_folder=tmp_path / "runs")
+    qtbot.addWidget(again)
+    assert again.run.folder == folder
+
+    def validated():
+        again.watch()
+        assert again.run.status.best_dice is not None
+        assert again.summary_label.text()
+
+    qtbot.waitUntil(lambda: validated() is None, timeout=120_000)
+    assert len(again.figure.axes) == 2
+    assert not again._pixmap.isNull()
+    again.stop_button.click()
+    qtbot.waitUntil(lambda: again.watch() or not again.run.status.is_alive, timeout=60_000)
+    assert again.run.status.state == "stopped"
+    assert again.resume_button.isEnabled()
+    segment = SegmentWidget(viewer, worker)
+    qtbot.addWidget(segment)
+    before = segment.model_box.count()
+    monkeypatch.setattr(
+        again._worker, "run", lambda target, *arguments: _here(target, *arguments)
+    )  # the worker's home is another
+    with qtbot.waitSignal(again.install_runner.finished, timeout=60_000):
+        again.install_button.click()
+    assert segment.model_box.count() == before + 1
+
+
+class _here:
+    """A job of the worker process, run in this one."""
+
+    def __init__(self, target, *arguments):
+        from importlib import import_module
+
+        module, _, name = target.partition(":")
+        self._job = getattr(import_module(module), name)(*arguments)
+
+    def __next__(self):
+        return next(self._job)
+
+    def cancel(self):
+        self._job.close()

@@ -1,0 +1,142 @@
+"""Start training in a process of its own that outlives whoever started it; without torch."""
+
+import os
+import subprocess
+import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
+
+__all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_request", "resume_run", "start_run"]
+
+REQUEST_FILE: Final = "run.json"
+LOG_FILE: Final = "train.log"
+_NEEDED: Final = ("monai", "kornia")
+
+
+class RunRequest(BaseModel):
+    """What is to be trained; kept in the run's folder, so that the folder alone is enough to resume.
+
+    Entries that are None are as the recipe has them, or usual for the model where the data set has no recipe.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Path
+    """A curated data set's folder, or a recipe."""
+    data: Path | None = None
+    """Folder that a recipe's paths are relative to; that of the recipe if not given."""
+    model: str | None = None
+    dims: Literal[2, 3] | None = None
+    device: str = "auto"
+    epochs: int | None = Field(default=None, gt=0)
+    batch: int | None = Field(default=None, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0)
+    validate_every: int | None = Field(default=None, gt=0)
+    install: bool = True
+    """Add the finished model to the model list."""
+
+
+def missing_packages() -> list[str]:
+    """Packages that training needs and that are not installed."""
+    return [name for name in _NEEDED if find_spec(name) is None]
+
+
+def start_run(request: RunRequest, folder: Path) -> Run:
+    """Start training in a process that goes on when this one ends.
+
+    Parameters
+    ----------
+    request : RunRequest
+        What to train.
+    folder : Path
+        Of the run; must not hold one.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds a run, a package is missing or no process can be started.
+    SaveError
+        If the folder cannot be written.
+    """
+    if any((folder / name).exists() for name in (REQUEST_FILE, STATUS_FILE)):
+        msg = f"{folder} already holds a training run. Resume it or choose another folder."
+        raise TrainingError(msg)
+    absolute = request.model_copy(
+        update={"source": request.source.resolve(), "data": request.data and request.data.resolve()}
+    )
+    text = absolute.model_dump_json(indent=1) + "\n"
+    write_atomically(folder / REQUEST_FILE, lambda part: part.write_text(text, encoding="utf-8"), _check)
+    return _launch(folder)
+
+
+def resume_run(folder: Path) -> Run:
+    """Go on with a run that stopped, failed or died, in a new process.
+
+    Raises
+    ------
+    TrainingError
+        If it still runs, was not started by `start_run`, or no process can be started.
+    """
+    read_request(folder)
+    if (folder / STATUS_FILE).exists() and attach(folder).status.is_alive:
+        msg = f"The run in {folder} is still going. Stop it first, or just watch it."
+        raise TrainingError(msg)
+    return _launch(folder)
+
+
+def read_request(folder: Path) -> RunRequest:
+    """What is trained in a folder; raises `TrainingError` where `start_run` did not begin it."""
+    path = folder / REQUEST_FILE
+    try:
+        return RunRequest.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        msg = f"{folder} has no {REQUEST_FILE}: that run was not started detached. Resume it as it was started."
+        raise TrainingError(msg) from error
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        msg = f"{path} cannot be read: {error}. Start the training again in another folder."
+        raise TrainingError(msg) from error
+
+
+def _launch(folder: Path) -> Run:
+    missing = missing_packages()
+    if missing:
+        msg = (
+            f"Training needs {', '.join(missing)}, which is not installed. "
+            'Install it with: pip install "napari-brain-tumor[train]"'
+        )
+        raise TrainingError(msg)
+    command = [sys.executable, "-m", "napari_brain_tumor_training.run_process", str(folder.resolve())]
+    try:
+        with (folder / LOG_FILE).open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **_detached()
+            )
+    except OSError as error:
+        msg = f"No process could be started for {folder}: {error.strerror or error}. Free some space or memory."
+        raise TrainingError(msg) from error
+    # Written after the start, for the pid; the process itself waits for it before it says anything.
+    tell_starting(folder, process.pid, folder.name)
+    # Where this process lives on, it has to take note of the other's end.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return attach(folder)
+
+
+def _detached() -> dict[str, Any]:
+    if os.name == "nt":
+        flags = "CREATE_NEW_PROCESS_GROUP", "DETACHED_PROCESS", "CREATE_BREAKAWAY_FROM_JOB"
+        return {"creationflags": sum(getattr(subprocess, flag) for flag in flags)}
+    return {"start_new_session": True}
+
+
+def _check(path: Path) -> None:
+    if path.stat().st_size == 0:
+        msg = f"{path} was not written as a whole."
+        raise SaveError(msg)

@@ -1,0 +1,171 @@
+"""The process that trains: `python -m napari_brain_tumor_training.run_process FOLDER`, started by `detached`."""
+
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from napari_brain_tumor.errors import BrainTumorError, CancelledError, TrainingError
+from napari_brain_tumor.models.cards import ModelInfo, list_models, models_folder
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor_training.config import TrainConfig, read_config
+from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
+from napari_brain_tumor_training.detached import RunRequest, read_request
+from napari_brain_tumor_training.run_status import attach, watched
+from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
+
+__all__ = ["config_of", "configurations_job", "estimate_job", "install_job", "main"]
+
+logger = logging.getLogger(__name__)
+
+INSTALLED_FILE: Final = "installed.txt"
+_PARENT_SECONDS: Final = 5
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train what the folder's request says; the exit code tells shells how it ended."""
+    folder = Path(arguments[0])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _wait_for_parent(folder)
+    try:
+        run_until_stopped(watched(_training(folder), folder, folder.name, str), lambda _: None)
+    except CancelledError as stopped:
+        logger.info("%s", stopped)
+    except StoppedError as stopped:
+        logger.info("%s", stopped)
+        return stopped.exit_code
+    except BrainTumorError as error:
+        logger.error("%s", error)
+        return 1
+    except Exception:
+        logger.exception("Training failed")
+        return 1
+    return 0
+
+
+def config_of(request: RunRequest) -> tuple[TrainConfig, Path]:
+    """The recipe of a request, and the folder that its paths are relative to.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be read or what was asked for does not go with it.
+    DatasetError
+        If the folder is no data set.
+    """
+    if request.source.is_dir():
+        config, root = recipe_for_dataset(request.source, request.model, request.dims), request.source
+    else:
+        config = with_model(read_config(request.source), request.model, request.dims)
+        root = request.data or request.source.parent
+    return _with_settings(config, request), root
+
+
+def configurations_job() -> Job[list[tuple[str, str, int]]]:
+    """The networks to choose from, for a window that has no torch: name, title, published dimensions."""
+    from napari_brain_tumor.models.registry import CONFIGURATIONS
+
+    yield Progress(0, 1)
+    return [(name, one.title, one.dims) for name, one in CONFIGURATIONS.items()]
+
+
+def estimate_job(request: str) -> Job[str]:
+    """What a request (as JSON) would cost on its device, in words."""
+    from napari_brain_tumor_training.estimate import estimate_cost
+
+    yield Progress(0, 1, "measuring one step")
+    asked = RunRequest.model_validate_json(request)
+    config, _ = config_of(asked)
+    return estimate_cost(config, asked.device).describe()
+
+
+def install_job(folder: Path, name: str | None = None) -> Job[str]:
+    """Add a checkpoint to the model list, under its own name or a free one like it; returns the name.
+
+    Parameters
+    ----------
+    folder : Path
+        The checkpoint.
+    name : str, optional
+        Of a model of the user's own to replace.
+
+    Raises
+    ------
+    CheckpointError, SaveError
+        If it is damaged or cannot be copied.
+    """
+    from napari_brain_tumor.models.cards import find_model
+    from napari_brain_tumor.models.packages import export_package, import_package
+
+    yield Progress(0, 1, "adding the model to the list")
+    model = find_model(folder)
+    chosen = name or _free_name(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        package = export_package(model, Path(scratch) / "model.zip")
+        replaces = (models_folder() / chosen).is_dir()
+        return import_package(package, name=chosen, replace=replaces).name
+
+
+def _training(folder: Path) -> Job[str]:
+    """Train, then add the model to the list; returns its name there."""
+    from napari_brain_tumor_training.fit import fit
+
+    yield Progress(0, 1, "preparing")
+    request = read_request(folder)
+    before = _installed_before(folder)
+    config, root = config_of(request)
+    result = yield from fit(config, root, folder, device=request.device, resume=True)
+    if not request.install:
+        return ""
+    name = yield from install_job(result.model.folder, before)
+    (folder / INSTALLED_FILE).write_text(name, encoding="utf-8")
+    return name
+
+
+def _with_settings(config: TrainConfig, request: RunRequest) -> TrainConfig:
+    plan = {"epochs": request.epochs, "batch": request.batch, "learning_rate": request.learning_rate}
+    entries: dict[str, Any] = config.model_dump(mode="json")
+    entries["optimisation"] |= {key: value for key, value in plan.items() if value is not None}
+    if request.validate_every is not None:
+        entries["validate_every"] = request.validate_every
+    try:
+        return TrainConfig.model_validate(entries)
+    except ValidationError as error:
+        problems = "; ".join(e["msg"] for e in error.errors())
+        msg = f"These settings do not go together: {problems}."
+        raise TrainingError(msg) from error
+
+
+def _free_name(model: ModelInfo) -> str:
+    taken = {one.name for one in list_models()}
+    names = (model.card.name if k == 1 else f"{model.card.name}-{k}" for k in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+def _installed_before(folder: Path) -> str | None:
+    """The name that an earlier end of this run gave its model, so that the better one takes its place."""
+    path = folder / INSTALLED_FILE
+    name = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return name if name and (models_folder() / name).is_dir() else None
+
+
+def _wait_for_parent(folder: Path) -> None:
+    """Until whoever started this process has written its pid, lest that overwrites what we tell."""
+    deadline = time.monotonic() + _PARENT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if attach(folder).status.pid == os.getpid():
+                return
+        except TrainingError:
+            pass  # not written yet
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
