@@ -46,7 +46,7 @@ def test_a_run_is_told_in_words(tmp_path):
     running = status(message="epoch 2 of 9, loss 0.3", remaining_seconds=40, epochs=9, fraction=0.25, best_dice=0.5)
     assert state.status_text(running) == "epoch 2 of 9, loss 0.3, about 40 s left"
     assert state.run_label(Run(Path("one"), running)) == "one (running, 25%, Dice 0.500)"
-    assert state.status_text(status(state="died", reason="Killed.")) == "Its process died. Killed."
+    assert state.status_text(status(state="died", reason="Killed.")) == "Killed."
     rows = [{"epoch": 1, "set WT": 0.6, "set TC": 0.4}, {"epoch": 2, "set WT": 0.2, "train WT": 1.0}]
     assert state.summary(rows) == "Best validation: epoch 1, mean Dice 0.500 (set WT 0.600, set TC 0.400)"
     assert state.summary(rows[2:]) == ""

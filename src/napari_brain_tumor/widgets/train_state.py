@@ -120,7 +120,8 @@ def status_text(status: RunStatus) -> str:
     if status.is_alive:
         parts = [status.message or _STATES[status.state], time_left_text(status.remaining_seconds)]
     else:
-        parts = [f"{_STATES[status.state].capitalize()}.", status.reason]
+        ended = "" if status.state == "died" and status.reason else f"{_STATES[status.state].capitalize()}."
+        parts = [ended, status.reason]
     text = (", " if status.is_alive else " ").join(filter(None, parts))
     if status.installed:
         text += f" The model is in the Segment panel as {status.installed}."
