@@ -68,7 +68,7 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
                 "both, so nothing of it would help. Start without init, or from another model."
             )
             raise TrainingError(msg)
-    theirs = load_network(model).state_dict()
+    theirs = load_network(model, calibrated=False).state_dict()
     sizes = len(card.roles), len(card.regions)
     roles, regions = _matches(card.roles, config.roles), _matches(card.regions, list(REGIONS))
     growth = _growth(own)

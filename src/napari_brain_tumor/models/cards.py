@@ -13,7 +13,18 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Role
 
-__all__ = ["Card", "Metrics", "ModelInfo", "TrainingRecord", "find_model", "list_models", "models_folder", "read_card"]
+__all__ = [
+    "Calibration",
+    "Card",
+    "Member",
+    "Metrics",
+    "ModelInfo",
+    "TrainingRecord",
+    "find_model",
+    "list_models",
+    "models_folder",
+    "read_card",
+]
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -47,6 +58,39 @@ class TrainingRecord(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+class Calibration(BaseModel):
+    """How far the probabilities of one region could be believed on validation cases, before and after calibration."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float = Field(gt=0)
+    """The region's logits are divided by it (Guo 2017, arXiv:1706.04599): above 1 the network was too sure."""
+    error_before: float = Field(ge=0, le=1)
+    """Expected calibration error with 15 bins, over the voxels of the head whose truth is known."""
+    error_after: float = Field(ge=0, le=1)
+    voxels: int = Field(gt=0)
+    """That it was fitted on."""
+
+
+class Member(BaseModel):
+    """One network of an ensemble: what its own card said of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    architecture: str
+    arguments: dict[str, Any]
+    calibration: dict[Region, Calibration] = Field(default_factory=dict)
+    training: TrainingRecord | None = None
+    metrics: list[Metrics] = Field(default_factory=list)
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the checkpoint that it came from."""
+
+    def temperature(self, region: Region) -> float:
+        """What the region's logits are divided by."""
+        return self.calibration[region].temperature if region in self.calibration else 1.0
+
+
 class Card(BaseModel):
     """Everything but the weights: the card alone rebuilds the network and its preprocessing."""
 
@@ -72,6 +116,10 @@ class Card(BaseModel):
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """If all enhancing voxels together are less than this, they become non-enhancing."""
     parameters: int = Field(gt=0)
+    calibration: dict[Region, Calibration] = Field(default_factory=dict)
+    """Regions whose probabilities are calibrated."""
+    members: list[Member] = Field(default_factory=list)
+    """Networks of an ensemble, whose architecture is "ensemble": the model is the mean of their probabilities."""
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
@@ -84,6 +132,10 @@ class Card(BaseModel):
     def threshold(self, region: Region) -> float:
         """Probability from which a voxel belongs to the region."""
         return self.thresholds.get(region, 0.5)
+
+    def temperature(self, region: Region) -> float:
+        """What the region's logits are divided by."""
+        return self.calibration[region].temperature if region in self.calibration else 1.0
 
     def notes_without(self, roles: Iterable[Role]) -> list[str]:
         """What the user should know where a study has only those roles, in plain words; nothing if it has all."""

@@ -14,14 +14,22 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError
-from napari_brain_tumor.models.cards import CARD_FILE, WEIGHTS_FILE, Card, ModelInfo
+from napari_brain_tumor.models.cards import CARD_FILE, WEIGHTS_FILE, Card, Member, ModelInfo
+from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.registry import build_network
 
-__all__ = ["load_network", "save_checkpoint"]
+__all__ = ["load_network", "read_weights", "save_checkpoint"]
 
 
-def load_network(model: ModelInfo) -> nn.Module:
+def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
     """The network of a checkpoint, in float32 on the CPU, ready to infer.
+
+    Parameters
+    ----------
+    model : ModelInfo
+        A single network, or an ensemble, which becomes one network.
+    calibrated : bool
+        Give the logits that the card's temperatures make calibrated; without, the network as it was trained.
 
     Raises
     ------
@@ -29,26 +37,58 @@ def load_network(model: ModelInfo) -> nn.Module:
         If the weights are not those the card was written for, cannot be read, or do not fit the network.
     """
     card = model.card
-    content = (model.folder / WEIGHTS_FILE).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != card.weights_sha256:
-        msg = (
-            f"The weights of {model.name} are not the ones its card was written for (SHA-256 {digest[:12]}..., "
-            f"the card says {card.weights_sha256[:12]}...). The file was changed or damaged: install the model again."
-        )
-        raise CheckpointError(msg)
-    try:
-        tensors = load_tensors(content)
-    except SafetensorError as error:
-        msg = f"The weights of {model.name} cannot be read as safetensors: {error}. Install the model again."
-        raise CheckpointError(msg) from error
-    network = build_network(card.architecture, len(card.roles), len(card.regions), card.dims, card.arguments)
+    tensors = read_weights(model)
+    network = _network(card)
     try:
         network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
     except RuntimeError as error:
         msg = f"The weights of {model.name} do not fit {card.architecture} with {card.arguments}: {error}"
         raise CheckpointError(msg) from error
-    return network.eval()
+    if not calibrated:
+        return network.eval()
+    if isinstance(network, Ensemble):
+        for place, (member, entry) in enumerate(zip(network.members, card.members, strict=True)):
+            network.members[place] = _calibrated(member, card, entry)
+    return _calibrated(network, card, card).eval()
+
+
+def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by name, as they are stored.
+
+    Raises
+    ------
+    CheckpointError
+        If they are not those the card was written for, or cannot be read.
+    """
+    content = (model.folder / WEIGHTS_FILE).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != model.card.weights_sha256:
+        msg = (
+            f"The weights of {model.name} are not the ones its card was written for (SHA-256 {digest[:12]}..., "
+            f"the card says {model.card.weights_sha256[:12]}...). The file was changed or damaged: install the model "
+            "again."
+        )
+        raise CheckpointError(msg)
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        msg = f"The weights of {model.name} cannot be read as safetensors: {error}. Install the model again."
+        raise CheckpointError(msg) from error
+
+
+def _network(card: Card) -> nn.Module:
+    """The network that a card describes, with fresh weights."""
+    sizes = len(card.roles), len(card.regions), card.dims
+    if card.members:
+        return Ensemble([build_network(member.architecture, *sizes, member.arguments) for member in card.members])
+    return build_network(card.architecture, *sizes, card.arguments)
+
+
+def _calibrated(network: nn.Module, card: Card, entry: Card | Member) -> nn.Module:
+    """The network with the temperatures of its entry; itself where it has none."""
+    if not set(entry.calibration) & set(card.regions):
+        return network
+    return Calibrated(network, [entry.temperature(region) for region in card.regions])
 
 
 def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, *, half: bool = True) -> ModelInfo:

@@ -1,0 +1,65 @@
+"""Networks around networks: calibrated logits, and the mean of several networks' probabilities.
+
+Both keep the contract of every network, logits `(N, R, [Z,] Y, X)` out of images `(N, C, [Z,] Y, X)`, so that engine
+and export need to know nothing of them.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["Calibrated", "Ensemble"]
+
+
+class Calibrated(nn.Module):
+    """A network whose logits are divided by a temperature for each region.
+
+    Labels at a threshold of 0.5 stay what they are; probabilities become those that were seen on validation cases.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives logits `(N, R, [Z,] Y, X)`.
+    temperatures : sequence of float
+        One for each of the R regions.
+    """
+
+    temperatures: torch.Tensor
+
+    def __init__(self, network: nn.Module, temperatures: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = getattr(network, "multiple", None)
+        self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, R, [Z,] Y, X)` of images `(N, C, [Z,] Y, X)`."""
+        logits: torch.Tensor = self.network(x)
+        return logits / self.temperatures.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 2))
+
+
+class Ensemble(nn.Module):
+    """Several networks as one, whose probabilities are the mean of theirs.
+
+    Parameters
+    ----------
+    members : sequence of nn.Module
+        Give logits of the same regions from the same roles.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        multiples = [getattr(member, "multiple", None) for member in members]
+        known = [multiple for multiple in multiples if isinstance(multiple, int)]
+        self.multiple = math.lcm(*known) if len(known) == len(multiples) else None
+        """Sides of the input that no member has to pad, where all members tell theirs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, R, [Z,] Y, X)` of the mean probability, from images `(N, C, [Z,] Y, X)`."""
+        # In logarithms, so that neither certainty nor half precision loses anything: log p - log(1 - p) of the mean p.
+        logits = torch.stack([member(x).float() for member in self.members])
+        return functional.logsigmoid(logits).logsumexp(0) - functional.logsigmoid(-logits).logsumexp(0)

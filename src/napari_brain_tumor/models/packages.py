@@ -1,0 +1,208 @@
+"""Models as one file to hand on: a zip of card and weights with their hashes, verified before it is installed."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.errors import CheckpointError, SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.models.cards import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    ModelInfo,
+    list_models,
+    models_folder,
+    read_card,
+)
+from napari_brain_tumor.models.checkpoint import load_network
+
+__all__ = ["export_package", "import_package"]
+
+HASHES_FILE: Final = "SHA256SUMS"
+_FILES: Final = (CARD_FILE, WEIGHTS_FILE)
+_DATE: Final = (1980, 1, 1, 0, 0, 0)
+"""Of every entry, so that the same model gives the same bytes."""
+_LARGEST_TEXT: Final = 16 * 2**20
+_LARGEST_WEIGHTS: Final = 16 * 2**30
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PIECE: Final = 2**20
+
+
+def export_package(model: ModelInfo, path: Path) -> Path:
+    """Write a model into one zip file: its card, its weights, and the SHA-256 of both as `sha256sum -c` reads them.
+
+    Parameters
+    ----------
+    model : ModelInfo
+        Loaded once, so that no damaged model is handed on.
+    path : Path
+        Ends in `.zip`; an earlier file is replaced only when the new one is whole.
+
+    Raises
+    ------
+    CheckpointError
+        If the model's files are damaged.
+    SaveError
+        If the file cannot be written, or its name does not end in `.zip`.
+    """
+    if path.suffix.lower() != ".zip":
+        msg = f"{path.name} does not end in .zip, which a package of a model needs: choose {path.stem}.zip."
+        raise SaveError(msg)
+    load_network(model)
+    hashes = {name: _file_sha256(model.folder / name) for name in _FILES}
+    write_atomically(path, lambda part: _write(part, model, hashes), _check_whole)
+    return path
+
+
+def import_package(path: Path, *, name: str | None = None, replace: bool = False) -> ModelInfo:
+    """Install a model from a package among the user's own; nothing is installed unless all of it is right.
+
+    Parameters
+    ----------
+    path : Path
+        As `export_package` writes it.
+    name : str, optional
+        Instead of the one in the card.
+    replace : bool
+        Replace one of the user's own models that has this name.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no package, its hashes are wrong, its weights do not fit its card, or the name is taken.
+    SaveError
+        If it cannot be installed, such as on a full disk.
+    """
+    home = models_folder()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".import-") as scratch:
+            folder = Path(scratch) / "model"
+            folder.mkdir()
+            _unpack(path, folder)
+            card = read_card(folder)
+            wanted = _free_name(name or card.name, replace=replace)
+            if wanted != card.name:
+                card = card.model_copy(update={"name": wanted})
+                (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            model = ModelInfo(name=wanted, folder=folder, card=card, bundled=False)
+            load_network(model)
+            target = home / wanted
+            if target.exists():
+                target.rename(Path(scratch) / "old")
+            shutil.move(folder, target)
+    except OSError as error:
+        if isinstance(error, SaveError):
+            raise
+        msg = (
+            f"{path.name} was not installed in {home}: {error.strerror or error}. Free some space or check the rights."
+        )
+        raise SaveError(msg) from error
+    return model.model_copy(update={"folder": target})
+
+
+def _write(path: Path, model: ModelInfo, hashes: dict[str, str]) -> None:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(_entry(HASHES_FILE), lines)
+        for name in _FILES:
+            # Weights are noise to a compressor; stored, they are copied at the speed of the disk.
+            with (
+                (model.folder / name).open("rb") as source,
+                archive.open(_entry(name), "w", force_zip64=True) as target,
+            ):
+                shutil.copyfileobj(source, target, _PIECE)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _DATE)
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def _check_whole(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        hashes = _hashes(archive, path.name)
+        for name in _FILES:
+            digest = hashlib.sha256()
+            with archive.open(name) as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+            if digest.hexdigest() != hashes[name]:
+                msg = f"{name} was not written as it is."
+                raise SaveError(msg)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Write the files that a package has, and no other, into the folder; refuse those whose hashes are wrong."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_entries(archive, path.name)
+            hashes = _hashes(archive, path.name)
+            for name in _FILES:
+                with archive.open(name) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target, _PIECE)
+                found = _file_sha256(folder / name)
+                if found != hashes[name]:
+                    msg = (
+                        f"{name} in {path.name} is not what was packed (SHA-256 {found[:12]}..., {HASHES_FILE} says "
+                        f"{hashes[name][:12]}...). The file was changed or damaged: get it again."
+                    )
+                    raise CheckpointError(msg)
+    except FileNotFoundError as error:
+        msg = f"There is no file {path}. Give the zip that `models export` wrote."
+        raise CheckpointError(msg) from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+        msg = f"{path.name} cannot be read as a zip: {error}. Get the file again."
+        raise CheckpointError(msg) from error
+
+
+def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
+    """Refuse what is no package before anything of it is unpacked."""
+    entries = {info.filename: info.file_size for info in archive.infolist()}
+    wanted = {HASHES_FILE: _LARGEST_TEXT, CARD_FILE: _LARGEST_TEXT, WEIGHTS_FILE: _LARGEST_WEIGHTS}
+    if set(entries) != set(wanted) or len(archive.infolist()) != len(wanted):
+        found = ", ".join(sorted(entries)[:5]) or "nothing"
+        msg = f"{name} is not a package of a model: it holds {found}; a package holds {', '.join(wanted)}."
+        raise CheckpointError(msg)
+    large = [entry for entry, size in entries.items() if size > wanted[entry]]
+    if large:
+        msg = f"{large[0]} in {name} says to have {entries[large[0]]:,} bytes, more than any model: it is not unpacked."
+        raise CheckpointError(msg)
+
+
+def _hashes(archive: zipfile.ZipFile, name: str) -> dict[str, str]:
+    lines = archive.read(HASHES_FILE).decode("ascii").splitlines()
+    pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
+    hashes = {pair[1].removeprefix("*"): pair[0].lower() for pair in pairs if len(pair) == 2}
+    if set(hashes) != set(_FILES):
+        msg = f"{HASHES_FILE} in {name} does not tell the hashes of {' and '.join(_FILES)}: get the file again."
+        raise CheckpointError(msg)
+    return hashes
+
+
+def _free_name(name: str, *, replace: bool) -> str:
+    """The name, if a model can be installed under it."""
+    if not _NAME.fullmatch(name):
+        msg = f"{name!r} cannot be a model's name: choose one of letters, digits, dots, dashes and underscores."
+        raise CheckpointError(msg)
+    taken = [model for model in list_models() if model.name == name]
+    if any(model.bundled for model in taken):
+        msg = f"{name} is the name of a model that comes with the package. Choose another name for yours."
+        raise CheckpointError(msg)
+    if (taken or (models_folder() / name).exists()) and not replace:
+        msg = f"A model called {name} is installed. Choose another name, or replace it."
+        raise CheckpointError(msg)
+    if taken and taken[0].folder != models_folder() / name:
+        msg = f"The installed model {name} is in {taken[0].folder.name}. Remove it first, or choose another name."
+        raise CheckpointError(msg)
+    return name
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models_for_tests import tiny_model
+from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.models.cards import Calibration, Metrics, find_model, list_models, models_folder
+from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
+from napari_brain_tumor.models.combination import Calibrated, Ensemble
+from napari_brain_tumor.models.ensemble import save_ensemble
+from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.study import ROLES, Study
+from napari_brain_tumor.workflow import segment
+
+
+class Constant(nn.Module):
+    def __init__(self, *logits):
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, x):
+        return self.logits.to(x.dtype).reshape(1, -1, 1, 1).expand(len(x), -1, *x.shape[2:])
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path / "home"))
+
+
+def study():
+    random = np.random.default_rng(5)
+    shape = (24, 20, 6)
+    return Study({role: random.normal(100, 20, shape) for role in ROLES}, Grid(shape, np.eye(4)), "noise")
+
+
+def image(seed=0):
+    return torch.randn(2, 4, 16, 24, generator=torch.Generator().manual_seed(seed))
+
+
+def calibrated_by(temperature):
+    return Calibration(temperature=temperature, error_before=0.2, error_after=0.1, voxels=10)
+
+
+def members(tmp_path, **second):
+    return [tiny_model(tmp_path / "one", 1)[0], tiny_model(tmp_path / "two", 2, **second)[0]]
+
+
+def test_an_ensemble_has_the_mean_of_the_probabilities():
+    logits = Ensemble([Constant(0.0, 3.0), Constant(2.0, -1.0)])(image())[0, :, 0, 0]
+    expected = (torch.sigmoid(torch.tensor([0.0, 3.0])) + torch.sigmoid(torch.tensor([2.0, -1.0]))) / 2
+    torch.testing.assert_close(torch.sigmoid(logits), expected)
+
+
+def test_an_ensemble_of_members_that_are_certain_stays_certain_and_finite():
+    logits = Ensemble([Constant(200.0, -200.0), Constant(300.0, -300.0)])(image())[0, :, 0, 0]
+    torch.testing.assert_close(logits, torch.tensor([200.0, -200.0]), atol=1.0, rtol=0)
+
+
+def test_temperatures_divide_the_logits_of_their_regions():
+    logits = Calibrated(Constant(1.0, -6.0), [2.0, 3.0])(image())[0, :, 0, 0]
+    torch.testing.assert_close(logits, torch.tensor([0.5, -2.0]))
+
+
+def test_a_calibrated_checkpoint_says_other_probabilities_and_the_same_labels(tmp_path):
+    plain, network = tiny_model(tmp_path / "plain", half=False)
+    card = plain.card.model_copy(update={"calibration": {"WT": calibrated_by(2.0)}})
+    model = save_checkpoint(tmp_path / "calibrated", network.state_dict(), card, half=False)
+    logits, before = load_network(model)(image()), network(image())
+    torch.testing.assert_close(logits[:, 0], before[:, 0] / 2)
+    torch.testing.assert_close(logits[:, 1:], before[:, 1:])
+    assert torch.equal(load_network(model, calibrated=False)(image()), before)
+    scan = study()
+    labels = [segment(scan, m.folder, "cpu", precision="float32").data for m in (plain, model)]
+    # Random weights give many probabilities within float16's rounding of 0.5.
+    assert np.mean(labels[0] == labels[1]) > 0.995
+
+
+def test_an_ensemble_is_listed_found_and_segments_like_any_model(tmp_path):
+    models = members(tmp_path)
+    score = Metrics(dataset="set", roles=["T1"], cases=3, mean_dice={"WT": 0.5})
+    saved = save_ensemble(models_folder() / "both", models, "Both", metrics=[score], notes=["Slower."])
+    assert "both" in [model.name for model in list_models()]
+    found = find_model("both")
+    assert found.card == saved.card
+    assert (found.card.architecture, found.card.metrics, found.card.notes) == ("ensemble", [score], ["Slower."])
+    assert [member.name for member in found.card.members] == ["tiny", "tiny"]
+    assert found.card.parameters == sum(model.card.parameters for model in models)
+    channels = np.random.default_rng(0).normal(size=(4, 6, 16, 24)).astype(np.float32)
+    mean = np.mean([run_job(Engine.plain(load_network(m), 2).probabilities(channels)) for m in models], axis=0)
+    together = run_job(Engine.plain(load_network(found), 2).probabilities(channels))
+    np.testing.assert_allclose(together, mean, atol=2e-3)
+    assert segment(study(), "both", "cpu").data.shape == study().grid.shape
+
+
+def test_members_keep_their_temperatures(tmp_path):
+    one, two = members(tmp_path)
+    weights = load_network(one).state_dict()
+    card = one.card.model_copy(update={"calibration": {"WT": calibrated_by(4.0)}})
+    sure = save_checkpoint(tmp_path / "sure", weights, card)
+    logits = load_network(save_ensemble(tmp_path / "both", [sure, two], "Both"))(image())
+    expected = (torch.sigmoid(load_network(sure)(image())) + torch.sigmoid(load_network(two)(image()))) / 2
+    torch.testing.assert_close(torch.sigmoid(logits), expected)
+
+
+def test_architectures_may_differ_and_ensembles_join(tmp_path):
+    one, two = members(tmp_path, arguments={"width": 6, "levels": 2})
+    three, _ = tiny_model(tmp_path / "three", 3)
+    pair = save_ensemble(tmp_path / "pair", [one, two], "Pair")
+    trio = save_ensemble(tmp_path / "trio", [three, pair], "Trio")
+    assert [member.arguments["width"] for member in trio.card.members] == [4, 4, 6]
+    expected = sum(torch.sigmoid(load_network(m)(image())) for m in (one, two, three)) / 3
+    torch.testing.assert_close(torch.sigmoid(load_network(trio)(image())), expected)
+
+
+def test_weights_are_stored_as_the_members_store_them(tmp_path):
+    models = members(tmp_path)
+    saved = save_ensemble(tmp_path / "both", models, "Both")
+    sizes = [(model.folder / "weights.safetensors").stat().st_size for model in (*models, saved)]
+    assert sizes[2] < 1.1 * (sizes[0] + sizes[1])
+
+
+def test_models_of_other_roles_are_no_members(tmp_path):
+    with pytest.raises(CheckpointError, match="differ in roles: T1, T1c, T2, FLAIR and T1, FLAIR"):
+        save_ensemble(tmp_path / "both", members(tmp_path, roles=["T1", "FLAIR"]), "Both")
+    with pytest.raises(CheckpointError, match="two models or more"):
+        save_ensemble(tmp_path / "both", members(tmp_path)[:1], "Both")
