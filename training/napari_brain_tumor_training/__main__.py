@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,15 +19,17 @@ from rich.table import Table
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import CARD_FILE, Metrics, find_model
-from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import TrainConfig, read_config
+from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
 from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
+from napari_brain_tumor_training.team import rank_of_process
 from napari_brain_tumor_training.validate import CaseDice, summarise, validate
 
 app = typer.Typer(help="Train a network from a recipe.", add_completion=False)
@@ -57,19 +59,31 @@ def train(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only measure one step: time and memory that the run will take.")
     ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validate: train a network for each of so many folds of the patients."),
+    ] = None,
+    fold: Annotated[int | None, typer.Option(min=1, help="With --folds: train this fold alone.")] = None,
     augmented: Annotated[
         Path | None, typer.Option(help="Only write a picture of augmented samples to this PNG file.")
     ] = None,
 ) -> None:
-    """Train the network of a recipe; can be stopped with Ctrl-C and resumed."""
+    """Train the network of a recipe; can be stopped with Ctrl-C and resumed.
+
+    With --folds the networks of all folds are trained one after the other, and kept together as one model; what is
+    begun in the folder goes on.
+    """
+    _check_fold(fold, folds, max_minutes)
     with _console("training") as (console, report):
         logging.basicConfig(
-            level=logging.INFO,
+            level=logging.INFO if rank_of_process() == 0 else logging.ERROR,
             format="%(message)s",
             handlers=[RichHandler(console=console, show_path=False)],
             force=True,
         )
         config, root = _described_run(recipe, data, model, dims)
+        chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
+        job: Job[Any]
         if estimate:
             told = estimate_cost(config, device).describe()
         elif augmented is not None:
@@ -78,9 +92,15 @@ def train(
             draw_augmented(config, sampler_for(config, training), augmented)
             told = f"{augmented}"
         else:
-            job = fit(config, root, out, device=device, resume=resume, epochs=epochs, max_minutes=max_minutes)
+            if folds is not None and fold is None:
+                job = crossvalidate(config, root, out, folds, device=device, epochs=epochs)
+            elif folds is not None and fold is not None:
+                job = fit_fold(config, root, out, fold, folds, **chosen)
+            else:
+                job = fit(config, root, out, **chosen)
             told = f"{run_until_stopped(job, report).model.folder}"
-    typer.echo(told)
+    if rank_of_process() == 0:
+        typer.echo(told)
 
 
 @validation_app.command("validate")
@@ -116,7 +136,8 @@ def score(
 @contextmanager
 def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
     """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
-    console = Console(stderr=True)
+    # Of several processes that train together the first one tells how far they are.
+    console = Console(stderr=True, quiet=rank_of_process() > 0)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     try:
         with ProgressBar(*columns, console=console) as bar:
@@ -131,6 +152,15 @@ def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]
     except KeyboardInterrupt:
         console.print("Stopped at once. A training run goes on from what it saved last: --resume.")
         raise typer.Exit(130) from None
+
+
+def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) -> None:
+    if fold is not None and (folds is None or fold > folds):
+        msg = f"--fold {fold} needs --folds with the number of all folds, and lies between 1 and it."
+        raise typer.BadParameter(msg)
+    if folds is not None and fold is None and max_minutes is not None:
+        msg = "--max-minutes is for one run: give --fold too, or leave it out."
+        raise typer.BadParameter(msg)
 
 
 def _described_run(recipe: Path, data: Path | None, model: str | None, dims: int | None) -> tuple[TrainConfig, Path]:

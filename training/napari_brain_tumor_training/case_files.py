@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.curated_dataset.index import CaseRecord, PatientRecord
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
-__all__ = ["CaseFiles", "OpenedCase", "find_cases", "read_split", "split_hash"]
+__all__ = ["CaseFiles", "OpenedCase", "find_cases", "read_split", "sides_hash", "split_hash"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +45,8 @@ class CaseFiles:
         Files or folders; when they change, the case is prepared anew.
     grade : str
         "" where it is not told.
+    stratum : str
+        Kind of patient by which the data set splits; "" where it has none.
     known_slices : tuple of int, optional
         Slices along the third axis of the truth's file that were labelled; the others are unknown, not background.
     reader : callable, optional
@@ -57,6 +60,7 @@ class CaseFiles:
     image: Path
     truth: Path
     grade: str = ""
+    stratum: str = ""
     known_slices: tuple[int, ...] | None = None
     reader: Callable[[], OpenedCase] | None = None
 
@@ -138,6 +142,11 @@ def split_hash(config: TrainConfig, data_root: Path, cases: Sequence[CaseFiles])
     """SHA-256 of the split: of its file, or, where data sets have their own, of who is on which side."""
     if config.split is not None:
         return hashlib.sha256((data_root / config.split).read_bytes()).hexdigest()
+    return sides_hash(cases)
+
+
+def sides_hash(cases: Sequence[CaseFiles]) -> str:
+    """SHA-256 of who is on which side."""
     lines = sorted(f"{case.dataset},{case.name},{case.patient},{case.split}" for case in cases)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -181,17 +190,29 @@ def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: 
 def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
     """The cases of those review states, on the side that the data set itself says."""
     dataset = CuratedDataset(root / source.path)
+    patients = dataset.index.patients
     for case in dataset.cases(state=source.states, split=("train", "val")):
         yield CaseFiles(
             source.dataset,
             case.id,
-            case.patient,
+            _person(patients, case),
             case.split,
             dataset.image_path(case.id),
             dataset.label_path(case.id),
             case.grade or "",
+            patients[case.patient_key].stratum,
             reader=partial(_read_curated, dataset, case.id),
         )
+
+
+def _person(patients: Mapping[str, PatientRecord], case: CaseRecord) -> str:
+    """The patient's name; of a person who is in the data set under several names, the same for all of them."""
+    names, waiting = {case.patient_key}, [case.patient_key]
+    while waiting:
+        new = set(patients[waiting.pop()].same_person) - names
+        names |= new
+        waiting += new
+    return min(names) if len(names) > 1 else case.patient
 
 
 def _read_curated(dataset: CuratedDataset, case_id: str) -> OpenedCase:

@@ -79,6 +79,10 @@ class OptimisationConfig(Section):
     epochs: int = Field(gt=0)
     iterations_per_epoch: int = Field(default=100, gt=0)
     batch: int = Field(default=16, gt=0)
+    """Of each process, where several train together: together their batch is that many times larger."""
+    shards: int | None = Field(default=None, gt=0)
+    """Parts in which a batch is drawn, each with random numbers of its own; one for each process if not given. A run on
+    one process with the batch N b and N shards sees the very samples that N processes with the batch b see."""
     accumulation: int = Field(default=1, gt=0)
     """Batches whose gradients are averaged for one step."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
@@ -106,5 +110,7 @@ class OutputConfig(Section):
     """Longest time between two savings of the state, beside the one after every epoch."""
     sample_slices: int = Field(default=6, ge=0)
     """Validation slices whose prediction is drawn at every validation."""
+    report: bool = True
+    """At the end, calibrate the best weights and score them with every subset of roles that `report.md` tables."""
     tensorboard: bool = True
     """Write TensorBoard events, if the package tensorboard is installed."""

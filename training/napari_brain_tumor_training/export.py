@@ -1,15 +1,15 @@
 """From the weights of a run to a checkpoint with its card."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo, TrainingRecord
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.models.cards import Calibration, Card, Metrics, ModelInfo, TrainingRecord
 from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor_training.config import TrainConfig
@@ -27,6 +27,7 @@ def export_checkpoint(
     epochs: int,
     weights_of_epoch: int | None = None,
     metrics: Sequence[Metrics] = (),
+    calibration: Mapping[Region, Calibration] | None = None,
 ) -> ModelInfo:
     """Write the checkpoint folder of a training run.
 
@@ -48,6 +49,8 @@ def export_checkpoint(
         After which of them the weights were taken; the last if not given.
     metrics : sequence of Metrics
         On the validation side.
+    calibration : mapping of region to Calibration, optional
+        Fitted on the validation side.
     """
     network = build_network(
         config.model.architecture, len(config.roles), len(REGIONS), config.model.dims, config.model.arguments
@@ -77,6 +80,7 @@ def export_checkpoint(
             settings=settings,
         ),
         metrics=list(metrics),
+        calibration=dict(calibration or {}),
         notes=list(config.notes),
         licence=config.licence,
         created=datetime.now(UTC),

@@ -3,22 +3,28 @@
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from filelock import FileLock, Timeout
 
 from napari_brain_tumor.errors import TrainingError
-from napari_brain_tumor.inference.device import resolve_device
-from napari_brain_tumor.models.cards import ModelInfo
-from napari_brain_tumor.progress import Job, Progress
-from napari_brain_tumor_training.case_files import find_cases, split_hash
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.models.cards import Calibration, Metrics, ModelInfo, find_model
+from napari_brain_tumor.progress import Job, part_of
+from napari_brain_tumor_training.calibrate import calibrations, count_logits, draw_reliability
+from napari_brain_tumor_training.case_files import find_cases, sides_hash, split_hash
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.dataset import TrainingCase, load_cases
-from napari_brain_tumor_training.evaluate import CaseScore, as_metrics, mean_scores, score_cases
+from napari_brain_tumor_training.evaluate import as_metrics, mean_scores, score_cases
 from napari_brain_tumor_training.export import export_checkpoint
+from napari_brain_tumor_training.folds import Fold, with_fold
 from napari_brain_tumor_training.optimisation import learning_rate_at, torch_settings
+from napari_brain_tumor_training.report import score_subsets, write_report
 from napari_brain_tumor_training.run_files import (
     CURVES_FILE,
     HISTORY_FILE,
@@ -31,14 +37,19 @@ from napari_brain_tumor_training.run_state import restore, save_best, save_state
 from napari_brain_tumor_training.sample_pictures import SlicePictures
 from napari_brain_tumor_training.sampling import sampler_for
 from napari_brain_tumor_training.synthetic_source import make_synthetic_cases
+from napari_brain_tumor_training.team import Team, joined
 from napari_brain_tumor_training.trainer import Best, Trainer
 
 __all__ = ["TrainingResult", "fit", "learning_rate_at", "loaded_cases"]
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 LOCK_FILE = "run.lock"
 CACHE_FOLDER = "cache"
+REPORT_FILE = "report.md"
+RELIABILITY_FILE = "reliability.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ def fit(
     resume: bool = False,
     epochs: int | None = None,
     max_minutes: float | None = None,
+    fold: Fold | None = None,
 ) -> Job[TrainingResult]:
     """Train the network of a recipe: a job.
 
@@ -65,6 +77,11 @@ def fit(
     whole or not at all. A run that was ended at any moment and resumed goes through the same steps as one that never
     was; on the CPU with `optimisation.deterministic` it ends with the same bits. Closing the job keeps the best weights
     so far as a checkpoint.
+
+    At its end the best weights are calibrated and scored with every subset of roles, for the card and `report.md`.
+
+    In processes that torchrun started the run is one: each runs the network on its own part of every batch, and the
+    first one writes.
 
     Parameters
     ----------
@@ -82,6 +99,8 @@ def fit(
         Instead of the recipe's number.
     max_minutes : float, optional
         Stop after the epoch that exceeds it; the checkpoint is written and the run can be resumed.
+    fold : Fold, optional
+        Validate on the patients of this fold and train on the others of the training side.
 
     Raises
     ------
@@ -94,52 +113,73 @@ def fit(
         If a file cannot be written, such as on a full disk; those that were written before are good.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
+    if fold is not None:
+        # The name goes into state and card, so that no run goes on as another fold.
+        config = config.model_copy(update={"name": f"{config.name}-fold-{fold.number}"})
+    plan = config.optimisation if epochs is None else config.optimisation.model_copy(update={"epochs": epochs})
     try:
-        with FileLock(run_folder / LOCK_FILE, timeout=0):
-            return (yield from _fit(config, data_root, run_folder, device, resume, epochs, max_minutes))
+        with (
+            joined(device) as (team, own_device),
+            FileLock(run_folder / LOCK_FILE, timeout=0) if team.is_first else nullcontext(),
+            torch_settings(plan),
+        ):
+            trainer = Trainer.start(config, plan, own_device, team)
+            restore(trainer, run_folder, resume=resume)
+            return (yield from _fit(trainer, data_root, run_folder, max_minutes, fold))
     except Timeout as error:
         msg = f"Another process trains in {run_folder}. Wait for it, or choose another folder."
         raise TrainingError(msg) from error
 
 
-def loaded_cases(config: TrainConfig, data_root: Path, run_folder: Path) -> Job[list[TrainingCase]]:
-    """The prepared cases of a recipe, with what is still missing of synthetic sources made: a job."""
-    for source in config.sources:
-        if source.kind == "synthetic":
-            yield from make_synthetic_cases(source, data_root)
-    files = [case for case in find_cases(config, data_root) if case.split in ("train", "val")]
-    return (yield from load_cases(files, config.roles, config.preprocessing, run_folder / CACHE_FOLDER))
+def loaded_cases(
+    config: TrainConfig, data_root: Path, run_folder: Path, team: Team | None = None, fold: Fold | None = None
+) -> Job[list[TrainingCase]]:
+    """The prepared cases of a recipe or a fold of it, with what is still missing of synthetic sources made: a job.
+
+    Of several processes each prepares its share, and then all read what is in the run's cache.
+    """
+    team, cache = team or Team(), run_folder / CACHE_FOLDER
+    if team.is_first:
+        for source in config.sources:
+            if source.kind == "synthetic":
+                yield from make_synthetic_cases(source, data_root)
+    team.wait()
+    found = find_cases(config, data_root) if fold is None else with_fold(find_cases(config, data_root), fold)
+    files = [case for case in found if case.split in ("train", "val")]
+    if team.size > 1:
+        yield from load_cases(team.share(files), config.roles, config.preprocessing, cache)
+        team.wait()
+    return (yield from load_cases(files, config.roles, config.preprocessing, cache))
 
 
 def _fit(
-    config: TrainConfig,
-    data_root: Path,
-    run_folder: Path,
-    device: str,
-    resume: bool,
-    epochs: int | None,
-    max_minutes: float | None,
+    trainer: Trainer, data_root: Path, run_folder: Path, max_minutes: float | None, fold: Fold | None
 ) -> Job[TrainingResult]:
-    plan = config.optimisation if epochs is None else config.optimisation.model_copy(update={"epochs": epochs})
-    with torch_settings(plan):
-        trainer = Trainer.start(config, plan, resolve_device(device))
-        restore(trainer, run_folder, resume=resume)
-        cases = yield from loaded_cases(config, data_root, run_folder)
-        files = [case.files for case in cases]
-        run = _Run(trainer, run_folder, cases, split_hash(config, data_root, files), max_minutes)
-        try:
-            yield from run.go()
-        except GeneratorExit:
-            # Whoever closes the job does so between two steps: all that was done is worth keeping.
-            if trainer.steps:
-                run.save()
-                run.export()
-            raise
-        except TrainingError:
-            if trainer.best is not None:
-                run.export()
-            raise
-        return TrainingResult(run.export(), trainer.history)
+    config, team = trainer.config, trainer.team
+    # The folds of a cross-validation prepare the same cases.
+    shared = run_folder if fold is None else run_folder.parent
+    cases = yield from loaded_cases(config, data_root, shared, team, fold)
+    files = [case.files for case in cases]
+    split = split_hash(config, data_root, files) if fold is None else sides_hash(files)
+    run = _Run(trainer, run_folder, cases, split, max_minutes)
+    try:
+        yield from run.go()
+        if config.output.report and team.is_first:
+            yield from run.report()
+    except GeneratorExit:
+        # Whoever closes the job does so between two steps: all that was done is worth keeping.
+        if trainer.steps and team.is_first:
+            run.save()
+            run.export()
+        raise
+    except TrainingError:
+        if trainer.best is not None and team.is_first:
+            run.export()
+        raise
+    if team.is_first:
+        run.export()
+    team.wait()
+    return TrainingResult(find_model(run_folder / config.name), trainer.history)
 
 
 @dataclass(slots=True)
@@ -151,6 +191,9 @@ class _Run:
     cases: Sequence[TrainingCase]
     split_sha256: str
     max_minutes: float | None
+    metrics: list[Metrics] = field(default_factory=list)
+    """Of the best weights, by the report; before it, what was found while they were trained."""
+    calibration: dict[Region, Calibration] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
@@ -158,7 +201,7 @@ class _Run:
         """Every epoch that is left."""
         trainer, output = self.trainer, self.trainer.config.output
         sampler = sampler_for(trainer.config, self._side("train"))
-        board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard else None
+        board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard and trainer.team.is_first else None
         try:
             while trainer.epoch < trainer.plan.epochs and not trainer.has_waited_enough:
                 row = yield from self._saved_now_and_then(trainer.train_epoch(sampler))
@@ -166,7 +209,8 @@ class _Run:
                 self._finish_epoch(row)
                 if board is not None:
                     board.add(row)
-                if self.max_minutes is not None and time.monotonic() - self.started > 60 * self.max_minutes:
+                late = self.max_minutes is not None and time.monotonic() - self.started > 60 * self.max_minutes
+                if trainer.team.agreed(late):
                     logger.info("The time is used up after epoch %d; resume goes on from here.", trainer.epoch)
                     return
             if trainer.has_waited_enough:
@@ -174,6 +218,23 @@ class _Run:
         finally:
             if board is not None:
                 board.close()
+
+    def report(self) -> Job[None]:
+        """Calibrate the best weights on the validation side and score them with every subset of roles."""
+        trainer, best, validation = self.trainer, self.trainer.best, self._side("val")
+        if best is None or not validation:
+            return
+        config, dims, device = trainer.config, trainer.config.model.dims, trainer.device
+        network = deepcopy(trainer.average.module)
+        network.load_state_dict(best.weights)
+        epochs = trainer.plan.epochs
+        counts = yield from _within_epoch(count_logits(network, dims, validation, device), trainer.epoch, epochs)
+        calibration = calibrations(counts)
+        draw_reliability(self.folder / RELIABILITY_FILE, counts, calibration)
+        scoring = score_subsets(network, dims, config.roles, validation, device)
+        metrics = yield from _within_epoch(scoring, trainer.epoch, epochs)
+        write_report(self.folder / REPORT_FILE, f"{config.title}, epoch {best.epoch}", metrics, calibration)
+        self.metrics, self.calibration = metrics, calibration
 
     def save(self) -> None:
         """Write the state as it is, between two steps."""
@@ -188,7 +249,7 @@ class _Run:
             return self._checkpoint(trainer.config.name, last, trainer.epoch, {})
         if best.epoch != trainer.epoch or trainer.iteration:
             self._checkpoint(f"{trainer.config.name}-last", last, trainer.epoch, {})
-        return self._checkpoint(trainer.config.name, best.weights, best.epoch, best.row)
+        return self._checkpoint(trainer.config.name, best.weights, best.epoch, best.row, is_best=True)
 
     def _saved_now_and_then(self, epoch: Job[Row]) -> Job[Row]:
         """The job of an epoch, with the state saved whenever the last time is too long ago."""
@@ -198,7 +259,8 @@ class _Run:
             except StopIteration as finished:
                 row: Row = finished.value
                 return row
-            if time.monotonic() - self.saved >= 60 * self.trainer.config.output.save_minutes:
+            due = time.monotonic() - self.saved >= 60 * self.trainer.config.output.save_minutes
+            if due and self.trainer.team.is_first:
                 self.save()
             yield progress
 
@@ -209,26 +271,34 @@ class _Run:
         if not validation or not (epoch % config.validate_every == 0 or epoch == trainer.plan.epochs):
             return {}
         pictures = SlicePictures(config.output.sample_slices)
-        scoring = score_cases(trainer.average.module, config.model.dims, validation, trainer.device, pictures.observe)
+        own = trainer.team.share(validation)
+        scoring = score_cases(trainer.average.module, config.model.dims, own, trainer.device, pictures.observe)
         scores = yield from _within_epoch(scoring, epoch, trainer.plan.epochs)
-        row = mean_scores(scores)
-        pictures.draw(self.folder / "samples" / f"epoch_{epoch:04d}.png")
+        row = mean_scores(trainer.team.together(scores))
+        if trainer.team.is_first:
+            pictures.draw(self.folder / "samples" / f"epoch_{epoch:04d}.png")
         score = sum(row.values()) / len(row) if row else 0.0
         if trainer.best is None or score > trainer.best.score:
             weights = {name: t.detach().cpu().clone() for name, t in trainer.average.module.state_dict().items()}
             trainer.best = Best(score, epoch, row, weights)
-            save_best(trainer.best, self.folder)
+            if trainer.team.is_first:
+                save_best(trainer.best, self.folder)
         return row
 
     def _finish_epoch(self, row: Row) -> None:
         self.trainer.end_epoch(row)
+        if not self.trainer.team.is_first:
+            return
         self.save()
         write_history(self.folder / HISTORY_FILE, self.trainer.history)
         write_curves(self.folder / CURVES_FILE, self.trainer.history)
         logger.info("%s", "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
-    def _checkpoint(self, name: str, weights: dict[str, torch.Tensor], epoch: int, row: Row) -> ModelInfo:
+    def _checkpoint(
+        self, name: str, weights: dict[str, torch.Tensor], epoch: int, row: Row, *, is_best: bool = False
+    ) -> ModelInfo:
         config = self.trainer.config
+        told = as_metrics(row, self._side("val"), config.roles)
         return export_checkpoint(
             config,
             weights,
@@ -237,19 +307,14 @@ class _Run:
             split_sha256=self.split_sha256,
             epochs=self.trainer.epoch,
             weights_of_epoch=epoch,
-            metrics=as_metrics(row, self._side("val"), config.roles),
+            metrics=self.metrics if is_best and self.metrics else told,
+            calibration=self.calibration if is_best else None,
         )
 
     def _side(self, split: str) -> list[TrainingCase]:
         return [case for case in self.cases if case.files.split == split]
 
 
-def _within_epoch(scoring: Job[list[CaseScore]], epoch: int, epochs: int) -> Job[list[CaseScore]]:
-    """A validation whose progress is told as that of the run."""
-    while True:
-        try:
-            progress = next(scoring)
-        except StopIteration as finished:
-            scores: list[CaseScore] = finished.value
-            return scores
-        yield Progress(epoch, epochs, progress.message)
+def _within_epoch(job: Job[Result], epoch: int, epochs: int) -> Job[Result]:
+    """A job after an epoch, whose progress is told as that of the run."""
+    return part_of(job, epoch / epochs, epoch / epochs)

@@ -22,6 +22,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     """Write everything that changes but the best weights; raises `SaveError` where it cannot, and keeps the old."""
     state = {
         "config": trainer.config.model_dump_json(),
+        "processes": trainer.team.size,
         "epoch": trainer.epoch,
         "iteration": trainer.iteration,
         "total_loss": trainer.total_loss,
@@ -60,6 +61,13 @@ def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
     changed = trainer.config.differences(TrainConfig.model_validate_json(state["config"]))
     if changed:
         msg = f"The recipe changed since the run in {folder} began ({', '.join(changed)}). Start it in a new folder."
+        raise TrainingError(msg)
+    processes = state.get("processes", 1)
+    if processes != trainer.team.size:
+        msg = (
+            f"The run in {folder} is one of {processes} processes, and {trainer.team.size} of them resume it, whose "
+            f"batches would be others. Resume it with {processes}, or start in a new folder."
+        )
         raise TrainingError(msg)
     trainer.network.load_state_dict(state["network"])
     trainer.average.load_state_dict(state["average"])

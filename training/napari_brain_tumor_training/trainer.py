@@ -1,16 +1,19 @@
 """What changes while a network trains, and one step of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_brain_tumor.errors import OutOfMemoryError, TrainingError
 from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.models.outputs import HasSides
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.augmentation import Augmentation
 from napari_brain_tumor_training.config import OptimisationConfig, TrainConfig
@@ -18,6 +21,7 @@ from napari_brain_tumor_training.losses import PartialRegionLoss, weighted_outpu
 from napari_brain_tumor_training.optimisation import learning_rate_at, optimiser_for
 from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead
 from napari_brain_tumor_training.starting_weights import frozen_parts, network_for
+from napari_brain_tumor_training.team import Team
 
 __all__ = ["Best", "Trainer", "drawn_batch"]
 
@@ -40,6 +44,9 @@ class Trainer:
 
     Nothing random is kept: every batch draws from generators seeded by the run's seed and the batch's number, so a
     run that goes on after any step sees what it would have seen.
+
+    Of several processes each draws its own part of the batch and runs the network on it. The loss is that of the whole
+    batch, whose logits they tell each other, so that N processes with a batch of b do what one does with N b.
     """
 
     config: TrainConfig
@@ -51,6 +58,9 @@ class Trainer:
     scaler: torch.amp.GradScaler
     augment: Augmentation
     loss: PartialRegionLoss
+    team: Team
+    outputs: nn.Module
+    """The network with its side outputs, which shares gradients with the other processes."""
     overlap: torch.Tensor
     """Of the epoch so far `(3, 2)`: by region twice the voxels that truth and prediction share, and those of both."""
     epoch: int = 0
@@ -63,13 +73,20 @@ class Trainer:
     best: Best | None = None
 
     @classmethod
-    def start(cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device) -> "Trainer":
-        """A run before its first step."""
+    def start(
+        cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device, team: Team | None = None
+    ) -> "Trainer":
+        """A run before its first step; raises `TrainingError` where a batch cannot be parted among the team."""
+        team = team or Team()
+        _check_shards(plan, team)
         torch.manual_seed(config.seed)
         network = network_for(config)
         if plan.channels_last:
             # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
             network = network.to(memory_format=_layout(config.model.dims))  # type: ignore[call-overload]
+        if team.size > 1 and device.type == "cuda":
+            # On the CPU there is no such layer: there every process normalises by its own part of the batch.
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         network = network.to(device)
         ema = get_ema_multi_avg_fn(plan.ema_decay)  # type: ignore[no-untyped-call]
         average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
@@ -85,6 +102,8 @@ class Trainer:
             scaler,
             Augmentation(config.augmentation),
             PartialRegionLoss(config.loss),
+            team,
+            _shared(network, config.loss.deep_supervision, team),
             overlap,
         )
 
@@ -132,7 +151,10 @@ class Trainer:
             group["lr"] = learning_rate_at(self.steps, self.plan)
         self.optimiser.zero_grad(set_to_none=True)
         try:
-            value = sum(self._backward(*next(batches)) for _ in range(self.plan.accumulation))
+            value = sum(
+                self._backward([next(batches) for _ in range(self._own_shards)], last=k + 1 == self.plan.accumulation)
+                for k in range(self.plan.accumulation)
+            )
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(_too_large(self.config, self.device)) from error
         self.scaler.unscale_(self.optimiser)
@@ -146,27 +168,50 @@ class Trainer:
         return value
 
     def _batches(self, sampler: VolumeSampler) -> Iterator[tuple[Batch, int]]:
+        own = self._own_shards
+        shards = own * self.team.size
         first = self.steps * self.plan.accumulation
         last = (self.epoch + 1) * self.plan.iterations_per_epoch * self.plan.accumulation
-        return draw_ahead(
-            lambda number: drawn_batch(sampler, self.plan.batch, self.config.seed, number), range(first, last)
-        )
+        numbers = [batch * shards + self.team.rank * own + k for batch in range(first, last) for k in range(own)]
+        size = self.plan.batch // own
+        return draw_ahead(lambda number: drawn_batch(sampler, size, self.config.seed, number), numbers)
 
-    def _backward(self, batch: Batch, seed: int) -> float:
-        """Add the gradients of a batch; returns its part of the loss."""
-        torch.manual_seed(seed)
-        images, targets, known = self._prepared(batch)
-        with torch.autocast(self.device.type, _PRECISIONS[self.plan.precision], self.plan.precision != "float32"):
-            outputs = weighted_outputs(self.network, images, self.config.loss.deep_supervision)
-        fraction = self.steps / (self.plan.epochs * self.plan.iterations_per_epoch)
-        losses = [weight * self.loss(logits.float(), targets, known, fraction) for weight, logits in outputs]
-        loss = torch.stack(losses).sum() / self.plan.accumulation
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise TrainingError(self._not_finite("loss", value))
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    @property
+    def _own_shards(self) -> int:
+        """In how many parts this process draws its batch."""
+        return (self.plan.shards or self.team.size) // self.team.size
+
+    def _backward(self, shards: Sequence[tuple[Batch, int]], *, last: bool) -> float:
+        """Add the gradients of a batch, and of the other processes' with the last; returns its part of the loss."""
+        # Gradients are kept to this process until the last of those that are accumulated.
+        apart = isinstance(self.outputs, DistributedDataParallel) and not last
+        images, targets, known = self._drawn(shards)
+        with self.outputs.no_sync() if apart else nullcontext():  # type: ignore[operator]
+            with torch.autocast(self.device.type, _PRECISIONS[self.plan.precision], self.plan.precision != "float32"):
+                own = self.outputs(images)
+            outputs = [(weight, self.team.joined_batch(logits.float())) for weight, logits in own]
+            fraction = self.steps / (self.plan.epochs * self.plan.iterations_per_epoch)
+            losses = [weight * self.loss(logits, targets, known, fraction) for weight, logits in outputs]
+            loss = torch.stack(losses).sum() / self.plan.accumulation
+            value = float(loss.detach())
+            if not np.isfinite(value):
+                raise TrainingError(self._not_finite("loss", value))
+            # Each process has the gradient by its own logits; what is averaged over processes is to be their sum.
+            self.scaler.scale(loss * self.team.size).backward()  # type: ignore[no-untyped-call]
         self.overlap += _overlap(outputs[0][1].detach(), targets, known)
         return value
+
+    def _drawn(self, shards: Sequence[tuple[Batch, int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The images of this process, the targets of all, and where these are known."""
+        parts = []
+        for batch, seed in shards:
+            torch.manual_seed(seed)
+            parts.append(self._prepared(batch))
+        if len(parts) == self.team.size == 1:
+            return parts[0]
+        images, targets = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+        known = torch.cat([part[2].expand_as(part[1]) for part in parts])
+        return images, self.team.joined_batch(targets), self.team.joined_batch(known)
 
     def _prepared(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Varied images, targets, and where these are known, on the device."""
@@ -202,6 +247,37 @@ class Trainer:
             "saved before is kept: lower the learning rate or choose precision float32, then begin in a new folder, "
             "or resume to look for a hiccup of the machine."
         )
+
+
+class _Outputs(nn.Module):
+    """A network that gives every output that is trained, with its weight, when it is called."""
+
+    def __init__(self, network: nn.Module, supervision: str) -> None:
+        super().__init__()
+        self.network = network
+        self._supervision = supervision
+
+    def forward(self, images: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
+        """Pairs of weight and logits `(N, R, [Z,] Y, X)`, the final ones first."""
+        return weighted_outputs(self.network, images, self._supervision)
+
+
+def _shared(network: nn.Module, supervision: str, team: Team) -> nn.Module:
+    outputs = _Outputs(network, supervision)
+    if team.size == 1:
+        return outputs
+    idle = supervision == "none" and isinstance(network, HasSides)
+    return DistributedDataParallel(outputs, find_unused_parameters=idle)
+
+
+def _check_shards(plan: OptimisationConfig, team: Team) -> None:
+    shards = plan.shards or team.size
+    if shards % team.size or plan.batch % (shards // team.size):
+        msg = (
+            f"optimisation.shards is {shards}, with {team.size} processes and batches of {plan.batch} on each. Let it "
+            "be a multiple of the number of processes, and the batch one of the parts on each; or leave it out."
+        )
+        raise TrainingError(msg)
 
 
 def drawn_batch(sampler: VolumeSampler, size: int, seed: int, number: int) -> tuple[Batch, int]:

@@ -1,0 +1,106 @@
+"""Whether a probability means what it says: reliability, calibration error, and the temperature that repairs it."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+__all__ = ["LogitCounts", "Reliability"]
+
+_LARGEST: Final = 30.0
+"""Logits beyond it are counted as it: a probability nearer to 0 or 1 than 1e-13."""
+_STEP: Final = 0.05
+_BINS: Final = round(2 * _LARGEST / _STEP)
+_CENTRES: Final = (np.arange(_BINS) + 0.5) * _STEP - _LARGEST
+_TEMPERATURES: Final = (0.1, 20.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reliability:
+    """Of voxels whose probabilities lie in one of equal bins, those that hold any.
+
+    Parameters
+    ----------
+    probability : (B,) array
+        Mean over the bin's voxels.
+    observed : (B,) array
+        Share of the bin's voxels that truly belong to the region.
+    voxels : (B,) array of int
+    """
+
+    probability: npt.NDArray[np.float64]
+    observed: npt.NDArray[np.float64]
+    voxels: npt.NDArray[np.int64]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean gap of probability and observed share, over voxels (Guo 2017, eq. 3)."""
+        return float(np.average(np.abs(self.probability - self.observed), weights=self.voxels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogitCounts:
+    """Voxels counted by their logit, in steps of 0.05, and by whether they belong to the region.
+
+    All that calibration needs of any number of volumes, in a few kilobytes; counts of volumes are added with `+`.
+
+    Parameters
+    ----------
+    counts : (2, B) array of int
+        Voxels outside the region, and inside.
+    """
+
+    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, _BINS), dtype=np.int64))
+
+    @classmethod
+    def of(cls, logits: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> "LogitCounts":
+        """The counts of voxels with these logits, of which those in `truth` belong to the region."""
+        places = np.clip(np.floor((logits + _LARGEST) / _STEP).astype(np.int64), 0, _BINS - 1)
+        return cls(np.stack([np.bincount(places[chosen], minlength=_BINS) for chosen in (~truth, truth)]))
+
+    def __add__(self, other: "LogitCounts") -> "LogitCounts":
+        return LogitCounts(self.counts + other.counts)
+
+    @property
+    def voxels(self) -> int:
+        """How many there are."""
+        return int(self.counts.sum())
+
+    def best_temperature(self) -> float | None:
+        """The temperature with the least negative log likelihood, between 0.1 and 20.
+
+        None where all voxels are outside the region, or all inside: then any certainty seems right.
+        """
+        if not self.counts.any(axis=1).all():
+            return None
+        low, high = (math.log(limit) for limit in _TEMPERATURES)
+        found = minimize_scalar(lambda t: self._surprise(math.exp(t)), bounds=(low, high), method="bounded")
+        return math.exp(found.x)
+
+    def reliability(self, temperature: float = 1.0, bins: int = 15) -> Reliability:
+        """How probabilities and truth agree if logits are divided by a temperature.
+
+        Raises
+        ------
+        ValueError
+            If there are no voxels.
+        """
+        if not self.voxels:
+            msg = "Reliability was asked of no voxels. Count those of one case or more."
+            raise ValueError(msg)
+        probabilities = 1 / (1 + np.exp(-_CENTRES / temperature))
+        bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+        total = self.counts.sum(axis=0)
+        voxels, inside, mass = (
+            np.bincount(bin_of, weights, bins) for weights in (total, self.counts[1], total * probabilities)
+        )
+        some = voxels > 0
+        return Reliability(mass[some] / voxels[some], inside[some] / voxels[some], voxels[some].astype(np.int64))
+
+    def _surprise(self, temperature: float) -> float:
+        scaled = _CENTRES / temperature
+        outside, inside = self.counts
+        return float(outside @ np.logaddexp(0, scaled) + inside @ np.logaddexp(0, -scaled)) / self.voxels

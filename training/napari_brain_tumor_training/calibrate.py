@@ -1,0 +1,111 @@
+"""Fit the temperatures that make a network's probabilities believable, on validation cases."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from napari_brain_tumor.evaluation.calibration import LogitCounts
+from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.labels import REGIONS, Region, region_mask
+from napari_brain_tumor.models.cards import Calibration
+from napari_brain_tumor.models.combination import Calibrated
+from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor_training.dataset import TrainingCase
+from napari_brain_tumor_training.run_files import save_figure
+
+__all__ = ["calibrations", "count_logits", "draw_reliability"]
+
+Counts = dict[Region, LogitCounts]
+
+_SOFTENING: Final = 4.0
+"""The engine's probabilities are float16, which has nothing between 0.9995 and 1: with logits divided by this, and
+multiplied afterwards, they tell logits up to 30 apart. In 3D, where windows overlap, the mean over windows is then that
+of softened probabilities, nearly the same."""
+
+
+def count_logits(network: nn.Module, dims: int, cases: Sequence[TrainingCase], device: torch.device) -> Job[Counts]:
+    """Count the voxels of the head whose truth is known, by logit, for each region: a job.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives logits of WT, TC and ET.
+    dims : {2, 3}
+        That it takes.
+    cases : sequence of TrainingCase
+    device : torch.device
+    """
+    engine = Engine.prepare(Calibrated(network, [_SOFTENING] * len(REGIONS)), dims, device)
+    counts: Counts = {}
+    for number, case in enumerate(cases):
+        yield Progress(number, len(cases), f"calibrating on {case.files.name}")
+        channels = case.channels.swapaxes(0, 1).astype(np.float32)
+        soft = run_job(engine.probabilities(channels)).astype(np.float32)
+        inside = channels.any(axis=0) if case.where is None else channels.any(axis=0) & case.where
+        for place, (region, known) in enumerate(zip(REGIONS, case.known, strict=True)):
+            if known:
+                found = LogitCounts.of(_logits(soft[place][inside]), region_mask(case.classes, region)[inside])
+                counts[region] = counts.get(region, LogitCounts()) + found
+    return counts
+
+
+def calibrations(counts: Mapping[Region, LogitCounts]) -> dict[Region, Calibration]:
+    """The temperature of each region whose calibration error it lowers.
+
+    It is the one under which the truth is likeliest. Where a network is not too sure or unsure but wrong throughout,
+    dividing helps nothing: such a region, and one without voxels inside and outside of it, is left as it is.
+    """
+    found = {}
+    for region, count in counts.items():
+        temperature = count.best_temperature()
+        if temperature is None:
+            continue
+        before, after = count.reliability().error, count.reliability(temperature).error
+        if after < before:
+            found[region] = Calibration(
+                temperature=temperature, error_before=before, error_after=after, voxels=count.voxels
+            )
+    return found
+
+
+def draw_reliability(
+    path: Path, counts: Mapping[Region, LogitCounts], calibration: Mapping[Region, Calibration]
+) -> None:
+    """Draw probability against observed share of each region, before and after; raises `SaveError`."""
+    if not calibration:
+        return
+    figure = Figure(figsize=(4 * len(calibration), 4), dpi=100, layout="constrained")
+    panels = figure.subplots(1, len(calibration), squeeze=False)[0]
+    for axes, (region, fitted) in zip(panels, calibration.items(), strict=True):
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        for temperature, error, style, label in (
+            (1.0, fitted.error_before, "o--", "as trained"),
+            (fitted.temperature, fitted.error_after, "o-", "calibrated"),
+        ):
+            curve = counts[region].reliability(temperature)
+            axes.plot(curve.probability, curve.observed, style, markersize=4, label=f"{label}, error {error:.4f}")
+        axes.set(
+            title=f"{region}, temperature {fitted.temperature:.2f}",
+            xlabel="probability",
+            ylabel="share of voxels in the region",
+            xlim=(0, 1),
+            ylim=(0, 1),
+            aspect="equal",
+        )
+        axes.legend(fontsize=7, loc="upper left")
+    save_figure(figure, path)
+
+
+def _logits(
+    soft: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """The network's logits, from probabilities of softened ones."""
+    # The smallest float16 above 0, and the largest below 1.
+    p = np.clip(soft, np.float32(6e-8), np.float32(1 - 2**-11))
+    return np.float32(_SOFTENING) * (np.log(p) - np.log1p(-p))

@@ -1,0 +1,145 @@
+"""Cross-validation over patients: which patients each fold validates on, decided once and kept in a table."""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_brain_tumor.curated_dataset.patients import patient_key
+from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor_training.case_files import CaseFiles, find_cases
+from napari_brain_tumor_training.config import TrainConfig
+
+__all__ = ["FOLDS_FILE", "Fold", "deal", "frozen_folds", "with_fold"]
+
+FOLDS_FILE = "folds.csv"
+_COLUMNS = ("patient", "stratum", "fold")
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One run of a cross-validation.
+
+    Parameters
+    ----------
+    number : int
+        From 1 to `count`.
+    count : int
+    of_patient : mapping of str to int
+        The fold that validates on the patient with this key.
+    """
+
+    number: int
+    count: int
+    of_patient: Mapping[str, int]
+
+
+def deal(strata: Mapping[str, str], count: int, seed: int, dealt: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The fold, 1 to `count`, of every patient; in every fold each stratum has its share to within one patient.
+
+    Parameters
+    ----------
+    strata : mapping of patient key to str
+        Such as the grade.
+    count : int
+    seed : int
+        Decides, with the patient's key, the order in which patients are dealt.
+    dealt : mapping of patient key to int, optional
+        Patients whose folds are decided and stay; newcomers go where their stratum, and then all, have the fewest.
+    """
+    folds = dict(dealt or {})
+    in_stratum = Counter((strata[key], fold) for key, fold in folds.items() if key in strata)
+    in_all = Counter(folds.values())
+    for key in sorted(set(strata) - set(folds), key=lambda key: (strata[key], _chance(seed, key))):
+        stratum = strata[key]
+        fold = min(range(1, count + 1), key=lambda f: (in_stratum[stratum, f], in_all[f], f))
+        folds[key] = fold
+        in_stratum[stratum, fold] += 1
+        in_all[fold] += 1
+    return folds
+
+
+def frozen_folds(config: TrainConfig, data_root: Path, folder: Path, count: int) -> dict[str, int]:
+    """The folds of a cross-validation whose runs are in a folder: as its table says; who is new is dealt and added.
+
+    Only patients of the training side are dealt: those of the validation side stay unseen by all folds.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer patients than folds, or the table is for another number of folds or cannot be read.
+    SaveError
+        If the table cannot be written.
+    """
+    strata = _strata(config, find_cases(config, data_root))
+    if len(strata) < count:
+        msg = f"{count} folds need as many patients in training; there are {len(strata)}. Ask for fewer folds."
+        raise TrainingError(msg)
+    path = folder / FOLDS_FILE
+    dealt = _read(path, count) if path.is_file() else {}
+    folds = deal(strata, count, config.seed, dealt)
+    if folds != dealt:
+        _write(path, folds, strata)
+    return folds
+
+
+def with_fold(cases: Iterable[CaseFiles], fold: Fold) -> list[CaseFiles]:
+    """The cases with the sides that they have in a fold; what was the validation side is on none ("held-out")."""
+    return [replace(case, split=_side(case, fold)) for case in cases]
+
+
+def _side(case: CaseFiles, fold: Fold) -> str:
+    if case.split == "val":
+        return "held-out"
+    # Who was not dealt, such as synthetic patients, is for training alone.
+    validates = fold.of_patient.get(patient_key(case.patient)) == fold.number
+    return "val" if case.split == "train" and validates else case.split
+
+
+def _strata(config: TrainConfig, cases: Sequence[CaseFiles]) -> dict[str, str]:
+    synthetic = {source.dataset for source in config.sources if source.kind == "synthetic"}
+    strata: dict[str, str] = {}
+    for case in cases:
+        if case.split == "train" and case.dataset not in synthetic:
+            strata.setdefault(patient_key(case.patient), f"{case.dataset} {case.stratum or case.grade}".strip())
+    return strata
+
+
+def _chance(seed: int, key: str) -> str:
+    return hashlib.sha256(f"{seed}/{key}".encode()).hexdigest()
+
+
+def _read(path: Path, count: int) -> dict[str, int]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        folds = {row["patient"]: int(row["fold"]) for row in rows}
+        if not folds:
+            msg = "it has no rows"
+            raise ValueError(msg)
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        msg = f"The table of folds {path} cannot be read: {error!r}. It has the columns {', '.join(_COLUMNS)}."
+        raise TrainingError(msg) from error
+    if set(folds.values()) != set(range(1, count + 1)):
+        found = len(set(folds.values()))
+        msg = f"{path} is the table of {found} folds, and {count} were asked for. Choose another folder for these."
+        raise TrainingError(msg)
+    return folds
+
+
+def _write(path: Path, folds: Mapping[str, int], strata: Mapping[str, str]) -> None:
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            writer.writerows([key, strata.get(key, ""), folds[key]] for key in sorted(folds))
+
+    def check(part: Path) -> None:
+        if len(part.read_text(encoding="utf-8").splitlines()) != len(folds) + 1:
+            msg = f"{path} was not written as a whole."
+            raise SaveError(msg)
+
+    write_atomically(path, write, check)

@@ -1,0 +1,103 @@
+"""What a finished run is worth: Dice of its best weights by set, region and subset of roles, and their calibration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.models.cards import Calibration, Metrics
+from napari_brain_tumor.progress import Job, part_of
+from napari_brain_tumor.study import Role
+from napari_brain_tumor_training.dataset import TrainingCase
+from napari_brain_tumor_training.evaluate import as_metrics, mean_scores, score_cases
+
+__all__ = ["role_subsets", "score_subsets", "write_report"]
+
+
+def role_subsets(roles: Sequence[Role]) -> list[tuple[Role, ...]]:
+    """All roles, all but each one of them, and each alone."""
+    without = [tuple(other for other in roles if other != role) for role in roles]
+    subsets = [tuple(roles), *without, *((role,) for role in roles)]
+    return [subset for subset in dict.fromkeys(subsets) if subset]
+
+
+def score_subsets(
+    network: nn.Module, dims: int, roles: Sequence[Role], cases: Sequence[TrainingCase], device: torch.device
+) -> Job[list[Metrics]]:
+    """Mean Dice per set and region, with the images of only some roles: a job.
+
+    Cases are standardised and cut to the head with all the roles that they have; then roles are taken away.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives logits of WT, TC and ET.
+    dims : {2, 3}
+        That it takes.
+    roles : sequence of role
+        Order of its channels. The first entry of the result is for "every role that the case has"; for the subsets of
+        `role_subsets` that follow only those cases count that have every role of them.
+    cases : sequence of TrainingCase
+    device : torch.device
+    """
+    subsets = role_subsets(roles)
+    found = []
+    for number, subset in enumerate(subsets):
+        keep = np.array([role in subset for role in roles])
+        able = [case for case in cases if number == 0 or case.present[keep].all()]
+        if able:
+            reduced = [replace(case, channels=case.channels * keep[:, None, None]) for case in able]
+            scoring = score_cases(network, dims, reduced, device)
+            low, high = number / len(subsets), (number + 1) / len(subsets)
+            scores = yield from part_of(scoring, low, high, f"from {'+'.join(subset)}")
+            found += as_metrics(mean_scores(scores), able, subset)
+    return found
+
+
+def write_report(path: Path, title: str, metrics: Sequence[Metrics], calibration: Mapping[Region, Calibration]) -> None:
+    """Write the tables as Markdown, for people; the card has the same numbers. Raises `SaveError`."""
+    lines = [f"# {title}", "", *_scores_table(metrics)]
+    if calibration:
+        lines += ["", *_calibration_table(calibration)]
+
+    def check(part: Path) -> None:
+        if part.stat().st_size == 0:
+            msg = f"{path} was not written as a whole."
+            raise SaveError(msg)
+
+    write_atomically(path, lambda part: part.write_text("\n".join(lines) + "\n", encoding="utf-8"), check)
+
+
+def _scores_table(metrics: Sequence[Metrics]) -> list[str]:
+    regions = list(REGIONS)
+    lines = [
+        "Mean Dice over whole validation volumes (an empty region found empty counts 1), at a threshold of 0.5 and",
+        "without any postprocessing, from the roles named.",
+        "",
+        f"| set | roles | cases | {' | '.join(regions)} |",
+        f"|---|---|---|{'---|' * len(regions)}",
+    ]
+    for m in metrics:
+        values = [f"{m.mean_dice[region]:.3f}" if region in m.mean_dice else "" for region in regions]
+        lines.append(f"| {m.dataset} | {'+'.join(m.roles)} | {m.cases} | {' | '.join(values)} |")
+    return lines
+
+
+def _calibration_table(calibration: Mapping[Region, Calibration]) -> list[str]:
+    lines = [
+        "Expected calibration error (15 bins) over the head, before and after dividing logits by the temperature that",
+        "was fitted on the same cases; `reliability.png` shows the bins.",
+        "",
+        "| region | temperature | error before | error after | voxels |",
+        "|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {region} | {c.temperature:.3f} | {c.error_before:.4f} | {c.error_after:.4f} | {c.voxels:,} |"
+        for region, c in calibration.items()
+    ]
