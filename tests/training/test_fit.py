@@ -58,6 +58,16 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_equal(data, config, whole_ru
     assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in whole.history]
 
 
+def test_a_run_begins_with_the_weights_of_a_checkpoint_of_its_own_kind(data, config, whole_run, tmp_path):
+    _, whole = whole_run
+    begun = config.model_copy(update={"model": config.model.model_copy(update={"init": str(whole.model.folder)})})
+    result = run_job(fit(begun, data, tmp_path / "on", device="cpu", epochs=1))
+    assert result.history[0]["loss"] < whole.history[0]["loss"]
+    wider = begun.model.model_copy(update={"arguments": {"width": 6, "levels": 3}})
+    with pytest.raises(TrainingError, match="weights of its own kind only"):
+        run_job(fit(begun.model_copy(update={"model": wider}), data, tmp_path / "wider", device="cpu"))
+
+
 def test_a_folder_that_holds_a_run_is_not_started_over(data, config, whole_run):
     folder, _ = whole_run
     with pytest.raises(TrainingError, match="already holds"):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor_training.augmentation import Augmentation, drop_roles, vary_intensities
-from napari_brain_tumor_training.config import AugmentationConfig, OptimisationConfig, read_config
+from napari_brain_tumor_training.config import AugmentationConfig, DataSource, OptimisationConfig, read_config
 from napari_brain_tumor_training.dataset import SliceSampler, find_cases, load_cases, read_split
 from napari_brain_tumor_training.fit import learning_rate_at
 from napari_brain_tumor_training.losses import PartialRegionLoss
@@ -48,6 +50,26 @@ def test_a_case_without_a_side_is_refused(data, tmp_path):
     write_split(tmp_path / "split.csv", [["volumes", "volume_0", "p", "train"]])
     with pytest.raises(TrainingError, match="not in the split"):
         find_cases(config.model_copy(update={"split": tmp_path / "split.csv"}), data)
+
+
+def graded(cases, grades):
+    numbered = zip([case for case in cases if case.files.dataset == "volumes"], grades, strict=False)
+    return [replace(case, files=replace(case.files, name=grade, grade=grade)) for case, grade in numbered]
+
+
+def test_grades_are_drawn_by_their_shares(cases):
+    source = DataSource(dataset="volumes", kind="decathlon", path=".", share=1, grade_shares={"HGG": 3, "LGG": 1})
+    high, low = graded(cases, ["HGG", "LGG"])
+    low = replace(low, classes=np.zeros_like(low.classes))
+    sampler = SliceSampler([high, high, low], [source], (8, 8), foreground_share=1)
+    drawn = sampler.draw(2000, np.random.default_rng(0)).targets[:, 0].any(axis=(1, 2)).mean()
+    assert drawn == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_grade_without_a_share_is_refused(cases):
+    source = DataSource(dataset="volumes", kind="decathlon", path=".", share=1, grade_shares={"HGG": 1})
+    with pytest.raises(TrainingError, match=r"HGG \(1\), LGG \(1\); grade_shares names HGG"):
+        SliceSampler(graded(cases, ["HGG", "LGG"]), [source], (8, 8), 0.5)
 
 
 def test_cases_know_their_roles_and_regions(cases):

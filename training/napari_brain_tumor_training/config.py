@@ -24,6 +24,8 @@ class DataSource(_Config):
     kind: Literal["decathlon", "lgg-tif"]
     path: Path
     share: float = Field(gt=0)
+    grade_shares: dict[str, float] = Field(default_factory=dict)
+    """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
 
 
 class ModelConfig(_Config):
@@ -32,6 +34,8 @@ class ModelConfig(_Config):
     architecture: str = "unet"
     dims: Literal[2] = 2
     arguments: dict[str, Any] = Field(default_factory=dict)
+    init: str | None = None
+    """Model whose weights the run begins with: an installed one's name, or the folder of a checkpoint."""
 
 
 class AugmentationConfig(_Config):

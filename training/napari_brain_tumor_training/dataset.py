@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class CaseFiles:
     split: str
     image: Path
     truth: Path
+    grade: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +70,8 @@ class Batch:
     known: npt.NDArray[np.bool_]
 
 
-def read_split(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """Patient and side of the split for every (dataset, case) of a CSV file.
+def read_split(path: Path) -> dict[tuple[str, str], tuple[str, str, str]]:
+    """Patient, side of the split and grade ("" without that column) for every (dataset, case) of a CSV file.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def read_split(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
     if torn:
         msg = f"In {path} these patients are in training and in validation: {', '.join(torn)}. Put each on one side."
         raise TrainingError(msg)
-    return {(row["dataset"], row["case"]): (row["patient"], row["split"]) for row in rows}
+    return {(row["dataset"], row["case"]): (row["patient"], row["split"], row.get("grade", "")) for row in rows}
 
 
 def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
@@ -101,8 +103,8 @@ def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
             if (source.dataset, name) not in split:
                 msg = f"Case {name} of {source.dataset} is not in the split {config.split}. Add it to the file."
                 raise TrainingError(msg)
-            patient, side = split[source.dataset, name]
-            cases.append(CaseFiles(source.dataset, name, patient, side, image, truth))
+            patient, side, grade = split[source.dataset, name]
+            cases.append(CaseFiles(source.dataset, name, patient, side, image, truth, grade))
     if not any(case.split == "train" for case in cases):
         msg = f"No training case was found under {data_root}. Check the sources and the split of the recipe."
         raise TrainingError(msg)
@@ -123,14 +125,14 @@ def load_cases(
 
 
 class SliceSampler:
-    """Draws windows of slices: a source by its share, a case of it evenly, a slice with or without tumour.
+    """Draws windows of slices: a source by its share, a case of it evenly or by grade, a slice with or without tumour.
 
     Parameters
     ----------
     cases : sequence of TrainingCase
         Of the training side.
     sources : sequence of DataSource
-        For their shares.
+        For their shares and those of the grades.
     patch : (int, int)
         Height and width of the windows.
     foreground_share : float
@@ -147,6 +149,9 @@ class SliceSampler:
         self._groups = [[case for case in cases if case.files.dataset == source.dataset] for source in sources]
         shares = np.array([source.share if group else 0 for source, group in zip(sources, self._groups, strict=True)])
         self._shares = shares / shares.sum()
+        self._chances = [
+            _chances(group, source.grade_shares) for source, group in zip(sources, self._groups, strict=True)
+        ]
         self._tumour_slices = {id(case): np.flatnonzero(case.classes.any(axis=(1, 2))) for case in cases}
         self._patch = patch
         self._foreground_share = foreground_share
@@ -158,8 +163,9 @@ class SliceSampler:
         return Batch(images, targets, present, known)
 
     def _sample(self, random: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
-        group = self._groups[random.choice(len(self._groups), p=self._shares)]
-        case = group[random.integers(len(group))]
+        source = random.choice(len(self._groups), p=self._shares)
+        group, chances = self._groups[source], self._chances[source]
+        case = group[random.integers(len(group)) if chances is None else random.choice(len(group), p=chances)]
         tumour = self._tumour_slices[id(case)]
         around_tumour = len(tumour) > 0 and random.random() < self._foreground_share
         z = int(random.choice(tumour)) if around_tumour else int(random.integers(case.classes.shape[0]))
@@ -182,6 +188,22 @@ class SliceSampler:
                 low, high = max(low, int(point[axis]) - length + 1), min(high, int(point[axis]))
             start.append(int(random.integers(low, max(low, high) + 1)))
         return start
+
+
+def _chances(group: Sequence[TrainingCase], shares: dict[str, float]) -> npt.NDArray[np.float64] | None:
+    """How likely each case is drawn where grades have shares; None for all alike."""
+    if not shares or not group:
+        return None
+    grades = Counter(case.files.grade for case in group)
+    if set(grades) != set(shares) or min(shares.values()) <= 0:
+        found = ", ".join(f"{grade or 'no grade'} ({number})" for grade, number in sorted(grades.items()))
+        msg = (
+            f"{group[0].files.dataset} has cases of {found}; grade_shares names {', '.join(sorted(shares))}. "
+            "Give every grade of the training cases a share above zero, and no other."
+        )
+        raise TrainingError(msg)
+    weights = [shares[case.files.grade] / grades[case.files.grade] for case in group]
+    return np.array([weight / sum(weights) for weight in weights])
 
 
 def _cut(array: npt.NDArray[Any], start: Sequence[int], size: Sequence[int]) -> npt.NDArray[Any]:

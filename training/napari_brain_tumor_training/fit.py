@@ -20,7 +20,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.inference.device import resolve_device
 from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor.models.cards import ModelInfo
+from napari_brain_tumor.models.cards import ModelInfo, find_model
+from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.augmentation import Augmentation
@@ -169,6 +170,8 @@ class _Trainer:
         torch.manual_seed(config.seed)
         model = config.model
         network = build_network(model.architecture, len(config.roles), len(REGIONS), model.dims, model.arguments)
+        if model.init is not None:
+            _begin_with(network, find_model(model.init), config)
         # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
         network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         ema = get_ema_multi_avg_fn(plan.ema_decay)  # type: ignore[no-untyped-call]
@@ -263,6 +266,18 @@ class _Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch = state["epoch"]
         self.history = json.loads(state["history"])
+
+
+def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> None:
+    """Give a network the weights of a checkpoint of the same architecture, roles and regions."""
+    card = model.card
+    found = (card.architecture, card.arguments, card.dims, tuple(card.roles), tuple(card.regions))
+    own = config.model
+    wanted = (own.architecture, own.arguments, own.dims, config.roles, tuple(REGIONS))
+    if found != wanted:
+        msg = f"{model.name} is {found}; the recipe is for {wanted}. A run can begin with weights of its own kind only."
+        raise TrainingError(msg)
+    network.load_state_dict(load_network(model).state_dict())
 
 
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
