@@ -18,7 +18,7 @@ import torch
 from napari_brain_tumor.errors import MissingRolesError
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
-from napari_brain_tumor.labels import classes_from_regions
+from napari_brain_tumor.labels import REGIONS, class_names_of, classes_from_known
 from napari_brain_tumor.models.cards import Card, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
@@ -26,7 +26,7 @@ from napari_brain_tumor.preprocessing.pipeline import Prepared, prepare, restore
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation, Source, Study
 
-__all__ = ["Precision", "segment", "segment_job"]
+__all__ = ["Precision", "segment", "segment_job", "versions"]
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +135,8 @@ def segment_job(
         data,
         study.grid,
         name=study.name,
+        class_names=class_names_of(info.card.regions),
+        known_regions=tuple(region for region in REGIONS if region in info.card.regions),
         layout=study.layout,
         provenance=_provenance(study, info, engine.device, settings, seconds),
     )
@@ -142,12 +144,13 @@ def segment_job(
 
 def check_roles(study: Study, card: Card) -> None:
     """Raise `MissingRolesError` if the model cannot take the sequences that the study has."""
-    wanted = ", ".join(card.roles)
-    present = [role for role in card.roles if role in study.sequences]
+    roles = list(dict.fromkeys(card.roles))
+    wanted = ", ".join(roles)
+    present = [role for role in roles if role in study.sequences]
     if not present:
         msg = f"{study.name} has {', '.join(study.roles)}; {card.name} needs at least one of {wanted}."
         raise MissingRolesError(msg)
-    missing = [role for role in card.roles if role not in study.sequences]
+    missing = [role for role in roles if role not in study.sequences]
     if missing and not card.optional_roles:
         msg = f"{study.name} lacks {', '.join(missing)}; {card.name} was trained for {wanted} together only."
         raise MissingRolesError(msg)
@@ -180,8 +183,9 @@ def _scaled(job: Job[npt.NDArray[Any]], low: float, high: float) -> Job[npt.NDAr
 def _labels(
     probabilities: npt.NDArray[Any], card: Card, prepared: Prepared, min_lesion_mm3: float
 ) -> npt.NDArray[np.uint8]:
-    regions = np.stack([probabilities[i] >= card.threshold(region) for i, region in enumerate(card.regions)])
-    labels = classes_from_regions(regions)
+    labels = classes_from_known(
+        {region: probabilities[i] >= card.threshold(region) for i, region in enumerate(card.regions)}
+    )
     labels *= prepared.mask
     grid = prepared.work.grid
     if grid.unit != "mm":
@@ -209,7 +213,7 @@ def _provenance(
         "device": str(device),
         "settings": settings,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "versions": _versions(),
+        "versions": versions(),
         "notes": [*study.notes, *info.card.notes_without(study.roles), *info.card.notes],
         "warning": NOT_FOR_CLINICAL_USE,
     }
@@ -228,7 +232,8 @@ def _described(source: Source) -> dict[str, Any]:
     return described
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and what the numbers depend on, for provenance."""
     found = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "torch", "numpy", "nibabel", "SimpleITK", "tifffile"):
         try:

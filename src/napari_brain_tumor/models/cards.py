@@ -59,7 +59,7 @@ class Card(BaseModel):
     arguments: dict[str, Any]
     dims: Literal[2, 3]
     roles: list[Role]
-    """Order of the input channels."""
+    """Order of the input channels. A network from elsewhere may see one sequence in several channels."""
     optional_roles: bool = True
     """Whether any non-empty subset of the roles is accepted, the others given as zeros."""
     regions: list[Region]
@@ -77,6 +77,10 @@ class Card(BaseModel):
     notes: list[str] = Field(default_factory=list)
     """What a user should know, such as what is not reliable without which sequence."""
     licence: str
+    origin: str = ""
+    """Where weights that were not trained here come from."""
+    source_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Of the file that they were imported from."""
     created: datetime
     software: dict[str, str] = Field(default_factory=dict)
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -88,7 +92,7 @@ class Card(BaseModel):
     def notes_without(self, roles: Iterable[Role]) -> list[str]:
         """What the user should know where a study has only those roles, in plain words; nothing if it has all."""
         present = set(roles)
-        missing = [role for role in self.roles if role not in present]
+        missing = [role for role in dict.fromkeys(self.roles) if role not in present]
         notes = [f"Without {', '.join(missing)} the model finds less."] if missing else []
         if "T1c" in missing and "ET" in self.regions:
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
