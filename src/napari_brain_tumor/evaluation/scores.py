@@ -17,7 +17,15 @@ __all__ = ["DEFINITIONS", "MaskScores", "TumourClass", "score_masks", "score_seg
 
 TumourClass = Literal["edema", "non-enhancing", "enhancing"]
 
-_CLASSES: Final[dict[TumourClass, tuple[int, ...]]] = {"edema": (1,), "non-enhancing": (2,), "enhancing": (3,)}
+_TARGETS: Final[dict[Region | TumourClass, tuple[int, ...]]] = {
+    "WT": REGIONS["WT"],
+    "TC": REGIONS["TC"],
+    "ET": REGIONS["ET"],
+    "edema": (1,),
+    "non-enhancing": (2,),
+    "enhancing": (3,),
+}
+"""What is scored, and the labels that it joins."""
 
 _NEEDED: Final[dict[Region | TumourClass, frozenset[Region]]] = {
     "WT": frozenset({"WT"}),
@@ -181,7 +189,7 @@ def score_segmentations(truth: Segmentation, predicted: Segmentation) -> dict[Re
     size = (grid.spacing_mm, grid.voxel_volume_mm3) if grid.unit == "mm" else (None, None)
     by_labels: dict[tuple[int, ...], MaskScores] = {}  # ET and the enhancing class are the same voxels.
     scores: dict[Region | TumourClass, MaskScores] = {}
-    for target, labels in {**REGIONS, **_CLASSES}.items():
+    for target, labels in _TARGETS.items():
         if _NEEDED[target] <= known:
             if labels not in by_labels:
                 by_labels[labels] = score_masks(np.isin(truth.data, labels), np.isin(predicted.data, labels), *size)

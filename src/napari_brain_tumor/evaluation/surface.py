@@ -114,7 +114,7 @@ class SurfaceScores:
     hd_mm : float
         Hausdorff distance between outermost voxels.
     nsd, nsd_voxels : float
-        Surface Dice at the tolerance: by area of surfels (DeepMind), and by count of outermost voxels (MONAI's default).
+        Surface Dice at the tolerance: by area of surfels (DeepMind), by count of outermost voxels (MONAI's default).
     assd_mm : float
         Average symmetric surface distance: mean over the outermost voxels of both masks (medpy, MONAI).
     """

@@ -78,14 +78,16 @@ def _outline(group: npt.NDArray[np.bool_]) -> Array:
     leaving = ~group[tuple(np.moveaxis(neighbours, -1, 0))]
     outward = (neighbours - corners[:, None])[leaving]
     points = (corners[:, None] + neighbours)[leaving] / 2
-    return points[np.argsort(_angles(points, outward.sum(axis=0)))]
+    ordered: Array = points[np.argsort(_angles(points, outward.sum(axis=0)))]
+    return ordered
 
 
 def _angles(points: Array, axis: Array) -> Array:
     """Angle of each point about an axis through the middle of all."""
     spokes = points - points.mean(axis=0)
     side = np.cross(axis, spokes[0])
-    return np.arctan2(spokes @ np.cross(side, axis) / np.linalg.norm(axis), spokes @ side)
+    angles: Array = np.arctan2(spokes @ np.cross(side, axis) / np.linalg.norm(axis), spokes @ side)
+    return angles
 
 
 def _widest_filling(outline: Array) -> list[Array]:
