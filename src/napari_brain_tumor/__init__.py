@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.models.cards import list_models
@@ -22,6 +23,8 @@ except ImportError:  # a source tree that was never built
 _HOMES = {
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
+    "evaluate": "napari_brain_tumor.comparison",
+    "evaluate_job": "napari_brain_tumor.comparison",
     "list_models": "napari_brain_tumor.models.cards",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
@@ -35,6 +38,8 @@ __all__ = [
     "Segmentation",
     "Study",
     "__version__",
+    "evaluate",
+    "evaluate_job",
     "list_models",
     "measure_volumes",
     "open_segmentation",

@@ -4,14 +4,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.console import say_error
+from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
-from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
+from napari_brain_tumor.errors import BrainTumorError
 
 if TYPE_CHECKING:
     from napari_brain_tumor.cli.outputs import Task
@@ -26,17 +28,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-_SHELL_HINTS: Final[dict[type[Exception], str]] = {
-    RoleError: "In the shell: --roles t1c=FILE,flair=FILE, or for one file of several volumes --roles FLAIR,T1,T1c,T2.",
-    GridMismatchError: "In the shell: --roles t1c=FILE,flair=FILE.",
-    SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
-}
-"""Messages name Python's arguments; these are the options that do the same."""
-
-DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (BrainTumorError, OSError) as error:
         if debug:
             raise
-        _say_error(_with_shell_hint(error))
+        say_error(error)
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
@@ -170,7 +161,7 @@ def _segment_or_report(task: "Task", choices: _Choices, card: "Card", *, alone: 
     except (BrainTumorError, OSError) as error:
         if alone:
             raise
-        _say_error(f"{task.case}: {_with_shell_hint(error)}")
+        say_error(error, str(task.case))
         return False
     return True
 
@@ -217,14 +208,5 @@ def _metrics_text(metrics: "Metrics") -> str:
     return f"{scores} ({metrics.dataset}, {metrics.cases} cases, {'+'.join(metrics.roles)}{flips})"
 
 
-def _with_shell_hint(error: Exception) -> str:
-    hint = next((hint for kind, hint in _SHELL_HINTS.items() if isinstance(error, kind)), None)
-    return f"{error}\n{hint}" if hint else str(error)
-
-
-def _say_error(text: str) -> None:
-    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    typer.echo(text, err=True)
-
-
+app.command()(evaluate)
 add_extensions(app)

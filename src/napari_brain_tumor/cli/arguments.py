@@ -2,13 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-__all__ = ["RoleChoice", "parse_roles", "parse_spacing"]
+__all__ = ["DeviceOption", "RoleChoice", "parse_roles", "parse_spacing"]
 
 RoleChoice = dict[str, int | str] | list[str | None]
 """Role to volume or file; or the roles of the volumes in order, None for one to skip."""
+
+
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
+]
 
 
 def parse_roles(text: str | None, case: Path | None = None) -> RoleChoice | None:
