@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError, SpacingUnknownError
+from napari_brain_tumor.errors import GridMismatchError, RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 from napari_brain_tumor.progress import Job, run_job
@@ -24,7 +24,6 @@ Result = TypeVar("Result")
 _SHELL_HINTS: Final[dict[type[Exception], str]] = {
     RoleError: "In the shell: --roles t1c=FILE,flair=FILE, or for one file of several volumes --roles FLAIR,T1,T1c,T2.",
     GridMismatchError: "In the shell: --roles t1c=FILE,flair=FILE.",
-    LabelSchemaError: "In the shell: --schema NAME.",
     SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
 }
 """Messages name Python's arguments; these are the options that do the same."""
@@ -40,9 +39,9 @@ def note(text: str) -> None:
     typer.secho(f"Note: {text}", err=True, fg="yellow")
 
 
-def say_error(error: Exception, what: str | None = None) -> None:
+def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exception], str] = _SHELL_HINTS) -> None:
     """Print an error on standard error: perhaps what it is about, its message, and the option that helps."""
-    hint = next((hint for kind, hint in _SHELL_HINTS.items() if isinstance(error, kind)), None)
+    hint = next((hint for kind, hint in hints.items() if isinstance(error, kind)), None)
     typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
     typer.echo("\n".join(filter(None, (f"{what}: {error}" if what else str(error), hint))), err=True)
 

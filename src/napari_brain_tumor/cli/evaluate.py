@@ -9,7 +9,7 @@ import typer
 
 from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +21,10 @@ __all__ = ["evaluate"]
 
 _UNFINISHED: Final = ".unfinished"
 _REGIONS: Final = {"WT": "Whole tumour (WT)", "TC": "Tumour core (TC)", "ET": "Enhancing tumour (ET)"}
+_HINTS: Final[dict[type[Exception], str]] = {
+    LabelSchemaError: "In the shell: --schema NAME for the truth, --predictions-schema NAME for predictions.",
+    SpacingUnknownError: "In the shell: --spacing X,Y,Z; it is used for the cases alone that do not tell it.",
+}
 _MINUS: Final = "\N{MINUS SIGN}"
 
 
@@ -182,7 +186,9 @@ def _summary_cell(summary: "Summary | None", cases: int) -> str:
     if summary is None:
         return ""
     digits = METRICS[summary.metric].digits
-    lines = [f"{summary.mean:.{digits}f}{_interval(summary, digits)}", f"median {summary.median:.{digits}f}"]
+    lines = [f"{summary.mean:.{digits}f}{_interval(summary, digits)}"]
+    if summary.cases > 1:
+        lines.append(f"median {summary.median:.{digits}f}")
     if summary.empty_truth and summary.mean_where_present is not None and summary.metric != SECONDS:
         lines.append(f"where present {summary.mean_where_present:.{digits}f}")
     if summary.cases != cases:
@@ -197,7 +203,7 @@ def _difference_table(differences: Sequence["Difference"]) -> "Table":
 
     rows: dict[tuple[str, str], dict[str, Difference]] = {}
     for one in differences:
-        if one.region in _REGIONS and one.dataset is None:
+        if one.region in _REGIONS:  # those of several data sets together come last and stay
             rows.setdefault((one.model, one.region), {})[one.metric] = one
     metrics = [metric for metric in METRICS if any(metric in found for found in rows.values())]
     table = new_table("Model", "Region", "Cases", *(METRICS[metric].label for metric in metrics))
@@ -231,7 +237,7 @@ def _signed(value: float, digits: int) -> str:
 
 def _tell_refused(result: "Evaluation") -> None:
     for one in result.refused:
-        say_error(one.error, one.what)
+        say_error(one.error, one.what, _HINTS)
     if result.refused:
         names = ", ".join(one.what for one in result.refused)
         msg = f"Not everything was scored: {names}. The tables hold the rest."

@@ -1,6 +1,6 @@
 """Compare models and methods on cases whose truth is known."""
 
-from napari_brain_tumor.comparison.evaluate import evaluate, evaluate_job
+from napari_brain_tumor.comparison.scoring import evaluate, evaluate_job
 from napari_brain_tumor.comparison.result import Evaluation, Refused, check_folder
 from napari_brain_tumor.comparison.tables import read_scores
 

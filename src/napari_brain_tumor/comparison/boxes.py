@@ -19,6 +19,9 @@ METHOD_COLORS: Final = (
 )  # fmt: skip
 """Okabe and Ito's palette, which people with colour-blindness can tell apart."""
 
+_CASES_FOR_A_BOX: Final = 5
+"""Of fewer cases quartiles say nothing: only their median is drawn."""
+
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P")
 _GROUP_WIDTH: Final = 0.8
 _INCHES_A_BOX: Final = 0.42
@@ -27,6 +30,8 @@ _MM_TICKS: Final = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
 
 def draw_boxes(rows: Iterable[CaseScores], metrics: Sequence[str] = SHOWN_METRICS) -> "Figure":
     """One panel for each metric: boxes (quartiles, whiskers to 1.5 times their distance) and the cases by region.
+
+    Where there are fewer than five cases, the median stands for the box.
 
     Parameters
     ----------
@@ -82,6 +87,9 @@ def _draw_panel(
 
 
 def _draw_box(axes: "Axes", x: float, step: float, values: Sequence[float], color: str) -> None:
+    if len(values) < _CASES_FOR_A_BOX:
+        axes.hlines(np.median(values), x - step * 0.36, x + step * 0.36, color=color, linewidth=2.2)
+        return
     axes.boxplot(
         [values],
         positions=[x],
@@ -118,7 +126,7 @@ def _scale(axes: "Axes", metric: str, values: Sequence[float]) -> None:
         axes.set_ylim(-0.03, 1.03)
         return
     # A missed tumour counts as the diagonal of the image, hundreds of millimetres; a linear axis would hide the rest.
-    axes.set_yscale("symlog", linthresh=1)
+    axes.set_yscale("symlog", linthresh=1, linscale=0.4)
     top = max(2.0, *values) * 1.3 if values else 2.0
     axes.set_ylim(-0.1, top)
     ticks = [tick for tick in _MM_TICKS if tick <= top]
@@ -135,7 +143,11 @@ def _add_legend(figure: "Figure", models: Sequence[str], datasets: Sequence[str]
     ]
     point: Mapping[str, Any] = {"linestyle": "", "markerfacecolor": "white", "markeredgecolor": "#333333"}
     for i, dataset in enumerate(datasets):
-        handles.append(Line2D([], [], marker=_MARKERS[i % len(_MARKERS)], label=f"case {dataset}".rstrip(), **point))
+        handles.append(
+            Line2D(
+                [], [], marker=_MARKERS[i % len(_MARKERS)], label=f"case of {dataset}" if dataset else "case", **point
+            )
+        )
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=10)
 
 

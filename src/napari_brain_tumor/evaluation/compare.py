@@ -160,7 +160,7 @@ def definition(metric: str) -> str:
 def summarise(rows: Iterable[CaseScores], *, samples: int = SAMPLES, seed: int = 0) -> tuple[Summary, ...]:
     """Mean, median and interval of every metric for each region and method.
 
-    Where the rows come from several data sets, each is summarised, and all together.
+    Where the rows come from several data sets, each is summarised, and all that tell a region together.
 
     Parameters
     ----------
@@ -250,14 +250,16 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 def _groups(
     rows: Iterable[CaseScores], key: Callable[[CaseScores], Key]
 ) -> Iterator[tuple[str | None, list[CaseScores]]]:
-    """Rows of each data set, then all rows, grouped by the key in order of appearance."""
+    """Rows of each data set, then of several together, grouped by the key in order of appearance."""
     everything = list(rows)
-    datasets = list(dict.fromkeys(row.dataset for row in everything))
+    datasets = dict.fromkeys(row.dataset for row in everything)
     for dataset in (*datasets, None) if len(datasets) > 1 else (None,):
         chosen = [row for row in everything if dataset is None or row.dataset == dataset]
         order = {found: i for i, found in enumerate(dict.fromkeys(map(key, chosen)))}
-        for _, group in groupby(sorted(chosen, key=lambda row: order[key(row)]), key):
-            yield dataset, list(group)
+        for _, grouped in groupby(sorted(chosen, key=lambda row: order[key(row)]), key):
+            group = list(grouped)
+            if dataset is not None or len(datasets) == 1 or len({row.dataset for row in group}) > 1:
+                yield dataset, group
 
 
 def _summary(dataset: str | None, metric: str, group: Sequence[CaseScores], samples: int, seed: int) -> Summary:

@@ -22,6 +22,7 @@ from napari_brain_tumor.errors import (
     CancelledError,
     GridMismatchError,
     ModelNotFoundError,
+    SpacingUnknownError,
     UnreadableFileError,
 )
 from napari_brain_tumor.evaluation.compare import CaseScores, differences, summarise
@@ -329,9 +330,17 @@ def on_grid(segmentation: Segmentation, grid: Grid) -> Segmentation:
     ------
     GridMismatchError
         If its voxels are not the grid's.
+    SpacingUnknownError
+        If one of them is in millimetres, the other in voxels.
     """
     if segmentation.grid.same_place(grid):
         return segmentation
+    if segmentation.grid.unit != grid.unit:
+        msg = (
+            f"{segmentation.name} lies on {segmentation.grid.describe()}; the scans on {grid.describe()}. Give the voxel "
+            "size of the cases that do not tell it: spacing_mm=(x, y, z)."
+        )
+        raise SpacingUnknownError(msg)
     ours, theirs = to_ras(segmentation.grid), to_ras(grid)
     if not ours.target.same_place(theirs.target):
         msg = (
