@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_UNFINISHED: Final = ".unfinished"
 _REGIONS: Final = {"WT": "Whole tumour (WT)", "TC": "Tumour core (TC)", "ET": "Enhancing tumour (ET)"}
 _HINTS: Final[dict[type[Exception], str]] = {
     LabelSchemaError: "In the shell: --schema NAME for the truth, --predictions-schema NAME for predictions.",
@@ -88,10 +87,9 @@ def evaluate(
     if side is not None and split is None:
         raise typer.BadParameter("It is a choice from a table: give --split CSV too.", param_hint="--side")
     parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
-    from napari_brain_tumor.comparison import check_folder, evaluate_job
+    from napari_brain_tumor.comparison import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
     check_folder(output, overwrite=overwrite)
-    unfinished = output / _UNFINISHED
     job = evaluate_job(
         cases,
         chosen,
@@ -105,12 +103,12 @@ def evaluate(
         spacing_mm=spacing_mm,
         device=device,
         flips=flips,
-        save_predictions=output / "predictions" if save_predictions else None,
-        unfinished=unfinished,
+        save_predictions=output / PREDICTIONS if save_predictions else None,
+        unfinished=output / UNFINISHED,
     )
     result = run_shown(job, "evaluating")
     written = result.write(output, overwrite=True)  # what is there was asked about before the work
-    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
     _print_result(result)
     for path in written:
         say(f"Wrote {path}")
@@ -174,7 +172,7 @@ def _summary_table(summaries: Sequence["Summary"]) -> "Table":
 def _cases_cell(summary: "Summary") -> str:
     lines = [str(summary.cases)]
     if summary.patients != summary.cases:
-        lines.append(f"of {summary.patients} patients")
+        lines.append(f"of {summary.patients} patient{'s'[: summary.patients != 1]}")
     if summary.empty_truth:
         lines.append(f"{summary.empty_truth} without it")
     return "\n".join(lines)

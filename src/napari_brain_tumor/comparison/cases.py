@@ -83,9 +83,14 @@ def find_cases(
     LabelSchemaError
         If one file is given as the truth of several cases.
     """
+    if side is not None and split is None:
+        msg = f"side={side!r} is a choice from a table of cases. Give the table too: split=FILE."
+        raise UnreadableFileError(msg)
     given = [places] if isinstance(places, str | PathLike) else places
-    found = [case for place in given for case in _cases_at(existing(place))]
-    once = tuple({case.path.resolve(): case for case in found}.values())
+    by_path: dict[Path, Case] = {}
+    for case in (case for place in given for case in _cases_at(existing(place))):
+        by_path.setdefault(case.path.resolve(), case)
+    once = tuple(by_path.values())
     if split is not None:
         once = _with_patients(once, read_patients(existing(split)), side, Path(split).name)
     _check_names(once)

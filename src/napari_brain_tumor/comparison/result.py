@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,10 +21,14 @@ from napari_brain_tumor.io.sidecar import NOTICE, PROGRAM
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FILES", "Evaluation", "Refused", "check_folder"]
+__all__ = ["FILES", "PREDICTIONS", "UNFINISHED", "Evaluation", "Refused", "check_folder"]
 
 FILES: Final = ("scores.csv", "scores.json", "boxes.png", "montage.png")
 """What an evaluation writes into its folder."""
+
+PREDICTIONS: Final = "predictions"
+UNFINISHED: Final = ".unfinished"
+"""Folders in there: segmentations that were to be kept, and finished cases until all are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +129,9 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         msg = f"{folder} is a file; results go to a folder. Give another name."
         raise SaveError(msg)
-    there: Sequence[str] = [name for name in (*FILES, "predictions") if (folder / name).exists()]
+    # Segmentations beside unfinished cases are those of the evaluation that goes on.
+    results = FILES if (folder / UNFINISHED).exists() else (*FILES, PREDICTIONS)
+    there = [name for name in results if (folder / name).exists()]
     if there and not overwrite:
         msg = f"{folder / there[0]} exists already. Give --overwrite (overwrite=True) to replace it, or another folder."
         raise SaveError(msg)

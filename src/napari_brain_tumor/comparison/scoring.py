@@ -337,8 +337,8 @@ def on_grid(segmentation: Segmentation, grid: Grid) -> Segmentation:
         return segmentation
     if segmentation.grid.unit != grid.unit:
         msg = (
-            f"{segmentation.name} lies on {segmentation.grid.describe()}; the scans on {grid.describe()}. Give the voxel "
-            "size of the cases that do not tell it: spacing_mm=(x, y, z)."
+            f"{segmentation.name} lies on {segmentation.grid.describe()}; the scans on {grid.describe()}. Give the "
+            "voxel size of the cases that do not tell it: spacing_mm=(x, y, z)."
         )
         raise SpacingUnknownError(msg)
     ours, theirs = to_ras(segmentation.grid), to_ras(grid)

@@ -42,14 +42,18 @@ def read_scores(path: Path) -> tuple[CaseScores, ...]:
     """
     try:
         return rows_of(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         msg = f"{path} is not a table of scores: {error}. Give the scores.csv of an evaluation."
         raise UnreadableFileError(msg) from error
 
 
 def rows_of(text: str) -> tuple[CaseScores, ...]:
-    """The rows of `scores_csv`'s text; raises `KeyError` or `ValueError` for any other text."""
-    return tuple(_row(cells) for cells in csv.DictReader(io.StringIO(text)))
+    """The rows of `scores_csv`'s text; raises `ValueError` for any other text."""
+    reader = csv.DictReader(io.StringIO(text))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        msg = f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}"
+        raise ValueError(msg)
+    return tuple(_row(cells) for cells in reader)
 
 
 def _cells(row: CaseScores) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,10 +46,6 @@ class Unfinished:
         """Write the case; raises `SaveError` if that fails."""
         arrays = _to_arrays(finished)
         write_atomically(self._path(case), lambda path: np.savez_compressed(path, **arrays), lambda _: None)
-
-    def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, case: str) -> Path:
         digest = hashlib.sha256(f"{self.settings}\0{case}".encode()).hexdigest()
