@@ -184,7 +184,7 @@ def _summary_cell(summary: "Summary | None", cases: int) -> str:
     if summary is None:
         return ""
     digits = METRICS[summary.metric].digits
-    lines = [f"{summary.mean:.{digits}f}{_interval(summary, digits)}"]
+    lines = [f"{summary.mean:.{digits}f}", *_interval(summary, digits)]
     if summary.cases > 1:
         lines.append(f"median {summary.median:.{digits}f}")
     if summary.empty_truth and summary.mean_where_present is not None and summary.metric != SECONDS:
@@ -217,16 +217,16 @@ def _difference_cell(difference: "Difference | None", cases: int) -> str:
     if difference is None:
         return ""
     digits = METRICS[difference.metric].digits
-    number = f"{_signed(difference.mean, digits)}{_interval(difference, digits, signed=True)}"
     fewer = f", {difference.cases} cases" if difference.cases != cases else ""
-    return f"{number}\n{difference.verdict}{fewer}"
+    number = _signed(difference.mean, digits)
+    return "\n".join((number, *_interval(difference, digits, signed=True), f"{difference.verdict}{fewer}"))
 
 
-def _interval(found: "Summary | Difference", digits: int, *, signed: bool = False) -> str:
+def _interval(found: "Summary | Difference", digits: int, *, signed: bool = False) -> list[str]:
     if found.low is None or found.high is None:
-        return ""
+        return []
     low, high = (_signed(v, digits) if signed else f"{v:.{digits}f}" for v in (found.low, found.high))
-    return f" ({low} to {high})"
+    return [f"({low} to {high})"]
 
 
 def _signed(value: float, digits: int) -> str:
