@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = ["Job", "Progress", "run_job"]
+__all__ = ["Job", "Progress", "part_of", "run_job"]
 
 Result = TypeVar("Result")
 
@@ -43,3 +43,14 @@ def run_job(job: Job[Result], on_progress: Callable[[Progress], None] | None = N
             return finished.value  # type: ignore[no-any-return]
         if on_progress is not None:
             on_progress(progress)
+
+
+def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[Result]:
+    """The same job with its progress between two fractions of a larger one, its messages after a title if given."""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
+        message = ": ".join(filter(None, (title, step.message)))
+        yield Progress(low + (high - low) * step.fraction, 1, message)

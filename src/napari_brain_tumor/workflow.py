@@ -23,7 +23,7 @@ from napari_brain_tumor.models.cards import Card, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 from napari_brain_tumor.preprocessing.pipeline import Prepared, prepare, restore
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Segmentation, Source, Study
 
 __all__ = ["Precision", "segment", "segment_job", "versions"]
@@ -111,7 +111,7 @@ def segment_job(
     yield Progress(0.05, 1, "finding the brain")
     prepared = prepare(study, info.roles, info.card.preprocessing)
     ready = time.monotonic()
-    probabilities = yield from _scaled(engine.probabilities(prepared.channels, flips=flips), 0.15, 0.95)
+    probabilities = yield from part_of(engine.probabilities(prepared.channels, flips=flips), 0.15, 0.95)
     inferred = time.monotonic()
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     smallest = info.card.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
@@ -168,16 +168,6 @@ def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, prec
 
 def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engine:
     return _cached_engine(info.folder, info.card.weights_sha256, device, precision)
-
-
-def _scaled(job: Job[npt.NDArray[Any]], low: float, high: float) -> Job[npt.NDArray[Any]]:
-    """The same job with its progress between two fractions of a larger one."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as finished:
-            return finished.value  # type: ignore[no-any-return]
-        yield Progress(low + (high - low) * progress.fraction, 1, progress.message)
 
 
 def _labels(

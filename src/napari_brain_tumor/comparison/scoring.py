@@ -33,7 +33,7 @@ from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 from napari_brain_tumor.models.cards import find_model
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment_job, versions
 
@@ -184,10 +184,11 @@ def evaluate_job(
     refused: list[Refused] = []
     for number, case in enumerate(found):
         job = _case_job(case, methods, settings, kept)
-        one, reasons = yield from _within(job, number, len(found), f"{case.name} ({number + 1} of {len(found)})")
+        title = f"{case.name} ({number + 1} of {len(found)})"
+        one, reasons = yield from part_of(job, number / len(found), (number + 1) / len(found), title)
         finished += [one] if one is not None else []
         refused += reasons
-    yield Progress(len(found), len(found), "comparing")
+    yield Progress(1, 1, "comparing")
     _raise_if_nothing(finished, refused)
     rows = tuple(row for one in finished for row in one.rows)
     return Evaluation(
@@ -242,6 +243,7 @@ CaseOutcome = tuple[FinishedCase | None, list[Refused]]
 
 def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept: Unfinished | None) -> Job[CaseOutcome]:
     """Score a case by every method. What is refused is told in the result, so that the others go on."""
+    yield Progress(0, 1, "opening")
     key = str(case.path.resolve())
     if kept is not None and (earlier := kept.load(key)) is not None:
         return earlier, []
@@ -265,7 +267,9 @@ def _scored_job(
     for number, method in enumerate(methods):
         try:
             job = _predicted_job(case, study, method, settings)
-            predicted, seconds = yield from _within(job, number, len(methods), method.name)
+            predicted, seconds = yield from part_of(
+                job, number / len(methods), (number + 1) / len(methods), method.name
+            )
             results[method.name] = on_grid(predicted, study.grid)
             rows += _rows(case, method, truth, results[method.name], seconds)
         except (BrainTumorError, OSError) as error:
@@ -435,17 +439,3 @@ def _about(
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-Result = TypeVar("Result")
-
-
-def _within(job: Job[Result], number: int, total: int, title: str) -> Job[Result]:
-    """The job with its progress as one of several equal parts, under a title."""
-    yield Progress(number, total, title)
-    while True:
-        try:
-            step = next(job)
-        except StopIteration as finished:
-            return finished.value  # type: ignore[no-any-return]
-        yield Progress(number + step.fraction, total, f"{title}: {step.message}" if step.message else title)
