@@ -102,10 +102,17 @@ def test_a_constant_advantage_is_found_however_much_the_cases_differ() -> None:
 
 def test_fewer_millimetres_are_better() -> None:
     rows = [
-        row(str(i), m, 0.5, scores={"hd95_mm": float(i + less)}) for i in range(4) for m, less in (("a", 3), ("b", 1))
+        row(str(i), m, 0.5, scores={"hd95_mm": float(i + less)}) for i in range(6) for m, less in (("a", 3), ("b", 1))
     ]
     (found,) = differences(rows, "a", ["hd95_mm"])
     assert (found.mean, found.verdict, found.better) == (-2.0, "better", 1.0)
+
+
+@pytest.mark.parametrize(("patients", "verdict"), [(1, "too few patients"), (5, "too few patients"), (6, "better")])
+def test_a_handful_of_patients_is_too_few_for_a_verdict(patients: int, verdict: str) -> None:
+    rows = [row(str(i), m, 0.5 + (m == "b") * 0.2, patient=f"p{i % patients}") for i in range(12) for m in "ab"]
+    (found,) = differences(rows, "a", ["dice"])
+    assert (found.cases, found.patients, found.verdict) == (12, patients, verdict)
 
 
 def test_differences_of_either_sign_are_not_told_apart() -> None:

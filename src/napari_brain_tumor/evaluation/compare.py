@@ -30,6 +30,10 @@ SAMPLES: Final = 5000
 """Bootstrap samples: the ends of an interval then move by less than a fiftieth of its width from seed to seed."""
 
 
+_PATIENTS_FOR_A_VERDICT: Final = 6
+"""Of fewer, even a method that is better in each is better by chance more often than once in twenty (2 * 0.5**5)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """How a metric is shown: its name, whether more is better, and decimals."""
@@ -143,9 +147,11 @@ class Difference:
     better: float
 
     @property
-    def verdict(self) -> Literal["better", "worse", "not told apart"]:
-        """What the interval says: whether it leaves out zero, and on which side."""
-        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+    def verdict(self) -> Literal["better", "worse", "not told apart", "too few patients"]:
+        """What the interval says: whether it leaves out zero, and on which side; nothing with a handful of patients."""
+        if self.patients < _PATIENTS_FOR_A_VERDICT or self.low is None or self.high is None:
+            return "too few patients"
+        if self.low <= 0 <= self.high:
             return "not told apart"
         return "better" if (self.low > 0) == METRICS[self.metric].higher_is_better else "worse"
 
