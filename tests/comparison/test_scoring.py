@@ -1,6 +1,7 @@
 """Cases with a truth, scored through the same calls that users make; the networks are tiny and untrained."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,6 +267,23 @@ def test_an_evaluation_that_was_cut_off_goes_on(tmp_path: Path, models: dict[str
     segmented.clear()
     evaluate(tmp_path / "set", asked, **options, flips=True)
     assert segmented == ["one", "three", "two"]  # other settings, other scores
+    segmented.clear()
+    os.utime(next((tmp_path / "set" / "one").glob("*seg*")), (1, 1))
+    evaluate(tmp_path / "set", asked, **options)
+    assert segmented == ["one"]  # its truth is another file now
+
+
+def test_cases_of_one_name_in_two_sets_keep_their_own_predictions(
+    tmp_path: Path, models: dict[str, Path], segmented: list[str]
+) -> None:
+    for name in ("a", "b"):
+        write_case(tmp_path / name / "one")
+    sets = [tmp_path / "a", tmp_path / "b"]
+    kept = tmp_path / "kept"
+    evaluate(sets, {"first": models["first"]}, schema="MSD", save_predictions=kept)
+    assert sorted(path.parent.name for path in kept.rglob("*.nii.gz")) == ["a", "b"]
+    again = evaluate(sets, predictions={"kept": kept / "first"}, schema="MSD")
+    assert {row.dataset for row in again.rows} == {"a", "b"}
 
 
 def test_stopping_is_not_taken_for_a_refused_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def evaluate(
     device, flips
         As for `segment`.
     save_predictions : path-like, optional
-        Folder for the segmentations, `<model>/<case>_segmentation.nii.gz`.
+        Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
     unfinished : path-like, optional
         Folder that keeps finished cases until the end. With the same folder and settings an evaluation that was cut
         off goes on.
@@ -244,10 +244,10 @@ CaseOutcome = tuple[FinishedCase | None, list[Refused]]
 def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept: Unfinished | None) -> Job[CaseOutcome]:
     """Score a case by every method. What is refused is told in the result, so that the others go on."""
     yield Progress(0, 1, "opening")
-    key = str(case.path.resolve())
-    if kept is not None and (earlier := kept.load(key)) is not None:
-        return earlier, []
     try:
+        key = _stamp(case, methods)
+        if kept is not None and (earlier := kept.load(key)) is not None:
+            return earlier, []
         study = _opened(lambda spacing: open_study(case.path, settings.roles, spacing_mm=spacing), settings)
         truth = on_grid(_truth(case, settings), study.grid)
     except (BrainTumorError, OSError) as error:
@@ -256,6 +256,16 @@ def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept:
     if kept is not None and finished is not None and not refused:
         kept.keep(key, finished)
     return finished, refused
+
+
+def _stamp(case: Case, methods: Sequence[_Method]) -> str:
+    """What tells a case as it is now: its path, and time and size of every file that its scores come from."""
+    truth = [] if case.truth is None else [case.truth]
+    predicted = [found for method in methods if method.folder and (found := _matching(case, method.folder))]
+    places = [case.path, *truth, *predicted]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    stamps = [(str(file), status.st_mtime_ns, status.st_size) for file in files if (status := file.stat())]
+    return json.dumps([str(case.path.resolve()), stamps])
 
 
 def _scored_job(
@@ -290,7 +300,8 @@ def _predicted_job(
     segmentation = yield from segment_job(study, method.model, settings.device, flips=settings.flips)
     seconds = time.monotonic() - started - segmentation.provenance.get("seconds", {}).get("load", 0.0)
     if settings.save_predictions is not None:
-        target = settings.save_predictions / method.name / f"{case.name}_segmentation.nii.gz"
+        folder = settings.save_predictions / method.name / (case.dataset or "")
+        target = folder / f"{case.name}_segmentation.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
         save_segmentation(segmentation, target)
     return segmentation, seconds
@@ -311,12 +322,20 @@ def _truth(case: Case, settings: _Settings) -> Segmentation:
 
 def _found(case: Case, place: Path, schema: str | None, settings: _Settings) -> Segmentation:
     """The segmentation of a case: the file itself, or the one of its name in a folder."""
-    path = place if place.is_file() else match_by_name(place, case.name)
+    path = _matching(case, place)
     if path is None:
         wanted = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
         msg = f"{place} holds no segmentation of {case.name}. It should be called {wanted}."
         raise UnreadableFileError(msg)
     return _opened(lambda spacing: open_segmentation(path, schema, spacing_mm=spacing), settings)
+
+
+def _matching(case: Case, place: Path) -> Path | None:
+    """The file itself, or the one of the case's name in a folder: in that of its data set, if it has one."""
+    if place.is_file():
+        return place
+    own = place / case.dataset
+    return (match_by_name(own, case.name) if own.is_dir() else None) or match_by_name(place, case.name)
 
 
 def _opened(open_with: Callable[[Spacing | None], Opened], settings: _Settings) -> Opened:
