@@ -79,7 +79,7 @@ def test_any_subset_of_roles_is_accepted_and_the_missing_are_noted(tiny, roles):
 
 def test_a_model_that_needs_all_its_roles_says_which_are_missing(tiny):
     tiny_model(tiny.folder.parent / "strict", name="strict", optional_roles=False)
-    with pytest.raises(MissingRolesError, match="lacks T1, T2, FLAIR"):
+    with pytest.raises(MissingRolesError, match="needs T1, T2, FLAIR: it was trained for"):
         segment(study(roles=("T1c",)), "strict", "cpu")
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "OutOfMemoryError",
     "RoleError",
     "SaveError",
+    "SeedError",
     "SpacingUnknownError",
     "TrainingError",
     "UnreadableFileError",
@@ -59,6 +60,10 @@ class MissingRolesError(RoleError):
 
 class SpacingUnknownError(BrainTumorError, ValueError):
     """Millimetres were asked of a study whose files do not tell the voxel size."""
+
+
+class SeedError(BrainTumorError, ValueError):
+    """A seed point lies outside the brain, or a model was given seeds that takes none."""
 
 
 class LabelSchemaError(BrainTumorError, ValueError):

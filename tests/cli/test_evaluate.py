@@ -149,7 +149,7 @@ def test_the_same_command_goes_on_after_ctrl_c(
     assert (code, seen) == (0, ["one", "three", "three", "two"])
     assert line(out, "unet", "Whole tumour")[1] == "3"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted((*FILES, "predictions"))
-    assert len(list((tmp_path / "out" / "predictions" / "unet").glob("*.nii.gz"))) == 3
+    assert len(list((tmp_path / "out" / "predictions" / "unet").rglob("*.nii.gz"))) == 3
 
 
 @pytest.mark.parametrize(

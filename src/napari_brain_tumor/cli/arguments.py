@@ -1,12 +1,13 @@
 """What people type for roles and spacing, as the functions that open a study want it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["DeviceOption", "RoleChoice", "parse_roles", "parse_spacing"]
+__all__ = ["DeviceOption", "RoleChoice", "parse_roles", "parse_seeds", "parse_spacing"]
 
 RoleChoice = dict[str, int | str] | list[str | None]
 """Role to volume or file; or the roles of the volumes in order, None for one to skip."""
@@ -55,6 +56,20 @@ def parse_spacing(text: str | None) -> tuple[float, float, float] | None:
     if not (0 < x < 1000 and 0 < y < 1000 and 0 < z < 1000):
         msg = f"{text!r} is not three millimetres above zero. Give x,y,z, for example --spacing 1,1,5."
         raise typer.BadParameter(msg, param_hint="--spacing")
+    return x, y, z
+
+
+def parse_seeds(texts: Sequence[str]) -> tuple[tuple[float, float, float], ...]:
+    """World coordinates from `12.5,-30,41`, one text a seed; raises `typer.BadParameter` for anything else."""
+    return tuple(_seed(text) for text in texts)
+
+
+def _seed(text: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        msg = f"{text!r} is not three numbers. Give world coordinates x,y,z, for example --seed 12.5,-30,41."
+        raise typer.BadParameter(msg, param_hint="--seed") from None
     return x, y, z
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.comparison.cases import Case, find_cases, match_by_name
 from napari_brain_tumor.comparison.result import Evaluation, Refused
 from napari_brain_tumor.comparison.unfinished import FinishedCase, Unfinished
@@ -32,7 +33,6 @@ from napari_brain_tumor.io import open_segmentation, open_study, open_truth, sav
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
-from napari_brain_tumor.models.cards import find_model
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment_job, versions
