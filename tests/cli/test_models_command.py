@@ -159,3 +159,11 @@ def test_unknown_names_are_told(run: Run) -> None:
         assert (code, "No model is called 'nothing'" in err) == (1, True)
     code, _, err = run("remove", "unet")
     assert (code, "ships with the package" in err) == (1, True)
+
+
+def test_methods_without_weights_are_listed_apart_and_shown(run: Run) -> None:
+    listed = run("list")[1]
+    assert listed.index("unet") < listed.index("Methods without weights (baselines)") < listed.index("region_growing")
+    shown = run("show", "region_growing")[1]
+    for text in ("Region growing (baseline, no training)", "--seed x,y,z", "doi:10.1109/34.295913"):
+        assert text in shown

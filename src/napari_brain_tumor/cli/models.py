@@ -74,10 +74,16 @@ def list_installed() -> None:
 @models_app.command()
 def show(name: NameArgument) -> None:
     """Show the card of a model: what it is, what it was trained on, how well it does, on which terms."""
-    from napari_brain_tumor.models.cards import find_model
+    from napari_brain_tumor.catalogue import find_model
+    from napari_brain_tumor.models.cards import ModelInfo
 
     model = find_model(name)
     table = new_table("Entry", "Value")
+    if not isinstance(model, ModelInfo):
+        for entry, text in zip(("Name", "How it works", "Regions", "Seeds"), _baseline_cells(model), strict=True):
+            table.add_row(entry, text or "none")
+        print_table(model.title, table)
+        return
     for entry, text in _card_entries(model.card).items():
         if text:
             table.add_row(entry, text)
