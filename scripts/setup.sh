@@ -110,8 +110,8 @@ pip_install() { "$VENV/bin/python" -m pip install -qq --disable-pip-version-chec
 install_packages() {
     case "$GOAL" in
         demo) set -- "$QT" ;;
-        test) set -- "train,synthetic,$QT" --group test ;;
-        lint) set -- "train,synthetic,$QT" --group dev ;;
+        test) set -- "train,synthetic,onnx,$QT" --group test ;;
+        lint) set -- "train,synthetic,onnx,$QT" --group dev ;;
         *) warn "Usage: scripts/setup.sh demo|test|lint"; exit 2 ;;
     esac
     extras=$1

@@ -27,6 +27,19 @@ def tumour(shape: Sequence[int] = (7, 6, 5)) -> npt.NDArray[np.uint8]:
     return labels
 
 
+def ball(shape: Sequence[int], centre: Sequence[int], radius: int) -> npt.NDArray[np.bool_]:
+    """Voxels within the radius of the centre, both in voxels."""
+    squares = [(np.arange(n) - c) ** 2 for n, c in zip(shape, centre, strict=True)]
+    return sum(np.meshgrid(*squares, indexing="ij", sparse=True)) <= radius**2
+
+
+def blob(seed: int, shape: Sequence[int] = (14, 12, 10), share: float = 0.3) -> npt.NDArray[np.bool_]:
+    """A random shape of that share of the volume, with holes, islands and parts at the border."""
+    noise = np.random.default_rng(seed).normal(size=tuple(shape))
+    smooth = noise + sum(np.roll(noise, shift, axis) for axis in range(3) for shift in (1, -1))
+    return smooth > np.quantile(smooth, 1 - share)
+
+
 def axis_orders() -> list[npt.NDArray[np.float64]]:
     """The 48 ways in which three axes can lie along the world's: 6 permutations times 8 flips."""
     orders = []

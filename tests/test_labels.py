@@ -3,7 +3,10 @@ import pytest
 
 from napari_brain_tumor.errors import LabelSchemaError
 from napari_brain_tumor.labels import (
+    CLASS_NAMES,
     SCHEMAS,
+    class_names_of,
+    classes_from_known,
     classes_from_regions,
     guess_schema,
     looks_like_labels,
@@ -107,3 +110,24 @@ def test_labels_are_told_from_intensities():
     assert not looks_like_labels(random.normal(size=(5, 5, 5)))
     assert not looks_like_labels(np.array([[[np.nan, 1.0]]]))
     assert not looks_like_labels(np.array([[[-1, 0, 1]]]))
+
+
+def test_regions_that_are_not_told_add_no_class():
+    whole, core, enhancing = np.array([[1, 1, 1, 1, 0], [0, 0, 1, 1, 0], [0, 0, 0, 1, 1]], dtype=bool)
+    np.testing.assert_array_equal(classes_from_known({"WT": whole}), [1, 1, 1, 1, 0])
+    np.testing.assert_array_equal(classes_from_known({"ET": enhancing, "WT": whole}), [1, 1, 1, 3, 0])
+    np.testing.assert_array_equal(classes_from_known({"WT": whole, "TC": core}), [1, 1, 2, 2, 0])
+    np.testing.assert_array_equal(classes_from_known({"TC": core, "ET": enhancing}), [0, 0, 2, 3, 0])
+    np.testing.assert_array_equal(classes_from_known({"ET": enhancing}), [0, 0, 0, 3, 3])
+    # The order in which a network tells them does not matter.
+    np.testing.assert_array_equal(
+        classes_from_known({"ET": enhancing, "TC": core, "WT": whole}),
+        classes_from_regions(np.stack([whole, core, enhancing])),
+    )
+
+
+def test_classes_are_named_by_what_the_regions_tell():
+    assert class_names_of(["WT"]) == {1: "whole tumour"}
+    assert class_names_of(["ET", "WT"]) == {1: "edema and non-enhancing", 3: "enhancing"}
+    assert class_names_of(["TC"]) == {2: "tumour core"}
+    assert class_names_of(["ET", "TC", "WT"]) == CLASS_NAMES

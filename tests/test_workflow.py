@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models_for_tests import tiny_model
-from napari_brain_tumor import open_segmentation, open_study, segment
+from napari_brain_tumor import measure_volumes, open_segmentation, open_study, save_segmentation, segment
 from napari_brain_tumor.errors import DeviceError, MissingRolesError, ModelNotFoundError
 from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.geometry import Grid, to_ras
@@ -11,7 +11,7 @@ from napari_brain_tumor.inference.device import check_bfloat16
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import CLASS_NAMES, classes_from_regions
 from napari_brain_tumor.models.cards import find_model
-from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
 from napari_brain_tumor.preprocessing.pipeline import prepare, restore
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
@@ -79,7 +79,7 @@ def test_any_subset_of_roles_is_accepted_and_the_missing_are_noted(tiny, roles):
 
 def test_a_model_that_needs_all_its_roles_says_which_are_missing(tiny):
     tiny_model(tiny.folder.parent / "strict", name="strict", optional_roles=False)
-    with pytest.raises(MissingRolesError, match="lacks T1, T2, FLAIR"):
+    with pytest.raises(MissingRolesError, match="needs T1, T2, FLAIR: it was trained for"):
         segment(study(roles=("T1c",)), "strict", "cpu")
 
 
@@ -181,3 +181,30 @@ def test_the_shipped_network_finds_the_tumour_of_the_sample():
     found = segment(open_study(sample_case_folder()), device="cpu")
     scores = region_dice(open_segmentation(sample_truth_path()), found)
     assert scores["WT"] > 0.7
+
+
+def test_a_model_that_tells_the_whole_tumour_alone_gives_that_alone(tmp_path):
+    changes = {"regions": ["WT"], "roles": ["FLAIR", "FLAIR"], "optional_roles": False, "thresholds": {"WT": 0.4}}
+    model = tiny_model(tmp_path / "whole", **changes)[0]
+    result = segment(study(), model.folder, "cpu", min_lesion_mm3=0)
+    assert result.known_regions == ("WT",)
+    assert dict(result.class_names) == {1: "whole tumour"}
+    assert set(np.unique(result.data)) == {0, 1}
+    assert [row.key for row in measure_volumes(result).rows] == ["WT"]
+    saved = save_segmentation(result, tmp_path / "whole.nii.gz")
+    np.testing.assert_array_equal(open_segmentation(saved).data, result.data)
+    with pytest.raises(MissingRolesError, match="needs at least one of FLAIR\\."):
+        segment(study(roles=["T1"]), model.folder, "cpu")
+
+
+def test_the_order_in_which_a_model_tells_its_regions_does_not_matter(tmp_path):
+    straight, network = tiny_model(tmp_path / "straight", thresholds={"WT": 0.1, "TC": 0.1, "ET": 0.431})
+    weights = network.state_dict()
+    for name in ("head.weight", "head.bias"):
+        weights[name] = weights[name].flip(0)
+    reverse = save_checkpoint(
+        tmp_path / "reverse", weights, straight.card.model_copy(update={"regions": ["ET", "TC", "WT"]})
+    )
+    expected = segment(study(), straight.folder, "cpu")
+    np.testing.assert_array_equal(segment(study(), reverse.folder, "cpu").data, expected.data)
+    assert len(np.unique(expected.data)) > 2

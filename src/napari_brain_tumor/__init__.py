@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.catalogue import list_models
+    from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
-    from napari_brain_tumor.models.cards import list_models
     from napari_brain_tumor.study import Segmentation, Study
     from napari_brain_tumor.workflow import segment, segment_job
 
@@ -24,7 +25,9 @@ _HOMES = {
     "CuratedDataset": "napari_brain_tumor.curated_dataset",
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
-    "list_models": "napari_brain_tumor.models.cards",
+    "evaluate": "napari_brain_tumor.comparison",
+    "evaluate_job": "napari_brain_tumor.comparison",
+    "list_models": "napari_brain_tumor.catalogue",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
     "open_study": "napari_brain_tumor.io",
@@ -38,6 +41,8 @@ __all__ = [
     "Segmentation",
     "Study",
     "__version__",
+    "evaluate",
+    "evaluate_job",
     "list_models",
     "measure_volumes",
     "open_segmentation",

@@ -22,6 +22,7 @@ __all__ = [
     "OutOfMemoryError",
     "RoleError",
     "SaveError",
+    "SeedError",
     "SpacingUnknownError",
     "SplitError",
     "TrainingError",
@@ -64,6 +65,10 @@ class MissingRolesError(RoleError):
 
 class SpacingUnknownError(BrainTumorError, ValueError):
     """Millimetres were asked of a study whose files do not tell the voxel size."""
+
+
+class SeedError(BrainTumorError, ValueError):
+    """A seed point lies outside the brain, or a model was given seeds that takes none."""
 
 
 class LabelSchemaError(BrainTumorError, ValueError):

@@ -23,6 +23,8 @@ __all__ = [
     "SCHEMAS",
     "LabelSchema",
     "Region",
+    "class_names_of",
+    "classes_from_known",
     "classes_from_regions",
     "guess_schema",
     "label_values",
@@ -259,6 +261,37 @@ def classes_from_regions(regions: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8
     # Each inner region raises the class by one: edema 1, non-enhancing 2, enhancing 3.
     classes: npt.NDArray[np.uint8] = whole.astype(np.uint8) + core.astype(np.uint8) + enhancing.astype(np.uint8)
     return classes
+
+
+def classes_from_known(masks: Mapping[Region, npt.NDArray[np.bool_]]) -> npt.NDArray[np.uint8]:
+    """Our classes from masks of the regions that are told, at least one.
+
+    A region that is not told is taken to be no larger than what is told within it: of WT and ET alone come classes 1
+    and 3, of WT alone class 1.
+    """
+    enhancing = masks["ET"] if "ET" in masks else np.zeros_like(next(iter(masks.values())))
+    core = masks.get("TC", enhancing)
+    return classes_from_regions(np.stack([masks.get("WT", core), core, enhancing]))
+
+
+def class_names_of(regions: Iterable[Region]) -> dict[int, str]:
+    """What our classes mean where those regions alone are told.
+
+    Examples
+    --------
+    >>> class_names_of(["WT", "ET"])
+    {1: 'edema and non-enhancing', 3: 'enhancing'}
+    """
+    told = set(regions)
+    names: dict[int, str] = {}
+    if "WT" in told:
+        apart = "edema and non-enhancing" if "ET" in told else "whole tumour"
+        names[EDEMA] = CLASS_NAMES[EDEMA] if "TC" in told else apart
+    if "TC" in told:
+        names[NON_ENHANCING] = CLASS_NAMES[NON_ENHANCING] if "ET" in told else "tumour core"
+    if "ET" in told:
+        names[ENHANCING] = CLASS_NAMES[ENHANCING]
+    return names
 
 
 def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:

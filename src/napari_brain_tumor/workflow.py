@@ -4,6 +4,7 @@ import hashlib
 import logging
 import platform
 import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,18 +17,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_brain_tumor.errors import MissingRolesError
+from napari_brain_tumor.catalogue import Baseline, find_model
+from napari_brain_tumor.classical.run import Seed, find_regions, scan_of, seeds_in_scan
+from napari_brain_tumor.errors import MissingRolesError, SeedError
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
-from napari_brain_tumor.labels import classes_from_regions
-from napari_brain_tumor.models.cards import Card, ModelInfo, find_model
+from napari_brain_tumor.labels import REGIONS, Region, class_names_of, classes_from_known
+from napari_brain_tumor.models import cards
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
-from napari_brain_tumor.preprocessing.pipeline import Prepared, prepare, restore
-from napari_brain_tumor.progress import Job, Progress, run_job
-from napari_brain_tumor.study import Segmentation, Source, Study
+from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.study import ROLES, Segmentation, Source, Study
 
-__all__ = ["Outcome", "Precision", "outcome_job", "segment", "segment_job"]
+__all__ = ["Outcome", "Precision", "outcome_job", "segment", "segment_job", "versions"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ def segment(
     flips: bool = False,
     min_lesion_mm3: float | None = None,
     precision: Precision = "auto",
+    seeds: Sequence[Seed] = (),
 ) -> Segmentation:
     """Segment the tumour of a study.
 
@@ -53,9 +58,10 @@ def segment(
     study : Study
         With any of the roles that the model takes.
     model : str or path, optional
-        Name of an installed model (`list_models()`), or a checkpoint folder; the default model if not given.
+        Name of an installed model or of a method without weights (`list_models()`), or a checkpoint folder; the default
+        model if not given.
     device : str
-        `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
+        `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`. Methods without weights run on the CPU.
     flips : bool
         Average over mirrored inputs: a little better, four (2D) or eight (3D) times slower.
     min_lesion_mm3 : float, optional
@@ -64,6 +70,9 @@ def segment(
     precision : {"auto", "float32", "bfloat16"}
         `"auto"` is the quickest whose labels agree with float32. `"bfloat16"`, on processors and GPUs that have it, is
         quicker and changes up to half a percent of the tumour's labels, at their borders.
+    seeds : sequence of (x, y, z)
+        Points within the tumour for `"region_growing"`: RAS+ millimetres, or voxels where the files do not tell the
+        spacing. Without any it begins in the brightest asymmetric place.
 
     Returns
     -------
@@ -80,6 +89,8 @@ def segment(
         If the device is not present, or has no bfloat16 where that was asked for.
     OutOfMemoryError
         If memory runs out at the smallest settings.
+    SeedError
+        If a seed lies outside the brain, or the model takes none.
 
     Examples
     --------
@@ -89,8 +100,9 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    job = segment_job(study, model, device, flips=flips, min_lesion_mm3=min_lesion_mm3, precision=precision)
-    return run_job(job)
+    return run_job(
+        segment_job(study, model, device, flips=flips, min_lesion_mm3=min_lesion_mm3, precision=precision, seeds=seeds)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,12 +132,19 @@ def segment_job(
     flips: bool = False,
     min_lesion_mm3: float | None = None,
     precision: Precision = "auto",
+    seeds: Sequence[Seed] = (),
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    outcome = yield from outcome_job(
-        study, model, device, flips=flips, min_lesion_mm3=min_lesion_mm3, precision=precision
-    )
-    return outcome.segmentation
+    info = find_model(model)
+    _check_roles(study, info)
+    if seeds and not info.takes_seeds:
+        msg = f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
+        raise SeedError(msg)
+    smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
+    if isinstance(info, ModelInfo):
+        job = _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest)
+        return (yield from job).segmentation
+    return (yield from _baseline_job(study, info, seeds, smallest))
 
 
 def outcome_job(
@@ -137,62 +156,121 @@ def outcome_job(
     min_lesion_mm3: float | None = None,
     precision: Precision = "auto",
 ) -> Job[Outcome]:
-    """`segment_job`, with the probabilities behind the labels: returns an `Outcome`."""
-    started = time.monotonic()
-    info = find_model(model)
-    check_roles(study, info.card)
+    """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
+    info = cards.find_model(model)
+    _check_roles(study, info)
+    smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
+    return (yield from _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest))
+
+
+def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
+    obstacle = info.obstacle(study.roles)
+    if obstacle:
+        msg = f"{study.name} has {', '.join(study.roles)}; {obstacle}"
+        raise MissingRolesError(msg)
+
+
+def _network_job(
+    study: Study, info: ModelInfo, device: str, precision: Precision, *, flips: bool, min_lesion_mm3: float
+) -> Job[Outcome]:
+    clock = _Clock()
     yield Progress(0, 1, f"loading {info.name}")
     engine = _engine(info, resolve_device(device), precision)
-    loaded = time.monotonic()
+    clock.lap("load")
     yield Progress(0.05, 1, "finding the brain")
     prepared = prepare(study, info.roles, info.card.preprocessing)
-    ready = time.monotonic()
-    probabilities = yield from _scaled(engine.probabilities(prepared.channels, flips=flips), 0.15, 0.95)
-    inferred = time.monotonic()
+    clock.lap("prepare")
+    probabilities = yield from part_of(engine.probabilities(prepared.channels, flips=flips), 0.15, 0.95)
+    clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    smallest = info.card.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
-    labels = _labels(probabilities, info.card, prepared, smallest)
-    data = restore(labels, prepared)
-    finished = time.monotonic()
+    masks = {region: probabilities[i] >= info.card.threshold(region) for i, region in enumerate(info.regions)}
+    data = restore(_labels(masks, prepared, min_lesion_mm3, info.card.min_enhancing_mm3), prepared)
+    clock.lap("finish")
+    yield Progress(1, 1, "done")
     settings = {
         "flips": flips,
-        "min_lesion_mm3": smallest,
+        "min_lesion_mm3": min_lesion_mm3,
         "min_enhancing_mm3": info.card.min_enhancing_mm3,
         "precision": str(engine.dtype).removeprefix("torch."),
     }
-    seconds = {
-        "load": loaded - started,
-        "prepare": ready - loaded,
-        "network": inferred - ready,
-        "finish": finished - inferred,
+    model = {
+        "name": info.name,
+        "architecture": info.card.architecture,
+        "weights_sha256": info.card.weights_sha256,
+        "licence": info.card.licence,
     }
+    notes = [*info.notes_without(study.roles), *info.card.notes]
+    made = {"model": model, "device": str(engine.device), "settings": settings, "seconds": clock.seconds}
+    return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
+
+
+def _baseline_job(study: Study, baseline: Baseline, seeds: Sequence[Seed], min_lesion_mm3: float) -> Job[Segmentation]:
+    clock = _Clock()
+    yield Progress(0, 1, "finding the brain")
+    prepared = prepare(study, ROLES, PreprocessingSpec())
+    scan = scan_of(study, prepared)
+    voxels = seeds_in_scan(seeds, prepared, scan)
+    clock.lap("prepare")
+    yield Progress(0.3, 1, f"running {baseline.name}")
+    masks = find_regions(baseline, scan, voxels)
+    clock.lap("method")
+    yield Progress(0.95, 1, "putting the result on the scan's grid")
+    data = restore(_labels(masks, prepared, min_lesion_mm3, 0.0), prepared)
+    clock.lap("finish")
     yield Progress(1, 1, "done")
-    segmentation = Segmentation(
+    settings = {"min_lesion_mm3": min_lesion_mm3, "seeds": [list(map(float, seed)) for seed in seeds]}
+    model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
+    made = {"model": model, "device": "cpu", "settings": settings, "seconds": clock.seconds}
+    return _segmentation(study, data, tuple(masks), made, baseline.notes_without(study.roles))
+
+
+class _Clock:
+    """Seconds of one step after another, for provenance."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        """The step that ends now."""
+        now = time.monotonic()
+        self.seconds[step] = round(now - self._last, 3)
+        self._last = now
+
+
+def _segmentation(
+    study: Study,
+    data: npt.NDArray[np.uint8],
+    regions: Collection[Region],
+    made: dict[str, Any],
+    notes: Sequence[str],
+) -> Segmentation:
+    """The result with its provenance; `made` tells model, device, settings and seconds."""
+    return Segmentation(
         data,
         study.grid,
         name=study.name,
+        class_names=class_names_of(regions),
+        known_regions=tuple(region for region in REGIONS if region in regions),
         layout=study.layout,
-        provenance=_provenance(study, info, engine.device, settings, seconds),
+        provenance={
+            "task": "segment",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "case": study.name,
+            "inputs": {role: _described(source) for role, source in study.sources.items()},
+            "roles": list(study.roles),
+            "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
+            **made,
+            "versions": versions(),
+            "notes": [*study.notes, *notes],
+            "warning": NOT_FOR_CLINICAL_USE,
+        },
     )
-    return Outcome(segmentation, probabilities, prepared)
-
-
-def check_roles(study: Study, card: Card) -> None:
-    """Raise `MissingRolesError` if the model cannot take the sequences that the study has."""
-    wanted = ", ".join(card.roles)
-    present = [role for role in card.roles if role in study.sequences]
-    if not present:
-        msg = f"{study.name} has {', '.join(study.roles)}; {card.name} needs at least one of {wanted}."
-        raise MissingRolesError(msg)
-    missing = [role for role in card.roles if role not in study.sequences]
-    if missing and not card.optional_roles:
-        msg = f"{study.name} lacks {', '.join(missing)}; {card.name} was trained for {wanted} together only."
-        raise MissingRolesError(msg)
 
 
 @lru_cache(maxsize=2)
 def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, precision: Precision) -> Engine:
-    info = find_model(folder)
+    info = cards.find_model(folder)
     if precision == "bfloat16":
         check_bfloat16(device)
     dtype = fast_dtype(device) if precision == "auto" else getattr(torch, precision)
@@ -204,52 +282,16 @@ def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engi
     return _cached_engine(info.folder, info.card.weights_sha256, device, precision)
 
 
-def _scaled(job: Job[npt.NDArray[Any]], low: float, high: float) -> Job[npt.NDArray[Any]]:
-    """The same job with its progress between two fractions of a larger one."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as finished:
-            return finished.value  # type: ignore[no-any-return]
-        yield Progress(low + (high - low) * progress.fraction, 1, progress.message)
-
-
 def _labels(
-    probabilities: npt.NDArray[Any], card: Card, prepared: Prepared, min_lesion_mm3: float
+    masks: Mapping[Region, npt.NDArray[np.bool_]], prepared: Prepared, min_lesion_mm3: float, min_enhancing_mm3: float
 ) -> npt.NDArray[np.uint8]:
-    regions = np.stack([probabilities[i] >= card.threshold(region) for i, region in enumerate(card.regions)])
-    labels = classes_from_regions(regions)
+    labels = classes_from_known(masks)
     labels *= prepared.mask
     grid = prepared.work.grid
     if grid.unit != "mm":
         return labels
     labels = remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3)
-    return relabel_small_enhancing(labels, card.min_enhancing_mm3, grid.voxel_volume_mm3)
-
-
-def _provenance(
-    study: Study, info: ModelInfo, device: torch.device, settings: dict[str, Any], seconds: dict[str, float]
-) -> dict[str, Any]:
-    return {
-        "task": "segment",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "case": study.name,
-        "inputs": {role: _described(source) for role, source in study.sources.items()},
-        "roles": list(study.roles),
-        "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
-        "model": {
-            "name": info.name,
-            "architecture": info.card.architecture,
-            "weights_sha256": info.card.weights_sha256,
-            "licence": info.card.licence,
-        },
-        "device": str(device),
-        "settings": settings,
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "versions": _versions(),
-        "notes": [*study.notes, *info.card.notes_without(study.roles), *info.card.notes],
-        "warning": NOT_FOR_CLINICAL_USE,
-    }
+    return relabel_small_enhancing(labels, min_enhancing_mm3, grid.voxel_volume_mm3)
 
 
 def _described(source: Source) -> dict[str, Any]:
@@ -265,7 +307,8 @@ def _described(source: Source) -> dict[str, Any]:
     return described
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and what the numbers depend on, for provenance."""
     found = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "torch", "numpy", "nibabel", "SimpleITK", "tifffile"):
         try:

@@ -58,7 +58,7 @@ def card(name: str) -> Card:
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     model = ModelInfo(name="unet-x", folder=tmp_path, card=card("unet-x"), bundled=True)
-    monkeypatch.setattr("napari_brain_tumor.models.cards.find_model", lambda name=None: model)
+    monkeypatch.setattr("napari_brain_tumor.catalogue.find_model", lambda name=None: model)
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", fake_job)
 
 
@@ -141,7 +141,7 @@ def test_an_unknown_model_is_refused_before_a_file_is_opened(run: Run, monkeypat
     def missing(name: str | None = None) -> None:
         raise ModelNotFoundError(f"No model is called {name!r}.")
 
-    monkeypatch.setattr("napari_brain_tumor.models.cards.find_model", missing)
+    monkeypatch.setattr("napari_brain_tumor.catalogue.find_model", missing)
     assert run("segment", "nowhere", "--model", "nix") == (1, "", "Error: No model is called 'nix'.\n")
 
 

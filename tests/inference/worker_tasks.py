@@ -70,7 +70,7 @@ def big(megabytes):
     return np.ones(megabytes << 20, dtype=np.uint8)
 
 
-def segment_phantom(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None):
+def segment_phantom(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=()):
     """Stands in for `workflow.segment_job`: the brightest voxels of the first sequence are edema."""
     from napari_brain_tumor.study import Segmentation
 
@@ -82,12 +82,12 @@ def segment_phantom(study, model=None, device="auto", *, flips=False, min_lesion
     return Segmentation(data, study.grid, study.name, layout=study.layout, provenance=settings)
 
 
-def segment_slowly(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None):
+def segment_slowly(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=()):
     yield from sleep_steps(30)
     return (yield from segment_phantom(study))
 
 
-def segment_fatally(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None):
+def segment_fatally(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=()):
     yield Progress(0, 1, "about to die")
     kill_self()
 

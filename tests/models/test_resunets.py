@@ -153,3 +153,11 @@ def test_excitation_comes_after_the_sum():
     gate = (block(x) / total).flatten(2)
     torch.testing.assert_close(gate, gate[..., :1].expand_as(gate), atol=1e-4, rtol=1e-4)
     assert 0 < gate.min() < gate.max() < 1
+
+
+@pytest.mark.parametrize("sides", [(3, 10), (1, 8), (7, 9, 2)])
+@pytest.mark.parametrize("cells", [2, 4, 8])
+def test_grid_maxima_over_sides_that_cannot_be_divided_are_those_of_adaptive_pooling(sides, cells):
+    x = torch.randn(2, 3, *sides)
+    pool = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}[len(sides)]
+    torch.testing.assert_close(_grid_maxima(x, cells), pool(x, cells))

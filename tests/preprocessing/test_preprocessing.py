@@ -149,3 +149,45 @@ def test_where_no_head_can_be_told_from_air_everything_is_looked_at():
 def test_resampling_adds_no_rim_of_zeros_around_an_image_with_an_offset():
     work = working_grid(Grid((10, 12, 4), affine(spacing=(2.0, 2.0, 5.0))), 1.0)
     np.testing.assert_allclose(work.to_work(np.full((10, 12, 4), 500.0)), 500.0)
+
+
+def ramp():
+    """Two sequences of 0 to 99 within the brain and -7 around it."""
+    volume = np.full((20, 22, 10), -7.0)
+    inside = np.zeros(volume.shape, bool)
+    inside[4:16, 5:18, 1:9] = True
+    values = np.linspace(0, 99, int(inside.sum()))
+    volume[inside] = values
+    return Study({"T1": volume, "FLAIR": volume[::-1].copy()}, Grid(volume.shape, affine()))
+
+
+def test_scaling_to_unit_puts_the_percentiles_at_0_and_1_and_zeros_outside():
+    spec = PreprocessingSpec(scaling="unit", clip_percentiles=(0, 100))
+    prepared = prepare(ramp(), ["FLAIR"], spec)
+    inside = prepared.channels[0][prepared.mask]
+    assert (inside.min(), inside.max()) == pytest.approx((0, 1))
+    assert not prepared.channels[0][~prepared.mask].any()
+
+
+def test_statistics_of_the_box_take_in_what_lies_around_the_brain():
+    spec = PreprocessingSpec(statistics="box", clip_percentiles=(0, 100), margin_voxels=2)
+    prepared = prepare(ramp(), ["T1"], spec)
+    assert prepared.channels.mean() == pytest.approx(0, abs=1e-5)
+    assert prepared.channels.std() == pytest.approx(1, abs=1e-5)
+    assert (prepared.channels[0][~prepared.mask] < -0.9).all()
+
+
+def test_photographs_are_standardised_channel_by_channel_and_grey_ones_alike():
+    def black(roles):
+        prepared = prepare(ramp(), roles, PreprocessingSpec(scaling="imagenet"))
+        return prepared.channels[:, ~prepared.mask][:, 0]
+
+    red, green, blue = -0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225
+    np.testing.assert_allclose(black(["T1", "FLAIR", "T1"]), [red, green, blue], rtol=1e-5)
+    np.testing.assert_allclose(black(["FLAIR"] * 3), [red] * 3, rtol=1e-5)
+
+
+def test_one_sequence_can_fill_several_channels():
+    channels = prepare(ramp(), ["FLAIR", "T1", "FLAIR"], PreprocessingSpec()).channels
+    np.testing.assert_array_equal(channels[0], channels[2])
+    assert not np.array_equal(channels[0], channels[1])

@@ -4,6 +4,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from panel_cases import SHAPE, make_model, make_study
 
+from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
@@ -75,9 +76,35 @@ def test_obstacles_say_what_is_missing():
     assert "at least one scan" in state.Choices(model=make_model()).obstacle
     assert "No model" in state.Choices(sequences={"T1": image}).obstacle
     strict = make_model(("T1c", "FLAIR"), optional=False)
-    assert state.Choices(sequences={"T1c": image}, model=strict).obstacle == "Test network needs FLAIR."
+    assert state.Choices(sequences={"T1c": image}, model=strict).obstacle.startswith("Test network needs FLAIR:")
     assert state.Choices(sequences={"T1c": image}, model=make_model()).obstacle == ""
-    assert "needs T1c, FLAIR" in state.Choices(sequences={"T1": image}, model=make_model(("T1c", "FLAIR"))).obstacle
+    assert (
+        "needs at least one of T1c, FLAIR"
+        in state.Choices(sequences={"T1": image}, model=make_model(("T1c", "FLAIR"))).obstacle
+    )
+
+
+def test_a_method_without_weights_says_what_it_needs_and_how_it_works():
+    image = Image(np.zeros((3, 4, 5)))
+    growing = BASELINES["region_growing"]
+    assert "needs FLAIR or T2" in state.Choices(sequences={"T1": image}, model=growing).obstacle
+    assert state.Choices(sequences={"T2": image}, model=growing).obstacle == ""
+    assert "Begins at the points" in state.model_tooltip(growing)
+    assert state.Choices(sequences={"T2": image}, model=growing).settings["model"] == "region_growing"
+
+
+def test_seeds_are_where_the_points_are_seen():
+    viewer = viewer_with(make_study(unit="mm", spacing=(1, 1, 2)))
+    scan = viewer.layers[0]
+    voxel = (5, 7, 3)
+    points = viewer.add_points([scan.data_to_world(voxel)], ndim=3)
+    points.scale, points.data = (2, 1, 1), points.data / (2, 1, 1)
+    assert state.seed_layers(viewer.layers) == [points]
+    choices = state.Choices(sequences={"FLAIR": scan}, model=BASELINES["region_growing"], seeds=points)
+    grid = layers.view(scan).grid
+    np.testing.assert_allclose(choices.settings["seeds"], [grid.world(voxel[::-1])])
+    choices.model = make_model()
+    assert choices.settings["seeds"] == ()
 
 
 def test_choices_tell_of_changes():

@@ -4,20 +4,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_seeds, parse_spacing
+from napari_brain_tumor.cli.console import say_error
 from napari_brain_tumor.cli.data import data
+from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.score import score
-from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
+from napari_brain_tumor.errors import BrainTumorError
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.catalogue import Method
     from napari_brain_tumor.cli.outputs import Task
-    from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
 
 __all__ = ["app", "main"]
 
@@ -28,17 +31,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-_SHELL_HINTS: Final[dict[type[Exception], str]] = {
-    RoleError: "In the shell: --roles t1c=FILE,flair=FILE, or for one file of several volumes --roles FLAIR,T1,T1c,T2.",
-    GridMismatchError: "In the shell: --roles t1c=FILE,flair=FILE.",
-    SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
-}
-"""Messages name Python's arguments; these are the options that do the same."""
-
-DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +44,7 @@ class _Choices:
     schema: str
     flips: bool
     min_lesion_mm3: float | None
+    seeds: tuple[tuple[float, float, float], ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (BrainTumorError, OSError) as error:
         if debug:
             raise
-        _say_error(_with_shell_hint(error))
+        say_error(error)
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
@@ -115,41 +108,28 @@ def segment(
     min_lesion_mm3: Annotated[
         float | None, typer.Option("--min-lesion-mm3", min=0, help="Remove parts of the tumour smaller than this.")
     ] = None,
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option("--seed", metavar="X,Y,Z", help="Point in the tumour, world mm, for region_growing; repeatable."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
 ) -> None:
     """Segment the tumour of one or several examinations and save it on each scan's own grid."""
+    from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.labels import schema_named
-    from napari_brain_tumor.models.cards import find_model
 
     parse_roles(roles)
     schema_name = schema_named(schema).name
-    choices = _Choices(model, device, roles, parse_spacing(spacing), schema_name, flips, min_lesion_mm3)
-    card = find_model(model).card
+    points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
+    choices = _Choices(model, device, roles, steps, schema_name, flips, min_lesion_mm3, points)
+    method = find_model(model)
     tasks = plan_tasks(cases, output, overwrite=overwrite)
-    refused = [task for task in tasks if not _segment_or_report(task, choices, card, alone=len(tasks) == 1)]
+    refused = [task for task in tasks if not _segment_or_report(task, choices, method, alone=len(tasks) == 1)]
     if refused:
         names = ", ".join(str(task.case) for task in refused)
         msg = f"{len(refused)} of {len(tasks)} cases were not segmented: {names}."
         raise BrainTumorError(msg)
-
-
-@app.command()
-def models() -> None:
-    """List the installed models."""
-    from napari_brain_tumor.cli.console import new_table, print_table
-    from napari_brain_tumor.models.cards import list_models, models_folder
-
-    right = ("Parameters", "Size")
-    columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on unseen cases", "Licence")
-    table = new_table(*columns, right=right)
-    found = list_models()
-    for model in found:
-        table.add_row(*_model_cells(model))
-    if found:
-        print_table("Models", table)
-    else:
-        typer.echo(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
 
 
 @app.command()
@@ -165,19 +145,19 @@ def demo(
     run_demo(output, model=model, device=device, window=window)
 
 
-def _segment_or_report(task: "Task", choices: _Choices, card: "Card", *, alone: bool) -> bool:
+def _segment_or_report(task: "Task", choices: _Choices, method: "Method", *, alone: bool) -> bool:
     """Whether the case was segmented. A case that is refused does not stop the others."""
     try:
-        _segment_one(task, choices, card)
+        _segment_one(task, choices, method)
     except (BrainTumorError, OSError) as error:
         if alone:
             raise
-        _say_error(f"{task.case}: {_with_shell_hint(error)}")
+        say_error(error, str(task.case))
         return False
     return True
 
 
-def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
+def _segment_one(task: "Task", choices: _Choices, method: "Method") -> None:
     from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
@@ -186,11 +166,18 @@ def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
 
     study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
     check_inputs_are_kept(study, task.target)
-    for text in (*study.notes, *card.notes_without(study.roles)):
+    for text in (*study.notes, *method.notes_without(study.roles)):
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
-    job = segment_job(study, choices.model, choices.device, flips=choices.flips, min_lesion_mm3=choices.min_lesion_mm3)
+    job = segment_job(
+        study,
+        choices.model,
+        choices.device,
+        flips=choices.flips,
+        min_lesion_mm3=choices.min_lesion_mm3,
+        seeds=choices.seeds,
+    )
     segmentation = run_shown(job, study.name)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
@@ -198,37 +185,8 @@ def _segment_one(task: "Task", choices: _Choices, card: "Card") -> None:
     say(f"Wrote {task.target}")
 
 
-def _model_cells(model: "ModelInfo") -> list[str]:
-    card = model.card
-    size = sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file())
-    return [
-        model.name,
-        f"{card.architecture} {card.dims}D",
-        " ".join(card.roles) + (" (any subset)" if card.optional_roles else ""),
-        " ".join(card.regions),
-        f"{card.parameters:,}",
-        f"{size / 1e6:.1f} MB",
-        "\n".join(map(_metrics_text, card.metrics)) or "not measured",
-        card.licence,
-    ]
-
-
-def _metrics_text(metrics: "Metrics") -> str:
-    scores = " ".join(f"{region} {score:.3f}" for region, score in metrics.mean_dice.items())
-    flips = ", mirrored inputs averaged" if metrics.flips else ""
-    return f"{scores} ({metrics.dataset}, {metrics.cases} cases, {'+'.join(metrics.roles)}{flips})"
-
-
-def _with_shell_hint(error: Exception) -> str:
-    hint = next((hint for kind, hint in _SHELL_HINTS.items() if isinstance(error, kind)), None)
-    return f"{error}\n{hint}" if hint else str(error)
-
-
-def _say_error(text: str) -> None:
-    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    typer.echo(text, err=True)
-
-
 data.command()(score)
+app.command()(evaluate)
+app.add_typer(models_app, name="models")
 app.add_typer(data)
 add_extensions(app)

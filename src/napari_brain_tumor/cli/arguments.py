@@ -1,14 +1,21 @@
 """What people type for roles and spacing, as the functions that open a study want it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-__all__ = ["RoleChoice", "parse_numbers", "parse_roles", "parse_spacing"]
+__all__ = ["DeviceOption", "RoleChoice", "parse_numbers", "parse_roles", "parse_seeds", "parse_spacing"]
 
 RoleChoice = dict[str, int | str] | list[str | None]
 """Role to volume or file; or the roles of the volumes in order, None for one to skip."""
+
+
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
+]
 
 
 def parse_roles(text: str | None, case: Path | None = None) -> RoleChoice | None:
@@ -65,6 +72,20 @@ def parse_numbers(text: str | None, option: str) -> list[int] | None:
             raise typer.BadParameter(msg, param_hint=option)
         numbers.update(range(first, last + 1))
     return sorted(numbers)
+
+
+def parse_seeds(texts: Sequence[str]) -> tuple[tuple[float, float, float], ...]:
+    """World coordinates from `12.5,-30,41`, one text a seed; raises `typer.BadParameter` for anything else."""
+    return tuple(_seed(text) for text in texts)
+
+
+def _seed(text: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        msg = f"{text!r} is not three numbers. Give world coordinates x,y,z, for example --seed 12.5,-30,41."
+        raise typer.BadParameter(msg, param_hint="--seed") from None
+    return x, y, z
 
 
 def _volume_or_file(value: str, case: Path | None) -> int | str:

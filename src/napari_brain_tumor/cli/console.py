@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import typer
 from rich import box
@@ -10,15 +10,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from napari_brain_tumor.errors import GridMismatchError, RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
-__all__ = ["new_table", "note", "print_table", "run_shown", "say", "volume_table"]
+__all__ = ["new_table", "note", "print_table", "run_shown", "say", "say_error", "volume_table"]
 
 _PIPE_WIDTH = 160
 Result = TypeVar("Result")
+
+_SHELL_HINTS: Final[dict[type[Exception], str]] = {
+    RoleError: "In the shell: --roles t1c=FILE,flair=FILE, or for one file of several volumes --roles FLAIR,T1,T1c,T2.",
+    GridMismatchError: "In the shell: --roles t1c=FILE,flair=FILE.",
+    SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
+}
+"""Messages name Python's arguments; these are the options that do the same."""
 
 
 def say(text: str) -> None:
@@ -29,6 +37,13 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print something the user should know, apart from the results."""
     typer.secho(f"Note: {text}", err=True, fg="yellow")
+
+
+def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exception], str] = _SHELL_HINTS) -> None:
+    """Print an error on standard error: perhaps what it is about, its message, and the option that helps."""
+    hint = next((hint for kind, hint in hints.items() if isinstance(error, kind)), None)
+    typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
+    typer.echo("\n".join(filter(None, (f"{what}: {error}" if what else str(error), hint))), err=True)
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:

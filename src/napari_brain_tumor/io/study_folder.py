@@ -87,8 +87,11 @@ def find_sequences(files: Iterable[Path]) -> FoundSequences:
     claims: dict[Role, list[Path]] = {}
     segmentations, unrecognised = [], []
     everything = sorted(files)
+    beside: dict[Path, list[Path]] = {}  # a folder of thousands of slices would not bear looking at all pairs
     for path in everything:
-        role = role_of_file(path, everything)
+        beside.setdefault(path.parent, []).append(path)
+    for path in everything:
+        role = role_of_file(path, beside[path.parent])
         if names_segmentation(path):
             segmentations.append(path)
         elif role is None:

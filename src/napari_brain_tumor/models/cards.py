@@ -103,7 +103,7 @@ class Card(BaseModel):
     arguments: dict[str, Any]
     dims: Literal[2, 3]
     roles: list[Role]
-    """Order of the input channels."""
+    """Order of the input channels. A network from elsewhere may see one sequence in several channels."""
     optional_roles: bool = True
     """Whether any non-empty subset of the roles is accepted, the others given as zeros."""
     regions: list[Region]
@@ -125,6 +125,10 @@ class Card(BaseModel):
     notes: list[str] = Field(default_factory=list)
     """What a user should know, such as what is not reliable without which sequence."""
     licence: str
+    origin: str = ""
+    """Where weights that were not trained here come from."""
+    source_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Of the file that they were imported from."""
     created: datetime
     software: dict[str, str] = Field(default_factory=dict)
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -140,7 +144,7 @@ class Card(BaseModel):
     def notes_without(self, roles: Iterable[Role]) -> list[str]:
         """What the user should know where a study has only those roles, in plain words; nothing if it has all."""
         present = set(roles)
-        missing = [role for role in self.roles if role not in present]
+        missing = [role for role in dict.fromkeys(self.roles) if role not in present]
         notes = [f"Without {', '.join(missing)} the model finds less."] if missing else []
         if "T1c" in missing and "ET" in self.regions:
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
@@ -161,6 +165,45 @@ class ModelInfo(BaseModel):
     def roles(self) -> tuple[Role, ...]:
         """Roles of the input channels, in order."""
         return tuple(self.card.roles)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.card.title or self.name
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Regions of the output maps, in order."""
+        return tuple(self.card.regions)
+
+    @property
+    def min_lesion_mm3(self) -> float:
+        """Size below which parts of the tumour are removed by default."""
+        return self.card.min_lesion_mm3
+
+    @property
+    def is_baseline(self) -> bool:
+        """Models are trained."""
+        return False
+
+    @property
+    def takes_seeds(self) -> bool:
+        """Models find the tumour by themselves."""
+        return False
+
+    def obstacle(self, present: Iterable[Role]) -> str:
+        """Why those sequences do not suffice, in words; empty if they do."""
+        roles, wanted = set(present), list(dict.fromkeys(self.card.roles))
+        missing = [role for role in wanted if role not in roles]
+        if len(missing) == len(wanted):
+            return f"{self.title} needs at least one of {', '.join(wanted)}."
+        if missing and not self.card.optional_roles:
+            return f"{self.title} needs {', '.join(missing)}: it was trained for {', '.join(wanted)} together only."
+        return ""
+
+    def notes_without(self, present: Iterable[Role]) -> list[str]:
+        """What the user should know where a study has only those roles."""
+        return self.card.notes_without(present)
 
 
 def models_folder() -> Path:
@@ -195,8 +238,10 @@ def list_models() -> list[ModelInfo]:
     return [*_models_in(bundled, bundled=True), *_models_in(models_folder(), bundled=False)]
 
 
-def find_model(name: str | os.PathLike[str] | None = None) -> ModelInfo:
-    """The model of that name, or in that folder; without a name the default model.
+def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str] = ()) -> ModelInfo:
+    """The checkpoint of that name, or in that folder; without a name the default model.
+
+    Names in `also` are told as installed where there is none. `catalogue.find_model` knows methods without weights too.
 
     Raises
     ------
@@ -214,7 +259,7 @@ def find_model(name: str | os.PathLike[str] | None = None) -> ModelInfo:
     if folder.is_dir():
         card = read_card(folder)
         return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
-    names = ", ".join(model.name for model in installed) or "none"
+    names = ", ".join([*(model.name for model in installed), *also]) or "none"
     msg = f"No model is called {wanted!r}, and it is not a folder of a checkpoint. Installed: {names}."
     raise ModelNotFoundError(msg)
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -14,11 +15,11 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError
-from napari_brain_tumor.models.cards import CARD_FILE, WEIGHTS_FILE, Card, Member, ModelInfo
+from napari_brain_tumor.models.cards import CARD_FILE, WEIGHTS_FILE, Card, Member, ModelInfo, models_folder
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.registry import build_network
 
-__all__ = ["load_network", "read_weights", "save_checkpoint"]
+__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint"]
 
 
 def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
@@ -122,3 +123,27 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
             os.replace(folder, Path(scratch) / "old")
         shutil.move(new, folder)
     return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
+
+
+def remove_checkpoint(model: ModelInfo) -> None:
+    """Delete one of the user's own models: its card and its weights, and the folder if nothing else is in it.
+
+    Raises
+    ------
+    CheckpointError
+        If the model ships with the package, or lies elsewhere than in `models_folder()`.
+    """
+    if model.bundled or model.folder.parent != models_folder():
+        where = "ships with the package" if model.bundled else f"lies in {model.folder}, not in {models_folder()}"
+        msg = (
+            f"{model.name} {where} and is not removed. Only models that were trained or imported into that folder are."
+        )
+        raise CheckpointError(msg)
+    if model.folder.is_symlink():
+        model.folder.unlink()
+        return
+    # The card first: without it the folder is no model any more, whatever happens next.
+    (model.folder / CARD_FILE).unlink()
+    (model.folder / WEIGHTS_FILE).unlink()
+    with suppress(OSError):
+        model.folder.rmdir()

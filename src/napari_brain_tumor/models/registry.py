@@ -23,6 +23,7 @@ __all__ = [
     "build_configuration",
     "build_network",
     "count_parameters",
+    "count_statistics",
 ]
 
 ARCHITECTURES: Final[dict[str, type[nn.Module]]] = {
@@ -144,6 +145,21 @@ def count_parameters(name: str, in_channels: int, out_channels: int, dims: Dims 
     >>> count_parameters("u2netp", 3, 1)
     1131181
     """
+    return sum(parameter.numel() for parameter in _weightless(name, in_channels, out_channels, dims).parameters())
+
+
+def count_statistics(name: str, in_channels: int, out_channels: int, dims: Dims | None = None) -> int:
+    """Number of running means and variances of a configuration's batch norms, which are kept but not trained.
+
+    Examples
+    --------
+    >>> count_statistics("u2netp", 3, 1)
+    5696
+    """
+    buffers = _weightless(name, in_channels, out_channels, dims).buffers()
+    return sum(buffer.numel() for buffer in buffers if buffer.is_floating_point())
+
+
+def _weightless(name: str, in_channels: int, out_channels: int, dims: Dims | None) -> nn.Module:
     with torch.device("meta"):
-        network = build_configuration(name, in_channels, out_channels, dims)
-    return sum(parameter.numel() for parameter in network.parameters())
+        return build_configuration(name, in_channels, out_channels, dims)

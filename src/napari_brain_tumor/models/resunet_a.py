@@ -29,7 +29,6 @@ _DECODER: Final = {
 _PYRAMID_AT_THE_BOTTOM: Final = {6: (1, 2, 4, 8), 7: (1, 2, 4)}
 _PYRAMID_AT_THE_END: Final = (1, 2, 4, 8)
 _MAX_POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}
-_ADAPTIVE_MAX_POOL = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}
 
 
 class TaskLogits(NamedTuple):
@@ -257,10 +256,14 @@ def _head(dims: Dims, inputs: int, width: int, outputs: int, *, convolutions: in
 
 
 def _grid_maxima(x: torch.Tensor, cells: int) -> torch.Tensor:
-    """Maxima `(N, C, cells, ...)` over a regular grid."""
+    """Maxima `(N, C, cells, ...)` over a regular grid, whose cells overlap where they do not divide the sides.
+
+    By operations that every exporter knows, which adaptive pooling is not.
+    """
     sides = x.shape[2:]
-    dims = x.ndim - 2
-    if any(side % cells for side in sides):
-        return _ADAPTIVE_MAX_POOL[dims](x, cells)
-    # The same, by an operation that every exporter knows.
-    return _MAX_POOL[dims](x, [side // cells for side in sides])
+    if not any(side % cells for side in sides):
+        return _MAX_POOL[x.ndim - 2](x, [side // cells for side in sides])
+    for axis, side in enumerate(sides, start=2):
+        edges = [(cell * side // cells, -(-(cell + 1) * side // cells)) for cell in range(cells)]
+        x = torch.cat([x.narrow(axis, low, high - low).amax(axis, keepdim=True) for low, high in edges], dim=axis)
+    return x

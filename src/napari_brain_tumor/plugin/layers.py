@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_info, show_warning
 
@@ -44,6 +44,7 @@ __all__ = [
     "study_to_layers",
     "tell",
     "view",
+    "world_points",
 ]
 
 KEY: Final = "napari-brain-tumor"
@@ -312,6 +313,16 @@ def _millimetres(layer: Layer) -> tuple[float, LengthUnit]:
     """What one world unit of the layer is in millimetres, if its unit is a length."""
     unit = 1 * layer.units[-1]
     return (float(unit.to("mm").magnitude), "mm") if unit.check("[length]") else (1.0, "voxel")
+
+
+def world_points(points: Points, scan: Layer) -> tuple[tuple[float, float, float], ...]:
+    """World coordinates (x, y, z) of the points of a layer, in the unit of the world of a scan's layer.
+
+    Points that are drawn over a scan have no unit of their own in napari: what counts is where they are seen.
+    """
+    factor, _ = _millimetres(scan)
+    world = (np.asarray(points.data_to_world(point)) * factor for point in points.data)
+    return tuple((float(x), float(y), float(z)) for z, y, x in world)
 
 
 def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:

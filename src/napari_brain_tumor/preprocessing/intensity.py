@@ -1,16 +1,17 @@
 """Which voxels are head or brain, and intensities standardised within them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-__all__ = ["foreground_mask", "is_skull_stripped", "standardise"]
+__all__ = ["Scaling", "foreground_mask", "is_skull_stripped", "standardise"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+Scaling = Literal["zscore", "unit"]
 
 _STATISTICS_SAMPLE = 400_000
 """Voxels that percentiles are taken from; more change them by less than a grey level."""
@@ -89,7 +90,9 @@ def _air_and_tissue(volume: Array) -> tuple[float, float]:
     return (low if low < 0 or has_offset else 0.0), bright
 
 
-def standardise(volume: Array, mask: Mask, clip_percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:
+def standardise(
+    volume: Array, mask: Mask, clip_percentiles: tuple[float, float], scaling: Scaling = "zscore"
+) -> npt.NDArray[np.float32]:
     """Clip to percentiles of the masked voxels, subtract their mean, divide by their deviation; outside is 0.
 
     Parameters
@@ -100,6 +103,8 @@ def standardise(volume: Array, mask: Mask, clip_percentiles: tuple[float, float]
         Voxels that the statistics are taken from; all voxels if it is empty.
     clip_percentiles : tuple of float
         Lower and upper percentile.
+    scaling : {"zscore", "unit"}
+        With `"unit"` the percentiles become 0 and 1 instead.
 
     Returns
     -------
@@ -107,12 +112,13 @@ def standardise(volume: Array, mask: Mask, clip_percentiles: tuple[float, float]
     """
     inside = volume[mask] if mask.any() else volume.reshape(-1)
     low, high = np.percentile(_sample(inside), clip_percentiles)
-    clipped = np.clip(inside, low, high).astype(np.float32)
-    mean, deviation = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
-    scale = 1 / deviation if deviation > 0 else 1.0
+    origin, span = float(low), float(high - low)
+    if scaling == "zscore":
+        clipped = np.clip(inside, low, high).astype(np.float32)
+        origin, span = float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64))
     result = np.clip(volume, low, high).astype(np.float32)
-    result -= np.float32(mean)
-    result *= np.float32(scale)
+    result -= np.float32(origin)
+    result *= np.float32(1 / span if span > 0 else 1.0)
     result[~mask] = 0
     return result
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,10 @@ from napari_brain_tumor.study import Role, Study
 __all__ = ["Prepared", "PreprocessingSpec", "prepare", "restore"]
 
 
+_PHOTOGRAPHS: Final = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
+"""Mean and deviation of ImageNet's red, green and blue, which networks for photographs subtract and divide by."""
+
+
 class PreprocessingSpec(BaseModel):
     """How intensities and grids were prepared for a network; part of its card."""
 
@@ -25,6 +29,10 @@ class PreprocessingSpec(BaseModel):
     """Spacing of the axial slices along x and y."""
     clip_percentiles: tuple[float, float] = (0.5, 99.5)
     """Of the intensities within the brain or head."""
+    scaling: Literal["zscore", "unit", "imagenet"] = "zscore"
+    """Of the clipped intensities: mean 0 and deviation 1; from 0 to 1; or that, then as for photographs."""
+    statistics: Literal["foreground", "box"] = "foreground"
+    """Voxels that are looked at: the brain or head, with zeros outside; or its whole box, with what lies outside."""
     margin_voxels: int = Field(default=8, ge=0)
     """Context kept around the box of the brain within the slices."""
 
@@ -64,10 +72,25 @@ def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Pre
     channels = np.zeros((len(roles), *box.shape), dtype=np.float32)
     for channel, role in enumerate(roles):
         if role in volumes:
-            channels[channel] = standardise(volumes[role][box.slices], mask, spec.clip_percentiles)
+            channels[channel] = _scaled(volumes[role][box.slices], mask, spec)
+    if spec.scaling == "imagenet":
+        _as_photographs(channels, grey=len(set(roles)) == 1)
     return Prepared(channels, mask, box, work)
 
 
 def restore(labels: npt.NDArray[Any], prepared: Prepared) -> npt.NDArray[Any]:
     """Labels `(Z, Y, X)` of the prepared box, on the study's own grid `(X, Y, Z)`; outside the box is 0."""
     return prepared.work.labels_to_source(labels, prepared.box)
+
+
+def _scaled(volume: npt.NDArray[Any], mask: npt.NDArray[np.bool_], spec: PreprocessingSpec) -> npt.NDArray[np.float32]:
+    seen = mask if spec.statistics == "foreground" else np.ones_like(mask)
+    return standardise(volume, seen, spec.clip_percentiles, "zscore" if spec.scaling == "zscore" else "unit")
+
+
+def _as_photographs(channels: npt.NDArray[np.float32], *, grey: bool) -> None:
+    """Standardise channels between 0 and 1 in place; grey images by red's numbers, as U2-Net's code does."""
+    for index, channel in enumerate(channels):
+        mean, deviation = _PHOTOGRAPHS[0 if grey else index % len(_PHOTOGRAPHS)]
+        channel -= np.float32(mean)
+        channel /= np.float32(deviation)

@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_brain_tumor.catalogue import Method, list_models
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.models.cards import ModelInfo, list_models
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.progress import Progress
@@ -64,8 +64,8 @@ class SegmentWidget(QScrollArea):
         The one of this session where none is given.
     target : str
         The job that runs in the worker process, called like `workflow.segment_job`.
-    models : sequence of ModelInfo, optional
-        The installed ones where none are given.
+    models : sequence of Method, optional
+        The installed models and the methods without weights where none are given.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class SegmentWidget(QScrollArea):
         worker: WorkerProcess | None = None,
         *,
         target: str = state.SEGMENT_TARGET,
-        models: Sequence[ModelInfo] | None = None,
+        models: Sequence[Method] | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -121,8 +121,15 @@ class SegmentWidget(QScrollArea):
             "no scan is selected.",
         )
         rows.addRow("", self.match_button)
-        self.model_box = combo("The trained network.", "Model")
+        self.model_box = combo("The trained network, or a method without weights.", "Model")
         rows.addRow("M&odel", self.model_box)
+        self.seeds_box = combo(
+            "Points within the tumour, from which the method begins to grow.\n"
+            "Automatic takes the brightest asymmetric place. For your own, add a Points layer and click on the tumour.",
+            "Seed points",
+        )
+        rows.addRow("Seed &points", self.seeds_box)
+        self._choice_rows = rows
         self.device_box = combo("Where to compute.", "Device")
         self.device_box.addItem("automatic", "auto")
         self.device_box.setItemData(0, "Finding out which devices are present.", Qt.ItemDataRole.ToolTipRole)
@@ -197,9 +204,12 @@ class SegmentWidget(QScrollArea):
         column.addWidget(self.save_label)
         return column
 
-    def _fill_models(self, models: Sequence[ModelInfo]) -> None:
+    def _fill_models(self, models: Sequence[Method]) -> None:
         for model in models:
-            self.model_box.addItem(model.card.title or model.name, model)
+            previous = self.model_box.itemData(self.model_box.count() - 1)
+            if previous is not None and model.is_baseline and not previous.is_baseline:
+                self.model_box.insertSeparator(self.model_box.count())
+            self.model_box.addItem(model.title, model)
             self.model_box.setItemData(
                 self.model_box.count() - 1, state.model_tooltip(model), Qt.ItemDataRole.ToolTipRole
             )
@@ -213,6 +223,7 @@ class SegmentWidget(QScrollArea):
             box.activated.connect(lambda _, role=role: self._on_role_chosen(role))
         self.match_button.clicked.connect(self._on_match_requested)
         self.model_box.currentIndexChanged.connect(self._on_model_chosen)
+        self.seeds_box.activated.connect(self._on_seeds_chosen)
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
         self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
         self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
@@ -256,6 +267,22 @@ class SegmentWidget(QScrollArea):
         if not kept:
             self._chosen_by_hand = False
         self._show_roles(kept if self._chosen_by_hand else state.match_roles(found))
+        self._show_seed_layers()
+
+    def _show_seed_layers(self) -> None:
+        chosen = self.choices.seeds
+        found = state.seed_layers(self._viewer.layers)
+        self.seeds_box.blockSignals(True)
+        self.seeds_box.clear()
+        self.seeds_box.addItem("automatic", None)
+        for layer in found:
+            self.seeds_box.addItem(layer.name, layer)
+        self.seeds_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
+        self.seeds_box.blockSignals(False)
+        self._on_seeds_chosen()
+
+    def _on_seeds_chosen(self) -> None:
+        self.choices.seeds = self.seeds_box.currentData()
 
     def _on_match_requested(self) -> None:
         self._chosen_by_hand = False
@@ -296,8 +323,9 @@ class SegmentWidget(QScrollArea):
         self.model_box.clear()
         self.model_box.setEnabled(True)
         self._fill_models(found)
-        names = [model.folder for model in found]
-        self.model_box.setCurrentIndex(names.index(chosen.folder) if chosen and chosen.folder in names else 0)
+        places = [self.model_box.itemData(k) for k in range(self.model_box.count())]
+        kept = [k for k, one in enumerate(places) if chosen and one and state.same_method(one, chosen)]
+        self.model_box.setCurrentIndex(kept[0] if kept else 0)
         self.model_box.blockSignals(False)
         self._on_model_chosen()
         if self.choices.model == chosen:
@@ -308,8 +336,11 @@ class SegmentWidget(QScrollArea):
         self.choices.model = model
         self.model_box.setToolTip(state.model_tooltip(model) if model else self.choices.obstacle)
         if model is not None:
-            self.lesion_box.setValue(model.card.min_lesion_mm3)
-            self.choices.min_lesion_mm3 = model.card.min_lesion_mm3
+            self.lesion_box.setValue(model.min_lesion_mm3)
+            self.choices.min_lesion_mm3 = model.min_lesion_mm3
+        takes_seeds = model is not None and model.takes_seeds
+        self._choice_rows.setRowVisible(self.seeds_box, takes_seeds)
+        self.flips_box.setEnabled(model is None or not model.is_baseline)
         self._refresh_readiness()
 
     def sizeHint(self) -> QSize:
@@ -347,7 +378,7 @@ class SegmentWidget(QScrollArea):
         self.run_button.setEnabled(not obstacle and not self.runner.running)
         notes = [obstacle] if obstacle else []
         if self.choices.model is not None and not obstacle:
-            notes += self.choices.model.card.notes_without(self.choices.sequences)
+            notes += self.choices.model.notes_without(self.choices.sequences)
         self._show_notes(notes)
 
     def _show_notes(self, notes: Sequence[str]) -> None:
@@ -360,10 +391,10 @@ class SegmentWidget(QScrollArea):
         """Segment the chosen scans; `runner` tells how it goes."""
         try:
             views = {role: layers.view(layer) for role, layer in self.choices.sequences.items()}
+            settings = self.choices.settings
         except BrainTumorError as error:
             self._on_run_failed(error)
             return
-        settings = self.choices.settings
         self._show_running(True)
         self.runner.start(lambda stop: state.segment_steps(stop, views, settings, self._worker, self._target))
 

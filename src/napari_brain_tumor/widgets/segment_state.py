@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Points
 from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor import io
+from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.labels import SCHEMAS
@@ -34,8 +35,10 @@ __all__ = [
     "measure_layer",
     "model_tooltip",
     "outcome_text",
+    "same_method",
     "save_layer",
     "schema_tooltip",
+    "seed_layers",
     "segment_steps",
     "sentence",
     "short_name",
@@ -54,7 +57,10 @@ class Choices:
     ----------
     sequences : dict of role to layer
         Roles without a layer are absent.
-    model : ModelInfo or None
+    model : Method or None
+        A model, or a method without weights.
+    seeds : Points layer or None
+        For a method that takes seeds; it finds its own where there is none.
     device : str
         As for `segment`.
     flips : bool
@@ -64,7 +70,8 @@ class Choices:
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
     sequences: dict[Role, Layer] = field(default_factory=dict)
-    model: ModelInfo | None = None
+    model: Method | None = None
+    seeds: Points | None = None
     device: str = "auto"
     flips: bool = False
     min_lesion_mm3: float = 0.0
@@ -73,11 +80,18 @@ class Choices:
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment` beside the study."""
         return {
-            "model": self.model.folder if self.model is not None else None,
+            "model": self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None),
             "device": self.device,
             "flips": self.flips,
             "min_lesion_mm3": self.min_lesion_mm3,
+            "seeds": self._seed_points(),
         }
+
+    def _seed_points(self) -> tuple[tuple[float, float, float], ...]:
+        takes_seeds = self.model is not None and self.model.takes_seeds
+        if self.seeds is None or not takes_seeds or not self.sequences:
+            return ()
+        return layers.world_points(self.seeds, next(iter(self.sequences.values())))
 
     @property
     def obstacle(self) -> str:
@@ -86,11 +100,7 @@ class Choices:
             return "Open a case and choose at least one scan."
         if self.model is None:
             return "No model is installed. Train one with: brain-tumor train"
-        wanted = self.model.roles
-        missing = [role for role in wanted if role not in self.sequences]
-        if len(missing) == len(wanted) or (missing and not self.model.card.optional_roles):
-            return f"{self.model.card.title} needs {', '.join(missing)}."
-        return ""
+        return self.model.obstacle(self.sequences)
 
 
 # Layers and roles ---------------------------------------------------------------------------------------------------
@@ -162,8 +172,22 @@ def short_name(layer: Layer) -> str:
 # Models -------------------------------------------------------------------------------------------------------------
 
 
-def model_tooltip(model: ModelInfo) -> str:
-    """What a user should know of a model, as lines."""
+def same_method(one: Method, other: Method) -> bool:
+    """Whether two entries of lists are of the same method, or of models in the same folder."""
+    return getattr(one, "folder", one.name) == getattr(other, "folder", other.name)
+
+
+def model_tooltip(model: Method) -> str:
+    """What a user should know of a model or method, as lines."""
+    return _baseline_tooltip(model) if isinstance(model, Baseline) else _card_tooltip(model)
+
+
+def _baseline_tooltip(baseline: Baseline) -> str:
+    seeds = "Begins at the points of a Points layer, or by itself." if baseline.takes_seeds else ""
+    return "\n".join(part for part in (baseline.title, baseline.summary, seeds, baseline.source) if part)
+
+
+def _card_tooltip(model: Any) -> str:
     card = model.card
     lines = [
         card.title,
@@ -180,6 +204,14 @@ def model_tooltip(model: ModelInfo) -> str:
 def _metrics_line(metrics: Metrics) -> str:
     scores = ", ".join(f"{region} {dice:.2f}" for region, dice in metrics.mean_dice.items())
     return f"Dice with {'+'.join(metrics.roles)} on {metrics.cases} cases of {metrics.dataset}: {scores}"
+
+
+# Seeds --------------------------------------------------------------------------------------------------------------
+
+
+def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
+    """The layers whose points can be seeds: those with three dimensions."""
+    return [layer for layer in all_layers if isinstance(layer, Points) and layer.ndim == 3]
 
 
 # Results ------------------------------------------------------------------------------------------------------------

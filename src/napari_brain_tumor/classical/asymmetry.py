@@ -1,0 +1,33 @@
+"""Whole tumour by what the two halves of the brain do not share.
+
+The brain is mirrored in its mid-sagittal plane; tissue that is brighter than normal and brighter than its mirror image
+is taken for tumour (as in Ray 2007, doi:10.1109/ICASSP.2007.366822, and Khotanlou 2009, doi:10.1016/j.fss.2008.11.016).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from napari_brain_tumor.classical.candidate import find_candidate, half_height
+from napari_brain_tumor.classical.enhancing import with_enhancing
+from napari_brain_tumor.classical.parts import opened_part
+from napari_brain_tumor.classical.scan import Mask, Scan, Voxel, smooth
+from napari_brain_tumor.labels import Region
+
+__all__ = ["find_regions"]
+
+_TOLERANCE_MM: Final = 3.0
+"""Within which the two halves of a healthy brain may differ in place."""
+_BRIDGE_MM: Final = 2.0
+
+
+def find_regions(scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
+    """Voxels that are bright, and in the mean over a few millimetres brighter than the mirrored place."""
+    candidate = find_candidate(scan)
+    if candidate is None:
+        return with_enhancing(scan, np.zeros_like(scan.brain))
+    level = half_height(candidate)
+    excess = smooth(candidate.excess, scan.brain, scan.spacing_mm, _TOLERANCE_MM)
+    tumour = scan.brain & (candidate.bright > level) & (excess > level / 2)
+    return with_enhancing(scan, opened_part(tumour, candidate.seed, scan.spacing_mm, _BRIDGE_MM))

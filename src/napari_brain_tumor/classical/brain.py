@@ -1,0 +1,63 @@
+"""Which voxels of a head are brain: scalp, skull and face cut away by threshold and morphology."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from napari_brain_tumor.classical.parts import depth_in_slices, fill_slices, largest_part
+from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing
+from napari_brain_tumor.study import Role
+
+__all__ = ["brain_in_head"]
+
+_HALFWAY = 0.5
+"""Brightness between air (0) and brain (1) above which a voxel may be brain."""
+_FAT = 1.6
+"""The same scale on T1: above it is fat, which neither brain nor tumour reach there."""
+_BRIDGE_MM = 5.0
+"""Half width of what may connect brain and scalp, such as nerves and veins, and is cut."""
+_SCALP_MM = 9.0
+"""Least depth in the head at which brain is expected."""
+_DEEP_MM = 30.0
+"""Depth in the head at which there is mostly brain."""
+
+
+def brain_in_head(channels: Mapping[Role, FloatArray], head: Mask, spacing_mm: Spacing) -> Mask:
+    """Voxels of the brain within a head whose skull was not removed.
+
+    The dark skull parts scalp and brain; what still connects them is cut by an erosion, the largest part is kept and
+    grown back (after Brummer 1993, doi:10.1109/42.232244). Distances are taken within slices, so that thick slices
+    are treated as thin ones.
+
+    Parameters
+    ----------
+    channels : mapping of role to (Z, Y, X) float32 array
+        FLAIR is used where it is there, else the last one; and T1, on which fat can be told.
+    head : (Z, Y, X) bool array
+    spacing_mm : tuple of float
+        Along Z, Y, X.
+
+    Returns
+    -------
+    (Z, Y, X) bool array
+        Without holes within slices; the whole head where no brain was found in it.
+    """
+    depth = depth_in_slices(head, spacing_mm)
+    deep = depth >= min(_DEEP_MM, 0.6 * float(depth.max(initial=0)))
+    if not head.any() or not deep.any():
+        return head
+    image = channels["FLAIR"] if "FLAIR" in channels else list(channels.values())[-1]
+    tissue = head & (_between_air_and_brain(image, head, deep) > _HALFWAY)
+    if "T1" in channels:
+        tissue &= _between_air_and_brain(channels["T1"], head, deep) < _FAT
+    core = largest_part((depth_in_slices(tissue, spacing_mm) > _BRIDGE_MM) & (depth > _SCALP_MM))
+    grown = tissue & (depth_in_slices(~core, spacing_mm) <= _BRIDGE_MM + 1)
+    brain = fill_slices(grown | core)
+    return brain if brain.any() else head
+
+
+def _between_air_and_brain(image: FloatArray, head: Mask, deep: Mask) -> FloatArray:
+    """Brightness on a scale where air is 0 and most of the brain 1."""
+    air, brain = float(np.percentile(image[head], 1)), float(np.median(image[deep]))
+    scaled: FloatArray = (image - np.float32(air)) / np.float32(max(brain - air, 1e-6))
+    return scaled

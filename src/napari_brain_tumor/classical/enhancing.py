@@ -1,0 +1,44 @@
+"""Enhancing tumour: what became bright with contrast agent within the whole tumour."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from skimage.filters import threshold_otsu
+
+from napari_brain_tumor.classical.scan import FloatArray, Mask, Scan, brightness, smooth
+from napari_brain_tumor.labels import Region
+
+__all__ = ["enhancement", "with_enhancing"]
+
+_NOISE_MM: Final = 0.7
+_LEAST: Final = 3.0
+"""Robust deviations of T1c minus T1 over the brain, below which nothing enhances."""
+
+
+def with_enhancing(scan: Scan, whole: Mask) -> Mapping[Region, Mask]:
+    """The whole tumour, and the enhancing part of it where T1 and T1c are there.
+
+    Otsu's threshold (Otsu 1979, doi:10.1109/TSMC.1979.4310076) of the enhancement within the whole tumour, or
+    three robust deviations of that of the brain if that is more: else noise would be split where nothing enhances.
+
+    Parameters
+    ----------
+    scan : Scan
+    whole : (Z, Y, X) bool array
+        The whole tumour.
+    """
+    if not {"T1", "T1c"} <= set(scan.channels):
+        return {"WT": whole}
+    gain = enhancement(scan)
+    values = gain[whole]
+    level = max(_LEAST, float(threshold_otsu(values))) if np.unique(values).size > 1 else _LEAST
+    bright = whole & (gain > level)
+    return {"WT": whole, "ET": bright}
+
+
+def enhancement(scan: Scan) -> FloatArray:
+    """T1c minus T1 `(Z, Y, X)`, each in robust deviations of the brain; then in those of the difference."""
+    before, after = (brightness(scan.channels[role], scan.brain) for role in ("T1", "T1c"))
+    difference = smooth(np.clip(after, -4, 12) - np.clip(before, -4, 12), scan.brain, scan.spacing_mm, _NOISE_MM)
+    return brightness(difference, scan.brain)

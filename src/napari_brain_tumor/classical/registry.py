@@ -1,0 +1,93 @@
+"""The table of methods without weights: what each is, what it needs, and where it is written.
+
+The module of a method has `find_regions(scan, seeds)`, which returns masks `(Z, Y, X)` of the regions that it tells:
+WT always, further ones where the sequences for them are there. It is imported when the method is run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.study import ROLES, Role
+
+__all__ = ["BASELINES", "Baseline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A method without weights, as it stands in lists beside trained models (see `catalogue.Method`).
+
+    Parameters
+    ----------
+    name : str
+        For calls, and of its module in this package.
+    title : str
+        For people; it says that the method is a baseline.
+    summary : str
+        How it works, in a sentence.
+    source : str
+        The publication that it follows.
+    takes_seeds : bool
+        Whether points within the tumour can be given.
+    """
+
+    name: str
+    title: str
+    summary: str
+    source: str
+    takes_seeds: bool = False
+
+    is_baseline: ClassVar[bool] = True
+    roles: ClassVar[tuple[Role, ...]] = ROLES
+    regions: ClassVar[tuple[Region, ...]] = ("WT", "ET")
+    min_lesion_mm3: ClassVar[float] = 100.0
+
+    def obstacle(self, present: Iterable[Role]) -> str:
+        """Why those sequences do not suffice, in words; empty if they do."""
+        if not {"FLAIR", "T2"} & set(present):
+            return f"{self.title} needs FLAIR or T2, on which the whole tumour is bright."
+        return ""
+
+    def notes_without(self, present: Iterable[Role]) -> list[str]:
+        """What the user should know where a study has only those sequences."""
+        roles = set(present)
+        notes = ["This is a baseline without training; a trained model finds tumours better."]
+        if "FLAIR" not in roles:
+            notes.append("Without FLAIR the ventricles can be taken for tumour.")
+        if not {"T1", "T1c"} <= roles:
+            notes.append("The enhancing class needs T1 and T1c; here only the whole tumour is told.")
+        return notes
+
+
+BASELINES: Final[dict[str, Baseline]] = {
+    baseline.name: baseline
+    for baseline in (
+        Baseline(
+            "threshold",
+            "Threshold (baseline, no training)",
+            "Otsu's threshold of FLAIR within the brain; enhancing by Otsu's threshold of T1c minus T1.",
+            "Otsu 1979, doi:10.1109/TSMC.1979.4310076",
+        ),
+        Baseline(
+            "edges",
+            "Edges (baseline, no training)",
+            "Watershed on the gradient of FLAIR, from markers of surely bright and surely normal tissue.",
+            "Meyer 1994, doi:10.1016/0165-1684(94)90060-4",
+        ),
+        Baseline(
+            "region_growing",
+            "Region growing (baseline, no training)",
+            "Grows from seed points over voxels that are like those inside, in every sequence.",
+            "Adams 1994, doi:10.1109/34.295913; ITK's confidence-connected filters",
+            takes_seeds=True,
+        ),
+        Baseline(
+            "asymmetry",
+            "Asymmetry (baseline, no training)",
+            "Bright tissue whose mirror image across the middle of the brain is not bright.",
+            "Ardekani 1997, doi:10.1109/42.650882",
+        ),
+    )
+}
+"""By name, in the order of lists."""

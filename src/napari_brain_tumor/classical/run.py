@@ -1,0 +1,97 @@
+"""Run a method without weights on a prepared study."""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+import numpy as np
+
+from napari_brain_tumor.classical.brain import brain_in_head
+from napari_brain_tumor.classical.registry import Baseline
+from napari_brain_tumor.classical.scan import Mask, Scan, Spacing, Voxel
+from napari_brain_tumor.errors import SeedError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.preprocessing.intensity import is_skull_stripped
+from napari_brain_tumor.preprocessing.pipeline import Prepared
+from napari_brain_tumor.study import ROLES, Study
+
+__all__ = ["Seed", "find_regions", "scan_of", "seeds_in_scan"]
+
+Seed = tuple[float, float, float]
+"""World coordinates (x, y, z): RAS+ millimetres, or voxels where the files do not tell the spacing."""
+
+_HEAD_MM = 150.0
+"""Height of the slices of an examination whose files do not tell their distance."""
+
+
+class _Method(Protocol):
+    def find_regions(self, scan: Scan, seeds: Sequence[Voxel]) -> Mapping[Region, Mask]: ...
+
+
+def find_regions(baseline: Baseline, scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
+    """Masks `(Z, Y, X)` of the regions that the method tells of these sequences, within the brain."""
+    method = cast("_Method", import_module(f"napari_brain_tumor.classical.{baseline.name}"))
+    return method.find_regions(scan, seeds)
+
+
+def scan_of(study: Study, prepared: Prepared) -> Scan:
+    """What the methods look at; `prepared` is of the study with all roles."""
+    channels = {role: prepared.channels[index] for index, role in enumerate(ROLES) if role in study.sequences}
+    spacing = _spacing(prepared.work.grid, prepared.mask.shape[0])
+    stripped = all(is_skull_stripped(volume) for volume in study.sequences.values())
+    brain = prepared.mask if stripped else brain_in_head(channels, prepared.mask, spacing)
+    return Scan(channels, brain, spacing)
+
+
+def seeds_in_scan(seeds: Sequence[Seed], prepared: Prepared, scan: Scan) -> tuple[Voxel, ...]:
+    """Seeds as voxels `(z, y, x)` of the scan.
+
+    Raises
+    ------
+    SeedError
+        If a seed is not three numbers, or does not lie in the brain.
+    """
+    return tuple(_voxel(seed, prepared, scan) for seed in seeds)
+
+
+def _voxel(seed: Seed, prepared: Prepared, scan: Scan) -> Voxel:
+    point = np.asarray(seed, dtype=np.float64)
+    if point.shape != (3,) or not np.isfinite(point).all():
+        msg = f"A seed is three world coordinates x, y, z; got {seed}."
+        raise SeedError(msg)
+    grid = prepared.work.grid
+    x, y, z = np.rint(grid.voxels(point)).astype(int)
+    where = tuple(int(i) - first for i, first in zip((z, y, x), prepared.box.start, strict=True))
+    inside = all(0 <= i < n for i, n in zip(where, scan.brain.shape, strict=True))
+    if not inside or not scan.brain[where]:
+        low, high = _extent(prepared, scan)
+        unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not tell the spacing"
+        msg = (
+            f"The seed {_text(point)} does not lie in the brain, which reaches from {_text(low)} to {_text(high)}. "
+            f"Seeds are x,y,z in {unit}."
+        )
+        raise SeedError(msg)
+    return cast("Voxel", where)
+
+
+def _extent(prepared: Prepared, scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """World coordinates between which the brain lies."""
+    voxels = np.argwhere(scan.brain)
+    if not len(voxels):
+        voxels = np.array([(0, 0, 0), scan.brain.shape])
+    ends = np.stack([voxels.min(axis=0), voxels.max(axis=0)]) + prepared.box.start
+    world = prepared.work.grid.world(ends[:, ::-1])
+    return world.min(axis=0), world.max(axis=0)
+
+
+def _text(point: np.ndarray) -> str:
+    return ",".join(f"{value:.0f}" for value in point)
+
+
+def _spacing(grid: Grid, slices: int) -> Spacing:
+    """Spacing along Z, Y, X; where the files do not tell it, what a head of usual size would have."""
+    if grid.unit == "mm":
+        x, y, z = grid.spacing
+        return z, y, x
+    return min(6.0, max(1.0, _HEAD_MM / slices)), 1.0, 1.0

@@ -1,0 +1,89 @@
+"""What a method without weights looks at: standardised sequences, the brain within them, and the voxel size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.errors import MissingRolesError
+from napari_brain_tumor.study import Role
+
+__all__ = [
+    "BRIGHT_ROLES",
+    "FloatArray",
+    "Mask",
+    "Scan",
+    "Spacing",
+    "Voxel",
+    "brightness",
+    "clipped_brightness",
+    "smooth",
+]
+
+FloatArray = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+Voxel = tuple[int, int, int]
+
+BRIGHT_ROLES: tuple[Role, ...] = ("FLAIR", "T2")
+"""Sequences in which the whole tumour is bright, the better one first: on T2 the ventricles are bright too."""
+
+_RANGE = (np.float32(-4), np.float32(6))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """The sequences of a study as the methods see them.
+
+    Parameters
+    ----------
+    channels : mapping of role to (Z, Y, X) float32 array
+        Only roles that are present; Z runs from foot to head, Y to the front, X to the patient's right.
+    brain : (Z, Y, X) bool array
+        Voxels that may be tumour: the brain without scalp and skull.
+    spacing_mm : tuple of float
+        Distance between voxels along Z, Y, X; an estimate where the files do not tell it.
+    """
+
+    channels: Mapping[Role, FloatArray]
+    brain: Mask
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def bright(self) -> FloatArray:
+        """The sequence in which the whole tumour is bright; `MissingRolesError` where there is none."""
+        for role in BRIGHT_ROLES:
+            if role in self.channels:
+                return self.channels[role]
+        msg = f"A method without weights looks for bright tumour on FLAIR or T2; got {', '.join(self.channels)}."
+        raise MissingRolesError(msg)
+
+
+def brightness(image: FloatArray, brain: Mask) -> FloatArray:
+    """Deviations from the brain's median in units of its spread, 0 outside the brain.
+
+    Median and median absolute deviation (times 1.4826, which makes it a standard deviation for normal tissue) are
+    moved little by a tumour, unlike mean and deviation (Rousseeuw 1993, doi:10.1080/01621459.1993.10476408).
+    """
+    inside = image[brain]
+    middle = np.median(inside) if inside.size else 0.0
+    spread = 1.4826 * np.median(np.abs(inside - middle)) if inside.size else 1.0
+    result = (image - np.float32(middle)) / np.float32(max(spread, 1e-6))
+    result[~brain] = 0
+    return result.astype(np.float32, copy=False)
+
+
+def clipped_brightness(image: FloatArray, brain: Mask) -> FloatArray:
+    """Brightness within a range beyond which it tells no more, lest a few very bright voxels stand for a region."""
+    return np.clip(brightness(image, brain), *_RANGE)
+
+
+def smooth(image: FloatArray, brain: Mask, spacing_mm: tuple[float, float, float], sigma_mm: float) -> FloatArray:
+    """Gaussian mean over brain voxels alone: air and skull beside them do not darken the brain's rim."""
+    sigmas = [sigma_mm / step if step < 2 * sigma_mm else 0.0 for step in spacing_mm]  # thick slices stay apart
+    weight = ndimage.gaussian_filter(brain.astype(np.float32), sigmas, truncate=3)
+    total = ndimage.gaussian_filter(np.where(brain, image, np.float32(0)), sigmas, truncate=3)
+    mean: FloatArray = np.where(brain, total / np.maximum(weight, np.float32(1e-3)), np.float32(0))
+    return mean

@@ -1,0 +1,242 @@
+"""`brain-tumor evaluate`: methods scored on cases with a truth, as tables, CSV and pictures."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
+from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from napari_brain_tumor.comparison import Evaluation
+    from napari_brain_tumor.evaluation.compare import Difference, Summary
+
+__all__ = ["evaluate"]
+
+_REGIONS: Final = {"WT": "Whole tumour (WT)", "TC": "Tumour core (TC)", "ET": "Enhancing tumour (ET)"}
+_HINTS: Final[dict[type[Exception], str]] = {
+    LabelSchemaError: "In the shell: --schema NAME for the truth, --predictions-schema NAME for predictions.",
+    SpacingUnknownError: "In the shell: --spacing X,Y,Z; it is used for the cases alone that do not tell it.",
+}
+_MINUS: Final = "\N{MINUS SIGN}"
+
+
+def evaluate(
+    cases: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CASES",
+            help="Case folders or files with their truth, folders of them, or Medical Decathlon folders.",
+        ),
+    ],
+    models: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Models (see `models`), checkpoint folders, or NAME=FOLDER.")
+    ] = "",
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER", help="Segmentations of any tool, files named after the cases; may be repeated."
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")] = Path(
+        "evaluation"
+    ),
+    truth: Annotated[
+        Path | None, typer.Option(help="The truth if it is not with the cases: a file, or a folder with one each.")
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Table with the columns case and patient, perhaps dataset and split."),
+    ] = None,
+    side: Annotated[str | None, typer.Option(help="Only cases of this side of the split, for example val.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ...")
+    ] = None,
+    predictions_schema: Annotated[
+        str | None, typer.Option("--predictions-schema", help="The same for the segmentations of --predictions.")
+    ] = None,
+    roles: Annotated[
+        str | None, typer.Option(help="t1=0,flair=1 (volumes) or FLAIR,T1,T1c,T2 (order; - skips), for every case.")
+    ] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, for cases that do not tell them.")
+    ] = None,
+    device: DeviceOption = "auto",
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
+    ] = False,
+    save_predictions: Annotated[
+        bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
+) -> None:
+    """Compare models on cases whose truth is known: scores, intervals over patients, and pictures.
+
+    If it is stopped, the same command goes on after the cases that were finished.
+    """
+    chosen, given = _named(models.split(",") if models.strip() else [], "--models"), _named_folders(predictions or [])
+    if not chosen and not given:
+        msg = "Name what to evaluate: --models unet,threshold or --predictions NAME=FOLDER."
+        raise typer.BadParameter(msg, param_hint="--models")
+    if side is not None and split is None:
+        raise typer.BadParameter("It is a choice from a table: give --split CSV too.", param_hint="--side")
+    parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
+    from napari_brain_tumor.comparison import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
+
+    check_folder(output, overwrite=overwrite)
+    job = evaluate_job(
+        cases,
+        chosen,
+        predictions=given,
+        truth=truth,
+        split=split,
+        side=side,
+        schema=schema,
+        predictions_schema=predictions_schema,
+        roles=parsed_roles,
+        spacing_mm=spacing_mm,
+        device=device,
+        flips=flips,
+        save_predictions=output / PREDICTIONS if save_predictions else None,
+        unfinished=output / UNFINISHED,
+    )
+    result = run_shown(job, "evaluating")
+    written = result.write(output, overwrite=True)  # what is there was asked about before the work
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
+    _print_result(result)
+    for path in written:
+        say(f"Wrote {path}")
+    _tell_refused(result)
+
+
+def _named(words: Iterable[str], option: str) -> dict[str, str]:
+    """Name to model or folder from `unet`, `runs/new` or `new=runs/new`; the name is the last part of a path."""
+    pairs = [word.strip().partition("=") for word in words]
+    named = {name if separator else Path(name).name: where or name for name, separator, where in pairs}
+    if len(named) < len(pairs) or not all(named) or not all(named.values()):
+        msg = "Each needs a name of its own: a,b or new=FOLDER,old=FOLDER."
+        raise typer.BadParameter(msg, param_hint=option)
+    return named
+
+
+def _named_folders(words: Sequence[str]) -> dict[str, str]:
+    if not all("=" in word for word in words):
+        msg = "Give a name and a folder: --predictions nnunet=results/nnunet."
+        raise typer.BadParameter(msg, param_hint="--predictions")
+    return _named(words, "--predictions")
+
+
+def _print_result(result: "Evaluation") -> None:
+    from napari_brain_tumor.evaluation.compare import METRICS, definition
+
+    for region, title in _REGIONS.items():
+        found = [summary for summary in result.summary if summary.region == region]
+        if found:
+            print_table(f"{title}: mean (95 % interval over patients), median", _summary_table(found))
+            say("")
+    if result.differences:
+        title = f"Against {result.models[0]}, over the cases that both have: mean difference (95 % interval)"
+        print_table(title, _difference_table(result.differences))
+        say("")
+    shown = [metric for metric in METRICS if any(summary.metric == metric for summary in result.summary)]
+    for metric in shown:
+        say(f"{METRICS[metric].label}: {definition(metric)}")
+    say("The CSV holds every score for the classes too, the JSON what each means.")
+
+
+def _summary_table(summaries: Sequence["Summary"]) -> "Table":
+    from rich.markup import escape
+
+    from napari_brain_tumor.evaluation.compare import METRICS
+
+    rows: dict[tuple[str, str | None], dict[str, Summary]] = {}
+    for summary in summaries:
+        rows.setdefault((summary.model, summary.dataset), {})[summary.metric] = summary
+    metrics = [metric for metric in METRICS if any(metric in found for found in rows.values())]
+    several = len({dataset for _, dataset in rows}) > 1
+    columns = ["Model", *(["Data set"] if several else []), "Cases", *(METRICS[metric].label for metric in metrics)]
+    table = new_table(*columns)
+    for (model, dataset), found in rows.items():
+        place = [dataset or "all"] if several else []
+        cells = [_summary_cell(found.get(metric), found["dice"].cases) for metric in metrics]
+        table.add_row(*map(escape, (model, *place, _cases_cell(found["dice"]))), *cells)
+    return table
+
+
+def _cases_cell(summary: "Summary") -> str:
+    lines = [str(summary.cases)]
+    if summary.patients != summary.cases:
+        lines.append(f"of {summary.patients} patient{'s'[: summary.patients != 1]}")
+    if summary.empty_truth:
+        lines.append(f"{summary.empty_truth} without it")
+    return "\n".join(lines)
+
+
+def _summary_cell(summary: "Summary | None", cases: int) -> str:
+    from napari_brain_tumor.evaluation.compare import METRICS, SECONDS
+
+    if summary is None:
+        return ""
+    digits = METRICS[summary.metric].digits
+    lines = [f"{summary.mean:.{digits}f}", *_interval(summary, digits)]
+    if summary.cases > 1:
+        lines.append(f"median {summary.median:.{digits}f}")
+    if summary.empty_truth and summary.mean_where_present is not None and summary.metric != SECONDS:
+        lines.append(f"where present {summary.mean_where_present:.{digits}f}")
+    if summary.cases != cases:
+        lines.append(f"{summary.cases} cases")
+    return "\n".join(lines)
+
+
+def _difference_table(differences: Sequence["Difference"]) -> "Table":
+    from rich.markup import escape
+
+    from napari_brain_tumor.evaluation.compare import METRICS
+
+    rows: dict[tuple[str, str], dict[str, Difference]] = {}
+    for one in differences:
+        if one.region in _REGIONS:  # those of several data sets together come last and stay
+            rows.setdefault((one.model, one.region), {})[one.metric] = one
+    metrics = [metric for metric in METRICS if any(metric in found for found in rows.values())]
+    table = new_table("Model", "Region", "Cases", *(METRICS[metric].label for metric in metrics))
+    for (model, region), found in rows.items():
+        cases = found["dice"].cases
+        table.add_row(escape(model), region, str(cases), *(_difference_cell(found.get(m), cases) for m in metrics))
+    return table
+
+
+def _difference_cell(difference: "Difference | None", cases: int) -> str:
+    from napari_brain_tumor.evaluation.compare import METRICS
+
+    if difference is None:
+        return ""
+    digits = METRICS[difference.metric].digits
+    fewer = f", {difference.cases} cases" if difference.cases != cases else ""
+    number = _signed(difference.mean, digits)
+    return "\n".join((number, *_interval(difference, digits, signed=True), f"{difference.verdict}{fewer}"))
+
+
+def _interval(found: "Summary | Difference", digits: int, *, signed: bool = False) -> list[str]:
+    if found.low is None or found.high is None:
+        return []
+    low, high = (_signed(v, digits) if signed else f"{v:.{digits}f}" for v in (found.low, found.high))
+    return [f"({low} to {high})"]
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", _MINUS)
+
+
+def _tell_refused(result: "Evaluation") -> None:
+    for one in result.refused:
+        say_error(one.error, one.what, _HINTS)
+    if result.refused:
+        names = ", ".join(one.what for one in result.refused)
+        msg = f"Not everything was scored: {names}. The tables hold the rest."
+        raise BrainTumorError(msg)

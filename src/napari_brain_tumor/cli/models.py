@@ -1,0 +1,343 @@
+"""`brain-tumor models`: list, show, count, import, export and remove."""
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from napari_brain_tumor.cli.console import new_table, print_table, say
+from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.catalogue import Baseline
+    from napari_brain_tumor.models.blocks import Dims
+    from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
+    from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+
+__all__ = ["models_app"]
+
+models_app = typer.Typer(
+    help="List the installed models; show, count, import, export and remove them.",
+    invoke_without_command=True,
+    add_completion=False,
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of a model in the list.")]
+
+
+class _Scaling(StrEnum):
+    zscore = "zscore"
+    unit = "unit"
+    imagenet = "imagenet"
+
+
+class _Statistics(StrEnum):
+    foreground = "foreground"
+    box = "box"
+
+
+class _Format(StrEnum):
+    onnx = "onnx"
+    torch_export = "torch-export"
+
+
+@models_app.callback()
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_installed()
+
+
+@models_app.command("list")
+def list_installed() -> None:
+    """List the installed models, and the methods without weights."""
+    from napari_brain_tumor.catalogue import list_models
+    from napari_brain_tumor.models.cards import ModelInfo, models_folder
+
+    right = ("Parameters", "Size")
+    columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on unseen cases", "Licence")
+    trained, untrained = new_table(*columns, right=right), new_table("Name", "How it works", "Regions", "Seeds")
+    for method in list_models():
+        if isinstance(method, ModelInfo):
+            trained.add_row(*_model_cells(method))
+        else:
+            untrained.add_row(*_baseline_cells(method))
+    if trained.row_count:
+        print_table("Models", trained)
+    else:
+        say(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
+    print_table("Methods without weights (baselines)", untrained)
+
+
+@models_app.command()
+def show(name: NameArgument) -> None:
+    """Show the card of a model: what it is, what it was trained on, how well it does, on which terms."""
+    from napari_brain_tumor.catalogue import find_model
+    from napari_brain_tumor.models.cards import ModelInfo
+
+    model = find_model(name)
+    table = new_table("Entry", "Value")
+    if not isinstance(model, ModelInfo):
+        for entry, text in zip(("Name", "How it works", "Regions", "Seeds"), _baseline_cells(model), strict=True):
+            table.add_row(entry, text or "none")
+        print_table(model.title, table)
+        return
+    for entry, text in _card_entries(model.card).items():
+        if text:
+            table.add_row(entry, text)
+    table.add_row("Folder", str(model.folder))
+    print_table(model.card.title, table)
+
+
+@models_app.command()
+def count(
+    inputs: Annotated[int, typer.Option("--in", min=1, help="Input channels.")] = 4,
+    outputs: Annotated[int, typer.Option("--out", min=1, help="Output channels.")] = 3,
+    dims: Annotated[
+        int | None, typer.Option(min=2, max=3, help="Count all for 2D or 3D; by default both are shown.")
+    ] = None,
+) -> None:
+    """Count the parameters of every network that can be trained.
+
+    The statistics are running means and variances of batch norms, which are kept but not trained.
+    """
+    from napari_brain_tumor.models.registry import CONFIGURATIONS, count_parameters, count_statistics
+
+    columns = ("Name", "Network", "Dims", "Parameters", "Statistics")
+    table = new_table(*columns, *(() if dims else ("In the other dims",)), right=("Parameters", "Statistics"))
+    for name, configuration in CONFIGURATIONS.items():
+        shown: Dims = configuration.dims if dims is None else (2 if dims == 2 else 3)
+        other: Dims = 3 if shown == 2 else 2
+        cells = [
+            name,
+            configuration.title,
+            f"{shown}D",
+            f"{count_parameters(name, inputs, outputs, shown):,}",
+            f"{count_statistics(name, inputs, outputs, shown):,}",
+        ]
+        table.add_row(*cells, *(() if dims else (f"{count_parameters(name, inputs, outputs, other):,} in {other}D",)))
+    print_table(f"Parameters for {inputs} input and {outputs} output channels", table)
+
+
+@models_app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="State dict: .safetensors, .pth, .pt, .tar or .ckpt.")],
+    architecture: Annotated[str, typer.Option(help="u2net, u2netp, resunet_plus_plus or unet_brain.")],
+    name: Annotated[str, typer.Option(help="That the model gets here.")],
+    roles: Annotated[
+        str, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
+    ],
+    regions: Annotated[str, typer.Option(metavar="WT,...", help="Region that each output channel tells, in order.")],
+    licence: Annotated[str | None, typer.Option(help="Terms under which the weights may be used.")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Who trained the weights on what, or the address that they are from.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="For people.")] = "",
+    scaling: Annotated[
+        _Scaling, typer.Option(help="Of intensities: mean 0 and deviation 1; 0 to 1; or then as photographs.")
+    ] = _Scaling.zscore,
+    statistics: Annotated[
+        _Statistics, typer.Option(help="Voxels that scaling looks at: the brain or head, or the whole box around it.")
+    ] = _Statistics.foreground,
+    clip: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Percentiles to which intensities are clipped first.")
+    ] = "0.5,99.5",
+    plane_spacing: Annotated[
+        float, typer.Option(metavar="MM", min=0.01, help="Millimetres between pixels of the network's slices.")
+    ] = 1.0,
+    margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Kept around the head within slices.")] = 8,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of that name.")] = False,
+) -> None:
+    """Install weights that were trained with a network's own code elsewhere.
+
+    Only tensors are read; nothing that a file could do beyond that is done. Names and shapes are checked one by one.
+    """
+    from napari_brain_tumor.models.foreign_weights import import_weights
+    from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+
+    preprocessing = PreprocessingSpec(
+        plane_spacing_mm=plane_spacing,
+        clip_percentiles=_percentiles(clip),
+        scaling=scaling.value,
+        statistics=statistics.value,
+        margin_voxels=margin,
+    )
+    _check_no_baseline(name)
+    try:
+        model = import_weights(
+            file,
+            architecture,
+            name=name,
+            roles=_words(roles),
+            regions=_words(regions),
+            licence=_asked(licence, "--licence", "Licence of the weights"),
+            origin=_asked(origin, "--origin", "Where are they from"),
+            title=title,
+            preprocessing=preprocessing,
+            replace=replace,
+        )
+    except RoleError as error:
+        raise typer.BadParameter(str(error), param_hint="--roles") from error
+    say(f"Installed {name}: {model.card.parameters:,} parameters, in {model.folder}")
+    say(f"To use it: brain-tumor segment CASE --model {name}")
+
+
+@models_app.command()
+def export(
+    name: NameArgument,
+    kind: Annotated[_Format, typer.Option("--format", help="Of the file.")] = _Format.onnx,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; without it NAME.onnx or NAME.pt2 here.")
+    ] = None,
+    sides: Annotated[
+        str | None,
+        typer.Option(metavar="[Z,]Y,X", help="Size of the only images it will take; by default as many as can be."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
+) -> None:
+    """Write a model's network for other programs, with its card as JSON beside it; both must give the same output."""
+    from napari_brain_tumor.models.cards import find_model
+    from napari_brain_tumor.models.exchange import SUFFIXES, export_onnx, export_torch
+
+    exports: Final[dict[str, Callable[..., tuple[Path, Path]]]] = {"onnx": export_onnx, "torch-export": export_torch}
+    model = find_model(name)
+    path = output or Path(f"{model.name}{SUFFIXES[kind.value]}")
+    for written in exports[kind.value](model, path, sides=_sides(sides), overwrite=overwrite):
+        say(f"Wrote {written}")
+
+
+@models_app.command()
+def remove(name: NameArgument, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Delete one of your own models; those that ship stay."""
+    from napari_brain_tumor.models.cards import find_model
+    from napari_brain_tumor.models.checkpoint import remove_checkpoint
+
+    model = find_model(name)
+    if not yes and not model.bundled:
+        if not sys.stdin.isatty():
+            msg = f"{model.folder} would be deleted. Give --yes to do so."
+            raise BrainTumorError(msg)
+        typer.confirm(f"Delete {model.folder}?", abort=True)
+    remove_checkpoint(model)
+    say(f"Removed {model.name}")
+
+
+def _model_cells(model: "ModelInfo") -> list[str]:
+    card = model.card
+    size = sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file())
+    return [
+        model.name,
+        f"{card.architecture} {card.dims}D",
+        _inputs(card),
+        " ".join(card.regions),
+        f"{card.parameters:,}",
+        f"{size / 1e6:.1f} MB",
+        "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        card.licence,
+    ]
+
+
+def _inputs(card: "Card") -> str:
+    return " ".join(card.roles) + (" (any subset)" if card.optional_roles else "")
+
+
+def _baseline_cells(baseline: "Baseline") -> list[str]:
+    return [
+        baseline.name,
+        f"{baseline.summary} {baseline.source}",
+        " ".join(baseline.regions),
+        "--seed x,y,z" if baseline.takes_seeds else "",
+    ]
+
+
+def _metrics_text(metrics: "Metrics") -> str:
+    scores = " ".join(f"{region} {score:.3f}" for region, score in metrics.mean_dice.items())
+    flips = ", mirrored inputs averaged" if metrics.flips else ""
+    return f"{scores} ({metrics.dataset}, {metrics.cases} cases, {'+'.join(metrics.roles)}{flips})"
+
+
+def _card_entries(card: "Card") -> dict[str, str]:
+    """The card in words, an empty text where it says nothing."""
+    training = card.training
+    return {
+        "Name": card.name,
+        "Architecture": f"{card.architecture} {card.dims}D, {_settings(card.arguments) or 'as published'}",
+        "Parameters": f"{card.parameters:,}",
+        "Inputs": _inputs(card),
+        "Regions": " ".join(card.regions),
+        "Preprocessing": _preprocessing_text(card.preprocessing),
+        "Thresholds": _settings({region: card.threshold(region) for region in card.regions}),
+        "Smallest lesion": f"{card.min_lesion_mm3:g} mm3" if card.min_lesion_mm3 else "",
+        "Smallest enhancing": f"{card.min_enhancing_mm3:g} mm3" if card.min_enhancing_mm3 else "",
+        "Trained on": f"{', '.join(training.datasets)}: {training.cases} cases, {training.epochs} epochs"
+        if training
+        else "",
+        "Dice on unseen cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        "Notes": "\n".join(card.notes),
+        "Licence": card.licence,
+        "Origin": card.origin,
+        "SHA-256 of its source": card.source_sha256,
+        "SHA-256 of its weights": card.weights_sha256,
+        "Created": f"{card.created:%Y-%m-%d %H:%M}",
+        "Made with": _settings(card.software),
+    }
+
+
+def _preprocessing_text(spec: "PreprocessingSpec") -> str:
+    low, high = spec.clip_percentiles
+    scalings = {"zscore": "mean 0, deviation 1", "unit": "0 to 1", "imagenet": "0 to 1, then as photographs"}
+    where = {"foreground": "the brain or head", "box": "its box"}[spec.statistics]
+    return (
+        f"slices of {spec.plane_spacing_mm:g} mm, clipped to percentiles {low:g} to {high:g} of {where}, "
+        f"scaled to {scalings[spec.scaling]}"
+    )
+
+
+def _settings(values: "dict[Any, Any]") -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def _check_no_baseline(name: str) -> None:
+    """A model of that name would hide the method."""
+    from napari_brain_tumor.catalogue import Baseline, list_models
+
+    if name in {method.name for method in list_models() if isinstance(method, Baseline)}:
+        msg = f"A method without weights is called {name!r}. Choose another name."
+        raise CheckpointError(msg)
+
+
+def _asked(given: str | None, option: str, question: str) -> str:
+    """What was given, or the answer to the question where somebody sits at a terminal."""
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        msg = "It is kept in the model's card and has to be told."
+        raise typer.BadParameter(msg, param_hint=option)
+    return str(typer.prompt(question))
+
+
+def _words(text: str) -> list[str]:
+    return [part for part in text.replace(",", " ").split() if part]
+
+
+def _percentiles(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not 0 <= low < high <= 100:
+        msg = f"{text!r} is not two percentiles. Give low,high, for example --clip 0.5,99.5."
+        raise typer.BadParameter(msg, param_hint="--clip")
+    return low, high
+
+
+def _sides(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        msg = f"{text!r} is not a size in whole numbers. Give y,x or z,y,x, for example --sides 240,240."
+        raise typer.BadParameter(msg, param_hint="--sides")
+    return tuple(int(part) for part in parts)

@@ -1,0 +1,143 @@
+"""Scans and labels as people look at them: upright planes of an RAS volume, in the radiological convention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.geometry import Box, Grid, bounding_box, orthogonal_grid, resample, to_ras
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "AXIAL",
+    "PLANES",
+    "Extent",
+    "Plane",
+    "View",
+    "cropped",
+    "cut",
+    "draw_mask",
+    "draw_slice",
+    "extent",
+    "grey_window",
+    "in_ras",
+]
+
+Array = npt.NDArray[Any]
+Labels = npt.NDArray[np.uint8]
+Extent = tuple[float, float, float, float]
+"""Left, right, lower and upper border of a picture, in the unit of its grid."""
+
+_MARGIN_MM: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A way to look at an RAS volume: the axis that is cut, and which sides lie left and right in the picture."""
+
+    name: str
+    axis: int
+    left: str
+    right: str
+
+
+AXIAL: Final = Plane("axial", 2, "R", "L")
+PLANES: Final = (AXIAL, Plane("coronal", 1, "R", "L"), Plane("sagittal", 0, "A", "P"))
+"""In the radiological convention: the patient's right is on the left, the front or the head is up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What is drawn: images and label arrays `(X, Y, Z)` by name, on one RAS grid that is aligned with the world."""
+
+    images: Mapping[str, Array]
+    labels: Mapping[str, Labels]
+    grid: Grid
+
+
+def in_ras(images: Mapping[str, Array], labels: Mapping[str, Labels], grid: Grid) -> View:
+    """Arrays of one grid turned to RAS; resampled only where the grid is tilted against the world."""
+    if not grid.is_oblique:
+        turn = to_ras(grid)
+        turned = {name: turn.apply(array) for name, array in images.items()}
+        return View(turned, {name: turn.apply(array) for name, array in labels.items()}, turn.target)
+    target = orthogonal_grid(grid)
+    straight = {name: resample(array, grid, target) for name, array in images.items()}
+    return View(straight, {n: resample(array, grid, target, nearest=True) for n, array in labels.items()}, target)
+
+
+def cropped(view: View) -> View:
+    """The view around the head and the labels alone, so that they fill the picture."""
+    first = next(iter(view.images.values()))
+    # The background of a raw scan is low noise, not zero.
+    inside = first > np.percentile(first, 99) * 0.05
+    for labels in view.labels.values():
+        inside |= labels > 0
+    head = bounding_box(inside) or Box.whole(view.grid.shape)
+    margin = tuple(round(_MARGIN_MM / s) for s in view.grid.spacing)
+    box = head.grown(margin, view.grid.shape)  # type: ignore[arg-type]
+    images = {name: image[box.slices] for name, image in view.images.items()}
+    labels_there = {name: labels[box.slices] for name, labels in view.labels.items()}
+    return View(images, labels_there, view.grid.cropped(box))
+
+
+def cut(array: Array, plane: Plane, index: int) -> Array:
+    """One slice `(rows, columns)` of an RAS volume, as it is looked at: row 0 on top."""
+    slice_2d: Array = np.take(array, index, axis=plane.axis)
+    # The remaining two axes run right/front and front/head; in the picture right is left, front is left, up is up.
+    return slice_2d.T[::-1, ::-1]
+
+
+def extent(grid: Grid, plane: Plane) -> Extent:
+    """Borders of a plane's picture, so that voxels are drawn in proportion."""
+    width, height = (grid.shape[a] * grid.spacing[a] for a in range(3) if a != plane.axis)
+    return 0.0, width, 0.0, height
+
+
+def grey_window(image: Array) -> tuple[float, float]:
+    """Values that are drawn black and white: nearly all of the head lies between them."""
+    inside = image[image > 0] if (image > 0).any() else image
+    low, high = np.percentile(inside, (0.5, 99.8))
+    return float(min(low, 0.0) if image.min() >= 0 else low), float(high)
+
+
+def draw_slice(axes: "Axes", image: Array, plane: Plane, borders: Extent, window: tuple[float, float]) -> None:
+    """Draw a slice `(rows, columns)` in grey on black, with the letters of the sides to which it runs."""
+    low, high = window
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=borders, interpolation="bilinear")
+    axes.set(xticks=[], yticks=[], facecolor="black", xlim=borders[:2], ylim=borders[2:])
+    for text, x, align in ((plane.left, 0.02, "left"), (plane.right, 0.98, "right")):
+        axes.text(x, 0.5, text, transform=axes.transAxes, ha=align, va="center", color="#bbbbbb", fontsize=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def draw_mask(axes: "Axes", mask: npt.NDArray[np.bool_], color: str, borders: Extent, opacity: float = 0.25) -> None:
+    """Draw a mask `(rows, columns)` as an outline, filled with its colour at that opacity."""
+    if not mask.any():
+        return
+    axes.imshow(_solid(mask, color, opacity), extent=borders, interpolation="nearest")
+    axes.contour(_padded(mask), levels=[0.5], colors=[color], linewidths=0.9, extent=_padded_extent(borders, mask))
+
+
+def _padded(mask: npt.NDArray[np.bool_]) -> Array:
+    # A ring of zeros closes outlines that touch the border; rows are flipped because contour() counts them upwards.
+    return np.pad(mask.astype(float), 1)[::-1]
+
+
+def _padded_extent(borders: Extent, mask: npt.NDArray[np.bool_]) -> Extent:
+    # contour() puts its first and last samples on the extent, imshow() half a pixel inside.
+    row, column = borders[3] / mask.shape[0] / 2, borders[1] / mask.shape[1] / 2
+    return -column, borders[1] + column, -row, borders[3] + row
+
+
+def _solid(mask: npt.NDArray[np.bool_], color: str, opacity: float) -> Array:
+    from matplotlib.colors import to_rgba
+
+    picture = np.zeros((*mask.shape, 4))
+    picture[mask] = to_rgba(color, opacity)
+    return picture

@@ -1,0 +1,282 @@
+"""Networks for other programs, as ONNX and as a `torch.export` program: proven to say the same before they are kept."""
+
+import hashlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+
+from napari_brain_tumor import __version__
+from napari_brain_tumor.errors import BrainTumorError, CheckpointError, DimensionError, SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.sidecar import NOTICE
+from napari_brain_tumor.models.cards import Card, ModelInfo
+from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.u2net import U2Net
+
+__all__ = ["SUFFIXES", "export_onnx", "export_torch"]
+
+Format = Literal["onnx", "torch-export"]
+Runner = Callable[[torch.Tensor], torch.Tensor]
+
+SUFFIXES: Final[dict[Format, str]] = {"onnx": ".onnx", "torch-export": ".pt2"}
+"""By format."""
+
+_INPUT: Final = "image"
+_OUTPUT: Final = "logits"
+_TOLERANCE: Final = 1e-4
+"""Largest difference of a logit, as a share of the largest logit or of 1."""
+_U2NET_MULTIPLE: Final = 32
+"""Sides that five halvings divide without rest; with others, maps are resized by amounts that are not known ahead."""
+_SIDES: Final = {2: (256, 256), 3: (96, 128, 128)}
+"""Of a network that cannot be exported for any sides."""
+_LARGEST_BATCH: Final = 1024
+_LARGEST_ONNX_BYTES: Final = 2_000_000_000
+"""Just below what one protobuf file can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """Sides that the exported network takes: multiples of a number, or only these."""
+
+    multiple: int
+    fixed: tuple[int, ...]
+
+    def dynamic(self, dims: int) -> dict[int, Any]:
+        """Which axes of the input can vary, for `torch.export`."""
+        axes: dict[int, Any] = {0: Dim("batch", min=1, max=_LARGEST_BATCH)}
+        if not self.fixed:
+            # From twice the multiple on: where the deepest map is one voxel wide, torch takes other paths.
+            axes |= {i + 2: self.multiple * Dim(f"side_{i}", min=2, max=512) for i in range(dims)}
+        return axes
+
+    def images(self, channels: int, dims: int) -> list[torch.Tensor]:
+        """Two batches `(N, C, [Z,] Y, X)` of noise that differ in every size that can vary; the larger one first."""
+        random = torch.Generator().manual_seed(0)
+        small, large = 2 * self.multiple, 3 * self.multiple
+        sides = [self.fixed] * 2 if self.fixed else [(*[small] * (dims - 1), large), (small,) * dims]
+        return [torch.randn(n, channels, *s, generator=random) for n, s in zip((2, 1), sides, strict=True)]
+
+    def described(self, channels: int, dims: int) -> list[int | str]:
+        """Shape of the input in words and numbers."""
+        any_side = f"a multiple of {self.multiple}, {2 * self.multiple} or more"
+        return ["any", channels, *(self.fixed or [any_side] * dims)]
+
+
+def export_onnx(
+    model: ModelInfo, path: Path, *, sides: Sequence[int] | None = None, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """Write a model's network as ONNX, with its card as JSON beside it.
+
+    Parameters
+    ----------
+    model : ModelInfo
+        From `list_models()` or `find_model(name)`.
+    path : Path
+        Ends with `.onnx`.
+    sides : sequence of int, optional
+        `([Z,] Y, X)` of the only images that it will take: any number. Without them it takes sides that are multiples
+        of what the JSON says; a ResUNet-a, which cannot, takes 256x256 or 96x128x128.
+    overwrite : bool
+        Whether files of that name may be replaced.
+
+    Returns
+    -------
+    tuple of Path
+        The network and the JSON: input `image` `(N, C, [Z,] Y, X)` float32, output `logits`, what the channels are,
+        how intensities are scaled, and how far the outputs are from ours.
+
+    Raises
+    ------
+    BrainTumorError
+        If the extra `onnx` is not installed.
+    CheckpointError
+        If the model's files are not right, or the exported network does not say the same as the model.
+    DimensionError
+        If `sides` does not suit the network.
+    SaveError
+        If a file is there already or cannot be written.
+    """
+    return _export(model, path, "onnx", sides, overwrite=overwrite)
+
+
+def export_torch(
+    model: ModelInfo, path: Path, *, sides: Sequence[int] | None = None, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """Write a model's network as a `torch.export` program, with its card as JSON beside it.
+
+    `torch.export.load(path).module()(images)` runs it without this package. Parameters, results and errors are as for
+    `export_onnx`, but `path` ends with `.pt2` and no extra is needed.
+    """
+    return _export(model, path, "torch-export", sides, overwrite=overwrite)
+
+
+def _export(
+    model: ModelInfo, path: Path, kind: Format, sides: Sequence[int] | None, *, overwrite: bool
+) -> tuple[Path, Path]:
+    card = model.card
+    document_path = _free_place(path, SUFFIXES[kind], overwrite=overwrite)
+    if kind == "onnx":
+        _check_onnx_is_possible(card)
+    network = load_network(model)
+    shapes = _shapes(network, card.dims, sides)
+    images = shapes.images(len(card.roles), card.dims)
+    with _quiet():
+        content, run = _exported(network, images[0], shapes.dynamic(card.dims), kind, model.name)
+        difference = _largest_difference(network, run, images, model.name)
+    document = _document(card, kind, path.name, content, shapes.described(len(card.roles), card.dims), difference)
+
+    def check(written: Path) -> None:
+        if written.read_bytes() != content:
+            msg = "what was written does not read back"
+            raise SaveError(msg)
+        # The network takes its name last: it never stands there without its card.
+        write_atomically(document_path, lambda temporary: temporary.write_text(document, encoding="utf-8"), _check_json)
+
+    write_atomically(path, lambda temporary: temporary.write_bytes(content), check)
+    return path, document_path
+
+
+def _free_place(path: Path, suffix: str, *, overwrite: bool) -> Path:
+    """The JSON's path, if that and the network's can be written."""
+    if path.suffix.lower() != suffix:
+        msg = f"The network would be written as {path.name}; its name has to end with {suffix}."
+        raise SaveError(msg)
+    document = path.with_suffix(".json")
+    taken = [place for place in (path, document) if place.exists()]
+    if taken and not overwrite:
+        msg = f"{taken[0]} exists already. Choose another name, or ask to overwrite it."
+        raise SaveError(msg)
+    return document
+
+
+def _check_onnx_is_possible(card: Card) -> None:
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        msg = (
+            f"Writing ONNX needs the package {error.name}, which is not installed. "
+            'Install it with: pip install "napari-brain-tumor[onnx]"'
+        )
+        raise BrainTumorError(msg) from error
+    if 4 * card.parameters > _LARGEST_ONNX_BYTES:
+        msg = (
+            f"{card.name} has {card.parameters:,} parameters, more than one ONNX file can hold (about 500 million). "
+            "Export it in the format torch-export."
+        )
+        raise CheckpointError(msg)
+
+
+def _shapes(network: nn.Module, dims: int, sides: Sequence[int] | None) -> _Shapes:
+    if sides is not None:
+        if len(sides) != dims or min(sides) < 1:
+            msg = f"A {dims}D network takes images of {dims} sides above zero, got {tuple(sides)}."
+            raise DimensionError(msg)
+        return _Shapes(1, tuple(sides))
+    multiple = _U2NET_MULTIPLE if isinstance(network, U2Net) else getattr(network, "multiple", None)
+    return _Shapes(multiple, ()) if isinstance(multiple, int) else _Shapes(1, _SIDES[dims])
+
+
+def _exported(
+    network: nn.Module, example: torch.Tensor, dynamic: dict[int, Any], kind: Format, name: str
+) -> tuple[bytes, Runner]:
+    """The file's content, and what runs it."""
+    try:
+        program = torch.export.export(network, (example,), dynamic_shapes=(dynamic,))
+        return _as_onnx(program) if kind == "onnx" else _as_program(program)
+    except RuntimeError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        msg = f"{name} cannot be exported as {kind}: {reason}. Try the other format, or give the sides of the images."
+        raise CheckpointError(msg) from error
+
+
+def _as_onnx(program: ExportedProgram) -> tuple[bytes, Runner]:
+    import onnxruntime
+
+    made = torch.onnx.export(
+        program, dynamo=True, external_data=False, verbose=False, input_names=[_INPUT], output_names=[_OUTPUT]
+    )
+    assert made is not None
+    content: bytes = made.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return content, lambda images: torch.from_numpy(session.run([_OUTPUT], {_INPUT: images.numpy()})[0])
+
+
+def _as_program(program: ExportedProgram) -> tuple[bytes, Runner]:
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    buffer.seek(0)
+    module = torch.export.load(buffer).module()
+    return buffer.getvalue(), lambda images: module(images)
+
+
+@torch.no_grad()
+def _largest_difference(network: nn.Module, run: Runner, images: Sequence[torch.Tensor], name: str) -> float:
+    """Largest difference of a logit on any of the images; raises `CheckpointError` if it is more than rounding."""
+    worst = 0.0
+    for batch in images:
+        expected, found = network(batch), run(batch)
+        scale = max(1.0, float(expected.abs().max()))
+        difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
+        # Written so that NaN is refused too.
+        if not difference <= _TOLERANCE * scale:
+            msg = (
+                f"The exported {name} does not say the same as the model: logits differ by up to {difference:.2g}, "
+                f"at most {_TOLERANCE * scale:.2g} is expected. Nothing was written; try the other format."
+            )
+            raise CheckpointError(msg)
+        worst = max(worst, difference)
+    return worst
+
+
+def _document(
+    card: Card, kind: Format, name: str, content: bytes, input_shape: list[int | str], difference: float
+) -> str:
+    axes = ["batch", "channel", *"zyx"[3 - card.dims :]]
+    document = {
+        "program": "napari-brain-tumor",
+        "version": __version__,
+        "notice": NOTICE,
+        "file": name,
+        "format": kind,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "input": {"name": _INPUT, "dtype": "float32", "axes": axes, "shape": input_shape, "channels": card.roles},
+        "output": {
+            "name": _OUTPUT,
+            "dtype": "float32",
+            "axes": axes,
+            "channels": card.regions,
+            "meaning": "logits: the sigmoid of each is the probability of its region; regions are nested",
+        },
+        "checked": {"torch": torch.__version__, "largest_difference_of_logits": difference},
+        "card": card.model_dump(mode="json"),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _check_json(path: Path) -> None:
+    json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch's exporters say about themselves off the screen."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,127 @@
+"""Read the tensors of a file that came from elsewhere; nothing that a file could do beyond that is done."""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from napari_brain_tumor.errors import CheckpointError, UnreadableFileError
+
+__all__ = ["SUFFIXES", "few", "read_tensors"]
+
+SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".tar", ".ckpt")
+_WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
+"""Entries under which training scripts put the state dict."""
+_PREFIXES: Final = ("module.", "_orig_mod.")
+"""Before every name, where the network was wrapped for several GPUs or compiled."""
+_OBJECT: Final = r"GLOBAL|Unsupported class|Trying to"
+"""How torch names an object among the tensors."""
+
+
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """The state dict in a file, on the CPU, without the wrappings that training scripts put around it.
+
+    Parameters
+    ----------
+    file : Path
+        `.safetensors`, or what `torch.save` wrote: `.pth`, `.pt`, `.tar`, `.ckpt`. Of the latter, too, only tensors
+        are read; a file that holds any other object is refused, because to read an object is to run its code.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is missing, damaged or of another kind.
+    CheckpointError
+        If it holds objects, or no state dict.
+    """
+    if not file.is_file():
+        msg = f"There is no file {file}. Give a file of weights: {', '.join(SUFFIXES)}."
+        raise UnreadableFileError(msg)
+    if file.suffix.lower() not in SUFFIXES:
+        msg = (
+            f"{file.name} is not one of {', '.join(SUFFIXES)}. Save the weights with torch.save(net.state_dict(), ...)."
+        )
+        raise UnreadableFileError(msg)
+    loaded = _safetensors(file) if file.suffix.lower() == ".safetensors" else _torch_file(file)
+    return _without_prefix(_checked(_unwrapped(loaded), file))
+
+
+def _safetensors(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise UnreadableFileError(_damaged(file, str(error))) from error
+
+
+def _torch_file(file: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the protocol of a pickle that is then refused
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch's own text advises to read the file with pickle after all; nothing of it is passed on.
+        if re.search(_OBJECT, str(error)):
+            raise CheckpointError(_holds_objects(file, str(error))) from error
+        reason = "it is not a file of tensors as torch.save writes it"
+        raise UnreadableFileError(_damaged(file, reason)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if "TorchScript" in str(error):
+            raise CheckpointError(_holds_objects(file, "")) from error
+        raise UnreadableFileError(_damaged(file, str(error) or type(error).__name__)) from error
+
+
+def _holds_objects(file: Path, text: str) -> str:
+    named = re.search(r"GLOBAL (\S+)", text)
+    what = f"a pickled object ({named[1]})" if named else "a program or pickled objects"
+    return (
+        f"{file.name} holds {what} beside its tensors. To read it is to run code that the file names, so it is not "
+        "opened. In the program that made it, save the weights alone: torch.save(net.state_dict(), 'weights.pth'); "
+        "then import that file."
+    )
+
+
+def _damaged(file: Path, reason: str) -> str:
+    first = reason.strip().splitlines()[0][:200]
+    return f"{file.name} cannot be read as weights: {first}. It may be damaged or of another kind: get it again."
+
+
+def _unwrapped(loaded: Any) -> Any:
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            break
+        loaded = inner
+    return loaded
+
+
+def _checked(loaded: Any, file: Path) -> dict[str, torch.Tensor]:
+    if not isinstance(loaded, Mapping) or not loaded:
+        what = "nothing" if isinstance(loaded, Mapping) else f"a {type(loaded).__name__}"
+        msg = f"{file.name} holds {what}, not a state dict. Save it with torch.save(net.state_dict(), 'weights.pth')."
+        raise CheckpointError(msg)
+    other = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if other:
+        msg = (
+            f"{file.name} holds {len(other)} entries that are not tensors ({few(other)}), and no state dict under "
+            f"{', '.join(_WRAPPERS)}. Save the state dict alone with torch.save(net.state_dict(), 'weights.pth')."
+        )
+        raise CheckpointError(msg)
+    return {str(name): tensor.detach() for name, tensor in loaded.items()}
+
+
+def _without_prefix(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), ""):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three names, for a message."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

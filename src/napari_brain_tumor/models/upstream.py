@@ -1,0 +1,157 @@
+"""The authors' own code: which tensor of theirs is which of ours, by name."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from napari_brain_tumor.models.u2net import U2Net
+
+__all__ = ["UPSTREAM", "Upstream", "tensor_names"]
+
+Modules = tuple[tuple[str, str], ...]
+
+
+def _as_it_is(_: str, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A network as its authors wrote it.
+
+    Parameters
+    ----------
+    title : str
+        For people, with where its code is.
+    architecture : str
+        Ours, a key of `ARCHITECTURES`.
+    modules : tuple of (str, str)
+        Their module and ours, in the order of their state dict; what follows these names is the same in both.
+    first : str
+        Their tensor of shape `(width, in_channels, ...)`.
+    last : str
+        Their tensor of shape `(out_channels, ...)`.
+    adapted : callable
+        Their tensor, under its name, as ours has it.
+    """
+
+    title: str
+    architecture: str
+    modules: Modules
+    first: str
+    last: str
+    adapted: Callable[[str, torch.Tensor], torch.Tensor] = _as_it_is
+
+
+def tensor_names(upstream: Upstream, ours: Iterable[str]) -> dict[str, str]:
+    """Their name of every tensor, with ours, in the order of their state dict.
+
+    Parameters
+    ----------
+    upstream : Upstream
+    ours : iterable of str
+        Names in the state dict of our network.
+    """
+    names = list(ours)
+    return {
+        their_module + name.removeprefix(our_module): name
+        for their_module, our_module in upstream.modules
+        for name in names
+        if name.startswith(our_module + ".")
+    }
+
+
+def _u2net() -> Iterator[tuple[str, str]]:
+    encoder, decoder = U2Net.stages
+    for i, stage in enumerate(encoder):
+        yield from _residual_u(f"stage{i + 1}", f"encoder.{i}", stage.height)
+    for i, stage in enumerate(decoder):
+        yield from _residual_u(f"stage{len(decoder) - i}d", f"decoder.{i}", stage.height)
+    for i in range(len(encoder)):
+        yield f"side{i + 1}", f"sides.{i}"
+    yield "outconv", "fusion"
+
+
+def _residual_u(theirs: str, ours: str, height: int) -> Iterator[tuple[str, str]]:
+    down = [(f"rebnconv{i + 1}", f"encoder.{i}") for i in range(height - 1)]
+    up = [(f"rebnconv{height - 1 - i}d", f"decoder.{i}") for i in range(height - 1)]
+    for their_block, our_block in [("rebnconvin", "entry"), *down, (f"rebnconv{height}", "bottom"), *up]:
+        yield f"{theirs}.{their_block}.conv_s1", f"{ours}.{our_block}.0"
+        yield f"{theirs}.{their_block}.bn_s1", f"{ours}.{our_block}.1"
+
+
+def _resunet_plus_plus() -> Iterator[tuple[str, str]]:
+    for i in range(4):
+        yield from _residual(f"c{i + 1}", f"encoder.{i}")
+    yield from _pyramid("b1", "bridge")
+    for i in range(3):
+        for theirs, ours in (("g_conv", "from_skip"), ("x_conv", "from_below"), ("gc_conv", "gate")):
+            yield f"d{i + 1}.a1.{theirs}", f"decoder.{i}.attention.{ours}"
+        yield from _residual(f"d{i + 1}.r1", f"decoder.{i}.block")
+    yield from _pyramid("aspp", "final")
+    yield "output", "head"
+
+
+def _residual(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    yield f"{theirs}.c1", f"{ours}.body"
+    yield f"{theirs}.c2", f"{ours}.shortcut"
+    yield f"{theirs}.attn.net", f"{ours}.excitation.gate"
+
+
+def _pyramid(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    for i in range(4):
+        yield f"{theirs}.c{i + 1}", f"{ours}.branches.{i}"
+    yield f"{theirs}.c5", f"{ours}.mix"
+
+
+def _unet_brain() -> Iterator[tuple[str, str]]:
+    for i in range(4):
+        yield from _double(f"encoder{i + 1}.enc{i + 1}", f"encoder.{i}")
+    yield from _double("bottleneck.bottleneck", "encoder.4")
+    for i in range(4):
+        yield f"upconv{4 - i}", f"up.{i}"
+        yield from _double(f"decoder{4 - i}.dec{4 - i}", f"decoder.{i}")
+    yield "conv", "head"
+
+
+def _double(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    for their_layer, our_layer in (("conv1", 0), ("norm1", 1), ("conv2", 3), ("norm2", 4)):
+        yield theirs + their_layer, f"{ours}.{our_layer}"
+
+
+def _skip_first(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Their decoder has the features from below before those of the skip; ours has the skip first."""
+    if name.startswith("decoder") and name.endswith("conv1.weight"):
+        below, skip = tensor.chunk(2, dim=1)
+        return torch.cat([skip, below], dim=1)
+    return tensor
+
+
+_U2NET: Final[Modules] = tuple(_u2net())
+
+UPSTREAM: Final[dict[str, Upstream]] = {
+    "u2net": Upstream(
+        "U2-Net (xuebinqin/U-2-Net)", "u2net", _U2NET, "stage1.rebnconvin.conv_s1.weight", "side1.weight"
+    ),
+    "u2netp": Upstream(
+        "U2-NetP (xuebinqin/U-2-Net)", "u2netp", _U2NET, "stage1.rebnconvin.conv_s1.weight", "side1.weight"
+    ),
+    "resunet_plus_plus": Upstream(
+        "ResUNet++ in PyTorch (DebeshJha/ResUNetPlusPlus)",
+        "resunet_plus_plus",
+        tuple(_resunet_plus_plus()),
+        "c1.c1.0.weight",
+        "output.weight",
+    ),
+    "unet_brain": Upstream(
+        "the brain U-Net (mateuszbuda/brain-segmentation-pytorch)",
+        "unet",
+        tuple(_unet_brain()),
+        "encoder1.enc1conv1.weight",
+        "conv.weight",
+        _skip_first,
+    ),
+}
+"""By the name that a user gives."""
