@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,10 @@ from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
 from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
+from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
+from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
@@ -64,6 +67,9 @@ def train(
         typer.Option(min=2, help="Cross-validate: train a network for each of so many folds of the patients."),
     ] = None,
     fold: Annotated[int | None, typer.Option(min=1, help="With --folds: train this fold alone.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Train in a process of its own; watch it with `brain-tumor runs`.")
+    ] = False,
     augmented: Annotated[
         Path | None, typer.Option(help="Only write a picture of augmented samples to this PNG file.")
     ] = None,
@@ -84,7 +90,11 @@ def train(
         config, root = _described_run(recipe, data, model, dims)
         chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
-        if estimate:
+        if detach:
+            told = _detached(
+                RunRequest(source=recipe, data=data or Path(), model=model, dims=config.model.dims), chosen, out
+            )
+        elif estimate:
             told = estimate_cost(config, device).describe()
         elif augmented is not None:
             cases = run_until_stopped(loaded_cases(config, root, out), report)
@@ -98,6 +108,9 @@ def train(
                 job = fit_fold(config, root, out, fold, folds, **chosen)
             else:
                 job = fit(config, root, out, **chosen)
+                if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+                    # Asked to stop, one of several would leave the others waiting for it.
+                    job = watched(job, out, config.title)
             told = f"{run_until_stopped(job, report).model.folder}"
     if rank_of_process() == 0:
         typer.echo(told)
@@ -169,6 +182,15 @@ def _described_run(recipe: Path, data: Path | None, model: str | None, dims: int
     if recipe.is_dir():
         return recipe_for_dataset(recipe, model, wanted), recipe
     return with_model(read_config(recipe), model, wanted), data or Path()
+
+
+def _detached(request: RunRequest, chosen: dict[str, Any], out: Path) -> str:
+    if chosen["max_minutes"] is not None:
+        msg = "--max-minutes does not go with --detach. Leave it out and stop the run with `brain-tumor runs stop`."
+        raise typer.BadParameter(msg)
+    asked = request.model_copy(update={"device": chosen["device"], "epochs": chosen["epochs"]})
+    run = resume_run(out) if chosen["resume"] else start_run(asked, out)
+    return f"Process {run.status.pid} trains in {out}. See how far it is with: brain-tumor runs show {out}"
 
 
 def _subset(text: str) -> tuple[Role, ...]:
