@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import parse_roles, parse_seeds, parse_spacing
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,14 @@ def test_spacing_is_three_millimetres() -> None:
 def test_spacing_that_is_not_is_wrong_usage(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="three millimetres"):
         parse_spacing(text)
+
+
+def test_seeds_are_world_coordinates_one_a_word() -> None:
+    assert parse_seeds(["12.5,-30,41", " 1, 2 ,3"]) == ((12.5, -30.0, 41.0), (1.0, 2.0, 3.0))
+    assert parse_seeds([]) == ()
+
+
+@pytest.mark.parametrize("text", ["1,2", "1,2,3,4", "a,b,c", "", "nan,1,1", "1,inf,2"])
+def test_seeds_that_are_not_are_wrong_usage(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="three numbers"):
+        parse_seeds([text])

@@ -78,7 +78,7 @@ def segment_phantom(study, model=None, device="auto", *, flips=False, min_lesion
         yield Progress(step, 3, "segmenting")
     image = next(iter(study.sequences.values()))
     data = (image > np.percentile(image, 90)).astype(np.uint8)
-    settings = {"model": model, "device": device, "flips": flips, "min_lesion_mm3": min_lesion_mm3}
+    settings = {"model": model, "device": device, "flips": flips, "min_lesion_mm3": min_lesion_mm3, "seeds": seeds}
     return Segmentation(data, study.grid, study.name, layout=study.layout, provenance=settings)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from panel_cases import SHAPE, make_model, make_study
 
+from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.plugin import layers
@@ -240,3 +241,32 @@ def test_closing_the_panel_stops_its_job_and_leaves_the_viewer_usable(panel, qtb
     qtbot.waitUntil(lambda: not runner.running, timeout=PATIENCE_MS)
     viewer.add_image(np.zeros((3, 4, 5)))
     assert len(viewer.layers) == 5
+
+
+def test_methods_without_weights_stand_apart_and_take_the_seeds_of_a_points_layer(panel, qtbot):
+    viewer, widget = panel(models=[make_model(), BASELINES["threshold"], BASELINES["region_growing"]])
+    titles = [widget.model_box.itemText(index) for index in range(widget.model_box.count())]
+    assert titles == ["Test network", "", "Threshold (baseline, no training)", "Region growing (baseline, no training)"]
+    assert widget.seeds_box.isHidden()
+    widget.model_box.setCurrentIndex(3)
+    assert not widget.seeds_box.isHidden()
+    assert not widget.flips_box.isEnabled()
+    assert widget.seeds_box.currentText() == "automatic"
+    voxel = (5, 7, 3)
+    viewer.add_points([viewer.layers[0].data_to_world(voxel)], ndim=3, name="here")
+    qtbot.waitUntil(lambda: widget.seeds_box.count() == 2, timeout=PATIENCE_MS)
+    widget.seeds_box.setCurrentIndex(1)
+    widget.seeds_box.activated.emit(1)
+    run_to_the_end(qtbot, widget)
+    provenance = layers.segmentation_from_layer(viewer.layers[-1]).provenance
+    assert provenance["model"] == "region_growing"
+    expected = layers.view(viewer.layers[0]).grid.world(voxel[::-1])
+    np.testing.assert_allclose(provenance["seeds"], [expected])
+    viewer.layers.remove("here")
+    qtbot.waitUntil(lambda: widget.choices.seeds is None, timeout=PATIENCE_MS)
+
+
+def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel):
+    _, widget = panel(study=make_study(roles=("T1", "T1c")), models=[BASELINES["edges"]])
+    assert not widget.run_button.isEnabled()
+    assert "needs FLAIR or T2" in widget.notes_label.text()

@@ -1,7 +1,7 @@
 """Whole tumour by what the two halves of the brain do not share.
 
 The brain is mirrored in its mid-sagittal plane; tissue that is brighter than normal and brighter than its mirror image
-is taken for tumour (as in Ray 2007, doi:10.1109/ICASSP.2007.366822, and Khotanlou 2009, doi:10.1016/j.fss.2008.11.016).
+is taken for tumour (Khotanlou 2009, Fuzzy Sets and Systems 160:1457).
 """
 
 from collections.abc import Mapping, Sequence

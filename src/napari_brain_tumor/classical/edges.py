@@ -1,6 +1,6 @@
 """Whole tumour by its edge: a watershed on the gradient of FLAIR, from markers inside and outside.
 
-Meyer 1994, doi:10.1016/0165-1684(94)90060-4; markers as in Ratan 2009's and most later uses for brain tumours.
+Meyer 1994, doi:10.1016/0165-1684(94)90060-4.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,13 +6,24 @@ from scipy import ndimage
 from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing, Voxel
 from napari_brain_tumor.geometry import bounding_box
 
-__all__ = ["depth_in_slices", "fill_slices", "largest_part", "opened_part", "part_at"]
+__all__ = ["depth_in_slices", "distance_in_slices", "fill_slices", "largest_part", "opened_part", "part_at"]
 
 
 def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
-    """Distance of each voxel of the mask from the nearest voxel outside in its slice, in millimetres."""
+    """Distance of each voxel of the mask from what is outside in its slice, in millimetres.
+
+    Beyond the border of the array is outside.
+    """
     planes = [ndimage.distance_transform_edt(np.pad(p, 1), sampling=spacing_mm[1:])[1:-1, 1:-1] for p in mask]
     return np.asarray(planes, dtype=np.float32).reshape(mask.shape)
+
+
+def distance_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
+    """Distance of each voxel from the mask within its slice, in millimetres; infinite in slices without the mask."""
+    distances = np.full(mask.shape, np.inf, dtype=np.float32)
+    for z in np.flatnonzero(mask.any(axis=(1, 2))):
+        distances[z] = ndimage.distance_transform_edt(~mask[z], sampling=spacing_mm[1:])
+    return distances
 
 
 def fill_slices(mask: Mask) -> Mask:
@@ -58,7 +69,7 @@ def opened_part(mask: Mask, voxel: Voxel, spacing_mm: Spacing, half_width_mm: fl
     core = depth_in_slices(inside, spacing_mm) > half_width_mm
     if core.any():
         nearest = _nearest(core, np.subtract(voxel, box.start), spacing_mm)
-        around = depth_in_slices(~part_at(core, nearest), spacing_mm) <= half_width_mm + 1
+        around = distance_in_slices(part_at(core, nearest), spacing_mm) <= half_width_mm + 1
         inside = inside & around
     result = np.zeros_like(mask)
     result[box.slices] = fill_slices(inside)

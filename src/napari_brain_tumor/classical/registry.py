@@ -78,7 +78,7 @@ BASELINES: Final[dict[str, Baseline]] = {
         Baseline(
             "region_growing",
             "Region growing (baseline, no training)",
-            "Grows from seed points over voxels that are like those inside, in every sequence.",
+            "Grows from seed points over voxels that are like those inside on FLAIR, T2 and T1, until it would leak.",
             "Adams 1994, doi:10.1109/34.295913; ITK's confidence-connected filters",
             takes_seeds=True,
         ),
@@ -86,7 +86,7 @@ BASELINES: Final[dict[str, Baseline]] = {
             "asymmetry",
             "Asymmetry (baseline, no training)",
             "Bright tissue whose mirror image across the middle of the brain is not bright.",
-            "Ardekani 1997, doi:10.1109/42.650882",
+            "Ardekani 1997, IEEE TMI 16:947",
         ),
     )
 }

@@ -60,8 +60,7 @@ def find_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing) -> Mi
     """The plane in which the brain is most like its mirror image.
 
     Maximises the overlap of the brain with its mirror image and the correlation of intensities there, less the
-    squares of the slopes, at a coarse voxel size (after Ardekani 1997, doi:10.1109/42.650882, and Prima 2002,
-    doi:10.1109/TMI.2002.1009381).
+    squares of the slopes, at a coarse voxel size (after Ardekani 1997, IEEE TMI 16:947).
 
     Parameters
     ----------

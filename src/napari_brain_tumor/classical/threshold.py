@@ -1,6 +1,6 @@
 """Whole tumour by Otsu's threshold.
 
-Otsu 1979 (doi:10.1109/TSMC.1979.4310076) for two classes, Liao 2001 for several.
+Otsu 1979 (doi:10.1109/TSMC.1979.4310076) for two classes, Liao 2001 (J. Inf. Sci. Eng. 17:713) for several.
 """
 
 from collections.abc import Mapping, Sequence

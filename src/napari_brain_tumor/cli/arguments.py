@@ -1,5 +1,6 @@
 """What people type for roles and spacing, as the functions that open a study want it."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,8 +84,10 @@ def _seed(text: str) -> tuple[float, float, float]:
     try:
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
+        x = y = z = math.nan
+    if not all(map(math.isfinite, (x, y, z))):
         msg = f"{text!r} is not three numbers. Give world coordinates x,y,z, for example --seed 12.5,-30,41."
-        raise typer.BadParameter(msg, param_hint="--seed") from None
+        raise typer.BadParameter(msg, param_hint="--seed")
     return x, y, z
 
 
