@@ -153,6 +153,24 @@ def test_export_writes_network_and_card_and_replaces_only_if_asked_for(run: Run,
     assert run("export", "tiny", "--format", "torch-export", "--sides", "big")[0] == 2
 
 
+def test_a_model_is_handed_on_as_a_zip(run: Run, tmp_path: Path) -> None:
+    tiny_model(models_folder() / "tiny")
+    assert run("export", "tiny", "--format", "zip")[:2] == (0, "Wrote tiny.zip\n")
+    assert "exists already" in run("export", "tiny", "--format", "zip")[2]
+    code, out, _ = run("import", "tiny.zip", "--name", "copy")
+    assert (code, "--model copy" in out) == (0, True)
+    assert (models_folder() / "copy" / "weights.safetensors").read_bytes() == (
+        models_folder() / "tiny" / "weights.safetensors"
+    ).read_bytes()
+    assert "installed" in run("import", "tiny.zip", "--name", "copy")[2]
+    assert "method without weights" in run("import", "tiny.zip", "--name", "threshold")[2]
+    damaged = bytearray((tmp_path / "tiny.zip").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "tiny.zip").write_bytes(damaged)
+    assert run("import", "tiny.zip", "--name", "third")[0] == 1
+    assert not (models_folder() / "third").exists()
+
+
 def test_unknown_names_are_told(run: Run) -> None:
     for what in ("show", "export", "remove"):
         code, _, err = run(what, "nothing")

@@ -17,6 +17,7 @@ from napari_brain_tumor.models.outputs import HasSides
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.augmentation import Augmentation
 from napari_brain_tumor_training.config import OptimisationConfig, TrainConfig
+from napari_brain_tumor_training.flat_convolutions import with_exact_flat_convolutions
 from napari_brain_tumor_training.losses import PartialRegionLoss, weighted_outputs
 from napari_brain_tumor_training.optimisation import learning_rate_at, optimiser_for
 from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead
@@ -84,6 +85,8 @@ class Trainer:
         if plan.channels_last:
             # torch's annotations lack Module.to(memory_format=...) and the type of get_ema_multi_avg_fn.
             network = network.to(memory_format=_layout(config.model.dims))  # type: ignore[call-overload]
+        if config.model.dims == 3 and device.type == "cpu" and plan.precision != "float32":
+            network = with_exact_flat_convolutions(network)
         if team.size > 1 and device.type == "cuda":
             # On the CPU there is no such layer: there every process normalises by its own part of the batch.
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from napari_brain_tumor.cli.console import new_table, print_table, say
-from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError
+from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError, SaveError
 
 if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import Baseline
@@ -42,6 +42,7 @@ class _Statistics(StrEnum):
 class _Format(StrEnum):
     onnx = "onnx"
     torch_export = "torch-export"
+    zip = "zip"
 
 
 @models_app.callback()
@@ -123,13 +124,20 @@ def count(
 
 @models_app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="State dict: .safetensors, .pth, .pt, .tar or .ckpt.")],
-    architecture: Annotated[str, typer.Option(help="u2net, u2netp, resunet_plus_plus or unet_brain.")],
-    name: Annotated[str, typer.Option(help="That the model gets here.")],
-    roles: Annotated[
-        str, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Zip of a model, or a state dict: .safetensors, .pth, .pt, .tar or .ckpt."),
     ],
-    regions: Annotated[str, typer.Option(metavar="WT,...", help="Region that each output channel tells, in order.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="Of a state dict: u2net, u2netp, resunet_plus_plus or unet_brain.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="That the model gets here; a zip has one.")] = None,
+    roles: Annotated[
+        str | None, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
+    ] = None,
+    regions: Annotated[
+        str | None, typer.Option(metavar="WT,...", help="Region that each output channel tells, in order.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms under which the weights may be used.")] = None,
     origin: Annotated[
         str | None, typer.Option(help="Who trained the weights on what, or the address that they are from.")
@@ -150,10 +158,14 @@ def import_(
     margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Kept around the head within slices.")] = 8,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of that name.")] = False,
 ) -> None:
-    """Install weights that were trained with a network's own code elsewhere.
+    """Install a model that `models export --format zip` wrote, or weights trained with a network's own code elsewhere.
 
     Only tensors are read; nothing that a file could do beyond that is done. Names and shapes are checked one by one.
+    A zip needs no option; weights need --architecture, --name, --roles and --regions.
     """
+    if file.suffix.lower() == ".zip":
+        _say_installed(_import_zip(file, name, replace=replace))
+        return
     from napari_brain_tumor.models.foreign_weights import import_weights
     from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 
@@ -164,14 +176,15 @@ def import_(
         statistics=statistics.value,
         margin_voxels=margin,
     )
-    _check_no_baseline(name)
+    chosen = _needed(name, "--name")
+    _check_no_baseline(chosen)
     try:
         model = import_weights(
             file,
-            architecture,
-            name=name,
-            roles=_words(roles),
-            regions=_words(regions),
+            _needed(architecture, "--architecture"),
+            name=chosen,
+            roles=_words(_needed(roles, "--roles")),
+            regions=_words(_needed(regions, "--regions")),
             licence=_asked(licence, "--licence", "Licence of the weights"),
             origin=_asked(origin, "--origin", "Where are they from"),
             title=title,
@@ -180,8 +193,7 @@ def import_(
         )
     except RoleError as error:
         raise typer.BadParameter(str(error), param_hint="--roles") from error
-    say(f"Installed {name}: {model.card.parameters:,} parameters, in {model.folder}")
-    say(f"To use it: brain-tumor segment CASE --model {name}")
+    _say_installed(model)
 
 
 @models_app.command()
@@ -189,7 +201,7 @@ def export(
     name: NameArgument,
     kind: Annotated[_Format, typer.Option("--format", help="Of the file.")] = _Format.onnx,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; without it NAME.onnx or NAME.pt2 here.")
+        Path | None, typer.Option("--output", "-o", help="File; without it NAME.onnx, NAME.pt2 or NAME.zip here.")
     ] = None,
     sides: Annotated[
         str | None,
@@ -197,14 +209,23 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
 ) -> None:
-    """Write a model's network for other programs, with its card as JSON beside it; both must give the same output."""
+    """Write a model as one file: its network for other programs, with its card as JSON beside it, or a zip to hand on.
+
+    A network is run beside the model before it counts: both must give the same output. A zip has card, weights and
+    their SHA-256, for `models import`.
+    """
     from napari_brain_tumor.models.cards import find_model
+
+    if kind is _Format.zip:
+        say(f"Wrote {_export_zip(find_model(name), output, overwrite=overwrite)}")
+        return
     from napari_brain_tumor.models.exchange import SUFFIXES, export_onnx, export_torch
 
     exports: Final[dict[str, Callable[..., tuple[Path, Path]]]] = {"onnx": export_onnx, "torch-export": export_torch}
     model = find_model(name)
-    path = output or Path(f"{model.name}{SUFFIXES[kind.value]}")
-    for written in exports[kind.value](model, path, sides=_sides(sides), overwrite=overwrite):
+    network_format: Literal["onnx", "torch-export"] = "onnx" if kind is _Format.onnx else "torch-export"
+    path = output or Path(f"{model.name}{SUFFIXES[network_format]}")
+    for written in exports[network_format](model, path, sides=_sides(sides), overwrite=overwrite):
         say(f"Wrote {written}")
 
 
@@ -222,6 +243,36 @@ def remove(name: NameArgument, yes: Annotated[bool, typer.Option("--yes", "-y", 
         typer.confirm(f"Delete {model.folder}?", abort=True)
     remove_checkpoint(model)
     say(f"Removed {model.name}")
+
+
+def _import_zip(file: Path, name: str | None, *, replace: bool) -> "ModelInfo":
+    from napari_brain_tumor.models.packages import import_package
+
+    if name is not None:
+        _check_no_baseline(name)
+    return import_package(file, name=name, replace=replace)
+
+
+def _export_zip(model: "ModelInfo", output: Path | None, *, overwrite: bool) -> Path:
+    from napari_brain_tumor.models.packages import export_package
+
+    path = output or Path(f"{model.name}.zip")
+    if path.exists() and not overwrite:
+        msg = f"{path} exists already. Give --overwrite to replace it, or --output another file."
+        raise SaveError(msg)
+    return export_package(model, path)
+
+
+def _say_installed(model: "ModelInfo") -> None:
+    say(f"Installed {model.name}: {model.card.parameters:,} parameters, in {model.folder}")
+    say(f"To use it: brain-tumor segment CASE --model {model.name}")
+
+
+def _needed(given: str | None, option: str) -> str:
+    if given is None:
+        msg = "Weights without a card need it; a zip that `models export` wrote would not."
+        raise typer.BadParameter(msg, param_hint=option)
+    return given
 
 
 def _model_cells(model: "ModelInfo") -> list[str]:
@@ -275,6 +326,12 @@ def _card_entries(card: "Card") -> dict[str, str]:
         if training
         else "",
         "Dice on unseen cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
+        "Calibration": "\n".join(
+            f"{region}: temperature {found.temperature:.2f}, error {found.error_before:.4f} before, "
+            f"{found.error_after:.4f} after"
+            for region, found in card.calibration.items()
+        ),
         "Notes": "\n".join(card.notes),
         "Licence": card.licence,
         "Origin": card.origin,

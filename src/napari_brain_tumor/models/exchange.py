@@ -183,7 +183,8 @@ def _shapes(network: nn.Module, dims: int, sides: Sequence[int] | None) -> _Shap
             msg = f"A {dims}D network takes images of {dims} sides above zero, got {tuple(sides)}."
             raise DimensionError(msg)
         return _Shapes(1, tuple(sides))
-    multiple = _U2NET_MULTIPLE if isinstance(network, U2Net) else getattr(network, "multiple", None)
+    is_u2net = any(isinstance(part, U2Net) for part in network.modules())  # calibrated, it is within another module
+    multiple = _U2NET_MULTIPLE if is_u2net else getattr(network, "multiple", None)
     return _Shapes(multiple, ()) if isinstance(multiple, int) else _Shapes(1, _SIDES[dims])
 
 
