@@ -7,12 +7,12 @@ from napari_brain_tumor.classical.parts import (
     depth_in_slices,
     distance_in_slices,
     fill_slices,
-    largest_part,
     opened_part,
     part_at,
 )
 from napari_brain_tumor.classical.run import scan_of
 from napari_brain_tumor.evaluation.overlap import dice
+from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare
 from napari_brain_tumor.study import ROLES
 
@@ -87,7 +87,7 @@ def test_parts_are_those_of_the_voxel_and_the_largest_one():
     mask = two_squares(0)
     mask[1, 4:16, 36] = False
     assert part_at(mask, (1, 5, 30)).sum() == 132
-    assert largest_part(mask).sum() == 144
+    assert largest_component(mask).sum() == 144
     assert not part_at(mask, (0, 0, 0)).any()
     assert not opened_part(mask, (0, 0, 0), (1, 1, 1), 2.0).any()
 

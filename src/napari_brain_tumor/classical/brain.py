@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from napari_brain_tumor.classical.parts import depth_in_slices, distance_in_slices, fill_slices, largest_part
+from napari_brain_tumor.classical.parts import depth_in_slices, distance_in_slices, fill_slices
 from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing
+from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.study import Role
 
 __all__ = ["brain_in_head"]
@@ -52,7 +53,7 @@ def brain_in_head(channels: Mapping[Role, FloatArray], head: Mask, spacing_mm: S
     if "T1" in channels:
         tissue &= _between_air_and_brain(channels["T1"], head, deep) < _FAT
     tissue = ndimage.median_filter(tissue.view(np.uint8), (1, 3, 3)).astype(bool)  # a dark voxel of noise is no skull
-    core = largest_part((depth_in_slices(tissue, spacing_mm) > _BRIDGE_MM) & (depth > _SCALP_MM))
+    core = largest_component((depth_in_slices(tissue, spacing_mm) > _BRIDGE_MM) & (depth > _SCALP_MM))
     grown = tissue & (distance_in_slices(core, spacing_mm) <= _BRIDGE_MM + 1)
     brain = fill_slices(grown | core)
     return brain if brain.any() else head

@@ -6,7 +6,7 @@ from scipy import ndimage
 from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing, Voxel
 from napari_brain_tumor.geometry import bounding_box
 
-__all__ = ["depth_in_slices", "distance_in_slices", "fill_slices", "largest_part", "opened_part", "part_at"]
+__all__ = ["depth_in_slices", "distance_in_slices", "fill_slices", "opened_part", "part_at"]
 
 
 def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
@@ -29,16 +29,6 @@ def distance_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
 def fill_slices(mask: Mask) -> Mask:
     """The mask without holes within its slices."""
     return np.asarray([ndimage.binary_fill_holes(plane) for plane in mask], dtype=bool).reshape(mask.shape)
-
-
-def largest_part(mask: Mask) -> Mask:
-    """The largest connected part."""
-    parts, count = ndimage.label(mask)
-    if count <= 1:
-        return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
 
 
 def part_at(mask: Mask, voxel: Voxel) -> Mask:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-__all__ = ["Scaling", "foreground_mask", "is_skull_stripped", "standardise"]
+__all__ = ["Scaling", "foreground_mask", "is_skull_stripped", "largest_component", "standardise"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -56,7 +56,7 @@ def foreground_mask(volumes: Sequence[Array]) -> Mask:
     for volume in volumes:
         dark, bright = _air_and_tissue(volume)
         brightness += (volume - np.float32(dark)) * np.float32(1 / (max(bright - dark, 1e-6) * len(volumes)))
-    body = _largest_component(brightness > _AIR)
+    body = largest_component(brightness > _AIR)
     if not body.any():
         return np.ones_like(body)
     return np.stack([ndimage.binary_fill_holes(plane) for plane in body])
@@ -128,7 +128,8 @@ def _sample(values: Array) -> Array:
     return flat[:: max(1, flat.size // _STATISTICS_SAMPLE)]
 
 
-def _largest_component(mask: Mask) -> Mask:
+def largest_component(mask: Mask) -> Mask:
+    """The largest part of a mask whose voxels touch by their faces; an empty mask stays empty."""
     labelled, count = ndimage.label(mask)
     if count <= 1:
         return mask
