@@ -1,8 +1,17 @@
 """Fixtures for every test; builders of phantoms are in `phantoms.py`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees, or adds to, the models of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BRAIN_TUMOR_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session")

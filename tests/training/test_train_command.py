@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from napari_brain_tumor.curated_dataset import CuratedDataset
 from napari_brain_tumor.errors import DatasetError, OutOfMemoryError, TrainingError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.models.cards import read_card
+from napari_brain_tumor.models.cards import list_models, read_card
 from napari_brain_tumor.models.registry import CONFIGURATIONS
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training import estimate
@@ -164,3 +164,22 @@ def test_the_checkpoint_of_another_model_is_written_under_the_recipes_name(data,
     result = run(data / "recipe.toml", *arguments)
     assert result.exit_code == 0, result.output
     assert read_card(tmp_path / "tiny").architecture == "resunet_plus_plus"
+
+
+def test_a_finished_model_is_in_the_list_at_once_under_one_name(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path / "home"))
+    own = lambda: [model.name for model in list_models() if not model.bundled]  # noqa: E731
+    arguments = (data / "recipe.toml", "--data", data, "--out", tmp_path / "run", "--device", "cpu")
+    assert run(*arguments, "--epochs", 1, "--no-install").exit_code == 0
+    assert own() == []
+    told = run(*arguments, "--epochs", 2, "--resume")
+    assert "brain-tumor segment CASE --model tiny" in told.output
+    assert run(*arguments, "--epochs", 3, "--resume").exit_code == 0
+    assert own() == ["tiny"]
+    assert read_card(tmp_path / "home" / "models" / "tiny").training.epochs == 3
+
+
+def test_cross_validation_is_not_detached_silently(data, tmp_path):
+    refused = run(data / "recipe.toml", "--data", data, "--out", tmp_path / "run", "--folds", 2, "--detach")
+    assert refused.exit_code == 2
+    assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ from rich.table import Table
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import CARD_FILE, Metrics, find_model
-from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
@@ -28,6 +28,7 @@ from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
+from napari_brain_tumor_training.run_process import install_result_job
 from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
@@ -70,6 +71,10 @@ def train(
     detach: Annotated[
         bool, typer.Option("--detach", help="Train in a process of its own; watch it with `brain-tumor runs`.")
     ] = False,
+    install: Annotated[
+        bool,
+        typer.Option("--install/--no-install", help="Add the finished model to the list of models."),
+    ] = True,
     augmented: Annotated[
         Path | None, typer.Option(help="Only write a picture of augmented samples to this PNG file.")
     ] = None,
@@ -91,9 +96,13 @@ def train(
         chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
         if detach:
-            told = _detached(
-                RunRequest(source=recipe, data=data or Path(), model=model, dims=config.model.dims), chosen, out
+            if folds is not None:
+                msg = "Cross-validation is not detached: leave --folds or --detach out."
+                raise typer.BadParameter(msg)
+            request = RunRequest(
+                source=recipe, data=data or Path(), model=model, dims=config.model.dims, install=install
             )
+            told = _detached(request, chosen, out)
         elif estimate:
             told = estimate_cost(config, device).describe()
         elif augmented is not None:
@@ -111,7 +120,10 @@ def train(
                 if int(os.environ.get("WORLD_SIZE", "1")) == 1:
                     # Asked to stop, one of several would leave the others waiting for it.
                     job = watched(job, out, config.title)
-            told = f"{run_until_stopped(job, report).model.folder}"
+            checkpoint = run_until_stopped(job, report).model.folder
+            told = f"{checkpoint}"
+            if install and fold is None and rank_of_process() == 0:
+                told += f"\nTo use it: brain-tumor segment CASE --model {run_job(install_result_job(checkpoint, out))}"
     if rank_of_process() == 0:
         typer.echo(told)
 

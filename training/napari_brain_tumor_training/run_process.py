@@ -20,7 +20,7 @@ from napari_brain_tumor_training.detached import RunRequest, read_request
 from napari_brain_tumor_training.run_status import attach, watched
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 
-__all__ = ["config_of", "configurations_job", "estimate_job", "install_job", "main"]
+__all__ = ["config_of", "configurations_job", "estimate_job", "install_job", "install_result_job", "main"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,13 +118,17 @@ def _training(folder: Path) -> Job[str]:
 
     yield Progress(0, 1, "preparing")
     request = read_request(folder)
-    before = _installed_before(folder)
     config, root = config_of(request)
     result = yield from fit(config, root, folder, device=request.device, resume=True)
     if not request.install:
         return ""
-    name = yield from install_job(result.model.folder, before)
-    (folder / INSTALLED_FILE).write_text(name, encoding="utf-8")
+    return (yield from install_result_job(result.model.folder, folder))
+
+
+def install_result_job(checkpoint: Path, run_folder: Path) -> Job[str]:
+    """Add what a run gave to the list of models, in place of what it gave before: a job; returns its name there."""
+    name = yield from install_job(checkpoint, _installed_before(run_folder))
+    (run_folder / INSTALLED_FILE).write_text(name, encoding="utf-8")
     return name
 
 
