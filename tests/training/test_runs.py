@@ -106,7 +106,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[4]))  # sums depend on how they are split
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.fit import fit
 config = TrainConfig.model_validate_json(Path(sys.argv[1]).read_text())
@@ -117,7 +117,7 @@ for progress in fit(config, Path(sys.argv[2]), Path(sys.argv[3]), device="cpu"):
 
 def test_a_process_that_is_killed_leaves_a_run_that_resumes_to_the_same_bits(data, config, whole, tmp_path):
     (tmp_path / "config.json").write_text(config.model_dump_json())
-    arguments = [tmp_path / "config.json", data, tmp_path / "run"]
+    arguments = [tmp_path / "config.json", data, tmp_path / "run", torch.get_num_threads()]
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch 2"):
