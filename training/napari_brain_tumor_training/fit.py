@@ -75,8 +75,8 @@ def fit(
 
     The state is saved after every epoch, after every `output.save_minutes`, and when the job is closed; each file as a
     whole or not at all. A run that was ended at any moment and resumed goes through the same steps as one that never
-    was; on the CPU with `optimisation.deterministic` and as many threads it ends with the same bits. Closing the job keeps the best weights
-    so far as a checkpoint.
+    was; on the CPU with `optimisation.deterministic` and as many threads it ends with the same bits. Closing the job
+    keeps the best weights so far as a checkpoint.
 
     At its end the best weights are calibrated and scored with every subset of roles, for the card and `report.md`.
 
