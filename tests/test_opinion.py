@@ -93,5 +93,5 @@ def test_refused_case_does_not_stop_the_others(tmp_path):
     model, _ = tiny_model(tmp_path / "model", optional_roles=False)
     problems = run_job(opinions_job(dataset.folder, ["p1", "complete"], model.folder, "cpu"))
     assert list(problems) == ["p1"]
-    assert "lacks T1, T1c, FLAIR" in problems["p1"]
+    assert "needs T1, T1c, FLAIR" in problems["p1"]
     assert read_opinion(dataset.folder, dataset.case("complete"), model.card.weights_sha256) is not None

@@ -28,7 +28,7 @@ def test_scores_are_listed_and_a_refused_case_is_told_at_the_end(tmp_path, capsy
     assert ended.value.code == 1
     assert "on 1 of 2 cases" in said.out
     assert "p1" in said.out
-    assert "p2: p2 lacks T1, T1c, FLAIR" in " ".join(said.err.split())
+    assert "p2: p2 has T2; Tiny needs T1, T1c, FLAIR" in " ".join(said.err.split())
 
 
 def test_unknown_case_is_refused_before_anything_is_computed(tmp_path, capsys):
