@@ -116,7 +116,7 @@ class TrainWidget(QScrollArea):
         )
         for text, dims in ((_USUAL, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
             self.dims_box.addItem(text, dims)
-        rows.addRow("Di&mensions", self.dims_box)
+        rows.addRow("Dimens&ions", self.dims_box)
         self.device_box = combo("Where to train.", "Device")
         self.device_box.addItem("automatic", "auto")
         rows.addRow("&Device", self.device_box)
