@@ -270,3 +270,17 @@ def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel):
     _, widget = panel(study=make_study(roles=("T1", "T1c")), models=[BASELINES["edges"]])
     assert not widget.run_button.isEnabled()
     assert "needs FLAIR or T2" in widget.notes_label.text()
+
+
+def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtbot):
+    viewer, widget = panel(models=[make_model(), BASELINES["region_growing"]])
+    assert not widget.new_seeds_button.isVisibleTo(widget)
+    widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
+    assert widget.new_seeds_button.isVisibleTo(widget)
+    widget.new_seeds_button.click()
+    points = viewer.layers[-1]
+    scan = viewer.layers[0]
+    assert (points.name, points.mode, points.units) == ("seeds", "add", scan.units)
+    points.add(scan.data_to_world((3, 7, 5)))
+    qtbot.waitUntil(lambda: widget.seeds_box.currentText() == "seeds", timeout=PATIENCE_MS)
+    np.testing.assert_allclose(widget.choices.settings["seeds"], [layers.view(scan).grid.world((5, 7, 3))])

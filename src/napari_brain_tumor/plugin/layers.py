@@ -35,6 +35,7 @@ __all__ = [
     "layer_of",
     "orient_current_viewer",
     "orient_viewer",
+    "points_over",
     "raw_labels_to_layer",
     "readable_views",
     "segmentation_from_layer",
@@ -323,6 +324,12 @@ def world_points(points: Points, scan: Layer) -> tuple[tuple[float, float, float
     factor, _ = _millimetres(scan)
     world = (np.asarray(points.data_to_world(point)) * factor for point in points.data)
     return tuple((float(x), float(y), float(z)) for z, y, x in world)
+
+
+def points_over(scan: Layer, name: str) -> Points:
+    """An empty layer of points in the world of a scan's layer and in its unit."""
+    size = 3 * float(min(scan.scale))
+    return Points(ndim=scan.ndim, name=name, units=scan.units, size=size, face_color="yellow")
 
 
 def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:

@@ -125,10 +125,14 @@ class SegmentWidget(QScrollArea):
         rows.addRow("M&odel", self.model_box)
         self.seeds_box = combo(
             "Points within the tumour, from which the method begins to grow.\n"
-            "Automatic takes the brightest asymmetric place. For your own, add a Points layer and click on the tumour.",
+            "Automatic takes the brightest asymmetric place.",
             "Seed points",
         )
         rows.addRow("Seed &points", self.seeds_box)
+        self.new_seeds_button = button(
+            "Add points b&y hand", "Add a Points layer over the scans; then click on the tumour, in any slice."
+        )
+        rows.addRow("", self.new_seeds_button)
         self._choice_rows = rows
         self.device_box = combo("Where to compute.", "Device")
         self.device_box.addItem("automatic", "auto")
@@ -224,6 +228,7 @@ class SegmentWidget(QScrollArea):
         self.match_button.clicked.connect(self._on_match_requested)
         self.model_box.currentIndexChanged.connect(self._on_model_chosen)
         self.seeds_box.activated.connect(self._on_seeds_chosen)
+        self.new_seeds_button.clicked.connect(self._on_new_seeds_requested)
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
         self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
         self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
@@ -280,6 +285,15 @@ class SegmentWidget(QScrollArea):
         self.seeds_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
         self.seeds_box.blockSignals(False)
         self._on_seeds_chosen()
+
+    def _on_new_seeds_requested(self) -> None:
+        scan = next(iter(self.choices.sequences.values()), None)
+        if scan is None or scan.ndim != 3:
+            notify("Open a case first: seeds are points in a volume.")
+            return
+        points = self._viewer.add_layer(layers.points_over(scan, "seeds"))
+        points.mode = "add"  # only now: napari's buttons do not show a mode from before they were there
+        self.choices.seeds = points
 
     def _on_seeds_chosen(self) -> None:
         self.choices.seeds = self.seeds_box.currentData()
@@ -339,7 +353,8 @@ class SegmentWidget(QScrollArea):
             self.lesion_box.setValue(model.min_lesion_mm3)
             self.choices.min_lesion_mm3 = model.min_lesion_mm3
         takes_seeds = model is not None and model.takes_seeds
-        self._choice_rows.setRowVisible(self.seeds_box, takes_seeds)
+        for widget in (self.seeds_box, self.new_seeds_button):
+            self._choice_rows.setRowVisible(widget, takes_seeds)
         self.flips_box.setEnabled(model is None or not model.is_baseline)
         self._refresh_readiness()
 
