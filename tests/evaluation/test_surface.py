@@ -151,7 +151,8 @@ def test_scores_are_symmetric_and_ordered(first: int, second: int, share: float,
     scores = score_surfaces(truth, predicted, SPACING)
     assert dataclasses.asdict(scores) == close_to(score_surfaces(predicted, truth, SPACING))
     assert 0 <= scores.nsd <= 1
-    assert scores.hd95_pooled_mm <= scores.hd95_max_mm <= scores.hd_mm
+    # Interpolated percentiles of few distances: the pooled one can lie above both directions' own.
+    assert max(scores.hd95_pooled_mm, scores.hd95_max_mm) <= scores.hd_mm
     assert scores.assd_mm <= scores.hd_mm
 
 
