@@ -21,7 +21,6 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.sidecar import NOTICE
 from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
-from napari_brain_tumor.models.u2net import U2Net
 
 __all__ = ["SUFFIXES", "export_onnx", "export_torch"]
 
@@ -35,8 +34,6 @@ _INPUT: Final = "image"
 _OUTPUT: Final = "logits"
 _TOLERANCE: Final = 1e-4
 """Largest difference of a logit, as a share of the largest logit or of 1."""
-_U2NET_MULTIPLE: Final = 32
-"""Sides that five halvings divide without rest; with others, maps are resized by amounts that are not known ahead."""
 _SIDES: Final = {2: (256, 256), 3: (96, 128, 128)}
 """Of a network that cannot be exported for any sides."""
 _LARGEST_BATCH: Final = 1024
@@ -183,8 +180,7 @@ def _shapes(network: nn.Module, dims: int, sides: Sequence[int] | None) -> _Shap
             msg = f"A {dims}D network takes images of {dims} sides above zero, got {tuple(sides)}."
             raise DimensionError(msg)
         return _Shapes(1, tuple(sides))
-    is_u2net = any(isinstance(part, U2Net) for part in network.modules())  # calibrated, it is within another module
-    multiple = _U2NET_MULTIPLE if is_u2net else getattr(network, "multiple", None)
+    multiple = getattr(network, "multiple", None)
     return _Shapes(multiple, ()) if isinstance(multiple, int) else _Shapes(1, _SIDES[dims])
 
 

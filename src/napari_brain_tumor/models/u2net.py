@@ -104,6 +104,9 @@ class U2Net(nn.Module):
         below = [down[-1], *up[:-1]]
         joined = [deep + skip for deep, skip in zip(below, down[-2::-1], strict=True)]
         self.side_weights = (1.0,) * 7
+        # Five halvings divide such sides without rest. Others go through too, but exported with sides left open their
+        # maps would be resized by amounts that are not known ahead.
+        self.multiple = 32
         self.pool = max_pooling(dims, ceil=True)
         self.encoder = _blocks(dims, encoder, [in_channels, *down[:-1]], width)
         self.decoder = _blocks(dims, decoder, joined, width)
