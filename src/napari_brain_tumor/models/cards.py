@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Role
 
@@ -27,7 +28,6 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-WEIGHTS_FILE = "weights.safetensors"
 DEFAULT_MODEL = "unet"
 
 
@@ -234,8 +234,7 @@ def list_models() -> list[ModelInfo]:
 
     A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
     """
-    bundled = Path(__file__).parent.parent / "checkpoints"
-    return [*_models_in(bundled, bundled=True), *_models_in(models_folder(), bundled=False)]
+    return [*_models_in(BUNDLED, bundled=True), *_models_in(models_folder(), bundled=False)]
 
 
 def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str] = ()) -> ModelInfo:
@@ -258,7 +257,7 @@ def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str
     folder = Path(wanted)
     if folder.is_dir():
         card = read_card(folder)
-        return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
+        return ModelInfo(name=card.name, folder=folder, card=card, bundled=folder.parent == BUNDLED)
     names = ", ".join([*(model.name for model in installed), *also]) or "none"
     msg = f"No model is called {wanted!r}, and it is not a folder of a checkpoint. Installed: {names}."
     raise ModelNotFoundError(msg)
