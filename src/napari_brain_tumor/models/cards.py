@@ -141,14 +141,30 @@ class Card(BaseModel):
         """What the region's logits are divided by."""
         return self.calibration[region].temperature if region in self.calibration else 1.0
 
+    def metrics_with(self, roles: Iterable[Role]) -> list[Metrics]:
+        """Results with exactly those roles, one a data set, without mirrored inputs."""
+        wanted = set(roles)
+        found = [m for m in self.metrics if set(m.roles) == wanted and not m.flips]
+        return list({m.dataset: m for m in reversed(found)}.values())[::-1]
+
     def notes_without(self, roles: Iterable[Role]) -> list[str]:
         """What the user should know where a study has only those roles, in plain words; nothing if it has all."""
         present = set(roles)
         missing = [role for role in dict.fromkeys(self.roles) if role not in present]
-        notes = [f"Without {', '.join(missing)} the model finds less."] if missing else []
+        notes = [f"Without {', '.join(missing)} {self._cost(present)}."] if missing else []
         if "T1c" in missing and "ET" in self.regions:
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
         return notes
+
+    def _cost(self, present: set[Role]) -> str:
+        """What is lost where only those roles are there, as far as it was measured."""
+        with_all = {m.dataset: m.mean_dice for m in self.metrics_with(self.roles)}
+        for few in self.metrics_with(present):
+            shared = [region for region in few.mean_dice if region in with_all.get(few.dataset, {})]
+            if shared:
+                scores = [f"{r} {few.mean_dice[r]:.2f} instead of {with_all[few.dataset][r]:.2f}" for r in shared]
+                return f"the model finds less: mean Dice on unseen cases {', '.join(scores)}"
+        return "the model finds less"
 
 
 class ModelInfo(BaseModel):

@@ -194,7 +194,7 @@ def _card_tooltip(model: Any) -> str:
         f"{card.architecture}, {card.dims}D, {card.parameters / 1e6:.1f} million parameters",
         f"Scans: {', '.join(card.roles)}{' (any of them)' if card.optional_roles else ' (all of them)'}",
         f"Regions: {', '.join(card.regions)}",
-        *[_metrics_line(metrics) for metrics in card.metrics],
+        *[_metrics_line(metrics) for metrics in card.metrics_with(card.roles)],
         *card.notes,
         f"Licence: {card.licence}",
     ]
