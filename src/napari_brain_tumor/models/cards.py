@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
@@ -21,6 +22,7 @@ __all__ = [
     "Metrics",
     "ModelInfo",
     "TrainingRecord",
+    "default_model",
     "find_model",
     "list_models",
     "models_folder",
@@ -28,7 +30,8 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODEL = "unet"
+DEFAULT_MODELS = ("unet3d", "unet")
+"""Without a name the first of them that suits the study is taken; lists begin with them."""
 
 
 class Metrics(BaseModel):
@@ -115,6 +118,8 @@ class Card(BaseModel):
     """Connected parts of the tumour smaller than this are removed by default."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """If all enhancing voxels together are less than this, they become non-enhancing."""
+    thickest_slices_mm: float | None = Field(default=None, gt=0)
+    """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
     parameters: int = Field(gt=0)
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     """Regions whose probabilities are calibrated."""
@@ -155,6 +160,17 @@ class Card(BaseModel):
         if "T1c" in missing and "ET" in self.regions:
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
         return notes
+
+    def notes_on(self, grid: Grid) -> list[str]:
+        """What the user should know where a study's slices are thicker than the model knows, or of unknown distance."""
+        limit = self.thickest_slices_mm
+        if limit is None:
+            return []
+        advice = f"{self.name} was trained on slices of up to {limit:g} mm; a 2D model does better here."
+        if grid.unit != "mm":
+            return [f"The distance between slices is not known. {advice}"]
+        thickness = max(grid.spacing)
+        return [] if thickness <= limit else [f"The slices are {thickness:.3g} mm apart. {advice}"]
 
     def _cost(self, present: set[Role]) -> str:
         """What is lost where only those roles are there, as far as it was measured."""
@@ -221,6 +237,10 @@ class ModelInfo(BaseModel):
         """What the user should know where a study has only those roles."""
         return self.card.notes_without(present)
 
+    def notes_on(self, grid: Grid) -> list[str]:
+        """What the user should know where the model does not suit a study's grid."""
+        return self.card.notes_on(grid)
+
 
 def models_folder() -> Path:
     """Where the user's own models are kept: `$BRAIN_TUMOR_HOME/models`, or `~/.napari-brain-tumor/models`."""
@@ -246,15 +266,26 @@ def read_card(folder: Path) -> Card:
 
 
 def list_models() -> list[ModelInfo]:
-    """Every installed model: the bundled ones first, then the user's own, each by name.
+    """Every installed model: the bundled ones first, with the default ahead; then the user's own; each by name.
 
     A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
     """
-    return [*_models_in(BUNDLED, bundled=True), *_models_in(models_folder(), bundled=False)]
+    bundled = _models_in(BUNDLED, bundled=True)
+    return [*sorted(bundled, key=lambda model: _rank(model.name)), *_models_in(models_folder(), bundled=False)]
 
 
-def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str] = ()) -> ModelInfo:
-    """The checkpoint of that name, or in that folder; without a name the default model.
+def default_model(models: Iterable[ModelInfo], grid: Grid | None = None) -> ModelInfo | None:
+    """The first default model among them that suits a study's grid, or the last where none does; None without any."""
+    by_name = {model.name: model for model in models}
+    present = [by_name[name] for name in DEFAULT_MODELS if name in by_name]
+    suitable = [model for model in present if grid is None or not model.notes_on(grid)]
+    return (suitable or present[-1:] or [None])[0]
+
+
+def find_model(
+    name: str | os.PathLike[str] | None = None, grid: Grid | None = None, *, also: Iterable[str] = ()
+) -> ModelInfo:
+    """The checkpoint of that name, or in that folder; without a name the default model, of a study with that grid.
 
     Names in `also` are told as installed where there is none. `catalogue.find_model` knows methods without weights too.
 
@@ -266,7 +297,10 @@ def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str
         If the folder is not a valid checkpoint.
     """
     installed = list_models()
-    wanted = DEFAULT_MODEL if name is None else os.fspath(name)
+    default = default_model(installed, grid) if name is None else None
+    if default is not None:
+        return default
+    wanted = DEFAULT_MODELS[0] if name is None else os.fspath(name)
     for model in reversed(installed):
         if model.name == wanted:
             return model
@@ -277,6 +311,10 @@ def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str
     names = ", ".join([*(model.name for model in installed), *also]) or "none"
     msg = f"No model is called {wanted!r}, and it is not a folder of a checkpoint. Installed: {names}."
     raise ModelNotFoundError(msg)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (DEFAULT_MODELS.index(name) if name in DEFAULT_MODELS else len(DEFAULT_MODELS)), name
 
 
 def _models_in(parent: Path, *, bundled: bool) -> list[ModelInfo]:

@@ -9,6 +9,7 @@ from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor import io
 from napari_brain_tumor.catalogue import Baseline, Method
+from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.labels import SCHEMAS
@@ -29,6 +30,7 @@ __all__ = [
     "candidates",
     "case_name",
     "default_format",
+    "grid_of",
     "is_result",
     "layout_of",
     "match_roles",
@@ -175,6 +177,15 @@ def short_name(layer: Layer) -> str:
 def same_method(one: Method, other: Method) -> bool:
     """Whether two entries of lists are of the same method, or of models in the same folder."""
     return getattr(one, "folder", one.name) == getattr(other, "folder", other.name)
+
+
+def grid_of(choices: Choices) -> Grid | None:
+    """The grid of the chosen scans; None where none is chosen, or the layer is not one volume."""
+    layer = next(iter(choices.sequences.values()), None)
+    try:
+        return None if layer is None else layers.view(layer).grid
+    except BrainTumorError:
+        return None
 
 
 def model_tooltip(model: Method) -> str:
