@@ -279,7 +279,7 @@ def default_model(models: Iterable[ModelInfo], grid: Grid | None = None) -> Mode
     by_name = {model.name: model for model in models}
     present = [by_name[name] for name in DEFAULT_MODELS if name in by_name]
     suitable = [model for model in present if grid is None or not model.notes_on(grid)]
-    return (suitable or present[-1:] or [None])[0]
+    return next(iter([*suitable, *present[-1:]]), None)
 
 
 def find_model(
