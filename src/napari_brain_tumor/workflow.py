@@ -28,6 +28,7 @@ from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
+from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import ROLES, Segmentation, Source, Study
 
@@ -135,7 +136,7 @@ def segment_job(
     seeds: Sequence[Seed] = (),
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    info = find_model(model, study.grid)
+    info = find_model(model, traits_of(study))
     _check_roles(study, info)
     if seeds and not info.takes_seeds:
         msg = f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
@@ -157,7 +158,7 @@ def outcome_job(
     precision: Precision = "auto",
 ) -> Job[Outcome]:
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
-    info = cards.find_model(model, study.grid)
+    info = cards.find_model(model, traits_of(study))
     _check_roles(study, info)
     smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
     return (yield from _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest))
@@ -199,7 +200,7 @@ def _network_job(
         "weights_sha256": info.card.weights_sha256,
         "licence": info.card.licence,
     }
-    notes = [*info.notes_without(study.roles), *info.notes_on(study.grid), *info.card.notes]
+    notes = [*info.notes_without(study.roles), *info.notes_on(traits_of(study)), *info.card.notes]
     made = {"model": model, "device": str(engine.device), "settings": settings, "seconds": clock.seconds}
     return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
 

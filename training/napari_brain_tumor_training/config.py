@@ -123,6 +123,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Goes into the card: see `Card`."""
+    brain_only: bool = False
+    """Goes into the card: see `Card`."""
     notes: tuple[str, ...] = ()
     licence: str = "Research use only"
 
@@ -135,6 +137,7 @@ class TrainConfig(Section):
             "min_lesion_mm3",
             "min_enhancing_mm3",
             "thickest_slices_mm",
+            "brain_only",
             "output",
         }
         names = [name for name in type(self).model_fields if name not in card_only]
