@@ -285,7 +285,7 @@ def _model_cells(model: "ModelInfo") -> list[str]:
         " ".join(card.regions),
         f"{card.parameters:,}",
         f"{size / 1e6:.1f} MB",
-        "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        "\n".join(_metrics_text(one) for one in card.metrics if set(one.roles) == set(card.roles)) or "not measured",
         card.licence,
     ]
 
