@@ -30,7 +30,8 @@ def shipped() -> list[Card]:
 
 def _rows(card: Card) -> list[tuple[str, ...]]:
     name = f"`{card.name}` {card.architecture} {card.dims}D"
-    return [(name, f"{card.parameters / 1e6:.2f} M", *_result(result)) for result in card.metrics if set(result.roles) == set(card.roles)]
+    whole = [result for result in card.metrics if set(result.roles) == set(card.roles)]
+    return [(name, f"{card.parameters / 1e6:.2f} M", *_result(result)) for result in whole]
 
 
 def _result(result: Metrics) -> tuple[str, ...]:

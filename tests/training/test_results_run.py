@@ -122,6 +122,13 @@ def test_a_run_that_is_cut_off_goes_on_with_the_next_block(data, tmp_path, no_pr
     assert second.cost is not None
 
 
+def test_only_the_named_blocks_are_measured(data, tmp_path, no_process):
+    bench = open_bench(data, device="cpu", spec=COARSE, limit=1)
+    model, _ = tiny_model(tmp_path / "tiny", 4)
+    results = run_job(measured_results(subjects_named([str(model.folder)]), bench, tmp_path, blocks=["cost", "scores"]))
+    assert [name for name in BLOCKS if results.models["tiny"].block(name)] == ["scores", "cost"]
+
+
 def test_only_the_named_models_are_replaced(measured, data, tmp_path, no_process):
     shutil.copytree(measured, tmp_path / "docs")
     before = read_results(tmp_path / "docs" / "results.json")
@@ -167,7 +174,9 @@ def test_wrong_use_of_the_command_is_told(data, tmp_path):
         return result.exit_code, " ".join(result.output.split())
 
     assert told()[0] == 2
-    assert told(tmp_path / "absent") == (1, pytest.approx(told(tmp_path / "absent")[1]))
+    assert told(data, "--blocks", "beauty")[0] == 2
+    code, text = told(tmp_path / "absent", "--models", "threshold")
+    assert (code, "is not a folder" in text) == (1, True)
     code, text = told(data, "--models", "unheard-of")
     assert (code, "No model is called 'unheard-of'" in text) == (1, True)
     code, text = told("--render")

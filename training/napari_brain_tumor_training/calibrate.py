@@ -100,7 +100,8 @@ def draw_panels(path: Path, panels: Mapping[Region, Panel]) -> None:
     several = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (region, panel) in zip(several, panels.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-        for curve, style, label in ((panel.before, "o--", "as trained"), (panel.after, "o-", "calibrated")):
+        curves = [(panel.before, "o--", "as trained"), (panel.after, "o-", "calibrated")]
+        for curve, style, label in curves[: 1 if panel.temperature == 1 else 2]:
             axes.plot(curve.probability, curve.observed, style, markersize=4, label=f"{label}, error {curve.error:.4f}")
         axes.set(
             title=f"{region}, temperature {panel.temperature:.2f}",

@@ -104,7 +104,8 @@ def _unlikeness(plane: MirrorPlane, inside: FloatArray, tissue: FloatArray, spac
 
 
 def _coarse(image: FloatArray, spacing_mm: Spacing) -> FloatArray:
-    factors = [min(1.0, step / _COARSE_MM) for step in spacing_mm]
+    # A slab thinner than half a coarse voxel keeps one.
+    factors = [max(min(1.0, step / _COARSE_MM), 1 / n) for step, n in zip(spacing_mm, image.shape, strict=True)]
     sigmas = [0.5 / factor if factor < 1 else 0.0 for factor in factors]
     blurred = ndimage.gaussian_filter(image, sigmas)
     small: FloatArray = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)

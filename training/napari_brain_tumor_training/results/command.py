@@ -7,7 +7,7 @@ import typer
 
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor_training.results.bench import open_bench
-from napari_brain_tumor_training.results.document import RESULTS_FILE, read_results
+from napari_brain_tumor_training.results.document import BLOCKS, RESULTS_FILE, BlockName, read_results
 from napari_brain_tumor_training.results.page import write_page
 from napari_brain_tumor_training.results.run import measured_results, subjects_named
 from napari_brain_tumor_training.shown import shown
@@ -41,6 +41,9 @@ def results(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only N cases of each set, to try it out.")
     ] = None,
+    blocks: Annotated[
+        str, typer.Option(metavar="A,B,...", help=f"Only some of {', '.join(BLOCKS)}; the others keep their numbers.")
+    ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Measure models on the validation cases and write results.json, results.md and the reliability plots.
@@ -52,9 +55,10 @@ def results(
         raise typer.BadParameter("Name the folder of the data, or give --render.", param_hint="DATA")
     with shown("measuring", _KEPT) as (_, report):
         if data is not None and not render:
-            subjects = subjects_named([name.strip() for name in models.split(",") if name.strip()])
+            subjects, chosen = subjects_named(_words(models)), _blocks(blocks)
             bench = open_bench(data, _table(split, data), limit=limit, device=device)
-            run_until_stopped(measured_results(subjects, bench, output, update_cards=update_cards), report)
+            job = measured_results(subjects, bench, output, blocks=chosen, update_cards=update_cards)
+            run_until_stopped(job, report)
         found = read_results(output / RESULTS_FILE)
         if found is None:
             msg = f"{output / RESULTS_FILE} is not there yet. Measure first: brain-tumor results DATA."
@@ -62,6 +66,19 @@ def results(
         written = write_page(found, output)
     for path in written:
         typer.echo(f"Wrote {path}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _blocks(text: str) -> tuple[BlockName, ...]:
+    wanted = _words(text)
+    unknown = sorted(set(wanted) - set(BLOCKS))
+    if unknown:
+        msg = f"{', '.join(unknown)} is not measured. Name some of {', '.join(BLOCKS)}."
+        raise typer.BadParameter(msg, param_hint="--blocks")
+    return tuple(block for block in BLOCKS if block in wanted or not wanted)
 
 
 def _table(split: Path | None, data: Path) -> Path | None:

@@ -64,9 +64,9 @@ def split(results: Results) -> Lines:
     return [
         "## The split",
         "",
-        "Patients, not slices or scans, are on one side or the other, across both sets: some are in both. No model and "
-        "no setting but the temperatures (see Calibration) was fitted on the validation side; which epoch's weights "
-        "are kept was chosen on it.",
+        "Patients, not slices or scans, are on one side or the other, across both sets: some are in both. Weights "
+        "were fitted on the training side alone. The temperatures (see Calibration) were fitted on the validation "
+        "side, and which epoch's weights are kept was chosen on it, which favours the models a little.",
         "",
         *table(("set", "patients to train on", "patients to validate on"), [*rows, together]),
         "",

@@ -14,7 +14,9 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.results.bench import Bench
 from napari_brain_tumor_training.results.calibration import as_calibration
 from napari_brain_tumor_training.results.document import (
+    BLOCKS,
     RESULTS_FILE,
+    BlockName,
     ModelResults,
     Results,
     read_results,
@@ -46,7 +48,12 @@ def subjects_named(names: Sequence[str]) -> list[Subject]:
 
 
 def measured_results(
-    subjects: Sequence[Subject], bench: Bench, folder: Path, *, update_cards: bool = False
+    subjects: Sequence[Subject],
+    bench: Bench,
+    folder: Path,
+    *,
+    blocks: Sequence[BlockName] = BLOCKS,
+    update_cards: bool = False,
 ) -> Job[Results]:
     """Measure what is not measured yet with the same weights, settings, cases and split: a job.
 
@@ -60,6 +67,8 @@ def measured_results(
         What is measured on.
     folder : Path
         Of `results.json`.
+    blocks : sequence of str
+        What is measured; other blocks stay as they are. Models are described anew all the same.
     update_cards : bool
         Write temperatures and metrics into the cards of trained models; temperatures before anything is scored.
 
@@ -75,7 +84,7 @@ def measured_results(
     if update_cards:
         _check_cards(subjects, bench)
     for number, subject in enumerate(subjects):
-        job = _model_job(subject, bench, results, path, update_cards=update_cards)
+        job = _model_job(subject, bench, results, path, blocks, update_cards=update_cards)
         low, high = number / len(subjects), (number + 1) / len(subjects)
         results = yield from part_of(job, low, high, subject.method.name)
     yield Progress(1, 1, "")
@@ -105,20 +114,23 @@ def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
     ]
 
 
-def _model_job(subject: Subject, bench: Bench, results: Results, path: Path, *, update_cards: bool) -> Job[Results]:
-    for number, name in enumerate(subject.blocks):
+def _model_job(
+    subject: Subject, bench: Bench, results: Results, path: Path, blocks: Sequence[BlockName], *, update_cards: bool
+) -> Job[Results]:
+    wanted = [name for name in subject.blocks if name in blocks]
+    for number, name in enumerate(wanted):
         entry = subject.described(results.models.get(subject.method.name))
         earlier = entry.block(name)
         if earlier is None or earlier.key != subject.key(name, bench):
             job = block_job(name, subject, bench)
-            block = yield from part_of(job, number / len(subject.blocks), (number + 1) / len(subject.blocks), name)
+            block = yield from part_of(job, number / len(wanted), (number + 1) / len(wanted), name)
             entry = entry.model_copy(update={name: block})
         if results.models.get(entry.name) != entry:
             results = results.with_model(entry)
             write_results(results, path)
         if update_cards and name == "calibration" and entry.calibration is not None:
             subject = _with_card(subject, calibration=as_calibration(entry.calibration))
-    if update_cards and isinstance(subject.method, ModelInfo):
+    if update_cards and isinstance(subject.method, ModelInfo) and wanted:
         _with_card(subject, metrics=as_metrics(results.models[subject.method.name], subject.method.roles))
     return results
 
