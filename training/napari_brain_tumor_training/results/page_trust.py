@@ -48,7 +48,7 @@ def calibration(models: Iterable[ModelResults]) -> Lines:
         "",
         "A temperature does not change what is called tumour: a logit divided by it keeps its sign, so that a "
         "probability stays on its side of 0.5. Where probabilities are averaged (flips, the overlapping windows of 3D "
-        "models, ensembles), single voxels at the border can change; the scores on this page are with the temperatures "
+        "models), single voxels at the border can change; the scores on this page are with the temperatures "
         "of the cards.",
         "",
         *table(head, rows),
