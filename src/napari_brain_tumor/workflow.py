@@ -58,8 +58,8 @@ def segment(
     study : Study
         With any of the roles that the model takes.
     model : str or path, optional
-        Name of an installed model or of a method without weights (`list_models()`), or a checkpoint folder; the default
-        model if not given.
+        Name of an installed model or of a method without weights (`list_models()`), or a checkpoint folder; if not
+        given, the default that suits the study.
     device : str
         `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`. Methods without weights run on the CPU.
     flips : bool
@@ -135,7 +135,7 @@ def segment_job(
     seeds: Sequence[Seed] = (),
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    info = find_model(model)
+    info = find_model(model, study.grid)
     _check_roles(study, info)
     if seeds and not info.takes_seeds:
         msg = f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
@@ -157,7 +157,7 @@ def outcome_job(
     precision: Precision = "auto",
 ) -> Job[Outcome]:
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
-    info = cards.find_model(model)
+    info = cards.find_model(model, study.grid)
     _check_roles(study, info)
     smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
     return (yield from _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest))
@@ -199,7 +199,7 @@ def _network_job(
         "weights_sha256": info.card.weights_sha256,
         "licence": info.card.licence,
     }
-    notes = [*info.notes_without(study.roles), *info.card.notes]
+    notes = [*info.notes_without(study.roles), *info.notes_on(study.grid), *info.card.notes]
     made = {"model": model, "device": str(engine.device), "settings": settings, "seconds": clock.seconds}
     return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
 

@@ -58,7 +58,7 @@ def card(name: str) -> Card:
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     model = ModelInfo(name="unet-x", folder=tmp_path, card=card("unet-x"), bundled=True)
-    monkeypatch.setattr("napari_brain_tumor.catalogue.find_model", lambda name=None: model)
+    monkeypatch.setattr("napari_brain_tumor.catalogue.find_model", lambda name=None, grid=None: model)
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", fake_job)
 
 

@@ -5,10 +5,11 @@ import sys
 import pytest
 import torch
 
-from models_for_tests import tiny_model
+from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
-from napari_brain_tumor.models.cards import find_model, list_models, read_card
+from napari_brain_tumor.models.cards import Metrics, find_model, list_models, read_card
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint, write_card
+from napari_brain_tumor.study import ROLES
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +115,26 @@ def test_missing_roles_are_told_and_none_where_all_are_there(tmp_path):
     notes = " ".join(card.notes_without(["FLAIR"]))
     assert "T1, T1c, T2" in notes
     assert "enhancing class and the tumour core are not reliable" in notes
+
+
+def test_what_missing_roles_cost_is_told_as_it_was_measured():
+    def measured(roles, wt, et, **more):
+        return Metrics(dataset="glioma3d", roles=roles, cases=8, mean_dice={"WT": wt, "ET": et}, **more)
+
+    told = card(
+        metrics=[
+            measured(list(ROLES), 0.88, 0.75),
+            measured(list(ROLES), 0.89, 0.76, flips=True),
+            measured(["T1c", "FLAIR"], 0.86, 0.7),
+            Metrics(dataset="lgg_tif", roles=["T1c", "FLAIR"], cases=16, mean_dice={"WT": 0.8}),
+        ]
+    )
+    assert told.notes_without(["FLAIR", "T1c"]) == [
+        "Without T1, T2 the model finds less: mean Dice on unseen cases WT 0.86 instead of 0.88, "
+        "ET 0.70 instead of 0.75."
+    ]
+    assert told.notes_without(["T1c"])[0] == "Without T1, T2, FLAIR the model finds less."
+    assert [m.flips for m in told.metrics_with(ROLES)] == [False]
 
 
 def test_a_card_that_is_no_text_does_not_hide_the_other_models(tmp_path, monkeypatch):

@@ -1,8 +1,13 @@
 import pytest
 import torch
 
+from models_for_tests import card
+from napari_brain_tumor.models.blocks import folded, unfolded
+from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor.models.outputs import supervised_outputs
 from napari_brain_tumor.models.residual_unet import ResidualUNet, _Halving
+from napari_brain_tumor_training.config import TrainConfig
+from napari_brain_tumor_training.starting_weights import network_for
 
 
 def kept_for_the_backward_pass(network, image):
@@ -49,3 +54,53 @@ def test_every_norm_trains(norm):
     network(torch.randn(1, 2, 16, 16, 16)).square().mean().backward()
     trained = [p for name, p in network.named_parameters() if not name.startswith("sides")]
     assert all(torch.isfinite(p.grad).all() for p in trained)
+
+
+@pytest.mark.parametrize("sides", [(6, 8), (4, 6, 8)])
+def test_folding_moves_every_voxel_into_the_channels_of_its_cube(sides):
+    x = torch.arange(2 * 3 * torch.tensor(sides).prod()).reshape(2, 3, *sides)
+    cubes = folded(x, 2)
+    assert cubes.shape == (2, 3 * 2 ** len(sides), *(side // 2 for side in sides))
+    for place in range(2 ** len(sides)):
+        corner = [slice(int(bit), None, 2) for bit in f"{place:0{len(sides)}b}"]
+        torch.testing.assert_close(cubes[:, 3 * place : 3 * place + 3], x[(slice(None), slice(None), *corner)])
+    assert torch.equal(unfolded(cubes, 2), x)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_folded_network_tells_every_voxel_of_a_volume_of_any_size(dims):
+    torch.manual_seed(0)
+    network = ResidualUNet(4, 3, dims=dims, width=4, blocks=(1, 1, 1), fold=2).eval()
+    image = torch.randn(1, 4, *(13, 18, 15)[:dims])
+    logits, *sides = network.forward_with_sides(image)
+    assert logits.shape == (1, 3, *image.shape[2:])
+    assert all(side.shape == logits.shape for side in sides)
+    torch.testing.assert_close(network(image), logits)
+    # Neighbours within a cube come out of different channels: they are not copies of each other.
+    assert (logits[..., 0] != logits[..., 1]).all()
+
+
+def test_a_folded_network_starts_from_one_with_fewer_roles(tmp_path):
+    old = ResidualUNet(2, 3, dims=2, width=4, blocks=(1, 1), fold=2)
+    save_checkpoint(
+        tmp_path / "old",
+        old.state_dict(),
+        card(
+            architecture="residual_unet",
+            arguments={"width": 4, "blocks": [1, 1], "fold": 2},
+            roles=["T1", "FLAIR"],
+        ),
+        half=False,
+    )
+    model = {"architecture": "residual_unet", "dims": 2, "arguments": {"width": 4, "blocks": [1, 1], "fold": 2}}
+    config = TrainConfig.model_validate(
+        {
+            "name": "new",
+            "title": "New",
+            "sources": [{"dataset": "x", "kind": "curated", "path": "x", "share": 1}],
+            "model": {**model, "init": str(tmp_path / "old")},
+            "optimisation": {"epochs": 1},
+        }
+    )
+    image = torch.randn(1, 4, 8, 8)
+    torch.testing.assert_close(network_for(config).eval()(image), old.eval()(image[:, [0, 3]]))

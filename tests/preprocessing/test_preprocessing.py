@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.preprocessing.grid import working_grid
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped, standardise
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare, restore
@@ -191,3 +191,17 @@ def test_one_sequence_can_fill_several_channels():
     channels = prepare(ramp(), ["FLAIR", "T1", "FLAIR"], PreprocessingSpec()).channels
     np.testing.assert_array_equal(channels[0], channels[2])
     assert not np.array_equal(channels[0], channels[1])
+
+
+def test_slices_are_brought_to_the_distance_that_a_3d_network_wants_and_labels_come_back():
+    thick = Grid((24, 28, 8), np.diag([1.0, 1.0, 4.0, 1.0]))
+    work = working_grid(thick, 1.0, 1.0)
+    assert work.grid.shape == (24, 28, 32)
+    np.testing.assert_allclose(work.grid.spacing, (1, 1, 1))
+    ramp = np.broadcast_to(np.arange(8.0), thick.shape)
+    # Slices lie at 2, 6, 10, ... mm from the first face: a straight ramp stays one between the outermost of them.
+    np.testing.assert_allclose(work.to_work(ramp)[2:30, 5, 5], np.arange(2.5, 30) / 4 - 0.5, atol=1e-5)
+    labels = np.random.default_rng(0).integers(0, 4, thick.shape).astype(np.uint8)
+    back = work.labels_to_source(work.labels_to_work(labels), Box.whole((32, 28, 24)))
+    np.testing.assert_array_equal(back, labels)
+    assert not working_grid(thick, 1.0).resampled

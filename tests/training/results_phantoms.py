@@ -64,7 +64,7 @@ def entry(name="unet", **changes) -> ModelResults:
         "name": name,
         "title": name,
         "trained": True,
-        "is_default": name == "unet",
+        "default_for": ["glioma3d", "lgg_tif"] if name == "unet" else [],
         "architecture": "unet",
         "dims": 2,
         "parameters": 1_000_000,

@@ -284,3 +284,18 @@ def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtb
     points.add(scan.data_to_world((3, 7, 5)))
     qtbot.waitUntil(lambda: widget.seeds_box.currentText() == "seeds", timeout=PATIENCE_MS)
     np.testing.assert_allclose(widget.choices.settings["seeds"], [layers.view(scan).grid.world((5, 7, 3))])
+
+
+def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel):
+    flat, deep = make_model(), make_model()
+    flat = flat.model_copy(update={"name": "unet"})
+    card = deep.card.model_copy(update={"name": "unet3d", "thickest_slices_mm": 1.5})
+    deep = deep.model_copy(update={"name": "unet3d", "card": card})
+    viewer, widget = panel(models=[deep, flat])
+    assert widget.choices.model.name == "unet"  # the phantom's slices are 2 mm apart
+    assert "apart" not in widget.notes_label.text()
+    widget.model_box.setCurrentIndex(0)
+    assert "The slices are 2 mm apart" in widget.notes_label.text()
+    viewer.layers.remove(viewer.layers[-1])
+    widget._on_layers_changed()
+    assert widget.choices.model.name == "unet3d"

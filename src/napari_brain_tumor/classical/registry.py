@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import ROLES, Role
 
@@ -58,6 +59,10 @@ class Baseline:
         if not {"T1", "T1c"} <= roles:
             notes.append("The enhancing class needs T1 and T1c; here only the whole tumour is told.")
         return notes
+
+    def notes_on(self, grid: Grid) -> list[str]:
+        """Nothing: the methods take any grid."""
+        return []
 
 
 BASELINES: Final[dict[str, Baseline]] = {

@@ -19,7 +19,6 @@ from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.errors import BrainTumorError
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.catalogue import Method
     from napari_brain_tumor.cli.outputs import Task
 
 __all__ = ["app", "main"]
@@ -123,9 +122,9 @@ def segment(
     schema_name = schema_named(schema).name
     points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
     choices = _Choices(model, device, roles, steps, schema_name, flips, min_lesion_mm3, points)
-    method = find_model(model)
+    find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)
-    refused = [task for task in tasks if not _segment_or_report(task, choices, method, alone=len(tasks) == 1)]
+    refused = [task for task in tasks if not _segment_or_report(task, choices, alone=len(tasks) == 1)]
     if refused:
         names = ", ".join(str(task.case) for task in refused)
         msg = f"{len(refused)} of {len(tasks)} cases were not segmented: {names}."
@@ -145,10 +144,10 @@ def demo(
     run_demo(output, model=model, device=device, window=window)
 
 
-def _segment_or_report(task: "Task", choices: _Choices, method: "Method", *, alone: bool) -> bool:
+def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
     """Whether the case was segmented. A case that is refused does not stop the others."""
     try:
-        _segment_one(task, choices, method)
+        _segment_one(task, choices)
     except (BrainTumorError, OSError) as error:
         if alone:
             raise
@@ -157,7 +156,8 @@ def _segment_or_report(task: "Task", choices: _Choices, method: "Method", *, alo
     return True
 
 
-def _segment_one(task: "Task", choices: _Choices, method: "Method") -> None:
+def _segment_one(task: "Task", choices: _Choices) -> None:
+    from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
@@ -166,7 +166,8 @@ def _segment_one(task: "Task", choices: _Choices, method: "Method") -> None:
 
     study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
     check_inputs_are_kept(study, task.target)
-    for text in (*study.notes, *method.notes_without(study.roles)):
+    method = find_model(choices.model, study.grid)
+    for text in (*study.notes, *method.notes_without(study.roles), *method.notes_on(study.grid)):
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
@@ -181,7 +182,7 @@ def _segment_one(task: "Task", choices: _Choices, method: "Method") -> None:
     segmentation = run_shown(job, study.name)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
-    print_table(study.name, volume_table(measure_volumes(segmentation)))
+    print_table(f"{study.name}, by {method.name}", volume_table(measure_volumes(segmentation)))
     say(f"Wrote {task.target}")
 
 

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _SLICES_PER_BATCH: Final = {"cpu": 8, "mps": 32, "cuda": 64}
 _CONTEXT: Final = 8
 """Voxels of empty margin that are kept around the head in each batch of slices."""
+_WINDOW: Final = (96, 128, 128)
+"""Sub-volume that a 3D network takes at once, as many times larger along each side as the network folds its voxels."""
 _WINDOWS_PER_BATCH: Final = {"cpu": 1, "mps": 1, "cuda": 2}
 
 
@@ -49,7 +51,7 @@ class Engine:
     dims: int
     device: torch.device
     dtype: torch.dtype
-    window: tuple[int, int, int] = (96, 128, 128)
+    window: tuple[int, int, int] = _WINDOW
 
     @classmethod
     def prepare(cls, network: nn.Module, dims: int, device: torch.device, dtype: torch.dtype | None = None) -> "Engine":
@@ -59,12 +61,14 @@ class Engine:
         layout = torch.channels_last if dims == 2 else torch.channels_last_3d
         # torch's annotations of Module.to lack the documented keyword memory_format.
         moved: nn.Module = ready.to(device, dtype).to(memory_format=layout)  # type: ignore[call-overload]
-        return cls(moved, dims, device, dtype)
+        return cls(moved, dims, device, dtype, _window(moved))
 
     @classmethod
     def plain(cls, network: nn.Module, dims: int) -> "Engine":
         """The reference: float32 on the CPU with nothing folded, which every shortcut is checked against."""
-        return cls(deepcopy(network).eval().requires_grad_(False), dims, torch.device("cpu"), torch.float32)
+        return cls(
+            deepcopy(network).eval().requires_grad_(False), dims, torch.device("cpu"), torch.float32, _window(network)
+        )
 
     def probabilities(self, channels: npt.NDArray[np.float32], *, flips: bool = False) -> Job[npt.NDArray[np.float16]]:
         """Probabilities of every region: a job.
@@ -183,6 +187,12 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
                 first.weight, first.bias = fused.weight, fused.bias
                 setattr(module, name, nn.Identity())
     return network
+
+
+def _window(network: nn.Module) -> tuple[int, int, int]:
+    fold = max((int(getattr(module, "fold", 1)) for module in network.modules()), default=1)
+    depth, height, width = _WINDOW
+    return depth * fold, height * fold, width * fold
 
 
 def _copy_on_cpu(network: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -12,6 +12,7 @@ __all__ = [
     "Norm",
     "convolution",
     "double_convolution",
+    "folded",
     "max_pooling",
     "normalisation",
     "normed_convolution",
@@ -19,6 +20,7 @@ __all__ = [
     "preactivated_convolution",
     "resized",
     "through_skips",
+    "unfolded",
     "up_convolution",
 ]
 
@@ -116,6 +118,36 @@ def padded_to(x: torch.Tensor, multiple: int) -> tuple[torch.Tensor, tuple[slice
         return x, crop
     padding = [p for b, m in zip(reversed(before), reversed(missing), strict=True) for p in (b, m - b)]
     return functional.pad(x, padding), crop
+
+
+def folded(x: torch.Tensor, side: int) -> torch.Tensor:
+    """`(N, side^dims C, *sides / side)` of `(N, C, *sides)`: the channels of each place of a cube in turn.
+
+    Parameters
+    ----------
+    x : tensor
+        Its sides are multiples of `side`.
+    side : int
+        Of the cubes; with 1 nothing changes.
+    """
+    if side == 1:
+        return x
+    count, channels, *sides = x.shape
+    split = x.reshape(count, channels, *(part for length in sides for part in (length // side, side)))
+    dims = len(sides)
+    within, across = [3 + 2 * axis for axis in range(dims)], [2 + 2 * axis for axis in range(dims)]
+    return split.permute(0, *within, 1, *across).reshape(count, -1, *(length // side for length in sides))
+
+
+def unfolded(x: torch.Tensor, side: int) -> torch.Tensor:
+    """The inverse of `folded`."""
+    if side == 1:
+        return x
+    dims = x.ndim - 2
+    count, _, *sides = x.shape
+    split = x.reshape(count, *[side] * dims, -1, *sides)
+    order = [place for axis in range(dims) for place in (2 + dims + axis, 1 + axis)]
+    return split.permute(0, 1 + dims, *order).reshape(count, -1, *(length * side for length in sides))
 
 
 def through_skips(

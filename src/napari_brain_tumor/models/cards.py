@@ -9,7 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Role
 
@@ -20,6 +22,7 @@ __all__ = [
     "Metrics",
     "ModelInfo",
     "TrainingRecord",
+    "default_model",
     "find_model",
     "list_models",
     "models_folder",
@@ -27,8 +30,8 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-WEIGHTS_FILE = "weights.safetensors"
-DEFAULT_MODEL = "unet"
+DEFAULT_MODELS = ("unet3d", "unet")
+"""Without a name the first of them that suits the study is taken; lists begin with them."""
 
 
 class Metrics(BaseModel):
@@ -119,6 +122,8 @@ class Card(BaseModel):
     """Connected parts of the tumour smaller than this are removed by default."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """If all enhancing voxels together are less than this, they become non-enhancing."""
+    thickest_slices_mm: float | None = Field(default=None, gt=0)
+    """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
     parameters: int = Field(gt=0)
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     """Regions whose probabilities are calibrated."""
@@ -145,14 +150,41 @@ class Card(BaseModel):
         """What the region's logits are divided by."""
         return self.calibration[region].temperature if region in self.calibration else 1.0
 
+    def metrics_with(self, roles: Iterable[Role]) -> list[Metrics]:
+        """Results with exactly those roles, one a data set, without mirrored inputs."""
+        wanted = set(roles)
+        found = [m for m in self.metrics if set(m.roles) == wanted and not m.flips]
+        return list({m.dataset: m for m in reversed(found)}.values())[::-1]
+
     def notes_without(self, roles: Iterable[Role]) -> list[str]:
         """What the user should know where a study has only those roles, in plain words; nothing if it has all."""
         present = set(roles)
         missing = [role for role in dict.fromkeys(self.roles) if role not in present]
-        notes = [f"Without {', '.join(missing)} the model finds less."] if missing else []
+        notes = [f"Without {', '.join(missing)} {self._cost(present)}."] if missing else []
         if "T1c" in missing and "ET" in self.regions:
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
         return notes
+
+    def notes_on(self, grid: Grid) -> list[str]:
+        """What the user should know where a study's slices are thicker than the model knows, or of unknown distance."""
+        limit = self.thickest_slices_mm
+        if limit is None:
+            return []
+        advice = f"{self.name} was trained on slices of up to {limit:g} mm; a 2D model does better here."
+        if grid.unit != "mm":
+            return [f"The distance between slices is not known. {advice}"]
+        thickness = max(grid.spacing)
+        return [] if thickness <= limit else [f"The slices are {thickness:.3g} mm apart. {advice}"]
+
+    def _cost(self, present: set[Role]) -> str:
+        """What is lost where only those roles are there, as far as it was measured."""
+        with_all = {m.dataset: m.mean_dice for m in self.metrics_with(self.roles)}
+        for few in self.metrics_with(present):
+            shared = [region for region in few.mean_dice if region in with_all.get(few.dataset, {})]
+            if shared:
+                scores = [f"{r} {few.mean_dice[r]:.2f} instead of {with_all[few.dataset][r]:.2f}" for r in shared]
+                return f"the model finds less: mean Dice on unseen cases {', '.join(scores)}"
+        return "the model finds less"
 
 
 class ModelInfo(BaseModel):
@@ -209,6 +241,10 @@ class ModelInfo(BaseModel):
         """What the user should know where a study has only those roles."""
         return self.card.notes_without(present)
 
+    def notes_on(self, grid: Grid) -> list[str]:
+        """What the user should know where the model does not suit a study's grid."""
+        return self.card.notes_on(grid)
+
 
 def models_folder() -> Path:
     """Where the user's own models are kept: `$BRAIN_TUMOR_HOME/models`, or `~/.napari-brain-tumor/models`."""
@@ -234,16 +270,26 @@ def read_card(folder: Path) -> Card:
 
 
 def list_models() -> list[ModelInfo]:
-    """Every installed model: the bundled ones first, then the user's own, each by name.
+    """Every installed model: the bundled ones first, with the default ahead; then the user's own; each by name.
 
     A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
     """
-    bundled = Path(__file__).parent.parent / "checkpoints"
-    return [*_models_in(bundled, bundled=True), *_models_in(models_folder(), bundled=False)]
+    bundled = _models_in(BUNDLED, bundled=True)
+    return [*sorted(bundled, key=lambda model: _rank(model.name)), *_models_in(models_folder(), bundled=False)]
 
 
-def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str] = ()) -> ModelInfo:
-    """The checkpoint of that name, or in that folder; without a name the default model.
+def default_model(models: Iterable[ModelInfo], grid: Grid | None = None) -> ModelInfo | None:
+    """The first default model among them that suits a study's grid, or the last where none does; None without any."""
+    by_name = {model.name: model for model in models}
+    present = [by_name[name] for name in DEFAULT_MODELS if name in by_name]
+    suitable = [model for model in present if grid is None or not model.notes_on(grid)]
+    return next(iter([*suitable, *present[-1:]]), None)
+
+
+def find_model(
+    name: str | os.PathLike[str] | None = None, grid: Grid | None = None, *, also: Iterable[str] = ()
+) -> ModelInfo:
+    """The checkpoint of that name, or in that folder; without a name the default model, of a study with that grid.
 
     Names in `also` are told as installed where there is none. `catalogue.find_model` knows methods without weights too.
 
@@ -255,17 +301,24 @@ def find_model(name: str | os.PathLike[str] | None = None, *, also: Iterable[str
         If the folder is not a valid checkpoint.
     """
     installed = list_models()
-    wanted = DEFAULT_MODEL if name is None else os.fspath(name)
+    default = default_model(installed, grid) if name is None else None
+    if default is not None:
+        return default
+    wanted = DEFAULT_MODELS[0] if name is None else os.fspath(name)
     for model in reversed(installed):
         if model.name == wanted:
             return model
     folder = Path(wanted)
     if folder.is_dir():
         card = read_card(folder)
-        return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
+        return ModelInfo(name=card.name, folder=folder, card=card, bundled=folder.parent == BUNDLED)
     names = ", ".join([*(model.name for model in installed), *also]) or "none"
     msg = f"No model is called {wanted!r}, and it is not a folder of a checkpoint. Installed: {names}."
     raise ModelNotFoundError(msg)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (DEFAULT_MODELS.index(name) if name in DEFAULT_MODELS else len(DEFAULT_MODELS)), name
 
 
 def _models_in(parent: Path, *, bundled: bool) -> list[ModelInfo]:

@@ -16,8 +16,9 @@ from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.models.cards import CARD_FILE, WEIGHTS_FILE, Card, Member, ModelInfo, models_folder
+from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
+from napari_brain_tumor.models.manifest import WEIGHTS_FILE, read_manifest
 from napari_brain_tumor.models.registry import build_network
 
 __all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "write_card"]
@@ -71,6 +72,8 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
             "again."
         )
         raise CheckpointError(msg)
+    if model.bundled:
+        read_manifest().check(model.name, content)
     try:
         return load_tensors(content)
     except SafetensorError as error:

@@ -12,13 +12,13 @@ from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.models.cards import (
     CARD_FILE,
-    WEIGHTS_FILE,
     ModelInfo,
     list_models,
     models_folder,
     read_card,
 )
 from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.manifest import WEIGHTS_FILE
 
 __all__ = ["export_package", "import_package"]
 
@@ -28,7 +28,7 @@ _DATE: Final = (1980, 1, 1, 0, 0, 0)
 """Of every entry, so that the same model gives the same bytes."""
 _LARGEST_TEXT: Final = 16 * 2**20
 _LARGEST_WEIGHTS: Final = 16 * 2**30
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
 _PIECE: Final = 2**20
 
 

@@ -60,8 +60,8 @@ class WorkingGrid:
         return np.ascontiguousarray(self.reorientation.undo(turned))
 
 
-def working_grid(grid: Grid, plane_spacing_mm: float) -> WorkingGrid:
-    """The working grid of a study: RAS, in-plane spacing as the network wants it, slices left where they are.
+def working_grid(grid: Grid, plane_spacing_mm: float, slice_spacing_mm: float | None = None) -> WorkingGrid:
+    """The working grid of a study: RAS, with the spacing that the network wants.
 
     A study of unknown spacing is left at its own sampling.
 
@@ -71,16 +71,19 @@ def working_grid(grid: Grid, plane_spacing_mm: float) -> WorkingGrid:
         Of the study.
     plane_spacing_mm : float
         Spacing of the network's slices along x and y.
+    slice_spacing_mm : float, optional
+        Distance between its slices; without it they are left where they are.
     """
     reorientation = to_ras(grid)
     ras = reorientation.target
     if ras.unit == "voxel":
         return WorkingGrid(reorientation, ras)
-    factors = [s / plane_spacing_mm for s in ras.spacing[:2]]
+    across = ras.spacing[2] if slice_spacing_mm is None else slice_spacing_mm
+    factors = [s / wanted for s, wanted in zip(ras.spacing, (plane_spacing_mm, plane_spacing_mm, across), strict=True)]
     if all(abs(factor - 1) <= _SPACING_TOLERANCE for factor in factors):
         return WorkingGrid(reorientation, ras)
-    x, y = (max(1, round(n * factor)) for n, factor in zip(ras.shape[:2], factors, strict=True))
-    shape = (x, y, ras.shape[2])
+    x, y, z = (max(1, round(n * factor)) for n, factor in zip(ras.shape, factors, strict=True))
+    shape = (x, y, z)
     steps = np.array([n / m for n, m in zip(ras.shape, shape, strict=True)])
     affine = ras.affine @ np.diag([*steps, 1.0])
     affine[:3, 3] = ras.world((steps - 1) / 2)

@@ -27,6 +27,8 @@ class PreprocessingSpec(BaseModel):
 
     plane_spacing_mm: float = Field(default=1.0, gt=0)
     """Spacing of the axial slices along x and y."""
+    slice_spacing_mm: float | None = Field(default=None, gt=0)
+    """Distance between the slices; without it they stay where they are, however thick."""
     clip_percentiles: tuple[float, float] = (0.5, 99.5)
     """Of the intensities within the brain or head."""
     scaling: Literal["zscore", "unit", "imagenet"] = "zscore"
@@ -63,7 +65,7 @@ def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Pre
     spec : PreprocessingSpec
         From the network's card.
     """
-    work = working_grid(study.grid, spec.plane_spacing_mm)
+    work = working_grid(study.grid, spec.plane_spacing_mm, spec.slice_spacing_mm)
     volumes = {role: work.to_work(study.sequences[role]) for role in roles if role in study.sequences}
     mask = foreground_mask(list(volumes.values()))
     found = bounding_box(mask) or Box.whole(mask.shape)

@@ -20,9 +20,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_brain_tumor.catalogue import Method, list_models
+from napari_brain_tumor.catalogue import Method, ModelInfo, list_models
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.models.cards import default_model
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.progress import Progress
@@ -87,6 +88,7 @@ class SegmentWidget(QScrollArea):
         self._save_runner = JobRunner(self)
         self._result: Layer | None = None
         self._chosen_by_hand = False
+        self._model_by_hand = False
         self._devices_asked = False
         self._image_layers: list[Layer] = []
         self._build()
@@ -226,7 +228,7 @@ class SegmentWidget(QScrollArea):
         for role, box in self.role_boxes.items():
             box.activated.connect(lambda _, role=role: self._on_role_chosen(role))
         self.match_button.clicked.connect(self._on_match_requested)
-        self.model_box.currentIndexChanged.connect(self._on_model_chosen)
+        self.model_box.currentIndexChanged.connect(self._on_model_picked)
         self.seeds_box.activated.connect(self._on_seeds_chosen)
         self.new_seeds_button.clicked.connect(self._on_new_seeds_requested)
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
@@ -314,6 +316,7 @@ class SegmentWidget(QScrollArea):
             box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
             box.blockSignals(False)
         self.choices.sequences = dict(matched)
+        self._choose_default_model()
         self._refresh_readiness()
 
     def _on_role_chosen(self, role: Role) -> None:
@@ -344,6 +347,23 @@ class SegmentWidget(QScrollArea):
         self._on_model_chosen()
         if self.choices.model == chosen:
             self.lesion_box.setValue(lesion)
+
+    def _on_model_picked(self) -> None:
+        self._model_by_hand = True
+        self._on_model_chosen()
+
+    def _choose_default_model(self) -> None:
+        """Until the user picks one, the model is the default that suits the slices of the chosen scans."""
+        grid = state.grid_of(self.choices)
+        if self._model_by_hand or grid is None:
+            return
+        models = [self.model_box.itemData(k) for k in range(self.model_box.count())]
+        default = default_model([model for model in models if isinstance(model, ModelInfo)], grid)
+        if default is not None and default != self.choices.model:
+            self.model_box.blockSignals(True)
+            self.model_box.setCurrentIndex(models.index(default))
+            self.model_box.blockSignals(False)
+            self._on_model_chosen()
 
     def _on_model_chosen(self) -> None:
         model = self.model_box.currentData()
@@ -394,6 +414,8 @@ class SegmentWidget(QScrollArea):
         notes = [obstacle] if obstacle else []
         if self.choices.model is not None and not obstacle:
             notes += self.choices.model.notes_without(self.choices.sequences)
+            grid = state.grid_of(self.choices)
+            notes += self.choices.model.notes_on(grid) if grid is not None else []
         self._show_notes(notes)
 
     def _show_notes(self, notes: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor import io
 from napari_brain_tumor.catalogue import Baseline, Method
+from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.labels import SCHEMAS
@@ -29,6 +30,7 @@ __all__ = [
     "candidates",
     "case_name",
     "default_format",
+    "grid_of",
     "is_result",
     "layout_of",
     "match_roles",
@@ -177,6 +179,15 @@ def same_method(one: Method, other: Method) -> bool:
     return getattr(one, "folder", one.name) == getattr(other, "folder", other.name)
 
 
+def grid_of(choices: Choices) -> Grid | None:
+    """The grid of the chosen scans; None where none is chosen, or the layer is not one volume."""
+    layer = next(iter(choices.sequences.values()), None)
+    try:
+        return None if layer is None else layers.view(layer).grid
+    except BrainTumorError:
+        return None
+
+
 def model_tooltip(model: Method) -> str:
     """What a user should know of a model or method, as lines."""
     return _baseline_tooltip(model) if isinstance(model, Baseline) else _card_tooltip(model)
@@ -194,7 +205,7 @@ def _card_tooltip(model: Any) -> str:
         f"{card.architecture}, {card.dims}D, {card.parameters / 1e6:.1f} million parameters",
         f"Scans: {', '.join(card.roles)}{' (any of them)' if card.optional_roles else ' (all of them)'}",
         f"Regions: {', '.join(card.regions)}",
-        *[_metrics_line(metrics) for metrics in card.metrics],
+        *[_metrics_line(metrics) for metrics in card.metrics_with(card.roles)],
         *card.notes,
         f"Licence: {card.licence}",
     ]

@@ -200,7 +200,8 @@ class ModelResults(Section):
     name: str
     title: str
     trained: bool
-    is_default: bool
+    default_for: list[str]
+    """Sets whose cases it segments when no model is named."""
     architecture: str
     dims: int | None
     parameters: int | None

@@ -47,8 +47,8 @@ def targets(results: Results) -> Lines:
         "## Targets",
         "",
         "Mean Dice over patients from every sequence. *Best* is the trained model, without or with flips, with the "
-        "highest mean over the regions of the set; *default* is the model that is used when none is named, without "
-        "flips.",
+        "highest mean over the regions of the set; *default* is the model that is used for such cases when none is "
+        "named, without flips.",
         "",
         *table(head, rows),
     ]

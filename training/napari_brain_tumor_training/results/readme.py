@@ -18,7 +18,7 @@ _NOTHING: Final = "Not measured yet."
 def with_tables(readme: str, results: Results | None) -> str:
     """The README with what stands between `<!-- results -->` and `<!-- subsets -->` and their ends replaced."""
     models = [] if results is None else list(results.models.values())
-    default = next((model for model in models if model.is_default), None)
+    default = next((model for model in models if FULL_SET in model.default_for), None)
     readme = _replaced(readme, "results", _model_table(models) if models else [_NOTHING])
     return _replaced(readme, "subsets", [_NOTHING] if default is None else subset_table(default, slices=False))
 

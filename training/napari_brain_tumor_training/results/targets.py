@@ -39,16 +39,14 @@ def best_of(models: Iterable[ModelResults], dataset: str) -> tuple[str, Group] |
 def targets_of(results: Results) -> list[Target]:
     """Every target whose numbers were measured."""
     models = list(results.models.values())
-    default = next((model for model in models if model.is_default), None)
     found = [*_dice_targets("best", best_of(models, FULL_SET), _BEST)]
     found += _slice_targets("best", best_of(models, SLICE_SET))
-    if default is not None:
-        plain = next(_groups(default, FULL_SET), None)
-        found += [
-            *_dice_targets("default", plain, _DEFAULT),
-            *_slice_targets("default", next(_groups(default, SLICE_SET), None)),
-        ]
-        found += [*_false_targets(default), *_time_targets(default)]
+    for model in models:
+        if FULL_SET in model.default_for:
+            found += _dice_targets("default", next(_groups(model, FULL_SET), None), _DEFAULT)
+            found += [*_false_targets(model), *_time_targets(model)]
+        if SLICE_SET in model.default_for:
+            found += _slice_targets("default", next(_groups(model, SLICE_SET), None))
     return found
 
 

@@ -1,0 +1,79 @@
+"""The manifest of the checkpoints that ship with the package: which there are, and the SHA-256 of their weights."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_brain_tumor.errors import CheckpointError
+
+__all__ = ["BUNDLED", "Manifest", "ShippedFile", "manifest_of", "read_manifest"]
+
+BUNDLED: Final = Path(__file__).parent.parent / "checkpoints"
+"""Folder of the checkpoints that ship with the package."""
+MANIFEST_FILE: Final = "manifest.json"
+WEIGHTS_FILE: Final = "weights.safetensors"
+
+
+class ShippedFile(BaseModel):
+    """What the weights of a shipped model must be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(gt=0)
+    """In bytes."""
+
+
+class Manifest(BaseModel):
+    """The shipped models by name, in the order of their names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    weights: dict[str, ShippedFile]
+
+    def check(self, name: str, content: bytes) -> None:
+        """Refuse weights of a shipped model that are not byte for byte what was shipped.
+
+        Raises
+        ------
+        CheckpointError
+            If they are not, or the manifest does not know the model.
+        """
+        found = ShippedFile(sha256=hashlib.sha256(content).hexdigest(), size=max(1, len(content)))
+        expected = self.weights.get(name)
+        if found == expected:
+            return
+        told = "does not know that model" if expected is None else f"says {_told(expected)}"
+        msg = (
+            f"The weights of the shipped model {name} are {_told(found)}; the package's manifest {told}. The file was "
+            "changed or damaged: install napari-brain-tumor again."
+        )
+        raise CheckpointError(msg)
+
+
+@lru_cache(maxsize=1)
+def read_manifest() -> Manifest:
+    """The manifest of this installation; raises `CheckpointError` where it is missing or not valid."""
+    path = BUNDLED / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        msg = f"The manifest of the shipped models, {path}, cannot be read: {error}. Install napari-brain-tumor again."
+        raise CheckpointError(msg) from error
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """What the manifest of a folder of checkpoints must say."""
+    found = {}
+    for weights in sorted(folder.glob(f"*/{WEIGHTS_FILE}")):
+        content = weights.read_bytes()
+        found[weights.parent.name] = ShippedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    return Manifest(weights=found)
+
+
+def _told(file: ShippedFile) -> str:
+    return f"{file.size} bytes with SHA-256 {file.sha256[:12]}..."
