@@ -270,7 +270,9 @@ def _segmentation(
 
 
 @lru_cache(maxsize=2)
-def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, precision: Precision) -> Engine:
+def _cached_engine(
+    folder: Path, weights_sha256: str, temperatures: tuple[float, ...], device: torch.device, precision: Precision
+) -> Engine:
     info = cards.find_model(folder)
     if precision == "bfloat16":
         check_bfloat16(device)
@@ -280,7 +282,8 @@ def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, prec
 
 
 def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engine:
-    return _cached_engine(info.folder, info.card.weights_sha256, device, precision)
+    temperatures = tuple(info.card.temperature(region) for region in info.regions)
+    return _cached_engine(info.folder, info.card.weights_sha256, temperatures, device, precision)
 
 
 def _labels(

@@ -46,6 +46,10 @@ class Metrics(BaseModel):
     """Dice per region over whole volumes, mean over cases; both empty counts 1."""
     flips: bool = False
     """Whether predictions were averaged over mirrored inputs."""
+    mean_hd95_mm: dict[Region, float] = Field(default_factory=dict)
+    """95 % Hausdorff distance (`hd95_mm` of `evaluation.scores.DEFINITIONS`), where it was measured."""
+    definition: str = ""
+    """What the numbers are, where they were not taken as the fields above say."""
 
 
 class TrainingRecord(BaseModel):
