@@ -208,6 +208,7 @@ class ModelResults(Section):
     weights_sha256: str | None
     weights_mb: float | None
     min_lesion_mm3: float
+    min_lesion_share: float = 0.0
     min_enhancing_mm3: float
     calibration: CalibrationBlock | None = None
     scores: Scores | None = None

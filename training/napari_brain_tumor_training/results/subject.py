@@ -76,6 +76,7 @@ class Subject:
             "trained": card is not None,
             "default_for": [dataset for dataset, traits in _TYPICAL.items() if self._is_default_for(traits)],
             "min_lesion_mm3": method.min_lesion_mm3,
+            "min_lesion_share": 0.0 if card is None else card.min_lesion_share,
             "min_enhancing_mm3": 0.0 if card is None else card.min_enhancing_mm3,
         }
         if not isinstance(method, ModelInfo):
@@ -99,7 +100,15 @@ class Subject:
     def _settings(self) -> Any:
         if self.card is None:
             return self.method.min_lesion_mm3
-        wanted = {"roles", "regions", "preprocessing", "thresholds", "min_lesion_mm3", "min_enhancing_mm3"}
+        wanted = {
+            "roles",
+            "regions",
+            "preprocessing",
+            "thresholds",
+            "min_lesion_mm3",
+            "min_lesion_share",
+            "min_enhancing_mm3",
+        }
         members = [member.model_dump(mode="json", include={"calibration"}) for member in self.card.members]
         return self.card.model_dump(mode="json", include=wanted) | {"members": members}
 
