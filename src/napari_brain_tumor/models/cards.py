@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODELS = ("unet3d", "unet")
+DEFAULT_MODELS = ("unet", "unet3d")
 """Without a name the first of them that suits the study is taken; lists begin with them."""
 
 

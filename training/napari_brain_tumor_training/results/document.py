@@ -109,6 +109,8 @@ class Subsets(Block):
     """Every case from every proper subset of its sequences; all of them are in `Scores`."""
 
     cases: list[SubsetCase]
+    precision: Literal["auto", "bfloat16"] = "auto"
+    """That the networks computed in."""
 
 
 class Curve(Section):

@@ -63,6 +63,7 @@ class Subject:
             "split": bench.split.sha256,
             "cases": [(case.dataset, case.name) for case in bench.cases],
             "device": bench.device,
+            "precision": bench.subset_precision if block == "subsets" else "auto",
             "spacing": bench.spec.resolution_mm if block == "controls" else None,
             "temperatures": self._temperatures() if self._are_averaged(block) else None,
         }
