@@ -56,6 +56,8 @@ class Bench:
         As resolved: where everything is computed.
     spec : SyntheticSpec
         Of the heads without tumour.
+    subset_sets : tuple of str
+        Sets whose cases are segmented from every subset of their sequences.
     """
 
     data: Path
@@ -66,6 +68,7 @@ class Bench:
     no_enhancing: Path
     device: str
     spec: SyntheticSpec
+    subset_sets: tuple[str, ...] = (FULL_SET, SLICE_SET)
 
     @property
     def subset_precision(self) -> Literal["auto", "bfloat16"]:

@@ -147,6 +147,8 @@ def _part(number: int, bench: Bench) -> tuple[float, float]:
 def _subsets(subject: Subject, bench: Bench) -> Job[Told]:
     found: list[SubsetCase] = []
     for number, case, opened in _able(subject, bench):
+        if case.dataset not in bench.subset_sets:
+            continue
         found += yield from part_of(_from_subsets(subject, bench, case, opened), *_part(number, bench), case.name)
     return {"cases": found, "precision": bench.subset_precision}
 

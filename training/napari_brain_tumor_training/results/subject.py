@@ -67,6 +67,8 @@ class Subject:
             "spacing": bench.spec.resolution_mm if block == "controls" else None,
             "temperatures": self._temperatures() if self._are_averaged(block) else None,
         }
+        if block == "subsets" and bench.subset_sets != (FULL_SET, SLICE_SET):
+            parts["sets"] = bench.subset_sets
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def _description(self) -> dict[str, Any]:
