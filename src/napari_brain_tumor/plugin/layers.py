@@ -5,7 +5,6 @@ needed to get back to the source scan's own grid travels with each layer, as a `
 its metadata under `"napari-brain-tumor"`.
 """
 
-import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid, LengthUnit, bounding_box, resample
+from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
@@ -197,7 +197,7 @@ def segmentation_to_layer(
         segmentation.known_regions,
         dict(segmentation.provenance),
         original=segmentation.data if display.resampled else None,
-        digest=_digest(shown),
+        digest=digest_of(shown).hex(),
     )
     attributes = {
         **_placement(display),
@@ -246,10 +246,6 @@ def _contrast_limits(array: Array) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = np.percentile(head, (0.5, 99.8))
     return float(low), float(high if high > low else low + 1)
-
-
-def _digest(labels: Array) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest()
 
 
 def _class_colormap() -> DirectLabelColormap:
@@ -423,7 +419,7 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
         raise LabelSchemaError(msg)
     data = Display.of(tag.grid).restore_labels(_classes(seen), tag.original)
     provenance = dict(tag.provenance)
-    if _digest(seen.data) != tag.digest:
+    if digest_of(seen.data).hex() != tag.digest:
         provenance["edited_by_hand"] = True
     return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance)
 

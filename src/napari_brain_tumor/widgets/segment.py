@@ -29,8 +29,10 @@ from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
     JobRunner,
@@ -87,6 +89,7 @@ class SegmentWidget(QScrollArea):
         self._measure_runner = JobRunner(self)
         self._save_runner = JobRunner(self)
         self._result: Layer | None = None
+        self._saving: SavePoint | None = None
         self._chosen_by_hand = False
         self._model_by_hand = False
         self._devices_asked = False
@@ -102,6 +105,7 @@ class SegmentWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
+        column.addWidget(RestoreNotice(self._viewer))
         column.addLayout(self._build_choices())
         column.addLayout(self._build_run())
         column.addWidget(line())
@@ -543,11 +547,14 @@ class SegmentWidget(QScrollArea):
             return
         seen, references = self._seen(self._result)
         schema = self.schema_box.currentData()
+        self._saving = start_journal(self._viewer).save_point(self._result)
         self.save_button.setEnabled(False)
         self.save_label.setText("Saving…")
         self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema))
 
     def _on_saved(self, message: str) -> None:
+        if self._saving is not None:
+            start_journal(self._viewer).mark_saved(self._saving)
         self.save_button.setEnabled(True)
         self.save_label.setText(message)
         notify(message)

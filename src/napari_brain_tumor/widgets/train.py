@@ -28,6 +28,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
 from napari_brain_tumor_training.run_files import draw_curves
@@ -89,6 +90,7 @@ class TrainWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
+        column.addWidget(RestoreNotice(self._viewer))
         column.addLayout(self._build_choices())
         column.addLayout(self._build_start())
         column.addWidget(line())
