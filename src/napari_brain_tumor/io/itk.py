@@ -125,7 +125,7 @@ def read_series(series: DicomSeries) -> Volume:
     if len(volumes) != 1:
         msg = f"The DICOM series {name} holds {len(volumes)} values per voxel; an MRI sequence holds one."
         raise DimensionError(msg)
-    return volumes[0]
+    return replace(volumes[0], series=series.uid)
 
 
 def affine_of_image(image: Any) -> npt.NDArray[np.float64]:
