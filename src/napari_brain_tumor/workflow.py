@@ -28,6 +28,7 @@ from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
+from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import ROLES, Segmentation, Study
 
@@ -135,7 +136,7 @@ def segment_job(
     seeds: Sequence[Seed] = (),
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    info = find_model(model, study.grid)
+    info = find_model(model, traits_of(study))
     _check_roles(study, info)
     if seeds and not info.takes_seeds:
         msg = f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
@@ -157,7 +158,7 @@ def outcome_job(
     precision: Precision = "auto",
 ) -> Job[Outcome]:
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
-    info = cards.find_model(model, study.grid)
+    info = cards.find_model(model, traits_of(study))
     _check_roles(study, info)
     smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
     return (yield from _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest))
@@ -192,6 +193,7 @@ def _network_job(
         "min_lesion_mm3": min_lesion_mm3,
         "min_enhancing_mm3": info.card.min_enhancing_mm3,
         "thresholds": {region: info.card.threshold(region) for region in info.regions},
+        "temperatures": {region: info.card.temperature(region) for region in info.regions},
         "precision": str(engine.dtype).removeprefix("torch."),
     }
     model = {
@@ -202,7 +204,7 @@ def _network_job(
     }
     if not info.bundled:
         model["folder"] = str(info.folder)
-    notes = [*info.notes_without(study.roles), *info.notes_on(study.grid), *info.card.notes]
+    notes = [*info.notes_without(study.roles), *info.notes_on(traits_of(study)), *info.card.notes]
     made: dict[str, Any] = {"model": model, "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
     return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
@@ -274,7 +276,9 @@ def _segmentation(
 
 
 @lru_cache(maxsize=2)
-def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, precision: Precision) -> Engine:
+def _cached_engine(
+    folder: Path, weights_sha256: str, temperatures: tuple[float, ...], device: torch.device, precision: Precision
+) -> Engine:
     info = cards.find_model(folder)
     if precision == "bfloat16":
         check_bfloat16(device)
@@ -284,7 +288,8 @@ def _cached_engine(folder: Path, weights_sha256: str, device: torch.device, prec
 
 
 def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engine:
-    return _cached_engine(info.folder, info.card.weights_sha256, device, precision)
+    temperatures = tuple(info.card.temperature(region) for region in info.regions)
+    return _cached_engine(info.folder, info.card.weights_sha256, temperatures, device, precision)
 
 
 def _labels(

@@ -164,12 +164,14 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.preprocessing.traits import traits_of
     from napari_brain_tumor.workflow import segment_job
 
     study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
     check_inputs_are_kept(study, task.target)
-    method = find_model(choices.model, study.grid)
-    for text in (*study.notes, *method.notes_without(study.roles), *method.notes_on(study.grid)):
+    traits = traits_of(study)
+    method = find_model(choices.model, traits)
+    for text in (*study.notes, *method.notes_without(study.roles), *method.notes_on(traits)):
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")

@@ -1,7 +1,7 @@
 """Compute a recorded segmentation again and compare it with what was recorded."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -26,7 +26,11 @@ from napari_brain_tumor.workflow import segment_job, versions
 
 __all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
 
-_OF_THE_CARD: Final = ("min_enhancing_mm3", "thresholds")
+_OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
+    "min_enhancing_mm3": lambda model: model.card.min_enhancing_mm3,
+    "thresholds": lambda model: {region: model.card.threshold(region) for region in model.regions},
+    "temperatures": lambda model: {region: model.card.temperature(region) for region in model.regions},
+}
 """Settings that came from the model's card where `segment` does not take them."""
 
 
@@ -156,9 +160,7 @@ def _settings(made: SegmentRecord, method: ModelInfo | Baseline, device: str, no
 
 
 def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
-    now: Any = model.card.min_enhancing_mm3
-    if key == "thresholds":
-        now = {region: model.card.threshold(region) for region in model.regions}
+    now = _OF_THE_CARD[key](model)
     if now != recorded:
         msg = (
             f"The card of {model.name} has {key} {now}; the record {recorded}. The weights are the same but the card "

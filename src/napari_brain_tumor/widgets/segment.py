@@ -26,6 +26,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import default_model
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
+from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
@@ -89,6 +90,7 @@ class SegmentWidget(QScrollArea):
         self._result: Layer | None = None
         self._chosen_by_hand = False
         self._model_by_hand = False
+        self._traits: Traits | None = None
         self._devices_asked = False
         self._image_layers: list[Layer] = []
         self._build()
@@ -326,6 +328,8 @@ class SegmentWidget(QScrollArea):
         if index > 0:
             chosen[role] = self._image_layers[index - 1]
         self.choices.sequences = chosen
+        self._choose_default_model()
+        self._refresh_readiness()
 
     # Model and device -----------------------------------------------------------------------------------------------
 
@@ -354,11 +358,11 @@ class SegmentWidget(QScrollArea):
 
     def _choose_default_model(self) -> None:
         """Until the user picks one, the model is the default that suits the slices of the chosen scans."""
-        grid = state.grid_of(self.choices)
-        if self._model_by_hand or grid is None:
+        self._traits = state.traits_of(self.choices)
+        if self._model_by_hand or self._traits is None:
             return
         models = [self.model_box.itemData(k) for k in range(self.model_box.count())]
-        default = default_model([model for model in models if isinstance(model, ModelInfo)], grid)
+        default = default_model([model for model in models if isinstance(model, ModelInfo)], self._traits)
         if default is not None and default != self.choices.model:
             self.model_box.blockSignals(True)
             self.model_box.setCurrentIndex(models.index(default))
@@ -414,8 +418,7 @@ class SegmentWidget(QScrollArea):
         notes = [obstacle] if obstacle else []
         if self.choices.model is not None and not obstacle:
             notes += self.choices.model.notes_without(self.choices.sequences)
-            grid = state.grid_of(self.choices)
-            notes += self.choices.model.notes_on(grid) if grid is not None else []
+            notes += self.choices.model.notes_on(self._traits) if self._traits is not None else []
         self._show_notes(notes)
 
     def _show_notes(self, notes: Sequence[str]) -> None:
