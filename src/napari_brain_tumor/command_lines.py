@@ -432,19 +432,22 @@ def add_case_lines(
     scans : Opening
     labels : LabelFile
     facts : mapping
-        Other arguments of `CuratedDataset.add`: patient, grade, note, state, not_same_as.
+        Other arguments of `CuratedDataset.add`: patient, grade, note, state, not_same_as; made_by as (kind, model).
     known_slices : sequence of int, optional
         Slices whose label is known, as the file counts them.
     """
     told = {key: value for key, value in facts.items() if value and (key, value) != ("state", "draft")}
     options = told if known_slices is None else told | {"known_slices": list(known_slices)}
+    kind, model = told.get("made_by", (None, None))
+    shown = options if kind is None else options | {"made_by": _Name(_maker_call(kind, model))}
     python = "\n".join(
         (
             "from napari_brain_tumor import CuratedDataset, open_segmentation, open_study",
+            *(["from napari_brain_tumor.curated_dataset import MadeBy"] if kind else []),
             "",
             scans.python(),
             f"labels = {labels.python()}",
-            f"{_call('CuratedDataset', [folder])}.{_call('add', [_Name('study'), _Name('labels')], options)}",
+            f"{_call('CuratedDataset', [folder])}.{_call('add', [_Name('study'), _Name('labels')], shown)}",
         )
     )
     words = ["data", "add", _path_word(folder)]
@@ -460,11 +463,18 @@ def add_case_lines(
 
 def _fact_words(key: str, value: Any) -> list[str]:
     name = f"--{key.replace('_', '-')}"
+    if key == "made_by":
+        kind, model = value
+        return ["--made-by", kind, *_given("--model", model)]
     if key == "known_slices":
         return [name, ",".join(map(str, value))]
     if key == "not_same_as":
         return [word for one in value for word in (name, one)]
     return [f"{name}={_state_word(value) if key == 'state' else value}"]
+
+
+def _maker_call(kind: str, model: str | None) -> str:
+    return _call("MadeBy", [], {"kind": kind} | ({"model": model} if model else {}))
 
 
 def review_lines(folder: Path, case_id: str, state: str, note: str = "") -> CommandLines:
