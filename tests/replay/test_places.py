@@ -22,7 +22,7 @@ def case(tmp_path):
 
 
 def test_files_where_they_were_are_taken(case, tmp_path):
-    folder, inputs = case
+    _, inputs = case
     found = find_sources(inputs, Places(tmp_path), "case")
     assert found == {role: Source(one.path) for role, one in inputs.items()}
 

@@ -19,7 +19,6 @@ from napari_brain_tumor.command_lines import (
     review_lines,
     score_dataset_lines,
     segment_lines,
-    train_lines,
 )
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.plugin import layers
@@ -28,7 +27,6 @@ from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices
-from napari_brain_tumor.widgets.train_state import TrainChoices
 
 __all__ = [
     "add_lines_of",
@@ -38,7 +36,6 @@ __all__ = [
     "review_lines_of",
     "score_lines_of",
     "segment_lines_of",
-    "train_lines_of",
 ]
 
 _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment panel)"
@@ -124,13 +121,6 @@ def review_lines_of(folder: Path, case_id: str, state: str, note: str) -> Comman
 def score_lines_of(folder: Path, case_ids: Sequence[str], model: ModelInfo) -> CommandLines:
     """What Score all of the Curate panel does."""
     return score_dataset_lines(folder, case_ids, _model_word(model) or model.folder)
-
-
-def train_lines_of(choices: TrainChoices, folder: Path) -> CommandLines:
-    """What Start of the Train panel does; raises `RecordError` where it cannot be started."""
-    if choices.obstacle:
-        raise RecordError(choices.obstacle)
-    return train_lines(choices.request.model_dump(exclude_defaults=True), folder)
 
 
 def _model_word(model: Method | None) -> str | Path | None:

@@ -29,7 +29,6 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.model_list import model_list
-from napari_brain_tumor.widgets.panel_lines import train_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
@@ -337,7 +336,7 @@ class TrainWidget(QScrollArea):
         self.reload_runs()
 
     def _lines(self) -> CommandLines:
-        return train_lines_of(self.choices, state.new_run_folder(self._runs_folder, self.choices, datetime.now()))
+        return state.lines_of(self.choices, state.new_run_folder(self._runs_folder, self.choices, datetime.now()))
 
     def attach_to(self, folder: Path) -> None:
         """Watch the run in a folder, whoever started it."""
