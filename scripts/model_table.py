@@ -11,7 +11,7 @@ REGIONS = ("WT", "TC", "ET")
 
 
 def table(cards: list[Card]) -> str:
-    """Markdown with one row for each model and result."""
+    """Markdown with one row for each model and result from every sequence; other subsets are in docs/results.md."""
     head = ("model", "parameters", "cases", "sequences", *REGIONS)
     rows = [row for card in cards for row in _rows(card)]
     return "\n".join(_line(cells) for cells in (head, ("---",) * len(head), *rows)) + "\n" + _licences(cards)
@@ -30,7 +30,8 @@ def shipped() -> list[Card]:
 
 def _rows(card: Card) -> list[tuple[str, ...]]:
     name = f"`{card.name}` {card.architecture} {card.dims}D"
-    return [(name, f"{card.parameters / 1e6:.2f} M", *_result(result)) for result in card.metrics]
+    whole = [result for result in card.metrics if set(result.roles) == set(card.roles)]
+    return [(name, f"{card.parameters / 1e6:.2f} M", *_result(result)) for result in whole]
 
 
 def _result(result: Metrics) -> tuple[str, ...]:

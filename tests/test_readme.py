@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def model_table() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("model_table", ROOT / "scripts" / "model_table.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -22,8 +22,13 @@ def model_table() -> ModuleType:
 
 
 def test_the_model_table_is_what_the_cards_say() -> None:
-    script = model_table()
-    assert script.with_table(README, script.shipped()) == README, "run: python scripts/model_table.py"
+    table = script("model_table")
+    assert table.with_table(README, table.shipped()) == README, "run: python scripts/model_table.py"
+
+
+def test_the_tables_of_results_are_what_was_measured() -> None:
+    assert README.count("<!-- results -->") == README.count("<!-- subsets -->") == 1
+    assert script("results_tables").current(README) == README, "run: python scripts/results_tables.py"
 
 
 def test_the_python_example_uses_public_names() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from napari_brain_tumor.classical.registry import BASELINES, Baseline
-from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models import cards
 from napari_brain_tumor.models.cards import ModelInfo
+from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import Role
 
 __all__ = ["Baseline", "Method", "ModelInfo", "find_model", "list_models"]
@@ -23,7 +23,7 @@ class Method(Protocol):
     - `is_baseline` tells methods without weights, `takes_seeds` those that can be given points within the tumour.
     - `min_lesion_mm3` is the size below which parts are removed by default.
     - `obstacle(present)` says why those sequences do not suffice, `notes_without(present)` what to know if they do.
-    - `notes_on(grid)` says what to know where it does not suit a study's grid.
+    - `notes_on(traits)` says what to know where a study is not of the kind that it is for.
     """
 
     @property
@@ -42,7 +42,7 @@ class Method(Protocol):
     def min_lesion_mm3(self) -> float: ...
     def obstacle(self, present: Iterable[Role]) -> str: ...
     def notes_without(self, present: Iterable[Role]) -> list[str]: ...
-    def notes_on(self, grid: Grid) -> list[str]: ...
+    def notes_on(self, traits: Traits) -> list[str]: ...
 
 
 def list_models() -> list[ModelInfo | Baseline]:
@@ -53,10 +53,11 @@ def list_models() -> list[ModelInfo | Baseline]:
     return [*cards.list_models(), *BASELINES.values()]
 
 
-def find_model(name: str | os.PathLike[str] | None = None, grid: Grid | None = None) -> ModelInfo | Baseline:
+def find_model(name: str | os.PathLike[str] | None = None, traits: Traits | None = None) -> ModelInfo | Baseline:
     """The model or method of that name, or the checkpoint in that folder; without a name the default model.
 
-    With the grid of a study the default is the one that suits it: the 3D network, or a 2D one for thick slices.
+    With the traits of a study the default is the one that suits it: the 3D network for thin slices of a brain without
+    skull, a 2D one for others.
 
     An installed model goes before a method of the same name.
 
@@ -70,4 +71,4 @@ def find_model(name: str | os.PathLike[str] | None = None, grid: Grid | None = N
     wanted = None if name is None else os.fspath(name)
     if wanted in BASELINES and wanted not in {model.name for model in cards.list_models()}:
         return BASELINES[wanted]
-    return cards.find_model(name, grid, also=tuple(BASELINES))
+    return cards.find_model(name, traits, also=tuple(BASELINES))

@@ -46,3 +46,18 @@ def test_the_plane_of_a_moved_and_turned_brain_is_found(offset, degrees, lesion)
 def test_an_empty_brain_has_some_plane():
     empty = np.zeros((6, 8, 10), dtype=bool)
     assert np.isfinite(find_mirror_plane(empty.astype(np.float32), empty, (1, 1, 1)).offset_mm)
+
+
+def test_the_side_is_the_distance_along_x_from_the_plane():
+    plane, shape, spacing = MirrorPlane(6.0, 0.2, 0.1), (3, 5, 41), (4.0, 1.0, 2.0)
+    side = plane.side(shape, spacing)
+    assert side.shape == shape
+    # In the middle of the array x is 0, one slice up and one row to the front of it the plane has moved.
+    assert side[1, 2, 20] == pytest.approx(-6.0)
+    assert side[2, 3, 25] == pytest.approx(10 - 6.0 - 0.2 * 1.0 - 0.1 * 4.0)
+
+
+def test_a_slab_of_few_slices_has_a_plane_too():
+    brain = ellipsoid((3, 85, 60), (2, 96, 80), (1.0, 2.0, 2.0))
+    image = np.random.default_rng(0).normal(0, 1, brain.shape).astype(np.float32)
+    assert abs(find_mirror_plane(image, brain, (1.0, 2.0, 2.0)).offset_mm) < 4

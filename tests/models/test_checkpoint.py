@@ -8,7 +8,7 @@ import torch
 from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.models.cards import Metrics, find_model, list_models, read_card
-from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
+from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint, write_card
 from napari_brain_tumor.study import ROLES
 
 
@@ -147,3 +147,14 @@ def test_a_card_that_is_no_text_does_not_hide_the_other_models(tmp_path, monkeyp
     assert "broken" not in names
     with pytest.raises(CheckpointError, match="cannot be read"):
         find_model(broken.folder)
+
+
+def test_a_card_is_replaced_only_for_its_own_weights(tmp_path):
+    model, _ = tiny_model(tmp_path / "tiny")
+    told = write_card(model, model.card.model_copy(update={"notes": ["Measured."]}))
+    assert find_model(model.folder).card == told.card
+    assert told.card.notes == ["Measured."]
+    before = (model.folder / "card.json").read_bytes()
+    with pytest.raises(CheckpointError, match="is of other weights"):
+        write_card(model, model.card.model_copy(update={"weights_sha256": "1" * 64}))
+    assert (model.folder / "card.json").read_bytes() == before

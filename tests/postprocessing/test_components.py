@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
+from napari_brain_tumor.postprocessing.components import count_parts, relabel_small_enhancing, remove_small_lesions
 
 
 def classes():
@@ -45,3 +45,8 @@ def test_a_little_enhancement_in_all_becomes_non_enhancing(smallest, voxel, enha
     np.testing.assert_array_equal(result > 0, labels > 0)
     assert (result == 2).sum() == 16 - enhancing
     np.testing.assert_array_equal(labels, classes())
+
+
+def test_parts_of_all_classes_together_are_counted():
+    assert count_parts(classes()) == 2
+    assert count_parts(np.zeros((3, 3, 3), np.uint8)) == 0

@@ -4,23 +4,18 @@ import csv
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.models.blocks import Dims
-from napari_brain_tumor.models.cards import CARD_FILE, Metrics, find_model
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
+from napari_brain_tumor.models.checkpoint import write_card
+from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
@@ -28,11 +23,12 @@ from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
-from napari_brain_tumor_training.run_process import install_result_job
+from napari_brain_tumor_training.run_process import install_result_job, with_plan
 from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
-from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
+from napari_brain_tumor_training.shown import shown
+from napari_brain_tumor_training.stop_signals import run_until_stopped
 from napari_brain_tumor_training.team import rank_of_process
 from napari_brain_tumor_training.validate import CaseDice, summarise, validate
 
@@ -59,6 +55,10 @@ def train(
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples in a step, instead of the recipe's number.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Size of the steps at their largest, instead of the recipe's.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that exceeds it.")] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only measure one step: time and memory that the run will take.")
@@ -85,7 +85,7 @@ def train(
     begun in the folder goes on.
     """
     _check_fold(fold, folds, max_minutes)
-    with _console("training") as (console, report):
+    with shown("training") as (console, report):
         logging.basicConfig(
             level=logging.INFO if rank_of_process() == 0 else logging.ERROR,
             format="%(message)s",
@@ -93,6 +93,7 @@ def train(
             force=True,
         )
         config, root = _described_run(recipe, data, model, dims)
+        config = with_plan(config, batch=batch, learning_rate=learning_rate)
         chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
         if detach:
@@ -100,7 +101,13 @@ def train(
                 msg = "Cross-validation is not detached: leave --folds or --detach out."
                 raise typer.BadParameter(msg)
             request = RunRequest(
-                source=recipe, data=data or Path(), model=model, dims=config.model.dims, install=install
+                source=recipe,
+                data=data or Path(),
+                model=model,
+                dims=config.model.dims,
+                batch=batch,
+                learning_rate=learning_rate,
+                install=install,
             )
             told = _detached(request, chosen, out)
         elif estimate:
@@ -143,40 +150,19 @@ def score(
 ) -> None:
     """Dice of a model on the validation cases of a recipe, over whole volumes, per case and in the mean."""
     subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
-    with _console("validating") as (_, report):
+    with shown("validating") as (_, report):
         config = read_config(recipe)
         info = find_model(model or config.name)
         job = validate(config, data, info, subsets, flips=flips, device=device)
         scores = run_until_stopped(job, report)
         means = summarise(scores)
         if update_card:
-            _add_to_card(info.folder / CARD_FILE, means)
+            _add_to_card(info, means)
     if out is not None:
         _write_rows(out, scores)
     wide = Console() if sys.stdout.isatty() else Console(width=120)
     wide.print(_case_table(scores))
     wide.print(_mean_table(means))
-
-
-@contextmanager
-def _console(title: str) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
-    """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
-    # Of several processes that train together the first one tells how far they are.
-    console = Console(stderr=True, quiet=rank_of_process() > 0)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    try:
-        with ProgressBar(*columns, console=console) as bar:
-            task = bar.add_task(title, total=1.0)
-            yield console, lambda p: bar.update(task, completed=p.fraction, description=p.message or title)
-    except BrainTumorError as error:
-        console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except StoppedError as stopped:
-        console.print("Stopped. What a training run has reached is kept: --resume goes on from there.")
-        raise typer.Exit(stopped.exit_code) from None
-    except KeyboardInterrupt:
-        console.print("Stopped at once. A training run goes on from what it saved last: --resume.")
-        raise typer.Exit(130) from None
 
 
 def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) -> None:
@@ -214,13 +200,9 @@ def _subset(text: str) -> tuple[Role, ...]:
     return tuple(role for role in ROLES if role.lower() in wanted)
 
 
-def _add_to_card(path: Path, means: list[Metrics]) -> None:
-    info = find_model(path.parent)
+def _add_to_card(info: ModelInfo, means: list[Metrics]) -> None:
     new = {(m.dataset, tuple(m.roles), m.flips): m for m in [*info.card.metrics, *means]}
-    card = info.card.model_copy(update={"metrics": list(new.values())})
-    partial = path.with_suffix(".part")
-    partial.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_card(info, info.card.model_copy(update={"metrics": list(new.values())}))
 
 
 def _write_rows(path: Path, scores: list[CaseDice]) -> None:

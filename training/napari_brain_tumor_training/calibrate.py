@@ -1,6 +1,7 @@
 """Fit the temperatures that make a network's probabilities believable, on validation cases."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from napari_brain_tumor.evaluation.calibration import LogitCounts
+from napari_brain_tumor.evaluation.calibration import LogitCounts, Reliability
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.models.cards import Calibration
@@ -19,7 +20,7 @@ from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor_training.dataset import TrainingCase
 from napari_brain_tumor_training.run_files import save_figure
 
-__all__ = ["calibrations", "count_logits", "draw_reliability"]
+__all__ = ["Panel", "calibrations", "count_logits", "draw_panels", "draw_reliability"]
 
 Counts = dict[Region, LogitCounts]
 
@@ -74,24 +75,36 @@ def calibrations(counts: Mapping[Region, LogitCounts]) -> dict[Region, Calibrati
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """Reliability of one region before and after its logits are divided by the temperature."""
+
+    temperature: float
+    before: Reliability
+    after: Reliability
+
+
 def draw_reliability(
     path: Path, counts: Mapping[Region, LogitCounts], calibration: Mapping[Region, Calibration]
 ) -> None:
     """Draw probability against observed share of each region, before and after; raises `SaveError`."""
-    if not calibration:
+    temperatures = {region: fitted.temperature for region, fitted in calibration.items()}
+    draw_panels(path, {r: Panel(t, counts[r].reliability(), counts[r].reliability(t)) for r, t in temperatures.items()})
+
+
+def draw_panels(path: Path, panels: Mapping[Region, Panel]) -> None:
+    """Draw the curves of each region beside each other; raises `SaveError`. Without regions nothing is drawn."""
+    if not panels:
         return
-    figure = Figure(figsize=(4 * len(calibration), 4), dpi=100, layout="constrained")
-    panels = figure.subplots(1, len(calibration), squeeze=False)[0]
-    for axes, (region, fitted) in zip(panels, calibration.items(), strict=True):
+    figure = Figure(figsize=(4 * len(panels), 4), dpi=100, layout="constrained")
+    several = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (region, panel) in zip(several, panels.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-        for temperature, error, style, label in (
-            (1.0, fitted.error_before, "o--", "as trained"),
-            (fitted.temperature, fitted.error_after, "o-", "calibrated"),
-        ):
-            curve = counts[region].reliability(temperature)
-            axes.plot(curve.probability, curve.observed, style, markersize=4, label=f"{label}, error {error:.4f}")
+        curves = [(panel.before, "o--", "as trained"), (panel.after, "o-", "calibrated")]
+        for curve, style, label in curves[: 1 if panel.temperature == 1 else 2]:
+            axes.plot(curve.probability, curve.observed, style, markersize=4, label=f"{label}, error {curve.error:.4f}")
         axes.set(
-            title=f"{region}, temperature {fitted.temperature:.2f}",
+            title=f"{region}, temperature {panel.temperature:.2f}",
             xlabel="probability",
             ylabel="share of voxels in the region",
             xlim=(0, 1),

@@ -19,7 +19,7 @@ from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
-__all__ = ["CaseFiles", "OpenedCase", "find_cases", "read_split", "sides_hash", "split_hash"]
+__all__ = ["CaseFiles", "OpenedCase", "cases_of", "find_cases", "read_split", "sides_hash", "split_hash"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,15 +126,28 @@ def find_cases(config: TrainConfig, data_root: Path) -> list[CaseFiles]:
     TrainingError
         If the split lacks a case, a patient is on both sides, or there is no training case.
     """
-    split = read_split(data_root / config.split) if config.split is not None else {}
-    cases = [case for source in config.sources for case in _LISTINGS[source.kind](source, data_root, split)]
+    split = None if config.split is None else data_root / config.split
+    cases = cases_of(config.sources, data_root, split)
+    if not any(case.split == "train" for case in cases):
+        msg = f"No training case was found under {data_root}. Check the sources and the split of the recipe."
+        raise TrainingError(msg)
+    return cases
+
+
+def cases_of(sources: Sequence[DataSource], data_root: Path, split: Path | None) -> list[CaseFiles]:
+    """Every case of these sources, with its side of the split in that file.
+
+    Raises
+    ------
+    TrainingError
+        If a source is not there, the split lacks a case, or a patient is on both sides.
+    """
+    listed = read_split(split) if split is not None else {}
+    cases = [case for source in sources for case in _LISTINGS[source.kind](source, data_root, listed)]
     sides: dict[str, set[str]] = {}
     for case in cases:
         sides.setdefault(patient_key(case.patient), set()).add(case.split)
     _refuse_torn(sides, "the sources of this recipe")
-    if not any(case.split == "train" for case in cases):
-        msg = f"No training case was found under {data_root}. Check the sources and the split of the recipe."
-        raise TrainingError(msg)
     return cases
 
 

@@ -121,12 +121,25 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """Goes into the card: see `Card`."""
+    thickest_slices_mm: float | None = Field(default=None, gt=0)
+    """Goes into the card: see `Card`."""
+    brain_only: bool = False
+    """Goes into the card: see `Card`."""
     notes: tuple[str, ...] = ()
     licence: str = "Research use only"
 
     def differences(self, other: "TrainConfig") -> list[str]:
         """Names of the entries that differ and matter to the weights, not only to the card."""
-        card_only = {"title", "notes", "licence", "min_lesion_mm3", "min_enhancing_mm3", "output"}
+        card_only = {
+            "title",
+            "notes",
+            "licence",
+            "min_lesion_mm3",
+            "min_enhancing_mm3",
+            "thickest_slices_mm",
+            "brain_only",
+            "output",
+        }
         names = [name for name in type(self).model_fields if name not in card_only]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases, read_split
 
-__all__ = ["CaseFiles", "TrainingCase", "find_cases", "load_cases", "read_split"]
+__all__ = ["CaseFiles", "TrainingCase", "find_cases", "load_cases", "prepare_case", "read_split"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +69,11 @@ def load_cases(
     return loaded
 
 
+def prepare_case(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> TrainingCase:
+    """Read and prepare one case; raises `TrainingError` as `load_cases` does."""
+    return _training_case(case, _prepared(case, roles, spec))
+
+
 def _cached(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, cache: Path) -> TrainingCase:
     path = cache / f"{case.name}-{_key(case, roles, spec)}.npz"
     stored = _read(path) if path.is_file() else None
@@ -76,6 +81,10 @@ def _cached(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec, cac
         stored = _prepared(case, roles, spec)
         arrays = stored
         write_atomically(path, lambda part: np.savez(part, allow_pickle=False, **arrays), _check_archive)
+    return _training_case(case, stored)
+
+
+def _training_case(case: CaseFiles, stored: Mapping[str, npt.NDArray[Any]]) -> TrainingCase:
     return TrainingCase(
         case, stored["channels"], stored["classes"], stored["present"], stored["known"], stored.get("where")
     )

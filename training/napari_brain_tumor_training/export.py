@@ -70,6 +70,8 @@ def export_checkpoint(
         preprocessing=config.preprocessing,
         min_lesion_mm3=config.min_lesion_mm3,
         min_enhancing_mm3=config.min_enhancing_mm3,
+        thickest_slices_mm=config.thickest_slices_mm,
+        brain_only=config.brain_only,
         parameters=sum(p.numel() for p in network.parameters()),
         training=TrainingRecord(
             datasets=[source.dataset for source in config.sources],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,8 @@ __all__ = ["role_subsets", "score_subsets", "write_report"]
 
 
 def role_subsets(roles: Sequence[Role]) -> list[tuple[Role, ...]]:
-    """All roles, all but each one of them, and each alone."""
-    without = [tuple(other for other in roles if other != role) for role in roles]
-    subsets = [tuple(roles), *without, *((role,) for role in roles)]
-    return [subset for subset in dict.fromkeys(subsets) if subset]
+    """Every non-empty subset of the roles: all of them first, each alone last."""
+    return [subset for count in range(len(roles), 0, -1) for subset in combinations(roles, count)]
 
 
 def score_subsets(

@@ -21,9 +21,9 @@ from napari_brain_tumor.study import NiftiForms, Role, Segmentation, Study
 from napari_brain_tumor_training.synthetic_anatomy import Tissues, draw_head, head_grid, tissues_on
 from napari_brain_tumor_training.synthetic_contrast import Degradation, render
 from napari_brain_tumor_training.synthetic_fields import Field, on_grid
-from napari_brain_tumor_training.synthetic_tumour import Grade, GrownTumour, Parts, draw_plan, grow, parts_on
+from napari_brain_tumor_training.synthetic_tumour import Grade, GrownTumour, Parts, draw_plan, grow, no_parts, parts_on
 
-__all__ = ["Phantom", "SyntheticSpec", "make_case", "make_phantom", "write_case"]
+__all__ = ["Phantom", "SyntheticSpec", "make_case", "make_healthy", "make_phantom", "write_case"]
 
 GENERATOR_VERSION: Final = 1
 """Raise when the same seed would give another case."""
@@ -126,11 +126,7 @@ def make_case(seed: int, *, spec: SyntheticSpec | None = None) -> tuple[Study, S
 def make_phantom(seed: int, *, spec: SyntheticSpec | None = None) -> Phantom:
     """Make one synthetic glioma as `make_case` does, and keep its tissues and tumour parts."""
     spec = spec or SyntheticSpec()
-    if seed < 0:
-        msg = f"The seed is {seed}; it must be 0 or a positive integer."
-        raise TrainingError(msg)
-    # One stream for each step: a change in one leaves what the others draw.
-    for_head, for_tumour, for_images = np.random.default_rng(seed).spawn(3)
+    for_head, for_tumour, for_images = _streams(seed)
     head = draw_head(for_head)
     grid = head_grid(head, spec.resolution_mm)
     plan = draw_plan(for_tumour, _drawn_grade(for_tumour, spec), spec.volume_ml, spec.enhancing_low_grade)
@@ -139,6 +135,19 @@ def make_phantom(seed: int, *, spec: SyntheticSpec | None = None) -> Phantom:
     parts = parts_on(tumour, tissues, grid)
     images = render(tissues, parts, grid, for_images, spec.degradation)
     return _as_phantom(seed, spec, grid, images, tissues, parts, tumour)
+
+
+def make_healthy(seed: int, *, spec: SyntheticSpec | None = None) -> Study:
+    """Make the head of that seed as it would be scanned without a tumour: what no model should find anything in.
+
+    The same seed and spec give the same bytes. Of the spec, only resolution and degradation count.
+    """
+    spec = spec or SyntheticSpec()
+    for_head, _, for_images = _streams(seed)
+    head = draw_head(for_head)
+    grid = head_grid(head, spec.resolution_mm)
+    images = render(tissues_on(head, grid), no_parts(grid), grid, for_images, spec.degradation)
+    return _as_study(f"healthy_{seed:05d}", grid, images)
 
 
 def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[Path]:
@@ -165,6 +174,14 @@ def write_case(study: Study, segmentation: Segmentation, folder: Path) -> list[P
     return [*(folder / name for name in arrays), sidecar]
 
 
+def _streams(seed: int) -> list[np.random.Generator]:
+    """For head, tumour and images: a change in one step leaves what the others draw."""
+    if seed < 0:
+        msg = f"The seed is {seed}; it must be 0 or a positive integer."
+        raise TrainingError(msg)
+    return np.random.default_rng(seed).spawn(3)
+
+
 def _drawn_grade(rng: np.random.Generator, spec: SyntheticSpec) -> Grade:
     low = rng.random() < spec.low_grade_share
     return spec.grade or ("LGG" if low else "HGG")
@@ -184,23 +201,25 @@ def _as_phantom(
     parts: Parts,
     tumour: GrownTumour,
 ) -> Phantom:
+    study = _as_study(f"synthetic_{seed:05d}", grid, images)
+    truth = Segmentation(
+        data=np.ascontiguousarray(parts.labels[_TO_LPS]),
+        grid=study.grid,
+        name=study.name,
+        layout=study.layout,
+        provenance=_provenance(seed, spec, tumour, parts, study.grid),
+    )
+    return Phantom(study, truth, tissues, parts, tumour)
+
+
+def _as_study(name: str, grid: Grid, images: dict[Role, npt.NDArray[np.uint8]]) -> Study:
     lps = _lps_grid(grid)
-    name = f"synthetic_{seed:05d}"
-    layout = NiftiForms(sform=lps.affine, sform_code=2, qform=lps.affine, qform_code=2)
-    study = Study(
+    return Study(
         sequences={role: np.ascontiguousarray(image[_TO_LPS]) for role, image in images.items()},
         grid=lps,
         name=name,
-        layout=layout,
+        layout=NiftiForms(sform=lps.affine, sform_code=2, qform=lps.affine, qform_code=2),
     )
-    truth = Segmentation(
-        data=np.ascontiguousarray(parts.labels[_TO_LPS]),
-        grid=lps,
-        name=name,
-        layout=layout,
-        provenance=_provenance(seed, spec, tumour, parts, lps),
-    )
-    return Phantom(study, truth, tissues, parts, tumour)
 
 
 def _lps_grid(grid: Grid) -> Grid:

@@ -19,7 +19,7 @@ from napari_brain_tumor.labels import classes_from_regions
 from napari_brain_tumor_training.synthetic_anatomy import Head, Tissues, tissues_on
 from napari_brain_tumor_training.synthetic_fields import BandNoise, Field, Mask, axis_coordinates, on_grid
 
-__all__ = ["Grade", "GrownTumour", "Parts", "TumourPlan", "draw_plan", "grow", "parts_on"]
+__all__ = ["Grade", "GrownTumour", "Parts", "TumourPlan", "draw_plan", "grow", "no_parts", "parts_on"]
 
 Grade = Literal["HGG", "LGG"]
 
@@ -183,6 +183,12 @@ def parts_on(tumour: GrownTumour, tissues: Tissues, grid: Grid) -> Parts:
         density=density,
         labels=classes_from_regions(np.stack([whole, core, enhancing])),
     )
+
+
+def no_parts(grid: Grid) -> Parts:
+    """The parts of a tumour that is not there."""
+    none = np.zeros(grid.shape, dtype=np.bool_)
+    return Parts(none, none, none, none, np.zeros(grid.shape, dtype=np.float32), np.zeros(grid.shape, dtype=np.uint8))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

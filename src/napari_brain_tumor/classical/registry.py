@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import ROLES, Role
 
 __all__ = ["BASELINES", "Baseline"]
@@ -60,8 +60,8 @@ class Baseline:
             notes.append("The enhancing class needs T1 and T1c; here only the whole tumour is told.")
         return notes
 
-    def notes_on(self, grid: Grid) -> list[str]:
-        """Nothing: the methods take any grid."""
+    def notes_on(self, traits: Traits) -> list[str]:
+        """Nothing: the methods take any study."""
         return []
 
 

@@ -43,6 +43,13 @@ class MirrorPlane:
         reflected: FloatArray = ndimage.affine_transform(image.astype(np.float32, copy=False), matrix, shift, order=1)
         return reflected
 
+    def side(self, shape: tuple[int, ...], spacing_mm: Spacing) -> FloatArray:
+        """Millimetres along X from the plane to each voxel of a `(Z, Y, X)` array: positive beyond it."""
+        axes = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(shape, spacing_mm, strict=True)]
+        z, y, x = np.ix_(*axes)
+        beyond: FloatArray = (x - self.offset_mm - self.turn * y - self.tilt * z).astype(np.float32)
+        return beyond
+
     def _voxel_map(
         self, shape: tuple[int, ...], spacing_mm: Spacing
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -97,7 +104,8 @@ def _unlikeness(plane: MirrorPlane, inside: FloatArray, tissue: FloatArray, spac
 
 
 def _coarse(image: FloatArray, spacing_mm: Spacing) -> FloatArray:
-    factors = [min(1.0, step / _COARSE_MM) for step in spacing_mm]
+    # A slab thinner than half a coarse voxel keeps one.
+    factors = [max(min(1.0, step / _COARSE_MM), 1 / n) for step, n in zip(spacing_mm, image.shape, strict=True)]
     sigmas = [0.5 / factor if factor < 1 else 0.0 for factor in factors]
     blurred = ndimage.gaussian_filter(image, sigmas)
     small: FloatArray = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)

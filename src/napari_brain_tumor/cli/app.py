@@ -14,7 +14,9 @@ from napari_brain_tumor.cli.console import say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
+from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.errors import BrainTumorError
 
@@ -162,12 +164,14 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.preprocessing.traits import traits_of
     from napari_brain_tumor.workflow import segment_job
 
     study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
     check_inputs_are_kept(study, task.target)
-    method = find_model(choices.model, study.grid)
-    for text in (*study.notes, *method.notes_without(study.roles), *method.notes_on(study.grid)):
+    traits = traits_of(study)
+    method = find_model(choices.model, traits)
+    for text in (*study.notes, *method.notes_without(study.roles), *method.notes_on(traits)):
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
@@ -188,6 +192,8 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
 
 data.command()(score)
 app.command()(evaluate)
+app.command()(measure)
+app.command()(rerun)
 app.add_typer(models_app, name="models")
 app.add_typer(data)
 add_extensions(app)

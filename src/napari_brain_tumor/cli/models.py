@@ -285,9 +285,14 @@ def _model_cells(model: "ModelInfo") -> list[str]:
         " ".join(card.regions),
         f"{card.parameters:,}",
         f"{size / 1e6:.1f} MB",
-        "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        "\n".join(map(_metrics_text, _whole_metrics(card))) or "not measured",
         card.licence,
     ]
+
+
+def _whole_metrics(card: "Card") -> "list[Metrics]":
+    """Those from every sequence; all, where none is. `show` tells the other subsets."""
+    return [one for one in card.metrics if set(one.roles) == set(card.roles)] or card.metrics
 
 
 def _inputs(card: "Card") -> str:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
-from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import Role
 
 __all__ = [
@@ -47,6 +47,10 @@ class Metrics(BaseModel):
     """Dice per region over whole volumes, mean over cases; both empty counts 1."""
     flips: bool = False
     """Whether predictions were averaged over mirrored inputs."""
+    mean_hd95_mm: dict[Region, float] = Field(default_factory=dict)
+    """95 % Hausdorff distance (`hd95_mm` of `evaluation.scores.DEFINITIONS`), where it was measured."""
+    definition: str = ""
+    """What the numbers are, where they were not taken as the fields above say."""
 
 
 class TrainingRecord(BaseModel):
@@ -121,6 +125,8 @@ class Card(BaseModel):
     """If all enhancing voxels together are less than this, they become non-enhancing."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
+    brain_only: bool = False
+    """Whether the skull must have been removed: the model has seen no whole head."""
     parameters: int = Field(gt=0)
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     """Regions whose probabilities are calibrated."""
@@ -162,16 +168,17 @@ class Card(BaseModel):
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
         return notes
 
-    def notes_on(self, grid: Grid) -> list[str]:
-        """What the user should know where a study's slices are thicker than the model knows, or of unknown distance."""
-        limit = self.thickest_slices_mm
-        if limit is None:
-            return []
-        advice = f"{self.name} was trained on slices of up to {limit:g} mm; a 2D model does better here."
-        if grid.unit != "mm":
-            return [f"The distance between slices is not known. {advice}"]
-        thickness = max(grid.spacing)
-        return [] if thickness <= limit else [f"The slices are {thickness:.3g} mm apart. {advice}"]
+    def notes_on(self, traits: Traits) -> list[str]:
+        """What the user should know where a study is not of the kind that the model was trained on."""
+        notes, limit = [], self.thickest_slices_mm
+        if limit is not None and traits.thickness_mm is None:
+            notes.append(f"The distance between slices is not known; {self.name} is for slices of up to {limit:g} mm.")
+        elif limit is not None and traits.thickness_mm is not None and traits.thickness_mm > limit:
+            thickness = f"{traits.thickness_mm:.3g}"
+            notes.append(f"The slices are {thickness} mm apart; {self.name} is for slices of up to {limit:g} mm.")
+        if self.brain_only and traits.whole_head:
+            notes.append(f"The skull was not removed; {self.name} was trained on brains alone.")
+        return [f"{note} A 2D model does better here." for note in notes]
 
     def _cost(self, present: set[Role]) -> str:
         """What is lost where only those roles are there, as far as it was measured."""
@@ -238,9 +245,9 @@ class ModelInfo(BaseModel):
         """What the user should know where a study has only those roles."""
         return self.card.notes_without(present)
 
-    def notes_on(self, grid: Grid) -> list[str]:
-        """What the user should know where the model does not suit a study's grid."""
-        return self.card.notes_on(grid)
+    def notes_on(self, traits: Traits) -> list[str]:
+        """What the user should know where a study is not of the kind that the model was trained on."""
+        return self.card.notes_on(traits)
 
 
 def models_folder() -> Path:
@@ -274,18 +281,18 @@ def list_models() -> list[ModelInfo]:
     return [*sorted(bundled, key=lambda model: _rank(model.name)), *_models_in(models_folder(), bundled=False)]
 
 
-def default_model(models: Iterable[ModelInfo], grid: Grid | None = None) -> ModelInfo | None:
-    """The first default model among them that suits a study's grid, or the last where none does; None without any."""
+def default_model(models: Iterable[ModelInfo], traits: Traits | None = None) -> ModelInfo | None:
+    """The first default model among them that suits a study, or the last where none does; None without any."""
     by_name = {model.name: model for model in models}
     present = [by_name[name] for name in DEFAULT_MODELS if name in by_name]
-    suitable = [model for model in present if grid is None or not model.notes_on(grid)]
+    suitable = [model for model in present if traits is None or not model.notes_on(traits)]
     return next(iter([*suitable, *present[-1:]]), None)
 
 
 def find_model(
-    name: str | os.PathLike[str] | None = None, grid: Grid | None = None, *, also: Iterable[str] = ()
+    name: str | os.PathLike[str] | None = None, traits: Traits | None = None, *, also: Iterable[str] = ()
 ) -> ModelInfo:
-    """The checkpoint of that name, or in that folder; without a name the default model, of a study with that grid.
+    """The checkpoint of that name, or in that folder; without a name the default model for such a study.
 
     Names in `also` are told as installed where there is none. `catalogue.find_model` knows methods without weights too.
 
@@ -297,7 +304,7 @@ def find_model(
         If the folder is not a valid checkpoint.
     """
     installed = list_models()
-    default = default_model(installed, grid) if name is None else None
+    default = default_model(installed, traits) if name is None else None
     if default is not None:
         return default
     wanted = DEFAULT_MODELS[0] if name is None else os.fspath(name)

@@ -14,13 +14,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.errors import CheckpointError, SaveError
+from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE, read_manifest
 from napari_brain_tumor.models.registry import build_network
 
-__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint"]
+__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "write_card"]
 
 
 def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
@@ -120,12 +121,41 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
         new = Path(scratch) / "new"
         new.mkdir()
         (new / WEIGHTS_FILE).write_bytes(content)
-        text = json.dumps(card.model_dump(mode="json"), indent=1)
-        (new / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+        (new / CARD_FILE).write_text(_card_text(card), encoding="utf-8")
         if folder.exists():
             os.replace(folder, Path(scratch) / "old")
         shutil.move(new, folder)
     return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
+
+
+def write_card(model: ModelInfo, card: Card) -> ModelInfo:
+    """Replace the card of a checkpoint, for what is measured after training; the weights stay.
+
+    Raises
+    ------
+    CheckpointError
+        If the card is of other weights.
+    SaveError
+        If it cannot be written; the earlier card is then still there.
+    """
+    if card.weights_sha256 != model.card.weights_sha256:
+        msg = (
+            f"The new card of {model.name} is of other weights (SHA-256 {card.weights_sha256[:12]}... instead of "
+            f"{model.card.weights_sha256[:12]}...). Save weights and card together: save_checkpoint."
+        )
+        raise CheckpointError(msg)
+
+    def check(part: Path) -> None:
+        if Card.model_validate_json(part.read_text(encoding="utf-8")) != card:
+            msg = "the card did not read back the same"
+            raise SaveError(msg)
+
+    write_atomically(model.folder / CARD_FILE, lambda part: part.write_text(_card_text(card), encoding="utf-8"), check)
+    return model.model_copy(update={"card": card})
+
+
+def _card_text(card: Card) -> str:
+    return json.dumps(card.model_dump(mode="json"), indent=1) + "\n"
 
 
 def remove_checkpoint(model: ModelInfo) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError
-from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.journal.mirror import Mirror, Step, combine
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
@@ -54,9 +53,8 @@ def automatic_labels(layer: Any) -> Labels:
     Labels of ours that are still as they were first shown hold nothing by hand. Where that is not certain, every label
     that is there counts as a hand's work: a result must not destroy it.
     """
-    volume, tag = volume_of(layer), layer.metadata.get(KEY)
-    untouched = isinstance(tag, SegmentationTag) and tag.digest == digest_of(layer.data).hex()
-    return volume if untouched else np.zeros_like(volume)
+    volume, is_ours = volume_of(layer), isinstance(layer.metadata.get(KEY), SegmentationTag)
+    return volume if is_ours and not layers.is_edited(layer) else np.zeros_like(volume)
 
 
 class LabelWatch:

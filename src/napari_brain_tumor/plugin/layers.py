@@ -32,6 +32,7 @@ __all__ = [
     "add_layers",
     "current_layers",
     "image_to_layer",
+    "is_edited",
     "layer_of",
     "orient_current_viewer",
     "orient_viewer",
@@ -422,6 +423,12 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
     if digest_of(seen.data).hex() != tag.digest:
         provenance["edited_by_hand"] = True
     return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance)
+
+
+def is_edited(layer: Layer) -> bool:
+    """Whether the labels of a layer of ours are not those that it was first shown with."""
+    tag = layer.metadata.get(KEY)
+    return isinstance(tag, SegmentationTag) and digest_of(layer.data).hex() != tag.digest
 
 
 def readable_views(all_layers: Iterable[Layer]) -> list[LayerView]:

@@ -7,7 +7,7 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.labels import ENHANCING, NON_ENHANCING
 
-__all__ = ["relabel_small_enhancing", "remove_small_lesions"]
+__all__ = ["count_parts", "relabel_small_enhancing", "remove_small_lesions"]
 
 _ALL_26_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 
@@ -60,3 +60,8 @@ def relabel_small_enhancing(
     if enhancing.sum() * voxel_volume_mm3 >= min_volume_mm3:
         return classes
     return np.where(enhancing, np.uint8(NON_ENHANCING), classes)
+
+
+def count_parts(classes: npt.NDArray[np.uint8]) -> int:
+    """Number of 26-connected parts of all classes together."""
+    return int(ndimage.label(classes > 0, structure=_ALL_26_NEIGHBOURS)[1])

@@ -1,5 +1,6 @@
 """The Curate panel: walk through the cases of a data set, compare, correct, decide; add new ones."""
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,10 +27,12 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state
+from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.curate_pages import KEYS, AddPage, ReviewPage
 from napari_brain_tumor.widgets.draft_keeper import DraftKeeper
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.panel_lines import add_lines_of, relabel_lines_of, review_lines_of, score_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.restore import RestoreNotice
@@ -121,6 +124,8 @@ class CurateWidget(QScrollArea):
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
         column.addWidget(self.status_label)
+        self.code_box = ActionLines()
+        column.addWidget(self.code_box)
 
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""
@@ -493,6 +498,7 @@ class CurateWidget(QScrollArea):
             self._save(decision, self._go_on)
             return
         folder, case_id, note = self.dataset.folder, self.loaded.record.id, self.review.note_edit.text()
+        self.code_box.show_action(lambda: review_lines_of(folder, case_id, decision, note))
         self._run(
             f"Noting {case_id}…",
             lambda: state.review_case(folder, case_id, decision, note),
@@ -513,6 +519,8 @@ class CurateWidget(QScrollArea):
         maker = state.maker_after(self._base, edited=self._painted)
         folder, loaded, note = self.dataset.folder, self.loaded, self.review.note_edit.text()
         knowing = self.review.known_box.currentData()
+        layer, case_id = weakref.ref(self.edits.layer), loaded.record.id
+        self.code_box.show_action(lambda: relabel_lines_of(folder, case_id, layer(), decision, note))
 
         def work() -> tuple[CaseRecord, Any]:
             view = replace(seen, data=snapshot)
@@ -643,6 +651,8 @@ class CurateWidget(QScrollArea):
         if self.case_id is not None:
             ids.sort(key=lambda one: one != self.case_id)  # what is looked at comes first
         self.review.show_running(True)
+        scored, info = self.dataset.folder, self._model
+        self.code_box.show_action(lambda: score_lines_of(scored, ids, info))
         self.score_runner.start(lambda stop: stop.guard(self._worker.run(self._target, folder, ids, model)))
 
     def _on_cancel_requested(self) -> None:
@@ -735,6 +745,8 @@ class CurateWidget(QScrollArea):
             self._on_failed(error)
             return
         folder = self.dataset.folder
+        scans, label = self._chosen_scans(), self._label_layers[self.add.label_box.currentIndex()]
+        self.code_box.show_action(lambda: add_lines_of(folder, scans, label, request.facts, request.slices))
         self._run("Adding the case…", lambda: state.add_case(folder, request), self._on_added)
 
     def _add_request(self) -> state.AddRequest:

@@ -17,6 +17,7 @@ from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
+from napari_brain_tumor.preprocessing.traits import Traits, traits_of_volumes
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, FileLayout, Role, TifSlices
 from napari_brain_tumor.widgets.worker import Stop
@@ -30,7 +31,6 @@ __all__ = [
     "candidates",
     "case_name",
     "default_format",
-    "grid_of",
     "is_result",
     "layout_of",
     "match_roles",
@@ -44,6 +44,7 @@ __all__ = [
     "segment_steps",
     "sentence",
     "short_name",
+    "traits_of",
     "writable_schemas",
 ]
 
@@ -179,13 +180,13 @@ def same_method(one: Method, other: Method) -> bool:
     return getattr(one, "folder", one.name) == getattr(other, "folder", other.name)
 
 
-def grid_of(choices: Choices) -> Grid | None:
-    """The grid of the chosen scans; None where none is chosen, or the layer is not one volume."""
-    layer = next(iter(choices.sequences.values()), None)
+def traits_of(choices: Choices) -> Traits | None:
+    """What the chosen scans are like; None where none is chosen, or a layer is not one volume."""
     try:
-        return None if layer is None else layers.view(layer).grid
+        views = [layers.view(layer) for layer in choices.sequences.values()]
     except BrainTumorError:
         return None
+    return traits_of_volumes(views[0].grid, [view.data for view in views]) if views else None
 
 
 def model_tooltip(model: Method) -> str:

@@ -1,0 +1,189 @@
+"""What the models are measured on: the validation cases, the controls, the device."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.curated_dataset.patients import patient_key
+from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, TrainingError
+from napari_brain_tumor.inference.device import resolve_device
+from napari_brain_tumor.io import open_study, open_truth
+from napari_brain_tumor.io.reading import visible
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor_training.case_files import CaseFiles, cases_of
+from napari_brain_tumor_training.config import DataSource
+from napari_brain_tumor_training.results.document import Split
+from napari_brain_tumor_training.results.twins import healthy_twin
+from napari_brain_tumor_training.synthetic import SyntheticSpec, make_healthy
+
+__all__ = ["FULL_SET", "SLICE_SET", "Bench", "lesions_of", "open_bench", "tumour_free_heads", "twins_of"]
+
+FULL_SET: Final = "glioma3d"
+SLICE_SET: Final = "lgg_tif"
+_SOURCES: Final = (
+    DataSource(dataset=FULL_SET, kind="decathlon", path=Path(FULL_SET), share=1),
+    DataSource(dataset=SLICE_SET, kind="lgg-tif", path=Path(SLICE_SET), share=1),
+)
+_SCLEROSIS: Final = "multiple_sclerosis_control"
+_NO_ENHANCING: Final = "brats2021_no_enhancing"
+_SEEDS: Final = (9001, 9002, 9003)
+"""Of the heads without tumour; training makes its synthetic cases from smaller ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is measured on.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of both sets and of the control cases.
+    cases : tuple of CaseFiles
+        The validation side, perhaps only some of it.
+    split : Split
+        Of the whole data.
+    limit : int or None
+        How many cases of each set were kept; None for all.
+    sclerosis, no_enhancing : Path
+        Folders of the control cases.
+    device : str
+        As resolved: where everything is computed.
+    spec : SyntheticSpec
+        Of the heads without tumour.
+    """
+
+    data: Path
+    cases: tuple[CaseFiles, ...]
+    split: Split
+    limit: int | None
+    sclerosis: Path
+    no_enhancing: Path
+    device: str
+    spec: SyntheticSpec
+
+    def of(self, dataset: str) -> tuple[CaseFiles, ...]:
+        """The cases of one set."""
+        return tuple(case for case in self.cases if case.dataset == dataset)
+
+
+def open_bench(
+    data: Path,
+    split: Path | None = None,
+    *,
+    limit: int | None = None,
+    device: str = "auto",
+    spec: SyntheticSpec | None = None,
+) -> Bench:
+    """Find all that is measured on, before anything is computed.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with `glioma3d`, `lgg_tif` and `cases`.
+    split : Path, optional
+        The table of sides; `subjects.csv` in the folder if not given.
+    limit : int, optional
+        Keep so many validation cases of each set, to try it out.
+    device : str
+        As for `segment`.
+    spec : SyntheticSpec, optional
+        Of the heads without tumour.
+
+    Raises
+    ------
+    TrainingError
+        If the folder, a set, the split or a control case is missing, or no case is on the validation side.
+    DeviceError
+        If the device is not present.
+    """
+    if not data.is_dir():
+        msg = f"{data} is not a folder. Give the one that holds {FULL_SET}, {SLICE_SET} and cases."
+        raise TrainingError(msg)
+    table = data / "subjects.csv" if split is None else split
+    listed = cases_of(_SOURCES, data, table)
+    kept = [case for source in _SOURCES for case in _first(_validation(listed, source.dataset, table), limit)]
+    return Bench(
+        data,
+        tuple(kept),
+        _described(listed, table),
+        limit,
+        _control(data, _SCLEROSIS),
+        _control(data, _NO_ENHANCING),
+        str(resolve_device(device)),
+        spec or SyntheticSpec(),
+    )
+
+
+def tumour_free_heads(bench: Bench) -> tuple[Study, ...]:
+    """Synthetic heads without tumour; made once, and kept for the next model."""
+    return _heads(bench.spec)
+
+
+def twins_of(bench: Bench) -> Job[dict[str, Study | None]]:
+    """Healthy twins of the gliomas by name, None for those whose tumour reaches both hemispheres: a job."""
+    found: dict[str, Study | None] = {}
+    cases = bench.of(FULL_SET)
+    for number, case in enumerate(cases):
+        yield Progress(number, len(cases), f"mirroring {case.name}")
+        opened = case.open()
+        found[case.name] = healthy_twin(opened.study, opened.truth)
+    return found
+
+
+def lesions_of(path: Path, study: Study) -> Segmentation | None:
+    """The lesions that lie with a control case, on its grid; None where there are none."""
+    truth = _lesion_mask(path)
+    return truth if truth is not None and truth.grid.same_place(study.grid) else None
+
+
+def _lesion_mask(path: Path) -> Segmentation | None:
+    try:
+        return open_truth(path)
+    except LabelSchemaError:
+        return open_truth(path, "LGG-binary")  # 0 and 1: lesion or not
+
+
+@lru_cache(maxsize=1)
+def _heads(spec: SyntheticSpec) -> tuple[Study, ...]:
+    return tuple(make_healthy(seed, spec=spec) for seed in _SEEDS)
+
+
+def _validation(cases: Iterable[CaseFiles], dataset: str, table: Path) -> list[CaseFiles]:
+    found = [case for case in cases if case.dataset == dataset and case.split == "val"]
+    if not found:
+        msg = f"No case of {dataset} is on the side val of {table}. Check its columns dataset and split."
+        raise TrainingError(msg)
+    return found
+
+
+def _first(cases: list[CaseFiles], limit: int | None) -> list[CaseFiles]:
+    return cases if limit is None else cases[:limit]
+
+
+def _control(data: Path, name: str) -> Path:
+    """The one case in a folder of control cases, which opens."""
+    parent = data / "cases" / name
+    folders = [path for path in visible(parent) if path.is_dir()] if parent.is_dir() else []
+    if not folders:
+        msg = f"{parent} holds no case. The controls need one there: a folder with its sequences."
+        raise TrainingError(msg)
+    try:
+        open_study(folders[0])
+    except BrainTumorError as error:
+        msg = f"The control case {folders[0]} does not open: {error}"
+        raise TrainingError(msg) from error
+    return folders[0]
+
+
+def _described(cases: Iterable[CaseFiles], table: Path) -> Split:
+    people: dict[str, dict[str, set[str]]] = {}
+    for case in cases:
+        for group in (case.dataset, ""):
+            people.setdefault(group, {}).setdefault(case.split, set()).add(patient_key(case.patient))
+    counted = {group: {side: len(names) for side, names in sides.items()} for group, sides in people.items()}
+    together = counted.pop("")
+    return Split(sha256=hashlib.sha256(table.read_bytes()).hexdigest(), patients=counted, together=together)

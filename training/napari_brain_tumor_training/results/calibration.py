@@ -1,0 +1,136 @@
+"""Temperatures fitted on the validation patients, and whether they hold for patients that they were not fitted on."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from napari_brain_tumor.evaluation.calibration import LogitCounts, Reliability
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.models.cards import Calibration, ModelInfo
+from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.progress import Job, part_of
+from napari_brain_tumor_training.calibrate import Counts, Panel, calibrations, count_logits
+from napari_brain_tumor_training.case_files import CaseFiles
+from napari_brain_tumor_training.dataset import prepare_case
+from napari_brain_tumor_training.results.bench import FULL_SET, Bench
+from napari_brain_tumor_training.results.document import CalibrationBlock, Curve, RegionCalibration
+from napari_brain_tumor_training.results.subject import Subject
+
+__all__ = ["as_calibration", "as_panels", "calibration_job", "cross_fitted", "halves"]
+
+PatientCounts = Mapping[str, Counts]
+"""Voxels by logit, of each region, of each patient."""
+
+
+def calibration_job(subject: Subject, bench: Bench) -> Job[dict[Region, RegionCalibration]]:
+    """Fit and cross-fit the temperature of each region on all validation cases of both sets: a job."""
+    info = subject.method
+    assert isinstance(info, ModelInfo)
+    # Without the temperatures of the card itself; those of an ensemble's members belong to their networks.
+    bare = info.model_copy(update={"card": info.card.model_copy(update={"calibration": {}})})
+    network, device = load_network(bare), torch.device(bench.device)
+    found: dict[str, Counts] = {}
+    for number, case in enumerate(bench.cases):
+        prepared = prepare_case(case, info.roles, info.card.preprocessing)
+        counting = count_logits(network, info.card.dims, [prepared], device)
+        counts = yield from part_of(counting, number / len(bench.cases), (number + 1) / len(bench.cases))
+        found[case.patient] = _added(found.get(case.patient, {}), counts)
+    return _fitted(found, bench.cases)
+
+
+def halves(cases: Sequence[CaseFiles]) -> tuple[frozenset[str], frozenset[str]]:
+    """Two halves of the patients, each set's dealt in turn; patients of the set that tells all regions first."""
+    ordered = sorted(cases, key=lambda case: (case.dataset != FULL_SET, case.patient))
+    patients = list(dict.fromkeys(case.patient for case in ordered))
+    return frozenset(patients[::2]), frozenset(patients[1::2])
+
+
+def cross_fitted(
+    one: LogitCounts | None, other: LogitCounts | None, region: Region
+) -> tuple[list[float], float | None, float | None]:
+    """Temperatures of both halves, and mean errors before and after with the temperature of the other half.
+
+    Means are weighted by voxels; None where a half has none.
+    """
+    if one is None or other is None or not one.voxels or not other.voxels:
+        return [], None, None
+    temperatures = [_temperature(half, region) for half in (one, other)]
+    weights = [one.voxels, other.voxels]
+    before = np.average([half.reliability().error for half in (one, other)], weights=weights)
+    swapped = zip((one, other), reversed(temperatures), strict=True)
+    after = np.average([half.reliability(t).error for half, t in swapped], weights=weights)
+    return temperatures, float(before), float(after)
+
+
+def as_calibration(block: CalibrationBlock) -> dict[Region, Calibration]:
+    """What a card keeps: regions whose temperature lowers the error."""
+    return {
+        region: Calibration(
+            temperature=found.temperature,
+            error_before=found.error_before,
+            error_after=found.error_after,
+            voxels=found.voxels,
+        )
+        for region, found in block.regions.items()
+        if found.temperature != 1.0
+    }
+
+
+def as_panels(block: CalibrationBlock) -> dict[Region, Panel]:
+    """What is drawn."""
+    return {r: Panel(c.temperature, _reliability(c.before), _reliability(c.after)) for r, c in block.regions.items()}
+
+
+def _fitted(found: PatientCounts, cases: Sequence[CaseFiles]) -> dict[Region, RegionCalibration]:
+    total = _sum(found, frozenset(found))
+    parts = [_sum(found, half) for half in halves(cases)]
+    return {region: _region(region, counts, parts, found) for region, counts in total.items()}
+
+
+def _region(region: Region, counts: LogitCounts, parts: Sequence[Counts], found: PatientCounts) -> RegionCalibration:
+    temperature = _temperature(counts, region)
+    before, after = counts.reliability(), counts.reliability(temperature)
+    temperatures, crossed_before, crossed_after = cross_fitted(parts[0].get(region), parts[1].get(region), region)
+    return RegionCalibration(
+        temperature=temperature,
+        error_before=before.error,
+        error_after=after.error,
+        crossed_temperatures=temperatures,
+        crossed_before=crossed_before,
+        crossed_after=crossed_after,
+        voxels=counts.voxels,
+        patients=sum(region in told for told in found.values()),
+        before=_curve(before),
+        after=_curve(after),
+    )
+
+
+def _temperature(counts: LogitCounts, region: Region) -> float:
+    """The one that a card would get; 1 where none lowers the error."""
+    fitted = calibrations({region: counts})
+    return fitted[region].temperature if region in fitted else 1.0
+
+
+def _sum(found: PatientCounts, patients: frozenset[str]) -> Counts:
+    total: Counts = {}
+    for patient in patients & set(found):
+        total = _added(total, found[patient])
+    return total
+
+
+def _added(one: Counts, other: Counts) -> Counts:
+    regions = dict.fromkeys([*one, *other])
+    return {region: one.get(region, LogitCounts()) + other.get(region, LogitCounts()) for region in regions}
+
+
+def _curve(reliability: Reliability) -> Curve:
+    return Curve(
+        probability=reliability.probability.round(6).tolist(),
+        observed=reliability.observed.round(6).tolist(),
+        voxels=reliability.voxels.tolist(),
+    )
+
+
+def _reliability(curve: Curve) -> Reliability:
+    return Reliability(np.array(curve.probability), np.array(curve.observed), np.array(curve.voxels))

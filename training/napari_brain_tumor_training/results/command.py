@@ -1,0 +1,90 @@
+"""`brain-tumor results`: measure the models, write `results.json`, the page and its pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor_training.results.bench import open_bench
+from napari_brain_tumor_training.results.document import BLOCKS, RESULTS_FILE, BlockName, read_results
+from napari_brain_tumor_training.results.page import write_page
+from napari_brain_tumor_training.results.run import measured_results, subjects_named
+from napari_brain_tumor_training.shown import shown
+from napari_brain_tumor_training.stop_signals import run_until_stopped
+
+app = typer.Typer(help="Measure the models and write the results page.", add_completion=False)
+
+_KEPT = "What was measured is kept: the same command goes on from there."
+
+
+@app.command()
+def results(
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder with glioma3d, lgg_tif, cases and subjects.csv.", show_default=False)
+    ] = None,
+    models: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Names or folders; every shipped model and baseline if not given.")
+    ] = "",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of results.json, results.md and images.")
+    ] = Path("docs"),
+    split: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Table of the sides; DATA/subjects.csv if not given.")
+    ] = None,
+    update_cards: Annotated[
+        bool, typer.Option("--update-cards", help="Write temperatures and metrics into the cards of the models.")
+    ] = False,
+    render: Annotated[
+        bool, typer.Option("--render", help="Only write page and pictures again, from results.json.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only N cases of each set, to try it out.")
+    ] = None,
+    blocks: Annotated[
+        str, typer.Option(metavar="A,B,...", help=f"Only some of {', '.join(BLOCKS)}; the others keep their numbers.")
+    ] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Measure models on the validation cases and write results.json, results.md and the reliability plots.
+
+    What was measured with the same weights, settings and split is not measured again; models that are not named keep
+    their numbers.
+    """
+    if data is None and not render:
+        raise typer.BadParameter("Name the folder of the data, or give --render.", param_hint="DATA")
+    with shown("measuring", _KEPT) as (_, report):
+        if data is not None and not render:
+            subjects, chosen = subjects_named(_words(models)), _blocks(blocks)
+            bench = open_bench(data, _table(split, data), limit=limit, device=device)
+            job = measured_results(subjects, bench, output, blocks=chosen, update_cards=update_cards)
+            run_until_stopped(job, report)
+        found = read_results(output / RESULTS_FILE)
+        if found is None:
+            msg = f"{output / RESULTS_FILE} is not there yet. Measure first: brain-tumor results DATA."
+            raise UnreadableFileError(msg)
+        written = write_page(found, output)
+    for path in written:
+        typer.echo(f"Wrote {path}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _blocks(text: str) -> tuple[BlockName, ...]:
+    wanted = _words(text)
+    unknown = sorted(set(wanted) - set(BLOCKS))
+    if unknown:
+        msg = f"{', '.join(unknown)} is not measured. Name some of {', '.join(BLOCKS)}."
+        raise typer.BadParameter(msg, param_hint="--blocks")
+    return tuple(block for block in BLOCKS if block in wanted or not wanted)
+
+
+def _table(split: Path | None, data: Path) -> Path | None:
+    """The table as it was named: from here, or from the folder of the data."""
+    return split if split is None or split.is_file() else data / split
+
+
+if __name__ == "__main__":
+    app()

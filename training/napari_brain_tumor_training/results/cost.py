@@ -1,0 +1,81 @@
+"""Time and memory of one case in a process of its own: `python -m napari_brain_tumor_training.results.cost`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.errors import TrainingError
+
+__all__ = ["measure_cost"]
+
+_MODULE: Final = "napari_brain_tumor_training.results.cost"
+_STATUS: Final = Path("/proc/self/status")
+
+
+def measure_cost(model: str, case: Path, device: str) -> dict[str, Any]:
+    """Segment a case in a fresh process, without and with flips: the entries of `document.Cost` but the machine.
+
+    Raises
+    ------
+    TrainingError
+        If the process fails; the message has the last lines that it said.
+    """
+    command = [sys.executable, "-m", _MODULE, model, str(case), device]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        msg = f"Measuring {model} in a process of its own failed: {done.stderr.strip()[-1000:]}"
+        raise TrainingError(msg)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _measured(model: str, case: Path, device: str) -> dict[str, Any]:
+    from napari_brain_tumor.catalogue import find_model
+    from napari_brain_tumor.io import open_study
+    from napari_brain_tumor.workflow import segment
+
+    trained = not find_model(model).is_baseline
+    imported = _peak_mb()
+    study = open_study(case)
+
+    def once(*, flips: bool) -> tuple[dict[str, float], float]:
+        seconds = dict(segment(study, model, device, flips=flips).provenance["seconds"])
+        load = seconds.pop("load", 0.0)
+        return {"seconds": round(sum(seconds.values()), 3), "peak_mb": _peak_mb()}, load
+
+    plain, load = once(flips=False)
+    return {
+        "case": study.name,
+        "shape": list(study.grid.shape),
+        "load_seconds": load,
+        "imported_mb": imported,
+        "memory_from": _memory_source(),
+        "plain": plain,
+        "flipped": once(flips=True)[0] if trained else None,
+    }
+
+
+def _memory_source() -> str:
+    return "VmHWM" if _STATUS.is_file() else "ru_maxrss"
+
+
+def _peak_mb() -> float:
+    """The most memory that this process has held, in MiB.
+
+    Linux counts the memory of the parent, at the moment in which it started this process, into `ru_maxrss`; VmHWM
+    begins anew.
+    """
+    if _STATUS.is_file():
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
+        return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024, 1)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+if __name__ == "__main__":
+    place, path, where = sys.argv[1:]
+    sys.stdout.write(json.dumps(_measured(place, Path(path), where)) + "\n")

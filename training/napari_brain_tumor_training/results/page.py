@@ -1,0 +1,101 @@
+"""The results page and its pictures, rendered from the numbers alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor_training.calibrate import draw_panels
+from napari_brain_tumor_training.results.calibration import as_panels
+from napari_brain_tumor_training.results.document import (
+    Experiment,
+    Results,
+    read_experiments,
+)
+from napari_brain_tumor_training.results.page_cost import time_and_memory
+from napari_brain_tumor_training.results.page_frame import (
+    definitions,
+    experiments,
+    head,
+    reproduce,
+    split,
+    targets,
+)
+from napari_brain_tumor_training.results.page_scores import distances, grades, overlap, slices
+from napari_brain_tumor_training.results.page_subsets import subsets
+from napari_brain_tumor_training.results.page_trust import calibration, controls, plot_of
+
+__all__ = ["PAGE_FILE", "page", "write_page"]
+
+PAGE_FILE: Final = "results.md"
+EXPERIMENTS_FILE: Final = "experiments.json"
+REVIEW_FILE: Final = "case_review.md"
+
+
+def write_page(results: Results, folder: Path) -> list[Path]:
+    """Write the page and a reliability plot for each calibrated model beside `results.json`.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    SaveError
+        If a file cannot be written.
+    UnreadableFileError
+        If `experiments.json` is there but not right.
+    """
+    tried = read_experiments(folder / EXPERIMENTS_FILE)
+    written = []
+    for model in results.models.values():
+        if model.calibration is not None and model.calibration.regions:
+            written.append(folder / plot_of(model))
+            draw_panels(written[-1], as_panels(model.calibration))
+    text = page(results, tried, reviewed=(folder / REVIEW_FILE).is_file())
+    written.append(folder / PAGE_FILE)
+    write_atomically(written[-1], lambda part: part.write_text(text, encoding="utf-8"), _check_whole(text))
+    return written
+
+
+def page(results: Results, tried: Sequence[Experiment] = (), *, reviewed: bool = False) -> str:
+    """The page as Markdown.
+
+    Parameters
+    ----------
+    results : Results
+        What was measured; a part that was measured of no model is left out.
+    tried : sequence of Experiment
+        What was tried in training.
+    reviewed : bool
+        Whether `case_review.md` lies beside it.
+    """
+    models = list(results.models.values())
+    parts = (
+        head(results, review=REVIEW_FILE if reviewed else None),
+        targets(results),
+        split(results),
+        overlap(models),
+        distances(models),
+        grades(models),
+        slices(models),
+        time_and_memory(models),
+        subsets(models),
+        calibration(models),
+        controls(models),
+        experiments(tried),
+        definitions(models),
+        reproduce(results),
+    )
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _check_whole(text: str) -> Callable[[Path], None]:
+    def check(part: Path) -> None:
+        if part.read_text(encoding="utf-8") != text:
+            msg = "the page did not read back the same"
+            raise SaveError(msg)
+
+    return check

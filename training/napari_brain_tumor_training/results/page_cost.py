@@ -1,0 +1,68 @@
+"""Part of the page: what each model costs in time and memory."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from napari_brain_tumor_training.results.bench import FULL_SET
+from napari_brain_tumor_training.results.document import (
+    Machine,
+    ModelResults,
+    Scores,
+)
+from napari_brain_tumor_training.results.markdown import Lines, number, table
+
+__all__ = ["time_and_memory"]
+
+
+def time_and_memory(models: Sequence[ModelResults]) -> Lines:
+    """A row for each model, and the machines."""
+    measured = [model for model in models if model.cost is not None or model.scores is not None]
+    if not measured:
+        return []
+    head = (
+        "model", "parameters", "weights MB", "load s",
+        "s, median", "s, worst", "s, median, flips", "s, worst, flips",
+        "full size s", "full size s, flips", "memory MiB", "memory MiB, flips",
+    )  # fmt: skip
+    machines = {
+        _machine(block.machine): None for m in measured for block in (m.scores, m.flipped, m.cost) if block is not None
+    }
+    return [
+        "## Time and memory",
+        "",
+        f"Seconds from the opened case to its labels, without loading the model, over the cases of `{FULL_SET}` (cut "
+        "to the brain); *full size* is one 240x240x155 case in a fresh process, whose peak of memory is given less "
+        "what the imports alone take: the case, the loaded model and all that is in between. The methods without "
+        "weights have neither parameters nor flips.",
+        "",
+        *table(head, [_time_row(model) for model in measured]),
+        "",
+        *[f"Measured on {machine}." for machine in machines],
+    ]
+
+
+def _time_row(model: ModelResults) -> tuple[str, ...]:
+    cost = model.cost
+    runs = (None, None) if cost is None else (cost.plain, cost.flipped)
+    return (
+        f"`{model.name}`",
+        number(None) if model.parameters is None else f"{model.parameters / 1e6:.2f} M",
+        number(model.weights_mb, 1),
+        number(cost.load_seconds if cost is not None and model.trained else None, 1),
+        *_seconds(model.scores),
+        *_seconds(model.flipped),
+        *(number(None if run is None else run.seconds, 1) for run in runs),
+        *(number(None if run is None or cost is None else run.peak_mb - cost.imported_mb, 0) for run in runs),
+    )
+
+
+def _seconds(block: Scores | None) -> tuple[str, str]:
+    found = [case.seconds for case in block.cases if case.dataset == FULL_SET] if block is not None else []
+    return number(median(found) if found else None, 1), number(max(found, default=None), 1)
+
+
+def _machine(machine: Machine) -> str:
+    features = f" ({', '.join(machine.features)})" if machine.features else ""
+    threads = f"{machine.cores} cores, {machine.threads} threads"
+    software = f"torch {machine.torch}, Python {machine.python}"
+    return f"{machine.processor}{features}, {threads}; device {machine.device}; {software}"

@@ -1,0 +1,148 @@
+"""Parts of the page that frame the numbers: what they are, of whom, beside what was wanted, how to get them again."""
+
+from collections.abc import Iterable, Sequence
+
+from napari_brain_tumor.evaluation.compare import SAMPLES
+from napari_brain_tumor.evaluation.scores import DEFINITIONS
+from napari_brain_tumor_training.results.document import (
+    RESULTS_FILE,
+    Experiment,
+    ModelResults,
+    Results,
+)
+from napari_brain_tumor_training.results.markdown import Lines, number, table
+from napari_brain_tumor_training.results.targets import targets_of
+
+__all__ = ["definitions", "experiments", "head", "reproduce", "split", "targets"]
+
+
+def head(results: Results, *, review: str | None) -> Lines:
+    """Title, what the page is, what the words mean."""
+    lines = [
+        "# Results of the shipped models",
+        "",
+        f"Written by `brain-tumor results` from [{RESULTS_FILE}]({RESULTS_FILE}), which holds every case; not by hand. "
+        "For research only: not a medical device, not for clinical use.",
+        "",
+        "WT is the whole tumour, TC its core (all but edema), ET what enhances. Dice runs from 0 to 1, more is better. "
+        "Every number is of cases that no model was trained on, whole volumes, segmented as a user gets them: the "
+        "defaults of `brain-tumor segment`, with the postprocessing that the model's card says. *With flips* is the "
+        "option `--flips`.",
+    ]
+    if results.limit is not None:
+        lines += ["", f"**A trial: only {results.limit} validation case(s) of each set were measured.**"]
+    if review is not None:
+        lines += ["", f"What is right and wrong in five cases, slice by slice: [{review}]({review})."]
+    return lines
+
+
+def targets(results: Results) -> Lines:
+    """What was wanted beside what was measured."""
+    found = targets_of(results)
+    if not found:
+        return []
+    head = ("target", "model", "wanted", "measured", "")
+    rows = [(t.what, t.model, t.wanted, number(t.measured, t.digits), "met" if t.met else "not met") for t in found]
+    return [
+        "## Targets",
+        "",
+        "Mean Dice over patients from every sequence. *Best* is the trained model, without or with flips, with the "
+        "highest mean over the regions of the set; *default* is the model that is used for such cases when none is "
+        "named, without flips.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def split(results: Results) -> Lines:
+    """Patients on each side."""
+    told = results.split
+    rows = [
+        (f"`{name}`", str(sides.get("train", 0)), str(sides.get("val", 0))) for name, sides in told.patients.items()
+    ]
+    together = ("together", str(told.together.get("train", 0)), str(told.together.get("val", 0)))
+    return [
+        "## The split",
+        "",
+        "Patients, not slices or scans, are on one side or the other, across both sets: some are in both. Weights "
+        "were fitted on the training side alone. The temperatures (see Calibration) were fitted on the validation "
+        "side, and which epoch's weights are kept was chosen on it, which favours the models a little.",
+        "",
+        *table(("set", "patients to train on", "patients to validate on"), [*rows, together]),
+        "",
+        f"SHA-256 of the table of sides: `{told.sha256}`.",
+    ]
+
+
+def experiments(tried: Sequence[Experiment]) -> Lines:
+    """What each idea for training gained."""
+    if not tried:
+        return []
+    names = list(dict.fromkeys(name for one in tried for name in (*one.gained, *one.without)))
+    rows = [
+        (
+            one.idea,
+            one.setting,
+            *(_gain(one, name) for name in names),
+            str(one.cases),
+            number(one.minutes, 0),
+            one.note,
+        )
+        for one in tried
+    ]
+    return [
+        "## What helped",
+        "",
+        "Mean Dice with the idea, and in brackets by how much that is more than without it, all else alike. With so "
+        "few cases a difference of a hundredth is chance as often as not.",
+        "",
+        *table(("idea", "setting", *names, "cases", "minutes", "note"), rows),
+    ]
+
+
+def _gain(one: Experiment, name: str) -> str:
+    if name not in one.gained:
+        return number(None)
+    if name not in one.without:
+        return number(one.gained[name])
+    return f"{one.gained[name]:.3f} ({one.gained[name] - one.without[name]:+.3f})"
+
+
+def definitions(models: Iterable[ModelResults]) -> Lines:
+    """What each number is."""
+    posted = [
+        f"- `{m.name}` removes parts of the tumour under {m.min_lesion_mm3:g} mm³"
+        + (f" and takes enhancement under {m.min_enhancing_mm3:g} mm³ in all for none." if m.min_enhancing_mm3 else ".")
+        for m in models
+    ]
+    return [
+        "## What the numbers are",
+        "",
+        f"- Dice: {DEFINITIONS['dice']}",
+        f"- HD95: {DEFINITIONS['hd95_mm']}",
+        f"- Lesion-wise Dice: {DEFINITIONS['lesionwise_dice']}",
+        "- Means are over patients: several cases of one patient count as their mean. In brackets the 95 % percentile "
+        f"interval of the mean, patients drawn {SAMPLES} times with replacement. It tells how much other patients "
+        "would move the number, not how much another training run would.",
+        "- Seconds are wall-clock, without loading the model. Memory is the peak of the process (VmHWM on Linux, "
+        "elsewhere ru_maxrss) less its peak after the imports; on a GPU it is the memory of the host, not the GPU's.",
+        *posted,
+    ]
+
+
+def reproduce(results: Results) -> Lines:
+    """The command, and the hashes of the weights."""
+    names = ",".join(results.models)
+    return [
+        "## Reproduce",
+        "",
+        "```sh",
+        f"brain-tumor results ../shared/data --models {names} --output docs",
+        "brain-tumor results --render --output docs  # page and pictures again, without the data",
+        "```",
+        "",
+        "What was measured with the same weights, settings and split is not measured again; move `results.json` away "
+        "to begin anew. Weights, by SHA-256:",
+        "",
+        *[f"- `{model.name}`: `{model.weights_sha256}`" for model in results.models.values() if model.weights_sha256],
+    ]

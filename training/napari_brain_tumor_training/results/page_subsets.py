@@ -1,0 +1,49 @@
+"""Part of the page: what each model does from some of the sequences."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.study import ROLES
+from napari_brain_tumor_training.report import role_subsets
+from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
+from napari_brain_tumor_training.results.document import (
+    ModelResults,
+)
+from napari_brain_tumor_training.results.markdown import Lines, number, table
+from napari_brain_tumor_training.results.statistics import dice_by_subset
+
+__all__ = ["subset_table", "subsets"]
+
+_REGIONS: Final = tuple(REGIONS)
+
+
+def subsets(models: Iterable[ModelResults]) -> Lines:
+    """A table of all subsets for each model."""
+    measured = [model for model in models if model.subsets is not None]
+    if not measured:
+        return []
+    lines = [
+        "## From some of the sequences",
+        "",
+        "Mean Dice over the patients who have those sequences, without flips. The others were taken away before "
+        "anything was prepared, brain mask included: this is what someone who never had them gets. Without T1c the "
+        "enhancing class and the core are not promised.",
+    ]
+    for model in measured:
+        lines += ["", f"### `{model.name}`", "", *subset_table(model)]
+    return lines
+
+
+def subset_table(model: ModelResults, *, slices: bool = True) -> Lines:
+    """Mean Dice from every subset of sequences, all of them first; of the set of slices in the last column."""
+    dice = dice_by_subset(model)
+    subsets = [subset for subset in role_subsets(ROLES) if any(subset == roles for _, roles in dice)]
+    rows = []
+    for subset in subsets:
+        _, full = dice.get((FULL_SET, subset), (0, {}))
+        patients, other = dice.get((SLICE_SET, subset), (0, {}))
+        last = (f"{other['WT']:.3f} ({patients})" if "WT" in other else number(None),) if slices else ()
+        rows.append((", ".join(subset), *(number(full.get(region)) for region in _REGIONS), *last))
+    head = ("sequences", *_REGIONS, *((f"WT of `{SLICE_SET}` (patients)",) if slices else ()))
+    return table(head, rows)

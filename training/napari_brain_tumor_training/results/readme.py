@@ -1,0 +1,56 @@
+"""The two tables of the README: every model in a row, and the default model from every subset of sequences."""
+
+import re
+from typing import Final
+
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
+from napari_brain_tumor_training.results.document import ModelResults, Results, Scores
+from napari_brain_tumor_training.results.markdown import number, table
+from napari_brain_tumor_training.results.page_subsets import subset_table
+from napari_brain_tumor_training.results.statistics import Group
+
+__all__ = ["with_tables"]
+
+_NOTHING: Final = "Not measured yet."
+
+
+def with_tables(readme: str, results: Results | None) -> str:
+    """The README with what stands between `<!-- results -->` and `<!-- subsets -->` and their ends replaced."""
+    models = [] if results is None else list(results.models.values())
+    default = next((model for model in models if FULL_SET in model.default_for), None)
+    readme = _replaced(readme, "results", _model_table(models) if models else [_NOTHING])
+    return _replaced(readme, "subsets", [_NOTHING] if default is None else subset_table(default, slices=False))
+
+
+def _replaced(text: str, name: str, lines: list[str]) -> str:
+    inside = "\n".join(lines)
+    return re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: f"{m[1]}{inside}\n{m[2]}", text, flags=re.S)
+
+
+def _model_table(models: list[ModelResults]) -> list[str]:
+    head = ("model", "parameters", *REGIONS, "with flips", f"WT of `{SLICE_SET}`", "seconds", "memory MiB")
+    return table(head, [_row(model) for model in models])
+
+
+def _row(model: ModelResults) -> tuple[str, ...]:
+    full, slices, flipped = (
+        _means(model.scores, FULL_SET),
+        _means(model.scores, SLICE_SET),
+        _means(model.flipped, FULL_SET),
+    )
+    cost = model.cost
+    return (
+        f"`{model.name}`",
+        number(None) if model.parameters is None else f"{model.parameters / 1e6:.2f} M",
+        *(number(full.get(region)) for region in REGIONS),
+        " / ".join(number(flipped[region]) for region in REGIONS if region in flipped) or number(None),
+        number(slices.get("WT")),
+        number(None if cost is None else cost.plain.seconds, 1),
+        number(None if cost is None else cost.plain.peak_mb - cost.imported_mb, 0),
+    )
+
+
+def _means(block: Scores | None, dataset: str) -> dict[str, float]:
+    found = (group.means("dice") for group in Group.of_scores(block) if group.dataset == dataset)
+    return {str(region): value for means in found for region, value in means.items()}

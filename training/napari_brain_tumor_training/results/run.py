@@ -1,0 +1,177 @@
+"""Measure models block by block, keep each as soon as it is finished, and tell the cards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.catalogue import find_model
+from napari_brain_tumor.classical.registry import BASELINES
+from napari_brain_tumor.errors import CheckpointError, TrainingError
+from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo, list_models
+from napari_brain_tumor.models.checkpoint import write_card
+from napari_brain_tumor.progress import Job, Progress, part_of
+from napari_brain_tumor.study import Role
+from napari_brain_tumor_training.results.bench import Bench
+from napari_brain_tumor_training.results.calibration import as_calibration
+from napari_brain_tumor_training.results.document import (
+    BLOCKS,
+    RESULTS_FILE,
+    BlockName,
+    ModelResults,
+    Results,
+    read_results,
+    write_results,
+)
+from napari_brain_tumor_training.results.measure import block_job
+from napari_brain_tumor_training.results.statistics import Group, dice_by_subset
+from napari_brain_tumor_training.results.subject import Subject
+
+__all__ = ["DEFINITION", "as_metrics", "measured_results", "subjects_named"]
+
+DEFINITION: Final = (
+    "Through segment with the card's postprocessing; sequences that are not named were dropped before anything was "
+    "prepared; mean over patients, both empty Dice 1 and HD95 0, one empty 0 and the diagonal of the volume."
+)
+
+
+def subjects_named(names: Sequence[str]) -> list[Subject]:
+    """The models and methods of those names or folders; without names all that ship.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError
+        If one is not there or not right.
+    """
+    if names:
+        return [Subject(find_model(name)) for name in names]
+    return [*(Subject(model) for model in list_models() if model.bundled), *map(Subject, BASELINES.values())]
+
+
+def measured_results(
+    subjects: Sequence[Subject],
+    bench: Bench,
+    folder: Path,
+    *,
+    blocks: Sequence[BlockName] = BLOCKS,
+    update_cards: bool = False,
+) -> Job[Results]:
+    """Measure what is not measured yet with the same weights, settings, cases and split: a job.
+
+    The document is written after every block, so that a run that is cut off goes on with the next block.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        Entries of other models stay as they are.
+    bench : Bench
+        What is measured on.
+    folder : Path
+        Of `results.json`.
+    blocks : sequence of str
+        What is measured; other blocks stay as they are. Models are described anew all the same.
+    update_cards : bool
+        Write temperatures and metrics into the cards of trained models; temperatures before anything is scored.
+
+    Raises
+    ------
+    TrainingError
+        If the document holds other models on another split or other cases, or cards were to be told of some cases only.
+    CheckpointError
+        If a temperature would move the labels of a model with other thresholds than 0.5.
+    """
+    path = folder / RESULTS_FILE
+    results = _begun(read_results(path), subjects, bench, path)
+    if update_cards:
+        _check_cards(subjects, bench)
+    for number, subject in enumerate(subjects):
+        job = _model_job(subject, bench, results, path, blocks, update_cards=update_cards)
+        low, high = number / len(subjects), (number + 1) / len(subjects)
+        results = yield from part_of(job, low, high, subject.method.name)
+    yield Progress(1, 1, "")
+    return results
+
+
+def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
+    """What a card says of a measured model: every sequence (of those that the case has), with flips, each subset."""
+    found: list[Metrics] = []
+    for block, flips in ((entry.scores, False), (entry.flipped, True)):
+        for group in Group.of_scores(block):
+            found.append(
+                Metrics(
+                    dataset=group.dataset,
+                    roles=list(roles),
+                    cases=group.patients,
+                    mean_dice=group.means("dice"),
+                    mean_hd95_mm=group.means("hd95_mm"),
+                    flips=flips,
+                    definition=DEFINITION,
+                )
+            )
+    return found + [
+        Metrics(dataset=dataset, roles=list(subset), cases=count, mean_dice=dice, definition=DEFINITION)
+        for (dataset, subset), (count, dice) in dice_by_subset(entry).items()
+        if set(subset) != set(roles)
+    ]
+
+
+def _model_job(
+    subject: Subject, bench: Bench, results: Results, path: Path, blocks: Sequence[BlockName], *, update_cards: bool
+) -> Job[Results]:
+    wanted = [name for name in subject.blocks if name in blocks]
+    for number, name in enumerate(wanted):
+        entry = subject.described(results.models.get(subject.method.name))
+        earlier = entry.block(name)
+        if earlier is None or earlier.key != subject.key(name, bench):
+            job = block_job(name, subject, bench)
+            block = yield from part_of(job, number / len(wanted), (number + 1) / len(wanted), name)
+            entry = entry.model_copy(update={name: block})
+        if results.models.get(entry.name) != entry:
+            results = results.with_model(entry)
+            write_results(results, path)
+        if update_cards and name == "calibration" and entry.calibration is not None:
+            subject = _with_card(subject, calibration=as_calibration(entry.calibration))
+    if update_cards and isinstance(subject.method, ModelInfo) and wanted:
+        _with_card(subject, metrics=as_metrics(results.models[subject.method.name], subject.method.roles))
+    return results
+
+
+def _with_card(subject: Subject, **changes: object) -> Subject:
+    info = subject.method
+    assert isinstance(info, ModelInfo)
+    card = Card.model_validate(info.card.model_copy(update=changes).model_dump())
+    return subject if card == info.card else Subject(write_card(info, card))
+
+
+def _begun(earlier: Results | None, subjects: Sequence[Subject], bench: Bench, path: Path) -> Results:
+    fresh = Results(split=bench.split, limit=bench.limit)
+    if earlier is None or (earlier.split, earlier.limit) == (fresh.split, fresh.limit):
+        return earlier or fresh
+    others = sorted(set(earlier.models) - {subject.method.name for subject in subjects})
+    if others:
+        msg = (
+            f"{path} holds {', '.join(others)} on {_sides(earlier)}; this is {_sides(fresh)}. One page tells of one "
+            "split: measure those models too, or choose another folder with --output."
+        )
+        raise TrainingError(msg)
+    return fresh
+
+
+def _sides(results: Results) -> str:
+    cases = "all cases" if results.limit is None else f"{results.limit} cases of each set"
+    return f"{cases} of the split {results.split.sha256[:12]}"
+
+
+def _check_cards(subjects: Sequence[Subject], bench: Bench) -> None:
+    if bench.limit is not None:
+        msg = "Cards tell of all validation cases. Leave --limit out, or --update-cards."
+        raise TrainingError(msg)
+    for subject in subjects:
+        card = subject.card
+        moved = {} if card is None else {region: t for region, t in card.thresholds.items() if t != 0.5}
+        if moved:
+            told = ", ".join(f"{region} from {threshold}" for region, threshold in moved.items())
+            msg = (
+                f"{subject.method.name} calls voxels {told} on. A temperature keeps what is called only at 0.5: leave "
+                "out --update-cards, or the thresholds of the card."
+            )
+            raise CheckpointError(msg)

@@ -1,0 +1,100 @@
+"""Means over patients, and how sure they are, from the cases of a block."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from napari_brain_tumor.evaluation.compare import bootstrap_interval
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor_training.results.document import ModelResults, ScoredCase, Scores
+
+__all__ = ["DiceBySubset", "Group", "Mean", "ScoreName", "dice_by_subset", "mean_over_patients"]
+
+DiceBySubset = Mapping[tuple[str, tuple[Role, ...]], tuple[int, dict[Region, float]]]
+"""By set and sequences: how many patients, and mean Dice by region."""
+
+ScoreName = Literal["dice", "hd95_mm", "lesionwise_dice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over patients and its 95 % bootstrap interval; None with fewer than two patients."""
+
+    value: float
+    patients: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The cases of one set, or of one grade in it."""
+
+    dataset: str
+    cases: tuple[ScoredCase, ...]
+
+    @classmethod
+    def of_scores(cls, block: Scores | None) -> "list[Group]":
+        """One group for each set of a block; none where it was not measured."""
+        cases = [] if block is None else block.cases
+        sets = dict.fromkeys(case.dataset for case in cases)
+        return [cls(name, tuple(case for case in cases if case.dataset == name)) for name in sets]
+
+    def where(self, condition: Callable[[ScoredCase], bool]) -> "Group":
+        """The cases of which that is true."""
+        return Group(self.dataset, tuple(case for case in self.cases if condition(case)))
+
+    @property
+    def patients(self) -> int:
+        """How many there are."""
+        return len({case.patient for case in self.cases})
+
+    def mean(self, region: Region, score: ScoreName) -> Mean | None:
+        """Mean of a score over the patients whose cases have it; None where none has."""
+        told = [(case.patient, case.scores[region]) for case in self.cases if region in case.scores]
+        values = [(patient, getattr(scores, score)) for patient, scores in told]
+        return mean_over_patients((patient, value) for patient, value in values if value is not None)
+
+    def means(self, score: ScoreName) -> dict[Region, float]:
+        """The mean of each region that has the score."""
+        found = {region: self.mean(region, score) for region in REGIONS}
+        return {region: round(mean.value, 4) for region, mean in found.items() if mean is not None}
+
+
+def mean_over_patients(values: Iterable[tuple[str, float]]) -> Mean | None:
+    """The mean over patients of (patient, value) pairs: several cases of one patient count as their mean.
+
+    None without any pair. The interval is that of `evaluation.compare.bootstrap_interval`.
+    """
+    by_patient: dict[str, list[float]] = {}
+    for patient, value in values:
+        by_patient.setdefault(patient, []).append(value)
+    if not by_patient:
+        return None
+    means = [float(np.mean(found)) for found in by_patient.values()]
+    low, high = bootstrap_interval(means, list(by_patient)) or (None, None)
+    return Mean(float(np.mean(means)), len(means), low, high)
+
+
+def dice_by_subset(entry: ModelResults) -> DiceBySubset:
+    """Patients and mean Dice without flips by set and sequences, over the cases that have all of these.
+
+    Cases whose sequences are just those count as they are, the others with the rest taken away.
+    """
+    whole = [] if entry.scores is None else entry.scores.cases
+    some = [] if entry.subsets is None else entry.subsets.cases
+    told = [(c.dataset, tuple(c.roles), c.patient, {r: s.dice for r, s in c.scores.items()}) for c in whole]
+    told += [(c.dataset, tuple(c.roles), c.patient, c.dice) for c in some]
+    groups: dict[tuple[str, tuple[Role, ...]], list[tuple[str, Mapping[Region, float]]]] = {}
+    for dataset, roles, patient, dice in told:
+        groups.setdefault((dataset, roles), []).append((patient, dice))
+    order = sorted(groups, key=lambda key: (key[0], -len(key[1]), [ROLES.index(role) for role in key[1]]))
+    return {key: (len({patient for patient, _ in groups[key]}), _mean_dice(groups[key])) for key in order}
+
+
+def _mean_dice(told: Sequence[tuple[str, Mapping[Region, float]]]) -> dict[Region, float]:
+    found = {r: mean_over_patients((patient, dice[r]) for patient, dice in told if r in dice) for r in REGIONS}
+    return {region: round(mean.value, 4) for region, mean in found.items() if mean is not None}

@@ -1,0 +1,113 @@
+"""A model as the results page sees it: how it is called, described, and what its numbers depend on."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from napari_brain_tumor.classical.registry import Baseline
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.models.cards import Card, ModelInfo, default_model, list_models
+from napari_brain_tumor.models.manifest import WEIGHTS_FILE
+from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, Bench
+from napari_brain_tumor_training.results.document import BLOCKS, BlockName, ModelResults
+
+__all__ = ["Subject"]
+
+_FORMATS: Final[dict[BlockName, int]] = dict.fromkeys(BLOCKS, 1)
+"""Raised whenever a block's numbers no longer mean the same, or a method without weights changes."""
+
+_TYPICAL: Final = {
+    FULL_SET: Grid((240, 240, 155), np.eye(4)),
+    SLICE_SET: Grid((256, 256, 24), np.eye(4), "voxel"),
+}
+"""Grids of both sets: which model is the default depends on the slices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A trained model or a method without weights that is measured."""
+
+    method: ModelInfo | Baseline
+
+    @property
+    def card(self) -> Card | None:
+        """Of a trained model."""
+        return self.method.card if isinstance(self.method, ModelInfo) else None
+
+    @property
+    def place(self) -> str:
+        """What `segment` takes: the folder of a checkpoint, or the name of a method."""
+        return str(self.method.folder) if isinstance(self.method, ModelInfo) else self.method.name
+
+    @property
+    def blocks(self) -> tuple[BlockName, ...]:
+        """What can be measured: methods without weights have no flips, subsets or probabilities."""
+        if self.card is None:
+            return "scores", "controls", "cost"
+        return BLOCKS if self.card.regions == list(REGIONS) else BLOCKS[1:]
+
+    def described(self, earlier: ModelResults | None) -> ModelResults:
+        """What the model is, with what was measured of it earlier."""
+        kept = {} if earlier is None else {name: earlier.block(name) for name in self.blocks}
+        return ModelResults.model_validate(self._description() | kept)
+
+    def key(self, block: BlockName, bench: Bench) -> str:
+        """Hash of all that a block depends on: weights, postprocessing, cases, split, device, meaning of the block."""
+        parts: dict[str, Any] = {
+            "block": block,
+            "format": _FORMATS[block],
+            "weights": self._weights(),
+            "settings": self._settings(),
+            "split": bench.split.sha256,
+            "cases": [(case.dataset, case.name) for case in bench.cases],
+            "device": bench.device,
+            "spacing": bench.spec.resolution_mm if block == "controls" else None,
+            "temperatures": self._temperatures() if self._are_averaged(block) else None,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _description(self) -> dict[str, Any]:
+        method, card = self.method, self.card
+        told: dict[str, Any] = {
+            "name": method.name,
+            "title": method.title,
+            "trained": card is not None,
+            "default_for": [dataset for dataset, grid in _TYPICAL.items() if self._is_default_on(grid)],
+            "min_lesion_mm3": method.min_lesion_mm3,
+            "min_enhancing_mm3": 0.0 if card is None else card.min_enhancing_mm3,
+        }
+        if not isinstance(method, ModelInfo):
+            nothing = dict.fromkeys(("dims", "parameters", "weights_sha256", "weights_mb"))
+            return told | nothing | {"architecture": method.source}
+        return told | {
+            "architecture": method.card.architecture,
+            "dims": method.card.dims,
+            "parameters": method.card.parameters,
+            "weights_sha256": method.card.weights_sha256,
+            "weights_mb": round((method.folder / WEIGHTS_FILE).stat().st_size / 1e6, 2),
+        }
+
+    def _is_default_on(self, grid: Grid) -> bool:
+        default = default_model(list_models(), grid)
+        return default is not None and default.name == self.method.name
+
+    def _weights(self) -> str:
+        return self.method.name if self.card is None else self.card.weights_sha256
+
+    def _settings(self) -> Any:
+        if self.card is None:
+            return self.method.min_lesion_mm3
+        wanted = {"roles", "regions", "preprocessing", "thresholds", "min_lesion_mm3", "min_enhancing_mm3"}
+        members = [member.model_dump(mode="json", include={"calibration"}) for member in self.card.members]
+        return self.card.model_dump(mode="json", include=wanted) | {"members": members}
+
+    def _temperatures(self) -> dict[str, float]:
+        return {} if self.card is None else {region: self.card.temperature(region) for region in self.card.regions}
+
+    def _are_averaged(self, block: BlockName) -> bool:
+        """Whether labels come from averages of probabilities, which a temperature can move at the border."""
+        return self.card is not None and block != "calibration" and (block == "flipped" or self.card.dims == 3)

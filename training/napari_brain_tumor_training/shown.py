@@ -1,0 +1,40 @@
+"""A command at a terminal: its progress bar, our errors as messages, signals as exit codes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor_training.stop_signals import StoppedError
+from napari_brain_tumor_training.team import rank_of_process
+
+__all__ = ["shown"]
+
+
+@contextmanager
+def shown(
+    title: str, kept: str = "What a training run has saved is kept: --resume goes on from there."
+) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
+    """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
+    # Of several processes that train together the first one tells how far they are.
+    console = Console(stderr=True, quiet=rank_of_process() > 0)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    try:
+        with ProgressBar(*columns, console=console) as bar:
+            task = bar.add_task(title, total=1.0)
+            yield console, lambda p: bar.update(task, completed=p.fraction, description=p.message or title)
+    except BrainTumorError as error:
+        console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except StoppedError as stopped:
+        console.print(f"Stopped. {kept}")
+        raise typer.Exit(stopped.exit_code) from None
+    except KeyboardInterrupt:
+        console.print(f"Stopped at once. {kept}")
+        raise typer.Exit(130) from None
