@@ -235,7 +235,6 @@ def _attributes(layer: Any) -> dict[str, Any]:
             "axis_labels": list(layer.axis_labels),
             "opacity": layer.opacity,
             "blending": str(layer.blending),
-            "contour": layer.contour,
             "features": {name: list(values) for name, values in layer.features.items()},
         }
     )

@@ -31,6 +31,7 @@ __all__ = [
     "SequenceTag",
     "add_layers",
     "current_layers",
+    "current_viewer",
     "image_to_layer",
     "is_edited",
     "layer_of",
@@ -551,7 +552,8 @@ def _tumour_point(layer: Labels) -> npt.NDArray[np.float64]:
     return np.asarray(layer.data_to_world((section, *centre)))
 
 
-def _current_viewer() -> Any:
+def current_viewer() -> Any:
+    """The viewer that is in use; None where there is none."""
     # Readers may be called without a window; then napari.viewer, which brings one, is not even loaded.
     module = sys.modules.get("napari.viewer")
     return module.current_viewer() if module is not None else None
@@ -559,7 +561,7 @@ def _current_viewer() -> Any:
 
 def orient_current_viewer(layers: Sequence[LayerData]) -> None:
     """Orient the viewer that is about to receive these layers from a reader, if it is still empty."""
-    viewer = _current_viewer()
+    viewer = current_viewer()
     if viewer is None or len(viewer.layers) > 0:
         return
     _turn_camera(viewer)
@@ -583,7 +585,7 @@ def layer_of(data: LayerData) -> Layer:
 
 def current_layers() -> list[Layer]:
     """Layers of the viewer that is in use; none where there is no viewer."""
-    viewer = _current_viewer()
+    viewer = current_viewer()
     return list(viewer.layers) if viewer is not None else []
 
 
