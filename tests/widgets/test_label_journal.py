@@ -234,7 +234,7 @@ def test_a_viewer_has_one_journal_and_closing_its_window_ends_it(make_napari_vie
 
 
 @pytest.mark.gui
-def test_a_window_that_would_not_close_goes_on(make_napari_viewer, session, qtbot):
+def test_a_window_that_would_not_close_goes_on(make_napari_viewer, session):
     from qtpy.QtCore import QEvent, QObject
 
     class Refuse(QObject):
@@ -253,8 +253,8 @@ def test_a_window_that_would_not_close_goes_on(make_napari_viewer, session, qtbo
     viewer.window._qt_window.close()
     assert journal.watch_of(layer) is not None
     viewer.window._qt_window.removeEventFilter(refuse)
-    viewer.window._qt_window.close()
-    qtbot.waitUntil(lambda: journal.watch_of(layer) is None, timeout=5000)
+    viewer.close()
+    assert journal.watch_of(layer) is None
 
 
 @pytest.mark.gui
@@ -280,9 +280,8 @@ def test_the_first_use_of_the_plugin_starts_the_journal_of_the_viewer(make_napar
     assert journal_of(viewer) is not None
 
 
-@pytest.mark.gui
-def test_a_journal_that_cannot_start_does_not_keep_files_from_opening(make_napari_viewer, monkeypatch, caplog):
-    make_napari_viewer()
-    monkeypatch.setattr("napari_brain_tumor.widgets.label_journal.LabelJournal", lambda *_: 1 / 0)
+def test_a_journal_that_cannot_start_does_not_keep_files_from_opening(monkeypatch, caplog):
+    monkeypatch.setattr("napari_brain_tumor.plugin.layers.current_viewer", object)
+    monkeypatch.setattr("napari_brain_tumor.widgets.label_journal.start_journal", lambda viewer: 1 / 0)
     activate()
     assert "not journalled" in caplog.text

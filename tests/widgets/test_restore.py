@@ -61,6 +61,8 @@ def lose(home, case, *, fate=None):
 @pytest.fixture
 def notice(make_napari_viewer, home, qtbot):
     """Makes a viewer and the notice, as in a later session, and waits for the search."""
+    from qtpy.QtWidgets import QVBoxLayout, QWidget
+
     from napari_brain_tumor.widgets.restore import RestoreNotice
 
     sessions = []
@@ -69,7 +71,9 @@ def notice(make_napari_viewer, home, qtbot):
         viewer = make_napari_viewer()
         sessions.append(session or Session(home))
         made = RestoreNotice(viewer, sessions[-1])
-        viewer.window.add_dock_widget(made, name="notice", area="right")
+        panel = QWidget()
+        QVBoxLayout(panel).addWidget(made)
+        viewer.window.add_dock_widget(panel, name="panel", area="right")
         qtbot.waitUntil(lambda: not made.search_runner.running, timeout=PATIENCE_MS)
         qtbot.wait(50)
         return viewer, made
