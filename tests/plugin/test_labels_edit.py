@@ -96,6 +96,10 @@ def test_a_layer_of_several_resolutions_is_refused():
         replace_labels(layer, labels(1))
 
 
+# Files that may, and why: the one function; views of a layer whose strokes end in its own history; surfaces and points.
+WRITERS = {"labels_edit.py", "twins.py", "surfaces.py"}
+
+
 def test_nothing_else_in_the_window_writes_into_the_data_of_a_layer():
     package = Path(napari_brain_tumor.__file__).parent
     writers = {
@@ -105,8 +109,8 @@ def test_nothing_else_in_the_window_writes_into_the_data_of_a_layer():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if _writes_data(node)
     }
-    places = {place.partition(":")[0] for place in writers}
-    assert places == {"labels_edit.py"}, "change labels with replace_labels, which can be undone"
+    others = {place for place in writers if place.partition(":")[0] not in WRITERS}
+    assert writers > others == set(), "change labels with replace_labels, which can be undone"
 
 
 def _writes_data(node):

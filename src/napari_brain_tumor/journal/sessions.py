@@ -76,7 +76,7 @@ class Session:
         """A journal of these labels; None where its folder cannot be made, which is told."""
         try:
             folder = self._started()
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # the latter where a file system knows no locks
             logger.exception("No journal can be kept in %s", self.home)
             if self._on_error is not None:
                 self._on_error(error)
@@ -226,7 +226,7 @@ def _ended(session: Path) -> Iterator[bool]:
     lock = _lock_of(session)
     try:
         lock.acquire(timeout=0)
-    except (Timeout, OSError):
+    except (Timeout, OSError, NotImplementedError):
         yield False
         return
     try:

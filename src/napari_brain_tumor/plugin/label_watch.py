@@ -67,12 +67,22 @@ class LabelWatch:
         Of the layer as it is now.
     later : callable
         Called when `look` should be called, soon but not at once: something may have changed.
+    sight : callable
+        What part of the layer is shown, as anything that can be compared: another part is no change of the labels.
     """
 
-    def __init__(self, layer: Any, mirror: Mirror, later: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        mirror: Mirror,
+        later: Callable[[], None] = lambda: None,
+        sight: Callable[[], Any] = lambda: None,
+    ) -> None:
         self.layer = layer
         self.mirror = mirror
         self._later = later
+        self._sight = sight
+        self._seen = sight()
         self._paused = False
         self._undo_state = _undo_state(layer)
         for event, handler in self._events():
@@ -178,7 +188,10 @@ class LabelWatch:
         if self._paused:
             return
         self.look_if_undone()
-        self._later()
+        seen = self._sight()
+        if seen == self._seen:
+            self._later()
+        self._seen = seen
 
     def _on_data_replaced(self, event: Any = None) -> None:
         if not self._paused:

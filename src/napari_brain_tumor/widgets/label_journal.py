@@ -60,7 +60,7 @@ def journal_of(viewer: Any) -> "LabelJournal | None":
 
 
 def start_journal(viewer: Any, session: Session | None = None) -> "LabelJournal":
-    """The journal of a viewer's labels, started if it was not."""
+    """The journal of a viewer's labels, started if it was not; one without a window gets a new one each time."""
     return journal_of(viewer) or LabelJournal(viewer, session, _window(viewer))
 
 
@@ -131,7 +131,7 @@ class LabelJournal(QObject):
         journal = self.session.open(volume_of(layer), document.model_dump(mode="json"))
         if automatic is None:
             automatic = automatic_labels(layer)
-        watch = LabelWatch(layer, Mirror(volume_of(layer), automatic, journal), self._look_timer_start)
+        watch = LabelWatch(layer, Mirror(volume_of(layer), automatic, journal), self._look_soon, self._sight)
         self._watches[layer] = watch
         for event in _describing_events(layer):
             event.connect(self._on_described)
@@ -222,9 +222,13 @@ class LabelJournal(QObject):
             if watch.mirror.journal is not None:
                 self.session.in_background(_describe, watch.mirror.journal, self._document(layer))
 
-    def _look_timer_start(self) -> None:
+    def _look_soon(self) -> None:
         if not self._look_timer.isActive():
             self._look_timer.start()
+
+    def _sight(self) -> Any:
+        dims = self._viewer.dims
+        return tuple(dims.point), tuple(dims.order), dims.ndisplay
 
     def _poll(self) -> None:
         for watch in list(self._watches.values()):
