@@ -116,12 +116,13 @@ def test_a_change_of_slice_asks_for_no_look_where_the_slice_is_known(viewer, lay
     def sight():
         return tuple(viewer.dims.point), viewer.dims.ndisplay
 
-    LabelWatch(layer, Mirror(volume_of(layer)), lambda: calls.append(1), sight)
+    watch = LabelWatch(layer, Mirror(volume_of(layer)), lambda: calls.append(1), sight)
     viewer.dims.set_point(0, 3)
     assert not calls
     layer.data[1, 2, 3] = 4
     layer.refresh()
     assert calls
+    watch.stop()
 
 
 def test_a_history_of_another_napari_asks_for_a_look(watch, layer, calls):

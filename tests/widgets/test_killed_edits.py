@@ -30,7 +30,7 @@ def expected(tmp_path, count, seed):
     return [(layer.data.copy(), mirror.automatic.copy()) for layer, mirror in states(tmp_path / "same", count, seed)]
 
 
-@pytest.mark.parametrize(("count", "seed"), [(40, 1), (41, 2)])
+@pytest.mark.parametrize(("count", "seed"), [(60, 1)])
 def test_the_last_state_is_recovered_after_a_kill_also_with_a_torn_end(tmp_path, count, seed):
     home = tmp_path / "journal"
     child = start(home, count, seed, "kill")
