@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_brain_tumor.curated_dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.replay import rerun, rerun_job
     from napari_brain_tumor.study import Segmentation, Study
     from napari_brain_tumor.workflow import segment, segment_job
 
@@ -31,6 +32,8 @@ _HOMES = {
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
     "open_study": "napari_brain_tumor.io",
+    "rerun": "napari_brain_tumor.replay",
+    "rerun_job": "napari_brain_tumor.replay",
     "save_segmentation": "napari_brain_tumor.io",
     "segment": "napari_brain_tumor.workflow",
     "segment_job": "napari_brain_tumor.workflow",
@@ -47,6 +50,8 @@ __all__ = [
     "measure_volumes",
     "open_segmentation",
     "open_study",
+    "rerun",
+    "rerun_job",
     "save_segmentation",
     "segment",
     "segment_job",

@@ -20,6 +20,7 @@ __all__ = [
     "MissingRolesError",
     "ModelNotFoundError",
     "OutOfMemoryError",
+    "RecordError",
     "RoleError",
     "SaveError",
     "SeedError",
@@ -119,6 +120,10 @@ class LabelChangedError(DatasetError):
 
 class DatasetBusyError(DatasetError, TimeoutError):
     """Another process is writing to the curated data set and did not finish in time."""
+
+
+class RecordError(BrainTumorError, ValueError):
+    """The record of a result does not suffice to compute it again, or scans or model are not what they were."""
 
 
 class TrainingError(BrainTumorError, RuntimeError):

@@ -5,6 +5,7 @@ Sources: Medical Decathlon `dataset.json` (Antonelli 2022, doi:10.1038/s41467-02
 Kaggle LGG (Buda 2019, doi:10.1016/j.compbiomed.2019.05.002).
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ __all__ = [
     "classes_from_regions",
     "guess_schema",
     "label_values",
+    "labels_sha256",
     "looks_like_labels",
     "region_mask",
     "schema_named",
@@ -246,6 +248,18 @@ def label_values(array: Array) -> set[int]:
     if flat.dtype == np.uint8:
         return {int(v) for v in np.flatnonzero(np.bincount(flat, minlength=1))}
     return {int(v) for v in np.unique(flat)}
+
+
+def labels_sha256(labels: Array) -> str:
+    """SHA-256 of an array of labels as uint8 with its shape, whatever type and file format it is kept in.
+
+    Parameters
+    ----------
+    labels : array of int
+        Of any shape, with values from 0 to 255.
+    """
+    plain = np.ascontiguousarray(labels, dtype=np.uint8)
+    return hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
 
 
 def region_mask(classes: Array, region: Region) -> npt.NDArray[np.bool_]:

@@ -23,10 +23,11 @@ ROLES: Final[tuple[Role, ...]] = ("T1", "T1c", "T2", "FLAIR")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a sequence came from: a file or folder, and which volume or channel of it, if it holds several."""
+    """Where a sequence came from: a file or folder, and which volume, channel or DICOM series (UID) of several."""
 
     path: Path
     channel: int | None = None
+    series: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,5 @@
 """One case from end to end: what the window, a script and the shell all call."""
 
-import hashlib
 import logging
 import platform
 import time
@@ -22,7 +21,8 @@ from napari_brain_tumor.classical.run import Seed, find_regions, scan_of, seeds_
 from napari_brain_tumor.errors import MissingRolesError, SeedError
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
-from napari_brain_tumor.labels import REGIONS, Region, class_names_of, classes_from_known
+from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.labels import REGIONS, Region, class_names_of, classes_from_known, labels_sha256
 from napari_brain_tumor.models import cards
 from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
@@ -30,7 +30,7 @@ from napari_brain_tumor.postprocessing.components import relabel_small_enhancing
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
 from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
-from napari_brain_tumor.study import ROLES, Segmentation, Source, Study
+from napari_brain_tumor.study import ROLES, Segmentation, Study
 
 __all__ = ["Outcome", "Precision", "outcome_job", "segment", "segment_job", "versions"]
 
@@ -195,6 +195,8 @@ def _network_job(
         "min_lesion_mm3": min_lesion_mm3,
         "min_lesion_share": share,
         "min_enhancing_mm3": info.card.min_enhancing_mm3,
+        "thresholds": {region: info.card.threshold(region) for region in info.regions},
+        "temperatures": {region: info.card.temperature(region) for region in info.regions},
         "precision": str(engine.dtype).removeprefix("torch."),
     }
     model = {
@@ -203,8 +205,11 @@ def _network_job(
         "weights_sha256": info.card.weights_sha256,
         "licence": info.card.licence,
     }
+    if not info.bundled:
+        model["folder"] = str(info.folder)
     notes = [*info.notes_without(study.roles), *info.notes_on(traits_of(study)), *info.card.notes]
-    made = {"model": model, "device": str(engine.device), "settings": settings, "seconds": clock.seconds}
+    made: dict[str, Any] = {"model": model, "device": str(engine.device), "settings": settings}
+    made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
     return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
 
 
@@ -261,10 +266,11 @@ def _segmentation(
             "task": "segment",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "case": study.name,
-            "inputs": {role: _described(source) for role, source in study.sources.items()},
+            "inputs": describe_sources(study.sources),
             "roles": list(study.roles),
             "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
             **made,
+            "labels_sha256": labels_sha256(data),
             "versions": versions(),
             "notes": [*study.notes, *notes],
             "warning": NOT_FOR_CLINICAL_USE,
@@ -303,19 +309,6 @@ def _labels(
         return remove_small_lesions(labels, 0.0, 1.0, min_lesion_share)
     labels = remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3, min_lesion_share)
     return relabel_small_enhancing(labels, min_enhancing_mm3, grid.voxel_volume_mm3)
-
-
-def _described(source: Source) -> dict[str, Any]:
-    files = [source.path] if source.path.is_file() else sorted(p for p in source.path.rglob("*") if p.is_file())
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest() if len(files) > 1 else path.read_bytes())
-    described: dict[str, Any] = {"path": str(source.path)}
-    if files:
-        described["sha256"] = digest.hexdigest()
-    if source.channel is not None:
-        described["channel"] = source.channel
-    return described
 
 
 def versions() -> dict[str, str]:

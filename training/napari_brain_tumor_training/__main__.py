@@ -23,7 +23,7 @@ from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
-from napari_brain_tumor_training.run_process import install_result_job
+from napari_brain_tumor_training.run_process import install_result_job, with_plan
 from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
@@ -55,6 +55,10 @@ def train(
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples in a step, instead of the recipe's number.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Size of the steps at their largest, instead of the recipe's.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that exceeds it.")] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only measure one step: time and memory that the run will take.")
@@ -89,6 +93,7 @@ def train(
             force=True,
         )
         config, root = _described_run(recipe, data, model, dims)
+        config = with_plan(config, batch=batch, learning_rate=learning_rate)
         chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
         if detach:
@@ -96,7 +101,13 @@ def train(
                 msg = "Cross-validation is not detached: leave --folds or --detach out."
                 raise typer.BadParameter(msg)
             request = RunRequest(
-                source=recipe, data=data or Path(), model=model, dims=config.model.dims, install=install
+                source=recipe,
+                data=data or Path(),
+                model=model,
+                dims=config.model.dims,
+                batch=batch,
+                learning_rate=learning_rate,
+                install=install,
             )
             told = _detached(request, chosen, out)
         elif estimate:

@@ -20,7 +20,7 @@ from napari_brain_tumor_training.detached import RunRequest, read_request
 from napari_brain_tumor_training.run_status import attach, watched
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 
-__all__ = ["config_of", "configurations_job", "estimate_job", "install_job", "install_result_job", "main"]
+__all__ = ["config_of", "configurations_job", "estimate_job", "install_job", "install_result_job", "main", "with_plan"]
 
 logger = logging.getLogger(__name__)
 
@@ -134,10 +134,21 @@ def install_result_job(checkpoint: Path, run_folder: Path) -> Job[str]:
 
 def _with_settings(config: TrainConfig, request: RunRequest) -> TrainConfig:
     plan = {"epochs": request.epochs, "batch": request.batch, "learning_rate": request.learning_rate}
+    return with_plan(config, validate_every=request.validate_every, **plan)
+
+
+def with_plan(config: TrainConfig, *, validate_every: int | None = None, **plan: float | None) -> TrainConfig:
+    """The recipe with other entries of `optimisation`, such as batch and learning_rate; None leaves one as it is.
+
+    Raises
+    ------
+    TrainingError
+        If they do not go together.
+    """
     entries: dict[str, Any] = config.model_dump(mode="json")
     entries["optimisation"] |= {key: value for key, value in plan.items() if value is not None}
-    if request.validate_every is not None:
-        entries["validate_every"] = request.validate_every
+    if validate_every is not None:
+        entries["validate_every"] = validate_every
     try:
         return TrainConfig.model_validate(entries)
     except ValidationError as error:

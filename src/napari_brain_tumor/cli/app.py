@@ -14,7 +14,9 @@ from napari_brain_tumor.cli.console import say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
+from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.errors import BrainTumorError
 
@@ -190,6 +192,8 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
 
 data.command()(score)
 app.command()(evaluate)
+app.command()(measure)
+app.command()(rerun)
 app.add_typer(models_app, name="models")
 app.add_typer(data)
 add_extensions(app)

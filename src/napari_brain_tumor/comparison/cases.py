@@ -13,6 +13,7 @@ from napari_brain_tumor.errors import LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import recognise
 from napari_brain_tumor.io.reading import AnyPath, existing, is_image, slices_in, visible
 from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.study import Role, Source
 
 __all__ = ["Case", "find_cases", "match_by_name", "read_patients"]
 
@@ -41,6 +42,8 @@ class Case:
         As the table of patients has it; empty where there is none.
     truth : Path or None
         A segmentation, or a folder with one for each case by name; None if it lies with the case.
+    sources : mapping of role to Source, or None
+        The very files, volumes and series to open, where they are known; None: what `path` offers.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class Case:
     dataset: str = ""
     patient: str = ""
     truth: Path | None = None
+    sources: Mapping[Role, Source] | None = None
 
 
 def find_cases(

@@ -16,7 +16,7 @@ from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.evaluation.compare import SAMPLES, SECONDS, CaseScores, Difference, Summary, definition
 from napari_brain_tumor.evaluation.scores import DEFINITIONS
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.sidecar import NOTICE, PROGRAM
+from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,6 +108,7 @@ class Evaluation:
     def _document(self) -> dict[str, Any]:
         return {
             "program": PROGRAM,
+            "format": FORMAT,
             "version": __version__,
             "notice": NOTICE,
             "scores": FILES[0],

@@ -1,6 +1,5 @@
 """Score methods on cases: open each case once, segment it method by method, compare with its truth."""
 
-import hashlib
 import json
 import logging
 import os
@@ -29,15 +28,16 @@ from napari_brain_tumor.errors import (
 from napari_brain_tumor.evaluation.compare import CaseScores, differences, summarise
 from napari_brain_tumor.evaluation.scores import score_segmentations
 from napari_brain_tumor.geometry import Grid, to_ras
-from napari_brain_tumor.io import open_segmentation, open_study, open_truth, save_segmentation
+from napari_brain_tumor.io import open_segmentation, open_sources, open_study, open_truth, save_segmentation
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
+from napari_brain_tumor.io.source_files import describe_sources, file_sha256, labels_files_sha256
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment_job, versions
 
-__all__ = ["evaluate", "evaluate_job"]
+__all__ = ["evaluate", "evaluate_job", "score_cases_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +180,36 @@ def evaluate_job(
     folder = None if save_predictions is None else Path(save_predictions)
     settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder)
     kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
+    table = None if split is None else {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
+    return (yield from _cases_job(found, methods, settings, kept, table))
+
+
+def score_cases_job(
+    cases: Sequence[Case],
+    models: Mapping[str, AnyPath],
+    predictions: Mapping[str, AnyPath],
+    *,
+    order: Sequence[str],
+    schema: str | None = None,
+    predictions_schema: str | None = None,
+    roles: Roles = None,
+    spacing_mm: Spacing | None = None,
+    device: str = "auto",
+    flips: bool = False,
+) -> Job[Evaluation]:
+    """`evaluate_job` for cases that were found already, methods in the given order of names."""
+    by_name = {method.name: method for method in _methods(models, predictions)}
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, None)
+    return (yield from _cases_job(cases, tuple(by_name[name] for name in order), settings, None, None))
+
+
+def _cases_job(
+    found: Sequence[Case],
+    methods: Sequence[_Method],
+    settings: _Settings,
+    kept: Unfinished | None,
+    table: Mapping[str, Any] | None,
+) -> Job[Evaluation]:
     finished: list[FinishedCase] = []
     refused: list[Refused] = []
     for number, case in enumerate(found):
@@ -198,7 +228,7 @@ def evaluate_job(
         refused=tuple(refused),
         models=tuple(method.name for method in methods),
         views={one.rows[0].case_key: one.view for one in finished},
-        about=_about(finished, methods, settings, split, side),
+        about=_about(finished, methods, settings, table),
     )
 
 
@@ -248,7 +278,7 @@ def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept:
         key = _stamp(case, methods)
         if kept is not None and (earlier := kept.load(key)) is not None:
             return earlier, []
-        study = _opened(lambda spacing: open_study(case.path, settings.roles, spacing_mm=spacing), settings)
+        study = _opened(lambda spacing: _study(case, settings, spacing), settings)
         truth = on_grid(_truth(case, settings), study.grid)
     except (BrainTumorError, OSError) as error:
         return None, [_refused(case, None, error)]
@@ -305,6 +335,12 @@ def _predicted_job(
         target.parent.mkdir(parents=True, exist_ok=True)
         save_segmentation(segmentation, target)
     return segmentation, seconds
+
+
+def _study(case: Case, settings: _Settings, spacing_mm: Spacing | None) -> Study:
+    if case.sources is not None:
+        return open_sources(case.sources, case.name, spacing_mm=spacing_mm)
+    return open_study(case.path, settings.roles, spacing_mm=spacing_mm)
 
 
 def _truth(case: Case, settings: _Settings) -> Segmentation:
@@ -424,7 +460,8 @@ def _about_case(case: Case, study: Study, truth: Segmentation, results: Mapping[
         "case": case.name,
         "patient": case.patient,
         "path": str(case.path),
-        "truth": dict(truth.provenance),
+        "inputs": describe_sources(study.sources),
+        "truth": _with_hash(truth.provenance),
         "known_regions": list(truth.known_regions),
         "roles": list(study.roles),
         "unit": study.grid.unit,
@@ -435,17 +472,20 @@ def _about_case(case: Case, study: Study, truth: Segmentation, results: Mapping[
 def _about_result(segmentation: Segmentation) -> dict[str, Any]:
     """What is worth keeping of how a prediction was made."""
     wanted = ("model", "device", "settings", "seconds", "path", "schema")
-    return {key: segmentation.provenance[key] for key in wanted if key in segmentation.provenance}
+    return _with_hash({key: segmentation.provenance[key] for key in wanted if key in segmentation.provenance})
+
+
+def _with_hash(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the hash of the file or masks that labels were read from, if they were."""
+    return {**told, "sha256": labels_files_sha256(Path(told["path"]))} if "path" in told else dict(told)
 
 
 def _about(
     finished: Sequence[FinishedCase],
     methods: Sequence[_Method],
     settings: _Settings,
-    split: AnyPath | None,
-    side: str | None,
+    table: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    table = None if split is None else {"file": str(split), "sha256": _sha256(Path(split)), "side": side}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "methods": [asdict(method) | {"weights_sha256": _weights(method)} for method in methods],
@@ -454,7 +494,3 @@ def _about(
         "versions": versions(),
         "cases": [one.about for one in finished],
     }
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

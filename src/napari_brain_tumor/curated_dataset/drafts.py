@@ -8,8 +8,8 @@ import numpy.typing as npt
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.curated_dataset.index import MadeBy
-from napari_brain_tumor.curated_dataset.packed import read_packed, write_packed
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.packed import read_packed, write_packed
 
 __all__ = ["Draft", "DraftRecord", "draft_path", "forget_draft", "keep_draft", "read_draft"]
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.curated_dataset.index import CaseRecord
-from napari_brain_tumor.curated_dataset.packed import read_document, read_packed, write_packed
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.packed import read_document, read_packed, write_packed
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Segmentation
 

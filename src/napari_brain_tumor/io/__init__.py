@@ -2,7 +2,7 @@
 
 from napari_brain_tumor.io.export import save_segmentation
 from napari_brain_tumor.io.read_labels import open_segmentation, open_truth
-from napari_brain_tumor.io.read_study import open_study
+from napari_brain_tumor.io.read_study import open_sources, open_study
 from napari_brain_tumor.io.reading import open_image
 from napari_brain_tumor.io.recognition import recognise
 from napari_brain_tumor.io.sidecar import read_sidecar, write_sidecar
@@ -22,6 +22,7 @@ __all__ = [
     "names_segmentation",
     "open_image",
     "open_segmentation",
+    "open_sources",
     "open_study",
     "open_truth",
     "read_sidecar",

@@ -93,7 +93,7 @@ def read_itk(path: Path) -> list[Volume]:
     except RuntimeError as error:
         raise UnreadableFileError(_reason(path, error)) from error
     volumes = _volumes(image, short_name(path), path)
-    return volumes if _tells_spacing(path) else [_in_voxels(volume) for volume in volumes]
+    return volumes if tells_spacing(path) else [_in_voxels(volume) for volume in volumes]
 
 
 def find_series(folder: Path) -> tuple[DicomSeries, ...]:
@@ -125,7 +125,7 @@ def read_series(series: DicomSeries) -> Volume:
     if len(volumes) != 1:
         msg = f"The DICOM series {name} holds {len(volumes)} values per voxel; an MRI sequence holds one."
         raise DimensionError(msg)
-    return volumes[0]
+    return replace(volumes[0], series=series.uid)
 
 
 def affine_of_image(image: Any) -> npt.NDArray[np.float64]:
@@ -179,7 +179,7 @@ def _volumes(image: Any, name: str, path: Path) -> list[Volume]:
     return [Volume(f"{name} volume {i}", array, grid, path, i) for i, array in enumerate(arrays)]
 
 
-def _tells_spacing(path: Path) -> bool:
+def tells_spacing(path: Path) -> bool:
     """Whether the header states a voxel size; ITK says 1 mm where it does not."""
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES).lower()

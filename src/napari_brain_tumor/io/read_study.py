@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from napari_brain_tumor.errors import DuplicateRoleError, GridMismatchError, RoleError, UnreadableFileError
+from napari_brain_tumor.errors import (
+    DimensionError,
+    DuplicateRoleError,
+    GridMismatchError,
+    RoleError,
+    UnreadableFileError,
+)
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, tiff
 from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, HOW_TO_ORDER, Roles, files_by_role, ordered_roles
@@ -29,7 +35,7 @@ from napari_brain_tumor.io.study_folder import (
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role, Source, Study
 
-__all__ = ["open_study"]
+__all__ = ["open_sources", "open_study"]
 
 
 def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None) -> Study:
@@ -75,6 +81,55 @@ def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None
     if place.is_dir():
         return _open_folder(place, roles, spacing_mm)
     return _open_file(place, roles, spacing_mm)
+
+
+def open_sources(sources: Mapping[Role, Source], name: str, *, spacing_mm: Spacing | None = None) -> Study:
+    """Open again what a study was read from, whatever the files are called.
+
+    Parameters
+    ----------
+    sources : mapping of role to Source
+        As in the study's `sources`, or moved to where the files lie now.
+    name : str
+        Of the case.
+    spacing_mm : (x, y, z), optional
+        Voxel size of files that do not tell it.
+
+    Raises
+    ------
+    UnreadableFileError, DimensionError
+        If a file is missing, cannot be opened or does not hold that volume or series.
+    GridMismatchError
+        If the sequences do not share a grid.
+    """
+    read: dict[tuple[Path, str | None], list[Volume]] = {}
+    for source in sources.values():
+        key = source.path, source.series
+        if key not in read:
+            read[key] = _volumes_of(existing(source.path), source.series, spacing_mm)
+    return _study({role: _picked(read[one.path, one.series], one) for role, one in sources.items()}, name, ())
+
+
+def _volumes_of(place: Path, series: str | None, spacing_mm: Spacing | None) -> list[Volume]:
+    if place.is_file():
+        return read_volumes(place, spacing_mm)
+    patients = [p for p in slices_in(place) if p.images]
+    if len(patients) == 1:
+        return tiff.read_slices(patients[0], spacing_mm)
+    found = [one for one in itk.find_series(place) if series in (None, one.uid)]
+    if len(found) != 1:
+        msg = f"{place} holds {len(found)} DICOM series that fit {series or 'it'}; one was read before. Put it back."
+        raise UnreadableFileError(msg)
+    return [itk.read_series(found[0])]
+
+
+def _picked(volumes: Sequence[Volume], source: Source) -> Volume:
+    wanted = source.channel or 0
+    if wanted >= len(volumes) or (source.channel is None and len(volumes) > 1):
+        what = "one image" if source.channel is None else f"a volume {source.channel}"
+        msg = f"{source.path} holds {len(volumes)} images; {what} was read from it before. Put the original back."
+        raise DimensionError(msg)
+    return volumes[wanted]
 
 
 def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
@@ -250,7 +305,7 @@ def _study(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> S
         sequences={role: volume.array for role, volume in volumes.items()},
         grid=first.grid,
         name=name,
-        sources={role: Source(volume.path, volume.channel) for role, volume in volumes.items()},
+        sources={role: Source(volume.path, volume.channel, volume.series) for role, volume in volumes.items()},
         layout=first.layout,
         notes=tuple(dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))),
     )

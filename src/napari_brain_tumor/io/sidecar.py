@@ -11,12 +11,14 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.volume import short_name
-from napari_brain_tumor.labels import schema_named
+from napari_brain_tumor.labels import labels_sha256, schema_named
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["NOTICE", "read_sidecar", "sidecar_text", "write_sidecar"]
 
 PROGRAM: Final = "napari-brain-tumor"
+FORMAT: Final = 2
+"""Of the document. 1, which did not say so, had no hashes of labels and none of the single files of a folder."""
 NOTICE: Final = (
     "For research only. Not for clinical use: not a medical device, not to be used for diagnosis or treatment."
 )
@@ -93,12 +95,14 @@ def _document(segmentation: Segmentation, path: Path, schema: str) -> dict[str, 
     meanings = {chosen.from_class[c]: n for c, n in segmentation.class_names.items() if c in chosen.from_class}
     return {
         "program": PROGRAM,
+        "format": FORMAT,
         "version": __version__,
         "notice": NOTICE,
         "file": path.name,
         "schema": chosen.name,
         "values": {str(value): meaning for value, meaning in sorted(meanings.items())},
         "known_regions": list(chosen.known_regions if len(chosen.known_regions) == 1 else segmentation.known_regions),
+        "labels_sha256": labels_sha256(chosen.encode(segmentation.data)),
         "provenance": dict(segmentation.provenance),
     }
 

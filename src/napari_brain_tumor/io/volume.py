@@ -39,6 +39,8 @@ class Volume:
         What is needed to save a result as the source was.
     notes : tuple of str
         What the reader noticed and the user should know.
+    series : str or None
+        UID of the DICOM series; None for other files.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Volume:
     channel: int | None = None
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
+    series: str | None = None
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
+from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
@@ -253,8 +254,7 @@ class ModelInfo(BaseModel):
 
 def models_folder() -> Path:
     """Where the user's own models are kept: `$BRAIN_TUMOR_HOME/models`, or `~/.napari-brain-tumor/models`."""
-    home = os.environ.get("BRAIN_TUMOR_HOME")
-    return (Path(home) if home else Path.home() / ".napari-brain-tumor") / "models"
+    return home_folder() / "models"
 
 
 def read_card(folder: Path) -> Card:

@@ -5,7 +5,6 @@ needed to get back to the source scan's own grid travels with each layer, as a `
 its metadata under `"napari-brain-tumor"`.
 """
 
-import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid, LengthUnit, bounding_box, resample
+from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
@@ -31,7 +31,9 @@ __all__ = [
     "SequenceTag",
     "add_layers",
     "current_layers",
+    "current_viewer",
     "image_to_layer",
+    "is_edited",
     "layer_of",
     "orient_current_viewer",
     "orient_viewer",
@@ -197,7 +199,7 @@ def segmentation_to_layer(
         segmentation.known_regions,
         dict(segmentation.provenance),
         original=segmentation.data if display.resampled else None,
-        digest=_digest(shown),
+        digest=digest_of(shown).hex(),
     )
     attributes = {
         **_placement(display),
@@ -246,10 +248,6 @@ def _contrast_limits(array: Array) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = np.percentile(head, (0.5, 99.8))
     return float(low), float(high if high > low else low + 1)
-
-
-def _digest(labels: Array) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest()
 
 
 def _class_colormap() -> DirectLabelColormap:
@@ -423,9 +421,15 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
         raise LabelSchemaError(msg)
     data = Display.of(tag.grid).restore_labels(_classes(seen), tag.original)
     provenance = dict(tag.provenance)
-    if _digest(seen.data) != tag.digest:
+    if digest_of(seen.data).hex() != tag.digest:
         provenance["edited_by_hand"] = True
     return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance)
+
+
+def is_edited(layer: Layer) -> bool:
+    """Whether the labels of a layer of ours are not those that it was first shown with."""
+    tag = layer.metadata.get(KEY)
+    return isinstance(tag, SegmentationTag) and digest_of(layer.data).hex() != tag.digest
 
 
 def readable_views(all_layers: Iterable[Layer]) -> list[LayerView]:
@@ -548,7 +552,8 @@ def _tumour_point(layer: Labels) -> npt.NDArray[np.float64]:
     return np.asarray(layer.data_to_world((section, *centre)))
 
 
-def _current_viewer() -> Any:
+def current_viewer() -> Any:
+    """The viewer that is in use; None where there is none."""
     # Readers may be called without a window; then napari.viewer, which brings one, is not even loaded.
     module = sys.modules.get("napari.viewer")
     return module.current_viewer() if module is not None else None
@@ -556,7 +561,7 @@ def _current_viewer() -> Any:
 
 def orient_current_viewer(layers: Sequence[LayerData]) -> None:
     """Orient the viewer that is about to receive these layers from a reader, if it is still empty."""
-    viewer = _current_viewer()
+    viewer = current_viewer()
     if viewer is None or len(viewer.layers) > 0:
         return
     _turn_camera(viewer)
@@ -580,7 +585,7 @@ def layer_of(data: LayerData) -> Layer:
 
 def current_layers() -> list[Layer]:
     """Layers of the viewer that is in use; none where there is no viewer."""
-    viewer = _current_viewer()
+    viewer = current_viewer()
     return list(viewer.layers) if viewer is not None else []
 
 

@@ -8,6 +8,7 @@ from napari_brain_tumor import io
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.plugin.saved_labels import saved_labels
 
 __all__ = ["write_labels"]
 
@@ -40,8 +41,9 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     targets = _targets(Path(path), [attributes for _, attributes, _ in layer_data])
     segmentations = [layers.segmentation_from_layer(layers.layer_of(one), opened) for one in layer_data]
     written: list[str] = []
-    for segmentation, target in zip(segmentations, targets, strict=True):
+    for segmentation, target, (data, _, _) in zip(segmentations, targets, layer_data, strict=True):
         saved = io.save_segmentation(segmentation, target)
+        saved_labels.tell(data)
         written += [str(one) for one in (saved if isinstance(saved, list) else [saved])]
     return written
 

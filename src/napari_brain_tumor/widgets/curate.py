@@ -1,5 +1,6 @@
 """The Curate panel: walk through the cases of a data set, compare, correct, decide; add new ones."""
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 
 import napari.viewer
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QTabWidget
@@ -20,16 +21,21 @@ from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import ModelInfo, list_models
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state
+from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.curate_pages import KEYS, AddPage, ReviewPage
 from napari_brain_tumor.widgets.draft_keeper import DraftKeeper
 from napari_brain_tumor.widgets.label_edits import LabelEdits
+from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.panel_lines import add_lines_of, relabel_lines_of, review_lines_of, score_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
+from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, shared_worker, time_left_text
 
 __all__ = ["CurateWidget"]
@@ -98,6 +104,7 @@ class CurateWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
+        column.addWidget(RestoreNotice(self._viewer))
         row = QHBoxLayout()
         self.dataset_box = combo("The data set; the ones that were opened last are listed.", "Data set")
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
@@ -117,6 +124,8 @@ class CurateWidget(QScrollArea):
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
         column.addWidget(self.status_label)
+        self.code_box = ActionLines()
+        column.addWidget(self.code_box)
 
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""
@@ -367,9 +376,10 @@ class CurateWidget(QScrollArea):
         truth = self.edits.layer
         assert truth is not None
         self._base = draft.record.base
-        _replace_labels(truth, draft.labels)
+        replace_labels(truth, draft.labels)
         self._base_data = self._base_data if draft.record.edited else np.array(truth.data)
         self.edits.mark_kept(np.array(truth.data))
+        start_journal(self._viewer).mark_kept(truth)  # the draft stays on the disk
         self.edits.look()
         self._tell("Took up the unsaved work. Save it, or undo it with Ctrl+Z.")
 
@@ -381,7 +391,9 @@ class CurateWidget(QScrollArea):
         if truth is None or record is None or self.dataset is None:
             return
         data = np.array(truth.data)
-        self.drafts.keep(self.dataset.folder, Draft(record, data))
+        journal = start_journal(self._viewer)
+        point = journal.save_point(truth)
+        self.drafts.keep(self.dataset.folder, Draft(record, data), lambda: journal.mark_saved(point))
         self.edits.mark_kept(data)
 
     def _draft_record(self) -> DraftRecord | None:
@@ -423,8 +435,9 @@ class CurateWidget(QScrollArea):
     def _discard_changes(self) -> None:
         truth = self.edits.layer
         if truth is not None:
-            _replace_labels(truth, self.edits.saved)
+            replace_labels(truth, self.edits.saved)
             self.edits.look()
+            start_journal(self._viewer).mark_kept(truth)
         self._forget_draft()
 
     def _may_close(self) -> bool:
@@ -463,7 +476,7 @@ class CurateWidget(QScrollArea):
         if self.loaded is None or self.loaded.opinion is None or self._prediction is None or truth is None:
             self._tell("There is no prediction for this case yet: score it first.")
             return
-        _replace_labels(truth, self._prediction.data)
+        replace_labels(truth, self._prediction.data)
         opinion = self.loaded.opinion
         self._base = MadeBy(kind="model", model=opinion.model, model_sha256=opinion.weights_sha256)
         self._base_data = np.array(truth.data)
@@ -485,6 +498,7 @@ class CurateWidget(QScrollArea):
             self._save(decision, self._go_on)
             return
         folder, case_id, note = self.dataset.folder, self.loaded.record.id, self.review.note_edit.text()
+        self.code_box.show_action(lambda: review_lines_of(folder, case_id, decision, note))
         self._run(
             f"Noting {case_id}…",
             lambda: state.review_case(folder, case_id, decision, note),
@@ -505,6 +519,8 @@ class CurateWidget(QScrollArea):
         maker = state.maker_after(self._base, edited=self._painted)
         folder, loaded, note = self.dataset.folder, self.loaded, self.review.note_edit.text()
         knowing = self.review.known_box.currentData()
+        layer, case_id = weakref.ref(self.edits.layer), loaded.record.id
+        self.code_box.show_action(lambda: relabel_lines_of(folder, case_id, layer(), decision, note))
 
         def work() -> tuple[CaseRecord, Any]:
             view = replace(seen, data=snapshot)
@@ -635,6 +651,8 @@ class CurateWidget(QScrollArea):
         if self.case_id is not None:
             ids.sort(key=lambda one: one != self.case_id)  # what is looked at comes first
         self.review.show_running(True)
+        scored, info = self.dataset.folder, self._model
+        self.code_box.show_action(lambda: score_lines_of(scored, ids, info))
         self.score_runner.start(lambda stop: stop.guard(self._worker.run(self._target, folder, ids, model)))
 
     def _on_cancel_requested(self) -> None:
@@ -727,6 +745,8 @@ class CurateWidget(QScrollArea):
             self._on_failed(error)
             return
         folder = self.dataset.folder
+        scans, label = self._chosen_scans(), self._label_layers[self.add.label_box.currentIndex()]
+        self.code_box.show_action(lambda: add_lines_of(folder, scans, label, request.facts, request.slices))
         self._run("Adding the case…", lambda: state.add_case(folder, request), self._on_added)
 
     def _add_request(self) -> state.AddRequest:
@@ -820,13 +840,6 @@ class _CloseGuard(QObject):
             event.ignore()
             return True
         return False
-
-
-def _replace_labels(layer: Labels, labels: Any) -> None:
-    """Change a layer's labels where they differ, so that it can be undone."""
-    changed = np.nonzero(layer.data != labels)
-    if changed[0].size:
-        layer.data_setitem(changed, np.asarray(labels)[changed].astype(layer.data.dtype))
 
 
 def _shown_scan(case_layers: Sequence[Layer]) -> Layer | None:

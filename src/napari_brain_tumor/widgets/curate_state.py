@@ -351,6 +351,12 @@ class AddRequest:
     references: Sequence[LayerView] = ()
     not_same_as: Collection[str] = ()
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of it beside the layers."""
+        texts = {"patient": self.patient.strip(), "grade": self.grade.strip(), "note": self.note.strip()}
+        return texts | {"state": self.state, "not_same_as": tuple(self.not_same_as)}
+
 
 def add_case(folder: Path, request: AddRequest) -> CaseRecord:
     """Add layers as a case; raises what reading the layers and `CuratedDataset.add` raise."""

@@ -29,9 +29,9 @@ class DraftKeeper:
         self._thread = ThreadPoolExecutor(1, "drafts")
         self._last: Future[None] | None = None
 
-    def keep(self, folder: Path, draft: Draft) -> None:
-        """Write a draft; its labels must not be changed afterwards."""
-        self._submit(keep_draft, folder, draft)
+    def keep(self, folder: Path, draft: Draft, then: Callable[[], None] = lambda: None) -> None:
+        """Write a draft, whose labels must not be changed afterwards; `then` is called in that thread if it worked."""
+        self._submit(keep_draft, folder, draft, then=then)
 
     def forget(self, folder: Path, case_id: str) -> None:
         """Remove the draft of a case, also one that is still to be written."""
@@ -42,12 +42,13 @@ class DraftKeeper:
         if self._last is not None:
             self._last.result()
 
-    def _submit(self, action: Callable[..., None], *args: Any) -> None:
-        self._last = self._thread.submit(self._perform, action, *args)
+    def _submit(self, action: Callable[..., None], *args: Any, then: Callable[[], None] = lambda: None) -> None:
+        self._last = self._thread.submit(self._perform, action, *args, then=then)
 
-    def _perform(self, action: Callable[..., None], *args: Any) -> None:
+    def _perform(self, action: Callable[..., None], *args: Any, then: Callable[[], None]) -> None:
         try:
             action(*args)
+            then()
         except Exception as error:
             logger.exception("A draft could not be kept or removed")
             if self._on_error is not None:

@@ -14,6 +14,7 @@ from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.open_state import OpenRequest, make_default_reader, open_case, role_options, spacing_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, wrapped
+from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 __all__ = ["OpenCaseWidget"]
@@ -45,6 +46,7 @@ class OpenCaseWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
+        column.addWidget(RestoreNotice(self._viewer))
         self._build_path(column)
         self._build_roles(column)
         self._build_details(column)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, list_models
+from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import default_model
@@ -30,8 +31,13 @@ from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
 from napari_brain_tumor.widgets.model_list import model_list
+from napari_brain_tumor.widgets.panel_lines import segment_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.restore import RestoreNotice
+from napari_brain_tumor.widgets.saved_files import remember_saved
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
     JobRunner,
@@ -88,6 +94,8 @@ class SegmentWidget(QScrollArea):
         self._measure_runner = JobRunner(self)
         self._save_runner = JobRunner(self)
         self._result: Layer | None = None
+        self._saved_to = ""
+        self._when_saved: Callable[[], None] = lambda: None
         self._chosen_by_hand = False
         self._model_by_hand = False
         self._traits: Traits | None = None
@@ -104,10 +112,13 @@ class SegmentWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
+        column.addWidget(RestoreNotice(self._viewer))
         column.addLayout(self._build_choices())
         column.addLayout(self._build_run())
         column.addWidget(line())
         column.addLayout(self._build_result())
+        self.code_box = ActionLines(self._lines)
+        column.addWidget(self.code_box)
         column.addStretch(1)
         warning = wrapped("For research only. Not a medical device, not for clinical use.")
         column.addWidget(warning)
@@ -237,6 +248,8 @@ class SegmentWidget(QScrollArea):
         self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
         self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
         self.choices.events.connect(self._refresh_readiness)
+        for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):
+            changed.connect(self.code_box.refresh)
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self._on_cancel_requested)
         self.save_button.clicked.connect(self._on_save_requested)
@@ -546,11 +559,25 @@ class SegmentWidget(QScrollArea):
             return
         seen, references = self._seen(self._result)
         schema = self.schema_box.currentData()
+        layer, point = self._result, start_journal(self._viewer).save_point(self._result)
+        self._when_saved = lambda: self._remember_saved(layer, path, schema, point)
         self.save_button.setEnabled(False)
         self.save_label.setText("Saving…")
         self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema))
 
+    def _lines(self) -> CommandLines:
+        return segment_lines_of(
+            self.choices, self.format_box.currentData().suffix, self.schema_box.currentData(), self._saved_to
+        )
+
+    def _remember_saved(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
+        remember_saved(layer, path, schema)
+        start_journal(self._viewer).mark_saved(point)
+        self._saved_to = path
+        self.code_box.refresh()
+
     def _on_saved(self, message: str) -> None:
+        self._when_saved()
         self.save_button.setEnabled(True)
         self.save_label.setText(message)
         notify(message)

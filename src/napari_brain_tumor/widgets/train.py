@@ -23,11 +23,14 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
 from napari_brain_tumor_training.run_files import draw_curves
@@ -89,8 +92,11 @@ class TrainWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
+        column.addWidget(RestoreNotice(self._viewer))
         column.addLayout(self._build_choices())
         column.addLayout(self._build_start())
+        self.code_box = ActionLines(self._lines)
+        column.addWidget(self.code_box)
         column.addWidget(line())
         column.addLayout(self._build_runs())
         column.addLayout(self._build_pictures())
@@ -218,6 +224,7 @@ class TrainWidget(QScrollArea):
         self.batch_box.valueChanged.connect(lambda value: self._choose(batch=value))
         self.rate_box.valueChanged.connect(lambda value: self._choose(learning_rate=value))
         self.choices.events.connect(self._on_choices_changed)
+        self.choices.events.connect(self.code_box.refresh)
         self.estimate_button.clicked.connect(self.estimate)
         self.start_button.clicked.connect(self.start)
         self.runs_box.activated.connect(self._on_run_chosen)
@@ -329,6 +336,9 @@ class TrainWidget(QScrollArea):
         folder = state.new_run_folder(self._runs_folder, self.choices, datetime.now())
         self._tell_errors(lambda: self._show(start_run(self.choices.request, folder)))
         self.reload_runs()
+
+    def _lines(self) -> CommandLines:
+        return state.lines_of(self.choices, state.new_run_folder(self._runs_folder, self.choices, datetime.now()))
 
     def attach_to(self, folder: Path) -> None:
         """Watch the run in a folder, whoever started it."""

@@ -7,8 +7,9 @@ from typing import ClassVar, Final, Literal, cast
 
 from psygnal import SignalGroupDescriptor
 
+from napari_brain_tumor.command_lines import CommandLines, train_lines
 from napari_brain_tumor.curated_dataset import CuratedDataset
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.models.cards import CARD_FILE, models_folder
 from napari_brain_tumor.widgets.worker import time_left_text
 from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
@@ -23,6 +24,7 @@ __all__ = [
     "can_resume",
     "default_runs_folder",
     "latest_sample",
+    "lines_of",
     "new_run_folder",
     "run_label",
     "status_text",
@@ -88,6 +90,13 @@ class TrainChoices:
             batch=self.batch or None,
             learning_rate=self.learning_rate or None,
         )
+
+
+def lines_of(choices: TrainChoices, folder: Path) -> CommandLines:
+    """What Start does, in a run's folder; raises `RecordError` where it cannot be started."""
+    if choices.obstacle:
+        raise RecordError(choices.obstacle)
+    return train_lines(choices.request.model_dump(exclude_defaults=True), folder)
 
 
 def default_runs_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Labels that are kept beside a data set, with a document about them: only the box that holds something is stored."""
+"""Labels in a file with a document about them: only the box that holds something is stored."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,0 +1,55 @@
+"""`brain-tumor rerun`: compute a recorded result again and say whether it came out the same."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_brain_tumor.errors import SaveError
+
+__all__ = ["rerun"]
+
+
+def rerun(
+    record: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECORD",
+            help="The JSON beside a saved segmentation, the segmentation itself, or the scores.json of an evaluation.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Save the new segmentation here; without it none is written.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to look for scans that are not where they were, by name and hash."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The model, if it is not in the list (see `models`).")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda|mps", help="Instead of the recorded one."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file at --output.")] = False,
+) -> None:
+    """Compute a result again from its record and compare: ends with 0 if it came out the same, with 1 if not.
+
+    Scans and model are proven by their SHA-256 first. Labels that differ by no more than another processor may change
+    count as the same, and are told.
+    """
+    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.replay import rerun_job
+
+    if output is not None and output.exists() and not overwrite:
+        msg = f"{output} exists already. Give --overwrite to replace it, or another name with -o."
+        raise SaveError(msg)
+    found = run_shown(rerun_job(record, output=output, data=data, model=model, device=device), record.name)
+    say(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else found.describe())
+    if output is not None and not as_json:
+        say(f"Wrote {output}")
+    if not found.same:
+        raise typer.Exit(1)

@@ -1,0 +1,90 @@
+"""The files behind the sequences of a study, and their hashes: what a result was made from."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.io import itk
+from napari_brain_tumor.io.reading import slices_in
+from napari_brain_tumor.study import Role, Source
+
+__all__ = ["combined_sha256", "describe_sources", "file_sha256", "labels_files_sha256", "source_files"]
+
+_HEADER_BYTES: Final = 65_536
+_DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data file:)\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
+"""Where the headers of MetaImage and NRRD name the file of the voxels, if they are not in the same one."""
+
+
+def source_files(source: Source) -> tuple[Path, ...]:
+    """The files that a sequence is read from, the first one first; nothing else that lies in the same folder.
+
+    Parameters
+    ----------
+    source : Source
+        A file, a header with its file of voxels, a folder of one patient's TIFF slices, or one of DICOM series.
+    """
+    path = source.path
+    if path.is_file():
+        return (path, *_voxel_files(path))
+    if not path.is_dir():
+        return ()
+    slices = [file for patient in slices_in(path) for file in patient.images.values()]
+    if slices:
+        return tuple(slices)
+    fitting = (one for one in itk.find_series(path) if source.series in (None, one.uid))
+    return tuple(file for series in fitting for file in series.files)
+
+
+def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]]:
+    """Path, volume and SHA-256 of every sequence, as provenance keeps them; each file is read once.
+
+    Of several files `sha256` is that of their hashes one after the other, and `files` tells each by name, once for all
+    sequences that share them.
+    """
+    described: dict[str, dict[str, Any]] = {}
+    known: dict[tuple[Path, str | None], str] = {}
+    for role, source in sources.items():
+        place = source.path, source.series
+        entry: dict[str, Any] = {"path": str(source.path)}
+        if place not in known:
+            hashes = {file: file_sha256(file) for file in source_files(source)}
+            known[place] = combined_sha256(hashes.values())
+            if len(hashes) > 1:
+                entry["files"] = {file.name: sha256 for file, sha256 in hashes.items()}
+        if known[place]:
+            entry["sha256"] = known[place]
+        entry |= {"channel": source.channel} if source.channel is not None else {}
+        entry |= {"series": source.series} if source.series is not None else {}
+        described[role] = entry
+    return described
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def labels_files_sha256(path: Path) -> str:
+    """Hash of a label file, or of the masks of a folder in order; empty where there is none."""
+    files = [path] if path.is_file() else [mask for patient in slices_in(path) for mask in patient.masks.values()]
+    return combined_sha256(map(file_sha256, files))
+
+
+def combined_sha256(hashes: Iterable[str]) -> str:
+    """The hash of a file that is alone; of several, that of their hashes in order; empty for none."""
+    several = list(hashes)
+    if len(several) < 2:
+        return "".join(several)
+    return hashlib.sha256(b"".join(map(bytes.fromhex, several))).hexdigest()
+
+
+def _voxel_files(header: Path) -> tuple[Path, ...]:
+    if header.suffix.lower() not in (".mhd", ".nhdr"):
+        return ()
+    with header.open("rb") as file:
+        match = _DATA_FILE.search(file.read(_HEADER_BYTES))
+    named = header.parent / match[1].decode(errors="replace") if match is not None else header
+    return (named,) if named.is_file() and named != header else ()

@@ -1,0 +1,45 @@
+"""Records one after another in a file; what a crash tore off the end is noticed and left out."""
+
+import struct
+import zlib
+from typing import Final
+
+__all__ = ["AUTOMATIC", "CHANGE", "DOCUMENT", "SAVED", "frame", "read_records"]
+
+CHANGE: Final = b"C"
+"""A packed change of the labels."""
+AUTOMATIC: Final = b"A"
+"""The packed change from the labels, as they are at this place, to the last automatic ones; empty if they are alike."""
+SAVED: Final = b"S"
+"""The digest of labels that were saved."""
+DOCUMENT: Final = b"D"
+"""The document about the labels, in place of the one before."""
+
+_HEAD: Final = struct.Struct("<cII")
+"""Kind, length and checksum of the payload."""
+
+
+def frame(kind: bytes, payload: bytes) -> bytes:
+    """A record as it stands in the file."""
+    return _HEAD.pack(kind, len(payload), _checksum(kind, payload)) + payload
+
+
+def read_records(content: bytes) -> tuple[list[tuple[bytes, bytes]], bool]:
+    """Kind and payload of each record, and whether all of the content was read.
+
+    It ends at the first record that is torn or damaged: what follows it cannot be trusted.
+    """
+    found: list[tuple[bytes, bytes]] = []
+    at = 0
+    while at + _HEAD.size <= len(content):
+        kind, length, checksum = _HEAD.unpack_from(content, at)
+        payload = content[at + _HEAD.size : at + _HEAD.size + length]
+        if len(payload) < length or _checksum(kind, payload) != checksum:
+            break
+        found.append((kind, payload))
+        at += _HEAD.size + length
+    return found, at == len(content)
+
+
+def _checksum(kind: bytes, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(kind))

@@ -1,0 +1,259 @@
+"""What of a labels layer must be written down, beside its labels, to bring it back in another session."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Layer
+from napari.utils.colormaps import DirectLabelColormap
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_jsonable_python
+
+from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag, SequenceTag
+from napari_brain_tumor.study import FileLayout, NiftiForms, Role, Source, TifSlices
+
+__all__ = ["RESTORED", "LayerDocument", "SourceDocument", "document_of", "restored_layer", "scans_under"]
+
+RESTORED: Final = f"{KEY}: restored"
+"""Of our mark in the metadata of a layer that was brought back."""
+
+_COLORS_OF_NONE: Final = "none"
+
+
+class _Document(BaseModel):
+    # Journals live for days, and a newer version may have written them.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class LayoutDocument(_Document):
+    """A `NiftiForms` or `TifSlices`."""
+
+    kind: Literal["nifti", "tif"]
+    sform: list[list[float]] | None = None
+    sform_code: int = 0
+    qform: list[list[float]] | None = None
+    qform_code: int = 0
+    patient: str = ""
+    numbers: list[int] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, layout: FileLayout) -> "LayoutDocument | None":
+        """The document of a layout."""
+        if isinstance(layout, TifSlices):
+            return cls(kind="tif", patient=layout.patient, numbers=list(layout.numbers))
+        if isinstance(layout, NiftiForms):
+            qform = None if layout.qform is None else layout.qform.tolist()
+            return cls(
+                kind="nifti",
+                sform=layout.sform.tolist(),
+                sform_code=layout.sform_code,
+                qform=qform,
+                qform_code=layout.qform_code,
+            )
+        return None
+
+    @property
+    def layout(self) -> FileLayout:
+        """The layout that it tells."""
+        if self.kind == "tif":
+            return TifSlices(self.patient, tuple(self.numbers))
+        qform = None if self.qform is None else np.array(self.qform)
+        return NiftiForms(np.array(self.sform), self.sform_code, qform, self.qform_code)
+
+
+class TagDocument(_Document):
+    """A `SegmentationTag` without its arrays."""
+
+    case: str
+    shape: tuple[int, int, int]
+    affine: list[list[float]]
+    unit: Literal["mm", "voxel"]
+    layout: LayoutDocument | None = None
+    class_names: dict[int, str]
+    known_regions: list[Literal["WT", "TC", "ET"]]
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    understood: bool = True
+    digest: str = ""
+
+    @classmethod
+    def of(cls, tag: SegmentationTag) -> "TagDocument":
+        """The document of a tag."""
+        return cls(
+            case=tag.case,
+            shape=tag.grid.shape,
+            affine=tag.grid.affine.tolist(),
+            unit=tag.grid.unit,
+            layout=LayoutDocument.of(tag.layout),
+            class_names=dict(tag.class_names),
+            known_regions=list(tag.known_regions),
+            provenance=_plain(tag.provenance),
+            understood=tag.understood,
+            digest=tag.digest,
+        )
+
+    def tag(self, original: npt.NDArray[Any] | None) -> SegmentationTag:
+        """The tag that it tells; `original` as in `SegmentationTag`."""
+        return SegmentationTag(
+            self.case,
+            Grid(self.shape, np.array(self.affine), self.unit),
+            self.layout.layout if self.layout is not None else None,
+            dict(self.class_names),
+            tuple(self.known_regions),
+            dict(self.provenance),
+            self.understood,
+            original,
+            self.digest,
+        )
+
+
+class SourceDocument(_Document):
+    """Where a sequence under the labels came from: as `io.source_files.describe_sources` tells it."""
+
+    path: Path
+    channel: int | None = None
+    series: str | None = None
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, source: Source) -> "SourceDocument":
+        """The document of a source."""
+        return cls(path=source.path.absolute(), channel=source.channel, series=source.series)
+
+    @property
+    def source(self) -> Source:
+        """The source that it tells."""
+        return Source(self.path, self.channel, self.series)
+
+
+class LayerDocument(_Document):
+    """A labels layer without its labels.
+
+    Parameters
+    ----------
+    attributes : dict
+        Of the layer, as `Layer.create` takes them.
+    colors : dict, optional
+        Of a colormap that names a colour for each label.
+    case : str
+        Name of the study under it.
+    sources : dict of role to SourceDocument
+        Files of that study.
+    spacing_mm : (x, y, z), optional
+        Of files that do not tell it.
+    """
+
+    name: str
+    ndim: Literal[2, 3] = 3
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    colors: dict[str, list[float]] | None = None
+    tag: TagDocument | None = None
+    case: str = ""
+    sources: dict[Role, SourceDocument] = Field(default_factory=dict)
+    spacing_mm: tuple[float, float, float] | None = None
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "LayerDocument":
+        """The document in a journal; raises `UnreadableFileError` where it is none."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            msg = f"The journal does not tell of a layer ({error.errors(include_url=False)[0]['msg']}). Delete it."
+            raise UnreadableFileError(msg) from error
+
+    @property
+    def study_sources(self) -> dict[Role, Source]:
+        """Where the study under the labels came from."""
+        return {role: one.source for role, one in self.sources.items()}
+
+
+def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
+    """What must be written down of a labels layer over these scans."""
+    tag = layer.metadata.get(KEY)
+    tags = list(scans)
+    case = tag.case if isinstance(tag, SegmentationTag) else next((one.case for one in tags), "")
+    sliced = next((one.grid for one in tags if isinstance(one.layout, TifSlices) and one.grid.unit == "mm"), None)
+    return LayerDocument(
+        name=layer.name,
+        ndim=layer.ndim,
+        attributes=_attributes(layer),
+        colors=_colors(layer.colormap),
+        tag=TagDocument.of(tag) if isinstance(tag, SegmentationTag) else None,
+        case=case,
+        sources={
+            one.role: SourceDocument(
+                path=one.source.path.absolute(), channel=one.source.channel, series=one.source.series
+            )
+            for one in tags
+            if one.role is not None and one.source is not None
+        },
+        spacing_mm=sliced.spacing_mm if sliced is not None else None,
+    )
+
+
+def scans_under(layer: Any, all_layers: Iterable[Layer]) -> list[SequenceTag]:
+    """What the scans of ours remember on which a labels layer lies, those of its own case if it knows one."""
+    try:
+        seen = layers.view(layer)
+    except BrainTumorError:
+        return []
+    views = [one for one in layers.readable_views(all_layers) if one.grid.same_place(seen.grid)]
+    tags = [one.tag for one in views if isinstance(one.tag, SequenceTag)]
+    case = seen.tag.case if seen.tag is not None else (tags[-1].case if tags else "")
+    return [tag for tag in tags if tag.case == case]
+
+
+def restored_layer(
+    labels: npt.NDArray[Any], document: LayerDocument, changed_at: datetime, original: npt.NDArray[Any] | None = None
+) -> LayerData:
+    """A layer of labels (Z, Y, X) that were brought back; its name and its metadata say so."""
+    when = changed_at.isoformat(timespec="seconds")
+    metadata: dict[str, Any] = {RESTORED: when}
+    if document.tag is not None:
+        tag = document.tag.model_copy(update={"provenance": {**document.tag.provenance, "restored_from_journal": when}})
+        metadata[KEY] = tag.tag(original)
+    attributes = {**document.attributes, "name": f"{document.name} (restored)", "metadata": metadata}
+    if document.colors is not None:
+        attributes["colormap"] = DirectLabelColormap(color_dict=_color_dict(document.colors))
+    return labels if document.ndim == 3 else labels[0], attributes, "labels"
+
+
+def _attributes(layer: Any) -> dict[str, Any]:
+    return _plain(
+        {
+            "scale": layer.scale,
+            "translate": layer.translate,
+            "rotate": layer.rotate,
+            "shear": layer.shear,
+            "affine": layer.affine.affine_matrix,
+            "units": [str(unit) for unit in layer.units],
+            "axis_labels": list(layer.axis_labels),
+            "opacity": layer.opacity,
+            "blending": str(layer.blending),
+            "features": {name: list(values) for name, values in layer.features.items()},
+        }
+    )
+
+
+def _colors(colormap: Any) -> dict[str, list[float]] | None:
+    if not isinstance(colormap, DirectLabelColormap):
+        return None
+    return {_COLORS_OF_NONE if k is None else str(k): [float(x) for x in v] for k, v in colormap.color_dict.items()}
+
+
+def _color_dict(colors: Mapping[str, list[float]]) -> dict[int | None, npt.NDArray[np.float64]]:
+    return {None if k == _COLORS_OF_NONE else int(k): np.array(v) for k, v in colors.items()}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = to_jsonable_python(values, fallback=_as_json)
+    return plain
+
+
+def _as_json(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)

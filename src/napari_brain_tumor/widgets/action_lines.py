@@ -1,0 +1,168 @@
+"""The box "As code" of a panel: what it does, as Python lines and as a shell command, to be copied."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QFontDatabase, QShowEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_brain_tumor.command_lines import SHELLS, CommandLines, Shell, usual_shell
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.widgets.parts import button, combo, wrapped
+
+__all__ = ["ActionLines"]
+
+_MOST_LINES = 14
+_REFRESH_MS = 150
+
+
+class ActionLines(QWidget):
+    """A box that is folded until somebody wants to script what the panel does.
+
+    Parameters
+    ----------
+    make : callable, optional
+        Tells the lines of now; is asked only while the box is open. It may raise a `BrainTumorError`, whose message is
+        shown instead.
+    """
+
+    def __init__(self, make: Callable[[], CommandLines] | None = None) -> None:
+        super().__init__()
+        self._make = make
+        self.lines: CommandLines | None = None
+        self._build()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._show_lines)
+        self.toggle.toggled.connect(self._on_toggled)
+        self.shell_box.currentIndexChanged.connect(self._show_shell)
+        self.python_button.clicked.connect(lambda: self._copy(self.python_edit, "Python lines"))
+        self.shell_button.clicked.connect(lambda: self._copy(self.shell_edit, "shell command"))
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.toggle = QToolButton()
+        self.toggle.setText("As code")
+        self.toggle.setToolTip("Show what this panel does as Python lines and as a shell command, to copy them.")
+        self.toggle.setAccessibleName("As code")
+        self.toggle.setCheckable(True)
+        self.toggle.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggle.setArrowType(Qt.ArrowType.RightArrow)
+        column.addWidget(self.toggle)
+        self.body = QWidget()
+        inner = QVBoxLayout(self.body)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(4)
+        self.python_edit = _text(
+            "Python lines", "What this panel does, in Python. Select, or copy all with the button."
+        )
+        self.shell_edit = _text("Shell command", "What this panel does, in the shell. Select, or copy with the button.")
+        self.python_button = button("Copy Python", "Copy the Python lines to the clipboard.")
+        self.shell_button = button("Copy command", "Copy the shell command to the clipboard.")
+        self.shell_box = combo("The shell whose rules of quoting the command follows.", "Shell")
+        for kind, title in SHELLS.items():
+            self.shell_box.addItem(title, kind)
+        self.shell_box.setCurrentIndex(self.shell_box.findData(usual_shell()))
+        self.shell_edit.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
+        inner.addLayout(_row(QLabel("Python"), self.python_button))
+        inner.addWidget(self.python_edit)
+        inner.addLayout(_row(self.shell_box, self.shell_button))
+        inner.addWidget(self.shell_edit)
+        self.note_label = wrapped("")
+        self.note_label.setAccessibleName("What to know before using the lines")
+        inner.addWidget(self.note_label)
+        column.addWidget(self.body)
+        self.body.hide()
+
+    def show_action(self, make: Callable[[], CommandLines]) -> None:
+        """Tell of another action from now on."""
+        self._make = make
+        self.refresh()
+
+    def refresh(self, *_: object) -> None:
+        """Ask for the lines again, if the box is open; several calls at once cost one."""
+        if self.toggle.isChecked():
+            self._timer.start(_REFRESH_MS)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Ask again: much may have changed while the panel was hidden."""
+        super().showEvent(event)
+        self.refresh()
+
+    def _on_toggled(self, is_open: bool) -> None:
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self.body.setVisible(is_open)
+        if is_open:
+            self._show_lines()
+
+    def _show_lines(self) -> None:
+        self.lines, told = None, "Nothing was done yet."
+        try:
+            if self._make is not None:
+                self.lines, told = self._make(), ""
+        except BrainTumorError as error:
+            told = str(error)
+        found = self.lines
+        self.note_label.setText(told if found is None else "\n".join(found.notes))
+        self.note_label.setVisible(bool(self.note_label.text()))
+        _fill(self.python_edit, found.python if found is not None else "")
+        self.python_button.setEnabled(found is not None)
+        self._show_shell()
+
+    def _show_shell(self) -> None:
+        kind: Shell = self.shell_box.currentData()
+        _fill(self.shell_edit, self.lines.shell(kind) if self.lines is not None else "")
+        self.shell_button.setEnabled(bool(self.shell_edit.toPlainText()))
+
+    def _copy(self, edit: QPlainTextEdit, what: str) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(edit.toPlainText())
+            self.note_label.setText(f"Copied the {what}.")
+            self.note_label.show()
+
+
+def _text(name: str, tip: str) -> QPlainTextEdit:
+    edit = QPlainTextEdit()
+    edit.setReadOnly(True)
+    edit.setTabChangesFocus(True)  # Tab leaves it, for those who have no mouse
+    edit.setTextInteractionFlags(
+        Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+    )
+    edit.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+    family = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
+    edit.setStyleSheet(f'QPlainTextEdit {{ font-family: "{family}", monospace; }}')  # colours stay the theme's
+    edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    edit.setToolTip(tip)
+    edit.setAccessibleName(name)
+    return edit
+
+
+def _fill(edit: QPlainTextEdit, text: str) -> None:
+    """Show the text, and be as high as it is within reason."""
+    if edit.toPlainText() != text:
+        edit.setPlainText(text)
+    columns = max(10, edit.viewport().width() // max(1, edit.fontMetrics().averageCharWidth()))
+    wraps = edit.lineWrapMode() != QPlainTextEdit.LineWrapMode.NoWrap
+    rows = sum(1 + (len(one) // columns if wraps else 0) for one in text.splitlines() or [""])
+    edit.setFixedHeight((min(rows, _MOST_LINES) + 1) * edit.fontMetrics().lineSpacing() + 16)
+
+
+def _row(left: QWidget, right: QPushButton) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.addWidget(left, 1)
+    row.addWidget(right)
+    return row

@@ -1,0 +1,288 @@
+"""Keeps a journal of every labels layer over our studies in a viewer, so that no crash takes more than a stroke."""
+
+import atexit
+import logging
+from collections.abc import Callable
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.io.packed import write_packed
+from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.journal.layer_journal import LayerJournal
+from napari_brain_tumor.journal.mirror import Mirror
+from napari_brain_tumor.journal.sessions import Session, tidy
+from napari_brain_tumor.plugin.label_watch import Applied, LabelWatch, automatic_labels, can_be_watched, volume_of
+from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of, scans_under
+from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
+from napari_brain_tumor.plugin.saved_labels import saved_labels
+from napari_brain_tumor.study import Role, Source
+from napari_brain_tumor.widgets.worker import notify
+
+__all__ = ["ORIGINAL", "LabelJournal", "SavePoint", "current_session", "journal_of", "start_journal"]
+
+logger = logging.getLogger(__name__)
+
+ORIGINAL: Final = "original.npz"
+"""In the folder of a journal of oblique labels: those on the scan's own grid."""
+
+_LOOK_MS: Final = 400
+"""After something may have changed; a look compares two arrays, a few milliseconds for a head."""
+_POLL_MS: Final = 1000
+"""Undo on a hidden layer tells nothing; whether there was one is seen at once."""
+
+SavePoint = tuple[Labels, bytes]
+"""A layer and the digest of its labels at the moment when they are about to be saved."""
+
+
+@cache
+def current_session() -> Session:
+    """The session of this process; old journals are tidied up with it."""
+    session = Session(on_error=_on_error)
+    session.in_background(tidy)
+    atexit.register(session.finish)
+    return session
+
+
+def _on_error(error: Exception) -> None:
+    # Comes in any thread, and napari's notifications may come from any.
+    notify(f"Changes of labels are not journalled any more ({error}): save often. The labels themselves are untouched.")
+
+
+def journal_of(viewer: Any) -> "LabelJournal | None":
+    """The journal of a viewer's labels if it was started."""
+    window = _window(viewer)
+    return window.findChild(LabelJournal) if window is not None else None
+
+
+def start_journal(viewer: Any, session: Session | None = None) -> "LabelJournal":
+    """The journal of a viewer's labels, started if it was not; one without a window gets a new one each time."""
+    return journal_of(viewer) or LabelJournal(viewer, session, _window(viewer))
+
+
+def _window(viewer: Any) -> QObject | None:
+    return getattr(getattr(viewer, "window", None), "_qt_window", None)
+
+
+class LabelJournal(QObject):
+    """Watches the labels layers of one viewer: those of ours, and others that lie on a scan of ours.
+
+    Closing the window ends the journals: what its user did not save stays for a while and can be brought back by the
+    Restore panel, but is not asked about.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Or its model, without a window.
+    session : Session, optional
+        The one of this process if not given.
+    parent : QObject, optional
+        The viewer's window.
+    """
+
+    def __init__(self, viewer: Any, session: Session | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.session = session or current_session()
+        self._watches: dict[Labels, LabelWatch] = {}
+        self._closing = False
+        self._look_timer = self._timer(_LOOK_MS, self.look, single=True)
+        self._describe_timer = self._timer(_LOOK_MS, self._describe_all, single=True)
+        self._poll_timer = self._timer(_POLL_MS, self._poll, single=False)
+        for event in self._list_events():
+            event.connect(self._on_layers_changed)
+        saved_labels.saved.connect(self._on_saved)
+        if parent is not None:
+            parent.installEventFilter(self)
+            parent.destroyed.connect(partial(_end_all, self.session, self._watches))
+            self._poll_timer.start()
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close)
+        self._on_layers_changed()
+
+    def _timer(self, milliseconds: int, action: Callable[[], None], *, single: bool) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(single)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(action)
+        return timer
+
+    def watch_of(self, layer: Labels) -> LabelWatch | None:
+        """The watch of a layer, None where it is not watched."""
+        return self._watches.get(layer)
+
+    def watch(self, layer: Labels, automatic: Any = None) -> LabelWatch:
+        """Watch a layer from now on, whatever it lies on.
+
+        Parameters
+        ----------
+        layer : Labels
+        automatic : (Z, Y, X) array, optional
+            What it would hold had no hand painted on it, where that is known better than the layer tells.
+        """
+        if layer in self._watches:
+            return self._watches[layer]
+        document = self._document(layer)
+        journal = self.session.open(volume_of(layer), document.model_dump(mode="json"))
+        if automatic is None:
+            automatic = automatic_labels(layer)
+        watch = LabelWatch(layer, Mirror(volume_of(layer), automatic, journal), self._look_soon, self._sight)
+        self._watches[layer] = watch
+        for event in _describing_events(layer):
+            event.connect(self._on_described)
+        if journal is not None:
+            self._keep_original(layer, journal)
+            self.session.in_background(_describe, journal, document)
+        return watch
+
+    def apply_result(self, layer: Labels, result: LayerData, *, keep_edits: bool = True) -> Applied:
+        """Put a new segmentation into a layer in one undoable step; see `LabelWatch.apply`."""
+        return self.watch(layer).apply(result, keep_edits=keep_edits)
+
+    def save_point(self, layer: Labels) -> SavePoint:
+        """What `mark_saved` needs; to be taken when saving begins."""
+        watch = self.watch_of(layer)
+        if watch is not None:
+            watch.look()
+        return layer, watch.mirror.digest if watch is not None else b""
+
+    def mark_saved(self, point: SavePoint) -> None:
+        """What a layer held at that point is saved: a crash need not bring it back. Any thread may tell."""
+        layer, digest = point
+        watch = self.watch_of(layer)
+        if watch is not None and watch.mirror.journal is not None:
+            watch.mirror.journal.saved(digest)
+
+    def mark_kept(self, layer: Labels) -> None:
+        """What a layer holds now is saved."""
+        self.mark_saved(self.save_point(layer))
+
+    def look(self) -> None:
+        """Take in what changed in any layer without being told."""
+        for watch in list(self._watches.values()):
+            watch.look()
+
+    def close(self) -> None:
+        """End all journals and watch no more; what is unsaved can be brought back by the Restore panel."""
+        self._poll_timer.stop()
+        for event in self._list_events():
+            event.disconnect(self._on_layers_changed)
+        for layer in list(self._watches):
+            self._let_go(layer)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """End the journals when the window is closed, not when someone would not let it close."""
+        if event is not None and event.type() == QEvent.Type.Close:
+            self._closing = True
+        elif event is not None and event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
+            self.close()
+        return False
+
+    # Layers ---------------------------------------------------------------------------------------------------------
+
+    def _list_events(self) -> list[Any]:
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed]
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        present = list(self._viewer.layers)
+        for layer in [one for one in self._watches if one not in present]:
+            self._let_go(layer)
+        for layer in present:
+            if layer not in self._watches and _concerns(layer, present):
+                self.watch(layer)
+
+    def _let_go(self, layer: Labels) -> None:
+        for event in _describing_events(layer):
+            event.disconnect(self._on_described)
+        _end(self.session, self._watches.pop(layer))
+
+    def _document(self, layer: Labels) -> LayerDocument:
+        return document_of(layer, scans_under(layer, self._viewer.layers))
+
+    def _keep_original(self, layer: Labels, journal: LayerJournal) -> None:
+        tag = layer.metadata.get(KEY)
+        if isinstance(tag, SegmentationTag) and tag.original is not None:
+            self.session.in_background(_write_original, journal.folder, tag.original)
+
+    def _on_saved(self, data: Any) -> None:
+        for layer in [one for one in self._watches if one.data is data]:
+            self.mark_kept(layer)
+
+    def _on_described(self, event: Any = None) -> None:
+        self._describe_timer.start()
+
+    def _describe_all(self) -> None:
+        for layer, watch in self._watches.items():
+            if watch.mirror.journal is not None:
+                self.session.in_background(_describe, watch.mirror.journal, self._document(layer))
+
+    def _look_soon(self) -> None:
+        if not self._look_timer.isActive():
+            self._look_timer.start()
+
+    def _sight(self) -> Any:
+        dims = self._viewer.dims
+        return tuple(dims.point), tuple(dims.order), dims.ndisplay
+
+    def _poll(self) -> None:
+        for watch in list(self._watches.values()):
+            watch.look_if_undone()
+
+
+def _concerns(layer: Layer, present: list[Layer]) -> bool:
+    if not isinstance(layer, Labels) or not can_be_watched(layer):
+        return False
+    return isinstance(layer.metadata.get(KEY), SegmentationTag) or bool(scans_under(layer, present))
+
+
+def _describing_events(layer: Labels) -> list[Any]:
+    events = layer.events
+    return [events.name, events.colormap, events.features, events.opacity, events.scale, events.translate]
+
+
+def _end(session: Session, watch: LabelWatch) -> None:
+    watch.stop()
+    if watch.mirror.journal is not None:
+        session.close(watch.mirror.journal, watch.mirror.labels)
+
+
+def _end_all(session: Session, watches: dict[Labels, LabelWatch], *_: Any) -> None:
+    # A window that was never shown is not hidden when it is closed.
+    while watches:
+        _end(session, watches.popitem()[1])
+
+
+def _write_original(folder: Path, original: Any) -> None:
+    if folder.is_dir():
+        write_packed(folder / ORIGINAL, original, "{}")
+
+
+def _describe(journal: LayerJournal, document: LayerDocument) -> None:
+    """Write down what is known of a layer, with the hashes of the files under it. Runs in a thread: files are read."""
+    plain = document.model_dump(mode="json")
+    journal.describe(plain)
+    if not document.sources:
+        return
+    try:
+        described = _hashed(tuple((role, source, _stamp(source)) for role, source in document.study_sources.items()))
+    except (OSError, BrainTumorError):
+        logger.warning("The files under %s cannot be read to tell them again", document.name, exc_info=True)
+        return
+    sources = {role: {**plain["sources"][role], "sha256": sha256} for role, sha256 in described.items()}
+    journal.describe({**plain, "sources": sources})
+
+
+@lru_cache(maxsize=16)
+def _hashed(stamped: tuple[tuple[Role, Source, int], ...]) -> dict[Role, str | None]:
+    described = describe_sources({role: source for role, source, _ in stamped})
+    return {role: described[role].get("sha256") for role, _, _ in stamped}
+
+
+def _stamp(source: Source) -> int:
+    return source.path.stat().st_mtime_ns

@@ -1,0 +1,236 @@
+"""Bring unsaved labels back: a notice at the top of the panels after a crash, and a panel that lists all that is left.
+
+Journals of labels are kept for `KEEP_DAYS` days, or less where they take more room than `KEEP_BYTES`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import napari.viewer
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
+
+from napari_brain_tumor.journal.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import SequenceTag
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.widgets import restore_state as state
+from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.parts import button, column_in, wrapped
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+
+__all__ = ["RestoreNotice", "RestoreWidget"]
+
+
+class RestoreNotice(QFrame):
+    """Journals the labels of a viewer, and asks once a session whether to bring back what a crash left unsaved.
+
+    Hidden unless there is something to ask. It stands at the top of every panel; the first one that is made asks.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    session : Session, optional
+        The one of this process if not given.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.offers: list[state.Offer] = []
+        self.search_runner = JobRunner(self)
+        self.runner = JobRunner(self)
+        self._build()
+        self.hide()
+        self._session = start_journal(napari_viewer, session).session
+        if not self._session.asked:
+            self._session.asked = True
+            home = self._session.home
+            self.search_runner.start(lambda _: as_job(state.offers, ("lost",), home))
+
+    def _build(self) -> None:
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 6)
+        self.text_label = wrapped("")
+        self.text_label.setAccessibleName("Unsaved labels of an earlier session")
+        column.addWidget(self.text_label)
+        row = QHBoxLayout()
+        self.restore_button = button("Bring them &back", "Add them as layers, with their scans if these are not open.")
+        self.later_button = button(
+            "N&ot now",
+            "Do not ask again. They stay for "
+            f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels brings them back.",
+        )
+        row.addWidget(self.restore_button)
+        row.addWidget(self.later_button)
+        column.addLayout(row)
+        self.restore_button.clicked.connect(self.restore)
+        self.later_button.clicked.connect(self.decline)
+        self.search_runner.finished.connect(self._on_found)
+        self.search_runner.failed.connect(notify_error)
+        self.runner.finished.connect(self._on_loaded)
+        self.runner.failed.connect(self._on_failed)
+
+    def _on_found(self, found: Sequence[state.Offer]) -> None:
+        self.offers = list(found)
+        self.text_label.setText(state.notice_text(self.offers))
+        self.setVisible(bool(self.offers))
+
+    def restore(self) -> None:
+        """Bring back what is offered; `runner` tells how it goes."""
+        self.setEnabled(False)
+        wanted = list(self.offers)
+        self.runner.start(lambda _: load_job(wanted, _opened(self._viewer)))
+
+    def decline(self) -> None:
+        """Leave it, and ask no more."""
+        state.decline(self.offers)
+        self._end()
+
+    def _on_loaded(self, restored: Sequence[state.Restored]) -> None:
+        add_all(self._viewer, restored)
+        self._end()
+
+    def _on_failed(self, error: Exception) -> None:
+        self.setEnabled(True)
+        notify_error(error)
+
+    def _end(self) -> None:
+        self.offers = []
+        self.setEnabled(True)
+        self.hide()
+
+
+class RestoreWidget(QScrollArea):
+    """Lists unsaved labels of earlier sessions, whichever way these ended, to bring them back or delete them.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    session : Session, optional
+        The one of this process if not given.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.search_runner = JobRunner(self)
+        self.runner = JobRunner(self)
+        self._build()
+        self._session = start_journal(napari_viewer, session).session
+        self._session.asked = True  # here is the answer
+        self.search()
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(340, 420)
+
+    def _build(self) -> None:
+        column = column_in(self)
+        column.addWidget(
+            wrapped(
+                "Labels that were changed and not saved in earlier sessions. They are kept for "
+                f"{KEEP_DAYS} days, or less where they take more than {KEEP_BYTES // 1_000_000} MB."
+            )
+        )
+        self.list = QListWidget()
+        self.list.setAccessibleName("Unsaved labels")
+        self.list.setToolTip("Tick what should be brought back or deleted.")
+        self.list.setWordWrap(True)
+        column.addWidget(self.list, 1)
+        row = QHBoxLayout()
+        self.restore_button = button("Bring &back", "Add the ticked ones as layers, with their scans if not open.")
+        self.delete_button = button("&Delete", "Delete the ticked ones for good.")
+        self.search_button = button("&Look again", "Look for unsaved labels again.")
+        for made in (self.restore_button, self.delete_button, self.search_button):
+            row.addWidget(made)
+        column.addLayout(row)
+        self.status_label = wrapped("")
+        self.status_label.setAccessibleName("Status")
+        column.addWidget(self.status_label)
+        self.restore_button.clicked.connect(self.restore)
+        self.delete_button.clicked.connect(self.delete)
+        self.search_button.clicked.connect(self.search)
+        self.list.itemChanged.connect(self._on_ticked)
+        self.search_runner.finished.connect(self._on_found)
+        self.search_runner.failed.connect(self._on_failed)
+        self.runner.finished.connect(self._on_loaded)
+        self.runner.failed.connect(self._on_failed)
+
+    @property
+    def ticked(self) -> list[state.Offer]:
+        """What is ticked."""
+        items = [self.list.item(row) for row in range(self.list.count())]
+        checked = [one for one in items if one is not None and one.checkState() == Qt.CheckState.Checked]
+        return [one.data(Qt.ItemDataRole.UserRole) for one in checked]
+
+    def search(self) -> None:
+        """List what there is; `search_runner` tells when it is done."""
+        self.status_label.setText("Looking…")
+        home = self._session.home
+        self.search_runner.start(lambda _: as_job(state.offers, tuple(state.FATES), home))
+
+    def restore(self) -> None:
+        """Bring back what is ticked; `runner` tells how it goes."""
+        wanted = self.ticked
+        if wanted:
+            self._enable(False)
+            self.status_label.setText("Reading…")
+            self.runner.start(lambda _: load_job(wanted, _opened(self._viewer)))
+
+    def delete(self) -> None:
+        """Delete what is ticked for good."""
+        for offer in self.ticked:
+            forget(offer.folder)
+        self.search()
+
+    def _on_found(self, found: Sequence[state.Offer]) -> None:
+        self.list.clear()
+        for offer in found:
+            item = QListWidgetItem(f"{offer.text} ({state.FATES[offer.fate]})")
+            item.setData(Qt.ItemDataRole.UserRole, offer)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if offer.fate == "lost" else Qt.CheckState.Unchecked)
+            self.list.addItem(item)
+        self._on_ticked()
+        self.status_label.setText("" if found else "Nothing is unsaved.")
+
+    def _on_ticked(self, item: Any = None) -> None:
+        self._enable(bool(self.ticked))
+
+    def _enable(self, on: bool) -> None:
+        self.restore_button.setEnabled(on)
+        self.delete_button.setEnabled(on)
+
+    def _on_loaded(self, restored: Sequence[state.Restored]) -> None:
+        add_all(self._viewer, restored)
+        self.search()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._on_ticked()
+        self.status_label.setText(str(error))
+        notify_error(error)
+
+
+def load_job(wanted: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:
+    """Read unsaved labels one after another; of two on one study only the first brings its scans."""
+    restored: list[state.Restored] = []
+    shown = list(opened)
+    for done, offer in enumerate(wanted):
+        yield Progress(done, len(wanted), f"reading {offer.name}")
+        restored.append(state.load(offer, shown))
+        if restored[-1].scans:
+            shown.append(layers.view(layers.layer_of(restored[-1].layer)).grid)
+    return restored
+
+
+def add_all(viewer: Any, restored: Sequence[state.Restored]) -> None:
+    """Add what was brought back to a viewer, and tell of it."""
+    for one in restored:
+        layer = state.add_restored(viewer, one)
+        notify(" ".join([f"Brought back {layer.name}. Save it.", *one.notes]))
+
+
+def _opened(viewer: Any) -> list[Any]:
+    return [one.grid for one in layers.readable_views(viewer.layers) if isinstance(one.tag, SequenceTag)]

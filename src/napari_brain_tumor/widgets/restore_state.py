@@ -1,0 +1,161 @@
+"""What is done to bring unsaved labels back, without Qt: what is left of earlier sessions, and layers of it."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy.typing as npt
+from napari.layers import Labels, Layer
+
+from napari_brain_tumor import io
+from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.packed import read_packed
+from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.journal.layer_journal import recover
+from napari_brain_tumor.journal.sessions import Fate, journals, mark, recover_all
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layer_document import LayerDocument, restored_layer
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.widgets.label_journal import ORIGINAL, start_journal
+
+__all__ = ["FATES", "Offer", "Restored", "add_restored", "decline", "load", "notice_text", "offers"]
+
+logger = logging.getLogger(__name__)
+
+FATES: Final[dict[Fate, str]] = {
+    "lost": "napari ended unexpectedly",
+    "closed": "closed without saving",
+    "declined": "napari ended unexpectedly; not wanted back then",
+    "restored": "brought back before",
+}
+"""How journals ended, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Unsaved labels of an earlier session: name of the layer, of its case, and when they were changed last."""
+
+    folder: Path
+    fate: Fate
+    name: str
+    case: str
+    changed_at: datetime
+
+    @property
+    def text(self) -> str:
+        """The layer and when it was changed, in a line."""
+        case = f" of {self.case}" if self.case and self.case not in self.name else ""
+        return f"{self.name}{case}, changed {self.changed_at.astimezone():%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restored:
+    """What is needed to show unsaved labels again.
+
+    Parameters
+    ----------
+    offer : Offer
+    layer : LayerData
+    automatic : (Z, Y, X) array
+        As in `journal.layer_journal.Recovered`, like `clean`.
+    scans : list of LayerData
+        Of the study under it, where its files are still there.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    offer: Offer
+    layer: LayerData
+    automatic: npt.NDArray[Any]
+    clean: bytes
+    scans: list[LayerData]
+    notes: tuple[str, ...] = ()
+
+
+def offers(fates: Collection[Fate] = tuple(FATES), home: Path | None = None) -> list[Offer]:
+    """Unsaved labels of earlier sessions that ended in one of these ways, the newest first."""
+    found: list[Offer] = []
+    for one, recovered in recover_all([one for one in journals(home) if one.fate in fates]):
+        try:
+            document = LayerDocument.read(recovered.document)
+        except UnreadableFileError:
+            logger.warning("The journal %s cannot be shown", one.folder, exc_info=True)
+            continue
+        found.append(Offer(one.folder, one.fate, document.name, document.case, recovered.changed_at))
+    return found
+
+
+def notice_text(found: Sequence[Offer]) -> str:
+    """What the user is asked."""
+    listed = "\n".join(f"• {offer.text}" for offer in found[:5])
+    more = f"\n… and {len(found) - 5} more" if len(found) > 5 else ""
+    return f"napari ended before these labels were saved:\n{listed}{more}\nBring them back?"
+
+
+def decline(found: Sequence[Offer]) -> None:
+    """Do not ask about them again; they stay for a while."""
+    for offer in found:
+        if offer.fate == "lost":
+            mark(offer.folder, "declined")
+
+
+def load(offer: Offer, opened: Sequence[Grid] = ()) -> Restored:
+    """Read unsaved labels, and the scans under them unless scans on their grid are open.
+
+    Parameters
+    ----------
+    offer : Offer
+    opened : sequence of Grid
+        Of the scans of ours in the viewer, as they are shown.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the journal cannot be read any more.
+    """
+    recovered = recover(offer.folder)
+    document = LayerDocument.read(recovered.document)
+    layer = restored_layer(recovered.labels, document, recovered.changed_at, _original(offer.folder))
+    shown = layers.view(layers.layer_of(layer)).grid
+    scans, notes = ([], ()) if any(shown.same_place(grid) for grid in opened) else _scans(document)
+    return Restored(offer, layer, recovered.automatic, recovered.clean, scans, notes)
+
+
+def _original(folder: Path) -> npt.NDArray[Any] | None:
+    path = folder / ORIGINAL
+    try:
+        return read_packed(path).labels if path.exists() else None
+    except UnreadableFileError:
+        logger.warning("%s cannot be read; voxels that were not changed are resampled", path, exc_info=True)
+        return None
+
+
+def _scans(document: LayerDocument) -> tuple[list[LayerData], tuple[str, ...]]:
+    sources = document.study_sources
+    if not sources:
+        return [], (f"Where the scans of {document.name} came from is not known: open them yourself.",)
+    try:
+        study = io.open_sources(sources, document.case, spacing_mm=document.spacing_mm)
+        described = describe_sources(sources)
+    except (BrainTumorError, OSError) as error:
+        return [], (f"The scans of {document.name} cannot be opened: {error}",)
+    known = {role: one.sha256 for role, one in document.sources.items() if one.sha256 is not None}
+    changed = [str(sources[role].path) for role, sha256 in known.items() if described[role].get("sha256") != sha256]
+    notes = (f"Changed since the labels were painted: {', '.join(changed)}.",) if changed else ()
+    return layers.study_to_layers(study), notes
+
+
+def add_restored(viewer: Any, restored: Restored) -> Layer:
+    """Add unsaved labels to a viewer, with their scans below; they are journalled from now on, still as unsaved."""
+    layer: Labels = layers.add_layers(viewer, [*restored.scans, restored.layer])[-1]
+    watch = start_journal(viewer).watch(layer)
+    watch.mirror.assume(restored.automatic)
+    if watch.mirror.journal is not None:
+        watch.mirror.journal.saved(restored.clean)
+    mark(restored.offer.folder, "restored")
+    viewer.layers.selection = {layer}
+    return layer
