@@ -30,6 +30,7 @@ __all__ = [
     "SegmentationTag",
     "SequenceTag",
     "add_layers",
+    "camera_of",
     "current_layers",
     "image_to_layer",
     "layer_of",
@@ -525,10 +526,13 @@ def orient_viewer(viewer: Any) -> None:
     viewer.reset_view()
 
 
+def camera_of(viewer: Any) -> Any:
+    """The viewer's camera; `viewer.camera` is deprecated from napari 0.9 on, where the scene has it."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
 def _turn_camera(viewer: Any) -> None:
-    # `viewer.camera` is deprecated from napari 0.9 on, where the scene has it.
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    camera.orientation2d = ("up", "left")
+    camera_of(viewer).orientation2d = ("up", "left")
 
 
 def show_tumour(viewer: Any, layer: Labels) -> None:
