@@ -333,59 +333,6 @@ def _twin(layer: Layer) -> Layer:
     return twin
 
 
-def _refresh(self) -> None:
-        stale, self._stale = self._stale, set()
-        strokes, self._strokes = self._strokes, set()
-        for layer in stale:
-            for twin in self._twins.get(layer, ()):
-                _refresh(twin)
-            if layer in strokes and self._viewer.dims.ndisplay == 2:  # in 3D it is loaded whole: not with every stroke
-                self._refreshes = True
-                _refresh(layer)
-                self._refreshes = False
-
-    def _stroke_leader(self, layer: Labels, twin: Labels) -> Callable[..., None]:
-        def lead(event: Any = None) -> None:
-            # The twin has painted into the array that both share. It takes that back, and its layer does it again:
-            # so the stroke is in the layer's history, and whoever listens to the layer hears of it.
-            painted = np.array(twin.data)
-            twin.undo()
-            changed = np.unravel_index(np.flatnonzero(painted != layer.data), painted.shape)
-            values = painted[changed]
-            if values.size:
-                alike = bool((values == values[0]).all())
-                layer.data_setitem(changed, values[0] if alike else values)
-            _refresh(twin)
-
-        return lead
-
-
-def _settings(layer: Layer) -> list[str]:
-    of_kind = next((names for kind, names in _OF_KIND.items() if isinstance(layer, kind)), ())
-    return [name for name in of_kind if name in layer.events.emitters]
-
-
-def _twin(layer: Layer) -> Layer:
-    data, attributes, kind = layer.as_layer_data_tuple()
-    attributes.pop("metadata", None)
-    twin = Layer.create(data, attributes, kind)
-    if isinstance(layer, Labels):
-        twin.editable = layer.editable and isinstance(layer.data, np.ndarray)
-    return twin
-
-
-def _take_modes(layer: Layer, twin: Layer) -> None:
-    for name in _OF_KIND[Labels] if isinstance(layer, Labels) else ("mode",) if isinstance(layer, Points) else ():
-        _take(layer, twin, name)
-
-
-def _take(layer: Layer, twin: Layer, name: str) -> None:
-    value = getattr(layer, name)
-    if name == "mode":
-        value = _STAYING_MODES.get(str(value), value)
-    setattr(twin, name, value)
-
-
 def _refresh(layer: Layer) -> None:
     layer.refresh(thumbnail=False, highlight=False, extent=False)
 
