@@ -1,7 +1,6 @@
 """The classes as surfaces in three dimensions: one layer each, made in a thread, kept up with the labels."""
 
 import weakref
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -114,7 +113,7 @@ class Surfaces(QObject):
         if self.labels is not None and self._follows and not np.array_equal(self.labels.data, self._made_of):
             self.make(self.labels)
 
-    def _on_made(self, meshes: Mapping[int, Mesh]) -> None:
+    def _on_made(self, meshes: dict[int, Mesh]) -> None:
         viewer, labels = self._viewer(), self.labels
         if viewer is None or labels is None:
             return

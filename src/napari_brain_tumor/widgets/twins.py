@@ -31,7 +31,7 @@ _OF_KIND: Final[dict[type[Layer], tuple[str, ...]]] = {
         "preserve_labels",
         "mode",
     ),
-    Points: ("mode", "current_size"),
+    Points: ("mode",),
 }
 _FROM_TWIN: Final = ("selected_label", "brush_size")
 """What the mouse changes in a twin: picking a label, and drawing the brush larger."""
@@ -113,6 +113,8 @@ class Twins(QObject):
         self._point: tuple[float, ...] = ()
         self._refresh_timer = self._timer(_REFRESH_MS, self._refresh)
         self._list_timer = self._timer(0, self.match)
+        self._painted: list[tuple[Labels, Labels]] = []
+        self._stroke_timer = self._timer(0, self._take_over_strokes)
 
     def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
@@ -136,6 +138,8 @@ class Twins(QObject):
         self._list_links.cut()
         self._list_timer.stop()
         self._refresh_timer.stop()
+        self._stroke_timer.stop()
+        self._take_over_strokes()
         self._match_to([])
 
     def match(self) -> None:
@@ -305,18 +309,32 @@ class Twins(QObject):
 
     def _stroke_leader(self, layer: Labels, twin: Labels) -> Callable[..., None]:
         def lead(event: Any = None) -> None:
-            # The twin has painted into the array that both share. It takes that back, and its layer does it again:
-            # so the stroke is in the layer's history, and whoever listens to the layer hears of it.
-            painted = np.array(twin.data)
-            twin.undo()
-            changed = np.unravel_index(np.flatnonzero(painted != layer.data), painted.shape)
-            values = painted[changed]
-            if values.size:
-                alike = bool((values == values[0]).all())
-                layer.data_setitem(changed, values[0] if alike else values)
-            _refresh(twin)
+            # napari tells of some strokes, such as polygons, just before it paints them; so not at once.
+            self._painted.append((layer, twin))
+            self._stroke_timer.start()
 
         return lead
+
+    def _take_over_strokes(self) -> None:
+        painted, self._painted = self._painted, []
+        for layer, twin in painted:
+            _take_over_stroke(layer, twin)
+
+
+def _take_over_stroke(layer: Labels, twin: Labels) -> None:
+    """Enter in the layer's history what was painted in its twin.
+
+    The twin has painted into the array that both share. It takes that back, and its layer does it again: so whoever
+    listens to the layer hears of it, and one undo takes it back.
+    """
+    painted = np.array(twin.data)
+    twin.undo()
+    changed = np.unravel_index(np.flatnonzero(painted != layer.data), painted.shape)
+    values = painted[changed]
+    if values.size:
+        alike = bool((values == values[0]).all())
+        layer.data_setitem(changed, values[0] if alike else values)
+    _refresh(twin)
 
 
 def _settings(layer: Layer) -> list[str]:

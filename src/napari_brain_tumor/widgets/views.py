@@ -145,7 +145,8 @@ class ViewsWidget(QWidget):
         if event is not None and event.spontaneous():
             return  # the window was minimised
         self._detach()
-        if self.parent() is None or not self.window().isVisible():
+        window = self.window()
+        if self.parent() is None or window is None or not window.isVisible():
             self._dispose()
 
     def changeEvent(self, event: QEvent | None) -> None:
