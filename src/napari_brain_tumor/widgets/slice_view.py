@@ -69,10 +69,6 @@ class SliceView(QWidget):
         self.setMinimumSize(120, 100)
         self.setAccessibleName(f"{self.plane.name} view")
         self._canvas_view.setAcceptDrops(False)  # a file dropped here would be opened in this view alone
-        self._canvas.setToolTip(
-            f"{self.plane.name.capitalize()} view. Click, or move with Shift held: the other views go there.\n"
-            "Painting works here as in the large canvas. Left and Right step through the slices."
-        )
         for watched in (self._canvas, self._canvas_view):
             watched.installEventFilter(self)
         self._turn()

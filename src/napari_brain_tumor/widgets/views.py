@@ -81,7 +81,11 @@ class ViewsWidget(QWidget):
         column.setSpacing(4)
         self.place_label = wrapped(_NOTHING)
         self.place_label.setAccessibleName("Place of the cursor")
-        self.place_label.setToolTip("Where the cursor is, in the scan's world coordinates.")
+        self.place_label.setToolTip(
+            "Where the cursor is, in the scan's world coordinates.\n"
+            "Click in a view, or move over it with Shift held: the others go there. Left and Right step through the "
+            "slices of the view that was clicked last.\nPainting works in every view as in the large canvas."
+        )
         column.addWidget(self.place_label)
         column.addLayout(self._build_look())
         column.addWidget(line())
@@ -114,6 +118,7 @@ class ViewsWidget(QWidget):
         self.follow_box.setToolTip("Make the surfaces anew a moment after the labels were changed.")
         self.follow_box.setChecked(self._surfaces.follows)
         self.follow_box.toggled.connect(self._on_follow_toggled)
+        self._surfaces.changed.connect(self._show_surfaces)
         rows.addWidget(self.follow_box, 5, 0, 1, 3)
         return rows
 
@@ -315,6 +320,10 @@ class ViewsWidget(QWidget):
         camera = camera_of(self._viewer)
         if self._is_anatomical() and str(camera.orientation2d[0].value) == "up":
             camera.orientation2d = PLANES[0].orientation(convention)
+
+    def _show_surfaces(self) -> None:
+        words = "Back to slices" if self._viewer.dims.ndisplay == 3 else "Surfaces in 3D"
+        self.buttons["Shift+D"].setText(f"{words} (Shift+D)")
 
     def _on_follow_toggled(self, on: bool) -> None:
         self._surfaces.follows = on
