@@ -187,7 +187,27 @@ def test_sides_change_in_the_views_and_in_the_large_canvas_together(opened):
     panel.side_box.setCurrentIndex(1)
     panel.side_box.activated.emit(1)
     assert [view.camera().orientation for view in panel.views] == [("up", "right"), ("up", "right"), ("up", "left")]
-    assert [str(one.value) for one in viewer.scene.camera.orientation2d] == ["up", "right"]
+    assert [str(one.value) for one in viewer.scene.camera.orientation] == ["towards", "up", "right"]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_in_3d_the_patients_right_is_on_the_left_as_of_a_person_who_faces_us(opened, qtbot, side):
+    viewer, labels, panel = opened
+    panel.side_box.setCurrentIndex(side)
+    panel.side_box.activated.emit(side)
+    # Voxels along X run from the patient's left to the right: labels on the right alone.
+    labels.data = np.zeros_like(labels.data)
+    labels.data_setitem(tuple(np.indices(labels.data.shape)[:, 3:9, 6:18, 15:19].reshape(3, -1)), 3)
+    assert labels.scale[2] > 0
+    look.toggle_surfaces(viewer)
+    qtbot.waitUntil(lambda: any("surface" in layer.name for layer in viewer.layers), timeout=20_000)
+    viewer.scene.camera.set_view_direction((0, -1, 0), (1, 0, 0))
+    qtbot.wait(50)
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
+    bright = (np.abs(picture - picture[0, 0]).sum(axis=2) > 60).sum(axis=0)
+    middle = bright.size // 2
+    assert bright[:middle].sum() > 10 * bright[middle:].sum()
+    assert bright[:middle].sum() > 100
 
 
 def test_views_go_on_showing_slices_while_the_large_canvas_shows_surfaces(opened, qtbot):

@@ -45,6 +45,7 @@ __all__ = [
     "study_from_layers",
     "study_to_layers",
     "tell",
+    "turn_camera",
     "view",
     "world_points",
 ]
@@ -514,7 +515,7 @@ def orient_viewer(viewer: Any) -> None:
     viewer : napari.Viewer
         With or without layers.
     """
-    _turn_camera(viewer)
+    turn_camera(viewer)
     ours = [layer for layer in viewer.layers if KEY in layer.metadata]
     if not ours:
         return
@@ -531,8 +532,12 @@ def camera_of(viewer: Any) -> Any:
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
 
-def _turn_camera(viewer: Any) -> None:
-    camera_of(viewer).orientation2d = ("up", "left")
+def turn_camera(viewer: Any, horizontal: Literal["left", "right"] = "left") -> None:
+    """Show RAS volumes upright, the patient's right towards that side of the screen, and not mirrored in 3D.
+
+    Seen so that x grows to the left and y upwards, z must grow away from us: napari's own choice shows a mirror image.
+    """
+    camera_of(viewer).orientation = ("away" if horizontal == "left" else "towards", "up", horizontal)
 
 
 def show_tumour(viewer: Any, layer: Labels) -> None:
@@ -563,7 +568,7 @@ def orient_current_viewer(layers: Sequence[LayerData]) -> None:
     viewer = _current_viewer()
     if viewer is None or len(viewer.layers) > 0:
         return
-    _turn_camera(viewer)
+    turn_camera(viewer)
     if any(kind == "labels" for *_, kind in layers):
         _orient_at_last(viewer, len(layers))
 

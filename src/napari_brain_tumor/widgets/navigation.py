@@ -65,13 +65,13 @@ class Plane:
         before = ndim - 3
         return (*range(before), *(before + axis for axis in (self.axis, *self.shown)))
 
-    def orientation(self, convention: Convention) -> tuple[str, str]:
-        """Whither coordinates grow on the screen, in napari's words.
+    def horizontal(self, convention: Convention) -> Literal["left", "right"]:
+        """Whither columns' coordinates grow; in sagittal views the front is left in both conventions."""
+        return "right" if convention == "neurological" and self.name != "sagittal" else "left"
 
-        Head or front are up. In sagittal views the front is left; only in the others do the conventions differ.
-        """
-        mirrored = convention == "neurological" and self.name != "sagittal"
-        return "up", "right" if mirrored else "left"
+    def orientation(self, convention: Convention) -> tuple[str, str]:
+        """Whither rows' and columns' coordinates grow on the screen, in napari's words; head or front are up."""
+        return "up", self.horizontal(convention)
 
     def letters(self, convention: Convention) -> Letters:
         """Directions at the sides of the view: R, A, S are where coordinates grow."""
@@ -79,7 +79,7 @@ class Plane:
         row, column = self.shown
         bottom, top = ends[row]
         low, high = ends[column]
-        left, right = (low, high) if self.orientation(convention)[1] == "right" else (high, low)
+        left, right = (low, high) if self.horizontal(convention) == "right" else (high, low)
         return Letters(left, right, top, bottom)
 
 

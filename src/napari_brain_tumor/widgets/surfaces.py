@@ -21,7 +21,7 @@ _FOLLOW_MS: Final = 700
 _MOST_LABELS: Final = 12
 _TAG: Final = "napari-brain-tumor surface"
 """In the metadata of a surface layer: the name of its labels and the label that it outlines."""
-_FROM_THE_FRONT: Final = ((-0.35, -1.0, 0.45), (1.0, 0.0, 0.0))
+_FROM_THE_FRONT: Final = ((-0.35, -1.0, -0.45), (1.0, 0.0, 0.0))
 """Direction of view and what is up, in (z, y, x): from before the patient, a little from above and from the right."""
 
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_brain_tumor.plugin.layers import KEY, camera_of
+from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
 from napari_brain_tumor.widgets import look
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, arrangement, place_text
 from napari_brain_tumor.widgets.parts import button, combo, line, wrapped
@@ -319,7 +319,7 @@ class ViewsWidget(QWidget):
         # The large canvas must not contradict the views; where it does not stand upright it is not ours to turn.
         camera = camera_of(self._viewer)
         if self._is_anatomical() and str(camera.orientation2d[0].value) == "up":
-            camera.orientation2d = PLANES[0].orientation(convention)
+            turn_camera(self._viewer, PLANES[0].horizontal(convention))
 
     def _show_surfaces(self) -> None:
         words = "Back to slices" if self._viewer.dims.ndisplay == 3 else "Surfaces in 3D"
