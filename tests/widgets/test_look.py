@@ -183,3 +183,32 @@ def test_surfaces_follow_edits_when_asked_to(viewer, qtbot):
     labels.undo()
     qtbot.wait(900)
     assert f"enhancing surface of {labels.name}" not in [layer.name for layer in viewer.layers]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (np.zeros((4, 5, 6), np.uint8), "is empty"),
+        (np.arange(60).reshape(3, 4, 5), "holds 59 labels"),
+        (np.ones((2, 3, 4, 5), np.uint8), "has 4 axes"),
+    ],
+)
+def test_labels_without_surfaces_say_why_and_leave_the_slices(qtbot, monkeypatch, data, why):
+    messages = []
+    monkeypatch.setattr("napari_brain_tumor.widgets.surfaces.notify", messages.append)
+    viewer = ViewerModel()
+    viewer.add_labels(data)
+    look.toggle_surfaces(viewer)
+    assert why in messages[0]
+    assert viewer.dims.ndisplay == 2
+    assert viewer.layers[0].visible
+
+
+def test_surfaces_of_labels_that_were_emptied_go(viewer, qtbot):
+    labels = viewer.layers[-1]
+    surfaces = surfaces_of(viewer)
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        surfaces.make(labels)
+    surfaces.follows = True
+    labels.data_setitem(np.nonzero(labels.data), 0)
+    qtbot.waitUntil(lambda: not any("surface" in layer.name for layer in viewer.layers), timeout=5000)

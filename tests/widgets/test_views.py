@@ -82,10 +82,10 @@ def test_views_show_the_planes_with_spacing_in_proportion(opened):
         assert view.model.dims.point == pytest.approx(viewer.dims.point)
         assert view.model.layers.selection.active.name == labels.name
         assert view.anatomical
-    # 12 slices of 2 mm are as high as 24 voxels of 1 mm are deep.
+    # From the middle of the first of 12 slices of 2 mm to that of the last.
     low, high = labels.extent.world
     top, bottom = (coronal.camera().pixel(end[0], 0.0)[1] for end in (high, low))
-    assert bottom - top == pytest.approx(24 * coronal.camera().zoom, rel=0.01)
+    assert bottom - top == pytest.approx(22 * coronal.camera().zoom, rel=0.01)
     assert "mm" in panel.place_label.text()
 
 

@@ -20,7 +20,7 @@ __all__ = ["Surfaces", "surfaces_of"]
 _FOLLOW_MS: Final = 700
 _MOST_LABELS: Final = 12
 _TAG: Final = "napari-brain-tumor surface"
-"""In the metadata of a surface layer: the name of its labels and the label that it outlines."""
+"""In the metadata of a surface layer: the id of its labels layer and the label that it outlines."""
 _FROM_THE_FRONT: Final = ((-0.35, -1.0, -0.45), (1.0, 0.0, 0.0))
 """Direction of view and what is up, in (z, y, x): from before the patient, a little from above and from the right."""
 
@@ -79,24 +79,24 @@ class Surfaces(QObject):
 
     # Making ---------------------------------------------------------------------------------------------------------
 
-    def make(self, labels: Labels) -> None:
-        """Make the surfaces of these labels, or make them anew; `changed` tells when they are there."""
-        if labels.ndim != 3:
-            notify(f"{labels.name} has {labels.ndim} axes; surfaces are made of a volume.")
-            return
+    def make(self, labels: Labels) -> bool:
+        """Make the surfaces of these labels, or make them anew; `changed` tells when they are there.
+
+        Returns
+        -------
+        bool
+            False, and the user is told why, where there is nothing to make surfaces of.
+        """
         data = np.array(labels.data)  # the thread's own: the user may paint meanwhile
         values = sorted(label_values(data) - {0})
-        if len(values) > _MOST_LABELS:
-            notify(
-                f"{labels.name} holds {len(values)} labels; surfaces are made of up to {_MOST_LABELS}. "
-                "Choose the labels of a segmentation."
-            )
-            return
-        if not values:
-            notify(f"{labels.name} is empty; there is nothing to make a surface of.")
+        obstacle = _obstacle(labels, len(values))
+        if obstacle:
+            notify(obstacle)
+            return False
         self._watch(labels)
         self._made_of = data
         self.runner.start(lambda _: label_meshes_job(data, values, tuple(labels.scale)))
+        return True
 
     def _watch(self, labels: Labels | None) -> None:
         for event in edit_events(self._labels):
@@ -111,7 +111,14 @@ class Surfaces(QObject):
 
     def _on_follow_time(self) -> None:
         if self.labels is not None and self._follows and not np.array_equal(self.labels.data, self._made_of):
-            self.make(self.labels)
+            self._make_anew(self.labels)
+
+    def _make_anew(self, labels: Labels) -> None:
+        if labels.data.any():
+            self.make(labels)
+        else:
+            self._made_of = np.array(labels.data)
+            self._on_made({})
 
     def _on_made(self, meshes: dict[int, Mesh]) -> None:
         viewer, labels = self._viewer(), self.labels
@@ -133,7 +140,7 @@ class Surfaces(QObject):
         self.changed.emit()
 
     def _layers_of(self, labels: Labels) -> list[Surface]:
-        return [layer for layer in self._all_layers() if layer.metadata[_TAG][0] == labels.name]
+        return [layer for layer in self._all_layers() if layer.metadata[_TAG][0] == labels.unique_id]
 
     def _all_layers(self) -> list[Surface]:
         viewer = self._viewer()
@@ -149,6 +156,8 @@ class Surfaces(QObject):
         if labels is None:
             notify("There are no labels to show in 3D. Run a segmentation, or open or paint labels first.")
             return
+        if not self.make(labels):
+            return
         self._hidden = [layer for layer in viewer.layers if layer.visible and not isinstance(layer, Surface)]
         for layer in self._hidden:
             layer.visible = False
@@ -156,7 +165,6 @@ class Surfaces(QObject):
         _turn(viewer)
         for layer in self._layers_of(labels):
             layer.visible = True
-        self.make(labels)
         self.changed.emit()
 
     def leave(self) -> None:
@@ -189,6 +197,20 @@ def surfaces_of(viewer: Any) -> Surfaces:
 _OF_VIEWERS: Final[weakref.WeakKeyDictionary[Any, Surfaces]] = weakref.WeakKeyDictionary()
 
 
+def _obstacle(labels: Labels, count: int) -> str:
+    """Why no surfaces can be made of the labels, or nothing."""
+    if labels.ndim != 3:
+        return f"{labels.name} has {labels.ndim} axes; surfaces are made of one volume (Z, Y, X)."
+    if not count:
+        return f"{labels.name} is empty; there is nothing to make a surface of."
+    if count > _MOST_LABELS:
+        return (
+            f"{labels.name} holds {count} labels; surfaces are made of up to {_MOST_LABELS}. "
+            "Choose the labels of a segmentation."
+        )
+    return ""
+
+
 def _surface_data(mesh: Mesh) -> tuple[Any, Any, Any]:
     return mesh.vertices, mesh.faces, np.ones(len(mesh.vertices), dtype=np.float32)
 
@@ -213,7 +235,7 @@ def _surface(labels: Labels, value: int, mesh: Mesh, depth: float) -> Surface:
         affine=labels.affine,
         units=labels.units,
         axis_labels=labels.axis_labels,
-        metadata={_TAG: (labels.name, value)},
+        metadata={_TAG: (labels.unique_id, value)},
     )
 
 
