@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor.errors import DimensionError
-from napari_brain_tumor.measure.mesh import enclosed_volume, label_mesh, label_meshes_job
+from napari_brain_tumor.measure.mesh import enclosed_volume, label_mesh, label_meshes_job, vertex_normals
 from napari_brain_tumor.progress import run_job
 
 SPACING = (3.0, 1.0, 1.5)
@@ -70,3 +70,12 @@ def test_job_makes_the_labels_that_are_there_and_tells_its_progress():
 def test_slice_has_no_surface():
     with pytest.raises(DimensionError, match="2 axes"):
         label_mesh(np.ones((4, 4), np.uint8), 1)
+
+
+def test_normals_of_a_ball_point_away_from_its_middle():
+    mesh = label_mesh(ball(), 1, SPACING)
+    outward = mesh.vertices * SPACING - np.array((20.0, 21.0, 22.5))
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    normals = vertex_normals(mesh, SPACING)
+    assert np.linalg.norm(normals, axis=1) == pytest.approx(1.0)
+    assert np.percentile((normals * outward).sum(axis=1), 5) > 0.8

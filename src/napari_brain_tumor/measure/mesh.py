@@ -13,7 +13,7 @@ from napari_brain_tumor.errors import DimensionError
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.progress import Job, Progress
 
-__all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job"]
+__all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job", "vertex_normals"]
 
 Array = npt.NDArray[Any]
 
@@ -91,9 +91,29 @@ def label_meshes_job(labels: Array, values: Sequence[int], spacing_mm: Sequence[
 
 def enclosed_volume(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> float:
     """Volume within the surface, in mm3, by the divergence theorem."""
-    corners = (mesh.vertices * np.asarray(spacing_mm))[mesh.faces].astype(np.float64)
+    return abs(_signed_volume(_corners(mesh, spacing_mm)))
+
+
+def vertex_normals(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> npt.NDArray[np.float64]:
+    """Outward directions `(N, 3)` of length 1 at the vertices, along the array's axes: the mean of their triangles'."""
+    corners = _corners(mesh, spacing_mm)
+    of_faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    if _signed_volume(corners) < 0:
+        of_faces = -of_faces
+    vertices = mesh.faces.ravel()
+    summed = [np.bincount(vertices, np.repeat(of_faces[:, axis], 3), len(mesh.vertices)) for axis in range(3)]
+    normals = np.stack(summed, axis=1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def _corners(mesh: Mesh, spacing_mm: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The corners `(M, 3 corners, 3 axes)` of the triangles, in mm."""
+    return (mesh.vertices * np.asarray(spacing_mm, dtype=np.float64))[mesh.faces]
+
+
+def _signed_volume(corners: npt.NDArray[np.float64]) -> float:
     first, second, third = corners[:, 0], corners[:, 1], corners[:, 2]
-    return float(abs(np.einsum("ij,ij->i", first, np.cross(second, third)).sum()) / 6)
+    return float(np.einsum("ij,ij->i", first, np.cross(second, third)).sum() / 6)
 
 
 def _step(mask: npt.NDArray[np.bool_], max_faces: int) -> int:

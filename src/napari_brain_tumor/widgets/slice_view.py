@@ -22,6 +22,7 @@ _GAP: Final = 7
 """Pixels around the crosshair's middle that stay free, so that the place itself is seen."""
 _CROSSHAIR: Final = QColor(0, 230, 118, 190)
 _LETTER: Final = QColor(255, 236, 130)
+_OUTLINE: Final = QColor(0, 0, 0, 220)
 _STEPS: Final = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
 _TUMOUR_STEPS: Final = {Qt.Key.Key_Comma: -1, Qt.Key.Key_Period: 1}
 
@@ -209,7 +210,8 @@ class SliceView(QWidget):
         self._fit_timer.stop()
         self.model.mouse_drag_callbacks.clear()
         self.model.mouse_move_callbacks.clear()
-        self.model.layers.clear()
+        if self.model.layers:
+            self.model.layers.clear()
         view, self._canvas_view, self._canvas = self._canvas_view, None, None
         view.close()  # stops a playing slider, frees what the canvas holds, and deletes itself
 
@@ -277,9 +279,11 @@ class _Overlay(QWidget):
 
 def _writer(painter: QPainter, box: QRectF) -> Callable[[Any, str], None]:
     def write(where: Any, text: str) -> None:
-        # Readable on dark and on bright tissue, in either theme.
-        for color, away in ((QColor(0, 0, 0, 200), 1.0), (_LETTER, 0.0)):
-            painter.setPen(color)
-            painter.drawText(box.translated(away, away), where.value, text)
+        # Outlined, to be readable on dark and on bright tissue and on a white canvas.
+        painter.setPen(_OUTLINE)
+        for x, y in ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (1.0, 1.0)):
+            painter.drawText(box.translated(x, y), where.value, text)
+        painter.setPen(_LETTER)
+        painter.drawText(box, where.value, text)
 
     return write

@@ -9,8 +9,9 @@ from napari.layers import Labels, Layer, Surface
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
 
+from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.labels import label_values
-from napari_brain_tumor.measure.mesh import Mesh, label_meshes_job
+from napari_brain_tumor.measure.mesh import Mesh, label_meshes_job, vertex_normals
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, camera_of
 from napari_brain_tumor.widgets.twins import edit_events
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
@@ -23,6 +24,13 @@ _TAG: Final = "napari-brain-tumor surface"
 """In the metadata of a surface layer: the id of its labels layer and the label that it outlines."""
 _FROM_THE_FRONT: Final = ((-0.35, -1.0, -0.45), (1.0, 0.0, 0.0))
 """Direction of view and what is up, in (z, y, x): from before the patient, a little from above and from the right."""
+
+_FILLED, _NEAREST = 0.8, 4.0
+"""Share of the canvas that the labels fill, and how much nearer than the whole volume that may be."""
+_LIGHT: Final = (0.8, 0.5, -0.4)
+"""Whence it comes, in (z, y, x): from above, before and beside the patient."""
+_SHADE: Final = 0.3
+"""Brightness of what is turned away from the light."""
 
 
 class Surfaces(QObject):
@@ -131,7 +139,7 @@ class Surfaces(QObject):
         # The innermost class first: what is drawn later blends over it, what is drawn earlier would hide it.
         for at, (value, mesh) in enumerate(reversed(meshes.items())):
             if value in kept:
-                kept[value].data = _surface_data(mesh)
+                kept[value].data = _surface_data(labels, mesh)
             else:
                 viewer.add_layer(_surface(labels, value, mesh, 1 - at / max(1, len(meshes) - 1)))
         viewer.layers.selection.active = active
@@ -162,7 +170,7 @@ class Surfaces(QObject):
         for layer in self._hidden:
             layer.visible = False
         viewer.dims.ndisplay = 3
-        _turn(viewer)
+        _turn(viewer, labels)
         for layer in self._layers_of(labels):
             layer.visible = True
         self.changed.emit()
@@ -211,8 +219,15 @@ def _obstacle(labels: Labels, count: int) -> str:
     return ""
 
 
-def _surface_data(mesh: Mesh) -> tuple[Any, Any, Any]:
-    return mesh.vertices, mesh.faces, np.ones(len(mesh.vertices), dtype=np.float32)
+def _surface_data(labels: Labels, mesh: Mesh) -> tuple[Any, Any, Any]:
+    """Vertices, faces, and how bright each vertex is.
+
+    The light is fixed to the patient, since napari's own comes from behind where an axis of the camera is turned, as it
+    must be for RAS volumes.
+    """
+    light = np.asarray(_LIGHT) / np.linalg.norm(_LIGHT)
+    towards = vertex_normals(mesh, tuple(labels.scale)) @ light
+    return mesh.vertices, mesh.faces, (0.5 + 0.5 * towards).astype(np.float32)
 
 
 def _surface(labels: Labels, value: int, mesh: Mesh, depth: float) -> Surface:
@@ -221,13 +236,13 @@ def _surface(labels: Labels, value: int, mesh: Mesh, depth: float) -> Surface:
     tag = labels.metadata.get(KEY)
     names = tag.class_names if isinstance(tag, SegmentationTag) else {}
     return Surface(
-        _surface_data(mesh),
+        _surface_data(labels, mesh),
         name=f"{names.get(value, f'label {value}')} surface of {labels.name}",
-        colormap=Colormap([color, color], name=f"label {value}"),
+        colormap=Colormap([(*(_SHADE * color[:3]), 1.0), color], name=f"label {value}"),
         contrast_limits=(0, 1),
         # The classes lie within each other, the first outside: it lets the others be seen.
         opacity=0.4 + 0.6 * depth,
-        shading="smooth",
+        shading="none",
         scale=labels.scale,
         translate=labels.translate,
         rotate=labels.rotate,
@@ -239,6 +254,16 @@ def _surface(labels: Labels, value: int, mesh: Mesh, depth: float) -> Surface:
     )
 
 
-def _turn(viewer: Any) -> None:
+def _turn(viewer: Any, labels: Labels) -> None:
+    """Look at the labels from the front, and so near that they fill much of the canvas."""
     viewer.reset_view()
-    camera_of(viewer).set_view_direction(*_FROM_THE_FRONT)
+    camera = camera_of(viewer)
+    camera.set_view_direction(*_FROM_THE_FRONT)
+    box = bounding_box(np.asarray(labels.data) != 0)
+    if box is None:
+        return
+    corners = np.array([[one.start for one in box.slices], [one.stop - 1 for one in box.slices]])
+    low, high = (np.asarray(labels.data_to_world(corner)) for corner in corners)
+    camera.center = tuple((low + high) / 2)
+    whole = np.ptp(viewer.layers.extent.world[:, -3:], axis=0).max()
+    camera.zoom *= float(np.clip(_FILLED * whole / max(1.0, np.linalg.norm(high - low)), 1.0, _NEAREST))

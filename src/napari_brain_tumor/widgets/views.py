@@ -123,7 +123,11 @@ class ViewsWidget(QWidget):
         return rows
 
     def _look_button(self, one: look.Look) -> QPushButton:
-        made = button(f"{one.text} ({one.key})", f"{one.tip}\nKey in the picture: {look.key_text(one.key)}")
+        # Arrows stand two in a row, which is too narrow for brackets.
+        made = button(
+            f"{one.text} {one.key}" if one.text in "◀▶" else f"{one.text} ({one.key})",
+            f"{one.tip}\nKey in the picture: {look.key_text(one.key)}",
+        )
         made.setAccessibleName(one.name)
         made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
         made.clicked.connect(partial(self._on_look, one.act))
