@@ -103,12 +103,14 @@ def vertex_normals(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) ->
     vertices = mesh.faces.ravel()
     summed = [np.bincount(vertices, np.repeat(of_faces[:, axis], 3), len(mesh.vertices)) for axis in range(3)]
     normals = np.stack(summed, axis=1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    unit: npt.NDArray[np.float64] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _corners(mesh: Mesh, spacing_mm: Sequence[float]) -> npt.NDArray[np.float64]:
     """The corners `(M, 3 corners, 3 axes)` of the triangles, in mm."""
-    return (mesh.vertices * np.asarray(spacing_mm, dtype=np.float64))[mesh.faces]
+    corners: npt.NDArray[np.float64] = (mesh.vertices.astype(np.float64) * np.asarray(spacing_mm))[mesh.faces]
+    return corners
 
 
 def _signed_volume(corners: npt.NDArray[np.float64]) -> float:
