@@ -30,6 +30,7 @@ __all__ = [
     "SegmentationTag",
     "SequenceTag",
     "add_layers",
+    "camera_of",
     "current_layers",
     "current_viewer",
     "image_to_layer",
@@ -46,6 +47,7 @@ __all__ = [
     "study_from_layers",
     "study_to_layers",
     "tell",
+    "turn_camera",
     "view",
     "world_points",
 ]
@@ -517,7 +519,7 @@ def orient_viewer(viewer: Any) -> None:
     viewer : napari.Viewer
         With or without layers.
     """
-    _turn_camera(viewer)
+    turn_camera(viewer)
     ours = [layer for layer in viewer.layers if KEY in layer.metadata]
     if not ours:
         return
@@ -529,10 +531,17 @@ def orient_viewer(viewer: Any) -> None:
     viewer.reset_view()
 
 
-def _turn_camera(viewer: Any) -> None:
-    # `viewer.camera` is deprecated from napari 0.9 on, where the scene has it.
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    camera.orientation2d = ("up", "left")
+def camera_of(viewer: Any) -> Any:
+    """The viewer's camera; `viewer.camera` is deprecated from napari 0.9 on, where the scene has it."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def turn_camera(viewer: Any, horizontal: Literal["left", "right"] = "left") -> None:
+    """Show RAS volumes upright, the patient's right towards that side of the screen, and not mirrored in 3D.
+
+    Seen so that x grows to the left and y upwards, z must grow away from us: napari's own choice shows a mirror image.
+    """
+    camera_of(viewer).orientation = ("away" if horizontal == "left" else "towards", "up", horizontal)
 
 
 def show_tumour(viewer: Any, layer: Labels) -> None:
@@ -564,7 +573,7 @@ def orient_current_viewer(layers: Sequence[LayerData]) -> None:
     viewer = current_viewer()
     if viewer is None or len(viewer.layers) > 0:
         return
-    _turn_camera(viewer)
+    turn_camera(viewer)
     if any(kind == "labels" for *_, kind in layers):
         _orient_at_last(viewer, len(layers))
 

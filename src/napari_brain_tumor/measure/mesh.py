@@ -1,0 +1,142 @@
+"""The outlines of labels as triangles, to be looked at in three dimensions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, sparse
+from skimage.measure import marching_cubes
+
+from napari_brain_tumor.errors import DimensionError
+from napari_brain_tumor.geometry import bounding_box
+from napari_brain_tumor.progress import Job, Progress
+
+__all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job", "vertex_normals"]
+
+Array = npt.NDArray[Any]
+
+_MAX_FACES: Final = 150_000
+"""About how many triangles one label may have; above that the surface is sampled at every second or third voxel."""
+_SMOOTHING_ROUNDS: Final = 8
+_SHRINK, _GROW = 0.5, -0.53
+"""Weights of Taubin's two passes (1995, doi:10.1145/218380.218473), which together keep the volume."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mesh:
+    """A closed surface.
+
+    Parameters
+    ----------
+    vertices : (N, 3) float32 array
+        In voxels along the axes of the array that the surface was made from; the centre of a voxel is a whole number.
+    faces : (M, 3) int32 array
+        Three vertices each.
+    """
+
+    vertices: npt.NDArray[np.float32]
+    faces: npt.NDArray[np.int32]
+
+
+def label_mesh(
+    labels: Array, value: int, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0), *, max_faces: int = _MAX_FACES
+) -> Mesh | None:
+    """The outer outline of one label, lightly smoothed; None where the label is absent.
+
+    Holes that the label encloses, such as the core within the edema, are filled, so that there is no second wall.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) integer array
+    value : int
+        The label.
+    spacing_mm : three floats
+        Along the array's axes; smoothing is as wide in each of them.
+    max_faces : int
+        Of a larger surface only every second or third voxel is used.
+
+    Raises
+    ------
+    DimensionError
+        If the array does not have three axes.
+    """
+    if labels.ndim != 3:
+        msg = f"The labels have {labels.ndim} axes; a surface needs a volume (Z, Y, X). Choose the labels of a volume."
+        raise DimensionError(msg)
+    mask = labels == value
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    filled = ndimage.binary_fill_holes(mask[box.slices])
+    step = _step(filled, max_faces)
+    corner = np.array([one.start for one in box.slices], dtype=np.float32) - step
+    vertices, faces, *_ = marching_cubes(np.pad(filled, step).astype(np.float32), 0.5, step_size=step)
+    scale = np.asarray(spacing_mm, dtype=np.float64)
+    smooth = _smoothed(vertices * scale, faces) / scale
+    return Mesh((smooth + corner).astype(np.float32), faces.astype(np.int32))
+
+
+def label_meshes_job(labels: Array, values: Sequence[int], spacing_mm: Sequence[float]) -> Job[dict[int, Mesh]]:
+    """The outlines of several labels, as a job; labels that are absent have none. See `label_mesh`."""
+    meshes: dict[int, Mesh] = {}
+    for at, value in enumerate(values):
+        yield Progress(at, len(values), "Making surfaces")
+        mesh = label_mesh(labels, value, spacing_mm)
+        if mesh is not None:
+            meshes[value] = mesh
+    return meshes
+
+
+def enclosed_volume(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> float:
+    """Volume within the surface, in mm3, by the divergence theorem."""
+    return abs(_signed_volume(_corners(mesh, spacing_mm)))
+
+
+def vertex_normals(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> npt.NDArray[np.float64]:
+    """Outward directions `(N, 3)` of length 1 at the vertices, along the array's axes: the mean of their triangles'."""
+    corners = _corners(mesh, spacing_mm)
+    of_faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    if _signed_volume(corners) < 0:
+        of_faces = -of_faces
+    vertices = mesh.faces.ravel()
+    summed = [np.bincount(vertices, np.repeat(of_faces[:, axis], 3), len(mesh.vertices)) for axis in range(3)]
+    normals = np.stack(summed, axis=1)
+    unit: npt.NDArray[np.float64] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
+def _corners(mesh: Mesh, spacing_mm: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The corners `(M, 3 corners, 3 axes)` of the triangles, in mm."""
+    corners: npt.NDArray[np.float64] = (mesh.vertices.astype(np.float64) * np.asarray(spacing_mm))[mesh.faces]
+    return corners
+
+
+def _signed_volume(corners: npt.NDArray[np.float64]) -> float:
+    first, second, third = corners[:, 0], corners[:, 1], corners[:, 2]
+    return float(np.einsum("ij,ij->i", first, np.cross(second, third)).sum() / 6)
+
+
+def _step(mask: npt.NDArray[np.bool_], max_faces: int) -> int:
+    walls = sum(int(np.count_nonzero(np.diff(mask, axis=axis))) for axis in range(3))
+    # Each wall between voxels gives about two triangles; a step of n leaves one in n squared.
+    return next((step for step in (1, 2) if 2 * walls / step**2 <= max_faces), 3)
+
+
+def _smoothed(points: Array, faces: Array) -> Array:
+    average = _averaging(len(points), faces)
+    for _ in range(_SMOOTHING_ROUNDS):
+        for weight in (_SHRINK, _GROW):
+            points = points + weight * (average @ points - points)
+    return points
+
+
+def _averaging(count: int, faces: Array) -> Any:
+    """The sparse matrix that replaces each point by the mean of its neighbours."""
+    rows = faces[:, [0, 1, 2, 1, 2, 0]].ravel()
+    columns = faces[:, [1, 2, 0, 0, 1, 2]].ravel()
+    links = sparse.csr_array((np.ones(rows.size), (rows, columns)), shape=(count, count))
+    links.data[:] = 1.0  # an edge of two triangles was counted twice
+    degrees = np.maximum(links.sum(axis=1), 1)
+    return sparse.diags_array(1 / degrees) @ links

@@ -1,0 +1,235 @@
+"""Look around a case by keys: one scan at a time, slices with tumour, its middle, labels on and off, surfaces."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import napari.viewer
+import numpy as np
+from napari.layers import Image, Labels, Layer
+
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, camera_of
+from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
+from napari_brain_tumor.widgets.surfaces import surfaces_of
+from napari_brain_tumor.widgets.worker import notify
+
+__all__ = [
+    "KEYS",
+    "Look",
+    "bind_keys",
+    "key_text",
+    "labels_in_view",
+    "look_at_largest_part",
+    "next_scan",
+    "next_tumour_slice",
+    "previous_scan",
+    "previous_tumour_slice",
+    "toggle_labels",
+    "toggle_surfaces",
+]
+
+_NO_LABELS = "There are no labels to go to. Run a segmentation, or open or paint labels first."
+
+
+# Scans --------------------------------------------------------------------------------------------------------------
+
+
+def next_scan(viewer: napari.viewer.Viewer, step: int = 1) -> None:
+    """Show the study's next scan and hide its others; labels and everything else stay as they are."""
+    scans = _scans(viewer)
+    at = next_of([scan.visible for scan in scans], step)
+    if at is None:
+        notify("There is no scan to show. Open a case first.")
+        return
+    chosen = scans[at]
+    chosen.visible = True
+    for layer in viewer.layers:
+        if layer is not chosen and (layer in scans or _is_scan(layer)):
+            layer.visible = False
+    if isinstance(viewer.layers.selection.active, Image):
+        viewer.layers.selection.active = chosen
+    viewer.status = chosen.name
+
+
+def previous_scan(viewer: napari.viewer.Viewer) -> None:
+    """Show the study's previous scan and hide its others."""
+    next_scan(viewer, -1)
+
+
+def _scans(viewer: napari.viewer.Viewer) -> list[Layer]:
+    """The scans of the study that is looked at; all volumes where none was opened by us."""
+    ours = [layer for layer in viewer.layers if _is_scan(layer)]
+    if not ours:
+        return [layer for layer in viewer.layers if isinstance(layer, Image) and not layer.rgb]
+    case = _case(viewer.layers.selection.active) or next((_case(one) for one in ours if one.visible), None)
+    return [layer for layer in ours if _case(layer) == case] or ours
+
+
+def _is_scan(layer: Layer | None) -> bool:
+    return layer is not None and isinstance(layer.metadata.get(KEY), SequenceTag)
+
+
+def _case(layer: Layer | None) -> str | None:
+    tag = layer.metadata.get(KEY) if layer is not None else None
+    return tag.case if isinstance(tag, SequenceTag | SegmentationTag) else None
+
+
+# Labels -------------------------------------------------------------------------------------------------------------
+
+
+def labels_in_view(viewer: napari.viewer.Viewer) -> Labels | None:
+    """The labels that are meant: the selected ones, or the uppermost that are shown, or the uppermost."""
+    found = [layer for layer in viewer.layers if isinstance(layer, Labels) and layer.ndim >= 3]
+    active = viewer.layers.selection.active
+    if active in found:
+        return active
+    return next((one for one in reversed(found) if one.visible), found[-1] if found else None)
+
+
+def next_tumour_slice(viewer: napari.viewer.Viewer, step: int = 1, axis: int | None = None) -> None:
+    """Go to the next slice with labels.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    step : {1, -1}
+    axis : {0, 1, 2}, optional
+        Of Z, Y, X, the axis that is cut; that of the viewer's canvas where none is given.
+    """
+    layer = labels_in_view(viewer)
+    cut = axis if axis is not None else int(viewer.dims.order[-3]) - (viewer.dims.ndim - 3)
+    here = list(_voxel(viewer, layer)[-3:]) if layer is not None else []
+    at = next_slice(_volume(viewer, layer), cut, here[cut], step) if layer is not None else None
+    if layer is None or at is None:
+        notify(_NO_LABELS)
+        return
+    here[cut] = at
+    _go(viewer, layer, here, [cut])
+
+
+def previous_tumour_slice(viewer: napari.viewer.Viewer) -> None:
+    """Go to the previous slice with labels."""
+    next_tumour_slice(viewer, -1)
+
+
+def look_at_largest_part(viewer: napari.viewer.Viewer) -> None:
+    """Bring the middle of the largest connected part into sight, in all planes."""
+    layer = labels_in_view(viewer)
+    voxel = centre_of_largest_part(_volume(viewer, layer), layer.scale[-3:]) if layer is not None else None
+    if layer is None or voxel is None:
+        notify(_NO_LABELS)
+        return
+    _go(viewer, layer, voxel, range(3))
+    if viewer.dims.ndisplay == 2:
+        camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
+
+
+def toggle_labels(viewer: napari.viewer.Viewer) -> None:
+    """Hide the labels, or show them again."""
+    layer = labels_in_view(viewer)
+    if layer is None:
+        notify("There are no labels to show or hide.")
+        return
+    layer.visible = not layer.visible
+
+
+def toggle_surfaces(viewer: napari.viewer.Viewer) -> None:
+    """Show the labels as surfaces in 3D, or go back to slices."""
+    surfaces = surfaces_of(viewer)
+    if viewer.dims.ndisplay == 3:
+        surfaces.leave()
+    else:
+        surfaces.enter(labels_in_view(viewer))
+
+
+def _volume(viewer: napari.viewer.Viewer, layer: Labels) -> Any:
+    return np.asarray(layer.data[_voxel(viewer, layer)[:-3]])
+
+
+def _voxel(viewer: napari.viewer.Viewer, layer: Layer) -> tuple[int, ...]:
+    """Where in the layer's array the viewer is now; axes before the volume may be time."""
+    at = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
+    last = np.asarray(layer.data.shape) - 1
+    return tuple(int(one) for one in np.clip(np.rint(at), 0, last))
+
+
+def _go(viewer: napari.viewer.Viewer, layer: Layer, voxel: Sequence[int], axes: Sequence[int]) -> None:
+    """Go to that voxel (Z, Y, X) of the layer along those of its axes."""
+    point = layer.data_to_world((*_voxel(viewer, layer)[:-3], *voxel))[-3:]
+    first = viewer.dims.ndim - 3
+    viewer.dims.set_point([first + axis for axis in axes], [float(point[axis]) for axis in axes])
+
+
+# Keys ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An action of this module.
+
+    Parameters
+    ----------
+    key : str
+        As `viewer.bind_key` takes it.
+    name, text, tip : str
+        What it is called, the words on its button, and its tooltip.
+    act : callable
+        Does it to a viewer.
+    """
+
+    key: str
+    name: str
+    text: str
+    tip: str
+    act: Callable[[Any], None]
+
+
+KEYS: Final[Sequence[Look]] = (
+    Look("J", "Next scan", "▶", "Show the next scan of the study and hide its others.", next_scan),
+    Look("Shift+J", "Previous scan", "◀", "Show the previous scan of the study and hide its others.", previous_scan),
+    Look(".", "Next tumour slice", "▶", "Go to the next slice with labels.", next_tumour_slice),
+    Look(",", "Previous tumour slice", "◀", "Go to the previous slice with labels.", previous_tumour_slice),
+    Look(
+        "Shift+G",
+        "Largest part",
+        "Largest part",
+        "Go to the middle of the largest connected part of the labels, in all planes.",
+        look_at_largest_part,
+    ),
+    Look("Shift+H", "Labels on or off", "Labels on/off", "Hide the labels, or show them again.", toggle_labels),
+    Look(
+        "Shift+D",
+        "Surfaces in 3D",
+        "Surfaces in 3D",
+        "Show the labels as surfaces in 3D, one layer a class, or go back to slices.\n"
+        "The scans and labels are hidden meanwhile, and come back.",
+        toggle_surfaces,
+    ),
+)
+"""None of the keys is napari's own, for any kind of layer, nor one of the Curate panel's."""
+
+
+def key_text(key: str) -> str:
+    """A key as it is written on a button and in a tooltip."""
+    return {".": ". (dot)", ",": ", (comma)"}.get(key, key)
+
+
+def bind_keys(viewer: napari.viewer.Viewer) -> None:
+    """Give the viewer these keys, once; a key that the user or another plugin has bound to it keeps its meaning.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+    for look in KEYS:
+        try:
+            viewer.bind_key(look.key, _pressed(look.act))
+        except ValueError:
+            continue  # bound before, by us or by somebody else
+
+
+def _pressed(act: Callable[[Any], None]) -> Callable[[Any], None]:
+    def on_key(viewer: Any) -> None:
+        act(viewer)
+
+    return on_key

@@ -1,0 +1,371 @@
+"""The layers of one viewer shown in another: twins that share the data and are kept in step.
+
+A twin is an ordinary layer over the same array. What is painted in a twin is entered in the history of the layer that
+it stands for, through `data_setitem`, so that there is one history: one undo takes back the last stroke, wherever it
+was painted. Only napari's public events and methods are used.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+from qtpy.QtCore import QObject, QTimer
+
+__all__ = ["Links", "Twins", "edit_events", "is_volume"]
+
+_REFRESH_MS: Final = 30
+"""While a stroke is painted, the other views follow this often."""
+_ALWAYS: Final = ("visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
+_OF_KIND: Final[dict[type[Layer], tuple[str, ...]]] = {
+    Image: ("contrast_limits", "gamma", "colormap", "interpolation2d"),
+    Labels: (
+        "colormap",
+        "contour",
+        "selected_label",
+        "show_selected_label",
+        "brush_size",
+        "n_edit_dimensions",
+        "contiguous",
+        "preserve_labels",
+        "mode",
+    ),
+    Points: ("mode",),
+}
+_FROM_TWIN: Final = ("selected_label", "brush_size")
+"""What the mouse changes in a twin: picking a label, and drawing the brush larger."""
+_STAYING_MODES: Final = {"transform": "pan_zoom", "select": "pan_zoom"}
+"""Modes that a twin does not take: they would move it away from its layer."""
+
+
+class Links:
+    """Connections to events, that are cut together."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Any, Callable[..., Any]]] = []
+
+    def connect(self, emitter: Any, callback: Callable[..., Any]) -> None:
+        """Call back when the emitter tells of something, until the links are cut."""
+        emitter.connect(callback)
+        self._made.append((emitter, callback))
+
+    def cut(self) -> None:
+        """Disconnect everything."""
+        for emitter, callback in self._made:
+            emitter.disconnect(callback)
+        self._made.clear()
+
+
+def edit_events(layer: Layer | None) -> list[Any]:
+    """Events that tell of edits in a labels layer, and sometimes of less."""
+    if layer is None:
+        return []
+    # Undo tells of itself by set_data alone, which also comes with every change of slice.
+    return [layer.events.paint, layer.events.data, layer.events.set_data]
+
+
+def is_volume(layer: Layer) -> bool:
+    """Whether a layer can be looked at in three planes."""
+    if isinstance(layer, Points):
+        return layer.ndim >= 3
+    return isinstance(layer, Image | Labels) and layer.ndim >= 3 and not layer.multiscale
+
+
+class Twins(QObject):
+    """Shows the volumes of one viewer in others, and keeps them in step until it is told to stop.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers are shown. They are changed by what the user does in the other viewers, and by nothing else.
+    others : list of ViewerModel
+        Viewers that have no layers of their own.
+    shown_anyway : callable, optional
+        Tells layers that the others show though the viewer hides them.
+    parent : QObject, optional
+
+    Attributes
+    ----------
+    matching : bool
+        Whether layers are being added to or taken out of the others now; what their sliders do then means nothing.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        others: list[Any],
+        shown_anyway: Callable[[], list[Layer]] = list,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._shown_anyway = shown_anyway
+        self._viewer = viewer
+        self._others = others
+        self._list_links = Links()
+        self._links: dict[Layer, Links] = {}
+        self._twins: dict[Layer, list[Layer]] = {}
+        self.matching = False
+        self._busy = False
+        self._refreshes = False
+        self._stale: set[Layer] = set()
+        self._strokes: set[Layer] = set()
+        self._point: tuple[float, ...] = ()
+        self._refresh_timer = self._timer(_REFRESH_MS, self._refresh)
+        self._list_timer = self._timer(0, self.match)
+        self._painted: list[tuple[Labels, Labels]] = []
+        self._stroke_timer = self._timer(0, self._take_over_strokes)
+
+    def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(action)
+        return timer
+
+    # The list of layers ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Show the viewer's volumes in the others from now on."""
+        layers = self._viewer.layers
+        for emitter in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            self._list_links.connect(emitter, self._on_list_changed)
+        self._list_links.connect(layers.selection.events.active, self._on_active_changed)
+        self.match()
+
+    def stop(self) -> None:
+        """Take the twins out of the other viewers and let go of the viewer's layers."""
+        self._list_links.cut()
+        self._list_timer.stop()
+        self._refresh_timer.stop()
+        self._stroke_timer.stop()
+        self._take_over_strokes()
+        self._match_to([])
+
+    def match(self) -> None:
+        """Make the others' lists what the viewer's is now."""
+        self._match_to([layer for layer in self._viewer.layers if is_volume(layer)])
+        self._on_active_changed()
+
+    def _match_to(self, volumes: list[Layer]) -> None:
+        self.matching = True
+        self._drop_all(set(self._twins) - set(volumes))
+        for layer in volumes:
+            if layer not in self._twins:
+                self._add(layer)
+        for at, other in enumerate(self._others):
+            _reorder(other.layers, [self._twins[layer][at] for layer in volumes])
+        self.matching = False
+
+    def twins_of(self, layer: Layer) -> list[Layer]:
+        """The twins of a layer, one in each of the other viewers."""
+        return list(self._twins.get(layer, ()))
+
+    def _on_list_changed(self, event: Any = None) -> None:
+        self._list_timer.start()  # once for the four scans of a case
+
+    def _on_active_changed(self, event: Any = None) -> None:
+        twins = self._twins.get(self._viewer.layers.selection.active)
+        for at, other in enumerate(self._others):
+            other.layers.selection.active = twins[at] if twins is not None else None
+
+    def _add(self, layer: Layer) -> None:
+        twins = [_twin(layer) for _ in self._others]
+        self._twins[layer] = twins
+        links = self._links[layer] = Links()
+        for other, twin in zip(self._others, twins, strict=True):
+            other.layers.append(twin)
+            for name in ("visible", *_settings(layer)):
+                self._take(layer, twin, name)
+        for name in (*_ALWAYS, *_settings(layer)):
+            links.connect(getattr(layer.events, name), self._follower(layer, name))
+        if isinstance(layer, Labels):
+            self._link_labels(layer, links)
+        else:
+            links.connect(layer.events.data, self._data_follower(layer))
+        if isinstance(layer, Points):
+            for twin in twins:
+                links.connect(twin.events.data, self._points_leader(layer, twin))
+
+    def _drop_all(self, layers: set[Layer]) -> None:
+        twins = [twin for layer in layers for twin in self._drop(layer)]
+        for other in self._others if twins else ():
+            with _batched(other.layers):
+                for twin in [layer for layer in other.layers if layer in twins]:
+                    other.layers.remove(twin)
+
+    def _drop(self, layer: Layer) -> list[Layer]:
+        self._links.pop(layer).cut()
+        self._stale.discard(layer)
+        return self._twins.pop(layer)
+
+    # Settings -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _ours(self) -> Iterator[bool]:
+        """Whether this change comes from outside; what it leads to meanwhile does not."""
+        outside = not self._busy
+        self._busy = True
+        try:
+            yield outside
+        finally:
+            self._busy = self._busy and not outside
+
+    def _follower(self, layer: Layer, name: str) -> Callable[..., None]:
+        def follow(event: Any = None) -> None:
+            with self._ours() as outside:
+                for twin in self._twins.get(layer, ()) if outside else ():
+                    self._take(layer, twin, name)
+
+        return follow
+
+    def _take(self, layer: Layer, twin: Layer, name: str) -> None:
+        value = getattr(layer, name)
+        if name == "mode":
+            value = _STAYING_MODES.get(str(value), value)
+        elif name == "visible":
+            value = value or layer in self._shown_anyway()
+        setattr(twin, name, value)
+
+    def _leader(self, layer: Layer, twin: Layer, name: str) -> Callable[..., None]:
+        def lead(event: Any = None) -> None:
+            if not self._busy and getattr(layer, name) != getattr(twin, name):
+                setattr(layer, name, getattr(twin, name))
+
+        return lead
+
+    # Data -----------------------------------------------------------------------------------------------------------
+
+    def _data_follower(self, layer: Layer) -> Callable[..., None]:
+        def follow(event: Any = None) -> None:
+            with self._ours() as outside:
+                for twin in self._twins.get(layer, ()) if outside else ():
+                    twin.data = layer.data
+
+        return follow
+
+    def _points_leader(self, layer: Points, twin: Points) -> Callable[..., None]:
+        def lead(event: Any = None) -> None:
+            with self._ours() as outside:
+                if outside and not np.array_equal(layer.data, twin.data):
+                    layer.data = np.array(twin.data)
+                    for other in self._twins.get(layer, ()):
+                        if other is not twin:
+                            other.data = layer.data
+
+        return lead
+
+    def _link_labels(self, layer: Labels, links: Links) -> None:
+        links.connect(layer.events.data, self._labels_follower(layer))
+        links.connect(layer.events.set_data, self._sight_follower(layer))
+        for emitter in (layer.events.paint, layer.events.labels_update):
+            links.connect(emitter, self._marker(layer))
+        for twin in self._twins[layer]:
+            for name in _FROM_TWIN:
+                links.connect(getattr(twin.events, name), self._leader(layer, twin, name))
+            links.connect(twin.events.paint, self._stroke_leader(layer, twin))
+            links.connect(twin.events.labels_update, self._stroke_marker(layer))
+
+    def _labels_follower(self, layer: Labels) -> Callable[..., None]:
+        def follow(event: Any = None) -> None:
+            for twin in self._twins.get(layer, ()):
+                if twin.data is not layer.data:
+                    twin.data = layer.data
+            self._mark(layer)
+
+        return follow
+
+    def _sight_follower(self, layer: Labels) -> Callable[..., None]:
+        def follow(event: Any = None) -> None:
+            # It comes with every change of slice, when there is nothing new to show, and with undo.
+            point = tuple(self._viewer.dims.point)
+            if point == self._point and not self._refreshes:
+                self._mark(layer)
+            self._point = point
+
+        return follow
+
+    def _marker(self, layer: Labels) -> Callable[..., None]:
+        return lambda event=None: self._mark(layer)
+
+    def _stroke_marker(self, layer: Labels) -> Callable[..., None]:
+        def mark(event: Any = None) -> None:
+            self._strokes.add(layer)
+            self._mark(layer)
+
+        return mark
+
+    def _mark(self, layer: Labels) -> None:
+        self._stale.add(layer)
+        if not self._refresh_timer.isActive():
+            self._refresh_timer.start()
+
+    def _refresh(self) -> None:
+        stale, self._stale = self._stale, set()
+        strokes, self._strokes = self._strokes, set()
+        for layer in stale:
+            for twin in self._twins.get(layer, ()):
+                _refresh(twin)
+            if layer in strokes and self._viewer.dims.ndisplay == 2:  # in 3D it is loaded whole: not with every stroke
+                self._refreshes = True
+                _refresh(layer)
+                self._refreshes = False
+
+    def _stroke_leader(self, layer: Labels, twin: Labels) -> Callable[..., None]:
+        def lead(event: Any = None) -> None:
+            # napari tells of some strokes, such as polygons, just before it paints them; so not at once.
+            self._painted.append((layer, twin))
+            self._stroke_timer.start()
+
+        return lead
+
+    def _take_over_strokes(self) -> None:
+        painted, self._painted = self._painted, []
+        for layer, twin in painted:
+            _take_over_stroke(layer, twin)
+
+
+def _take_over_stroke(layer: Labels, twin: Labels) -> None:
+    """Enter in the layer's history what was painted in its twin.
+
+    The twin has painted into the array that both share. It takes that back, and its layer does it again: so whoever
+    listens to the layer hears of it, and one undo takes it back.
+    """
+    painted = np.array(twin.data)
+    twin.undo()
+    changed = np.unravel_index(np.flatnonzero(painted != layer.data), painted.shape)
+    values = painted[changed]
+    if values.size:
+        alike = bool((values == values[0]).all())
+        layer.data_setitem(changed, values[0] if alike else values)
+    _refresh(twin)
+
+
+def _settings(layer: Layer) -> list[str]:
+    of_kind = next((names for kind, names in _OF_KIND.items() if isinstance(layer, kind)), ())
+    return [name for name in of_kind if name in layer.events.emitters]
+
+
+def _twin(layer: Layer) -> Layer:
+    data, attributes, kind = layer.as_layer_data_tuple()
+    attributes.pop("metadata", None)
+    twin = Layer.create(data, attributes, kind)
+    if isinstance(layer, Labels):
+        twin.editable = layer.editable and isinstance(layer.data, np.ndarray)
+    return twin
+
+
+def _batched(layers: Any) -> AbstractContextManager[Any]:
+    # From napari 0.9 on each removal on its own collects garbage, which takes a tenth of a second and more.
+    return layers.batched_update() if hasattr(layers, "batched_update") else nullcontext()
+
+
+def _refresh(layer: Layer) -> None:
+    layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+def _reorder(layers: Any, wanted: list[Layer]) -> None:
+    for at, layer in enumerate(wanted):
+        now = layers.index(layer)
+        if now != at:
+            layers.move(now, at)

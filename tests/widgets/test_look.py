@@ -1,0 +1,214 @@
+"""Keys to look around: one scan at a time, slices with tumour, the largest part, labels, surfaces."""
+
+import numpy as np
+import pytest
+from napari._qt.qt_viewer import QtViewer  # noqa: F401  (registers napari's own actions)
+from napari.components import ViewerModel
+from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.shortcuts import default_shortcuts
+from panel_cases import make_study
+from views_cases import fill
+
+from napari_brain_tumor.plugin.layers import add_layers, study_to_layers
+from napari_brain_tumor.widgets import look
+from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
+from napari_brain_tumor.widgets.surfaces import surfaces_of
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def told(monkeypatch):
+    messages = []
+    monkeypatch.setattr(look, "notify", messages.append)
+    return messages
+
+
+@pytest.fixture
+def viewer(qtbot):
+    made = ViewerModel()
+    fill(made)
+    return made
+
+
+def shown(viewer):
+    return [layer.name for layer in viewer.layers if layer.visible]
+
+
+def test_next_scan_shows_one_scan_at_a_time_and_leaves_the_labels(viewer):
+    labels = viewer.layers[-1].name
+    assert shown(viewer) == ["case FLAIR", labels]
+    for name in ("case T1", "case T1c", "case T2", "case FLAIR"):
+        look.next_scan(viewer)
+        assert shown(viewer) == [name, labels]
+    look.previous_scan(viewer)
+    assert shown(viewer) == ["case T2", labels]
+
+
+def test_next_scan_stays_in_the_study_and_hides_those_of_others(viewer):
+    add_layers(viewer, study_to_layers(make_study("other")))
+    uncertainty = viewer.add_image(np.ones((12, 24, 20)), name="uncertainty")
+    viewer.layers.selection.active = viewer.layers["case T1"]
+    look.next_scan(viewer)
+    assert [name for name in shown(viewer) if "segmentation" not in name] == ["case T1", uncertainty.name]
+    assert viewer.layers.selection.active is viewer.layers["case T1"]
+
+
+def test_next_scan_of_layers_that_we_did_not_open(qtbot, told):
+    viewer = ViewerModel()
+    look.next_scan(viewer)
+    assert told == ["There is no scan to show. Open a case first."]
+    for name in "ab":
+        viewer.add_image(np.ones((4, 5, 6)), name=name)
+    look.next_scan(viewer)
+    assert shown(viewer) == ["a"]
+
+
+def test_tumour_slices_are_stepped_through_in_the_plane_that_is_shown(viewer):
+    labels = viewer.layers[-1]
+    viewer.dims.set_current_step(0, 0)
+    steps = []
+    for _ in range(7):
+        look.next_tumour_slice(viewer)
+        steps.append(viewer.dims.current_step[0])
+    assert steps == [*np.flatnonzero(labels.data.any(axis=(1, 2))), 4]
+    look.previous_tumour_slice(viewer)
+    assert viewer.dims.current_step[0] == 10
+    viewer.dims.order = (2, 0, 1)
+    viewer.dims.set_current_step(2, 0)
+    look.next_tumour_slice(viewer)
+    assert viewer.dims.current_step[2] == np.flatnonzero(labels.data.any(axis=(0, 1)))[0]
+
+
+def test_largest_part_is_gone_to_in_all_planes(viewer):
+    labels = viewer.layers[-1]
+    viewer.dims.current_step = (0, 0, 0)
+    look.look_at_largest_part(viewer)
+    at = tuple(round(float(one)) for one in labels.world_to_data(viewer.dims.point))
+    large = np.argwhere(labels.data[:9] > 0)
+    assert labels.data[at] > 0
+    assert np.abs(np.array(at) - large.mean(axis=0)).max() <= 1
+    camera = viewer.scene.camera
+    assert camera.center[-2:] == pytest.approx(viewer.dims.point[-2:])
+
+
+def test_labels_are_hidden_and_shown_again(viewer):
+    labels = viewer.layers[-1]
+    look.toggle_labels(viewer)
+    assert not labels.visible
+    look.toggle_labels(viewer)
+    assert labels.visible
+
+
+def test_without_labels_the_keys_say_what_to_do(qtbot, told):
+    viewer = ViewerModel()
+    viewer.add_image(np.ones((4, 5, 6)))
+    look.next_tumour_slice(viewer)
+    look.look_at_largest_part(viewer)
+    look.toggle_labels(viewer)
+    assert len(told) == 3
+    assert all("no labels" in one for one in told)
+
+
+def test_keys_are_neither_naparis_nor_the_curate_panels():
+    ours = {str(coerce_keybinding(one.key)) for one in look.KEYS}
+    napari = {str(key) for keys in default_shortcuts.values() for key in keys}
+    from napari.layers import Image, Labels, Points, Shapes, Surface
+
+    for kind in (Image, Labels, Points, Shapes, Surface, ViewerModel):
+        napari |= {str(key) for key in kind.class_keymap if key is not Ellipsis}
+    curate = {str(coerce_keybinding(key)) for key in CURATE_KEYS.values()}
+    assert not ours & napari
+    assert not ours & curate
+    assert len(ours) == len(look.KEYS)
+
+
+def test_bound_keys_act_and_leave_what_the_user_bound(viewer):
+    mine = []
+    viewer.bind_key("J", lambda _: mine.append(1))
+    look.bind_keys(viewer)
+    look.bind_keys(viewer)
+    viewer.keymap[coerce_keybinding("J")](viewer)
+    viewer.keymap[coerce_keybinding("Shift-H")](viewer)
+    assert mine == [1]
+    assert not viewer.layers[-1].visible
+
+
+def test_surfaces_are_one_layer_a_class_where_the_labels_lie(viewer, qtbot):
+    labels = viewer.layers[-1]
+    range_before = viewer.dims.range
+    surfaces = surfaces_of(viewer)
+    assert surfaces_of(viewer) is surfaces
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        look.toggle_surfaces(viewer)
+    assert viewer.dims.ndisplay == 3
+    made = {layer.name: layer for layer in viewer.layers if layer.name.endswith(f"surface of {labels.name}")}
+    assert set(made) == {f"{name} surface of {labels.name}" for name in ("edema", "non-enhancing", "enhancing")}
+    enhancing = made[f"enhancing surface of {labels.name}"]
+    low, high = enhancing.extent.world
+    inside = labels.data_to_world(np.argwhere(labels.data == 3).mean(axis=0))
+    assert ((low + high) / 2) == pytest.approx(inside, abs=0.3)
+    assert tuple(enhancing.colormap.map(1.0).ravel()[:3]) == pytest.approx(tuple(labels.get_color(3)[:3]), abs=0.01)
+    assert tuple(enhancing.units) == tuple(labels.units)
+    assert viewer.dims.range == range_before
+    assert shown(viewer) == [layer.name for layer in viewer.layers if layer.name in made]
+
+
+def test_leaving_3d_brings_back_what_was_shown(viewer, qtbot):
+    before = shown(viewer)
+    surfaces = surfaces_of(viewer)
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        look.toggle_surfaces(viewer)
+    viewer.dims.ndisplay = 2  # as napari's own button does
+    assert shown(viewer) == before
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        look.toggle_surfaces(viewer)
+    look.toggle_surfaces(viewer)
+    assert viewer.dims.ndisplay == 2
+    assert shown(viewer) == before
+
+
+def test_surfaces_follow_edits_when_asked_to(viewer, qtbot):
+    labels = viewer.layers[-1]
+    surfaces = surfaces_of(viewer)
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        surfaces.make(labels)
+    surfaces.follows = True
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        labels.data_setitem(np.nonzero(labels.data == 3), 2)
+    names = [layer.name for layer in viewer.layers]
+    assert f"enhancing surface of {labels.name}" not in names
+    assert f"non-enhancing surface of {labels.name}" in names
+    surfaces.follows = False
+    labels.undo()
+    qtbot.wait(900)
+    assert f"enhancing surface of {labels.name}" not in [layer.name for layer in viewer.layers]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (np.zeros((4, 5, 6), np.uint8), "is empty"),
+        (np.arange(60).reshape(3, 4, 5), "holds 59 labels"),
+        (np.ones((2, 3, 4, 5), np.uint8), "has 4 axes"),
+    ],
+)
+def test_labels_without_surfaces_say_why_and_leave_the_slices(qtbot, monkeypatch, data, why):
+    messages = []
+    monkeypatch.setattr("napari_brain_tumor.widgets.surfaces.notify", messages.append)
+    viewer = ViewerModel()
+    viewer.add_labels(data)
+    look.toggle_surfaces(viewer)
+    assert why in messages[0]
+    assert viewer.dims.ndisplay == 2
+    assert viewer.layers[0].visible
+
+
+def test_surfaces_of_labels_that_were_emptied_go(viewer, qtbot):
+    labels = viewer.layers[-1]
+    surfaces = surfaces_of(viewer)
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        surfaces.make(labels)
+    surfaces.follows = True
+    labels.data_setitem(np.nonzero(labels.data), 0)
+    qtbot.waitUntil(lambda: not any("surface" in layer.name for layer in viewer.layers), timeout=5000)

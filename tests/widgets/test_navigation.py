@@ -1,0 +1,106 @@
+"""Planes, letters, and where to look next; no Qt, no napari."""
+
+import numpy as np
+import pytest
+
+from napari_brain_tumor.widgets.navigation import (
+    PLANES,
+    Camera,
+    Letters,
+    arrangement,
+    centre_of_largest_part,
+    next_of,
+    next_slice,
+    place_text,
+)
+
+AXIAL, CORONAL, SAGITTAL = PLANES
+
+
+@pytest.mark.parametrize(
+    ("plane", "convention", "letters"),
+    [
+        (AXIAL, "radiological", Letters("R", "L", "A", "P")),
+        (AXIAL, "neurological", Letters("L", "R", "A", "P")),
+        (CORONAL, "radiological", Letters("R", "L", "S", "I")),
+        (CORONAL, "neurological", Letters("L", "R", "S", "I")),
+        (SAGITTAL, "radiological", Letters("A", "P", "S", "I")),
+        (SAGITTAL, "neurological", Letters("A", "P", "S", "I")),
+    ],
+)
+def test_letters_say_where_ras_coordinates_grow(plane, convention, letters):
+    assert plane.letters(convention) == letters
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("convention", ["radiological", "neurological"])
+def test_letters_agree_with_the_turn_of_the_camera(plane, convention):
+    camera = Camera((0.0, 0.0), 2.0, plane.orientation(convention), (100, 200))
+    towards = {2: "R", 1: "A", 0: "S"}
+    row, column = plane.shown
+    letters = plane.letters(convention)
+    x, _ = camera.pixel(0.0, 10.0)
+    assert (letters.right if x > 100 else letters.left) == towards[column]
+    _, y = camera.pixel(10.0, 0.0)
+    assert (letters.bottom if y > 50 else letters.top) == towards[row]
+
+
+def test_order_of_axes_cuts_the_plane_and_leaves_time_in_front():
+    assert [plane.order(3) for plane in PLANES] == [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
+    assert CORONAL.order(4) == (0, 2, 1, 3)
+
+
+def test_camera_knows_what_it_sees():
+    camera = Camera((10.0, 20.0), 4.0, ("up", "left"), (80, 120))
+    assert camera.pixel(10.0, 20.0) == (60.0, 40.0)
+    assert camera.pixel(12.0, 23.0) == (48.0, 32.0)
+    assert camera.sees(19.0, 20.0)
+    assert not camera.sees(21.0, 20.0)
+
+
+@pytest.mark.parametrize(("size", "shape"), [((320, 700), "column"), ((520, 640), "square"), ((1300, 300), "row")])
+def test_views_are_arranged_as_the_panel_is_shaped(size, shape):
+    assert arrangement(*size) == shape
+
+
+@pytest.mark.parametrize(
+    ("shown", "step", "then"),
+    [
+        ([True, False, False], 1, 1),
+        ([False, False, True], 1, 0),
+        ([True, False, False], -1, 2),
+        ([True, True, False], 1, 2),
+        ([False, False], 1, 0),
+        ([False, False], -1, 1),
+        ([], 1, None),
+    ],
+)
+def test_next_scan_follows_what_is_shown_and_goes_around(shown, step, then):
+    assert next_of(shown, step) == then
+
+
+def test_next_slice_with_labels_in_each_direction_and_plane():
+    labels = np.zeros((9, 8, 7), np.uint8)
+    labels[2, 3, 4] = labels[6, 3, 5] = 1
+    assert next_slice(labels, 0, 0, 1) == 2
+    assert next_slice(labels, 0, 2, 1) == 6
+    assert next_slice(labels, 0, 6, 1) == 2
+    assert next_slice(labels, 0, 2, -1) == 6
+    assert next_slice(labels, 2, 4, 1) == 5
+    assert next_slice(np.zeros((3, 3, 3)), 0, 1, 1) is None
+
+
+def test_centre_of_the_largest_part_is_a_voxel_of_it():
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[1:3, 1:3, 1:3] = 2
+    labels[10:19, 10, 5] = 1
+    labels[10, 10:19, 5] = 1
+    at = centre_of_largest_part(labels, (1.0, 1.0, 1.0))
+    assert labels[at] == 1
+    assert at in {(10, 12, 5), (12, 10, 5), (10, 11, 5), (11, 10, 5), (10, 13, 5), (13, 10, 5)}
+    assert centre_of_largest_part(np.zeros((3, 3, 3), np.uint8), (1, 1, 1)) is None
+
+
+def test_place_is_told_with_the_patients_sides():
+    assert place_text((40.0, -3.5, 12.04), anatomical=True, unit="mm") == "R 12.0  P 3.5  S 40.0 mm"
+    assert place_text((1.0, 2.0, 3.0), anatomical=False, unit="") == "1.0  2.0  3.0"
