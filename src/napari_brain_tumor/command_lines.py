@@ -13,7 +13,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import find_sequences, itk, nifti, tiff
 from napari_brain_tumor.io.reading import images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
-from napari_brain_tumor.study import Role, Source
+from napari_brain_tumor.study import ROLES, Role, Source
 
 __all__ = [
     "SHELLS",
@@ -179,7 +179,9 @@ def opening_of(sources: Mapping[Role, Source], roles: Iterable[Role], grid: Grid
     RecordError
         If a sequence is not from a file, or no one call opens them together.
     """
-    in_memory = [role for role in roles if role not in sources]
+    wanted = tuple(roles)
+    in_memory = [role for role in wanted if role not in sources]
+    sources = {role: sources[role] for role in ROLES if role in sources and role in wanted}
     gone = [str(source.path) for source in sources.values() if not source.path.exists()]
     if in_memory or gone:
         what = f"{', '.join(in_memory)} is not from a file" if in_memory else f"{gone[0]} is not there any more"
