@@ -198,9 +198,9 @@ def _place_and_roles(sources: Mapping[Role, Source]) -> tuple[Path, tuple[tuple[
     if len(paths) == 1 and len(numbered) == len(sources):
         return next(iter(sources.values())).path, tuple(numbered.items())
     if numbered:
-        files = ", ".join(dict.fromkeys(source.path.name for source in sources.values()))
+        names = ", ".join(dict.fromkeys(source.path.name for source in sources.values()))
         msg = (
-            f"The sequences come from {files}, some of them as volumes of one file; no one call opens them together. "
+            f"The sequences come from {names}, some of them as volumes of one file; no one call opens them together. "
             "Save them as files of their own first."
         )
         raise RecordError(msg)
@@ -407,7 +407,7 @@ def evaluate_lines(
         words += ["--predictions", f"{name}={folder}"]
     words += _given("--schema", schema)
     words += [f"--spacing={_numbers(spacing_mm)}"] if spacing_mm is not None else []
-    words += _given("--device", told.get("device")) + (["--flips"] if flips else [])
+    words += _given("--device", None if device == "auto" else device) + (["--flips"] if flips else [])
     if any("," in f"{name}{where}" for name, where in named.items()):
         return CommandLines(python, (), ("The shell separates models by commas, and one has a comma in its name.",))
     return CommandLines(python, (*words, "--output", _path_word(output)))

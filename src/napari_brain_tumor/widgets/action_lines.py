@@ -155,7 +155,7 @@ def _fill(edit: QPlainTextEdit, text: str) -> None:
     """Show the text, and be as high as it is within reason."""
     if edit.toPlainText() != text:
         edit.setPlainText(text)
-    columns = max(10, edit.viewport().width() // max(1, edit.fontMetrics().averageCharWidth()))
+    columns = max(10, (edit.width() - 24) // max(1, edit.fontMetrics().averageCharWidth()))
     wraps = edit.lineWrapMode() != QPlainTextEdit.LineWrapMode.NoWrap
     rows = sum(1 + (len(one) // columns if wraps else 0) for one in text.splitlines() or [""])
     edit.setFixedHeight((min(rows, _MOST_LINES) + 1) * edit.fontMetrics().lineSpacing() + 16)
