@@ -90,6 +90,10 @@ def test_a_saved_result_is_what_the_lines_name(tmp_path):
     assert lines.arguments[1:4] == (str(sample_case_folder()), "--model", "threshold")
     lines = panel_lines.segment_lines_of(choices, ".nrrd", "MSD", str(tmp_path / "mine.nii"))
     assert lines.arguments[-1] == str(tmp_path / "mine.nii")
+    assert lines.notes[-1].startswith("To compute the saved result again and compare: brain-tumor rerun ")
+    edited = label_layer(open_segmentation(sample_truth_path()))
+    edited.data[0] = 1
+    assert "edited by hand" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD", shown=edited).notes[0]
     choices.sequences = {"FLAIR": choices.sequences["FLAIR"]}
     assert "--roles" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD").shell("posix") or (
         panel_lines.segment_lines_of(choices, ".nrrd", "MSD").arguments[1].endswith("flair.nii.gz")
