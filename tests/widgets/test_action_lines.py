@@ -226,7 +226,6 @@ def test_what_cannot_be_scripted_says_why(box):
 @pytest.mark.gui
 def test_the_box_is_reached_and_left_by_keyboard_and_is_narrow(box, qtbot):
     from qtpy.QtCore import Qt
-    from qtpy.QtGui import QFontInfo
     from qtpy.QtWidgets import QComboBox, QPlainTextEdit, QPushButton, QToolButton
 
     widget = box(lambda: LINES)
@@ -242,7 +241,8 @@ def test_the_box_is_reached_and_left_by_keyboard_and_is_narrow(box, qtbot):
     assert widget.python_edit.tabChangesFocus()
     assert widget.shell_edit.isReadOnly()
     widget.python_edit.ensurePolished()
-    assert QFontInfo(widget.python_edit.font()).fixedPitch()
+    metrics = widget.python_edit.fontMetrics()
+    assert metrics.horizontalAdvance("iiii") == metrics.horizontalAdvance("WWWW")
     assert widget.minimumSizeHint().width() <= 310
 
 

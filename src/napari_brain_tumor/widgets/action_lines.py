@@ -144,7 +144,9 @@ def _text(name: str, tip: str) -> QPlainTextEdit:
     )
     edit.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
     family = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
-    edit.setStyleSheet(f'QPlainTextEdit {{ font-family: "{family}", monospace; }}')  # colours stay the theme's
+    edit.setStyleSheet(
+        f'QPlainTextEdit {{ font-family: "{family}", monospace; border: 1px solid gray; }}'
+    )  # else as the theme
     edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     edit.setToolTip(tip)
     edit.setAccessibleName(name)
