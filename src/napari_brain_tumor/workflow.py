@@ -66,8 +66,9 @@ def segment(
     flips : bool
         Average over mirrored inputs: a little better, four (2D) or eight (3D) times slower.
     min_lesion_mm3 : float, optional
-        Remove connected parts smaller than this; by default what the model's card says. A study of unknown
-        voxel size is not filtered.
+        Remove connected parts smaller than this; by default what the model's card says, which can also remove parts
+        that are small beside the largest one. With 0 everything is kept. Where the voxel size is not known only the
+        latter is done.
     precision : {"auto", "float32", "bfloat16"}
         `"auto"` is the quickest whose labels agree with float32. `"bfloat16"`, on processors and GPUs that have it, is
         quicker and changes up to half a percent of the tumour's labels, at their borders.
@@ -185,12 +186,14 @@ def _network_job(
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     masks = {region: probabilities[i] >= info.card.threshold(region) for i, region in enumerate(info.regions)}
-    data = restore(_labels(masks, prepared, min_lesion_mm3, info.card.min_enhancing_mm3), prepared)
+    share = info.card.min_lesion_share if min_lesion_mm3 > 0 else 0.0
+    data = restore(_labels(masks, prepared, min_lesion_mm3, info.card.min_enhancing_mm3, share), prepared)
     clock.lap("finish")
     yield Progress(1, 1, "done")
     settings = {
         "flips": flips,
         "min_lesion_mm3": min_lesion_mm3,
+        "min_lesion_share": share,
         "min_enhancing_mm3": info.card.min_enhancing_mm3,
         "thresholds": {region: info.card.threshold(region) for region in info.regions},
         "temperatures": {region: info.card.temperature(region) for region in info.regions},
@@ -293,14 +296,18 @@ def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engi
 
 
 def _labels(
-    masks: Mapping[Region, npt.NDArray[np.bool_]], prepared: Prepared, min_lesion_mm3: float, min_enhancing_mm3: float
+    masks: Mapping[Region, npt.NDArray[np.bool_]],
+    prepared: Prepared,
+    min_lesion_mm3: float,
+    min_enhancing_mm3: float,
+    min_lesion_share: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
     labels = classes_from_known(masks)
     labels *= prepared.mask
     grid = prepared.work.grid
     if grid.unit != "mm":
-        return labels
-    labels = remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3)
+        return remove_small_lesions(labels, 0.0, 1.0, min_lesion_share)
+    labels = remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3, min_lesion_share)
     return relabel_small_enhancing(labels, min_enhancing_mm3, grid.voxel_volume_mm3)
 
 

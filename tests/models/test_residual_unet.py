@@ -1,11 +1,14 @@
 import pytest
 import torch
 
-from models_for_tests import card
+from models_for_tests import card, lively
+from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.models.blocks import folded, unfolded
 from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor.models.outputs import supervised_outputs
 from napari_brain_tumor.models.residual_unet import ResidualUNet, _Halving
+from napari_brain_tumor.study import ROLES
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.starting_weights import network_for
 
@@ -80,27 +83,58 @@ def test_a_folded_network_tells_every_voxel_of_a_volume_of_any_size(dims):
     assert (logits[..., 0] != logits[..., 1]).all()
 
 
-def test_a_folded_network_starts_from_one_with_fewer_roles(tmp_path):
-    old = ResidualUNet(2, 3, dims=2, width=4, blocks=(1, 1), fold=2)
-    save_checkpoint(
-        tmp_path / "old",
-        old.state_dict(),
-        card(
-            architecture="residual_unet",
-            arguments={"width": 4, "blocks": [1, 1], "fold": 2},
-            roles=["T1", "FLAIR"],
-        ),
-        half=False,
-    )
-    model = {"architecture": "residual_unet", "dims": 2, "arguments": {"width": 4, "blocks": [1, 1], "fold": 2}}
+def saved(folder, roles, regions, **arguments):
+    network = ResidualUNet(len(roles), len(regions), dims=2, **arguments)
+    entries = {"architecture": "residual_unet", "arguments": arguments, "roles": roles, "regions": regions}
+    save_checkpoint(folder, lively(network, 3).state_dict(), card(**entries), half=False)
+    return network.eval()
+
+
+def started_from(folder, **arguments):
     config = TrainConfig.model_validate(
         {
             "name": "new",
             "title": "New",
             "sources": [{"dataset": "x", "kind": "curated", "path": "x", "share": 1}],
-            "model": {**model, "init": str(tmp_path / "old")},
+            "model": {"architecture": "residual_unet", "dims": 2, "arguments": arguments, "init": str(folder)},
             "optimisation": {"epochs": 1},
         }
     )
+    return network_for(config).eval()
+
+
+SMALL = {"width": 4, "blocks": [1, 1], "fold": 2}
+
+
+@pytest.mark.parametrize("detail", [{}, {"detail": 5}])
+def test_a_folded_network_starts_from_one_with_fewer_roles_and_regions(tmp_path, detail):
+    old = saved(tmp_path / "old", ["T1", "FLAIR"], ["WT", "ET"], **SMALL, **detail)
+    new = started_from(tmp_path / "old", **SMALL, **detail)
     image = torch.randn(1, 4, 8, 8)
-    torch.testing.assert_close(network_for(config).eval()(image), old.eval()(image[:, [0, 3]]))
+    if detail:
+        # The region that is new there goes into the correction with weights of its own.
+        with torch.no_grad():
+            new.detail[0][0].weight[:, 1] = 0
+    torch.testing.assert_close(new(image)[:, [0, 2]], old(image[:, [0, 3]]))
+
+
+def test_correcting_voxel_by_voxel_changes_nothing_before_it_is_trained_and_then_it_does(tmp_path):
+    old = saved(tmp_path / "old", list(ROLES), list(REGIONS), **SMALL)
+    new = started_from(tmp_path / "old", **SMALL, detail=6)
+    image = torch.randn(2, 4, 16, 16)
+    torch.testing.assert_close(new(image), old(image))
+    torch.testing.assert_close(new.forward_with_sides(image)[0], old(image))
+    new.train()
+    step = torch.optim.SGD(new.parameters(), 0.1)
+    for _ in range(2):
+        step.zero_grad()
+        new(image).square().mean().backward()
+        step.step()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in new.detail.parameters())
+
+
+def test_other_differences_to_the_starting_weights_are_refused(tmp_path):
+    saved(tmp_path / "old", list(ROLES), list(REGIONS), **SMALL, detail=6)
+    for arguments in (SMALL, SMALL | {"detail": 8}, SMALL | {"detail": 6, "width": 8}):
+        with pytest.raises(TrainingError, match="of its own kind only"):
+            started_from(tmp_path / "old", **arguments)

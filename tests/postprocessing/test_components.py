@@ -20,6 +20,12 @@ def test_lesions_below_the_volume_are_removed(smallest, voxel, kept):
     assert (result > 0).sum() == kept
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 72), (0.125, 72), (0.13, 64), (1.0, 64)])
+def test_lesions_that_are_small_beside_the_largest_are_removed_whatever_the_voxel_size(share, kept):
+    result = remove_small_lesions(classes(), 0.0, 1.0, share)
+    assert (result > 0).sum() == kept
+
+
 def test_classes_of_kept_lesions_and_the_input_stay():
     labels = classes()
     result = remove_small_lesions(labels, 9, 1.0)

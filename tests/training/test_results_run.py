@@ -77,11 +77,14 @@ def test_a_subset_gives_what_a_user_with_those_sequences_gets(measured, data):
     from napari_brain_tumor.evaluation.overlap import region_dice
     from napari_brain_tumor.io import open_segmentation
 
-    cases = read_results(measured / "results.json").models["tiny"].subsets.cases
+    block = read_results(measured / "results.json").models["tiny"].subsets
+    cases = block.cases
     kept = next(c for c in cases if c.case == "volume_2" and c.roles == ["T1c", "FLAIR"])
     study = open_study(data / "glioma3d" / "imagesTr" / "volume_2.nii.gz").only(("T1c", "FLAIR"))
     truth = open_segmentation(data / "glioma3d" / "labelsTr" / "volume_2.nii.gz")
-    assert kept.dice == pytest.approx(region_dice(truth, segment(study, measured / "tiny", "cpu")))
+    assert kept.dice == pytest.approx(
+        region_dice(truth, segment(study, measured / "tiny", "cpu", precision=block.precision))
+    )
 
 
 def test_cards_get_temperatures_and_metrics_of_all_subsets(measured):

@@ -191,6 +191,20 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_ruined():
     assert torch.equal(weights(trainer), before)
 
 
+def test_a_running_variance_that_became_infinite_is_taken_back_from_the_average(caplog):
+    config = recipe()
+    trainer = trained(config, [prepared()])
+    name, variance = next((n, b) for n, b in trainer.network.named_buffers() if n.endswith("running_var"))
+    expected = dict(trainer.average.module.named_buffers())[name].clone()
+    variance.fill_(float("inf"))
+    trainer._mend_statistics()
+    assert torch.equal(variance, expected)
+    assert name in caplog.text
+    caplog.clear()
+    trainer._mend_statistics()
+    assert not caplog.text
+
+
 def plan(**changes):
     return OptimisationConfig(**{"epochs": 10, "iterations_per_epoch": 10, "learning_rate": 1.0, **changes})
 

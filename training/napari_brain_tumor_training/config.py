@@ -119,6 +119,8 @@ class TrainConfig(Section):
     output: OutputConfig = OutputConfig()
     min_lesion_mm3: float = Field(default=0.0, ge=0)
     """Goes into the card: see `Card`."""
+    min_lesion_share: float = Field(default=0.0, ge=0, le=1)
+    """Goes into the card: see `Card`."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
@@ -135,6 +137,7 @@ class TrainConfig(Section):
             "notes",
             "licence",
             "min_lesion_mm3",
+            "min_lesion_share",
             "min_enhancing_mm3",
             "thickest_slices_mm",
             "brain_only",

@@ -69,6 +69,7 @@ def export_checkpoint(
         regions=list(REGIONS),
         preprocessing=config.preprocessing,
         min_lesion_mm3=config.min_lesion_mm3,
+        min_lesion_share=config.min_lesion_share,
         min_enhancing_mm3=config.min_enhancing_mm3,
         thickest_slices_mm=config.thickest_slices_mm,
         brain_only=config.brain_only,

@@ -28,6 +28,9 @@ _ENCODERS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Of every architecture, the parts of its contracting path."""
 
+_ADDITIONS: Final[dict[str, str]] = {"residual_unet": "detail"}
+"""Of an architecture, the argument that adds a part which may be absent from the weights that a run begins with."""
+
 
 def network_for(config: TrainConfig) -> nn.Module:
     """The network of a recipe, with fresh weights or those that `init` names; frozen parts need no gradient.
@@ -54,7 +57,9 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
     card, own = model.card, config.model
     found = (card.architecture, card.arguments, card.dims)
     wanted = (own.architecture, own.arguments, own.dims)
-    if found != wanted:
+    added = _ADDITIONS.get(own.architecture)
+    without = {name: value for name, value in own.arguments.items() if name != added or name in card.arguments}
+    if found != (own.architecture, without, own.dims):
         msg = f"{model.name} is {found}; the recipe is for {wanted}. A run can begin with weights of its own kind only."
         raise TrainingError(msg)
     shared: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
@@ -74,7 +79,7 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
     growth = _growth(own)
     network.load_state_dict(
         {
-            name: _moved(theirs[name], fresh, growth[name], sizes, (roles, regions))
+            name: _moved(theirs[name], fresh, growth[name], sizes, (roles, regions)) if name in theirs else fresh
             for name, fresh in network.state_dict().items()
         }
     )
@@ -120,7 +125,10 @@ def _moved(
     ours, theirs = [], []
     for axis, by_kind in enumerate(growth):
         kind = 0 if by_kind[0] else 1
-        pairs = _pairs(source.shape[axis], by_kind[kind], sizes[kind], matches[kind])
+        if all(by_kind):
+            pairs = _maps_then_images(sizes, matches)
+        else:
+            pairs = _pairs(source.shape[axis], by_kind[kind], sizes[kind], matches[kind])
         if by_kind[0]:
             missing = [own for own, other in pairs if other is None]
             result.index_fill_(axis, torch.tensor(missing, dtype=torch.long), 0)
@@ -139,6 +147,16 @@ def _pairs(side: int, blocks: int, size: int, matches: Sequence[int | None]) -> 
             found = None if other is None else before + block * size + other
             pairs.append((before + block * len(matches) + own, found))
     return pairs
+
+
+def _maps_then_images(
+    sizes: tuple[int, int], matches: tuple[Sequence[int | None], Sequence[int | None]]
+) -> list[tuple[int, int | None]]:
+    """Places along an axis that has one place a region, then one a role."""
+    roles, regions = matches
+    maps: list[tuple[int, int | None]] = list(enumerate(regions))
+    images = [(len(regions) + own, None if other is None else sizes[1] + other) for own, other in enumerate(roles)]
+    return maps + images
 
 
 def _grid(places: Sequence[Sequence[int]]) -> tuple[torch.Tensor, ...]:

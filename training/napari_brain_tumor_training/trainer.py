@@ -1,5 +1,6 @@
 """What changes while a network trains, and one step of it."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -25,6 +26,8 @@ from napari_brain_tumor_training.starting_weights import frozen_parts, network_f
 from napari_brain_tumor_training.team import Team
 
 __all__ = ["Best", "Trainer", "drawn_batch"]
+
+logger = logging.getLogger(__name__)
 
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -167,8 +170,22 @@ class Trainer:
             raise TrainingError(self._not_finite("gradient", float(norm)))
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self._mend_statistics()
         self.average.update_parameters(self.network)
         return value
+
+    def _mend_statistics(self) -> None:
+        """Take running statistics that are not finite back from the averaged weights.
+
+        On the CPU a bfloat16 convolution of torch 2.13 has been seen to give, once in hundreds of steps, values from
+        uninitialised memory. The loss survives that, as batch norm divides by what it sees; a running variance that
+        became infinite would stay so.
+        """
+        kept = dict(self.average.module.named_buffers())
+        for name, buffer in self.network.named_buffers():
+            if buffer.is_floating_point() and not torch.isfinite(buffer).all():
+                logger.warning("%s became infinite in step %d; its last average is taken.", name, self.steps + 1)
+                buffer.copy_(kept[name])
 
     def _batches(self, sampler: VolumeSampler) -> Iterator[tuple[Batch, int]]:
         own = self._own_shards

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODELS = ("unet3d", "unet")
+DEFAULT_MODELS = ("unet", "unet3d")
 """Without a name the first of them that suits the study is taken; lists begin with them."""
 
 
@@ -120,6 +120,8 @@ class Card(BaseModel):
     """Probability from which a voxel belongs to a region; 0.5 where none is given."""
     min_lesion_mm3: float = Field(default=0.0, ge=0)
     """Connected parts of the tumour smaller than this are removed by default."""
+    min_lesion_share: float = Field(default=0.0, ge=0, le=1)
+    """So are parts smaller than this share of the largest one, whatever the voxel size, unless nothing is removed."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """If all enhancing voxels together are less than this, they become non-enhancing."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)

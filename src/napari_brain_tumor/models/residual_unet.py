@@ -83,6 +83,9 @@ class ResidualUNet(nn.Module):
         Sides of the cubes (squares) whose voxels become channels before the first convolution, and voxels again after
         the last one: with 2 the network runs on an eighth (a quarter) of the places, and yet sees and tells every
         voxel (sub-pixel convolution, Shi 2016, arXiv:1609.05158).
+    detail : int
+        Features of two convolutions that correct the logits voxel by voxel from the image and those logits; 0 for none.
+        They give back the fine borders that folding costs. Before training they correct nothing.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class ResidualUNet(nn.Module):
         widest: int = 320,
         norm: Norm = "batch",
         fold: int = 1,
+        detail: int = 0,
     ) -> None:
         super().__init__()
         bias = norm is None
@@ -125,18 +129,26 @@ class ResidualUNet(nn.Module):
         )
         self.head = convolution(dims, width, out_channels * fold**dims, size=1)
         self.sides = nn.ModuleList(convolution(dims, channels, out_channels, size=1) for channels in sides)
+        self.detail = _correction(dims, in_channels + out_channels, detail, out_channels, norm) if detail else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, out_channels, [Z,] Y, X)` of images `(N, in_channels, [Z,] Y, X)` of any size."""
         x, crop = padded_to(x, self.multiple)
-        return unfolded(self.head(self._decoded(x)[0]), self.fold)[crop]
+        return self._logits(x, self._decoded(x)[0])[crop]
 
     def forward_with_sides(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Logits `(N, out_channels, [Z,] Y, X)` of every supervised level, the finest (final) first."""
         x, crop = padded_to(x, self.multiple)
         finest, *coarser = self._decoded(x)
         found = [resized(side(y), x.shape[2:])[crop] for side, y in zip(self.sides, coarser, strict=False)]
-        return [unfolded(self.head(finest), self.fold)[crop], *found]
+        return [self._logits(x, finest)[crop], *found]
+
+    def _logits(self, x: torch.Tensor, finest: torch.Tensor) -> torch.Tensor:
+        logits = unfolded(self.head(finest), self.fold)
+        if self.detail is None:
+            return logits
+        corrected: torch.Tensor = logits + self.detail(torch.cat([logits.to(x.dtype), x], dim=1))
+        return corrected
 
     def _decoded(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Features of every level of the decoder, the finest first."""
@@ -151,6 +163,15 @@ class ResidualUNet(nn.Module):
             x = block(torch.cat([skips.pop(), up(x)], dim=1))
             found.append(x)
         return found[::-1]
+
+
+def _correction(dims: Dims, inputs: int, width: int, outputs: int, norm: Norm) -> nn.Sequential:
+    last = convolution(dims, width, outputs, size=1)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    bias = norm is None
+    first = normed_convolution(dims, inputs, width, norm=norm, bias=bias)
+    return nn.Sequential(first, normed_convolution(dims, width, width, norm=norm, bias=bias), last)
 
 
 def _halving_weights(count: int) -> tuple[float, ...]:

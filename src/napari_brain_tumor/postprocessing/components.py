@@ -13,7 +13,7 @@ _ALL_26_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 
 
 def remove_small_lesions(
-    classes: npt.NDArray[np.uint8], min_volume_mm3: float, voxel_volume_mm3: float
+    classes: npt.NDArray[np.uint8], min_volume_mm3: float, voxel_volume_mm3: float, min_share: float = 0.0
 ) -> npt.NDArray[np.uint8]:
     """Classes without the connected parts of the whole tumour that are smaller than a volume.
 
@@ -22,17 +22,20 @@ def remove_small_lesions(
     classes : (Z, Y, X) uint8 array
         Our classes; parts are 26-connected over all of them.
     min_volume_mm3 : float
-        Parts of less than this are set to 0; with 0 nothing changes.
+        Parts of less than this are set to 0.
     voxel_volume_mm3 : float
         Of one voxel.
+    min_share : float
+        So are parts of less than this share of the largest part, from 0 to 1; it needs no voxel size.
     """
     box = bounding_box(classes > 0)
-    if min_volume_mm3 <= 0 or box is None:
+    if max(min_volume_mm3, min_share) <= 0 or box is None:
         return classes
     inside = classes[box.slices]
     parts, _ = ndimage.label(inside, structure=_ALL_26_NEIGHBOURS)
     volumes = np.bincount(parts.ravel()) * voxel_volume_mm3
-    keep = volumes >= min_volume_mm3
+    volumes[0] = 0
+    keep = volumes >= max(min_volume_mm3, min_share * volumes.max())
     keep[0] = False
     result = classes.copy()
     result[box.slices] = inside * keep[parts]

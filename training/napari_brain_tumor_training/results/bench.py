@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import torch
 
 from napari_brain_tumor.curated_dataset.patients import patient_key
-from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, TrainingError
-from napari_brain_tumor.inference.device import resolve_device
+from napari_brain_tumor.errors import BrainTumorError, DeviceError, LabelSchemaError, TrainingError
+from napari_brain_tumor.inference.device import check_bfloat16, resolve_device
 from napari_brain_tumor.io import open_study, open_truth
 from napari_brain_tumor.io.reading import visible
 from napari_brain_tumor.progress import Job, Progress
@@ -54,6 +56,8 @@ class Bench:
         As resolved: where everything is computed.
     spec : SyntheticSpec
         Of the heads without tumour.
+    subset_sets : tuple of str
+        Sets whose cases are segmented from every subset of their sequences.
     """
 
     data: Path
@@ -64,6 +68,16 @@ class Bench:
     no_enhancing: Path
     device: str
     spec: SyntheticSpec
+    subset_sets: tuple[str, ...] = (FULL_SET, SLICE_SET)
+
+    @property
+    def subset_precision(self) -> Literal["auto", "bfloat16"]:
+        """Of the many runs from some of the sequences: bfloat16 where the device computes in it."""
+        try:
+            check_bfloat16(torch.device(self.device))
+        except DeviceError:
+            return "auto"
+        return "bfloat16"
 
     def of(self, dataset: str) -> tuple[CaseFiles, ...]:
         """The cases of one set."""

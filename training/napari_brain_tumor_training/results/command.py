@@ -1,12 +1,13 @@
 """`brain-tumor results`: measure the models, write `results.json`, the page and its pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_brain_tumor.errors import UnreadableFileError
-from napari_brain_tumor_training.results.bench import open_bench
+from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, open_bench
 from napari_brain_tumor_training.results.document import BLOCKS, RESULTS_FILE, BlockName, read_results
 from napari_brain_tumor_training.results.page import write_page
 from napari_brain_tumor_training.results.run import measured_results, subjects_named
@@ -44,6 +45,9 @@ def results(
     blocks: Annotated[
         str, typer.Option(metavar="A,B,...", help=f"Only some of {', '.join(BLOCKS)}; the others keep their numbers.")
     ] = "",
+    subsets_of: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Sets that are segmented from every subset of their sequences.")
+    ] = f"{FULL_SET},{SLICE_SET}",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Measure models on the validation cases and write results.json, results.md and the reliability plots.
@@ -57,6 +61,7 @@ def results(
         if data is not None and not render:
             subjects, chosen = subjects_named(_words(models)), _blocks(blocks)
             bench = open_bench(data, _table(split, data), limit=limit, device=device)
+            bench = replace(bench, subset_sets=_sets(subsets_of))
             job = measured_results(subjects, bench, output, blocks=chosen, update_cards=update_cards)
             run_until_stopped(job, report)
         found = read_results(output / RESULTS_FILE)
@@ -79,6 +84,15 @@ def _blocks(text: str) -> tuple[BlockName, ...]:
         msg = f"{', '.join(unknown)} is not measured. Name some of {', '.join(BLOCKS)}."
         raise typer.BadParameter(msg, param_hint="--blocks")
     return tuple(block for block in BLOCKS if block in wanted or not wanted)
+
+
+def _sets(text: str) -> tuple[str, ...]:
+    wanted, known = _words(text), (FULL_SET, SLICE_SET)
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        msg = f"{', '.join(unknown)} is no set of the results. Name {' or '.join(known)}."
+        raise typer.BadParameter(msg, param_hint="--subsets-of")
+    return tuple(name for name in known if name in wanted)
 
 
 def _table(split: Path | None, data: Path) -> Path | None:

@@ -109,6 +109,8 @@ class Subsets(Block):
     """Every case from every proper subset of its sequences; all of them are in `Scores`."""
 
     cases: list[SubsetCase]
+    precision: Literal["auto", "bfloat16"] = "auto"
+    """That the networks computed in."""
 
 
 class Curve(Section):
@@ -208,6 +210,7 @@ class ModelResults(Section):
     weights_sha256: str | None
     weights_mb: float | None
     min_lesion_mm3: float
+    min_lesion_share: float = 0.0
     min_enhancing_mm3: float
     calibration: CalibrationBlock | None = None
     scores: Scores | None = None

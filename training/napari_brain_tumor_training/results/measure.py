@@ -20,7 +20,7 @@ from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.postprocessing.components import count_parts
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.study import ROLES, Segmentation, Study
-from napari_brain_tumor.workflow import segment_job
+from napari_brain_tumor.workflow import Precision, segment_job
 from napari_brain_tumor_training.case_files import CaseFiles, OpenedCase
 from napari_brain_tumor_training.report import role_subsets
 from napari_brain_tumor_training.results.bench import Bench, lesions_of, tumour_free_heads, twins_of
@@ -147,8 +147,10 @@ def _part(number: int, bench: Bench) -> tuple[float, float]:
 def _subsets(subject: Subject, bench: Bench) -> Job[Told]:
     found: list[SubsetCase] = []
     for number, case, opened in _able(subject, bench):
+        if case.dataset not in bench.subset_sets:
+            continue
         found += yield from part_of(_from_subsets(subject, bench, case, opened), *_part(number, bench), case.name)
-    return {"cases": found}
+    return {"cases": found, "precision": bench.subset_precision}
 
 
 def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: OpenedCase) -> Job[list[SubsetCase]]:
@@ -158,7 +160,8 @@ def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: Opene
     found = []
     for number, subset in enumerate(subsets):
         yield Progress(number, len(subsets), "+".join(subset))
-        predicted = yield from _within(opened.study.only(subset), subject, bench, number, len(subsets))
+        study = opened.study.only(subset)
+        predicted = yield from _within(study, subject, bench, number, len(subsets), bench.subset_precision)
         dice = region_dice(opened.truth, predicted)
         found.append(
             SubsetCase(dataset=case.dataset, case=case.name, patient=case.patient, roles=list(subset), dice=dice)
@@ -166,8 +169,10 @@ def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: Opene
     return found
 
 
-def _within(study: Study, subject: Subject, bench: Bench, number: int, count: int) -> Job[Segmentation]:
-    job = segment_job(study, subject.place, bench.device)
+def _within(
+    study: Study, subject: Subject, bench: Bench, number: int, count: int, precision: Precision = "auto"
+) -> Job[Segmentation]:
+    job = segment_job(study, subject.place, bench.device, precision=precision)
     return (yield from part_of(job, number / count, (number + 1) / count, "+".join(study.roles)))
 
 

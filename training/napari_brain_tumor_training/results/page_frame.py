@@ -112,6 +112,7 @@ def definitions(models: Iterable[ModelResults]) -> Lines:
     """What each number is."""
     posted = [
         f"- `{m.name}` removes parts of the tumour under {m.min_lesion_mm3:g} mm³"
+        + (f", parts under {100 * m.min_lesion_share:g} % of the largest one" if m.min_lesion_share else "")
         + (f" and takes enhancement under {m.min_enhancing_mm3:g} mm³ in all for none." if m.min_enhancing_mm3 else ".")
         for m in models
     ]

@@ -5,13 +5,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from napari_brain_tumor.classical.registry import Baseline
-from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.models.cards import Card, ModelInfo, default_model, list_models
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE
+from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, Bench
 from napari_brain_tumor_training.results.document import BLOCKS, BlockName, ModelResults
 
@@ -21,10 +19,10 @@ _FORMATS: Final[dict[BlockName, int]] = dict.fromkeys(BLOCKS, 1)
 """Raised whenever a block's numbers no longer mean the same, or a method without weights changes."""
 
 _TYPICAL: Final = {
-    FULL_SET: Grid((240, 240, 155), np.eye(4)),
-    SLICE_SET: Grid((256, 256, 24), np.eye(4), "voxel"),
+    FULL_SET: Traits(thickness_mm=1.0, whole_head=False),
+    SLICE_SET: Traits(thickness_mm=None, whole_head=True),
 }
-"""Grids of both sets: which model is the default depends on the slices."""
+"""What the studies of both sets are like: which model is the default depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,12 @@ class Subject:
             "split": bench.split.sha256,
             "cases": [(case.dataset, case.name) for case in bench.cases],
             "device": bench.device,
+            "precision": bench.subset_precision if block == "subsets" else "auto",
             "spacing": bench.spec.resolution_mm if block == "controls" else None,
             "temperatures": self._temperatures() if self._are_averaged(block) else None,
         }
+        if block == "subsets" and bench.subset_sets != (FULL_SET, SLICE_SET):
+            parts["sets"] = bench.subset_sets
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def _description(self) -> dict[str, Any]:
@@ -76,8 +77,9 @@ class Subject:
             "name": method.name,
             "title": method.title,
             "trained": card is not None,
-            "default_for": [dataset for dataset, grid in _TYPICAL.items() if self._is_default_on(grid)],
+            "default_for": [dataset for dataset, traits in _TYPICAL.items() if self._is_default_for(traits)],
             "min_lesion_mm3": method.min_lesion_mm3,
+            "min_lesion_share": 0.0 if card is None else card.min_lesion_share,
             "min_enhancing_mm3": 0.0 if card is None else card.min_enhancing_mm3,
         }
         if not isinstance(method, ModelInfo):
@@ -91,8 +93,8 @@ class Subject:
             "weights_mb": round((method.folder / WEIGHTS_FILE).stat().st_size / 1e6, 2),
         }
 
-    def _is_default_on(self, grid: Grid) -> bool:
-        default = default_model(list_models(), grid)
+    def _is_default_for(self, traits: Traits) -> bool:
+        default = default_model(list_models(), traits)
         return default is not None and default.name == self.method.name
 
     def _weights(self) -> str:
@@ -101,7 +103,15 @@ class Subject:
     def _settings(self) -> Any:
         if self.card is None:
             return self.method.min_lesion_mm3
-        wanted = {"roles", "regions", "preprocessing", "thresholds", "min_lesion_mm3", "min_enhancing_mm3"}
+        wanted = {
+            "roles",
+            "regions",
+            "preprocessing",
+            "thresholds",
+            "min_lesion_mm3",
+            "min_lesion_share",
+            "min_enhancing_mm3",
+        }
         members = [member.model_dump(mode="json", include={"calibration"}) for member in self.card.members]
         return self.card.model_dump(mode="json", include=wanted) | {"members": members}
 
