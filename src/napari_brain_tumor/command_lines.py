@@ -13,7 +13,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import find_sequences, itk, nifti, tiff
 from napari_brain_tumor.io.reading import images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
-from napari_brain_tumor.study import Role, Source
+from napari_brain_tumor.study import ROLES, Role, Source
 
 __all__ = [
     "SHELLS",
@@ -179,7 +179,9 @@ def opening_of(sources: Mapping[Role, Source], roles: Iterable[Role], grid: Grid
     RecordError
         If a sequence is not from a file, or no one call opens them together.
     """
-    in_memory = [role for role in roles if role not in sources]
+    wanted = tuple(roles)
+    in_memory = [role for role in wanted if role not in sources]
+    sources = {role: sources[role] for role in ROLES if role in sources and role in wanted}
     gone = [str(source.path) for source in sources.values() if not source.path.exists()]
     if in_memory or gone:
         what = f"{', '.join(in_memory)} is not from a file" if in_memory else f"{gone[0]} is not there any more"
@@ -196,9 +198,9 @@ def _place_and_roles(sources: Mapping[Role, Source]) -> tuple[Path, tuple[tuple[
     if len(paths) == 1 and len(numbered) == len(sources):
         return next(iter(sources.values())).path, tuple(numbered.items())
     if numbered:
-        files = ", ".join(dict.fromkeys(source.path.name for source in sources.values()))
+        names = ", ".join(dict.fromkeys(source.path.name for source in sources.values()))
         msg = (
-            f"The sequences come from {files}, some of them as volumes of one file; no one call opens them together. "
+            f"The sequences come from {names}, some of them as volumes of one file; no one call opens them together. "
             "Save them as files of their own first."
         )
         raise RecordError(msg)
@@ -405,7 +407,7 @@ def evaluate_lines(
         words += ["--predictions", f"{name}={folder}"]
     words += _given("--schema", schema)
     words += [f"--spacing={_numbers(spacing_mm)}"] if spacing_mm is not None else []
-    words += _given("--device", told.get("device")) + (["--flips"] if flips else [])
+    words += _given("--device", None if device == "auto" else device) + (["--flips"] if flips else [])
     if any("," in f"{name}{where}" for name, where in named.items()):
         return CommandLines(python, (), ("The shell separates models by commas, and one has a comma in its name.",))
     return CommandLines(python, (*words, "--output", _path_word(output)))

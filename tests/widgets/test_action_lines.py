@@ -90,6 +90,10 @@ def test_a_saved_result_is_what_the_lines_name(tmp_path):
     assert lines.arguments[1:4] == (str(sample_case_folder()), "--model", "threshold")
     lines = panel_lines.segment_lines_of(choices, ".nrrd", "MSD", str(tmp_path / "mine.nii"))
     assert lines.arguments[-1] == str(tmp_path / "mine.nii")
+    assert lines.notes[-1].startswith("To compute the saved result again and compare: brain-tumor rerun ")
+    edited = label_layer(open_segmentation(sample_truth_path()))
+    edited.data[0] = 1
+    assert "edited by hand" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD", shown=edited).notes[0]
     choices.sequences = {"FLAIR": choices.sequences["FLAIR"]}
     assert "--roles" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD").shell("posix") or (
         panel_lines.segment_lines_of(choices, ".nrrd", "MSD").arguments[1].endswith("flair.nii.gz")
@@ -222,7 +226,6 @@ def test_what_cannot_be_scripted_says_why(box):
 @pytest.mark.gui
 def test_the_box_is_reached_and_left_by_keyboard_and_is_narrow(box, qtbot):
     from qtpy.QtCore import Qt
-    from qtpy.QtGui import QFontInfo
     from qtpy.QtWidgets import QComboBox, QPlainTextEdit, QPushButton, QToolButton
 
     widget = box(lambda: LINES)
@@ -238,7 +241,8 @@ def test_the_box_is_reached_and_left_by_keyboard_and_is_narrow(box, qtbot):
     assert widget.python_edit.tabChangesFocus()
     assert widget.shell_edit.isReadOnly()
     widget.python_edit.ensurePolished()
-    assert QFontInfo(widget.python_edit.font()).fixedPitch()
+    metrics = widget.python_edit.fontMetrics()
+    assert metrics.horizontalAdvance("iiii") == metrics.horizontalAdvance("WWWW")
     assert widget.minimumSizeHint().width() <= 310
 
 

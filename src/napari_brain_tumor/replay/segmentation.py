@@ -28,6 +28,7 @@ __all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
 
 _OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
     "min_enhancing_mm3": lambda model: model.card.min_enhancing_mm3,
+    "min_lesion_share": lambda model: model.card.min_lesion_share,
     "thresholds": lambda model: {region: model.card.threshold(region) for region in model.regions},
     "temperatures": lambda model: {region: model.card.temperature(region) for region in model.regions},
 }
@@ -161,7 +162,9 @@ def _settings(made: SegmentRecord, method: ModelInfo | Baseline, device: str, no
 
 def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
     now = _OF_THE_CARD[key](model)
-    if now != recorded:
+    # Where everything was to be kept, the card's share was not used.
+    unused = key == "min_lesion_share" and not recorded
+    if now != recorded and not unused:
         msg = (
             f"The card of {model.name} has {key} {now}; the record {recorded}. The weights are the same but the card "
             "was changed: put that back, or segment the case anew."

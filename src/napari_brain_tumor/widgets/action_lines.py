@@ -144,7 +144,9 @@ def _text(name: str, tip: str) -> QPlainTextEdit:
     )
     edit.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
     family = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family()
-    edit.setStyleSheet(f'QPlainTextEdit {{ font-family: "{family}", monospace; }}')  # colours stay the theme's
+    edit.setStyleSheet(
+        f'QPlainTextEdit {{ font-family: "{family}", monospace; border: 1px solid gray; }}'
+    )  # else as the theme
     edit.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     edit.setToolTip(tip)
     edit.setAccessibleName(name)
@@ -155,7 +157,7 @@ def _fill(edit: QPlainTextEdit, text: str) -> None:
     """Show the text, and be as high as it is within reason."""
     if edit.toPlainText() != text:
         edit.setPlainText(text)
-    columns = max(10, edit.viewport().width() // max(1, edit.fontMetrics().averageCharWidth()))
+    columns = max(10, (edit.width() - 24) // max(1, edit.fontMetrics().averageCharWidth()))
     wraps = edit.lineWrapMode() != QPlainTextEdit.LineWrapMode.NoWrap
     rows = sum(1 + (len(one) // columns if wraps else 0) for one in text.splitlines() or [""])
     edit.setFixedHeight((min(rows, _MOST_LINES) + 1) * edit.fontMetrics().lineSpacing() + 16)

@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QTabWidget
 
+from napari_brain_tumor.command_lines import create_dataset_lines
 from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
 from napari_brain_tumor.curated_dataset.drafts import Draft, DraftRecord
 from napari_brain_tumor.curated_dataset.index import now
@@ -232,6 +233,7 @@ class CurateWidget(QScrollArea):
     def create_dataset(self, folder: str | Path) -> None:
         """Make an empty data set and open it."""
         self._take_dataset(lambda: CuratedDataset.create(folder))
+        self.code_box.show_action(lambda: create_dataset_lines(Path(folder)))
         if self.dataset is not None and not len(self.dataset):
             self.pages.setCurrentWidget(self.add)
 

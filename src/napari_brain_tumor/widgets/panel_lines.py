@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ from napari_brain_tumor.command_lines import (
     add_case_lines,
     opening_of,
     relabel_lines,
+    rerun_lines,
     review_lines,
     score_dataset_lines,
     segment_lines,
+    usual_shell,
 )
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.plugin import layers
@@ -41,7 +44,9 @@ __all__ = [
 _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment panel)"
 
 
-def segment_lines_of(choices: Choices, suffix: str, schema: str, saved: str = "") -> CommandLines:
+def segment_lines_of(
+    choices: Choices, suffix: str, schema: str, saved: str = "", shown: Layer | None = None
+) -> CommandLines:
     """What Run and Save of the Segment panel do.
 
     Parameters
@@ -53,6 +58,8 @@ def segment_lines_of(choices: Choices, suffix: str, schema: str, saved: str = ""
         Label numbers that are chosen.
     saved : str
         Where the result was saved, if it was.
+    shown : Layer, optional
+        The labels that are selected.
 
     Raises
     ------
@@ -64,7 +71,17 @@ def segment_lines_of(choices: Choices, suffix: str, schema: str, saved: str = ""
     scans = opening_of_layers(choices.sequences)
     settings = {**choices.settings, "model": _model_word(choices.model)}
     name = _case_of(choices.sequences)
-    return segment_lines(scans, settings, saved or f"{name}_segmentation{suffix}", schema)
+    lines = segment_lines(scans, settings, saved or f"{name}_segmentation{suffix}", schema)
+    again = rerun_lines(saved).shell(usual_shell()) if saved else ""
+    notes = (
+        *(["The selected labels were edited by hand; the lines give what a model gives."] if _is_edited(shown) else []),
+        *([f"To compute the saved result again and compare: {again}"] if again else []),
+    )
+    return replace(lines, notes=(*lines.notes, *notes))
+
+
+def _is_edited(layer: Layer | None) -> bool:
+    return layer is not None and layers.is_edited(layer)
 
 
 def opening_of_layers(sequences: Mapping[Role, Layer]) -> Opening:

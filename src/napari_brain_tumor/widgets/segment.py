@@ -567,7 +567,11 @@ class SegmentWidget(QScrollArea):
 
     def _lines(self) -> CommandLines:
         return segment_lines_of(
-            self.choices, self.format_box.currentData().suffix, self.schema_box.currentData(), self._saved_to
+            self.choices,
+            self.format_box.currentData().suffix,
+            self.schema_box.currentData(),
+            self._saved_to,
+            self._result,
         )
 
     def _remember_saved(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
