@@ -15,7 +15,8 @@ def model(tmp_path, name, **entries):
 
 
 @pytest.fixture
-def models(tmp_path):
+def models(tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "DEFAULT_MODELS", ("unet3d", "unet"))
     return [
         model(tmp_path, "other"),
         model(tmp_path, "unet"),

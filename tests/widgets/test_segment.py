@@ -286,7 +286,8 @@ def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtb
     np.testing.assert_allclose(widget.choices.settings["seeds"], [layers.view(scan).grid.world((5, 7, 3))])
 
 
-def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel):
+def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel, monkeypatch):
+    monkeypatch.setattr("napari_brain_tumor.models.cards.DEFAULT_MODELS", ("unet3d", "unet"))
     flat, deep = make_model(), make_model()
     flat = flat.model_copy(update={"name": "unet"})
     card = deep.card.model_copy(update={"name": "unet3d", "thickest_slices_mm": 1.5})
