@@ -1,3 +1,5 @@
+import locale
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -32,6 +34,15 @@ def world_in_ras(image, voxel):
 
 def write_series(folder, description="AX FLAIR", count=5, seed=0, uid="1"):
     """Slices written in an order that is not that of their positions, as scanners do."""
+    # GDCM's writer leaves the whole process in the locale "C", in which Python decodes files and pipes as ASCII.
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        return _write_series(folder, description, count, seed, uid)
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+def _write_series(folder, description, count, seed, uid):
     folder.mkdir(parents=True, exist_ok=True)
     array = phantoms.noise((7, 6, count), seed)
     array[5, 1, 3] = 999

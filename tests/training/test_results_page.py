@@ -119,7 +119,7 @@ def test_what_helped_comes_from_the_experiments(results, tmp_path):
     (tmp_path / "experiments.json").write_text(json.dumps([one]))
     (tmp_path / "case_review.md").write_text("seen\n")
     write_page(results, tmp_path)
-    text = (tmp_path / "results.md").read_text()
+    text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| Lesion mixing | p 0.5 | 0.850 (+0.020) | 0.600 | 8 | 42 | small |" in text
     assert "[case_review.md](case_review.md)" in text
     (tmp_path / "experiments.json").write_text('[{"idea": 3}]')

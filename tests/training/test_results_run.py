@@ -199,7 +199,7 @@ def test_the_command_renders_again_without_data(measured, tmp_path):
     shutil.copy(measured / "results.json", tmp_path)
     result = CliRunner().invoke(app, ["--render", "-o", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "results.md").read_text().startswith("# Results of the shipped models")
+    assert (tmp_path / "results.md").read_text(encoding="utf-8").startswith("# Results of the shipped models")
     calibrated = read_results(tmp_path / "results.json").models["tiny"].calibration.regions
     assert (tmp_path / "images" / "reliability_tiny.png").exists() == bool(calibrated)
 
