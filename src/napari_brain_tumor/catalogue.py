@@ -56,8 +56,7 @@ def list_models() -> list[ModelInfo | Baseline]:
 def find_model(name: str | os.PathLike[str] | None = None, traits: Traits | None = None) -> ModelInfo | Baseline:
     """The model or method of that name, or the checkpoint in that folder; without a name the default model.
 
-    With the traits of a study the default is the one that suits it: the 3D network for thin slices of a brain without
-    skull, a 2D one for others.
+    With the traits of a study it is the first default that suits it.
 
     An installed model goes before a method of the same name.
 

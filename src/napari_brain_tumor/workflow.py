@@ -28,7 +28,7 @@ from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
-from napari_brain_tumor.preprocessing.traits import traits_of
+from napari_brain_tumor.preprocessing.traits import Traits, traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import ROLES, Segmentation, Study
 
@@ -137,14 +137,15 @@ def segment_job(
     seeds: Sequence[Seed] = (),
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    info = find_model(model, traits_of(study))
+    traits = traits_of(study)
+    info = find_model(model, traits)
     _check_roles(study, info)
     if seeds and not info.takes_seeds:
         msg = f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
         raise SeedError(msg)
     smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
     if isinstance(info, ModelInfo):
-        job = _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest)
+        job = _network_job(study, traits, info, device, precision, flips=flips, min_lesion_mm3=smallest)
         return (yield from job).segmentation
     return (yield from _baseline_job(study, info, seeds, smallest))
 
@@ -159,10 +160,11 @@ def outcome_job(
     precision: Precision = "auto",
 ) -> Job[Outcome]:
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
-    info = cards.find_model(model, traits_of(study))
+    traits = traits_of(study)
+    info = cards.find_model(model, traits)
     _check_roles(study, info)
     smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
-    return (yield from _network_job(study, info, device, precision, flips=flips, min_lesion_mm3=smallest))
+    return (yield from _network_job(study, traits, info, device, precision, flips=flips, min_lesion_mm3=smallest))
 
 
 def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
@@ -173,7 +175,14 @@ def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
 
 
 def _network_job(
-    study: Study, info: ModelInfo, device: str, precision: Precision, *, flips: bool, min_lesion_mm3: float
+    study: Study,
+    traits: Traits,
+    info: ModelInfo,
+    device: str,
+    precision: Precision,
+    *,
+    flips: bool,
+    min_lesion_mm3: float,
 ) -> Job[Outcome]:
     clock = _Clock()
     yield Progress(0, 1, f"loading {info.name}")
@@ -207,7 +216,7 @@ def _network_job(
     }
     if not info.bundled:
         model["folder"] = str(info.folder)
-    notes = [*info.notes_without(study.roles), *info.notes_on(traits_of(study)), *info.card.notes]
+    notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
     made: dict[str, Any] = {"model": model, "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
     return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)

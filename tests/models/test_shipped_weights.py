@@ -5,7 +5,7 @@ from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models import manifest
 from napari_brain_tumor.models.cards import find_model, list_models
 from napari_brain_tumor.models.checkpoint import load_network
-from napari_brain_tumor.models.manifest import BUNDLED, manifest_of, read_manifest
+from napari_brain_tumor.models.manifest import BUNDLED, ShippedFile, manifest_of, read_manifest
 
 
 def test_the_manifest_lists_exactly_the_shipped_weights():
@@ -24,10 +24,10 @@ def test_cards_and_manifest_agree():
 
 def test_a_changed_byte_is_refused_and_the_manifest_says_what_it_expected():
     content = bytearray((BUNDLED / "unet" / "weights.safetensors").read_bytes())
-    read_manifest().check("unet", bytes(content))
+    read_manifest().check("unet", ShippedFile.of(bytes(content)))
     content[1000] ^= 1
     with pytest.raises(CheckpointError, match=r"changed or damaged: install napari-brain-tumor again"):
-        read_manifest().check("unet", bytes(content))
+        read_manifest().check("unet", ShippedFile.of(bytes(content)))
 
 
 def test_shipped_weights_that_were_exchanged_together_with_their_card_are_refused(tmp_path, monkeypatch):
@@ -40,7 +40,7 @@ def test_shipped_weights_that_were_exchanged_together_with_their_card_are_refuse
 
 def test_a_model_that_the_manifest_does_not_know_is_refused():
     with pytest.raises(CheckpointError, match="does not know that model"):
-        read_manifest().check("other", b"weights")
+        read_manifest().check("other", ShippedFile.of(b"weights"))
 
 
 def test_a_model_that_is_named_by_its_folder_in_the_package_is_checked_too():

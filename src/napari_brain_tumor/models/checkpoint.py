@@ -18,7 +18,7 @@ from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
-from napari_brain_tumor.models.manifest import WEIGHTS_FILE, read_manifest
+from napari_brain_tumor.models.manifest import WEIGHTS_FILE, ShippedFile, read_manifest
 from napari_brain_tumor.models.registry import build_network
 
 __all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "write_card"]
@@ -64,7 +64,8 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
         If they are not those the card was written for, or cannot be read.
     """
     content = (model.folder / WEIGHTS_FILE).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    found = ShippedFile.of(content)
+    digest = found.sha256
     if digest != model.card.weights_sha256:
         msg = (
             f"The weights of {model.name} are not the ones its card was written for (SHA-256 {digest[:12]}..., "
@@ -73,7 +74,7 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
         )
         raise CheckpointError(msg)
     if model.bundled:
-        read_manifest().check(model.name, content)
+        read_manifest().check(model.name, found)
     try:
         return load_tensors(content)
     except SafetensorError as error:

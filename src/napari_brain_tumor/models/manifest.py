@@ -26,6 +26,11 @@ class ShippedFile(BaseModel):
     size: int = Field(gt=0)
     """In bytes."""
 
+    @classmethod
+    def of(cls, content: bytes) -> "ShippedFile":
+        """What the manifest says of a file with that content."""
+        return cls(sha256=hashlib.sha256(content).hexdigest(), size=max(1, len(content)))
+
 
 class Manifest(BaseModel):
     """The shipped models by name, in the order of their names."""
@@ -35,7 +40,7 @@ class Manifest(BaseModel):
     format: Literal[1] = 1
     weights: dict[str, ShippedFile]
 
-    def check(self, name: str, content: bytes) -> None:
+    def check(self, name: str, found: ShippedFile) -> None:
         """Refuse weights of a shipped model that are not byte for byte what was shipped.
 
         Raises
@@ -43,7 +48,6 @@ class Manifest(BaseModel):
         CheckpointError
             If they are not, or the manifest does not know the model.
         """
-        found = ShippedFile(sha256=hashlib.sha256(content).hexdigest(), size=max(1, len(content)))
         expected = self.weights.get(name)
         if found == expected:
             return
@@ -68,11 +72,8 @@ def read_manifest() -> Manifest:
 
 def manifest_of(folder: Path) -> Manifest:
     """What the manifest of a folder of checkpoints must say."""
-    found = {}
-    for weights in sorted(folder.glob(f"*/{WEIGHTS_FILE}")):
-        content = weights.read_bytes()
-        found[weights.parent.name] = ShippedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-    return Manifest(weights=found)
+    files = sorted(folder.glob(f"*/{WEIGHTS_FILE}"))
+    return Manifest(weights={file.parent.name: ShippedFile.of(file.read_bytes()) for file in files})
 
 
 def _told(file: ShippedFile) -> str:

@@ -4,15 +4,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
 
-__all__ = ["LabelEdits"]
+__all__ = ["LabelEdits", "edit_events"]
 
 _LOOK_MS = 400
 """A look compares two arrays, a few milliseconds for a head, so not at every stroke."""
 _KEEP_MS = 3000
 """Within this time after an edit a copy of it is asked for."""
+
+
+def edit_events(layer: Layer | None) -> list[Any]:
+    """Events that tell of edits in a labels layer, and sometimes of less."""
+    if layer is None:
+        return []
+    # Undo tells of itself by set_data alone, which also comes with every change of slice.
+    return [layer.events.paint, layer.events.data, layer.events.set_data]
 
 
 class LabelEdits(QObject):
@@ -48,14 +56,14 @@ class LabelEdits(QObject):
 
     def watch(self, layer: Labels | None, saved: npt.NDArray[Any] | None = None) -> None:
         """Watch this layer from now on, instead of the one before; `saved` is what it holds by now if not given."""
-        for event in self._events():
+        for event in edit_events(self.layer):
             event.disconnect(self._on_event)
         self._look_timer.stop()
         self._keep_timer.stop()
         self.layer = layer
         if layer is not None:
             self.mark_saved(np.array(layer.data) if saved is None else saved)
-        for event in self._events():
+        for event in edit_events(self.layer):
             event.connect(self._on_event)
         self.look()
 
@@ -76,12 +84,6 @@ class LabelEdits(QObject):
         if edited != self.edited:
             self.edited = edited
             self.changed.emit()
-
-    def _events(self) -> list[Any]:
-        if self.layer is None:
-            return []
-        # Undo tells of itself by set_data alone, which also comes with every change of slice.
-        return [self.layer.events.paint, self.layer.events.data, self.layer.events.set_data]
 
     def _on_event(self, event: Any = None) -> None:
         if not self._look_timer.isActive():

@@ -32,6 +32,7 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
@@ -498,10 +499,10 @@ class SegmentWidget(QScrollArea):
             self._show_result_name()
 
     def _watch(self, layer: Layer | None) -> None:
-        for event in _edit_events(self._result):
+        for event in edit_events(self._result):
             event.disconnect(self._on_result_edited)
         self._result = layer
-        for event in _edit_events(layer):
+        for event in edit_events(layer):
             event.connect(self._on_result_edited)
         self.volumes.show_table(None)
         self.save_label.setText("")
@@ -590,13 +591,6 @@ class SegmentWidget(QScrollArea):
         self.save_button.setEnabled(True)
         self.save_label.setText(f"Not saved. {error}")
         notify_error(error)
-
-
-def _edit_events(layer: Layer | None) -> list[Any]:
-    if layer is None:
-        return []
-    # Undo tells of itself by set_data alone, which also comes with every change of slice.
-    return [layer.events.paint, layer.events.data, layer.events.set_data]
 
 
 def _farewell(

@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer
 
-__all__ = ["Links", "Twins", "edit_events", "is_volume"]
+__all__ = ["Links", "Twins", "is_volume"]
 
 _REFRESH_MS: Final = 30
 """While a stroke is painted, the other views follow this often."""
@@ -55,14 +55,6 @@ class Links:
         for emitter, callback in self._made:
             emitter.disconnect(callback)
         self._made.clear()
-
-
-def edit_events(layer: Layer | None) -> list[Any]:
-    """Events that tell of edits in a labels layer, and sometimes of less."""
-    if layer is None:
-        return []
-    # Undo tells of itself by set_data alone, which also comes with every change of slice.
-    return [layer.events.paint, layer.events.data, layer.events.set_data]
 
 
 def is_volume(layer: Layer) -> bool:
