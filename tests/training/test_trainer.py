@@ -191,17 +191,28 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_ruined():
     assert torch.equal(weights(trainer), before)
 
 
-def test_a_running_variance_that_became_infinite_is_taken_back_from_the_average(caplog):
+@pytest.mark.parametrize("garbage", [float("inf"), float("nan"), -3e38])
+def test_a_running_variance_that_a_step_spoils_is_taken_back_to_before_the_step(caplog, garbage):
     config = recipe()
     trainer = trained(config, [prepared()])
+    statistics = trainer._statistics()
     name, variance = next((n, b) for n, b in trainer.network.named_buffers() if n.endswith("running_var"))
-    expected = dict(trainer.average.module.named_buffers())[name].clone()
-    variance.fill_(float("inf"))
-    trainer._mend_statistics()
+    expected = variance.clone()
+    variance.fill_(garbage)
+    trainer._mend_statistics(statistics)
     assert torch.equal(variance, expected)
     assert name in caplog.text
-    caplog.clear()
-    trainer._mend_statistics()
+
+
+def test_running_statistics_that_are_sound_are_left_as_the_step_made_them(caplog):
+    config = recipe()
+    trainer = trained(config, [prepared()])
+    statistics = trainer._statistics()
+    for value in statistics.values():
+        value.zero_()
+    moved = trainer._statistics()
+    trainer._mend_statistics(statistics)
+    assert all(torch.equal(value, moved[name]) for name, value in trainer._statistics().items())
     assert not caplog.text
 
 

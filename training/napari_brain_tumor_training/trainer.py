@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -29,6 +29,8 @@ __all__ = ["Best", "Trainer", "drawn_batch"]
 
 logger = logging.getLogger(__name__)
 
+_ABSURD = 1e15
+"""No running statistic of a layer is beyond this; what comes from uninitialised memory mostly is."""
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -156,6 +158,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate_at(self.steps, self.plan)
         self.optimiser.zero_grad(set_to_none=True)
+        statistics = self._statistics()
         try:
             value = sum(
                 self._backward([next(batches) for _ in range(self._own_shards)], last=k + 1 == self.plan.accumulation)
@@ -170,22 +173,27 @@ class Trainer:
             raise TrainingError(self._not_finite("gradient", float(norm)))
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self._mend_statistics()
+        self._mend_statistics(statistics)
         self.average.update_parameters(self.network)
         return value
 
-    def _mend_statistics(self) -> None:
-        """Take running statistics that are not finite back from the averaged weights.
+    def _statistics(self) -> dict[str, torch.Tensor]:
+        """Copies of the running statistics of the layers."""
+        buffers = self.network.named_buffers()
+        return {name: buffer.clone() for name, buffer in buffers if buffer.is_floating_point()}
+
+    def _mend_statistics(self, before: Mapping[str, torch.Tensor]) -> None:
+        """Take running statistics that a step made infinite, or absurd, back to what they were before it.
 
         On the CPU a bfloat16 convolution of torch 2.13 has been seen to give, once in hundreds of steps, values from
         uninitialised memory. The loss survives that, as batch norm divides by what it sees; a running variance that
-        became infinite would stay so.
+        became infinite would stay so, and with it the averaged weights.
         """
-        kept = dict(self.average.module.named_buffers())
-        for name, buffer in self.network.named_buffers():
-            if buffer.is_floating_point() and not torch.isfinite(buffer).all():
-                logger.warning("%s became infinite in step %d; its last average is taken.", name, self.steps + 1)
-                buffer.copy_(kept[name])
+        buffers = dict(self.network.named_buffers())
+        for name, kept in before.items():
+            if not (buffers[name].abs() < _ABSURD).all():
+                logger.warning("%s became infinite in step %d; what it was before is taken.", name, self.steps + 1)
+                buffers[name].copy_(kept)
 
     def _batches(self, sampler: VolumeSampler) -> Iterator[tuple[Batch, int]]:
         own = self._own_shards
