@@ -88,6 +88,12 @@ class Member(BaseModel):
     name: str
     architecture: str
     arguments: dict[str, Any]
+    dims: Literal[2, 3] | None = None
+    """2 where it sees the slices of an ensemble for volumes; None where it is as the ensemble."""
+    shares: dict[Region, float] = Field(default_factory=dict)
+    """Its part in the mean of a region beside the others' parts; 1 where none is given."""
+    shipped: str = ""
+    """The model of this package whose weights it has; they are stored there only."""
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
