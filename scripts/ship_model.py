@@ -32,6 +32,11 @@ def main() -> None:
         refuse_unfinished(model)
         name = model.name.removesuffix(LAST)
         save_checkpoint(BUNDLED / name, read_weights(model), model.card.model_copy(update={"name": name}))
+    write_manifest()
+
+
+def write_manifest() -> None:
+    """Write the manifest of what is there, unless it is more than is shipped."""
     manifest = manifest_of(BUNDLED)
     total = sum(file.size for file in manifest.weights.values())
     if total > LIMIT_BYTES:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODELS = ("unet", "unet3d")
+DEFAULT_MODELS = ("ensemble", "unet")
 """Without a name the first of them that suits the study is taken; lists begin with them."""
 
 

@@ -60,8 +60,7 @@ class SliceBySlice(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, R, Z, Y, X)` of volumes `(N, C, Z, Y, X)`."""
         slices = x.transpose(1, 2).flatten(0, 1)
-        some = [part.contiguous(memory_format=torch.channels_last) for part in slices.split(_SLICES_AT_ONCE)]
-        logits = torch.cat([self.network(part) for part in some])
+        logits = torch.cat([self.network(some) for some in slices.split(_SLICES_AT_ONCE)])
         return logits.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
