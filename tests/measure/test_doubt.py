@@ -26,11 +26,6 @@ def probabilities():
 def test_places_are_ranked_by_volume_with_centre_size_region_and_sentence():
     found = doubtful_places(probabilities(), THRESHOLDS, GRID)
     around = int(ball(GRID.shape, (10, 12, 8), 5).sum())
-    assert (
-        [(place.region, place.voxels) for place in found] == [("WT", around), ("ET", 360), ("WT", 24)][::1]
-        if around > 360
-        else True
-    )
     by_size = sorted([around, 360, 24], reverse=True)
     assert [place.voxels for place in found] == by_size
     blob = next(place for place in found if place.voxels == around)
