@@ -378,7 +378,7 @@ def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bo
     inside = inside_box(prepared.work.grid.cropped(x_first), box).T
     if prepared.work.resampled:
         # The scan's voxels at its border may be nearest to the next ones of the network.
-        inside = ndimage.binary_dilation(inside, np.ones((3, 3, 3)))
+        inside = ndimage.binary_dilation(inside, np.ones((3, 3, 3), dtype=bool))
     wanted = prepared.mask & inside
     within = bounding_box(wanted)
     if within is None:

@@ -374,7 +374,7 @@ def world_box(shapes: Shapes, scan: Layer) -> tuple[float, float, float, float, 
         return None
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     grid = _layer_grid(scan, scan.data.shape)
-    faces = grid.world([(-0.5, -0.5, -0.5), np.array(grid.shape) - 0.5])[:, ::-1]
+    faces = grid.world(np.array([(0, 0, 0), grid.shape]) - 0.5)[:, ::-1]
     flat = high - low < 1e-3 * np.array(grid.spacing[::-1])
     low, high = np.where(flat, faces.min(axis=0), low), np.where(flat, faces.max(axis=0), high)
     z0, y0, x0, z1, y1, x1 = (round(float(end), 2) for end in (*low, *high))

@@ -37,8 +37,11 @@ class StudyList(QWidget):
     @property
     def ticked(self) -> list[OpenStudy]:
         """The studies that are wanted, in order."""
-        wanted = [self.list.item(row).checkState() == Qt.CheckState.Checked for row in range(self.list.count())]
-        return [study for study, is_wanted in zip(self._studies, wanted, strict=True) if is_wanted]
+        return [study for row, study in enumerate(self._studies) if self._is_ticked(row)]
+
+    def _is_ticked(self, row: int) -> bool:
+        item = self.list.item(row)
+        return item is not None and item.checkState() == Qt.CheckState.Checked
 
     def show_studies(self, studies: Sequence[OpenStudy]) -> None:
         """Offer these studies; those that were ticked stay so."""
