@@ -332,20 +332,24 @@ def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, opt
     data = maps.labels()
     clock.lap("finish")
     yield Progress(1, 1, "done")
-    settings = {
-        "flips": options.flips,
-        "min_lesion_mm3": rules.min_lesion_mm3,
-        "min_lesion_share": rules.min_lesion_share,
-        "min_enhancing_mm3": rules.min_enhancing_mm3,
-        "thresholds": thresholds,
-        "temperatures": {region: info.card.temperature(region) for region in info.regions},
-        "precision": str(engine.dtype).removeprefix("torch."),
-        **_box_setting(box),
-    }
+    settings = _network_settings(options, info, maps, engine)
     made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
     notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
     return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
+
+
+def _network_settings(options: _Options, info: ModelInfo, maps: RegionProbabilities, engine: Engine) -> dict[str, Any]:
+    return {
+        "flips": options.flips,
+        "min_lesion_mm3": maps.rules.min_lesion_mm3,
+        "min_lesion_share": maps.rules.min_lesion_share,
+        "min_enhancing_mm3": maps.rules.min_enhancing_mm3,
+        "thresholds": dict(maps.thresholds),
+        "temperatures": {region: info.card.temperature(region) for region in info.regions},
+        "precision": str(engine.dtype).removeprefix("torch."),
+        **_box_setting(maps.box),
+    }
 
 
 def _model_record(info: ModelInfo) -> dict[str, str]:

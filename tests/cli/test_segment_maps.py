@@ -11,7 +11,7 @@ from models_for_tests import tiny_model
 from napari_brain_tumor import cli, open_study, segment_with_probabilities
 from napari_brain_tumor.cli.arguments import parse_box, parse_thresholds
 from napari_brain_tumor.command_lines import Opening, segment_lines
-from napari_brain_tumor.preprocessing.world_box import inside_box
+from napari_brain_tumor.preprocessing.world_box import check_box, inside_box
 from phantoms import BRATS_ROLES, affine, ball, write_nifti
 
 SHAPE = (24, 26, 10)
@@ -58,7 +58,7 @@ def test_maps_are_written_beside_the_labels_and_are_those_of_python(case, tiny, 
     labels, found = segment_with_probabilities(study, tiny, "cpu", thresholds={"WT": 0.45}, box=box, min_lesion_mm3=0)
     np.testing.assert_array_equal(np.asarray(nib.load("seg.nii.gz").dataobj), labels.data)
     assert labels.data.any()
-    assert not labels.data[~inside_box(study.grid, box)].any()
+    assert not labels.data[~inside_box(study.grid, check_box(box, study.grid))].any()
     expected = {f"probability_{region}": found[region] for region in found.regions}
     expected["uncertainty"] = found.uncertainty()
     for name, values in expected.items():

@@ -176,7 +176,8 @@ def test_maps_are_shown_below_no_scan_and_go_when_they_are_not_wanted(panel, qtb
     assert "case segmentation uncertainty" not in viewer.layers
     with qtbot.waitSignal(widget._maps_runner.finished, timeout=PATIENCE_MS):
         widget.more.map_boxes["probabilities"].setChecked(True)
-    assert [layer.name for layer in viewer.layers][-3:] == [
+    assert viewer.layers[-1] is result  # its colours stay above
+    assert [layer.name for layer in viewer.layers][-4:-1] == [
         f"case segmentation probability of {name}" for name in ("whole tumour", "tumour core", "enhancing tumour")
     ]
 
@@ -263,8 +264,10 @@ def test_mnemonics_are_unique_and_every_control_is_named(panel):
     from qtpy.QtWidgets import QAbstractButton, QLabel, QListWidget
 
     _, widget = panel()
-    texts = [one.text() for one in widget.findChildren(QAbstractButton)]
-    texts += [one.text() for one in widget.findChildren(QLabel) if one.buddy() is not None]
+    widget.more.toggle.setChecked(True)
+    told = [*widget.findChildren(QAbstractButton), *(one for one in widget.findChildren(QLabel) if one.buddy())]
+    texts = [one.text() for one in told if one.isVisibleTo(widget)]
+    assert widget.widget().minimumSizeHint().width() <= 300
     letters = [found[1].lower() for text in texts if (found := re.search(r"&(\w)", text))]
     assert sorted(letters) == sorted(set(letters))
     assert all(one.toolTip() and one.accessibleName() for one in widget.findChildren(QListWidget))

@@ -5,7 +5,7 @@ from typing import Final
 
 from napari.layers import Shapes
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QToolButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
@@ -15,7 +15,7 @@ from napari_brain_tumor.widgets.parts import button, combo, form, wrapped
 __all__ = ["MoreSettings"]
 
 _WORDS: Final[Mapping[Region, str]] = {"WT": "&Whole tumour", "TC": "&Tumour core", "ET": "&Enhancing"}
-_MAP_WORDS: Final = {"probabilities": "Probab&ilities", "uncertainty": "Uncertainty"}
+_MAP_WORDS: Final = {"probabilities": "Show probab&ilities", "uncertainty": "Show uncertainty"}
 _MAP_TIPS: Final = {
     "probabilities": "Show the probability of each region as an image layer, of this result and of those to come.",
     "uncertainty": "Show how unsure the model is as an image layer: the entropy in bits, from 0 to 1, of the region\n"
@@ -99,13 +99,14 @@ class MoreSettings(QWidget):
             )
             self.threshold_boxes[region] = box
             rows.addRow(_WORDS[region], box)
-        self.reset_button = button("Reset", "Take the thresholds of the model's card again.")
+        self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
         self.apply_button = button(
             "Apply t&hresholds",
             "Label the selected result anew with these thresholds, at once and without running again.\n"
             "What was painted by hand stays; Ctrl+Z takes it back.",
         )
-        rows.addRow("", _row(self.reset_button, self.apply_button))
+        rows.addRow("", self.apply_button)
+        rows.addRow("", self.reset_button)
 
     def _build_box(self, rows: QFormLayout) -> None:
         self.region_box = combo(
@@ -130,7 +131,7 @@ class MoreSettings(QWidget):
             box = QCheckBox(_MAP_WORDS[what])
             box.setToolTip(_MAP_TIPS[what])
             self.map_boxes[what] = box
-        rows.addRow("Show", _row(*self.map_boxes.values()))
+            rows.addRow("", box)
 
     def _connect(self) -> None:
         self.toggle.toggled.connect(self._on_toggled)
@@ -158,8 +159,8 @@ class MoreSettings(QWidget):
         self._usual = dict(usual)
         for region, box in self.threshold_boxes.items():
             self._rows.setRowVisible(box, region in usual)
-        for widget in (self.apply_button, *self.map_boxes.values()):
-            self._rows.setRowVisible(widget.parentWidget(), bool(usual))
+        for widget in (self.reset_button, self.apply_button, *self.map_boxes.values()):
+            self._rows.setRowVisible(widget, bool(usual))
         self.flips_box.setEnabled(bool(usual))
         self.reset_thresholds()
 
@@ -228,12 +229,3 @@ class MoreSettings(QWidget):
         told += self.maps if self._usual else ()
         self.summary_label.setText("Set: " + "; ".join(told) if told else "")
         self.summary_label.setVisible(bool(told) and not self.toggle.isChecked())
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        row.addWidget(widget)
-    return holder

@@ -128,6 +128,7 @@ class SegmentWidget(QScrollArea):
         self._connect()
         self._on_layers_changed()
         self._on_selection_changed()
+        self._watch_kept()
 
     # Building -------------------------------------------------------------------------------------------------------
 
@@ -252,14 +253,13 @@ class SegmentWidget(QScrollArea):
         return column
 
     def _build_doubt(self) -> QVBoxLayout:
-        column, row = QVBoxLayout(), QHBoxLayout()
+        column = QVBoxLayout()
         self.doubt_buttons = []
         for one in doubt.KEYS:
             made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey: {key_text(one.key)}")
             made.clicked.connect(lambda _=False, act=one.act: act(self._viewer))
             self.doubt_buttons.append(made)
-            row.addWidget(made, 2 if one.key == doubt.KEYS[0].key else 1)
-        column.addLayout(row)
+            column.addWidget(made)
         self.doubt_label = wrapped("")
         self.doubt_label.setAccessibleName("What is doubtful here")
         self.doubt_label.hide()
@@ -723,9 +723,14 @@ class SegmentWidget(QScrollArea):
             name = data[1]["name"]
             if name in self._viewer.layers:
                 self._viewer.layers.remove(name)  # of an earlier state of the same result
-            self._viewer.add_layer(layers.layer_of(data))
+            # Below the labels, whose colours would be lost under it.
+            self._viewer.layers.insert(self._below(active), layers.layer_of(data))
         if active in self._viewer.layers:
             self._viewer.layers.selection = {active}
+
+    def _below(self, layer: Layer | None) -> int:
+        found = layer if state.is_result(layer) and layer in self._viewer.layers else self._result
+        return self._viewer.layers.index(found) if found in self._viewer.layers else len(self._viewer.layers)
 
     # Volumes --------------------------------------------------------------------------------------------------------
 
