@@ -272,3 +272,16 @@ def test_mnemonics_are_unique_and_every_control_is_named(panel):
     assert sorted(letters) == sorted(set(letters))
     assert all(one.toolTip() and one.accessibleName() for one in widget.findChildren(QListWidget))
     assert all(one.toolTip() for one in widget.findChildren(QAbstractButton) if one.text())
+
+
+def test_keys_are_nobody_elses():
+    from napari._qt.qt_viewer import QtViewer  # noqa: F401  (registers napari's own actions)
+    from napari.utils.key_bindings import coerce_keybinding
+    from napari.utils.shortcuts import default_shortcuts
+
+    from napari_brain_tumor.widgets import doubt, look
+    from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
+
+    others = {coerce_keybinding(key) for keys in default_shortcuts.values() for key in keys}
+    others |= {coerce_keybinding(key) for key in [*CURATE_KEYS.values(), *(one.key for one in look.KEYS)]}
+    assert not others & {coerce_keybinding(one.key) for one in doubt.KEYS}
