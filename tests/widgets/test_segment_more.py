@@ -254,7 +254,7 @@ def test_free_memory_stands_beside_the_device(panel):
         [DeviceMemory("cuda:0", "A GPU (cuda:0)", 3 << 30), DeviceMemory("cpu", "Processor (cpu)", None)]
     )
     texts = [widget.device_box.itemText(at) for at in range(widget.device_box.count())]
-    assert texts == ["automatic: A GPU (cuda:0), 3.0 GiB free", "A GPU (cuda:0), 3.0 GiB free", "Processor (cpu)"]
+    assert texts == ["auto: cuda:0, 3.0 GiB free", "cuda:0: 3.0 GiB free, A GPU (cuda:0)", "Processor (cpu)"]
     assert widget.choices.device == "cpu"
 
 

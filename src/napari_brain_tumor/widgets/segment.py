@@ -522,12 +522,14 @@ class SegmentWidget(QScrollArea):
 
     def _on_memory_known(self, devices: Sequence[DeviceMemory]) -> None:
         for at, found in enumerate(devices):
-            free = "" if found.free_bytes is None else f", {found.free_bytes / 2**30:.1f} GiB free"
+            if found.free_bytes is None:
+                continue
+            free = f"{found.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
             item = self.device_box.findData(found.name)
             if item >= 0:
-                self.device_box.setItemText(item, f"{found.label}{free}")
+                self.device_box.setItemText(item, f"{found.name}: {free}, {found.label}")
             if at == 0:
-                self.device_box.setItemText(0, f"automatic: {found.label}{free}")
+                self.device_box.setItemText(0, f"auto: {found.name}, {free}")
 
     def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
         if devices:
