@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.replay import rerun, rerun_job
     from napari_brain_tumor.study import Segmentation, Study
-    from napari_brain_tumor.workflow import segment, segment_job
+    from napari_brain_tumor.workflow import (
+        segment,
+        segment_job,
+        segment_with_probabilities,
+        segment_with_probabilities_job,
+    )
 
 try:
     from napari_brain_tumor._version import __version__
@@ -37,6 +42,8 @@ _HOMES = {
     "save_segmentation": "napari_brain_tumor.io",
     "segment": "napari_brain_tumor.workflow",
     "segment_job": "napari_brain_tumor.workflow",
+    "segment_with_probabilities": "napari_brain_tumor.workflow",
+    "segment_with_probabilities_job": "napari_brain_tumor.workflow",
 }
 
 __all__ = [
@@ -55,6 +62,8 @@ __all__ = [
     "save_segmentation",
     "segment",
     "segment_job",
+    "segment_with_probabilities",
+    "segment_with_probabilities_job",
 ]
 
 
