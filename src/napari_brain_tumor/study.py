@@ -70,6 +70,8 @@ class Study:
         What is needed to save a result as the source was.
     notes : tuple of str
         What the reader noticed and the user should know.
+    resampled : tuple of Role
+        Sequences whose files lie on another grid, and that were brought onto this one.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class Study:
     sources: Mapping[Role, Source] = field(default_factory=dict)
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
+    resampled: tuple[Role, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.sequences if role not in ROLES]
@@ -116,6 +119,7 @@ class Study:
             self,
             sequences={role: self.sequences[role] for role in roles},
             sources={role: self.sources[role] for role in roles if role in self.sources},
+            resampled=tuple(role for role in self.resampled if role in roles),
         )
 
 

@@ -277,6 +277,7 @@ def _segmentation(
             "case": study.name,
             "inputs": describe_sources(study.sources),
             "roles": list(study.roles),
+            **({"resampled": list(study.resampled)} if study.resampled else {}),
             "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
             **made,
             "labels_sha256": labels_sha256(data),
