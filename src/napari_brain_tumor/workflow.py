@@ -219,6 +219,7 @@ def _network_job(
     notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
     made: dict[str, Any] = {"model": model, "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
+    made["working_shape"] = list(prepared.mask.shape)
     return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
 
 
@@ -239,6 +240,7 @@ def _baseline_job(study: Study, baseline: Baseline, seeds: Sequence[Seed], min_l
     settings = {"min_lesion_mm3": min_lesion_mm3, "seeds": [list(map(float, seed)) for seed in seeds]}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
     made = {"model": model, "device": "cpu", "settings": settings, "seconds": clock.seconds}
+    made["working_shape"] = list(prepared.mask.shape)
     return _segmentation(study, data, tuple(masks), made, baseline.notes_without(study.roles))
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_seeds, parse_spacing
+from napari_brain_tumor.cli.arguments import (
+    DeviceOption,
+    ResampleOption,
+    RolesOption,
+    SpacingOption,
+    parse_roles,
+    parse_seeds,
+    parse_spacing,
+)
+from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.console import say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
@@ -42,6 +51,7 @@ class _Choices:
     device: str
     roles: str | None
     spacing_mm: tuple[float, float, float] | None
+    resample: str | None
     schema: str
     flips: bool
     min_lesion_mm3: float | None
@@ -93,13 +103,9 @@ def segment(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
     device: DeviceOption = "auto",
-    roles: Annotated[
-        str | None,
-        typer.Option(help="t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or FLAIR,T1,T1c,T2 (order; - skips)."),
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
-    ] = None,
+    roles: RolesOption = None,
+    spacing: SpacingOption = None,
+    resample: ResampleOption = None,
     schema: Annotated[
         str, typer.Option(help="What the integers in the result mean: MSD, BraTS, LGG-binary ...")
     ] = "MSD",
@@ -123,7 +129,7 @@ def segment(
     parse_roles(roles)
     schema_name = schema_named(schema).name
     points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
-    choices = _Choices(model, device, roles, steps, schema_name, flips, min_lesion_mm3, points)
+    choices = _Choices(model, device, roles, steps, resample, schema_name, flips, min_lesion_mm3, points)
     find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)
     refused = [task for task in tasks if not _segment_or_report(task, choices, alone=len(tasks) == 1)]
@@ -167,7 +173,8 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.preprocessing.traits import traits_of
     from napari_brain_tumor.workflow import segment_job
 
-    study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
+    roles = parse_roles(choices.roles, task.case)
+    study = open_study(task.case, roles, spacing_mm=choices.spacing_mm, resample=choices.resample)
     check_inputs_are_kept(study, task.target)
     traits = traits_of(study)
     method = find_model(choices.model, traits)
@@ -193,6 +200,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
 data.command()(score)
 app.command()(evaluate)
 app.command()(measure)
+app.command()(check)
 app.command()(rerun)
 app.add_typer(models_app, name="models")
 app.add_typer(data)

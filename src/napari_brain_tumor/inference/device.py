@@ -8,8 +8,9 @@ from typing import Final
 import torch
 
 from napari_brain_tumor.errors import DeviceError
+from napari_brain_tumor.inference.memory import free_host_bytes
 
-__all__ = ["DeviceInfo", "available_devices", "check_bfloat16", "fast_dtype", "resolve_device"]
+__all__ = ["DeviceInfo", "available_devices", "check_bfloat16", "fast_dtype", "free_bytes", "resolve_device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,13 @@ def resolve_device(name: str) -> torch.device:
         msg = f"The device {name!r} is not present. This machine has {', '.join(present)}; 'auto' takes {present[0]}."
         raise DeviceError(msg)
     return torch.device(wanted)
+
+
+def free_bytes(name: str) -> int | None:
+    """Memory that is free on a device, in bytes; None where the system does not tell."""
+    if name.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(torch.device(name))[0])
+    return free_host_bytes() if name == "cpu" else None
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

@@ -2,7 +2,9 @@
 
 from importlib import import_module
 
-__all__ = ["list_devices"]
+from napari_brain_tumor.inference.memory import DeviceMemory
+
+__all__ = ["list_devices", "list_memory"]
 
 
 def list_devices() -> list[tuple[str, str, str]]:
@@ -12,3 +14,12 @@ def list_devices() -> list[tuple[str, str, str]]:
     """
     device = import_module("napari_brain_tumor.inference.device")  # loads torch, for seconds
     return [(found.name, found.label, found.reason) for found in device.available_devices()]
+
+
+def list_memory() -> list[DeviceMemory]:
+    """The devices in the same order, with the bytes of memory that are free on each; None where that is not told.
+
+    For the worker process, like `list_devices`.
+    """
+    device = import_module("napari_brain_tumor.inference.device")
+    return [DeviceMemory(one.name, one.label, device.free_bytes(one.name)) for one in device.available_devices()]

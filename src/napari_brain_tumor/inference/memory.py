@@ -1,0 +1,23 @@
+"""How much memory is free; does not load torch."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["DeviceMemory", "free_host_bytes"]
+
+
+class DeviceMemory(NamedTuple):
+    """A device: its name for `segment(device=...)`, a label for people, and the bytes that are free on it if known."""
+
+    name: str
+    label: str
+    free_bytes: int | None = None
+
+
+def free_host_bytes(told: Path = Path("/proc/meminfo")) -> int | None:
+    """Memory of this machine that programs can still have, in bytes; None where the system does not tell."""
+    if not told.is_file():
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", told.read_text(encoding="ascii"))
+    return int(found[1]) * 1024 if found else None
