@@ -39,9 +39,9 @@ def run_once(name: str, case: Path) -> dict[str, Any]:
     from napari_brain_tumor_training.results.cost import _peak_mb
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    before = _peak_mb()
     study = open_study(case)
     segment(study, "threshold" if name != "threshold" else "edges", "cpu")  # imports what only running imports
-    before = _peak_mb()
     clock, cpu = time.perf_counter(), time.process_time()
     made = segment(study, name, "cpu").provenance
     share = (time.process_time() - cpu) / (time.perf_counter() - clock) / torch.get_num_threads()
@@ -84,7 +84,7 @@ def main() -> None:
     names = asked.model or [one.name for one in list_models() if not isinstance(one, ModelInfo) or one.bundled]
     for name in names:
         found = measured(name, asked.case, asked.threads)
-        kept = [one for one in costs._read(PLACE) if (one.method, one.device) != (found.method, found.device)]
+        kept = [one for one in costs.read_costs(PLACE) if (one.method, one.device) != (found.method, found.device)]
         costs.save_costs(PLACE, sorted([*kept, found], key=lambda one: one.method))
         print(
             f"{name}: {found.seconds + found.network_seconds:.1f} s, {found.memory_mb:.0f} MiB, {found.voxels} voxels"

@@ -170,6 +170,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.preflight.costs import remember
     from napari_brain_tumor.preprocessing.traits import traits_of
     from napari_brain_tumor.workflow import segment_job
 
@@ -191,6 +192,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
         seeds=choices.seeds,
     )
     segmentation = run_shown(job, study.name)
+    remember(segmentation.provenance)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
     print_table(f"{study.name}, by {method.name}", volume_table(measure_volumes(segmentation)))

@@ -14,15 +14,18 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_brain_tumor.catalogue import Method, ModelInfo
-from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.catalogue import Method, ModelInfo, find_model
+from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_atomically
 
-__all__ = ["Expected", "MeasuredCost", "expected_cost", "key_of", "known_costs", "remember", "save_costs"]
+__all__ = ["Expected", "MeasuredCost", "expected_cost", "key_of", "known_costs", "read_costs", "remember", "save_costs"]
 
 logger = logging.getLogger(__name__)
 
+Kind = Literal["cpu", "cuda", "mps"]
+
+_KINDS: Final[tuple[Kind, ...]] = ("cpu", "cuda", "mps")
 _SHIPPED: Final = Path(__file__).with_name("costs.json")
 _BYTES_PER_VOXEL: Final = 40
 """Of arrays: four sequences and three probabilities in float32, the labels and what sorting them out needs."""
@@ -41,7 +44,7 @@ class MeasuredCost(BaseModel):
     family: str
     """The method without its arguments."""
     parameters: int = Field(ge=0)
-    device: Literal["cpu", "cuda", "mps"]
+    device: Kind
     machine: str
     """In words, for people."""
     voxels: int = Field(gt=0)
@@ -113,8 +116,7 @@ def expected_cost(
         Whether mirrored copies are averaged.
     """
     key, family = key_of(method)
-    kind = device.partition(":")[0]
-    there = [one for one in known if one.device == kind]
+    there = [one for one in known if one.device == _kind(device)]
     same = next((one for one in there if one.method == key), None)
     akin = same or next((one for one in there if one.family == family and one.parameters), None)
     if akin is None:
@@ -130,19 +132,18 @@ def expected_cost(
 
 def known_costs(home: Path | None = None) -> tuple[MeasuredCost, ...]:
     """Every measured cost, those of this machine first."""
-    return (*_read(_own(home)), *_shipped())
+    return (*read_costs(_own(home)), *_shipped())
 
 
-def remember(method: Method, provenance: Mapping[str, Any], home: Path | None = None) -> None:
-    """Keep what a run took, from its provenance, for the next time; silently not where it does not tell enough."""
-    measured = _of_run(method, provenance)
-    if measured is None:
-        return
-    same = {(measured.method, measured.device)}
-    kept = [one for one in _read(_own(home)) if (one.method, one.device) not in same]
+def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
+    """Keep what a run took, from the provenance of its result, for the next time; not where that tells too little."""
     try:
-        save_costs(_own(home), [measured, *kept])
-    except SaveError as error:
+        measured = _of_run(provenance)
+        if measured is not None:
+            same = measured.method, measured.device
+            kept = [one for one in read_costs(_own(home)) if (one.method, one.device) != same]
+            save_costs(_own(home), [measured, *kept])
+    except BrainTumorError as error:
         logger.info("The time of this run is not kept: %s", error)
 
 
@@ -152,21 +153,23 @@ def save_costs(path: Path, costs: Sequence[MeasuredCost]) -> None:
     write_atomically(path, lambda place: place.write_text(content, encoding="utf-8"), lambda place: None)
 
 
-def _of_run(method: Method, provenance: Mapping[str, Any]) -> MeasuredCost | None:
+def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
     seconds = dict(provenance.get("seconds") or {})
     seconds.pop("load", None)
     settings, shape = provenance.get("settings") or {}, provenance.get("working_shape")
     network = seconds.pop("network", 0.0)
-    kind = str(provenance.get("device", "")).partition(":")[0]
-    if not seconds or not shape or kind not in ("cpu", "cuda", "mps") or settings.get("precision") == "bfloat16":
+    device = _kind(str(provenance.get("device", "")))
+    if not seconds or not shape or device is None or settings.get("precision") == "bfloat16":
         return None
+    made_by = provenance["model"]
+    method = find_model(made_by.get("folder") or made_by["name"])
     key, family = key_of(method)
     z, y, x = shape
     return MeasuredCost(
         method=key,
         family=family,
         parameters=method.card.parameters if isinstance(method, ModelInfo) else 0,
-        device=kind,
+        device=device,
         machine="this machine",
         voxels=z * y * x,
         seconds=max(1e-3, sum(seconds.values())),
@@ -174,17 +177,23 @@ def _of_run(method: Method, provenance: Mapping[str, Any]) -> MeasuredCost | Non
     )
 
 
+def _kind(device: str) -> Kind | None:
+    named = device.partition(":")[0]
+    return next((kind for kind in _KINDS if kind == named), None)
+
+
 def _own(home: Path | None) -> Path:
     return (home_folder() if home is None else home) / "costs.json"
 
 
-def _read(path: Path) -> tuple[MeasuredCost, ...]:
+def read_costs(path: Path) -> tuple[MeasuredCost, ...]:
+    """The measured costs in a file; none where it is not there or of another version."""
     try:
         return _Document.model_validate_json(path.read_text(encoding="utf-8")).costs
     except (OSError, UnicodeDecodeError, ValidationError):
-        return ()  # of another version, or none yet: only an estimate is lost
+        return ()  # only an estimate is lost
 
 
 @lru_cache(maxsize=1)
 def _shipped() -> tuple[MeasuredCost, ...]:
-    return _read(_SHIPPED)
+    return read_costs(_SHIPPED)

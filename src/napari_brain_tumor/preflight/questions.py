@@ -247,7 +247,9 @@ def time_and_memory(expected: Expected | None, device: str, devices: Sequence[De
     if devices and wanted not in known:
         words = f"The device {device} is not present; this machine has {', '.join(known)}."
         return Row(question, "fail", words, Fix("device", "Use automatic", "auto"))
-    label = known[wanted].label if wanted in known else wanted or "the device"
+    if not wanted:
+        return Row(question, "pass", "Not known until the devices of this machine are.")
+    label = known[wanted].label if wanted in known else wanted
     free = known[wanted].free_bytes if wanted in known else None
     if expected is None:
         words = f"Not known on {label}: no run of this method was measured on it. After the first one it is."
