@@ -397,7 +397,7 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
     study = Study(
         found.arrays,
         found.grid,
-        name=f"{_common(names) or next(iter(views.values())).name} on the grid of {found.reference}",
+        name=f"{_common(names) or next(iter(views.values())).name} one grid",
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=reference.layout if reference is not None else None,
         notes=(*dict.fromkeys(note for tag in tags.values() for note in tag.notes), *found.notes),

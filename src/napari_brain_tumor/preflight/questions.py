@@ -76,8 +76,9 @@ def grids(facts: Facts) -> Row:
         words = f"The sequences lie on {len(facts.groups)} different grids. {listed}. {todo}."
         return Row("One grid", "fail", words, _BRING_TOGETHER if len(units) == 1 else None)
     if facts.scans.elsewhere:
-        others = ", ".join(facts.scans.elsewhere)
-        words = f"{others} are open too, but on other grids, so they are left out."
+        others, one = ", ".join(facts.scans.elsewhere), len(facts.scans.elsewhere) == 1
+        so = "is open too, but on another grid, so it is" if one else "are open too, but on other grids, so they are"
+        words = f"{others} {so} left out."
         return Row("One grid", "warn", words, _BRING_TOGETHER)
     notes = _notes_on(facts, *_OF_GRID)
     if notes:
