@@ -162,4 +162,4 @@ def test_a_real_examination_on_three_grids_opens_on_the_finest(real_data):
     # They were scanned in one session: their heads lie upon each other.
     first, *others = (foreground_mask([array.T]) for array in study.sequences.values())
     for other in others:
-        assert dice(first, other) > 0.9
+        assert dice(first, other) > 0.85

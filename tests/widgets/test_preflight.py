@@ -60,7 +60,7 @@ def test_one_line_opens_by_key_and_click_into_all_rows(panel, qtbot):
     _, widget = panel()
     shown(qtbot, widget, "Intensities", "pass")
     table = widget.preflight
-    assert table.toggle.text().replace("&", "").startswith("⚠ Of 8 checks warn: ")
+    assert table.toggle.text().replace("&", "").startswith("⚠ 1 of 8 checks warns: ")
     assert "Intensities: Finite" in table.toggle.toolTip()
     assert not table.body.isVisibleTo(table)
     qtbot.keyClick(table.toggle, Qt.Key.Key_Space)
@@ -186,5 +186,5 @@ def test_the_line_counts_and_names():
     good, odd, bad = Row("A", "pass", ""), Row("B", "warn", ""), Row("C", "fail", "")
     assert header_text([good, good]) == "✓ 2 checks pass"
     assert header_text([good]) == "✓ 1 check passes"
-    assert header_text([good, odd]) == "⚠ Of 2 checks warn: B"
-    assert header_text([odd, bad, good]) == "✗ Of 3 checks fail: C; warn: B"
+    assert header_text([good, odd]) == "⚠ 1 of 2 checks warns: B"
+    assert header_text([odd, bad, good]) == "✗ 1 of 3 checks fails: C; 1 warns: B"

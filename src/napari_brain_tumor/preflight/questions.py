@@ -52,7 +52,7 @@ def _notes_on(facts: Facts, *subjects: str) -> list[str]:
 
 _OF_GRID: Final = ("resampled onto", "of that grid")
 _OF_SPACING: Final = ("voxel size", "spacing")
-_OF_ORIENTATION: Final = ("orientation", "sform")
+_OF_ORIENTATION: Final = ("orientation", "sform", "which way it lies")
 
 
 def sequences(facts: Facts) -> Row:
@@ -139,7 +139,7 @@ def orientation(facts: Facts) -> Row:
     if grid.is_oblique:
         words += f" Tilted by {_tilt(grid):.0f} degrees: shown resampled, saved on the scan's own grid."
     doubts = _notes_on(facts, *_OF_ORIENTATION)
-    if isinstance(layout, TifSlices):
+    if isinstance(layout, TifSlices) and not doubts:
         doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
     if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
         doubts.append("The header tells no orientation: left and right are a guess.")
@@ -272,13 +272,17 @@ def _resolved(device: str, devices: Sequence[DeviceMemory]) -> str:
 
 def _memory(expected: Expected, free: int | None, device: str) -> tuple[bool, str]:
     """Whether it may not suffice, and that in words."""
-    there = f"{free / 2**30:.1f} GiB are free" if free is not None else "what is free is not known"
+    there = f"{_bytes_text(free)} are free" if free is not None else "what is free is not known"
     if expected.memory_mb is None or device != "cpu":
         return False, f"Memory not known; {there}." if free is not None else "Memory not known."
-    needed = expected.memory_mb / 1024
-    short = free is not None and needed * 2**30 > free
-    told = f"About {needed:.1f} GiB of memory, {there}."
+    needed = expected.memory_mb * 2**20
+    short = free is not None and needed > free
+    told = f"About {_bytes_text(needed)} of memory, {there}."
     return short, f"{told} It goes on in smaller steps where memory runs out; close other programs." if short else told
+
+
+def _bytes_text(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{max(10, round(count / 2**20, -1)):.0f} MiB"
 
 
 def seconds_text(seconds: float) -> str:

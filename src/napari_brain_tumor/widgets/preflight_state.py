@@ -140,9 +140,14 @@ def header_text(rows: Sequence[Row]) -> str:
     if all(row.verdict == "pass" for row in rows):
         return f"{ICONS['pass']} {count} pass{'es'[: 2 * (len(rows) == 1)]}"
     failing, warning = ([row.question for row in rows if row.verdict == verdict] for verdict in ("fail", "warn"))
-    icon = ICONS["fail" if failing else "warn"]
-    told = ([f"fail: {', '.join(failing)}"] if failing else []) + ([f"warn: {', '.join(warning)}"] if warning else [])
-    return f"{icon} Of {count} {'; '.join(told)}"
+    told = [_told(failing, "fail")] if failing else []
+    told += [_told(warning, "warn")] if warning else []
+    told[0] = told[0].replace(" ", f" of {count} ", 1)
+    return f"{ICONS['fail' if failing else 'warn']} {'; '.join(told)}"
+
+
+def _told(questions: Sequence[str], verb: str) -> str:
+    return f"{len(questions)} {verb}{'s'[: len(questions) == 1]}: {', '.join(questions)}"
 
 
 def summary(rows: Sequence[Row]) -> str:
