@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from math import prod
 from os import PathLike
 
-from napari_brain_tumor.catalogue import Method, ModelInfo, find_model, list_models
+from napari_brain_tumor import catalogue
+from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory
@@ -107,8 +108,8 @@ def check_facts(
     """`check_scans` of sequences that were looked at before."""
     if facts.reference is None:
         return (questions.sequences(facts),)
-    others = list_models() if models is None else models
-    method = model if isinstance(model, Method) else find_model(model, facts.traits)
+    others = catalogue.list_models() if models is None else models
+    method = model if isinstance(model, Method) else catalogue.find_model(model, facts.traits)
     return (
         questions.sequences(facts),
         questions.grids(facts),

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_brain_tumor.catalogue import Method, ModelInfo, find_model
+from napari_brain_tumor import catalogue
+from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_atomically
@@ -162,7 +163,7 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
     if not seconds or not shape or device is None or settings.get("precision") == "bfloat16":
         return None
     made_by = provenance["model"]
-    method = find_model(made_by.get("folder") or made_by["name"])
+    method = catalogue.find_model(made_by.get("folder") or made_by["name"])
     key, family = key_of(method)
     z, y, x = shape
     return MeasuredCost(
