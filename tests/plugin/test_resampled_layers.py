@@ -43,6 +43,17 @@ def test_layers_on_different_grids_come_together_as_files_do(files):
     assert layers.study_from_layers({"T1": together["T1"]}).resampled == ("T1",)
 
 
+def test_scans_without_a_common_name_are_called_after_their_folder(tmp_path):
+    folder = tmp_path / "bert"
+    phantoms.write_nifti(folder / "ax_t1.nii.gz", phantoms.noise(THICK.shape, 1), THICK.affine)
+    phantoms.write_nifti(folder / "flair.nii.gz", phantoms.noise(FINE.shape, 2), FINE.affine)
+    apart = {
+        role: layers.layer_of(layers.study_to_layers(open_study(folder / name))[0])
+        for role, name in (("T1", "ax_t1.nii.gz"), ("FLAIR", "flair.nii.gz"))
+    }
+    assert {data[1]["name"] for data in layers.resampled_layers(apart)} == {"bert one grid T1", "bert one grid FLAIR"}
+
+
 def test_layers_of_other_plugins_come_together_by_where_they_lie():
     fine = Image(phantoms.noise((8, 12, 10), 1), scale=(2, 1, 1), name="a flair", units="mm")
     thick = Image(phantoms.noise((4, 12, 10), 2), scale=(4, 1, 1), translate=(1, 0, 0), name="a t1", units="mm")

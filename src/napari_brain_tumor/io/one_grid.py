@@ -113,11 +113,12 @@ def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str 
     moved = tuple(role for role in ROLES if role in grids and not grids[role].same_place(target))
     arrays = {role: array for role, (array, _) in sequences.items()}
     notes = [_told(moved, reference, target)] if moved else []
+    covered: dict[Role, float] = {}
     for role in moved:
-        arrays[role], covered = resample_within(arrays[role], grids[role], target)
-        _check_covered(role, covered, grids[role], target)
-        if covered < _COVERED:
-            notes.append(f"{role} covers {covered:.0%} of that grid; where it was not scanned it is set to background.")
+        arrays[role], covered[role] = resample_within(arrays[role], grids[role], target)
+        _check_covered(role, covered[role], grids[role], target)
+    partly = [f"{role} covers {share:.0%}" for role, share in covered.items() if share < _COVERED]
+    notes += [f"{', '.join(partly)} of that grid; the rest is set to background."] if partly else []
     return OneGrid(reference, target, arrays, moved, tuple(notes))
 
 
@@ -143,9 +144,10 @@ def resample_within(array: Array, source: Grid, target: Grid) -> tuple[Array, fl
 def _told(moved: tuple[Role, ...], reference: Role | None, target: Grid) -> str:
     were = "was" if len(moved) == 1 else "were"
     whose = f"the grid of {reference}" if reference is not None else "one grid"
+    size = f"{'x'.join(map(str, target.shape))} voxels of {'x'.join(f'{side:.3g}' for side in target.spacing)} mm"
     return (
-        f"{', '.join(moved)} {were} resampled onto {whose} ({target.describe()}), linearly and without registration: "
-        "look whether they fit."
+        f"{', '.join(moved)} {were} resampled onto {whose} ({size}), linearly and without registration: look whether "
+        "they fit."
     )
 
 

@@ -393,11 +393,10 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
     found = bring_onto_one_grid({role: intensities_of(seen) for role, seen in views.items()}, onto)
     tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
     reference = tags.get(found.reference) if found.reference is not None else None
-    names = list(dict.fromkeys(tag.case for tag in tags.values()))
     study = Study(
         found.arrays,
         found.grid,
-        name=f"{_common(names) or next(iter(views.values())).name} one grid",
+        name=f"{_common_name(list(tags.values()))} one grid",
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=reference.layout if reference is not None else None,
         notes=(*dict.fromkeys(note for tag in tags.values() for note in tag.notes), *found.notes),
@@ -410,12 +409,15 @@ def _was_resampled(tag: SequenceTag | None) -> bool:
     return tag is not None and tag.resampled
 
 
-def _common(names: Sequence[str]) -> str:
-    """What names of files of one examination have in common: their beginning, up to a separator."""
-    if len(names) < 2:
-        return "".join(names)
+def _common_name(tags: Sequence[SequenceTag]) -> str:
+    """What the names of scans of one examination have in common up to a separator, or the folder that they lie in."""
+    names = list(dict.fromkeys(tag.case for tag in tags))
+    if len(names) == 1:
+        return names[0]
     same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return re.split(r"[ _.-](?=[^ _.-]*$)", "".join(first for first, *_ in same))[0]
+    prefix = re.split(r"[ _.-](?=[^ _.-]*$)", "".join(first for first, *_ in same))[0]
+    folders = {tag.source.path.parent.name for tag in tags if tag.source is not None}
+    return prefix or (folders.pop() if len(folders) == 1 else "") or "scans"
 
 
 def intensities_of(seen: LayerView) -> tuple[Array, Grid]:

@@ -154,6 +154,7 @@ class PreflightTable(QWidget):
         verdict = QLabel(f"{ICONS[row.verdict]} {row.verdict}")
         verdict.setStyleSheet("font-weight: bold;" if row.verdict != "pass" else "")
         words = wrapped(f"<b>{escape(row.question)}</b> {escape(row.words)}")
+        words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         words.setTextFormat(Qt.TextFormat.RichText)
         words.setAccessibleName(f"{row.question}: {row.verdict}. {row.words}")
         words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

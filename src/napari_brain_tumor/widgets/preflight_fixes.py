@@ -104,4 +104,4 @@ class PreflightFixes:
     def _on_resampled(self, made: list[LayerData]) -> None:
         added: list[Any] = layers.add_layers(self._panel.viewer, made)
         self._panel.choose_case_of(added[-1])
-        self._panel.status_label.setText(" ".join(added[-1].metadata[layers.KEY].notes))
+        self._panel.status_label.setText("Added the scans on one grid; the others are as they were.")
