@@ -158,7 +158,7 @@ class PreflightTable(QWidget):
         words.setTextFormat(Qt.TextFormat.RichText)
         words.setAccessibleName(f"{row.question}: {row.verdict}. {row.words}")
         words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+        words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._rows.addWidget(verdict, at, 0, Qt.AlignmentFlag.AlignTop)
         self._rows.addWidget(words, at, 1)
         if row.fix is not None:
