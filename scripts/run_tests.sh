@@ -8,6 +8,10 @@ VENV=${VENV:-.venv}
 export QT_API="$QT" PYTEST_QT_API="$QT"
 export LIBGL_ALWAYS_SOFTWARE=1 # the same pictures on every machine
 export NO_AT_BRIDGE=1
+# A process for each core, up to four; every file's tests run in one of them, each computing on one thread.
+# To look into one test: scripts/run_tests.sh -n 0 tests/test_x.py
+set -- -n auto --maxprocesses 4 --dist loadfile "$@"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 if [ "$(uname -s)" != Linux ]; then
     exec "$VENV/bin/python" -m pytest "$@"

@@ -1,9 +1,10 @@
 """Put the checkpoint of a finished training run into the package, and write the manifest of all that ship.
 
     python scripts/ship_model.py runs/unet3d/unet3d        # replaces src/napari_brain_tumor/checkpoints/unet3d
+    python scripts/ship_model.py runs/unet3d/unet3d-last   # the same with the weights of the last epoch
     python scripts/ship_model.py                           # only writes the manifest
 
-A run that was stopped before its last epoch is refused.
+A run that was stopped before its last epoch is refused. Weights of the last epoch were not chosen on validation cases.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from napari_brain_tumor.models.cards import ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 from napari_brain_tumor.models.manifest import BUNDLED, MANIFEST_FILE, manifest_of
 
+LAST = "-last"
+"""What a run adds to the name of the model for the weights of its last epoch."""
 LIMIT_BYTES = 60_000_000
 """Of the weights of all shipped models together."""
 
@@ -27,7 +30,13 @@ def main() -> None:
     for folder in parser.parse_args().checkpoints:
         model = find_model(folder)
         refuse_unfinished(model)
-        save_checkpoint(BUNDLED / model.name, read_weights(model), model.card)
+        name = model.name.removesuffix(LAST)
+        save_checkpoint(BUNDLED / name, read_weights(model), model.card.model_copy(update={"name": name}))
+    write_manifest()
+
+
+def write_manifest() -> None:
+    """Write the manifest of what is there, unless it is more than is shipped."""
     manifest = manifest_of(BUNDLED)
     total = sum(file.size for file in manifest.weights.values())
     if total > LIMIT_BYTES:

@@ -7,6 +7,7 @@ from models_for_tests import tiny_model
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.models import checkpoint, manifest
 from napari_brain_tumor.models.cards import Calibration, Metrics, find_model, list_models, models_folder
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
@@ -113,6 +114,90 @@ def test_architectures_may_differ_and_ensembles_join(tmp_path):
     assert [member.arguments["width"] for member in trio.card.members] == [4, 4, 6]
     expected = sum(torch.sigmoid(load_network(m)(image())) for m in (one, two, three)) / 3
     torch.testing.assert_close(torch.sigmoid(load_network(trio)(image())), expected)
+
+
+def volume(seed=0):
+    return torch.randn(1, 4, 10, 16, 24, generator=torch.Generator().manual_seed(seed))
+
+
+def flat_and_solid(tmp_path):
+    flat, _ = tiny_model(tmp_path / "flat", 1)
+    solid, _ = tiny_model(tmp_path / "solid", 2, name="solid", dims=3, preprocessing={"slice_spacing_mm": 1.0})
+    return flat, solid
+
+
+def probability(model):
+    return torch.sigmoid(load_network(model)(volume()))
+
+
+def of_slices(model):
+    """Probabilities of a 2D model for the slices of the volume."""
+    slices = volume().transpose(1, 2).flatten(0, 1)
+    return torch.sigmoid(load_network(model)(slices)).transpose(0, 1)[None]
+
+
+def test_a_network_for_slices_joins_one_for_volumes_and_sees_their_slices(tmp_path):
+    flat, solid = flat_and_solid(tmp_path)
+    both = save_ensemble(tmp_path / "both", [flat, solid], "Both")
+    assert (both.card.dims, both.card.preprocessing) == (3, solid.card.preprocessing)
+    torch.testing.assert_close(probability(both), (of_slices(flat) + probability(solid)) / 2)
+
+
+def test_members_have_the_shares_that_are_given_region_by_region(tmp_path):
+    flat, solid = flat_and_solid(tmp_path)
+    both = save_ensemble(tmp_path / "both", [flat, solid], "Both", shares=[{}, {"TC": 3.0, "ET": 0.0}])
+    found, one, two = probability(both), of_slices(flat), probability(solid)
+    torch.testing.assert_close(found[:, 0], (one[:, 0] + two[:, 0]) / 2)
+    torch.testing.assert_close(found[:, 1], (one[:, 1] + 3 * two[:, 1]) / 4)
+    torch.testing.assert_close(found[:, 2], one[:, 2])
+    with pytest.raises(CheckpointError, match="shares of ET are 0, 0"):
+        save_ensemble(tmp_path / "none", [flat, solid], "None", shares=[{"ET": 0.0}, {"ET": 0.0}])
+
+
+def test_an_ensemble_joins_another_whatever_their_dims(tmp_path):
+    flat, solid = flat_and_solid(tmp_path)
+    other, _ = tiny_model(tmp_path / "other", 3)
+    pair = save_ensemble(tmp_path / "pair", [flat, other], "Pair")
+    mixed = save_ensemble(tmp_path / "mixed", [solid, pair], "Mixed", shares=[{"WT": 2.0}, {}])
+    found = probability(mixed)
+    expected = probability(solid) + of_slices(flat) + of_slices(other)
+    torch.testing.assert_close(found[:, 1:], expected[:, 1:] / 3)
+    torch.testing.assert_close(found[:, 0], (expected[:, 0] + probability(solid)[:, 0]) / 4)
+    again = save_ensemble(tmp_path / "again", [mixed, solid], "Again")
+    torch.testing.assert_close(probability(again)[:, 1:], (expected + probability(solid))[:, 1:] / 4)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Two models as if they shipped with the package."""
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(checkpoint, "BUNDLED", folder)
+    monkeypatch.setattr(manifest, "BUNDLED", folder)
+    made = [tiny_model(folder / f"tiny{number}", number, name=f"tiny{number}")[0] for number in (1, 2)]
+    (folder / "manifest.json").write_text(manifest.manifest_of(folder).model_dump_json(), encoding="utf-8")
+    manifest.read_manifest.cache_clear()
+    yield [model.model_copy(update={"bundled": True}) for model in made]
+    manifest.read_manifest.cache_clear()
+
+
+def test_members_that_ship_are_not_stored_twice(shipped, tmp_path):
+    both = save_ensemble(tmp_path / "both", shipped, "Both", by_reference=True)
+    assert (both.folder / "weights.safetensors").stat().st_size < 1000
+    expected = sum(torch.sigmoid(load_network(model)(image())) for model in shipped) / 2
+    torch.testing.assert_close(torch.sigmoid(load_network(both)(image())), expected)
+    three, _ = tiny_model(tmp_path / "three", 3)
+    trio = save_ensemble(tmp_path / "trio", [three, both], "Trio")
+    expected = sum(torch.sigmoid(load_network(model)(image())) for model in (*shipped, three)) / 3
+    torch.testing.assert_close(torch.sigmoid(load_network(trio)(image())), expected)
+
+
+def test_an_ensemble_by_reference_is_refused_when_a_member_became_another_model(shipped, tmp_path):
+    both = save_ensemble(tmp_path / "both", shipped, "Both", by_reference=True)
+    other = save_ensemble(tmp_path / "other", shipped[::-1], "Other", by_reference=True)
+    assert other.card.weights_sha256 != both.card.weights_sha256
+    tiny_model(shipped[0].folder, 7, name="tiny1")
+    with pytest.raises(CheckpointError, match="made with other weights of tiny1"):
+        load_network(both)
 
 
 def test_weights_are_stored_as_the_members_store_them(tmp_path):

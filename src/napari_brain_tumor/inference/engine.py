@@ -58,10 +58,7 @@ class Engine:
         """An engine for the device, in its quickest precision unless another is given; the network is copied."""
         dtype = fast_dtype(device) if dtype is None else dtype
         ready = fold_batch_norms(deepcopy(network).eval()).requires_grad_(False)
-        layout = torch.channels_last if dims == 2 else torch.channels_last_3d
-        # torch's annotations of Module.to lack the documented keyword memory_format.
-        moved: nn.Module = ready.to(device, dtype).to(memory_format=layout)  # type: ignore[call-overload]
-        return cls(moved, dims, device, dtype, _window(moved))
+        return cls(_channels_last(ready.to(device, dtype)), dims, device, dtype, _window(ready))
 
     @classmethod
     def plain(cls, network: nn.Module, dims: int) -> "Engine":
@@ -186,6 +183,15 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
                 fused = fuse_conv_bn_eval(first, second)
                 first.weight, first.bias = fused.weight, fused.bias
                 setattr(module, name, nn.Identity())
+    return network
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """The network with its kernels channels-last, in 2D and in 3D: a network for volumes may hold one for slices."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for kernel in network.parameters():
+        if kernel.ndim in layouts:
+            kernel.data = kernel.data.contiguous(memory_format=layouts[kernel.ndim])
     return network
 
 

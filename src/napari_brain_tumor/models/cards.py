@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODELS = ("unet", "unet3d")
+DEFAULT_MODELS = ("ensemble", "unet")
 """Without a name the first of them that suits the study is taken; lists begin with them."""
 
 
@@ -88,6 +88,12 @@ class Member(BaseModel):
     name: str
     architecture: str
     arguments: dict[str, Any]
+    dims: Literal[2, 3] | None = None
+    """2 where it sees the slices of an ensemble for volumes; None where it is as the ensemble."""
+    shares: dict[Region, float] = Field(default_factory=dict)
+    """Its part in the mean of a region beside the others' parts; 1 where none is given."""
+    shipped: str = ""
+    """The model of this package whose weights it has; they are stored there only."""
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)

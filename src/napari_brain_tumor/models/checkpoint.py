@@ -16,8 +16,8 @@ from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder
-from napari_brain_tumor.models.combination import Calibrated, Ensemble
+from napari_brain_tumor.models.cards import BUNDLED, CARD_FILE, Card, Member, ModelInfo, models_folder, read_card
+from napari_brain_tumor.models.combination import Calibrated, Ensemble, SliceBySlice
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE, ShippedFile, read_manifest
 from napari_brain_tumor.models.registry import build_network
 
@@ -76,18 +76,48 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
     if model.bundled:
         read_manifest().check(model.name, found)
     try:
-        return load_tensors(content)
+        return load_tensors(content) | _shipped_weights(model.card)
     except SafetensorError as error:
         msg = f"The weights of {model.name} cannot be read as safetensors: {error}. Install the model again."
         raise CheckpointError(msg) from error
 
 
+def _shipped_weights(card: Card) -> dict[str, torch.Tensor]:
+    """Those of the members that are other shipped models, under the names that `Ensemble` gives them."""
+    found: dict[str, torch.Tensor] = {}
+    for number, member in enumerate(card.members):
+        if member.shipped:
+            inner = "network." if member.dims == 2 and card.dims == 3 else ""
+            tensors = read_weights(_shipped_model(card, member))
+            found |= {f"members.{number}.{inner}{name}": tensor for name, tensor in tensors.items()}
+    return found
+
+
+def _shipped_model(card: Card, member: Member) -> ModelInfo:
+    folder = BUNDLED / member.shipped
+    model = ModelInfo(name=member.shipped, folder=folder, card=read_card(folder), bundled=True)
+    if model.card.weights_sha256 != member.weights_sha256:
+        msg = (
+            f"{card.name} was made with other weights of {member.shipped} (SHA-256 {member.weights_sha256[:12]}...) "
+            f"than are installed ({model.card.weights_sha256[:12]}...). Install the package again, or make the "
+            "ensemble anew."
+        )
+        raise CheckpointError(msg)
+    return model
+
+
 def _network(card: Card) -> nn.Module:
     """The network that a card describes, with fresh weights."""
-    sizes = len(card.roles), len(card.regions), card.dims
     if card.members:
-        return Ensemble([build_network(member.architecture, *sizes, member.arguments) for member in card.members])
-    return build_network(card.architecture, *sizes, card.arguments)
+        shares = [[member.shares.get(region, 1.0) for region in card.regions] for member in card.members]
+        return Ensemble([_member(card, member) for member in card.members], shares)
+    return build_network(card.architecture, len(card.roles), len(card.regions), card.dims, card.arguments)
+
+
+def _member(card: Card, member: Member) -> nn.Module:
+    dims = member.dims or card.dims
+    network = build_network(member.architecture, len(card.roles), len(card.regions), dims, member.arguments)
+    return network if dims == card.dims else SliceBySlice(network)
 
 
 def _calibrated(network: nn.Module, card: Card, entry: Card | Member) -> nn.Module:
@@ -115,7 +145,9 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
         name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in weights.items()
     }
-    content = save_tensors(kept)
+    # The digest of the file is to tell ensembles apart whose weights are stored with other models.
+    members = {"members": " ".join(member.weights_sha256 for member in card.members)} if card.members else None
+    content = save_tensors(kept, members)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:

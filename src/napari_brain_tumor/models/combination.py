@@ -11,7 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["Calibrated", "Ensemble"]
+__all__ = ["Calibrated", "Ensemble", "SliceBySlice"]
+
+_SLICES_AT_ONCE = 8
 
 
 class Calibrated(nn.Module):
@@ -41,6 +43,27 @@ class Calibrated(nn.Module):
         return logits / self.temperatures.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 2))
 
 
+class SliceBySlice(nn.Module):
+    """A network for slices as one for volumes: it sees the slices `(Y, X)` of a volume, each for itself.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Gives logits `(N, R, Y, X)`.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = getattr(network, "multiple", None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(N, R, Z, Y, X)` of volumes `(N, C, Z, Y, X)`."""
+        slices = x.transpose(1, 2).flatten(0, 1)
+        logits = torch.cat([self.network(some) for some in slices.split(_SLICES_AT_ONCE)])
+        return logits.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
 class Ensemble(nn.Module):
     """Several networks as one, whose probabilities are the mean of theirs.
 
@@ -48,18 +71,26 @@ class Ensemble(nn.Module):
     ----------
     members : sequence of nn.Module
         Give logits of the same regions from the same roles.
+    shares : sequence of sequence of float, optional
+        Of each member in the mean of each region, relative to the others'; all the same if not given.
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    log_shares: torch.Tensor
+
+    def __init__(self, members: Sequence[nn.Module], shares: Sequence[Sequence[float]] | None = None) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         multiples = [getattr(member, "multiple", None) for member in members]
         known = [multiple for multiple in multiples if isinstance(multiple, int)]
         self.multiple = math.lcm(*known) if len(known) == len(multiples) else None
         """Sides of the input that no member has to pad, where all members tell theirs."""
+        told = torch.tensor(shares if shares is not None else [[1.0]] * len(members), dtype=torch.float32)
+        self.register_buffer("log_shares", (told / told.sum(0)).log(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, R, [Z,] Y, X)` of the mean probability, from images `(N, C, [Z,] Y, X)`."""
         # In logarithms, so that neither certainty nor half precision loses anything: log p - log(1 - p) of the mean p.
         logits = torch.stack([member(x).float() for member in self.members])
-        return functional.logsigmoid(logits).logsumexp(0) - functional.logsigmoid(-logits).logsumexp(0)
+        shares = self.log_shares.float().reshape(len(self.members), 1, -1, *[1] * (logits.ndim - 3))
+        yes = (functional.logsigmoid(logits) + shares).logsumexp(0)
+        return yes - (functional.logsigmoid(-logits) + shares).logsumexp(0)

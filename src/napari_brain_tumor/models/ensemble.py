@@ -1,28 +1,38 @@
 """Several checkpoints as one model, whose probabilities are the mean of theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.cards import Card, Member, Metrics, ModelInfo
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 
 __all__ = ["save_ensemble"]
 
-_SHARED = ("dims", "roles", "optional_roles", "regions", "preprocessing", "thresholds")
+_KEPT = ("architecture", "arguments", "calibration", "training", "metrics", "weights_sha256")
+_SHARED = ("roles", "optional_roles", "regions", "preprocessing", "thresholds")
 """What the cards of the members must agree in: what goes into the networks and what comes out."""
 
 
 def save_ensemble(
-    folder: Path, models: Sequence[ModelInfo], title: str, *, metrics: Sequence[Metrics] = (), notes: Sequence[str] = ()
+    folder: Path,
+    models: Sequence[ModelInfo],
+    title: str,
+    *,
+    shares: Sequence[Mapping[Region, float]] | None = None,
+    by_reference: bool = False,
+    metrics: Sequence[Metrics] = (),
+    notes: Sequence[str] = (),
 ) -> ModelInfo:
     """Write a checkpoint folder whose model is the mean of the probabilities of several models.
 
     It is listed, segments, and is exported like any other. Architectures may differ; members of one that is given
-    become members themselves.
+    become members themselves. Beside networks for volumes, those for slices see the slices of the volume.
 
     Parameters
     ----------
@@ -32,6 +42,10 @@ def save_ensemble(
         Two or more that take the same roles, prepared the same way, and tell the same regions.
     title : str
         For people.
+    shares : sequence of dict of str to float, optional
+        For each model its part in the mean of a region, relative to the others'; 1 where none is given.
+    by_reference : bool
+        Store no weights of members that ship with the package, only where they are: for an ensemble that ships itself.
     metrics : sequence of Metrics
         Of the ensemble.
     notes : sequence of str
@@ -40,19 +54,24 @@ def save_ensemble(
     Raises
     ------
     CheckpointError
-        If there are fewer than two, they do not fit together, or the weights of one cannot be read.
+        If there are fewer than two, they do not fit together, no member has a share of some region, or the weights of
+        one cannot be read.
     """
     if len(models) < 2:
         msg = f"An ensemble needs two models or more; {len(models)} was given. Name the others too."
         raise CheckpointError(msg)
-    first, *others = models
-    for other in others:
+    dims = max(model.card.dims for model in models)
+    first = next(model for model in models if model.card.dims == dims)
+    for other in models:
         _check_alike(first, other)
-    members = [member for model in models for member in _members(model)]
+    given = shares or [{} for _ in models]
+    by_model = [_members(model, dims, share, by_reference) for model, share in zip(models, given, strict=True)]
+    members = [member for some in by_model for member in some]
+    _check_shares(first, members)
     weights: dict[str, torch.Tensor] = {}
-    for model in models:
-        weights |= _renumbered(read_weights(model), model, _highest(weights) + 1)
-    licences = dict.fromkeys(model.card.licence for model in models)
+    for place, model in enumerate(models):
+        weights |= _renumbered(model, by_model[place], sum(map(len, by_model[:place])))
+    limits = [model.card.thickest_slices_mm for model in models if model.card.thickest_slices_mm is not None]
     card = first.card.model_copy(
         update={
             "name": folder.name,
@@ -62,10 +81,12 @@ def save_ensemble(
             "calibration": {},
             "members": members,
             "parameters": sum(model.card.parameters for model in models),
-            "training": first.card.training if first.card.training == others[-1].card.training else None,
+            "training": first.card.training if all(m.card.training == first.card.training for m in models) else None,
+            "thickest_slices_mm": min(limits, default=None),
+            "brain_only": any(model.card.brain_only for model in models),
             "metrics": list(metrics),
             "notes": list(dict.fromkeys([*(note for model in models for note in model.card.notes), *notes])),
-            "licence": "; ".join(licences),
+            "licence": "; ".join(dict.fromkeys(model.card.licence for model in models)),
             "created": datetime.now(UTC),
         }
     )
@@ -73,31 +94,50 @@ def save_ensemble(
     return save_checkpoint(folder, weights, card, half=False)
 
 
-def _members(model: ModelInfo) -> list[Member]:
+def _members(model: ModelInfo, dims: int, share: Mapping[Region, float], by_reference: bool) -> list[Member]:
+    """What an ensemble of such dims says of a model, or of the members of an ensemble."""
     card = model.card
-    if card.members:
-        return card.members
-    kept = {name: getattr(card, name) for name in Member.model_fields if name != "name"}
-    return [Member(name=model.name, **kept)]
+    found = card.members or [_member(model, shipped=model.name if by_reference and model.bundled else "")]
+    sliced = 2 if card.dims < dims else None
+    parts = [
+        {region: member.shares.get(region, 1.0) * share.get(region, 1.0) for region in card.regions} for member in found
+    ]
+    return [
+        member.model_copy(update={"dims": member.dims or sliced, "shares": {} if set(part.values()) == {1.0} else part})
+        for member, part in zip(found, parts, strict=True)
+    ]
 
 
-def _renumbered(tensors: dict[str, torch.Tensor], model: ModelInfo, first: int) -> dict[str, torch.Tensor]:
-    """Tensors under the names that `Ensemble` gives them, if its members are numbered from `first`."""
-    if not model.card.members:
-        return {f"members.{first}.{name}": tensor for name, tensor in tensors.items()}
+def _member(model: ModelInfo, *, shipped: str) -> Member:
+    kept = {name: getattr(model.card, name) for name in _KEPT}
+    return Member(name=model.name, shipped=shipped, **kept)
+
+
+def _renumbered(model: ModelInfo, members: Sequence[Member], first: int) -> dict[str, torch.Tensor]:
+    """The tensors to store, under the names that `Ensemble` gives them if the model's members begin with `first`."""
+    tensors = {} if all(member.shipped for member in members) else read_weights(model)
     renamed = {}
     for name, tensor in tensors.items():
-        _, number, rest = name.split(".", 2)
-        renamed[f"members.{first + int(number)}.{rest}"] = tensor
+        number, rest = (int(name.split(".", 2)[1]), name.split(".", 2)[2]) if model.card.members else (0, name)
+        inner = "network." if members[number].dims == 2 and model.card.dims == 2 else ""
+        if not members[number].shipped:
+            renamed[f"members.{first + number}.{inner}{rest}"] = tensor
     return renamed
 
 
-def _highest(weights: dict[str, torch.Tensor]) -> int:
-    return max((int(name.split(".", 2)[1]) for name in weights), default=-1)
+def _check_shares(model: ModelInfo, members: Sequence[Member]) -> None:
+    for region in model.regions:
+        shares = [member.shares.get(region, 1.0) for member in members]
+        if min(shares) < 0 or sum(shares) <= 0:
+            msg = (
+                f"The shares of {region} are {', '.join(f'{share:g}' for share in shares)}. Give none below 0, and one "
+                "member at least a share of each region."
+            )
+            raise CheckpointError(msg)
 
 
 def _check_alike(one: ModelInfo, two: ModelInfo) -> None:
-    different = [entry for entry in _SHARED if getattr(one.card, entry) != getattr(two.card, entry)]
+    different = [entry for entry in _SHARED if _compared(one, two, entry) != _compared(two, one, entry)]
     if different:
         told = "; ".join(f"{entry}: {_told(one.card, entry)} and {_told(two.card, entry)}" for entry in different)
         msg = (
@@ -105,6 +145,14 @@ def _check_alike(one: ModelInfo, two: ModelInfo) -> None:
             "take the same input and tell the same regions."
         )
         raise CheckpointError(msg)
+
+
+def _compared(model: ModelInfo, other: ModelInfo, entry: str) -> Any:
+    """What the card says, but for the distance between slices, of which a network for slices knows nothing."""
+    value = getattr(model.card, entry)
+    if entry == "preprocessing" and model.card.dims != other.card.dims:
+        return value.model_copy(update={"slice_spacing_mm": None})
+    return value
 
 
 def _told(card: Card, entry: str) -> str:
