@@ -132,3 +132,12 @@ def write_lgg_patient(
             mask[2, number % size[1]] = 255
             tifffile.imwrite(folder / f"{folder.name}_{number}_mask.tif", mask)
     return stack
+
+
+def brain(shape: Sequence[int] = (40, 48, 36), seed: int = 0, *, skull: bool = False) -> npt.NDArray[np.float32]:
+    """An ellipsoid of varied tissue in black, or, with its skull, in the noise of air; 4 mm a voxel make it a head."""
+    random = np.random.default_rng(seed)
+    inside = sum(((np.indices(tuple(shape))[a] - (n - 1) / 2) / (0.42 * n)) ** 2 for a, n in enumerate(shape)) <= 1
+    tissue = random.normal(400, 60, tuple(shape)).clip(50, 1000)
+    air = np.abs(random.normal(0, 12, tuple(shape))) if skull else np.zeros(tuple(shape))
+    return np.where(inside, tissue, air).astype(np.float32)

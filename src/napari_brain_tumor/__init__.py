@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_brain_tumor.curated_dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.preflight import check_study
     from napari_brain_tumor.replay import rerun, rerun_job
     from napari_brain_tumor.study import Segmentation, Study
     from napari_brain_tumor.workflow import (
@@ -31,6 +32,7 @@ _HOMES = {
     "CuratedDataset": "napari_brain_tumor.curated_dataset",
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
+    "check_study": "napari_brain_tumor.preflight",
     "evaluate": "napari_brain_tumor.comparison",
     "evaluate_job": "napari_brain_tumor.comparison",
     "list_models": "napari_brain_tumor.catalogue",
@@ -51,6 +53,7 @@ __all__ = [
     "Segmentation",
     "Study",
     "__version__",
+    "check_study",
     "evaluate",
     "evaluate_job",
     "list_models",

@@ -128,11 +128,14 @@ class Opening:
     roles : tuple of (role, file or volume number)
         Empty where names tell the roles.
     spacing_mm : (x, y, z) or None
+    resample : Role or None
+        Onto whose grid the others are brought.
     """
 
     path: Path
     roles: tuple[tuple[Role, str | int], ...] = ()
     spacing_mm: tuple[float, float, float] | None = None
+    resample: Role | None = None
 
     @property
     def is_tif(self) -> bool:
@@ -147,6 +150,8 @@ class Opening:
             options["roles"] = dict(self.roles)
         if self.spacing_mm is not None:
             options["spacing_mm"] = self.spacing_mm
+        if self.resample is not None:
+            options["resample"] = self.resample
         return f"{name} = {_call('open_study', [self.path], options)}"
 
     def arguments(self) -> tuple[str, ...]:
@@ -159,10 +164,14 @@ class Opening:
             words.append("--roles=" + ",".join(f"{role.lower()}={value}" for role, value in self.roles))
         if self.spacing_mm is not None:
             words.append("--spacing=" + _numbers(self.spacing_mm))
+        if self.resample is not None:
+            words.append(f"--resample={self.resample}")
         return tuple(words)
 
 
-def opening_of(sources: Mapping[Role, Source], roles: Iterable[Role], grid: Grid) -> Opening:
+def opening_of(
+    sources: Mapping[Role, Source], roles: Iterable[Role], grid: Grid, resampled: Iterable[Role] = ()
+) -> Opening:
     """How `open_study` is told to open those sequences again, with as few words as are certain.
 
     Parameters
@@ -173,6 +182,8 @@ def opening_of(sources: Mapping[Role, Source], roles: Iterable[Role], grid: Grid
         All sequences that are meant.
     grid : Grid
         Their own.
+    resampled : iterable of Role
+        Those that were brought onto the grid of the others.
 
     Raises
     ------
@@ -189,7 +200,20 @@ def opening_of(sources: Mapping[Role, Source], roles: Iterable[Role], grid: Grid
         raise RecordError(msg)
     place, told = _place_and_roles(sources)
     spacing = grid.spacing if grid.unit == "mm" and not _tells_spacing(next(iter(sources.values())).path) else None
-    return Opening(place, told, spacing)
+    moved = set(resampled)
+    return Opening(place, told, spacing, _reference(sources, moved) if moved else None)
+
+
+def _reference(sources: Mapping[Role, Source], moved: set[Role]) -> Role:
+    """A sequence that lies on the common grid by itself."""
+    still = next((role for role in sources if role not in moved), None)
+    if still is None:
+        msg = (
+            "The sequence onto whose grid the others were resampled is not chosen, so a script cannot open them so. "
+            "Choose it too, or save the layers and open the saved files."
+        )
+        raise RecordError(msg)
+    return still
 
 
 def _place_and_roles(sources: Mapping[Role, Source]) -> tuple[Path, tuple[tuple[Role, str | int], ...]]:

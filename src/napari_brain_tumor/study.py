@@ -12,7 +12,17 @@ from napari_brain_tumor.errors import DimensionError, GridMismatchError, Intensi
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import CLASS_NAMES, Region
 
-__all__ = ["ROLES", "FileLayout", "NiftiForms", "Role", "Segmentation", "Source", "Study", "TifSlices"]
+__all__ = [
+    "ROLES",
+    "FileLayout",
+    "NiftiForms",
+    "Role",
+    "Segmentation",
+    "Source",
+    "Study",
+    "TifSlices",
+    "check_intensities",
+]
 
 Role = Literal["T1", "T1c", "T2", "FLAIR"]
 Array = npt.NDArray[Any]
@@ -70,6 +80,8 @@ class Study:
         What is needed to save a result as the source was.
     notes : tuple of str
         What the reader noticed and the user should know.
+    resampled : tuple of Role
+        Sequences whose files lie on another grid, and that were brought onto this one.
 
     Raises
     ------
@@ -87,6 +99,7 @@ class Study:
     sources: Mapping[Role, Source] = field(default_factory=dict)
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
+    resampled: tuple[Role, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.sequences if role not in ROLES]
@@ -97,7 +110,7 @@ class Study:
             if array.shape != self.grid.shape:
                 msg = f"{role} has shape {array.shape}, but the study's grid has {self.grid.shape}."
                 raise GridMismatchError(msg)
-            _check_intensities(array, f"{role} of {self.name}")
+            check_intensities(array, f"{role} of {self.name}")
         ordered = {role: self.sequences[role] for role in ROLES if role in self.sequences}
         object.__setattr__(self, "sequences", ordered)
 
@@ -116,6 +129,7 @@ class Study:
             self,
             sequences={role: self.sequences[role] for role in roles},
             sources={role: self.sources[role] for role in roles if role in self.sources},
+            resampled=tuple(role for role in self.resampled if role in roles),
         )
 
 
@@ -158,7 +172,15 @@ class Segmentation:
             raise DimensionError(msg)
 
 
-def _check_intensities(array: Array, what: str) -> None:
+def check_intensities(array: Array, what: str) -> None:
+    """Raise `IntensityError` if an image holds NaN or infinite values, or one value only.
+
+    Parameters
+    ----------
+    array : array of any shape
+    what : str
+        Its name, for the message.
+    """
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         count = int(array.size - np.isfinite(array).sum())

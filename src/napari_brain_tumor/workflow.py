@@ -335,6 +335,7 @@ def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, opt
     settings = _network_settings(options, info, maps, engine)
     made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
+    made["working_shape"] = list(prepared.mask.shape)
     notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
     return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
 
@@ -417,6 +418,7 @@ def _baseline_job(study: Study, baseline: Baseline, options: _Options) -> Job[Se
     settings = {"min_lesion_mm3": smallest, "seeds": seeds, **_box_setting(box)}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
     made = {"model": model, "device": "cpu", "settings": settings, "seconds": clock.seconds}
+    made["working_shape"] = list(prepared.mask.shape)
     return _segmentation(study, data, tuple(masks), made, baseline.notes_without(study.roles))
 
 
@@ -455,6 +457,7 @@ def _segmentation(
             "case": study.name,
             "inputs": describe_sources(study.sources),
             "roles": list(study.roles),
+            **({"resampled": list(study.resampled)} if study.resampled else {}),
             "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
             **made,
             "labels_sha256": labels_sha256(data),

@@ -35,6 +35,11 @@ def panel(make_napari_viewer, worker):
     return make
 
 
+def words_of(widget, question):
+    """What a row of the pre-flight table says."""
+    return widget.preflight.texts().get(question, ("", ""))[1]
+
+
 def run_to_the_end(qtbot, widget):
     with qtbot.waitSignal(widget.runner.finished, timeout=PATIENCE_MS):
         widget.run_button.click()
@@ -104,7 +109,7 @@ def test_choices_of_the_panel_reach_the_job(panel, qtbot):
     widget.role_boxes["T2"].setCurrentIndex(0)
     widget.role_boxes["T2"].activated.emit(0)
     assert "T2" not in widget.choices.sequences
-    assert "Without T2" in widget.notes_label.text()
+    qtbot.waitUntil(lambda: "Without T2" in words_of(widget, "Model"), timeout=PATIENCE_MS)
     run_to_the_end(qtbot, widget)
     provenance = layers.segmentation_from_layer(viewer.layers[-1]).provenance
     assert provenance["device"] == "cpu"
@@ -124,12 +129,12 @@ def test_roles_chosen_by_hand_survive_new_layers_and_matching_brings_them_back(p
     assert widget.role_boxes["T1"].currentText() == "T1 · case"
 
 
-def test_without_scans_or_model_the_panel_says_what_to_do(make_napari_viewer, worker):
+def test_without_scans_or_model_the_panel_says_what_to_do(make_napari_viewer, worker, qtbot):
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
     widget = SegmentWidget(make_napari_viewer(), worker, models=[])
     assert not widget.run_button.isEnabled()
-    assert "Open a case" in widget.notes_label.text()
+    qtbot.waitUntil(lambda: "Open a case" in words_of(widget, "Sequences"), timeout=PATIENCE_MS)
 
 
 def test_cancel_acts_within_a_second_and_adds_nothing(panel, qtbot):
@@ -266,10 +271,10 @@ def test_methods_without_weights_stand_apart_and_take_the_seeds_of_a_points_laye
     qtbot.waitUntil(lambda: widget.choices.seeds is None, timeout=PATIENCE_MS)
 
 
-def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel):
+def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel, qtbot):
     _, widget = panel(study=make_study(roles=("T1", "T1c")), models=[BASELINES["edges"]])
     assert not widget.run_button.isEnabled()
-    assert "needs FLAIR or T2" in widget.notes_label.text()
+    qtbot.waitUntil(lambda: "needs FLAIR or T2" in words_of(widget, "Model"), timeout=PATIENCE_MS)
 
 
 def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtbot):
@@ -286,7 +291,7 @@ def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtb
     np.testing.assert_allclose(widget.choices.settings["seeds"], [layers.view(scan).grid.world((5, 7, 3))])
 
 
-def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel, monkeypatch):
+def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel, monkeypatch, qtbot):
     monkeypatch.setattr("napari_brain_tumor.models.cards.DEFAULT_MODELS", ("unet3d", "unet"))
     flat, deep = make_model(), make_model()
     flat = flat.model_copy(update={"name": "unet"})
@@ -294,9 +299,10 @@ def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel
     deep = deep.model_copy(update={"name": "unet3d", "card": card})
     viewer, widget = panel(models=[deep, flat])
     assert widget.choices.model.name == "unet"  # the phantom's slices are 2 mm apart
-    assert "apart" not in widget.notes_label.text()
+    qtbot.waitUntil(lambda: "Spacing" in widget.preflight.texts(), timeout=PATIENCE_MS)
+    assert "apart" not in words_of(widget, "Spacing")
     widget.model_box.setCurrentIndex(0)
-    assert "The slices are 2 mm apart" in widget.notes_label.text()
+    qtbot.waitUntil(lambda: "The slices are 2 mm apart" in words_of(widget, "Spacing"), timeout=PATIENCE_MS)
     viewer.layers.remove(viewer.layers[-1])
     widget._on_layers_changed()
     assert widget.choices.model.name == "unet3d"

@@ -1,15 +1,13 @@
 """What a run will cost on a device, before it starts: time and memory of one timed step."""
 
-import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from napari_brain_tumor.errors import OutOfMemoryError
-from napari_brain_tumor.inference.device import resolve_device
+from napari_brain_tumor.inference.device import free_bytes, resolve_device
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.optimisation import torch_settings
@@ -93,7 +91,7 @@ def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
     """
     target = resolve_device(device)
     plan = config.optimisation
-    free = _free_bytes(target)
+    free = free_bytes(str(target))
     batches = iter([(_invented(config), 0)] * (2 * plan.accumulation))
     with torch_settings(plan), torch.random.fork_rng():
         trainer = Trainer.start(config, plan, target)
@@ -151,13 +149,3 @@ def _invented(config: TrainConfig) -> Batch:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _free_bytes(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    told = Path("/proc/meminfo")
-    if device.type == "cpu" and told.is_file():
-        found = re.search(r"MemAvailable:\s+(\d+) kB", told.read_text(encoding="ascii"))
-        return int(found[1]) * 1024 if found else None
-    return None

@@ -11,12 +11,16 @@ import typer
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import (
     DeviceOption,
+    ResampleOption,
+    RolesOption,
+    SpacingOption,
     parse_box,
     parse_roles,
     parse_seeds,
     parse_spacing,
     parse_thresholds,
 )
+from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.console import say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
@@ -50,6 +54,7 @@ class _Choices:
     device: str
     roles: str | None
     spacing_mm: tuple[float, float, float] | None
+    resample: str | None
     schema: str
     flips: bool
     min_lesion_mm3: float | None
@@ -111,13 +116,9 @@ def segment(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
     device: DeviceOption = "auto",
-    roles: Annotated[
-        str | None,
-        typer.Option(help="t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or FLAIR,T1,T1c,T2 (order; - skips)."),
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
-    ] = None,
+    roles: RolesOption = None,
+    spacing: SpacingOption = None,
+    resample: ResampleOption = None,
     schema: Annotated[
         str, typer.Option(help="What the integers in the result mean: MSD, BraTS, LGG-binary ...")
     ] = "MSD",
@@ -162,7 +163,9 @@ def segment(
     points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     limits, ends = parse_thresholds(thresholds or ()), parse_box(box)
-    choices = _Choices(model, device, roles, steps, schema_name, flips, min_lesion_mm3, points, limits, ends, maps)
+    choices = _Choices(
+        model, device, roles, steps, resample, schema_name, flips, min_lesion_mm3, points, limits, ends, maps
+    )
     method = find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)
     check_maps(tasks, method, maps, overwrite=overwrite)
@@ -205,9 +208,11 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.preflight.costs import remember
     from napari_brain_tumor.preprocessing.traits import traits_of
 
-    study = open_study(task.case, parse_roles(choices.roles, task.case), spacing_mm=choices.spacing_mm)
+    roles = parse_roles(choices.roles, task.case)
+    study = open_study(task.case, roles, spacing_mm=choices.spacing_mm, resample=choices.resample)
     check_inputs_are_kept(study, task.target)
     traits = traits_of(study)
     method = find_model(choices.model, traits)
@@ -216,6 +221,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
     segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
+    remember(segmentation.provenance)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
     print_table(f"{study.name}, by {method.name}", volume_table(measure_volumes(segmentation)))
@@ -228,6 +234,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
 data.command()(score)
 app.command()(evaluate)
 app.command()(measure)
+app.command()(check)
 app.command()(rerun)
 app.add_typer(models_app, name="models")
 app.add_typer(data)

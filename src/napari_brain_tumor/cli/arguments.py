@@ -12,7 +12,10 @@ from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
     "DeviceOption",
+    "ResampleOption",
     "RoleChoice",
+    "RolesOption",
+    "SpacingOption",
     "parse_box",
     "parse_numbers",
     "parse_roles",
@@ -27,6 +30,27 @@ RoleChoice = dict[str, int | str] | list[str | None]
 
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
+]
+
+
+RolesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--roles", help="t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or FLAIR,T1,T1c,T2 (order; - skips)."
+    ),
+]
+
+SpacingOption = Annotated[
+    str | None, typer.Option("--spacing", metavar="X,Y,Z", help="Millimetres between voxels, where files do not tell.")
+]
+
+ResampleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resample",
+        metavar="finest|T1|T1c|T2|FLAIR",
+        help="Bring sequences on different grids onto the finest, or onto that sequence's.",
+    ),
 ]
 
 

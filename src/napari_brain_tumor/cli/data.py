@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from napari_brain_tumor.cli.arguments import parse_numbers, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import ResampleOption, parse_numbers, parse_roles, parse_spacing
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def add(
     spacing: Annotated[
         str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
     ] = None,
+    resample: ResampleOption = None,
     patient: Annotated[str | None, typer.Option(help="Who it shows; the name of the scan if not given.")] = None,
     case_id: Annotated[str | None, typer.Option("--id", help="Id of the case; from the scan's name.")] = None,
     source: Annotated[str, typer.Option(help="The data set it came from.")] = "",
@@ -101,7 +102,7 @@ def add(
     slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
     wanted_state, spacing_mm = _state(state), parse_spacing(spacing)
     opened = CuratedDataset(dataset)
-    study = open_study(scan, parse_roles(roles, scan), spacing_mm=spacing_mm)
+    study = open_study(scan, parse_roles(roles, scan), spacing_mm=spacing_mm, resample=resample)
     for text in study.notes:
         tell(text)
     segmentation = _label(labels, scan, schema, spacing_mm)

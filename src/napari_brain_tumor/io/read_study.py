@@ -1,6 +1,7 @@
 """Open the sequences of one examination from a folder or file of any format."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_brain_tumor.errors import (
@@ -13,6 +14,7 @@ from napari_brain_tumor.errors import (
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, tiff
 from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, HOW_TO_ORDER, Roles, files_by_role, ordered_roles
+from napari_brain_tumor.io.one_grid import FINEST, OneGrid, bring_onto_one_grid, distinct_grids
 from napari_brain_tumor.io.reading import (
     AnyPath,
     Spacing,
@@ -35,10 +37,30 @@ from napari_brain_tumor.io.study_folder import (
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role, Source, Study
 
-__all__ = ["open_sources", "open_study"]
+__all__ = ["Sequences", "open_sequences", "open_sources", "open_study"]
 
 
-def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None) -> Study:
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequences:
+    """What was opened as the sequences of one examination, each on a grid of its own.
+
+    Parameters
+    ----------
+    volumes : mapping of role to Volume
+    name : str
+        Of the case.
+    notes : tuple of str
+        What was noticed and the user should know.
+    """
+
+    volumes: Mapping[Role, Volume]
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+def open_study(
+    path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None, resample: str | None = None
+) -> Study:
     """Open the sequences of one examination.
 
     Parameters
@@ -51,6 +73,9 @@ def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None
         roles of the volumes in their order, with None for a volume to skip. Spelling is lenient (`role_named`).
     spacing_mm : (x, y, z), optional
         Voxel size of files that do not tell it, such as TIFF.
+    resample : str, optional
+        For sequences on different grids: `"finest"` brings them onto the grid with the smallest voxels, a role onto
+        that sequence's, linearly and without registration. Without it they are refused.
 
     Returns
     -------
@@ -72,18 +97,28 @@ def open_study(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None
     >>> study.roles, study.grid.shape  # doctest: +SKIP
     (('T1', 'T1c', 'T2', 'FLAIR'), (240, 240, 155))
     """
+    return _study(open_sequences(path, roles, spacing_mm=spacing_mm), onto=resample)
+
+
+def open_sequences(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None) -> Sequences:
+    """Open the sequences of one examination, whatever grids they lie on.
+
+    Parameters are those of `open_study`, and so are the errors except for grids that differ.
+    """
     place = existing(path)
     roles = roles or None
     named = files_by_role(roles, place)
     if named is not None:
         volumes = read_files(named, spacing_mm)
-        return _study(volumes, _common_name(list(named.values()), place), ())
+        return _sequences(volumes, _common_name(list(named.values()), place), ())
     if place.is_dir():
         return _open_folder(place, roles, spacing_mm)
     return _open_file(place, roles, spacing_mm)
 
 
-def open_sources(sources: Mapping[Role, Source], name: str, *, spacing_mm: Spacing | None = None) -> Study:
+def open_sources(
+    sources: Mapping[Role, Source], name: str, *, spacing_mm: Spacing | None = None, onto: Grid | None = None
+) -> Study:
     """Open again what a study was read from, whatever the files are called.
 
     Parameters
@@ -94,6 +129,8 @@ def open_sources(sources: Mapping[Role, Source], name: str, *, spacing_mm: Spaci
         Of the case.
     spacing_mm : (x, y, z), optional
         Voxel size of files that do not tell it.
+    onto : Grid, optional
+        The grid that they were resampled onto.
 
     Raises
     ------
@@ -107,7 +144,8 @@ def open_sources(sources: Mapping[Role, Source], name: str, *, spacing_mm: Spaci
         key = source.path, source.series
         if key not in read:
             read[key] = _volumes_of(existing(source.path), source.series, spacing_mm)
-    return _study({role: _picked(read[one.path, one.series], one) for role, one in sources.items()}, name, ())
+    picked = {role: _picked(read[one.path, one.series], one) for role, one in sources.items()}
+    return _study(_sequences(picked, name, ()), onto=onto)
 
 
 def _volumes_of(place: Path, series: str | None, spacing_mm: Spacing | None) -> list[Volume]:
@@ -132,7 +170,7 @@ def _picked(volumes: Sequence[Volume], source: Source) -> Volume:
     return volumes[wanted]
 
 
-def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
+def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
     patients = [p for p in slices_in(folder) if p.images]
     if len(patients) > 1:
         names = ", ".join(p.patient for p in patients[:4])
@@ -158,7 +196,7 @@ def _are_slices(slices: tiff.SliceFiles) -> bool:
     return bool(slices.masks) or len(slices.images) > 1 or role_in_name(slices.patient) is None
 
 
-def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing | None) -> Study:
+def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing | None) -> Sequences:
     if not found.sequences:
         files = ", ".join(p.name for p in (*found.unrecognised, *found.segmentations)[:8])
         msg = (
@@ -168,7 +206,7 @@ def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing |
         raise RoleError(msg)
     notes = (f"{p.name} was not opened: its name tells no sequence." for p in found.unrecognised)
     by_folder = (note for role, path in found.sequences.items() for note in _folder_notes(role, path))
-    return _study(read_files(found.sequences, spacing_mm), folder.name, (*notes, *by_folder))
+    return _sequences(read_files(found.sequences, spacing_mm), folder.name, (*notes, *by_folder))
 
 
 def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
@@ -177,7 +215,7 @@ def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
     return (f"{path.name} is taken as {role} by the name of its folder, {path.parent.name}.",)
 
 
-def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
+def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
     if spacing_mm is not None:
         msg = "DICOM tells its own geometry, so spacing_mm is not used. Leave it out."
         raise GridMismatchError(msg)
@@ -189,7 +227,7 @@ def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Study
         )
         raise UnreadableFileError(msg)
     chosen, notes = _series_by_role(series, roles, folder)
-    return _study({role: itk.read_series(s) for role, s in chosen.items()}, folder.name, notes)
+    return _sequences({role: itk.read_series(s) for role, s in chosen.items()}, folder.name, notes)
 
 
 def _series_by_role(
@@ -220,7 +258,7 @@ def _series_by_role(
     return chosen, tuple(f"The DICOM series {name!r} was not opened: it tells no sequence." for name in left)
 
 
-def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
+def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
     volumes = read_volumes(path, spacing_mm)
     if tiff.is_tif(path):
         return _study_of_channels(volumes, roles, short_name(path))
@@ -233,14 +271,14 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Study:
         what = "names a segmentation" if names_segmentation(path) else "does not tell which sequence it is"
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
-    return _study({role: volumes[0]}, short_name(path), _folder_notes(role, path) if roles is None else ())
+    return _sequences({role: volumes[0]}, short_name(path), _folder_notes(role, path) if roles is None else ())
 
 
 def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:
     return next(role for role in ordered_roles(roles, 1, path.name))
 
 
-def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Study:
+def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Sequences:
     told = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
     if told is None:
         msg = (
@@ -260,10 +298,10 @@ def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> St
     left = (
         f"Volume {i} of {path.name} was not opened: no role is given for it." for i, r in enumerate(told) if r is None
     )
-    return _study(chosen, short_name(path), tuple(left))
+    return _sequences(chosen, short_name(path), tuple(left))
 
 
-def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> Study:
+def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> Sequences:
     notes: tuple[str, ...] = ()
     if roles is not None:
         told = ordered_roles(roles, len(channels), name)
@@ -280,7 +318,7 @@ def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> S
         )
         raise RoleError(msg)
     kept, dropped = _without_repeats(chosen)
-    return _study(kept, name, (*notes, *dropped))
+    return _sequences(kept, name, (*notes, *dropped))
 
 
 def _without_repeats(chosen: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
@@ -298,35 +336,45 @@ def _without_repeats(chosen: Mapping[Role, Volume]) -> tuple[dict[Role, Volume],
     return (kept, tuple(notes)) if kept else (dict(chosen), ())
 
 
-def _study(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> Study:
-    _check_one_grid(volumes)
-    first = next(iter(volumes.values()))
+def _sequences(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> Sequences:
+    told = dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))
+    return Sequences(volumes, name, tuple(told))
+
+
+def _study(opened: Sequences, onto: str | Grid | None) -> Study:
+    volumes = opened.volumes
+    if onto is None:
+        _check_one_grid(volumes)
+        first = next(iter(volumes.values()))
+        found = OneGrid(None, first.grid, {role: volume.array for role, volume in volumes.items()}, (), ())
+    else:
+        found = bring_onto_one_grid({role: (volume.array, volume.grid) for role, volume in volumes.items()}, onto)
+        first = volumes[found.reference] if found.reference is not None else _on(found.grid, volumes)
     return Study(
-        sequences={role: volume.array for role, volume in volumes.items()},
-        grid=first.grid,
-        name=name,
+        sequences=found.arrays,
+        grid=found.grid,
+        name=opened.name,
         sources={role: Source(volume.path, volume.channel, volume.series) for role, volume in volumes.items()},
         layout=first.layout,
-        notes=tuple(dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))),
+        notes=(*opened.notes, *found.notes),
+        resampled=found.resampled,
     )
 
 
+def _on(grid: Grid, volumes: Mapping[Role, Volume]) -> Volume:
+    """A volume that lies on the grid; any one where none does."""
+    return next((one for one in volumes.values() if one.grid.same_place(grid)), next(iter(volumes.values())))
+
+
 def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
-    distinct: list[tuple[list[Role], Grid]] = []
-    for role, volume in volumes.items():
-        for members, grid in distinct:
-            if grid.same_place(volume.grid):
-                members.append(role)
-                break
-        else:
-            distinct.append(([role], volume.grid))
+    distinct = distinct_grids({role: volume.grid for role, volume in volumes.items()})
     if len(distinct) < 2:
         return
     lines = "; ".join(f"{', '.join(members)}: {grid.describe()}" for members, grid in distinct)
     msg = (
-        f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: resample the others "
-        "onto one of them (co-register them first if the patient moved), or open the sequences of one grid alone by "
-        f"naming them, {HOW_TO_NAME_FILES}. Registration comes in a later version."
+        f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: resample them onto "
+        f'one of them, resample="{FINEST}" (co-register them first if the patient moved), or open the sequences of one '
+        f"grid alone by naming them, {HOW_TO_NAME_FILES}. Registration is not part of this version."
     )
     raise GridMismatchError(msg)
 

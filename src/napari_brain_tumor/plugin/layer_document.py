@@ -12,6 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_jsonable_python
 
+from napari_brain_tumor.curated_dataset.index import GridRecord
 from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.plugin import layers
@@ -146,6 +147,8 @@ class LayerDocument(_Document):
         Files of that study.
     spacing_mm : (x, y, z), optional
         Of files that do not tell it.
+    scan_grid : GridRecord, optional
+        Of that study, where some of its sequences were brought onto it.
     """
 
     name: str
@@ -156,6 +159,7 @@ class LayerDocument(_Document):
     case: str = ""
     sources: dict[Role, SourceDocument] = Field(default_factory=dict)
     spacing_mm: tuple[float, float, float] | None = None
+    scan_grid: GridRecord | None = None
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "LayerDocument":
@@ -193,6 +197,7 @@ def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
             if one.role is not None and one.source is not None
         },
         spacing_mm=sliced.spacing_mm if sliced is not None else None,
+        scan_grid=next((GridRecord.of(one.grid) for one in tags if one.resampled), None),
     )
 
 

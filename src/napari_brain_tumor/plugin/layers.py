@@ -5,9 +5,11 @@ needed to get back to the source scan's own grid travels with each layer, as a `
 its metadata under `"napari-brain-tumor"`.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid, LengthUnit, bounding_box, resample
+from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid
 from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
 from napari_brain_tumor.plugin.display import Display
@@ -35,6 +38,7 @@ __all__ = [
     "current_layers",
     "current_viewer",
     "image_to_layer",
+    "intensities_of",
     "is_edited",
     "layer_of",
     "map_to_layer",
@@ -44,6 +48,7 @@ __all__ = [
     "raw_labels_to_layer",
     "readable_views",
     "rectangles_over",
+    "resampled_layers",
     "segmentation_from_layer",
     "segmentation_to_layer",
     "show_tumour",
@@ -85,6 +90,8 @@ class SequenceTag:
         None for an image that was opened without one.
     layout, source, notes
         As in `Study`.
+    resampled : bool
+        Whether it was brought onto `grid` from another one.
     original, shown : array or None
         Of an oblique scan: the intensities on its own grid, and the array they were shown as.
     """
@@ -97,6 +104,7 @@ class SequenceTag:
     notes: tuple[str, ...] = ()
     original: Array | None = None
     shown: Array | None = None
+    resampled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +168,7 @@ def study_to_layers(study: Study) -> list[LayerData]:
 
 def _sequence_to_layer(study: Study, role: Role, display: Display, *, visible: bool) -> LayerData:
     tag = SequenceTag(study.name, study.grid, role, study.layout, study.sources.get(role), study.notes)
+    tag = replace(tag, resampled=role in study.resampled)
     return _image_layer(f"{study.name} {role}", study.sequences[role], tag, display, visible=visible)
 
 
@@ -412,7 +421,7 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
         If the layers do not lie on one grid.
     """
     views = {role: view(layer) for role, layer in layers.items()}
-    on_grid = {role: _intensities(seen) for role, seen in views.items()}
+    on_grid = {role: intensities_of(seen) for role, seen in views.items()}
     grids = {role: grid for role, (_, grid) in on_grid.items()}
     _require_one_grid({f"{role} ({views[role].name})": grid for role, grid in grids.items()})
     tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
@@ -425,10 +434,57 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=first.layout if first is not None and len(names) == 1 else None,
         notes=_notes(tags.values(), names),
+        resampled=tuple(role for role, tag in tags.items() if tag.resampled),
     )
 
 
-def _intensities(seen: LayerView) -> tuple[Array, Grid]:
+def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINEST) -> list[LayerData]:
+    """Layers of sequences that lie on different grids, brought onto one; the given layers are not altered.
+
+    Parameters
+    ----------
+    layers : mapping of role to layer
+    onto : str
+        As for `open_study`.
+
+    Raises
+    ------
+    DimensionError, RoleError, GridMismatchError
+        If a layer is no volume, there is no such role, or they cannot be brought onto one grid.
+    """
+    views = {role: view(layer) for role, layer in layers.items()}
+    found = bring_onto_one_grid({role: intensities_of(seen) for role, seen in views.items()}, onto)
+    tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
+    reference = tags.get(found.reference) if found.reference is not None else None
+    study = Study(
+        found.arrays,
+        found.grid,
+        name=f"{_common_name(list(tags.values()))} one grid",
+        sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
+        layout=reference.layout if reference is not None else None,
+        notes=(*dict.fromkeys(note for tag in tags.values() for note in tag.notes), *found.notes),
+        resampled=tuple(role for role in views if role in found.resampled or _was_resampled(tags.get(role))),
+    )
+    return study_to_layers(study)
+
+
+def _was_resampled(tag: SequenceTag | None) -> bool:
+    return tag is not None and tag.resampled
+
+
+def _common_name(tags: Sequence[SequenceTag]) -> str:
+    """What the names of scans of one examination have in common up to a separator, or the folder that they lie in."""
+    names = list(dict.fromkeys(tag.case for tag in tags))
+    if len(names) == 1:
+        return names[0]
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    prefix = re.split(r"[ _.-](?=[^ _.-]*$)", "".join(first for first, *_ in same))[0]
+    folders = {tag.source.path.parent.name for tag in tags if tag.source is not None}
+    return prefix or (folders.pop() if len(folders) == 1 else "") or "scans"
+
+
+def intensities_of(seen: LayerView) -> tuple[Array, Grid]:
+    """The array (X, Y, Z) of an image's view on its own grid, that of its source scan if this plugin opened it."""
     tag = seen.tag
     if not isinstance(tag, SequenceTag):
         return np.ascontiguousarray(seen.data.T), seen.grid

@@ -85,7 +85,9 @@ def _read_scan(path: Path) -> list[LayerData]:
     except GridMismatchError as error:
         if not path.is_dir():
             raise
-        layers.tell([f"{error} They are shown where each lies; none can be segmented together."], warn=True)
+        layers.tell(
+            [f"{error} They are shown where each lies; the Segment panel can bring them onto one grid."], warn=True
+        )
         return _read_each(path)
     except RoleError:
         if path.is_dir():

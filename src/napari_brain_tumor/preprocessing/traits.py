@@ -10,7 +10,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.intensity import is_skull_stripped
 from napari_brain_tumor.study import Study
 
-__all__ = ["Traits", "traits_of", "traits_of_volumes"]
+__all__ = ["Traits", "thickness_of", "traits_of", "traits_of_volumes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +36,9 @@ def traits_of(study: Study) -> Traits:
 
 def traits_of_volumes(grid: Grid, volumes: Iterable[npt.NDArray[Any]]) -> Traits:
     """The traits of volumes `(X, Y, Z)` or `(Z, Y, X)` that lie on one grid."""
-    thickness = max(grid.spacing) if grid.unit == "mm" else None
-    return Traits(thickness, not all(is_skull_stripped(volume) for volume in volumes))
+    return Traits(thickness_of(grid), not all(is_skull_stripped(volume) for volume in volumes))
+
+
+def thickness_of(grid: Grid) -> float | None:
+    """Largest distance between neighbouring voxels in millimetres; None where it is not known."""
+    return max(grid.spacing) if grid.unit == "mm" else None

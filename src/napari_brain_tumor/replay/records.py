@@ -67,6 +67,8 @@ class SegmentRecord(_Record):
     case: str
     inputs: dict[Role, InputRecord]
     grid: GridRecord
+    resampled: tuple[Role, ...] = ()
+    """Sequences that were brought onto the grid."""
     model: ModelRecord
     device: str = "auto"
     settings: dict[str, Any] = Field(default_factory=dict)

@@ -186,6 +186,8 @@ def _precision(recorded: str, device: str, notes: list[str]) -> str:
 
 def _study(made: SegmentRecord, sources: Mapping[Role, Source]) -> Study:
     grid = made.grid.grid
+    if made.resampled:
+        return open_sources(sources, made.case, onto=grid)
     study = open_sources(sources, made.case)
     if study.grid.unit == "voxel" and grid.unit == "mm":
         x, y, z = np.divide(grid.spacing, study.grid.spacing).tolist()

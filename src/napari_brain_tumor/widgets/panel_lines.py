@@ -96,7 +96,8 @@ def opening_of_layers(sequences: Mapping[Role, Layer]) -> Opening:
         )
         raise RecordError(msg)
     sources = {role: tag.source for role, tag in ours.items() if tag.source is not None}
-    return opening_of(sources, sequences, next(iter(ours.values())).grid)
+    moved = [role for role, tag in ours.items() if tag.resampled]
+    return opening_of(sources, sequences, next(iter(ours.values())).grid, moved)
 
 
 def label_file_of(layer: Layer) -> LabelFile:

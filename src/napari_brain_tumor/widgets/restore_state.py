@@ -139,7 +139,8 @@ def _scans(document: LayerDocument) -> tuple[list[LayerData], tuple[str, ...]]:
     if not sources:
         return [], (f"Where the scans of {document.name} came from is not known: open them yourself.",)
     try:
-        study = io.open_sources(sources, document.case, spacing_mm=document.spacing_mm)
+        onto = document.scan_grid.grid if document.scan_grid is not None else None
+        study = io.open_sources(sources, document.case, spacing_mm=document.spacing_mm, onto=onto)
         described = describe_sources(sources)
     except (BrainTumorError, OSError) as error:
         return [], (f"The scans of {document.name} cannot be opened: {error}",)

@@ -43,6 +43,9 @@ from napari_brain_tumor.widgets.model_page import ModelPage
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.preflight import PreflightTable
+from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, asked_of
+from napari_brain_tumor.widgets.preflight_state import Answer
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.results import Placed, add_result, applied_text, put_into, replace_result
 from napari_brain_tumor.widgets.saved_files import remember_saved
@@ -201,9 +204,8 @@ class SegmentWidget(QScrollArea):
 
     def _build_run(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.notes_label = wrapped("")
-        self.notes_label.setAccessibleName("What to know before running")
-        column.addWidget(self.notes_label)
+        self.preflight = PreflightTable(lambda devices: asked_of(self, devices), self._worker)
+        column.addWidget(self.preflight)
         buttons = QHBoxLayout()
         self.run_button = button("&Run", "Segment the tumour. The scans are not changed.")
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
@@ -294,6 +296,9 @@ class SegmentWidget(QScrollArea):
         self.choices.events.connect(self._refresh_readiness)
         for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):
             changed.connect(self.code_box.refresh)
+        self._fixes = PreflightFixes(self)
+        self.preflight.fix_requested.connect(self._fixes.apply)
+        self.preflight.answered.connect(self._on_scans_looked_at)
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self._on_cancel_requested)
         self.save_button.clicked.connect(self._on_save_requested)
@@ -412,6 +417,17 @@ class SegmentWidget(QScrollArea):
         near = self._viewer.layers.selection.active
         self._show_roles(state.match_roles(state.candidates(self._viewer.layers), near))
 
+    @property
+    def viewer(self) -> napari.viewer.Viewer:
+        """The viewer whose layers are segmented."""
+        return self._viewer
+
+    def choose_case_of(self, layer: Layer) -> None:
+        """Choose the scans of the case that a layer belongs to."""
+        self._viewer.layers.selection = {layer}
+        self._on_layers_changed()
+        self._on_match_requested()
+
     def _show_roles(self, matched: dict[Role, Layer]) -> None:
         for role, box in self.role_boxes.items():
             box.blockSignals(True)
@@ -462,9 +478,12 @@ class SegmentWidget(QScrollArea):
         self._model_by_hand = True
         self._on_model_chosen()
 
-    def _choose_default_model(self) -> None:
-        """Until the user picks one, the model is the default that suits the slices of the chosen scans."""
-        self._traits = state.traits_of(self.choices)
+    def _on_scans_looked_at(self, found: Answer) -> None:
+        self._choose_default_model(found.traits)
+
+    def _choose_default_model(self, traits: Traits | None = None) -> None:
+        """Until the user picks one, the model is the default that suits the chosen scans, as far as known so far."""
+        self._traits = traits or self.preflight.known_traits() or state.traits_of(self.choices)
         if self._model_by_hand or self._traits is None:
             return
         models = [self.model_box.itemData(k) for k in range(self.model_box.count())]
@@ -535,6 +554,7 @@ class SegmentWidget(QScrollArea):
         if devices:
             self.device_box.setItemText(0, f"automatic: {devices[0][1]}")
             self.device_box.setItemData(0, devices[0][2], Qt.ItemDataRole.ToolTipRole)
+        self.preflight.show_devices(devices)
         for name, label, reason in devices:
             self.device_box.addItem(label, name)
             self.device_box.setItemData(self.device_box.count() - 1, reason, Qt.ItemDataRole.ToolTipRole)
@@ -550,15 +570,9 @@ class SegmentWidget(QScrollArea):
         self.run_button.setEnabled(not obstacle and not self._running)
         ticked = len(self.study_list.ticked)
         self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else "&Run")
-        notes = [obstacle] if obstacle else []
-        if self.choices.model is not None and not obstacle:
-            notes += self.choices.model.notes_without(self.choices.sequences)
-            notes += self.choices.model.notes_on(self._traits) if self._traits is not None else []
-        self._show_notes(notes)
-
-    def _show_notes(self, notes: Sequence[str]) -> None:
-        self.notes_label.setText("\n".join(f"⚠ {note}" for note in notes))
-        self.notes_label.setVisible(bool(notes))
+        self.preflight.refresh()
+        if obstacle != self.choices.obstacle:  # the table tells those of the choices
+            self.status_label.setText(obstacle)
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -744,6 +758,7 @@ class SegmentWidget(QScrollArea):
             self._watch(None)
         elif self._result is None:
             self._show_result_name()
+        self.preflight.refresh()
 
     def _watch(self, layer: Layer | None) -> None:
         for event in edit_events(self._result):

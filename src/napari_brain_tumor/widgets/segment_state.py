@@ -17,7 +17,8 @@ from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
-from napari_brain_tumor.preprocessing.traits import Traits, traits_of_volumes
+from napari_brain_tumor.preflight.costs import remember
+from napari_brain_tumor.preprocessing.traits import Traits, thickness_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, FileLayout, Role, TifSlices
 from napari_brain_tumor.widgets.kept_probabilities import result_layer
@@ -37,6 +38,7 @@ __all__ = [
     "case_name",
     "default_format",
     "is_result",
+    "is_single",
     "layout_of",
     "match_roles",
     "measure_layer",
@@ -192,10 +194,11 @@ def _belongs(one: Candidate, anchor: Candidate, telling: Sequence[Candidate]) ->
     """Whether a layer is of the anchor's case. A case of several scans is complete; scans opened one by one are not."""
     if not one.grid.same_place(anchor.grid):
         return False
-    return one.case == anchor.case or (_is_single(one, telling) and _is_single(anchor, telling))
+    return one.case == anchor.case or (is_single(one, telling) and is_single(anchor, telling))
 
 
-def _is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
+def is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
+    """Whether a scan was opened by itself, so that it may belong together with others that were."""
     return one.case is None or sum(other.case == one.case for other in telling) == 1
 
 
@@ -228,12 +231,15 @@ def same_method(one: Method, other: Method) -> bool:
 
 
 def traits_of(choices: Choices) -> Traits | None:
-    """What the chosen scans are like; None where none is chosen, or a layer is not one volume."""
+    """What the chosen scans are like as far as their grid tells; None where none is chosen, or a layer is no volume.
+
+    Whether the skull was left is told by the pre-flight table, which looks at the voxels in a thread of its own.
+    """
     try:
         views = [layers.view(layer) for layer in choices.sequences.values()]
     except BrainTumorError:
         return None
-    return traits_of_volumes(views[0].grid, [view.data for view in views]) if views else None
+    return Traits(thickness_of(views[0].grid), whole_head=False) if views else None
 
 
 def model_tooltip(model: Method) -> str:
@@ -370,6 +376,7 @@ def segment_steps(
     study = layers.study_from_layers(views)
     found = yield from stop.guard(worker.run(target, study, **settings))
     segmentation, maps = found if isinstance(found, tuple) else (found, None)
+    remember(segmentation.provenance)
     return result_layer(segmentation, maps), study.notes
 
 

@@ -1,0 +1,80 @@
+"""`brain-tumor check`: what to know before a case is segmented."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from napari_brain_tumor.cli.arguments import (
+    DeviceOption,
+    ResampleOption,
+    RolesOption,
+    SpacingOption,
+    parse_roles,
+    parse_spacing,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from napari_brain_tumor.preflight import Fix, FixKind, Row
+
+__all__ = ["check"]
+
+_OPTIONS: Final[dict["FixKind", str]] = {
+    "resample": "--resample {}",
+    "roles": "--roles t1c=FILE,flair=FILE",
+    "model": "--model {}",
+    "device": "--device {}",
+}
+"""The option that does what a fix says."""
+
+
+def check(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
+    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    device: DeviceOption = "auto",
+    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be looked at too.")] = None,
+    schema: Annotated[str | None, typer.Option(help="What their integers mean: MSD, BraTS, LGG-binary ...")] = None,
+    roles: RolesOption = None,
+    spacing: SpacingOption = None,
+    resample: ResampleOption = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Expect mirrored inputs to be averaged.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
+    from napari_brain_tumor.cli.console import print_table, say
+    from napari_brain_tumor.preflight import check_case, worst
+
+    rows = check_case(
+        case,
+        model,
+        device,
+        segmentation,
+        roles=parse_roles(roles, case),
+        spacing_mm=parse_spacing(spacing),
+        resample=resample,
+        schema=schema,
+        flips=flips,
+    )
+    if as_json:
+        say(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        print_table(f"{case}", _table(rows))
+    if worst(rows) == "fail":
+        raise typer.Exit(1)
+
+
+def _table(rows: "tuple[Row, ...]") -> "Table":
+    from napari_brain_tumor.cli.console import new_table
+
+    table = new_table("", "Question", "What was found", "Option")
+    for row in rows:
+        table.add_row(row.verdict, row.question, row.words, _option(row.fix))
+    return table
+
+
+def _option(fix: "Fix | None") -> str:
+    return "" if fix is None else _OPTIONS[fix.kind].format(fix.value)

@@ -1,0 +1,44 @@
+"""Can these be pictures of one head? Questions that are asked of a data set's cases, and of a case before a run."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["is_size_of_a_head", "same_picture"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_HEAD_MM: Final = (90.0, 300.0)
+"""The longest side of a head or brain lies between."""
+_SAME: Final = 0.9999
+"""Correlation within the head from which two pictures are one."""
+
+
+def is_size_of_a_head(sides_mm: Sequence[float]) -> bool:
+    """Whether a box of these sides can hold a head or brain, and not much more."""
+    low, high = _HEAD_MM
+    return low <= max(sides_mm) <= high and min(sides_mm) >= low / 3
+
+
+def same_picture(first: Array, second: Array, head: Mask) -> bool:
+    """Whether two sequences are the same picture, perhaps with other brightness and contrast.
+
+    Parameters
+    ----------
+    first, second : array
+        Of one shape.
+    head : bool array
+        Of the same shape: where they are compared.
+    """
+    return np.array_equal(first, second) or _correlation(first[head], second[head]) > _SAME
+
+
+def _correlation(first: Array, second: Array) -> float:
+    if first.size < 2:
+        return 0.0
+    a, b = first[::7].astype(np.float64), second[::7].astype(np.float64)
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / (np.sqrt(float(a @ a) * float(b @ b)) or 1.0))

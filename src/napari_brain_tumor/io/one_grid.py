@@ -1,0 +1,170 @@
+"""Bring sequences that lie on different grids onto one of these grids."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import GridMismatchError, RoleError
+from napari_brain_tumor.geometry import Grid, resample
+from napari_brain_tumor.io.study_folder import role_named
+from napari_brain_tumor.study import ROLES, Role
+
+__all__ = ["FINEST", "OneGrid", "bring_onto_one_grid", "distinct_grids", "reference_role", "resample_within"]
+
+Array = npt.NDArray[Any]
+Key = TypeVar("Key", bound=Hashable)
+
+FINEST: Final = "finest"
+"""Asks for the grid with the smallest voxels."""
+
+_PREFERRED: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T2", "T1")
+"""Whose grid is taken where several have voxels of the same size: the one on which most of the tumour is seen."""
+_SAME_SIZE: Final = 1.02
+"""Ratio of voxel volumes up to which they count as the same: headers round."""
+_COVERED: Final = 0.95
+"""Share of the grid that a sequence covers, below which that is told."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneGrid:
+    """Sequences that lie on one grid now.
+
+    Parameters
+    ----------
+    reference : Role or None
+        Whose grid it is; None where it is that of no sequence.
+    grid : Grid
+    arrays : mapping of role to (X, Y, Z) array
+        Those that had to be resampled are float32, the others are untouched.
+    resampled : tuple of Role
+    notes : tuple of str
+        What was done and what the user should know.
+    """
+
+    reference: Role | None
+    grid: Grid
+    arrays: Mapping[Role, Array]
+    resampled: tuple[Role, ...]
+    notes: tuple[str, ...]
+
+
+def distinct_grids(grids: Mapping[Key, Grid]) -> list[tuple[tuple[Key, ...], Grid]]:
+    """The different grids among them, each with the keys of those that lie on it."""
+    found: list[tuple[list[Key], Grid]] = []
+    for key, grid in grids.items():
+        for members, known in found:
+            if known.same_place(grid):
+                members.append(key)
+                break
+        else:
+            found.append(([key], grid))
+    return [(tuple(members), grid) for members, grid in found]
+
+
+def reference_role(grids: Mapping[Role, Grid], wanted: str = FINEST) -> Role:
+    """The sequence whose grid the others are brought onto.
+
+    Parameters
+    ----------
+    grids : mapping of role to Grid
+    wanted : str
+        `"finest"` for the smallest voxels (of equal ones T1c before FLAIR, T2 and T1), or a role.
+
+    Raises
+    ------
+    RoleError
+        If there is no sequence of that role.
+    """
+    if wanted.strip().lower() != FINEST:
+        role = role_named(wanted)
+        if role not in grids:
+            msg = f"There is no {role} to resample onto; the sequences are {', '.join(grids)}. Name one, or {FINEST!r}."
+            raise RoleError(msg)
+        return role
+    sizes = {role: abs(float(np.linalg.det(grid.affine[:3, :3]))) for role, grid in grids.items()}
+    smallest = min(sizes.values())
+    return next(role for role in _PREFERRED if role in sizes and sizes[role] <= _SAME_SIZE * smallest)
+
+
+def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str | Grid = FINEST) -> OneGrid:
+    """Resample, linearly, what does not lie on the grid of one of the sequences; nothing is registered.
+
+    Parameters
+    ----------
+    sequences : mapping of role to (array, Grid)
+        Arrays `(X, Y, Z)`, each on its own grid.
+    onto : str or Grid
+        As `wanted` of `reference_role`; or the grid itself.
+
+    Raises
+    ------
+    RoleError
+        If `onto` is a role that is not there.
+    GridMismatchError
+        If a sequence lies somewhere else, or its files do not tell the voxel size while the others do.
+    """
+    grids = {role: grid for role, (_, grid) in sequences.items()}
+    reference = None if isinstance(onto, Grid) else reference_role(grids, onto)
+    target = onto if isinstance(onto, Grid) else grids[reference_role(grids, onto)]
+    _check_units(grids, target)
+    moved = tuple(role for role in ROLES if role in grids and not grids[role].same_place(target))
+    arrays = {role: array for role, (array, _) in sequences.items()}
+    notes = [_told(moved, reference, target)] if moved else []
+    covered: dict[Role, float] = {}
+    for role in moved:
+        arrays[role], covered[role] = resample_within(arrays[role], grids[role], target)
+        _check_covered(role, covered[role], grids[role], target)
+    partly = [f"{role} covers {share:.0%}" for role, share in covered.items() if share < _COVERED]
+    notes += [f"{', '.join(partly)} of that grid; the rest is set to background."] if partly else []
+    return OneGrid(reference, target, arrays, moved, tuple(notes))
+
+
+def resample_within(array: Array, source: Grid, target: Grid) -> tuple[Array, float]:
+    """Linear values on another grid, the background where `array` was not scanned, and the share where it was.
+
+    Parameters
+    ----------
+    array : (X, Y, Z) array
+        On `source`.
+
+    Returns
+    -------
+    (X, Y, Z) float32 array, float
+        On `target`. A voxel reaches to its faces: thick slices lose nothing at their ends.
+    """
+    values = resample(array, source, target, fill=None)
+    scanned = resample(np.ones(source.shape, np.uint8), source, target, nearest=True) > 0
+    values[~scanned] = np.median(array[:: source.shape[0] - 1 or 1, :: source.shape[1] - 1 or 1, [0, -1]])
+    return values, float(scanned.mean())
+
+
+def _told(moved: tuple[Role, ...], reference: Role | None, target: Grid) -> str:
+    were = "was" if len(moved) == 1 else "were"
+    whose = f"the grid of {reference}" if reference is not None else "one grid"
+    size = f"{'x'.join(map(str, target.shape))} voxels of {'x'.join(f'{side:.3g}' for side in target.spacing)} mm"
+    return (
+        f"{', '.join(moved)} {were} resampled onto {whose} ({size}), linearly and without registration: look whether "
+        "they fit."
+    )
+
+
+def _check_units(grids: Mapping[Role, Grid], target: Grid) -> None:
+    other = [role for role, grid in grids.items() if grid.unit != target.unit]
+    if other:
+        msg = (
+            f"{', '.join(other)} and the others do not all tell the voxel size, so they cannot be brought onto one "
+            "grid. Give it (spacing_mm), or open those alone that tell it."
+        )
+        raise GridMismatchError(msg)
+
+
+def _check_covered(role: Role, covered: float, source: Grid, target: Grid) -> None:
+    if covered == 0:
+        msg = (
+            f"{role} ({source.describe()}) lies nowhere on the grid that it was to be resampled onto "
+            f"({target.describe()}). Are they of one examination? Register it first, or leave it out."
+        )
+        raise GridMismatchError(msg)

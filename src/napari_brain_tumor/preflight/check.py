@@ -1,0 +1,210 @@
+"""Every question about a case, asked at once."""
+
+from collections.abc import Sequence
+from math import prod
+from os import PathLike
+
+from napari_brain_tumor import catalogue
+from napari_brain_tumor.catalogue import Method, ModelInfo
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.device_list import list_memory
+from napari_brain_tumor.inference.memory import DeviceMemory
+from napari_brain_tumor.io import Sequences, open_segmentation, open_sequences, open_study
+from napari_brain_tumor.io.given_roles import Roles
+from napari_brain_tumor.preflight import questions
+from napari_brain_tumor.preflight.costs import Expected, expected_cost, known_costs
+from napari_brain_tumor.preflight.rows import Fix, Row
+from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
+from napari_brain_tumor.preprocessing.grid import working_grid
+from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["check_case", "check_facts", "check_scans", "check_study"]
+
+AnyPath = str | PathLike[str]
+
+
+def check_study(
+    study: Study,
+    model: Method | AnyPath | None = None,
+    device: str = "auto",
+    segmentation: Segmentation | None = None,
+    *,
+    flips: bool = False,
+) -> tuple[Row, ...]:
+    """What to know before a study is segmented.
+
+    Parameters
+    ----------
+    study : Study
+    model : str, path or Method, optional
+        As for `segment`; the default that suits the study where none is given.
+    device : str
+        As for `segment`.
+    segmentation : Segmentation, optional
+        Labels of the same case, to be looked at too.
+    flips : bool
+        Whether mirrored copies are to be averaged.
+
+    Returns
+    -------
+    tuple of Row
+        A row per question, each with its verdict, `"pass"`, `"warn"` or `"fail"`, and what was found in words.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError
+        If there is no such model or its files are not right.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor import check_study, open_study
+    >>> from napari_brain_tumor.sample import sample_case_folder
+    >>> rows = check_study(open_study(sample_case_folder()), device="cpu")
+    >>> [row.question for row in rows if row.verdict == "fail"]
+    []
+    """
+    return check_scans(Scans.of_study(study), model, device, segmentation, flips=flips)
+
+
+def check_scans(
+    scans: Scans,
+    model: Method | AnyPath | None = None,
+    device: str = "auto",
+    segmentation: Segmentation | BrainTumorError | None = None,
+    *,
+    flips: bool = False,
+    devices: Sequence[DeviceMemory] | None = None,
+    models: Sequence[Method] | None = None,
+) -> tuple[Row, ...]:
+    """`check_study` of sequences that may not make a study.
+
+    Parameters
+    ----------
+    scans : Scans
+    model, device, flips
+        As for `check_study`.
+    segmentation : Segmentation or BrainTumorError, optional
+        Labels of the same case, or why they cannot be understood.
+    devices : sequence of DeviceMemory, optional
+        Those that are present, the one that `"auto"` takes first; they are asked for where none is given, which loads
+        torch.
+    models : sequence of Method, optional
+        What can be suggested instead; all that are installed where none is given.
+    """
+    return check_facts(facts_of(scans), model, device, segmentation, flips=flips, devices=devices, models=models)
+
+
+def check_facts(
+    facts: Facts,
+    model: Method | AnyPath | None = None,
+    device: str = "auto",
+    segmentation: Segmentation | BrainTumorError | None = None,
+    *,
+    flips: bool = False,
+    devices: Sequence[DeviceMemory] | None = None,
+    models: Sequence[Method] | None = None,
+) -> tuple[Row, ...]:
+    """`check_scans` of sequences that were looked at before."""
+    if facts.reference is None:
+        return (questions.sequences(facts),)
+    others = catalogue.list_models() if models is None else models
+    method = model if isinstance(model, Method) else catalogue.find_model(model, facts.traits)
+    return (
+        questions.sequences(facts),
+        questions.grids(facts),
+        questions.spacing(facts, method, others),
+        questions.orientation(facts),
+        questions.brain_or_head(facts, method, others),
+        questions.intensities(facts),
+        questions.missing_sequences(facts, method, others),
+        _cost_row(facts, method, device, list_memory() if devices is None else devices, flips=flips),
+        *_label_rows(facts, segmentation),
+    )
+
+
+def check_case(
+    path: AnyPath,
+    model: AnyPath | None = None,
+    device: str = "auto",
+    segmentation: AnyPath | None = None,
+    *,
+    roles: Roles = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    resample: str | None = None,
+    schema: str | None = None,
+    flips: bool = False,
+) -> tuple[Row, ...]:
+    """`check_study` of files that may not make a study: what refuses them becomes a row that fails.
+
+    Parameters
+    ----------
+    path, roles, spacing_mm, resample
+        As for `open_study`.
+    model, device, flips
+        As for `segment`.
+    segmentation, schema
+        As for `open_segmentation`, if there is one.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError
+        If there is no such model or its files are not right.
+    """
+    try:
+        scans = _opened(path, roles, spacing_mm, resample)
+    except BrainTumorError as error:
+        return (Row("Sequences", "fail", str(error), Fix("roles", "Choose roles")),)
+    labels = _opened_labels(segmentation, schema, spacing_mm) if segmentation is not None else None
+    return check_scans(scans, model, device, labels, flips=flips)
+
+
+def _opened(path: AnyPath, roles: Roles, spacing_mm: tuple[float, float, float] | None, resample: str | None) -> Scans:
+    if resample is not None:
+        return Scans.of_study(open_study(path, roles, spacing_mm=spacing_mm, resample=resample))
+    opened: Sequences = open_sequences(path, roles, spacing_mm=spacing_mm)
+    return Scans.of_opened(opened)
+
+
+def _opened_labels(
+    path: AnyPath, schema: str | None, spacing_mm: tuple[float, float, float] | None
+) -> Segmentation | BrainTumorError:
+    try:
+        return open_segmentation(path, schema, spacing_mm=spacing_mm)
+    except BrainTumorError as error:
+        return error
+
+
+def _label_rows(facts: Facts, segmentation: Segmentation | BrainTumorError | None) -> tuple[Row, ...]:
+    if segmentation is None:
+        return ()
+    if isinstance(segmentation, BrainTumorError):
+        return (questions.refused_labels(segmentation),)
+    return (questions.labels(segmentation, facts.grid),)
+
+
+def _cost_row(facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool) -> Row:
+    wanted = "cpu" if method is not None and method.is_baseline else device
+    return questions.time_and_memory(_expected(facts, method, wanted, devices, flips=flips), wanted, devices)
+
+
+def _expected(
+    facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool
+) -> Expected | None:
+    name = devices[0].name if device == "auto" and devices else device
+    if method is None or facts.head_mm is None:
+        return None
+    return expected_cost(method, name, _working_voxels(facts, method), known_costs(), flips=flips)
+
+
+def _working_voxels(facts: Facts, method: Method) -> int:
+    """Voxels of the network's grid within the head's box."""
+    assert facts.head_mm is not None
+    spec = method.card.preprocessing if isinstance(method, ModelInfo) else PreprocessingSpec()
+    ras = working_grid(facts.grid, spec.plane_spacing_mm, spec.slice_spacing_mm).grid
+    margins = (2 * spec.margin_voxels, 2 * spec.margin_voxels, 0)
+    sides = [
+        min(n, round(mm / step) + margin)
+        for mm, step, n, margin in zip(facts.head_mm, ras.spacing, ras.shape, margins, strict=True)
+    ]
+    return max(1, prod(sides))

@@ -1,0 +1,201 @@
+"""Seconds and memory of a run, from runs that were measured: those that ship with the package, and those of here.
+
+A cost depends on what a network is built like, not on its weights: it is kept by architecture and arguments, so that it
+holds for a model that a user trained too.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_brain_tumor import catalogue
+from napari_brain_tumor.catalogue import Method, ModelInfo
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.home import home_folder
+from napari_brain_tumor.io.atomic import write_atomically
+
+__all__ = ["Expected", "MeasuredCost", "expected_cost", "key_of", "known_costs", "read_costs", "remember", "save_costs"]
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["cpu", "cuda", "mps"]
+
+_KINDS: Final[tuple[Kind, ...]] = ("cpu", "cuda", "mps")
+_SHIPPED: Final = Path(__file__).with_name("costs.json")
+_BYTES_PER_VOXEL: Final = 40
+"""Of arrays: four sequences and three probabilities in float32, the labels and what sorting them out needs."""
+
+
+class MeasuredCost(BaseModel):
+    """What one run took, without loading the model and without mirrored copies.
+
+    `voxels` are those of the network's own grid within the box of the brain or head.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    """As `key_of` tells it."""
+    family: str
+    """The method without its arguments."""
+    parameters: int = Field(ge=0)
+    device: Kind
+    machine: str
+    """In words, for people."""
+    voxels: int = Field(gt=0)
+    seconds: float = Field(gt=0)
+    """Apart from the network: finding the brain, putting the result on the scan's grid."""
+    network_seconds: float = Field(ge=0)
+    memory_mb: float | None = None
+    """The most that the process held beyond what it holds when nothing is open, in MiB; of the host."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    costs: tuple[MeasuredCost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run will take, about.
+
+    Parameters
+    ----------
+    seconds : float
+    memory_mb : float or None
+        Of the host; None where it was not measured.
+    basis : str
+        What that is taken from, for people.
+    """
+
+    seconds: float
+    memory_mb: float | None
+    basis: str
+
+
+def key_of(method: Method) -> tuple[str, str]:
+    """What the cost of a method depends on; and its family, whose costs are much alike for a parameter."""
+    if not isinstance(method, ModelInfo):
+        return method.name, method.name
+    card = method.card
+    parts = [(member.architecture, member.arguments) for member in card.members] or [
+        (card.architecture, card.arguments)
+    ]
+    spacing = card.preprocessing.plane_spacing_mm
+    family = f"{'+'.join(name for name, _ in parts)} {card.dims}D {spacing:g} mm"
+    return f"{family} {json.dumps([arguments for _, arguments in parts], sort_keys=True)}", family
+
+
+def passes(method: Method, *, flips: bool) -> int:
+    """How often the network is run: once, or for each combination of mirrored axes."""
+    return 2**method.card.dims if flips and isinstance(method, ModelInfo) else 1
+
+
+def expected_cost(
+    method: Method, device: str, voxels: int, known: Iterable[MeasuredCost], *, flips: bool = False
+) -> Expected | None:
+    """What a run will take, from the first of the measured runs that is like it; None where none is.
+
+    Parameters
+    ----------
+    method : Method
+    device : str
+        `"cpu"`, `"cuda:0"` or `"mps"`.
+    voxels : int
+        Of the network's grid within the box of the brain or head.
+    known : iterable of MeasuredCost
+        The most trusted first.
+    flips : bool
+        Whether mirrored copies are averaged.
+    """
+    key, family = key_of(method)
+    there = [one for one in known if one.device == _kind(device)]
+    same = next((one for one in there if one.method == key), None)
+    akin = same or next((one for one in there if one.family == family and one.parameters), None)
+    if akin is None:
+        return None
+    size = 1.0 if same is not None or not isinstance(method, ModelInfo) else method.card.parameters / akin.parameters
+    network = akin.network_seconds * size * passes(method, flips=flips)
+    memory = akin.memory_mb
+    if memory is not None:
+        memory = max(0.0, memory + (voxels - akin.voxels) * _BYTES_PER_VOXEL / 2**20)
+    basis = f"measured on {akin.machine}" if same is not None else f"from a network like it, measured on {akin.machine}"
+    return Expected((akin.seconds + network) * voxels / akin.voxels, memory, basis)
+
+
+def known_costs(home: Path | None = None) -> tuple[MeasuredCost, ...]:
+    """Every measured cost, those of this machine first."""
+    return (*read_costs(_own(home)), *_shipped())
+
+
+def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
+    """Keep what a run took, from the provenance of its result, for the next time; not where that tells too little."""
+    try:
+        measured = _of_run(provenance)
+        if measured is not None:
+            same = measured.method, measured.device
+            kept = [one for one in read_costs(_own(home)) if (one.method, one.device) != same]
+            save_costs(_own(home), [measured, *kept])
+    except BrainTumorError as error:
+        logger.info("The time of this run is not kept: %s", error)
+
+
+def save_costs(path: Path, costs: Sequence[MeasuredCost]) -> None:
+    """Write measured costs; raises `SaveError` if that fails."""
+    content = _Document(costs=tuple(costs)).model_dump_json(indent=1) + "\n"
+    write_atomically(path, lambda place: place.write_text(content, encoding="utf-8"), lambda place: None)
+
+
+def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
+    seconds = dict(provenance.get("seconds") or {})
+    seconds.pop("load", None)
+    settings, shape = provenance.get("settings") or {}, provenance.get("working_shape")
+    network = seconds.pop("network", 0.0)
+    device = _kind(str(provenance.get("device", "")))
+    unlike = settings.get("precision") == "bfloat16" or "box" in settings
+    if not seconds or not shape or device is None or unlike:
+        return None
+    made_by = provenance["model"]
+    method = catalogue.find_model(made_by.get("folder") or made_by["name"])
+    key, family = key_of(method)
+    z, y, x = shape
+    return MeasuredCost(
+        method=key,
+        family=family,
+        parameters=method.card.parameters if isinstance(method, ModelInfo) else 0,
+        device=device,
+        machine="this machine",
+        voxels=z * y * x,
+        seconds=max(1e-3, sum(seconds.values())),
+        network_seconds=network / passes(method, flips=bool(settings.get("flips"))),
+    )
+
+
+def _kind(device: str) -> Kind | None:
+    named = device.partition(":")[0]
+    return next((kind for kind in _KINDS if kind == named), None)
+
+
+def _own(home: Path | None) -> Path:
+    return (home_folder() if home is None else home) / "costs.json"
+
+
+def read_costs(path: Path) -> tuple[MeasuredCost, ...]:
+    """The measured costs in a file; none where it is not there or of another version."""
+    try:
+        return _Document.model_validate_json(path.read_text(encoding="utf-8")).costs
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return ()  # only an estimate is lost
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[MeasuredCost, ...]:
+    return read_costs(_SHIPPED)

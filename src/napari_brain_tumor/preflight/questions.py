@@ -1,0 +1,321 @@
+"""One function a question: facts in, a row out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from napari_brain_tumor.catalogue import Method, ModelInfo
+from napari_brain_tumor.curated_dataset.plausibility import is_size_of_a_head, same_picture
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.inference.memory import DeviceMemory
+from napari_brain_tumor.io import FINEST
+from napari_brain_tumor.labels import CLASS_NAMES, RESECTION_CAVITY, label_values, looks_like_labels
+from napari_brain_tumor.models.cards import default_model
+from napari_brain_tumor.preflight.costs import Expected
+from napari_brain_tumor.preflight.rows import Fix, Row
+from napari_brain_tumor.preflight.scans import Facts
+from napari_brain_tumor.preprocessing.traits import Traits
+from napari_brain_tumor.study import NiftiForms, Role, Segmentation, TifSlices
+
+__all__ = [
+    "brain_or_head",
+    "grids",
+    "intensities",
+    "labels",
+    "missing_sequences",
+    "orientation",
+    "refused_labels",
+    "sequences",
+    "spacing",
+    "suggested_model",
+    "time_and_memory",
+]
+
+_CLIPPED_SHARE: Final = 0.05
+"""Of the head's voxels at the largest value, from which the image was cut off in what matters."""
+_FEW_LEVELS: Final = 16
+_SLOW_SECONDS: Final = 180.0
+"""From which a run is worth a warning."""
+_AXES: Final = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
+
+_CHOOSE_ROLES: Final = Fix("roles", "Choose roles")
+_BRING_TOGETHER: Final = Fix("resample", "Bring onto one grid", FINEST)
+
+
+# What the reader noticed belongs to the row of its subject; whatever is about neither is about the sequences.
+def _notes_on(facts: Facts, *subjects: str) -> list[str]:
+    return [note for note in facts.scans.notes if any(word in note for word in subjects)]
+
+
+_OF_GRID: Final = ("resampled onto", "of that grid")
+_OF_SPACING: Final = ("voxel size", "spacing")
+_OF_ORIENTATION: Final = ("orientation", "sform", "which way it lies")
+
+
+def sequences(facts: Facts) -> Row:
+    """Whether the roles were found."""
+    if not facts.scans.roles:
+        return Row("Sequences", "fail", "No scan is chosen. Open a case and say which scan is which.", _CHOOSE_ROLES)
+    told = set(_notes_on(facts, *_OF_GRID, *_OF_SPACING, *_OF_ORIENTATION))
+    notes = [note for note in facts.scans.notes if note not in told]
+    found = f"Found {', '.join(facts.scans.roles)}."
+    if notes:
+        return Row("Sequences", "warn", " ".join([found, *notes]), _CHOOSE_ROLES)
+    return Row("Sequences", "pass", found)
+
+
+def grids(facts: Facts) -> Row:
+    """Whether all sequences lie on one grid."""
+    if len(facts.groups) > 1:
+        listed = "; ".join(f"{', '.join(roles)}: {text}" for (roles, _), text in _told_apart(facts))
+        units = {grid.unit for _, grid in facts.groups}
+        todo = "Resample them onto one" if len(units) == 1 else "Give the voxel size of those that do not tell it"
+        words = f"The sequences lie on {len(facts.groups)} different grids. {listed}. {todo}."
+        return Row("One grid", "fail", words, _BRING_TOGETHER if len(units) == 1 else None)
+    if facts.scans.elsewhere:
+        others, one = ", ".join(facts.scans.elsewhere), len(facts.scans.elsewhere) == 1
+        so = "is open too, but on another grid, so it is" if one else "are open too, but on other grids, so they are"
+        words = f"{others} {so} left out."
+        return Row("One grid", "warn", words, _BRING_TOGETHER)
+    notes = _notes_on(facts, *_OF_GRID)
+    if notes:
+        return Row("One grid", "warn", " ".join(notes))
+    all_on = "All on" if len(facts.scans.roles) > 1 else "On"
+    return Row("One grid", "pass", f"{all_on} {'x'.join(map(str, facts.grid.shape))} voxels.")
+
+
+def _told_apart(facts: Facts) -> list[tuple[tuple[tuple[Role, ...], Grid], str]]:
+    """Each grid in as few words as tell it from the others."""
+    short = [f"{'x'.join(map(str, grid.shape))} voxels of {_size(grid)}" for _, grid in facts.groups]
+    texts = short if len(set(short)) == len(short) else [grid.describe() for _, grid in facts.groups]
+    return list(zip(facts.groups, texts, strict=True))
+
+
+def _size(grid: Grid) -> str:
+    return " x ".join(f"{side:.3g}" for side in grid.spacing) + (" mm" if grid.unit == "mm" else " voxels")
+
+
+def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
+    """Whether the voxel size is known, believable, and one that the model is for."""
+    grid, notes = facts.grid, _notes_on(facts, *_OF_SPACING)
+    if grid.unit != "mm":
+        unknown = (
+            "The files do not tell the voxel size: sizes are counted in voxels, and the network sees them as they are. "
+            "Open the case again with its voxel size."
+        )
+        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown])
+    head = facts.head_mm
+    if head is not None and not is_size_of_a_head(head):
+        sides = " x ".join(f"{side:.0f}" for side in head)
+        notes.append(f"By it the head is {sides} mm: is the header true, or was a part of the head scanned?")
+    return _of_model("Spacing", facts, method, others, Traits(max(grid.spacing), False), notes, f"{_size(grid)}.")
+
+
+def _of_model(
+    question: str,
+    facts: Facts,
+    method: Method | None,
+    others: Sequence[Method],
+    traits: Traits,
+    notes: Sequence[str],
+    found: str = "",
+) -> Row:
+    """A row of what was found and noted, with what the model is not for; another model may be the remedy."""
+    unfit = method.notes_on(traits) if method is not None else []
+    words = " ".join(filter(None, (found, *notes, *unfit)))
+    if not unfit and not notes:
+        return Row(question, "pass", words)
+    return Row(question, "warn", words, suggested_model(facts, method, others) if unfit else None)
+
+
+def orientation(facts: Facts) -> Row:
+    """Whether it is known which side is left."""
+    grid, layout = facts.grid, facts.scans.layouts.get(facts.reference) if facts.reference is not None else None
+    way = ", ".join(_AXES.get(code, "?") for code in grid.axis_codes)
+    words = f"The axes run to {way} ({grid.axis_codes})."
+    if grid.is_oblique:
+        words += f" Tilted by {_tilt(grid):.0f} degrees: shown resampled, saved on the scan's own grid."
+    doubts = _notes_on(facts, *_OF_ORIENTATION)
+    if isinstance(layout, TifSlices) and not doubts:
+        doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
+    if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
+        doubts.append("The header tells no orientation: left and right are a guess.")
+    if facts.scans.foreign:
+        names = ", ".join(facts.scans.foreign)
+        doubts.append(f"{names} was not opened by this plugin: napari's axes are taken as right, front and head.")
+    return Row("Orientation", "warn" if doubts else "pass", " ".join([words, *doubts]))
+
+
+def _tilt(grid: Grid) -> float:
+    directions = np.abs(grid.affine[:3, :3] / np.asarray(grid.spacing))
+    return float(np.degrees(np.arccos(np.clip(directions.max(axis=0).min(), -1, 1))))
+
+
+def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
+    """Whether the skull was removed, alike in all sequences, and the model takes it."""
+    question, heads = "Brain or head", [role for role, whole in facts.whole_head.items() if whole]
+    if not facts.whole_head:
+        return Row(question, "fail", "No sequence can be looked at.")
+    notes = []
+    if heads and len(heads) < len(facts.whole_head):
+        stripped = ", ".join(role for role in facts.whole_head if role not in heads)
+        notes.append(f"{', '.join(heads)} with the skull, {stripped} without: mask all alike, or leave some out.")
+    found = "Whole head, with the skull." if heads else "Brain, the skull was removed."
+    return _of_model(question, facts, method, others, Traits(0.0, bool(heads)), notes, "" if notes else found)
+
+
+def intensities(facts: Facts) -> Row:
+    """Whether these are images that a network can look at."""
+    if facts.broken:
+        return Row("Intensities", "fail", " ".join(facts.broken.values()), _CHOOSE_ROLES)
+    wrong = [*_labels_among(facts), *_repeats(facts)]
+    if wrong:
+        return Row("Intensities", "fail", " ".join(wrong), _CHOOSE_ROLES)
+    odd = [*_cut_off(facts), *_coarse(facts)]
+    if odd:
+        return Row("Intensities", "warn", " ".join(odd))
+    return Row("Intensities", "pass", "Finite, varied, and no two sequences are the same picture.")
+
+
+def _labels_among(facts: Facts) -> list[str]:
+    found = [role for role, sample in facts.samples.items() if looks_like_labels(sample)]
+    return [f"{role} looks like labels, not like a scan: choose the scan." for role in found]
+
+
+def _repeats(facts: Facts) -> list[str]:
+    head = facts.head
+    if head is None:
+        return []
+    pairs = combinations(facts.samples, 2)
+    same = [pair for pair in pairs if same_picture(facts.samples[pair[0]], facts.samples[pair[1]], head)]
+    return [f"{first} and {second} are the same picture: choose the right one, or none." for first, second in same]
+
+
+def _cut_off(facts: Facts) -> list[str]:
+    found = []
+    for role, sample in facts.samples.items():
+        inside = sample[facts.head] if facts.head is not None else sample.ravel()
+        share = float(np.mean(inside == inside.max())) if inside.size else 0.0
+        if share > _CLIPPED_SHARE:
+            found.append(f"{role} is cut off at the top: {share:.0%} of the head has the largest value.")
+    return found
+
+
+def _coarse(facts: Facts) -> list[str]:
+    levels = {role: len(np.unique(sample[::2, ::2, ::2])) for role, sample in facts.samples.items()}
+    return [f"{role} has {count} grey levels only." for role, count in levels.items() if count < _FEW_LEVELS]
+
+
+def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:
+    """What the model has to do without, and what that costs."""
+    question = "Model"
+    if method is None:
+        return Row(question, "fail", "No model is installed. Train one with: brain-tumor train")
+    obstacle = method.obstacle(facts.scans.roles)
+    if obstacle:
+        return Row(question, "fail", obstacle, suggested_model(facts, method, others))
+    notes = method.notes_without(facts.scans.roles)
+    if notes:
+        return Row(question, "warn", f"{method.name}. {' '.join(notes)}")
+    return Row(question, "pass", f"{method.name} has every sequence that it was made for.")
+
+
+def suggested_model(facts: Facts, method: Method | None, others: Sequence[Method]) -> Fix | None:
+    """Another model that takes these sequences and is for such scans; None where there is none."""
+    able = [one for one in others if not one.obstacle(facts.scans.roles) and one != method]
+    fitting = [one for one in able if not one.notes_on(facts.traits)]
+    default = default_model([one for one in fitting if isinstance(one, ModelInfo)])
+    chosen = default or next(iter(fitting), None)
+    return Fix("model", f"Use {chosen.name}", chosen.name) if chosen is not None else None
+
+
+def time_and_memory(expected: Expected | None, device: str, devices: Sequence[DeviceMemory]) -> Row:
+    """What a run will take on that device.
+
+    Parameters
+    ----------
+    expected : Expected or None
+    device : str
+        As it was chosen.
+    devices : sequence of DeviceMemory
+        The first is the one that `"auto"` takes; empty while they are not known.
+    """
+    question, known = "Time, memory", {one.name: one for one in devices}
+    wanted = _resolved(device, devices)
+    if devices and wanted not in known:
+        words = f"The device {device} is not present; this machine has {', '.join(known)}."
+        return Row(question, "fail", words, Fix("device", "Use automatic", "auto"))
+    if not wanted:
+        return Row(question, "pass", "Not known until the devices of this machine are.")
+    label = known[wanted].label if wanted in known else wanted
+    free = known[wanted].free_bytes if wanted in known else None
+    if expected is None:
+        words = f"Not known on {label}: no run of this method was measured on it. After the first one it is."
+        return Row(question, "pass", words)
+    told = [f"About {seconds_text(expected.seconds)} on {label}, {expected.basis}."]
+    short, sentence = _memory(expected, free, wanted)
+    told += [sentence] if sentence else []
+    slow = expected.seconds > _SLOW_SECONDS and wanted == "cpu"
+    elsewhere = next((one for one in devices if one.name != "cpu"), None) if wanted == "cpu" else None
+    fix = Fix("device", f"Use {elsewhere.name}", elsewhere.name) if elsewhere is not None and (slow or short) else None
+    return Row(question, "warn" if short or slow else "pass", " ".join(told), fix)
+
+
+def _resolved(device: str, devices: Sequence[DeviceMemory]) -> str:
+    if device == "auto":
+        return devices[0].name if devices else ""
+    return "cuda:0" if device == "cuda" else device
+
+
+def _memory(expected: Expected, free: int | None, device: str) -> tuple[bool, str]:
+    """Whether it may not suffice, and that in words."""
+    there = f"{_bytes_text(free)} are free" if free is not None else "what is free is not known"
+    if expected.memory_mb is None or device != "cpu":
+        return False, f"Memory not known; {there}." if free is not None else "Memory not known."
+    needed = expected.memory_mb * 2**20
+    short = free is not None and needed > free
+    told = f"About {_bytes_text(needed)} of memory, {there}."
+    return short, f"{told} It goes on in smaller steps where memory runs out; close other programs." if short else told
+
+
+def _bytes_text(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{max(10, round(count / 2**20, -1)):.0f} MiB"
+
+
+def seconds_text(seconds: float) -> str:
+    """As people say it: `"2 s"`, `"40 s"`, `"3 min"`."""
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} min"
+    return f"{max(1, round(seconds, -1 if seconds > 30 else 0)):.0f} s"
+
+
+def labels(segmentation: Segmentation, grid: Grid) -> Row:
+    """Whether a given segmentation says what its integers mean, and lies on the scan."""
+    question = "Labels"
+    if not segmentation.grid.same_place(grid):
+        words = (
+            f"They lie on {segmentation.grid.describe()}, the scan on {grid.describe()}: they belong to another one."
+        )
+        return Row(question, "fail", words)
+    values = label_values(segmentation.data) - {0}
+    strange = sorted(values - set(CLASS_NAMES) - {RESECTION_CAVITY})
+    if strange:
+        return Row(question, "fail", f"They hold {strange}; classes are {_named(CLASS_NAMES)}. Relabel those.")
+    schema = segmentation.provenance.get("schema")
+    told = f"Read as {schema}: " if isinstance(schema, str) else ""
+    if not values:
+        return Row(question, "warn", f"{told}nothing is marked.")
+    return Row(question, "pass", f"{told}{_named(segmentation.class_names, values)}.")
+
+
+def refused_labels(error: BrainTumorError) -> Row:
+    """A given segmentation that cannot be understood."""
+    return Row("Labels", "fail", str(error))
+
+
+def _named(names: Mapping[int, str], values: Iterable[int] | None = None) -> str:
+    shown = sorted(names) if values is None else sorted(values)
+    return ", ".join(f"{value} {names.get(value, 'without a name')}" for value in shown)

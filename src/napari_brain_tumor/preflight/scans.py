@@ -1,0 +1,170 @@
+"""Sequences as they were found, whether or not they make a study, and the facts that answer the questions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import IntensityError
+from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
+from napari_brain_tumor.io import Sequences, distinct_grids, reference_role
+from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
+from napari_brain_tumor.preprocessing.traits import Traits, thickness_of
+from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
+
+__all__ = ["Facts", "Scans", "facts_of"]
+
+Array = npt.NDArray[Any]
+
+_ENOUGH: Final = 80
+"""Voxels along an axis that suffice to find the head and to compare pictures."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scans:
+    """Sequences by role, each on a grid of its own, which may be one and the same.
+
+    Parameters
+    ----------
+    name : str
+        Of the case.
+    sequences : mapping of role to (X, Y, Z) array
+        Values as they are: they may be of no use.
+    grids : mapping of role to Grid
+    layouts : mapping of role to FileLayout
+    notes : tuple of str
+        What the reader noticed.
+    resampled : tuple of Role
+        Sequences that were brought onto the grid from another one.
+    foreign : tuple of Role
+        Sequences of which no file of ours tells the orientation.
+    elsewhere : mapping of role to Grid
+        Other sequences that are at hand, on other grids.
+    """
+
+    name: str
+    sequences: Mapping[Role, Array]
+    grids: Mapping[Role, Grid]
+    layouts: Mapping[Role, FileLayout] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    resampled: tuple[Role, ...] = ()
+    foreign: tuple[Role, ...] = ()
+    elsewhere: Mapping[Role, Grid] = field(default_factory=dict)
+
+    @classmethod
+    def of_study(cls, study: Study) -> "Scans":
+        """The sequences of a study."""
+        grids = dict.fromkeys(study.roles, study.grid)
+        layouts = dict.fromkeys(study.roles, study.layout)
+        return cls(study.name, study.sequences, grids, layouts, study.notes, study.resampled)
+
+    @classmethod
+    def of_opened(cls, opened: Sequences) -> "Scans":
+        """Sequences that were opened and may lie on different grids."""
+        volumes = {role: opened.volumes[role] for role in ROLES if role in opened.volumes}
+        return cls(
+            opened.name,
+            {role: one.array for role, one in volumes.items()},
+            {role: one.grid for role, one in volumes.items()},
+            {role: one.layout for role, one in volumes.items()},
+            opened.notes,
+        )
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """In the order T1, T1c, T2, FLAIR."""
+        return tuple(role for role in ROLES if role in self.sequences)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What was found in the sequences, once for all questions.
+
+    Parameters
+    ----------
+    scans : Scans
+    groups : list of (roles, Grid)
+        The different grids, each with the sequences on it.
+    reference : Role or None
+        Whose grid the finest is; None where there is no sequence.
+    broken : mapping of role to str
+        Why a sequence cannot be used.
+    whole_head : mapping of role to bool
+        Whether the skull was left in it; of those that can be used.
+    samples : mapping of role to (Z, Y, X) array
+        Every few voxels of those on the reference's grid, from foot to head.
+    head : (Z, Y, X) bool array or None
+        Brain or head in the samples.
+    head_mm : (x, y, z) or None
+        Sides of its box, along the axes of the reference closest to right, front and head; voxels where the files do
+        not tell the spacing.
+    """
+
+    scans: Scans
+    groups: list[tuple[tuple[Role, ...], Grid]]
+    reference: Role | None
+    broken: Mapping[Role, str]
+    whole_head: Mapping[Role, bool]
+    samples: Mapping[Role, Array]
+    head: npt.NDArray[np.bool_] | None
+    head_mm: tuple[float, float, float] | None
+
+    @property
+    def grid(self) -> Grid:
+        """The finest grid."""
+        if self.reference is None:
+            msg = "There is no sequence, so there is no grid."
+            raise ValueError(msg)
+        return self.scans.grids[self.reference]
+
+    @property
+    def traits(self) -> Traits:
+        """As `preprocessing.traits` tells them of a study on the finest grid."""
+        return Traits(thickness_of(self.grid), any(self.whole_head.values()))
+
+
+def facts_of(scans: Scans) -> Facts:
+    """Look at the sequences; some tenths of a second for a case of full size."""
+    broken = {role: text for role in scans.roles if (text := _problem(scans, role))}
+    sound = [role for role in scans.roles if role not in broken]
+    reference = reference_role(scans.grids) if scans.grids else None
+    whole_head = {role: not is_skull_stripped(scans.sequences[role]) for role in sound}
+    samples = {role: _sample(scans, role) for role in sound if _on_reference(scans, role, reference)}
+    head = foreground_mask(list(samples.values())) if samples else None
+    sides = _sides(head, scans.grids[reference]) if head is not None and reference is not None else None
+    return Facts(scans, distinct_grids(scans.grids), reference, broken, whole_head, samples, head, sides)
+
+
+def _problem(scans: Scans, role: Role) -> str:
+    try:
+        check_intensities(scans.sequences[role], role)
+    except IntensityError as error:
+        return str(error)
+    return ""
+
+
+def _on_reference(scans: Scans, role: Role, reference: Role | None) -> bool:
+    return reference is not None and scans.grids[role].same_place(scans.grids[reference])
+
+
+def _sample(scans: Scans, role: Role) -> Array:
+    """Every few voxels as (Z, Y, X), from foot to head."""
+    turned = to_ras(scans.grids[role]).apply(scans.sequences[role])
+    x, y, z = (slice(None, None, step) for step in _steps(turned.shape))
+    return turned[x, y, z].transpose(2, 1, 0)
+
+
+def _steps(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(max(1, n // _ENOUGH) for n in shape)
+
+
+def _sides(head: npt.NDArray[np.bool_], grid: Grid) -> tuple[float, float, float] | None:
+    box = bounding_box(head.transpose(2, 1, 0))
+    if box is None:
+        return None
+    ras = to_ras(grid).target
+    counts = [min(n * step, side) for n, step, side in zip(box.shape, _steps(ras.shape), ras.shape, strict=True)]
+    x, y, z = (count * spacing for count, spacing in zip(counts, ras.spacing, strict=True))
+    return x, y, z

@@ -1,0 +1,176 @@
+"""The pre-flight table of a panel: what to know before a run, and a button where something helps."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_brain_tumor.inference.device_list import list_memory
+from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.preflight.rows import Fix, Row, worst
+from napari_brain_tumor.preprocessing.traits import Traits
+from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Asked, answer, header_text, summary
+from napari_brain_tumor.widgets.worker import JobRunner, as_job
+
+__all__ = ["PreflightTable"]
+
+_REFRESH_MS = 150
+_MEMORY_TARGET = f"{list_memory.__module__}:{list_memory.__name__}"
+_TIPS = {
+    "resample": "Add copies of these scans that lie on one grid; the layers that are there stay as they are.",
+    "roles": "Go to the boxes that say which layer is which scan.",
+    "model": "Choose that model instead.",
+    "device": "Compute there instead.",
+}
+
+
+class PreflightTable(QWidget):
+    """One line that opens into a table; it is computed in a thread, and never holds anybody up.
+
+    Parameters
+    ----------
+    ask : callable
+        Gathers what the table depends on; is called in napari's thread, and handed the devices as far as known.
+    worker : WorkerProcess
+        Is asked for the free memory of GPUs.
+    """
+
+    answered = Signal(object)
+    """The new `Answer`."""
+    fix_requested = Signal(object)
+    """A `Fix` whose button was pressed."""
+
+    def __init__(self, ask: Callable[[Sequence[DeviceMemory]], Asked], worker: WorkerProcess) -> None:
+        super().__init__()
+        self._ask = ask
+        self._worker = worker
+        self._devices: tuple[DeviceMemory, ...] = ()
+        self._by_hand = False
+        self.answer: Answer | None = None
+        self.runner = JobRunner(self)
+        self.memory_runner = JobRunner(self)
+        self._build()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._check)
+        self.runner.finished.connect(self._on_answered)
+        self.runner.failed.connect(self._on_failed)
+        self.memory_runner.finished.connect(self._on_memory_known)
+        self.toggle.toggled.connect(self.body.setVisible)
+        self.toggle.toggled.connect(self._show_arrow)
+        self.toggle.clicked.connect(self._on_opened_by_hand)
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.toggle = QToolButton()
+        self.toggle.setCheckable(True)
+        self.toggle.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.toggle.setMinimumWidth(120)
+        self.toggle.setText("Chec&ks")
+        self.toggle.setToolTip("What to know before running. Alt+K or a click opens and closes the table.")
+        self.toggle.setAccessibleName("What to know before running")
+        column.addWidget(self.toggle)
+        self.body = QWidget()
+        self._rows = QGridLayout(self.body)
+        self._rows.setContentsMargins(2, 0, 0, 0)
+        self._rows.setHorizontalSpacing(6)
+        self._rows.setVerticalSpacing(4)
+        self._rows.setColumnStretch(1, 1)
+        column.addWidget(self.body)
+        self.body.hide()
+        self._show_arrow(False)
+
+    def texts(self) -> dict[str, tuple[str, str]]:
+        """Verdict and words of each row that is shown, by question."""
+        rows = self.answer.rows if self.answer is not None else ()
+        return {row.question: (row.verdict, row.words) for row in rows}
+
+    def known_traits(self) -> Traits | None:
+        """What the scans that are chosen now are like, if they were looked at already."""
+        if self.answer is None or not self.answer.asked.same_scans(self._ask(self._devices)):
+            return None
+        return self.answer.traits
+
+    # Asking ---------------------------------------------------------------------------------------------------------
+
+    def refresh(self, *_: object) -> None:
+        """Look again, soon; several calls at once cost one."""
+        self._timer.start(_REFRESH_MS)
+
+    def show_devices(self, devices: Sequence[tuple[str, str, str]]) -> None:
+        """Take note of the devices (name, label, reason), the one that `"auto"` takes first."""
+        self._devices = tuple(DeviceMemory(name, label) for name, label, _ in devices)
+        if any(one.name != "cpu" for one in self._devices):
+            self.memory_runner.start(lambda stop: stop.guard(self._worker.run(_MEMORY_TARGET)))
+        self.refresh()
+
+    def _on_memory_known(self, devices: Sequence[DeviceMemory]) -> None:
+        self._devices = tuple(devices)
+        self.refresh()
+
+    def _check(self) -> None:
+        cpu = free_host_bytes()
+        devices = [one._replace(free_bytes=cpu) if one.name == "cpu" else one for one in self._devices]
+        asked, before = self._ask(devices), self.answer
+        if not asked.views:
+            self._on_answered(answer(asked))
+            return
+        self.runner.start(lambda _: as_job(answer, asked, before))
+
+    def _on_failed(self, error: Exception) -> None:
+        self.answer = None
+        self._show_rows((Row("Checks", "warn", f"These scans cannot be checked: {error}"),))
+
+    def _on_answered(self, found: Answer) -> None:
+        self.answer = found
+        self._show_rows(found.rows)
+        self.answered.emit(found)
+
+    # Showing --------------------------------------------------------------------------------------------------------
+
+    def _show_rows(self, rows: Sequence[Row]) -> None:
+        self.toggle.setText(header_text(rows).replace("check", "chec&k", 1))
+        self.toggle.setToolTip(f"{summary(rows)}\n\nAlt+K or a click opens and closes the table.")
+        self.toggle.setAccessibleDescription(summary(rows))
+        while (item := self._rows.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for row in rows:
+            self._add_row(row)
+        if not self._by_hand:
+            self.toggle.setChecked(worst(rows) == "fail")
+
+    def _add_row(self, row: Row) -> None:
+        at = self._rows.rowCount()
+        verdict = QLabel(f"{ICONS[row.verdict]} {row.verdict}")
+        verdict.setStyleSheet("font-weight: bold;" if row.verdict != "pass" else "")
+        words = wrapped(f"<b>{escape(row.question)}</b> {escape(row.words)}")
+        words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        words.setTextFormat(Qt.TextFormat.RichText)
+        words.setAccessibleName(f"{row.question}: {row.verdict}. {row.words}")
+        words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._rows.addWidget(verdict, at, 0, Qt.AlignmentFlag.AlignTop)
+        self._rows.addWidget(words, at, 1)
+        if row.fix is not None:
+            self._rows.addWidget(self._fix_button(row.fix), at + 1, 1, Qt.AlignmentFlag.AlignLeft)
+
+    def _fix_button(self, fix: Fix) -> QPushButton:
+        made = button(fix.label, _TIPS[fix.kind])
+        made.clicked.connect(lambda: self.fix_requested.emit(fix))
+        return made
+
+    def _on_opened_by_hand(self) -> None:
+        self._by_hand = True  # from now on it stays as the user wants it
+
+    def _show_arrow(self, is_open: bool) -> None:
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)

@@ -1,0 +1,107 @@
+"""What the buttons of the Segment panel's pre-flight table do, and what that table is asked."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_brain_tumor.catalogue import ModelInfo
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.memory import DeviceMemory
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData, LayerView
+from napari_brain_tumor.preflight.rows import Fix, FixKind
+from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.preflight_state import Asked, left_out
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.widgets.segment import SegmentWidget
+
+__all__ = ["PreflightFixes", "asked_of"]
+
+
+def asked_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Asked:
+    """What the table of the panel depends on now; no scans where a chosen layer is no volume."""
+    choices = panel.choices
+    try:
+        views = {role: layers.view(layer) for role, layer in choices.sequences.items()}
+    except BrainTumorError:
+        return Asked({})
+    return Asked(
+        views,
+        _views_left_out(panel),
+        choices.model,
+        choices.device,
+        choices.flips,
+        devices,
+        [model for k in range(panel.model_box.count()) if (model := panel.model_box.itemData(k)) is not None],
+        _selected_labels(panel, list(views.values())),
+    )
+
+
+def _views_left_out(panel: "SegmentWidget") -> dict[Role, LayerView]:
+    others = left_out(state.candidates(panel.viewer.layers), panel.choices.sequences)
+    return {role: layers.view(layer) for role, layer in others.items()}
+
+
+def _selected_labels(panel: "SegmentWidget", scans: Sequence[LayerView]) -> LayerView | None:
+    """The selected labels if they lie on these scans; those of another case are none of its concern."""
+    active = panel.viewer.layers.selection.active
+    if not state.is_result(active) or not scans:
+        return None
+    seen = layers.view(active)
+    return seen if seen.grid.same_place(scans[0].grid) else None
+
+
+class PreflightFixes:
+    """Does what a button of the table says, in the panel's own controls, so that the user sees what was changed."""
+
+    def __init__(self, panel: "SegmentWidget") -> None:
+        self._panel = panel
+        self.runner = JobRunner(panel)
+        self.runner.finished.connect(self._on_resampled)
+        self.runner.failed.connect(notify_error)
+        self._acts: Final[dict[FixKind, Callable[[str], None]]] = {
+            "resample": self._resample,
+            "roles": self._choose_roles,
+            "model": self._choose_model,
+            "device": self._choose_device,
+        }
+
+    def apply(self, fix: Fix) -> None:
+        """Do it."""
+        self._acts[fix.kind](fix.value)
+
+    def _choose_roles(self, value: str) -> None:
+        boxes = self._panel.role_boxes
+        empty = [role for role in boxes if role not in self._panel.choices.sequences]
+        box = boxes[empty[0] if empty else next(iter(boxes))]
+        self._panel.ensureWidgetVisible(box)
+        box.setFocus()
+
+    def _choose_model(self, value: str) -> None:
+        box = self._panel.model_box
+        models = [box.itemData(k) for k in range(box.count())]
+        names = [getattr(model, "name", None) for model in models]
+        # Of several models of one name the list has the bundled ones first, the shell takes the last.
+        found = [k for k, name in enumerate(names) if name == value and isinstance(models[k], ModelInfo)]
+        box.setCurrentIndex(found[-1] if found else names.index(value))
+
+    def _choose_device(self, value: str) -> None:
+        at = self._panel.device_box.findData(value)
+        self._panel.device_box.setCurrentIndex(max(0, at))
+
+    def _resample(self, value: str) -> None:
+        try:
+            views: dict[Role, LayerView] = {r: layers.view(one) for r, one in self._panel.choices.sequences.items()}
+        except BrainTumorError as error:
+            notify_error(error)
+            return
+        views |= _views_left_out(self._panel)
+        self._panel.status_label.setText("Bringing the scans onto one grid…")
+        self.runner.start(lambda _: as_job(layers.resampled_layers, views, value))
+
+    def _on_resampled(self, made: list[LayerData]) -> None:
+        added: list[Any] = layers.add_layers(self._panel.viewer, made)
+        self._panel.choose_case_of(added[-1])
+        self._panel.status_label.setText("Added the scans on one grid; the others are as they were.")

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from models_for_tests import card
+from napari_brain_tumor.classical.registry import BASELINES
+from napari_brain_tumor.models.cards import ModelInfo, list_models
+from napari_brain_tumor.preflight.costs import expected_cost, key_of, known_costs, remember
+
+
+def provenance(**changes):
+    made = {
+        "model": {"name": "threshold"},
+        "device": "cpu",
+        "settings": {"min_lesion_mm3": 0},
+        "seconds": {"prepare": 1.0, "method": 2.0, "finish": 0.5, "load": 9.0},
+        "working_shape": [10, 100, 100],
+    }
+    return made | changes
+
+
+def test_a_run_of_here_is_what_the_next_one_is_expected_to_take(tmp_path):
+    remember(provenance(), tmp_path)
+    found = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path))
+    assert found.seconds == pytest.approx(7.0)  # twice the voxels; loading does not count
+    assert found.basis == "measured on this machine"
+
+
+def test_the_latest_run_counts(tmp_path):
+    remember(provenance(), tmp_path)
+    remember(provenance(seconds={"method": 1.0}), tmp_path)
+    own = [one for one in known_costs(tmp_path) if one.machine == "this machine"]
+    assert [one.seconds for one in own] == [1.0]
+
+
+def test_mirrored_copies_do_not_count_twice(tmp_path):
+    model = next(one for one in list_models() if one.card.dims == 2)
+    made = {"model": {"name": model.name}, "seconds": {"prepare": 1.0, "network": 40.0}, "settings": {"flips": True}}
+    remember(provenance(**made), tmp_path)
+    known = known_costs(tmp_path)
+    assert expected_cost(model, "cpu", 100_000, known).seconds == pytest.approx(11.0)
+    assert expected_cost(model, "cpu", 100_000, known, flips=True).seconds == pytest.approx(41.0)
+    assert expected_cost(model, "cuda:0", 100_000, known) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seconds": None},
+        {"working_shape": None},
+        {"device": "a quantum computer"},
+        {"settings": {"precision": "bfloat16"}},
+        {"model": {"name": "unknown"}},
+    ],
+)
+def test_runs_that_tell_too_little_are_not_kept(tmp_path, changes):
+    remember(provenance(**changes), tmp_path)
+    assert not (tmp_path / "costs.json").exists()
+
+
+def test_a_file_of_another_version_costs_only_the_estimate(tmp_path):
+    (tmp_path / "costs.json").write_text('{"format": 9}')
+    assert len(known_costs(tmp_path)) == len(known_costs(tmp_path / "none"))
+    remember(provenance(), tmp_path)
+    assert known_costs(tmp_path)[0].machine == "this machine"
+
+
+def test_the_cost_is_that_of_the_network_not_of_its_weights():
+    first, second = (ModelInfo(name=n, folder=Path(n), card=card(name=n, parameters=5), bundled=True) for n in "ab")
+    assert key_of(first) == key_of(second)
+    wider = first.model_copy(update={"card": card(arguments={"width": 8})})
+    assert key_of(wider) != key_of(first)
+    assert key_of(wider)[1] == key_of(first)[1]
+
+
+def test_every_shipped_model_and_method_has_a_measured_cost():
+    shipped = [*(one for one in list_models() if one.bundled), *BASELINES.values()]
+    missing = [one.name for one in shipped if expected_cost(one, "cpu", 10**6, known_costs()) is None]
+    assert missing == [], "run: python scripts/measure_costs.py --model NAME"
