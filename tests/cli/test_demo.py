@@ -74,7 +74,7 @@ def test_no_qt_binding_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_window_that_cannot_open_gives_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_WINDOW_MODULE", "napari_brain_tumor.no_such_module")
+    monkeypatch.setattr(demo, "WINDOW_MODULE", "napari_brain_tumor.no_such_module")
     words = demo.open_window(tmp_path, tmp_path, tmp_path / "napari.log")
     assert words is not None
     assert "no_such_module" in words

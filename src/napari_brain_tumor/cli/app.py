@@ -18,6 +18,7 @@ from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
+from napari_brain_tumor.cli.view import view
 from napari_brain_tumor.errors import BrainTumorError
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ data.command()(score)
 app.command()(evaluate)
 app.command()(measure)
 app.command()(rerun)
+app.command()(view)
 app.add_typer(models_app, name="models")
 app.add_typer(data)
 add_extensions(app)

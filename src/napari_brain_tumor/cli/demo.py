@@ -17,10 +17,10 @@ from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.workflow import segment_job
 
-__all__ = ["open_window", "run_demo", "why_no_window"]
+__all__ = ["WINDOW_MODULE", "open_window", "run_demo", "why_no_window"]
 
 _QT_BINDINGS: Final = ("PyQt6", "PySide6", "PyQt5")
-_WINDOW_MODULE: Final = "napari_brain_tumor.widgets.show"
+WINDOW_MODULE: Final = "napari_brain_tumor.widgets.show"
 _SECONDS_TO_FAIL: Final = 6.0
 """A window that cannot open says so within this time."""
 
@@ -62,7 +62,7 @@ def open_window(case: Path, segmentation: Path, log: Path) -> str | None:
     """Open napari in a process of its own, which stays when this one ends; return its last words if it failed."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", _WINDOW_MODULE, str(case), str(segmentation)],
+            [sys.executable, "-m", WINDOW_MODULE, str(case), str(segmentation)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -83,4 +83,4 @@ def _show_or_explain(case: Path, segmentation: Path, *, wanted: bool) -> None:
         reason = open_window(case, segmentation, segmentation.with_name("napari.log"))
     if reason is not None:
         say(f"napari is not open: {reason}. To look at the result later:")
-        say(f"  python -m {_WINDOW_MODULE} {case} {segmentation}")
+        say(f"  python -m {WINDOW_MODULE} {case} {segmentation}")

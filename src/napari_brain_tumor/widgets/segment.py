@@ -32,6 +32,7 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.initial_choices import start_as_preferred
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
 from napari_brain_tumor.widgets.model_list import model_list
@@ -106,6 +107,7 @@ class SegmentWidget(QScrollArea):
         self._reloads_models = models is None
         self._fill_models(list_models() if models is None else list(models))
         self._connect()
+        start_as_preferred(self, self._device_runner)
         self._on_layers_changed()
         self._on_selection_changed()
 

@@ -28,6 +28,7 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
@@ -85,6 +86,7 @@ class TrainWidget(QScrollArea):
         self.install_runner = JobRunner(self)
         self._build()
         self._connect()
+        prefer_device(self.device_box, self._device_runner)
         self._on_choices_changed()
         self.reload_runs()
 
