@@ -90,7 +90,7 @@ class CurateWidget(QScrollArea):
         self._roles_by_hand = False
         self._image_layers: list[Layer] = []
         self._label_layers: list[Layer] = []
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, must_finish=True)
         self.score_runner = JobRunner(self)
         self._then: Callable[[Any], None] = lambda _: None
         self.edits = LabelEdits(self)

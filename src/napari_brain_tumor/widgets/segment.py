@@ -94,7 +94,7 @@ class SegmentWidget(QScrollArea):
         self.runner = JobRunner(self)
         self._device_runner = JobRunner(self)
         self._measure_runner = JobRunner(self)
-        self._save_runner = JobRunner(self)
+        self._save_runner = JobRunner(self, must_finish=True)
         self._result: Layer | None = None
         self._saved_to = ""
         self._when_saved: Callable[[], None] = lambda: None

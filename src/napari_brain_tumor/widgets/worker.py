@@ -105,6 +105,12 @@ class JobRunner(QObject):
     """Runs one job at a time in a thread of its own; its signals arrive in Qt's thread.
 
     Large arrays are pickled, sent and received in that thread, so that the window stays responsive.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    must_finish : bool
+        Whether Python waits for the job when the window is closed: for what the user wants on the disk.
     """
 
     progressed = Signal(object, object)
@@ -115,8 +121,9 @@ class JobRunner(QObject):
     """The error."""
     cancelled = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, must_finish: bool = False) -> None:
         super().__init__(parent)
+        self._must_finish = must_finish
         self._stop: Stop | None = None
         self._thread: threading.Thread | None = None
 
@@ -135,7 +142,7 @@ class JobRunner(QObject):
         """
         self.cancel()
         stop = self._stop = Stop()
-        self._thread = threading.Thread(target=self._drain, args=(make_job(stop), stop), daemon=True)
+        self._thread = threading.Thread(target=self._drain, args=(make_job(stop), stop), daemon=not self._must_finish)
         self._thread.start()
 
     def cancel(self) -> None:
