@@ -60,7 +60,7 @@ def test_what_is_not_to_be_had_leaves_the_usual_choice(panel, prefer, qtbot):
 
 
 def test_the_preferred_format_goes_before_that_of_the_scans(prefer):
-    slices = TifSlices(())
+    slices = TifSlices("patient", ())
     assert segment_state.default_format(slices).suffix == ".tif"
     prefer(saving={"file_format": ".nrrd"})
     assert segment_state.default_format(slices).suffix == ".nrrd"
