@@ -21,7 +21,9 @@ FOUR = ["T1", "T1c", "T2", "FLAIR"]
 
 
 def brats(folder):
-    return phantoms.write_brats_case(folder / "BraTS2021_00001", phantoms.tumour(SHAPE), SHAPE), FOUR
+    truth = phantoms.tumour(SHAPE)
+    truth[truth == 3] = 4  # as that year numbers the enhancing tumour
+    return phantoms.write_brats_case(folder / "BraTS2021_00001", truth, SHAPE), FOUR
 
 
 def one_nifti(folder):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
-from napari_brain_tumor.cli.demo import WINDOW_MODULE, why_no_window
+from napari_brain_tumor.cli.window import WINDOW_MODULE, why_no_window
 from napari_brain_tumor.errors import BrainTumorError
 
 __all__ = ["view"]
@@ -40,7 +40,7 @@ def view(
     given = {"--roles": roles, "--spacing": spacing, "--schema": schema}
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
     places = [str(path) for path in (case, segmentation) if path is not None]
-    # In a process of its own: this one must not load Qt and napari, and an error that ends it has been told there.
+    # What goes wrong is told there.
     code = subprocess.call([sys.executable, "-m", WINDOW_MODULE, *options, "--", *places])
     if code != 0:
         raise typer.Exit(1)

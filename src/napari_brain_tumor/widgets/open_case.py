@@ -71,7 +71,7 @@ class OpenCaseWidget(QScrollArea):
 
     def _build_path(self, column: QVBoxLayout) -> None:
         row = QHBoxLayout()
-        self.folder_button = button("Choose f&older…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
+        self.folder_button = button("Choose fol&der…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
         row.addWidget(self.folder_button)
         row.addWidget(self.file_button)

@@ -38,14 +38,15 @@ class ReaderOffer(QFrame):
             "Open them always with Brain Tumor?"
         )
         row.addWidget(text, 1)
-        self.folders_box = QCheckBox("&Folders too")
+        # No letters for Alt: it stands beside the panels, and these have theirs.
+        self.folders_box = QCheckBox("Folders too")
         self.folders_box.setToolTip(
             "Case folders, DICOM series and slices.\nOf a folder that is no case napari asks who else should open it."
         )
         self.folders_box.setChecked(True)
-        self.yes_button = button("&Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")
+        self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")
         self.later_button = button(
-            "N&ot now", "Do not ask again. Plugins > Brain Tumor > Open case has a button that does the same."
+            "Not now", "Do not ask again. Plugins > Brain Tumor > Open case has a button that does the same."
         )
         for made in (self.folders_box, self.yes_button, self.later_button):
             row.addWidget(made)

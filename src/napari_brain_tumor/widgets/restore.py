@@ -56,9 +56,10 @@ class RestoreNotice(QFrame):
         self.text_label.setAccessibleName("Unsaved labels of an earlier session")
         column.addWidget(self.text_label)
         row = QHBoxLayout()
-        self.restore_button = button("Bring them &back", "Add them as layers, with their scans if these are not open.")
+        # No letters for Alt: the notice stands in every panel, and these have theirs.
+        self.restore_button = button("Bring them back", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
-            "N&ot now",
+            "Not now",
             "Do not ask again. They stay for "
             f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels brings them back.",
         )

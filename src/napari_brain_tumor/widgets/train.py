@@ -172,12 +172,12 @@ class TrainWidget(QScrollArea):
         column.addLayout(rows)
         first, second = QHBoxLayout(), QHBoxLayout()
         self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
-        self.resume_button = button("Res&ume", "Go on with this run in a new process.")
+        self.resume_button = button("Resu&me", "Go on with this run in a new process.")
         self.install_button = button("&Add model", "Add the best weights so far to the model list.")
         self.folder_button = button(
-            "Open fol&der", "Show the run's folder: history, curves, pictures, log, checkpoints."
+            "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
-        self.attach_button = button("Atta&ch…", "Watch a run in another folder.")
+        self.attach_button = button("Attac&h…", "Watch a run in another folder.")
         for one in (self.stop_button, self.resume_button, self.install_button):
             first.addWidget(one)
         for one in (self.folder_button, self.attach_button):
