@@ -49,7 +49,8 @@ class RestoreNotice(QFrame):
             self.search_runner.start(lambda _: as_job(state.offers, ("lost",), home))
 
     def _build(self) -> None:
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("restore_notice")
+        self.setStyleSheet("#restore_notice { border: 1px solid gray; }")  # napari's themes draw no frames
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         self.text_label = wrapped("")

@@ -109,6 +109,7 @@ class TrainWidget(QScrollArea):
         self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
         rows.addRow("&Train on", self.source_edit)
         buttons = QHBoxLayout()
+        buttons.setSpacing(6)  # a form has none to inherit
         self.dataset_button = button("Data &set…", "Choose the folder of a curated data set; its accepted cases train.")
         self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
         buttons.addWidget(self.dataset_button)
