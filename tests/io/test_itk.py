@@ -3,6 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 import phantoms
+from dicom_phantoms import write_series
 from napari_brain_tumor.errors import (
     DimensionError,
     DuplicateRoleError,
@@ -11,7 +12,6 @@ from napari_brain_tumor.errors import (
     UnreadableFileError,
 )
 from napari_brain_tumor.io import open_image, open_study, recognise
-from phantoms import write_series
 
 MARK = (5, 1, 3)
 

@@ -11,6 +11,7 @@ from npe2 import PluginManifest
 
 import napari_brain_tumor
 import phantoms
+from dicom_phantoms import write_series
 from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
@@ -47,7 +48,7 @@ def nrrd(folder):
 
 def dicom(folder):
     for at, description in enumerate(("AX FLAIR", "AX T1 POST")):
-        phantoms.write_series(folder / "dicom" / str(at), description, seed=at, uid=str(at + 1))
+        write_series(folder / "dicom" / str(at), description, seed=at, uid=str(at + 1))
     return folder / "dicom", ["T1c", "FLAIR"]
 
 
