@@ -65,12 +65,17 @@ def controls(panel):
 def _is_own(widget, panel):
     if widget.objectName().startswith("qt_") or widget.metaObject().className() == "QTableCornerButton":
         return False
-    above = widget.parentWidget()
+    around = ancestors(widget, panel)
+    return not any(isinstance(one, INSIDES) or "napari" in type(one).__module__.split(".") for one in around)
+
+
+def ancestors(widget, panel):
+    """What holds a widget, from the inside to the outside, without the panel."""
+    found, above = [], widget.parentWidget()
     while above is not None and above is not panel:
-        if isinstance(above, INSIDES) or "napari" in type(above).__module__.split("."):
-            return False
+        found.append(above)
         above = above.parentWidget()
-    return True
+    return found
 
 
 def name_of(control, panel):
@@ -82,13 +87,10 @@ def name_of(control, panel):
 
 def page_of(widget, panel):
     """The page of tabs that a widget is on: pages are never seen together."""
-    above = widget
-    while above is not None and above is not panel:
-        tabs = above.parentWidget().parentWidget() if above.parentWidget() is not None else None
-        if isinstance(tabs, QTabWidget):
-            return tabs.indexOf(above)
-        above = above.parentWidget()
-    return None
+    around = ancestors(widget, panel)
+    tabs = next((one for one in around if isinstance(one, QTabWidget)), None)
+    pages = [tabs.indexOf(one) for one in around] if tabs is not None else []
+    return next((page for page in pages if page >= 0), None)
 
 
 def mnemonics(panel):
@@ -113,24 +115,15 @@ def keeps_tab(control):
     return isinstance(control, QAbstractItemView) and control.tabKeyNavigation()
 
 
-def focus_chain(panel):
-    found, one = [], panel.nextInFocusChain()
-    while one is not panel:
-        found.append(one)
-        one = one.nextInFocusChain()
-    return found
-
-
 def faults(panel):
     """What is wrong with a panel's controls, in words."""
-    chain = focus_chain(panel)
     for one in controls(panel):
         what = f"{type(one).__name__} {name_of(one, panel)!r}"
         if not one.toolTip():
             yield f"{what} has no tooltip"
         if not name_of(one, panel):
             yield f"{what} ({one.toolTip()}) has no name"
-        if not one.focusPolicy() & Qt.FocusPolicy.TabFocus or one not in chain:
+        if not one.focusPolicy() & Qt.FocusPolicy.TabFocus:
             yield f"{what} is not reached by Tab"
         if keeps_tab(one):
             yield f"{what} is not left by Tab"
