@@ -1,10 +1,14 @@
 """Fixtures for every test; builders of phantoms are in `phantoms.py`."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# No test sees, or changes, the settings of napari of whoever runs them; read once, when napari is loaded.
+os.environ["NAPARI_CONFIG"] = ""
 
 # The same examples on every machine and in every run.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

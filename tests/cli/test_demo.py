@@ -48,34 +48,3 @@ def test_demo_writes_labels_sidecar_and_picture_and_prints_volumes_with_dice(
     row = next(line.split() for line in out.splitlines() if line.startswith("whole tumour"))
     assert row == ["whole", "tumour", "(WT)", "0.06", "32", "0.667"]
     assert "napari is not open: not asked for" in out
-
-
-@pytest.mark.parametrize(
-    ("environment", "platform", "opens"),
-    [
-        ({}, "linux", False),
-        ({"DISPLAY": ""}, "linux", False),
-        ({"DISPLAY": ":0"}, "linux", True),
-        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
-        ({}, "darwin", True),
-        ({}, "win32", True),
-    ],
-)
-def test_a_window_opens_only_where_there_is_a_display(
-    environment: dict[str, str], platform: str, opens: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    assert (demo.why_no_window(environment, platform) is None) is opens
-
-
-def test_no_qt_binding_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install" in (demo.why_no_window({"DISPLAY": ":0"}, "linux") or "")
-
-
-def test_a_window_that_cannot_open_gives_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_WINDOW_MODULE", "napari_brain_tumor.no_such_module")
-    words = demo.open_window(tmp_path, tmp_path, tmp_path / "napari.log")
-    assert words is not None
-    assert "no_such_module" in words
-    assert "exit code 1" in words

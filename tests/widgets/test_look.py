@@ -9,7 +9,7 @@ from napari.utils.shortcuts import default_shortcuts
 from panel_cases import make_study
 from views_cases import fill
 
-from napari_brain_tumor.plugin.layers import add_layers, study_to_layers
+from napari_brain_tumor.plugin.layers import add_layers, image_to_layer, study_to_layers
 from napari_brain_tumor.widgets import look
 from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
 from napari_brain_tumor.widgets.surfaces import surfaces_of
@@ -52,6 +52,16 @@ def test_next_scan_stays_in_the_study_and_hides_those_of_others(viewer):
     look.next_scan(viewer)
     assert [name for name in shown(viewer) if "segmentation" not in name] == ["case T1", uncertainty.name]
     assert viewer.layers.selection.active is viewer.layers["case T1"]
+
+
+def test_next_scan_steps_through_scans_that_were_opened_one_by_one(qtbot):
+    viewer = ViewerModel()
+    grid = make_study().grid
+    for at in range(3):
+        add_layers(viewer, [image_to_layer(f"scan volume {at}", np.ones(grid.shape), grid, visible=at == 0)])
+    for name in ("scan volume 1", "scan volume 2", "scan volume 0"):
+        look.next_scan(viewer)
+        assert shown(viewer) == [name]
 
 
 def test_next_scan_of_layers_that_we_did_not_open(qtbot, told):

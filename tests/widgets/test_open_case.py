@@ -7,9 +7,7 @@ from napari.components import ViewerModel
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.widgets.open_state import (
-    OUR_PATTERNS,
     OpenRequest,
-    make_default_reader,
     open_case,
     role_options,
     spacing_of,
@@ -71,15 +69,6 @@ def test_meaning_given_by_hand_opens_ambiguous_labels(tmp_path):
     assert kind == "labels"
     assert attributes["metadata"][layers.KEY].understood
     np.testing.assert_array_equal(shown.T == 1, data == 2)  # 2 is edema there, which is our 1
-
-
-def test_default_reader_keeps_the_users_other_choices(monkeypatch):
-    from napari.settings import get_settings
-
-    plugins = get_settings().plugins
-    monkeypatch.setattr(plugins, "extension2reader", {"*.czi": "other"})
-    make_default_reader()
-    assert plugins.extension2reader == {"*.czi": "other", **dict.fromkeys(OUR_PATTERNS, "napari-brain-tumor")}
 
 
 @pytest.mark.parametrize("text", ["0.5 0.5 3", "0.5, 0.5, 3.0", "0.5;0.5;3"])

@@ -29,6 +29,7 @@ from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
+from napari_brain_tumor.cli.view import view
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.labels import Region
 
@@ -236,6 +237,7 @@ app.command()(evaluate)
 app.command()(measure)
 app.command()(check)
 app.command()(rerun)
+app.command()(view)
 app.add_typer(models_app, name="models")
 app.add_typer(data)
 add_extensions(app)

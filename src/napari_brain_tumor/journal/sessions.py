@@ -59,10 +59,19 @@ class Session:
         `journal_folder()` if not given.
     on_error : callable, optional
         Told in whichever thread when a journal ends early.
+    keeps : bool
+        False where the user wants no journal; those of earlier runs are still there.
     """
 
-    def __init__(self, home: Path | None = None, on_error: Callable[[Exception], None] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        on_error: Callable[[Exception], None] | None = None,
+        *,
+        keeps: bool = True,
+    ) -> None:
         self.home = journal_folder() if home is None else home
+        self._keeps = keeps
         self.folder: Path | None = None
         self.asked = False
         """Whether the user was asked about earlier runs by now."""
@@ -73,7 +82,9 @@ class Session:
         self._count = 0
 
     def open(self, labels: npt.NDArray[Any], document: Mapping[str, Any]) -> LayerJournal | None:
-        """A journal of these labels; None where its folder cannot be made, which is told."""
+        """A journal of these labels; None where none is wanted, or its folder cannot be made, which is told."""
+        if not self._keeps:
+            return None
         try:
             folder = self._started()
         except (OSError, NotImplementedError) as error:  # the latter where a file system knows no locks

@@ -37,6 +37,7 @@ __all__ = [
     "camera_of",
     "current_layers",
     "current_viewer",
+    "display_notes",
     "image_to_layer",
     "intensities_of",
     "is_edited",
@@ -281,6 +282,19 @@ def _placement(display: Display) -> dict[str, Any]:
 
 def _name(name: str, display: Display) -> str:
     return f"{name} (resampled: oblique)" if display.resampled else name
+
+
+def display_notes(name: str, grid: Grid) -> tuple[str, ...]:
+    """What to tell of how a scan on this grid is shown; nothing unless it is oblique."""
+    display = Display.of(grid)
+    if not display.resampled:
+        return ()
+    size = " x ".join(f"{step:.2g}" for step in display.shown.spacing)
+    unit = "mm" if grid.unit == "mm" else "voxels"
+    return (
+        f"{name} is oblique: its slices are tilted against the patient's axes. It is shown resampled along these axes "
+        f"({size} {unit}); labels are computed, measured and saved on its own grid.",
+    )
 
 
 def _contrast_limits(array: Array) -> tuple[float, float]:

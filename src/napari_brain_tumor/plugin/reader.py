@@ -64,7 +64,7 @@ def read_study(
     study: Study, path: Path, schema: str | None = None, *, spacing_mm: tuple[float, float, float] | None = None
 ) -> list[LayerData]:
     """Layers of an opened study, with the segmentation that lies in its folder, if any; tells the study's notes."""
-    layers.tell(study.notes)
+    layers.tell([*study.notes, *layers.display_notes(study.name, study.grid)])
     opened = layers.study_to_layers(study)
     if not path.is_dir():
         return opened
@@ -108,6 +108,7 @@ def _read_unnamed(path: Path) -> list[LayerData]:
     name, first, _ = images[0]
     if len(images) == 1 and looks_like_labels(first, name) and label_values(first) - {0}:
         return [read_segmentation(path)]
+    layers.tell(layers.display_notes(path.name, images[0][2]))
     return [layers.image_to_layer(name, array, grid, visible=at == 0) for at, (name, array, grid) in enumerate(images)]
 
 

@@ -5,19 +5,35 @@ from typing import Any
 
 from napari_brain_tumor.plugin import layers
 
-__all__ = ["activate"]
+__all__ = ["activate", "prepare"]
 
 logger = logging.getLogger(__name__)
 
 
 def activate(context: Any = None) -> None:
-    """Journal the labels of the viewer that is in use from its first case on, even if no panel is ever opened."""
+    """Prepare the viewer that is in use for its first case, even if no panel is ever opened."""
     viewer = layers.current_viewer()
     if viewer is None:
         return
     try:
-        from napari_brain_tumor.widgets.label_journal import start_journal  # Qt, which no script without a window needs
+        prepare(viewer)
+        from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 
-        start_journal(viewer)
+        offer_after_opening(viewer)
     except Exception:  # opening files must go on
-        logger.exception("Labels are not journalled")
+        logger.exception("Labels are not journalled, or keys not bound")
+
+
+def prepare(viewer: Any) -> None:
+    """Journal the labels of a viewer, and bind the keys that look around a case; again does nothing.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+    # Here, because they load Qt, which no script without a window needs.
+    from napari_brain_tumor.widgets.label_journal import start_journal
+    from napari_brain_tumor.widgets.look import bind_keys
+
+    start_journal(viewer)
+    bind_keys(viewer)

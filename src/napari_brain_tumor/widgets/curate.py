@@ -31,6 +31,7 @@ from napari_brain_tumor.widgets import segment_state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.curate_pages import KEYS, AddPage, ReviewPage
 from napari_brain_tumor.widgets.draft_keeper import DraftKeeper
+from napari_brain_tumor.widgets.initial_choices import prefer_model
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.panel_lines import add_lines_of, relabel_lines_of, review_lines_of, score_lines_of
@@ -89,7 +90,7 @@ class CurateWidget(QScrollArea):
         self._roles_by_hand = False
         self._image_layers: list[Layer] = []
         self._label_layers: list[Layer] = []
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, must_finish=True)
         self.score_runner = JobRunner(self)
         self._then: Callable[[Any], None] = lambda _: None
         self.edits = LabelEdits(self)
@@ -97,6 +98,7 @@ class CurateWidget(QScrollArea):
         self._build()
         self._fill_models(list_models() if models is None else list(models))
         self._connect()
+        prefer_model(self.review.model_box)
         self._show_recent()
         self._on_layers_changed()
         self._refresh()

@@ -229,7 +229,7 @@ class AddPage(QWidget):
             "for that.",
             "Other person than",
         )
-        rows.addRow("&Other than", self.others_edit)
+        rows.addRow("Othe&r than", self.others_edit)
         column.addLayout(rows)
         return column
 

@@ -19,6 +19,7 @@ from napari_brain_tumor.journal.sessions import Session, tidy
 from napari_brain_tumor.plugin.label_watch import Applied, LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of, scans_under
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
+from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 from napari_brain_tumor.study import Role, Source
 from napari_brain_tumor.widgets.worker import notify
@@ -41,9 +42,10 @@ SavePoint = tuple[Labels, bytes]
 
 @cache
 def current_session() -> Session:
-    """The session of this process; old journals are tidied up with it."""
-    session = Session(on_error=_on_error)
-    session.in_background(tidy)
+    """The session of this process, where and if the preferences say so; old journals are tidied up with it."""
+    wanted = read_preferences().journal
+    session = Session(wanted.place, _on_error, keeps=wanted.keep)
+    session.in_background(tidy, session.home)
     atexit.register(session.finish)
     return session
 

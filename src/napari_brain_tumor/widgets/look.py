@@ -1,5 +1,6 @@
 """Look around a case by keys: one scan at a time, slices with tumour, its middle, labels on and off, surfaces."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,12 +58,16 @@ def previous_scan(viewer: napari.viewer.Viewer) -> None:
 
 
 def _scans(viewer: napari.viewer.Viewer) -> list[Layer]:
-    """The scans of the study that is looked at; all volumes where none was opened by us."""
+    """The scans of the study that is looked at, or those opened one by one; all volumes where none was by us."""
     ours = [layer for layer in viewer.layers if _is_scan(layer)]
     if not ours:
         return [layer for layer in viewer.layers if isinstance(layer, Image) and not layer.rgb]
     case = _case(viewer.layers.selection.active) or next((_case(one) for one in ours if one.visible), None)
-    return [layer for layer in ours if _case(layer) == case] or ours
+    chosen = [layer for layer in ours if _case(layer) == case]
+    if len(chosen) == 1:
+        counts = Counter(map(_case, ours))
+        chosen = [layer for layer in ours if counts[_case(layer)] == 1]
+    return chosen or ours
 
 
 def _is_scan(layer: Layer | None) -> bool:

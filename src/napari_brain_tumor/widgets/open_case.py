@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QMimeData, QSize, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import ROLES
-from napari_brain_tumor.widgets.open_state import OpenRequest, make_default_reader, open_case, role_options, spacing_of
+from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.open_state import OpenRequest, open_case, role_options, spacing_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, wrapped
+from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
@@ -39,6 +43,9 @@ class OpenCaseWidget(QScrollArea):
         self._options: list[tuple[str, str | int]] = []
         self._build()
         self._connect()
+        self.setAcceptDrops(True)
+        prepare(napari_viewer)
+        offer_after_opening(napari_viewer)
 
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""
@@ -57,20 +64,21 @@ class OpenCaseWidget(QScrollArea):
         column.addStretch(1)
         self.default_button = button(
             "&Always open such files this way",
-            "For .nii.gz, .nii, .nrrd and .mha napari asks each time which plugin to use; its own reads not all.\n"
-            "This chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
+            "For .nii.gz, .nii, .nrrd, .mha and folders napari asks each time which plugin to use; its own reads not "
+            "all.\nThis chooses Brain Tumor from now on. Undo it in Preferences > Plugins.",
         )
         column.addWidget(self.default_button)
 
     def _build_path(self, column: QVBoxLayout) -> None:
         row = QHBoxLayout()
-        self.folder_button = button("Choose f&older…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
+        self.folder_button = button("Choose fol&der…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
         row.addWidget(self.folder_button)
         row.addWidget(self.file_button)
         column.addLayout(row)
         self.path_edit = QLineEdit()
-        self.path_edit.setPlaceholderText("File or case folder")
+        self.path_edit.setPlaceholderText("File or case folder; or drop it on this panel")
+        self.path_edit.setAcceptDrops(False)  # it would take the address of what is dropped for text
         self.path_edit.setAccessibleName("Path")
         self.path_edit.setToolTip("The file or case folder to open.")
         column.addWidget(self.path_edit)
@@ -140,6 +148,18 @@ class OpenCaseWidget(QScrollArea):
         self.status_label.setText("Opening…")
         self.runner.start(lambda _: as_job(open_case, request))
 
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take one file or folder."""
+        if event is not None and len(_dropped(event.mimeData())) == 1:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open what is dropped on the panel; napari asks no one which plugin should."""
+        paths = _dropped(event.mimeData()) if event is not None else []
+        if event is not None and len(paths) == 1:
+            event.acceptProposedAction()
+            self._set_path(paths[0])
+
     def _on_folder_requested(self) -> None:
         self._set_path(QFileDialog.getExistingDirectory(self, "Case folder"))
 
@@ -177,5 +197,12 @@ class OpenCaseWidget(QScrollArea):
         self.roles_panel.setVisible(bool(options))
 
     def _on_default_requested(self) -> None:
-        make_default_reader()
-        notify("napari opens .nii.gz, .nii, .nrrd and .mha files with Brain Tumor from now on.")
+        make_default_reader(folders=True)
+        remember_offer()
+        notify("napari opens .nii.gz, .nii, .nrrd and .mha files and folders with Brain Tumor from now on.")
+
+
+def _dropped(data: QMimeData | None) -> list[str]:
+    """The files and folders of this machine that are dragged."""
+    urls = data.urls() if data is not None and data.hasUrls() else []
+    return [url.toLocalFile() for url in urls if url.isLocalFile()]

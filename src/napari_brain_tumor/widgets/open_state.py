@@ -7,19 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-from napari.settings import get_settings
-
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import SpacingUnknownError
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["OUR_PATTERNS", "OpenRequest", "make_default_reader", "open_case", "role_options", "spacing_of"]
-
-PLUGIN: Final = "napari-brain-tumor"
-OUR_PATTERNS: Final = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
-"""File patterns of which napari's own reader claims to be capable too."""
+__all__ = ["OpenRequest", "open_case", "role_options", "spacing_of"]
 
 _IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
 
@@ -101,9 +95,3 @@ def spacing_of(text: str) -> tuple[float, float, float] | None:
         msg = f"The voxel size {text!r} is not three positive numbers. Give x y z in millimetres, such as 0.94 0.94 5."
         raise SpacingUnknownError(msg)
     return x, y, z
-
-
-def make_default_reader() -> None:
-    """Let napari open `OUR_PATTERNS` with this plugin from now on, without asking each time."""
-    plugins = get_settings().plugins
-    plugins.extension2reader = {**plugins.extension2reader, **dict.fromkeys(OUR_PATTERNS, PLUGIN)}

@@ -49,16 +49,18 @@ class RestoreNotice(QFrame):
             self.search_runner.start(lambda _: as_job(state.offers, ("lost",), home))
 
     def _build(self) -> None:
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("restore_notice")
+        self.setStyleSheet("#restore_notice { border: 1px solid gray; }")  # napari's themes draw no frames
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 6)
         self.text_label = wrapped("")
         self.text_label.setAccessibleName("Unsaved labels of an earlier session")
         column.addWidget(self.text_label)
         row = QHBoxLayout()
-        self.restore_button = button("Bring them &back", "Add them as layers, with their scans if these are not open.")
+        # No letters for Alt: the notice stands in every panel, and these have theirs.
+        self.restore_button = button("Bring them back", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
-            "N&ot now",
+            "Not now",
             "Do not ask again. They stay for "
             f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels brings them back.",
         )

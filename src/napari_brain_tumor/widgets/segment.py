@@ -34,6 +34,7 @@ from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.initial_choices import start_as_preferred
 from napari_brain_tumor.widgets.kept_probabilities import kept_of, map_layers, relabel
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
@@ -107,7 +108,7 @@ class SegmentWidget(QScrollArea):
         self.runner = JobRunner(self)
         self._device_runner = JobRunner(self)
         self._measure_runner = JobRunner(self)
-        self._save_runner = JobRunner(self)
+        self._save_runner = JobRunner(self, must_finish=True)
         self._memory_runner = JobRunner(self)
         self._relabel_runner = JobRunner(self)
         self._maps_runner = JobRunner(self)
@@ -129,6 +130,7 @@ class SegmentWidget(QScrollArea):
         self._reloads_models = models is None
         self._fill_models(list_models() if models is None else list(models))
         self._connect()
+        start_as_preferred(self, self._device_runner)
         self._on_layers_changed()
         self._on_selection_changed()
         self._watch_kept()

@@ -17,6 +17,7 @@ from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
+from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of
 from napari_brain_tumor.progress import Job, Progress
@@ -323,7 +324,10 @@ FORMATS: Final = (
 
 
 def default_format(layout: FileLayout) -> Format:
-    """As the source was: TIFF for slices, NIfTI otherwise."""
+    """The one that the user prefers; else as the source was: TIFF for slices, NIfTI otherwise."""
+    preferred = read_preferences().saving.file_format
+    if preferred != AS_THE_SCANS:
+        return next(one for one in FORMATS if one.suffix == preferred)
     return FORMATS[4] if isinstance(layout, TifSlices) else FORMATS[0]
 
 

@@ -1,51 +1,75 @@
-"""Open napari on an examination: `python -m napari_brain_tumor.widgets.show STUDY [SEGMENTATION]`."""
+"""Open napari on an examination: `python -m napari_brain_tumor.widgets.show CASE [SEGMENTATION]`."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import napari
+import typer
 
+from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.io import open_segmentation, open_study
-from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer, study_to_layers
+from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.plugin.layers import LayerData, add_layers, segmentation_to_layer
+from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.open_state import OpenRequest, open_case
 from napari_brain_tumor.widgets.segment import SegmentWidget
 
 __all__ = ["main", "show"]
 
 
-def show(case: Path, segmentation: Path | None = None, viewer: napari.Viewer | None = None) -> napari.Viewer:
-    """A viewer with the study's sequences, the segmentation above them, and the Segment panel at its side.
+def show(
+    case: Path | OpenRequest, segmentation: Path | None = None, viewer: napari.Viewer | None = None
+) -> napari.Viewer:
+    """A viewer with the scans of a case, the segmentation above them, and the Segment panel at its side.
 
     Parameters
     ----------
-    case : Path
-        Anything that `open_study` opens.
+    case : Path or OpenRequest
+        Anything that can be dropped on the window; one of several sequences is shown, J steps through them.
     segmentation : Path, optional
-        Labels on the study's grid.
+        Labels on the study's grid. A truth that lies in the case's folder waits hidden then.
     viewer : napari.Viewer, optional
         To add to; a new one otherwise.
     """
-    layers = study_to_layers(open_study(case))
+    request = OpenRequest(case) if isinstance(case, Path) else case
+    layers = open_case(request)
     if segmentation is not None:
-        layers.append(segmentation_to_layer(open_segmentation(segmentation)))
+        opened = open_segmentation(segmentation, request.schema, spacing_mm=request.spacing_mm)
+        layers = [*map(_hidden_if_labels, layers), segmentation_to_layer(opened)]
     viewer = viewer or napari.Viewer(title="Brain Tumor")
+    prepare(viewer)
     add_layers(viewer, layers)
     viewer.window.add_dock_widget(SegmentWidget(viewer), name="Segment", area="right")
     return viewer
 
 
+def _hidden_if_labels(layer: LayerData) -> LayerData:
+    data, attributes, kind = layer
+    return (data, {**attributes, "visible": False}, kind) if kind == "labels" else layer
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Open the window and stay until it is closed."""
     parser = argparse.ArgumentParser(prog="python -m napari_brain_tumor.widgets.show", description=__doc__)
-    parser.add_argument("study", type=Path, help="folder or file of an examination")
+    parser.add_argument("case", type=Path, help="folder or file of an examination")
     parser.add_argument("segmentation", type=Path, nargs="?", help="file with its labels")
+    parser.add_argument("--roles", help="as of brain-tumor segment")
+    parser.add_argument("--spacing", help="as of brain-tumor segment")
+    parser.add_argument("--schema", help="what the integers of the labels mean")
     chosen = parser.parse_args(arguments)
     try:
-        show(chosen.study, chosen.segmentation)
-    except BrainTumorError as error:
+        show(_request(chosen), chosen.segmentation)
+    except (BrainTumorError, OSError, typer.BadParameter) as error:
         raise SystemExit(f"Error: {error}") from error
     napari.run()
+
+
+def _request(chosen: argparse.Namespace) -> OpenRequest:
+    roles = parse_roles(chosen.roles, chosen.case) or {}
+    if isinstance(roles, list):
+        roles = {role: number for number, role in enumerate(roles) if role is not None}
+    return OpenRequest(chosen.case, roles, parse_spacing(chosen.spacing), chosen.schema)
 
 
 if __name__ == "__main__":

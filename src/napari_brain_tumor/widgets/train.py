@@ -28,6 +28,7 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
@@ -85,6 +86,7 @@ class TrainWidget(QScrollArea):
         self.install_runner = JobRunner(self)
         self._build()
         self._connect()
+        prefer_device(self.device_box, self._device_runner)
         self._on_choices_changed()
         self.reload_runs()
 
@@ -107,6 +109,7 @@ class TrainWidget(QScrollArea):
         self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
         rows.addRow("&Train on", self.source_edit)
         buttons = QHBoxLayout()
+        buttons.setSpacing(6)  # a form has none to inherit
         self.dataset_button = button("Data &set…", "Choose the folder of a curated data set; its accepted cases train.")
         self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
         buttons.addWidget(self.dataset_button)
@@ -170,12 +173,12 @@ class TrainWidget(QScrollArea):
         column.addLayout(rows)
         first, second = QHBoxLayout(), QHBoxLayout()
         self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
-        self.resume_button = button("Res&ume", "Go on with this run in a new process.")
+        self.resume_button = button("Resu&me", "Go on with this run in a new process.")
         self.install_button = button("&Add model", "Add the best weights so far to the model list.")
         self.folder_button = button(
-            "Open fol&der", "Show the run's folder: history, curves, pictures, log, checkpoints."
+            "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
-        self.attach_button = button("Atta&ch…", "Watch a run in another folder.")
+        self.attach_button = button("Attac&h…", "Watch a run in another folder.")
         for one in (self.stop_button, self.resume_button, self.install_button):
             first.addWidget(one)
         for one in (self.folder_button, self.attach_button):

@@ -105,6 +105,12 @@ class JobRunner(QObject):
     """Runs one job at a time in a thread of its own; its signals arrive in Qt's thread.
 
     Large arrays are pickled, sent and received in that thread, so that the window stays responsive.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    must_finish : bool
+        Whether Python waits for the job when the window is closed: for what the user wants on the disk.
     """
 
     progressed = Signal(object, object)
@@ -115,8 +121,9 @@ class JobRunner(QObject):
     """The error."""
     cancelled = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, must_finish: bool = False) -> None:
         super().__init__(parent)
+        self._must_finish = must_finish
         self._stop: Stop | None = None
         self._thread: threading.Thread | None = None
 
@@ -135,7 +142,7 @@ class JobRunner(QObject):
         """
         self.cancel()
         stop = self._stop = Stop()
-        self._thread = threading.Thread(target=self._drain, args=(make_job(stop), stop), daemon=True)
+        self._thread = threading.Thread(target=self._drain, args=(make_job(stop), stop), daemon=not self._must_finish)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -152,12 +159,12 @@ class JobRunner(QObject):
         try:
             result = self._exhaust(job, stop)
         except CancelledError:
-            self._emit(stop, self.cancelled)
+            self._emit(stop, "cancelled")
         except Exception as error:
             logger.debug("A job failed", exc_info=True)
-            self._emit(stop, self.failed, error)
+            self._emit(stop, "failed", error)
         else:
-            self._emit(stop, self.finished, result)
+            self._emit(stop, "finished", result)
 
     def _exhaust(self, job: Job[Any], stop: Stop) -> Any:
         estimate, last = TimeLeft(), 0.0
@@ -172,13 +179,13 @@ class JobRunner(QObject):
             left = estimate.after(progress, now)
             if now - last >= _EMIT_SECONDS:
                 last = now
-                self._emit(stop, self.progressed, progress, left)
+                self._emit(stop, "progressed", progress, left)
 
-    def _emit(self, stop: Stop, signal: Any, *values: Any) -> None:
+    def _emit(self, stop: Stop, name: str, *values: Any) -> None:
         if stop is not self._stop:
             return  # another job has taken its place
         try:
-            signal.emit(*values)
+            getattr(self, name).emit(*values)  # PyQt refuses to name a signal of what is gone, PySide to emit it
         except RuntimeError:
             logger.debug("The window was closed before its job ended.")
 

@@ -1,0 +1,62 @@
+"""What the panels choose at first, as the user prefers it; whatever is not to be had is left as it was."""
+
+from typing import Any, Protocol
+
+from qtpy.QtWidgets import QComboBox
+
+from napari_brain_tumor.plugin.preferences import read_preferences
+from napari_brain_tumor.widgets.worker import JobRunner
+
+__all__ = ["SegmentBoxes", "prefer", "prefer_device", "prefer_model", "start_as_preferred"]
+
+
+class SegmentBoxes(Protocol):
+    """A panel with these boxes.
+
+    - `model_box` holds methods, `schema_box` names of schemas, `device_box` names of devices, `result_box` whether a
+      result is added or replaces the one before.
+    """
+
+    model_box: QComboBox
+    schema_box: QComboBox
+    device_box: QComboBox
+    result_box: QComboBox
+
+
+def start_as_preferred(panel: SegmentBoxes, devices: JobRunner) -> None:
+    """Choose model, label numbers, what becomes of results and, once it is known which are present, the device.
+
+    Parameters
+    ----------
+    panel : SegmentBoxes
+    devices : JobRunner
+        Finishes when `device_box` was filled.
+    """
+    prefer_model(panel.model_box)
+    prefer(panel.schema_box, read_preferences().saving.label_numbers)
+    prefer(panel.result_box, read_preferences().segment.results)
+    prefer_device(panel.device_box, devices)
+
+
+def prefer_model(box: QComboBox) -> None:
+    """Choose the preferred model as if it was picked by hand; none is preferred where its name is empty."""
+    prefer(box, read_preferences().segment.model)
+
+
+def prefer_device(box: QComboBox, devices: JobRunner) -> None:
+    """Choose the preferred device as soon as the box holds the ones that are present."""
+    devices.finished.connect(lambda _: prefer(box, read_preferences().segment.device))
+
+
+def prefer(box: QComboBox, value: str) -> None:
+    """Choose the item whose data, or the name of whose data, is the value."""
+    at = next((at for at in range(box.count()) if value and _names(box.itemData(at), value)), None)
+    if at is None:
+        return
+    if at == box.currentIndex():
+        box.currentIndexChanged.emit(at)  # it is a choice all the same
+    box.setCurrentIndex(at)
+
+
+def _names(data: Any, value: str) -> bool:
+    return bool(getattr(data, "name", data) == value)

@@ -1,0 +1,123 @@
+"""Offers once, after the first case, to open such files always with this plugin."""
+
+from typing import Any, Final
+
+import napari.viewer
+from napari.layers import Layer
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout
+
+from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
+from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.sample import sample_case_folder
+from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.worker import notify
+
+__all__ = ["ReaderOffer", "offer_after_opening"]
+
+_DOCK: Final = "Opening files"
+_WAIT_MS: Final = 300
+"""So that the case is drawn first, and a choice in napari's own dialog counts."""
+
+
+class ReaderOffer(QFrame):
+    """Asks whether this plugin should open `.nii.gz` and the like always; stands below the canvas and blocks nothing.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 2, 6, 2)
+        text = wrapped(
+            "Several plugins can open .nii.gz, .nii, .nrrd and .mha, so napari asks each time. "
+            "Open them always with Brain Tumor?"
+        )
+        row.addWidget(text, 1)
+        # No letters for Alt: it stands beside the panels, and these have theirs.
+        self.folders_box = QCheckBox("Folders too")
+        self.folders_box.setToolTip(
+            "Case folders, DICOM series and slices.\nOf a folder that is no case napari asks who else should open it."
+        )
+        self.folders_box.setChecked(True)
+        self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")
+        self.later_button = button(
+            "Not now", "Do not ask again. Plugins > Brain Tumor > Open case has a button that does the same."
+        )
+        for made in (self.folders_box, self.yes_button, self.later_button):
+            row.addWidget(made)
+        self.yes_button.clicked.connect(self.accept)
+        self.later_button.clicked.connect(self.leave)
+
+    def accept(self) -> None:
+        """Open such files always, and ask no more."""
+        make_default_reader(folders=self.folders_box.isChecked())
+        notify("Such files open with Brain Tumor from now on. Undo it in Preferences > Plugins.")
+        self.leave()
+
+    def leave(self) -> None:
+        """Ask no more."""
+        # Later: what is clicked must not be deleted while its click is handled.
+        QTimer.singleShot(0, self._remove)
+
+    def _remove(self) -> None:
+        self._viewer.window.remove_dock_widget(self)
+        self.deleteLater()
+
+
+class _Watch(QObject):
+    """Waits for the first case of the user in a viewer."""
+
+    def __init__(self, viewer: Any, window: QObject) -> None:
+        super().__init__(window)
+        self._viewer = viewer
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_WAIT_MS)
+        self._timer.timeout.connect(self._offer)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        window.destroyed.connect(_forget(viewer, self._on_inserted))
+        if any(_is_case(layer) for layer in viewer.layers):
+            self._timer.start()
+
+    def _on_inserted(self, event: Any) -> None:
+        if _is_case(event.value):
+            self._timer.start()
+
+    def _offer(self) -> None:
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        if may_offer():
+            remember_offer()
+            self._viewer.window.add_dock_widget(ReaderOffer(self._viewer), name=_DOCK, area="bottom")
+
+
+def offer_after_opening(viewer: Any) -> None:
+    """Offer it in this viewer when its first case is opened; the second call for a viewer does nothing.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        One without a window is left alone.
+    """
+    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    if window is not None and window.findChild(_Watch) is None:
+        _Watch(viewer, window)
+
+
+def _forget(viewer: Any, on_inserted: Any) -> Any:
+    def leave(*_: Any) -> None:
+        viewer.layers.events.inserted.disconnect(on_inserted)
+
+    return leave
+
+
+def _is_case(layer: Layer) -> bool:
+    """Whether a layer is a scan that the user opened, not the sample's."""
+    tag = layer.metadata.get(KEY)
+    if not isinstance(tag, SequenceTag):
+        return False
+    return tag.source is None or sample_case_folder() not in tag.source.path.parents

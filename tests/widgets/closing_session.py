@@ -1,0 +1,92 @@
+"""A session of napari whose window is closed in the middle; run as a program by the tests, not a test itself.
+
+python closing_session.py FOLDER DEED [DEED ...]    deeds: segment, watch, save
+
+Prints the process number of the worker when it closes the window, and `closed` when napari has let go.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import napari
+import numpy as np
+from panel_cases import make_model, make_study
+from qtpy.QtCore import QTimer
+
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.study import Segmentation
+from napari_brain_tumor.widgets import segment_state
+from napari_brain_tumor.widgets.segment import SegmentWidget
+from napari_brain_tumor.widgets.train import TrainWidget
+from napari_brain_tumor.widgets.worker import shared_worker
+from napari_brain_tumor_training.run_status import watched
+
+
+def say(word):
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def begin_segmentation(panel, folder):
+    panel.run()
+    return lambda: panel.progress_bar.maximum() > 0  # its first progress has come from the worker
+
+
+def begin_watch(panel, folder):
+    def job():
+        yield Progress(1, 9, "epoch 1 of 9")
+
+    running = watched(job(), folder / "runs" / "mine", "Mine", str)
+    (folder / "runs" / "mine").mkdir(parents=True)
+    next(running)
+    panel.running = running  # it would end with its generator
+    train = TrainWidget(panel._viewer, runs_folder=folder / "runs")
+    panel._viewer.window.add_dock_widget(train, name="Train", area="right")
+    return lambda: train.run is not None and train.isVisible()
+
+
+def begin_save(panel, folder):
+    save = segment_state.save_layer
+
+    def slowly(*arguments):
+        begun.append(True)
+        time.sleep(2)
+        return save(*arguments)
+
+    begun = []
+    segment_state.save_layer = slowly
+    panel.save(str(folder / "saved.nii.gz"))
+    return lambda: bool(begun)
+
+
+DEEDS = {"segment": begin_segmentation, "watch": begin_watch, "save": begin_save}
+
+
+def main(folder, deeds):
+    viewer = napari.Viewer(show_welcome_screen=False)
+    study = make_study()
+    labels = layers.segmentation_to_layer(Segmentation(np.ones(study.grid.shape, np.uint8), study.grid, "case"))
+    layers.add_layers(viewer, [*layers.study_to_layers(study), labels])
+    panel = SegmentWidget(viewer, target="worker_tasks:segment_slowly", models=[make_model()])
+    panel._devices_asked = True  # asking loads torch in the worker, for which nobody waits here
+    viewer.window.add_dock_widget(panel, name="Segment", area="right")
+    viewer.layers.selection = {viewer.layers[-1]}
+    begun = [DEEDS[deed](panel, folder) for deed in deeds]
+
+    def close_when_begun():
+        if all(ask() for ask in begun):
+            timer.stop()
+            say(shared_worker().pid)
+            viewer.window._qt_window.close()
+
+    timer = QTimer()
+    timer.timeout.connect(close_when_begun)
+    timer.start(50)
+    napari.run()
+    say("closed")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
