@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
 from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QMouseEvent
@@ -32,7 +33,16 @@ from qtpy.QtWidgets import (
 from napari_brain_tumor.plugin.layers import camera_of
 from napari_brain_tumor.widgets.navigation import Camera
 
-__all__ = ["PLUGIN", "SIZE", "TourError", "Window", "private_settings"]
+__all__ = [
+    "PLUGIN",
+    "SIZE",
+    "TourError",
+    "Window",
+    "choose_file",
+    "choose_plugin",
+    "private_settings",
+    "show_in_panel",
+]
 
 PLUGIN = "napari-brain-tumor"
 SIZE = (1366, 768)
@@ -137,8 +147,16 @@ class Window:
                 dock.hide()
         dock, panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
         dock.show()
+        # As wide as the panel asks to be: a dock that is shown again keeps the width of the one before.
+        self.qt.resizeDocks([dock], [panel.sizeHint().width()], Qt.Orientation.Horizontal)
         self.settle()
         return panel
+
+    def dismiss_notifications(self) -> None:
+        """Close what napari shows at the lower right."""
+        for one in self.qt.findChildren(NapariQtNotification):
+            one.close()
+        self.settle(0.2)
 
     def click(self, button: QAbstractButton) -> None:
         """Click a button, which has to be there and usable."""
