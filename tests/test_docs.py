@@ -74,6 +74,15 @@ def test_every_picture_is_used_small_and_of_one_screen() -> None:
             assert image.size == (1366, 768)
 
 
+def test_every_picture_is_one_that_the_tour_takes() -> None:
+    tour, maker = (text_of(ROOT / "scripts" / name) for name in ("tour.py", "make_screenshots.py"))
+    steps = set(re.findall(r'seen\("([^"]+)"\)', tour))
+    taken = dict(re.findall(r'^    "([^"]+)": "([\w.]+)",$', maker, re.M))
+    assert set(taken) <= steps
+    assert {picture.name for picture in (ROOT / "docs" / "images").glob("*")} <= set(taken.values())
+    assert len(taken) >= 6
+
+
 def test_the_architecture_page_has_the_rows_that_import_linter_keeps() -> None:
     contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
     kept = [
