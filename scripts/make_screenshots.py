@@ -18,6 +18,7 @@ PICTURES: Final[Mapping[str, str]] = {
     "case opened": "open.png",
     "checks before the run": "checks.png",
     "segmented": "segment.png",
+    "doubtful place": "doubt.png",
     "three views": "views.png",
     "corrected": "correct.png",
     "surfaces": "surfaces.png",

@@ -80,22 +80,33 @@ class Tour:
         with self._asked_or_not(ask):
             self.window.drop(self.case)
         self.window.wait("layers of the dropped case", lambda: len(self.viewer.layers) > before)
+        self.window.settle(1)
+        self._answer_offer()
         self.seen("case opened")
+
+    def _answer_offer(self) -> None:
+        """Where the plugin offers to be the default reader: not now."""
+        for one in self.window.qt.findChildren(QWidget):
+            if type(one).__name__ == "ReaderOffer" and one.isVisible():
+                self.seen("offered as default reader")
+                self.window.click(one.later_button)
+                self.window.wait("the answered offer to go", lambda one=one: not _is_seen(one))
 
     def check_before(self) -> None:
         """Open the Segment panel, and its table of checks where it is folded."""
         self.segment = self.window.panel("Segment")
         self.window.wait("a case that can be run", lambda: self.segment.run_button.isEnabled())
         self.seen("segment panel")
-        checks = _part(self.segment, "preflight", "preflight_table", "preflight_view", "checks")
-        if checks is None:
+        checks = _part(self.segment, "preflight", "checks")
+        toggle = None if checks is None else _part(checks, "toggle")
+        if toggle is None:
             return
-        if (toggle := _part(checks, "toggle", "fold_button", "summary_button")) is not None:
-            self.window.settle(3)  # the checks are made in another thread
+        self.window.settle(3)  # the checks are made in another thread
+        if not toggle.isChecked():
             self.window.click(toggle)
             self.window.settle(1)
-            self.seen("checks before the run")
-            self.window.click(toggle)
+        self.seen("checks before the run")
+        self.window.click(toggle)
 
     def run_model(self) -> None:
         """Run the model that is chosen, and look at the progress on the way."""
@@ -109,6 +120,18 @@ class Tour:
         if not np.any(self.result.data):
             raise TourError(f"The model found no tumour in {self.case.name}: there is nothing to correct.")
         self.seen("segmented")
+        self._look_at_doubt()
+
+    def _look_at_doubt(self) -> None:
+        """Where the panel leads to doubtful places, go to the first."""
+        here = self.viewer.dims.point
+        for button in self.segment.findChildren(QAbstractButton):
+            if "doubtful" in button.text().replace("&", "").lower() and button.isVisible() and button.isEnabled():
+                self.window.click(button)
+                self.window.settle(1)
+                self.seen("doubtful place")
+                self.viewer.dims.point = here
+                return
 
     def look_around(self) -> None:
         """Next scan by key, three linked views, surfaces in 3D."""
@@ -222,7 +245,15 @@ class Tour:
 def _part(panel: QWidget, *names: str) -> Any:
     """The first attribute of these names that is a visible widget."""
     found = (getattr(panel, name, None) for name in names)
-    return next((one for one in found if isinstance(one, QWidget | QAbstractButton) and one.isVisible()), None)
+    return next((one for one in found if isinstance(one, QWidget) and one.isVisible()), None)
+
+
+def _is_seen(widget: QWidget) -> bool:
+    """Whether a widget is still there and shown."""
+    try:
+        return widget.isVisible()
+    except RuntimeError:  # Qt has deleted it
+        return False
 
 
 def _line_beside(layer: Any, viewer: Any) -> list[tuple[float, ...]]:
