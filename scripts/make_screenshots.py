@@ -4,6 +4,7 @@ Only the synthetic sample that ships is shown. Under Xvfb: `make screenshots`.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,16 +37,18 @@ def main() -> None:
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pictures-") as scratch:
-        work = Path(scratch)
+        work, folder = Path(scratch), chosen.folder.resolve()
+        case = sample_without_truth(work)
+        os.chdir(work)
         private_settings(work)
         window = Window(chosen.theme)
 
         def seen(name: str) -> None:
             if name in PICTURES:
                 window.dismiss_notifications()
-                keep(window.picture(chosen.folder / PICTURES[name]))
+                keep(window.picture(folder / PICTURES[name]))
 
-        Tour(window, sample_without_truth(work), work, seen).run()
+        Tour(window, case, work, seen).run()
         window.close()
 
 

@@ -1,11 +1,12 @@
 """Walk through the whole story in napari as a user does, with a picture of every step.
 
 `python scripts/tour.py FOLDER [CASE]`: open a case by dropping it, look at the checks before a run, segment, look
-around, correct with the brush, undo, save, read back, and keep the case in a curated data set. Without CASE the
-sample that ships. Under Xvfb: `make tour`.
+around, correct with the brush, undo, save, read back, keep the case in a curated data set, and look at what training
+asks. Without CASE the sample that ships. Under Xvfb: `make tour`.
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -54,6 +55,7 @@ class Tour:
         self.window, self.viewer, self.case, self.work, self.seen = window, window.viewer, case, work, seen
         self.segment: Any = None
         self.saved = work / "corrected.nii.gz"
+        self.dataset = work / "gliomas"
 
     def run(self) -> None:
         """All steps."""
@@ -67,6 +69,7 @@ class Tour:
             self.save,
             self.read_back,
             self.curate,
+            self.plan_training,
         ):
             step()
         if "torch" in sys.modules:
@@ -207,7 +210,7 @@ class Tour:
     def curate(self) -> None:
         """Make a data set, add the case to it as accepted, and open it from there."""
         panel = self.window.panel("Curate")
-        folder = self.work / "gliomas"
+        folder = self.dataset
         folder.mkdir(parents=True, exist_ok=True)
         with self.window.answering(choose_file(folder)):
             self.window.click(panel.new_button)
@@ -230,6 +233,14 @@ class Tour:
         self.window.wait("the case from the data set", lambda: panel.case_id == case_id)
         self.window.settle(1)
         self.seen("curated")
+
+    def plan_training(self) -> None:
+        """Choose the data set in the Train panel; with one case it says what is lacking, and nothing is started."""
+        panel = self.window.panel("Train")
+        self.window.type(panel.source_edit, os.path.relpath(self.dataset))
+        answered = lambda: panel.start_button.isEnabled() or bool(panel.notes_label.text())  # noqa: E731
+        self.window.wait("what the panel says of the data set", answered)
+        self.seen("training planned")
 
     @contextmanager
     def _asked_or_not(self, answer: Callable[[Any], bool]) -> Iterator[None]:
@@ -275,17 +286,18 @@ def main() -> None:
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tour-") as scratch:
-        work = Path(scratch)
+        work, folder = Path(scratch), chosen.folder.resolve()
+        case = chosen.case.resolve() if chosen.case is not None else sample_without_truth(work)
+        os.chdir(work)
         private_settings(work)
         pictures: list[Path] = []
         window = Window(chosen.theme)
 
         def seen(name: str) -> None:
-            path = chosen.folder / f"{len(pictures) + 1:02d}_{name.replace(' ', '_')}.png"
+            path = folder / f"{len(pictures) + 1:02d}_{name.replace(' ', '_')}.png"
             pictures.append(window.picture(path))
             print(path)
 
-        case = chosen.case.resolve() if chosen.case is not None else sample_without_truth(work)
         Tour(window, case, work, seen).run()
         window.close()
 

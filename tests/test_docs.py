@@ -130,7 +130,7 @@ def test_commands_of_all_pages_name_commands_and_options_that_exist() -> None:
         command = command_of(words)
         assert not hasattr(command, "commands") or words[:1] in ([], ["--help"]), f"{page}: {line}"
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        given = {word for word in words if re.match(r"--?[a-z]", word)}
+        given = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert given <= known | {"--help", "--debug"}, f"{page}: {line}"
 
 
