@@ -168,10 +168,10 @@ class Window:
         self.settle(0.2)
 
     def type(self, edit: QLineEdit, text: str) -> None:
-        """Write into a line."""
+        """Write into a line, and Return."""
         edit.clear()
         QTest.keyClicks(edit, text)
-        QTest.keyClick(edit, Qt.Key.Key_Tab)
+        QTest.keyClick(edit, Qt.Key.Key_Return)
 
     def key(self, key: Any, modifiers: Any = _PLAIN) -> None:
         """Press a key in the picture."""

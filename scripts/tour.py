@@ -238,8 +238,9 @@ class Tour:
         """Choose the data set in the Train panel; with one case it says what is lacking, and nothing is started."""
         panel = self.window.panel("Train")
         self.window.type(panel.source_edit, os.path.relpath(self.dataset))
-        answered = lambda: panel.start_button.isEnabled() or bool(panel.notes_label.text())  # noqa: E731
-        self.window.wait("what the panel says of the data set", answered)
+        self.window.wait("the chosen data set", lambda: panel.choices.source)
+        if not (panel.start_button.isEnabled() or panel.notes_label.text()):
+            raise TourError("The Train panel neither starts nor says what is lacking.")
         self.seen("training planned")
 
     @contextmanager
