@@ -1,14 +1,17 @@
 # make demo   set up and run the whole path on the shipped case
 # make test   set up and run all tests, without a display; QT=pyside6 for the other Qt binding, ARGS="-k name" for some
-# make lint   formatting, types, import contracts, spelling
+# make lint   formatting, types, import contracts, spelling of code and documents
+# make screenshots   the pictures of README and tutorials anew, from the sample, under Xvfb
+# make tour   drive napari through the whole story; pictures in tour/; CASE=/path for a case of yours
 # PYTHON=/path/to/python3.11 chooses the Python.
 
 QT ?= pyqt6
 VENV ?= .venv
 ARGS ?=
+CASE ?=
 export QT VENV PYTHON
 
-.PHONY: help demo test lint constraints clean
+.PHONY: help demo test lint screenshots tour constraints clean
 
 help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile
@@ -30,9 +33,17 @@ lint:
 	$(VENV)/bin/codespell
 	$(VENV)/bin/validate-pyproject pyproject.toml
 
+screenshots:
+	@sh scripts/setup.sh test
+	@sh scripts/in_display.sh $(VENV)/bin/python scripts/make_screenshots.py docs/images $(ARGS)
+
+tour:
+	@sh scripts/setup.sh test
+	@sh scripts/in_display.sh $(VENV)/bin/python scripts/tour.py tour $(if $(CASE),"$(CASE)") $(ARGS)
+
 # Pin what is installed in $(VENV) now.
 constraints:
 	@sh scripts/pin.sh $(VENV) > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage
+	rm -rf $(VENV) build dist demo-output tour .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage

@@ -87,6 +87,15 @@ def test_a_label_of_the_segment_step_is_marked_as_the_models(dataset):
     assert dataset.add(study, label).label.made_by == MadeBy(kind="model", model="unet", model_sha256="ab12")
 
 
+def test_a_label_of_the_segment_step_that_was_painted_on_is_marked_as_made_by_both(dataset):
+    study = make_study("case")
+    model = {"name": "unet", "weights_sha256": "ab12"}
+    label = Segmentation(
+        tumour(SHAPE), study.grid, provenance={"task": "segment", "model": model, "edited_by_hand": True}
+    )
+    assert dataset.add(study, label).label.made_by == MadeBy(kind="both", model="unet", model_sha256="ab12")
+
+
 def test_only_the_sequences_that_are_there_are_stored(dataset):
     study = make_study("two", roles=("FLAIR", "T1c"))
     dataset.add(study, make_label(study))

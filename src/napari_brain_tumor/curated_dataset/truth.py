@@ -144,7 +144,8 @@ def maker_of(segmentation: Segmentation) -> MadeBy:
     told = segmentation.provenance
     if told.get("task") == "segment":
         model = told.get("model") or {}
-        return MadeBy(kind="model", model=model.get("name"), model_sha256=model.get("weights_sha256"))
+        by: LabelMaker = "both" if told.get("edited_by_hand") else "model"
+        return MadeBy(kind=by, model=model.get("name"), model_sha256=model.get("weights_sha256"))
     kind: LabelMaker = "imported" if "path" in told else "hand"
     return MadeBy(kind=kind, source=str(told["path"]) if "path" in told else None)
 

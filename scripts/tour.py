@@ -1,0 +1,307 @@
+"""Walk through the whole story in napari as a user does, with a picture of every step.
+
+`python scripts/tour.py FOLDER [CASE]`: open a case by dropping it, look at the checks before a run, segment, look
+around, correct with the brush, undo, save, read back, keep the case in a curated data set, and look at what training
+asks. Without CASE the sample that ships. Under Xvfb: `make tour`.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari_driver import TourError, Window, choose_file, choose_plugin, private_settings, show_in_panel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QWidget
+
+from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.sample import sample_case_folder
+
+__all__ = ["Tour", "sample_without_truth"]
+
+
+def sample_without_truth(folder: Path) -> Path:
+    """The sample's four scans as an examination of somebody's patient."""
+    case = folder / "patient7"
+    case.mkdir(parents=True)
+    for file in sorted(sample_case_folder().glob("*.nii.gz")):
+        if "_seg" not in file.name:
+            shutil.copy(file, case / file.name.replace("synthetic_glioma", "patient7"))
+    return case
+
+
+class Tour:
+    """The steps, each of which needs those before it.
+
+    Parameters
+    ----------
+    window : Window
+    case : Path
+        Anything that the plugin opens when it is dropped.
+    work : Path
+        Folder for what is saved.
+    seen : callable
+        Gets the name of what is on the screen now, to take a picture of it.
+    """
+
+    def __init__(self, window: Window, case: Path, work: Path, seen: Callable[[str], object]) -> None:
+        self.window, self.viewer, self.case, self.work, self.seen = window, window.viewer, case, work, seen
+        self.segment: Any = None
+        self.saved = work / "corrected.nii.gz"
+        self.dataset = work / "gliomas"
+
+    def run(self) -> None:
+        """All steps."""
+        for step in (
+            self.open_by_drop,
+            self.check_before,
+            self.run_model,
+            self.look_around,
+            self.correct,
+            self.undo,
+            self.save,
+            self.read_back,
+            self.curate,
+            self.plan_training,
+        ):
+            step()
+        if "torch" in sys.modules:
+            raise TourError("torch was loaded in napari's process; it belongs in the worker process.")
+
+    def open_by_drop(self) -> None:
+        """Drop the case on the window and answer napari's question who shall open it."""
+        self.seen("empty window")
+        before = len(self.viewer.layers)
+        ask = choose_plugin("Brain Tumor", lambda: self.seen("choose reader"))
+        with self._asked_or_not(ask):
+            self.window.drop(self.case)
+        self.window.wait("layers of the dropped case", lambda: len(self.viewer.layers) > before)
+        self.window.settle(1)
+        self._answer_offer()
+        self.seen("case opened")
+
+    def _answer_offer(self) -> None:
+        """Where the plugin offers to be the default reader: not now."""
+        for one in self.window.qt.findChildren(QWidget):
+            if type(one).__name__ == "ReaderOffer" and one.isVisible():
+                self.seen("offered as default reader")
+                self.window.click(one.later_button)
+                self.window.wait("the answered offer to go", lambda one=one: not _is_seen(one))
+
+    def check_before(self) -> None:
+        """Open the Segment panel, and its table of checks where it is folded."""
+        self.segment = self.window.panel("Segment")
+        self.window.wait("a case that can be run", lambda: self.segment.run_button.isEnabled())
+        self.seen("segment panel")
+        checks = _part(self.segment, "preflight", "checks")
+        toggle = None if checks is None else _part(checks, "toggle")
+        if toggle is None:
+            return
+        self.window.settle(3)  # the checks are made in another thread
+        if not toggle.isChecked():
+            self.window.click(toggle)
+            self.window.settle(1)
+        self.seen("checks before the run")
+        self.window.click(toggle)
+
+    def run_model(self) -> None:
+        """Run the model that is chosen, and look at the progress on the way."""
+        count = len(self.viewer.layers)
+        self.window.click(self.segment.run_button)
+        self.window.wait("progress", lambda: self.segment.progress_bar.value() > 0 or len(self.viewer.layers) > count)
+        self.seen("running")
+        self.window.wait("the segmentation", lambda: len(self.viewer.layers) > count)
+        self.window.wait("its volumes", lambda: bool(self.segment.volumes.texts()))
+        self.result = self.viewer.layers[-1]
+        if not np.any(self.result.data):
+            raise TourError(f"The model found no tumour in {self.case.name}: there is nothing to correct.")
+        self.seen("segmented")
+        self._look_at_doubt()
+
+    def _look_at_doubt(self) -> None:
+        """Where the panel leads to doubtful places, go to the first."""
+        here = self.viewer.dims.point
+        for button in self.segment.findChildren(QAbstractButton):
+            if "doubtful" in button.text().replace("&", "").lower() and button.isVisible() and button.isEnabled():
+                self.window.click(button)
+                self.window.settle(1)
+                self.seen("doubtful place")
+                self.viewer.dims.point = here
+                return
+
+    def look_around(self) -> None:
+        """Next scan by key, three linked views, surfaces in 3D."""
+        views = self.window.panel("Three views")
+        self.window.wait("three views", lambda: len(views.views) == 3)
+        shown = self._shown_scans()
+        self.window.key(Qt.Key.Key_J)
+        if len(self.segment.choices.sequences) > 1 and self._shown_scans() == shown:
+            raise TourError("The key J did not show the next scan.")
+        self.window.key(Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
+        self.window.key(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
+        self.window.settle(1.5)
+        self.seen("three views")
+        self.window.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+        self.window.wait("surfaces", lambda: any(one._type_string == "surface" for one in self.viewer.layers))
+        self.window.settle(1.5)
+        self.seen("surfaces")
+        self.window.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+        self.window.wait("slices again", lambda: self.viewer.dims.ndisplay == 2)
+
+    def _shown_scans(self) -> list[str]:
+        return [layer.name for layer in self.viewer.layers if isinstance(layer, Image) and layer.visible]
+
+    def correct(self) -> None:
+        """Paint with napari's own brush at the edge of the tumour."""
+        layer = self.result
+        self.viewer.layers.selection = {layer}
+        layer.selected_label, layer.mode, layer.brush_size = 3, "paint", 5
+        self.before = np.array(layer.data)
+        self.window.stroke(_line_beside(layer, self.viewer))
+        painted = np.count_nonzero(layer.data != self.before)
+        if not painted:
+            raise TourError("The stroke with the brush changed no voxel.")
+        self.after = np.array(layer.data)
+        self.window.settle(1)
+        self.seen("corrected")
+
+    def undo(self) -> None:
+        """Ctrl+Z takes the stroke back, Ctrl+Shift+Z brings it again."""
+        control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+        self.window.key(Qt.Key.Key_Z, control)
+        if not np.array_equal(self.result.data, self.before):
+            raise TourError("Ctrl+Z did not take the stroke back.")
+        self.seen("undone")
+        self.window.key(Qt.Key.Key_Z, control | shift)
+        if not np.array_equal(self.result.data, self.after):
+            raise TourError("Ctrl+Shift+Z did not bring the stroke again.")
+
+    def save(self) -> None:
+        """Save through the file dialog."""
+        self.segment = self.window.panel("Segment")
+        self.window.wait("a label to save", self.segment.save_button.isEnabled)
+        with self.window.answering(choose_file(self.saved)):
+            self.window.click(self.segment.save_button)
+        self.window.wait("the saved file", lambda: "aved" in self.segment.save_label.text())
+        if not self.saved.is_file():
+            raise TourError(self.segment.save_label.text())
+        show_in_panel(self.segment.save_label)
+        self.seen("saved")
+
+    def read_back(self) -> None:
+        """The file holds what was painted: opened by a drop, it is the same picture, voxel by voxel."""
+        count = len(self.viewer.layers)
+        with self._asked_or_not(choose_plugin("Brain Tumor")):
+            self.window.drop(self.saved)
+        self.window.wait("the saved labels", lambda: len(self.viewer.layers) > count)
+        again = self.viewer.layers[-1]
+        if not np.array_equal(again.data, self.result.data):
+            raise TourError("The saved labels, dropped on the window, are not those that were saved.")
+        self.seen("read back")
+        self.viewer.layers.remove(again)
+
+    def curate(self) -> None:
+        """Make a data set, add the case to it as accepted, and open it from there."""
+        panel = self.window.panel("Curate")
+        folder = self.dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.window.answering(choose_file(folder)):
+            self.window.click(panel.new_button)
+        self.window.wait("an empty data set", lambda: panel.dataset is not None)
+        page = panel.add
+        page.label_box.setCurrentIndex(page.label_box.findText(self.result.name))
+        self.window.type(page.patient_edit, "patient 7")
+        page.state_box.setCurrentIndex(page.state_box.findData("accepted"))
+        self.seen("add to a data set")
+        self.window.click(page.add_button)
+        self.window.wait("the case in the data set", lambda: bool(panel.review.table.rows))
+        panel.pages.setCurrentIndex(0)
+        (case,) = CuratedDataset(folder).cases(state="accepted")
+        if case.label.made_by.kind != "both":
+            raise TourError(
+                f"The label that a model made and a brush corrected counts as made by {case.label.made_by}."
+            )
+        case_id = case.id
+        panel.open_case(case_id)
+        self.window.wait("the case from the data set", lambda: panel.case_id == case_id)
+        self.window.settle(1)
+        self.seen("curated")
+
+    def plan_training(self) -> None:
+        """Choose the data set in the Train panel; with one case it says what is lacking, and nothing is started."""
+        panel = self.window.panel("Train")
+        self.window.type(panel.source_edit, os.path.relpath(self.dataset))
+        self.window.wait("the chosen data set", lambda: panel.choices.source)
+        if not (panel.start_button.isEnabled() or panel.notes_label.text()):
+            raise TourError("The Train panel neither starts nor says what is lacking.")
+        self.seen("training planned")
+
+    @contextmanager
+    def _asked_or_not(self, answer: Callable[[Any], bool]) -> Iterator[None]:
+        """Answer napari's dialog; where this plugin is the only one or the preferred one, none opens."""
+        try:
+            with self.window.answering(answer):
+                yield
+        except TourError as silence:
+            if "none opened" not in str(silence):
+                raise
+
+
+def _part(panel: QWidget, *names: str) -> Any:
+    """The first attribute of these names that is a visible widget."""
+    found = (getattr(panel, name, None) for name in names)
+    return next((one for one in found if isinstance(one, QWidget) and one.isVisible()), None)
+
+
+def _is_seen(widget: QWidget) -> bool:
+    """Whether a widget is still there and shown."""
+    try:
+        return widget.isVisible()
+    except RuntimeError:  # Qt has deleted it
+        return False
+
+
+def _line_beside(layer: Any, viewer: Any) -> list[tuple[float, ...]]:
+    """World points of a short stroke over the border of the labels in the slice that is shown."""
+    at = [round(one) for one in layer.world_to_data(viewer.dims.point)]
+    rows, columns = np.nonzero(layer.data[at[0]])
+    if not rows.size:
+        raise TourError("The slice that is shown has no labels to correct.")
+    row = int(np.median(rows))
+    right = int(columns[rows == row].max())
+    return [tuple(layer.data_to_world((at[0], row + down, right + 1 + abs(down) // 3))) for down in range(-9, 10, 3)]
+
+
+def main() -> None:
+    """Take the tour and number its pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for the pictures")
+    parser.add_argument("case", type=Path, nargs="?", help="folder or file of an examination; the sample if not given")
+    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tour-") as scratch:
+        work, folder = Path(scratch), chosen.folder.resolve()
+        case = chosen.case.resolve() if chosen.case is not None else sample_without_truth(work)
+        os.chdir(work)
+        private_settings(work)
+        pictures: list[Path] = []
+        window = Window(chosen.theme)
+
+        def seen(name: str) -> None:
+            path = folder / f"{len(pictures) + 1:02d}_{name.replace(' ', '_')}.png"
+            pictures.append(window.picture(path))
+            print(path)
+
+        Tour(window, case, work, seen).run()
+        window.close()
+
+
+if __name__ == "__main__":
+    main()
