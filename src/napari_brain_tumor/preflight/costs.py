@@ -86,12 +86,11 @@ def key_of(method: Method) -> tuple[str, str]:
     if not isinstance(method, ModelInfo):
         return method.name, method.name
     card = method.card
-    parts = [(member.architecture, member.arguments) for member in card.members] or [
-        (card.architecture, card.arguments)
-    ]
+    parts = [(one.architecture, one.arguments, one.dims or card.dims) for one in card.members]
+    parts = parts or [(card.architecture, card.arguments, card.dims)]
     spacing = card.preprocessing.plane_spacing_mm
-    family = f"{'+'.join(name for name, _ in parts)} {card.dims}D {spacing:g} mm"
-    return f"{family} {json.dumps([arguments for _, arguments in parts], sort_keys=True)}", family
+    family = f"{'+'.join(f'{name} {dims}D' for name, _, dims in parts)} {spacing:g} mm"
+    return f"{family} {json.dumps([arguments for _, arguments, _ in parts], sort_keys=True)}", family
 
 
 def passes(method: Method, *, flips: bool) -> int:
