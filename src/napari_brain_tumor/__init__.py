@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from napari_brain_tumor.preflight import check_study
     from napari_brain_tumor.replay import rerun, rerun_job
     from napari_brain_tumor.study import Segmentation, Study
-    from napari_brain_tumor.workflow import segment, segment_job
+    from napari_brain_tumor.workflow import (
+        segment,
+        segment_job,
+        segment_with_probabilities,
+        segment_with_probabilities_job,
+    )
 
 try:
     from napari_brain_tumor._version import __version__
@@ -39,6 +44,8 @@ _HOMES = {
     "save_segmentation": "napari_brain_tumor.io",
     "segment": "napari_brain_tumor.workflow",
     "segment_job": "napari_brain_tumor.workflow",
+    "segment_with_probabilities": "napari_brain_tumor.workflow",
+    "segment_with_probabilities_job": "napari_brain_tumor.workflow",
 }
 
 __all__ = [
@@ -58,6 +65,8 @@ __all__ = [
     "save_segmentation",
     "segment",
     "segment_job",
+    "segment_with_probabilities",
+    "segment_with_probabilities_job",
 ]
 
 

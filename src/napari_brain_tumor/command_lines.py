@@ -301,9 +301,11 @@ _USUAL: Final[dict[str, Any]] = {
     "min_lesion_mm3": None,
     "precision": "auto",
     "seeds": (),
+    "thresholds": {},
+    "box": None,
 }
 """What `segment` takes where nothing is said."""
-_SEGMENT_OPTIONS: Final = ("model", "device", "flips", "min_lesion_mm3", "seeds")
+_SEGMENT_OPTIONS: Final = ("model", "device", "flips", "min_lesion_mm3", "seeds", "thresholds", "box")
 """Settings for which the shell has an option."""
 
 
@@ -362,6 +364,10 @@ def _segment_words(scans: Opening, options: Mapping[str, Any], output: PurePath)
 def _option(key: str, value: Any) -> list[str]:
     if key == "seeds":
         return [f"--seed={_numbers(seed)}" for seed in value]
+    if key == "thresholds":
+        return [f"--threshold={region}={_word(float(threshold))}" for region, threshold in value.items()]
+    if key == "box":
+        return [f"--box={_numbers(value)}"]
     name = f"--{key.replace('_', '-')}"
     if isinstance(value, bool):
         return [name] if value else []

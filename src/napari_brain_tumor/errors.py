@@ -4,6 +4,7 @@ Every message says what was found, what was expected and what to do.
 """
 
 __all__ = [
+    "BoxError",
     "BrainTumorError",
     "CancelledError",
     "CaseNotFoundError",
@@ -20,6 +21,7 @@ __all__ = [
     "MissingRolesError",
     "ModelNotFoundError",
     "OutOfMemoryError",
+    "ProbabilityError",
     "RecordError",
     "RoleError",
     "SaveError",
@@ -70,6 +72,14 @@ class SpacingUnknownError(BrainTumorError, ValueError):
 
 class SeedError(BrainTumorError, ValueError):
     """A seed point lies outside the brain, or a model was given seeds that takes none."""
+
+
+class BoxError(BrainTumorError, ValueError):
+    """A box is not six world coordinates, or holds nothing of the scan or of the brain."""
+
+
+class ProbabilityError(BrainTumorError, ValueError):
+    """A threshold is not one of the model's, or probabilities were asked of a method that has none."""
 
 
 class LabelSchemaError(BrainTumorError, ValueError):

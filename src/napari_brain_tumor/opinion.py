@@ -21,6 +21,7 @@ from napari_brain_tumor.errors import BrainTumorError, OutOfMemoryError
 from napari_brain_tumor.evaluation.overlap import dice
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.models.cards import ModelInfo, find_model
+from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.workflow import Outcome, outcome_job
@@ -137,8 +138,7 @@ def border_entropy(probability: npt.NDArray[Any], mask: npt.NDArray[np.bool_], t
         where = (probability >= 0.05) & mask
     if not where.any():
         return 0.0
-    p = np.clip(probability[where].astype(np.float64), 1e-6, 1 - 1e-6)
-    return float(np.mean(-p * np.log2(p) - (1 - p) * np.log2(1 - p)))
+    return float(np.mean(binary_entropy(probability[where]), dtype=np.float64))
 
 
 def _whole(outcome: Outcome, model: ModelInfo) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], float]:

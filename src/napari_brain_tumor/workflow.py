@@ -15,29 +15,48 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from napari_brain_tumor.catalogue import Baseline, find_model
 from napari_brain_tumor.classical.run import Seed, find_regions, scan_of, seeds_in_scan
-from napari_brain_tumor.errors import MissingRolesError, SeedError
+from napari_brain_tumor.errors import BoxError, MissingRolesError, ProbabilityError, SeedError
+from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.io.source_files import describe_sources
-from napari_brain_tumor.labels import REGIONS, Region, class_names_of, classes_from_known, labels_sha256
+from napari_brain_tumor.labels import REGIONS, Region, class_names_of, labels_sha256
 from napari_brain_tumor.models import cards
 from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
-from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
+from napari_brain_tumor.postprocessing.region_probabilities import (
+    RegionProbabilities,
+    SizeRules,
+    check_thresholds,
+    labels_from_masks,
+)
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
 from napari_brain_tumor.preprocessing.traits import Traits, traits_of
+from napari_brain_tumor.preprocessing.world_box import WorldBox, check_box, inside_box
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import ROLES, Segmentation, Study
 
-__all__ = ["Outcome", "Precision", "outcome_job", "segment", "segment_job", "versions"]
+__all__ = [
+    "Outcome",
+    "Precision",
+    "outcome_job",
+    "segment",
+    "segment_job",
+    "segment_with_probabilities",
+    "segment_with_probabilities_job",
+    "versions",
+]
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16"]
 ModelName = str | PathLike[str] | None
+Thresholds = Mapping[Region, float] | None
+GivenBox = Sequence[float] | None
 
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
 
@@ -51,6 +70,8 @@ def segment(
     min_lesion_mm3: float | None = None,
     precision: Precision = "auto",
     seeds: Sequence[Seed] = (),
+    thresholds: Thresholds = None,
+    box: GivenBox = None,
 ) -> Segmentation:
     """Segment the tumour of a study.
 
@@ -75,6 +96,12 @@ def segment(
     seeds : sequence of (x, y, z)
         Points within the tumour for `"region_growing"`: RAS+ millimetres, or voxels where the files do not tell the
         spacing. Without any it begins in the brightest asymmetric place.
+    thresholds : mapping of {"WT", "TC", "ET"} to float, optional
+        Probability from which a voxel belongs to a region, between 0 and 1; by default what the model's card says.
+    box : (x0, x1, y0, y1, z0, z1), optional
+        World coordinates as for seeds. Only voxels whose centres lie in it get labels: those that a run over the whole
+        gives them, as far as parts that are too small are judged within the box. The network sees the same surroundings
+        as then, whole slices in 2D and whole windows in 3D, but no slice or window that does not reach into the box.
 
     Returns
     -------
@@ -93,6 +120,10 @@ def segment(
         If memory runs out at the smallest settings.
     SeedError
         If a seed lies outside the brain, or the model takes none.
+    ProbabilityError
+        If a threshold is not between 0 and 1 or not of a region of the model, or the method has no probabilities.
+    BoxError
+        If the box is not six numbers, or holds nothing of the brain.
 
     Examples
     --------
@@ -102,9 +133,69 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    return run_job(
-        segment_job(study, model, device, flips=flips, min_lesion_mm3=min_lesion_mm3, precision=precision, seeds=seeds)
+    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box)
+    return run_job(_segment_job(study, model, device, options))
+
+
+def segment_with_probabilities(
+    study: Study,
+    model: ModelName = None,
+    device: str = "auto",
+    *,
+    flips: bool = False,
+    min_lesion_mm3: float | None = None,
+    precision: Precision = "auto",
+    thresholds: Thresholds = None,
+    box: GivenBox = None,
+) -> tuple[Segmentation, RegionProbabilities]:
+    """`segment` with a trained model, and the probabilities behind the labels.
+
+    Takes the parameters of `segment` but seeds, and raises what it raises; `ProbabilityError` for a method without
+    weights.
+
+    Returns
+    -------
+    Segmentation, RegionProbabilities
+        `probabilities["WT"]` is a float16 array on the study's own grid, 0 outside the brain or head and outside the
+        box; `probabilities.uncertainty()` its entropy in bits; `probabilities.with_thresholds({"ET": 0.3}).labels()`
+        are the labels that other thresholds give, without running again.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor import open_study, segment_with_probabilities
+    >>> from napari_brain_tumor.sample import sample_case_folder
+    >>> study = open_study(sample_case_folder())
+    >>> segmentation, probabilities = segment_with_probabilities(study, device="cpu")
+    >>> probabilities["ET"].shape == segmentation.data.shape
+    True
+    """
+    job = segment_with_probabilities_job(
+        study,
+        model,
+        device,
+        flips=flips,
+        min_lesion_mm3=min_lesion_mm3,
+        precision=precision,
+        thresholds=thresholds,
+        box=box,
     )
+    return run_job(job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How a study is segmented; as the parameters of `segment`."""
+
+    flips: bool = False
+    min_lesion_mm3: float | None = None
+    precision: Precision = "auto"
+    seeds: tuple[Seed, ...] = ()
+    thresholds: Thresholds = None
+    box: GivenBox = None
+
+    def smallest(self, info: ModelInfo | Baseline) -> float:
+        """Size in mm3 below which parts are removed."""
+        return info.min_lesion_mm3 if self.min_lesion_mm3 is None else self.min_lesion_mm3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,15 +206,20 @@ class Outcome:
     ----------
     segmentation : Segmentation
         On the study's own grid.
-    probabilities : (R, Z, Y, X) array
-        Of the model's regions, in the box of `prepared`.
+    maps : RegionProbabilities
+        What the labels were made of.
     prepared : Prepared
         The study as the network saw it.
     """
 
     segmentation: Segmentation
-    probabilities: npt.NDArray[Any]
+    maps: RegionProbabilities
     prepared: Prepared
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float16]:
+        """Of the model's regions, `(R, Z, Y, X)` in the box of `prepared`."""
+        return self.maps.values
 
 
 def segment_job(
@@ -135,19 +231,36 @@ def segment_job(
     min_lesion_mm3: float | None = None,
     precision: Precision = "auto",
     seeds: Sequence[Seed] = (),
+    thresholds: Thresholds = None,
+    box: GivenBox = None,
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
+    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box)
+    return (yield from _segment_job(study, model, device, options))
+
+
+def segment_with_probabilities_job(
+    study: Study,
+    model: ModelName = None,
+    device: str = "auto",
+    *,
+    flips: bool = False,
+    min_lesion_mm3: float | None = None,
+    precision: Precision = "auto",
+    seeds: Sequence[Seed] = (),
+    thresholds: Thresholds = None,
+    box: GivenBox = None,
+) -> Job[tuple[Segmentation, RegionProbabilities]]:
+    """`segment_with_probabilities` as a job; takes the same parameters."""
     traits = traits_of(study)
     info = find_model(model, traits)
-    _check_roles(study, info)
-    if seeds and not info.takes_seeds:
-        msg = f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
-        raise SeedError(msg)
-    smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
-    if isinstance(info, ModelInfo):
-        job = _network_job(study, traits, info, device, precision, flips=flips, min_lesion_mm3=smallest)
-        return (yield from job).segmentation
-    return (yield from _baseline_job(study, info, seeds, smallest))
+    if isinstance(info, Baseline):
+        raise ProbabilityError(_no_probabilities(info))
+    if seeds:
+        raise SeedError(_no_seeds(info))
+    options = _Options(flips, min_lesion_mm3, precision, (), thresholds, box)
+    outcome = yield from _outcome_job(study, traits, info, device, options)
+    return outcome.segmentation, outcome.maps
 
 
 def outcome_job(
@@ -162,9 +275,31 @@ def outcome_job(
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
     traits = traits_of(study)
     info = cards.find_model(model, traits)
+    return (yield from _outcome_job(study, traits, info, device, _Options(flips, min_lesion_mm3, precision)))
+
+
+def _segment_job(study: Study, model: ModelName, device: str, options: _Options) -> Job[Segmentation]:
+    traits = traits_of(study)
+    info = find_model(model, traits)
+    if options.seeds and not info.takes_seeds:
+        raise SeedError(_no_seeds(info))
+    if isinstance(info, ModelInfo):
+        return (yield from _outcome_job(study, traits, info, device, options)).segmentation
+    if options.thresholds:
+        raise ProbabilityError(_no_probabilities(info))
     _check_roles(study, info)
-    smallest = info.min_lesion_mm3 if min_lesion_mm3 is None else min_lesion_mm3
-    return (yield from _network_job(study, traits, info, device, precision, flips=flips, min_lesion_mm3=smallest))
+    return (yield from _baseline_job(study, info, options))
+
+
+def _no_probabilities(info: Baseline) -> str:
+    return (
+        f"{info.name} is a method without weights: it tells no probabilities, so none can be given or put a threshold "
+        "on. Leave thresholds and probabilities out, or choose a trained model."
+    )
+
+
+def _no_seeds(info: ModelInfo | Baseline) -> str:
+    return f"{info.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
 
 
 def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
@@ -174,40 +309,51 @@ def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
         raise MissingRolesError(msg)
 
 
-def _network_job(
-    study: Study,
-    traits: Traits,
-    info: ModelInfo,
-    device: str,
-    precision: Precision,
-    *,
-    flips: bool,
-    min_lesion_mm3: float,
-) -> Job[Outcome]:
+def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, options: _Options) -> Job[Outcome]:
+    _check_roles(study, info)
+    thresholds = check_thresholds(options.thresholds, {r: info.card.threshold(r) for r in info.regions})
+    box = None if options.box is None else check_box(options.box, study.grid)
     clock = _Clock()
     yield Progress(0, 1, f"loading {info.name}")
-    engine = _engine(info, resolve_device(device), precision)
+    engine = _engine(info, resolve_device(device), options.precision)
     clock.lap("load")
     yield Progress(0.05, 1, "finding the brain")
     prepared = prepare(study, info.roles, info.card.preprocessing)
+    wanted, within = _wanted(prepared, box)
     clock.lap("prepare")
-    probabilities = yield from part_of(engine.probabilities(prepared.channels, flips=flips), 0.15, 0.95)
+    network = engine.probabilities(prepared.channels, flips=options.flips, within=within)
+    values = yield from part_of(network, 0.15, 0.95)
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    masks = {region: probabilities[i] >= info.card.threshold(region) for i, region in enumerate(info.regions)}
-    share = info.card.min_lesion_share if min_lesion_mm3 > 0 else 0.0
-    data = restore(_labels(masks, prepared, min_lesion_mm3, info.card.min_enhancing_mm3, share), prepared)
+    values *= wanted
+    smallest = options.smallest(info)
+    rules = SizeRules(smallest, info.card.min_lesion_share if smallest > 0 else 0.0, info.card.min_enhancing_mm3)
+    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box)
+    data = maps.labels()
     clock.lap("finish")
     yield Progress(1, 1, "done")
-    settings = {
-        "flips": flips,
-        "min_lesion_mm3": min_lesion_mm3,
-        "min_lesion_share": share,
-        "min_enhancing_mm3": info.card.min_enhancing_mm3,
-        "thresholds": {region: info.card.threshold(region) for region in info.regions},
+    settings = _network_settings(options, info, maps, engine)
+    made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
+    made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
+    made["working_shape"] = list(prepared.mask.shape)
+    notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
+    return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
+
+
+def _network_settings(options: _Options, info: ModelInfo, maps: RegionProbabilities, engine: Engine) -> dict[str, Any]:
+    return {
+        "flips": options.flips,
+        "min_lesion_mm3": maps.rules.min_lesion_mm3,
+        "min_lesion_share": maps.rules.min_lesion_share,
+        "min_enhancing_mm3": maps.rules.min_enhancing_mm3,
+        "thresholds": dict(maps.thresholds),
         "temperatures": {region: info.card.temperature(region) for region in info.regions},
         "precision": str(engine.dtype).removeprefix("torch."),
+        **_box_setting(maps.box),
     }
+
+
+def _model_record(info: ModelInfo) -> dict[str, str]:
     model = {
         "name": info.name,
         "architecture": info.card.architecture,
@@ -216,28 +362,60 @@ def _network_job(
     }
     if not info.bundled:
         model["folder"] = str(info.folder)
-    notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
-    made: dict[str, Any] = {"model": model, "device": str(engine.device), "settings": settings}
-    made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
-    made["working_shape"] = list(prepared.mask.shape)
-    return Outcome(_segmentation(study, data, info.regions, made, notes), probabilities, prepared)
+    return model
 
 
-def _baseline_job(study: Study, baseline: Baseline, seeds: Sequence[Seed], min_lesion_mm3: float) -> Job[Segmentation]:
+def _box_setting(box: WorldBox | None) -> dict[str, list[float]]:
+    return {} if box is None else {"box": list(box)}
+
+
+def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bool_], Box | None]:
+    """Voxels `(Z, Y, X)` of the prepared block that may get labels, and the block of them where a box was given.
+
+    Raises
+    ------
+    BoxError
+        If nothing of the brain or head lies in the box.
+    """
+    if box is None:
+        return prepared.mask, None
+    x_first = Box(prepared.box.start[::-1], prepared.box.stop[::-1])
+    inside = inside_box(prepared.work.grid.cropped(x_first), box).T
+    if prepared.work.resampled:
+        # The scan's voxels at its border may be nearest to the next ones of the network.
+        inside = ndimage.binary_dilation(inside, np.ones((3, 3, 3), dtype=bool))
+    wanted = prepared.mask & inside
+    within = bounding_box(wanted)
+    if within is None:
+        msg = (
+            f"The box {','.join(f'{end:g}' for end in box)} holds nothing of the brain, where alone tumours are looked "
+            "for. Draw it over the brain; its numbers are x0,x1,y0,y1,z0,z1."
+        )
+        raise BoxError(msg)
+    return wanted, within
+
+
+def _baseline_job(study: Study, baseline: Baseline, options: _Options) -> Job[Segmentation]:
+    box = None if options.box is None else check_box(options.box, study.grid)
     clock = _Clock()
     yield Progress(0, 1, "finding the brain")
     prepared = prepare(study, ROLES, PreprocessingSpec())
+    wanted, _ = _wanted(prepared, box)
     scan = scan_of(study, prepared)
-    voxels = seeds_in_scan(seeds, prepared, scan)
+    voxels = seeds_in_scan(options.seeds, prepared, scan)
     clock.lap("prepare")
     yield Progress(0.3, 1, f"running {baseline.name}")
-    masks = find_regions(baseline, scan, voxels)
+    masks = {region: mask & wanted for region, mask in find_regions(baseline, scan, voxels).items()}
     clock.lap("method")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    data = restore(_labels(masks, prepared, min_lesion_mm3, 0.0), prepared)
+    smallest = options.smallest(baseline)
+    data = restore(labels_from_masks(masks, prepared.work.grid, SizeRules(smallest)), prepared)
+    if box is not None:
+        data *= inside_box(study.grid, box)
     clock.lap("finish")
     yield Progress(1, 1, "done")
-    settings = {"min_lesion_mm3": min_lesion_mm3, "seeds": [list(map(float, seed)) for seed in seeds]}
+    seeds = [list(map(float, seed)) for seed in options.seeds]
+    settings = {"min_lesion_mm3": smallest, "seeds": seeds, **_box_setting(box)}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
     made = {"model": model, "device": "cpu", "settings": settings, "seconds": clock.seconds}
     made["working_shape"] = list(prepared.mask.shape)
@@ -305,22 +483,6 @@ def _cached_engine(
 def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engine:
     temperatures = tuple(info.card.temperature(region) for region in info.regions)
     return _cached_engine(info.folder, info.card.weights_sha256, temperatures, device, precision)
-
-
-def _labels(
-    masks: Mapping[Region, npt.NDArray[np.bool_]],
-    prepared: Prepared,
-    min_lesion_mm3: float,
-    min_enhancing_mm3: float,
-    min_lesion_share: float = 0.0,
-) -> npt.NDArray[np.uint8]:
-    labels = classes_from_known(masks)
-    labels *= prepared.mask
-    grid = prepared.work.grid
-    if grid.unit != "mm":
-        return remove_small_lesions(labels, 0.0, 1.0, min_lesion_share)
-    labels = remove_small_lesions(labels, min_lesion_mm3, grid.voxel_volume_mm3, min_lesion_share)
-    return relabel_small_enhancing(labels, min_enhancing_mm3, grid.voxel_volume_mm3)
 
 
 def versions() -> dict[str, str]:

@@ -205,10 +205,24 @@ def test_another_version_of_the_model_is_refused_with_what_to_do(result, home, m
         rerun(result, model=tmp_path / "nothing")
 
 
-def test_a_changed_card_is_refused(result, model):
+def test_thresholds_and_box_are_recorded_and_come_out_the_same(tmp_path, model, result):
+    study = open_study(tmp_path / "case")
+    box = tuple(study.grid.world([(6, 8, 3), (20, 21, 8)]).T.ravel().tolist())
+    segmentation = segment(study, "tiny", "cpu", min_lesion_mm3=0, thresholds={"WT": 0.45}, box=box)
+    assert segmentation.data.any()
+    saved = save_segmentation(segmentation, tmp_path / "box.nii.gz")
     path = model.folder / "card.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"thresholds": {"WT": 0.3}}))
-    with pytest.raises(RecordError, match="has thresholds"):
+    found = rerun(saved)
+    assert (found.verdict, found.same_labels) == ("identical", True)
+    assert found.segmentation.provenance["settings"]["thresholds"]["WT"] == 0.45
+    assert tuple(found.segmentation.provenance["settings"]["box"]) == box
+
+
+def test_a_changed_card_is_refused(result, model):
+    path = model.folder / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"min_enhancing_mm3": 30.0}))
+    with pytest.raises(RecordError, match="has min_enhancing_mm3"):
         rerun(result)
 
 

@@ -1,10 +1,10 @@
 """The commands and their options. Whatever is heavy is imported by the command that needs it."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from napari_brain_tumor.cli.arguments import (
     ResampleOption,
     RolesOption,
     SpacingOption,
+    parse_box,
     parse_roles,
     parse_seeds,
     parse_spacing,
+    parse_thresholds,
 )
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.console import say_error
@@ -28,6 +30,7 @@ from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.labels import Region
 
 if TYPE_CHECKING:
     from napari_brain_tumor.cli.outputs import Task
@@ -56,6 +59,16 @@ class _Choices:
     flips: bool
     min_lesion_mm3: float | None
     seeds: tuple[tuple[float, float, float], ...]
+    thresholds: Mapping[Region, float] = field(default_factory=dict)
+    box: tuple[float, ...] | None = None
+    maps: frozenset[str] = frozenset()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `segment_job` beside study, model and device."""
+        settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
+        told = {"thresholds": dict(self.thresholds), "box": self.box}
+        return settings | {name: value for name, value in told.items() if value}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,19 +132,42 @@ def segment(
         list[str] | None,
         typer.Option("--seed", metavar="X,Y,Z", help="Point in the tumour, world mm, for region_growing; repeatable."),
     ] = None,
+    thresholds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold",
+            metavar="REGION=P",
+            help="Probability from which a voxel is WT, TC or ET, such as ET=0.4; repeatable.",
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option("--box", metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment within this box alone, world mm."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write the probability of each region, as .nii.gz.")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write how unsure the model is, entropy in bits, as .nii.gz.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
 ) -> None:
     """Segment the tumour of one or several examinations and save it on each scan's own grid."""
     from napari_brain_tumor.catalogue import find_model
+    from napari_brain_tumor.cli.maps import check_maps
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.labels import schema_named
 
     parse_roles(roles)
     schema_name = schema_named(schema).name
     points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
-    choices = _Choices(model, device, roles, steps, resample, schema_name, flips, min_lesion_mm3, points)
-    find_model(model)  # a wrong name is told before anything is read
+    maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
+    limits, ends = parse_thresholds(thresholds or ()), parse_box(box)
+    asked = schema_name, flips, min_lesion_mm3, points, limits, ends, maps
+    choices = _Choices(model, device, roles, steps, resample, *asked)
+    method = find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)
+    check_maps(tasks, method, maps, overwrite=overwrite)
     refused = [task for task in tasks if not _segment_or_report(task, choices, alone=len(tasks) == 1)]
     if refused:
         names = ", ".join(str(task.case) for task in refused)
@@ -166,13 +202,13 @@ def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
 
 def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.catalogue import find_model
-    from napari_brain_tumor.cli.console import note, print_table, run_shown, say, volume_table
+    from napari_brain_tumor.cli.console import note, print_table, say, volume_table
+    from napari_brain_tumor.cli.maps import segment_shown, write_maps
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight.costs import remember
     from napari_brain_tumor.preprocessing.traits import traits_of
-    from napari_brain_tumor.workflow import segment_job
 
     roles = parse_roles(choices.roles, task.case)
     study = open_study(task.case, roles, spacing_mm=choices.spacing_mm, resample=choices.resample)
@@ -183,20 +219,15 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
-    job = segment_job(
-        study,
-        choices.model,
-        choices.device,
-        flips=choices.flips,
-        min_lesion_mm3=choices.min_lesion_mm3,
-        seeds=choices.seeds,
-    )
-    segmentation = run_shown(job, study.name)
+    segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
     remember(segmentation.provenance)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
     print_table(f"{study.name}, by {method.name}", volume_table(measure_volumes(segmentation)))
     say(f"Wrote {task.target}")
+    if maps is not None:
+        for path in write_maps(maps, choices.maps, task.target, study):
+            say(f"Wrote {path}")
 
 
 data.command()(score)

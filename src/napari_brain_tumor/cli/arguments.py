@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.labels import REGIONS, Region
+
 __all__ = [
     "DeviceOption",
     "ResampleOption",
     "RoleChoice",
     "RolesOption",
     "SpacingOption",
+    "parse_box",
     "parse_numbers",
     "parse_roles",
     "parse_seeds",
     "parse_spacing",
+    "parse_thresholds",
 ]
 
 RoleChoice = dict[str, int | str] | list[str | None]
@@ -120,6 +124,37 @@ def _seed(text: str) -> tuple[float, float, float]:
         msg = f"{text!r} is not three numbers. Give world coordinates x,y,z, for example --seed 12.5,-30,41."
         raise typer.BadParameter(msg, param_hint="--seed")
     return x, y, z
+
+
+def parse_box(text: str | None) -> tuple[float, ...] | None:
+    """World coordinates from `-20,30,-10,40,0,50`: x, y and z from and to; raises `typer.BadParameter` otherwise."""
+    if text is None:
+        return None
+    try:
+        ends = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        ends = ()
+    if len(ends) != 6 or not all(map(math.isfinite, ends)):
+        msg = f"{text!r} is not six numbers. Give world coordinates x0,x1,y0,y1,z0,z1: --box=-20,30,-10,40,0,50."
+        raise typer.BadParameter(msg, param_hint="--box")
+    return ends
+
+
+def parse_thresholds(texts: Sequence[str]) -> dict[Region, float]:
+    """Thresholds by region from `WT=0.4`, one text a region; raises `typer.BadParameter` for anything else."""
+    found: dict[Region, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        region = next((one for one in REGIONS if one == name.strip().upper()), None)
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if region is None or region in found or not 0 < number < 1:
+            msg = f"{text!r} is no threshold. Give each region once, a number between 0 and 1: --threshold WT=0.4."
+            raise typer.BadParameter(msg, param_hint="--threshold")
+        found[region] = number
+    return found
 
 
 def _volume_or_file(value: str, case: Path | None) -> int | str:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_brain_tumor.errors import OutOfMemoryError
+from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.inference.device import fast_dtype
 from napari_brain_tumor.inference.windows import blending_weights, plan_windows
 from napari_brain_tumor.progress import Job, Progress
@@ -67,7 +68,9 @@ class Engine:
             deepcopy(network).eval().requires_grad_(False), dims, torch.device("cpu"), torch.float32, _window(network)
         )
 
-    def probabilities(self, channels: npt.NDArray[np.float32], *, flips: bool = False) -> Job[npt.NDArray[np.float16]]:
+    def probabilities(
+        self, channels: npt.NDArray[np.float32], *, flips: bool = False, within: Box | None = None
+    ) -> Job[npt.NDArray[np.float16]]:
         """Probabilities of every region: a job.
 
         Parameters
@@ -76,10 +79,14 @@ class Engine:
             As `preprocessing.prepare` gives them.
         flips : bool
             Average over every combination of mirrored axes: 4 passes in 2D, 8 in 3D.
+        within : Box, optional
+            Of the `(Z, Y, X)` voxels that are wanted. Only the batches of slices, or the windows, that reach into it
+            are computed; they are those of a run over everything, so that nothing changes in the box.
 
         Returns
         -------
         (R, Z, Y, X) float16 array
+            Outside `within` incomplete: 0, or less than every window together would say.
 
         Raises
         ------
@@ -87,11 +94,13 @@ class Engine:
             If memory runs out even at the smallest setting.
         """
         engine = self
+        _, depth, height, width = channels.shape
+        wanted = within or Box.whole((depth, height, width))
         batch = (_SLICES_PER_BATCH if self.dims == 2 else _WINDOWS_PER_BATCH)[self.device.type]
         while True:
             try:
                 run = engine._slices if engine.dims == 2 else engine._windows
-                return (yield from run(channels, batch, flips=flips))
+                return (yield from run(channels, batch, wanted, flips=flips))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -133,27 +142,32 @@ class Engine:
             total = total + torch.sigmoid(logits.flip(mirror) if mirror else logits)
         return total / len(mirrors)
 
-    def _slices(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float16]]:
+    def _slices(
+        self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
+    ) -> Job[npt.NDArray[np.float16]]:
         depth = channels.shape[1]
         slices = torch.from_numpy(channels).movedim(1, 0)
         result: npt.NDArray[np.float16] | None = None
-        for start in range(0, depth, batch):
-            yield Progress(start, depth, f"slice {start + 1} of {depth}")
+        first, last = within.start[0] // batch * batch, within.stop[0]
+        for start in range(first, last, batch):
+            yield Progress(start - first, last - first, f"slice {start + 1} of {last}")
             some = slice(start, min(start + batch, depth))
             rows, columns = _occupied(channels[:, some])
             found = self._infer(slices[some, :, rows, columns], flips=flips).to(torch.float16).cpu().numpy()
             if result is None:
                 result = np.zeros((found.shape[1], *channels.shape[1:]), dtype=np.float16)
             result[:, some, rows, columns] = found.swapaxes(0, 1)
-        yield Progress(depth, depth, "")
+        yield Progress(last - first, last - first, "")
         assert result is not None
         return result
 
-    def _windows(self, channels: npt.NDArray[np.float32], batch: int, *, flips: bool) -> Job[npt.NDArray[np.float16]]:
+    def _windows(
+        self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
+    ) -> Job[npt.NDArray[np.float16]]:
         sides = channels.shape[1:]
         window = tuple(min(w, s) for w, s in zip(self.window, sides, strict=True))
         weights = blending_weights(window)
-        places = plan_windows(sides, window, overlap=0.5)
+        places = [place for place in plan_windows(sides, window, overlap=0.5) if _reaches(place, within)]
         total: npt.NDArray[np.float32] | None = None
         coverage = np.zeros(sides, dtype=np.float32)
         for done, some in enumerate(_batches(places, batch)):
@@ -167,7 +181,7 @@ class Engine:
                 coverage[place] += weights
         yield Progress(len(places), len(places), "")
         assert total is not None
-        total /= coverage
+        np.divide(total, coverage, out=total, where=coverage > 0)
         return total.astype(np.float16)
 
 
@@ -217,6 +231,11 @@ def _occupied(channels: npt.NDArray[np.float32]) -> tuple[slice, slice]:
         low, high = (places[0], places[-1] + 1) if places.size else (side // 2, side // 2 + 1)
         found.append(slice(max(0, int(low) - _CONTEXT), min(side, int(high) + _CONTEXT)))
     return found[0], found[1]
+
+
+def _reaches(place: tuple[slice, ...], box: Box) -> bool:
+    """Whether a window has a voxel in common with a box."""
+    return all(at.start < stop and start < at.stop for at, start, stop in zip(place, box.start, box.stop, strict=True))
 
 
 def _batches(places: list[tuple[slice, ...]], size: int) -> Iterator[list[tuple[slice, ...]]]:

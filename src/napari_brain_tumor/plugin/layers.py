@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_info, show_warning
 
@@ -28,6 +28,7 @@ from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Stu
 
 __all__ = [
     "KEY",
+    "MAP_KEY",
     "LayerData",
     "LayerView",
     "SegmentationTag",
@@ -40,11 +41,13 @@ __all__ = [
     "intensities_of",
     "is_edited",
     "layer_of",
+    "map_to_layer",
     "orient_current_viewer",
     "orient_viewer",
     "points_over",
     "raw_labels_to_layer",
     "readable_views",
+    "rectangles_over",
     "resampled_layers",
     "segmentation_from_layer",
     "segmentation_to_layer",
@@ -54,11 +57,14 @@ __all__ = [
     "tell",
     "turn_camera",
     "view",
+    "world_box",
     "world_points",
 ]
 
 KEY: Final = "napari-brain-tumor"
 """Of our entry in a layer's metadata."""
+MAP_KEY: Final = "napari-brain-tumor map"
+"""Of what tells that an image layer holds computed numbers, not a scan."""
 
 Array = npt.NDArray[Any]
 LayerData = tuple[Array, dict[str, Any], str]
@@ -239,6 +245,33 @@ def raw_labels_to_layer(name: str, values: Array, grid: Grid) -> LayerData:
     return np.array(display.show(values, nearest=True), order="C"), attributes, "labels"
 
 
+def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str = "") -> LayerData:
+    """An image layer of numbers (X, Y, Z) from 0 to 1 over a scan, such as probabilities; it is no scan of a study.
+
+    Parameters
+    ----------
+    name : str
+    array : (X, Y, Z) array
+    grid : Grid
+        The scan's own.
+    colormap : str
+        Of napari.
+    of : str
+        What it is kept under in the metadata, to find it again.
+    """
+    display = Display.of(grid)
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {MAP_KEY: of or name},
+        "colormap": colormap,
+        "contrast_limits": (0.0, 1.0),
+        "blending": "additive",
+        "opacity": 0.6,
+    }
+    return display.show(array), attributes, "image"
+
+
 def _placement(display: Display) -> dict[str, Any]:
     placement: dict[str, Any] = {"scale": display.scale, "translate": display.translate, "axis_labels": _AXES}
     if display.source.unit == "mm":
@@ -330,9 +363,39 @@ def world_points(points: Points, scan: Layer) -> tuple[tuple[float, float, float
 
     Points that are drawn over a scan have no unit of their own in napari: what counts is where they are seen.
     """
+    return tuple((float(x), float(y), float(z)) for z, y, x in _world_of(points, points.data, scan))
+
+
+def _world_of(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> list[Array]:
+    """World coordinates (z, y, x) of what is drawn over a scan, in the unit of the scan's world."""
     factor, _ = _millimetres(scan)
-    world = (np.asarray(points.data_to_world(point)) * factor for point in points.data)
-    return tuple((float(x), float(y), float(z)) for z, y, x in world)
+    return [np.asarray(drawn.data_to_world(one)) * factor for one in coordinates]
+
+
+def world_box(shapes: Shapes, scan: Layer) -> tuple[float, float, float, float, float, float] | None:
+    """The box (x0, x1, y0, y1, z0, z1) around all shapes of a layer, in the unit of the world of a scan's layer.
+
+    Along an axis across which nothing is drawn, as a rectangle in one slice tells nothing of the other slices, it
+    reaches over the whole scan. None where the layer is empty.
+    """
+    corners = _world_of(shapes, (corner for shape in shapes.data for corner in shape), scan)
+    if not corners:
+        return None
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    grid = _layer_grid(scan, scan.data.shape)
+    faces = grid.world(np.array([(0, 0, 0), grid.shape]) - 0.5)[:, ::-1]
+    flat = high - low < 1e-3 * np.array(grid.spacing[::-1])
+    low, high = np.where(flat, faces.min(axis=0), low), np.where(flat, faces.max(axis=0), high)
+    z0, y0, x0, z1, y1, x1 = (round(float(end), 2) for end in (*low, *high))
+    return x0, x1, y0, y1, z0, z1
+
+
+def rectangles_over(scan: Layer, name: str) -> Shapes:
+    """An empty layer of shapes in the world of a scan's layer and in its unit."""
+    width = 0.5 * float(min(scan.scale))
+    return Shapes(
+        ndim=scan.ndim, name=name, units=scan.units, edge_width=width, edge_color="yellow", face_color="#ffff0022"
+    )
 
 
 def points_over(scan: Layer, name: str) -> Points:

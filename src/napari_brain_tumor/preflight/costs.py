@@ -159,7 +159,7 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
     settings, shape = provenance.get("settings") or {}, provenance.get("working_shape")
     network = seconds.pop("network", 0.0)
     device = _kind(str(provenance.get("device", "")))
-    if not seconds or not shape or device is None or settings.get("precision") == "bfloat16":
+    if not seconds or not shape or device is None or settings.get("precision") == "bfloat16" or settings.get("box"):
         return None
     made_by = provenance["model"]
     method = catalogue.find_model(made_by.get("folder") or made_by["name"])

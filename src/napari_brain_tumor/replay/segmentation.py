@@ -29,7 +29,6 @@ __all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
 _OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
     "min_enhancing_mm3": lambda model: model.card.min_enhancing_mm3,
     "min_lesion_share": lambda model: model.card.min_lesion_share,
-    "thresholds": lambda model: {region: model.card.threshold(region) for region in model.regions},
     "temperatures": lambda model: {region: model.card.temperature(region) for region in model.regions},
 }
 """Settings that came from the model's card where `segment` does not take them."""

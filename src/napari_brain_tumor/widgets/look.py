@@ -214,14 +214,16 @@ def key_text(key: str) -> str:
     return {".": ". (dot)", ",": ", (comma)"}.get(key, key)
 
 
-def bind_keys(viewer: napari.viewer.Viewer) -> None:
+def bind_keys(viewer: napari.viewer.Viewer, looks: Sequence[Look] = KEYS) -> None:
     """Give the viewer these keys, once; a key that the user or another plugin has bound to it keeps its meaning.
 
     Parameters
     ----------
     viewer : napari.Viewer
+    looks : sequence of Look
+        What the keys do; those of this module where none are given.
     """
-    for look in KEYS:
+    for look in looks:
         try:
             viewer.bind_key(look.key, _pressed(look.act))
         except ValueError:

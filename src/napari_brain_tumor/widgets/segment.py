@@ -1,20 +1,20 @@
 """The Segment panel: choose scans, model and device, run, look at volumes, save."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QProgressBar,
     QScrollArea,
     QVBoxLayout,
@@ -22,7 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, list_models
 from napari_brain_tumor.command_lines import CommandLines
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import BoxError, BrainTumorError
+from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import default_model
 from napari_brain_tumor.plugin import layers
@@ -30,18 +31,26 @@ from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.kept_probabilities import kept_of, map_layers, relabel
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
+from napari_brain_tumor.widgets.look import bind_keys, key_text
 from napari_brain_tumor.widgets.model_list import model_list
+from napari_brain_tumor.widgets.model_page import ModelPage
+from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, asked_of
 from napari_brain_tumor.widgets.preflight_state import Answer
 from napari_brain_tumor.widgets.restore import RestoreNotice
+from napari_brain_tumor.widgets.results import Placed, add_result, applied_text, put_into, replace_result
 from napari_brain_tumor.widgets.saved_files import remember_saved
+from napari_brain_tumor.widgets.study_list import StudyList
+from napari_brain_tumor.widgets.study_queue import OpenStudy, Run, RunQueue
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
     JobRunner,
@@ -67,15 +76,17 @@ _ROLE_TIPS: dict[Role, str] = {
 class SegmentWidget(QScrollArea):
     """Segments the tumour in the opened scans with a trained network, in a process of its own.
 
-    The user's layers are never altered: each run adds a labels layer.
+    The user's scans are never altered. A run adds a labels layer, or, where that is chosen, puts its labels into the
+    layer of the run before: as one step that Ctrl+Z takes back, and without what a hand painted there.
 
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         The one of this session where none is given.
-    target : str
-        The job that runs in the worker process, called like `workflow.segment_job`.
+    target : str, optional
+        The job that runs in the worker process, called like `workflow.segment_job`; the one that suits the model where
+        none is given.
     models : sequence of Method, optional
         The installed models and the methods without weights where none are given.
     """
@@ -85,7 +96,7 @@ class SegmentWidget(QScrollArea):
         napari_viewer: napari.viewer.Viewer,
         worker: WorkerProcess | None = None,
         *,
-        target: str = state.SEGMENT_TARGET,
+        target: str = "",
         models: Sequence[Method] | None = None,
     ) -> None:
         super().__init__()
@@ -97,6 +108,14 @@ class SegmentWidget(QScrollArea):
         self._device_runner = JobRunner(self)
         self._measure_runner = JobRunner(self)
         self._save_runner = JobRunner(self)
+        self._memory_runner = JobRunner(self)
+        self._relabel_runner = JobRunner(self)
+        self._maps_runner = JobRunner(self)
+        self._model_page: ModelPage | None = None
+        self._queue = RunQueue(())
+        self._running = False
+        self._results: dict[str, Labels] = {}
+        self._relabelled: Layer | None = None
         self._result: Layer | None = None
         self._saved_to = ""
         self._when_saved: Callable[[], None] = lambda: None
@@ -104,6 +123,7 @@ class SegmentWidget(QScrollArea):
         self._model_by_hand = False
         self._traits: Traits | None = None
         self._devices_asked = False
+        self._memory_asked = False
         self._image_layers: list[Layer] = []
         self._build()
         self._reloads_models = models is None
@@ -111,6 +131,7 @@ class SegmentWidget(QScrollArea):
         self._connect()
         self._on_layers_changed()
         self._on_selection_changed()
+        self._watch_kept()
 
     # Building -------------------------------------------------------------------------------------------------------
 
@@ -140,8 +161,19 @@ class SegmentWidget(QScrollArea):
             "no scan is selected.",
         )
         rows.addRow("", self.match_button)
+        self.study_list = StudyList()
+        rows.addRow(self.study_list)
         self.model_box = combo("The trained network, or a method without weights.", "Model")
-        rows.addRow("M&odel", self.model_box)
+        self.about_button = button(
+            "&About…", "About the model: scans, regions, training data, Dice with each subset of scans, licence, notes."
+        )
+        self.about_button.setAccessibleName("About the model")
+        model_label = QLabel("M&odel")
+        model_label.setBuddy(self.model_box)
+        model_row = QHBoxLayout()
+        model_row.addWidget(self.model_box, 1)
+        model_row.addWidget(self.about_button)
+        rows.addRow(model_label, model_row)
         self.seeds_box = combo(
             "Points within the tumour, from which the method begins to grow.\n"
             "Automatic takes the brightest asymmetric place.",
@@ -157,22 +189,17 @@ class SegmentWidget(QScrollArea):
         self.device_box.addItem("automatic", "auto")
         self.device_box.setItemData(0, "Finding out which devices are present.", Qt.ItemDataRole.ToolTipRole)
         rows.addRow("&Device", self.device_box)
-        self.lesion_box = QDoubleSpinBox()
-        self.lesion_box.setRange(0, 100_000)
-        self.lesion_box.setDecimals(0)
-        self.lesion_box.setSingleStep(10)
-        self.lesion_box.setSuffix(" mm³")
-        self.lesion_box.setAccessibleName("Smallest lesion")
-        self.lesion_box.setToolTip(
-            "Connected parts of the tumour smaller than this are removed. 0 keeps everything.\n"
-            "Without effect where the voxel size is not known."
+        self.result_box = combo(
+            "Where the next result goes: into a layer of its own, or into that of the last result of the same study.\n"
+            "What you painted there by hand stays as it is, and Ctrl+Z brings back the labels of before.",
+            "Result",
         )
-        rows.addRow("Smallest &lesion", self.lesion_box)
-        self.flips_box = QCheckBox("Average &mirrored copies")
-        self.flips_box.setToolTip(
-            "Segment mirrored copies too and average: a little more accurate, several times slower."
-        )
-        rows.addRow("", self.flips_box)
+        self.result_box.addItem("adds a layer", "add")
+        self.result_box.addItem("replaces the last one, keeps what you painted", "replace")
+        rows.addRow("Res&ult", self.result_box)
+        self.more = MoreSettings()
+        self.lesion_box, self.flips_box = self.more.lesion_box, self.more.flips_box
+        rows.addRow(self.more)
         return rows
 
     def _build_run(self) -> QVBoxLayout:
@@ -180,7 +207,7 @@ class SegmentWidget(QScrollArea):
         self.preflight = PreflightTable(lambda devices: asked_of(self, devices), self._worker)
         column.addWidget(self.preflight)
         buttons = QHBoxLayout()
-        self.run_button = button("&Run", "Segment the tumour. Adds a labels layer; nothing else is changed.")
+        self.run_button = button("&Run", "Segment the tumour. The scans are not changed.")
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
         self.cancel_button.setEnabled(False)
         buttons.addWidget(self.run_button, 2)
@@ -203,6 +230,7 @@ class SegmentWidget(QScrollArea):
         column.addWidget(self.result_label)
         self.volumes = VolumeView()
         column.addWidget(self.volumes)
+        column.addLayout(self._build_doubt())
         rows = form()
         self.schema_box = combo("Which integers are written: each data set has its own.", "Label numbers")
         for name in state.writable_schemas():
@@ -224,6 +252,20 @@ class SegmentWidget(QScrollArea):
         self.save_label = wrapped("")
         self.save_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column.addWidget(self.save_label)
+        return column
+
+    def _build_doubt(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.doubt_buttons = []
+        for one in doubt.KEYS:
+            made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey: {key_text(one.key)}")
+            made.clicked.connect(lambda _=False, act=one.act: act(self._viewer))
+            self.doubt_buttons.append(made)
+            column.addWidget(made)
+        self.doubt_label = wrapped("")
+        self.doubt_label.setAccessibleName("What is doubtful here")
+        self.doubt_label.hide()
+        column.addWidget(self.doubt_label)
         return column
 
     def _fill_models(self, models: Sequence[Method]) -> None:
@@ -250,6 +292,7 @@ class SegmentWidget(QScrollArea):
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
         self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
         self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
+        self._connect_more()
         self.choices.events.connect(self._refresh_readiness)
         for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):
             changed.connect(self.code_box.refresh)
@@ -283,6 +326,22 @@ class SegmentWidget(QScrollArea):
             _farewell(self._viewer, self.runner, self._on_layer_list_event, self._on_selection_changed)
         )
 
+    def _connect_more(self) -> None:
+        bind_keys(self._viewer, doubt.KEYS)
+        doubt.doubt_steps.gone.connect(self._on_doubt_gone)
+        self.about_button.clicked.connect(self.show_model_page)
+        self.study_list.changed.connect(self._refresh_readiness)
+        self.more.thresholds_changed.connect(lambda: setattr(self.choices, "thresholds", self.more.thresholds))
+        self.more.thresholds_applied.connect(self._on_thresholds_applied)
+        self.more.box_changed.connect(self._on_box_chosen)
+        self.more.box_drawing_requested.connect(self._on_box_drawing_requested)
+        self.more.maps_changed.connect(self._show_maps)
+        self._relabel_runner.finished.connect(self._on_relabelled)
+        self._relabel_runner.failed.connect(notify_error)
+        self._maps_runner.finished.connect(self._on_maps_made)
+        self._maps_runner.failed.connect(notify_error)
+        self._memory_runner.finished.connect(self._on_memory_known)
+
     # Scans ----------------------------------------------------------------------------------------------------------
 
     def _on_layer_list_event(self, event: Any = None) -> None:
@@ -296,6 +355,8 @@ class SegmentWidget(QScrollArea):
             self._chosen_by_hand = False
         self._show_roles(kept if self._chosen_by_hand else state.match_roles(found))
         self._show_seed_layers()
+        self._show_box_layers()
+        self.study_list.show_studies(state.open_studies(found))
 
     def _show_seed_layers(self) -> None:
         chosen = self.choices.seeds
@@ -320,6 +381,36 @@ class SegmentWidget(QScrollArea):
 
     def _on_seeds_chosen(self) -> None:
         self.choices.seeds = self.seeds_box.currentData()
+
+    def _show_box_layers(self) -> None:
+        self.more.show_box_layers(state.box_layers(self._viewer.layers), self.choices.box)
+        self._on_box_chosen()
+
+    def _on_box_drawing_requested(self) -> None:
+        scan = next(iter(self.choices.sequences.values()), None)
+        if scan is None or scan.ndim != 3:
+            notify("Open a case first: a box is drawn over a volume.")
+            return
+        shapes = self._viewer.add_layer(layers.rectangles_over(scan, "box"))
+        shapes.mode = "add_rectangle"
+        self._show_box_layers()
+        self.more.region_box.setCurrentIndex(self.more.region_box.findText(shapes.name))
+        self._on_box_chosen()
+
+    def _on_box_chosen(self) -> None:
+        before, chosen = self.choices.box, self.more.box_layer
+        if chosen is not before:
+            if before is not None:
+                before.events.data.disconnect(self._on_box_drawn)
+            if chosen is not None:
+                chosen.events.data.connect(self._on_box_drawn)
+            self.choices.box = chosen
+        self._on_box_drawn()
+
+    def _on_box_drawn(self, event: Any = None) -> None:
+        self.more.show_box_size(state.box_text(self.choices))
+        self._refresh_readiness()
+        self.code_box.refresh()
 
     def _on_match_requested(self) -> None:
         self._chosen_by_hand = False
@@ -369,7 +460,7 @@ class SegmentWidget(QScrollArea):
         shown = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
         if found is None or found == shown:
             return
-        chosen, lesion = self.choices.model, self.lesion_box.value()
+        chosen, lesion, thresholds = self.choices.model, self.lesion_box.value(), self.more.thresholds
         self.model_box.blockSignals(True)
         self.model_box.clear()
         self.model_box.setEnabled(True)
@@ -381,6 +472,7 @@ class SegmentWidget(QScrollArea):
         self._on_model_chosen()
         if self.choices.model == chosen:
             self.lesion_box.setValue(lesion)
+            self.more.set_thresholds(thresholds)
 
     def _on_model_picked(self) -> None:
         self._model_by_hand = True
@@ -412,8 +504,18 @@ class SegmentWidget(QScrollArea):
         takes_seeds = model is not None and model.takes_seeds
         for widget in (self.seeds_box, self.new_seeds_button):
             self._choice_rows.setRowVisible(widget, takes_seeds)
-        self.flips_box.setEnabled(model is None or not model.is_baseline)
+        card = model.card if isinstance(model, ModelInfo) else None
+        self.more.set_usual({region: card.threshold(region) for region in card.regions} if card is not None else {})
+        self.about_button.setEnabled(model is not None)
         self._refresh_readiness()
+
+    def show_model_page(self) -> None:
+        """Show what is known of the chosen model, beside the panel."""
+        if self.choices.model is None:
+            return
+        if self._model_page is None:
+            self._model_page = ModelPage(self)
+        self._model_page.show_model(self.choices.model)
 
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""
@@ -425,11 +527,28 @@ class SegmentWidget(QScrollArea):
         self.reload_models()
         if not self._devices_asked:
             self._devices_asked = True
+            self._memory_asked = True
+            self._device_runner.finished.connect(self._ask_memory)
             self.ask_devices()
 
     def ask_devices(self, target: str = "napari_brain_tumor.inference.device_list:list_devices") -> None:
         """Ask the worker process which devices are present; it also loads torch there, so that Run starts at once."""
         self._device_runner.start(lambda stop: stop.guard(self._worker.run(target)))
+
+    def _ask_memory(self, *_: Any) -> None:
+        target = "napari_brain_tumor.inference.device_list:list_memory"
+        self._memory_runner.start(lambda stop: stop.guard(self._worker.run(target)))
+
+    def _on_memory_known(self, devices: Sequence[DeviceMemory]) -> None:
+        for at, found in enumerate(devices):
+            if found.free_bytes is None:
+                continue
+            free = f"{found.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
+            item = self.device_box.findData(found.name)
+            if item >= 0:
+                self.device_box.setItemText(item, f"{found.name}: {free}, {found.label}")
+            if at == 0:
+                self.device_box.setItemText(0, f"auto: {found.name}, {free}")
 
     def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
         if devices:
@@ -447,25 +566,65 @@ class SegmentWidget(QScrollArea):
         self.device_box.setToolTip(f"Where to compute. {reason}")
 
     def _refresh_readiness(self) -> None:
-        obstacle = self.choices.obstacle
-        self.run_button.setEnabled(not obstacle and not self.runner.running)
+        obstacle = self._obstacle
+        self.run_button.setEnabled(not obstacle and not self._running)
+        ticked = len(self.study_list.ticked)
+        self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else "&Run")
         self.preflight.refresh()
 
     # Running --------------------------------------------------------------------------------------------------------
 
+    @property
+    def _obstacle(self) -> str:
+        """Why it cannot be run yet; with several studies each has its own say when its turn comes."""
+        if len(self.study_list.ticked) < 2 or self.choices.model is None:
+            return self.choices.obstacle
+        if self.choices.box is not None:
+            return "A box belongs to one study: choose whole volume to segment several in a row."
+        return ""
+
     def run(self) -> None:
-        """Segment the chosen scans; `runner` tells how it goes."""
+        """Segment the chosen scans, or the ticked studies one after the other; `runner` tells how it goes."""
+        ticked = self.study_list.ticked
         try:
-            views = {role: layers.view(layer) for role, layer in self.choices.sequences.items()}
+            if self._obstacle:
+                raise BoxError(self._obstacle)
+            studies = ticked or [OpenStudy.of(self.choices.sequences)]
             settings = self.choices.settings
+            if len(studies) > 1:
+                settings["seeds"] = ()  # points lie in one study
+            runs = [self._run_of(study, settings) for study in studies]
         except BrainTumorError as error:
-            self._on_run_failed(error)
+            self._show_failure(error)
             return
+        self._queue = RunQueue(runs)
         self._show_running(True)
-        self.runner.start(lambda stop: state.segment_steps(stop, views, settings, self._worker, self._target))
+        self._run_next()
+
+    def _run_of(self, study: OpenStudy, settings: dict[str, Any]) -> Run:
+        views = {role: layers.view(layer) for role, layer in study.sequences.items()}
+        return Run(study.name, views, settings)
+
+    def _run_next(self) -> None:
+        """Start the study whose turn it is; tell how it went when there is none left."""
+        now = self._queue.current
+        if now is None:
+            self._on_queue_finished()
+            return
+        target = self._target or state.target_of(self.choices.model)
+        self.runner.start(lambda stop: state.segment_steps(stop, now.views, now.settings, self._worker, target))
+
+    def _on_queue_finished(self) -> None:
+        self._show_running(False)
+        if self._memory_asked:
+            self._ask_memory()
+        if not self._queue.is_single:
+            self.status_label.setText(self._queue.summary)
+            notify(self._queue.summary)
 
     def _show_running(self, running: bool) -> None:
-        self.run_button.setEnabled(not running and not self.choices.obstacle)
+        self._running = running
+        self.run_button.setEnabled(not running and not self._obstacle)
         self.cancel_button.setEnabled(running)
         self.progress_bar.setVisible(running)
         if running:
@@ -475,29 +634,117 @@ class SegmentWidget(QScrollArea):
     def _on_cancel_requested(self) -> None:
         self.cancel_button.setEnabled(False)
         self.status_label.setText("Cancelling…")
+        self._queue.stop()
         self.runner.cancel()
 
     def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
         if self.cancel_button.isEnabled():
             self.progress_bar.setRange(0, 1000)
             self.progress_bar.setValue(round(1000 * progress.fraction))
-            self.status_label.setText(state.sentence(progress.message, time_left_text(seconds_left)))
+            words = state.sentence(progress.message, time_left_text(seconds_left))
+            self.status_label.setText(f"{self._queue.place}{words}")
 
     def _on_run_finished(self, outcome: tuple[LayerData, tuple[str, ...]]) -> None:
         data, notes = outcome
-        layer = self._viewer.add_layer(layers.layer_of(data))
-        layers.show_tumour(self._viewer, layer)
-        self._show_running(False)
-        self.status_label.setText(" ".join([state.outcome_text(layer), *notes]))
+        name = self._queue.current.name if self._queue.current is not None else ""
+        placed = self._place(name, data)
+        self._results[name] = placed.layer
+        layers.show_tumour(self._viewer, placed.layer)
+        self.status_label.setText(" ".join([placed.text, *notes]))
+        self._queue.finish()
+        self._run_next()
+        self._watch_kept()
+        self._show_maps()
+
+    def _place(self, name: str, data: LayerData) -> Placed:
+        last = self._results.get(name)
+        if self.result_box.currentData() == "replace" and last is not None and last in self._viewer.layers:
+            self._viewer.layers.selection = {last}
+            return replace_result(self._viewer, last, data)
+        return add_result(self._viewer, data)
 
     def _on_run_failed(self, error: Exception) -> None:
+        alone = self._queue.is_single
+        self._queue.fail(str(error) or type(error).__name__)
+        if alone:
+            self._show_failure(error)
+        else:
+            self._run_next()
+
+    def _show_failure(self, error: Exception) -> None:
         self._show_running(False)
         self.status_label.setText(str(error))
         notify_error(error)
 
     def _on_run_cancelled(self) -> None:
+        self._queue.stop()
         self._show_running(False)
-        self.status_label.setText("Cancelled. Nothing was added.")
+        done = len(self._queue.done)
+        self.status_label.setText(f"Cancelled. {self._queue.summary}" if done else "Cancelled. Nothing was added.")
+
+    # Probabilities --------------------------------------------------------------------------------------------------
+
+    def _watch_kept(self) -> None:
+        """Offer what can be done with the probabilities of the result that is shown, if they are kept."""
+        kept = kept_of(self._result)
+        self.more.apply_button.setEnabled(kept is not None)
+        for one in self.doubt_buttons:
+            one.setEnabled(kept is not None)
+        if kept is None:
+            self.doubt_label.hide()
+
+    def _on_doubt_gone(self, text: str) -> None:
+        self.doubt_label.setText(text)
+        self.doubt_label.show()
+
+    def _on_thresholds_applied(self) -> None:
+        layer, kept = self._result, kept_of(self._result)
+        if layer is None or kept is None:
+            notify("Run a trained model first, or select the layer of its result: its probabilities are needed.")
+            return
+        wanted = {region: self.more.threshold_boxes[region].value() for region in kept.maps.regions}
+        tag = layer.metadata[layers.KEY]
+        self._relabelled = layer
+        self._relabel_runner.start(lambda _: as_job(relabel, tag, kept, wanted))
+
+    def _on_relabelled(self, data: LayerData) -> None:
+        layer = self._relabelled
+        if layer is None or layer not in self._viewer.layers:
+            return
+        try:
+            self.status_label.setText(applied_text(layer, put_into(self._viewer, layer, data)))
+        except BrainTumorError as error:
+            notify_error(error)
+        self._watch_kept()
+
+    def _show_maps(self) -> None:
+        """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
+        layer, kept = self._result, kept_of(self._result)
+        for other in [one for one in self._viewer.layers if self._is_unwanted(one)]:
+            self._viewer.layers.remove(other)
+        wanted = self.more.maps
+        if layer is None or kept is None or not wanted:
+            return
+        name = layer.name
+        self._maps_runner.start(lambda _: as_job(lambda: [one for w in wanted for one in map_layers(name, kept, w)]))
+
+    def _is_unwanted(self, layer: Layer) -> bool:
+        return layer.metadata.get(layers.MAP_KEY, None) not in (None, *self.more.maps)
+
+    def _on_maps_made(self, made: Sequence[LayerData]) -> None:
+        active = self._viewer.layers.selection.active
+        for data in made:
+            name = data[1]["name"]
+            if name in self._viewer.layers:
+                self._viewer.layers.remove(name)  # of an earlier state of the same result
+            # Below the labels, whose colours would be lost under it.
+            self._viewer.layers.insert(self._below(active), layers.layer_of(data))
+        if active in self._viewer.layers:
+            self._viewer.layers.selection = {active}
+
+    def _below(self, layer: Layer | None) -> int:
+        found = layer if state.is_result(layer) and layer in self._viewer.layers else self._result
+        return self._viewer.layers.index(found) if found in self._viewer.layers else len(self._viewer.layers)
 
     # Volumes --------------------------------------------------------------------------------------------------------
 
@@ -520,6 +767,7 @@ class SegmentWidget(QScrollArea):
         self.volumes.show_table(None)
         self.save_label.setText("")
         self._show_result_name()
+        self._watch_kept()
         if layer is not None:
             self.format_box.setCurrentIndex(state.FORMATS.index(state.default_format(state.layout_of(layer))))
             self._refresh_timer.start(0)
@@ -580,13 +828,17 @@ class SegmentWidget(QScrollArea):
         self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema))
 
     def _lines(self) -> CommandLines:
-        return segment_lines_of(
+        lines = segment_lines_of(
             self.choices,
             self.format_box.currentData().suffix,
             self.schema_box.currentData(),
             self._saved_to,
             self._result,
         )
+        if len(self.study_list.ticked) < 2:
+            return lines
+        note = "These are the lines of the study above; the shell takes the folders of several cases at once."
+        return replace(lines, notes=(*lines.notes, note))
 
     def _remember_saved(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
         remember_saved(layer, path, schema)

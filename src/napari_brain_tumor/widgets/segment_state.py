@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor import io
 from napari_brain_tumor.catalogue import Baseline, Method
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.labels import SCHEMAS, Region
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
@@ -21,14 +21,19 @@ from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, FileLayout, Role, TifSlices
+from napari_brain_tumor.widgets.kept_probabilities import result_layer
+from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 
 __all__ = [
     "FORMATS",
+    "PROBABILITIES_TARGET",
     "SEGMENT_TARGET",
     "Candidate",
     "Choices",
     "Format",
+    "box_layers",
+    "box_text",
     "candidates",
     "case_name",
     "default_format",
@@ -38,6 +43,7 @@ __all__ = [
     "match_roles",
     "measure_layer",
     "model_tooltip",
+    "open_studies",
     "outcome_text",
     "same_method",
     "save_layer",
@@ -46,12 +52,15 @@ __all__ = [
     "segment_steps",
     "sentence",
     "short_name",
+    "target_of",
     "traits_of",
     "writable_schemas",
 ]
 
 SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:segment_job"
-"""What runs in the worker process."""
+"""What runs in the worker process for a method without weights."""
+PROBABILITIES_TARGET: Final = "napari_brain_tumor.workflow:segment_with_probabilities_job"
+"""What runs there for a trained model: with its probabilities, thresholds can be changed without running again."""
 
 
 @dataclass
@@ -70,6 +79,10 @@ class Choices:
         As for `segment`.
     flips : bool
     min_lesion_mm3 : float
+    thresholds : dict of region to float
+        Those that are not the model's own.
+    box : Shapes layer or None
+        Around whose shapes alone labels are wanted.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -80,17 +93,37 @@ class Choices:
     device: str = "auto"
     flips: bool = False
     min_lesion_mm3: float = 0.0
+    thresholds: dict[Region, float] = field(default_factory=dict)
+    box: Shapes | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments of `segment` beside the study."""
+        """Arguments of `segment` beside the study; thresholds and box where they are not as usual."""
+        told = {"thresholds": dict(self.thresholds), "box": self.box_ends()}
         return {
             "model": self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None),
             "device": self.device,
             "flips": self.flips,
             "min_lesion_mm3": self.min_lesion_mm3,
             "seeds": self._seed_points(),
+            **{name: value for name, value in told.items() if value},
         }
+
+    def box_ends(self) -> tuple[float, ...] | None:
+        """The box in the world, as `segment` takes it; None for the whole volume.
+
+        Raises
+        ------
+        BoxError
+            If nothing is drawn yet.
+        """
+        if self.box is None or not self.sequences:
+            return None
+        ends = layers.world_box(self.box, next(iter(self.sequences.values())))
+        if ends is None:
+            msg = f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
+            raise BoxError(msg)
+        return ends
 
     def _seed_points(self) -> tuple[tuple[float, float, float], ...]:
         takes_seeds = self.model is not None and self.model.takes_seeds
@@ -105,6 +138,8 @@ class Choices:
             return "Open a case and choose at least one scan."
         if self.model is None:
             return "No model is installed. Train one with: brain-tumor train"
+        if self.box is not None and not self.box.data:
+            return f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
         return self.model.obstacle(self.sequences)
 
 
@@ -124,7 +159,7 @@ class Candidate:
 def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
     """The image layers among a viewer's layers that hold one volume."""
     images = [layer for layer in all_layers if isinstance(layer, Image) and not layer.rgb and layer.ndim in (2, 3)]
-    return [_candidate(layer) for layer in images]
+    return [_candidate(layer) for layer in images if layers.MAP_KEY not in layer.metadata]
 
 
 def _candidate(layer: Layer) -> Candidate:
@@ -165,6 +200,18 @@ def _belongs(one: Candidate, anchor: Candidate, telling: Sequence[Candidate]) ->
 def is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
     """Whether a scan was opened by itself, so that it may belong together with others that were."""
     return one.case is None or sum(other.case == one.case for other in telling) == 1
+
+
+def open_studies(found: Sequence[Candidate]) -> list[OpenStudy]:
+    """The studies among the layers, each with its scans; a second scan of a role is left out."""
+    studies: list[OpenStudy] = []
+    taken: set[int] = set()
+    for one in found:
+        matched = match_roles(found, one.layer) if one.role is not None else {}
+        if matched and not taken & {id(layer) for layer in matched.values()}:
+            taken |= {id(layer) for layer in matched.values()}
+            studies.append(OpenStudy.of(matched))
+    return studies
 
 
 def short_name(layer: Layer) -> str:
@@ -232,6 +279,27 @@ def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
     return [layer for layer in all_layers if isinstance(layer, Points) and layer.ndim == 3]
 
 
+# Boxes --------------------------------------------------------------------------------------------------------------
+
+
+def box_layers(all_layers: Iterable[Layer]) -> list[Shapes]:
+    """The layers whose shapes can tell a box: those with three dimensions."""
+    return [layer for layer in all_layers if isinstance(layer, Shapes) and layer.ndim == 3]
+
+
+def box_text(choices: Choices) -> str:
+    """How large the box is, in words; empty where there is none, or nothing is drawn yet."""
+    try:
+        ends = choices.box_ends()
+    except BrainTumorError:
+        return ""
+    if ends is None:
+        return ""
+    sides = " × ".join(f"{ends[at + 1] - ends[at]:.0f}" for at in (0, 2, 4))
+    unit = "mm" if layers.view(next(iter(choices.sequences.values()))).grid.unit == "mm" else "voxels"
+    return f"box of {sides} {unit} (right, front, up)"
+
+
 # Results ------------------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +356,11 @@ def is_result(layer: Layer | None) -> bool:
     return isinstance(layer, Labels) and layer.ndim in (2, 3)
 
 
+def target_of(model: Method | None) -> str:
+    """What runs in the worker process for a model or method."""
+    return PROBABILITIES_TARGET if isinstance(model, ModelInfo) else SEGMENT_TARGET
+
+
 def segment_steps(
     stop: Stop,
     views: Mapping[Role, LayerView],
@@ -295,12 +368,16 @@ def segment_steps(
     worker: WorkerProcess,
     target: str = SEGMENT_TARGET,
 ) -> Job[tuple[LayerData, tuple[str, ...]]]:
-    """Read the layers, segment in the worker process, and make the layer of the result; with what should be known."""
+    """Read the layers, segment in the worker process, and make the layer of the result; with what should be known.
+
+    What the target's probabilities tell, where it returns any, is kept with the layer.
+    """
     yield Progress(0, 1, "reading the layers")
     study = layers.study_from_layers(views)
-    segmentation = yield from stop.guard(worker.run(target, study, **settings))
+    found = yield from stop.guard(worker.run(target, study, **settings))
+    segmentation, maps = found if isinstance(found, tuple) else (found, None)
     remember(segmentation.provenance)
-    return layers.segmentation_to_layer(segmentation), study.notes
+    return result_layer(segmentation, maps), study.notes
 
 
 def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:

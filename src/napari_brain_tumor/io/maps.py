@@ -1,0 +1,45 @@
+"""Save maps of numbers, such as probabilities, beside a saved segmentation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.io.write_nifti import write_nifti
+from napari_brain_tumor.study import FileLayout
+
+__all__ = ["map_path", "save_maps"]
+
+
+def map_path(result: Path, what: str) -> Path:
+    """Where a map is saved beside a result: `seg.nii.gz` and `uncertainty` give `seg_uncertainty.nii.gz`."""
+    return result.with_name(f"{short_name(result)}_{what}.nii.gz")
+
+
+def save_maps(maps: Mapping[str, npt.NDArray[Any]], result: Path, grid: Grid, layout: FileLayout = None) -> list[Path]:
+    """Save each map as a float32 NIfTI file beside a saved segmentation, read back and compared.
+
+    Parameters
+    ----------
+    maps : mapping of str to (X, Y, Z) array
+        By what is added to the file's name, such as `"probability_ET"`.
+    result : Path
+        The saved segmentation.
+    grid : Grid
+        The study's own.
+    layout : FileLayout
+        Of the study; decides the matrices and codes of the headers.
+
+    Raises
+    ------
+    SaveError
+        If a file cannot be written, or does not read back the same.
+    """
+    paths = {what: map_path(result, what) for what in maps}
+    for what, values in maps.items():
+        write_nifti(np.asarray(values, dtype=np.float32), grid, layout, paths[what], compresslevel=1)
+    return list(paths.values())

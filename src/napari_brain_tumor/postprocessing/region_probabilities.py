@@ -1,0 +1,159 @@
+"""The probabilities behind a segmentation, from which its labels are made, and can be made again. Without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import ProbabilityError
+from napari_brain_tumor.geometry import Box, Grid
+from napari_brain_tumor.labels import Region, classes_from_known
+from napari_brain_tumor.postprocessing.components import relabel_small_enhancing, remove_small_lesions
+from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
+from napari_brain_tumor.preprocessing.grid import WorkingGrid
+from napari_brain_tumor.preprocessing.world_box import WorldBox, inside_box
+
+__all__ = ["RegionProbabilities", "SizeRules", "check_thresholds", "labels_from_masks"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRules:
+    """Which parts of the tumour are too small to stay.
+
+    Parameters
+    ----------
+    min_lesion_mm3, min_lesion_share : float
+        As for `components.remove_small_lesions`.
+    min_enhancing_mm3 : float
+        As for `components.relabel_small_enhancing`.
+    """
+
+    min_lesion_mm3: float = 0.0
+    min_lesion_share: float = 0.0
+    min_enhancing_mm3: float = 0.0
+
+
+def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid, rules: SizeRules) -> Array:
+    """Our classes `(Z, Y, X)` from masks of regions, without the parts that the rules remove.
+
+    Parameters
+    ----------
+    masks : mapping of region to (Z, Y, X) bool array
+    grid : Grid
+        Tells the size of a voxel; of unknown size, only shares are removed.
+    rules : SizeRules
+    """
+    labels = classes_from_known(masks)
+    if grid.unit != "mm":
+        return remove_small_lesions(labels, 0.0, 1.0, rules.min_lesion_share)
+    volume = grid.voxel_volume_mm3
+    labels = remove_small_lesions(labels, rules.min_lesion_mm3, volume, rules.min_lesion_share)
+    return relabel_small_enhancing(labels, rules.min_enhancing_mm3, volume)
+
+
+def check_thresholds(given: Mapping[Region, float] | None, usual: Mapping[Region, float]) -> dict[Region, float]:
+    """Thresholds of all regions of a model, in the model's order: the given ones, the usual ones for the others.
+
+    Raises
+    ------
+    ProbabilityError
+        If one is of another region, or not between 0 and 1.
+    """
+    wanted = dict(given or {})
+    unknown = [region for region in wanted if region not in usual]
+    if unknown:
+        msg = f"A threshold was given for {', '.join(unknown)}; the model tells {', '.join(usual)}. Leave it out."
+        raise ProbabilityError(msg)
+    for region, value in wanted.items():
+        if not 0 < value < 1:
+            msg = f"The threshold of {region} is {value:g}; a probability between 0 and 1 is needed, such as 0.5."
+            raise ProbabilityError(msg)
+    return {region: float(wanted.get(region, value)) for region, value in usual.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionProbabilities:
+    """Probability of every region that a model tells, as the network computed them, and how labels come from them.
+
+    Parameters
+    ----------
+    regions : tuple of {"WT", "TC", "ET"}
+        In the order of `values`.
+    values : (R, Z, Y, X) float16 array
+        On the network's grid, in `block` of it; 0 outside the brain or head and outside `box`.
+    block : Box
+        Of the `(Z, Y, X)` working array.
+    work : WorkingGrid
+    thresholds : mapping of region to float
+        From which the labels were made.
+    rules : SizeRules
+    box : WorldBox, optional
+        Where alone there are labels.
+    """
+
+    regions: tuple[Region, ...]
+    values: npt.NDArray[np.float16]
+    block: Box
+    work: WorkingGrid
+    thresholds: Mapping[Region, float]
+    rules: SizeRules = field(default_factory=SizeRules)
+    box: WorldBox | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """Where `values` lie, their axes in the order X, Y, Z."""
+        return self.work.grid.cropped(Box(self.block.start[::-1], self.block.stop[::-1]))
+
+    @property
+    def scan_grid(self) -> Grid:
+        """The study's own grid, on which everything that is asked for is given."""
+        return self.work.reorientation.source
+
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Our classes `(X, Y, Z)` on the study's grid, from the thresholds and rules."""
+        masks = {region: self.values[at] >= self.thresholds[region] for at, region in enumerate(self.regions)}
+        return self._on_scan(labels_from_masks(masks, self.work.grid, self.rules))
+
+    def with_thresholds(self, thresholds: Mapping[Region, float] | None) -> "RegionProbabilities":
+        """The same with other thresholds; regions that are not given keep theirs.
+
+        Raises
+        ------
+        ProbabilityError
+            As `check_thresholds`.
+        """
+        return replace(self, thresholds=check_thresholds(thresholds, self.thresholds))
+
+    def __getitem__(self, region: Region) -> npt.NDArray[np.float16]:
+        """Probability `(X, Y, Z)` of a region on the study's grid, the nearest value where that is not the network's.
+
+        So the labels, but for the parts that are too small, are those voxels that reach the thresholds.
+
+        Raises
+        ------
+        ProbabilityError
+            If the model does not tell that region.
+        """
+        if region not in self.regions:
+            msg = f"The model tells no {region}; it tells {', '.join(self.regions)}."
+            raise ProbabilityError(msg)
+        # SciPy resamples no float16.
+        return self._on_scan(self.values[self.regions.index(region)].astype(np.float32)).astype(np.float16)
+
+    def uncertainty(self) -> npt.NDArray[np.float32]:
+        """Binary entropy in bits, `(X, Y, Z)` on the study's grid: that of the region which is least certain there."""
+        most = np.zeros(self.values.shape[1:], np.float32)
+        for value in self.values:
+            where = value > 0
+            np.maximum(most, np.where(where, binary_entropy(value), np.float32(0)), out=most)
+        return self._on_scan(most)
+
+    def _on_scan(self, values: Array) -> Array:
+        found = self.work.labels_to_source(values, self.block)
+        if self.box is not None and self.work.resampled:
+            found *= inside_box(self.scan_grid, self.box)  # the nearest voxel of the network may lie in it, ours not
+        return found

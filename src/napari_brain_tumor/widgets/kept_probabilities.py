@@ -1,0 +1,122 @@
+"""The probabilities behind a result, kept in memory with its layer, without Qt.
+
+They stay under the hash of the labels that were made of them: when undo brings older labels back, and with them their
+tag, the older probabilities are found again. They are neither saved nor journalled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from napari.layers import Labels, Layer
+
+from napari_brain_tumor.labels import Region, labels_sha256
+from napari_brain_tumor.measure.doubt import DoubtfulPlace, doubtful_places
+from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["MAPS", "Kept", "keep", "kept_of", "map_layers", "relabel", "result_layer"]
+
+MAPS: Final = ("probabilities", "uncertainty")
+"""What can be shown beside the labels."""
+
+_KEPT: Final = "napari-brain-tumor probabilities"
+_MOST: Final = 3
+"""Results of one layer whose probabilities are kept, for undo."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What is kept of a result.
+
+    Parameters
+    ----------
+    maps : RegionProbabilities
+    places : tuple of DoubtfulPlace
+        The largest first.
+    """
+
+    maps: RegionProbabilities
+    places: tuple[DoubtfulPlace, ...]
+
+    @classmethod
+    def of(cls, maps: RegionProbabilities) -> "Kept":
+        """The probabilities with the places where they leave a doubt."""
+        by_region = {region: values.T for region, values in zip(maps.regions, maps.values, strict=True)}
+        return cls(maps, tuple(doubtful_places(by_region, maps.thresholds, maps.grid)))
+
+
+def result_layer(segmentation: Segmentation, maps: RegionProbabilities | None) -> LayerData:
+    """The layer of a result, with what its probabilities tell, where there are any."""
+    data, attributes, kind = layers.segmentation_to_layer(segmentation)
+    if maps is not None:
+        attributes["metadata"] |= {_KEPT: {_name_of(attributes["metadata"]): Kept.of(maps)}}
+    return data, attributes, kind
+
+
+def kept_of(layer: Layer | None) -> Kept | None:
+    """What is kept of the result that a layer shows now; None where there is nothing."""
+    if not isinstance(layer, Labels):
+        return None
+    found: Kept | None = layer.metadata.get(_KEPT, {}).get(_name_of(layer.metadata))
+    return found
+
+
+def keep(layer: Layer, attributes: Mapping[str, Any]) -> None:
+    """Keep, with a layer that took a result in, what came with the result."""
+    new = attributes["metadata"].get(_KEPT, {})
+    old = {name: one for name, one in layer.metadata.get(_KEPT, {}).items() if name not in new}
+    newest = dict([*old.items(), *new.items()][-_MOST:])
+    layer.metadata = {**layer.metadata, _KEPT: newest}
+
+
+def relabel(tag: SegmentationTag, kept: Kept, thresholds: Mapping[Region, float]) -> LayerData:
+    """The layer of the labels that other thresholds give, without running the network again.
+
+    Raises
+    ------
+    ProbabilityError
+        If a threshold is none of the model's, or not between 0 and 1.
+    """
+    maps = kept.maps.with_thresholds(thresholds)
+    data = maps.labels()
+    settings = {**tag.provenance.get("settings", {}), "thresholds": dict(maps.thresholds)}
+    provenance = {**tag.provenance, "settings": settings, "labels_sha256": labels_sha256(data)}
+    segmentation = Segmentation(
+        data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance=provenance
+    )
+    return result_layer(segmentation, maps)
+
+
+def map_layers(name: str, kept: Kept, what: str) -> list[LayerData]:
+    """Image layers of a result's probabilities, one a region, or of its uncertainty.
+
+    Parameters
+    ----------
+    name : str
+        Of the result's layer.
+    kept : Kept
+    what : str
+        One of `MAPS`.
+    """
+    grid = kept.maps.scan_grid
+    if what == "uncertainty":
+        return [layers.map_to_layer(f"{name} uncertainty", kept.maps.uncertainty(), grid, "inferno", of=what)]
+    return [
+        layers.map_to_layer(
+            f"{name} probability of {REGION_NAMES[region]}",
+            kept.maps[region].astype("float32"),
+            grid,
+            "viridis",
+            of=what,
+        )
+        for region in kept.maps.regions
+    ]
+
+
+def _name_of(metadata: Mapping[str, Any]) -> str:
+    tag = metadata.get(KEY)
+    return str(tag.provenance.get("labels_sha256", "")) if isinstance(tag, SegmentationTag) else ""

@@ -1,0 +1,155 @@
+"""The card of a model as a page to read in the window."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+
+from napari_brain_tumor.catalogue import Method, ModelInfo
+from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.models.cards import Card, Metrics
+from napari_brain_tumor.study import ROLES
+
+__all__ = ["ModelPage", "page_of"]
+
+
+def page_of(model: Method) -> str:
+    """What is known of a model or method, as HTML without any colours: it is readable in every theme."""
+    if isinstance(model, ModelInfo):
+        return _card_page(model)
+    source = escape(getattr(model, "source", ""))
+    summary = escape(getattr(model, "summary", ""))
+    seeds = "Begins at the points of a Points layer, or by itself." if model.takes_seeds else ""
+    facts = {"Scans": "needs FLAIR or T2; T1 and T1c tell the enhancing class", "Source": source, "Seeds": seeds}
+    return f"<h3>{escape(model.title)}</h3><p>{summary}</p>{_table(facts.items())}" + _notes(model.notes_without(ROLES))
+
+
+def _card_page(model: ModelInfo) -> str:
+    card = model.card
+    parts = [
+        f"<h3>{escape(card.title or model.name)}</h3>",
+        _table(_facts(model)),
+        _heading("Dice on unseen cases, by the scans that were given"),
+        *_scores(card.metrics),
+        *_calibration(card),
+        *_training(card),
+        _notes(card.notes),
+    ]
+    return "".join(parts)
+
+
+def _facts(model: ModelInfo) -> list[tuple[str, str]]:
+    card = model.card
+    regions = ", ".join(f"{REGION_NAMES[region]} ({region})" for region in card.regions)
+    thresholds = ", ".join(f"{region} {card.threshold(region):g}" for region in card.regions)
+    slices = "any" if card.thickest_slices_mm is None else f"up to {card.thickest_slices_mm:g} mm apart"
+    removed = f"parts under {card.min_lesion_mm3:g} mm³, and under {card.min_lesion_share:.0%} of the largest"
+    roles = ", ".join(dict.fromkeys(card.roles))
+    facts = [
+        ("Name", model.name),
+        ("Network", f"{card.architecture}, {card.dims}D, {card.parameters / 1e6:.1f} million parameters"),
+        ("Scans", f"{roles} ({'any of them' if card.optional_roles else 'all of them'})"),
+        ("Head", "brain without skull" if card.brain_only else "with or without skull"),
+        ("Slices", slices),
+        ("Regions", regions),
+        ("Thresholds", thresholds),
+        ("Removed", removed),
+        ("Networks", ", ".join(member.name for member in card.members)),
+        ("Origin", card.origin or ("comes with the plugin" if model.bundled else str(model.folder))),
+        ("Licence", card.licence),
+        ("Made", f"{card.created:%Y-%m-%d}"),
+        ("Weights", f"SHA-256 {card.weights_sha256[:16]}…"),
+    ]
+    return [(name, escape(value)) for name, value in facts]
+
+
+def _scores(metrics: Sequence[Metrics]) -> list[str]:
+    if not metrics:
+        return ["<p>None were measured.</p>"]
+    regions = list(dict.fromkeys(region for one in metrics for region in one.mean_dice))
+    found = []
+    for dataset in dict.fromkeys(one.dataset for one in metrics):
+        these = [one for one in metrics if one.dataset == dataset]
+        rows = [
+            ["+".join(one.roles) + (", mirrored" if one.flips else ""), str(one.cases)]
+            + [f"{one.mean_dice[region]:.2f}" if region in one.mean_dice else "" for region in regions]
+            for one in sorted(these, key=lambda one: (one.flips, -len(one.roles)))
+        ]
+        found.append(f"<p>{escape(dataset)}</p>" + _grid(["Scans", "Cases", *regions], rows))
+        found += [f"<p>{escape(text)}</p>" for text in dict.fromkeys(one.definition for one in these if one.definition)]
+    return found
+
+
+def _calibration(card: Card) -> list[str]:
+    if not card.calibration:
+        return [_heading("Calibration"), "<p>Probabilities are as the network gives them.</p>"]
+    rows = [
+        [region, f"{one.temperature:.2f}", f"{one.error_before:.3f}", f"{one.error_after:.3f}"]
+        for region, one in card.calibration.items()
+    ]
+    heads = ["Region", "Temperature", "Error before", "after"]
+    return [_heading("Calibration"), _grid(heads, rows)]
+
+
+def _training(card: Card) -> list[str]:
+    if card.training is None:
+        return [_heading("Training"), "<p>Not known.</p>"]
+    made = card.training
+    text = f"{made.cases} cases of {', '.join(made.datasets)}, {made.epochs} epochs, seed {made.seed}"
+    return [_heading("Training"), f"<p>{escape(text)}; split {made.split_sha256[:12]}…</p>"]
+
+
+def _notes(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"{_heading('Know')}<ul>{items}</ul>" if items else ""
+
+
+def _heading(text: str) -> str:
+    return f"<h4>{escape(text)}</h4>"
+
+
+def _table(facts: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<tr><td><b>{name}</b>&nbsp;</td><td>{value}</td></tr>" for name, value in facts if value)
+    return f"<table cellpadding='2'>{rows}</table>"
+
+
+def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th align='left'>{escape(one)}&nbsp;&nbsp;</th>" for one in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}&nbsp;&nbsp;</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table cellpadding='2'><tr>{head}</tr>{body}</table>"
+
+
+class ModelPage(QDialog):
+    """A window beside the panel that shows one model; its text can be selected and copied.
+
+    Parameters
+    ----------
+    parent : QWidget
+        From which it takes its theme.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setModal(False)
+        self.resize(480, 560)
+        column = QVBoxLayout(self)
+        self.text = QTextBrowser()
+        self.text.setAccessibleName("About the model")
+        self.text.setToolTip("Select and copy with the mouse or the keyboard.")
+        self.text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        column.addWidget(self.text)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.close)
+        for made in buttons.buttons():
+            made.setToolTip("Close this page (Escape).")
+        column.addWidget(buttons)
+
+    def show_model(self, model: Method) -> None:
+        """Show this model, and come to the front."""
+        self.setWindowTitle(f"About {model.title}")
+        self.text.setHtml(page_of(model))
+        self.show()
+        self.raise_()

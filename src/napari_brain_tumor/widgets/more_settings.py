@@ -1,0 +1,231 @@
+"""The folded part of the Segment panel: small lesions, mirrored copies, thresholds, a box, what else is shown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from napari.layers import Shapes
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QToolButton, QVBoxLayout, QWidget
+
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.widgets.kept_probabilities import MAPS
+from napari_brain_tumor.widgets.parts import button, combo, form, wrapped
+
+__all__ = ["MoreSettings"]
+
+_WORDS: Final[Mapping[Region, str]] = {"WT": "&Whole tumour", "TC": "&Tumour core", "ET": "&Enhancing"}
+_MAP_WORDS: Final = {"probabilities": "Show probab&ilities", "uncertainty": "Show uncertainty"}
+_MAP_TIPS: Final = {
+    "probabilities": "Show the probability of each region as an image layer, of this result and of those to come.",
+    "uncertainty": "Show how unsure the model is as an image layer: the entropy in bits, from 0 to 1, of the region\n"
+    "that is least certain. Of this result and of those to come.",
+}
+_SAME: Final = 5e-4
+
+
+class MoreSettings(QWidget):
+    """Settings that are folded until they are needed; what differs from the usual is told while they are folded."""
+
+    thresholds_changed = Signal()
+    thresholds_applied = Signal()
+    """The thresholds are wanted for the result that is there."""
+    box_changed = Signal()
+    box_drawing_requested = Signal()
+    maps_changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usual: dict[Region, float] = {}
+        self._build()
+        self._connect()
+        self.set_usual({})
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.toggle = QToolButton()
+        self.toggle.setText("More settin&gs")
+        self.toggle.setToolTip("Small lesions, mirrored copies, thresholds, a box, probabilities and uncertainty.")
+        self.toggle.setAccessibleName("More settings")
+        self.toggle.setCheckable(True)
+        self.toggle.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggle.setArrowType(Qt.ArrowType.RightArrow)
+        column.addWidget(self.toggle)
+        self.summary_label = wrapped("")
+        self.summary_label.setAccessibleName("Settings that are not as usual")
+        column.addWidget(self.summary_label)
+        self.body = QWidget()
+        self._rows = form(self.body)
+        self._build_lesions(self._rows)
+        self._build_thresholds(self._rows)
+        self._build_box(self._rows)
+        self._build_maps(self._rows)
+        column.addWidget(self.body)
+        self.body.hide()
+
+    def _build_lesions(self, rows: QFormLayout) -> None:
+        self.lesion_box = QDoubleSpinBox()
+        self.lesion_box.setRange(0, 100_000)
+        self.lesion_box.setDecimals(0)
+        self.lesion_box.setSingleStep(10)
+        self.lesion_box.setSuffix(" mm³")
+        self.lesion_box.setAccessibleName("Smallest lesion")
+        self.lesion_box.setToolTip(
+            "Connected parts of the tumour smaller than this are removed. 0 keeps everything.\n"
+            "Without effect where the voxel size is not known."
+        )
+        rows.addRow("Smallest &lesion", self.lesion_box)
+        self.flips_box = QCheckBox("Average &mirrored copies")
+        self.flips_box.setToolTip(
+            "Segment mirrored copies too and average: a little more accurate, several times slower."
+        )
+        rows.addRow("", self.flips_box)
+
+    def _build_thresholds(self, rows: QFormLayout) -> None:
+        self.threshold_boxes: dict[Region, QDoubleSpinBox] = {}
+        for region in REGIONS:
+            box = QDoubleSpinBox()
+            box.setRange(0.01, 0.99)
+            box.setDecimals(3)
+            box.setSingleStep(0.05)
+            box.setPrefix("p ≥ ")
+            box.setAccessibleName(f"Threshold of {REGION_NAMES[region]}")
+            box.setToolTip(
+                f"Probability from which a voxel belongs to the {REGION_NAMES[region]}.\n"
+                "Lower finds more, and more that is none."
+            )
+            self.threshold_boxes[region] = box
+            rows.addRow(_WORDS[region], box)
+        self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
+        self.apply_button = button(
+            "Apply t&hresholds",
+            "Label the selected result anew with these thresholds, at once and without running again.\n"
+            "What was painted by hand stays; Ctrl+Z takes it back.",
+        )
+        rows.addRow("", self.apply_button)
+        rows.addRow("", self.reset_button)
+
+    def _build_box(self, rows: QFormLayout) -> None:
+        self.region_box = combo(
+            "Where to look: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
+            "One rectangle holds for all slices; a second one in another slice limits the slices.",
+            "Box",
+        )
+        rows.addRow("Bo&x", self.region_box)
+        self.draw_button = button(
+            "Draw a box",
+            "Add a Shapes layer over the scans and draw: one rectangle holds for all slices,\n"
+            "a second one in another slice limits the slices to those between.",
+        )
+        rows.addRow("", self.draw_button)
+        self.box_label = wrapped("")
+        self.box_label.setAccessibleName("Size of the box")
+        rows.addRow("", self.box_label)
+
+    def _build_maps(self, rows: QFormLayout) -> None:
+        self.map_boxes: dict[str, QCheckBox] = {}
+        for what in MAPS:
+            box = QCheckBox(_MAP_WORDS[what])
+            box.setToolTip(_MAP_TIPS[what])
+            self.map_boxes[what] = box
+            rows.addRow("", box)
+
+    def _connect(self) -> None:
+        self.toggle.toggled.connect(self._on_toggled)
+        for box in self.threshold_boxes.values():
+            box.valueChanged.connect(self._on_threshold_changed)
+        self.reset_button.clicked.connect(self.reset_thresholds)
+        self.apply_button.clicked.connect(self.thresholds_applied)
+        self.region_box.activated.connect(lambda _: self.box_changed.emit())
+        self.draw_button.clicked.connect(self.box_drawing_requested)
+        for check in self.map_boxes.values():
+            check.toggled.connect(self._on_map_toggled)
+        self.flips_box.toggled.connect(self._show_summary)
+        self.lesion_box.valueChanged.connect(self._show_summary)
+
+    # Thresholds -----------------------------------------------------------------------------------------------------
+
+    @property
+    def thresholds(self) -> dict[Region, float]:
+        """Those that are not the model's own."""
+        told = {region: round(self.threshold_boxes[region].value(), 3) for region in self._usual}
+        return {region: value for region, value in told.items() if abs(value - self._usual[region]) >= _SAME}
+
+    def set_usual(self, usual: Mapping[Region, float]) -> None:
+        """The model has these thresholds and tells these regions; none for a method without weights."""
+        self._usual = dict(usual)
+        for region, box in self.threshold_boxes.items():
+            self._rows.setRowVisible(box, region in usual)
+        for widget in (self.reset_button, self.apply_button, *self.map_boxes.values()):
+            self._rows.setRowVisible(widget, bool(usual))
+        self.flips_box.setEnabled(bool(usual))
+        self.reset_thresholds()
+
+    def reset_thresholds(self) -> None:
+        """Take the model's own again."""
+        for region, value in self._usual.items():
+            box = self.threshold_boxes[region]
+            box.blockSignals(True)
+            box.setValue(value)
+            box.blockSignals(False)
+        self._on_threshold_changed()
+
+    def set_thresholds(self, thresholds: Mapping[Region, float]) -> None:
+        """Choose these instead of the model's own."""
+        for region, value in thresholds.items():
+            self.threshold_boxes[region].setValue(value)
+
+    def _on_threshold_changed(self) -> None:
+        self._show_summary()
+        self.thresholds_changed.emit()
+
+    # Box and maps ---------------------------------------------------------------------------------------------------
+
+    @property
+    def box_layer(self) -> Shapes | None:
+        """The layer whose shapes tell the box; None for the whole volume."""
+        chosen: Shapes | None = self.region_box.currentData()
+        return chosen
+
+    def show_box_layers(self, found: Sequence[Shapes], chosen: Shapes | None) -> None:
+        """Offer these layers; the chosen one stays chosen while it is there."""
+        self.region_box.blockSignals(True)
+        self.region_box.clear()
+        self.region_box.addItem("whole volume", None)
+        for layer in found:
+            self.region_box.addItem(layer.name, layer)
+        self.region_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
+        self.region_box.blockSignals(False)
+
+    def show_box_size(self, text: str) -> None:
+        """Tell how large the box is; nothing where there is none."""
+        self.box_label.setText(text)
+        self._rows.setRowVisible(self.box_label, bool(text))
+        self._show_summary()
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """What is to be shown beside the labels."""
+        return tuple(what for what, box in self.map_boxes.items() if box.isChecked())
+
+    def _on_map_toggled(self) -> None:
+        self._show_summary()
+        self.maps_changed.emit()
+
+    # Folding --------------------------------------------------------------------------------------------------------
+
+    def _on_toggled(self, is_open: bool) -> None:
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self.body.setVisible(is_open)
+        self._show_summary()
+
+    def _show_summary(self, *_: object) -> None:
+        told = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
+        told += ["mirrored copies"] if self.flips_box.isChecked() and self.flips_box.isEnabled() else []
+        told += [self.box_label.text()] if self.box_layer is not None else []
+        told += self.maps if self._usual else ()
+        self.summary_label.setText("Set: " + "; ".join(told) if told else "")
+        self.summary_label.setVisible(bool(told) and not self.toggle.isChecked())

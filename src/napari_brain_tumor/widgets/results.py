@@ -1,0 +1,83 @@
+"""Where a new result goes: a layer of its own, or the layer of the one before; what a hand painted stays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+
+from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.label_watch import Applied
+from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
+from napari_brain_tumor.preprocessing.world_box import inside_box
+from napari_brain_tumor.widgets.kept_probabilities import keep
+from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.segment_state import outcome_text
+
+__all__ = ["Placed", "add_result", "applied_text", "put_into", "replace_result"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """The layer that shows a result now, and what was done, in a sentence."""
+
+    layer: Labels
+    text: str
+
+
+def add_result(viewer: Any, result: LayerData) -> Placed:
+    """Add a layer of its own for a result."""
+    layer = viewer.add_layer(layers.layer_of(result))
+    return Placed(layer, outcome_text(layer))
+
+
+def replace_result(viewer: Any, layer: Layer, result: LayerData) -> Placed:
+    """Put a result into the layer of the one before; as a layer of its own where it cannot stand there."""
+    try:
+        applied = put_into(viewer, layer, result)
+    except BrainTumorError as error:
+        placed = add_result(viewer, result)
+        return Placed(placed.layer, f"{placed.text} It could not replace {layer.name}: {error}")
+    return Placed(layer, applied_text(layer, applied))
+
+
+def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
+    """Replace the automatic labels of a layer, as one step that Ctrl+Z takes back; what a hand painted stays.
+
+    A result within a box replaces what lies in the box alone.
+
+    Raises
+    ------
+    GridMismatchError, LabelSchemaError
+        If the result does not lie where the layer lies, or the layer's labels mean something else.
+    """
+    journal = start_journal(viewer)
+    data, attributes, kind = result
+    tag = attributes["metadata"][KEY]
+    _check_classes(layer, tag)
+    box = tag.provenance.get("settings", {}).get("box")
+    before = journal.watch(layer).mirror.automatic.reshape(layer.data.shape)
+    if box is not None and before.shape == data.shape:
+        inside = inside_box(Display.of(tag.grid).shown, tuple(box)).T
+        data = np.where(inside, data, before)
+    applied = journal.apply_result(layer, (data, attributes, kind), keep_edits=True)
+    keep(layer, attributes)
+    return applied
+
+
+def applied_text(layer: Layer, applied: Applied) -> str:
+    """What putting a result into a layer did, in words."""
+    kept = f" {applied.kept} voxels that were painted by hand were kept." if applied.kept else ""
+    if not applied.changed:
+        return f"Nothing changed in {layer.name}.{kept}"
+    return f"Replaced labels in {layer.name}: {applied.changed} voxels changed.{kept} Ctrl+Z takes it back."
+
+
+def _check_classes(layer: Layer, tag: SegmentationTag) -> None:
+    held = layer.metadata.get(KEY)
+    if isinstance(held, SegmentationTag) and dict(held.class_names) != dict(tag.class_names):
+        here, there = (", ".join(names.values()) for names in (held.class_names, tag.class_names))
+        msg = f"its classes are {here}, those of the result {there}."
+        raise LabelSchemaError(msg)

@@ -1,0 +1,89 @@
+"""Several studies in a row, without Qt: which are open, what is run next, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_brain_tumor.plugin.layers import KEY, LayerView, SequenceTag
+from napari_brain_tumor.study import Role
+
+__all__ = ["OpenStudy", "Run", "RunQueue"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenStudy:
+    """A study among the layers: its name, and the layer of each role."""
+
+    name: str
+    sequences: Mapping[Role, Layer]
+
+    @classmethod
+    def of(cls, sequences: Mapping[Role, Layer]) -> "OpenStudy":
+        """The study of those layers, named after their case."""
+        first = next(iter(sequences.values()))
+        tag = first.metadata.get(KEY)
+        return cls(tag.case if isinstance(tag, SequenceTag) else first.name, dict(sequences))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One study to segment: its name, what its layers hold, and the arguments of the job beside the study."""
+
+    name: str
+    views: Mapping[Role, LayerView]
+    settings: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class RunQueue:
+    """Runs that wait, and what came of those before.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    """
+
+    runs: Sequence[Run]
+    done: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    stopped: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is but one study."""
+        return len(self.runs) == 1
+
+    @property
+    def current(self) -> Run | None:
+        """What is to be run now; None when all is done or the user stopped it."""
+        at = len(self.done) + len(self.failed)
+        return None if self.stopped or at >= len(self.runs) else self.runs[at]
+
+    @property
+    def place(self) -> str:
+        """Which one is run now, for messages: `"2 of 3, anna: "`; empty for a single study."""
+        at, current = len(self.done) + len(self.failed), self.current
+        return "" if self.is_single or current is None else f"{at + 1} of {len(self.runs)}, {current.name}: "
+
+    def finish(self) -> None:
+        """The current study has its result."""
+        if self.current is not None:
+            self.done.append(self.current.name)
+
+    def fail(self, reason: str) -> None:
+        """The current study was refused; the others go on."""
+        if self.current is not None:
+            self.failed.append((self.current.name, reason))
+
+    def stop(self) -> None:
+        """Run no more."""
+        self.stopped = True
+
+    @property
+    def summary(self) -> str:
+        """What came of all of them."""
+        lines = [f"Segmented {len(self.done)} of {len(self.runs)} studies."]
+        lines += [f"{name} was refused: {reason}" for name, reason in self.failed]
+        return "\n".join([*lines, *(["The others were not begun or were cancelled."] if self.stopped else [])])

@@ -1,0 +1,251 @@
+"""Thresholds, a box, and the probabilities behind the labels: the engine, the workflow, a method without weights."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models_for_tests import tiny_model
+from napari_brain_tumor import segment, segment_with_probabilities
+from napari_brain_tumor.errors import BoxError, ProbabilityError, SeedError
+from napari_brain_tumor.geometry import Box, Grid
+from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.labels import REGIONS, region_mask
+from napari_brain_tumor.postprocessing.region_probabilities import check_thresholds
+from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
+from napari_brain_tumor.preprocessing.world_box import check_box, inside_box, voxels_of_box
+from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.study import ROLES, Study
+from phantoms import affine, ball, tilt
+
+SHAPE = (28, 30, 22)
+
+
+def head(directions=None, spacing=(1.0, 1.0, 1.0), unit="mm"):
+    random = np.random.default_rng(0)
+    inside = ball(SHAPE, (14, 15, 11), 13)
+    lesion = ball(SHAPE, (9, 12, 8), 5)
+    images = {r: np.where(inside, random.normal(100, 20, SHAPE) + 60 * lesion, 0).astype(np.float32) for r in ROLES}
+    directions = np.eye(3) if directions is None else directions
+    return Study(images, Grid(SHAPE, affine(directions, spacing), unit), name="case")
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_model(tmp_path / "tiny")[0].folder
+
+
+def box_between(grid, low, high):
+    ends = np.stack([grid.world(low), grid.world(high)])
+    return tuple(float(end) for axis in range(3) for end in (ends[0, axis], ends[1, axis]))
+
+
+# The engine ---------------------------------------------------------------------------------------------------------
+
+
+class Counting(nn.Module):
+    """Tells its input's own values and how often it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def forward(self, x):
+        self.asked += len(x)
+        return x[:, :1]
+
+
+@pytest.mark.parametrize(("dims", "window"), [(2, (96, 128, 128)), (3, (8, 8, 8))])
+def test_the_engine_computes_what_reaches_into_a_box_and_nothing_changes_there(dims, window):
+    random = np.random.default_rng(1)
+    channels = random.normal(size=(2, 40, 24, 20)).astype(np.float32)
+    network = nn.Sequential(
+        (nn.Conv2d if dims == 2 else nn.Conv3d)(2, 4, 5, padding=2),
+        nn.ReLU(),
+        (nn.Conv2d if dims == 2 else nn.Conv3d)(4, 3, 5, padding=2),
+    )
+    engine = Engine(network.eval(), dims, torch.device("cpu"), torch.float32, window)
+    box = Box((17, 3, 4), (22, 9, 10))
+    whole = run_job(engine.probabilities(channels))
+    part = run_job(engine.probabilities(channels, within=box))
+    index = (slice(None), *box.slices)
+    np.testing.assert_array_equal(part[index], whole[index])
+    assert part.shape == whole.shape
+    counting = Counting()
+    lazy = Engine(counting, dims, torch.device("cpu"), torch.float32, window)
+    run_job(lazy.probabilities(channels, within=box))
+    few, counting.asked = counting.asked, 0
+    run_job(lazy.probabilities(channels))
+    assert 0 < few <= counting.asked / 4 if dims == 3 else few == 8
+
+
+# Boxes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("directions", [np.eye(3), -np.eye(3)[[2, 0, 1]], tilt(20)])
+def test_a_voxel_is_in_a_box_if_its_centre_is(directions):
+    grid = Grid((9, 8, 7), affine(directions, (1.0, 1.5, 2.0)))
+    middle = grid.world((4, 4, 3))
+    box = tuple(float(end) for at in middle for end in (at - 3, at + 2))
+    centres = grid.world(np.moveaxis(np.indices(grid.shape), 0, -1))
+    expected = ((centres >= middle - 3.0) & (centres <= middle + 2.0)).all(axis=-1)
+    assert 5 < expected.sum() < expected.size / 2
+    np.testing.assert_array_equal(inside_box(grid, box), expected)
+    block = voxels_of_box(grid, box)
+    outside = np.ones(grid.shape, bool)
+    outside[block.slices] = False
+    assert not (expected & outside).any()
+
+
+def test_the_ends_of_a_box_may_stand_in_any_order_and_lie_on_centres():
+    grid = Grid((9, 8, 7), affine(np.diag([-1.0, -1.0, 1.0])))
+    ordered = check_box(box_between(grid, (2, 3, 1), (5, 4, 6)), grid)
+    assert ordered[0] < ordered[1]
+    assert np.argwhere(inside_box(grid, ordered)).min(axis=0).tolist() == [2, 3, 1]
+    assert np.argwhere(inside_box(grid, ordered)).max(axis=0).tolist() == [5, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("box", "why"),
+    [
+        ((1, 2, 3, 4), "six world coordinates"),
+        ((0, 1, 0, 1, 0, np.nan), "six world coordinates"),
+        ((500, 600, 0, 1, 0, 1), r"No voxel of the scan lies in the box 500,600.*mm \(RAS\)"),
+    ],
+)
+def test_boxes_that_hold_nothing_are_refused(tiny, box, why):
+    with pytest.raises(BoxError, match=why):
+        segment(head(), tiny, "cpu", box=box)
+
+
+def test_a_box_beside_the_brain_is_refused(tiny):
+    study = head()
+    corner = box_between(study.grid, (0, 0, 0), (2, 2, 2))
+    for method in (tiny, "threshold"):
+        with pytest.raises(BoxError, match="holds nothing of the brain"):
+            segment(study, method, "cpu", box=corner)
+
+
+# Segmenting within a box --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.6, 0.6, 3.0)])
+@pytest.mark.parametrize("degrees", [0, 15])
+def test_labels_in_a_box_are_those_of_the_whole_and_outside_are_none(tiny, spacing, degrees):
+    study = head(tilt(degrees), spacing)
+    middle = study.grid.world((10, 13, 9))
+    box = tuple(float(end) for at, half in zip(middle, (6, 5, 8), strict=True) for end in (at - half, at + half))
+    whole = segment(study, tiny, "cpu", min_lesion_mm3=0)
+    part = segment(study, tiny, "cpu", min_lesion_mm3=0, box=box)
+    inside = inside_box(study.grid, box)
+    assert np.count_nonzero(whole.data[inside]) > 100
+    np.testing.assert_array_equal(part.data, whole.data * inside)
+    assert part.provenance["settings"]["box"] == list(box)
+    assert "box" not in whole.provenance["settings"]
+
+
+def test_a_method_without_weights_keeps_to_a_box():
+    study = head()
+    box = box_between(study.grid, (7, 10, 6), (11, 14, 9))
+    seeds = [tuple(study.grid.world((9, 12, 8)))]
+    whole = segment(study, "region_growing", min_lesion_mm3=0, seeds=seeds)
+    part = segment(study, "region_growing", min_lesion_mm3=0, seeds=seeds, box=box)
+    assert part.data.any()
+    np.testing.assert_array_equal(part.data, whole.data * inside_box(study.grid, box))
+    assert part.provenance["settings"]["box"] == list(box)
+
+
+# Thresholds ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_lower_threshold_never_takes_a_voxel_away(tiny):
+    study = head()
+    sizes = []
+    previous = np.zeros(SHAPE, bool)
+    for threshold in (0.7, 0.5, 0.45, 0.3):
+        result = segment(study, tiny, "cpu", min_lesion_mm3=0, thresholds={"WT": threshold})
+        whole = region_mask(result.data, "WT")
+        assert not (previous & ~whole).any()
+        previous = whole
+        sizes.append(int(whole.sum()))
+        assert result.provenance["settings"]["thresholds"] == {"WT": threshold, "TC": 0.5, "ET": 0.5}
+    assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "why"), [({"WT": 1.5}, "between 0 and 1"), ({"WT": 0}, "between 0 and 1"), ({"XY": 0.5}, "XY")]
+)
+def test_thresholds_that_are_none_are_refused(tiny, thresholds, why):
+    with pytest.raises(ProbabilityError, match=why):
+        segment(head(), tiny, "cpu", thresholds=thresholds)
+
+
+def test_a_region_that_the_model_does_not_tell_has_no_threshold():
+    with pytest.raises(ProbabilityError, match="given for ET; the model tells WT"):
+        check_thresholds({"ET": 0.4}, {"WT": 0.5})
+    assert check_thresholds({"WT": 0.4}, {"WT": 0.5}) == {"WT": 0.4}
+
+
+def test_methods_without_weights_have_no_probabilities():
+    for call in (
+        lambda: segment(head(), "threshold", thresholds={"WT": 0.5}),
+        lambda: segment_with_probabilities(head(), "threshold"),
+    ):
+        with pytest.raises(ProbabilityError, match="threshold is a method without weights"):
+            call()
+
+
+# Probabilities ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("degrees", [0, 15])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.6, 0.6, 3.0)])
+def test_probabilities_lie_on_the_scan_and_give_the_labels(tiny, degrees, spacing):
+    study = head(tilt(degrees), spacing)
+    options = {"min_lesion_mm3": 0, "thresholds": {"ET": 0.42}}
+    segmentation, found = segment_with_probabilities(study, tiny, "cpu", **options)
+    np.testing.assert_array_equal(segmentation.data, segment(study, tiny, "cpu", **options).data)
+    nested = np.ones(SHAPE, bool)
+    for region in REGIONS:
+        values = found[region]
+        assert (values.shape, values.dtype) == (SHAPE, np.float16)
+        assert 0 < values.max() <= 1
+        nested &= values >= found.thresholds[region]
+        np.testing.assert_array_equal(region_mask(segmentation.data, region), nested)
+    outside = study.sequences["T1"] == 0
+    if spacing == (1.0, 1.0, 1.0):
+        assert not found["WT"][outside].any()
+    with pytest.raises(ProbabilityError, match="tells no XX"):
+        found["XX"]
+
+
+def test_other_thresholds_give_what_a_run_with_them_gives(tiny):
+    study = head()
+    _, found = segment_with_probabilities(study, tiny, "cpu", min_lesion_mm3=30)
+    found = pickle.loads(pickle.dumps(found))  # as it comes from the worker process
+    other = found.with_thresholds({"WT": 0.45, "TC": 0.4})
+    assert other.thresholds == {"WT": 0.45, "TC": 0.4, "ET": 0.5}
+    expected = segment(study, tiny, "cpu", min_lesion_mm3=30, thresholds={"WT": 0.45, "TC": 0.4})
+    np.testing.assert_array_equal(other.labels(), expected.data)
+    assert (found.labels() != other.labels()).any()
+
+
+def test_uncertainty_is_the_entropy_of_the_least_certain_region(tiny):
+    study = head()
+    box = box_between(study.grid, (7, 10, 6), (13, 16, 11))
+    _, found = segment_with_probabilities(study, tiny, "cpu", box=box)
+    bits = found.uncertainty()
+    at = (9, 12, 8)
+    p = np.array([found[region][at] for region in REGIONS], float)
+    assert bits[at] == pytest.approx(np.max(-p * np.log2(p) - (1 - p) * np.log2(1 - p)), abs=1e-5)
+    assert not bits[~inside_box(study.grid, box)].any()
+    np.testing.assert_allclose(binary_entropy(np.array([0.5, 0.25, 1.0, 0.0])), [1, 0.811278, 0, 0], atol=5e-5)
+
+
+def test_seeds_are_refused_beside_probabilities(tiny):
+    from napari_brain_tumor import segment_with_probabilities_job
+
+    with pytest.raises(SeedError, match="takes no seeds"):
+        run_job(segment_with_probabilities_job(head(), tiny, "cpu", seeds=[(0, 0, 0)]))
