@@ -16,9 +16,9 @@ from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.models.cards import BUNDLED, CARD_FILE, Card, Member, ModelInfo, models_folder, read_card
+from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder, read_card
 from napari_brain_tumor.models.combination import Calibrated, Ensemble, SliceBySlice
-from napari_brain_tumor.models.manifest import WEIGHTS_FILE, ShippedFile, read_manifest
+from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE, ShippedFile, read_manifest
 from napari_brain_tumor.models.registry import build_network
 
 __all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "write_card"]

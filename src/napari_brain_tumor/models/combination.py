@@ -60,8 +60,8 @@ class SliceBySlice(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, R, Z, Y, X)` of volumes `(N, C, Z, Y, X)`."""
         slices = x.transpose(1, 2).flatten(0, 1)
-        logits = torch.cat([self.network(some) for some in slices.split(_SLICES_AT_ONCE)])
-        return logits.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+        logits = torch.cat([self.network(some) for some in torch.split(slices, _SLICES_AT_ONCE)])
+        return logits.reshape(x.shape[0], x.shape[2], *logits.shape[1:]).transpose(1, 2)
 
 
 class Ensemble(nn.Module):
