@@ -152,12 +152,12 @@ class JobRunner(QObject):
         try:
             result = self._exhaust(job, stop)
         except CancelledError:
-            self._emit(stop, self.cancelled)
+            self._emit(stop, "cancelled")
         except Exception as error:
             logger.debug("A job failed", exc_info=True)
-            self._emit(stop, self.failed, error)
+            self._emit(stop, "failed", error)
         else:
-            self._emit(stop, self.finished, result)
+            self._emit(stop, "finished", result)
 
     def _exhaust(self, job: Job[Any], stop: Stop) -> Any:
         estimate, last = TimeLeft(), 0.0
@@ -172,13 +172,13 @@ class JobRunner(QObject):
             left = estimate.after(progress, now)
             if now - last >= _EMIT_SECONDS:
                 last = now
-                self._emit(stop, self.progressed, progress, left)
+                self._emit(stop, "progressed", progress, left)
 
-    def _emit(self, stop: Stop, signal: Any, *values: Any) -> None:
+    def _emit(self, stop: Stop, signal: str, *values: Any) -> None:
         if stop is not self._stop:
             return  # another job has taken its place
         try:
-            signal.emit(*values)
+            getattr(self, signal).emit(*values)  # after the window was closed there is no signal either
         except RuntimeError:
             logger.debug("The window was closed before its job ended.")
 
