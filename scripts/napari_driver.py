@@ -52,7 +52,7 @@ _LEFT = Qt.MouseButton.LeftButton
 _NONE = Qt.MouseButton.NoButton
 _PLAIN = Qt.KeyboardModifier.NoModifier
 _SETTLE_SECONDS = 0.6
-_COLOURS = 192
+_COLOURS = 256
 """Of a picture's palette: scans keep their greys, and the file stays small."""
 
 
@@ -123,7 +123,7 @@ class Window:
         screen.grabWindow(0, 0, 0, *SIZE).save(str(shot))
         with Image.open(shot) as image:
             part = image.convert("RGB") if crop is None else image.convert("RGB").crop(_place_of(crop))
-            part.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+            part.quantize(_COLOURS, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
         shot.unlink()
         return path
 

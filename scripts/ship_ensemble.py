@@ -5,12 +5,13 @@
 To be run again after either of them was shipped or calibrated anew.
 """
 
+from ship_model import write_manifest
+
 from napari_brain_tumor.models.cards import find_model
 from napari_brain_tumor.models.ensemble import save_ensemble
 from napari_brain_tumor.models.manifest import BUNDLED
-from ship_model import write_manifest
 
-TITLE = "U-Net 2D and residual U-Net 3D together, gliomas, any of T1, T1c, T2, FLAIR"
+TITLE = "Ensemble of U-Net 2D and 3D, gliomas, any of T1, T1c, T2, FLAIR"
 SHARES = ({}, {"ET": 0.0})
 """The 3D network computes on cubes of two voxels a side: thin enhancing rims are left to the 2D network."""
 
