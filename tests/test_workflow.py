@@ -151,8 +151,8 @@ def agreement(one, two):
 
 def test_the_quick_path_labels_as_plain_float32_does():
     """The speed contract of the shipped network: 99.9 % of tumour voxels as without folding, batches or layout."""
-    case, info = open_study(sample_case_folder()), find_model()
-    quick = segment(case, device="cpu", min_lesion_mm3=0).data
+    case, info = open_study(sample_case_folder()), find_model("unet")
+    quick = segment(case, "unet", "cpu", min_lesion_mm3=0).data
     prepared = prepare(case, info.roles, info.card.preprocessing)
     network = load_network(info)
     slices = torch.from_numpy(prepared.channels).movedim(1, 0)
@@ -162,6 +162,14 @@ def test_the_quick_path_labels_as_plain_float32_does():
     assert agreement(quick, plain) >= 0.97  # the margin around the head moves border voxels: here whole slices
     same_box = run_job(Engine.plain(network, 2).probabilities(prepared.channels)) >= 0.5
     assert agreement(quick, restore(classes_from_regions(same_box) * prepared.mask, prepared)) >= 0.999
+
+
+def test_the_quick_path_of_the_ensemble_labels_as_plain_float32_does():
+    case, info = open_study(sample_case_folder()), find_model("ensemble")
+    quick = segment(case, "ensemble", "cpu", min_lesion_mm3=0).data
+    prepared = prepare(case, info.roles, info.card.preprocessing)
+    plain = run_job(Engine.plain(load_network(info), 3).probabilities(prepared.channels)) >= 0.5
+    assert agreement(quick, restore(classes_from_regions(plain) * prepared.mask, prepared)) >= 0.999
 
 
 def test_bfloat16_on_request_changes_less_than_half_a_percent():

@@ -32,10 +32,10 @@ def test_a_changed_byte_is_refused_and_the_manifest_says_what_it_expected():
 
 def test_shipped_weights_that_were_exchanged_together_with_their_card_are_refused(tmp_path, monkeypatch):
     # The new card fits the new weights: only the manifest knows that they are not what was shipped.
-    tiny_model(tmp_path / "tiny")
+    tiny_model(tmp_path / "exchanged", name="exchanged")
     monkeypatch.setattr("napari_brain_tumor.models.cards.BUNDLED", tmp_path)
-    with pytest.raises(CheckpointError, match="shipped model tiny"):
-        load_network(find_model("tiny"))
+    with pytest.raises(CheckpointError, match="shipped model exchanged"):
+        load_network(find_model("exchanged"))
 
 
 def test_a_model_that_the_manifest_does_not_know_is_refused():

@@ -86,12 +86,11 @@ def key_of(method: Method) -> tuple[str, str]:
     if not isinstance(method, ModelInfo):
         return method.name, method.name
     card = method.card
-    parts = [(member.architecture, member.arguments) for member in card.members] or [
-        (card.architecture, card.arguments)
-    ]
+    parts = [(one.architecture, one.arguments, one.dims or card.dims) for one in card.members]
+    parts = parts or [(card.architecture, card.arguments, card.dims)]
     spacing = card.preprocessing.plane_spacing_mm
-    family = f"{'+'.join(name for name, _ in parts)} {card.dims}D {spacing:g} mm"
-    return f"{family} {json.dumps([arguments for _, arguments in parts], sort_keys=True)}", family
+    family = f"{'+'.join(f'{name} {dims}D' for name, _, dims in parts)} {spacing:g} mm"
+    return f"{family} {json.dumps([arguments for _, arguments, _ in parts], sort_keys=True)}", family
 
 
 def passes(method: Method, *, flips: bool) -> int:
@@ -160,8 +159,7 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
     settings, shape = provenance.get("settings") or {}, provenance.get("working_shape")
     network = seconds.pop("network", 0.0)
     device = _kind(str(provenance.get("device", "")))
-    unlike = settings.get("precision") == "bfloat16" or "box" in settings
-    if not seconds or not shape or device is None or unlike:
+    if not seconds or not shape or device is None or settings.get("precision") == "bfloat16" or settings.get("box"):
         return None
     made_by = provenance["model"]
     method = catalogue.find_model(made_by.get("folder") or made_by["name"])
