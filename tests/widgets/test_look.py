@@ -178,6 +178,16 @@ def test_leaving_3d_brings_back_what_was_shown(viewer, qtbot):
     assert shown(viewer) == before
 
 
+def test_leaving_3d_comes_back_to_the_slice_where_one_was(viewer, qtbot):
+    viewer.dims.set_current_step(0, viewer.dims.nsteps[0] - 2)
+    step, surfaces = viewer.dims.current_step, surfaces_of(viewer)
+    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
+        look.toggle_surfaces(viewer)
+    viewer.dims.set_current_step(0, 1)  # as napari does by the middle of its camera
+    look.toggle_surfaces(viewer)
+    assert viewer.dims.current_step == step
+
+
 def test_surfaces_follow_edits_when_asked_to(viewer, qtbot):
     labels = viewer.layers[-1]
     surfaces = surfaces_of(viewer)

@@ -62,6 +62,7 @@ class Surfaces(QObject):
         self._made_of: npt.NDArray[Any] = np.zeros(0)
         self._follows = False
         self._hidden: list[Layer] = []
+        self._point: tuple[float, ...] | None = None
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     @property
@@ -166,6 +167,7 @@ class Surfaces(QObject):
             return
         if not self.make(labels):
             return
+        self._point = tuple(viewer.dims.point)
         self._hidden = [layer for layer in viewer.layers if layer.visible and not isinstance(layer, Surface)]
         for layer in self._hidden:
             layer.visible = False
@@ -191,6 +193,9 @@ class Surfaces(QObject):
         for layer in self._hidden:
             layer.visible = True
         self._hidden = []
+        if self._point is not None:  # napari would show the slice at the middle of its camera in 3D
+            viewer.dims.point = self._point
+            self._point = None
         self.changed.emit()
 
 
