@@ -11,14 +11,13 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_brain_tumor.command_lines import SHELLS, CommandLines, Shell, usual_shell
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.widgets.parts import button, combo, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, wrapped
 
 __all__ = ["ActionLines"]
 
@@ -53,14 +52,9 @@ class ActionLines(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        self.toggle = QToolButton()
-        self.toggle.setText("As code")
-        self.toggle.setToolTip("Show what this panel does as Python lines and as a shell command, to copy them.")
-        self.toggle.setAccessibleName("As code")
-        self.toggle.setCheckable(True)
-        self.toggle.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.toggle.setArrowType(Qt.ArrowType.RightArrow)
+        self.toggle = FoldToggle(
+            "As code", "Show what this panel does as Python lines and as a shell command, to copy them.", "As code"
+        )
         column.addWidget(self.toggle)
         self.body = QWidget()
         inner = QVBoxLayout(self.body)
@@ -103,7 +97,6 @@ class ActionLines(QWidget):
         self.refresh()
 
     def _on_toggled(self, is_open: bool) -> None:
-        self.toggle.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
         self.body.setVisible(is_open)
         if is_open:
             self._show_lines()

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from napari.layers import Shapes
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.kept_probabilities import MAPS
-from napari_brain_tumor.widgets.parts import button, combo, form, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
 
 __all__ = ["MoreSettings"]
 
@@ -45,14 +45,11 @@ class MoreSettings(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        self.toggle = QToolButton()
-        self.toggle.setText("More settin&gs")
-        self.toggle.setToolTip("Small lesions, mirrored copies, thresholds, a box, probabilities and uncertainty.")
-        self.toggle.setAccessibleName("More settings")
-        self.toggle.setCheckable(True)
-        self.toggle.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.toggle.setArrowType(Qt.ArrowType.RightArrow)
+        self.toggle = FoldToggle(
+            "More settin&gs",
+            "Small lesions, mirrored copies, thresholds, a box, probabilities and uncertainty.",
+            "More settings",
+        )
         column.addWidget(self.toggle)
         self.summary_label = wrapped("")
         self.summary_label.setAccessibleName("Settings that are not as usual")
@@ -218,7 +215,6 @@ class MoreSettings(QWidget):
     # Folding --------------------------------------------------------------------------------------------------------
 
     def _on_toggled(self, is_open: bool) -> None:
-        self.toggle.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
         self.body.setVisible(is_open)
         self._show_summary()
 

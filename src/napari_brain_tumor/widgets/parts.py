@@ -1,9 +1,19 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-__all__ = ["button", "column_in", "combo", "form", "line", "wrapped"]
+__all__ = ["FoldToggle", "button", "column_in", "combo", "form", "line", "wrapped"]
 
 
 def column_in(panel: QScrollArea) -> QVBoxLayout:
@@ -45,6 +55,24 @@ def button(text: str, tip: str) -> QPushButton:
     made.setToolTip(tip)
     made.setMinimumWidth(60)  # a dock may be narrower than the theme's padding asks for
     return made
+
+
+class FoldToggle(QToolButton):
+    """The line that opens and closes what lies below it; its arrow says which it is."""
+
+    def __init__(self, text: str, tip: str, name: str) -> None:
+        super().__init__()
+        self.setText(text)
+        self.setToolTip(tip)
+        self.setAccessibleName(name)
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggled.connect(self._point)
+        self._point(False)
+
+    def _point(self, is_open: bool) -> None:
+        self.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
 
 
 def wrapped(text: str) -> QLabel:

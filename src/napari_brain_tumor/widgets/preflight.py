@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.preflight.rows import Fix, Row, worst
 from napari_brain_tumor.preprocessing.traits import Traits
-from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, button, wrapped
 from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Asked, answer, header_text, summary
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
@@ -60,22 +60,16 @@ class PreflightTable(QWidget):
         self.runner.failed.connect(self._on_failed)
         self.memory_runner.finished.connect(self._on_memory_known)
         self.toggle.toggled.connect(self.body.setVisible)
-        self.toggle.toggled.connect(self._show_arrow)
         self.toggle.clicked.connect(self._on_opened_by_hand)
 
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        self.toggle = QToolButton()
-        self.toggle.setCheckable(True)
-        self.toggle.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        tip = "What to know before running. Alt+K or a click opens and closes the table."
+        self.toggle = FoldToggle("Chec&ks", tip, "What to know before running")
         self.toggle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.toggle.setMinimumWidth(120)
-        self.toggle.setText("Chec&ks")
-        self.toggle.setToolTip("What to know before running. Alt+K or a click opens and closes the table.")
-        self.toggle.setAccessibleName("What to know before running")
         column.addWidget(self.toggle)
         self.body = QWidget()
         self._rows = QGridLayout(self.body)
@@ -85,7 +79,6 @@ class PreflightTable(QWidget):
         self._rows.setColumnStretch(1, 1)
         column.addWidget(self.body)
         self.body.hide()
-        self._show_arrow(False)
 
     def texts(self) -> dict[str, tuple[str, str]]:
         """Verdict and words of each row that is shown, by question."""
@@ -171,6 +164,3 @@ class PreflightTable(QWidget):
 
     def _on_opened_by_hand(self) -> None:
         self._by_hand = True  # from now on it stays as the user wants it
-
-    def _show_arrow(self, is_open: bool) -> None:
-        self.toggle.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
