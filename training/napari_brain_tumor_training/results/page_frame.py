@@ -94,7 +94,7 @@ def experiments(tried: Sequence[Experiment]) -> Lines:
         "## What helped",
         "",
         "Mean Dice with the idea, and in brackets by how much that is more than without it, all else alike. With so "
-        "few cases a difference of a hundredth is chance as often as not.",
+        "few cases, what another seed alone does is chance, and no smaller difference of another row says anything.",
         "",
         *table(("idea", "setting", *names, "cases", "minutes", "note"), rows),
     ]
