@@ -32,6 +32,7 @@ from napari_brain_tumor.command_lines import (
     score_dataset_lines,
     segment_lines,
     train_lines,
+    view_lines,
 )
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.geometry import Grid
@@ -266,6 +267,7 @@ EVERY_ACTION = {
         Path("-x.nii"),
         "BraTS2018-2022",
     ),
+    "view": view_lines(Opening(Path("-case"), (("T1", 0),), (1, 1, 5)), "MSD"),
     "measure": measure_lines(LabelFile(Path("x.nii"), "MSD")),
     "rerun": rerun_lines("x.json"),
     "evaluate": evaluate_lines(

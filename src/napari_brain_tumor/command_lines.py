@@ -35,6 +35,7 @@ __all__ = [
     "segment_lines",
     "train_lines",
     "usual_shell",
+    "view_lines",
 ]
 
 Shell = Literal["posix", "powershell", "cmd"]
@@ -372,6 +373,30 @@ def _option(key: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [name] if value else []
     return [name, _path_word(value) if isinstance(value, PurePath) else _word(value)]
+
+
+def view_lines(scans: Opening, schema: str | None = None, *, labels: bool = False) -> CommandLines:
+    """Open an examination, or labels; in the shell, in a window of its own.
+
+    Parameters
+    ----------
+    scans : Opening
+    schema : str, optional
+        What the integers of labels mean, where a file leaves a doubt.
+    labels : bool
+        Whether it holds labels instead of scans.
+    """
+    asked = ["--schema", schema] if schema else []
+    if labels:
+        spacing = {} if scans.spacing_mm is None else {"spacing_mm": scans.spacing_mm}
+        call = _call("open_segmentation", [scans.path], ({"schema": schema} if schema else {}) | spacing)
+        python = f"from napari_brain_tumor import open_segmentation\n\nsegmentation = {call}"
+    else:
+        python = f"from napari_brain_tumor import open_study\n\n{scans.python()}"
+    try:
+        return CommandLines(python, ("view", *scans.arguments(), *asked))
+    except RecordError as error:
+        return CommandLines(python, (), (f"{error} Use the Python lines.",))
 
 
 def measure_lines(labels: LabelFile) -> CommandLines:

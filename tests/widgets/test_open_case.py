@@ -1,14 +1,17 @@
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
 
-from napari_brain_tumor.errors import RoleError, SpacingUnknownError
+from napari_brain_tumor.errors import RecordError, RoleError, SpacingUnknownError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.widgets.open_state import (
     OpenRequest,
     open_case,
+    open_lines,
     role_options,
     spacing_of,
 )
@@ -131,3 +134,38 @@ def test_opening_into_an_empty_viewer_turns_it(tmp_path):
     layers.add_layers(viewer, open_case(OpenRequest(tmp_path / "case_flair.nii.gz")))
     camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
     assert [str(one) for one in camera.orientation2d] == ["up", "left"]
+
+
+def run_lines(lines, name):
+    told = {}
+    exec(lines.python, told)
+    return told[name]
+
+
+def test_the_lines_open_the_same_scans_as_the_panel(tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    write_scan(path, shape=(*SHAPE, 3))
+    lines = open_lines(OpenRequest(path, {"T1c": 2, "FLAIR": 0}))
+    study = run_lines(lines, "study")
+    np.testing.assert_array_equal(study.sequences["T1c"], np.asarray(nib.load(path).dataobj)[..., 2])
+    assert lines.arguments == ("view", str(path), "--roles=t1c=2,flair=0")
+
+
+def test_the_lines_open_labels_as_what_they_are_told_to_mean(tmp_path):
+    path = tmp_path / "labels.nii.gz"
+    nib.save(nib.Nifti1Image(np.full(SHAPE, 4, np.uint8), np.eye(4)), path)
+    lines = open_lines(OpenRequest(path, schema="BraTS2018-2022"))
+    assert set(np.unique(run_lines(lines, "segmentation").data)) == {3}
+    assert lines.arguments == ("view", str(path), "--schema", "BraTS2018-2022")
+
+
+def test_the_lines_of_slices_tell_their_voxel_size(tmp_path):
+    write_slices(tmp_path / "TCGA_XX")
+    lines = open_lines(OpenRequest(tmp_path / "TCGA_XX", spacing_mm=(0.5, 0.5, 3.0)))
+    assert run_lines(lines, "study").grid.spacing == pytest.approx((0.5, 0.5, 3.0))
+    assert "--spacing=0.5,0.5,3.0" in lines.arguments
+
+
+def test_without_a_file_the_lines_say_what_to_do():
+    with pytest.raises(RecordError, match="Choose a file or a folder first"):
+        open_lines(OpenRequest(Path()))

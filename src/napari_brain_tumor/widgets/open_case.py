@@ -14,8 +14,9 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
-from napari_brain_tumor.widgets.open_state import OpenRequest, open_case, role_options, spacing_of
+from napari_brain_tumor.widgets.open_state import OpenRequest, open_case, open_lines, role_options, spacing_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.restore import RestoreNotice
@@ -61,6 +62,8 @@ class OpenCaseWidget(QScrollArea):
         column.addWidget(self.open_button)
         self.status_label = wrapped("")
         column.addWidget(self.status_label)
+        self.code_box = ActionLines(lambda: open_lines(self.request))
+        column.addWidget(self.code_box)
         column.addStretch(1)
         self.default_button = button(
             "&Always open such files this way",
@@ -123,6 +126,10 @@ class OpenCaseWidget(QScrollArea):
         self.runner.failed.connect(self._on_failed)
         self._options_runner.finished.connect(self._show_options)
         self._options_runner.failed.connect(notify_error)
+        for changed in (self.path_edit.textChanged, self.spacing_edit.textChanged):
+            changed.connect(self.code_box.refresh)
+        for box in (self.schema_box, *self.role_boxes.values()):
+            box.currentIndexChanged.connect(self.code_box.refresh)
 
     @property
     def request(self) -> OpenRequest:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor import io
-from napari_brain_tumor.errors import SpacingUnknownError
+from napari_brain_tumor.command_lines import CommandLines, Opening, view_lines
+from napari_brain_tumor.errors import RecordError, SpacingUnknownError
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["OpenRequest", "open_case", "role_options", "spacing_of"]
+__all__ = ["OpenRequest", "open_case", "open_lines", "role_options", "spacing_of"]
 
 _IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
 
@@ -41,12 +42,27 @@ class OpenRequest:
 
 def open_case(request: OpenRequest) -> list[LayerData]:
     """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""
-    if request.schema is not None or (not request.roles and io.recognise(request.path) == "segmentation"):
+    if _is_labels(request):
         return _open_labels(request)
     if not request.roles and request.spacing_mm is None:
         return reader.read_path(request.path)
     study = _open_scan(request)
     return _with_truth(study, request)
+
+
+def open_lines(request: OpenRequest) -> CommandLines:
+    """What Open does, as code; raises `RecordError` where nothing is chosen."""
+    if not request.path.exists() or request.path == Path():
+        msg = "Choose a file or a folder first."
+        raise RecordError(msg)
+    roles = tuple((io.role_named(role), place) for role, place in request.roles.items())
+    scans = Opening(request.path, roles, request.spacing_mm)
+    labels = _is_labels(request) and not (request.path.is_dir() and io.recognise(request.path) == "study")
+    return view_lines(scans, request.schema, labels=labels)
+
+
+def _is_labels(request: OpenRequest) -> bool:
+    return request.schema is not None or (not request.roles and io.recognise(request.path) == "segmentation")
 
 
 def _open_labels(request: OpenRequest) -> list[LayerData]:
