@@ -33,8 +33,8 @@ def time_and_memory(models: Sequence[ModelResults]) -> Lines:
         f"Seconds from the opened case to its labels, without loading the model, over the cases of `{FULL_SET}` (cut "
         "to the brain); *full size* is one 240x240x155 case in a fresh process, whose peak of memory is given less "
         "what the imports alone take: the case, the loaded model and all that is in between. The methods without "
-        "weights have neither parameters nor flips. Seconds over the cases are those of the scored runs: where other work "
-        "ran on the machine, they are too long.",
+        "weights have neither parameters nor flips. Seconds over the cases are those of the scored runs: where other "
+        "work ran on the machine, they are too long.",
         "",
         *table(head, [_time_row(model) for model in measured]),
         "",
