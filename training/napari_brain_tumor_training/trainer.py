@@ -189,9 +189,12 @@ class Trainer:
         uninitialised memory. The loss survives that, as batch norm divides by what it sees; a running variance that
         became infinite would stay so, and with it the averaged weights.
         """
+        if not before:
+            return
         buffers = dict(self.network.named_buffers())
-        for name, kept in before.items():
-            if not (buffers[name].abs() < _ABSURD).all():
+        sound = torch.stack([(buffers[name].abs() < _ABSURD).all() for name in before]).tolist()  # a GPU is asked once
+        for (name, kept), is_sound in zip(before.items(), sound, strict=True):
+            if not is_sound:
                 logger.warning("%s became infinite in step %d; what it was before is taken.", name, self.steps + 1)
                 buffers[name].copy_(kept)
 

@@ -44,10 +44,9 @@ def open_case(request: OpenRequest) -> list[LayerData]:
     """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""
     if _is_labels(request):
         return _open_labels(request)
-    if not request.roles and request.spacing_mm is None:
+    if not request.roles and request.spacing_mm is None and request.schema is None:
         return reader.read_path(request.path)
-    study = _open_scan(request)
-    return _with_truth(study, request)
+    return _with_truth(_open_scan(request), request)
 
 
 def open_lines(request: OpenRequest) -> CommandLines:
@@ -57,18 +56,17 @@ def open_lines(request: OpenRequest) -> CommandLines:
         raise RecordError(msg)
     roles = tuple((io.role_named(role), place) for role, place in request.roles.items())
     scans = Opening(request.path, roles, request.spacing_mm)
-    labels = _is_labels(request) and not (request.path.is_dir() and io.recognise(request.path) == "study")
-    return view_lines(scans, request.schema, labels=labels)
+    return view_lines(scans, request.schema, labels=_is_labels(request))
 
 
 def _is_labels(request: OpenRequest) -> bool:
-    return request.schema is not None or (not request.roles and io.recognise(request.path) == "segmentation")
+    """Whether labels alone are opened; a schema may also be that of the truth of a case."""
+    if request.schema is not None:
+        return not (request.path.is_dir() and io.recognise(request.path) == "study")
+    return not request.roles and io.recognise(request.path) == "segmentation"
 
 
 def _open_labels(request: OpenRequest) -> list[LayerData]:
-    if request.path.is_dir() and io.recognise(request.path) == "study":
-        study = _open_scan(request)
-        return _with_truth(study, request)
     if request.spacing_mm is None:
         return [reader.read_segmentation(request.path, request.schema)]
     opened = io.open_segmentation(request.path, request.schema, spacing_mm=request.spacing_mm)

@@ -122,7 +122,6 @@ class SegmentWidget(QScrollArea):
         self._when_saved: Callable[[], None] = lambda: None
         self._chosen_by_hand = False
         self._model_by_hand = False
-        self._traits: Traits | None = None
         self._devices_asked = False
         self._memory_asked = False
         self._image_layers: list[Layer] = []
@@ -485,11 +484,11 @@ class SegmentWidget(QScrollArea):
 
     def _choose_default_model(self, traits: Traits | None = None) -> None:
         """Until the user picks one, the model is the default that suits the chosen scans, as far as known so far."""
-        self._traits = traits or self.preflight.known_traits() or state.traits_of(self.choices)
-        if self._model_by_hand or self._traits is None:
+        known = traits or self.preflight.known_traits() or state.traits_of(self.choices)
+        if self._model_by_hand or known is None:
             return
         models = [self.model_box.itemData(k) for k in range(self.model_box.count())]
-        default = default_model([model for model in models if isinstance(model, ModelInfo)], self._traits)
+        default = default_model([model for model in models if isinstance(model, ModelInfo)], known)
         if default is not None and default != self.choices.model:
             self.model_box.blockSignals(True)
             self.model_box.setCurrentIndex(models.index(default))
@@ -573,7 +572,7 @@ class SegmentWidget(QScrollArea):
         ticked = len(self.study_list.ticked)
         self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else "&Run")
         self.preflight.refresh()
-        if obstacle != self.choices.obstacle:  # the table tells those of the choices
+        if obstacle and obstacle != self.choices.obstacle:  # the table tells those of the choices
             self.status_label.setText(obstacle)
 
     # Running --------------------------------------------------------------------------------------------------------
