@@ -65,7 +65,7 @@ def rim_thickness(classes: npt.NDArray[np.uint8], grid: Grid) -> RimThickness | 
     box = bounding_box((classes == ENHANCING) | (classes == NON_ENHANCING))
     if box is None:
         return None
-    inside = classes[box.grown((1, 1, 1), classes.shape).slices]  # type: ignore[arg-type]
+    inside = classes[box.grown((1, 1, 1), classes.shape).slices]
     core, rim = inside == NON_ENHANCING, inside == ENHANCING
     rim &= _joined_to(core, core | rim)
     if not core.any() or not rim.any():
