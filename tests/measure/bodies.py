@@ -14,7 +14,10 @@ CENTRE = np.array([12.0, -7.0, 31.0])
 
 
 def grid_around(
-    spacing: Sequence[float], reach_mm: float = 32.0, directions: npt.ArrayLike = np.eye(3), shift: float = 0.0
+    spacing: Sequence[float],
+    reach_mm: float = 32.0,
+    directions: npt.ArrayLike = ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    shift: float = 0.0,
 ) -> Grid:
     """A grid of odd shape whose middle voxel lies at the bodies' centre, or that share of a voxel beside it."""
     shape = tuple(2 * int(np.ceil(reach_mm / step)) + 1 for step in spacing)

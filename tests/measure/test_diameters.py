@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from bodies import CENTRE, ball, ellipsoid, grid_around, sampled, tube
-from phantoms import axis_orders, tilt
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.measure.diameters import Bidimensional, Line, largest_diameters, measuring_axis
+from phantoms import axis_orders, tilt
 
 GRIDS = {
     "isotropic": ((1.0, 1.0, 1.0), np.eye(3)),

@@ -48,7 +48,7 @@ def test_lesions_come_by_region_and_size_with_their_volumes(examination: Examina
     assert examination.of_region("ET")[0].volume_ml == pytest.approx(shell_ml, rel=0.02)
     assert examination.of_region("WT")[0].volume_ml == pytest.approx(4 / 3 * np.pi * 22**3 / 1000, rel=0.02)
     assert np.allclose(examination.of_region("WT")[0].centre, CENTRE, atol=0.01)
-    assert np.allclose(examination.of_region("WT")[1].centre, CENTRE + [30, 0, 0], atol=0.01)
+    assert np.allclose(examination.of_region("WT")[1].centre, CENTRE + np.array([30, 0, 0]), atol=0.01)
 
 
 def test_a_lesion_is_as_large_as_its_box_says(examination: Examination) -> None:

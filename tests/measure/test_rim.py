@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from bodies import ball, grid_around, sampled, shell
-from phantoms import tilt
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.measure.rim import rim_thickness
+from phantoms import tilt
 
 
 def ring_tumour(grid: Grid, outer: float, inner: float) -> np.ndarray:

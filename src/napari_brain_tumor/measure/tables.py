@@ -4,14 +4,24 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.volumes import VolumeRow
 
-__all__ = ["COLUMNS", "NOT_FOR_CLINICAL_USE", "examination_rows", "examinations_csv", "examinations_json"]
+__all__ = [
+    "COLUMNS",
+    "NOT_FOR_CLINICAL_USE",
+    "examination_rows",
+    "examinations_csv",
+    "examinations_json",
+    "write_table",
+]
 
 NOT_FOR_CLINICAL_USE: Final = "Research use only, not for clinical use."
 
@@ -73,6 +83,24 @@ def examinations_json(examinations: Sequence[Examination]) -> str:
     """Everything of any number of examinations, as JSON, with what it must not be used for."""
     document = {"notice": NOT_FOR_CLINICAL_USE, "examinations": [one.as_dict() for one in examinations]}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_table(path: Path, text: str) -> None:
+    """Write such a text whole or not at all; what was there before is replaced.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written.
+    """
+
+    def check(written: Path) -> None:
+        if written.read_text(encoding="utf-8") != text:
+            msg = "it did not read back the same"
+            raise SaveError(msg)
+
+    # Line ends as they are: CSV from Windows shall be that of Linux.
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"), check)
 
 
 def _volume_row(examination: Examination, volume: VolumeRow) -> Row:
