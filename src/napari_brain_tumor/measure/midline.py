@@ -13,13 +13,13 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare
 from napari_brain_tumor.study import ROLES, Role, Study
 
-__all__ = ["MidlinePosition", "MidsagittalPlane", "Side", "find_midsagittal_plane"]
+__all__ = ["MIDLINE_ROLES", "MidlinePosition", "MidsagittalPlane", "Side", "find_midsagittal_plane"]
 
 Array = npt.NDArray[Any]
 Side = Literal["left", "right", "both sides"]
 
-_ROLES: Final[tuple[Role, ...]] = (*BRIGHT_ROLES, "T1", "T1c")
-"""In which sequence symmetry is looked for, the best first."""
+MIDLINE_ROLES: Final[tuple[Role, ...]] = (*BRIGHT_ROLES, "T1", "T1c")
+"""In which sequence the midline is looked for: the first of these that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def find_midsagittal_plane(study: Study) -> MidsagittalPlane:
         If they do not.
     """
     _ = study.grid.spacing_mm
-    role = next(role for role in _ROLES if role in study.sequences)
+    role = next(role for role in MIDLINE_ROLES if role in study.sequences)
     seen = study.only((role,))
     prepared = prepare(seen, ROLES, PreprocessingSpec())
     scan = scan_of(seen, prepared)

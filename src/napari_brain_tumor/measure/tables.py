@@ -69,10 +69,13 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
         yield _lesion_row(examination, lesion)
 
 
-def examinations_csv(examinations: Iterable[Examination]) -> str:
-    """One tidy table of any number of examinations, as CSV under a line of names; numbers read back exactly."""
+def examinations_csv(examinations: Iterable[Examination], separator: str = ",") -> str:
+    """One tidy table of any number of examinations, as CSV under a line of names; numbers read back exactly.
+
+    With tabs between the cells a spreadsheet takes it from the clipboard.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", delimiter=separator)
     writer.writeheader()
     for examination in examinations:
         writer.writerows(examination_rows(examination))
