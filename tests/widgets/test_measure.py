@@ -55,23 +55,16 @@ def row_of(widget, title):
     return next(row for row in widget.lesions.texts() if row[0] == title)
 
 
-def drag(viewer, layer, start, stop):
+def drag(layer, start, stop):
     """Press at one world point, move, and let go at another, as the mouse does on the canvas."""
+    from napari.utils._proxies import ReadOnlyWrapper
     from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 
     def event(kind, position):
-        return SimpleNamespace(
-            type=kind,
-            is_dragging=kind == "mouse_move",
-            modifiers=[],
-            position=tuple(position),
-            dims_displayed=list(viewer.dims.displayed),
-            view_direction=None,
-            up_direction=None,
-            button=1,
-            handled=False,
-            pos=np.asarray(position)[-2:],
+        moved = SimpleNamespace(
+            type=kind, is_dragging=kind == "mouse_move", modifiers=[], position=tuple(position), button=1, handled=False
         )
+        return ReadOnlyWrapper(moved)
 
     mouse_press_callbacks(layer, event("mouse_press", start))
     mouse_move_callbacks(layer, event("mouse_move", stop))
@@ -120,11 +113,11 @@ def test_dragging_an_end_with_the_mouse_makes_the_table_follow(panel, qtbot):
     shapes = widget.shapes
     assert viewer.layers.selection.active is shapes
     assert str(shapes.mode) == "direct"
-    shapes.selected_data = {0}
+    assert shapes.selected_data == {0, 1}  # both lines of the chosen lesion show their ends
     start, end = (np.asarray(shapes.data_to_world(one)) for one in shapes.data[0])
     target = end + (end - start) / np.linalg.norm(end - start) * 6
     before = row_of(widget, "ET 1")
-    drag(viewer, shapes, end, target)
+    drag(shapes, end, target)
     qtbot.waitUntil(lambda: row_of(widget, "ET 1")[2].endswith("✎"), timeout=PATIENCE_MS)
     length = np.linalg.norm(end - start) + 6
     assert row_of(widget, "ET 1")[2].startswith(f"{length:.1f} × ")
@@ -165,7 +158,7 @@ def test_the_copied_table_has_a_row_for_each_lesion(panel, qtbot):
 
 
 def test_painting_afterwards_asks_to_measure_again(panel, qtbot):
-    viewer, widget = panel()
+    _, widget = panel()
     measure(qtbot, widget)
     labels = widget.chosen_labels
     labels.data_setitem(tuple(np.array([[3], [12], [4]])), 1)
@@ -237,7 +230,7 @@ def test_settings_reach_the_measurement(panel, qtbot):
 
 
 def test_a_study_of_unknown_spacing_shows_voxels_and_no_lines(panel, qtbot):
-    viewer, widget = panel(make_study(unit="voxel"))
+    _, widget = panel(make_study(unit="voxel"))
     measure(qtbot, widget)
     assert row_of(widget, "ET 1")[1] == "672 voxels"
     assert widget.shapes is None

@@ -135,7 +135,7 @@ class MeasureWidget(QScrollArea):
     def _build_lines(self) -> QHBoxLayout:
         row = QHBoxLayout()
         self.edit_button = button(
-            "&Edit lines", "Select the layer of diameters: then drag an end of a line, and the table follows."
+            "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
         )
         self.computed_button = button("Compute&d lines", "Put all lines back to where they were computed.")
         row.addWidget(self.edit_button)
@@ -324,6 +324,8 @@ class MeasureWidget(QScrollArea):
             shapes.visible = True
             self._viewer.layers.selection.active = shapes
             shapes.mode = "direct"
+            shapes.selected_data = state.rows_of(shapes, self.lesions.chosen)  # their ends show
+            self.status_label.setText("Click a line, then drag one of its ends.")
 
     def restore_lines(self) -> None:
         """Put all lines back to where they were computed."""

@@ -41,6 +41,7 @@ __all__ = [
     "midline_scan",
     "new_lines_layer",
     "place_of",
+    "rows_of",
     "scans_of",
     "scans_text",
     "surplus_text",
@@ -199,6 +200,12 @@ def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> st
         f"{surplus} more shapes were drawn; they count for nothing." if surplus else "",
     )
     return " ".join(filter(None, texts))
+
+
+def rows_of(shapes: Shapes, title: str) -> set[int]:
+    """Which shapes are the lines of that lesion."""
+    titles = shapes.features.get("lesion", ())
+    return {at for at, one in enumerate(titles) if one == title}
 
 
 def _by_key(shapes: Shapes, labels: Labels) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
