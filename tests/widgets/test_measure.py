@@ -105,6 +105,17 @@ def test_choosing_a_lesion_goes_to_the_slice_on_which_it_was_measured(panel, qtb
         assert widget.details_label.text().startswith(f"{title}: ")
 
 
+def test_a_lesion_measured_on_sagittal_slices_is_shown_on_them(panel, qtbot):
+    viewer, widget = panel()
+    widget.plane_box.setCurrentText("sagittal")
+    measure(qtbot, widget)
+    widget.lesions.selectRow(0)
+    lesion = widget._lesion("ET 1")
+    assert viewer.dims.order == (2, 0, 1)
+    assert viewer.dims.point[2] == pytest.approx(lesion.diameters.long.start[0], abs=1e-4)
+    assert "on sagittal slice" in widget.details_label.text()
+
+
 def test_dragging_an_end_with_the_mouse_makes_the_table_follow(panel, qtbot):
     viewer, widget = panel()
     measure(qtbot, widget)

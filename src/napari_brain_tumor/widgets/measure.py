@@ -389,11 +389,21 @@ class MeasureWidget(QScrollArea):
         self._show_details()
         self._show_state()
         labels = self.measured_labels
-        if lesion is None or labels is None:
+        if lesion is None or labels is None or self.examination is None:
             return
+        if lesion.diameters is not None:
+            self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
         point = layers.shown_point(labels, state.place_of(lesion))
         first = self._viewer.dims.ndim - len(point)
         self._viewer.dims.set_point(range(first, first + len(point)), [float(one) for one in point])
+
+    def _show_plane(self, cut: int) -> None:
+        """Show slices along that axis of Z, Y, X where the viewer shows others: lines are seen in their own alone."""
+        dims = self._viewer.dims
+        if dims.ndisplay != 2 or dims.order[-3] == dims.ndim - 3 + cut:
+            return
+        last = [dims.ndim - 3 + axis for axis in (cut, *(one for one in range(3) if one != cut))]
+        dims.order = (*range(dims.ndim - 3), *last)
 
     # Saving ---------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer, Shapes
 
 from napari_brain_tumor.command_lines import CommandLines, measure_study_lines
 from napari_brain_tumor.errors import RecordError
-from napari_brain_tumor.geometry import to_ras
+from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.diameters import Bidimensional, Line
 from napari_brain_tumor.measure.examination import Examination, measure_study_job, redrawn
@@ -18,6 +18,7 @@ from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.midline import MIDLINE_ROLES
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role, Study
@@ -44,8 +45,12 @@ __all__ = [
     "rows_of",
     "scans_of",
     "scans_text",
+    "shown_axis",
     "surplus_text",
 ]
+
+Ends = npt.NDArray[np.float64]
+"""Both ends `(2, 3)` of a line in the world, in mm."""
 
 DIAMETERS_KEY: Final = "napari-brain-tumor diameters"
 """In the metadata of a layer of diameters: the id of its labels, and the lines as they were computed."""
@@ -129,7 +134,7 @@ class _Drawn:
 
     titles: tuple[str, ...]
     which: tuple[str, ...]
-    lines: tuple[npt.NDArray[np.float64], ...]
+    lines: tuple[Ends, ...]
     colors: tuple[str, ...]
 
     @property
@@ -140,13 +145,43 @@ class _Drawn:
 
 def _drawn(examination: Examination) -> _Drawn:
     rows = [
-        (lesion.title, which, np.array([line.start, line.stop]), _COLORS[lesion.region])
+        (lesion.title, which, _flat(line, lesion.diameters, examination.grid), _COLORS[lesion.region])
         for lesion in examination.lesions
         if lesion.diameters is not None
         for which, line in ((_LONG, lesion.diameters.long), (_SHORT, lesion.diameters.short))
     ]
     titles, which, lines, colors = zip(*rows, strict=True) if rows else ((), (), (), ())
     return _Drawn(tuple(titles), tuple(which), tuple(lines), tuple(colors))
+
+
+def shown_axis(found: Bidimensional, grid: Grid) -> int:
+    """Which axis of the world, 0 for x to 2 for z, the slices of these diameters cut, nearly so on oblique grids."""
+    return to_ras(grid).axes.index(found.axis)
+
+
+def _flat(line: Line, found: Bidimensional, grid: Grid) -> Ends:
+    """Both ends as they are drawn: on one slice of what is shown, for napari shows no line that crosses slices."""
+    ends = np.array([line.start, line.stop])
+    if grid.is_oblique:
+        ends[:, shown_axis(found, grid)] = _level(found, grid)
+    return ends
+
+
+def _level(found: Bidimensional, grid: Grid) -> float:
+    """Where the shown slice lies, along the axis that it cuts, on which diameters of an oblique grid are drawn."""
+    axis, shown = shown_axis(found, grid), Display.of(grid).shown
+    middle = np.mean([found.long.start, found.long.stop], axis=0)
+    return float(shown.world(np.rint(shown.voxels(middle)))[axis])
+
+
+def _lifted(ends: Ends, found: Bidimensional, grid: Grid) -> Ends:
+    """The inverse of `_flat`: the ends on the slice of an oblique grid, if they still lie on that one shown slice."""
+    axis = shown_axis(found, grid)
+    if not grid.is_oblique or np.abs(ends[:, axis] - _level(found, grid)).max() > _MOVED_MM:
+        return ends
+    lifted = ends.copy()
+    lifted[:, axis] += (found.index - grid.voxels(ends)[:, found.axis]) / np.linalg.inv(grid.affine)[found.axis, axis]
+    return lifted
 
 
 def has_lines(examination: Examination) -> bool:
@@ -184,9 +219,21 @@ def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Exam
     """
     computed = shapes.metadata[DIAMETERS_KEY]["computed"]
     now = _by_key(shapes, labels)
-    moved = {title for (title, which), line in now.items() if _differs(line, computed.get((title, which)))}
-    whole = {title for title in moved if (title, _LONG) in now and (title, _SHORT) in now}
-    return redrawn(examination, {title: (_line(now[title, _LONG]), _line(now[title, _SHORT])) for title in whole})
+    lines: dict[str, tuple[Line, Line]] = {}
+    for lesion in examination.lesions:
+        keys = [(lesion.title, _LONG), (lesion.title, _SHORT)]
+        found = lesion.diameters
+        if found is None or not all(key in now for key in keys):
+            continue
+        moved = [_differs(now[key], computed.get(key)) for key in keys]
+        if any(moved):
+            drawn = [_line(_lifted(now[key], found, examination.grid)) for key in keys]
+            long, short = (
+                new if is_moved else old
+                for new, old, is_moved in zip(drawn, (found.long, found.short), moved, strict=True)
+            )
+            lines[lesion.title] = (long, short)
+    return redrawn(examination, lines)
 
 
 def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> str:
@@ -208,9 +255,9 @@ def rows_of(shapes: Shapes, title: str) -> set[int]:
     return {at for at, one in enumerate(titles) if one == title}
 
 
-def _by_key(shapes: Shapes, labels: Labels) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
+def _by_key(shapes: Shapes, labels: Labels) -> dict[tuple[str, str], Ends]:
     """Straight lines by lesion and which of both; the first where one was copied."""
-    found: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
+    found: dict[tuple[str, str], Ends] = {}
     table = shapes.features
     if "lesion" not in table or "line" not in table:
         return found
@@ -220,11 +267,11 @@ def _by_key(shapes: Shapes, labels: Labels) -> dict[tuple[str, str], npt.NDArray
     return found
 
 
-def _differs(line: npt.NDArray[np.float64], computed: Any) -> bool:
+def _differs(line: Ends, computed: Any) -> bool:
     return computed is None or float(np.abs(line - computed).max()) > _MOVED_MM
 
 
-def _line(ends: npt.NDArray[np.float64]) -> Line:
+def _line(ends: Ends) -> Line:
     (x0, y0, z0), (x1, y1, z1) = ends.tolist()
     return Line((x0, y0, z0), (x1, y1, z1))
 
@@ -255,7 +302,7 @@ def lesion_details(lesion: Lesion, examination: Examination) -> str:
 
 
 def _slice_text(found: Bidimensional, lesion: Lesion, examination: Examination) -> str:
-    plane = _PLANES[to_ras(examination.grid).axes.index(found.axis)]
+    plane = _PLANES[shown_axis(found, examination.grid)]
     who = "Drawn by hand" if found.by_hand else "Measured"
     seen = f"{lesion.slices} slice{'s' if lesion.slices != 1 else ''}"
     return f"{who} on {plane} slice {found.index} of the file; seen on {seen}."
