@@ -192,6 +192,8 @@ class MeasureWidget(QScrollArea):
     def _on_layers_changed(self) -> None:
         chosen = self.chosen_labels
         found = state.labels_layers(self._viewer.layers)
+        if self._edits.layer is not None and self._edits.layer not in found:
+            self._edits.watch(None)
         self._name_links.cut()
         self.labels_box.blockSignals(True)
         self.labels_box.clear()
