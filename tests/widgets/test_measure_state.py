@@ -1,6 +1,7 @@
 """The Measure panel's logic: layers that belong together, lines and what an edit of them means."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from napari.layers import Labels
 from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.measure.diameters import Bidimensional
-from napari_brain_tumor.measure.examination import Examination, measure_study
+from napari_brain_tumor.measure.examination import Examination, measure_study, redrawn
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer, study_to_layers
@@ -229,3 +231,16 @@ def test_the_cells_of_a_lesion_tell_sizes_and_that_lines_are_by_hand() -> None:
     assert state.lesion_details(lesion, examination).endswith(
         f"Measured on axial slice {lesion.diameters.index} of the file; seen on 8 slices."
     )
+
+
+def test_code_says_that_lines_moved_by_hand_are_not_in_it(tmp_path: Path) -> None:
+    path = save_segmentation(block(), tmp_path / "case_seg.nii.gz", "MSD")
+    segmentation = open_segmentation(path, "MSD")
+    labels = layers.layer_of(segmentation_to_layer(segmentation))
+    examination = measure_study(segmentation)
+    assert state.lines_of_panel(labels, {}, MeasureSettings(), examination).notes == ()
+    lesion = examination.lesions[0]
+    assert lesion.diameters is not None
+    moved = redrawn(examination, {lesion.title: (lesion.diameters.short, lesion.diameters.long)})
+    (note,) = state.lines_of_panel(labels, {}, MeasureSettings(), moved).notes
+    assert note.startswith("The lines of ET 1 were moved by hand")

@@ -79,7 +79,9 @@ class MeasureWidget(QScrollArea):
     def _build(self) -> None:
         column = column_in(self)
         column.addLayout(self._build_choices())
-        self.measure_button = button("&Measure", "Measure these labels. They are not changed.")
+        self.measure_button = button(
+            "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are computed anew."
+        )
         column.addWidget(self.measure_button)
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
@@ -223,7 +225,7 @@ class MeasureWidget(QScrollArea):
 
     def _on_labels_chosen(self, index: int = 0) -> None:
         labels = self.chosen_labels
-        self.measure_button.setEnabled(labels is not None)
+        self.measure_button.setEnabled(labels is not None and not self._busy)
         none = "Open or segment a case first: there are no labels to measure."
         scans = state.scans_of(labels, self._viewer.layers)
         self.scans_label.setText(state.scans_text(scans) if labels is not None else none)
@@ -434,7 +436,7 @@ class MeasureWidget(QScrollArea):
 
     def _lines(self) -> CommandLines:
         scans = state.scans_of(self.chosen_labels, self._viewer.layers)
-        return state.lines_of_panel(self.chosen_labels, scans, self.settings)
+        return state.lines_of_panel(self.chosen_labels, scans, self.settings, self.examination)
 
 
 def _write(path: str, text: str) -> str:

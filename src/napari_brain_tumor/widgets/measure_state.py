@@ -323,9 +323,16 @@ def place_of(lesion: Lesion) -> tuple[float, float, float]:
     return x, y, z
 
 
-def lines_of_panel(labels: Labels | None, scans: Mapping[Role, Layer], settings: MeasureSettings) -> CommandLines:
+def lines_of_panel(
+    labels: Labels | None, scans: Mapping[Role, Layer], settings: MeasureSettings, shown: Examination | None = None
+) -> CommandLines:
     """What the panel does, as code; raises `RecordError` where the labels are in no file."""
     if labels is None:
         msg = "Choose the labels to measure."
         raise RecordError(msg)
-    return measure_study_lines(label_file_of(labels), opening_of_layers(scans) if scans else None, settings)
+    lines = measure_study_lines(label_file_of(labels), opening_of_layers(scans) if scans else None, settings)
+    by_hand = [one.title for one in shown.lesions if one.diameters and one.diameters.by_hand] if shown else []
+    if not by_hand:
+        return lines
+    note = f"The lines of {', '.join(by_hand)} were moved by hand; these lines of code give the computed ones."
+    return replace(lines, notes=(*lines.notes, note))
