@@ -124,6 +124,7 @@ def test_dragging_an_end_with_the_mouse_makes_the_table_follow(panel, qtbot):
     shapes = widget.shapes
     assert viewer.layers.selection.active is shapes
     assert str(shapes.mode) == "direct"
+    assert widget.status_label.text().endswith("Click a line, then drag one of its ends.")
     assert shapes.selected_data == {0, 1}  # both lines of the chosen lesion show their ends
     start, end = (np.asarray(shapes.data_to_world(one)) for one in shapes.data[0])
     target = end + (end - start) / np.linalg.norm(end - start) * 6
@@ -257,6 +258,8 @@ def test_labels_that_cannot_be_measured_say_why(panel, qtbot):
     widget.choose(viewer.layers["unknown"])
     with qtbot.waitSignal(widget.runner.failed, timeout=PATIENCE_MS):
         widget.measure_button.click()
+    viewer.layers["unknown"].name = "renamed"
+    qtbot.waitUntil(lambda: widget.labels_box.currentText() == "renamed", timeout=PATIENCE_MS)
     assert widget.status_label.text().startswith("Not measured. What the labels in 'unknown' mean is not known")
     assert widget.measure_button.isEnabled()
 

@@ -69,6 +69,7 @@ class MeasureWidget(QScrollArea):
         self._measured: Labels | None = None
         self._asked: Labels | None = None
         self._busy = False
+        self._failure = ""
         self._shapes_links, self._name_links, self._viewer_links = Links(), Links(), Links()
         self._build()
         self._connect()
@@ -255,7 +256,7 @@ class MeasureWidget(QScrollArea):
         scans = {role: layers.view(layer) for role, layer in scan.items()}
         settings = self.settings
         self._edits.watch(labels)
-        self._busy = True
+        self._busy, self._failure = True, ""
         self.measure_button.setEnabled(False)
         self.status_label.setText("Measuring…")
         self.runner.start(lambda _: state.measure_steps(seen, references, scans, settings))
@@ -266,7 +267,8 @@ class MeasureWidget(QScrollArea):
     def _on_failed(self, error: Exception) -> None:
         self._busy = False
         self.measure_button.setEnabled(self.chosen_labels is not None)
-        self.status_label.setText(f"Not measured. {error}")
+        self._failure = f"Not measured. {error}"
+        self._show_state()
         notify_error(error)
 
     def _on_measured(self, examination: Examination) -> None:
@@ -329,7 +331,7 @@ class MeasureWidget(QScrollArea):
             self._viewer.layers.selection.active = shapes
             shapes.mode = "direct"
             shapes.selected_data = state.rows_of(shapes, self.lesions.chosen)  # their ends show
-            self.status_label.setText("Click a line, then drag one of its ends.")
+            self._show_state()
 
     def restore_lines(self) -> None:
         """Put all lines back to where they were computed."""
@@ -370,8 +372,8 @@ class MeasureWidget(QScrollArea):
 
     def _state_text(self) -> str:
         labels = self.measured_labels
-        if self.examination is None or self._computed is None:
-            return ""
+        if self._failure or self.examination is None or self._computed is None:
+            return self._failure
         if labels is None:
             return f"These are the numbers of {self.examination.name}, whose layer was removed."
         texts = [f"Measured {labels.name}."]
@@ -381,6 +383,8 @@ class MeasureWidget(QScrollArea):
             texts.append("Another layer is chosen now: measure it.")
         if self.shapes is not None:
             texts.append(state.surplus_text(self.shapes, labels, self._computed))
+            if self._viewer.layers.selection.active is self.shapes and self.shapes.mode == "direct":
+                texts.append("Click a line, then drag one of its ends.")
         return " ".join(filter(None, texts))
 
     def _lesion(self, title: str) -> Any:
