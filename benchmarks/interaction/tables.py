@@ -15,11 +15,11 @@ SETS = {"glioma3d": "glioma3d (gliomas, four sequences, WT, TC, ET)", "lgg_tif":
 MAIN = ("ours", "outline", "share")
 
 INTRODUCTION = """A simulated user who knows the truth corrects the validation patients, prompt by prompt: the next
-prompt goes to the middle of the largest connected error, on that of the three slices through it on which the error is largest.
-`outline`: a line around the region as it should be on that slice; `lasso`: around the error; `stroke`: along the middle
-of the error; `point`: a click. The largest error is the one with the largest share of its region, so that the small
-enhancing part counts as much as the large edema; or, where `voxels` is said, the one with the most voxels. Made by
-`python benchmarks/interaction --data DATA --prompts {prompts}`; nothing was fitted on these patients."""
+prompt goes to the middle of the largest connected error, on that of the three slices through it on which the error is
+largest. `outline`: a line around the region as it should be on that slice; `lasso`: around the error; `stroke`: along
+the middle of the error; `point`: a click. The largest error is the one with the largest share of its region, so that
+the small enhancing part counts as much as the large edema; or, where `voxels` is said, the one with the most voxels.
+Made by `python benchmarks/interaction --data DATA --prompts {prompts}`; nothing was fitted on these patients."""
 
 Records = list[dict[str, Any]]
 

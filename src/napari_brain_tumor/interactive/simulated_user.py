@@ -27,6 +27,9 @@ Measure = Literal["share", "voxels"]
 
 _SAID: Final[dict[Region, PromptLabel]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing"}
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
+_BESIDE: Final = 9
+"""Pixels around an outline within which a border tells that there is nothing of the region."""
+
 _HOLES: Final = 0.05
 """Share of an outlined area that may be something else."""
 
@@ -139,9 +142,14 @@ def next_prompt(
     said, add = _SAID[error.region], error.missed
     axis, section = _best_section(error, grid)
     if habit == "outline":
-        outline = _outline(_true_section(error, axis, section, truth))
+        true = np.isin(np.take(truth, error.middle[axis], axis), REGIONS[error.region])
+        own = _true_section(error, axis, section, true)
+        outline = _outline(own)
         if outline is not None:
-            return Lasso(label=said, points=_to_world(outline, axis, error.middle[axis], (0, 0), grid), border=True)
+            # Where another part of the region is close by, the line does not say where the region ends.
+            alone = not (ndimage.binary_dilation(own, iterations=_BESIDE) & true & ~own).any()
+            points = _to_world(outline, axis, error.middle[axis], (0, 0), grid)
+            return Lasso(label=said, points=points, border=alone)
     start = tuple(np.delete(error.box.start, axis).tolist())
     if habit in ("lasso", "outline"):
         outline = _outline(section)
@@ -154,9 +162,8 @@ def next_prompt(
     return Stroke(label=said, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
 
 
-def _true_section(error: LargestError, axis: int, section: Array, truth: Labels) -> Array:
+def _true_section(error: LargestError, axis: int, section: Array, true: Array) -> Array:
     """The part of the region as it should be that the error belongs to, on the whole slice; empty if there is none."""
-    true = np.isin(np.take(truth, error.middle[axis], axis), REGIONS[error.region])
     at = np.zeros(true.shape, bool)
     corner = np.delete(error.box.start, axis)
     at[corner[0] : corner[0] + section.shape[0], corner[1] : corner[1] + section.shape[1]] = section

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import Box
-from napari_brain_tumor.interactive.evidence import Asked, Block, Reach, evidence
+from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
 from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
@@ -22,8 +22,11 @@ Labels = npt.NDArray[np.uint8]
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
 
+_HARDLY: Final = 0.02
+"""Share of a prompt's voxels that must be wrong in a region for anything beyond the prompt to follow in it."""
+
 _DECIDED: Final = np.float32(4.0)
-"""Logit of what follows already, and of what cannot follow; others are cut there."""
+"""Logits are cut here, so that neighbours can be outvoted."""
 
 _SMOOTH_VOXELS: Final = 1.0
 """Width of the Gaussian over which neighbours agree."""
@@ -69,7 +72,7 @@ def spread(
     seeds = _seeds(touched, prompt, box)
     allowed = _allowed(block, prompt, labels, seeds)
     for asked, candidates, numbers in ask(block, labels, said, prompt, touched):
-        follows = _decided(masks[asked.region] == asked.inside, candidates, decide(numbers))
+        follows = _decided(labels.shape, candidates, decide(numbers))
         follows[tuple(asked.seeds.T)] = True
         _with_crumbs(follows, masks[asked.region], asked, block.spacing)
         _settle(masks, asked, follows)
@@ -83,25 +86,34 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
     """What a prompt asks of each region that it tells something of, with the evidence; parameters as of `spread`."""
     seeds = _seeds(touched, prompt, block.box)
     allowed = _allowed(block, prompt, labels, seeds)
-    reach = Reach(block, seeds, outline=prompt.kind in ("lasso", "box"))
     around = _mask(_within(touched.around, block.box, labels.shape), labels.shape)
-    for region, beyond in _beyond(touched, prompt, block.box, labels.shape):
-        is_in, is_out = _settled(said, REGIONS[region])
-        asked = Asked(region, False, beyond)
-        inner = _mask(seeds, labels.shape)
-        yield asked, *evidence(block, Reach(block, beyond, outline=True), asked, labels, is_out, is_in | inner)
-    bordered = {region for region, _ in _beyond(touched, prompt, block.box, labels.shape)}
+    bordered = _beyond(touched, prompt, block.box, labels.shape)
+    for region, beyond in bordered:
+        yield _question(block, labels, said, Asked(region, False, beyond), _mask(seeds, labels.shape), outline=True)
     for region, classes in REGIONS.items():
         told = {value in classes for value in allowed}
         if len(told) > 1:
             continue
         inside = told.pop()
-        is_in, is_out = _settled(said, classes)
-        alike, otherwise = (is_in, is_out) if inside else (is_out, is_in)
         # A line that stops before a voxel says that it is right as it is; a border, that it is outside.
-        stays = around if inside and region in bordered else around & (np.isin(labels, classes) != inside)
-        asked = Asked(region, inside, seeds)
-        yield asked, *evidence(block, reach, asked, labels, alike, otherwise | stays)
+        ends = inside and region in dict(bordered)
+        stays = around if ends else around & (np.isin(labels, classes) != inside)
+        outline = prompt.kind in ("lasso", "box")
+        yield _question(block, labels, said, Asked(region, inside, seeds), stays, outline=outline)
+
+
+def _question(block: Block, labels: Labels, said: Labels, told: Asked, stays: Array, *, outline: bool) -> Question:
+    """What is asked of a region: to follow those voxels of the prompt that are wrong as yet, if they are enough."""
+    classes = REGIONS[told.region]
+    wrong = np.isin(labels[tuple(told.seeds.T)], classes) != told.inside
+    asked = Asked(told.region, told.inside, told.seeds[wrong])
+    if wrong.mean() < _HARDLY:
+        return asked, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
+    is_in, is_out = _settled(said, classes)
+    alike, otherwise = (is_in, is_out) if told.inside else (is_out, is_in)
+    alike = alike | _mask(told.seeds[~wrong], labels.shape)
+    reach = Reach(block, asked.seeds, outline=outline)
+    return asked, *evidence(block, reach, asked, labels, alike, otherwise | stays)
 
 
 def _beyond(
@@ -169,18 +181,19 @@ def _settled(said: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
     return told & (said & ~np.uint8(bits) == 0), told & (said & np.uint8(bits) == 0)
 
 
-def _decided(already: Array, candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
-    """Which candidates follow: by the logits of their probabilities, smoothed with those of their neighbours."""
-    logits = np.where(already, _DECIDED, -_DECIDED).astype(np.float32)
-    at = tuple(candidates.T)
-    logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
-    found = np.zeros(already.shape, bool)
-    found[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
+def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
+    """Which candidates follow: by the logits of their probabilities, smoothed with those of other candidates."""
+    found = np.zeros(shape, bool)
+    if len(candidates):
+        at = tuple(candidates.T)
+        logits = np.zeros(shape, np.float32)
+        logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
+        found[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
     return found
 
 
 def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> None:
-    """Let follow what would be left as crumbs: of a region that is taken away, or as holes in one that grows.
+    """Let follow what would be left as crumbs of a region that is taken away, or as holes in one that grows.
 
     Crumbs are connected parts smaller than a tenth of what follows and than `_CRUMB_MM3`, apart from the block's border.
     """
