@@ -81,7 +81,7 @@ def interpolate_slices(labels: Labels, grid: Grid, axis: int, slices: Sequence[i
     return np.moveaxis(found, 0, axis)
 
 
-def signed_distance(mask: Mask, spacing: Sequence[float]) -> Array:
+def signed_distance(mask: Mask, spacing: Sequence[float] | Array) -> Array:
     """Distance of every voxel's centre to the mask's border, positive inside; the border runs between voxels.
 
     Parameters
@@ -207,8 +207,8 @@ def _links(first: Array, second: Array, spacing: Array, gap: float) -> list[_Lin
     graph = coo_array((np.ones(rows.size), (rows, columns)), shape=(size, size))
     _, group = connected_components(graph, directed=False)
     sides = [
-        (frozenset(np.flatnonzero(group[: counts[0]] == g) + 1), frozenset(np.flatnonzero(group[counts[0] :] == g) + 1))
-        for g in range(int(group.max(initial=-1)) + 1)
+        (_numbers(group[: counts[0]] == one), _numbers(group[counts[0] :] == one))
+        for one in range(int(group.max()) + 1)
     ]
     lost = [a for a, b in sides if not b]
     new = [b for a, b in sides if not a]
@@ -217,6 +217,10 @@ def _links(first: Array, second: Array, spacing: Array, gap: float) -> list[_Lin
     met += [(a, frozenset[int]()) for a in lost if not a <= taken[0]]
     met += [(frozenset[int](), b) for b in new if not b <= taken[1]]
     return [_Link(a, b, _shift(np.isin(first, list(a)), np.isin(second, list(b)))) for a, b in met]
+
+
+def _numbers(parts: Mask) -> frozenset[int]:
+    return frozenset(int(at) + 1 for at in np.flatnonzero(parts))
 
 
 def _nearest(
@@ -234,7 +238,8 @@ def _nearest(
     (middles, sizes), (others, other_sizes) = ends
     aside = np.linalg.norm(middles[:, None] - others[None], axis=2)
     reach = _STEEPEST * gap + sizes[:, None] + other_sizes[None]
-    for a, b in zip(*linear_sum_assignment(np.minimum(aside, 10 * reach.max())), strict=True):
+    rows, columns = linear_sum_assignment(aside)
+    for a, b in zip(rows.tolist(), columns.tolist(), strict=True):
         if aside[a, b] <= reach[a, b]:
             yield lost[a], new[b]
 
