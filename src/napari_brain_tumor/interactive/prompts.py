@@ -17,6 +17,7 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
+    "BORDERED",
     "PROMPT_LABELS",
     "Box3D",
     "Interpolate",
@@ -43,6 +44,9 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
     "tumour core": (2, 3),
 }
 """What a prompt can be about, and the classes that it leaves possible. `add=False` leaves all others possible."""
+
+BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
+"""Regions around which a border can be drawn."""
 
 WorldPoint = tuple[float, float, float]
 _ALL_CLASSES: Final = (0, 1, 2, 3)
@@ -94,13 +98,28 @@ class Painted(_Prompt):
 
 
 class Lasso(_Prompt):
-    """A closed outline in one plane: the voxels within it, one layer of them, are what the prompt says.
+    """A closed line in one plane: the voxels within it, one layer of them, are what the prompt says.
 
-    What lies close around it, in that plane, is not: an outline is drawn where the region ends.
+    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the region.
+    Without, the line merely holds voxels that are what is said, and nothing is told of others.
+
+    Raises
+    ------
+    ValueError
+        For a border of what is no region (edema, non-enhancing), or of "not this".
     """
 
     kind: Literal["lasso"] = "lasso"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=3)]
+    border: bool = False
+
+    @model_validator(mode="after")
+    def _borders_a_region(self) -> Self:
+        if self.border and (not self.add or self.label not in BORDERED):
+            said = self.label if self.add else f"not {self.label}"
+            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {said}. Leave `border` out"
+            raise ValueError(msg)
+        return self
 
 
 class Box3D(_Prompt):

@@ -67,7 +67,8 @@ def rasterise(prompt: Prompt, grid: Grid) -> Touched:
         case Stroke():
             inside, around = _along(np.array(prompt.points), prompt.radius, grid), _nothing()
         case Lasso():
-            inside, around = _within_outline(np.array(prompt.points), grid)
+            width = _border_width(grid) if prompt.border else _ring_width(grid)
+            inside, around = _within_outline(np.array(prompt.points), grid, width)
         case Box3D():
             inside, around = _within_box(np.array(prompt.corners), grid)
     if not len(inside):
@@ -130,7 +131,7 @@ def _distance_to_line(places: Array, points: Array) -> Array:
     return nearest
 
 
-def _within_outline(points: Array, grid: Grid) -> tuple[Voxels, Voxels]:
+def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Voxels, Voxels]:
     origin = points.mean(axis=0)
     _, spread, axes = np.linalg.svd(points - origin, full_matrices=True)
     normal = axes[2]
@@ -141,7 +142,6 @@ def _within_outline(points: Array, grid: Grid) -> tuple[Voxels, Voxels]:
             f"are on one line, or on slices further apart than {thickness:.3g} {grid.unit}, enclose nothing."
         )
         raise PromptError(msg)
-    margin = _ring_width(grid)
     block = _block(points, margin, grid)
     offset = grid.world(block) - origin
     layer = np.abs(offset @ normal) <= thickness / 2 * (1 + 1e-9)
@@ -163,6 +163,10 @@ def _thickness(normal: Array, grid: Grid) -> float:
 
 def _ring_width(grid: Grid) -> float:
     return 2.0 * float(np.sort(grid.spacing)[1])
+
+
+def _border_width(grid: Grid) -> float:
+    return 8.0 * float(np.sort(grid.spacing)[1])
 
 
 def _within_box(corners: Array, grid: Grid) -> tuple[Voxels, Voxels]:

@@ -197,7 +197,7 @@ class Refiner:
 
     def _prompted(self, step: Any) -> Change:
         touched = rasterise(step, self.study.grid)
-        box = _reach(touched, self._labels.shape)
+        box = reach_of(touched, self._labels.shape)
         said = self._said[box.slices].copy()
         after = spread(self._scene, box, self._labels[box.slices], said, step, touched)
         return self._change(step, box, after, said)
@@ -218,7 +218,7 @@ class Refiner:
         return self._change(step, box, after[box.slices], self._said[box.slices].copy())
 
 
-def _reach(touched: Touched, shape: Iterable[int]) -> Box:
+def reach_of(touched: Touched, shape: Iterable[int]) -> Box:
     """The block that a prompt may change: `REACH_VOXELS` around its middle, and always the prompt itself."""
     own = touched.box()
     start, stop = [], []
