@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box, Grid
@@ -116,7 +117,7 @@ def _block(low: Array, high: Array, grid: Grid) -> Voxels:
 
 def _along(points: Array, radius: float, grid: Grid) -> Voxels:
     runs = _run_through(points, grid)
-    return runs if radius <= 0 else _once(np.concatenate([runs, _near_line(points, radius, grid)[0]]), grid)
+    return runs if radius <= 0 else _once(np.concatenate([runs, _near_line(points, radius, grid)]), grid)
 
 
 def _run_through(points: Array, grid: Grid) -> Voxels:
@@ -133,23 +134,17 @@ def _dense(points: Array, step: float) -> Array:
     return np.concatenate(parts)
 
 
-def _near_line(points: Array, radius: float, grid: Grid) -> tuple[Voxels, Array]:
-    """Voxels whose centres are within `radius` of the line through `points`, and how far they are from it.
+def _near_line(points: Array, radius: float, grid: Grid) -> Voxels:
+    """Voxels whose centres are within `radius` of the line through `points`.
 
     The line is taken apart into pieces, and only the voxels around each piece are looked at.
     """
     places = _dense(points, max(radius, min(grid.spacing)))
     starts, along = (places, np.zeros_like(places)) if len(places) == 1 else (places[:-1], np.diff(places, axis=0))
     offsets = _offsets(radius + float(np.linalg.norm(along, axis=1).max()) / 2, grid)
-    middles = np.rint(grid.voxels(starts + along / 2)).astype(np.intp)
     several = max(1, _AT_ONCE // len(offsets))
-    found = [
-        _near_pieces(starts[at : at + several], along[at : at + several], middles[at : at + several], offsets, grid)
-        for at in range(0, len(starts), several)
-    ]
-    voxels, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    near = distances <= radius * (1 + 1e-9)
-    return _least(voxels[near], distances[near], grid)
+    parts = (slice(at, at + several) for at in range(0, len(starts), several))
+    return _once(np.concatenate([_near_pieces(starts[p], along[p], offsets, radius, grid) for p in parts]), grid)
 
 
 def _offsets(reach: float, grid: Grid) -> Voxels:
@@ -163,23 +158,20 @@ def _offsets(reach: float, grid: Grid) -> Voxels:
     return near
 
 
-def _near_pieces(starts: Array, along: Array, middles: Voxels, offsets: Voxels, grid: Grid) -> tuple[Voxels, Array]:
-    """Voxels of the grid around pieces of a line, and the distance of each from its piece."""
-    voxels = middles[:, None] + offsets[None]
-    off = grid.world(voxels) - starts[:, None]
-    length = np.maximum((along**2).sum(axis=1), 1e-12)
-    share = np.clip(np.einsum("pkc,pc->pk", off, along) / length[:, None], 0, 1)
-    off -= share[..., None] * along[:, None]
-    inside = _within(voxels, grid)
-    return voxels[inside], np.sqrt((off**2).sum(axis=-1))[inside]
-
-
-def _least(voxels: Voxels, distances: Array, grid: Grid) -> tuple[Voxels, Array]:
-    """Each voxel once, with the least of its distances."""
-    places = np.ravel_multi_index(tuple(voxels.T), grid.shape)
-    order = np.lexsort((distances, places))
-    single, first = np.unique(places[order], return_index=True)
-    return np.stack(np.unravel_index(single, grid.shape), axis=-1), distances[order][first]
+def _near_pieces(starts: Array, along: Array, offsets: Voxels, radius: float, grid: Grid) -> Voxels:
+    """Voxels around pieces of a line that are within `radius` of one; also beyond the grid."""
+    middles = np.rint(grid.voxels(starts + along / 2)).astype(np.intp)
+    ways = offsets @ grid.affine[:3, :3].T
+    first = grid.world(middles) - starts
+    length = (along**2).sum(axis=1)[:, None]
+    # With q from a piece's start to a voxel and t the share of the piece: |q - t a|^2 = |q|^2 - 2 t (q a) + t^2 |a|^2.
+    squared = (ways**2).sum(axis=1) + 2 * first @ ways.T + (first**2).sum(axis=1)[:, None]
+    forward = along @ ways.T + (first * along).sum(axis=1)[:, None]
+    share = np.clip(forward / np.maximum(length, 1e-12), 0, 1)
+    squared += share * (share * length - 2 * forward)
+    piece, offset = np.nonzero(squared <= radius**2 * (1 + 1e-9) + 1e-12)
+    found: Voxels = middles[piece] + offsets[offset]
+    return found
 
 
 # Outlines -----------------------------------------------------------------------------------------------------------
@@ -197,22 +189,29 @@ def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Voxels, V
         )
         raise PromptError(msg)
     flat = points - ((points - origin) @ normal)[:, None] * normal
-    closed = np.concatenate([flat, flat[:1]])
     voxels = grid.voxels(flat)
-    block = _block(voxels.min(axis=0) - 1, voxels.max(axis=0) + 1, grid)
+    spare = margin / np.asarray(grid.spacing) + 1
+    block = _block(voxels.min(axis=0) - spare, voxels.max(axis=0) + spare, grid)
     offset = grid.world(block) - origin
     layer = _in_layer(offset @ normal, thickness)
-    inside = block[layer][_winds_around(offset[layer] @ axes[:2].T, (flat - origin) @ axes[:2].T)]
-    near, distance = _near_line(closed, float(np.hypot(margin, thickness)), grid)
-    height = (grid.world(near) - origin) @ normal
-    aside = np.sqrt(np.maximum(distance**2 - height**2, 0))
-    layer = _in_layer(height, thickness)
-    on_line = layer & (aside <= _ROUNDING * min(grid.spacing))
-    inside = _once(np.concatenate([inside, near[on_line]]), grid)
+    block, offset = block[layer], offset[layer]
+    slack = _ROUNDING * min(grid.spacing)
+    inside = block[_winds_around(offset @ axes[:2].T, (flat - origin) @ axes[:2].T, slack)]
     if not len(inside):  # too small or too thin to hold the centre of a voxel
-        inside = _run_through(closed, grid)
-    around = near[layer & (aside <= margin)]
-    return inside, _without(around, inside, grid)
+        inside = _run_through(np.concatenate([flat, flat[:1]]), grid)
+    return inside, _beside(block, inside, margin, grid)
+
+
+def _beside(voxels: Voxels, inside: Voxels, margin: float, grid: Grid) -> Voxels:
+    """Those of the voxels that are not inside, but no further than `margin` from a voxel that is."""
+    if not len(voxels) or not len(inside):
+        return _nothing()
+    low = np.minimum(voxels.min(axis=0), inside.min(axis=0))
+    empty = np.ones(np.maximum(voxels.max(axis=0), inside.max(axis=0)) - low + 1, dtype=bool)
+    empty[tuple((inside - low).T)] = False
+    distance = ndimage.distance_transform_edt(empty, sampling=grid.spacing)[tuple((voxels - low).T)]
+    near: Voxels = voxels[(distance > 0) & (distance <= margin * (1 + _ROUNDING))]
+    return near
 
 
 def _in_layer(height: Array, thickness: float) -> npt.NDArray[np.bool_]:
@@ -222,24 +221,22 @@ def _in_layer(height: Array, thickness: float) -> npt.NDArray[np.bool_]:
     return layer if layer.any() else np.abs(height) <= thickness / 2 + slack
 
 
-def _winds_around(places: Array, corners: Array) -> npt.NDArray[np.bool_]:
-    """Which places `(N, 2)` a closed line through `corners` winds around; also where it runs around them twice.
+def _winds_around(places: Array, corners: Array, slack: float) -> npt.NDArray[np.bool_]:
+    """Which places `(N, 2)` a closed line through `corners` winds around, also twice, or runs through.
 
     The winding number is counted by the edges that cross a ray to the right (Hormann and Agathos 2001,
     doi:10.1016/S0925-7721(01)00012-8).
     """
     x, y = places.T
     winding = np.zeros(len(places), np.int64)
+    touched = np.zeros(len(places), bool)
     for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        upward, downward = (ay <= y) & (by > y), (ay > y) & (by <= y)
         left = (bx - ax) * (y - ay) - (x - ax) * (by - ay)
-        winding += (upward & (left > 0)).astype(np.int64) - (downward & (left < 0))
-    return np.asarray(winding != 0, bool)
-
-
-def _without(voxels: Voxels, others: Voxels, grid: Grid) -> Voxels:
-    places, taken = (np.ravel_multi_index(tuple(one.T), grid.shape) for one in (voxels, others))
-    return voxels[~np.isin(places, taken)]
+        winding += ((ay <= y) & (by > y) & (left > 0)).astype(np.int64) - ((ay > y) & (by <= y) & (left < 0))
+        within = (np.minimum(ax, bx) - slack <= x) & (x <= np.maximum(ax, bx) + slack)
+        within &= (np.minimum(ay, by) - slack <= y) & (y <= np.maximum(ay, by) + slack)
+        touched |= within & (np.abs(left) <= slack * np.hypot(bx - ax, by - ay))
+    return np.asarray((winding != 0) | touched, bool)
 
 
 def _thickness(normal: Array, grid: Grid) -> float:
