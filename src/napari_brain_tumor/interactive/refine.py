@@ -137,7 +137,9 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
             f"{(prompts.labels_sha256 or '')[:12]} then, {start_sha256[:12]} now."
         )
         if not anyway:
-            msg = f"{other} Give the segmentation that was corrected then, or go on all the same: anyway=True."
+            msg = (
+                f"{other} Give the segmentation that was corrected then, or go on all the same: --anyway (anyway=True)."
+            )
             raise PromptError(msg)
         yield other
     if prompts.edited_by_hand:
