@@ -155,8 +155,8 @@ def _unit_name(unit: str) -> str:
 def _result(refiner: Refiner, segmentation: Segmentation | None, told: Mapping[str, Any]) -> Segmentation:
     study, data = refiner.study, refiner.labels.copy()
     earlier = dict(segmentation.provenance) if segmentation is not None else {}
-    if earlier.get("task") != "segment":
-        earlier = {**_origin(study, earlier), **{key: earlier[key] for key in ("refined",) if key in earlier}}
+    if earlier.get("task") not in ("segment", "refine"):
+        earlier = _origin(study, earlier)
     steps = [step.model_dump(mode="json") for step in refiner.steps]
     provenance = {
         **earlier,
@@ -187,7 +187,7 @@ def _origin(study: Study, earlier: Mapping[str, Any]) -> dict[str, Any]:
         "roles": list(study.roles),
         **({"resampled": list(study.resampled)} if study.resampled else {}),
         "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
-        **({"start": earlier.get("start", file)} if file or "start" in earlier else {}),
+        **({"start": file} if file else {}),
         "versions": {"napari-brain-tumor": __version__},
         "notes": list(study.notes),
     }
