@@ -48,7 +48,8 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-WorldPoint = tuple[float, float, float]
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+WorldPoint = tuple[Coordinate, Coordinate, Coordinate]
 _ALL_CLASSES: Final = (0, 1, 2, 3)
 
 
@@ -87,7 +88,7 @@ class Stroke(_Prompt):
 
     kind: Literal["stroke"] = "stroke"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=1)]
-    radius: Annotated[float, Field(ge=0)] = 0.0
+    radius: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class Painted(_Prompt):
@@ -98,10 +99,10 @@ class Painted(_Prompt):
 
 
 class Lasso(_Prompt):
-    """A closed line in one plane: the one layer of voxels within it are what the prompt says.
+    """A closed line in one plane: the voxels within it, one layer of them, are what the prompt says.
 
-    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside of it.
-    Without, the line merely holds voxels that are what is said, and nothing is told of others.
+    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the
+    region. Without, the line merely holds voxels that are what is said, and nothing is told of others.
 
     Raises
     ------
@@ -123,7 +124,9 @@ class Lasso(_Prompt):
 
 
 class Box3D(_Prompt):
-    """A box around something, from corner to corner; flat along one axis when it was drawn on a slice.
+    """A box around something, from corner to corner, its sides along the axes of the world.
+
+    Flat along one axis when it was drawn on a slice.
 
     What the prompt names lies within it and reaches close to its sides. With `add=False` nothing within it is left.
     """
@@ -143,7 +146,14 @@ class Interpolate(_Document):
 
     kind: Literal["interpolate"] = "interpolate"
     axis: Annotated[int, Field(ge=0, le=2)]
-    slices: Annotated[tuple[int, ...], Field(min_length=2)]
+    slices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _has_something_between(self) -> Self:
+        if len(set(self.slices)) < 2:
+            msg = f"only slice {self.slices[0]} is named: an interpolation needs two different ones"
+            raise ValueError(msg)
+        return self
 
 
 class Propagate(_Document):
@@ -182,6 +192,8 @@ class PromptFile(_Document):
         Of the labels that the first step met (`labels.labels_sha256`).
     model : str, optional
         What made those labels.
+    edited_by_hand : int
+        How many changes were made by hand between the steps; they are not among them.
     steps : tuple of Step
     """
 
@@ -191,6 +203,7 @@ class PromptFile(_Document):
     unit: Literal["mm", "voxel"] = "mm"
     labels_sha256: str | None = None
     model: str | None = None
+    edited_by_hand: Annotated[int, Field(ge=0)] = 0
     steps: tuple[Step, ...] = ()
 
 
