@@ -51,15 +51,11 @@ class Way:
 
 
 WAYS = (
-    *(Way(OURS, start, habit) for habit in ("outline", "lasso", "stroke", "point") for start in ("model", "nothing")),
-    *(Way(OURS, start, "outline", "voxels") for start in ("model", "nothing")),
-    *(Way(NO_NETWORK, "model", habit) for habit in ("outline", "stroke")),
-    *(
-        Way(method, start, habit)
-        for method in METHODS
-        for habit in ("outline", "stroke")
-        for start in ("model", "nothing")
-    ),
+    *(Way(OURS, start, habit) for habit in ("outline", "stroke") for start in ("model", "nothing")),
+    *(Way(method, start, "outline") for method in METHODS for start in ("model", "nothing")),
+    Way(NO_NETWORK, "model", "outline"),
+    Way(OURS, "model", "outline", "voxels"),
+    *(Way(OURS, "model", habit) for habit in ("lasso", "point")),
 )
 
 
@@ -132,6 +128,8 @@ def scores(labels: Labels, truth: Labels, regions: tuple[Region, ...]) -> list[f
 def run(arguments: argparse.Namespace) -> None:
     ways = [way for way in WAYS if arguments.only is None or arguments.only in way.name]
     for dataset, case in cases(arguments.data):
+        if arguments.dataset not in (None, dataset):
+            continue
         left = [way for way in ways if not place(arguments.out, dataset, case, way).exists()]
         if not left:
             continue
@@ -156,6 +154,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/interaction"))
     parser.add_argument("--prompts", type=int, default=20)
     parser.add_argument("--only", help="ways whose name holds this")
+    parser.add_argument("--dataset", help="glioma3d or lgg_tif; both without it")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if not arguments.table:

@@ -126,7 +126,8 @@ def next_prompt(
     It goes to the middle of the largest error, on that of the three slices through it on which the error is largest. A
     point is put there; a stroke follows the middle line of the error on the slice with a brush of half its width; a
     lasso runs around the error; an outline around the region as it should be. Where a line would enclose holes, it is a
-    stroke; where there is nothing to outline, a lasso around what is too much.
+    stroke; where there is nothing to outline, or another part of the region is beside it, a lasso around what is too
+    much.
 
     Parameters
     ----------
@@ -148,8 +149,9 @@ def next_prompt(
         if outline is not None:
             # Where another part of the region is close by, the line does not say where the region ends.
             alone = not (ndimage.binary_dilation(own, iterations=_BESIDE) & true & ~own).any()
-            points = _to_world(outline, axis, error.middle[axis], (0, 0), grid)
-            return Lasso(label=said, points=points, border=alone)
+            if alone or error.missed:
+                points = _to_world(outline, axis, error.middle[axis], (0, 0), grid)
+                return Lasso(label=said, points=points, border=alone)
     start = tuple(np.delete(error.box.start, axis).tolist())
     if habit in ("lasso", "outline"):
         outline = _outline(section)
