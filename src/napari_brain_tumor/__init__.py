@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.interactive import Refiner, read_prompts, save_prompts
+    from napari_brain_tumor.interactive.refine import refine, refine_job
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight import check_study
@@ -30,6 +32,7 @@ except ImportError:  # a source tree that was never built
 
 _HOMES = {
     "CuratedDataset": "napari_brain_tumor.curated_dataset",
+    "Refiner": "napari_brain_tumor.interactive",
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
     "check_study": "napari_brain_tumor.preflight",
@@ -39,8 +42,12 @@ _HOMES = {
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
     "open_study": "napari_brain_tumor.io",
+    "read_prompts": "napari_brain_tumor.interactive",
+    "refine": "napari_brain_tumor.interactive",
+    "refine_job": "napari_brain_tumor.interactive",
     "rerun": "napari_brain_tumor.replay",
     "rerun_job": "napari_brain_tumor.replay",
+    "save_prompts": "napari_brain_tumor.interactive",
     "save_segmentation": "napari_brain_tumor.io",
     "segment": "napari_brain_tumor.workflow",
     "segment_job": "napari_brain_tumor.workflow",
@@ -50,6 +57,7 @@ _HOMES = {
 
 __all__ = [
     "CuratedDataset",
+    "Refiner",
     "Segmentation",
     "Study",
     "__version__",
@@ -60,8 +68,12 @@ __all__ = [
     "measure_volumes",
     "open_segmentation",
     "open_study",
+    "read_prompts",
+    "refine",
+    "refine_job",
     "rerun",
     "rerun_job",
+    "save_prompts",
     "save_segmentation",
     "segment",
     "segment_job",

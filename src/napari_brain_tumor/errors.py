@@ -23,6 +23,7 @@ __all__ = [
     "ModelNotFoundError",
     "OutOfMemoryError",
     "ProbabilityError",
+    "PromptError",
     "RecordError",
     "RoleError",
     "SaveError",
@@ -81,6 +82,10 @@ class BoxError(BrainTumorError, ValueError):
 
 class ProbabilityError(BrainTumorError, ValueError):
     """A threshold is not one of the model's, or probabilities were asked of a method that has none."""
+
+
+class PromptError(BrainTumorError, ValueError):
+    """A prompt lies outside the scan, has no voxel, or a file of prompts cannot be read."""
 
 
 class LabelSchemaError(BrainTumorError, ValueError):
