@@ -37,7 +37,8 @@ def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
     """
     check_region(raters, region)
     one, other = (region_mask(_named(raters, name), region).view(np.uint8) for name in (first, second))
-    return _CODES[2 * one + other]
+    codes: Labels = _CODES[2 * one + other]
+    return codes
 
 
 def pair_names(raters: Raters, first: str, second: str) -> dict[int, str]:

@@ -141,9 +141,7 @@ class Agreement:
             table[at] = table[at[::-1]] = np.nan if value is None else value
         return table
 
-    def slices(
-        self, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None
-    ) -> tuple[SliceRow, ...]:
+    def slices(self, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None) -> tuple[SliceRow, ...]:
         """The slices in which all, or the named ones, differ, the worst first; see `slice_table`."""
         return slice_table(self.raters, region, axis, names)
 

@@ -127,7 +127,8 @@ def _dice_by_slice(masks: Masks, within: tuple[int, ...], pairs: Sequence[tuple[
         total = sizes[one] + sizes[other]
         both = np.count_nonzero(masks[one] & masks[other], axis=within)
         found.append(np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0))
-    return np.mean(found, axis=0)
+    mean: npt.NDArray[Any] = np.mean(found, axis=0)
+    return mean
 
 
 def _pixel_mm2(grid: Grid, within: tuple[int, ...]) -> float | None:

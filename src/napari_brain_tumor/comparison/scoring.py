@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,15 +20,12 @@ from napari_brain_tumor.comparison.views import view_of
 from napari_brain_tumor.errors import (
     BrainTumorError,
     CancelledError,
-    GridMismatchError,
     ModelNotFoundError,
-    SpacingUnknownError,
     UnreadableFileError,
 )
 from napari_brain_tumor.evaluation.compare import CaseScores, differences, summarise
 from napari_brain_tumor.evaluation.one_grid import on_grid
 from napari_brain_tumor.evaluation.scores import score_segmentations
-from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.io import open_segmentation, open_sources, open_study, open_truth, save_segmentation
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing

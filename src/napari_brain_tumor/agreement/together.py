@@ -14,7 +14,6 @@ import SimpleITK as sitk
 from napari_brain_tumor.agreement.inputs import describe_inputs
 from napari_brain_tumor.agreement.raters import Masks, Raters, gather
 from napari_brain_tumor.errors import ComparisonError
-from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.labels import Region, class_names_of, classes_from_known
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation
@@ -196,9 +195,7 @@ def _staple(votes: Masks) -> tuple[Masks, Measured]:
     return likely > 0.5, measured
 
 
-def _notes(
-    method: ConsensusMethod, tied: Mapping[Region, int], qualities: tuple[RaterQuality, ...]
-) -> tuple[str, ...]:
+def _notes(method: ConsensusMethod, tied: Mapping[Region, int], qualities: tuple[RaterQuality, ...]) -> tuple[str, ...]:
     notes = []
     told = [f"{region} {count}" for region, count in tied.items() if count]
     if method == "majority" and told:
