@@ -81,7 +81,7 @@ def test_staple_outdoes_the_majority_where_one_bad_rater_is_counted_twice() -> N
     assert by_staple > 0.985
 
 
-def test_air_around_the_head_changes_nothing() -> None:
+def test_air_around_the_head_and_the_end_of_the_grid_change_nothing() -> None:
     masks = [drawn(*quality, seed) for seed, quality in enumerate(QUALITIES[:3])]
     wide = [np.pad(mask, 20) for mask in masks]
     grid = Grid(wide[0].shape, GRID.affine)
@@ -89,6 +89,12 @@ def test_air_around_the_head_changes_nothing() -> None:
     far = consensus(
         {str(k): Segmentation(m.astype(np.uint8), grid, known_regions=("WT",)) for k, m in enumerate(wide)}, "staple"
     )
+    around = bounding_box(np.logical_or.reduce(masks))
+    cut = {
+        str(k): Segmentation(one[around.slices].astype(np.uint8), GRID.cropped(around), known_regions=("WT",))
+        for k, one in enumerate(masks)
+    }
+    np.testing.assert_array_equal(near.data[around.slices], consensus(cut, "staple").data)
     np.testing.assert_array_equal(far.data[20:-20, 20:-20, 20:-20], near.data)
     assert near.provenance["qualities"] == far.provenance["qualities"]
 

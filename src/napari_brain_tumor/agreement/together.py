@@ -156,11 +156,12 @@ def _join(raters: Raters, region: Region, method: ConsensusMethod) -> tuple[Mask
     box = raters.box(region)
     if box is None:
         return inside, _Found(tuple(RaterQuality(name, region, None, None) for name in raters.names), 0)
-    grown = box.grown((_MARGIN_VOXELS,) * 3, raters.grid.shape)
-    votes = raters.masks(region, grown)
+    # Beyond the box nobody marks anything, so its margin can be made, also where the grid ends.
+    margin = ((0, 0), *((_MARGIN_VOXELS, _MARGIN_VOXELS),) * 3)
+    votes = np.pad(raters.masks(region, box), margin)
     counts = votes.sum(axis=0, dtype=np.uint8)
     chosen, measured = _staple(votes) if method == "staple" else _majority(votes, counts)
-    inside[grown.slices] = chosen
+    inside[box.slices] = chosen[(slice(_MARGIN_VOXELS, -_MARGIN_VOXELS),) * 3]
     qualities = tuple(RaterQuality(name, region, *one) for name, one in zip(raters.names, measured, strict=True))
     return inside, _Found(qualities, int(np.count_nonzero(2 * counts == len(votes))))
 
