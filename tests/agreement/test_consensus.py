@@ -119,7 +119,7 @@ def test_the_result_tells_what_it_was_made_from_and_is_saved_with_it(tmp_path) -
     assert joined.known_regions == ("WT",)
     assert joined.class_names == {1: "whole tumour"}
     save_segmentation(joined, tmp_path / "joined.nii.gz")
-    told = read_sidecar(tmp_path / "joined.nii.gz")
+    told = read_sidecar(tmp_path / "joined.nii.gz")["provenance"]
     assert told["task"] == "consensus"
     assert told["inputs"]["rater 1"]["labels_sha256"] == labels_sha256(given["rater 1"].data)
     assert 0.5 < told["qualities"]["WT"]["rater 0"]["sensitivity"] <= 1
