@@ -48,9 +48,7 @@ def compare(
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(
-            metavar="S[,S,...]", help="What the integers mean: one for all files, or one each, - for as told."
-        ),
+        typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as told)."),
     ] = None,
     spacing: SpacingOption = None,
     resample: Annotated[
@@ -204,9 +202,8 @@ def _print(found: "Agreement", axis: "Axis") -> None:
         if slices:
             print_table(f"{len(slices)} {axis} slices differ; the worst:", _slice_table(found, one.region, axis))
         say("")
-    say(
-        "Without a reference the first of each pair stands for the truth in sensitivity, precision and lesion-wise Dice."
-    )
+    if found.reference is None:
+        say("Sensitivity, precision and lesion-wise Dice take the first of a pair for the truth. Name it: --reference.")
 
 
 def _against(found: "Agreement") -> str:
