@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
@@ -173,9 +174,21 @@ class Agreement:
         writer.writeheader()
         writer.writerows(map(_cells, self.scores))
         if path is not None:
-            content = text.getvalue().encode()
-            write_atomically(Path(path), lambda place: place.write_bytes(content), lambda _: None)
+            _write(path, text.getvalue())
         return text.getvalue()
+
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
+        """Everything that `as_dict` holds as JSON text; written to a file too if one is named.
+
+        Raises
+        ------
+        SaveError
+            If it cannot be written.
+        """
+        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, default=str) + "\n"
+        if path is not None:
+            _write(path, text)
+        return text
 
     def as_dict(self) -> dict[str, Any]:
         """All tables, with what each number means and what was compared: what JSON can express."""
@@ -194,6 +207,10 @@ class Agreement:
             "slices": [asdict(row) for one in self.regions for row in self.slices(one.region)],
             "definitions": _definitions(),
         }
+
+
+def _write(path: str | PathLike[str], text: str) -> None:
+    write_atomically(Path(path), lambda place: place.write_bytes(text.encode()), lambda _: None)
 
 
 def _cells(one: PairScores) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def compare(
     found = _compare(opened, reference, resample)
     joined = _join(opened, reference, consensus, resample)
     if as_json:
-        say(json.dumps({**found.as_dict(), **_told(joined)}, indent=2, ensure_ascii=False))
+        say(json.dumps({**found.as_dict(), **_told(joined)}, indent=2, ensure_ascii=False, default=str))
     else:
         _print(found, cut)
         _print_consensus(found, joined)

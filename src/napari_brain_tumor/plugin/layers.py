@@ -27,6 +27,7 @@ from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
 
 __all__ = [
+    "CODES_KEY",
     "KEY",
     "MAP_KEY",
     "LayerData",
@@ -35,6 +36,7 @@ __all__ = [
     "SequenceTag",
     "add_layers",
     "camera_of",
+    "coded_labels_to_layer",
     "current_layers",
     "current_viewer",
     "display_notes",
@@ -66,6 +68,8 @@ KEY: Final = "napari-brain-tumor"
 """Of our entry in a layer's metadata."""
 MAP_KEY: Final = "napari-brain-tumor map"
 """Of what tells that an image layer holds computed numbers, not a scan."""
+CODES_KEY: Final = "napari-brain-tumor codes"
+"""Of what tells that a labels layer holds computed codes, such as agreed and missed, not a segmentation."""
 
 Array = npt.NDArray[Any]
 LayerData = tuple[Array, dict[str, Any], str]
@@ -244,6 +248,37 @@ def raw_labels_to_layer(name: str, values: Array, grid: Grid) -> LayerData:
         "opacity": 0.6,
     }
     return np.array(display.show(values, nearest=True), order="C"), attributes, "labels"
+
+
+def coded_labels_to_layer(
+    name: str, values: Array, grid: Grid, names: Mapping[int, str], colors: Mapping[int, Any], *, of: str
+) -> LayerData:
+    """A labels layer of computed codes (X, Y, Z), named on hover; it is no segmentation, and is not saved as one.
+
+    Parameters
+    ----------
+    name : str
+    values : (X, Y, Z) array of uint8
+    grid : Grid
+        That of the segmentations that they were computed from.
+    names, colors : mapping of int to str, and to a colour
+        What each value means, and how it is shown; 0 is clear.
+    of : str
+        What it is kept under in the metadata, to find it again.
+    """
+    display = Display.of(grid)
+    shown = np.array(display.show(values, nearest=True), order="C")
+    tag = SegmentationTag(name, grid, class_names=dict(names), known_regions=(), understood=False)
+    shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag, CODES_KEY: of},
+        "colormap": DirectLabelColormap(color_dict=shades | dict(colors)),
+        "features": _features(names),
+        "opacity": 0.6,
+    }
+    return shown, attributes, "labels"
 
 
 def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str = "") -> LayerData:
