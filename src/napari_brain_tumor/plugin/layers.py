@@ -48,6 +48,7 @@ __all__ = [
     "orient_current_viewer",
     "orient_viewer",
     "points_over",
+    "put_codes",
     "raw_labels_to_layer",
     "readable_views",
     "rectangles_over",
@@ -279,6 +280,17 @@ def coded_labels_to_layer(
         "opacity": 0.6,
     }
     return shown, attributes, "labels"
+
+
+def put_codes(layer: Layer, made: LayerData) -> bool:
+    """Show other codes in a layer of codes; False, and nothing is changed, where they lie on another grid."""
+    values, attributes, _ = made
+    if layer.data.shape != values.shape or not layer.metadata[KEY].grid.same_place(attributes["metadata"][KEY].grid):
+        return False
+    layer.data = values
+    for name in ("colormap", "features", "metadata", "name"):
+        setattr(layer, name, attributes[name])
+    return True
 
 
 def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str = "") -> LayerData:

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_brain_tumor.agreement import Consensus, SliceRow
 from napari_brain_tumor.agreement.together import METHODS, ConsensusMethod
 from napari_brain_tumor.command_lines import CommandLines
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.labels import SCHEMAS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import CODES_KEY, LayerData
@@ -68,7 +68,7 @@ class CompareWidget(QScrollArea):
         self._joined: ConsensusMethod | None = None
         self._pending: dict[str, Labels] = {}
         self._to_tick: list[Layer] = []
-        self._made: dict[str, state.Compared] = {}
+        self._codes: dict[str, state.Codes] = {}
         self.runner = JobRunner(self)
         self.slices_runner = JobRunner(self)
         self.layer_runner = JobRunner(self)
@@ -114,7 +114,7 @@ class CompareWidget(QScrollArea):
         self.schema_box.addItem(_AS_TOLD, None)
         for name in SCHEMAS:
             self.schema_box.addItem(name, name)
-        self.file_button = button("Add from &file…", "Open segmentations from files as layers, and tick them.")
+        self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
         row = QHBoxLayout()
         row.addWidget(self.schema_box, 1)
         row.addWidget(self.file_button)
@@ -223,9 +223,11 @@ class CompareWidget(QScrollArea):
         column.addLayout(buttons)
         shows = QHBoxLayout()
         self.agreement_button = button(
-            "Show &agreement", "Add a layer: agreed, missed and false voxels of the pair; names appear on hover."
+            "Show &agreement",
+            "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"
+            "The compared layers are hidden meanwhile: their eyes in the layer list show them again.",
         )
-        self.count_button = button("Show cou&nt", "Add a layer: how many of all say that a voxel is of the region.")
+        self.count_button = button("Show cou&nt", "Show how many of all say that a voxel is of the region.")
         shows.addWidget(self.agreement_button)
         shows.addWidget(self.count_button)
         column.addLayout(shows)
@@ -258,7 +260,7 @@ class CompareWidget(QScrollArea):
         for runner, finished in (
             (self.runner, self._on_compared),
             (self.slices_runner, self._on_slices_found),
-            (self.layer_runner, self._on_layer_made),
+            (self.layer_runner, self._on_codes_made),
             (self.consensus_runner, self._on_consensus_made),
             (self.file_runner, self._on_file_opened),
             (self.save_runner, self._on_saved),
@@ -510,7 +512,7 @@ class CompareWidget(QScrollArea):
     def _on_region_chosen(self) -> None:
         if self.compared is None:
             return
-        found, region = self.compared.agreement, self.region_box.currentData()
+        found, region = self.compared.agreement, self._region
         self.score_table.show_cells(state.score_cells(found, region))
         self.summary_label.setText(state.summary_text(found, region))
         self.volume_table.show_cells(state.volume_cells(found, region))
@@ -527,7 +529,7 @@ class CompareWidget(QScrollArea):
     def _find_slices(self) -> None:
         if self.compared is None:
             return
-        found, region = self.compared.agreement, self.region_box.currentData()
+        found, region = self.compared.agreement, self._region
         axis, pair = self.axis_box.currentData(), self.pair_box.currentData()
         walk.start_walk(self._viewer, ())
         self.slices_runner.start(lambda _: as_job(found.slices, region, axis, pair))
@@ -539,6 +541,8 @@ class CompareWidget(QScrollArea):
         for one in self.step_buttons:
             one.setEnabled(bool(rows))
         walk.start_walk(self._viewer, rows)
+        if self._overlay_is_seen():
+            self._show_overlay()
 
     def _on_slice_chosen(self, row: int, column: int = 0) -> None:
         walk.go_to(self._viewer, row)
@@ -551,6 +555,11 @@ class CompareWidget(QScrollArea):
     # Layers ---------------------------------------------------------------------------------------------------------
 
     @property
+    def _region(self) -> Region:
+        region: Region = self.region_box.currentData()
+        return region
+
+    @property
     def _pair(self) -> tuple[str, str] | None:
         """The pair whose agreement is shown; None where all of several are meant."""
         pair: tuple[str, str] | None = self.pair_box.currentData()
@@ -560,49 +569,54 @@ class CompareWidget(QScrollArea):
         """Let the differences that are walked through be seen."""
         if self.compared is None:
             return
-        of = state.name_of_codes(self.compared, self.region_box.currentData(), self._pair)
-        shown = self._layer_of(of)
-        if shown is not None and self._made.get(of) is self.compared:
+        kind = "count" if self._pair is None else "pair"
+        shown, codes = self._layer_of(kind), self._codes.get(kind)
+        if shown is not None and codes is not None and codes.shows(self.compared, self._region, self._pair):
             self._show_alone(shown)
         else:
             self._make_codes(self._pair)
 
-    def _layer_of(self, of: str) -> Layer | None:
-        return next((layer for layer in self._viewer.layers if layer.metadata.get(CODES_KEY) == of), None)
+    def _layer_of(self, kind: str) -> Layer | None:
+        return next((layer for layer in self._viewer.layers if layer.metadata.get(CODES_KEY) == kind), None)
 
     def show_agreement(self) -> None:
-        """Add the layer of agreed, missed and false voxels of the chosen pair, or of the first."""
+        """Show the layer of agreed, missed and false voxels of the chosen pair, or of the first."""
         if self.compared is not None:
             self._make_codes(self._pair or self.compared.agreement.raters.pairs[0])
 
     def show_count(self) -> None:
-        """Add the layer that tells how many say that a voxel is of the region."""
+        """Show the layer that tells how many say that a voxel is of the region."""
         self._make_codes(None)
 
     def _make_codes(self, pair: tuple[str, str] | None) -> None:
         if self.compared is not None:
-            compared, region = self.compared, self.region_box.currentData()
-            self.layer_runner.start(lambda _: as_job(lambda: (compared, state.codes_layer(compared, region, pair))))
+            compared, region = self.compared, self._region
+            self.layer_runner.start(lambda _: as_job(state.codes_of, compared, region, pair))
 
-    def _on_layer_made(self, made: tuple[state.Compared, LayerData]) -> None:
-        compared, data = made
-        of = data[1]["metadata"][CODES_KEY]
-        active, earlier = self._viewer.layers.selection.active, self._layer_of(of)
-        if earlier is not None:
-            self._viewer.layers.remove(earlier)
-        layer = self._viewer.add_layer(layers.layer_of(data))
-        self._viewer.layers.selection.active = active if active in self._viewer.layers else None
-        self._made[of] = compared
+    def _on_codes_made(self, codes: state.Codes) -> None:
+        kind = codes.layer[1]["metadata"][CODES_KEY]
+        layer = self._layer_of(kind)
+        if layer is None or not layers.put_codes(layer, codes.layer):
+            active = self._viewer.layers.selection.active
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            layer = self._viewer.add_layer(layers.layer_of(codes.layer))
+            self._viewer.layers.selection.active = active if active in self._viewer.layers else None
+        self._codes[kind] = codes
         self._show_alone(layer)
 
-    def _show_alone(self, layer: Layer) -> None:
+    def _show_alone(self, layer: Layer | None) -> None:
         """Show a layer of codes without what would mix with its colours: others of its kind, and what was compared."""
         for other in self._viewer.layers:
             if other is not layer and (CODES_KEY in other.metadata or other in self._compared_layers.values()):
                 other.visible = False
-        layer.visible = True
-        self.legend_label.setText(state.legend_html(layer))
-        self.legend_label.show()
+        if layer is not None:
+            layer.visible = True
+            self.legend_label.setText(state.legend_html(layer))
+        self.legend_label.setVisible(layer is not None)
+
+    def _overlay_is_seen(self) -> bool:
+        return any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers)
 
     # Consensus ------------------------------------------------------------------------------------------------------
 
@@ -622,6 +636,7 @@ class CompareWidget(QScrollArea):
         data, joined = made
         self.consensus_button.setEnabled(True)
         layer = self._viewer.add_layer(layers.layer_of(data))
+        self._show_alone(None)
         self._joined = joined.method
         self.quality_table.show_cells(state.quality_cells(joined))
         self.status_label.setText(" ".join([f"Added the layer {layer.name}.", *joined.notes]))

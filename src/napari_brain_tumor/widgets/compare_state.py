@@ -28,18 +28,18 @@ from napari_brain_tumor.widgets.panel_lines import label_file_of
 __all__ = [
     "MATRIX_METRICS",
     "Cells",
+    "Codes",
     "CompareChoices",
     "Compared",
     "axis_names",
     "candidates",
-    "codes_layer",
+    "codes_of",
     "compare_steps",
     "consensus_steps",
     "copied_view",
     "legend_html",
     "lines_of",
     "matrix_cells",
-    "name_of_codes",
     "open_file",
     "quality_cells",
     "save_tables",
@@ -177,24 +177,33 @@ def consensus_steps(compared: Compared, method: ConsensusMethod) -> Job[tuple[La
     return layers.segmentation_to_layer(segmentation, name=f"{compared.case} consensus ({method})"), joined
 
 
-def name_of_codes(compared: Compared, region: Region, pair: tuple[str, str] | None) -> str:
-    """What a layer of agreement is called; that of the count of all where there is no pair."""
-    if pair is None:
-        return f"{region}: how many of {len(compared.agreement.names)}"
-    return f"{region}: {pair[0]} and {pair[1]}"
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """A layer of agreement, and what it shows: of a pair, or without one the count of all."""
+
+    compared: Compared
+    region: Region
+    pair: tuple[str, str] | None
+    layer: LayerData
+
+    def shows(self, compared: Compared | None, region: Region, pair: tuple[str, str] | None) -> bool:
+        """Whether it shows just that."""
+        return self.compared is compared and (self.region, self.pair) == (region, pair)
 
 
-def codes_layer(compared: Compared, region: Region, pair: tuple[str, str] | None) -> LayerData:
+def codes_of(compared: Compared, region: Region, pair: tuple[str, str] | None) -> Codes:
     """Where two agree on a region and where one alone says so; without a pair, how many of all say so."""
     raters = compared.agreement.raters
     if pair is None:
         values, names = count_map(raters, region), count_names(raters, region)
         ramp = ensure_colormap("viridis").map(np.linspace(_LEAST_SEEN, 1, len(names)))
         colors: Mapping[int, Any] = dict(zip(names, ramp, strict=True))
+        title, kind = f"{region}: how many of {len(raters.names)}", "count"
     else:
         values, names, colors = pair_map(raters, region, *pair), pair_names(raters, *pair), AGREEMENT_COLORS
-    name = name_of_codes(compared, region, pair)
-    return layers.coded_labels_to_layer(name, values, raters.grid, names, colors, of=name)
+        title, kind = f"{region}: {pair[0]} and {pair[1]}", "pair"
+    data = layers.coded_labels_to_layer(title, values, raters.grid, names, colors, of=kind)
+    return Codes(compared, region, pair, data)
 
 
 def legend_html(layer: Layer) -> str:
@@ -257,7 +266,7 @@ def volume_cells(found: Agreement, region: Region) -> Cells:
             off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
             percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f} %"
             rows.append((row.name, size, off, percent))
-    return Cells(("Segmentation", "mL" if in_ml else "Voxels", f"Less {base}", ""), tuple(rows))
+    return Cells(("Labels", "mL" if in_ml else "Voxels", f"From {base}", ""), tuple(rows))
 
 
 def slice_cells(rows: Sequence[SliceRow], compared: Compared) -> Cells:
