@@ -209,8 +209,11 @@ def codes_of(compared: Compared, region: Region, pair: tuple[str, str] | None) -
 def legend_html(layer: Layer) -> str:
     """The colours of a layer of codes with their names."""
     names = layer.metadata[KEY].class_names
-    parts = [f'<span style="color:{_hex(layer.get_color(value))}">■</span> {escape(names[value])}' for value in names]
-    return " &nbsp; ".join(parts)
+    parts = [
+        f'<span style="color:{_hex(layer.get_color(value))}">■</span>&nbsp;{escape(name)}'
+        for value, name in names.items()
+    ]
+    return " &nbsp; ".join(f'<span style="white-space:nowrap">{part}</span>' for part in parts)
 
 
 def _hex(color: Any) -> str:
