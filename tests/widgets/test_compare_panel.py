@@ -7,6 +7,7 @@ from compare_cases import add_raters, block
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 from napari._qt.qt_viewer import QtViewer  # noqa: F401  (registers napari's own actions)
 from napari.layers import Image, Labels, Points, Shapes, Surface
+from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 
@@ -61,6 +62,12 @@ def run(panel, qtbot):
         panel.compare()
 
 
+def choose(panel, qtbot, box, at):
+    """Choose whose slices, or which; until they are listed."""
+    with qtbot.waitSignal(panel.slices_runner.finished, timeout=20_000):
+        box.setCurrentIndex(at)
+
+
 def wait_for_codes(panel, qtbot, act):
     with qtbot.waitSignal(panel.layer_runner.finished, timeout=20_000):
         act()
@@ -100,8 +107,7 @@ def test_nothing_is_compared_before_two_are_ticked(session):
 
 def test_a_row_leads_to_its_slice_and_shows_the_difference_alone(compared, qtbot):
     viewer, raters, panel = compared
-    panel.pair_box.setCurrentIndex(1)
-    qtbot.waitUntil(lambda: not panel.slices_runner.running)
+    choose(panel, qtbot, panel.pair_box, 1)
     wait_for_codes(panel, qtbot, lambda: panel.slice_table.cellClicked.emit(3, 0))
     number = int(panel.slice_table.texts()[3][0])
     assert viewer.dims.current_step[0] == number
@@ -127,8 +133,7 @@ def test_keys_walk_worst_first_around_and_back_and_the_table_follows(compared, q
 
 def test_another_kind_of_slices_turns_the_viewer(compared, qtbot):
     viewer, _, panel = compared
-    panel.axis_box.setCurrentIndex(panel.axis_box.findData("sagittal"))
-    qtbot.waitUntil(lambda: not panel.slices_runner.running and bool(panel.slice_table.texts()))
+    choose(panel, qtbot, panel.axis_box, panel.axis_box.findData("sagittal"))
     wait_for_codes(panel, qtbot, lambda: compare_walk.go_to(viewer, 0))
     assert tuple(viewer.dims.order) == (2, 0, 1)
     assert viewer.dims.current_step[2] == int(panel.slice_table.texts()[0][0])
@@ -144,7 +149,11 @@ def test_one_layer_follows_pair_and_region_and_another_counts(compared, qtbot):
         ("WT: truth and near", False),
         ("WT: how many of 3", True),
     ]
-    panel.pair_box.setCurrentIndex(2)
+    wait_for_codes(panel, qtbot, lambda: panel.region_box.setCurrentIndex(1))
+    assert codes_in(viewer)[1].name == "TC: how many of 3"
+    choose(panel, qtbot, panel.region_box, 0)
+    choose(panel, qtbot, panel.pair_box, 2)
+    qtbot.waitUntil(lambda: first.name == "WT: truth and far", timeout=20_000)
     with qtbot.waitSignal(panel.layer_runner.finished, timeout=20_000):
         panel.region_box.setCurrentIndex(2)
     qtbot.waitUntil(lambda: first.name == "ET: truth and far")
@@ -165,9 +174,8 @@ def test_strokes_undo_and_removal_since_the_comparison_are_told(compared, qtbot)
     viewer.layers.remove(raters["far"])
     qtbot.waitUntil(lambda: "far removed" in panel.stale_label.text(), timeout=5000)
     assert panel.choices.layers == (raters["truth"], raters["near"])
-    compare_walk.next_differing_slice(viewer)  # what was found is still there to look at
+    wait_for_codes(panel, qtbot, lambda: compare_walk.next_differing_slice(viewer))  # what was found is still there
     assert panel.slice_table.currentRow() == 0
-    qtbot.waitUntil(lambda: not panel.layer_runner.running)
     run(panel, qtbot)
     assert not panel.stale_label.isVisibleTo(panel)
     assert len(panel.score_table.texts()) == 1
@@ -296,6 +304,27 @@ def test_keys_without_a_comparison_say_what_to_do(session, told):
     viewer, _, _ = session
     compare_walk.next_differing_slice(viewer)
     assert "compare labels" in told[0]
+
+
+@pytest.mark.filterwarnings("ignore:Private attribute access:FutureWarning")  # of the journal, which every panel starts
+def test_the_panel_works_with_the_viewer_that_napari_gives_to_plugins(session, qtbot):
+    viewer, raters, _ = session
+    panel = CompareWidget(PublicOnlyProxy(viewer))
+    qtbot.addWidget(panel)
+    panel.tick(list(raters.values()))
+    run(panel, qtbot)
+    wait_for_codes(panel, qtbot, lambda: compare_walk.next_differing_slice(viewer))  # as the key does
+    assert panel.slice_table.currentRow() == 0
+    wait_for_codes(panel, qtbot, panel.agreement_button.click)
+    wait_for_codes(panel, qtbot, lambda: panel.region_box.setCurrentIndex(1))
+    assert [layer.name for layer in codes_in(viewer)] == ["WT: how many of 3", "TC: truth and near"]
+    assert [layer.visible for layer in codes_in(viewer)] == [False, True]
+    assert not any(rater.visible for rater in raters.values())
+    changed = raters["near"].data.copy()
+    changed[5, 10, 10] = 2
+    replace_labels(raters["near"], changed)
+    viewer.layers.remove(raters["far"])
+    qtbot.waitUntil(lambda: "near changed; far removed" in panel.stale_label.text(), timeout=5000)
 
 
 def test_a_closed_panel_lets_go_of_the_layers(compared, qtbot):

@@ -182,10 +182,10 @@ def _majority(votes: Masks, counts: npt.NDArray[np.uint8]) -> tuple[Masks, Measu
 def _staple(votes: Masks) -> tuple[Masks, Measured]:
     """STAPLE within a box that lies close around everything that is marked.
 
-    Its prior is the share of the box that the segmentations mark, so the box matters: over a whole head a tumour is
-    nearly nothing against air that nobody would ever mark, every specificity comes out near 1, and a voxel that a
-    single one marks then counts as tumour. Close around the marks, specificity tells how often one marks what the
-    others leave out (a margin of 3 voxels on each side keeps some outside where all marks fill their box).
+    Its prior is the share of the box that the segmentations mark, and specificity counts what they leave out, so the
+    box matters: over a whole head every specificity is near 1 and tells nothing of who marks too much, and the result
+    would depend on how much air a file holds. A margin of 3 voxels on each side keeps some outside where all marks
+    fill their box.
     """
     algorithm = sitk.STAPLEImageFilter()
     algorithm.SetForegroundValue(1)

@@ -69,6 +69,7 @@ class CompareWidget(QScrollArea):
         self._pending: dict[str, Labels] = {}
         self._to_tick: list[Layer] = []
         self._codes: dict[str, state.Codes] = {}
+        self._shown_pair: tuple[str, str] | None = None
         self.runner = JobRunner(self)
         self.slices_runner = JobRunner(self)
         self.layer_runner = JobRunner(self)
@@ -126,7 +127,7 @@ class CompareWidget(QScrollArea):
             "consensus. None: each pair is scored.",
             "Reference",
         )
-        rows.addRow("Re&ference", self.reference_box)
+        rows.addRow("&Reference", self.reference_box)
         self.resample_box = QCheckBox("Resample &other grids")
         self.resample_box.setToolTip(
             "Bring labels on other grids onto the reference's, or the first one's, each voxel to the nearest label.\n"
@@ -271,7 +272,7 @@ class CompareWidget(QScrollArea):
         self.runner.cancelled.connect(self._on_cancelled)
         self.region_box.currentIndexChanged.connect(self._on_region_chosen)
         self.metric_box.currentIndexChanged.connect(self._show_matrix)
-        self.pair_box.currentIndexChanged.connect(self._find_slices)
+        self.pair_box.currentIndexChanged.connect(self._on_pair_chosen)
         self.axis_box.currentIndexChanged.connect(self._find_slices)
         self.slice_table.cellClicked.connect(self._on_slice_chosen)
         self.slice_table.cellActivated.connect(self._on_slice_chosen)
@@ -490,6 +491,7 @@ class CompareWidget(QScrollArea):
         self.region_box.setCurrentIndex(max(0, self.region_box.findData(chosen)))
         self.region_box.blockSignals(False)
         self._show_pairs()
+        self._shown_pair = self._pair
         self.quality_table.show_cells(state.Cells((), ()))
         self.consensus_button.setEnabled(True)
         self._on_region_chosen()
@@ -526,6 +528,10 @@ class CompareWidget(QScrollArea):
             )
             self.matrix_table.show_cells(cells)
 
+    def _on_pair_chosen(self) -> None:
+        self._shown_pair = self._pair
+        self._find_slices()
+
     def _find_slices(self) -> None:
         if self.compared is None:
             return
@@ -541,8 +547,8 @@ class CompareWidget(QScrollArea):
         for one in self.step_buttons:
             one.setEnabled(bool(rows))
         walk.start_walk(self._viewer, rows)
-        if self._overlay_is_seen():
-            self._show_overlay()
+        if any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers):
+            self._show_overlay(self._shown_pair)
 
     def _on_slice_chosen(self, row: int, column: int = 0) -> None:
         walk.go_to(self._viewer, row)
@@ -550,7 +556,7 @@ class CompareWidget(QScrollArea):
     def _on_slice_gone(self, viewer: Any, row: int) -> None:
         if viewer == self._viewer and self.compared is not None:
             self.slice_table.select(row)
-            self._show_overlay()
+            self._show_overlay(self._pair)
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
@@ -565,16 +571,18 @@ class CompareWidget(QScrollArea):
         pair: tuple[str, str] | None = self.pair_box.currentData()
         return pair
 
-    def _show_overlay(self) -> None:
-        """Let the differences that are walked through be seen."""
+    def _show_overlay(self, pair: tuple[str, str] | None) -> None:
+        """Let it be seen where a pair differs, or without one, how many of all say so; for the chosen region."""
         if self.compared is None:
             return
-        kind = "count" if self._pair is None else "pair"
+        self._shown_pair = pair
+        kind = "count" if pair is None else "pair"
         shown, codes = self._layer_of(kind), self._codes.get(kind)
-        if shown is not None and codes is not None and codes.shows(self.compared, self._region, self._pair):
+        if shown is not None and codes is not None and codes.shows(self.compared, self._region, pair):
             self._show_alone(shown)
-        else:
-            self._make_codes(self._pair)
+            return
+        compared, region = self.compared, self._region
+        self.layer_runner.start(lambda _: as_job(state.codes_of, compared, region, pair))
 
     def _layer_of(self, kind: str) -> Layer | None:
         return next((layer for layer in self._viewer.layers if layer.metadata.get(CODES_KEY) == kind), None)
@@ -582,16 +590,11 @@ class CompareWidget(QScrollArea):
     def show_agreement(self) -> None:
         """Show the layer of agreed, missed and false voxels of the chosen pair, or of the first."""
         if self.compared is not None:
-            self._make_codes(self._pair or self.compared.agreement.raters.pairs[0])
+            self._show_overlay(self._pair or self.compared.agreement.raters.pairs[0])
 
     def show_count(self) -> None:
         """Show the layer that tells how many say that a voxel is of the region."""
-        self._make_codes(None)
-
-    def _make_codes(self, pair: tuple[str, str] | None) -> None:
-        if self.compared is not None:
-            compared, region = self.compared, self._region
-            self.layer_runner.start(lambda _: as_job(state.codes_of, compared, region, pair))
+        self._show_overlay(None)
 
     def _on_codes_made(self, codes: state.Codes) -> None:
         kind = codes.layer[1]["metadata"][CODES_KEY]
@@ -614,9 +617,6 @@ class CompareWidget(QScrollArea):
             layer.visible = True
             self.legend_label.setText(state.legend_html(layer))
         self.legend_label.setVisible(layer is not None)
-
-    def _overlay_is_seen(self) -> bool:
-        return any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers)
 
     # Consensus ------------------------------------------------------------------------------------------------------
 
