@@ -191,6 +191,24 @@ def test_the_layer_being_compared_may_be_painted_on_and_is_told_so(session, qtbo
     assert "truth changed" in panel.stale_label.text()
 
 
+def test_labels_of_one_slice_are_compared_and_their_strokes_told(make_napari_viewer, qtbot, told):
+    viewer = make_napari_viewer()
+    first = viewer.add_labels(np.kron(np.eye(2, dtype=np.uint8), np.ones((6, 6), np.uint8)), name="first")
+    second = viewer.add_labels(np.roll(first.data, 2, axis=1), name="second")
+    viewer.add_image(np.zeros(first.data.shape), name="scan")
+    panel = CompareWidget(viewer)
+    viewer.window.add_dock_widget(panel, name="Compare", area="right")
+    panel.tick([first, second])
+    run(panel, qtbot)
+    assert panel.score_table.texts()[0][:2] == ["first – second", "0.667"]
+    assert panel.slice_table.texts() == [["0", "48", "0.667"]]
+    assert not panel.stale_label.isVisibleTo(panel)
+    second.fill((0, 0), 3)
+    qtbot.waitUntil(lambda: "second changed" in panel.stale_label.text(), timeout=5000)
+    wait_for_codes(panel, qtbot, lambda: compare_walk.next_differing_slice(viewer))
+    assert codes_in(viewer)[0].data.shape == (1, 12, 12)
+
+
 def test_names_and_ticks_follow_the_layer_list(compared, qtbot):
     _, raters, panel = compared
     raters["near"].name = "anna"

@@ -24,6 +24,7 @@ from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid
 from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
 from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
 
 __all__ = [
@@ -287,7 +288,7 @@ def put_codes(layer: Layer, made: LayerData) -> bool:
     values, attributes, _ = made
     if layer.data.shape != values.shape or not layer.metadata[KEY].grid.same_place(attributes["metadata"][KEY].grid):
         return False
-    layer.data = values
+    replace_labels(layer, values)
     for name in ("colormap", "features", "metadata", "name"):
         setattr(layer, name, attributes[name])
     return True

@@ -456,12 +456,13 @@ class CompareWidget(QScrollArea):
             one.watch(None)
             one.deleteLater()
         self._edits.clear()
-        compared = self.compared
-        for name, layer in self._compared_layers.items() if compared is not None else ():
+        if self.compared is None:
+            return
+        for name, layer in self._compared_layers.items():
             edits = LabelEdits(self)
             edits.changed.connect(self._show_staleness)
-            saved = compared.views[name].data if compared is not None else None
-            edits.watch(layer, saved.reshape(layer.data.shape) if saved is not None else None)
+            seen = self.compared.views[name].data
+            edits.watch(layer, seen[0] if layer.ndim == 2 else seen)
             self._edits.append(edits)
         self._show_staleness()
 

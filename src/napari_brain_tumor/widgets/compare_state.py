@@ -122,13 +122,13 @@ class Compared:
 
 def candidates(all_layers: Iterable[Layer]) -> list[Labels]:
     """Labels layers that can be compared: one volume or slice of classes whose meaning is known."""
-    return [layer for layer in all_layers if isinstance(layer, Labels) and layer.ndim in (2, 3) and _is_known(layer)]
+    return [layer for layer in all_layers if isinstance(layer, Labels) and _can_be_compared(layer)]
 
 
-def _is_known(layer: Labels) -> bool:
+def _can_be_compared(layer: Labels) -> bool:
     tag = layer.metadata.get(KEY)
     understood = not isinstance(tag, SegmentationTag) or tag.understood
-    return understood and CODES_KEY not in layer.metadata
+    return layer.ndim in (2, 3) and not layer.multiscale and understood and CODES_KEY not in layer.metadata
 
 
 def copied_view(layer: Layer) -> LayerView:
