@@ -21,6 +21,7 @@ from napari_brain_tumor.command_lines import (
     Opening,
     add_case_lines,
     check_dataset_lines,
+    compare_lines,
     create_dataset_lines,
     evaluate_lines,
     measure_lines,
@@ -269,6 +270,12 @@ EVERY_ACTION = {
     ),
     "view": view_lines(Opening(Path("-case"), (("T1", 0),), (1, 1, 5)), "MSD"),
     "measure": measure_lines(LabelFile(Path("x.nii"), "MSD")),
+    "compare": compare_lines(
+        {"a b": LabelFile(Path("-x.nii"), "MSD"), "c": LabelFile(Path("y.nii"))},
+        "a b",
+        resample=True,
+        joined=("staple", Path("-z.nii")),
+    ),
     "rerun": rerun_lines("x.json"),
     "evaluate": evaluate_lines(
         [Path("one"), Path("two")],
@@ -404,6 +411,30 @@ def test_volumes_are_the_same_in_python_and_in_the_shell(tmp_path, capsys):
     shell = [re.search(r"([\d.]+)\s+\d+$", line)[1] for line in run_shell(lines).splitlines()[2:] if line.strip()]
     assert python == shell
     assert python[0] == f"{np.count_nonzero(open_segmentation(path, 'MSD').data == 1):.2f}"
+
+
+def test_labels_are_compared_and_joined_alike_in_python_and_in_the_shell(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbers = {"truth": tumour(), "a": np.roll(tumour(), 1, axis=0), "b": np.roll(tumour(), 1, axis=1)}
+    files = {
+        name: LabelFile(write_nifti(tmp_path / f"{name}.nii.gz", labels), "MSD") for name, labels in numbers.items()
+    }
+    run_python(compare_lines(files, "truth", joined=("majority", Path("python.nii.gz"))))
+    python = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
+    told = run_shell(compare_lines(files, "truth", joined=("majority", Path("shell.nii.gz"))))
+    shell = [re.search(rf"^{name} +([\d.]+)", told, re.M)[1] for name in ("a", "b")]
+    assert [name for name, _ in python] == ["a", "b"]
+    assert [f"{float(dice):.3f}" for _, dice in python] == shell
+    one, other = (open_segmentation(tmp_path / f"{name}.nii.gz").data for name in ("python", "shell"))
+    np.testing.assert_array_equal(one, other)
+    assert one.any()
+
+
+def test_names_with_commas_are_compared_in_python_alone():
+    lines = compare_lines({"a,b": LabelFile(Path("x.nii")), "c": LabelFile(Path("y.nii"))})
+    assert lines.arguments == ()
+    assert "commas" in lines.notes[0]
+    compile(lines.python, "compare", "exec")
 
 
 @pytest.mark.parametrize("source", ["set", "recipe"])

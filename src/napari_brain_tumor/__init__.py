@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.agreement import compare_segmentations, consensus
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
@@ -36,6 +37,8 @@ _HOMES = {
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
     "check_study": "napari_brain_tumor.preflight",
+    "compare_segmentations": "napari_brain_tumor.agreement",
+    "consensus": "napari_brain_tumor.agreement",
     "evaluate": "napari_brain_tumor.comparison",
     "evaluate_job": "napari_brain_tumor.comparison",
     "list_models": "napari_brain_tumor.catalogue",
@@ -62,6 +65,8 @@ __all__ = [
     "Study",
     "__version__",
     "check_study",
+    "compare_segmentations",
+    "consensus",
     "evaluate",
     "evaluate_job",
     "list_models",

@@ -24,6 +24,7 @@ __all__ = [
     "Shell",
     "add_case_lines",
     "check_dataset_lines",
+    "compare_lines",
     "create_dataset_lines",
     "evaluate_lines",
     "measure_lines",
@@ -458,6 +459,62 @@ def _measure_words(changed: Mapping[str, Any]) -> Iterator[str]:
         yield f"--plane={changed['plane']}"
     if "fill_cavities" in changed:
         yield "--fill-cavities"
+
+
+def compare_lines(
+    files: Mapping[str, LabelFile],
+    reference: str | None = None,
+    *,
+    resample: bool = False,
+    joined: tuple[str, PurePath] | None = None,
+) -> CommandLines:
+    """Compare saved segmentations of one case.
+
+    Parameters
+    ----------
+    files : mapping of str to LabelFile
+        By name.
+    reference : str, optional
+        The name of the one that counts as the truth.
+    resample : bool
+        Whether those on other grids are resampled.
+    joined : (method, path), optional
+        How a consensus of all but the reference is found, and where it is saved.
+    """
+    wanted = {"reference": reference} if reference is not None else {}
+    options = wanted | ({"resample": True} if resample else {})
+    names = ["compare_segmentations", *(["consensus"] if joined else []), "open_segmentation"]
+    lines = [
+        f"from napari_brain_tumor import {', '.join([*names, *(['save_segmentation'] if joined else [])])}",
+        "",
+        "segmentations = {",
+        *(f"    {name!r}: {file.python()}," for name, file in files.items()),
+        "}",
+        f"found = {_call('compare_segmentations', [_Name('segmentations')], options)}",
+        'for one in found.scores_of("WT"):',
+        "    print(one.first, one.second, one.scores.dice)",
+    ]
+    if joined is not None:
+        lines += _joining_lines(joined, reference, resample)
+    python = "\n".join(lines)
+    if any("," in name for name in files):
+        return CommandLines(python, (), ("The shell separates names by commas, and one has a comma in it.",))
+    words = ["compare", *(_path_word(file.path) for file in files.values()), f"--names={','.join(files)}"]
+    words += [f"--reference={reference}"] if reference is not None else []
+    schemas = [file.schema or "-" for file in files.values()]
+    words += _given("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
+    words += ["--resample"] if resample else []
+    words += ["--consensus", joined[0], "--output", _path_word(joined[1])] if joined is not None else []
+    return CommandLines(python, tuple(words))
+
+
+def _joining_lines(joined: tuple[str, PurePath], reference: str | None, resample: bool) -> list[str]:
+    method, path = joined
+    raters = _Name("segmentations")
+    if reference is not None:
+        raters = _Name(f"{{name: one for name, one in segmentations.items() if name != {reference!r}}}")
+    call = _call("consensus", [raters, method], {"resample": True} if resample else {})
+    return [f"joined = {call}", _call("save_segmentation", [_Name("joined"), path])]
 
 
 def rerun_lines(record: PurePath | str) -> CommandLines:

@@ -9,6 +9,7 @@ __all__ = [
     "CancelledError",
     "CaseNotFoundError",
     "CheckpointError",
+    "ComparisonError",
     "DatasetBusyError",
     "DatasetError",
     "DeviceError",
@@ -101,6 +102,10 @@ class ModelNotFoundError(BrainTumorError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class ComparisonError(BrainTumorError, ValueError):
+    """Segmentations cannot be compared or joined as it was asked: too few, unnamed, or a name that is not there."""
 
 
 class DeviceError(BrainTumorError, RuntimeError):

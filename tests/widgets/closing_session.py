@@ -1,6 +1,6 @@
 """A session of napari whose window is closed in the middle; run as a program by the tests, not a test itself.
 
-python closing_session.py FOLDER DEED [DEED ...]    deeds: segment, watch, save
+python closing_session.py FOLDER DEED [DEED ...]    deeds: segment, watch, save, compare
 
 Prints the process number of the worker when it closes the window, and `closed` when napari has let go.
 """
@@ -17,7 +17,8 @@ from qtpy.QtCore import QTimer
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import segment_state
+from napari_brain_tumor.widgets import compare_state, segment_state
+from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.train import TrainWidget
 from napari_brain_tumor.widgets.worker import shared_worker
@@ -61,7 +62,28 @@ def begin_save(panel, folder):
     return lambda: bool(begun)
 
 
-DEEDS = {"segment": begin_segmentation, "watch": begin_watch, "save": begin_save}
+def begin_comparison(panel, folder):
+    compare = compare_state.compare_segmentations_job
+
+    def slowly(*arguments, **options):
+        begun.append(True)
+        for done in range(100):
+            time.sleep(0.05)
+            yield Progress(done, 100, "slowly")
+        return (yield from compare(*arguments, **options))
+
+    begun = []
+    compare_state.compare_segmentations_job = slowly
+    viewer = panel._viewer
+    compared = CompareWidget(viewer)
+    viewer.window.add_dock_widget(compared, name="Compare", area="right")
+    (other,) = layers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
+    compared.tick([viewer.layers[-2], other])
+    compared.compare()
+    return lambda: bool(begun)
+
+
+DEEDS = {"segment": begin_segmentation, "watch": begin_watch, "save": begin_save, "compare": begin_comparison}
 
 
 def main(folder, deeds):

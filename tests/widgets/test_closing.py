@@ -58,3 +58,7 @@ def test_closing_amid_a_segmentation_a_watched_training_and_a_save_ends_cleanly(
     saved = open_segmentation(tmp_path / "saved.nii.gz", "MSD")  # what was asked for is on the disk, and whole
     assert np.all(saved.data == 1)
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_closing_amid_a_comparison_ends_cleanly(tmp_path):
+    assert run_session(tmp_path, "compare")[-1] == "closed"

@@ -21,6 +21,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_thresholds,
 )
 from napari_brain_tumor.cli.check import check
+from napari_brain_tumor.cli.compare import compare
 from napari_brain_tumor.cli.console import say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
@@ -234,6 +235,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
 
 
 data.command()(score)
+app.command()(compare)
 app.command()(evaluate)
 app.command()(measure)
 app.command()(refine)

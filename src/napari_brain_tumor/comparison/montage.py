@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from napari_brain_tumor.agreement import maps
 from napari_brain_tumor.comparison.views import CaseView
 from napari_brain_tumor.evaluation.compare import CaseScores, RankedCase, ranked_cases
 from napari_brain_tumor.measure.planes import AXIAL, draw_mask, draw_slice
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AGREEMENT_COLORS", "TRUTH_COLOR", "draw_montage"]
 
-AGREEMENT_COLORS: Final[dict[str, str]] = {"true": "#56B4E9", "false": "#D55E00", "missed": "#F0E442"}
-"""Voxels in both masks, in the prediction alone, in the truth alone; from Okabe and Ito's palette."""
+AGREEMENT_COLORS: Final[dict[str, str]] = {
+    "true": maps.AGREEMENT_COLORS[maps.AGREED],
+    "false": maps.AGREEMENT_COLORS[maps.FALSE],
+    "missed": maps.AGREEMENT_COLORS[maps.MISSED],
+}
+"""Voxels in both masks, in the prediction alone, in the truth alone; as the viewer shows them."""
 
 TRUTH_COLOR: Final = "#FFFFFF"
 

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,14 +20,12 @@ from napari_brain_tumor.comparison.views import view_of
 from napari_brain_tumor.errors import (
     BrainTumorError,
     CancelledError,
-    GridMismatchError,
     ModelNotFoundError,
-    SpacingUnknownError,
     UnreadableFileError,
 )
 from napari_brain_tumor.evaluation.compare import CaseScores, differences, summarise
+from napari_brain_tumor.evaluation.one_grid import on_grid
 from napari_brain_tumor.evaluation.scores import score_segmentations
-from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.io import open_segmentation, open_sources, open_study, open_truth, save_segmentation
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
@@ -380,35 +378,6 @@ def _opened(open_with: Callable[[Spacing | None], Opened], settings: _Settings) 
     if settings.spacing_mm is None or opened is None or opened.grid.unit == "mm":
         return opened
     return open_with(settings.spacing_mm)
-
-
-def on_grid(segmentation: Segmentation, grid: Grid) -> Segmentation:
-    """The segmentation with its axes turned as the grid has them; nothing is resampled.
-
-    Raises
-    ------
-    GridMismatchError
-        If its voxels are not the grid's.
-    SpacingUnknownError
-        If one of them is in millimetres, the other in voxels.
-    """
-    if segmentation.grid.same_place(grid):
-        return segmentation
-    if segmentation.grid.unit != grid.unit:
-        msg = (
-            f"{segmentation.name} lies on {segmentation.grid.describe()}; the scans on {grid.describe()}. Give the "
-            "voxel size of the cases that do not tell it: spacing_mm=(x, y, z)."
-        )
-        raise SpacingUnknownError(msg)
-    ours, theirs = to_ras(segmentation.grid), to_ras(grid)
-    if not ours.target.same_place(theirs.target):
-        msg = (
-            f"{segmentation.name} lies on {segmentation.grid.describe()}; the scans on {grid.describe()}. They can be "
-            "compared on one grid only: resample the segmentation onto the scans."
-        )
-        raise GridMismatchError(msg)
-    turned = np.ascontiguousarray(theirs.undo(ours.apply(segmentation.data)))
-    return replace(segmentation, data=turned, grid=grid)
 
 
 def _rows(

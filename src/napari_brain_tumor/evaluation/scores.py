@@ -13,7 +13,7 @@ from napari_brain_tumor.evaluation.surface import score_surfaces
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["DEFINITIONS", "MaskScores", "TumourClass", "score_masks", "score_segmentations"]
+__all__ = ["DEFINITIONS", "MaskScores", "TumourClass", "score_masks", "score_segmentations", "target_labels"]
 
 TumourClass = Literal["edema", "non-enhancing", "enhancing"]
 
@@ -195,3 +195,8 @@ def score_segmentations(truth: Segmentation, predicted: Segmentation) -> dict[Re
                 by_labels[labels] = score_masks(np.isin(truth.data, labels), np.isin(predicted.data, labels), *size)
             scores[target] = by_labels[labels]
     return scores
+
+
+def target_labels(target: Region | TumourClass) -> tuple[int, ...]:
+    """The labels that a region or class joins."""
+    return _TARGETS[target]

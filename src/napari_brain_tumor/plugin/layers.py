@@ -24,9 +24,11 @@ from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid
 from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
 from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
 
 __all__ = [
+    "CODES_KEY",
     "KEY",
     "MAP_KEY",
     "LayerData",
@@ -35,6 +37,7 @@ __all__ = [
     "SequenceTag",
     "add_layers",
     "camera_of",
+    "coded_labels_to_layer",
     "current_layers",
     "current_viewer",
     "display_notes",
@@ -48,6 +51,7 @@ __all__ = [
     "orient_current_viewer",
     "orient_viewer",
     "points_over",
+    "put_codes",
     "raw_labels_to_layer",
     "readable_views",
     "rectangles_over",
@@ -70,6 +74,8 @@ KEY: Final = "napari-brain-tumor"
 """Of our entry in a layer's metadata."""
 MAP_KEY: Final = "napari-brain-tumor map"
 """Of what tells that an image layer holds computed numbers, not a scan."""
+CODES_KEY: Final = "napari-brain-tumor codes"
+"""Of what tells that a labels layer holds computed codes, such as agreed and missed, not a segmentation."""
 
 Array = npt.NDArray[Any]
 LayerData = tuple[Array, dict[str, Any], str]
@@ -250,6 +256,48 @@ def raw_labels_to_layer(name: str, values: Array, grid: Grid) -> LayerData:
         "opacity": 0.6,
     }
     return np.array(display.show(values, nearest=True), order="C"), attributes, "labels"
+
+
+def coded_labels_to_layer(
+    name: str, values: Array, grid: Grid, names: Mapping[int, str], colors: Mapping[int, Any], *, of: str
+) -> LayerData:
+    """A labels layer of computed codes (X, Y, Z), named on hover; it is no segmentation, and is not saved as one.
+
+    Parameters
+    ----------
+    name : str
+    values : (X, Y, Z) array of uint8
+    grid : Grid
+        That of the segmentations that they were computed from.
+    names, colors : mapping of int to str, and to a colour
+        What each value means, and how it is shown; 0 is clear.
+    of : str
+        What it is kept under in the metadata, to find it again.
+    """
+    display = Display.of(grid)
+    shown = np.array(display.show(values, nearest=True), order="C")
+    tag = SegmentationTag(name, grid, class_names=dict(names), known_regions=(), understood=False)
+    shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag, CODES_KEY: of},
+        "colormap": DirectLabelColormap(color_dict=shades | dict(colors)),
+        "features": _features(names),
+        "opacity": 0.6,
+    }
+    return shown, attributes, "labels"
+
+
+def put_codes(layer: Layer, made: LayerData) -> bool:
+    """Show other codes in a layer of codes; False, and nothing is changed, where they lie on another grid."""
+    values, attributes, _ = made
+    if layer.data.shape != values.shape or not layer.metadata[KEY].grid.same_place(attributes["metadata"][KEY].grid):
+        return False
+    replace_labels(layer, values)
+    for name in ("colormap", "features", "metadata", "name"):
+        setattr(layer, name, attributes[name])
+    return True
 
 
 def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str = "") -> LayerData:

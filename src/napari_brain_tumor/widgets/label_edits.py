@@ -67,6 +67,12 @@ class LabelEdits(QObject):
             event.connect(self._on_event)
         self.look()
 
+    def let_go(self) -> None:
+        """Watch nothing any more; also where Qt's part of this is gone already, as when a panel is closed."""
+        for event in edit_events(self.layer):
+            event.disconnect(self._on_event)
+        self.layer = None
+
     def mark_saved(self, data: npt.NDArray[Any]) -> None:
         """These labels are saved now; `data` must not be changed afterwards."""
         self.saved = self._kept = data

@@ -1,0 +1,26 @@
+"""What a comparison or consensus was made from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.io.source_files import labels_files_sha256
+from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["describe_inputs"]
+
+_KEPT: Final = ("path", "schema", "task", "method", "model", "edited_by_hand")
+
+
+def describe_inputs(segmentations: Mapping[str, Segmentation]) -> dict[str, dict[str, Any]]:
+    """By name: the hash of the labels, and file with its hash, schema, and model as far as provenance tells them."""
+    return {name: _described(one) for name, one in segmentations.items()}
+
+
+def _described(one: Segmentation) -> dict[str, Any]:
+    told = {key: one.provenance[key] for key in _KEPT if key in one.provenance}
+    place = Path(told["path"]) if "path" in told else None
+    if place is not None and place.exists():
+        told["sha256"] = labels_files_sha256(place)
+    return {**told, "labels_sha256": labels_sha256(one.data)}

@@ -1,0 +1,79 @@
+"""Bring a segmentation onto the grid that it is compared on."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_brain_tumor.errors import GridMismatchError, SpacingUnknownError
+from napari_brain_tumor.geometry import Grid, resample, to_ras
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["on_grid", "resampled_onto"]
+
+
+def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans") -> Segmentation:
+    """The segmentation with its axes turned as the grid has them; nothing is resampled.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    grid : Grid
+    whose : str
+        What lies on that grid, for the message.
+
+    Raises
+    ------
+    GridMismatchError
+        If its voxels are not the grid's.
+    SpacingUnknownError
+        If one of them is in millimetres, the other in voxels.
+    """
+    if segmentation.grid.same_place(grid):
+        return segmentation
+    _require_same_unit(segmentation, grid, whose)
+    ours, theirs = to_ras(segmentation.grid), to_ras(grid)
+    if not ours.target.same_place(theirs.target):
+        msg = (
+            f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. They can be "
+            f"compared on one grid only: resample the segmentation onto {whose}."
+        )
+        raise GridMismatchError(msg)
+    turned = np.ascontiguousarray(theirs.undo(ours.apply(segmentation.data)))
+    return replace(segmentation, data=turned, grid=grid)
+
+
+def resampled_onto(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans") -> Segmentation:
+    """The segmentation on another grid: turned where that suffices, else each voxel takes the nearest label.
+
+    Parameters
+    ----------
+    segmentation, grid, whose
+        As for `on_grid`.
+
+    Raises
+    ------
+    GridMismatchError
+        If it holds labels and none of them lies on the grid.
+    SpacingUnknownError
+        If one of them is in millimetres, the other in voxels.
+    """
+    try:
+        return on_grid(segmentation, grid, whose=whose)
+    except GridMismatchError:
+        moved = resample(segmentation.data, segmentation.grid, grid, nearest=True)
+    if segmentation.data.any() and not moved.any():
+        msg = (
+            f"No label of {segmentation.name} ({segmentation.grid.describe()}) lies on the grid of {whose} "
+            f"({grid.describe()}). Are they of one examination? Register it first, or leave it out."
+        )
+        raise GridMismatchError(msg)
+    return replace(segmentation, data=moved, grid=grid)
+
+
+def _require_same_unit(segmentation: Segmentation, grid: Grid, whose: str) -> None:
+    if segmentation.grid.unit != grid.unit:
+        msg = (
+            f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. Give the "
+            "voxel size of the cases that do not tell it: spacing_mm=(x, y, z)."
+        )
+        raise SpacingUnknownError(msg)

@@ -1,0 +1,326 @@
+"""What the Compare panel decides, without Qt: which labels are compared, its tables as texts, the layers it adds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import ensure_colormap
+from psygnal import SignalGroupDescriptor
+
+from napari_brain_tumor.agreement import Agreement, Consensus, SliceRow, compare_segmentations_job
+from napari_brain_tumor.agreement.maps import AGREEMENT_COLORS, count_map, count_names, pair_map, pair_names
+from napari_brain_tumor.agreement.slices import AXES, Axis
+from napari_brain_tumor.agreement.together import ConsensusMethod, consensus_job
+from napari_brain_tumor.command_lines import CommandLines, compare_lines
+from napari_brain_tumor.errors import ComparisonError
+from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.widgets.panel_lines import label_file_of
+
+__all__ = [
+    "MATRIX_METRICS",
+    "Cells",
+    "Codes",
+    "CompareChoices",
+    "Compared",
+    "axis_names",
+    "candidates",
+    "codes_of",
+    "compare_steps",
+    "consensus_steps",
+    "copied_view",
+    "legend_html",
+    "lines_of",
+    "matrix_cells",
+    "open_file",
+    "quality_cells",
+    "save_tables",
+    "score_cells",
+    "slice_cells",
+    "stale_text",
+    "summary_text",
+    "volume_cells",
+]
+
+MATRIX_METRICS: Final[dict[str, tuple[str, int]]] = {
+    "dice": ("Dice", 3),
+    "hd95_mm": ("HD95 (mm)", 1),
+    "nsd_2mm": ("NSD at 2 mm", 3),
+    "assd_mm": ("ASSD (mm)", 2),
+}
+"""What the table of all with all can show: title and decimals."""
+
+_SCORES: Final[dict[str, tuple[str, int]]] = {
+    "dice": ("Dice", 3),
+    "hd95_mm": ("HD95", 1),
+    "nsd_2mm": ("NSD", 3),
+    "lesionwise_dice": ("Lesion", 3),
+    "assd_mm": ("ASSD", 2),
+    "sensitivity": ("Sens.", 3),
+    "precision": ("Prec.", 3),
+}
+_LEAST_SEEN: Final = 0.2
+"""Where the ramp of colours of a count begins: darker ones are lost on a dark scan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A table as texts: its columns, then its rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass
+class CompareChoices:
+    """What the user chose; `events` tells of each change."""
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    layers: tuple[Labels, ...] = ()
+    reference: Labels | None = None
+    resample: bool = False
+
+    @property
+    def obstacle(self) -> str:
+        """Why they cannot be compared yet; empty if they can."""
+        if len(self.layers) < 2:
+            return "Tick two or more labels layers of one case."
+        return ""
+
+    @property
+    def reference_name(self) -> str | None:
+        """Of the labels that count as the truth, if any do."""
+        return self.reference.name if self.reference in self.layers and self.reference is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """What a comparison found, and the layers as they were then.
+
+    Parameters
+    ----------
+    agreement : Agreement
+    case : str
+        Name of the case, for what is made from it.
+    views : mapping of str to LayerView
+        Copies of the layers by the names that they had.
+    """
+
+    agreement: Agreement
+    case: str
+    views: Mapping[str, LayerView]
+
+
+def candidates(all_layers: Iterable[Layer]) -> list[Labels]:
+    """Labels layers that can be compared: one volume or slice of classes whose meaning is known."""
+    return [layer for layer in all_layers if isinstance(layer, Labels) and _can_be_compared(layer)]
+
+
+def _can_be_compared(layer: Labels) -> bool:
+    tag = layer.metadata.get(KEY)
+    understood = not isinstance(tag, SegmentationTag) or tag.understood
+    return layer.ndim in (2, 3) and not layer.multiscale and understood and CODES_KEY not in layer.metadata
+
+
+def copied_view(layer: Layer) -> LayerView:
+    """What a thread may read while the user paints on."""
+    seen = layers.view(layer)
+    return replace(seen, data=np.array(seen.data))
+
+
+# Jobs ---------------------------------------------------------------------------------------------------------------
+
+
+def compare_steps(
+    views: Mapping[str, LayerView], references: Sequence[LayerView], reference: str | None, resample: bool
+) -> Job[Compared]:
+    """Read labels layers and compare them.
+
+    Parameters
+    ----------
+    views : mapping of str to LayerView
+        Of labels, by name.
+    references : sequence of LayerView
+        Opened layers, one of which labels painted from scratch belong to.
+    reference : str, optional
+        Of the labels that count as the truth.
+    resample : bool
+        Whether those on other grids are resampled.
+    """
+    yield Progress(0, 1, "reading the layers")
+    read = {name: layers.segmentation_from_layer(seen, references) for name, seen in views.items()}
+    agreement = yield from compare_segmentations_job(read, reference, resample=resample)
+    return Compared(agreement, next(iter(read.values())).name, views)
+
+
+def consensus_steps(compared: Compared, method: ConsensusMethod) -> Job[tuple[LayerData, Consensus]]:
+    """Join all that were compared but the reference; the layer of it."""
+    found = compared.agreement
+    raters = {name: one for name, one in found.raters.segmentations.items() if name != found.reference}
+    if len(raters) < 2:
+        msg = (
+            f"The reference takes no part in the consensus, which leaves {', '.join(raters)}. Compare with another "
+            "labels layer too, or without a reference."
+        )
+        raise ComparisonError(msg)
+    joined = yield from consensus_job(raters, method)
+    segmentation = replace(joined.segmentation, name=compared.case)
+    return layers.segmentation_to_layer(segmentation, name=f"{compared.case} consensus ({method})"), joined
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """A layer of agreement, and what it shows: of a pair, or without one the count of all."""
+
+    compared: Compared
+    region: Region
+    pair: tuple[str, str] | None
+    layer: LayerData
+
+    def shows(self, compared: Compared | None, region: Region, pair: tuple[str, str] | None) -> bool:
+        """Whether it shows just that."""
+        return self.compared is compared and (self.region, self.pair) == (region, pair)
+
+
+def codes_of(compared: Compared, region: Region, pair: tuple[str, str] | None) -> Codes:
+    """Where two agree on a region and where one alone says so; without a pair, how many of all say so."""
+    raters = compared.agreement.raters
+    if pair is None:
+        values, names = count_map(raters, region), count_names(raters, region)
+        ramp = ensure_colormap("viridis").map(np.linspace(_LEAST_SEEN, 1, len(names)))
+        colors: Mapping[int, Any] = dict(zip(names, ramp, strict=True))
+        title, kind = f"{region}: how many of {len(raters.names)}", "count"
+    else:
+        values, names, colors = pair_map(raters, region, *pair), pair_names(raters, *pair), AGREEMENT_COLORS
+        title, kind = f"{region}: {pair[0]} and {pair[1]}", "pair"
+    data = layers.coded_labels_to_layer(title, values, raters.grid, names, colors, of=kind)
+    return Codes(compared, region, pair, data)
+
+
+def legend_html(layer: Layer) -> str:
+    """The colours of a layer of codes with their names."""
+    names = layer.metadata[KEY].class_names
+    parts = [
+        f'<span style="color:{_hex(layer.get_color(value))}">■</span>&nbsp;{escape(name)}'
+        for value, name in names.items()
+    ]
+    return " &nbsp; ".join(f'<span style="white-space:nowrap">{part}</span>' for part in parts)
+
+
+def _hex(color: Any) -> str:
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in color[:3])
+
+
+def save_tables(agreement: Agreement, path: Path) -> Path:
+    """Write the scores as `.csv`, or everything as `.json`."""
+    if path.suffix.lower() == ".csv":
+        agreement.to_csv(path)
+    else:
+        agreement.to_json(path)
+    return path
+
+
+def open_file(path: Path, schema: str | None) -> LayerData:
+    """The layer of a segmentation in a file."""
+    opened = open_segmentation(path, schema)
+    return layers.segmentation_to_layer(opened, name=opened.name)
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def score_cells(found: Agreement, region: Region) -> Cells:
+    """Scores of each compared pair for a region."""
+    rows = found.scores_of(region)
+    shown = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
+    who = [row.second if found.reference is not None else f"{row.first} – {row.second}" for row in rows]
+    cells = [
+        (name, *(_number(getattr(row.scores, key), _SCORES[key][1]) for key in shown))
+        for name, row in zip(who, rows, strict=True)
+    ]
+    title = "Pair" if found.reference is None else f"Against {found.reference}"
+    return Cells((title, *(_SCORES[key][0] for key in shown)), tuple(cells))
+
+
+def matrix_cells(found: Agreement, region: Region, metric: str) -> Cells:
+    """A score of each with each."""
+    table, digits = found.matrix(region, metric), MATRIX_METRICS[metric][1]
+    rows = [(name, *(_number(value, digits) for value in row)) for name, row in zip(found.names, table, strict=True)]
+    return Cells(("", *found.names), tuple(rows))
+
+
+def volume_cells(found: Agreement, region: Region) -> Cells:
+    """Sizes, and how far they are from the reference or the mean."""
+    in_ml = found.raters.grid.unit == "mm"
+    base = "the mean" if found.reference is None else found.reference
+    rows = []
+    for row in found.volumes:
+        if row.region == region:
+            size = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
+            off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
+            percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f} %"
+            rows.append((row.name, size, off, percent))
+    return Cells(("Labels", "mL" if in_ml else "Voxels", f"From {base}", ""), tuple(rows))
+
+
+def slice_cells(rows: Sequence[SliceRow], compared: Compared) -> Cells:
+    """Slices that differ, numbered as the viewer's slider counts them."""
+    grid = compared.agreement.raters.grid
+    shown = Display.of(grid).shown
+    numbers = [round(float(shown.voxels(row.centre)[AXES[row.axis]])) for row in rows]
+    area = "mm²" if grid.unit == "mm" else "Voxels"
+    cells = [
+        (str(number), f"{row.area_mm2:.0f}" if row.area_mm2 is not None else str(row.differing), f"{row.dice:.3f}")
+        for number, row in zip(numbers, rows, strict=True)
+    ]
+    return Cells(("Slice", f"Differs ({area})" if area == "mm²" else "Differing voxels", "Dice"), tuple(cells))
+
+
+def quality_cells(joined: Consensus) -> Cells:
+    """How well each finds the consensus."""
+    rows = [
+        (f"{one.name}, {one.region}", _number(one.sensitivity, 3), _number(one.specificity, 3))
+        for one in joined.qualities
+    ]
+    return Cells((f"By {joined.method}", "Sens.", "Spec."), tuple(rows))
+
+
+def summary_text(found: Agreement, region: Region) -> str:
+    """What holds for all of them together, in a sentence."""
+    one = found[region]
+    kappa = "" if one.kappa is None else f", Fleiss' kappa {one.kappa:.3f}"
+    return f"{region}, all {len(found.names)}: mean Dice of pairs {one.mean_dice:.3f}{kappa}."
+
+
+def stale_text(compared: Compared, edited: Iterable[str], gone: Iterable[str]) -> str:
+    """What is not any more as it was compared; empty if everything is."""
+    told = {"changed": list(edited), "removed": list(gone)}
+    parts = [f"{', '.join(names)} {what}" for what, names in told.items() if names]
+    return f"⚠ Since this comparison: {'; '.join(parts)}. Compare again." if parts else ""
+
+
+def lines_of(choices: CompareChoices, joined: ConsensusMethod | None = None) -> CommandLines:
+    """What Compare does; raises `ComparisonError` or `RecordError` where it cannot, or labels are in no file."""
+    if choices.obstacle:
+        raise ComparisonError(choices.obstacle)
+    files = {layer.name: label_file_of(layer) for layer in choices.layers}
+    to = None if joined is None else (joined, Path("consensus.nii.gz"))
+    return compare_lines(files, choices.reference_name, resample=choices.resample, joined=to)
+
+
+def axis_names() -> tuple[Axis, ...]:
+    """Kinds of slices, the usual one first."""
+    return tuple(reversed(AXES))
+
+
+def _number(value: Any, digits: int) -> str:
+    return "" if value is None or np.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,111 @@
+"""Go from one slice where segmentations differ to the next, by keys or buttons, the worst first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import napari.viewer
+import numpy as np
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+
+from napari_brain_tumor.agreement import SliceRow
+from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.widgets.look import Look
+from napari_brain_tumor.widgets.navigation import PLANES
+from napari_brain_tumor.widgets.worker import notify
+
+__all__ = ["KEYS", "go_to", "next_differing_slice", "previous_differing_slice", "slice_steps", "start_walk"]
+
+_NOTHING: Final = "There are no differing slices to go to: compare labels in the Compare panel first."
+
+
+@dataclass(slots=True)
+class _Walk:
+    rows: Sequence[SliceRow]
+    at: int = -1
+
+
+_walks: "WeakKeyDictionary[Any, _Walk]" = WeakKeyDictionary()
+"""Of each viewer, the slices that its Compare panel lists, and where it is."""
+
+
+class _SliceSteps(QObject):
+    """A Qt object, for its connections end with the panels that made them."""
+
+    gone = Signal(object, int)
+    """The viewer, and the row of the slice that was gone to."""
+
+
+slice_steps: Final = _SliceSteps()
+"""The one of this session."""
+
+
+def start_walk(viewer: Any, rows: Sequence[SliceRow]) -> None:
+    """Let the keys of a viewer lead through these slices from now on; through none where there are none."""
+    _walks[viewer] = _Walk(tuple(rows))
+
+
+def next_differing_slice(viewer: napari.viewer.Viewer, step: int = 1) -> None:
+    """Bring the slice that differs most into sight, then the next one; after the last comes the first.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    step : {1, -1}
+    """
+    walk = _walks.get(viewer)
+    if walk is None or not walk.rows:
+        notify(_NOTHING)
+        return
+    at = (walk.at + step) % len(walk.rows) if walk.at >= 0 or step > 0 else len(walk.rows) - 1
+    go_to(viewer, at)
+
+
+def previous_differing_slice(viewer: napari.viewer.Viewer) -> None:
+    """Bring the differing slice before into sight."""
+    next_differing_slice(viewer, -1)
+
+
+def go_to(viewer: Any, at: int) -> None:
+    """Bring a slice of the walk into sight, cut as the table is, with the difference in the middle."""
+    walk = _walks.get(viewer)
+    if walk is None or not 0 <= at < len(walk.rows):
+        return
+    walk.at = at
+    row = walk.rows[at]
+    first = viewer.dims.ndim - 3
+    if first >= 0:
+        _show_plane(viewer, row)
+        point = np.array(row.centre)[::-1]
+        viewer.dims.set_point(range(first, first + 3), [float(one) for one in point])
+        if viewer.dims.ndisplay == 2:
+            camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
+    viewer.status = f"{at + 1} of {len(walk.rows)}: {row.region} differs in {row.differing} voxels, Dice {row.dice:.3f}"
+    slice_steps.gone.emit(viewer, at)
+
+
+def _show_plane(viewer: Any, row: SliceRow) -> None:
+    plane = next(one for one in PLANES if one.name == row.axis)
+    wanted = plane.order(viewer.dims.ndim)
+    if viewer.dims.ndisplay == 2 and tuple(viewer.dims.order) != wanted:
+        viewer.dims.order = wanted
+
+
+KEYS: Final = (
+    Look(
+        "Shift+X",
+        "Next differing slice",
+        "Next",
+        "Go to the slice where the compared labels differ most, then to the next one.",
+        next_differing_slice,
+    ),
+    Look(
+        "Shift+Z",
+        "Previous differing slice",
+        "Previous",
+        "Go back to the differing slice before.",
+        previous_differing_slice,
+    ),
+)
+"""None of the keys is napari's own, for any kind of layer, nor one of another panel of ours."""
