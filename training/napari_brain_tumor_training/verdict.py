@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from torch import nn
 
@@ -30,12 +30,15 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Study
 
-__all__ = ["Samples", "Start", "fit_verdict", "joined", "play", "save_verdict"]
+__all__ = ["Samples", "Start", "fit_verdict", "joined", "play", "read_samples", "save_samples", "save_verdict"]
 
 Array = npt.NDArray[Any]
 
 _HABITS: Final[tuple[Habit, ...]] = ("outline", "outline", "stroke", "stroke", "lasso", "point")
 _MEASURES: Final[tuple[Measure, ...]] = ("share", "voxels")
+_PARTS: Final = ("numbers", "follows", "weights", "prompts")
+"""Fields of samples, as they are saved."""
+
 _FEW: Final = 2000
 """Questions about fewer voxels than this count no more for it."""
 
@@ -241,5 +244,24 @@ def save_verdict(verdict: Verdict, path: str | PathLike[str]) -> None:
 
 def _check(path: Path, verdict: Verdict) -> None:
     if not all(map(np.array_equal, load_verdict(path).weights, verdict.weights)):
+        msg = "what was written does not read back the same"
+        raise TrainingError(msg)
+
+
+def save_samples(samples: Samples, path: str | PathLike[str]) -> None:
+    """Write samples, whole or not at all."""
+    tensors = {name: np.ascontiguousarray(getattr(samples, name)) for name in _PARTS}
+    write_atomically(Path(path), lambda place: save_file(tensors, place), lambda place: _same_samples(place, samples))
+
+
+def read_samples(path: str | PathLike[str]) -> Samples:
+    """Read what `save_samples` wrote."""
+    tensors = load_file(Path(path))
+    return Samples(**{name: tensors[name] for name in _PARTS})
+
+
+def _same_samples(path: Path, samples: Samples) -> None:
+    again = read_samples(path)
+    if not all(np.array_equal(getattr(again, name), getattr(samples, name)) for name in _PARTS):
         msg = "what was written does not read back the same"
         raise TrainingError(msg)

@@ -48,7 +48,7 @@ class LargestError:
     mask : (X, Y, Z) bool array
         Its voxels in that box.
     middle : (x, y, z)
-        The voxel of it that is furthest from its border, on the whole grid.
+        The voxel of it that is furthest from its border, on the whole grid; of several, the one nearest its centre.
     """
 
     region: Region
@@ -94,8 +94,9 @@ def largest_error(
         return None
     _, region, missed, box, mask = best
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.spacing)[1:-1, 1:-1, 1:-1]
-    deepest = np.unravel_index(int(depth.argmax()), depth.shape)
-    x, y, z = (int(v) for v in np.array(deepest) + box.start)
+    deepest = np.argwhere(depth >= depth.max() - 1e-6)
+    from_centre = np.linalg.norm((deepest - np.argwhere(mask).mean(axis=0)) * grid.spacing, axis=1)
+    x, y, z = (int(v) for v in deepest[from_centre.argmin()] + box.start)
     return LargestError(region, missed, box, mask, (x, y, z))
 
 

@@ -195,7 +195,8 @@ def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: A
 def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> None:
     """Let follow what would be left as crumbs of a region taken away, or as holes in one that grows.
 
-    Crumbs are connected parts smaller than a tenth of what follows and than `_CRUMB_MM3`, apart from the block's border.
+    Crumbs are connected parts, smaller than a tenth of what follows and than `_CRUMB_MM3`, that touch no side of the
+    block.
     """
     left = mask & ~follows if not asked.inside else ~(mask | follows)
     changed = int((follows & (mask != asked.inside)).sum())
