@@ -65,8 +65,9 @@ def test_outline_holds_the_region_on_one_slice_and_nothing_else() -> None:
 
 
 def test_outline_beside_another_part_is_no_border() -> None:
-    truth = np.maximum(TRUTH, block(1, slice(28, 32), slice(5, 25), slice(5, 25)))
-    prompt = next_prompt(np.zeros(SHAPE, np.uint8), truth, GRID, "outline", measure="voxels")
+    flat = block(1, slice(5, 25), slice(5, 25), slice(10, 14))
+    beside = block(1, slice(28, 32), slice(5, 25), slice(10, 14))
+    prompt = next_prompt(np.zeros(SHAPE, np.uint8), np.maximum(flat, beside), GRID, "outline", measure="voxels")
     assert isinstance(prompt, Lasso)
     assert not prompt.border
 

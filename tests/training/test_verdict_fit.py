@@ -21,19 +21,19 @@ from napari_brain_tumor_training.verdict import (
     save_verdict,
 )
 
-SHAPE = (44, 42, 40)
+SHAPE = (36, 36, 32)
 
 
 @pytest.fixture(scope="module")
 def truth():
-    far = np.linalg.norm(np.indices(SHAPE) - np.reshape((20, 20, 20), (3, 1, 1, 1)), axis=0)
-    return ((far < 12).astype(np.uint8) + (far < 7) + (far < 4)).astype(np.uint8)
+    far = np.linalg.norm(np.indices(SHAPE) - np.reshape((17, 17, 15), (3, 1, 1, 1)), axis=0)
+    return ((far < 10).astype(np.uint8) + (far < 6) + (far < 3)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def study(truth):
     random = np.random.default_rng(1)
-    brain = np.linalg.norm(np.indices(SHAPE) - np.reshape((21, 20, 20), (3, 1, 1, 1)), axis=0) < 19
+    brain = np.linalg.norm(np.indices(SHAPE) - np.reshape((18, 17, 16), (3, 1, 1, 1)), axis=0) < 15
     images = {
         role: ((5 + step * np.isin(truth, classes) + 0.4 * random.standard_normal(SHAPE)) * brain).astype(np.float32)
         for role, step, classes in (("FLAIR", 3, (1, 2, 3)), ("T1c", 4, (3,)), ("T1", -1.5, (2, 3)))
@@ -44,7 +44,7 @@ def study(truth):
 @pytest.fixture(scope="module")
 def samples(study, truth):
     random = np.random.default_rng(2)
-    return joined([play(study, truth, Start(np.zeros(SHAPE, np.uint8)), random) for _ in range(4)])
+    return joined([play(study, truth, Start(np.zeros(SHAPE, np.uint8)), random) for _ in range(2)])
 
 
 def test_play_samples_voxels_that_should_and_should_not_follow(samples):

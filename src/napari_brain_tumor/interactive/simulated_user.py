@@ -125,7 +125,7 @@ def next_prompt(
     """The prompt that the simulated user gives next; None where nothing is wrong.
 
     It goes to the middle of the largest error, on that of the three slices through it on which the error is largest. A
-    point is put there; a stroke follows the middle line of the error on the slice with a brush of half its width; a
+    point is put there; a stroke follows the middle line of the error on the slice with a brush that stays within it; a
     lasso runs around the error; an outline around the region as it should be. Where a line would enclose holes, it is a
     stroke; where there is nothing to outline, or another part of the region is beside it, a lasso around what is too
     much.
@@ -204,7 +204,7 @@ def _middle_line(section: Array, spacing: list[float]) -> tuple[Array, float]:
     lines[np.unravel_index(int(depth.argmax()), depth.shape)] = True
     points = np.argwhere(_largest(lines))
     path = points[_along(points)]
-    radius = max(0.0, 0.5 * float(np.median(depth[tuple(path.T)])) - 0.5 * min(spacing))
+    radius = max(0.0, 0.5 * float(depth[tuple(path.T)].min()) - 0.5 * min(spacing))
     return path, round(min(radius, 4.0), 2)
 
 
