@@ -23,6 +23,7 @@ __all__ = [
     "OutOfMemoryError",
     "ProbabilityError",
     "RecordError",
+    "RegistrationError",
     "RoleError",
     "SaveError",
     "SeedError",
@@ -30,6 +31,7 @@ __all__ = [
     "SplitError",
     "TrainingError",
     "UnreadableFileError",
+    "VisitError",
     "WorkerDiedError",
 ]
 
@@ -64,6 +66,14 @@ class DuplicateRoleError(RoleError):
 
 class MissingRolesError(RoleError):
     """The chosen model was not trained for the sequences that the study has."""
+
+
+class RegistrationError(BrainTumorError, ValueError):
+    """Two examinations could not be brought onto one another, or not so that one may trust it."""
+
+
+class VisitError(BrainTumorError, ValueError):
+    """Visits of a patient cannot be put in an order, or lack what a comparison needs."""
 
 
 class SpacingUnknownError(BrainTumorError, ValueError):
