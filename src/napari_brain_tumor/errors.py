@@ -18,6 +18,7 @@ __all__ = [
     "IntensityError",
     "LabelChangedError",
     "LabelSchemaError",
+    "MeasureError",
     "MissingRolesError",
     "ModelNotFoundError",
     "OutOfMemoryError",
@@ -117,6 +118,10 @@ class OutOfMemoryError(BrainTumorError, MemoryError):
 
 class SaveError(BrainTumorError, OSError):
     """A file could not be written, or what was written did not read back the same."""
+
+
+class MeasureError(BrainTumorError, ValueError):
+    """A segmentation cannot be measured in the way that was asked for."""
 
 
 class DatasetError(BrainTumorError, ValueError):

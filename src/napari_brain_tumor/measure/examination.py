@@ -1,0 +1,171 @@
+"""Everything that is measured of one segmentation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.measure.lesions import LeftOut, Lesion, find_lesions
+from napari_brain_tumor.measure.midline import MidsagittalPlane, find_midsagittal_plane
+from napari_brain_tumor.measure.rim import RimThickness, rim_thickness
+from napari_brain_tumor.measure.settings import MeasureSettings
+from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeTable, measure_volumes
+from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["Examination", "measure_study", "measure_study_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was measured of one segmentation.
+
+    Parameters
+    ----------
+    name : str
+        Of the case.
+    grid : Grid
+        On which the labels lie.
+    volumes : VolumeTable
+        Of classes and regions.
+    lesions : tuple of Lesion
+        Of ET, then TC, then WT, the largest of each first.
+    left_out : mapping of region to LeftOut
+        What was smaller than the smallest lesion that counts.
+    rim : RimThickness or None
+        Of the enhancing tissue around the core; None where there is no such rim, or no millimetres.
+    midline : MidsagittalPlane or None
+        None where no scan was given to find it in, or there are no millimetres.
+    settings : MeasureSettings
+        How it was measured.
+    notes : tuple of str
+        What one should know before the numbers are used.
+    """
+
+    name: str
+    grid: Grid
+    volumes: VolumeTable
+    lesions: tuple[Lesion, ...]
+    left_out: Mapping[Region, LeftOut]
+    rim: RimThickness | None
+    midline: MidsagittalPlane | None
+    settings: MeasureSettings
+    notes: tuple[str, ...]
+
+    def of_region(self, region: Region) -> tuple[Lesion, ...]:
+        """The lesions of a region, the largest first."""
+        return tuple(lesion for lesion in self.lesions if lesion.region == region)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON takes it."""
+        return {
+            "name": self.name,
+            "grid": {"shape": list(self.grid.shape), "affine": self.grid.affine.tolist(), "unit": self.grid.unit},
+            "volumes": [asdict(row) for row in self.volumes.rows],
+            "lesions": [_lesion(lesion) for lesion in self.lesions],
+            "left_out": {region: asdict(small) for region, small in self.left_out.items()},
+            "rim": None if self.rim is None else asdict(self.rim),
+            "midline": None if self.midline is None else asdict(self.midline),
+            "settings": asdict(self.settings),
+            "notes": list(self.notes),
+        }
+
+
+def measure_study(
+    segmentation: Segmentation, study: Study | None = None, settings: MeasureSettings | None = None
+) -> Examination:
+    """Measure a segmentation: volumes, lesions with diameters after RANO, side and midline, thickness of the rim.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Our classes.
+    study : Study, optional
+        The scans that were segmented; the midline is found in them. Without it sides are not assessable.
+    settings : MeasureSettings, optional
+        How to measure.
+
+    Returns
+    -------
+    Examination
+
+    Examples
+    --------
+    >>> examination = measure_study(segmentation, study)  # doctest: +SKIP
+    >>> examination.lesions[0].diameters.product_mm2  # doctest: +SKIP
+    812.4
+    """
+    return run_job(measure_study_job(segmentation, study, settings))
+
+
+def measure_study_job(
+    segmentation: Segmentation, study: Study | None = None, settings: MeasureSettings | None = None
+) -> Job[Examination]:
+    """Measure a segmentation, as a job; see `measure_study`."""
+    settings = settings or MeasureSettings()
+    grid = segmentation.grid
+    known = tuple(region for region in reversed(REGIONS) if region in segmentation.known_regions)
+    steps = len(known) + 2
+    yield Progress(0, steps, "finding the midline")
+    plane = find_midsagittal_plane(study) if study is not None and _has_mm(segmentation, study) else None
+    lesions: list[Lesion] = []
+    left_out: dict[Region, LeftOut] = {}
+    for done, region in enumerate(known, 1):
+        yield Progress(done, steps, f"measuring the {REGION_NAMES[region]}")
+        found, left_out[region] = find_lesions(segmentation.data, grid, region, settings, plane)
+        lesions += found
+    yield Progress(steps - 1, steps, "measuring the rim")
+    rim = rim_thickness(segmentation.data, grid) if grid.unit == "mm" and "ET" in known else None
+    notes = tuple(_notes(segmentation, study, lesions, left_out, settings))
+    volumes = measure_volumes(segmentation)
+    return Examination(segmentation.name, grid, volumes, tuple(lesions), left_out, rim, plane, settings, notes)
+
+
+def _has_mm(segmentation: Segmentation, study: Study) -> bool:
+    return segmentation.grid.unit == "mm" and study.grid.unit == "mm"
+
+
+def _notes(
+    segmentation: Segmentation,
+    study: Study | None,
+    lesions: list[Lesion],
+    left_out: Mapping[Region, LeftOut],
+    settings: MeasureSettings,
+) -> Iterator[str]:
+    grid = segmentation.grid
+    if grid.unit != "mm":
+        yield "The files do not tell the voxel size: sizes are in voxels; lengths, sides and rim are not assessable."
+    elif study is None:
+        yield "No scan was given to find the midline in: sides and distances to it are not assessable."
+    elif study.grid.unit != "mm":
+        yield "The scans do not tell their voxel size: sides and distances to the midline are not assessable."
+    if "ET" not in segmentation.known_regions:
+        yield "The labels tell the whole tumour alone: enhancing disease is not assessable."
+    for region, small in left_out.items():
+        if small.parts:
+            parts = "1 part" if small.parts == 1 else f"{small.parts} parts"
+            size = settings.smallest(grid)
+            yield f"{region}: {parts} of less than {size} left out, {small.voxels} voxels together."
+    yield from _at_border(lesions, grid)
+
+
+def _at_border(lesions: list[Lesion], grid: Grid) -> Iterator[str]:
+    for lesion in lesions:
+        ends = zip(lesion.box.start, lesion.box.stop, grid.shape, strict=True)
+        if any(start == 0 or stop == size for start, stop, size in ends):
+            yield f"{lesion.title} reaches the border of the scan: it may be larger than what is measured."
+
+
+def _lesion(lesion: Lesion) -> dict[str, Any]:
+    diameters = lesion.diameters
+    values = asdict(lesion)
+    values["side"], values["midline_mm"] = lesion.side, lesion.midline_mm
+    if diameters is not None:
+        values["diameters"] |= {
+            "long_mm": diameters.long_mm,
+            "short_mm": diameters.short_mm,
+            "product_mm2": diameters.product_mm2,
+            "angle_degrees": diameters.angle_degrees,
+        }
+    return values

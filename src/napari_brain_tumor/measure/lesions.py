@@ -1,0 +1,201 @@
+"""The lesions of a segmentation: connected parts of a region with place, size, side and diameters."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.geometry import Box, Grid, bounding_box
+from napari_brain_tumor.labels import Region, region_mask
+from napari_brain_tumor.measure.diameters import Bidimensional, largest_diameters, measuring_axis
+from napari_brain_tumor.measure.midline import MidlinePosition, MidsagittalPlane, Side
+from napari_brain_tumor.measure.settings import MEASURED_REGIONS, MeasureSettings
+
+__all__ = ["LeftOut", "Lesion", "find_lesions", "measurability"]
+
+Array = npt.NDArray[Any]
+
+_TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)
+_MM3_PER_ML: Final = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """A 26-connected part of a region.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    number : int
+        Within its region; 1 is the largest.
+    voxels : int
+        How many it has.
+    volume_ml : float or None
+        None where the files do not tell the voxel size.
+    centre : (x, y, z)
+        Mean of its voxels in the world, RAS+ mm (voxels where the size of a voxel is not known).
+    box : Box
+        The smallest block of voxels that holds it, in file order.
+    slices : int
+        How many slices of the measuring plane it is seen on.
+    midline : MidlinePosition or None
+        None where the midsagittal plane is not known.
+    diameters : Bidimensional or None
+        None where they were not measured: the region's are not, or there are no millimetres.
+    measurable : bool
+        Whether it counts as measurable disease after RANO 2.0.
+    reason : str
+        Why, or why not.
+    """
+
+    region: Region
+    number: int
+    voxels: int
+    volume_ml: float | None
+    centre: tuple[float, float, float]
+    box: Box
+    slices: int
+    midline: MidlinePosition | None
+    diameters: Bidimensional | None
+    measurable: bool
+    reason: str
+
+    @property
+    def side(self) -> Side | None:
+        """Of the patient; None where the midsagittal plane is not known."""
+        return None if self.midline is None else self.midline.side
+
+    @property
+    def midline_mm(self) -> float | None:
+        """From the midline to the lesion, 0 where it reaches or crosses it; None where the midline is not known."""
+        return None if self.midline is None else self.midline.distance_mm
+
+    @property
+    def size(self) -> str:
+        """As people read it: `"12.34 mL"`, or voxels where millimetres are not known."""
+        return f"{self.voxels:,} voxels".replace(",", " ") if self.volume_ml is None else f"{self.volume_ml:.2f} mL"
+
+    @property
+    def title(self) -> str:
+        """Region and number, as `"ET 1"`."""
+        return f"{self.region} {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many parts of a region were smaller than the smallest lesion that counts, and their voxels together."""
+
+    parts: int
+    voxels: int
+
+
+def find_lesions(
+    classes: npt.NDArray[np.uint8],
+    grid: Grid,
+    region: Region,
+    settings: MeasureSettings,
+    plane: MidsagittalPlane | None = None,
+) -> tuple[tuple[Lesion, ...], LeftOut]:
+    """The lesions of a region, the largest first, and what was too small to be one.
+
+    Parameters
+    ----------
+    classes : (X, Y, Z) uint8 array
+        Our classes.
+    grid : Grid
+        Of the classes.
+    region : {"WT", "TC", "ET"}
+    settings : MeasureSettings
+    plane : MidsagittalPlane, optional
+        Without it nothing is said about sides.
+    """
+    mask = region_mask(classes, region)
+    block = bounding_box(mask)
+    if block is None:
+        return (), LeftOut(0, 0)
+    parts, count = ndimage.label(mask[block.slices], structure=_TOUCHING)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    large = sizes >= settings.least_voxels(grid)
+    order = np.argsort(-sizes, kind="stable")[: int(large.sum())]
+    boxes = ndimage.find_objects(parts, count)
+    masks = ((_in_grid(boxes[at], block), parts[boxes[at]] == at + 1) for at in order)
+    judge = _Judge(region, grid, settings, plane)
+    lesions = tuple(judge.lesion(number, box, inside) for number, (box, inside) in enumerate(masks, 1))
+    return lesions, LeftOut(int((~large).sum()), int(sizes[~large].sum()))
+
+
+def measurability(
+    diameters: Bidimensional, slices: int, slice_distance_mm: float, settings: MeasureSettings
+) -> tuple[bool, str]:
+    """Whether a lesion is measurable disease, and the reason.
+
+    Parameters
+    ----------
+    diameters : Bidimensional
+    slices : int
+        On how many slices the lesion is seen.
+    slice_distance_mm : float
+        Between these slices.
+    settings : MeasureSettings
+    """
+    least = settings.least_length_mm(slice_distance_mm)
+    if diameters.short_mm < least:
+        which = "one diameter is" if diameters.long_mm >= least else "both diameters are"
+        return False, f"not measurable: {which} less than {least:g} mm"
+    if slices < settings.measurable_slices:
+        return False, f"not measurable: seen on {slices} slice, {settings.measurable_slices} are needed"
+    return True, f"measurable: both diameters are at least {least:g} mm"
+
+
+def _in_grid(part: tuple[slice, ...], block: Box) -> Box:
+    """The box in the grid of a part's slices within a block."""
+    start = tuple(one.start + first for one, first in zip(part, block.start, strict=True))
+    stop = tuple(one.stop + first for one, first in zip(part, block.start, strict=True))
+    return Box(start, stop)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judge:
+    """What is said of each lesion of one region."""
+
+    region: Region
+    grid: Grid
+    settings: MeasureSettings
+    plane: MidsagittalPlane | None
+
+    def lesion(self, number: int, box: Box, inside: npt.NDArray[np.bool_]) -> Lesion:
+        """The lesion whose voxels are those of a mask in a box."""
+        world = self.grid.world(np.argwhere(inside) + np.array(box.start))
+        axis = measuring_axis(self.grid, self.settings.plane)
+        slices = int(inside.any(axis=tuple(a for a in range(3) if a != axis)).sum())
+        diameters = self._diameters(box, inside, axis)
+        measurable, reason = self._measurable(diameters, slices, axis)
+        return Lesion(
+            region=self.region,
+            number=number,
+            voxels=len(world),
+            volume_ml=len(world) * self.grid.voxel_volume_mm3 / _MM3_PER_ML if self.grid.unit == "mm" else None,
+            centre=cast("tuple[float, float, float]", tuple(world.mean(axis=0).tolist())),
+            box=box,
+            slices=slices,
+            midline=None if self.plane is None else self.plane.position(world, self.settings.midline_margin_mm),
+            diameters=diameters,
+            measurable=measurable,
+            reason=reason,
+        )
+
+    def _diameters(self, box: Box, inside: npt.NDArray[np.bool_], axis: int) -> Bidimensional | None:
+        if self.grid.unit != "mm" or self.region not in MEASURED_REGIONS:
+            return None
+        part = self.grid.cropped(box)
+        found = largest_diameters(inside, part, axis, fill_cavities=self.settings.fill_cavities)
+        return None if found is None else replace(found, index=found.index + box.start[axis])
+
+    def _measurable(self, diameters: Bidimensional | None, slices: int, axis: int) -> tuple[bool, str]:
+        if self.grid.unit != "mm":
+            return False, "not assessable: the files do not tell the voxel size"
+        if diameters is None:
+            return False, f"not assessed: diameters are measured of {' and '.join(MEASURED_REGIONS)}"
+        return measurability(diameters, slices, self.grid.spacing[axis], self.settings)

@@ -1,0 +1,126 @@
+"""The plane between the two halves of the brain in the world, and on which side of it something lies."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.classical.run import scan_of
+from napari_brain_tumor.classical.scan import BRIGHT_ROLES, clipped_brightness
+from napari_brain_tumor.classical.symmetry import MirrorPlane, find_mirror_plane
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare
+from napari_brain_tumor.study import ROLES, Role, Study
+
+__all__ = ["MidlinePosition", "MidsagittalPlane", "Side", "find_midsagittal_plane"]
+
+Array = npt.NDArray[Any]
+Side = Literal["left", "right", "both sides"]
+
+_ROLES: Final[tuple[Role, ...]] = (*BRIGHT_ROLES, "T1", "T1c")
+"""In which sequence symmetry is looked for, the best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MidlinePosition:
+    """Where something lies against the midsagittal plane.
+
+    Parameters
+    ----------
+    side : {"left", "right", "both sides"}
+        Of the patient.
+    distance_mm : float
+        From the plane to the nearest voxel; 0 where it is reached.
+    centre_distance_mm : float
+        From the plane to the centre.
+    """
+
+    side: Side
+    distance_mm: float
+    centre_distance_mm: float
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it lies on both sides of the midline."""
+        return self.side == "both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class MidsagittalPlane:
+    """The points p of the world (RAS+ mm) for which normal · p = offset_mm.
+
+    Parameters
+    ----------
+    normal : (x, y, z)
+        Of length 1, towards the patient's right.
+    offset_mm : float
+        From the world's origin.
+    """
+
+    normal: tuple[float, float, float]
+    offset_mm: float
+
+    def beyond_mm(self, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Millimetres from the plane to points `(..., 3)`, positive on the patient's right."""
+        distances: npt.NDArray[np.float64] = np.asarray(world, dtype=np.float64) @ np.array(self.normal)
+        return distances - self.offset_mm
+
+    def position(self, world: npt.NDArray[np.float64], margin_mm: float) -> MidlinePosition:
+        """Where a set of points `(N, 3)` lies; it is on both sides if it reaches farther than the margin into each."""
+        beyond = self.beyond_mm(world)
+        low, high, middle = float(beyond.min()), float(beyond.max()), float(beyond.mean())
+        side: Side = "right" if middle > 0 else "left"
+        if low < -margin_mm and high > margin_mm:
+            side = "both sides"
+        return MidlinePosition(side, max(0.0, low, -high), abs(middle))
+
+
+def find_midsagittal_plane(study: Study) -> MidsagittalPlane:
+    """The plane in which the brain of a study is most like its mirror image.
+
+    It is sought in one sequence, FLAIR before T2, T1 and T1c, within 14 degrees of the patient's own upright
+    axes; see `classical.symmetry`. A large tumour that pushes the midline aside draws the plane with it a little.
+
+    Parameters
+    ----------
+    study : Study
+        Whose files tell the voxel size.
+
+    Raises
+    ------
+    SpacingUnknownError
+        If they do not.
+    """
+    _ = study.grid.spacing_mm
+    role = next(role for role in _ROLES if role in study.sequences)
+    seen = study.only((role,))
+    prepared = prepare(seen, ROLES, PreprocessingSpec())
+    scan = scan_of(seen, prepared)
+    plane = find_mirror_plane(clipped_brightness(scan.channels[role], scan.brain), scan.brain, scan.spacing_mm)
+    return _in_world(plane, prepared, scan.spacing_mm)
+
+
+def _in_world(plane: MirrorPlane, prepared: Prepared, spacing_mm: tuple[float, float, float]) -> MidsagittalPlane:
+    grid = prepared.work.grid
+    points = grid.world([_voxel(plane, prepared, spacing_mm, y, z) for y, z in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))])
+    normal = np.cross(points[1] - points[0], points[2] - points[0])
+    normal /= np.linalg.norm(normal)
+    if normal @ _rightwards(grid) < 0:
+        normal = -normal
+    x, y, z = normal.tolist()
+    return MidsagittalPlane((x, y, z), float(normal @ points[0]))
+
+
+def _voxel(
+    plane: MirrorPlane, prepared: Prepared, spacing_mm: tuple[float, float, float], y: float, z: float
+) -> tuple[float, float, float]:
+    """The voxel `(x, y, z)` of the working grid where the plane is met, given mm from the middle of the box."""
+    from_middle = (z, y, plane.offset_mm + plane.turn * y + plane.tilt * z)
+    middle = (np.asarray(prepared.mask.shape) - 1) / 2 + prepared.box.start
+    index = middle + np.array(from_middle) / spacing_mm
+    return float(index[2]), float(index[1]), float(index[0])
+
+
+def _rightwards(grid: Grid) -> npt.NDArray[np.float64]:
+    return grid.affine[:3, 0]
