@@ -165,7 +165,7 @@ def test_without_measurable_disease_at_the_baseline_only_progression_is_assessab
 def test_a_size_that_is_not_known_is_missing() -> None:
     *_, last = assess(visits(1000, 900, value=None), "area")
     assert last.imaging is None
-    assert "millimetres" in last.missing[0]
+    assert last.missing == ("the size of visit 1",)
     assert "do not tell it either" in last.sentence
 
 

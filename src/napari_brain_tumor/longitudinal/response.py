@@ -19,9 +19,9 @@ judged here. A fact that is needed and not known makes a visit "not assessable";
 given beside it.
 """
 
+import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Final, Literal
 
 from napari_brain_tumor.longitudinal.facts import VisitFacts
@@ -81,16 +81,19 @@ class Burden:
         Whether a lesion that is no target became measurable, which a reader has to judge.
     facts : VisitFacts
         What the user told.
+    unknown : str
+        What would have to be known for the value, where that is None.
     """
 
     name: str
     value: float | None
     enhancing: bool
     measurable: bool
-    date: date | None = None
+    date: datetime.date | None = None
     new_lesion: bool | None = None
     non_target_grew: bool = False
     facts: VisitFacts = field(default_factory=VisitFacts)
+    unknown: str = ""
 
     @property
     def has_new_lesion(self) -> bool | None:
@@ -236,8 +239,9 @@ def _missing(burdens: Sequence[Burden], now: _Seen, start: int, here: int, *, kn
     burden, facts = burdens[here], burdens[here].facts
     if not known_baseline:
         yield _WHICH_BASELINE
-    if now.category is None:
-        yield "sizes in millimetres of every visit from the baseline on"
+    yield from dict.fromkeys(
+        one.unknown or f"the size of {one.name}" for one in burdens[start : here + 1] if one.value is None
+    )
     if facts.clinical_status is None:
         yield "clinical status"
     if facts.clinical_status == "worse":
