@@ -78,7 +78,7 @@ class RigidTransform:
     @property
     def inverse(self) -> "RigidTransform":
         """The way back: from the moving world to the fixed one."""
-        return RigidTransform(np.linalg.inv(self.matrix))
+        return RigidTransform(np.linalg.inv(self.matrix).astype(np.float64))
 
     @property
     def angle_degrees(self) -> float:
@@ -348,7 +348,7 @@ def _image(array: Array, grid: Grid, size_mm: float) -> Any:
     shape = np.maximum(1, np.round(np.asarray(upright.shape) * upright.spacing / spacing)).astype(int)
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = upright.world((0, 0, 0)) + (spacing - upright.spacing) / 2
-    target = Grid(tuple(shape), affine)  # type: ignore[arg-type]
+    target = Grid(tuple(shape.tolist()), affine)
     blurred = _blurred(array, grid, size_mm / 2)
     values = resample(blurred, grid, target)
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
@@ -362,7 +362,10 @@ def _image(array: Array, grid: Grid, size_mm: float) -> Any:
 def _blurred(array: Array, grid: Grid, sigma_mm: float) -> npt.NDArray[np.float32]:
     """Blurred along the axes whose voxels are finer than the blur."""
     sigmas = [sigma_mm / s if s < 2 * sigma_mm else 0.0 for s in grid.spacing]
-    return ndimage.gaussian_filter(np.asarray(array, np.float32), sigmas, mode="nearest", truncate=3)
+    blurred: npt.NDArray[np.float32] = ndimage.gaussian_filter(
+        np.asarray(array, np.float32), sigmas, mode="nearest", truncate=3
+    )
+    return blurred
 
 
 def _beginnings(moving: Any, fixed: Any) -> tuple[RigidTransform, RigidTransform]:
@@ -456,7 +459,7 @@ def _edge_agreement(images: list[Array], inside: npt.NDArray[np.bool_]) -> float
     The sign does not matter, so that sequences of different contrast can be compared (Haber and Modersitzki 2006,
     10.1007/11866763_89).
     """
-    slopes = [np.stack(np.gradient(ndimage.gaussian_filter(one, 0.75))) for one in images]
+    slopes = [np.array(np.gradient(ndimage.gaussian_filter(one, 0.75))) for one in images]
     steep = [np.sqrt((slope**2).sum(axis=0)) for slope in slopes]
     edges = inside & np.logical_and(*(s > np.quantile(s[inside], _EDGE_QUANTILE) for s in steep))
     if not edges.any():
@@ -474,13 +477,12 @@ def _coarser(grid: Grid, size_mm: float) -> Grid:
     shape = np.maximum(1, np.round(np.asarray(grid.shape) * grid.spacing / spacing)).astype(int)
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = grid.world((0, 0, 0)) + (spacing - grid.spacing) / 2
-    return Grid(tuple(shape), affine, grid.unit)  # type: ignore[arg-type]
+    return Grid(tuple(shape.tolist()), affine, grid.unit)
 
 
 def _mutual_information(first: Array, second: Array) -> float:
     ranks = [np.digitize(one, np.quantile(one, np.linspace(0, 1, 33)[1:-1])) for one in (first, second)]
-    joint = np.histogram2d(*ranks, bins=32)[0]
-    joint /= joint.sum()
+    joint = np.bincount(32 * ranks[0] + ranks[1], minlength=32 * 32).reshape(32, 32) / first.size
     product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     there = joint > 0
     return float((joint[there] * np.log(joint[there] / product[there])).sum())

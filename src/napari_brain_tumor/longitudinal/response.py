@@ -226,10 +226,16 @@ def _response(
     missing = tuple(_missing(burdens, now, start, here, known_baseline=known_baseline))
     verdict, reason, unsettled = _verdict(burdens, seen, here)
     missing = (*missing, *unsettled)
-    changes = {"change_from_baseline": now.from_baseline, "change_from_nadir": now.from_nadir}
-    if missing or verdict is None:
-        return Response(measure, NOT_ASSESSABLE, now.category, missing, **changes)
-    return Response(measure, verdict, now.category, (), (reason,), **changes)
+    settled = verdict is not None and not missing
+    return Response(
+        measure,
+        verdict if verdict is not None and settled else NOT_ASSESSABLE,
+        now.category,
+        missing,
+        (reason,) if settled else (),
+        now.from_baseline,
+        now.from_nadir,
+    )
 
 
 _WHICH_BASELINE: Final = "which one visit is the baseline (the first after radiotherapy, or before a new treatment)"
