@@ -338,7 +338,8 @@ def _unit_range(array: Array) -> npt.NDArray[np.float32]:
     inside = array[array > 0] if (array > 0).any() else array
     low, high = np.percentile(inside, (1, 99))
     scaled = (np.asarray(array, np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-6))
-    return np.clip(scaled, 0, 1)
+    unit: npt.NDArray[np.float32] = np.clip(scaled, 0, 1)
+    return unit
 
 
 def _image(array: Array, grid: Grid, size_mm: float) -> Any:
