@@ -16,8 +16,9 @@ from napari_brain_tumor.longitudinal.facts import VisitFacts
 from napari_brain_tumor.longitudinal.followup import follow_up
 from napari_brain_tumor.longitudinal.plot import save_plot
 from napari_brain_tumor.longitudinal.registration import Agreement, Registration, RigidTransform
-from napari_brain_tumor.longitudinal.tables import percent, rows_of, save_csv, save_json, size_text, track_rows
+from napari_brain_tumor.longitudinal.tables import rows_of, save_csv, save_json, track_rows
 from napari_brain_tumor.longitudinal.visits import FoundDate, Visit, date_of, in_order, parse_date, with_spacing
+from napari_brain_tumor.longitudinal.wording import percent, size_text
 from napari_brain_tumor.study import Segmentation, Study
 from phantoms import affine, ball, write_nifti
 

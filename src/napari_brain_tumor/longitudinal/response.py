@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from napari_brain_tumor.longitudinal.facts import VisitFacts
+from napari_brain_tumor.longitudinal.wording import percent
 
 __all__ = ["NOT_ASSESSABLE", "THRESHOLDS", "Burden", "Category", "Measure", "Response", "Threshold", "assess"]
 
@@ -203,14 +204,14 @@ def _category(
     if burden.has_new_lesion:
         return "PD", "a new measurable lesion"
     if from_nadir is not None and from_nadir >= limits.progression - _ROUNDING:
-        return "PD", f"{from_nadir:+.0%} against the nadir"
+        return "PD", f"{percent(from_nadir)} against the nadir"
     if from_nadir is None and burden.measurable and (burden.value or 0) > 0:
         return "PD", "a target lesion is back and measurable"
     if not burden.enhancing:
         return "CR", "nothing enhances"
     if measurable_before and from_baseline is not None and from_baseline <= -limits.response + _ROUNDING:
-        return "PR", f"{from_baseline:+.0%} against the baseline"
-    change = "" if from_nadir is None else f": {from_nadir:+.0%} against the nadir"
+        return "PR", f"{percent(from_baseline)} against the baseline"
+    change = "" if from_nadir is None else f": {percent(from_nadir)} against the nadir"
     return "SD", f"between the thresholds{change}"
 
 

@@ -13,8 +13,9 @@ from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.sidecar import NOTICE
 from napari_brain_tumor.longitudinal.followup import Change, FollowUp
+from napari_brain_tumor.longitudinal.wording import size_text
 
-__all__ = ["COLUMNS", "percent", "rows_of", "save_csv", "save_json", "size_text", "track_rows"]
+__all__ = ["COLUMNS", "rows_of", "save_csv", "save_json", "track_rows"]
 
 COLUMNS: Final = (
     "visit",
@@ -29,27 +30,6 @@ COLUMNS: Final = (
     "missing",
 )
 """Of the CSV: one row for each visit and size; categories stand in the rows of the targets."""
-
-
-def percent(share: float | None) -> str:
-    """A share of change as people read it, `"+25.0 %"`; empty where it is not known.
-
-    One decimal, rounded towards zero, so that no text reaches a threshold that the number does not.
-    """
-    if share is None:
-        return ""
-    tenths = int(abs(share) * 1000 + 1e-6)
-    sign = "" if tenths == 0 else "+" if share > 0 else "−"
-    return f"{sign}{tenths / 10:.1f} %"
-
-
-def size_text(value: float | None, unit: str) -> str:
-    """A size as people read it: `"12.34 mL"`, `"812 mm²"`, `"1 234 voxels"`; a dash where it is not known."""
-    if value is None:
-        return "–"
-    if unit == "voxels":
-        return f"{value:,.0f} voxels".replace(",", " ")
-    return f"{value:.2f} mL" if unit == "mL" else f"{value:,.0f} {unit}".replace(",", " ")
 
 
 def rows_of(found: FollowUp) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,8 @@ from napari_brain_tumor.longitudinal.facts import CLINICAL, STEROIDS, VisitFacts
 from napari_brain_tumor.longitudinal.followup import FollowUp
 from napari_brain_tumor.longitudinal.registration import describe
 from napari_brain_tumor.longitudinal.response import CATEGORY_NAMES, NOT_ASSESSABLE, Response
-from napari_brain_tumor.longitudinal.tables import percent, size_text, track_rows
+from napari_brain_tumor.longitudinal.tables import track_rows
+from napari_brain_tumor.longitudinal.wording import percent, size_text
 from napari_brain_tumor.measure.examination import Examination
 
 __all__ = [
