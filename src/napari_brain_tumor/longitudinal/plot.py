@@ -70,10 +70,10 @@ def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> N
     for series in group:
         color, marker, dashes = _STYLES[series.key]
         values = [float("nan") if change.value is None else change.value for change in series.changes]
-        label = f"{series.name} ({series.key})" if series.key in ("WT", "TC", "ET") else series.name
-        axes.plot(places, values, color=color, marker=marker, linestyle=dashes, label=label)
+        axes.plot(places, values, color=color, marker=marker, linestyle=dashes, label=series.name)
     axes.axvline(places[found.baseline], color=ink, linewidth=0.6, alpha=0.5)
-    axes.set_ylim(bottom=0)
+    largest = max((change.value or 0.0 for series in group for change in series.changes), default=0.0)
+    axes.set_ylim(0, 1.1 * largest or 1.0)
     axes.set_ylabel(group[0].unit if group else "", color=ink)
     axes.set_facecolor("none")
     axes.tick_params(colors=ink, labelsize=8)
@@ -81,7 +81,8 @@ def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> N
         spine.set_color(ink)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, labelcolor=ink)
+    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2}
+    axes.legend(fontsize=8, frameon=False, labelcolor=ink, ncols=max(1, len(group)), columnspacing=1.2, **above)
 
 
 def _places(found: FollowUp) -> list[float]:

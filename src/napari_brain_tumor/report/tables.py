@@ -10,6 +10,7 @@ from napari_brain_tumor.longitudinal.followup import FollowUp
 from napari_brain_tumor.longitudinal.registration import describe
 from napari_brain_tumor.longitudinal.response import CATEGORY_NAMES, NOT_ASSESSABLE, Response
 from napari_brain_tumor.longitudinal.tables import track_rows
+from napari_brain_tumor.longitudinal.visits import Visit
 from napari_brain_tumor.longitudinal.wording import percent, size_text
 from napari_brain_tumor.measure.examination import Examination
 
@@ -94,7 +95,7 @@ def rim_rows(examination: Examination) -> Iterator[tuple[str, str]]:
 
 def series_table(found: FollowUp) -> Table:
     """Sizes of each visit, with their change since baseline and nadir."""
-    columns = ("Size", *(result.visit.title for result in found.visits))
+    columns = ("Size", *(_headed(result.visit) for result in found.visits))
     rows = [
         (
             f"{series.name} ({series.key})" if series.key in REGIONS else series.name,
@@ -122,6 +123,11 @@ def series_table(found: FollowUp) -> Table:
     return Table("Sizes over time", columns, tuple(rows), frozenset(range(1, len(columns))), note)
 
 
+def _headed(visit: Visit) -> str:
+    """Name and date one below the other."""
+    return visit.name if visit.day is None else f"{visit.name}\n{visit.day.isoformat()}"
+
+
 def _against(what: str, share: float | None) -> str:
     return "" if share is None else f"{percent(share)} to {what}"
 
@@ -129,7 +135,7 @@ def _against(what: str, share: float | None) -> str:
 def response_table(found: FollowUp) -> Table:
     """Category of each visit, by area and by volume side by side."""
     rows = tuple(
-        (result.visit.title, *(_response(found.responses[measure][at]) for measure in ("area", "volume")))
+        (_headed(result.visit), *(_response(found.responses[measure][at]) for measure in ("area", "volume")))
         for at, result in enumerate(found.visits)
     )
     names = ", ".join(f"{short} {long}" for short, long in CATEGORY_NAMES.items())
@@ -151,7 +157,7 @@ def _response(one: Response) -> str:
 
 def track_table(found: FollowUp) -> Table:
     """Each enhancing lesion over time."""
-    columns = ("Lesion", *(result.visit.title for result in found.visits))
+    columns = ("Lesion", *(_headed(result.visit) for result in found.visits))
     note = "Lesions that merge or split are followed as one; sizes are sums, on each visit's own grid."
     return Table("Enhancing lesions over time", columns, tuple(track_rows(found)), note=note)
 
@@ -167,7 +173,7 @@ def registration_table(found: FollowUp) -> Table:
             continue
         told: Mapping[str, str] = describe(result.registration, middle)
         names = tuple(told)
-        rows.append((result.visit.title, *told.values(), "no: " + result.problem if result.problem else "yes"))
+        rows.append((_headed(result.visit), *told.values(), "no: " + result.problem if result.problem else "yes"))
     return Table("Registration", ("Visit", *names, "Used"), tuple(rows))
 
 
@@ -176,7 +182,7 @@ def facts_table(found: FollowUp) -> Table:
     columns = ("Visit", "Date told by", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
     rows = tuple(
         (
-            result.visit.title,
+            _headed(result.visit),
             "nobody" if result.visit.date is None else result.visit.date.told_by,
             *_facts(result.visit.facts),
         )
