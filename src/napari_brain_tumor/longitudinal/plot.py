@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
@@ -81,7 +81,7 @@ def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> N
         spine.set_color(ink)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2}
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2}
     axes.legend(fontsize=8, frameon=False, labelcolor=ink, ncols=max(1, len(group)), columnspacing=1.2, **above)
 
 

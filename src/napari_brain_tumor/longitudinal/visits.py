@@ -3,7 +3,7 @@
 import datetime
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,18 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.itk import find_series, is_dicom
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.longitudinal.facts import VisitFacts
-from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.study import Segmentation, Source, Study
 
-__all__ = ["FoundDate", "Visit", "baseline_index", "date_of", "in_order", "parse_date", "with_spacing"]
+__all__ = [
+    "FoundDate",
+    "Visit",
+    "baseline_index",
+    "date_of",
+    "date_of_sources",
+    "in_order",
+    "parse_date",
+    "with_spacing",
+]
 
 _DICOM_DATES: Final = {
     "0008|0022": "acquisition",
@@ -154,7 +163,12 @@ def date_of(study: Study) -> FoundDate | None:
 
     Names of files and folders are not asked: what looks like a date there may be one of an export, or none.
     """
-    for source in study.sources.values():
+    return date_of_sources(study.sources.values())
+
+
+def date_of_sources(sources: Iterable[Source]) -> FoundDate | None:
+    """When scans were made, by where they were read from; see `date_of`."""
+    for source in sources:
         found = next(_dates_at(source.path), None)
         if found is not None:
             return found
