@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.labels import CLASS_COLORS
+from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 from napari_brain_tumor.longitudinal.followup import FollowUp, Series
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def draw_follow_up(figure: "Figure", found: FollowUp, *, ink: str = "black") -> 
         Colour of axes and words, so that it can be read on the figure's ground.
     """
     figure.clear()
-    regions = [series for series in found.series if series.key in ("WT", "TC", "ET")]
+    regions = [series for series in found.series if series.key in REGIONS]
     groups = [regions, [found["area"]]] if _told(found["area"]) else [regions]
     axes = figure.subplots(len(groups), 1, squeeze=False, sharex=True)[:, 0]
     for one, series in zip(axes, groups, strict=True):
@@ -70,7 +70,14 @@ def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> N
     for series in group:
         color, marker, dashes = _STYLES[series.key]
         values = [float("nan") if change.value is None else change.value for change in series.changes]
-        axes.plot(places, values, color=color, marker=marker, linestyle=dashes, label=series.name)
+        axes.plot(
+            places,
+            values,
+            color=color,
+            marker=marker,
+            linestyle=dashes,
+            label=series.key if series.key in REGIONS else series.name,
+        )
     axes.axvline(places[found.baseline], color=ink, linewidth=0.6, alpha=0.5)
     largest = max((change.value or 0.0 for series in group for change in series.changes), default=0.0)
     axes.set_ylim(0, 1.1 * largest or 1.0)

@@ -239,7 +239,7 @@ class VisitsWidget(QScrollArea):
         waits = entry is not None and entry.registration is not None
         self.accept_button.setEnabled(waits and entry is not None and not entry.accepted)
         self.reject_button.setEnabled(waits)
-        text = state.registration_text(entry.registration) if entry is not None and entry.registration else ""
+        text = state.registration_text(entry) if entry is not None else ""
         self.registration_label.setText(text)
         self.registration_label.setVisible(bool(text))
         obstacle = state.obstacle_of(self.entries)
@@ -282,7 +282,14 @@ class VisitsWidget(QScrollArea):
         entry = self.chosen
         if entry is not None:
             entry.facts = entry.facts.model_copy(update=told)
-            self._outdate()
+            self._assess_again()
+
+    def _assess_again(self) -> None:
+        """Facts change the response alone: what was measured and matched holds."""
+        found, facts = self.found, {entry.name: entry.facts for entry in self.entries}
+        if found is not None and not self.runner.running:
+            self.runner.start(lambda _: as_job(state.assessed_again, found, facts))
+        self.code_box.refresh()
 
     def _move(self, step: int) -> None:
         row = self.list.currentRow()
@@ -351,12 +358,12 @@ class VisitsWidget(QScrollArea):
         self.register_runner.start(lambda stop: state.register_job(self._worker, stop, *gathered))
 
     def _on_registered(self, result: Any) -> None:
-        registration, board = result
+        registration, centre, board = result
         entry, self._registered = self._registered, None
         self._stand_still("")
         if entry is None or entry not in self.entries:
             return
-        entry.registration, entry.accepted = registration, False
+        entry.registration, entry.centre, entry.accepted = registration, centre, False
         self._remove_boards()
         self._viewer.add_layer(layers.layer_of(board))
         self._say("Look at the checkerboard, then accept or reject.")
@@ -419,11 +426,11 @@ class VisitsWidget(QScrollArea):
                 f"The scans of {last.name} are not open, and a report needs pictures. Open its case; compare again."
             )
             return
-        study, segmentation = last.study, last.segmentation
+        study, segmentation, shown = last.study, last.segmentation, state.for_report(found)
         self._begin("Writing the report…")
         self.save_runner.start(
             lambda stop: stop.guard(
-                self._worker.run(state.REPORT_TARGET, study, segmentation, path, name=last.name, found=found)
+                self._worker.run(state.REPORT_TARGET, study, segmentation, path, name=last.name, found=shown)
             )
         )
 
@@ -466,7 +473,8 @@ class VisitsWidget(QScrollArea):
     def _on_progress(self, progress: Progress, left: float | None) -> None:
         self.progress_bar.setRange(0, 1000)
         self.progress_bar.setValue(round(1000 * progress.fraction))
-        self._say(" ".join(filter(None, (f"{progress.message}…", time_left_text(left)))))
+        if progress.message:
+            self._say(" ".join(filter(None, (f"{progress.message}…", time_left_text(left)))))
 
     def _on_cancel_requested(self) -> None:
         for runner in (self.runner, self.register_runner, self.open_runner, self.save_runner):

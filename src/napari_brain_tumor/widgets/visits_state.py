@@ -1,6 +1,6 @@
 """What the Visits panel knows: which layers are visits, what is told of them, how they lie on the baseline. No Qt."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,10 +9,11 @@ from napari.layers import Image, Labels, Layer
 
 from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import RecordError, VisitError
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.longitudinal.document import USER, VisitEntry, open_visits, read_visits
 from napari_brain_tumor.longitudinal.facts import VisitFacts
-from napari_brain_tumor.longitudinal.followup import FollowUp
+from napari_brain_tumor.longitudinal.followup import FollowUp, VisitResult, compare
 from napari_brain_tumor.longitudinal.registration import Registration, checkerboard, describe
 from napari_brain_tumor.longitudinal.response import NOT_ASSESSABLE
 from napari_brain_tumor.longitudinal.visits import FoundDate, Visit, date_of_sources, in_order, parse_date
@@ -28,10 +29,12 @@ __all__ = [
     "BOARD",
     "Entry",
     "Gathered",
+    "assessed_again",
     "baseline_of",
     "compare_job",
     "dates_of",
     "document_of",
+    "for_report",
     "gather",
     "lines_of",
     "obstacle_of",
@@ -72,6 +75,8 @@ class Entry:
         How it lies on the baseline, once that was looked for.
     accepted : bool
         Whether the user took it, having seen the checkerboard.
+    centre : (x, y, z)
+        Of the baseline's scan, in the world: how far it moved is told.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Entry:
     used: bool = True
     registration: Registration | None = None
     accepted: bool = False
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def tell_date(self, text: str) -> None:
         """Take a date from the user; empty for none. Raises `VisitError` for what is no date."""
@@ -135,7 +141,7 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
     names = {entry.name for entry in kept}
     for layer in present:
         if id(layer) not in known:
-            kept.append(Entry(_free_name(layer.name, names), layer))
+            kept.append(Entry(_free_name(_name_of(layer), names), layer))
             names.add(kept[-1].name)
     return kept
 
@@ -143,6 +149,12 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
 def _is_visit(layer: Layer) -> bool:
     tag = layer.metadata.get(layers.KEY) if isinstance(layer, Labels) else None
     return isinstance(layer, Labels) and layer.ndim == 3 and (tag is None or getattr(tag, "understood", True))
+
+
+def _name_of(layer: Layer) -> str:
+    """The name of its case, which is shorter, where the layer is ours."""
+    tag = layer.metadata.get(layers.KEY)
+    return tag.case if isinstance(tag, SegmentationTag) else str(layer.name)
 
 
 def _free_name(name: str, taken: set[str]) -> str:
@@ -154,24 +166,33 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def scans_of(labels: Layer, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
-    """The scans that labels were drawn on: those of their case on their grid, else whatever lies on that grid."""
+    """The scans that labels were drawn on: those of their case, else of the one case on their grid without labels."""
     tag = labels.metadata.get(layers.KEY)
     if not isinstance(tag, SegmentationTag):
         return {}
-    found = [(layer, layer.metadata.get(layers.KEY)) for layer in all_layers if isinstance(layer, Image)]
-    there = [
-        (layer, told)
-        for layer, told in found
-        if isinstance(told, SequenceTag) and told.role is not None and told.grid.same_place(tag.grid)
-    ]
+    opened = list(all_layers)
+    there = list(_scans_on(tag.grid, opened))
     own = [(layer, told) for layer, told in there if told.case == tag.case]
-    cases = {told.case for _, told in there}
-    chosen = own or (there if len(cases) == 1 else [])
+    taken = {other.case for other in map(_tag_of_labels, opened) if other is not None}
+    free = [(layer, told) for layer, told in there if told.case not in taken]
+    chosen = own or (free if len({told.case for _, told in free}) == 1 else [])
     scans: dict[Role, Layer] = {}
     for layer, told in chosen:
         if told.role is not None:
             scans.setdefault(told.role, layer)
     return scans
+
+
+def _scans_on(grid: Grid, all_layers: Iterable[Layer]) -> Iterator[tuple[Layer, SequenceTag]]:
+    for layer in all_layers:
+        told = layer.metadata.get(layers.KEY)
+        if isinstance(layer, Image) and isinstance(told, SequenceTag) and told.role and told.grid.same_place(grid):
+            yield layer, told
+
+
+def _tag_of_labels(layer: Layer) -> SegmentationTag | None:
+    told = layer.metadata.get(layers.KEY)
+    return told if isinstance(layer, Labels) and isinstance(told, SegmentationTag) else None
 
 
 def gather(entry: Entry, all_layers: Iterable[Layer]) -> Gathered:
@@ -259,7 +280,9 @@ def register_job(worker: WorkerProcess, stop: Stop, moving: Gathered, fixed: Gat
     assert baseline.study is not None
     found: Registration = yield from stop.guard(worker.run(REGISTER_TARGET, visit.study, baseline.study))
     board = checkerboard(visit.study, baseline.study, found)
-    return found, _board_layer(f"{BOARD}: {visit.name} on {baseline.name}", board, baseline)
+    grid = baseline.study.grid
+    centre = tuple(grid.world([(n - 1) / 2 for n in grid.shape]).tolist())
+    return found, centre, _board_layer(f"{BOARD}: {visit.name} on {baseline.name}", board, baseline)
 
 
 def _board_layer(name: str, board: Any, baseline: Visit) -> LayerData:
@@ -278,9 +301,36 @@ def compare_job(
     return found
 
 
-def registration_text(registration: Registration, centre: Any = (0.0, 0.0, 0.0)) -> str:
-    """What was found, and whether it failed, in lines."""
-    rows = [f"{name}: {value}" for name, value in describe(registration, centre).items()]
+def assessed_again(found: FollowUp, facts: Mapping[str, VisitFacts]) -> FollowUp:
+    """The same comparison with what is told now; nothing is measured or registered again."""
+    visits = (replace(one.visit, facts=facts.get(one.visit.name, one.visit.facts)) for one in found.visits)
+    results = tuple(replace(one, visit=visit) for one, visit in zip(found.visits, visits, strict=True))
+    return compare(results, found.baseline)
+
+
+def for_report(found: FollowUp) -> FollowUp:
+    """The same, with only those scans that its pictures need: less to hand to another process."""
+
+    def light(result: VisitResult) -> VisitResult:
+        study, registration = result.visit.study, result.registration
+        if study is None:
+            return result
+        roles = {one.registration.fixed_role for one in found.visits if one.registration is not None}
+        wanted = {registration.moving_role} if registration is not None else roles
+        kept = tuple(role for role in study.roles if role in wanted)
+        return replace(result, visit=replace(result.visit, study=study.only(kept) if kept else None))
+
+    return replace(found, visits=tuple(map(light, found.visits)))
+
+
+def registration_text(entry: Entry) -> str:
+    """What was found, and whether it failed, in lines; empty where nothing was looked for."""
+    registration = entry.registration
+    if registration is None:
+        return ""
+    rows = [f"{name}: {value}" for name, value in describe(registration, entry.centre).items()]
+    if entry.accepted:
+        return "\n".join(rows)
     if registration.problems:
         return "\n".join(["⚠ It failed:", *registration.problems, *rows])
     return "\n".join([*rows, "Look whether edges run on across the fields of the checkerboard."])
@@ -351,7 +401,7 @@ def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
             'report(last.study, last.segmentation, "report.html", found=found)',
         ]
     )
-    first = () if document is not None else (f"{_DOCUMENT} is what Save visits… writes.",)
+    first = () if document is not None else (f"{_DOCUMENT} is what Save list… writes.",)
     rejected = [entry.name for entry in used if entry.registration is not None and not entry.accepted]
     notes = (
         f"The lines register every visit anew and use what does not fail; here {', '.join(rejected)} is not used.",
