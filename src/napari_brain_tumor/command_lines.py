@@ -3,8 +3,8 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any, Final, Literal
 
@@ -13,6 +13,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import find_sequences, itk, nifti, tiff
 from napari_brain_tumor.io.reading import images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
+from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.study import ROLES, Role, Source
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "create_dataset_lines",
     "evaluate_lines",
     "measure_lines",
+    "measure_study_lines",
     "opening_of",
     "quoted",
     "relabel_lines",
@@ -410,6 +412,52 @@ def measure_lines(labels: LabelFile) -> CommandLines:
         )
     )
     return CommandLines(python, ("measure", _path_word(labels.path), *_given("--schema", labels.schema)))
+
+
+def measure_study_lines(labels: LabelFile, scans: Opening | None, settings: MeasureSettings) -> CommandLines:
+    """Volumes, lesions and diameters of a saved segmentation.
+
+    Parameters
+    ----------
+    labels : LabelFile
+    scans : Opening, optional
+        In which the midline is found.
+    settings : MeasureSettings
+        How to measure; what is as usual is not told.
+    """
+    usual = MeasureSettings()
+    changed = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    changed = {name: value for name, value in changed.items() if value != getattr(usual, name)}
+    python = [
+        f"from napari_brain_tumor import open_segmentation{', open_study' if scans is not None else ''}",
+        "from napari_brain_tumor.measure.examination import measure_study",
+        *(["from napari_brain_tumor.measure.settings import MeasureSettings"] if changed else []),
+        "",
+        f"segmentation = {labels.python()}",
+        *([scans.python()] if scans is not None else []),
+    ]
+    told = {"settings": _Name(_call("MeasureSettings", [], changed))} if changed else {}
+    with_scans = [_Name("study")] if scans is not None else []
+    python += [
+        f"examination = {_call('measure_study', [_Name('segmentation'), *with_scans], told)}",
+        "for lesion in examination.lesions:",
+        "    print(lesion.title, lesion.size, lesion.side, lesion.reason)",
+    ]
+    words = ["measure", _path_word(labels.path), *_given("--schema", labels.schema), "--lesions"]
+    try:
+        words += ["--study", *scans.arguments()] if scans is not None else []
+    except RecordError as error:
+        return CommandLines("\n".join(python), (), (f"{error} Use the Python lines.",))
+    return CommandLines("\n".join(python), (*words, *_measure_words(changed)))
+
+
+def _measure_words(changed: Mapping[str, Any]) -> Iterator[str]:
+    if "least_mm3" in changed:
+        yield f"--least-mm3={changed['least_mm3']:g}"
+    if "plane" in changed:
+        yield f"--plane={changed['plane']}"
+    if "fill_cavities" in changed:
+        yield "--fill-cavities"
 
 
 def rerun_lines(record: PurePath | str) -> CommandLines:

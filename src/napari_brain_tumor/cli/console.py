@@ -12,11 +12,13 @@ from rich.table import Table
 
 from napari_brain_tumor.errors import GridMismatchError, RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.measure.examination import Examination
+from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
-__all__ = ["new_table", "note", "print_table", "run_shown", "say", "say_error", "volume_table"]
+__all__ = ["lesion_table", "new_table", "note", "print_table", "run_shown", "say", "say_error", "volume_table"]
 
 _PIPE_WIDTH = 160
 Result = TypeVar("Result")
@@ -87,6 +89,26 @@ def _volume_cells(row: VolumeRow, dice: Mapping[Region, float]) -> dict[str, str
         "Voxels": str(row.voxels),
         "Dice": "" if score is None else f"{score:.3f}",
     }
+
+
+def lesion_table(examination: Examination) -> Table:
+    """A table of lesions: size, side, distance to the midline, diameters in mm, and whether they are measurable."""
+    numbers = ("Size", "Midline", "Slice", "Long", "Short", "Product")
+    table = new_table("Lesion", "Size", "Side", *numbers[1:], "RANO", right=numbers)
+    for lesion in examination.lesions:
+        table.add_row(*_lesion_cells(lesion))
+    return table
+
+
+def _lesion_cells(lesion: Lesion) -> list[str]:
+    found = lesion.diameters
+    slice_and_lengths = ["", "", "", ""]
+    if found is not None:
+        lengths = f"{found.long_mm:.1f} mm", f"{found.short_mm:.1f} mm", f"{found.product_mm2:.0f} mm²"
+        slice_and_lengths = [str(found.index), *lengths]
+    side = lesion.side or "not assessable"
+    distance = "" if lesion.midline_mm is None else f"{lesion.midline_mm:.0f} mm"
+    return [lesion.title, lesion.size, side, distance, *slice_and_lengths, lesion.reason]
 
 
 def run_shown(job: Job[Result], title: str) -> Result:

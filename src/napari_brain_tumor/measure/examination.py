@@ -1,12 +1,13 @@
 """Everything that is measured of one segmentation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, Region
-from napari_brain_tumor.measure.lesions import LeftOut, Lesion, find_lesions
+from napari_brain_tumor.measure.diameters import Bidimensional, Line
+from napari_brain_tumor.measure.lesions import LeftOut, Lesion, find_lesions, measurability
 from napari_brain_tumor.measure.midline import MidsagittalPlane, find_midsagittal_plane
 from napari_brain_tumor.measure.rim import RimThickness, rim_thickness
 from napari_brain_tumor.measure.settings import MeasureSettings
@@ -14,7 +15,7 @@ from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeTable, measur
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["Examination", "measure_study", "measure_study_job"]
+__all__ = ["Examination", "measure_study", "measure_study_job", "redrawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,32 @@ def measure_study_job(
     notes = tuple(_notes(segmentation, study, lesions, left_out, settings))
     volumes = measure_volumes(segmentation)
     return Examination(segmentation.name, grid, volumes, tuple(lesions), left_out, rim, plane, settings, notes)
+
+
+def redrawn(examination: Examination, lines: Mapping[str, tuple[Line, Line]]) -> Examination:
+    """The same examination with the diameters of some lesions drawn by hand, and judged anew.
+
+    Parameters
+    ----------
+    examination : Examination
+    lines : mapping of title to two lines
+        Of lesions by their `title`, such as `"ET 1"`; lesions that have no diameters are left as they are.
+    """
+    lesions = tuple(
+        _redrawn(lesion, examination, *lines[lesion.title]) if lesion.title in lines else lesion
+        for lesion in examination.lesions
+    )
+    return replace(examination, lesions=lesions)
+
+
+def _redrawn(lesion: Lesion, examination: Examination, long: Line, short: Line) -> Lesion:
+    before = lesion.diameters
+    if before is None:
+        return lesion
+    diameters = Bidimensional(before.axis, before.index, long, short, by_hand=True)
+    distance = examination.grid.spacing[before.axis]
+    measurable, reason = measurability(diameters, lesion.slices, distance, examination.settings)
+    return replace(lesion, diameters=diameters, measurable=measurable, reason=reason)
 
 
 def _has_mm(segmentation: Segmentation, study: Study) -> bool:

@@ -153,7 +153,7 @@ def _in_grid(part: tuple[slice, ...], block: Box) -> Box:
     """The box in the grid of a part's slices within a block."""
     start = tuple(one.start + first for one, first in zip(part, block.start, strict=True))
     stop = tuple(one.stop + first for one, first in zip(part, block.start, strict=True))
-    return Box(start, stop)  # type: ignore[arg-type]
+    return Box(start, stop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,6 +40,14 @@ class RimThickness:
     voxels: int
     covered_fraction: float
 
+    @property
+    def sentence(self) -> str:
+        """All of it in words."""
+        return (
+            f"Enhancing rim: mean {self.mean_mm:.1f} mm, median {self.median_mm:.1f} mm, at most {self.max_mm:.1f} mm; "
+            f"on {self.covered_fraction:.0%} of the core's surface."
+        )
+
 
 def rim_thickness(classes: npt.NDArray[np.uint8], grid: Grid) -> RimThickness | None:
     """Thickness of the enhancing rim: from the core within it to what lies outside, by two distance transforms.
@@ -65,7 +73,7 @@ def rim_thickness(classes: npt.NDArray[np.uint8], grid: Grid) -> RimThickness | 
     box = bounding_box((classes == ENHANCING) | (classes == NON_ENHANCING))
     if box is None:
         return None
-    inside = classes[box.grown((1, 1, 1), classes.shape).slices]  # type: ignore[arg-type]
+    inside = classes[box.grown((1, 1, 1), classes.shape).slices]
     core, rim = inside == NON_ENHANCING, inside == ENHANCING
     rim &= _joined_to(core, core | rim)
     if not core.any() or not rim.any():

@@ -44,7 +44,7 @@ class MeasureSettings:
     fill_cavities: bool = False
     measurable_mm: float = 10.0
     measurable_slices: int = 2
-    midline_margin_mm: float = 2.0
+    midline_margin_mm: float = 3.0
 
     def __post_init__(self) -> None:
         if self.plane not in PLANES:

@@ -38,10 +38,12 @@ __all__ = [
     "current_layers",
     "current_viewer",
     "display_notes",
+    "draw_lines",
     "image_to_layer",
     "intensities_of",
     "is_edited",
     "layer_of",
+    "lines_over",
     "map_to_layer",
     "orient_current_viewer",
     "orient_viewer",
@@ -53,12 +55,14 @@ __all__ = [
     "segmentation_from_layer",
     "segmentation_to_layer",
     "show_tumour",
+    "shown_point",
     "study_from_layers",
     "study_to_layers",
     "tell",
     "turn_camera",
     "view",
     "world_box",
+    "world_lines",
     "world_points",
 ]
 
@@ -73,6 +77,8 @@ LayerData = tuple[Array, dict[str, Any], str]
 
 _FIRST_SHOWN: Final[tuple[Role, ...]] = ("FLAIR", "T1c", "T2", "T1")
 _AXES: Final = ("z", "y", "x")
+_LINE_WIDTH: Final = 0.8
+"""Of lines over labels, in voxels."""
 _SAMPLE: Final = 2_000_000
 """About how many voxels the contrast limits are taken from."""
 
@@ -410,6 +416,53 @@ def rectangles_over(scan: Layer, name: str) -> Shapes:
     return Shapes(
         ndim=scan.ndim, name=name, units=scan.units, edge_width=width, edge_color="yellow", face_color="#ffff0022"
     )
+
+
+def lines_over(
+    labels: Layer, name: str, lines: Sequence[Any], colors: Sequence[str], features: Mapping[str, Sequence[Any]]
+) -> Shapes:
+    """A layer of straight lines that lies where a labels layer lies.
+
+    Parameters
+    ----------
+    labels : Labels
+    name : str
+    lines : sequence of (2, 3) arrays
+        Both ends of each in the world (x, y, z), in the unit of the labels' world.
+    colors : sequence of str
+        One a line.
+    features : mapping of str to sequence
+        Of each line; what `text` tells is written beside it.
+    """
+    placed = {key: getattr(labels, key) for key in ("scale", "translate", "rotate", "shear", "affine", "units")}
+    made = Shapes(ndim=labels.ndim, name=name, opacity=1.0, axis_labels=labels.axis_labels, **placed)
+    draw_lines(made, labels, lines, colors, features)
+    return made
+
+
+def draw_lines(
+    shapes: Shapes, labels: Layer, lines: Sequence[Any], colors: Sequence[str], features: Mapping[str, Sequence[Any]]
+) -> None:
+    """Show these lines in a layer of `lines_over` instead of what it shows."""
+    drawn = [np.stack([shapes.world_to_data(shown_point(labels, end)) for end in one]) for one in lines]
+    shapes.data = []
+    if not drawn:
+        return
+    shapes.add(drawn, shape_type="line", edge_width=_LINE_WIDTH, edge_color=list(colors))
+    shapes.features = {key: list(values) for key, values in features.items()}
+    shapes.text = {"string": "{text}", "size": 11, "color": "white", "anchor": "upper_left"}
+
+
+def shown_point(layer: Layer, point: Sequence[float]) -> Array:
+    """A point of the world (x, y, z) of a layer, in the unit of its grid, as napari's coordinates (z, y, x)."""
+    factor, _ = _millimetres(layer)
+    shown: Array = np.asarray(point, dtype=np.float64)[::-1] / factor
+    return shown
+
+
+def world_lines(shapes: Shapes, labels: Layer) -> list[Array | None]:
+    """Both ends `(2, 3)` of each shape in the world (x, y, z) of a labels layer; None where it is no straight line."""
+    return [np.stack(_world_of(shapes, shape, labels))[:, ::-1] if len(shape) == 2 else None for shape in shapes.data]
 
 
 def points_over(scan: Layer, name: str) -> Points:

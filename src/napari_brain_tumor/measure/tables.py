@@ -1,0 +1,157 @@
+"""Measurements as tidy tables: a row for each class, each region and each lesion."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.measure.examination import Examination
+from napari_brain_tumor.measure.lesions import Lesion
+from napari_brain_tumor.measure.volumes import VolumeRow
+
+__all__ = [
+    "COLUMNS",
+    "NOT_FOR_CLINICAL_USE",
+    "examination_rows",
+    "examinations_csv",
+    "examinations_json",
+    "write_table",
+]
+
+NOT_FOR_CLINICAL_USE: Final = "Research use only, not for clinical use."
+
+COLUMNS: Final = (
+    "case",
+    "kind",
+    "key",
+    "number",
+    "name",
+    "voxels",
+    "volume_ml",
+    "lesions",
+    "left_out",
+    "least_size",
+    "side",
+    "crosses_midline",
+    "midline_mm",
+    "centre_x_mm",
+    "centre_y_mm",
+    "centre_z_mm",
+    "slice_axis",
+    "slice_index",
+    "slices",
+    "long_mm",
+    "short_mm",
+    "product_mm2",
+    "angle_degrees",
+    "by_hand",
+    "measurable",
+    "reason",
+    "rim_mean_mm",
+    "rim_median_mm",
+    "rim_max_mm",
+)
+"""Of the tidy table; a cell is empty where it does not apply or is not assessable."""
+
+Row = Mapping[str, Any]
+
+
+def examination_rows(examination: Examination) -> Iterator[Row]:
+    """Rows of one examination: classes, then regions, then lesions; only cells that have a value."""
+    for volume in examination.volumes.rows:
+        yield _volume_row(examination, volume)
+    for lesion in examination.lesions:
+        yield _lesion_row(examination, lesion)
+
+
+def examinations_csv(examinations: Iterable[Examination], separator: str = ",") -> str:
+    """One tidy table of any number of examinations, as CSV under a line of names; numbers read back exactly.
+
+    With tabs between the cells a spreadsheet takes it from the clipboard.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", delimiter=separator)
+    writer.writeheader()
+    for examination in examinations:
+        writer.writerows(examination_rows(examination))
+    return text.getvalue()
+
+
+def examinations_json(examinations: Sequence[Examination]) -> str:
+    """Everything of any number of examinations, as JSON, with what it must not be used for."""
+    document = {"notice": NOT_FOR_CLINICAL_USE, "examinations": [one.as_dict() for one in examinations]}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_table(path: Path, text: str) -> None:
+    """Write such a text whole or not at all; what was there before is replaced.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written.
+    """
+
+    def check(written: Path) -> None:
+        if written.read_text(encoding="utf-8") != text:
+            msg = "it did not read back the same"
+            raise SaveError(msg)
+
+    # Line ends as they are: CSV from Windows shall be that of Linux.
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"), check)
+
+
+def _volume_row(examination: Examination, volume: VolumeRow) -> Row:
+    row: dict[str, Any] = {
+        "case": examination.name,
+        "kind": volume.kind,
+        "key": volume.key,
+        "name": volume.name,
+        "voxels": volume.voxels,
+    }
+    if volume.ml is not None:
+        row["volume_ml"] = volume.ml
+    if volume.kind == "region":
+        row |= _counted(examination, volume.key)  # type: ignore[arg-type]
+    if volume.key == "ET" and examination.rim is not None:
+        rim = examination.rim
+        row |= {"rim_mean_mm": rim.mean_mm, "rim_median_mm": rim.median_mm, "rim_max_mm": rim.max_mm}
+    return row
+
+
+def _counted(examination: Examination, region: Region) -> Row:
+    return {
+        "lesions": len(examination.of_region(region)),
+        "left_out": examination.left_out[region].parts,
+        "least_size": examination.settings.smallest(examination.grid),
+    }
+
+
+def _lesion_row(examination: Examination, lesion: Lesion) -> Row:
+    row: dict[str, Any] = {
+        "case": examination.name,
+        "kind": "lesion",
+        "key": lesion.region,
+        "number": lesion.number,
+        "name": lesion.title,
+        "voxels": lesion.voxels,
+        "slices": lesion.slices,
+        "reason": lesion.reason,
+    }
+    if lesion.volume_ml is not None:
+        x, y, z = lesion.centre
+        row |= {"volume_ml": lesion.volume_ml, "centre_x_mm": x, "centre_y_mm": y, "centre_z_mm": z}
+    if lesion.midline is not None:
+        crosses = lesion.midline.crosses
+        row |= {"side": lesion.side, "crosses_midline": crosses, "midline_mm": lesion.midline_mm}
+    if lesion.diameters is not None:
+        found = lesion.diameters
+        row |= {"slice_axis": found.axis, "slice_index": found.index, "measurable": lesion.measurable}
+        row |= {"long_mm": found.long_mm, "short_mm": found.short_mm, "product_mm2": found.product_mm2}
+        row |= {"angle_degrees": found.angle_degrees, "by_hand": found.by_hand}
+    return row

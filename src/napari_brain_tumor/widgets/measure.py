@@ -1,0 +1,451 @@
+"""The Measure panel: volumes, lesions, and diameters after RANO as lines that can be moved."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+from napari.layers import Labels, Shapes
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QScrollArea,
+)
+
+from napari_brain_tumor.command_lines import CommandLines
+from napari_brain_tumor.measure.diameters import PLANES
+from napari_brain_tumor.measure.examination import Examination
+from napari_brain_tumor.measure.settings import MeasureSettings
+from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.widgets import measure_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.label_edits import LabelEdits
+from napari_brain_tumor.widgets.look import labels_in_view
+from napari_brain_tumor.widgets.measure_table import LesionTable
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.twins import Links
+from napari_brain_tumor.widgets.volume_table import VolumeView
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+
+__all__ = ["MeasureWidget"]
+
+_FOLLOW_MS = 60
+_LEAST_TIP = "Connected parts of less than this are no lesions; how many were left out is told."
+_PLANE_TIPS = {
+    "acquisition": "That of thick slices; axial where voxels are about as thick as wide.",
+    "axial": "From foot to head.",
+    "coronal": "From back to front.",
+    "sagittal": "From side to side.",
+}
+
+
+class MeasureWidget(QScrollArea):
+    """Measures the labels of a layer: volumes, lesions, RANO diameters, rim, sides.
+
+    The diameters are lines of a Shapes layer; where an end of one is moved, the table follows. The labels are never
+    altered.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.runner = JobRunner(self)
+        self._save_runner = JobRunner(self, must_finish=True)
+        self._edits = LabelEdits(self)
+        self._computed: Examination | None = None
+        self.examination: Examination | None = None
+        """What is shown, with the lines that were moved."""
+        self._measured: Labels | None = None
+        self._asked: Labels | None = None
+        self._busy = False
+        self._shapes_links, self._name_links, self._viewer_links = Links(), Links(), Links()
+        self._build()
+        self._connect()
+        self._on_layers_changed()
+
+    # Building -------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        column = column_in(self)
+        column.addLayout(self._build_choices())
+        self.measure_button = button("&Measure", "Measure these labels. They are not changed.")
+        column.addWidget(self.measure_button)
+        self.status_label = wrapped("")
+        self.status_label.setAccessibleName("Status")
+        column.addWidget(self.status_label)
+        column.addWidget(line())
+        self.volumes = VolumeView()
+        column.addWidget(self.volumes)
+        self.rim_label = wrapped("")
+        self.rim_label.setAccessibleName("Thickness of the enhancing rim")
+        column.addWidget(self.rim_label)
+        self.lesions = LesionTable(state.LESION_COLUMNS)
+        column.addWidget(self.lesions)
+        self.details_label = wrapped("")
+        self.details_label.setAccessibleName("About the chosen lesion")
+        column.addWidget(self.details_label)
+        column.addLayout(self._build_lines())
+        self.notes_label = wrapped("")
+        self.notes_label.setAccessibleName("Notes")
+        column.addWidget(self.notes_label)
+        column.addLayout(self._build_saving())
+        self.code_box = ActionLines(self._lines)
+        column.addWidget(self.code_box)
+        column.addStretch(1)
+        column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
+
+    def _build_choices(self) -> QFormLayout:
+        rows = form()
+        self.labels_box = combo("The layer whose labels are measured.", "Labels")
+        rows.addRow("&Labels", self.labels_box)
+        self.scans_label = wrapped("")
+        self.scans_label.setAccessibleName("Scans")
+        rows.addRow(self.scans_label)
+        self.plane_box = combo("In which slices diameters are measured.", "Plane of the diameters")
+        for at, plane in enumerate(PLANES):
+            self.plane_box.addItem(plane, plane)
+            self.plane_box.setItemData(at, _PLANE_TIPS[plane], Qt.ItemDataRole.ToolTipRole)
+        rows.addRow("&Plane", self.plane_box)
+        self.least_box = QDoubleSpinBox()
+        self.least_box.setRange(0, 100_000)
+        self.least_box.setDecimals(0)
+        self.least_box.setSuffix(" mm³")
+        self.least_box.setValue(MeasureSettings().least_mm3)
+        self.least_box.setToolTip(_LEAST_TIP)
+        self.least_box.setAccessibleName("Smallest lesion")
+        rows.addRow("&Smallest", self.least_box)
+        self.cavities_box = QCheckBox("Measure across ca&vities")
+        self.cavities_box.setToolTip(
+            "Let diameters run across what a lesion encloses within a slice. RANO leaves cysts and cavities out."
+        )
+        rows.addRow("", self.cavities_box)
+        return rows
+
+    def _build_lines(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.edit_button = button(
+            "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
+        )
+        self.computed_button = button("Compute&d lines", "Put all lines back to where they were computed.")
+        row.addWidget(self.edit_button)
+        row.addWidget(self.computed_button)
+        return row
+
+    def _build_saving(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.copy_button = button("Copy &table", "Copy all rows to the clipboard, for a spreadsheet.")
+        self.csv_button = button("CSV…", "Save a tidy table: a row for each class, region and lesion.")
+        self.csv_button.setAccessibleName("Save CSV")
+        self.json_button = button("JSON…", "Save everything, with settings and both ends of every line.")
+        self.json_button.setAccessibleName("Save JSON")
+        for one in (self.copy_button, self.csv_button, self.json_button):
+            row.addWidget(one)
+        return row
+
+    def _connect(self) -> None:
+        self.measure_button.clicked.connect(self.measure)
+        self.labels_box.currentIndexChanged.connect(self._on_labels_chosen)
+        for changed in (self.plane_box.currentIndexChanged, self.least_box.valueChanged, self.cavities_box.toggled):
+            changed.connect(self.code_box.refresh)
+        self.edit_button.clicked.connect(self.edit_lines)
+        self.computed_button.clicked.connect(self.restore_lines)
+        self.copy_button.clicked.connect(self.copy_table)
+        self.csv_button.clicked.connect(lambda: self._on_save_requested("CSV", ".csv"))
+        self.json_button.clicked.connect(lambda: self._on_save_requested("JSON", ".json"))
+        self.lesions.lesion_chosen.connect(self.go_to)
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.finished.connect(self._on_measured)
+        self.runner.failed.connect(self._on_failed)
+        self._save_runner.finished.connect(notify)
+        self._save_runner.failed.connect(notify_error)
+        self._edits.changed.connect(self._show_state)
+        self._follow_timer = self._timer(_FOLLOW_MS, self._follow_lines)
+        self._list_timer = self._timer(0, self._on_layers_changed)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            self._viewer_links.connect(event, self._on_layer_list_event)
+        self.destroyed.connect(_farewell(self.runner, self._viewer_links, self._name_links, self._shapes_links))
+
+    def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(action)
+        return timer
+
+    # Layers ---------------------------------------------------------------------------------------------------------
+
+    def _on_layer_list_event(self, event: Any = None) -> None:
+        self._list_timer.start()  # once for the layers of a case
+
+    def _on_layers_changed(self) -> None:
+        chosen = self.chosen_labels
+        found = state.labels_layers(self._viewer.layers)
+        self._name_links.cut()
+        self.labels_box.blockSignals(True)
+        self.labels_box.clear()
+        for layer in found:
+            self.labels_box.addItem(layer.name, layer)
+            self._name_links.connect(layer.events.name, self._on_layer_list_event)
+        wanted = chosen if chosen in found else labels_in_view(self._viewer)
+        self.labels_box.setCurrentIndex(found.index(wanted) if wanted in found else -1)
+        self.labels_box.blockSignals(False)
+        self._on_labels_chosen()
+
+    @property
+    def chosen_labels(self) -> Labels | None:
+        """The layer that is chosen."""
+        chosen: Labels | None = self.labels_box.currentData()
+        return chosen
+
+    @property
+    def measured_labels(self) -> Labels | None:
+        """The layer whose numbers are shown, as long as it is there."""
+        return self._measured if self._measured in self._viewer.layers else None
+
+    def choose(self, labels: Labels) -> None:
+        """Choose the layer to measure."""
+        self._on_layers_changed()
+        self.labels_box.setCurrentIndex(state.labels_layers(self._viewer.layers).index(labels))
+
+    def _on_labels_chosen(self, index: int = 0) -> None:
+        labels = self.chosen_labels
+        self.measure_button.setEnabled(labels is not None)
+        none = "Open or segment a case first: there are no labels to measure."
+        scans = state.scans_of(labels, self._viewer.layers)
+        self.scans_label.setText(state.scans_text(scans) if labels is not None else none)
+        self._show_state()
+        self.code_box.refresh()
+
+    # Measuring ------------------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> MeasureSettings:
+        """As they are chosen now."""
+        return MeasureSettings(
+            least_mm3=self.least_box.value(),
+            plane=self.plane_box.currentData(),
+            fill_cavities=self.cavities_box.isChecked(),
+        )
+
+    def measure(self) -> None:
+        """Measure the chosen labels in a thread."""
+        labels = self.chosen_labels
+        if labels is None:
+            return
+        self._asked = labels
+        seen = state.frozen_view(labels)
+        references = layers.readable_views(self._viewer.layers)
+        scan = state.midline_scan(state.scans_of(labels, self._viewer.layers))
+        scans = {role: layers.view(layer) for role, layer in scan.items()}
+        settings = self.settings
+        self._edits.watch(labels)
+        self._busy = True
+        self.measure_button.setEnabled(False)
+        self.status_label.setText("Measuring…")
+        self.runner.start(lambda _: state.measure_steps(seen, references, scans, settings))
+
+    def _on_progress(self, progress: Progress, left: float | None) -> None:
+        self.status_label.setText(f"{progress.message[:1].upper()}{progress.message[1:]}…")
+
+    def _on_failed(self, error: Exception) -> None:
+        self._busy = False
+        self.measure_button.setEnabled(self.chosen_labels is not None)
+        self.status_label.setText(f"Not measured. {error}")
+        notify_error(error)
+
+    def _on_measured(self, examination: Examination) -> None:
+        self._busy = False
+        self.measure_button.setEnabled(self.chosen_labels is not None)
+        self._computed = self.examination = examination
+        self._measured = self._asked
+        labels = self.measured_labels
+        if labels is not None:
+            self._show_lines(labels, examination)
+        self._show_examination()
+
+    # Lines ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def shapes(self) -> Shapes | None:
+        """The layer of the diameters of the labels that were measured, as far as it is there."""
+        return state.lines_layer_of(self.measured_labels, self._viewer.layers)
+
+    def _show_lines(self, labels: Labels, examination: Examination) -> None:
+        """Show the computed diameters, in the layer of before where there is one."""
+        shapes = self.shapes
+        if shapes is None:
+            shapes = self._add_lines(labels, examination)
+        else:
+            state.draw(shapes, labels, examination)
+        self._shapes_links.cut()
+        for event in (shapes.events.data, shapes.events.set_data) if shapes is not None else ():
+            self._shapes_links.connect(event, self._on_lines_event)
+
+    def _add_lines(self, labels: Labels, examination: Examination) -> Shapes | None:
+        made = state.new_lines_layer(examination, labels)
+        if made is not None:
+            active = self._viewer.layers.selection.active
+            self._viewer.add_layer(made)
+            self._viewer.layers.selection.active = active
+        return made
+
+    def _on_lines_event(self, event: Any = None) -> None:
+        self._follow_timer.start()
+
+    def _follow_lines(self) -> None:
+        shapes, labels = self.shapes, self.measured_labels
+        if shapes is None or labels is None or self._computed is None or self.examination is None:
+            return
+        now = state.hand_drawn(self._computed, shapes, labels)
+        if now.lesions == self.examination.lesions:
+            self._show_state()  # a slice was changed, or something drawn that does not count
+            return
+        self.examination = now
+        self._show_examination()
+
+    def edit_lines(self) -> None:
+        """Select the layer of diameters so that ends of lines can be dragged; make it again where it was removed."""
+        if self.shapes is None:
+            self.restore_lines()
+        shapes = self.shapes
+        if shapes is not None:
+            shapes.visible = True
+            self._viewer.layers.selection.active = shapes
+            shapes.mode = "direct"
+            shapes.selected_data = state.rows_of(shapes, self.lesions.chosen)  # their ends show
+            self.status_label.setText("Click a line, then drag one of its ends.")
+
+    def restore_lines(self) -> None:
+        """Put all lines back to where they were computed."""
+        labels = self.measured_labels
+        if self._computed is not None and labels is not None:
+            self._show_lines(labels, self._computed)
+            self._follow_lines()
+
+    # Showing --------------------------------------------------------------------------------------------------------
+
+    def _show_examination(self) -> None:
+        shown = self.examination
+        self.volumes.show_table(shown.volumes if shown is not None else None)
+        self.lesions.show_rows([state.lesion_cells(lesion) for lesion in shown.lesions] if shown is not None else [])
+        self.rim_label.setText(shown.rim.sentence if shown is not None and shown.rim is not None else "")
+        self.notes_label.setText("\n".join(shown.notes) if shown is not None else "")
+        self._show_details()
+        self._show_state()
+
+    def _show_details(self) -> None:
+        lesion = self._lesion(self.lesions.chosen)
+        shown = self.examination
+        self.details_label.setText(
+            state.lesion_details(lesion, shown) if lesion is not None and shown is not None else ""
+        )
+
+    def _show_state(self) -> None:
+        there = self.examination is not None
+        lines = self.measured_labels is not None and self.examination is not None and state.has_lines(self.examination)
+        for one in (self.copy_button, self.csv_button, self.json_button):
+            one.setEnabled(there)
+        self.edit_button.setEnabled(lines)
+        self.computed_button.setEnabled(lines)
+        for label in (self.rim_label, self.details_label, self.notes_label):
+            label.setVisible(bool(label.text()))
+        if not self._busy:
+            self.status_label.setText(self._state_text())
+
+    def _state_text(self) -> str:
+        labels = self.measured_labels
+        if self.examination is None or self._computed is None:
+            return ""
+        if labels is None:
+            return f"These are the numbers of {self.examination.name}, whose layer was removed."
+        texts = [f"Measured {labels.name}."]
+        if self._edits.edited:
+            texts = [f"{labels.name} was changed since: measure again."]
+        elif self.chosen_labels is not labels:
+            texts.append("Another layer is chosen now: measure it.")
+        if self.shapes is not None:
+            texts.append(state.surplus_text(self.shapes, labels, self._computed))
+        return " ".join(filter(None, texts))
+
+    def _lesion(self, title: str) -> Any:
+        found = self.examination.lesions if self.examination is not None else ()
+        return next((lesion for lesion in found if lesion.title == title), None)
+
+    def go_to(self, title: str) -> None:
+        """Bring the slice on which a lesion was measured into sight, in all planes."""
+        lesion = self._lesion(title)
+        self._show_details()
+        self._show_state()
+        labels = self.measured_labels
+        if lesion is None or labels is None or self.examination is None:
+            return
+        if lesion.diameters is not None:
+            self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
+        point = layers.shown_point(labels, state.place_of(lesion))
+        first = self._viewer.dims.ndim - len(point)
+        self._viewer.dims.set_point(range(first, first + len(point)), [float(one) for one in point])
+
+    def _show_plane(self, cut: int) -> None:
+        """Show slices along that axis of Z, Y, X where the viewer shows others: lines are seen in their own alone."""
+        dims = self._viewer.dims
+        if dims.ndisplay != 2 or dims.order[-3] == dims.ndim - 3 + cut:
+            return
+        last = [dims.ndim - 3 + axis for axis in (cut, *(one for one in range(3) if one != cut))]
+        dims.order = (*range(dims.ndim - 3), *last)
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def copy_table(self) -> None:
+        """Copy all rows to the clipboard, cells apart by tabs."""
+        clipboard = QApplication.clipboard()
+        if self.examination is not None and clipboard is not None:
+            clipboard.setText(examinations_csv([self.examination], "\t"))
+            self.status_label.setText("Copied the table.")
+
+    def _on_save_requested(self, what: str, suffix: str) -> None:
+        if self.examination is None:
+            return
+        start = str(Path.home() / f"{self.examination.name}_measured{suffix}")
+        path, _ = QFileDialog.getSaveFileName(self, f"Save {what}", start, f"{what} (*{suffix})")
+        if path:
+            self.save(path if path.lower().endswith(suffix) else f"{path}{suffix}")
+
+    def save(self, path: str) -> None:
+        """Save what is shown as CSV or JSON, by the suffix."""
+        if self.examination is None:
+            return
+        make = examinations_json if path.lower().endswith(".json") else examinations_csv
+        text = make([self.examination])
+        self._save_runner.start(lambda _: as_job(_write, path, text))
+
+    def _lines(self) -> CommandLines:
+        scans = state.scans_of(self.chosen_labels, self._viewer.layers)
+        return state.lines_of_panel(self.chosen_labels, scans, self.settings)
+
+
+def _write(path: str, text: str) -> str:
+    write_table(Path(path), text)
+    return f"Saved {path}."
+
+
+def _farewell(runner: JobRunner, *links: Links) -> Callable[..., None]:
+    """What stops the job and cuts the ties to viewer and layers when the panel is gone."""
+
+    def leave(*_: Any) -> None:
+        runner.cancel()
+        for one in links:
+            one.cut()
+
+    return leave

@@ -1,0 +1,331 @@
+"""What the Measure panel decides, without Qt: which layers belong together, what is drawn, what an edit means."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Layer, Shapes
+
+from napari_brain_tumor.command_lines import CommandLines, measure_study_lines
+from napari_brain_tumor.errors import RecordError
+from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.measure.diameters import Bidimensional, Line
+from napari_brain_tumor.measure.examination import Examination, measure_study_job, redrawn
+from napari_brain_tumor.measure.lesions import Lesion
+from napari_brain_tumor.measure.midline import MIDLINE_ROLES
+from napari_brain_tumor.measure.settings import MeasureSettings
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Role, Study
+from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
+from napari_brain_tumor.widgets.segment_state import candidates, match_roles
+
+__all__ = [
+    "DIAMETERS_KEY",
+    "LESION_COLUMNS",
+    "angle_text",
+    "draw",
+    "frozen_view",
+    "hand_drawn",
+    "has_lines",
+    "labels_layers",
+    "lesion_cells",
+    "lesion_details",
+    "lines_layer_of",
+    "lines_of_panel",
+    "measure_steps",
+    "midline_scan",
+    "new_lines_layer",
+    "place_of",
+    "rows_of",
+    "scans_of",
+    "scans_text",
+    "shown_axis",
+    "surplus_text",
+]
+
+Ends = npt.NDArray[np.float64]
+"""Both ends `(2, 3)` of a line in the world, in mm."""
+
+DIAMETERS_KEY: Final = "napari-brain-tumor diameters"
+"""In the metadata of a layer of diameters: the id of its labels, and the lines as they were computed."""
+
+LESION_COLUMNS: Final = ("Lesion", "Volume", "Diameters", "Product", "Side", "RANO")
+_COLORS: Final[Mapping[Region, str]] = {"ET": "#F0E442", "TC": "#FFFFFF", "WT": "#00E5FF"}
+"""Yellow and a light blue, which no class has."""
+_LONG, _SHORT = "long", "short"
+_MOVED_MM: Final = 1e-3
+_SQUARE_DEGREES: Final = 87.0
+"""Smaller angles between both diameters are told."""
+_PLANES: Final = ("sagittal", "coronal", "axial")
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def labels_layers(all_layers: Iterable[Layer]) -> list[Labels]:
+    """The layers whose labels can be measured."""
+    return [layer for layer in all_layers if isinstance(layer, Labels) and layer.ndim == 3]
+
+
+def frozen_view(labels: Labels) -> LayerView:
+    """What is read from a labels layer, with a copy of its labels: they may be painted on while they are measured."""
+    seen = layers.view(labels)
+    return replace(seen, data=np.array(seen.data))
+
+
+def lines_layer_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes | None:
+    """The layer that shows the diameters of these labels, if there is one."""
+    for layer in all_layers:
+        told = layer.metadata.get(DIAMETERS_KEY)
+        if labels is not None and isinstance(layer, Shapes) and told and told["labels"] == labels.unique_id:
+            return layer
+    return None
+
+
+def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
+    """The scans that belong to labels: those of the same case on the same grid, else those on the same grid."""
+    if labels is None:
+        return {}
+    seen = layers.view(labels)
+    there = [one for one in candidates(all_layers) if one.grid.same_place(seen.grid)]
+    case = seen.tag.case if isinstance(seen.tag, SegmentationTag) else None
+    anchor = next((one for one in there if one.case == case), None) or next(iter(there), None)
+    return match_roles(there, anchor.layer) if anchor is not None else {}
+
+
+def scans_text(scans: Mapping[Role, Layer]) -> str:
+    """Where the midline is found, in words."""
+    if not scans:
+        return "No scan lies over these labels: sides and the midline are not assessable."
+    return f"The midline is found in {next(iter(midline_scan(scans)))}."
+
+
+def midline_scan(scans: Mapping[Role, Layer]) -> dict[Role, Layer]:
+    """The one scan in which the midline is found, if there is any."""
+    role = next((role for role in MIDLINE_ROLES if role in scans), None)
+    return {role: scans[role]} if role is not None else {}
+
+
+# Measuring ----------------------------------------------------------------------------------------------------------
+
+
+def measure_steps(
+    labels: LayerView, references: Sequence[LayerView], scans: Mapping[Role, LayerView], settings: MeasureSettings
+) -> Job[Examination]:
+    """Read the layers and measure, on the scan's own grid."""
+    yield Progress(0, 1, "reading the layers")
+    segmentation = layers.segmentation_from_layer(labels, references)
+    study: Study | None = layers.study_from_layers(scans) if scans else None
+    return (yield from measure_study_job(segmentation, study, settings))
+
+
+# Diameters as a layer -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """What is drawn of an examination: lines, and of each its lesion's title and which of both it is."""
+
+    titles: tuple[str, ...]
+    which: tuple[str, ...]
+    lines: tuple[Ends, ...]
+    colors: tuple[str, ...]
+
+    @property
+    def features(self) -> dict[str, tuple[str, ...]]:
+        texts = (title if one == _LONG else "" for title, one in zip(self.titles, self.which, strict=True))
+        return {"lesion": self.titles, "line": self.which, "text": tuple(texts)}
+
+
+def _drawn(examination: Examination) -> _Drawn:
+    rows = [
+        (lesion.title, which, _flat(line, lesion.diameters, examination.grid), _COLORS[lesion.region])
+        for lesion in examination.lesions
+        if lesion.diameters is not None
+        for which, line in ((_LONG, lesion.diameters.long), (_SHORT, lesion.diameters.short))
+    ]
+    titles, which, lines, colors = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return _Drawn(tuple(titles), tuple(which), tuple(lines), tuple(colors))
+
+
+def shown_axis(found: Bidimensional, grid: Grid) -> int:
+    """Which axis of the world, 0 for x to 2 for z, the slices of these diameters cut, nearly so on oblique grids."""
+    return to_ras(grid).axes.index(found.axis)
+
+
+def _flat(line: Line, found: Bidimensional, grid: Grid) -> Ends:
+    """Both ends as they are drawn: on one slice of what is shown, for napari shows no line that crosses slices."""
+    ends = np.array([line.start, line.stop])
+    if grid.is_oblique:
+        ends[:, shown_axis(found, grid)] = _level(found, grid)
+    return ends
+
+
+def _level(found: Bidimensional, grid: Grid) -> float:
+    """Where the shown slice lies, along the axis that it cuts, on which diameters of an oblique grid are drawn."""
+    axis, shown = shown_axis(found, grid), Display.of(grid).shown
+    middle = np.mean([found.long.start, found.long.stop], axis=0)
+    return float(shown.world(np.rint(shown.voxels(middle)))[axis])
+
+
+def _lifted(ends: Ends, found: Bidimensional, grid: Grid) -> Ends:
+    """The inverse of `_flat`: the ends on the slice of an oblique grid, if they still lie on that one shown slice."""
+    axis = shown_axis(found, grid)
+    if not grid.is_oblique or np.abs(ends[:, axis] - _level(found, grid)).max() > _MOVED_MM:
+        return ends
+    lifted = ends.copy()
+    lifted[:, axis] += (found.index - grid.voxels(ends)[:, found.axis]) / np.linalg.inv(grid.affine)[found.axis, axis]
+    return lifted
+
+
+def has_lines(examination: Examination) -> bool:
+    """Whether any lesion has diameters."""
+    return any(lesion.diameters is not None for lesion in examination.lesions)
+
+
+def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
+    """A layer of the diameters of an examination, over its labels; None where it has none."""
+    drawn = _drawn(examination)
+    if not drawn.lines:
+        return None
+    made = layers.lines_over(labels, f"{labels.name} diameters", drawn.lines, drawn.colors, drawn.features)
+    _remember(made, labels)
+    return made
+
+
+def draw(shapes: Shapes, labels: Labels, examination: Examination) -> None:
+    """Show the diameters of an examination in a layer that shows others."""
+    drawn = _drawn(examination)
+    layers.draw_lines(shapes, labels, drawn.lines, drawn.colors, drawn.features)
+    _remember(shapes, labels)
+
+
+def _remember(shapes: Shapes, labels: Labels) -> None:
+    # As the layer gives them back: it holds them less exactly than they were computed.
+    told = {"labels": labels.unique_id, "computed": _by_key(shapes, labels)}
+    shapes.metadata = {**shapes.metadata, DIAMETERS_KEY: told}
+
+
+def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Examination:
+    """The examination as it was computed, with the diameters whose lines a hand moved as they are drawn now.
+
+    A lesion of which a line was taken away keeps the computed ones.
+    """
+    computed = shapes.metadata[DIAMETERS_KEY]["computed"]
+    now = _by_key(shapes, labels)
+    lines: dict[str, tuple[Line, Line]] = {}
+    for lesion in examination.lesions:
+        keys = [(lesion.title, _LONG), (lesion.title, _SHORT)]
+        found = lesion.diameters
+        if found is None or not all(key in now for key in keys):
+            continue
+        moved = [_differs(now[key], computed.get(key)) for key in keys]
+        if any(moved):
+            drawn = [_line(_lifted(now[key], found, examination.grid)) for key in keys]
+            long, short = (
+                new if is_moved else old
+                for new, old, is_moved in zip(drawn, (found.long, found.short), moved, strict=True)
+            )
+            lines[lesion.title] = (long, short)
+    return redrawn(examination, lines)
+
+
+def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> str:
+    """What is drawn but counts for nothing, and what is lacking, in words; empty where nothing is."""
+    wanted = set(zip(_drawn(examination).titles, _drawn(examination).which, strict=True))
+    found = set(_by_key(shapes, labels))
+    lacking = sorted({title for title, _ in wanted - found})
+    surplus = len(shapes.data) - len(found & wanted)
+    texts = (
+        f"A line of {', '.join(lacking)} was taken away: the computed ones count." if lacking else "",
+        f"{surplus} more shapes were drawn; they count for nothing." if surplus else "",
+    )
+    return " ".join(filter(None, texts))
+
+
+def rows_of(shapes: Shapes, title: str) -> set[int]:
+    """Which shapes are the lines of that lesion."""
+    titles = shapes.features.get("lesion", ())
+    return {at for at, one in enumerate(titles) if one == title}
+
+
+def _by_key(shapes: Shapes, labels: Labels) -> dict[tuple[str, str], Ends]:
+    """Straight lines by lesion and which of both; the first where one was copied."""
+    found: dict[tuple[str, str], Ends] = {}
+    table = shapes.features
+    if "lesion" not in table or "line" not in table:
+        return found
+    for title, which, line in zip(table["lesion"], table["line"], layers.world_lines(shapes, labels), strict=True):
+        if line is not None:
+            found.setdefault((str(title), str(which)), line)
+    return found
+
+
+def _differs(line: Ends, computed: Any) -> bool:
+    return computed is None or float(np.abs(line - computed).max()) > _MOVED_MM
+
+
+def _line(ends: Ends) -> Line:
+    (x0, y0, z0), (x1, y1, z1) = ends.tolist()
+    return Line((x0, y0, z0), (x1, y1, z1))
+
+
+# Words --------------------------------------------------------------------------------------------------------------
+
+
+def lesion_cells(lesion: Lesion) -> tuple[str, ...]:
+    """The cells of a lesion's row, in the order of `LESION_COLUMNS`."""
+    found = lesion.diameters
+    lengths = f"{found.long_mm:.1f} × {found.short_mm:.1f} mm" if found is not None else ""
+    product = f"{found.product_mm2:.0f} mm²" if found is not None else ""
+    judged = "" if found is None else "measurable" if lesion.measurable else "not measurable"
+    hand = " ✎" if found is not None and found.by_hand else ""
+    return lesion.title, lesion.size, lengths + hand, product, lesion.side or "", judged
+
+
+def lesion_details(lesion: Lesion, examination: Examination) -> str:
+    """All that a row has no room for, in sentences."""
+    texts = [f"{lesion.title}: {lesion.reason}."]
+    if lesion.diameters is not None:
+        texts.append(_slice_text(lesion.diameters, lesion, examination))
+        texts.append(angle_text(lesion.diameters))
+    if lesion.midline is not None:
+        where = "crosses the midline" if lesion.midline.crosses else f"{lesion.midline_mm:.0f} mm from the midline"
+        texts.append(f"It lies on the {lesion.side}, {where}." if lesion.side != "both sides" else f"It {where}.")
+    return " ".join(filter(None, texts))
+
+
+def _slice_text(found: Bidimensional, lesion: Lesion, examination: Examination) -> str:
+    plane = _PLANES[shown_axis(found, examination.grid)]
+    who = "Drawn by hand" if found.by_hand else "Measured"
+    seen = f"{lesion.slices} slice{'s' if lesion.slices != 1 else ''}"
+    return f"{who} on {plane} slice {found.index} of the file; seen on {seen}."
+
+
+def angle_text(found: Bidimensional) -> str:
+    """What is wrong with the angle between both diameters; empty where it is right."""
+    if found.angle_degrees >= _SQUARE_DEGREES:
+        return ""
+    return f"The lines meet at {found.angle_degrees:.0f}°: not perpendicular."
+
+
+def place_of(lesion: Lesion) -> tuple[float, float, float]:
+    """Where to look at a lesion: the middle of its longer diameter, else its own, in the world."""
+    if lesion.diameters is None:
+        return lesion.centre
+    x, y, z = ((a + b) / 2 for a, b in zip(lesion.diameters.long.start, lesion.diameters.long.stop, strict=True))
+    return x, y, z
+
+
+def lines_of_panel(labels: Labels | None, scans: Mapping[Role, Layer], settings: MeasureSettings) -> CommandLines:
+    """What the panel does, as code; raises `RecordError` where the labels are in no file."""
+    if labels is None:
+        msg = "Choose the labels to measure."
+        raise RecordError(msg)
+    return measure_study_lines(label_file_of(labels), opening_of_layers(scans) if scans else None, settings)

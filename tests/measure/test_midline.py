@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from napari_brain_tumor.errors import SpacingUnknownError
+from napari_brain_tumor.geometry import Grid, resample
+from napari_brain_tumor.io import open_study
+from napari_brain_tumor.measure.midline import MidsagittalPlane, find_midsagittal_plane
+from napari_brain_tumor.sample import sample_case_folder
+from napari_brain_tumor.study import Study
+
+PLANE = MidsagittalPlane((1.0, 0.0, 0.0), 5.0)
+
+
+def turned(axis: int, degrees: float) -> np.ndarray:
+    angle = np.deg2rad(degrees)
+    first, second = (a for a in range(3) if a != axis)
+    matrix = np.eye(3)
+    matrix[[first, second], [first, second]] = np.cos(angle)
+    matrix[first, second], matrix[second, first] = -np.sin(angle), np.sin(angle)
+    return matrix
+
+
+def brain(normal: np.ndarray, offset: float, grid: Grid) -> Study:
+    """A brain alike on both sides of a plane, with a bright tumour on one side alone."""
+    world = grid.world(np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1))
+    across = world @ normal - offset
+    # Axes of the head: the normal, and two at right angles to it that are nearly the front and the head.
+    front = np.array([0, 1, 0]) - normal[1] * normal
+    front /= np.linalg.norm(front)
+    up = np.cross(normal, front)
+    y, z = world @ front, world @ up
+    inside = (across / 62) ** 2 + (y / 80) ** 2 + (z / 60) ** 2 <= 1
+    ventricles = ((np.abs(across) - 12) / 6) ** 2 + (y / 25) ** 2 + (z / 15) ** 2 <= 1
+    folds = np.sin(np.abs(across) / 6) + np.sin(y / 7) + np.cos(z / 5)
+    image = np.where(inside, 400 + 40 * folds, 0) - np.where(ventricles, 200, 0)
+    tumour = (across - 35) ** 2 + (y - 20) ** 2 + z**2 <= 15**2
+    return Study({"FLAIR": np.where(tumour, 800, image).astype(np.float32)}, grid)
+
+
+@pytest.mark.parametrize(("axis", "degrees", "offset"), [(2, 0, 0), (2, 7, 4), (1, -7, -6), (1, 9, 10)])
+@pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (1.5, 1.5, 5.0)])
+def test_the_plane_of_a_turned_and_shifted_head_is_found(
+    axis: int, degrees: float, offset: float, spacing: tuple[float, float, float]
+) -> None:
+    normal = turned(axis, degrees)[:, 0]
+    shape = tuple(int(190 / step) for step in spacing)
+    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) / 2)
+    plane = find_midsagittal_plane(brain(normal, offset, Grid(shape, affine)))
+    assert np.degrees(np.arccos(min(1.0, np.dot(plane.normal, normal)))) < 3
+    assert plane.beyond_mm(offset * normal) == pytest.approx(0, abs=1.5)
+
+
+def test_the_plane_stays_where_it_is_in_the_world_if_the_grid_is_tilted() -> None:
+    study = open_study(sample_case_folder())
+    centre = study.grid.world((np.array(study.grid.shape) - 1) / 2)
+    affine = study.grid.affine.copy()
+    affine[:3, :3] = turned(2, 6) @ affine[:3, :3]
+    affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(study.grid.shape) - 1) / 2)
+    oblique = Grid(study.grid.shape, affine)
+    tilted = Study({"FLAIR": resample(study.sequences["FLAIR"], study.grid, oblique)}, oblique)
+    found, straight = find_midsagittal_plane(tilted), find_midsagittal_plane(study)
+    assert oblique.is_oblique
+    assert np.degrees(np.arccos(np.dot(found.normal, straight.normal))) < 2
+    assert found.beyond_mm(centre) == pytest.approx(straight.beyond_mm(centre), abs=1)
+
+
+def test_the_plane_needs_millimetres() -> None:
+    grid = Grid((10, 10, 10), np.eye(4), "voxel")
+    study = Study({"FLAIR": np.arange(1000, dtype=np.float32).reshape(10, 10, 10)}, grid)
+    with pytest.raises(SpacingUnknownError):
+        find_midsagittal_plane(study)
+
+
+@pytest.mark.parametrize(
+    ("xs", "side", "distance", "centre"),
+    [
+        ((15.0, 25.0), "right", 10.0, 15.0),
+        ((-15.0, -5.0), "left", 10.0, 15.0),
+        ((0.0, 20.0), "both sides", 0.0, 5.0),
+        ((3.0, 25.0), "right", 0.0, 9.0),
+    ],
+)
+def test_side_and_distance_of_points(xs: tuple[float, float], side: str, distance: float, centre: float) -> None:
+    points = np.array([(x, 3.0, -8.0) for x in xs])
+    position = PLANE.position(points, margin_mm=3.0)
+    assert (position.side, position.distance_mm, position.centre_distance_mm) == (side, distance, centre)
+    assert position.crosses == (side == "both sides")
+
+
+def test_distances_to_a_tilted_plane_are_at_right_angles_to_it() -> None:
+    normal = turned(2, 10)[:, 0]
+    plane = MidsagittalPlane(tuple(normal), 4.0)
+    along = np.array([normal[1], -normal[0], 0.0])
+    assert plane.beyond_mm((4.0 + 12.5) * normal + 30 * along) == pytest.approx(12.5)
