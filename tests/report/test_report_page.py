@@ -13,6 +13,7 @@ from PIL import Image
 from napari_brain_tumor import open_segmentation, open_study, save_segmentation
 from napari_brain_tumor.errors import GridMismatchError, SaveError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.html_report import pictures, report
 from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.longitudinal.facts import VisitFacts
 from napari_brain_tumor.longitudinal.followup import follow_up
@@ -20,7 +21,6 @@ from napari_brain_tumor.longitudinal.registration import no_motion
 from napari_brain_tumor.longitudinal.visits import FoundDate, Visit, parse_date
 from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.measure.volumes import measure_volumes
-from napari_brain_tumor.report import pictures, report
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.study import Segmentation, Study
 

@@ -9,10 +9,10 @@ from napari_brain_tumor.cli.arguments import ResampleOption, RolesOption, parse_
 from napari_brain_tumor.errors import SaveError
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.html_report.tables import Table
     from napari_brain_tumor.longitudinal.document import VisitEntry
     from napari_brain_tumor.longitudinal.followup import FollowUp
     from napari_brain_tumor.longitudinal.visits import Visit
-    from napari_brain_tumor.report.tables import Table
 
 __all__ = ["follow_up", "report"]
 
@@ -46,9 +46,9 @@ def report(
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
     from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.html_report import report_job
     from napari_brain_tumor.longitudinal.document import open_visit
     from napari_brain_tumor.longitudinal.followup import follow_up_job
-    from napari_brain_tumor.report import report_job
 
     _check_target(output, overwrite=overwrite)
     told = parse_roles(roles, case)
@@ -73,11 +73,11 @@ def follow_up(
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
     from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.html_report import report_job
     from napari_brain_tumor.longitudinal.document import open_visits
     from napari_brain_tumor.longitudinal.followup import follow_up_job
     from napari_brain_tumor.longitudinal.plot import save_plot
     from napari_brain_tumor.longitudinal.tables import save_csv, save_json
-    from napari_brain_tumor.report import report_job
 
     targets = [output / one for one in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
@@ -137,7 +137,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 def _print_follow_up(found: "FollowUp") -> None:
     from napari_brain_tumor.cli.console import note
-    from napari_brain_tumor.report.tables import response_table, series_table
+    from napari_brain_tumor.html_report.tables import response_table, series_table
 
     for text in found.notes:
         note(text)

@@ -50,7 +50,7 @@ __all__ = [
 
 REGISTER_TARGET: Final = "napari_brain_tumor.longitudinal.registration:register_job"
 COMPARE_TARGET: Final = "napari_brain_tumor.longitudinal.followup:follow_up_job"
-REPORT_TARGET: Final = "napari_brain_tumor.report:report_job"
+REPORT_TARGET: Final = "napari_brain_tumor.html_report:report_job"
 BOARD: Final = "checkerboard"
 _DOCUMENT: Final = "visits.json"
 
@@ -390,10 +390,8 @@ def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
     path = str(document) if document is not None else _DOCUMENT
     python = "\n".join(
         [
-            "from napari_brain_tumor.longitudinal.document import open_visits",
-            "from napari_brain_tumor.longitudinal.followup import follow_up",
+            "from napari_brain_tumor import follow_up, open_visits, report",
             "from napari_brain_tumor.longitudinal.tables import save_csv",
-            "from napari_brain_tumor.report import report",
             "",
             f"found = follow_up(open_visits({path!r}))",
             'save_csv(found, "visits.csv")',

@@ -11,6 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_brain_tumor.errors import GridMismatchError, SaveError
+from napari_brain_tumor.html_report import tables
+from napari_brain_tumor.html_report.pictures import (
+    Picture,
+    board_pictures,
+    curves,
+    diameter_pictures,
+    legend,
+    slice_pictures,
+)
+from napari_brain_tumor.html_report.tables import Table
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.sidecar import NOTICE, read_sidecar
 from napari_brain_tumor.io.source_files import describe_sources, labels_files_sha256
@@ -21,16 +31,6 @@ from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.preflight import questions
 from napari_brain_tumor.preflight.scans import Scans, facts_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
-from napari_brain_tumor.report import tables
-from napari_brain_tumor.report.pictures import (
-    Picture,
-    board_pictures,
-    curves,
-    diameter_pictures,
-    legend,
-    slice_pictures,
-)
-from napari_brain_tumor.report.tables import Table
 from napari_brain_tumor.study import Segmentation, Study
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _template() -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("napari_brain_tumor.report"),
+        loader=PackageLoader("napari_brain_tumor.html_report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
