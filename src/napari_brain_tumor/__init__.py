@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.html_report import report
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
+    from napari_brain_tumor.longitudinal.document import open_visits
+    from napari_brain_tumor.longitudinal.facts import VisitFacts
+    from napari_brain_tumor.longitudinal.followup import follow_up
+    from napari_brain_tumor.longitudinal.registration import register
+    from napari_brain_tumor.longitudinal.visits import Visit
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight import check_study
     from napari_brain_tumor.replay import rerun, rerun_job
@@ -32,13 +38,19 @@ _HOMES = {
     "CuratedDataset": "napari_brain_tumor.curated_dataset",
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
+    "Visit": "napari_brain_tumor.longitudinal.visits",
+    "VisitFacts": "napari_brain_tumor.longitudinal.facts",
     "check_study": "napari_brain_tumor.preflight",
     "evaluate": "napari_brain_tumor.comparison",
     "evaluate_job": "napari_brain_tumor.comparison",
+    "follow_up": "napari_brain_tumor.longitudinal.followup",
     "list_models": "napari_brain_tumor.catalogue",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
     "open_study": "napari_brain_tumor.io",
+    "open_visits": "napari_brain_tumor.longitudinal.document",
+    "register": "napari_brain_tumor.longitudinal.registration",
+    "report": "napari_brain_tumor.html_report",
     "rerun": "napari_brain_tumor.replay",
     "rerun_job": "napari_brain_tumor.replay",
     "save_segmentation": "napari_brain_tumor.io",
@@ -52,14 +64,20 @@ __all__ = [
     "CuratedDataset",
     "Segmentation",
     "Study",
+    "Visit",
+    "VisitFacts",
     "__version__",
     "check_study",
     "evaluate",
     "evaluate_job",
+    "follow_up",
     "list_models",
     "measure_volumes",
     "open_segmentation",
     "open_study",
+    "open_visits",
+    "register",
+    "report",
     "rerun",
     "rerun_job",
     "save_segmentation",
