@@ -160,7 +160,11 @@ def test_labels_of_the_whole_tumour_alone_give_its_volume_and_no_category() -> N
 
     found = follow_up([plain("one"), plain("two")], {"two": STILL})
     assert [series.key for series in found.series] == ["WT", "area", "volume"]
-    assert "tell enhancing tumour" in found.responses["area"][1].missing[0]
+    missing = found.responses["area"][1].missing
+    assert "tell enhancing tumour" in missing[0]
+    assert any("new measurable lesion" in one for one in missing), (
+        "that labels do not tell it is not that there is none"
+    )
 
 
 def test_real_scans_are_registered_and_a_failure_is_told_and_not_used() -> None:

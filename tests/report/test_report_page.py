@@ -65,12 +65,12 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory) -> tuple[Study, Segmentation]:
-    """Every third voxel of the sample, in a folder whose name must not be told."""
+    """Every fourth voxel of the sample, in a folder whose name must not be told."""
     folder = tmp_path_factory.mktemp("Jane_Doe_1970")
     for file in [*sample_case_folder().glob("*.nii.gz")]:
         if "seg" not in file.name:
-            nib.load(file).slicer[::3, ::3, ::3].to_filename(folder / f"Jane_{file.name.split('_')[-1]}")
-    nib.load(sample_truth_path()).slicer[::3, ::3, ::3].to_filename(folder / "Jane_seg.nii.gz")
+            nib.load(file).slicer[::4, ::4, ::4].to_filename(folder / f"Jane_{file.name.split('_')[-1]}")
+    nib.load(sample_truth_path()).slicer[::4, ::4, ::4].to_filename(folder / "Jane_seg.nii.gz")
     return open_study(folder), open_segmentation(folder / "Jane_seg.nii.gz", "MSD")
 
 

@@ -48,7 +48,8 @@ def volume_table(examination: Examination) -> Table:
     if table.unit == "voxels":
         return Table("Volumes", ("Tissue or region", "Voxels"), tuple(zip(names, counts, strict=True)), frozenset({1}))
     volumes = [f"{row.ml:.2f}" for row in sized]
-    note = "Regions are nested: the whole tumour holds the core, the core holds the enhancing tumour."
+    nested = "Regions are nested: the whole tumour holds the core, the core holds the enhancing tumour."
+    note = nested if len(table.regions) > 1 else ""
     rows = tuple(zip(names, volumes, counts, strict=True))
     return Table("Volumes", ("Tissue or region", "mL", "Voxels"), rows, frozenset({1, 2}), note)
 

@@ -261,7 +261,7 @@ def _burden(
     unknown = _unknown(result)
     counted = _counted(lesions, tracks, targets, start, at)
     compared = bool(tracks) and all(track.lesions[at] is not None for track in tracks)
-    nothing = not lesions
+    nothing = not lesions and not unknown
     told = {
         "enhancing": (visit.segmentation.data == 3).any().item(),
         "measurable": any(lesion.measurable for lesion in lesions),
