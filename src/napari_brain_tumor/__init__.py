@@ -12,9 +12,17 @@ if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.html_report import report
     from napari_brain_tumor.interactive import Refiner, read_prompts, save_prompts
     from napari_brain_tumor.interactive.refine import refine, refine_job
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
+    from napari_brain_tumor.longitudinal.document import open_visits
+    from napari_brain_tumor.longitudinal.facts import VisitFacts
+    from napari_brain_tumor.longitudinal.followup import follow_up
+    from napari_brain_tumor.longitudinal.registration import register
+    from napari_brain_tumor.longitudinal.visits import Visit
+    from napari_brain_tumor.measure.examination import measure_study
+    from napari_brain_tumor.measure.settings import MeasureSettings
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight import check_study
     from napari_brain_tumor.replay import rerun, rerun_job
@@ -33,21 +41,29 @@ except ImportError:  # a source tree that was never built
 
 _HOMES = {
     "CuratedDataset": "napari_brain_tumor.curated_dataset",
+    "MeasureSettings": "napari_brain_tumor.measure.settings",
     "Refiner": "napari_brain_tumor.interactive",
     "Segmentation": "napari_brain_tumor.study",
     "Study": "napari_brain_tumor.study",
+    "Visit": "napari_brain_tumor.longitudinal.visits",
+    "VisitFacts": "napari_brain_tumor.longitudinal.facts",
     "check_study": "napari_brain_tumor.preflight",
     "compare_segmentations": "napari_brain_tumor.agreement",
     "consensus": "napari_brain_tumor.agreement",
     "evaluate": "napari_brain_tumor.comparison",
     "evaluate_job": "napari_brain_tumor.comparison",
+    "follow_up": "napari_brain_tumor.longitudinal.followup",
     "list_models": "napari_brain_tumor.catalogue",
+    "measure_study": "napari_brain_tumor.measure.examination",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
     "open_study": "napari_brain_tumor.io",
     "read_prompts": "napari_brain_tumor.interactive",
     "refine": "napari_brain_tumor.interactive",
     "refine_job": "napari_brain_tumor.interactive",
+    "open_visits": "napari_brain_tumor.longitudinal.document",
+    "register": "napari_brain_tumor.longitudinal.registration",
+    "report": "napari_brain_tumor.html_report",
     "rerun": "napari_brain_tumor.replay",
     "rerun_job": "napari_brain_tumor.replay",
     "save_prompts": "napari_brain_tumor.interactive",
@@ -60,22 +76,30 @@ _HOMES = {
 
 __all__ = [
     "CuratedDataset",
+    "MeasureSettings",
     "Refiner",
     "Segmentation",
     "Study",
+    "Visit",
+    "VisitFacts",
     "__version__",
     "check_study",
     "compare_segmentations",
     "consensus",
     "evaluate",
     "evaluate_job",
+    "follow_up",
     "list_models",
+    "measure_study",
     "measure_volumes",
     "open_segmentation",
     "open_study",
+    "open_visits",
     "read_prompts",
     "refine",
     "refine_job",
+    "register",
+    "report",
     "rerun",
     "rerun_job",
     "save_prompts",

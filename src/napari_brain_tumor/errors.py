@@ -26,6 +26,7 @@ __all__ = [
     "ProbabilityError",
     "PromptError",
     "RecordError",
+    "RegistrationError",
     "RoleError",
     "SaveError",
     "SeedError",
@@ -33,6 +34,7 @@ __all__ = [
     "SplitError",
     "TrainingError",
     "UnreadableFileError",
+    "VisitError",
     "WorkerDiedError",
 ]
 
@@ -67,6 +69,14 @@ class DuplicateRoleError(RoleError):
 
 class MissingRolesError(RoleError):
     """The chosen model was not trained for the sequences that the study has."""
+
+
+class RegistrationError(BrainTumorError, ValueError):
+    """Two examinations could not be brought onto one another, or not so that one may trust it."""
+
+
+class VisitError(BrainTumorError, ValueError):
+    """Visits of a patient cannot be put in an order, or lack what a comparison needs."""
 
 
 class SpacingUnknownError(BrainTumorError, ValueError):

@@ -29,6 +29,7 @@ from napari_brain_tumor.cli.extensions import add_extensions
 from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.refine import refine
+from napari_brain_tumor.cli.report import follow_up, report
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.cli.view import view
@@ -240,6 +241,8 @@ app.command()(evaluate)
 app.command()(measure)
 app.command()(refine)
 app.command()(check)
+app.command()(report)
+app.command("follow-up")(follow_up)
 app.command()(rerun)
 app.command()(view)
 app.add_typer(models_app, name="models")

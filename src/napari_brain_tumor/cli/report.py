@@ -1,0 +1,154 @@
+"""`brain-tumor report` and `brain-tumor follow-up`: a page about an examination, and about a patient's visits."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_brain_tumor.cli.arguments import ResampleOption, RolesOption, parse_roles, parse_spacing
+from napari_brain_tumor.errors import SaveError
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.html_report.tables import Table
+    from napari_brain_tumor.longitudinal.document import VisitEntry
+    from napari_brain_tumor.longitudinal.followup import FollowUp
+    from napari_brain_tumor.longitudinal.visits import Visit
+
+__all__ = ["follow_up", "report"]
+
+_WithPaths = Annotated[
+    bool, typer.Option("--with-paths", help="Tell names and folders of files; they may say who the patient is.")
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
+
+
+def report(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of the examination.")],
+    segmentation: Annotated[Path, typer.Option(metavar="FILE", help="Its labels: a file or folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
+    visit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CASE,LABELS[,DATE]", help="Another examination of the patient, the earliest first; repeatable."
+        ),
+    ] = None,
+    date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the case is called in the report.")] = None,
+    roles: RolesOption = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where files do not tell or tell false."),
+    ] = None,
+    resample: ResampleOption = None,
+    schema: Annotated[str | None, typer.Option(help="What the labels' integers mean, if in doubt.")] = None,
+    with_paths: _WithPaths = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
+    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.html_report import report_job
+    from napari_brain_tumor.longitudinal.document import open_visit
+    from napari_brain_tumor.longitudinal.followup import follow_up_job
+
+    _check_target(output, overwrite=overwrite)
+    told = parse_roles(roles, case)
+    entry = _entry(str(case), str(segmentation), date, name, told, parse_spacing(spacing), resample, schema)
+    others = [open_visit(_entry_of(text, schema, parse_spacing(spacing))) for text in visit or ()]
+    this = open_visit(entry)
+    assert this.study is not None
+    found = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
+    job = report_job(this.study, this.segmentation, output, name=name, found=found, with_paths=with_paths)
+    say(f"Wrote {run_shown(job, 'Report')}")
+    if found is not None:
+        _print_follow_up(found)
+
+
+def follow_up(
+    visits: Annotated[Path, typer.Argument(metavar="VISITS", help="JSON document of the patient's visits.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("follow-up"),
+    name: Annotated[str | None, typer.Option(help="What the patient is called in the report.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the registrations.")] = 0,
+    with_paths: _WithPaths = False,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
+    from napari_brain_tumor.cli.console import run_shown, say
+    from napari_brain_tumor.html_report import report_job
+    from napari_brain_tumor.longitudinal.document import open_visits
+    from napari_brain_tumor.longitudinal.followup import follow_up_job
+    from napari_brain_tumor.longitudinal.plot import save_plot
+    from napari_brain_tumor.longitudinal.tables import save_csv, save_json
+
+    targets = [output / one for one in ("visits.csv", "visits.json", "visits.svg", "report.html")]
+    for target in targets:
+        _check_target(target, overwrite=overwrite)
+    found = run_shown(follow_up_job(open_visits(visits), seed=seed), "Comparing")
+    table, document, plot, page = targets
+    save_csv(found, table)
+    save_json(found, document)
+    save_plot(found, plot)
+    last: Visit = found.visits[-1].visit
+    assert last.study is not None
+    job = report_job(last.study, last.segmentation, page, name=name, found=found, with_paths=with_paths)
+    run_shown(job, "Report")
+    _print_follow_up(found)
+    for target in targets:
+        say(f"Wrote {target}")
+
+
+def _entry(
+    case: str,
+    labels: str,
+    date: str | None,
+    name: str | None,
+    roles: object,
+    spacing: tuple[float, float, float] | None,
+    resample: str | None,
+    schema: str | None,
+) -> "VisitEntry":
+    from napari_brain_tumor.longitudinal.document import VisitEntry
+    from napari_brain_tumor.longitudinal.visits import parse_date
+
+    return VisitEntry(
+        case=case,
+        segmentation=labels,
+        date=None if date is None else parse_date(date),
+        name=name or "",
+        roles=roles,
+        resample=resample,
+        spacing_mm=spacing,
+        label_schema=schema,
+    )
+
+
+def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float] | None) -> "VisitEntry":
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) not in (2, 3) or not all(parts):
+        msg = f"{text!r} is no visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
+        raise typer.BadParameter(msg, param_hint="--visit")
+    return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, None, spacing, None, schema)
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        msg = f"{target} exists already. Give --overwrite to replace it, or another name with -o."
+        raise SaveError(msg)
+
+
+def _print_follow_up(found: "FollowUp") -> None:
+    from napari_brain_tumor.cli.console import note
+    from napari_brain_tumor.html_report.tables import response_table, series_table
+
+    for text in found.notes:
+        note(text)
+    for table in (series_table(found), response_table(found)):
+        _print(table)
+
+
+def _print(table: "Table") -> None:
+    from napari_brain_tumor.cli.console import new_table, print_table
+
+    shown = new_table(*table.columns)
+    for row in table.rows:
+        shown.add_row(*row)
+    print_table(table.title, shown)

@@ -1,0 +1,520 @@
+"""The Visits panel: the examinations of a patient, registered, compared, and written as a report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from napari.layers import Layer
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QScrollArea, QVBoxLayout
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.longitudinal.document import save_visits
+from napari_brain_tumor.longitudinal.followup import FollowUp
+from napari_brain_tumor.longitudinal.plot import draw_follow_up
+from napari_brain_tumor.longitudinal.tables import save_csv, save_json
+from napari_brain_tumor.longitudinal.visits import FoundDate
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.widgets import visits_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.parts import button, column_in, line, wrapped
+from napari_brain_tumor.widgets.visits_facts import FactsForm
+from napari_brain_tumor.widgets.visits_table import SizeTable, VisitList
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+
+__all__ = ["VisitsWidget"]
+
+
+class _Curves(FigureCanvasQTAgg):
+    """Curves to look at: the wheel is left to the panel, which scrolls."""
+
+    def wheelEvent(self, event: Any) -> None:
+        event.ignore()
+
+
+class VisitsWidget(QScrollArea):
+    """Compares the examinations of a patient: each labels layer is a visit, and so is what a document names.
+
+    Layers are read and never altered; a checkerboard is added as a layer of its own.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    worker : WorkerProcess, optional
+        Where it is computed; the one of this session where none is given.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, worker: WorkerProcess | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._worker = worker or shared_worker()
+        self.entries: list[state.Entry] = []
+        self.found: FollowUp | None = None
+        self._document: Path | None = None
+        self._registered: state.Entry | None = None
+        self.runner = JobRunner(self)
+        self.register_runner = JobRunner(self)
+        self.open_runner = JobRunner(self)
+        self.save_runner = JobRunner(self, must_finish=True)
+        self._date_runner = JobRunner(self)
+        self._build()
+        self._connect()
+        self._on_layers_changed()
+
+    # Building -------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        column = column_in(self)
+        self.list = VisitList()
+        column.addWidget(self.list)
+        column.addLayout(self._build_list_buttons())
+        self.facts = FactsForm()
+        column.addWidget(self.facts)
+        column.addLayout(self._build_registration())
+        column.addWidget(line())
+        column.addLayout(self._build_comparison())
+        column.addLayout(self._build_results())
+        self.code_box = ActionLines(lambda: state.lines_of(self.entries, self._document))
+        column.addWidget(self.code_box)
+        column.addStretch(1)
+        column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
+
+    def _build_list_buttons(self) -> QHBoxLayout:
+        self.up_button = button("&Up", "Move the chosen visit up. Where dates are known, they decide.")
+        self.down_button = button("&Down", "Move the chosen visit down. Where dates are known, they decide.")
+        self.open_button = button("&Open…", "Add the visits that a JSON document names, without opening layers.")
+        self.keep_button = button("Sa&ve list…", "Write the ticked visits, dates and facts as a JSON document.")
+        return _row(self.up_button, self.down_button, self.open_button, self.keep_button)
+
+    def _build_registration(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.register_button = button(
+            "&Register on baseline", "Find how the chosen visit lies on the baseline, and show both as a checkerboard."
+        )
+        self.accept_button = button("&Accept", "Use this registration to tell which lesion is which.")
+        self.reject_button = button("Re&ject", "Do not use it. Sizes are compared nevertheless.")
+        column.addLayout(_row(self.register_button))
+        column.addLayout(_row(self.accept_button, self.reject_button))
+        self.registration_label = wrapped("")
+        self.registration_label.setAccessibleName("Registration")
+        self.registration_label.hide()
+        column.addWidget(self.registration_label)
+        return column
+
+    def _build_comparison(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.compare_button = button("&Compare visits", "Measure every ticked visit and compare it with the baseline.")
+        self.cancel_button = button("Ca&ncel", "Stop within a second.")
+        self.cancel_button.setEnabled(False)
+        row = QHBoxLayout()
+        row.addWidget(self.compare_button, 2)
+        row.addWidget(self.cancel_button, 1)
+        column.addLayout(row)
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setRange(0, 1000)
+        self.progress_bar.setToolTip("How far it is.")
+        self.progress_bar.setAccessibleName("Progress")
+        self.progress_bar.hide()
+        column.addWidget(self.progress_bar)
+        self.status_label = wrapped("")
+        self.status_label.setAccessibleName("Status")
+        column.addWidget(self.status_label)
+        return column
+
+    def _build_results(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.sizes = SizeTable()
+        column.addWidget(self.sizes)
+        self.figure = Figure(dpi=80, layout="constrained")
+        self.canvas = _Curves(self.figure)  # type: ignore[no-untyped-call]
+        self.canvas.setMinimumHeight(300)
+        self.canvas.setMinimumWidth(200)
+        self.canvas.setToolTip("Volumes of the regions, and products of the target lesions, over the visits.")
+        self.canvas.setAccessibleName("Curves over time")
+        self.canvas.hide()
+        column.addWidget(self.canvas)
+        self.response_label = wrapped("")
+        self.response_label.setAccessibleName("Response after RANO 2.0")
+        self.response_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column.addWidget(self.response_label)
+        self.report_button = button(
+            "Re&port…", "Write a self-contained HTML report about the last visit and all before."
+        )
+        self.csv_button = button("CS&V…", "Write every size of every visit as a table.")
+        self.json_button = button("&JSON…", "Write everything that was found.")
+        column.addLayout(_row(self.report_button, self.csv_button, self.json_button))
+        self.saved_label = wrapped("")
+        self.saved_label.setAccessibleName("What was saved")
+        self.saved_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.saved_label.hide()
+        column.addWidget(self.saved_label)
+        return column
+
+    def _connect(self) -> None:
+        self.list.used_changed.connect(self._on_used_changed)
+        self.list.renamed.connect(self._on_renamed)
+        self.list.date_told.connect(self._on_date_told)
+        self.list.baseline_chosen.connect(self._on_baseline_chosen)
+        self.list.currentCellChanged.connect(lambda *_: self._show_chosen())
+        self.up_button.clicked.connect(lambda: self._move(-1))
+        self.down_button.clicked.connect(lambda: self._move(1))
+        self.open_button.clicked.connect(self._on_open_requested)
+        self.keep_button.clicked.connect(self._on_keep_requested)
+        self.facts.told.connect(self._on_facts_told)
+        self.facts.refused.connect(self._say)
+        self.register_button.clicked.connect(self.register)
+        self.accept_button.clicked.connect(lambda: self._settle(accepted=True))
+        self.reject_button.clicked.connect(lambda: self._settle(accepted=False))
+        self.compare_button.clicked.connect(self.compare)
+        self.cancel_button.clicked.connect(self._on_cancel_requested)
+        self.report_button.clicked.connect(lambda: self._ask_place("report.html", "Report (*.html)", self.save_report))
+        self.csv_button.clicked.connect(lambda: self._ask_place("visits.csv", "Table (*.csv)", self.save_table))
+        self.json_button.clicked.connect(lambda: self._ask_place("visits.json", "JSON (*.json)", self.save_json))
+        for runner, finished in (
+            (self.runner, self._on_compared),
+            (self.register_runner, self._on_registered),
+            (self.open_runner, self._on_opened),
+            (self.save_runner, self._on_saved),
+        ):
+            runner.finished.connect(finished)
+            runner.progressed.connect(self._on_progress)
+            runner.failed.connect(self._on_failed)
+            runner.cancelled.connect(lambda: self._stand_still("Stopped."))
+        self._date_runner.finished.connect(self._on_dates_found)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._on_layers_changed)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self._on_layer_list_event)
+        runners = (self.runner, self.register_runner, self.open_runner)
+        self.destroyed.connect(_farewell(self._viewer, runners, self._on_layer_list_event))
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(340, 560)
+
+    # The list -------------------------------------------------------------------------------------------------------
+
+    def _on_layer_list_event(self, event: Any = None) -> None:
+        self._timer.start(0)  # once for the layers of a case
+
+    def _on_layers_changed(self) -> None:
+        before = set(map(id, self.entries))
+        self.entries = state.with_layers(self.entries, self._viewer.layers)
+        fresh = [entry for entry in self.entries if id(entry) not in before and entry.layer is not None]
+        if fresh:
+            sources = {entry.name: state.sources_of(entry, self._viewer.layers) for entry in fresh}
+            self._date_runner.start(lambda _: as_job(state.dates_of, sources))
+        self._show_entries()
+
+    def _on_dates_found(self, found: dict[str, FoundDate]) -> None:
+        for entry in self.entries:
+            if entry.date is None and entry.name in found:
+                entry.date = found[entry.name]
+        self._show_entries()
+
+    def _show_entries(self) -> None:
+        self.list.show_entries(self.entries)
+        self._show_chosen()
+        self.code_box.refresh()
+
+    @property
+    def chosen(self) -> state.Entry | None:
+        """The visit whose row is chosen."""
+        row = self.list.currentRow()
+        return self.entries[row] if 0 <= row < len(self.entries) else None
+
+    def _show_chosen(self) -> None:
+        entry, baseline = self.chosen, state.baseline_of(self.entries)
+        self.facts.show_facts(entry.name if entry else "", entry.facts if entry else state.Entry("").facts)
+        busy = self.runner.running or self.register_runner.running
+        can_register = entry is not None and baseline is not None and entry is not baseline and not busy
+        self.register_button.setEnabled(can_register)
+        waits = entry is not None and entry.registration is not None
+        self.accept_button.setEnabled(waits and entry is not None and not entry.accepted)
+        self.reject_button.setEnabled(waits)
+        text = state.registration_text(entry) if entry is not None else ""
+        self.registration_label.setText(text)
+        self.registration_label.setVisible(bool(text))
+        obstacle = state.obstacle_of(self.entries)
+        self.compare_button.setEnabled(not obstacle and not busy)
+        if obstacle:
+            self._say(obstacle)
+        for one in (self.report_button, self.csv_button, self.json_button):
+            one.setEnabled(self.found is not None and not busy)
+
+    def _on_used_changed(self, row: int, used: bool) -> None:
+        if self.entries[row].used != used:
+            self.entries[row].used = used
+            self._outdate()
+
+    def _on_renamed(self, row: int, name: str) -> None:
+        if name and name != self.entries[row].name:
+            self.entries[row].name = name
+            self._outdate()
+
+    def _on_date_told(self, row: int, text: str) -> None:
+        try:
+            self.entries[row].tell_date(text)
+        except BrainTumorError as error:
+            self._say(str(error))
+        else:
+            self._outdate()
+        QTimer.singleShot(0, self._show_entries)  # the cell is still being edited
+
+    def _on_baseline_chosen(self, row: int, chosen: bool) -> None:
+        before = state.baseline_of(self.entries)
+        for at, entry in enumerate(self.entries):
+            entry.facts = entry.facts.model_copy(update={"baseline": chosen and at == row})
+        if state.baseline_of(self.entries) is not before:
+            for entry in self.entries:
+                entry.registration, entry.accepted = None, False
+        self._outdate()
+        QTimer.singleShot(0, self._show_entries)
+
+    def _on_facts_told(self, told: dict[str, Any]) -> None:
+        entry = self.chosen
+        if entry is not None:
+            entry.facts = entry.facts.model_copy(update=told)
+            self._assess_again()
+
+    def _assess_again(self) -> None:
+        """Facts change the response alone: what was measured and matched holds."""
+        found, facts = self.found, {entry.name: entry.facts for entry in self.entries}
+        if found is not None and not self.runner.running:
+            self.runner.start(lambda _: as_job(state.assessed_again, found, facts))
+        self.code_box.refresh()
+
+    def _move(self, step: int) -> None:
+        row = self.list.currentRow()
+        target = row + step
+        if 0 <= row < len(self.entries) and 0 <= target < len(self.entries):
+            self.entries[row], self.entries[target] = self.entries[target], self.entries[row]
+            self.list.show_entries(self.entries)
+            self.list.setCurrentCell(target, 0)
+            self._outdate()
+
+    def _outdate(self) -> None:
+        """What is shown was found before this change."""
+        if self.found is not None:
+            self._say("Something was changed since. Press Compare visits to see what it makes.")
+        self.code_box.refresh()
+        self._show_chosen()
+
+    # Documents ------------------------------------------------------------------------------------------------------
+
+    def _on_open_requested(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Visits", "", "Visits (*.json)")
+        if path:
+            self.open_document(Path(path))
+
+    def open_document(self, path: Path) -> None:
+        """Add the visits that a document names."""
+        self._document = path
+        self._begin("Opening visits…")
+        self.open_runner.start(lambda _: state.opened_entries(path))
+
+    def _on_opened(self, opened: list[state.Entry]) -> None:
+        taken = {entry.name for entry in opened}
+        self.entries = [entry for entry in self.entries if entry.layer is not None or entry.name not in taken] + opened
+        self._stand_still(f"Opened {len(opened)} visits.")
+        self._show_entries()
+
+    def _on_keep_requested(self) -> None:
+        self._ask_place("visits.json", "Visits (*.json)", self.save_document)
+
+    def save_document(self, path: Path) -> None:
+        """Write the ticked visits, their dates and facts."""
+        try:
+            save_visits(state.document_of(self.entries, self._viewer.layers), path)
+        except BrainTumorError as error:
+            notify_error(error)
+            self._say(str(error))
+            return
+        self._document = path
+        self._on_saved(path)
+        self.code_box.refresh()
+
+    # Registering ----------------------------------------------------------------------------------------------------
+
+    def register(self) -> None:
+        """Find how the chosen visit lies on the baseline."""
+        entry, baseline = self.chosen, state.baseline_of(self.entries)
+        if entry is None or baseline is None or entry is baseline:
+            return
+        self._registered = entry
+        opened = list(self._viewer.layers)
+        if not self._told(lambda: (state.gather(entry, opened), state.gather(baseline, opened)), self._start_register):
+            self._registered = None
+
+    def _start_register(self, gathered: tuple[state.Gathered, state.Gathered]) -> None:
+        self._begin("Registering…")
+        self.register_runner.start(lambda stop: state.register_job(self._worker, stop, *gathered))
+
+    def _on_registered(self, result: Any) -> None:
+        registration, centre, board = result
+        entry, self._registered = self._registered, None
+        self._stand_still("")
+        if entry is None or entry not in self.entries:
+            return
+        entry.registration, entry.centre, entry.accepted = registration, centre, False
+        self._remove_boards()
+        self._viewer.add_layer(layers.layer_of(board))
+        self._say("Look at the checkerboard, then accept or reject.")
+        self._show_entries()
+
+    def _settle(self, *, accepted: bool) -> None:
+        entry = self.chosen
+        if entry is None:
+            return
+        entry.accepted = accepted and entry.registration is not None
+        if not accepted:
+            entry.registration = None
+        self._remove_boards()
+        self._outdate()
+        self._show_entries()
+
+    def _remove_boards(self) -> None:
+        for layer in [one for one in self._viewer.layers if _is_board(one)]:
+            self._viewer.layers.remove(layer)
+
+    # Comparing ------------------------------------------------------------------------------------------------------
+
+    def compare(self) -> None:
+        """Measure and compare every ticked visit."""
+        used = [entry for entry in self.entries if entry.used]
+        accepted = {e.name: e.registration for e in used if e.registration is not None and e.accepted}
+        opened = list(self._viewer.layers)
+
+        def start(gathered: list[state.Gathered]) -> None:
+            self._begin("Comparing…")
+            self.runner.start(lambda stop: state.compare_job(self._worker, stop, gathered, accepted))
+
+        self._told(lambda: [state.gather(entry, opened) for entry in used], start)
+
+    def _on_compared(self, found: FollowUp) -> None:
+        self.found = found
+        self._stand_still("\n".join(found.notes))
+        self.sizes.show_sizes([result.visit.name for result in found.visits], state.size_rows(found))
+        draw_follow_up(self.figure, found)
+        self.canvas.show()
+        self.canvas.draw_idle()  # type: ignore[no-untyped-call]
+        self.response_label.setText(f"Response after RANO 2.0\n{state.response_text(found)}")
+        self._show_chosen()
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def _ask_place(self, name: str, kinds: str, save: Callable[[Path], None]) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save", name, kinds)
+        if path:
+            save(Path(path))
+
+    def save_report(self, path: Path) -> None:
+        """Write the report about the last visit and all before."""
+        found = self.found
+        if found is None:
+            return
+        last = found.visits[-1].visit
+        if last.study is None:
+            self._say(
+                f"The scans of {last.name} are not open, and a report needs pictures. Open its case; compare again."
+            )
+            return
+        study, segmentation, shown = last.study, last.segmentation, state.for_report(found)
+        self._begin("Writing the report…")
+        self.save_runner.start(
+            lambda stop: stop.guard(
+                self._worker.run(state.REPORT_TARGET, study, segmentation, path, name=last.name, found=shown)
+            )
+        )
+
+    def save_table(self, path: Path) -> None:
+        """Write every size as CSV."""
+        if self.found is not None:
+            self.save_runner.start(lambda _, found=self.found: as_job(save_csv, found, path))  # type: ignore[misc]
+
+    def save_json(self, path: Path) -> None:
+        """Write everything that was found."""
+        if self.found is not None:
+            self.save_runner.start(lambda _, found=self.found: as_job(save_json, found, path))  # type: ignore[misc]
+
+    def _on_saved(self, path: Path) -> None:
+        self._stand_still("")
+        self.saved_label.setText(f"Saved {path}")
+        self.saved_label.show()
+
+    # Jobs -----------------------------------------------------------------------------------------------------------
+
+    def _told(self, gather: Callable[[], Any], start: Callable[[Any], None]) -> bool:
+        """Start with what could be gathered, or say why that was not possible."""
+        try:
+            gathered = gather()
+        except BrainTumorError as error:
+            notify_error(error)
+            self._say(str(error))
+            return False
+        start(gathered)
+        return True
+
+    def _begin(self, text: str) -> None:
+        self._say(text)
+        self.progress_bar.setRange(0, 0)
+        self.progress_bar.show()
+        self.cancel_button.setEnabled(True)
+        for one in (self.compare_button, self.register_button, self.report_button, self.csv_button, self.json_button):
+            one.setEnabled(False)
+
+    def _on_progress(self, progress: Progress, left: float | None) -> None:
+        self.progress_bar.setRange(0, 1000)
+        self.progress_bar.setValue(round(1000 * progress.fraction))
+        if progress.message:
+            self._say(" ".join(filter(None, (f"{progress.message}…", time_left_text(left)))))
+
+    def _on_cancel_requested(self) -> None:
+        for runner in (self.runner, self.register_runner, self.open_runner, self.save_runner):
+            runner.cancel()
+
+    def _on_failed(self, error: Exception) -> None:
+        notify_error(error)
+        self._stand_still(str(error))
+
+    def _stand_still(self, text: str) -> None:
+        self.progress_bar.hide()
+        self.cancel_button.setEnabled(False)
+        self._say(text)
+        QTimer.singleShot(0, self._show_chosen)  # the runner's thread ends a moment after its last signal
+
+    def _say(self, text: str) -> None:
+        self.status_label.setText(text)
+        self.status_label.setVisible(bool(text))
+
+
+def _row(*buttons: QPushButton) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for one in buttons:
+        row.addWidget(one)
+    return row
+
+
+def _is_board(layer: Layer) -> bool:
+    return bool(layer.metadata.get(layers.MAP_KEY) == state.BOARD)
+
+
+def _farewell(viewer: Any, runners: tuple[JobRunner, ...], on_list: Callable[..., None]) -> Callable[..., None]:
+    """What stops the jobs and cuts the ties to the viewer when the panel is gone."""
+
+    def leave(*_: Any) -> None:
+        for runner in runners:
+            runner.cancel()
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.disconnect(on_list)
+
+    return leave

@@ -1,0 +1,106 @@
+"""The form of the Visits panel for what images cannot tell of a visit."""
+
+from typing import Any, Final
+
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from napari_brain_tumor.errors import VisitError
+from napari_brain_tumor.longitudinal.facts import CLINICAL, STEROIDS, VisitFacts
+from napari_brain_tumor.longitudinal.visits import parse_date
+from napari_brain_tumor.widgets.parts import FoldToggle, combo, form
+
+__all__ = ["FactsForm"]
+
+_NOT_KNOWN: Final = "not known"
+_YES_NO: Final = {"Yes": True, "No": False}
+
+
+class FactsForm(QWidget):
+    """Fields for the facts of one visit; whatever is left at "not known" is never guessed."""
+
+    told = Signal(dict)
+    """What a user changed: name of the fact to its value."""
+    refused = Signal(str)
+    """Why what was typed is not taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.toggle = FoldToggle(
+            "Facts", "What images cannot tell, but the response criteria ask. Belongs to the chosen visit.", "Facts"
+        )
+        column.addWidget(self.toggle)
+        self.body = QWidget()
+        rows = form(self.body)
+        self.steroids_box = _choices("Dose of corticosteroids at this visit.", "Steroids", STEROIDS)
+        self.clinical_box = _choices("How the patient is at this visit.", "Patient", CLINICAL)
+        self.lesion_box = _choices(
+            "Whether you see a new measurable lesion. Not known: as matching of the labels finds.",
+            "New lesion",
+            _YES_NO,
+        )
+        self.others_box = _choices(
+            "Whether lesions that are too small to be measured, or no targets, clearly progress.",
+            "Other lesions worse",
+            _YES_NO,
+        )
+        self.radiotherapy_edit = QLineEdit()
+        self.radiotherapy_edit.setPlaceholderText("year-month-day, or none")
+        self.radiotherapy_edit.setToolTip(
+            "The day on which radiotherapy last ended before this visit; none if there was none. Empty: not known."
+        )
+        self.radiotherapy_edit.setAccessibleName("Radiotherapy ended")
+        fields = (
+            ("Steroids", self.steroids_box),
+            ("Patient", self.clinical_box),
+            ("Radiotherapy ended", self.radiotherapy_edit),
+            ("New lesion", self.lesion_box),
+            ("Others worse", self.others_box),
+        )
+        for name, field in fields:
+            label = QLabel(name)
+            label.setBuddy(field)
+            rows.addRow(label, field)
+        column.addWidget(self.body)
+        self.body.hide()
+        self.toggle.toggled.connect(self.body.setVisible)
+        self._boxes = {
+            "steroids": self.steroids_box,
+            "clinical_status": self.clinical_box,
+            "new_lesion": self.lesion_box,
+            "non_target_worse": self.others_box,
+        }
+        for fact, box in self._boxes.items():
+            box.activated.connect(lambda _, fact=fact, box=box: self.told.emit({fact: box.currentData()}))
+        self.radiotherapy_edit.editingFinished.connect(self._on_radiotherapy_told)
+
+    def show_facts(self, name: str, facts: VisitFacts) -> None:
+        """Show the facts of a visit."""
+        self.toggle.setText(f"Facts of {name}" if name else "Facts")
+        for fact, box in self._boxes.items():
+            with QSignalBlocker(box):
+                box.setCurrentIndex(max(0, box.findData(getattr(facts, fact))))
+        ended = facts.radiotherapy_end
+        with QSignalBlocker(self.radiotherapy_edit):
+            self.radiotherapy_edit.setText("" if ended is None else str(ended))
+        self.setEnabled(bool(name))
+
+    def _on_radiotherapy_told(self) -> None:
+        text = self.radiotherapy_edit.text().strip()
+        try:
+            ended: Any = None if not text else "none" if text.lower() == "none" else parse_date(text)
+        except VisitError as error:
+            self.refused.emit(str(error))
+            return
+        self.told.emit({"radiotherapy_end": ended})
+
+
+def _choices(tip: str, name: str, words: Any) -> QComboBox:
+    box = combo(tip, name)
+    box.addItem(_NOT_KNOWN, None)
+    for value, text in words.items():
+        shown, data = (value, text) if isinstance(text, bool) else (text, value)
+        box.addItem(shown, data)
+    return box

@@ -1,0 +1,417 @@
+"""What the Visits panel knows: which layers are visits, what is told of them, how they lie on the baseline. No Qt."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from napari.layers import Image, Labels, Layer
+
+from napari_brain_tumor.command_lines import CommandLines
+from napari_brain_tumor.errors import RecordError, VisitError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.longitudinal.document import USER, VisitEntry, open_visits, read_visits
+from napari_brain_tumor.longitudinal.facts import VisitFacts
+from napari_brain_tumor.longitudinal.followup import FollowUp, VisitResult, compare
+from napari_brain_tumor.longitudinal.registration import Registration, checkerboard, describe
+from napari_brain_tumor.longitudinal.response import NOT_ASSESSABLE
+from napari_brain_tumor.longitudinal.visits import FoundDate, Visit, date_of_sources, in_order, parse_date
+from napari_brain_tumor.longitudinal.wording import percent, size_text
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Role, Source
+from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
+from napari_brain_tumor.widgets.worker import Stop
+
+__all__ = [
+    "BOARD",
+    "Entry",
+    "Gathered",
+    "assessed_again",
+    "baseline_of",
+    "compare_job",
+    "dates_of",
+    "document_of",
+    "for_report",
+    "gather",
+    "lines_of",
+    "obstacle_of",
+    "opened_entries",
+    "register_job",
+    "registration_text",
+    "response_text",
+    "scans_of",
+    "size_rows",
+    "sources_of",
+    "with_layers",
+]
+
+REGISTER_TARGET: Final = "napari_brain_tumor.longitudinal.registration:register_job"
+COMPARE_TARGET: Final = "napari_brain_tumor.longitudinal.followup:follow_up_job"
+REPORT_TARGET: Final = "napari_brain_tumor.html_report:report_job"
+BOARD: Final = "checkerboard"
+_DOCUMENT: Final = "visits.json"
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A visit in the list: a labels layer, or one that was opened from a document.
+
+    Parameters
+    ----------
+    name : str
+    layer : Labels or None
+    visit : Visit or None
+        Where it was opened from a document.
+    told : VisitEntry or None
+        What the document says of it.
+    date : FoundDate or None
+    facts : VisitFacts
+    used : bool
+        Whether it takes part.
+    registration : Registration or None
+        How it lies on the baseline, once that was looked for.
+    accepted : bool
+        Whether the user took it, having seen the checkerboard.
+    centre : (x, y, z)
+        Of the baseline's scan, in the world: how far it moved is told.
+    """
+
+    name: str
+    layer: Labels | None = None
+    visit: Visit | None = None
+    told: VisitEntry | None = None
+    date: FoundDate | None = None
+    facts: VisitFacts = field(default_factory=VisitFacts)
+    used: bool = True
+    registration: Registration | None = None
+    accepted: bool = False
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def tell_date(self, text: str) -> None:
+        """Take a date from the user; empty for none. Raises `VisitError` for what is no date."""
+        self.date = FoundDate(parse_date(text), USER) if text.strip() else None
+
+    @property
+    def date_text(self) -> str:
+        """The date as it is shown and edited."""
+        return "" if self.date is None else self.date.day.isoformat()
+
+    @property
+    def place_text(self) -> str:
+        """How it lies on the baseline, in a word or two."""
+        if self.facts.baseline:
+            return "is it"
+        if self.registration is None:
+            return "not yet"
+        return "accepted" if self.accepted else "look at it"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """What is needed of an entry, taken in napari's thread; the rest may run in another."""
+
+    entry_name: str
+    date: FoundDate | None
+    facts: VisitFacts
+    labels: LayerView | None
+    scans: Mapping[Role, LayerView]
+    references: tuple[LayerView, ...]
+    visit: Visit | None
+
+    def opened(self) -> Visit:
+        """The visit, on its own grid."""
+        if self.visit is not None:
+            return replace(self.visit, name=self.entry_name, date=self.date, facts=self.facts)
+        assert self.labels is not None
+        segmentation = layers.segmentation_from_layer(self.labels, self.references)
+        study = layers.study_from_layers(self.scans) if self.scans else None
+        if study is not None and not study.grid.same_place(segmentation.grid):
+            study = None
+        return Visit(self.entry_name, segmentation, study, self.date, self.facts)
+
+
+def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[Entry]:
+    """The list after layers came, went or were renamed: what was told of a layer stays with it."""
+    present = [layer for layer in all_layers if _is_visit(layer)]
+    kept = [entry for entry in entries if entry.layer is None or entry.layer in present]
+    known = {id(entry.layer) for entry in kept if entry.layer is not None}
+    names = {entry.name for entry in kept}
+    for layer in present:
+        if id(layer) not in known:
+            kept.append(Entry(_free_name(_name_of(layer), names), layer))
+            names.add(kept[-1].name)
+    return kept
+
+
+def _is_visit(layer: Layer) -> bool:
+    tag = layer.metadata.get(layers.KEY) if isinstance(layer, Labels) else None
+    return isinstance(layer, Labels) and layer.ndim == 3 and (tag is None or getattr(tag, "understood", True))
+
+
+def _name_of(layer: Layer) -> str:
+    """The name of its case, which is shorter, where the layer is ours."""
+    tag = layer.metadata.get(layers.KEY)
+    return tag.case if isinstance(tag, SegmentationTag) else str(layer.name)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name} {number}", number + 1
+    return free
+
+
+def scans_of(labels: Layer, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
+    """The scans that labels were drawn on: those of their case, else of the one case on their grid without labels."""
+    tag = labels.metadata.get(layers.KEY)
+    if not isinstance(tag, SegmentationTag):
+        return {}
+    opened = list(all_layers)
+    there = list(_scans_on(tag.grid, opened))
+    own = [(layer, told) for layer, told in there if told.case == tag.case]
+    taken = {other.case for other in map(_tag_of_labels, opened) if other is not None}
+    free = [(layer, told) for layer, told in there if told.case not in taken]
+    chosen = own or (free if len({told.case for _, told in free}) == 1 else [])
+    scans: dict[Role, Layer] = {}
+    for layer, told in chosen:
+        if told.role is not None:
+            scans.setdefault(told.role, layer)
+    return scans
+
+
+def _scans_on(grid: Grid, all_layers: Iterable[Layer]) -> Iterator[tuple[Layer, SequenceTag]]:
+    for layer in all_layers:
+        told = layer.metadata.get(layers.KEY)
+        if isinstance(layer, Image) and isinstance(told, SequenceTag) and told.role and told.grid.same_place(grid):
+            yield layer, told
+
+
+def _tag_of_labels(layer: Layer) -> SegmentationTag | None:
+    told = layer.metadata.get(layers.KEY)
+    return told if isinstance(layer, Labels) and isinstance(told, SegmentationTag) else None
+
+
+def gather(entry: Entry, all_layers: Iterable[Layer]) -> Gathered:
+    """Take what is needed of an entry from the viewer."""
+    opened = list(all_layers)
+    if entry.layer is None:
+        return Gathered(entry.name, entry.date, entry.facts, None, {}, (), entry.visit)
+    scans = {role: layers.view(layer) for role, layer in scans_of(entry.layer, opened).items()}
+    references = tuple(layers.readable_views(opened))
+    return Gathered(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None)
+
+
+def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
+    """Where the scans of a visit were read from."""
+    if entry.layer is None:
+        return ()
+    tags = (layer.metadata.get(layers.KEY) for layer in scans_of(entry.layer, all_layers).values())
+    return tuple(tag.source for tag in tags if isinstance(tag, SequenceTag) and tag.source is not None)
+
+
+def dates_of(sources: Mapping[str, Sequence[Source]]) -> dict[str, FoundDate]:
+    """Dates that headers tell, by the visits' names; files are looked into."""
+    found = {name: date_of_sources(places) for name, places in sources.items()}
+    return {name: date for name, date in found.items() if date is not None}
+
+
+def baseline_of(entries: Sequence[Entry]) -> Entry | None:
+    """The entry that is called the baseline, or the first that takes part."""
+    used = [entry for entry in entries if entry.used]
+    return next((entry for entry in used if entry.facts.baseline), used[0] if used else None)
+
+
+def opened_entries(path: Path) -> Job[list[Entry]]:
+    """The visits of a document, opened, as a job."""
+    yield Progress(0, 0, "Opening visits")
+    told = read_visits(path).visits
+    folder = path.resolve().parent
+    made = []
+    for entry, visit in zip(told, open_visits(path), strict=True):
+        whole = entry.model_copy(
+            update={"case": str(folder / entry.case), "segmentation": str(folder / entry.segmentation)}
+        )
+        made.append(Entry(visit.name, visit=visit, told=whole, date=visit.date, facts=visit.facts))
+    return made
+
+
+def document_of(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[VisitEntry]:
+    """The visits as a document keeps them; raises `RecordError` where one is in no file."""
+    opened = list(all_layers)
+    return [_document_entry(entry, opened) for entry in entries if entry.used]
+
+
+def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
+    told: dict[str, Any] = {"name": entry.name, "facts": entry.facts}
+    if entry.date is not None and entry.date.told_by == USER:
+        told["date"] = entry.date.day
+    if entry.layer is None:
+        assert entry.told is not None
+        return entry.told.model_copy(update={"date": None, **told})
+    scans = scans_of(entry.layer, all_layers)
+    if not scans:
+        msg = f"The scans of {entry.name} are not open, so they cannot be named. Open its case; then save again."
+        raise RecordError(msg)
+    opening, labels = opening_of_layers(scans), label_file_of(entry.layer)
+    return VisitEntry(
+        case=str(opening.path),
+        segmentation=str(labels.path),
+        roles=dict(opening.roles) or None,
+        resample=opening.resample,
+        spacing_mm=opening.spacing_mm,
+        label_schema=labels.schema,
+        **told,
+    )
+
+
+def register_job(worker: WorkerProcess, stop: Stop, moving: Gathered, fixed: Gathered) -> Job[Any]:
+    """Find how a visit lies on the baseline, and the checkerboard that shows it."""
+    yield Progress(0, 1, "Taking the scans")
+    visit, baseline = moving.opened(), fixed.opened()
+    for one in (visit, baseline):
+        if one.study is None:
+            msg = f"The scans of {one.name} are not open. Open its case; then register again."
+            raise VisitError(msg)
+    assert visit.study is not None
+    assert baseline.study is not None
+    found: Registration = yield from stop.guard(worker.run(REGISTER_TARGET, visit.study, baseline.study))
+    board = checkerboard(visit.study, baseline.study, found)
+    grid = baseline.study.grid
+    centre = tuple(grid.world([(n - 1) / 2 for n in grid.shape]).tolist())
+    return found, centre, _board_layer(f"{BOARD}: {visit.name} on {baseline.name}", board, baseline)
+
+
+def _board_layer(name: str, board: Any, baseline: Visit) -> LayerData:
+    assert baseline.study is not None
+    data, attributes, kind = layers.map_to_layer(name, board, baseline.study.grid, "gray", of=BOARD)
+    return data, attributes | {"blending": "translucent", "opacity": 1.0}, kind
+
+
+def compare_job(
+    worker: WorkerProcess, stop: Stop, visits: Sequence[Gathered], registrations: Mapping[str, Registration]
+) -> Job[FollowUp]:
+    """Compare the visits in the worker process; only accepted registrations are used."""
+    yield Progress(0, 1, "Taking the scans")
+    opened = in_order([one.opened() for one in visits])
+    found: FollowUp = yield from stop.guard(worker.run(COMPARE_TARGET, opened, dict(registrations)))
+    return found
+
+
+def assessed_again(found: FollowUp, facts: Mapping[str, VisitFacts]) -> FollowUp:
+    """The same comparison with what is told now; nothing is measured or registered again."""
+    visits = (replace(one.visit, facts=facts.get(one.visit.name, one.visit.facts)) for one in found.visits)
+    results = tuple(replace(one, visit=visit) for one, visit in zip(found.visits, visits, strict=True))
+    return compare(results, found.baseline)
+
+
+def for_report(found: FollowUp) -> FollowUp:
+    """The same, with only those scans that its pictures need: less to hand to another process."""
+
+    def light(result: VisitResult) -> VisitResult:
+        study, registration = result.visit.study, result.registration
+        if study is None:
+            return result
+        roles = {one.registration.fixed_role for one in found.visits if one.registration is not None}
+        wanted = {registration.moving_role} if registration is not None else roles
+        kept = tuple(role for role in study.roles if role in wanted)
+        return replace(result, visit=replace(result.visit, study=study.only(kept) if kept else None))
+
+    return replace(found, visits=tuple(map(light, found.visits)))
+
+
+def registration_text(entry: Entry) -> str:
+    """What was found, and whether it failed, in lines; empty where nothing was looked for."""
+    registration = entry.registration
+    if registration is None:
+        return ""
+    rows = [f"{name}: {value}" for name, value in describe(registration, entry.centre).items()]
+    if entry.accepted:
+        return "\n".join(rows)
+    if registration.problems:
+        return "\n".join(["⚠ It failed:", *registration.problems, *rows])
+    return "\n".join([*rows, "Look whether edges run on across the fields of the checkerboard."])
+
+
+def size_rows(found: FollowUp) -> list[tuple[str, list[str]]]:
+    """Name of each size, and a cell a visit."""
+    return [
+        (
+            series.name,
+            [
+                "\n".join(
+                    filter(
+                        None,
+                        (
+                            size_text(change.value, series.unit),
+                            _against("baseline", change.from_baseline),
+                            _against("nadir", change.from_nadir),
+                        ),
+                    )
+                )
+                for change in series.changes
+            ],
+        )
+        for series in found.series
+    ]
+
+
+def _against(what: str, share: float | None) -> str:
+    return f"{percent(share)} to {what}" if share is not None else ""
+
+
+def response_text(found: FollowUp) -> str:
+    """Each visit's response by area and by volume, with what is missing."""
+    lines = []
+    for at, result in enumerate(found.visits):
+        area, volume = (found.responses[measure][at] for measure in ("area", "volume"))
+        if area.verdict in ("baseline", "before the baseline"):
+            lines.append(f"{result.visit.name}: {area.verdict}")
+        elif area.verdict == volume.verdict == NOT_ASSESSABLE:
+            alone = " / ".join(one.imaging or "unknown" for one in (area, volume))
+            missing = "; ".join(dict.fromkeys((*area.missing, *volume.missing)))
+            lines.append(
+                f"{result.visit.name}: not assessable. Imaging alone, area / volume: {alone}. Missing: {missing}."
+            )
+        else:
+            lines.append(f"{result.visit.name}: by area {area.sentence}; by volume {volume.sentence}")
+    return "\n".join(lines)
+
+
+def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
+    """What the panel does, as code; raises `RecordError` while there is nothing to do."""
+    used = [entry for entry in entries if entry.used]
+    if not used:
+        msg = "There is no visit yet. Open a case with its labels; each labels layer is a visit."
+        raise RecordError(msg)
+    path = str(document) if document is not None else _DOCUMENT
+    python = "\n".join(
+        [
+            "from napari_brain_tumor import follow_up, open_visits, report",
+            "from napari_brain_tumor.longitudinal.tables import save_csv",
+            "",
+            f"found = follow_up(open_visits({path!r}))",
+            'save_csv(found, "visits.csv")',
+            "last = found.visits[-1].visit",
+            'report(last.study, last.segmentation, "report.html", found=found)',
+        ]
+    )
+    first = () if document is not None else (f"{_DOCUMENT} is what Save list… writes.",)
+    rejected = [entry.name for entry in used if entry.registration is not None and not entry.accepted]
+    notes = (
+        f"The lines register every visit anew and use what does not fail; here {', '.join(rejected)} is not used.",
+    )
+    return CommandLines(python, ("follow-up", path, "-o", "follow-up"), (*first, *(notes if rejected else ())))
+
+
+def obstacle_of(entries: Sequence[Entry]) -> str:
+    """Why the visits cannot be compared, or nothing."""
+    stand_ins = [entry for entry in entries if entry.used]
+    if not stand_ins:
+        return "Open a case with its labels: each labels layer is a visit."
+    names = [entry.name for entry in stand_ins]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return f"Two visits are called {', '.join(twice)}. Give each a name of its own." if twice else ""

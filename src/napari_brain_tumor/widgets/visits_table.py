@@ -1,0 +1,123 @@
+"""The tables of the Visits panel: the list of visits, and their sizes over time."""
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_brain_tumor.widgets.visits_state import Entry
+
+__all__ = ["SizeTable", "VisitList"]
+
+_MOST_ROWS = 6
+_TIPS = (
+    "Ticked visits are compared. Double-click to rename.",
+    "When it was made: year-month-day. Double-click to edit. Empty: not known; visits then stand as listed.",
+    "Tick the visit to compare with: the first after radiotherapy, or the last before a new treatment.",
+    "Whether the visit lies on the baseline. Choose it and press Register.",
+)
+
+
+class VisitList(QTableWidget):
+    """Shows the entries; what a user changes is asked for by signals, with the row first."""
+
+    used_changed = Signal(int, bool)
+    renamed = Signal(int, str)
+    date_told = Signal(int, str)
+    baseline_chosen = Signal(int, bool)
+
+    def __init__(self) -> None:
+        super().__init__(0, 4)
+        self.setHorizontalHeaderLabels(["Visit", "Date", "Base", "On it"])
+        header = self.horizontalHeader()
+        assert header is not None
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2, 3):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        numbers = self.verticalHeader()
+        assert numbers is not None
+        numbers.hide()
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setTabKeyNavigation(False)
+        self.setAccessibleName("Visits")
+        self.setToolTip("The examinations of the patient, the earliest first.")
+        self.itemChanged.connect(self._on_item_changed)
+        self.show_entries(())
+
+    def show_entries(self, entries: Sequence[Entry]) -> None:
+        """Show these entries; the row that was chosen stays chosen."""
+        chosen = self.currentRow()
+        with QSignalBlocker(self):
+            self.setRowCount(len(entries))
+            for row, entry in enumerate(entries):
+                cells = (entry.name, entry.date_text, "", entry.place_text)
+                for column, text in enumerate(cells):
+                    self.setItem(row, column, _cell(text, column, entry))
+            if entries:
+                self.setCurrentCell(min(max(chosen, 0), len(entries) - 1), 0)
+        rows = min(max(len(entries), 1), _MOST_ROWS)
+        header = self.horizontalHeader()
+        height = self.rowHeight(0) if entries else self.fontMetrics().height() + 8
+        self.setFixedHeight((header.sizeHint().height() if header else 24) + rows * height + 4)
+
+    def _on_item_changed(self, item: QTableWidgetItem) -> None:
+        row, checked = item.row(), item.checkState() == Qt.CheckState.Checked
+        if item.column() == 0:
+            self.renamed.emit(row, item.text().strip())
+            self.used_changed.emit(row, checked)
+        elif item.column() == 1:
+            self.date_told.emit(row, item.text())
+        elif item.column() == 2:
+            self.baseline_chosen.emit(row, checked)
+
+
+def _cell(text: str, column: int, entry: Entry) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+    if column in (0, 1):
+        flags |= Qt.ItemFlag.ItemIsEditable
+    if column in (0, 2):
+        flags |= Qt.ItemFlag.ItemIsUserCheckable
+        on = entry.used if column == 0 else entry.facts.baseline
+        item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+    item.setFlags(flags)
+    told = f"\nTold by {entry.date.told_by}." if column == 1 and entry.date is not None else ""
+    item.setToolTip((f"{entry.name}\n" if column == 0 else "") + _TIPS[column] + told)
+    return item
+
+
+class SizeTable(QTableWidget):
+    """Sizes of each visit; a column a visit."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setTabKeyNavigation(False)
+        self.setAccessibleName("Sizes over time")
+        self.setToolTip("Each visit is measured on its own grid. The nadir is the smallest value before the visit.")
+        numbers = self.verticalHeader()
+        assert numbers is not None
+        numbers.hide()
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.hide()
+
+    def show_sizes(self, visits: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Show a row for each size."""
+        self.setColumnCount(1 + len(visits))
+        self.setRowCount(len(rows))
+        self.setHorizontalHeaderLabels(["Size", *visits])
+        for at, (name, cells) in enumerate(rows):
+            for column, text in enumerate((name, *cells)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                if column:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.setItem(at, column, item)
+        self.resizeColumnsToContents()
+        self.setColumnWidth(0, min(self.columnWidth(0), 120))
+        self.resizeRowsToContents()
+        header, bar = self.horizontalHeader(), self.horizontalScrollBar()
+        extra = (header.sizeHint().height() if header else 24) + (bar.sizeHint().height() if bar else 0)
+        self.setFixedHeight(extra + sum(self.rowHeight(at) for at in range(len(rows))) + 4)
+        self.setVisible(bool(rows))

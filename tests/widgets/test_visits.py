@@ -1,0 +1,249 @@
+"""The Visits panel: layers become visits, what is told stays, registrations wait for the user, results can be saved."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
+
+from napari_brain_tumor.errors import RecordError, VisitError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import save_segmentation
+from napari_brain_tumor.longitudinal.document import read_visits
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.widgets import visits_state as state
+from napari_brain_tumor.widgets.visits import VisitsWidget
+from phantoms import affine, ball
+
+pytestmark = pytest.mark.gui
+
+GRID = Grid((40, 44, 36), affine(spacing=(4.0, 4.0, 4.0), origin=(-80, -90, -70)))
+
+
+def head(seed: int = 0) -> np.ndarray:
+    """A head with structure that registration can hold on to."""
+    random = np.random.default_rng(seed)
+    inside = sum(((np.indices(GRID.shape)[a] - (n - 1) / 2) / (0.42 * n)) ** 2 for a, n in enumerate(GRID.shape)) <= 1
+    image = np.zeros(GRID.shape, np.float32)
+    for _ in range(30):
+        centre = [int(random.integers(n // 4, 3 * n // 4)) for n in GRID.shape]
+        image[ball(GRID.shape, centre, int(random.integers(2, 6)))] += random.random()
+    return np.where(inside, image + 1, 0).astype(np.float32)
+
+
+def make_visit(name: str, radius: int, shift: int = 0) -> tuple[Study, Segmentation]:
+    """One head, perhaps shifted by whole voxels, with an enhancing ball."""
+    data = np.zeros(GRID.shape, np.uint8)
+    data[ball(GRID.shape, (15, 22, 18), radius)] = 3
+    study = Study({"T1": np.roll(head(), shift, axis=1)}, GRID, name)
+    return study, Segmentation(np.roll(data, shift, axis=1), GRID, name)
+
+
+def open_in(viewer, study: Study, segmentation: Segmentation) -> None:
+    layers.add_layers(viewer, [*layers.study_to_layers(study), layers.segmentation_to_layer(segmentation)])
+
+
+@pytest.fixture
+def panel(make_napari_viewer, qtbot, worker):
+    viewer = make_napari_viewer()
+    for name, radius, shift in (("before", 5, 0), ("after", 4, 2)):
+        open_in(viewer, *make_visit(name, radius, shift))
+    made = VisitsWidget(viewer, worker)
+    viewer.window.add_dock_widget(made, name="Visits")
+    qtbot.waitUntil(lambda: len(made.entries) == 2)
+    yield made
+    for runner in (made.runner, made.register_runner, made.save_runner, made._date_runner):
+        runner.wait(30)
+
+
+def tell(panel, row: int, column: int, text: str) -> None:
+    panel.list.item(row, column).setText(text)
+
+
+def register(panel, qtbot, row: int = 1) -> None:
+    panel.list.setCurrentCell(row, 0)
+    with qtbot.waitSignal(panel.register_runner.finished, timeout=60_000):
+        panel.register_button.click()
+    qtbot.waitUntil(lambda: panel.entries[row].registration is not None)
+
+
+def compare(panel, qtbot) -> None:
+    with qtbot.waitSignal(panel.runner.finished, timeout=60_000):
+        panel.compare()
+    qtbot.waitUntil(lambda: panel.found is not None)
+
+
+def test_each_labels_layer_is_a_visit_and_what_was_told_stays(panel, qtbot) -> None:
+    assert [entry.name for entry in panel.entries] == ["before", "after"]
+    tell(panel, 0, 0, "first")
+    tell(panel, 0, 1, "2025-01-31")
+    qtbot.waitUntil(lambda: panel.list.item(0, 1).text() == "2025-01-31")
+    open_in(panel._viewer, *make_visit("later", 6))
+    qtbot.waitUntil(lambda: len(panel.entries) == 3)
+    assert [entry.name for entry in panel.entries] == ["first", "after", "later"]
+    assert panel.entries[0].date_text == "2025-01-31"
+
+
+def test_a_removed_layer_takes_its_visit_away(panel, qtbot) -> None:
+    panel._viewer.layers.remove(panel.entries[0].layer)
+    qtbot.waitUntil(lambda: [entry.name for entry in panel.entries] == ["after"])
+
+
+def test_what_is_no_date_is_said_and_not_taken(panel, qtbot) -> None:
+    tell(panel, 0, 1, "last spring")
+    qtbot.waitUntil(lambda: panel.list.item(0, 1).text() == "")
+    assert "not a date" in panel.status_label.text()
+    assert panel.entries[0].date is None
+
+
+def test_a_registration_is_shown_as_a_checkerboard_and_used_only_when_accepted(panel, qtbot) -> None:
+    register(panel, qtbot)
+    boards = [layer for layer in panel._viewer.layers if layer.metadata.get(layers.MAP_KEY) == state.BOARD]
+    assert len(boards) == 1
+    found = panel.entries[1].registration
+    assert found.trusted
+    assert found.transform.apply((0, 0, 0)) == pytest.approx((0, 8, 0), abs=0.5)
+    compare(panel, qtbot)
+    assert panel.found.tracks[0].states == ("first seen", "not compared")
+    panel.list.setCurrentCell(1, 0)
+    panel.accept_button.click()
+    assert not [layer for layer in panel._viewer.layers if layer.metadata.get(layers.MAP_KEY) == state.BOARD]
+    compare(panel, qtbot)
+    assert panel.found.tracks[0].states == ("first seen", "shrunk")
+
+
+def test_rejecting_forgets_the_registration(panel, qtbot) -> None:
+    register(panel, qtbot)
+    panel.reject_button.click()
+    assert panel.entries[1].registration is None
+    assert panel.list.item(1, 3).text() == "not yet"
+
+
+def test_another_baseline_forgets_registrations_onto_the_old_one(panel, qtbot) -> None:
+    register(panel, qtbot)
+    panel._settle(accepted=True)
+    panel._on_baseline_chosen(1, True)
+    assert [entry.facts.baseline for entry in panel.entries] == [False, True]
+    assert panel.entries[1].registration is None
+
+
+def test_comparison_shows_sizes_curves_and_what_is_missing(panel, qtbot) -> None:
+    panel._on_baseline_chosen(0, True)
+    compare(panel, qtbot)
+    volume = (panel.entries[0].layer.data == 3).sum() * 64 / 1000
+    assert panel.sizes.item(0, 1).text() == f"{volume:.2f} mL"
+    assert "to baseline" in panel.sizes.item(0, 2).text()
+    assert panel.canvas.isVisibleTo(panel)
+    assert panel.figure.axes
+    assert "before: baseline" in panel.response_label.text()
+    assert "after: not assessable" in panel.response_label.text()
+    assert "clinical status" in panel.response_label.text()
+
+
+def test_facts_change_the_response_without_measuring_again(panel, qtbot) -> None:
+    panel._on_baseline_chosen(0, True)
+    compare(panel, qtbot)
+    measured = panel.found.visits[1].examination
+    panel.list.setCurrentCell(1, 0)
+    panel.facts.clinical_box.setCurrentIndex(panel.facts.clinical_box.findData("worse"))
+    with qtbot.waitSignal(panel.runner.finished, timeout=10_000):
+        panel.facts.clinical_box.activated.emit(panel.facts.clinical_box.currentIndex())
+    qtbot.waitUntil(lambda: "by area PD (clinically worse)" in panel.response_label.text())
+    assert panel.found.visits[1].examination is measured
+
+
+def test_a_date_of_radiotherapy_that_is_none_is_refused(panel) -> None:
+    panel.facts.radiotherapy_edit.setText("in June")
+    panel.facts.radiotherapy_edit.editingFinished.emit()
+    assert "not a date" in panel.status_label.text()
+    panel.facts.radiotherapy_edit.setText("none")
+    panel.facts.radiotherapy_edit.editingFinished.emit()
+    assert panel.entries[0].facts.radiotherapy_end == "none"
+
+
+def test_report_table_and_document_are_saved(panel, qtbot, tmp_path) -> None:
+    compare(panel, qtbot)
+    for save, name in ((panel.save_table, "a.csv"), (panel.save_json, "a.json"), (panel.save_report, "a.html")):
+        with qtbot.waitSignal(panel.save_runner.finished, timeout=60_000):
+            save(tmp_path / name)
+        qtbot.waitUntil(lambda: not panel.save_runner.running)
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").startswith("visit,date,what")
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["baseline"] == "before"
+    assert "not assessable" in (tmp_path / "a.html").read_text(encoding="utf-8").lower()
+
+
+def test_a_list_whose_layers_are_in_no_file_cannot_be_saved_and_says_what_to_do(panel, tmp_path) -> None:
+    panel.save_document(tmp_path / "visits.json")
+    assert not (tmp_path / "visits.json").exists()
+    assert "save" in panel.status_label.text().lower()
+
+
+def test_visits_of_a_document_are_listed_without_layers_and_saved_again(panel, qtbot, tmp_path) -> None:
+    import nibabel as nib
+
+    study, segmentation = make_visit("filed", 6)
+    (tmp_path / "filed").mkdir()
+    nib.save(nib.Nifti1Image(study.sequences["T1"], GRID.affine), tmp_path / "filed" / "x_t1.nii.gz")
+    save_segmentation(segmentation, tmp_path / "filed_seg.nii.gz")
+    document = tmp_path / "visits.json"
+    visits = [{"case": "filed", "segmentation": "filed_seg.nii.gz", "date": "2024-01-02"}]
+    document.write_text(json.dumps({"visits": visits}))
+    with qtbot.waitSignal(panel.open_runner.finished, timeout=30_000):
+        panel.open_document(document)
+    qtbot.waitUntil(lambda: len(panel.entries) == 3)
+    assert panel.entries[2].date_text == "2024-01-02"
+    for row in (0, 1):
+        panel.entries[row].used = False
+    panel.save_document(tmp_path / "again.json")
+    (kept,) = read_visits(tmp_path / "again.json").visits
+    assert kept.date.isoformat() == "2024-01-02"
+    panel._viewer.layers.clear()
+    qtbot.waitUntil(lambda: len(panel.entries) == 1)
+    compare(panel, qtbot)
+    assert panel.found["ET"].changes[0].value > 0
+
+
+def test_the_lines_name_the_document_and_the_command(panel, tmp_path) -> None:
+    lines = state.lines_of(panel.entries, None)
+    assert lines.arguments == ("follow-up", "visits.json", "-o", "follow-up")
+    assert "Save list" in lines.notes[0]
+    compile(lines.python, "lines", "exec")
+    assert str(tmp_path) in state.lines_of(panel.entries, tmp_path / "v.json").python
+    with pytest.raises(RecordError, match="no visit yet"):
+        state.lines_of([], None)
+
+
+def test_two_visits_of_one_name_cannot_be_compared(panel) -> None:
+    tell(panel, 1, 0, "before")
+    assert not panel.compare_button.isEnabled()
+    assert "name of its own" in panel.status_label.text()
+
+
+def test_without_scans_a_visit_cannot_be_registered_and_says_so(panel, qtbot) -> None:
+    panel._viewer.layers.remove("after T1")
+    panel.list.setCurrentCell(1, 0)
+    with qtbot.waitSignal(panel.register_runner.failed, timeout=30_000) as told:
+        panel.register()
+    assert isinstance(told.args[0], VisitError)
+    assert "Open its case" in panel.status_label.text()
+
+
+def test_every_control_says_what_it_is(panel) -> None:
+    from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit
+
+    for kind in (QAbstractButton, QComboBox, QLineEdit):
+        for control in panel.findChildren(kind):
+            if control.objectName().startswith("qt_") or control.parent() in (panel.list, panel.sizes):
+                continue
+            assert control.toolTip(), control
+            assert control.accessibleName() or getattr(control, "text", str)(), control
+
+
+def test_the_panel_goes_with_its_viewer_while_a_job_runs(panel) -> None:
+    panel.list.setCurrentCell(1, 0)
+    panel.register()
+    panel.register_runner.cancel()
+    panel.register_runner.wait(30)
+    assert not panel.register_runner.running
