@@ -1,11 +1,12 @@
 """Fit the weights that decide how far a prompt reaches, from the training patients of glioma3d.
 
-    python scripts/fit_verdict.py DATA [--sessions 5] [--rounds 2] [--out runs/verdict]
+    python scripts/fit_verdict.py DATA [--sessions 5] [--rounds 3] [--out runs/verdict]
 
 DATA holds glioma3d/ and subjects.csv. Every training case is corrected in sessions of a simulated user, from nothing
 and from results that are far from perfect: the small U2-NetP, and the U-Net with sequences missing. The first round
-corrects between prompts as the truth would, later ones with what the round before has learned. A run that was stopped
-goes on where it was. The weights are written into the package.
+corrects between prompts as the truth would, later ones with what was learned before; each fit takes the samples of the
+last two rounds, without the first one from the third on. A run that was stopped goes on where it was. The weights are
+written into the package.
 """
 
 import argparse
@@ -80,11 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--sessions", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/verdict"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     verdict: Verdict | None = None
+    rounds: list[Samples] = []
     for number in range(arguments.rounds):
         parts = []
         for case in training_cases(arguments.data):
@@ -93,9 +95,10 @@ def main() -> None:
                 save_samples(sessions(arguments.data, case, arguments.sessions, verdict, number), file)
                 logger.info("round %d, %s", number, case)
             parts.append(read_samples(file))
+        rounds.append(joined(parts))
         weights = arguments.out / f"round{number}.weights.safetensors"
         if not weights.exists():
-            save_verdict(fit_verdict(joined(parts)), weights)
+            save_verdict(fit_verdict(joined(rounds[max(0, min(1, number - 1)) :][-2:])), weights)
         verdict = load_verdict(weights)
     if verdict is not None:
         save_verdict(verdict, WEIGHTS)
