@@ -1,0 +1,551 @@
+"""A correction under way, without Qt: a refiner and the labels layer that shows it, which go back and forth together.
+
+napari's own history of the layer leads. Whatever is done, undone and redone there is read from it, by whichever key
+and in whichever panel, and the refiner follows. Methods whose name begins with `compute_` touch only the refiner: they
+run one after the other in another thread. All others belong to napari's thread.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+
+from napari_brain_tumor.errors import PromptError
+from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
+from napari_brain_tumor.interactive.prompts import Prompt
+from napari_brain_tumor.interactive.propagation import propagate_slices
+from napari_brain_tumor.journal.changes import digest_of
+from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
+from napari_brain_tumor.plugin.prompt_layers import Extent, Meaning, extent_of
+from napari_brain_tumor.plugin.voxel_map import VoxelMap
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Voxels", "Work", "begin_correction", "slices_in_words"]
+
+PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
+"""Of the slices across the layer's axes Z, Y, X."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Voxels:
+    """Voxels `(N, 3)` with the labels that they get."""
+
+    at: npt.NDArray[np.intp]
+    labels: npt.NDArray[Any]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One change of the labels in the course of a correction.
+
+    Parameters
+    ----------
+    kind : {"step", "hand", "without"}
+        A prompt or an action; an edit by hand; or everything done again without one of them.
+    step : Step, optional
+    painted : Voxels, optional
+        (x, y, z) of the scan, of an edit by hand.
+    change : Change, optional
+        What the refiner did; None where it had nothing to do, or has not done it yet.
+    parts : tuple
+        Of the step in the history of napari that shows it; empty where nothing is to be seen of it.
+    extent : Extent, optional
+        Where a prompt lies.
+    again : tuple of Entry
+        What was done again, without the one that was removed.
+    refiners : tuple
+        The refiner before and after, of a "without".
+    dump : dict, optional
+        The step as it is written into the provenance.
+    """
+
+    kind: Literal["step", "hand", "without"]
+    step: Step | None = None
+    painted: Voxels | None = None
+    change: Change | None = None
+    parts: tuple[Any, ...] = ()
+    extent: Extent | None = None
+    again: "tuple[Entry, ...]" = ()
+    refiners: tuple[Refiner, ...] = ()
+    dump: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """What was done, in words."""
+        match self.step:
+            case None:
+                return "painted by hand"
+            case Interpolate() as step:
+                return f"filled between {len(step.slices)} slices"
+            case Propagate() as step:
+                return f"carried on over {abs(step.stop - step.start)} slices"
+            case prompt:
+                return f"{prompt.kind} · {Meaning(prompt.label, prompt.add).text}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Something that the refiner has to do next.
+
+    Parameters
+    ----------
+    kind : {"do", "follow"}
+        Whether its outcome is shown in the layer, or follows what the layer shows already.
+    entry : Entry
+    job : callable
+        Makes the job.
+    """
+
+    kind: Literal["do", "follow"]
+    entry: Entry
+    job: Callable[[], Job[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """Labels `(rows, columns)` of one slice of the layer, along one of its axes."""
+
+    axis: int
+    index: int
+    labels: npt.NDArray[np.uint8]
+
+
+@dataclass(slots=True, eq=False)
+class Correction:
+    """What is corrected, how, and what was done so far.
+
+    Parameters
+    ----------
+    layer : Labels
+        Shows the result.
+    study : Study
+    start : Segmentation or None
+        What it began with, a copy; None where it began from nothing.
+    probabilities : RegionProbabilities or None
+        Of the network that made it.
+    refiner : Refiner
+    sha256 : str
+        Of the labels that it began with.
+    """
+
+    layer: Labels
+    study: Study
+    start: Segmentation | None
+    probabilities: RegionProbabilities | None
+    refiner: Refiner
+    sha256: str
+    done: list[Entry] = field(default_factory=list)
+    undone: list[Entry] = field(default_factory=list)
+    writing: bool = False
+    """Whether this changes the layer now, and not the user."""
+    _known: dict[int, Any] = field(default_factory=dict)
+    _provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._settle()
+        tag = self.layer.metadata.get(KEY)
+        self._provenance = dict(tag.provenance) if isinstance(tag, SegmentationTag) else {}
+
+    @property
+    def place(self) -> VoxelMap:
+        """Which voxel of the scan is which of the layer."""
+        return VoxelMap(Display.of(self.study.grid))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the labels of now are made of, in order."""
+        found: list[Entry] = []
+        for entry in self.done:
+            found = list(entry.again) if entry.kind == "without" else [*found, entry]
+        return found
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts of now, in order."""
+        steps = [entry.step for entry in self.entries]
+        return [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+
+    @property
+    def file(self) -> PromptFile:
+        """The correction as a document; edits by hand are not in it."""
+        model = self._provenance.get("model")
+        return PromptFile(
+            case=self.study.name,
+            unit=self.study.grid.unit,
+            labels_sha256=self.sha256,
+            model=model.get("name") if isinstance(model, dict) else None,
+            steps=tuple(entry.step for entry in self.entries if entry.step is not None),
+        )
+
+    def slices_along(self, axis: int) -> list[int]:
+        """Slices of the layer along one of its axes that were corrected since slices were last filled there."""
+        found: set[int] = set()
+        for entry in self.entries:
+            if isinstance(entry.step, Interpolate) and entry.step.axis == self.place.file_axis(axis):
+                found.clear()
+            at = entry.extent.slice_along(axis) if entry.extent is not None else None
+            if at is not None:
+                found.add(at)
+        return sorted(found)
+
+    # What the user asks for -----------------------------------------------------------------------------------------
+
+    def prompt(self, step: Prompt, *, alone: bool) -> Work:
+        """Carry out a prompt.
+
+        Parameters
+        ----------
+        step : Prompt
+        alone : bool
+            Whether nothing else waits to be carried out, so that the layer holds what the refiner holds.
+        """
+        entry = Entry("step", step, extent=extent_of(step, self.place))
+        return self._work(entry, alone=alone)
+
+    def action(self, step: Step, *, alone: bool = False) -> Work:
+        """Carry out a step of a file, or slices to be filled."""
+        if isinstance(step, Interpolate | Propagate):
+            return self._work(Entry("step", step), alone=alone)
+        return self.prompt(step, alone=alone)
+
+    def _work(self, entry: Entry, *, alone: bool) -> Work:
+        # Whoever writes into the array without napari knowing of it is noticed here.
+        seen = np.array(self.layer.data) if alone and self.place.one_to_one else None
+        return Work("do", entry, lambda: _job(lambda: self.compute_step(entry, seen)))
+
+    def fill(self, axis: int, slices: Sequence[int]) -> Work:
+        """Fill between slices of the layer along one of its axes.
+
+        Raises
+        ------
+        PromptError
+            If there are fewer than two, or one that the layer does not have.
+        """
+        last = self.layer.data.shape[axis] - 1
+        wanted = sorted(set(slices))
+        if len(wanted) < 2 or wanted[0] < 0 or wanted[-1] > last:
+            msg = (
+                f"Slices {slices_in_words(wanted) or 'none'} were named; two or more of 0 to {last} are needed, and "
+                "what lies between them is filled. Correct a second slice, or write its number."
+            )
+            raise PromptError(msg)
+        numbers = tuple(sorted(self.place.file_slice(axis, one) for one in wanted))
+        step = Interpolate(axis=self.place.file_axis(axis), slices=numbers)
+        return self._work(Entry("step", step), alone=True)
+
+    def carry_on(
+        self, axis: int, index: int, direction: Literal[1, -1], planes: list[Plane], halt: threading.Event
+    ) -> Work:
+        """Carry a slice of the layer on along one of its axes until told to stop, or until nothing is left.
+
+        Parameters
+        ----------
+        axis, index
+            The slice.
+        direction : {1, -1}
+            Towards higher or lower slices of the layer.
+        planes : list of Plane
+            What was found is appended, slice by slice, to be shown meanwhile.
+        halt : Event
+            Set to stop.
+        """
+        entry = Entry("step")
+        return Work("do", entry, lambda: self.compute_carried(entry, axis, index, direction, planes, halt))
+
+    def without(self, unwanted: Entry) -> Work:
+        """Do everything again without one of the entries."""
+        kept = [entry for entry in self.entries if entry is not unwanted]
+        entry = Entry("without")
+        return Work("do", entry, lambda: self.compute_without(entry, kept))
+
+    # Undo and redo --------------------------------------------------------------------------------------------------
+
+    def undo(self) -> list[Work]:
+        """Take the last change back, in the layer's own history.
+
+        Raises
+        ------
+        PromptError
+            If there is none, or napari has forgotten it.
+        """
+        if not self.done:
+            msg = "There is nothing to undo: nothing was corrected since this correction was started."
+            raise PromptError(msg)
+        if not self.done[-1].parts:
+            return [self._take_back()]
+        last = history_of(self.layer).done[-1:]
+        if not last or not _same(last[0], self.done[-1].parts):
+            msg = "napari has forgotten how the labels were before: it keeps the last 100 changes of a layer's labels."
+            raise PromptError(msg)
+        self._quietly(self.layer.undo)
+        return self.follow()
+
+    def redo(self) -> list[Work]:
+        """Bring back what was taken back last; raises `PromptError` if there is nothing."""
+        if not self.undone:
+            msg = "There is nothing to redo."
+            raise PromptError(msg)
+        if not self.undone[-1].parts:
+            return [self._bring_again()]
+        self._quietly(self.layer.redo)
+        return self.follow()
+
+    def follow(self) -> list[Work]:
+        """Read the layer's history: what the refiner has to do to hold what the layer shows."""
+        history = history_of(self.layer)
+        there = {id(part) for step in history.done for part in step}
+        gone = {id(part) for step in history.undone for part in step}
+        works: list[Work] = []
+        while any(_among(entry, gone) for entry in self.done):
+            works.append(self._take_back())
+        while any(_among(entry, there) for entry in self.undone):
+            works.append(self._bring_again())
+        works += [self._painted(step) for step in self._new(history.done)]
+        return works
+
+    def _take_back(self) -> Work:
+        entry = self.done.pop()
+        self.undone.append(entry)
+        return Work("follow", entry, lambda: _job(lambda: self.compute_undo(entry)))
+
+    def _bring_again(self) -> Work:
+        entry = self.undone.pop()
+        self.done.append(entry)
+        return Work("follow", entry, lambda: _job(lambda: self.compute_redo(entry)))
+
+    def _new(self, steps: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Steps at the end of the history that nobody told of."""
+        found: list[tuple[Any, ...]] = []
+        for step in reversed(steps):
+            if any(id(part) in self._known for part in step):
+                break
+            found.append(step)
+        return found[::-1]
+
+    def _painted(self, parts: tuple[Any, ...]) -> Work:
+        voxels, labels = painted_voxels(parts, self.layer.data.shape)
+        low, high = voxels.min(axis=0).tolist(), voxels.max(axis=0).tolist()
+        entry = Entry("hand", painted=Voxels(voxels, labels), parts=parts, extent=Extent(tuple(low), tuple(high)))
+        self._remember(parts)
+        self.done.append(entry)
+        self.undone.clear()
+        return Work("follow", entry, lambda: _job(lambda: self.compute_adopted(entry)))
+
+    # The layer ------------------------------------------------------------------------------------------------------
+
+    def show(self, entry: Entry, edit: Voxels) -> int:
+        """Show in the layer what was computed, as one step of its history; how many voxels changed."""
+        before = len(self._known)
+        changed = self._quietly(lambda: change_voxels(self.layer, edit.at, edit.labels))
+        if changed:
+            self._settle()
+            entry.parts = tuple(self._known.values())[before:]
+        self.done.append(entry)
+        self.undone.clear()
+        return changed
+
+    def record(self, digest: str) -> None:
+        """Write the steps into what is saved with the labels.
+
+        Parameters
+        ----------
+        digest : str
+            Of the layer's labels after the last step; empty where something was painted by hand besides.
+        """
+        tag = self.layer.metadata.get(KEY)
+        if not isinstance(tag, SegmentationTag):
+            return
+        dumps = [entry.dump for entry in self.entries if entry.dump is not None]
+        provenance = {key: value for key, value in tag.provenance.items() if key != "refined"}
+        earlier = list(self._provenance.get("refined", ()))
+        if dumps or earlier:
+            provenance["refined"] = [*earlier, *dumps]
+        changed = replace(tag, provenance=provenance, refined_digest=digest if dumps else "")
+        self.layer.metadata = {**self.layer.metadata, KEY: changed}
+
+    def _quietly(self, act: Callable[[], Any]) -> Any:
+        self.writing = True
+        try:
+            return act()
+        finally:
+            self.writing = False
+
+    def _settle(self) -> None:
+        """What the history holds now is known."""
+        for step in history_of(self.layer).done:
+            self._remember(step)
+
+    def _remember(self, parts: Sequence[Any]) -> None:
+        # The parts themselves are kept: another one could get the number of one that is gone.
+        for part in parts:
+            self._known.setdefault(id(part), part)
+
+    # What the refiner does, in another thread -----------------------------------------------------------------------
+
+    def compute_step(self, entry: Entry, seen: npt.NDArray[Any] | None = None) -> tuple[Voxels, str]:
+        """Carry out a step; what it changes in the layer, and the digest of the labels after it."""
+        if seen is not None:
+            self.refiner.adopt(self.place.display.restore(seen).astype(np.uint8))
+        assert entry.step is not None
+        entry.change = self.refiner.apply(entry.step)
+        entry.dump = entry.step.model_dump(mode="json")
+        return self._shown(entry.change), self.compute_digest()
+
+    def compute_digest(self) -> str:
+        """Of the labels as the layer shows them; empty for an oblique scan, whose layer is not told from them."""
+        if not self.place.one_to_one or any(entry.kind == "hand" for entry in self.entries):
+            return ""
+        return digest_of(self.place.display.show(self.refiner.labels)).hex()
+
+    def compute_undo(self, entry: Entry) -> str:
+        """Take an entry back; the digest of the labels after it."""
+        if entry.refiners:
+            self.refiner = entry.refiners[0]
+        elif entry.change is not None:
+            _until(entry.change, self.refiner.undo)
+        return self.compute_digest()
+
+    def compute_redo(self, entry: Entry) -> str:
+        """Bring an entry again; the digest of the labels after it."""
+        if entry.refiners:
+            self.refiner = entry.refiners[1]
+        elif entry.change is not None and not _until(entry.change, self.refiner.redo):
+            # Something else was carried out in between, so the refiner has forgotten it.
+            labels = self.refiner.labels.copy()
+            labels[entry.change.box.slices] = entry.change.after
+            entry.change = self.refiner.adopt(labels)
+        return self.compute_digest()
+
+    def compute_adopted(self, entry: Entry) -> str:
+        """Take over what was painted by hand; its voxels, which are the layer's, become those of the scan."""
+        assert entry.painted is not None
+        entry.painted = Voxels(*self.place.to_scan(entry.painted.at, entry.painted.labels))
+        self._adopt(entry, self.refiner)
+        return self.compute_digest()
+
+    @staticmethod
+    def _adopt(entry: Entry, refiner: Refiner) -> None:
+        assert entry.painted is not None
+        labels = refiner.labels.copy()
+        labels[tuple(entry.painted.at.T)] = entry.painted.labels.astype(np.uint8)
+        entry.change = refiner.adopt(labels)
+
+    def compute_carried(
+        self,
+        entry: Entry,
+        axis: int,
+        index: int,
+        direction: Literal[1, -1],
+        planes: list[Plane],
+        halt: threading.Event,
+    ) -> Job[tuple[Voxels, str]]:
+        """Do what `carry_on` says."""
+        along, start = self.place.file_axis(axis), self.place.file_slice(axis, index)
+        way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction  # type: ignore[assignment]
+        stop = start
+        for at, found in propagate_slices(self.study, self.refiner.labels, along, start, way):
+            stop = at
+            planes.append(self._plane(axis, along, at, found))
+            yield Progress(abs(stop - start), 0, f"slice {planes[-1].index}")
+            if halt.is_set():
+                break
+        if stop == start:
+            msg = "There is nothing to carry on: this slice holds no labels, or the next ones no trace of them."
+            raise PromptError(msg)
+        entry.step = Propagate(axis=along, start=start, stop=stop)
+        return self.compute_step(entry)
+
+    def _plane(self, axis: int, along: int, at: int, found: npt.NDArray[np.uint8]) -> Plane:
+        block = np.broadcast_to(np.expand_dims(found, along), self.study.grid.shape)
+        index = self.place.layer_slice(axis, at)
+        return Plane(axis, index, np.array(np.take(self.place.display.show(block), index, axis)))
+
+    def compute_without(self, entry: Entry, kept: Sequence[Entry]) -> Job[tuple[Voxels, str]]:
+        """Do the kept entries again from the beginning."""
+        refiner = Refiner(self.study, self.start, self.probabilities)
+        again: list[Entry] = []
+        for one in kept:
+            yield Progress(len(again), len(kept), f"{len(again) + 1} of {len(kept)}: {one.text}")
+            made = Entry(one.kind, one.step, one.painted, extent=one.extent, dump=one.dump)
+            if one.step is not None:
+                made.change = refiner.apply(one.step)
+            else:
+                self._adopt(made, refiner)
+            again.append(made)
+        entry.again, entry.refiners = tuple(again), (self.refiner, refiner)
+        before, self.refiner = self.refiner.labels, refiner
+        whole = Box.whole(before.shape)
+        edit = self._differing(before, refiner.labels, whole)
+        by_hand = any(one.kind == "hand" for one in again) or not self.place.one_to_one
+        return edit, "" if by_hand else digest_of(self.place.display.show(refiner.labels)).hex()
+
+    def _shown(self, change: Change) -> Voxels:
+        return self._differing(change.before, change.after, change.box)
+
+    def _differing(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], box: Box) -> Voxels:
+        differs = before != after
+        voxels = np.argwhere(differs) + np.asarray(box.start)
+        return Voxels(*self.place.to_layer(voxels, after[differs]))
+
+
+def begin_correction(
+    layer: Labels,
+    study: Study,
+    segmentation: Segmentation | None,
+    probabilities: RegionProbabilities | None,
+) -> Correction:
+    """Begin to correct what a layer shows.
+
+    Parameters
+    ----------
+    layer : Labels
+        On the study's grid, as this plugin shows it.
+    study : Study
+    segmentation : Segmentation or None
+        What the layer holds; None where it holds nothing.
+    probabilities : RegionProbabilities or None
+
+    Raises
+    ------
+    GridMismatchError
+        If the segmentation does not lie on the study's grid.
+    """
+    start = replace(segmentation, data=segmentation.data.copy()) if segmentation is not None else None
+    refiner = Refiner(study, start, probabilities)
+    return Correction(layer, study, start, probabilities, refiner, labels_sha256(refiner.labels))
+
+
+def slices_in_words(slices: Sequence[int]) -> str:
+    """Numbers of slices as they are shown and written: `"60, 66, 72"`."""
+    return ", ".join(map(str, slices))
+
+
+def _job(act: Callable[[], Any]) -> Job[Any]:
+    yield Progress(0, 0)
+    return act()
+
+
+def _until(change: Change, step: Callable[[], Change | None]) -> bool:
+    """Undo or redo up to that change; whether it was found. What was adopted on the way is noticed again later."""
+    while (found := step()) is not None:
+        if found is change:
+            return True
+    return False
+
+
+def _same(parts: Sequence[Any], others: Sequence[Any]) -> bool:
+    return {id(part) for part in parts} == {id(part) for part in others}
+
+
+def _among(entry: Entry, parts: set[int]) -> bool:
+    return any(id(part) in parts for part in entry.parts)
