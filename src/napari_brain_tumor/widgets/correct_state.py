@@ -20,7 +20,6 @@ from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Prop
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.interactive.propagation import propagate_slices
 from napari_brain_tumor.journal.changes import digest_of
-from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
@@ -30,7 +29,7 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Voxels", "Work", "begin_correction", "slices_in_words"]
+__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Voxels", "Work", "slices_in_words"]
 
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
 """Of the slices across the layer's axes Z, Y, X."""
@@ -84,7 +83,7 @@ class Entry:
         """What was done, in words."""
         match self.step:
             case None:
-                return "painted by hand"
+                return "painted by hand, or by another panel"
             case Interpolate() as step:
                 return f"filled between {len(step.slices)} slices"
             case Propagate() as step:
@@ -103,12 +102,17 @@ class Work:
         Whether its outcome is shown in the layer, or follows what the layer shows already.
     entry : Entry
     job : callable
-        Makes the job.
+        Makes the job, from what the layer's array holds when it begins.
     """
 
     kind: Literal["do", "follow"]
     entry: Entry
-    job: Callable[[], Job[Any]]
+    job: Callable[[npt.NDArray[Any] | None], Job[Any]]
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether it means the same after the labels were changed by somebody else."""
+        return self.kind == "do" and self.entry.kind == "step" and self.entry.step is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +154,7 @@ class Correction:
     """Whether this changes the layer now, and not the user."""
     _known: dict[int, Any] = field(default_factory=dict)
     _provenance: dict[str, Any] = field(default_factory=dict)
+    _previewed: list[tuple[Any, Any, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._settle()
@@ -200,28 +205,18 @@ class Correction:
 
     # What the user asks for -----------------------------------------------------------------------------------------
 
-    def prompt(self, step: Prompt, *, alone: bool) -> Work:
-        """Carry out a prompt.
+    def action(self, step: Step) -> Work:
+        """Carry out a prompt, or another step of a file."""
+        is_prompt = not isinstance(step, Interpolate | Propagate)
+        entry = Entry("step", step, extent=extent_of(step, self.place) if is_prompt else None)  # type: ignore[arg-type]
+        return Work("do", entry, lambda seen: _job(lambda: self.compute_step(entry, seen)))
 
-        Parameters
-        ----------
-        step : Prompt
-        alone : bool
-            Whether nothing else waits to be carried out, so that the layer holds what the refiner holds.
+    def snapshot(self) -> npt.NDArray[Any] | None:
+        """A copy of the layer's array: whoever writes into it without napari knowing is noticed by it.
+
+        None for an oblique scan, whose layer does not hold what the refiner holds.
         """
-        entry = Entry("step", step, extent=extent_of(step, self.place))
-        return self._work(entry, alone=alone)
-
-    def action(self, step: Step, *, alone: bool = False) -> Work:
-        """Carry out a step of a file, or slices to be filled."""
-        if isinstance(step, Interpolate | Propagate):
-            return self._work(Entry("step", step), alone=alone)
-        return self.prompt(step, alone=alone)
-
-    def _work(self, entry: Entry, *, alone: bool) -> Work:
-        # Whoever writes into the array without napari knowing of it is noticed here.
-        seen = np.array(self.layer.data) if alone and self.place.one_to_one else None
-        return Work("do", entry, lambda: _job(lambda: self.compute_step(entry, seen)))
+        return np.array(self.layer.data) if self.place.one_to_one else None
 
     def fill(self, axis: int, slices: Sequence[int]) -> Work:
         """Fill between slices of the layer along one of its axes.
@@ -241,7 +236,7 @@ class Correction:
             raise PromptError(msg)
         numbers = tuple(sorted(self.place.file_slice(axis, one) for one in wanted))
         step = Interpolate(axis=self.place.file_axis(axis), slices=numbers)
-        return self._work(Entry("step", step), alone=True)
+        return self.action(step)
 
     def carry_on(
         self, axis: int, index: int, direction: Literal[1, -1], planes: list[Plane], halt: threading.Event
@@ -260,13 +255,13 @@ class Correction:
             Set to stop.
         """
         entry = Entry("step")
-        return Work("do", entry, lambda: self.compute_carried(entry, axis, index, direction, planes, halt))
+        return Work("do", entry, lambda _: self.compute_carried(entry, axis, index, direction, planes, halt))
 
     def without(self, unwanted: Entry) -> Work:
         """Do everything again without one of the entries."""
         kept = [entry for entry in self.entries if entry is not unwanted]
         entry = Entry("without")
-        return Work("do", entry, lambda: self.compute_without(entry, kept))
+        return Work("do", entry, lambda _: self.compute_without(entry, kept))
 
     # Undo and redo --------------------------------------------------------------------------------------------------
 
@@ -313,15 +308,19 @@ class Correction:
         works += [self._painted(step) for step in self._new(history.done)]
         return works
 
+    def forget(self, entry: Entry) -> Work:
+        """Take back what was computed and is not shown."""
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_undo(entry)))
+
     def _take_back(self) -> Work:
         entry = self.done.pop()
         self.undone.append(entry)
-        return Work("follow", entry, lambda: _job(lambda: self.compute_undo(entry)))
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_undo(entry)))
 
     def _bring_again(self) -> Work:
         entry = self.undone.pop()
         self.done.append(entry)
-        return Work("follow", entry, lambda: _job(lambda: self.compute_redo(entry)))
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_redo(entry)))
 
     def _new(self, steps: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Steps at the end of the history that nobody told of."""
@@ -339,7 +338,7 @@ class Correction:
         self._remember(parts)
         self.done.append(entry)
         self.undone.clear()
-        return Work("follow", entry, lambda: _job(lambda: self.compute_adopted(entry)))
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_adopted(entry)))
 
     # The layer ------------------------------------------------------------------------------------------------------
 
@@ -353,6 +352,24 @@ class Correction:
         self.done.append(entry)
         self.undone.clear()
         return changed
+
+    def preview(self, planes: Sequence[Plane]) -> None:
+        """Show slices of something that is still computed; napari's history knows nothing of it."""
+        for plane in planes:
+            at = (*(slice(None),) * plane.axis, plane.index)
+            self._previewed.append((at, self.layer.data[at].copy(), plane.labels))
+            self.layer.data[at] = plane.labels
+        self._quietly(self.layer.refresh)
+
+    def end_preview(self) -> None:
+        """Take back what was only previewed."""
+        if not self._previewed:
+            return
+        for at, before, shown in reversed(self._previewed):
+            still = self.layer.data[at] == shown
+            self.layer.data[at][still] = before[still]
+        self._previewed.clear()
+        self._quietly(self.layer.refresh)
 
     def record(self, digest: str) -> None:
         """Write the steps into what is saved with the labels.
@@ -496,33 +513,6 @@ class Correction:
         differs = before != after
         voxels = np.argwhere(differs) + np.asarray(box.start)
         return Voxels(*self.place.to_layer(voxels, after[differs]))
-
-
-def begin_correction(
-    layer: Labels,
-    study: Study,
-    segmentation: Segmentation | None,
-    probabilities: RegionProbabilities | None,
-) -> Correction:
-    """Begin to correct what a layer shows.
-
-    Parameters
-    ----------
-    layer : Labels
-        On the study's grid, as this plugin shows it.
-    study : Study
-    segmentation : Segmentation or None
-        What the layer holds; None where it holds nothing.
-    probabilities : RegionProbabilities or None
-
-    Raises
-    ------
-    GridMismatchError
-        If the segmentation does not lie on the study's grid.
-    """
-    start = replace(segmentation, data=segmentation.data.copy()) if segmentation is not None else None
-    refiner = Refiner(study, start, probabilities)
-    return Correction(layer, study, start, probabilities, refiner, labels_sha256(refiner.labels))
 
 
 def slices_in_words(slices: Sequence[int]) -> str:
