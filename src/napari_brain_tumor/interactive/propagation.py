@@ -1,31 +1,282 @@
-"""Carry a slice's labels along the volume (provisional)."""
+"""Carry the labels of a slice along the volume: the shape follows the image, and the image decides at its border.
 
-from collections.abc import Iterator
-from typing import Literal
+From slice to slice the sequences together tell how the anatomy moves (the optical flow of Lucas and Kanade 1981, with
+all sequences in one least-squares problem), and the outlines move with it. Then, within a band around the moved
+outlines, every voxel is given the most probable class. The prior is the moved shape. The likelihood comes from the
+intensities: Gaussians of one covariance (linear discriminant analysis), fitted on the slice that was corrected and
+updated slowly. What the same place looked like one slice before counts against it: where the user drew a border that
+the intensities do not show, it stays, for nothing has changed there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+from scipy.special import expit, log_softmax, softmax
 
+from napari_brain_tumor.errors import PromptError
+from napari_brain_tumor.interactive.interpolation import signed_distance
+from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, classes_from_regions, region_mask
 from napari_brain_tumor.study import Study
 
 __all__ = ["propagate", "propagate_slices"]
 
+Array = npt.NDArray[Any]
+Labels = npt.NDArray[np.uint8]
+Direction = Literal[-1, 1]
 
-def propagate(study: Study, labels: npt.NDArray[np.uint8], axis: int, start: int, stop: int) -> npt.NDArray[np.uint8]:
-    """Labels in which the slices from start to stop follow the first."""
-    found = np.moveaxis(labels.copy(), axis, 0)
-    step = 1 if stop > start else -1
-    for at in range(start + step, stop + step, step):
-        found[at] = found[start]
-    return np.moveaxis(found, 0, axis)
+_BAND: Final = 5.0
+"""How far, in millimetres, an outline can move from where the flow took it, from one slice to the next."""
+_SURROUNDINGS: Final = 15.0
+"""Width, in millimetres, of what is taken to be the background of a tumour."""
+_DOUBT: Final = 0.7
+"""Distance from the moved outline, in millimetres, at which the prior is 0.73 to 0.27."""
+_TRUST: Final = 0.6
+"""Exponent of the likelihood: neighbouring voxels and sequences do not tell independently of each other."""
+_KNOWN: Final = 0.4
+"""Share of the likelihood that the slice before has told already."""
+_BLUR: Final = 0.7
+"""Of the intensities' likelihood, in voxels."""
+_RIDGE: Final = 0.2
+"""Added to the variance of each sequence, which is about 1: one slice tells no covariance to be trusted blindly."""
+_RARE: Final = 3
+"""Voxels of a class below which its intensities are not known, and it does not come."""
+_UPDATE: Final = 0.15
+"""Weight of the newest slice in the intensities of the classes."""
+_SMALLEST: Final = 6
+"""Voxels of whole tumour below which there is none any more."""
+_FLOW_ROUNDS: Final = 4
+_FLOW_WINDOW: Final = 4.0
+"""Of the flow's least-squares problem around a voxel, in voxels (deviation of a Gaussian)."""
+_FLOW_RIDGE: Final = 0.02
+_MAX_STEP: Final = 4.0
+"""Furthest, in voxels, that anatomy is taken to move from one slice to the next."""
+
+
+def propagate(study: Study, labels: Labels, axis: int, start: int, stop: int) -> Labels:
+    """Labels in which the slices from `start` to `stop` follow the first, as far as `propagate_slices` goes.
+
+    Parameters and errors as for `propagate_slices`; `stop` is included.
+    """
+    direction: Direction = 1 if stop > start else -1
+    found = labels.copy()
+    view = np.moveaxis(found, axis, 0)
+    _check_slice(view.shape[0], axis, stop)
+    for at, values in islice(propagate_slices(study, labels, axis, start, direction), abs(stop - start)):
+        view[at] = values
+    return found
 
 
 def propagate_slices(
-    study: Study, labels: npt.NDArray[np.uint8], axis: int, start: int, direction: Literal[1, -1]
-) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    """Slices after the first, one by one, with their labels."""
-    plane = np.take(labels, start, axis)
-    at = start + direction
-    while plane.any() and 0 <= at < labels.shape[axis]:
-        yield at, plane.copy()
-        at += direction
+    study: Study, labels: Labels, axis: int, start: int, direction: Direction
+) -> Iterator[tuple[int, Labels]]:
+    """Carry the labels of a slice on, slice by slice, until whoever asks stops, the volume or the tumour ends.
+
+    Parameters
+    ----------
+    study : Study
+    labels : (X, Y, Z) uint8 array
+        Classes; those of the slice `start` are followed, those of the slices after it are replaced within the block
+        around what is followed, and kept outside it.
+    axis : int
+        Of the three of the array, along which slices are counted.
+    start : int
+        The slice that was corrected.
+    direction : {1, -1}
+        Towards higher or lower numbers.
+
+    Yields
+    ------
+    int, (A, B) uint8 array
+        Number and labels of the next slice.
+
+    Raises
+    ------
+    PromptError
+        If there is no such slice, or no tumour on it.
+
+    Notes
+    -----
+    It ends by itself before the first slice on which nothing of the tumour is left.
+    """
+    slices = np.moveaxis(labels, axis, 0)
+    _check_slice(slices.shape[0], axis, start)
+    if not region_mask(slices[start], "WT").any():
+        msg = (
+            f"Slice {start} along axis {axis} has no tumour, so there is nothing to carry on. Mark the tumour on it "
+            "first, or begin on a slice that has some."
+        )
+        raise PromptError(msg)
+    return _followed(study, slices, axis, start, direction)
+
+
+def _check_slice(count: int, axis: int, at: int) -> None:
+    if not 0 <= at < count:
+        msg = f"Slice {at} was named; along axis {axis} there are 0 to {count - 1}. Name a slice of the scan."
+        raise PromptError(msg)
+
+
+def _followed(
+    study: Study, slices: Labels, axis: int, start: int, direction: Direction
+) -> Iterator[tuple[int, Labels]]:
+    volumes = [np.moveaxis(volume, axis, 0) for volume in study.sequences.values()]
+    spacing = np.array([s for a, s in enumerate(study.grid.spacing) if a != axis])
+    scale = _Scale.of([volume[start] for volume in volumes])
+    shape = np.where(slices[start] == RESECTION_CAVITY, np.uint8(0), slices[start])
+    model: _Tissues | None = None
+    last = slices.shape[0] - 1
+    for at in range(start + direction, last + 1 if direction > 0 else -1, direction):
+        block = _block(shape, spacing)
+        now = scale.images(volumes, at - direction, block)
+        newest = _Tissues.fitted(now, shape[block], spacing)
+        model = newest if model is None else model.mixed(newest)
+        ahead = scale.images(volumes, at, block)
+        inside = _next_shape(model, now, ahead, shape[block], spacing)
+        if np.count_nonzero(inside) < _SMALLEST:
+            return
+        shape = np.zeros_like(shape)
+        shape[block] = inside
+        found = slices[at].copy()
+        keeps = (found[block] == RESECTION_CAVITY) & (inside == 0)
+        found[block] = np.where(keeps, np.uint8(RESECTION_CAVITY), inside)
+        yield at, found
+
+
+def _next_shape(model: "_Tissues", now: Array, ahead: Array, shape: Labels, spacing: Array) -> Labels:
+    origin = np.indices(shape.shape, dtype=np.float32) + _flow(now, ahead)
+    prior = _log_prior(_moved_distances(shape, origin, spacing))
+    known = _moved(model.log_likelihood(now), origin)
+    chances = softmax(prior + _TRUST * (model.log_likelihood(ahead) - _KNOWN * known), axis=0)
+    regions = [chances[list(values)].sum(axis=0) > 0.5 for values in REGIONS.values()]
+    return classes_from_regions(np.stack(regions))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scale:
+    """Middle and width of every sequence's intensities on the slice where it began."""
+
+    middles: Array
+    widths: Array
+
+    @classmethod
+    def of(cls, images: Sequence[Array]) -> "_Scale":
+        """Of the slices, without the background around the head where that is black."""
+        stack = np.stack([np.asarray(image, np.float32) for image in images])
+        head = (stack != stack.reshape(len(stack), -1).min(axis=1)[:, None, None]).any(axis=0)
+        values = stack[:, head] if head.any() else stack.reshape(len(stack), -1)
+        return cls(np.median(values, axis=1), np.maximum(values.std(axis=1), 1e-6))
+
+    def images(self, volumes: Sequence[Array], at: int, block: tuple[slice, slice]) -> Array:
+        """Standardised intensities `(C, A, B)` of a block of a slice."""
+        stack = np.stack([np.asarray(volume[at][block], np.float32) for volume in volumes])
+        scaled: Array = np.clip((stack - self.middles[:, None, None]) / self.widths[:, None, None], -5, 5)
+        return scaled.astype(np.float32)
+
+
+def _block(shape: Labels, spacing: Array) -> tuple[slice, slice]:
+    """The block around a shape in which the next one is looked for."""
+    ends = []
+    for axis, size in enumerate(shape.shape):
+        hits = np.flatnonzero((shape > 0).any(axis=1 - axis))
+        spare = int(np.ceil(_SURROUNDINGS / spacing[axis]))
+        ends.append(slice(max(0, int(hits[0]) - spare), min(size, int(hits[-1]) + 1 + spare)))
+    return ends[0], ends[1]
+
+
+def _flow(now: Array, ahead: Array) -> Array:
+    """Where every voxel of the slice ahead comes from: `(2, A, B)` in voxels, so that `now(x + flow) = ahead(x)`."""
+    flow = np.zeros((2, *now.shape[1:]), np.float32)
+    now, ahead = (ndimage.gaussian_filter(image, (0, 1, 1)) for image in (now, ahead))
+    places = np.indices(now.shape[1:], dtype=np.float32)
+    for _ in range(_FLOW_ROUNDS):
+        moved = _moved(now, places + flow)
+        rows, columns = np.gradient(moved, axis=(1, 2))
+        error = ahead - moved
+        blur = [
+            ndimage.gaussian_filter((a * b).sum(axis=0), _FLOW_WINDOW)
+            for a, b in ((rows, rows), (rows, columns), (columns, columns), (rows, error), (columns, error))
+        ]
+        flow = np.clip(flow + _solved(*blur), -_MAX_STEP, _MAX_STEP)
+        flow = ndimage.gaussian_filter(flow, (0, 1.5, 1.5))
+    return flow
+
+
+def _solved(aa: Array, ab: Array, bb: Array, ae: Array, be: Array) -> Array:
+    """Solution of the two normal equations of every voxel, held back where the image has no structure."""
+    aa, bb = aa + _FLOW_RIDGE, bb + _FLOW_RIDGE
+    determinant = aa * bb - ab**2
+    step: Array = np.stack([bb * ae - ab * be, aa * be - ab * ae]) / determinant
+    return np.clip(step, -1, 1)
+
+
+def _moved(images: Array, origin: Array) -> Array:
+    """Images `(C, A, B)` with the values of the places `(2, A, B)` that every voxel comes from."""
+    return np.stack([ndimage.map_coordinates(image, origin, order=1, mode="nearest") for image in images])
+
+
+def _moved_distances(shape: Labels, origin: Array, spacing: Array) -> Array:
+    """Signed distances `(3, A, B)` to the borders of WT, TC and ET that moved there from `origin`; far where absent."""
+    found = []
+    for region in REGIONS:
+        mask = region_mask(shape, region)
+        if not mask.any():
+            found.append(np.full(shape.shape, -1e3, np.float32))
+            continue
+        distance = signed_distance(mask, spacing).astype(np.float32)
+        found.append(_moved(distance[None], origin)[0])
+    return np.stack(found)
+
+
+def _log_prior(distances: Array) -> Array:
+    """Logarithm of the probability `(4, A, B)` of background and the classes, by the moved shape."""
+    whole, core, enhancing = np.where(np.abs(distances) > _BAND, np.sign(distances) * 1e3, distances)
+    whole, core, enhancing = (expit(one / _DOUBT) for one in (whole, core, enhancing))
+    core = np.minimum(core, whole)
+    enhancing = np.minimum(enhancing, core)
+    chances = np.stack([1 - whole, whole - core, core - enhancing, enhancing])
+    prior: Array = np.log(np.maximum(chances, 1e-9))
+    return prior
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tissues:
+    """Gaussians of the intensities of background and classes: counts, sums and sums of squares, and what they give."""
+
+    weight: Array
+    total: Array
+    square: Array
+
+    @classmethod
+    def fitted(cls, images: Array, shape: Labels, spacing: Array) -> "_Tissues":
+        """From one slice; the background is what surrounds the tumour, but for black beside the brain."""
+        near = ndimage.distance_transform_edt(shape == 0, sampling=spacing) <= _SURROUNDINGS
+        near &= (images > images.min(axis=(1, 2), keepdims=True)).any(axis=0) | (shape > 0)
+        count = len(images)
+        weight, total, square = np.zeros(4), np.zeros((4, count)), np.zeros((4, count, count))
+        for value in range(4):
+            values = images[:, near & (shape == value)].astype(np.float64)
+            weight[value], total[value], square[value] = values.shape[1], values.sum(axis=1), values @ values.T
+        return cls(weight, total, square)
+
+    def mixed(self, newest: "_Tissues") -> "_Tissues":
+        """With those of a further slice, weighed by `_UPDATE`."""
+        pairs = ((getattr(self, name), getattr(newest, name)) for name in ("weight", "total", "square"))
+        return _Tissues(*((1 - _UPDATE) * old + _UPDATE * new for old, new in pairs))
+
+    def log_likelihood(self, images: Array) -> Array:
+        """Of background and classes `(4, A, B)` given intensities `(C, A, B)`, as if all were as frequent; smoothed."""
+        means = self.total / np.maximum(self.weight, 1e-9)[:, None]
+        within = self.square.sum(axis=0) - np.einsum("k,ki,kj->ij", self.weight, means, means)
+        covariance = within / max(self.weight.sum(), 1.0) + _RIDGE * np.eye(len(images))
+        inverse = np.linalg.inv(covariance)
+        found = np.full((4, *images.shape[1:]), -1e3)
+        for value in np.flatnonzero(self.weight >= _RARE):
+            off = images - means[value][:, None, None]
+            squared = np.einsum("iab,ij,jab->ab", off, inverse, off, optimize=True)
+            found[value] = ndimage.gaussian_filter(-0.5 * squared, _BLUR)
+        scaled: Array = log_softmax(found, axis=0)
+        return scaled
