@@ -28,6 +28,7 @@ __all__ = [
     "measure_lines",
     "opening_of",
     "quoted",
+    "refine_lines",
     "relabel_lines",
     "rerun_lines",
     "review_lines",
@@ -410,6 +411,44 @@ def measure_lines(labels: LabelFile) -> CommandLines:
         )
     )
     return CommandLines(python, ("measure", _path_word(labels.path), *_given("--schema", labels.schema)))
+
+
+def refine_lines(
+    scans: Opening, labels: LabelFile | str | None, prompts: PurePath | str, output: PurePath | str
+) -> CommandLines:
+    """Correct a segmentation with recorded prompts, and save it.
+
+    Parameters
+    ----------
+    scans : Opening
+    labels : LabelFile, str or None
+        What is corrected: a file, what the model of that name gives, or nothing.
+    prompts, output : path-like
+    """
+    begun = {
+        LabelFile: ["segmentation = " + labels.python()] if isinstance(labels, LabelFile) else [],
+        str: ["segmentation, probabilities = " + _call("segment_with_probabilities", [_Name("study"), labels])],
+    }.get(type(labels), [])
+    arguments = [_Name("study"), _Name("segmentation" if labels is not None else "None")]
+    options = {"probabilities": _Name("probabilities")} if isinstance(labels, str) else {}
+    names = ["open_segmentation"] if isinstance(labels, LabelFile) else []
+    names += ["segment_with_probabilities"] if isinstance(labels, str) else []
+    imported = ", ".join(sorted([*names, "open_study", "read_prompts", "refine", "save_segmentation"]))
+    python = "\n".join(
+        (
+            f"from napari_brain_tumor import {imported}",
+            "",
+            scans.python(),
+            *begun,
+            f"prompts = {_call('read_prompts', [PurePath(prompts)])}",
+            f"corrected = {_call('refine', [*arguments, _Name('prompts')], options)}",
+            _call("save_segmentation", [_Name("corrected"), PurePath(output)]),
+        )
+    )
+    told = ["--segmentation", _path_word(labels.path)] if isinstance(labels, LabelFile) else []
+    told += ["--model", labels] if isinstance(labels, str) else []
+    files = ["--prompts", _path_word(PurePath(prompts)), "-o", _path_word(PurePath(output))]
+    return CommandLines(python, ("refine", *scans.arguments(), *told, *files))
 
 
 def rerun_lines(record: PurePath | str) -> CommandLines:

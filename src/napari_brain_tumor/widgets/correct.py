@@ -13,7 +13,7 @@ from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
-from napari_brain_tumor.command_lines import CommandLines
+from napari_brain_tumor.command_lines import CommandLines, LabelFile
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
 from napari_brain_tumor.interactive.prompts import Prompt
@@ -27,7 +27,7 @@ from napari_brain_tumor.widgets.correct_start import Begun, Start, begin_job, ob
 from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, TOOL_KEYS, PromptTools
-from napari_brain_tumor.widgets.panel_lines import refine_lines_of
+from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
@@ -63,6 +63,7 @@ class CorrectWidget(QScrollArea):
         self._planes: list[Plane] = []
         self._carrying: Entry | None = None
         self._prompts_file = ""
+        self._origin: Callable[[], LabelFile | str | None] = lambda: None
         self._build()
         self._connect()
         self._on_layers_changed()
@@ -251,7 +252,7 @@ class CorrectWidget(QScrollArea):
         chosen: Start | None = self.start_box.currentData()
         if chosen is None or self.queue is not None:
             return
-        self._chosen = chosen
+        self._chosen, self._origin, self._prompts_file = chosen, _kept_origin(chosen), ""
         self.start_button.setEnabled(False)
         self._tell("Looking at the scans…")
         try:
@@ -589,7 +590,21 @@ class CorrectWidget(QScrollArea):
         start = self._chosen if self.queue is not None else self.start_box.currentData()
         if start is None:
             raise PromptError(obstacle(self._viewer.layers))
-        return refine_lines_of(start.study.sequences, start.layer, self._prompts_file)
+        origin = self._origin() if self.queue is not None else origin_of(start.layer)
+        return refine_lines_of(start.study.sequences, origin, self._prompts_file)
+
+
+def _kept_origin(start: Start) -> Callable[[], LabelFile | str | None]:
+    """What the labels come from now; as a call, for where they come from nowhere it raises."""
+    try:
+        origin = origin_of(start.layer)
+    except BrainTumorError as error:
+        return partial(_raise, error)
+    return lambda: origin
+
+
+def _raise(error: Exception) -> LabelFile | str | None:
+    raise error
 
 
 def _edit_events(layer: Labels) -> list[Any]:

@@ -37,7 +37,7 @@ TOOLS: Final[dict[Tool, tuple[str, str]]] = {
 }
 """The layer of a tool, and the mode in which it is drawn."""
 _RESTING: Final = "pan_zoom"
-_KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {  # type: ignore[valid-type]
+_KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
     "strokes": (Painted, Stroke),
     "points": (Point,),
     "outlines": (Lasso, Box3D),
@@ -72,9 +72,7 @@ class PromptLayers(QObject):
     taken_away = Signal()
     """The user removed one of the layers."""
 
-    def __init__(
-        self, viewer: Any, labels: Labels, place: VoxelMap, case: str, parent: QObject | None = None
-    ) -> None:
+    def __init__(self, viewer: Any, labels: Labels, place: VoxelMap, case: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._labels, self._place = viewer, labels, place
         self.meaning = Meaning()

@@ -181,4 +181,3 @@ class CorrectionQueue(QObject):
             self.failed.emit(asked.work.entry, error)
         self._next()
         self.changed.emit()
-

@@ -468,7 +468,7 @@ class Correction:
     ) -> Job[tuple[Voxels, str]]:
         """Do what `carry_on` says."""
         along, start = self.place.file_axis(axis), self.place.file_slice(axis, index)
-        way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction  # type: ignore[assignment]
+        way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction
         stop = start
         for at, found in propagate_slices(self.study, self.refiner.labels, along, start, way):
             stop = at

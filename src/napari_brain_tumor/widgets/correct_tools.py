@@ -69,7 +69,7 @@ class PromptTools(QWidget):
             rows.addWidget(made, at // 2, at % 2)
         self.not_button = _toggle(
             f"Not this ({NOT_KEY})",
-            f"What you draw is not the chosen class: it becomes what the scans tell else.\nKey in the picture: {NOT_KEY}",
+            f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
         )
         self.not_button.clicked.connect(lambda _: self.toggle_not())
         rows.addWidget(self.not_button, 2, 1)
