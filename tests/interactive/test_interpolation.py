@@ -35,7 +35,9 @@ def ellipsoid(shape, centre, radii):
 
 def nested(shape, centre, radii):
     """Edema, within it non-enhancing core, within it enhancing core, as ellipsoids of one centre."""
-    return sum((ellipsoid(shape, centre, np.multiply(radii, f)).astype(np.uint8) for f in (1, 0.7, 0.4)), start=np.uint8(0))
+    return sum(
+        (ellipsoid(shape, centre, np.multiply(radii, f)).astype(np.uint8) for f in (1, 0.7, 0.4)), start=np.uint8(0)
+    )
 
 
 @pytest.mark.parametrize("axis", range(3))

@@ -284,9 +284,11 @@ class CorrectWidget(QScrollArea):
         self.prompt_layers = made
         made.bind_keys(self._keys())
         self._bind_viewer()
-        for event in _edit_events(correction.layer):
-            self._links.connect(event, self._on_labels_event)
-        self._links.connect(correction.layer.events.name, self._on_renamed)
+        events = correction.layer.events
+        self._links.connect(events.paint, self._on_labels_event)
+        self._links.connect(events.set_data, self._on_labels_event)  # of undo it is all that tells
+        self._links.connect(events.data, self._on_labels_replaced)
+        self._links.connect(events.name, self._on_renamed)
         made.drawn.connect(self._on_drawn)
         made.refused.connect(self._tell)
         made.meaning_chosen.connect(self._on_meaning_changed)
@@ -461,13 +463,18 @@ class CorrectWidget(QScrollArea):
 
     def _on_labels_event(self, event: Any = None) -> None:
         correction = self.correction
-        if correction is None or correction.writing or self.queue is None:
+        if correction is not None and not correction.writing and self.queue is not None:
+            self.queue.follow()
+
+    def _on_labels_replaced(self, event: Any = None) -> None:
+        correction = self.correction
+        if correction is None:
             return
+        correction.replaced()
         if correction.layer.data.shape != correction.place.display.shape:
             self._tell("The labels were replaced by others of another shape, so the correction ended.")
             QTimer.singleShot(0, self.finish)
-            return
-        self.queue.follow()
+        self._on_changed()
 
     def _on_shown(self, entry: Entry, seconds: float, voxels: int) -> None:
         if entry is self._carrying:
@@ -487,12 +494,14 @@ class CorrectWidget(QScrollArea):
             found, count = list(self._planes), len(self._planes)
             del self._planes[:count]
             self.correction.preview(found)
-            at = self.correction.layer.data_to_world(
-                [found[-1].index if axis == found[-1].axis else 0 for axis in range(3)]
-            )
-            self._viewer.dims.set_point(self._viewer.dims.ndim - 3 + found[-1].axis, float(at[found[-1].axis]))
+            self._show_slice(self.correction.layer, found[-1])
         if progress.message:
             self._tell(f"{progress.message[:1].upper()}{progress.message[1:]}…")
+
+    def _show_slice(self, layer: Labels, plane: Plane) -> None:
+        """Go to a slice that was just written; the labels are drawn again with it."""
+        at = layer.data_to_world([plane.index if axis == plane.axis else 0 for axis in range(3)])
+        self._viewer.dims.set_point(self._viewer.dims.ndim - 3 + plane.axis, float(at[plane.axis]))
 
     def _on_changed(self) -> None:
         self._refresh_timer.start(0)
@@ -512,8 +521,12 @@ class CorrectWidget(QScrollArea):
         self.busy_bar.setVisible(queue.busy)
         entries = queue.correction.entries
         self.steps.show_entries(entries, queue.pending)
-        self.slices.show_slices(self._axis, queue.correction.slices_along(self._axis), self._slice_obstacle(queue))
-        self.slices.show_carrying(self._carrying is not None)
+        self.slices.show_slices(
+            self._axis,
+            queue.correction.slices_along(self._axis),
+            carrying=self._carrying is not None,
+            obstacle=self._slice_obstacle(queue),
+        )
         self.undo_button.setEnabled(bool(queue.correction.done or queue.pending))
         self.redo_button.setEnabled(bool(queue.correction.undone))
         self.cancel_button.setEnabled(queue.busy)
@@ -605,10 +618,6 @@ def _kept_origin(start: Start) -> Callable[[], LabelFile | str | None]:
 
 def _raise(error: Exception) -> LabelFile | str | None:
     raise error
-
-
-def _edit_events(layer: Labels) -> list[Any]:
-    return [layer.events.paint, layer.events.set_data, layer.events.data]
 
 
 def _pressed(act: Callable[[], None]) -> Callable[[Any], None]:

@@ -48,7 +48,7 @@ _NOT_BY_HAND: Final = "Prompts are not moved or erased: take one back with Ctrl+
 
 
 class PromptLayers(QObject):
-    """Three layers over the labels that are corrected; there until `remove`.
+    """Three layers over the labels that are corrected, each there from when it is first needed until `remove`.
 
     Parameters
     ----------
@@ -88,8 +88,7 @@ class PromptLayers(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._collect)
-        for layer in (self.strokes, self.outlines, self.points):
-            viewer.add_layer(layer)
+        self._added: list[Layer] = []
         self._connect()
         self.set_meaning(self.meaning)
 
@@ -117,6 +116,7 @@ class PromptLayers(QObject):
             layer.keymap = {}
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        self._added.clear()
 
     def release(self) -> None:
         """Leave the layers to the user, as pictures of what was drawn."""
@@ -143,6 +143,14 @@ class PromptLayers(QObject):
                 return tool
         return None
 
+    def _add(self, layer: Layer) -> None:
+        """Add a layer when it is first needed: each takes napari a tenth of a second and more."""
+        if layer not in self._added:
+            self._added.append(layer)
+            active = self._viewer.layers.selection.active
+            self._viewer.add_layer(layer)
+            self._viewer.layers.selection.active = active
+
     def take(self, tool: Tool) -> None:
         """Put a tool into the user's hand."""
         name, mode = TOOLS[tool]
@@ -150,6 +158,7 @@ class PromptLayers(QObject):
             self.refused.emit("Prompts are drawn on slices: leave the view in 3D first (Ctrl+Y).")
             return
         layer = self.layers[name]
+        self._add(layer)
         layer.visible = True
         self._viewer.layers.selection = {layer}
         layer.mode = mode
@@ -262,6 +271,8 @@ class PromptLayers(QObject):
 
     def _redraw(self, name: str, prompts: Sequence[Prompt]) -> None:
         self._shown[name] = list(prompts)
+        if prompts:
+            self._add(self.layers[name])
         with self._quietly():
             if name == "strokes":
                 self._redraw_strokes(prompts)
@@ -320,7 +331,7 @@ class PromptLayers(QObject):
                 layer.mode = _RESTING
 
     def _on_layers_removed(self, event: Any = None) -> None:
-        if any(layer not in self._viewer.layers for layer in self.layers.values()):
+        if any(layer not in self._viewer.layers for layer in self._added):
             self.taken_away.emit()
 
 

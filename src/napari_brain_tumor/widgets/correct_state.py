@@ -82,6 +82,8 @@ class Entry:
     def text(self) -> str:
         """What was done, in words."""
         match self.step:
+            case None if self.kind == "without":
+                return "done again without it"
             case None:
                 return "painted by hand, or by another panel"
             case Interpolate() as step:
@@ -89,7 +91,8 @@ class Entry:
             case Propagate() as step:
                 return f"carried on over {abs(step.stop - step.start)} slices"
             case prompt:
-                return f"{prompt.kind} · {Meaning(prompt.label, prompt.add).text}"
+                kind = "stroke" if prompt.kind == "painted" else prompt.kind
+                return f"{kind} · {Meaning(prompt.label, prompt.add).text}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +157,8 @@ class Correction:
     """Whether this changes the layer now, and not the user."""
     _known: dict[int, Any] = field(default_factory=dict)
     _provenance: dict[str, Any] = field(default_factory=dict)
+    _fixed: int = 0
+    """How many of the first entries cannot be undone any more."""
     _previewed: list[tuple[Any, Any, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -276,11 +281,15 @@ class Correction:
         if not self.done:
             msg = "There is nothing to undo: nothing was corrected since this correction was started."
             raise PromptError(msg)
-        if not self.done[-1].parts:
-            return [self._take_back()]
         last = history_of(self.layer).done[-1:]
-        if not last or not _same(last[0], self.done[-1].parts):
-            msg = "napari has forgotten how the labels were before: it keeps the last 100 changes of a layer's labels."
+        is_there = len(self.done) > self._fixed
+        if is_there and not self.done[-1].parts:
+            return [self._take_back()]
+        if not is_there or not last or not _same(last[0], self.done[-1].parts):
+            msg = (
+                "How the labels were before is forgotten: napari keeps the last 100 changes of a layer, and none where "
+                "its labels were replaced by others."
+            )
             raise PromptError(msg)
         self._quietly(self.layer.undo)
         return self.follow()
@@ -301,7 +310,7 @@ class Correction:
         there = {id(part) for step in history.done for part in step}
         gone = {id(part) for step in history.undone for part in step}
         works: list[Work] = []
-        while any(_among(entry, gone) for entry in self.done):
+        while any(_among(entry, gone) for entry in self.done[self._fixed :]):
             works.append(self._take_back())
         while any(_among(entry, there) for entry in self.undone):
             works.append(self._bring_again())
@@ -311,6 +320,14 @@ class Correction:
     def forget(self, entry: Entry) -> Work:
         """Take back what was computed and is not shown."""
         return Work("follow", entry, lambda _: _job(lambda: self.compute_undo(entry)))
+
+    def replaced(self) -> None:
+        """The layer holds another array: what was done to the one before cannot be undone in it.
+
+        What it holds is taken over before the next step is carried out.
+        """
+        self._fixed = len(self.done)
+        self.undone.clear()
 
     def _take_back(self) -> Work:
         entry = self.done.pop()
@@ -354,12 +371,14 @@ class Correction:
         return changed
 
     def preview(self, planes: Sequence[Plane]) -> None:
-        """Show slices of something that is still computed; napari's history knows nothing of it."""
+        """Write slices of something that is still computed, to be seen when they are next drawn.
+
+        napari's history knows nothing of it.
+        """
         for plane in planes:
             at = (*(slice(None),) * plane.axis, plane.index)
             self._previewed.append((at, self.layer.data[at].copy(), plane.labels))
             self.layer.data[at] = plane.labels
-        self._quietly(self.layer.refresh)
 
     def end_preview(self) -> None:
         """Take back what was only previewed."""

@@ -68,20 +68,26 @@ class SliceSteps(QWidget):
         self.stop_button.clicked.connect(lambda _: self.stop_requested.emit())
         return row
 
-    def show_slices(self, axis: int, slices: Sequence[int], obstacle: str = "") -> None:
-        """Show which slices of the view were corrected, unless the user writes others; or why nothing can be done."""
-        name = PLANE_NAMES[axis]
-        self.label.setText(obstacle or f"Corrected {name} slices")
+    def show_slices(self, axis: int, slices: Sequence[int], *, carrying: bool = False, obstacle: str = "") -> None:
+        """Show which slices of the view were corrected, unless the user writes others.
+
+        Parameters
+        ----------
+        axis : int
+            Of the layer, across which the slices of the view lie.
+        slices : sequence of int
+        carrying : bool
+            Whether a slice is being carried on.
+        obstacle : str
+            Why nothing can be filled or carried on; empty where it can.
+        """
+        self.label.setText(obstacle or f"Corrected {PLANE_NAMES[axis]} slices")
         if not self.slices_edit.isModified():
             self.slices_edit.setText(slices_in_words(slices))
-        for made in (self.slices_edit, self.fill_button, self.down_button, self.up_button):
-            made.setEnabled(not obstacle)
-
-    def show_carrying(self, carrying: bool) -> None:
-        """Show whether something is being carried on."""
-        self.stop_button.setEnabled(carrying)
+        self.slices_edit.setEnabled(not obstacle)
         for made in (self.fill_button, self.down_button, self.up_button):
-            made.setEnabled(not carrying)
+            made.setEnabled(not obstacle and not carrying)
+        self.stop_button.setEnabled(carrying)
 
     def _on_fill(self) -> None:
         if self.fill_button.isEnabled():
