@@ -27,6 +27,7 @@ from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
 from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
+from napari_brain_tumor.cli.refine import refine
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.cli.view import view
@@ -235,6 +236,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
 data.command()(score)
 app.command()(evaluate)
 app.command()(measure)
+app.command()(refine)
 app.command()(check)
 app.command()(rerun)
 app.command()(view)

@@ -17,6 +17,7 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
+    "BORDERED",
     "PROMPT_LABELS",
     "Box3D",
     "Interpolate",
@@ -44,7 +45,11 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 }
 """What a prompt can be about, and the classes that it leaves possible. `add=False` leaves all others possible."""
 
-WorldPoint = tuple[float, float, float]
+BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
+"""Regions around which a border can be drawn."""
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+WorldPoint = tuple[Coordinate, Coordinate, Coordinate]
 _ALL_CLASSES: Final = (0, 1, 2, 3)
 
 
@@ -83,7 +88,7 @@ class Stroke(_Prompt):
 
     kind: Literal["stroke"] = "stroke"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=1)]
-    radius: Annotated[float, Field(ge=0)] = 0.0
+    radius: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class Painted(_Prompt):
@@ -94,17 +99,34 @@ class Painted(_Prompt):
 
 
 class Lasso(_Prompt):
-    """A closed outline in one plane: the voxels within it, one layer of them, are what the prompt says.
+    """A closed line in one plane: the voxels within it, one layer of them, are what the prompt says.
 
-    What lies close around it, in that plane, is not: an outline is drawn where the region ends.
+    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the region.
+    Without, the line merely holds voxels that are what is said, and nothing is told of others.
+
+    Raises
+    ------
+    ValueError
+        For a border of what is no region (edema, non-enhancing), or of "not this".
     """
 
     kind: Literal["lasso"] = "lasso"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=3)]
+    border: bool = False
+
+    @model_validator(mode="after")
+    def _borders_a_region(self) -> Self:
+        if self.border and (not self.add or self.label not in BORDERED):
+            said = self.label if self.add else f"not {self.label}"
+            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {said}. Leave `border` out"
+            raise ValueError(msg)
+        return self
 
 
 class Box3D(_Prompt):
-    """A box around something, from corner to corner; flat along one axis when it was drawn on a slice.
+    """A box around something, from corner to corner, its sides along the axes of the world.
+
+    Flat along one axis when it was drawn on a slice.
 
     What the prompt names lies within it and reaches close to its sides. With `add=False` nothing within it is left.
     """
@@ -124,7 +146,14 @@ class Interpolate(_Document):
 
     kind: Literal["interpolate"] = "interpolate"
     axis: Annotated[int, Field(ge=0, le=2)]
-    slices: Annotated[tuple[int, ...], Field(min_length=2)]
+    slices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _has_something_between(self) -> Self:
+        if len(set(self.slices)) < 2:
+            msg = f"only slice {self.slices[0]} is named: an interpolation needs two different ones"
+            raise ValueError(msg)
+        return self
 
 
 class Propagate(_Document):
@@ -163,6 +192,8 @@ class PromptFile(_Document):
         Of the labels that the first step met (`labels.labels_sha256`).
     model : str, optional
         What made those labels.
+    edited_by_hand : int
+        How many changes were made by hand between the steps; they are not among them.
     steps : tuple of Step
     """
 
@@ -172,6 +203,7 @@ class PromptFile(_Document):
     unit: Literal["mm", "voxel"] = "mm"
     labels_sha256: str | None = None
     model: str | None = None
+    edited_by_hand: Annotated[int, Field(ge=0)] = 0
     steps: tuple[Step, ...] = ()
 
 

@@ -1,11 +1,12 @@
 """Which voxels a prompt touches: from world coordinates to the scan's own grid, in any order of axes, also oblique."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.path import Path as Outline
+from scipy import ndimage
 
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box, Grid
@@ -16,8 +17,10 @@ __all__ = ["Touched", "rasterise"]
 Array = npt.NDArray[Any]
 Voxels = npt.NDArray[np.intp]
 
-_FLAT: Final = 1e-3
-"""Thickness, in voxels, below which a box counts as drawn on a slice."""
+_ROUNDING: Final = 1e-6
+"""Share of a voxel within which places count as the same."""
+_AT_ONCE: Final = 2_000_000
+"""Places whose distances are computed together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +70,8 @@ def rasterise(prompt: Prompt, grid: Grid) -> Touched:
         case Stroke():
             inside, around = _along(np.array(prompt.points), prompt.radius, grid), _nothing()
         case Lasso():
-            inside, around = _within_outline(np.array(prompt.points), grid)
+            width = _border_width(grid) if prompt.border else _ring_width(grid)
+            inside, around = _within_outline(np.array(prompt.points), grid, width)
         case Box3D():
             inside, around = _within_box(np.array(prompt.corners), grid)
     if not len(inside):
@@ -83,77 +87,156 @@ def _nothing() -> Voxels:
     return np.empty((0, 3), np.intp)
 
 
-def _cut(voxels: Array, grid: Grid) -> Voxels:
-    whole = np.unique(np.rint(voxels).astype(np.intp), axis=0)
-    return whole[((whole >= 0) & (whole < grid.shape)).all(axis=1)]
+def _within(voxels: Array, grid: Grid) -> npt.NDArray[np.bool_]:
+    inside = (voxels >= 0) & (voxels < grid.shape)
+    return np.asarray(inside.all(axis=-1), bool)
+
+
+def _once(voxels: Array, grid: Grid) -> Voxels:
+    """Whole voxels of the grid in its order, each once; those beyond it are left out."""
+    whole = voxels[_within(voxels, grid)]
+    places = np.unique(np.ravel_multi_index(tuple(whole.T), grid.shape))
+    return np.stack(np.unravel_index(places, grid.shape), axis=-1)
 
 
 def _nearest(points: Array, grid: Grid) -> Voxels:
-    return _cut(grid.voxels(points), grid)
+    return _once(np.rint(grid.voxels(points)).astype(np.intp), grid)
 
 
-def _block(points: Array, margin: float, grid: Grid) -> Voxels:
-    """Every voxel of the block around world points, with a margin in the grid's unit."""
-    voxels = grid.voxels(points)
-    reach = margin / np.asarray(grid.spacing) + 1
-    low = np.maximum(np.floor(voxels.min(axis=0) - reach), 0).astype(int)
-    high = np.minimum(np.ceil(voxels.max(axis=0) + reach) + 1, grid.shape).astype(int)
-    if (high <= low).any():
+def _block(low: Array, high: Array, grid: Grid) -> Voxels:
+    """Every voxel of the grid from `low` to `high`, fractional voxels that may lie beyond it."""
+    first = np.maximum(np.floor(low), 0).astype(int)
+    stop = np.minimum(np.ceil(high) + 1, grid.shape).astype(int)
+    if (stop <= first).any():
         return _nothing()
-    return np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.stack(np.meshgrid(*map(np.arange, first, stop), indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+# Lines --------------------------------------------------------------------------------------------------------------
 
 
 def _along(points: Array, radius: float, grid: Grid) -> Voxels:
-    runs = _nearest(_dense(points, min(grid.spacing) / 2), grid)
-    if radius <= 0:
-        return runs
-    block = _block(points, radius, grid)
-    distance = _distance_to_line(grid.world(block), points)
-    return np.unique(np.concatenate([runs, block[distance <= radius]]), axis=0)
+    runs = _run_through(points, grid)
+    return runs if radius <= 0 else _once(np.concatenate([runs, _near_line(points, radius, grid)]), grid)
+
+
+def _run_through(points: Array, grid: Grid) -> Voxels:
+    """Voxels that the line through `points` runs through."""
+    return _nearest(_dense(points, min(grid.spacing) / 2), grid)
 
 
 def _dense(points: Array, step: float) -> Array:
     """Points on the line through `points`, no further apart than `step`."""
     parts = [points[:1]]
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         count = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
         parts.append(a + (b - a) * (np.arange(1, count + 1) / count)[:, None])
     return np.concatenate(parts)
 
 
-def _distance_to_line(places: Array, points: Array) -> Array:
-    nearest = np.linalg.norm(places - points[0], axis=1)
-    for a, b in zip(points[:-1], points[1:], strict=True):
-        along = b - a
-        share = np.clip((places - a) @ along / max(float(along @ along), 1e-12), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(places - a - share[:, None] * along, axis=1))
-    return nearest
+def _near_line(points: Array, radius: float, grid: Grid) -> Voxels:
+    """Voxels whose centres are within `radius` of the line through `points`.
+
+    The line is taken apart into pieces, and only the voxels around each piece are looked at.
+    """
+    places = _dense(points, max(radius, min(grid.spacing)))
+    starts, along = (places, np.zeros_like(places)) if len(places) == 1 else (places[:-1], np.diff(places, axis=0))
+    offsets = _offsets(radius + float(np.linalg.norm(along, axis=1).max()) / 2, grid)
+    several = max(1, _AT_ONCE // len(offsets))
+    parts = (slice(at, at + several) for at in range(0, len(starts), several))
+    return _once(np.concatenate([_near_pieces(starts[p], along[p], offsets, radius, grid) for p in parts]), grid)
 
 
-def _within_outline(points: Array, grid: Grid) -> tuple[Voxels, Voxels]:
+def _offsets(reach: float, grid: Grid) -> Voxels:
+    """Voxels around one whose centres can be within reach of a place in it."""
+    steps = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1) * reach  # how far a ball reaches along each axis
+    spare = np.ceil(steps + 0.5).astype(int)
+    block = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in spare), indexing="ij"), axis=-1).reshape(-1, 3)
+    half = np.abs(grid.affine[:3, :3]).sum(axis=1) / 2
+    distance = np.linalg.norm(block @ grid.affine[:3, :3].T, axis=1)
+    near: Voxels = block[distance <= reach + float(np.linalg.norm(half))]
+    return near
+
+
+def _near_pieces(starts: Array, along: Array, offsets: Voxels, radius: float, grid: Grid) -> Voxels:
+    """Voxels around pieces of a line that are within `radius` of one; also beyond the grid."""
+    middles = np.rint(grid.voxels(starts + along / 2)).astype(np.intp)
+    ways = offsets @ grid.affine[:3, :3].T
+    first = grid.world(middles) - starts
+    length = (along**2).sum(axis=1)[:, None]
+    # With q from a piece's start to a voxel and t the share of the piece: |q - t a|^2 = |q|^2 - 2 t (q a) + t^2 |a|^2.
+    squared = (ways**2).sum(axis=1) + 2 * first @ ways.T + (first**2).sum(axis=1)[:, None]
+    forward = along @ ways.T + (first * along).sum(axis=1)[:, None]
+    share = np.clip(forward / np.maximum(length, 1e-12), 0, 1)
+    squared += share * (share * length - 2 * forward)
+    piece, offset = np.nonzero(squared <= radius**2 * (1 + 1e-9) + 1e-12)
+    found: Voxels = middles[piece] + offsets[offset]
+    return found
+
+
+# Outlines -----------------------------------------------------------------------------------------------------------
+
+
+def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Voxels, Voxels]:
     origin = points.mean(axis=0)
-    _, spread, axes = np.linalg.svd(points - origin, full_matrices=True)
-    normal = axes[2]
+    _, spread, axes = np.linalg.svd(points - origin, full_matrices=False)
+    normal = axes[2] * np.sign(axes[2][np.abs(axes[2]).argmax()])
     thickness = _thickness(normal, grid)
-    if spread[1] <= 1e-6 or np.abs((points - origin) @ normal).max() > thickness:
+    if spread[1] <= _ROUNDING * min(grid.spacing) or np.abs((points - origin) @ normal).max() > thickness:
         msg = (
             f"The lasso's {len(points)} points do not outline an area in one plane. Draw it on one slice: points that "
             f"are on one line, or on slices further apart than {thickness:.3g} {grid.unit}, enclose nothing."
         )
         raise PromptError(msg)
-    margin = _ring_width(grid)
-    block = _block(points, margin, grid)
+    flat = points - ((points - origin) @ normal)[:, None] * normal
+    voxels = grid.voxels(flat)
+    spare = margin / np.asarray(grid.spacing) + 1
+    block = _block(voxels.min(axis=0) - spare, voxels.max(axis=0) + spare, grid)
     offset = grid.world(block) - origin
-    layer = np.abs(offset @ normal) <= thickness / 2 * (1 + 1e-9)
+    layer = _in_layer(offset @ normal, thickness)
     block, offset = block[layer], offset[layer]
-    flat = offset @ axes[:2].T
-    corners = (points - origin) @ axes[:2].T
-    outline = Outline(np.concatenate([corners, corners[:1]]), closed=True)
-    # The sign of the radius depends on the direction in which an outline runs.
-    inside = outline.contains_points(flat)
-    inside |= (np.linalg.norm(flat[:, None] - corners[None], axis=2) < 1e-6).any(axis=1)
-    near = _distance_to_line(flat, np.concatenate([corners, corners[:1]])) <= margin
-    return block[inside], block[~inside & near]
+    slack = _ROUNDING * min(grid.spacing)
+    inside = block[_winds_around(offset @ axes[:2].T, (flat - origin) @ axes[:2].T, slack)]
+    if not len(inside):  # too small or too thin to hold the centre of a voxel
+        inside = _run_through(np.concatenate([flat, flat[:1]]), grid)
+    return inside, _beside(block, inside, margin, grid)
+
+
+def _beside(voxels: Voxels, inside: Voxels, margin: float, grid: Grid) -> Voxels:
+    """Those of the voxels that are not inside, but no further than `margin` from a voxel that is."""
+    if not len(voxels) or not len(inside):
+        return _nothing()
+    low = np.minimum(voxels.min(axis=0), inside.min(axis=0))
+    empty = np.ones(np.maximum(voxels.max(axis=0), inside.max(axis=0)) - low + 1, dtype=bool)
+    empty[tuple((inside - low).T)] = False
+    distance = ndimage.distance_transform_edt(empty, sampling=grid.spacing)[tuple((voxels - low).T)]
+    near: Voxels = voxels[(distance > 0) & (distance <= margin * (1 + _ROUNDING))]
+    return near
+
+
+def _in_layer(height: Array, thickness: float) -> npt.NDArray[np.bool_]:
+    """Which places belong to the one layer around height 0; of two layers as far from it, the higher one."""
+    slack = _ROUNDING * thickness
+    layer: npt.NDArray[np.bool_] = (height >= slack - thickness / 2) & (height < thickness / 2 + slack)
+    return layer if layer.any() else np.abs(height) <= thickness / 2 + slack
+
+
+def _winds_around(places: Array, corners: Array, slack: float) -> npt.NDArray[np.bool_]:
+    """Which places `(N, 2)` a closed line through `corners` winds around, also twice, or runs through.
+
+    The winding number is counted by the edges that cross a ray to the right (Hormann and Agathos 2001,
+    doi:10.1016/S0925-7721(01)00012-8).
+    """
+    x, y = places.T
+    winding = np.zeros(len(places), np.int64)
+    touched = np.zeros(len(places), bool)
+    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        left = (bx - ax) * (y - ay) - (x - ax) * (by - ay)
+        winding += ((ay <= y) & (by > y) & (left > 0)).astype(np.int64) - ((ay > y) & (by <= y) & (left < 0))
+        within = (np.minimum(ax, bx) - slack <= x) & (x <= np.maximum(ax, bx) + slack)
+        within &= (np.minimum(ay, by) - slack <= y) & (y <= np.maximum(ay, by) + slack)
+        touched |= within & (np.abs(left) <= slack * np.hypot(bx - ax, by - ay))
+    return np.asarray((winding != 0) | touched, bool)
 
 
 def _thickness(normal: Array, grid: Grid) -> float:
@@ -165,13 +248,25 @@ def _ring_width(grid: Grid) -> float:
     return 2.0 * float(np.sort(grid.spacing)[1])
 
 
+def _border_width(grid: Grid) -> float:
+    return 8.0 * float(np.sort(grid.spacing)[1])
+
+
+# Boxes --------------------------------------------------------------------------------------------------------------
+
+
 def _within_box(corners: Array, grid: Grid) -> tuple[Voxels, Voxels]:
-    voxels = grid.voxels(corners)
-    low, high = voxels.min(axis=0), voxels.max(axis=0)
-    thin = high - low < 1 + _FLAT
-    low = np.where(thin, np.rint((low + high) / 2) - 0.5, low)
-    high = np.where(thin, np.rint((low + high) / 2) + 0.5, high)
-    block = _block(corners, _ring_width(grid), grid)
-    inside = ((block >= low - _FLAT) & (block <= high + _FLAT)).all(axis=1)
-    beside = ((block >= low - _FLAT) & (block <= high + _FLAT)) | ~thin
-    return block[inside], block[~inside & beside.all(axis=1)]
+    """Voxels of a box along the axes of the world, and those around it; a flat one keeps to one layer."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    thickness = np.array([_thickness(direction, grid) for direction in np.eye(3)])
+    thin = high - low < thickness * (1 - _ROUNDING)
+    margin = np.where(thin, 0.0, _ring_width(grid))
+    reach = np.array(np.meshgrid(*zip(low - margin - thickness, high + margin + thickness, strict=True)))
+    voxels = grid.voxels(reach.reshape(3, -1).T)
+    block = _block(voxels.min(axis=0), voxels.max(axis=0), grid)
+    world = grid.world(block)
+    slack = _ROUNDING * thickness
+    flat = np.stack([_in_layer(world[:, a] - (low + high)[a] / 2, thickness[a]) for a in range(3)], axis=1)
+    inside = np.where(thin, flat, (world >= low - slack) & (world <= high + slack)).all(axis=1)
+    near = np.where(thin, flat, (world >= low - margin - slack) & (world <= high + margin + slack)).all(axis=1)
+    return block[inside], block[near & ~inside]

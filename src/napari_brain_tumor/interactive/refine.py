@@ -1,16 +1,21 @@
 """`refine`: a correction from a script, as the panel and the shell do it."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from napari_brain_tumor import __version__
+from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import PromptFile, Step
 from napari_brain_tumor.interactive.refiner import Refiner
-from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.labels import RESECTION_CAVITY, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["refine", "refine_job"]
+__all__ = ["check_prompts", "refine", "refine_job"]
 
 
 def refine(
@@ -19,6 +24,7 @@ def refine(
     prompts: PromptFile | Sequence[Step] = (),
     *,
     probabilities: RegionProbabilities | None = None,
+    anyway: bool = False,
 ) -> Segmentation:
     """Correct a segmentation with prompts, in their order.
 
@@ -31,20 +37,35 @@ def refine(
         Strokes, points, lassos, boxes; interpolations and propagations between them.
     probabilities : RegionProbabilities, optional
         Of the network that made the segmentation, from `segment_with_probabilities`.
+    anyway : bool
+        Go on where the prompts were recorded on other labels than these.
 
     Returns
     -------
     Segmentation
-        On the study's grid; its provenance holds the prompts.
+        On the study's grid. Where the segmentation told the whole tumour alone, prompts about its core make that known
+        too. Its provenance holds that of the segmentation, and what `rerun` needs to do the correction again.
 
     Raises
     ------
     GridMismatchError
         If the segmentation does not lie on the study's grid.
     PromptError
-        If a prompt touches no voxel of the scan.
+        If a prompt touches no voxel of the scan, the prompts are given in another unit, or they were recorded on other
+        labels.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor import open_study, refine
+    >>> from napari_brain_tumor.interactive import Stroke
+    >>> from napari_brain_tumor.sample import sample_case_folder
+    >>> study = open_study(sample_case_folder())
+    >>> middle = tuple(study.grid.world([n // 2 for n in study.grid.shape]))
+    >>> refined = refine(study, None, [Stroke(label="edema", points=[middle], radius=3)])
+    >>> refined.data[tuple(n // 2 for n in study.grid.shape)]
+    np.uint8(1)
     """
-    return run_job(refine_job(study, segmentation, prompts, probabilities=probabilities))
+    return run_job(refine_job(study, segmentation, prompts, probabilities=probabilities, anyway=anyway))
 
 
 def refine_job(
@@ -53,32 +74,120 @@ def refine_job(
     prompts: PromptFile | Sequence[Step] = (),
     *,
     probabilities: RegionProbabilities | None = None,
+    anyway: bool = False,
 ) -> Job[Segmentation]:
     """Do what `refine` does, as a job that tells how far it is; arguments and errors as there."""
     steps = prompts.steps if isinstance(prompts, PromptFile) else tuple(prompts)
     refiner = Refiner(study, segmentation, probabilities)
+    notes: tuple[str, ...] = ()
+    if isinstance(prompts, PromptFile):
+        notes = check_prompts(prompts, study, labels_sha256(refiner.labels), anyway=anyway)
+    seconds, voxels = [], []
     for count, step in enumerate(steps):
         yield Progress(count, len(steps), f"{step.kind} {count + 1} of {len(steps)}")
-        refiner.apply(step)
-    return _result(refiner, segmentation)
+        began = time.perf_counter()
+        voxels.append(refiner.apply(step).voxels)
+        seconds.append(round(time.perf_counter() - began, 3))
+    told = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "from_labels_sha256": refiner.prompts.labels_sha256,
+        "probabilities": probabilities is not None,
+        "seconds": seconds,
+        "voxels": voxels,
+        "version": __version__,
+        "notes": list(notes),
+    }
+    return _result(refiner, segmentation, told)
 
 
-def _result(refiner: Refiner, segmentation: Segmentation | None) -> Segmentation:
+def check_prompts(prompts: PromptFile, study: Study, start_sha256: str, *, anyway: bool = False) -> tuple[str, ...]:
+    """What to know before prompts are used on a study.
+
+    Parameters
+    ----------
+    prompts : PromptFile
+    study : Study
+    start_sha256 : str
+        Of the labels that they are used on (`labels_sha256`); all background where correction begins from nothing.
+    anyway : bool
+        Whether prompts that were recorded on other labels may be used.
+
+    Raises
+    ------
+    PromptError
+        If the prompts are given in another unit, or were recorded on other labels and that is not allowed.
+    """
+    if prompts.unit != study.grid.unit:
+        msg = (
+            f"The prompts are given in {_unit_name(prompts.unit)}, the study {study.name} in "
+            f"{_unit_name(study.grid.unit)}, so their places are not those of the scan. Open the study as it was when "
+            "they were recorded, with spacing_mm=(x, y, z) or without it."
+        )
+        raise PromptError(msg)
+    return tuple(_differing(prompts, study, start_sha256, anyway))
+
+
+def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: bool) -> Iterator[str]:
+    if prompts.case and prompts.case != study.name:
+        yield f"The prompts were recorded on the case {prompts.case}; this is {study.name}."
+    if prompts.labels_sha256 not in (None, start_sha256):
+        made = f" (of {prompts.model})" if prompts.model else ""
+        other = (
+            f"The prompts were recorded on other labels{made} than they are used on: SHA-256 "
+            f"{(prompts.labels_sha256 or '')[:12]} then, {start_sha256[:12]} now."
+        )
+        if not anyway:
+            msg = (
+                f"{other} Give the segmentation that was corrected then, or go on all the same: --anyway (anyway=True)."
+            )
+            raise PromptError(msg)
+        yield other
+    if prompts.edited_by_hand:
+        count = prompts.edited_by_hand
+        times = "once" if count == 1 else f"{count} times"
+        yield f"Labels were also edited by hand {times} when the prompts were recorded; that is not among them."
+
+
+def _unit_name(unit: str) -> str:
+    return "millimetres" if unit == "mm" else "voxels of unknown size"
+
+
+def _result(refiner: Refiner, segmentation: Segmentation | None, told: Mapping[str, Any]) -> Segmentation:
     study, data = refiner.study, refiner.labels.copy()
-    earlier: dict[str, Any] = dict(segmentation.provenance) if segmentation is not None else {}
+    earlier = dict(segmentation.provenance) if segmentation is not None else {}
+    if earlier.get("task") not in ("segment", "refine"):
+        earlier = _origin(study, earlier)
+    steps = [step.model_dump(mode="json") for step in refiner.steps]
     provenance = {
         **earlier,
-        "refined": [step.model_dump(mode="json") for step in refiner.steps],
+        "refined": [*earlier.get("refined", ()), *steps],
+        "refinement": {**told, **_continued(earlier.get("refinement"))},
         "labels_sha256": labels_sha256(data),
     }
-    if segmentation is not None:
-        return Segmentation(
-            data,
-            study.grid,
-            segmentation.name,
-            segmentation.class_names,
-            segmentation.known_regions,
-            segmentation.layout,
-            provenance,
-        )
-    return Segmentation(data, study.grid, study.name, layout=study.layout, provenance=provenance)
+    begun = segmentation or Segmentation(data, study.grid, study.name, layout=study.layout)
+    known = refiner.known_regions
+    names = begun.class_names if known == begun.known_regions else class_names_of(known)
+    names = {**names, **{value: name for value, name in begun.class_names.items() if value == RESECTION_CAVITY}}
+    return Segmentation(data, study.grid, begun.name, names, known, begun.layout, provenance)
+
+
+def _continued(earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What stays true of a correction that goes on: what it began with."""
+    kept = ("from_labels_sha256", "probabilities")
+    return {} if earlier is None else {key: earlier[key] for key in kept if key in earlier}
+
+
+def _origin(study: Study, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance of a correction that no model began: the scans, and the file that was corrected if there was one."""
+    file = {key: earlier[key] for key in ("path", "schema") if key in earlier}
+    return {
+        "task": "refine",
+        "case": study.name,
+        "inputs": describe_sources(study.sources),
+        "roles": list(study.roles),
+        **({"resampled": list(study.resampled)} if study.resampled else {}),
+        "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
+        **({"start": file} if file else {}),
+        "versions": {"napari-brain-tumor": __version__},
+        "notes": list(study.notes),
+    }

@@ -1,6 +1,7 @@
 """A correction under way: labels, the prompts that changed them, and the way back."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,21 +11,25 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import GridMismatchError, PromptError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.interpolation import interpolate_slices
-from napari_brain_tumor.interactive.prompts import Interpolate, Propagate, Step
+from napari_brain_tumor.interactive.prompts import Interpolate, PromptFile, Propagate, Step
 from napari_brain_tumor.interactive.propagation import propagate
 from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.spread import spread
+from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["REACH_VOXELS", "Change", "Refiner"]
+__all__ = ["REACH_VOXELS", "UNDO_STEPS", "Change", "Refiner", "reach_of"]
 
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
 
 REACH_VOXELS: Final = 96
 """Edge of the block around a prompt within which labels may change."""
+
+UNDO_STEPS: Final = 100
+"""Changes that can be taken back; each is kept as the block that it changed, at most 3.5 MB of a usual prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +41,12 @@ class Change:
     step : Step or None
         None for edits by hand that were adopted.
     box : Box
-        The block of the volume within which anything changed.
+        The smallest block of the volume within which anything changed; one voxel where nothing did.
     before, after : (X, Y, Z) uint8 array
         Labels of that block.
     said_before, said_after : (X, Y, Z) uint8 array
-        What prompts and hand have settled there: a bit for every class that is still possible, 0 where nothing was said.
+        What prompts and hand have settled there: a bit for every class that is still possible, 0 where nothing was
+        said.
     """
 
     step: Step | None
@@ -57,7 +63,7 @@ class Change:
 
 
 class Refiner:
-    """Corrects a segmentation prompt by prompt; every step can be undone and redone.
+    """Corrects a segmentation prompt by prompt; the last `UNDO_STEPS` steps can be undone and redone.
 
     Parameters
     ----------
@@ -89,7 +95,8 @@ class Refiner:
             msg = (
                 f"The segmentation lies on {segmentation.grid.describe()}; the study {study.name} on "
                 f"{study.grid.describe()}. Prompts are compared with the scans voxel by voxel: bring the segmentation "
-                "onto the study's grid first (open_segmentation(..., on=study.grid))."
+                "onto the study's grid first: geometry.resample(segmentation.data, segmentation.grid, study.grid, "
+                "nearest=True) gives its labels there, if both are of the same examination."
             )
             raise GridMismatchError(msg)
         self.study = study
@@ -97,7 +104,11 @@ class Refiner:
         self._labels: Labels = np.zeros(study.grid.shape, np.uint8) if start is None else start.copy()
         self._said: Labels = np.zeros(study.grid.shape, np.uint8)
         self._scene = Scene(study, probabilities)
-        self._done: list[Change] = []
+        self._start_sha256 = labels_sha256(self._labels)
+        self._model = None if segmentation is None else _model_of(segmentation)
+        self._started_with: tuple[Region, ...] = tuple(REGIONS) if segmentation is None else segmentation.known_regions
+        self._settled: list[_Made] = []
+        self._done: deque[Change] = deque()
         self._undone: list[Change] = []
 
     @property
@@ -110,7 +121,29 @@ class Refiner:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The prompts and actions that led here, in order."""
-        return tuple(change.step for change in self._done if change.step is not None)
+        return tuple(made.step for made in self._made if made.step is not None)
+
+    @property
+    def prompts(self) -> PromptFile:
+        """The correction as a document: the steps, and what they were made on."""
+        return PromptFile(
+            case=self.study.name,
+            unit=self.study.grid.unit,
+            labels_sha256=self._start_sha256,
+            model=self._model,
+            edited_by_hand=sum(made.step is None for made in self._made),
+            steps=self.steps,
+        )
+
+    @property
+    def known_regions(self) -> tuple[Region, ...]:
+        """Regions that the labels tell: those from the start, and those that prompts or hand have told since."""
+        known = {*self._started_with, *(region for made in self._made for region in made.tells)}
+        return tuple(region for region in REGIONS if region in known)
+
+    @property
+    def _made(self) -> list["_Made"]:
+        return [*self._settled, *map(_Made.of, self._done)]
 
     @property
     def can_undo(self) -> bool:
@@ -185,6 +218,8 @@ class Refiner:
         self._write(change.box, change.after, change.said_after)
         self._done.append(change)
         self._undone.clear()
+        if len(self._done) > UNDO_STEPS:
+            self._settled.append(_Made.of(self._done.popleft()))
         return change
 
     def _write(self, box: Box, labels: Labels, said: Labels) -> None:
@@ -192,17 +227,28 @@ class Refiner:
         self._said[box.slices] = said
 
     def _change(self, step: Step | None, box: Box, after: Labels, said: Labels) -> Change:
-        before, said_before = self._labels[box.slices].copy(), self._said[box.slices].copy()
-        return Change(step, box, before, after, said_before, said)
+        """The change without what it left as it was."""
+        before, said_before = self._labels[box.slices], self._said[box.slices]
+        inner = bounding_box((before != after) | (said_before != said)) or Box((0, 0, 0), (1, 1, 1))
+        arrays = (array[inner.slices].copy() for array in (before, after, said_before, said))
+        return Change(step, _within(box, inner), *arrays)
 
     def _prompted(self, step: Any) -> Change:
         touched = rasterise(step, self.study.grid)
-        box = _reach(touched, self._labels.shape)
+        box = reach_of(touched, self._labels.shape)
         said = self._said[box.slices].copy()
         after = spread(self._scene, box, self._labels[box.slices], said, step, touched)
-        return self._change(step, box, after, said)
+        return self._change(step, box, _as_known(after, {*self.known_regions, *_told_by(step)}), said)
 
     def _action(self, step: Interpolate | Propagate) -> Change:
+        self._check_slices(step)
+        if isinstance(step, Interpolate):
+            after = interpolate_slices(self._labels, self.study.grid, step.axis, step.slices)
+        else:
+            after = propagate(self.study, self._labels, step.axis, step.start, step.stop)
+        return self._change(step, Box.whole(self.study.grid.shape), after, self._said)
+
+    def _check_slices(self, step: Interpolate | Propagate) -> None:
         last = max(step.slices) if isinstance(step, Interpolate) else max(step.start, step.stop)
         if last >= self._labels.shape[step.axis]:
             msg = (
@@ -210,15 +256,59 @@ class Refiner:
                 f"({self.study.grid.describe()}). Slices are counted from 0 in the order of the scan's file."
             )
             raise PromptError(msg)
-        if isinstance(step, Interpolate):
-            after = interpolate_slices(self._labels, self.study.grid, step.axis, step.slices)
-        else:
-            after = propagate(self.study, self._labels, step.axis, step.start, step.stop)
-        box = bounding_box(after != self._labels) or Box((0, 0, 0), (1, 1, 1))
-        return self._change(step, box, after[box.slices], self._said[box.slices].copy())
 
 
-def _reach(touched: Touched, shape: Iterable[int]) -> Box:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What is kept of a change for good: its step, None for edits by hand, and the regions that it tells."""
+
+    step: Step | None
+    tells: frozenset[Region]
+
+    @classmethod
+    def of(cls, change: Change) -> "_Made":
+        if change.step is not None:
+            return cls(change.step, _told_by(change.step))
+        return cls(None, _told_of(change.after[change.before != change.after].tolist()))
+
+
+def _told_by(step: Step) -> frozenset[Region]:
+    """Regions that a prompt speaks of: who marks a core tells that there is one."""
+    if isinstance(step, Interpolate | Propagate) or not step.add:
+        return frozenset()
+    return _told_of([min(step.allowed)])
+
+
+def _told_of(classes: Iterable[int]) -> frozenset[Region]:
+    """Regions of which some class tells; classes grow from the outermost region to the innermost."""
+    innermost = max((value for value in classes if value != RESECTION_CAVITY), default=0)
+    return frozenset(region for region, values in REGIONS.items() if values[0] <= innermost)
+
+
+def _as_known(labels: Labels, known: Iterable[Region]) -> Labels:
+    """Labels without classes that tell what is not known: each becomes that of the region around it that is."""
+    told = set(known)
+    core = labels.copy()
+    if "ET" not in told:
+        core[core == ENHANCING] = NON_ENHANCING
+    if "TC" not in told and "WT" in told:
+        core[core == NON_ENHANCING] = EDEMA
+    return core
+
+
+def _model_of(segmentation: Segmentation) -> str | None:
+    model = segmentation.provenance.get("model")
+    return str(model["name"]) if isinstance(model, Mapping) and "name" in model else None
+
+
+def _within(outer: Box, inner: Box) -> Box:
+    """A box that is given within another one, on the whole grid."""
+    start = tuple(a + b for a, b in zip(outer.start, inner.start, strict=True))
+    stop = tuple(a + b for a, b in zip(outer.start, inner.stop, strict=True))
+    return Box(start, stop)  # type: ignore[arg-type]
+
+
+def reach_of(touched: Touched, shape: Iterable[int]) -> Box:
     """The block that a prompt may change: `REACH_VOXELS` around its middle, and always the prompt itself."""
     own = touched.box()
     start, stop = [], []

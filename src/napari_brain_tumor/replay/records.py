@@ -9,18 +9,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from napari_brain_tumor.curated_dataset.index import GridRecord
 from napari_brain_tumor.errors import RecordError
+from napari_brain_tumor.interactive.prompts import Step
 from napari_brain_tumor.io.reading import existing
 from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, read_sidecar
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
 __all__ = [
+    "CorrectionRecord",
     "EvaluatedCase",
     "EvaluatedMethod",
     "EvaluationRecord",
     "EvaluationSettings",
     "InputRecord",
     "ModelRecord",
+    "RefinementRecord",
     "SegmentRecord",
     "SidecarRecord",
     "TruthRecord",
@@ -61,22 +64,54 @@ class ModelRecord(_Record):
     """Where it was, if it does not come with the package."""
 
 
-class SegmentRecord(_Record):
-    """The provenance of a segmentation that a model or method made."""
+class RefinementRecord(_Record):
+    """What a correction by prompts began with."""
+
+    from_labels_sha256: str | None = None
+    probabilities: bool = False
+    """Whether those of the model were used."""
+
+
+class StartRecord(_Record):
+    """The file of a segmentation that was corrected."""
+
+    path: Path
+    label_schema: str | None = Field(default=None, alias="schema")
+
+
+class _MadeRecord(_Record):
+    """What is told alike of every segmentation."""
 
     case: str
     inputs: dict[Role, InputRecord]
     grid: GridRecord
     resampled: tuple[Role, ...] = ()
     """Sequences that were brought onto the grid."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    labels_sha256: str | None = None
+    """Of the classes as they were computed, prompts included."""
+    edited_by_hand: bool = False
+    refined: tuple[Step, ...] = ()
+    """Prompts that corrected it."""
+    refinement: RefinementRecord | None = None
+    """Where it is not told, as the window does not, both ways are tried."""
+
+
+class SegmentRecord(_MadeRecord):
+    """The provenance of a segmentation that a model or method made, and that prompts may have corrected."""
+
+    task: Literal["segment"] = "segment"
     model: ModelRecord
     device: str = "auto"
     settings: dict[str, Any] = Field(default_factory=dict)
     threads: int | None = None
-    versions: dict[str, str] = Field(default_factory=dict)
-    labels_sha256: str | None = None
-    """Of the classes as they were computed."""
-    edited_by_hand: bool = False
+
+
+class CorrectionRecord(_MadeRecord):
+    """The provenance of a segmentation that prompts made, from nothing or from a file."""
+
+    task: Literal["refine"]
+    start: StartRecord | None = None
 
 
 class SidecarRecord(_Record):
@@ -88,7 +123,7 @@ class SidecarRecord(_Record):
     label_schema: str = Field(alias="schema")
     labels_sha256: str | None = None
     """Of the integers as they were saved."""
-    provenance: SegmentRecord
+    provenance: Annotated[SegmentRecord | CorrectionRecord, Field(discriminator="task")]
 
     @property
     def result(self) -> Path:
@@ -233,7 +268,7 @@ def _kind(content: dict[str, Any], place: Path) -> Literal["segment", "evaluate"
         return "evaluate"
     provenance = content.get("provenance")
     task = provenance.get("task") if isinstance(provenance, dict) else None
-    if task != "segment":
+    if task not in ("segment", "refine"):
         how = provenance.get("method") if isinstance(provenance, dict) else None
         msg = (
             f"{place} tells of a segmentation that no model made ({how or task or 'it does not say how'}), so there is "

@@ -16,13 +16,15 @@ from napari_brain_tumor.errors import BrainTumorError, DeviceError, RecordError
 from napari_brain_tumor.inference.device import check_bfloat16, resolve_device
 from napari_brain_tumor.io import open_segmentation, open_sources
 from napari_brain_tumor.labels import LabelSchema, class_names_of, labels_sha256, schema_named
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.replay.agreement import Agreement, agreement_of, tolerance_of
+from napari_brain_tumor.replay.correction import corrected_job, find_start, spacing_for, uses_probabilities
 from napari_brain_tumor.replay.places import Places, find_sources
-from napari_brain_tumor.replay.records import ModelRecord, SegmentRecord, SidecarRecord
+from napari_brain_tumor.replay.records import CorrectionRecord, ModelRecord, SegmentRecord, SidecarRecord
 from napari_brain_tumor.replay.report import Replay
 from napari_brain_tumor.study import Role, Segmentation, Source, Study
-from napari_brain_tumor.workflow import segment_job, versions
+from napari_brain_tumor.workflow import segment_job, segment_with_probabilities_job, versions
 
 __all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
 
@@ -57,17 +59,17 @@ def replay_segmentation_job(
     yield Progress(0, 1, "checking the scans")
     made = record.provenance
     sources = find_sources(made.inputs, places, made.case)
-    yield Progress(0.1, 1, "checking the model")
-    method = find_recorded_model(made.model, model)
     notes: list[str] = []
-    chosen = _device(made, device, method, notes)
-    settings = _settings(made, method, chosen, notes)
-    study = _study(made, sources)
-    where = method.folder if isinstance(method, ModelInfo) else method.name
-    with _threads(made.threads if chosen == "cpu" else None):
-        job = segment_job(study, where, chosen, **settings)
-        found = yield from part_of(job, 0.15, 0.95)
+    if isinstance(made, SegmentRecord):
+        job = _segmented(made, sources, model, device, notes)
+        begun = yield from part_of(job, 0.1, 0.9 if made.refined else 0.95)
+    else:
+        begun = _opened(made, sources, places)
+    found = begun.segmentation
+    if made.refined:
+        found = yield from part_of(corrected_job(made, begun.study, found, begun.maps, notes), 0.9, 0.95)
     yield Progress(0.95, 1, "comparing")
+    assert found is not None
     agreement, exact, told = _compared(record, found, _tolerance(made, found))
     return Replay(
         kind="segment",
@@ -76,11 +78,49 @@ def replay_segmentation_job(
         agreement=agreement,
         notes=(*notes, *told, *_changes(made, found)),
         used={role: source.path for role, source in sources.items()},
-        model=method.name,
-        device=str(found.provenance["device"]),
+        model=begun.model,
+        device=str(found.provenance.get("device", "cpu")),
         segmentation=found,
         schema=record.label_schema,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """A segmentation before prompts corrected it; none where a correction began from nothing."""
+
+    study: Study
+    segmentation: Segmentation | None
+    maps: RegionProbabilities | None = None
+    model: str = ""
+
+
+def _segmented(
+    made: SegmentRecord,
+    sources: Mapping[Role, Source],
+    model: str | PathLike[str] | None,
+    device: str | None,
+    notes: list[str],
+) -> Job[_Begun]:
+    """What the model or method gives."""
+    yield Progress(0, 1, "checking the model")
+    method = find_recorded_model(made.model, model)
+    chosen = _device(made, device, method, notes)
+    settings = _settings(made, method, chosen, notes)
+    study = _study(made, sources)
+    where = method.folder if isinstance(method, ModelInfo) else method.name
+    with _threads(made.threads if chosen == "cpu" else None):
+        if isinstance(method, ModelInfo) and uses_probabilities(made):
+            found, maps = yield from segment_with_probabilities_job(study, where, chosen, **settings)
+            return _Begun(study, found, maps, method.name)
+        found = yield from segment_job(study, where, chosen, **settings)
+    return _Begun(study, found, None, method.name)
+
+
+def _opened(made: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
+    """The file that was corrected, or nothing."""
+    study = _study(made, sources)
+    return _Begun(study, None if made.start is None else find_start(made, study, places))
 
 
 def find_recorded_model(recorded: ModelRecord, given: str | PathLike[str] | None = None) -> ModelInfo | Baseline:
@@ -184,7 +224,7 @@ def _precision(recorded: str, device: str, notes: list[str]) -> str:
     return recorded
 
 
-def _study(made: SegmentRecord, sources: Mapping[Role, Source]) -> Study:
+def _study(made: SegmentRecord | CorrectionRecord, sources: Mapping[Role, Source]) -> Study:
     grid = made.grid.grid
     if made.resampled:
         return open_sources(sources, made.case, onto=grid)
@@ -213,7 +253,9 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _tolerance(made: SegmentRecord, found: Segmentation) -> float:
+def _tolerance(made: SegmentRecord | CorrectionRecord, found: Segmentation) -> float:
+    if not isinstance(made, SegmentRecord):
+        return 0.0
     return tolerance_of(made.settings, found.provenance["settings"])
 
 
@@ -265,7 +307,8 @@ def _recorded(record: SidecarRecord, schema: LabelSchema, notes: list[str]) -> _
     if changed:
         notes.append(f"{record.file} was changed after it was saved; the result is compared with what was recorded.")
     if made.edited_by_hand:
-        notes.append("The saved labels were edited by hand; the model's own are what was computed again.")
+        own = "the model's own" if not made.refined else "what the prompts gave"
+        notes.append(f"The saved labels were edited by hand; {own} are what was computed again.")
     saved = None if made.edited_by_hand else record.labels_sha256
     return _Recorded(made.labels_sha256, saved, file, changed or made.edited_by_hand)
 
@@ -274,17 +317,12 @@ def _saved_file(record: SidecarRecord, notes: list[str]) -> Segmentation | None:
     if not record.result.exists():
         notes.append(f"{record.file} is not beside its record, so only the recorded hash can be compared.")
         return None
-    spacing = record.provenance.grid.grid
-    given = spacing.spacing if spacing.unit == "mm" and _tells_no_spacing(record.result) else None
+    given = spacing_for(record.result, record.provenance.grid.grid)
     try:
         return open_segmentation(record.result, record.label_schema, spacing_mm=given)
     except BrainTumorError as error:
         notes.append(f"{record.file} cannot be read, so only the recorded hash can be compared: {error}")
         return None
-
-
-def _tells_no_spacing(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() in (".tif", ".tiff")
 
 
 def changed_versions(recorded: Mapping[str, str]) -> list[str]:
@@ -298,8 +336,10 @@ def changed_versions(recorded: Mapping[str, str]) -> list[str]:
     return [f"Other versions: {'; '.join(differing)}."] if differing else []
 
 
-def _changes(made: SegmentRecord, found: Segmentation) -> list[str]:
+def _changes(made: SegmentRecord | CorrectionRecord, found: Segmentation) -> list[str]:
     """What is not as it was when the record was written, and may explain a difference."""
+    if not isinstance(made, SegmentRecord):
+        return changed_versions(made.versions)
     device = str(found.provenance["device"])
     other = [f"Another device: {made.device} then, {device} now."] if device != made.device else []
     return [*other, *changed_versions(made.versions)]

@@ -1,0 +1,169 @@
+"""`brain-tumor refine`: correct a segmentation with recorded prompts."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_brain_tumor.cli.arguments import (
+    DeviceOption,
+    ResampleOption,
+    RolesOption,
+    SpacingOption,
+    parse_roles,
+    parse_spacing,
+)
+from napari_brain_tumor.errors import SaveError
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.interactive import PromptFile
+    from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+    from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["refine"]
+
+
+def refine(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
+    prompts: Annotated[
+        Path,
+        typer.Option("--prompts", metavar="FILE", help="Prompts (JSON) as the window or save_prompts writes them."),
+    ],
+    segmentation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What is corrected: a saved segmentation of the same scans.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Correct what this model (see `models`) gives. Without model and file: begin from nothing."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File (.nii.gz, .nii, .nrrd, .mha, .tif) or folder. "
+            "Without it: <case>_refined.nii.gz in the current folder.",
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    roles: RolesOption = None,
+    spacing: SpacingOption = None,
+    resample: ResampleOption = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            help="What the integers of --segmentation mean, if in doubt; the result is saved so too. "
+            "Without it: as that file, else MSD."
+        ),
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Go on where the prompts were recorded on other labels.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print voxels and seconds of every prompt as JSON.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+) -> None:
+    """Correct a segmentation with recorded prompts and save it on the scan's own grid."""
+    if segmentation is not None and model is not None:
+        msg = "Give what is corrected once: --segmentation FILE, or --model NAME to segment first."
+        raise typer.BadParameter(msg, param_hint="--model")
+    from napari_brain_tumor.cli.console import note, run_shown
+    from napari_brain_tumor.cli.outputs import check_inputs_are_kept
+    from napari_brain_tumor.interactive import read_prompts, refine_job
+    from napari_brain_tumor.io import open_study, save_segmentation
+
+    recorded = read_prompts(prompts)
+    target = _target(case, output, segmentation, overwrite=overwrite)
+    parsed, spacing_mm = parse_roles(roles, case), parse_spacing(spacing)
+    study = open_study(case, parsed, spacing_mm=spacing_mm, resample=resample)
+    check_inputs_are_kept(study, target)
+    for text in study.notes:
+        note(text)
+    begun, maps = _start(study, segmentation, schema, model, device)
+    job = refine_job(study, begun, recorded, probabilities=maps, anyway=anyway)
+    refined = run_shown(job, study.name)
+    for text in refined.provenance["refinement"]["notes"]:
+        note(text)
+    written_in = _schema(begun, schema)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_segmentation(refined, target, schema=written_in)
+    if as_json:
+        _print_json(refined, recorded, target, written_in)
+    else:
+        _print(refined, target)
+
+
+def _target(case: Path, output: str | None, segmentation: Path | None, *, overwrite: bool) -> Path:
+    from napari_brain_tumor.cli.outputs import plan_tasks
+    from napari_brain_tumor.io.volume import short_name
+
+    chosen = output or f"{short_name(case.resolve())}_refined.nii.gz"
+    (task,) = plan_tasks([case], chosen, overwrite=overwrite)
+    if segmentation is not None and task.target.resolve() == segmentation.resolve():
+        msg = f"{segmentation} is what is corrected and is never overwritten. Choose another name with -o."
+        raise SaveError(msg)
+    return task.target
+
+
+def _start(
+    study: "Study", segmentation: Path | None, schema: str | None, model: str | None, device: str
+) -> tuple["Segmentation | None", "RegionProbabilities | None"]:
+    """What is corrected: a file, what a model gives with its probabilities, or nothing."""
+    if segmentation is not None:
+        return _opened(segmentation, schema, study), None
+    if model is None:
+        return None, None
+    from napari_brain_tumor.catalogue import find_model
+    from napari_brain_tumor.cli.maps import segment_shown
+
+    return segment_shown(study, model, device, {}, not find_model(model).is_baseline)
+
+
+def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
+    """The file; of a voxel size that it does not tell, it has that of the study."""
+    from napari_brain_tumor.io import open_segmentation
+
+    found = open_segmentation(path, schema)
+    if (found.grid.unit, study.grid.unit) == ("voxel", "mm"):
+        return open_segmentation(path, schema, spacing_mm=study.grid.spacing)
+    return found
+
+
+def _schema(begun: "Segmentation | None", schema: str | None) -> str:
+    """In which the result is saved."""
+    from napari_brain_tumor.labels import schema_named
+
+    told = None if begun is None else begun.provenance.get("schema")
+    return schema_named(schema or told or "MSD").name
+
+
+def _print(refined: "Segmentation", target: Path) -> None:
+    from napari_brain_tumor.cli.console import print_table, say, volume_table
+    from napari_brain_tumor.measure.volumes import measure_volumes
+
+    voxels = refined.provenance["refinement"]["voxels"]
+    print_table(f"{refined.name}, corrected", volume_table(measure_volumes(refined)))
+    say(f"{len(voxels)} prompt{'s'[: len(voxels) != 1]} changed {sum(voxels)} voxels")
+    say(f"Wrote {target}")
+
+
+def _print_json(refined: "Segmentation", recorded: "PromptFile", target: Path, schema: str) -> None:
+    from napari_brain_tumor.cli.console import say
+
+    told = refined.provenance["refinement"]
+    steps: list[dict[str, Any]] = [
+        {"kind": step.kind, "label": getattr(step, "label", None), "voxels": voxels, "seconds": seconds}
+        for step, voxels, seconds in zip(recorded.steps, told["voxels"], told["seconds"], strict=True)
+    ]
+    document = {
+        "case": refined.name,
+        "output": str(target),
+        "schema": schema,
+        "prompts": steps,
+        "voxels": sum(told["voxels"]),
+        "seconds": round(sum(told["seconds"]), 3),
+        "probabilities": told["probabilities"],
+        "labels_sha256": refined.provenance["labels_sha256"],
+        "notes": told["notes"],
+    }
+    say(json.dumps(document, indent=2, ensure_ascii=False))
