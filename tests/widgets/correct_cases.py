@@ -51,9 +51,9 @@ def correction_in(viewer):
 
 def carry_out(correction, work):
     """Do at once what the queue does in its time; how many voxels changed."""
-    edit, digest = run_job(work.job(correction.snapshot()))
+    edit, told = run_job(work.job(correction.snapshot()))
     changed = correction.show(work.entry, edit)
-    correction.record(digest)
+    correction.record(told)
     return changed
 
 

@@ -17,6 +17,7 @@ from napari_brain_tumor.command_lines import CommandLines, LabelFile
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
 from napari_brain_tumor.interactive.prompts import Prompt
+from napari_brain_tumor.interactive.refine import check_prompts
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.progress import Progress
@@ -31,7 +32,7 @@ from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
-from napari_brain_tumor.widgets.worker import JobRunner, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 __all__ = ["CorrectWidget"]
 
@@ -568,7 +569,7 @@ class CorrectWidget(QScrollArea):
             notify_error(error)
             return
         self._prompts_file = path
-        by_hand = any(entry.kind == "hand" for entry in correction.entries)
+        by_hand = correction.file.edited_by_hand
         note = " What was painted by hand is in the labels, not in this file." if by_hand else ""
         self._tell(f"Saved {len(correction.file.steps)} steps in {path}.{note}")
         self.code_box.refresh()
@@ -585,19 +586,16 @@ class CorrectWidget(QScrollArea):
             return
         try:
             found = read_prompts(path)
-            unit = queue.correction.study.grid.unit
-            if found.unit != unit and found.steps:
-                msg = f"{path} gives places in {found.unit}, this scan's world counts {unit}. Load it on its own case."
-                raise PromptError(msg)
+            notes = check_prompts(found, queue.correction.study, queue.correction.sha256, anyway=True)
         except BrainTumorError as error:
             self._tell(str(error))
             notify_error(error)
             return
         for step in found.steps:
             queue.add(queue.correction.action(step))
-        others = found.labels_sha256 not in (None, queue.correction.sha256) or bool(queue.correction.done)
-        note = " They were made on other labels, so the result may differ." if others else ""
-        self._tell(f"Replaying {len(found.steps)} steps.{note}")
+        for note in notes:
+            notify(note)
+        self._tell(" ".join([f"Replaying {len(found.steps)} steps.", *notes]))
 
     def _lines(self) -> CommandLines:
         start = self._chosen if self.queue is not None else self.start_box.currentData()

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import Interpolate, Prompt, Propagate
-from napari_brain_tumor.widgets.correct_state import Correction, Entry, Work
+from napari_brain_tumor.widgets.correct_state import Correction, Entry, Told, Voxels, Work
 from napari_brain_tumor.widgets.worker import JobRunner
 
 __all__ = ["CorrectionQueue"]
@@ -156,10 +156,10 @@ class CorrectionQueue(QObject):
         self._next()
         self.changed.emit()
 
-    def _show(self, asked: _Asked, edit: Any, digest: str) -> None:
+    def _show(self, asked: _Asked, edit: Voxels, told: Told) -> None:
         entry = asked.work.entry
         voxels = self.correction.show(entry, edit)
-        self.correction.record(digest)
+        self.correction.record(told)
         self.shown.emit(entry, time.monotonic() - asked.since, voxels)
 
     def _take_back(self, asked: _Asked) -> None:

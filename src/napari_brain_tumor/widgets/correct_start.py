@@ -1,6 +1,6 @@
 """What can be corrected, and how a correction begins, without Qt."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from napari.layers import Labels, Layer
 
 from napari_brain_tumor.errors import GridMismatchError
 from napari_brain_tumor.interactive import Refiner
+from napari_brain_tumor.interactive.refine import begun_provenance
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
@@ -43,7 +44,7 @@ class Begun:
 
     Parameters
     ----------
-    study, start, refiner
+    study, start, refiner, sha256, begun
         As in `Correction`.
     probabilities : RegionProbabilities or None
     new_layer : LayerData or None
@@ -55,6 +56,7 @@ class Begun:
     probabilities: Any
     refiner: Refiner
     sha256: str
+    begun: Mapping[str, Any]
     new_layer: LayerData | None
 
     def correction_of(self, layer: Labels) -> Correction:
@@ -64,7 +66,7 @@ class Begun:
                 self.study.name, self.study.grid, self.study.layout, provenance={"method": "painted by hand"}
             )
             layer.metadata = {**layer.metadata, KEY: tag}
-        return Correction(layer, self.study, self.start, self.probabilities, self.refiner, self.sha256)
+        return Correction(layer, self.study, self.start, self.probabilities, self.refiner, self.sha256, self.begun)
 
 
 def starts(all_layers: Iterable[Layer]) -> list[Start]:
@@ -131,8 +133,9 @@ def _begin(scans: Any, shown: LayerView | None, references: Sequence[LayerView],
     segmentation = _on_study(shown, references, study) if shown is not None else None
     yield Progress(1, 2, "looking at the scans")
     refiner = Refiner(study, segmentation, maps)
+    begun = begun_provenance(study, segmentation)
     new = None if shown is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
-    return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), new)
+    return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), begun, new)
 
 
 def _on_study(shown: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:

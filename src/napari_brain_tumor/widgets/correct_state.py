@@ -6,20 +6,24 @@ run one after the other in another thread. All others belong to napari's thread.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
+from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.interactive.propagation import propagate_slices
 from napari_brain_tumor.journal.changes import digest_of
+from napari_brain_tumor.labels import Region, class_names_of
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
@@ -29,7 +33,7 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Voxels", "Work", "slices_in_words"]
+__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Told", "Voxels", "Work", "slices_in_words"]
 
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
 """Of the slices across the layer's axes Z, Y, X."""
@@ -66,6 +70,8 @@ class Entry:
         The refiner before and after, of a "without".
     dump : dict, optional
         The step as it is written into the provenance.
+    seconds : float
+        That computing it took.
     """
 
     kind: Literal["step", "hand", "without"]
@@ -77,6 +83,7 @@ class Entry:
     again: "tuple[Entry, ...]" = ()
     refiners: tuple[Refiner, ...] = ()
     dump: dict[str, Any] | None = None
+    seconds: float = 0.0
 
     @property
     def text(self) -> str:
@@ -118,6 +125,22 @@ class Work:
         return self.kind == "do" and self.entry.kind == "step" and self.entry.step is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the labels are like after something was computed.
+
+    Parameters
+    ----------
+    digest : str
+        Of the layer's labels; empty where something was painted by hand besides, or the scan is oblique and its layer
+        is not told from the labels.
+    known_regions : tuple of {"WT", "TC", "ET"}
+    """
+
+    digest: str
+    known_regions: tuple[Region, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
     """Labels `(rows, columns)` of one slice of the layer, along one of its axes."""
@@ -143,6 +166,8 @@ class Correction:
     refiner : Refiner
     sha256 : str
         Of the labels that it began with.
+    begun : mapping
+        Their provenance, with the scans.
     """
 
     layer: Labels
@@ -151,6 +176,7 @@ class Correction:
     probabilities: RegionProbabilities | None
     refiner: Refiner
     sha256: str
+    begun: Mapping[str, Any]
     done: list[Entry] = field(default_factory=list)
     undone: list[Entry] = field(default_factory=list)
     writing: bool = False
@@ -187,13 +213,14 @@ class Correction:
 
     @property
     def file(self) -> PromptFile:
-        """The correction as a document; edits by hand are not in it."""
+        """The correction as a document; what was painted by hand is counted, and not in it."""
         model = self._provenance.get("model")
         return PromptFile(
             case=self.study.name,
             unit=self.study.grid.unit,
             labels_sha256=self.sha256,
             model=model.get("name") if isinstance(model, dict) else None,
+            edited_by_hand=sum(entry.kind == "hand" for entry in self.entries),
             steps=tuple(entry.step for entry in self.entries if entry.step is not None),
         )
 
@@ -390,24 +417,44 @@ class Correction:
         self._previewed.clear()
         self._quietly(self.layer.refresh)
 
-    def record(self, digest: str) -> None:
-        """Write the steps into what is saved with the labels.
-
-        Parameters
-        ----------
-        digest : str
-            Of the layer's labels after the last step; empty where something was painted by hand besides.
-        """
+    def record(self, told: Told) -> None:
+        """Write the steps, and what the labels tell by now, into what is saved with them."""
         tag = self.layer.metadata.get(KEY)
         if not isinstance(tag, SegmentationTag):
             return
-        dumps = [entry.dump for entry in self.entries if entry.dump is not None]
-        provenance = {key: value for key, value in tag.provenance.items() if key != "refined"}
+        steps = [entry.dump for entry in self.entries if entry.dump is not None]
+        provenance = {key: value for key, value in tag.provenance.items() if key not in ("refined", "refinement")}
+        if provenance.get("task") not in ("segment", "refine"):
+            provenance = dict(self.begun) if steps else dict(self._provenance)
         earlier = list(self._provenance.get("refined", ()))
-        if dumps or earlier:
-            provenance["refined"] = [*earlier, *dumps]
-        changed = replace(tag, provenance=provenance, refined_digest=digest if dumps else "")
+        if steps or earlier:
+            provenance["refined"] = [*earlier, *steps]
+            provenance["refinement"] = self._refinement()
+        known = told.known_regions
+        names = tag.class_names if known == tag.known_regions else {**tag.class_names, **class_names_of(known)}
+        changed = replace(
+            tag,
+            provenance=provenance,
+            refined_digest=told.digest if steps else "",
+            known_regions=known,
+            class_names=names,
+        )
         self.layer.metadata = {**self.layer.metadata, KEY: changed}
+
+    def _refinement(self) -> dict[str, Any]:
+        """How it was corrected, as `refine` tells it."""
+        made = [entry for entry in self.entries if entry.step is not None]
+        told = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "from_labels_sha256": self.sha256,
+            "probabilities": self.probabilities is not None,
+            "seconds": [round(entry.seconds, 3) for entry in made],
+            "voxels": [entry.change.voxels if entry.change is not None else 0 for entry in made],
+            "version": __version__,
+            "notes": [],
+        }
+        first = self._provenance.get("refinement") or {}
+        return told | {key: first[key] for key in ("from_labels_sha256", "probabilities") if key in first}
 
     def _quietly(self, act: Callable[[], Any]) -> Any:
         self.writing = True
@@ -428,31 +475,33 @@ class Correction:
 
     # What the refiner does, in another thread -----------------------------------------------------------------------
 
-    def compute_step(self, entry: Entry, seen: npt.NDArray[Any] | None = None) -> tuple[Voxels, str]:
-        """Carry out a step; what it changes in the layer, and the digest of the labels after it."""
+    def compute_step(self, entry: Entry, seen: npt.NDArray[Any] | None = None) -> tuple[Voxels, Told]:
+        """Carry out a step; what it changes in the layer."""
         if seen is not None:
             self.refiner.adopt(self.place.display.restore(seen).astype(np.uint8))
         assert entry.step is not None
+        began = time.perf_counter()
         entry.change = self.refiner.apply(entry.step)
+        entry.seconds = time.perf_counter() - began
         entry.dump = entry.step.model_dump(mode="json")
-        return self._shown(entry.change), self.compute_digest()
+        return self._shown(entry.change), self.compute_told()
 
-    def compute_digest(self) -> str:
-        """Of the labels as the layer shows them; empty for an oblique scan, whose layer is not told from them."""
-        if not self.place.one_to_one or any(entry.kind == "hand" for entry in self.entries):
-            return ""
-        return digest_of(self.place.display.show(self.refiner.labels)).hex()
+    def compute_told(self) -> Told:
+        """What the labels are like now."""
+        is_told = self.place.one_to_one and not any(entry.kind == "hand" for entry in self.entries)
+        digest = digest_of(self.place.display.show(self.refiner.labels)).hex() if is_told else ""
+        return Told(digest, self.refiner.known_regions)
 
-    def compute_undo(self, entry: Entry) -> str:
-        """Take an entry back; the digest of the labels after it."""
+    def compute_undo(self, entry: Entry) -> Told:
+        """Take an entry back."""
         if entry.refiners:
             self.refiner = entry.refiners[0]
         elif entry.change is not None:
             _until(entry.change, self.refiner.undo)
-        return self.compute_digest()
+        return self.compute_told()
 
-    def compute_redo(self, entry: Entry) -> str:
-        """Bring an entry again; the digest of the labels after it."""
+    def compute_redo(self, entry: Entry) -> Told:
+        """Bring an entry again."""
         if entry.refiners:
             self.refiner = entry.refiners[1]
         elif entry.change is not None and not _until(entry.change, self.refiner.redo):
@@ -460,14 +509,14 @@ class Correction:
             labels = self.refiner.labels.copy()
             labels[entry.change.box.slices] = entry.change.after
             entry.change = self.refiner.adopt(labels)
-        return self.compute_digest()
+        return self.compute_told()
 
-    def compute_adopted(self, entry: Entry) -> str:
+    def compute_adopted(self, entry: Entry) -> Told:
         """Take over what was painted by hand; its voxels, which are the layer's, become those of the scan."""
         assert entry.painted is not None
         entry.painted = Voxels(*self.place.to_scan(entry.painted.at, entry.painted.labels))
         self._adopt(entry, self.refiner)
-        return self.compute_digest()
+        return self.compute_told()
 
     @staticmethod
     def _adopt(entry: Entry, refiner: Refiner) -> None:
@@ -484,7 +533,7 @@ class Correction:
         direction: Literal[1, -1],
         planes: list[Plane],
         halt: threading.Event,
-    ) -> Job[tuple[Voxels, str]]:
+    ) -> Job[tuple[Voxels, Told]]:
         """Do what `carry_on` says."""
         along, start = self.place.file_axis(axis), self.place.file_slice(axis, index)
         way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction
@@ -506,13 +555,13 @@ class Correction:
         index = self.place.layer_slice(axis, at)
         return Plane(axis, index, np.array(np.take(self.place.display.show(block), index, axis)))
 
-    def compute_without(self, entry: Entry, kept: Sequence[Entry]) -> Job[tuple[Voxels, str]]:
+    def compute_without(self, entry: Entry, kept: Sequence[Entry]) -> Job[tuple[Voxels, Told]]:
         """Do the kept entries again from the beginning."""
         refiner = Refiner(self.study, self.start, self.probabilities)
         again: list[Entry] = []
         for one in kept:
             yield Progress(len(again), len(kept), f"{len(again) + 1} of {len(kept)}: {one.text}")
-            made = Entry(one.kind, one.step, one.painted, extent=one.extent, dump=one.dump)
+            made = Entry(one.kind, one.step, one.painted, extent=one.extent, dump=one.dump, seconds=one.seconds)
             if one.step is not None:
                 made.change = refiner.apply(one.step)
             else:
@@ -522,8 +571,9 @@ class Correction:
         before, self.refiner = self.refiner.labels, refiner
         whole = Box.whole(before.shape)
         edit = self._differing(before, refiner.labels, whole)
-        by_hand = any(one.kind == "hand" for one in again) or not self.place.one_to_one
-        return edit, "" if by_hand else digest_of(self.place.display.show(refiner.labels)).hex()
+        is_told = self.place.one_to_one and not any(one.kind == "hand" for one in again)
+        digest = digest_of(self.place.display.show(refiner.labels)).hex() if is_told else ""
+        return edit, Told(digest, refiner.known_regions)
 
     def _shown(self, change: Change) -> Voxels:
         return self._differing(change.before, change.after, change.box)
