@@ -58,3 +58,8 @@ def test_closing_amid_a_segmentation_a_watched_training_and_a_save_ends_cleanly(
     saved = open_segmentation(tmp_path / "saved.nii.gz", "MSD")  # what was asked for is on the disk, and whole
     assert np.all(saved.data == 1)
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_closing_amid_a_correction_whose_prompts_still_wait_ends_cleanly(tmp_path):
+    *_, last = run_session(tmp_path, "correct")
+    assert last == "closed"

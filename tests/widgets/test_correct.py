@@ -1,5 +1,6 @@
 """The Correct panel in a window: what is drawn with napari's tools changes the labels, and is undone with its keys."""
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -213,15 +214,15 @@ def test_a_class_taken_in_naparis_own_controls_is_the_panels_too(begun, qtbot):
     assert panel.tools.meaning == Meaning("tumour core", False)
 
 
-def test_strokes_drawn_faster_than_they_are_computed_come_in_their_order(begun, qtbot):
+def test_strokes_drawn_faster_than_they_are_computed_come_in_their_order(begun, qtbot, gate):
     _, _, panel = begun
     for k in range(4):
         paint(panel, Z, LY + k, range(LX - 6, LX - 2))
-        qtbot.wait(1)
-    assert panel.queue.busy
+        qtbot.waitUntil(lambda k=k: len(panel.queue.pending) == k + 1)
+    gate.set()
     settle(panel, qtbot, 4)
-    rows = sorted(tuple(sorted({round(p[1]) for p in prompt.points})) for prompt in panel.correction.prompts)
-    assert len(rows) == 4
+    rows = [prompt.points[0][1] for prompt in panel.correction.prompts]
+    assert np.diff(rows).tolist() == [1, 1, 1]
     assert holds_the_same(panel.correction)
     for _ in range(4):
         panel.undo()
@@ -229,29 +230,32 @@ def test_strokes_drawn_faster_than_they_are_computed_come_in_their_order(begun, 
     assert holds_the_same(panel.correction)
 
 
-def slowly(monkeypatch, seconds=0.3):
-    """Let each step take a while."""
-    import time
-
-    plain = correct_state.Correction.compute_step
+@pytest.fixture
+def gate(monkeypatch):
+    """Steps are computed only once this event is set."""
+    opened, plain = threading.Event(), correct_state.Correction.compute_step
 
     def compute(self, *arguments):
-        time.sleep(seconds)
+        opened.wait(60)
         return plain(self, *arguments)
 
     monkeypatch.setattr(correct_state.Correction, "compute_step", compute)
+    yield opened
+    opened.set()
 
 
-def test_what_is_undone_or_painted_while_a_step_is_computed_comes_before_it(begun, qtbot, monkeypatch):
+def test_what_is_undone_or_painted_while_a_step_is_computed_comes_before_it(begun, qtbot, gate):
     _, labels, panel = begun
+    gate.set()
     paint(panel, Z, LY, range(LX - 6, LX - 2))
     settle(panel, qtbot, 1)
-    slowly(monkeypatch)
+    gate.clear()
     paint(panel, Z + 3, LY, range(LX - 6, LX - 2))
     qtbot.waitUntil(lambda: panel.queue.busy)
     labels.undo()  # the first one
     labels.brush_size = 1
     labels.paint((2, 5, 5), 3)
+    gate.set()
     settle(panel, qtbot, 1)
     assert [entry.kind for entry in panel.correction.entries] == ["hand", "step"]
     assert labels.data[2, 5, 5] == 3
@@ -263,16 +267,16 @@ def test_what_is_undone_or_painted_while_a_step_is_computed_comes_before_it(begu
     assert holds_the_same(panel.correction)
 
 
-def test_undo_and_cancel_take_away_what_is_still_computed(begun, qtbot, monkeypatch):
+def test_undo_and_cancel_take_away_what_is_still_computed(begun, qtbot, gate):
     _, labels, panel = begun
     before = labels.data.copy()
-    slowly(monkeypatch)
     for k in range(3):
         paint(panel, Z, LY + k, range(LX - 6, LX - 2))
         qtbot.waitUntil(lambda k=k: len(panel.queue.pending) == k + 1)
     panel.undo()
     assert len(panel.queue.pending) == 2
     panel.cancel()
+    gate.set()
     settle(panel, qtbot, 0)
     np.testing.assert_array_equal(labels.data, before)
     assert not panel.prompt_layers.strokes.data.any()
