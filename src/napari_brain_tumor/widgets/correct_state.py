@@ -91,6 +91,8 @@ class Entry:
         match self.step:
             case None if self.kind == "without":
                 return "done again without it"
+            case None if self.kind == "step":
+                return "carried on"
             case None:
                 return "painted by hand, or by another panel"
             case Interpolate() as step:

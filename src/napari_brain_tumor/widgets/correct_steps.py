@@ -37,7 +37,7 @@ class SliceSteps(QWidget):
             "Slices of this view that you corrected, or painted on; change the numbers if others are meant.\n"
             "What lies between two of them follows their shapes."
         )
-        self.slices_edit.setPlaceholderText("60, 66, 72")
+        self.slices_edit.setPlaceholderText("none yet")
         self.fill_button = button(
             "&Fill between", "Let the slices between those of the line follow their shapes. One step to undo."
         )
