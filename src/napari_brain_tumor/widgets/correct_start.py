@@ -133,6 +133,7 @@ def _begin(scans: Any, shown: LayerView | None, references: Sequence[LayerView],
     segmentation = _on_study(shown, references, study) if shown is not None else None
     yield Progress(1, 2, "looking at the scans")
     refiner = Refiner(study, segmentation, maps)
+    refiner.prepare()
     begun = begun_provenance(study, segmentation)
     new = None if shown is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
     return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), begun, new)
