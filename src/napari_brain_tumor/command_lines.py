@@ -425,18 +425,18 @@ def refine_lines(
         What is corrected: a file, what the model of that name gives, or nothing.
     prompts, output : path-like
     """
-    begun = {
-        LabelFile: ["segmentation = " + labels.python()] if isinstance(labels, LabelFile) else [],
-        str: ["segmentation, probabilities = " + _call("segment_with_probabilities", [_Name("study"), labels])],
-    }.get(type(labels), [])
+    begun: list[str] = []
+    names = ["open_study", "read_prompts", "refine", "save_segmentation"]
+    if isinstance(labels, LabelFile):
+        begun, names = [f"segmentation = {labels.python()}"], [*names, "open_segmentation"]
+    elif labels is not None:
+        call = _call("segment_with_probabilities", [_Name("study"), labels])
+        begun, names = [f"segmentation, probabilities = {call}"], [*names, "segment_with_probabilities"]
     arguments = [_Name("study"), _Name("segmentation" if labels is not None else "None")]
     options = {"probabilities": _Name("probabilities")} if isinstance(labels, str) else {}
-    names = ["open_segmentation"] if isinstance(labels, LabelFile) else []
-    names += ["segment_with_probabilities"] if isinstance(labels, str) else []
-    imported = ", ".join(sorted([*names, "open_study", "read_prompts", "refine", "save_segmentation"]))
     python = "\n".join(
         (
-            f"from napari_brain_tumor import {imported}",
+            f"from napari_brain_tumor import {', '.join(sorted(names))}",
             "",
             scans.python(),
             *begun,
@@ -445,7 +445,8 @@ def refine_lines(
             _call("save_segmentation", [_Name("corrected"), PurePath(output)]),
         )
     )
-    told = ["--segmentation", _path_word(labels.path)] if isinstance(labels, LabelFile) else []
+    file = labels if isinstance(labels, LabelFile) else None
+    told = ["--segmentation", _path_word(file.path), *_given("--schema", file.schema)] if file is not None else []
     told += ["--model", labels] if isinstance(labels, str) else []
     files = ["--prompts", _path_word(PurePath(prompts)), "-o", _path_word(PurePath(output))]
     return CommandLines(python, ("refine", *scans.arguments(), *told, *files))
