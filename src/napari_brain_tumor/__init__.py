@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.interactive import Refiner, read_prompts, refine, refine_job, save_prompts
+    from napari_brain_tumor.interactive import Refiner, read_prompts, save_prompts
+    from napari_brain_tumor.interactive.refine import refine, refine_job
     from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight import check_study

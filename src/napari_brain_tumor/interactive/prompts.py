@@ -101,8 +101,8 @@ class Painted(_Prompt):
 class Lasso(_Prompt):
     """A closed line in one plane: the voxels within it, one layer of them, are what the prompt says.
 
-    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the region.
-    Without, the line merely holds voxels that are what is said, and nothing is told of others.
+    With `border` the line is where a region ends on that slice: what lies around it, in its plane, is outside the
+    region. Without, the line merely holds voxels that are what is said, and nothing is told of others.
 
     Raises
     ------

@@ -1,11 +1,12 @@
 """`refine`: a correction from a script, as the panel and the shell do it."""
 
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import PromptFile, Step
 from napari_brain_tumor.interactive.refiner import Refiner
@@ -94,7 +95,7 @@ def refine_job(
         "probabilities": probabilities is not None,
         "seconds": seconds,
         "voxels": voxels,
-        "version": __version__,
+        "versions": _versions(),
         "notes": list(notes),
     }
     return _result(refiner, segmentation, told)
@@ -148,6 +149,17 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
         yield f"Labels were also edited by hand {times} when the prompts were recorded; that is not among them."
 
 
+def _versions() -> dict[str, str]:
+    """Of what the labels depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("napari-brain-tumor", "numpy", "scipy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def _unit_name(unit: str) -> str:
     return "millimetres" if unit == "mm" else "voxels of unknown size"
 
@@ -195,6 +207,6 @@ def _origin(study: Study, earlier: Mapping[str, Any]) -> dict[str, Any]:
         **({"resampled": list(study.resampled)} if study.resampled else {}),
         "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
         **({"start": file} if file else {}),
-        "versions": {"napari-brain-tumor": __version__},
+        "versions": _versions(),
         "notes": list(study.notes),
     }
