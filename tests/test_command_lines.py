@@ -270,7 +270,9 @@ EVERY_ACTION = {
     ),
     "view": view_lines(Opening(Path("-case"), (("T1", 0),), (1, 1, 5)), "MSD"),
     "measure": measure_lines(LabelFile(Path("x.nii"), "MSD")),
-    "refine a file": refine_lines(Opening(Path("-case")), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"),
+    "refine a file": refine_lines(
+        Opening(Path("-case")), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"
+    ),
     "refine a result": refine_lines(Opening(Path("-case")), "unet", "the prompts.json", "out.nii.gz"),
     "refine from nothing": refine_lines(Opening(Path("-case")), None, "prompts.json", "out.nii.gz"),
     "rerun": rerun_lines("x.json"),
