@@ -482,7 +482,7 @@ def test_a_panel_that_is_closed_leaves_nothing_behind(begun, qtbot):
     paint(panel, Z, LY, range(LX - 6, LX - 2))
     settle(panel, qtbot, 1)
     viewer.window.remove_dock_widget(panel)
-    panel.finish()
+    assert panel.queue is None
     after = {name: len(getattr(labels.events, name).callbacks) for name in before}
     assert all(after[name] == before[name] - 1 for name in before)
     assert not [layer for layer in viewer.layers if layers.is_prompt_layer(layer)]

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import napari.viewer
 from napari.layers import Labels
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
@@ -51,11 +51,13 @@ class CorrectWidget(QScrollArea):
     napari_viewer : napari.viewer.Viewer
     """
 
+    queue: CorrectionQueue | None = None
+    """What is computed, while something is corrected."""
+
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self.begin_runner = JobRunner(self)
-        self.queue: CorrectionQueue | None = None
         self.prompt_layers: PromptLayers | None = None
         self._starts: list[Start] = []
         self._chosen: Start | None = None
@@ -64,6 +66,7 @@ class CorrectWidget(QScrollArea):
         self._planes: list[Plane] = []
         self._carrying: Entry | None = None
         self._prompts_file = ""
+        self._could_start = True
         self._origin: Callable[[], LabelFile | str | None] = lambda: None
         self._build()
         self._connect()
@@ -231,12 +234,10 @@ class CorrectWidget(QScrollArea):
         self.start_button.setEnabled(not why_not and not self.begin_runner.running)
         if why_not and correction is None:
             self._tell(why_not)
-        elif self.status_label.text() and not self._starts_before:
+        elif not self._could_start:
             self._tell("")
-        self._starts_before = not why_not
+        self._could_start = not why_not
         self.code_box.refresh()
-
-    _starts_before = True
 
     def _row_of(self, chosen: Start | None) -> int:
         active = self._viewer.layers.selection.active
@@ -299,7 +300,7 @@ class CorrectWidget(QScrollArea):
         self.queue.failed.connect(self._on_failed)
         self.queue.changed.connect(self._on_changed)
         self.queue.progressed.connect(self._on_progressed)
-        self._leaving += [self.queue.stop, made.remove, self._unbind_viewer_later()]
+        self._leaving += [self.queue.stop, correction.end_preview, made.remove, self._unbind_viewer_later()]
         self.start_part.hide()
         self.work_part.show()
         self._on_renamed()
@@ -313,7 +314,7 @@ class CorrectWidget(QScrollArea):
         queue, made = self.queue, self.prompt_layers
         if queue is None or made is None:
             return
-        self.queue = self.prompt_layers = None
+        self.queue = self.prompt_layers = self._carrying = None
         queue.correction.end_preview()
         self._halt.set()
         queue.stop()
@@ -375,6 +376,12 @@ class CorrectWidget(QScrollArea):
             self.cancel()
             return
         super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """End the correction when the dock was closed; while it is only hidden it goes on."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.finish()
 
     # Drawing --------------------------------------------------------------------------------------------------------
 
@@ -480,7 +487,7 @@ class CorrectWidget(QScrollArea):
     def _on_shown(self, entry: Entry, seconds: float, voxels: int) -> None:
         if entry is self._carrying:
             self._carrying = None
-        changed = f"{voxels} voxels" if voxels else "nothing to change"
+        changed = f"{voxels} voxel{'s' if voxels > 1 else ''}" if voxels else "nothing to change"
         self._tell(f"{entry.text[:1].upper()}{entry.text[1:]}: {seconds:.1f} s, {changed}.")
 
     def _on_failed(self, entry: Entry, error: Exception) -> None:

@@ -542,8 +542,9 @@ class Correction:
         stop = start
         for at, found in propagate_slices(self.study, self.refiner.labels, along, start, way):
             stop = at
-            planes.append(self._plane(axis, along, at, found))
-            yield Progress(abs(stop - start), 0, f"slice {planes[-1].index}")
+            plane = self._plane(axis, along, at, found)
+            planes.append(plane)
+            yield Progress(abs(stop - start), 0, f"slice {plane.index}")
             if halt.is_set():
                 break
         if stop == start:
