@@ -504,6 +504,25 @@ def test_a_panel_that_is_destroyed_takes_its_layers_and_keys_along(make_napari_v
     labels.paint((1, 1, 1), 2)
 
 
+def test_the_proxy_that_napari_hands_to_panels_of_the_menu_will_do(make_napari_viewer, qtbot, recwarn):
+    from napari.utils._proxies import PublicOnlyProxy
+
+    viewer = make_napari_viewer()
+    labels = fill_viewer(viewer)
+    panel = CorrectWidget(PublicOnlyProxy(viewer))
+    qtbot.addWidget(panel)
+    begin(panel, qtbot)
+    assert panel.tools.tool_buttons["stroke"].isChecked()
+    before = labels.data.copy()
+    paint(panel, Z, LY, range(LX - 6, LX - 2))
+    settle(panel, qtbot, 1)
+    assert not np.array_equal(labels.data, before)
+    labels.undo()
+    settle(panel, qtbot, 0)
+    panel.finish()
+    assert not [one for one in recwarn if "_undo_history" in str(one.message)]
+
+
 def test_no_case_no_correction(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     panel = CorrectWidget(viewer)

@@ -56,7 +56,9 @@ class CorrectWidget(QScrollArea):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._viewer = napari_viewer
+        # napari hands panels a proxy whose layers are new objects at each look, and which warns of the layers' history,
+        # for which there is no public name.
+        self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.begin_runner = JobRunner(self)
         self.prompt_layers: PromptLayers | None = None
         self._starts: list[Start] = []

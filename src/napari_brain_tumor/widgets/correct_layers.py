@@ -115,6 +115,7 @@ class PromptLayers(QObject):
         for layer in self.layers.values():
             layer.keymap = {}
             if layer in self._viewer.layers:
+                layer.mode = _RESTING  # napari 0.9 draws the brush of a layer that is gone, which can end the process
                 self._viewer.layers.remove(layer)
         self._added.clear()
 
