@@ -46,6 +46,12 @@ class Scene:
         return self._study.roles
 
     @cached_property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distances between voxels in millimetres; where the files do not tell them, guessed from the head's shape."""
+        grid = self._study.grid
+        return grid.spacing_mm if grid.unit == "mm" else _guessed_spacing(self.brain)
+
+    @cached_property
     def brain(self) -> npt.NDArray[np.bool_]:
         """Voxels `(X, Y, Z)` of the brain, or of the head where the skull is there."""
         return foreground_mask([volume.T for volume in self._study.sequences.values()]).T
@@ -79,3 +85,14 @@ class Scene:
         if self._priors is None:
             self._priors = {known: maps[known] for known in maps.regions}
         return self._priors[region][box.slices].astype(np.float32)
+
+
+def _guessed_spacing(brain: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Millimetres between voxels if the mask is a head of usual size; only ratios between distances depend on it.
+
+    A head is about as high as it is wide. Distances that prompts spread over are taken from this where files tell no
+    spacing; nothing that is measured is.
+    """
+    extents = [int(brain.any(axis=tuple(a for a in range(3) if a != axis)).sum()) or 1 for axis in range(3)]
+    x, y, z = (min(8.0, max(0.4, size / n)) for size, n in zip((150, 190, 150), extents, strict=True))
+    return x, y, z

@@ -1,23 +1,54 @@
 """How far a prompt reaches: from its voxels to the labels of the block around it."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import Box
-from napari_brain_tumor.interactive.prompts import Prompt
+from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
+from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
+from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
+from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions
 
-__all__ = ["spread"]
+__all__ = ["Question", "ask", "spread"]
 
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
+Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
+"""What is asked of a region, the voxels that could follow, and the evidence of each."""
+
+_HARDLY: Final = 0.02
+"""Share of a prompt's voxels that must be wrong in a region for anything beyond the prompt to follow in it."""
+
+_DECIDED: Final = np.float32(4.0)
+"""Logits are cut here, so that neighbours can be outvoted."""
+
+_SMOOTH_VOXELS: Final = 1.0
+"""Width of the Gaussian over which neighbours agree."""
+
+_CRUMB_MM3: Final = 500.0
+"""Volume from which a part of a region is never a crumb."""
+
+_TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
+
+_MIDDLE: Final = 0.4
+"""Share of a box's edges within which everything is taken to be what the box names."""
 
 
-def spread(scene: Scene, box: Box, labels: Labels, said: Labels, prompt: Prompt, touched: Touched) -> Labels:
+def spread(
+    scene: Scene,
+    box: Box,
+    labels: Labels,
+    said: Labels,
+    prompt: Prompt,
+    touched: Touched,
+    verdict: Verdict | None = None,
+) -> Labels:
     """Labels `(X, Y, Z)` of a block after a prompt.
 
     Parameters
@@ -32,21 +63,176 @@ def spread(scene: Scene, box: Box, labels: Labels, said: Labels, prompt: Prompt,
     prompt : Prompt
     touched : Touched
         Its voxels, on the whole grid.
+    verdict : Verdict, optional
+        Decides from the evidence; by default the one that ships.
     """
-    inside = tuple((touched.inside - box.start).T)
+    decide = verdict or shipped_verdict()
+    masks = {region: np.isin(labels, classes) for region, classes in REGIONS.items()}
+    block = Block(scene, box)
+    seeds = _seeds(touched, prompt, box)
+    allowed = _allowed(block, prompt, labels, seeds)
+    for asked, candidates, numbers in ask(block, labels, said, prompt, touched):
+        follows = _decided(labels.shape, candidates, decide(numbers))
+        follows[tuple(asked.seeds.T)] = True
+        _with_crumbs(follows, masks[asked.region], asked, block.spacing)
+        _settle(masks, asked, follows)
+    for region, beyond in _beyond(touched, prompt, box, labels.shape):
+        said[tuple(beyond.T)] = sum(1 << value for value in range(4) if value not in REGIONS[region])
+    said[tuple(seeds.T)] = sum(1 << value for value in allowed)
+    return _as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
+
+
+def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Touched) -> Iterator[Question]:
+    """What a prompt asks of each region that it tells something of, with the evidence; parameters as of `spread`."""
+    seeds = _seeds(touched, prompt, block.box)
+    allowed = _allowed(block, prompt, labels, seeds)
+    around = _mask(_within(touched.around, block.box, labels.shape), labels.shape)
+    bordered = _beyond(touched, prompt, block.box, labels.shape)
+    for region, beyond in bordered:
+        yield _question(block, labels, said, Asked(region, False, beyond), _mask(seeds, labels.shape), outline=True)
+    for region, classes in REGIONS.items():
+        told = {value in classes for value in allowed}
+        if len(told) > 1:
+            continue
+        inside = told.pop()
+        # A line that stops before a voxel says that it is right as it is; a border, that it is outside.
+        ends = inside and region in dict(bordered)
+        stays = around if ends else around & (np.isin(labels, classes) != inside)
+        outline = prompt.kind in ("lasso", "box")
+        yield _question(block, labels, said, Asked(region, inside, seeds), stays, outline=outline)
+
+
+def _question(block: Block, labels: Labels, said: Labels, told: Asked, stays: Array, *, outline: bool) -> Question:
+    """What is asked of a region: to follow those voxels of the prompt that are wrong as yet, if they are enough."""
+    classes = REGIONS[told.region]
+    wrong = np.isin(labels[tuple(told.seeds.T)], classes) != told.inside
+    asked = Asked(told.region, told.inside, told.seeds[wrong])
+    if wrong.mean() < _HARDLY:
+        return asked, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
+    is_in, is_out = _settled(said, classes)
+    alike, otherwise = (is_in, is_out) if told.inside else (is_out, is_in)
+    alike = alike | _mask(told.seeds[~wrong], labels.shape)
+    reach = Reach(block, asked.seeds, outline=outline)
+    return asked, *evidence(block, reach, asked, labels, alike, otherwise | stays)
+
+
+def _beyond(
+    touched: Touched, prompt: Prompt, box: Box, shape: tuple[int, ...]
+) -> list[tuple[Region, npt.NDArray[np.intp]]]:
+    """The region that a border runs around, and the voxels beyond the border; empty for what is no border."""
+    if not isinstance(prompt, Lasso) or not prompt.border:
+        return []
+    beyond = _within(touched.around, box, shape)
+    return [(BORDERED[prompt.label], beyond)] if len(beyond) else []
+
+
+def _within(voxels: npt.NDArray[np.intp], box: Box, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
+    """Voxels of the grid as voxels of the block, those that it holds."""
+    own = voxels - box.start
+    found: npt.NDArray[np.intp] = own[((own >= 0) & (own < shape)).all(axis=1)]
+    return found
+
+
+def _mask(voxels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(shape, bool)
+    mask[tuple(voxels.T)] = True
+    return mask
+
+
+def _seeds(touched: Touched, prompt: Prompt, box: Box) -> npt.NDArray[np.intp]:
+    own = touched.inside - box.start
+    if touched.sure or not prompt.add:
+        return own
+    low, high = own.min(axis=0), own.max(axis=0)
+    off = (own - (low + high) / 2) / np.maximum((high - low + 1) / 2, 0.5)
+    far = np.linalg.norm(off, axis=1)
+    middle: npt.NDArray[np.intp] = own[far <= max(_MIDDLE, far.min())]
+    return middle
+
+
+def _allowed(block: Block, prompt: Prompt, labels: Labels, seeds: npt.NDArray[np.intp]) -> tuple[int, ...]:
+    """Classes that the prompt leaves possible: of both sides of a class that it excludes, the likelier one."""
     allowed = prompt.allowed
-    said[inside] = sum(1 << value for value in allowed)
-    images = scene.intensities(box)
-    seeds = images[(slice(None), *inside)]
-    middle, width = seeds.mean(axis=1), seeds.std(axis=1) + 0.5
-    alike = (np.abs(images - middle[:, None, None, None]) < 2 * width[:, None, None, None]).all(axis=0)
-    alike[inside] = True
-    marks = np.zeros(labels.shape, bool)
-    marks[inside] = True
-    reached = ndimage.binary_propagation(marks, mask=alike) & (ndimage.distance_transform_edt(~marks) < 12)
-    after = labels.copy()
-    target = allowed[0] if prompt.label not in ("whole tumour", "tumour core") or not prompt.add else allowed[-1]
-    change = reached & ~np.isin(labels, allowed) & (said == 0)
-    change[inside] = ~np.isin(labels, allowed)[inside]
-    after[change] = target
-    return after
+    if any(len({value in classes for value in allowed}) == 1 for classes in REGIONS.values()):
+        return allowed
+    least = min(value for value in range(4) if value not in allowed)
+    outer, inner = tuple(v for v in allowed if v < least), tuple(v for v in allowed if v > least)
+    return inner if _inner_share(block, labels, seeds, least) > 0.5 else outer
+
+
+def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], value: int) -> float:
+    """How likely voxels that are not of a class are of one within it: by the network, else by what is near."""
+    within: Region = "TC" if value == 1 else "ET"
+    beyond: Region = "WT" if value == 1 else "TC"
+    inner, outer = block.scene.prior(within, block.box), block.scene.prior(beyond, block.box)
+    if inner is not None and outer is not None:
+        at = tuple(seeds.T)
+        more, less = float(inner[at].mean()), float(1 - outer[at].mean())
+        return more / max(more + less, 1e-6)
+    near = labels[ndimage.binary_dilation(_mask(seeds, labels.shape), iterations=4)]
+    others = near[near != value]
+    return float((others > value).mean()) if others.size else 0.0
+
+
+def _settled(said: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Where prompts settled that a voxel is of these classes, and where that it is not."""
+    bits = sum(1 << value for value in classes)
+    told = said != 0
+    return told & (said & ~np.uint8(bits) == 0), told & (said & np.uint8(bits) == 0)
+
+
+def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
+    """Which candidates follow: by the logits of their probabilities, smoothed with those of other candidates."""
+    found = np.zeros(shape, bool)
+    if len(candidates):
+        at = tuple(candidates.T)
+        logits = np.zeros(shape, np.float32)
+        logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
+        found[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
+    return found
+
+
+def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> None:
+    """Let follow what would be left as crumbs of a region taken away, or as holes in one that grows.
+
+    Crumbs are connected parts smaller than a tenth of what follows and than `_CRUMB_MM3`, apart from the block's border.
+    """
+    left = mask & ~follows if not asked.inside else ~(mask | follows)
+    changed = int((follows & (mask != asked.inside)).sum())
+    parts, count = ndimage.label(left, _TOUCHING if not asked.inside else None)
+    if not count:
+        return
+    sizes = np.bincount(parts.ravel())
+    crumbs = sizes < min(0.1 * changed, _CRUMB_MM3 / float(np.prod(spacing)))
+    crumbs[0] = False
+    for axis in range(3):
+        for side in (0, -1):
+            crumbs[np.unique(np.take(parts, side, axis))] = False
+    follows |= crumbs[parts]
+
+
+def _settle(masks: Mapping[Region, Array], asked: Asked, follows: Array) -> None:
+    """Write what follows into the masks, which stay nested."""
+    order = list(REGIONS)
+    at = order.index(asked.region)
+    if asked.inside:
+        for region in order[: at + 1]:
+            masks[region][follows] = True
+    else:
+        for region in order[at:]:
+            masks[region][follows] = False
+
+
+def _as_said(labels: Labels, said: Labels) -> Labels:
+    """The labels with every voxel that was spoken of at the nearest class that it may be."""
+    wrong = (said != 0) & ((said >> labels) & 1 == 0)
+    if wrong.any():
+        steps = np.array([(c, c - 1, c + 1, c - 2, c + 2, c - 3, c + 3) for c in range(4)])
+        found = labels[wrong]
+        for column in steps.T[::-1]:
+            wanted = column[labels[wrong]]
+            fits = (wanted >= 0) & (wanted <= 3)
+            fits[fits] = (said[wrong][fits] >> wanted[fits].astype(np.uint8)) & 1 == 1
+            found[fits] = wanted[fits]
+        labels[wrong] = found
+    return labels

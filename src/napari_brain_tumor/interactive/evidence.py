@@ -1,0 +1,320 @@
+"""What speaks for and against a voxel following a prompt: numbers a voxel, from which `spread` decides."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.graph import MCP_Geometric
+
+from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.interactive.scene import Scene
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.study import ROLES
+
+__all__ = ["FEATURES", "FURTHEST_MM", "Asked", "Block", "Reach", "evidence"]
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
+Voxels = tuple[Array, ...]
+
+FURTHEST_MM: Final = 40.0
+"""Voxels further from a prompt than this never follow it."""
+
+_EDGE: Final = 2.0
+"""How much longer a way becomes per standard deviation of change in a millimetre along it."""
+
+_UNLIKELY: Final = -5.0
+"""Voxels that the fitted classifier scores below this do not follow, unless they are within `_ANYWAY_MM`: about one in
+eighty of them should (measured in sessions on the training patients), and they are half of all."""
+_ANYWAY_MM: Final = 5.0
+
+_SURE: Final = 6.0
+"""Logits of a prior are cut here: networks say 0.0001 where they mean 'no'."""
+
+FEATURES: Final = (
+    "has prior",
+    "logit",
+    "smooth logit",
+    "logit beside that of the prompt",
+    "distance to what already follows",
+    "distance to the prompt",
+    "distance to the prompt, logarithm",
+    "distance to what was said otherwise",
+    "distance to what was said alike earlier",
+    "way to the prompt over edges",
+    "way to the prompt through unlike tissue",
+    "distance out of the prompt's plane",
+    *(f"{role} beside the nearest of the prompt" for role in ROLES),
+    *(role for role in ROLES),
+    *(f"smooth {role}" for role in ROLES),
+    "unlike the prompt",
+    "fitted",
+    "voxels said alike, logarithm",
+    "voxels said otherwise, logarithm",
+    "share that follows nearby",
+    *(f"is class {value}" for value in range(4)),
+    *(f"about {region}" for region in REGIONS),
+    "adds",
+    "extent of the prompt",
+    "is an outline",
+    *(f"has {role}" for role in ROLES),
+)
+"""Names of the numbers, in their order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a prompt asks of one region.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    inside : bool
+        Whether its voxels belong to the region.
+    seeds : (N, 3) intp array
+        Its voxels in the block.
+    """
+
+    region: Region
+    inside: bool
+    seeds: npt.NDArray[np.intp]
+
+
+class Block:
+    """The scans of one block, as the evidence needs them: smoothed a little, and a lot.
+
+    Parameters
+    ----------
+    scene : Scene
+    box : Box
+    """
+
+    def __init__(self, scene: Scene, box: Box) -> None:
+        self.scene, self.box = scene, box
+        self.spacing = scene.spacing
+        raw = scene.intensities(box)
+        self.images = np.stack([_smooth(image, 0.7, self.spacing) for image in raw])
+        self.coarse = np.stack([_smooth(image, 2.5, self.spacing) for image in self.images])
+        self.brain = scene.brain[box.slices]
+        self.present = np.array([float(role in scene.roles) for role in ROLES], np.float32)
+
+    def logit(self, region: Region) -> Floats | None:
+        """Of the network's probability of a region, cut at both ends; None where there is no network."""
+        prior = self.scene.prior(region, self.box)
+        if prior is None:
+            return None
+        low = 1 / (1 + np.exp(_SURE))
+        chance = np.clip(prior, low, 1 - low)
+        logit: Floats = np.log(chance / (1 - chance)).astype(np.float32)
+        return logit
+
+
+class Reach:
+    """How far every voxel of a block is from a prompt, in several ways; the same for all regions.
+
+    Parameters
+    ----------
+    block : Block
+    seeds : (N, 3) intp array
+        Of the prompt, in the block.
+    outline : bool
+        Whether the prompt outlines an area.
+    """
+
+    def __init__(self, block: Block, seeds: npt.NDArray[np.intp], *, outline: bool) -> None:
+        shape = block.brain.shape
+        marks = np.zeros(shape, bool)
+        marks[tuple(seeds.T)] = True
+        distance, self.nearest = ndimage.distance_transform_edt(~marks, sampling=block.spacing, return_indices=True)
+        self.distance = distance.astype(np.float32)
+        self.outline = outline
+        values = block.images[:, *seeds.T]
+        self.middle = values.mean(axis=1)
+        self.width = np.sqrt(values.var(axis=1) + 0.15)
+        unlike = ((block.images - self.middle[:, None, None, None]) / self.width[:, None, None, None]) ** 2
+        count = max(1.0, float(block.present.sum()))
+        self.unlike = np.sqrt(np.einsum("c,cxyz->xyz", block.present, unlike) / count).astype(np.float32)
+        self.over_edges, self.through_unlike = _ways(block, marks, self.unlike)
+        extent = (np.ptp(seeds, axis=0) + 1) * np.asarray(block.spacing)
+        self.extent = float(np.sort(extent)[1])
+        self.normal = int(np.argmin(np.ptp(seeds, axis=0)))
+        self.plane = float(seeds[:, self.normal].mean())
+
+
+def evidence(
+    block: Block, reach: Reach, asked: Asked, labels: Labels, alike: Array, otherwise: Array
+) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Voxels that could follow a prompt, and the numbers of each.
+
+    Parameters
+    ----------
+    block : Block
+    reach : Reach
+    asked : Asked
+    labels : (X, Y, Z) uint8 array
+        Classes of the block.
+    alike, otherwise : (X, Y, Z) bool array
+        What earlier prompts settled as being what is asked, and as not being it; around an outline too.
+
+    Returns
+    -------
+    candidates : (N, 3) intp array
+        Voxels of the block whose label is not yet what is asked, and that could follow.
+    numbers : (N, F) float32 array
+        In the order of `FEATURES`.
+    """
+    sign = 1.0 if asked.inside else -1.0
+    current = np.isin(labels, REGIONS[asked.region])
+    follows = current if asked.inside else ~current
+    could = ~follows & (reach.distance <= FURTHEST_MM) & ~otherwise
+    if asked.inside:
+        could &= block.brain
+    where = np.nonzero(could)
+    score, *counts = _fitted(block, reach, asked, where, could, alike, otherwise)
+    likely = (score > _UNLIKELY) | (reach.distance[where] <= _ANYWAY_MM)
+    where, score = tuple(index[likely] for index in where), score[likely]
+    numbers = np.zeros((len(score), len(FEATURES)), np.float32)
+    if not len(numbers):
+        return np.stack(where, axis=1), numbers
+    fill = chain(
+        _of_prior(block, asked, sign, where),
+        _of_places(block, reach, follows, alike, otherwise, where),
+        _of_tissue(block, reach, where),
+        [score, *counts],
+        [_smooth(follows.astype(np.float32), 3.0, block.spacing)[where]],
+        (labels[where] == value for value in range(4)),
+        (region == asked.region for region in REGIONS),
+        [sign, np.log1p(reach.extent), reach.outline],
+        block.present,
+    )
+    for column, values in zip(numbers.T, fill, strict=True):
+        column[:] = values
+    return np.stack(where, axis=1), numbers
+
+
+def _of_prior(block: Block, asked: Asked, sign: float, where: Voxels) -> Iterator[Any]:
+    logit = block.logit(asked.region)
+    if logit is None:
+        yield from (0, 0, 0, 0)
+        return
+    yield 1
+    yield sign * logit[where]
+    yield sign * _smooth(logit, 2.0, block.spacing)[where]
+    yield sign * (logit[where] - np.median(logit[tuple(asked.seeds.T)]))
+
+
+def _of_places(
+    block: Block, reach: Reach, follows: Array, alike: Array, otherwise: Array, where: Voxels
+) -> Iterator[Any]:
+    distance = reach.distance[where]
+    yield _far(follows, block.spacing)[where] / 10
+    yield distance / 10
+    yield np.log1p(distance)
+    yield _far(otherwise, block.spacing)[where] / 10
+    yield _far(alike, block.spacing)[where] / 10
+    yield np.log1p(reach.over_edges[where])
+    yield np.log1p(reach.through_unlike[where])
+    yield np.abs(where[reach.normal] - reach.plane) * block.spacing[reach.normal] / 10
+
+
+def _of_tissue(block: Block, reach: Reach, where: Voxels) -> Iterator[Any]:
+    nearest = tuple(index[where] for index in reach.nearest)
+    yield from (image[where] - image[nearest] for image in block.images)
+    yield from (image[where] for image in block.images)
+    yield from (image[where] for image in block.coarse)
+    yield reach.unlike[where]
+
+
+def _smooth(image: Floats, width_mm: float, spacing: tuple[float, float, float]) -> Floats:
+    sigma = [width_mm / s for s in spacing]
+    found: Floats = ndimage.gaussian_filter(image, sigma, truncate=2.5)
+    return found
+
+
+def _far(mask: Array, spacing: tuple[float, float, float]) -> Floats:
+    """Distance to a mask, from every second voxel: at most `FURTHEST_MM`."""
+    few = mask[::2, ::2, ::2]
+    if not few.any():
+        few = ndimage.maximum_filter(mask, 2)[::2, ::2, ::2] if mask.any() else few
+    if not few.any():
+        return np.full(mask.shape, FURTHEST_MM, np.float32)
+    distance = ndimage.distance_transform_edt(~few, sampling=[2 * s for s in spacing])
+    return np.minimum(_full(distance.astype(np.float32), mask.shape), FURTHEST_MM)
+
+
+def _full(few: Floats, shape: tuple[int, ...]) -> Floats:
+    """Every second voxel back to all of them."""
+    found: Floats = few.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
+    return found
+
+
+def _ways(block: Block, marks: Array, unlike: Floats) -> tuple[Floats, Floats]:
+    """Length of the shortest way to the prompt where edges, or unlike tissue, make it longer; on every second voxel."""
+    spacing = [2 * s for s in block.spacing]
+    few = block.images[:, ::2, ::2, ::2]
+    edges = np.zeros(few.shape[1:], np.float32)
+    for image, present in zip(few, block.present, strict=True):
+        if present:
+            for axis in range(3):
+                if image.shape[axis] > 1:
+                    edges += (np.gradient(image, spacing[axis], axis=axis)) ** 2
+    edges = np.sqrt(edges / max(1.0, float(block.present.sum())))
+    starts = np.unique(np.argwhere(marks) // 2, axis=0)
+    starts = starts[(starts < edges.shape).all(axis=1)]
+    outside = 4.0 * ~block.brain[::2, ::2, ::2]
+    lengths = []
+    for cost in (1 + _EDGE * 4 * edges + outside, 0.2 + np.minimum(unlike[::2, ::2, ::2], 6.0) + outside):
+        found, _ = MCP_Geometric(cost, sampling=spacing).find_costs(starts)
+        lengths.append(_full(np.minimum(found, 400).astype(np.float32), marks.shape))
+    return lengths[0], lengths[1]
+
+
+def _fitted(
+    block: Block,
+    reach: Reach,
+    asked: Asked,
+    where: Voxels,
+    could: Array,
+    alike: Array,
+    otherwise: Array,
+) -> tuple[Floats, float, float]:
+    """A linear classifier of what was said, and how many voxels it was fitted on, both kinds.
+
+    Fisher's discriminant (Ann Eugen 1936, 7:179) with a ridge, between the prompt and what was said alike, and what was
+    said otherwise; what is neither near the prompt nor follows yet counts a little as otherwise.
+    """
+    logit = block.logit(asked.region)
+    images = [*block.images, *block.coarse] + ([] if logit is None else [logit])
+    counts = float(np.log1p(alike.sum())), float(np.log1p(otherwise.sum()))
+    own = np.zeros(could.shape, bool)
+    own[tuple(asked.seeds.T)] = True
+    yes, no = _some(own | alike), _some(otherwise & block.brain)
+    weak = _some(could & (reach.distance > 8) & (reach.distance < 30) & block.brain)
+    if len(yes[0]) == 0 or len(no[0]) + len(weak[0]) < 20:
+        return np.zeros(len(where[0]), np.float32), *counts
+    values = [np.stack([image[at] for image in images], axis=1) for at in (yes, no, weak)]
+    shares = np.array([len(values[1]), 0.1 * len(values[2])]) + 1e-6
+    shares /= shares.sum()
+    apart = [part.mean(axis=0) if len(part) else np.zeros(len(images), np.float32) for part in values]
+    middle = shares[0] * apart[1] + shares[1] * apart[2]
+    spread = 0.5 * np.cov(values[0].T, bias=True) + 0.3 * np.eye(len(images))
+    for share, part in zip(shares, values[1:], strict=True):
+        if len(part) > 1:
+            spread += 0.5 * share * np.cov(part.T, bias=True)
+    direction = np.linalg.solve(spread, apart[0] - middle).astype(np.float32)
+    offset = float(direction @ (apart[0] + middle) / 2)
+    score = np.full(len(where[0]), -offset, np.float32)
+    for image, weight in zip(images, direction, strict=True):
+        score += weight * image[where]
+    return np.clip(score, -8, 8), *counts
+
+
+def _some(mask: Array, most: int = 4000) -> Voxels:
+    at = np.nonzero(mask)
+    step = max(1, len(at[0]) // most)
+    return tuple(index[::step] for index in at)

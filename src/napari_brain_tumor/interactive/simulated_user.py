@@ -1,0 +1,254 @@
+"""A user who knows the truth and corrects the largest error, prompt by prompt: measures what corrections are worth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.measure import find_contours
+from skimage.morphology import skeletonize
+
+from napari_brain_tumor.geometry import Box, Grid, bounding_box
+from napari_brain_tumor.interactive.prompts import Lasso, Point, Prompt, PromptLabel, Stroke
+from napari_brain_tumor.labels import REGIONS, Region
+
+__all__ = ["Habit", "LargestError", "Measure", "largest_error", "next_prompt"]
+
+Array = npt.NDArray[Any]
+Labels = npt.NDArray[np.uint8]
+
+Habit = Literal["point", "stroke", "lasso", "outline"]
+"""With what a simulated user corrects."""
+
+Measure = Literal["share", "voxels"]
+"""What makes an error large: its share of its region (of truth and labels together), or its voxels."""
+
+_SAID: Final[dict[Region, PromptLabel]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing"}
+_TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
+_BESIDE: Final = 9
+"""Pixels around an outline within which a border tells that there is nothing of the region."""
+
+_HOLES: Final = 0.05
+"""Share of an outlined area that may be something else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LargestError:
+    """A connected part of voxels that a region lacks, or has too much.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    missed : bool
+        Whether the region lacks them.
+    box : Box
+        Around it.
+    mask : (X, Y, Z) bool array
+        Its voxels in that box.
+    middle : (x, y, z)
+        The voxel of it that is furthest from its border, on the whole grid.
+    """
+
+    region: Region
+    missed: bool
+    box: Box
+    mask: npt.NDArray[np.bool_]
+    middle: tuple[int, int, int]
+
+    @property
+    def voxels(self) -> int:
+        """How many voxels are wrong."""
+        return int(self.mask.sum())
+
+
+def largest_error(
+    labels: Labels,
+    truth: Labels,
+    grid: Grid,
+    regions: Sequence[Region] = ("WT", "TC", "ET"),
+    measure: Measure = "share",
+) -> LargestError | None:
+    """The largest connected part of voxels that a region lacks, or has too much; None where all is right.
+
+    Parameters
+    ----------
+    labels, truth : (X, Y, Z) uint8 array
+        Our classes. Voxels touch by faces, edges and corners.
+    grid : Grid
+        Its spacing tells what is the middle.
+    regions : sequence of {"WT", "TC", "ET"}
+        Those that the truth knows.
+    measure : {"share", "voxels"}
+    """
+    best: tuple[float, Region, bool, Box, Array] | None = None
+    for region in regions:
+        mine, true = np.isin(labels, REGIONS[region]), np.isin(truth, REGIONS[region])
+        weight = 1.0 if measure == "voxels" else 1 / max(1, int((mine | true).sum()))
+        for missed in (True, False):
+            found = _largest_part(true & ~mine if missed else mine & ~true)
+            if found is not None and (best is None or found[1].sum() * weight > best[0]):
+                best = float(found[1].sum() * weight), region, missed, *found
+    if best is None:
+        return None
+    _, region, missed, box, mask = best
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.spacing)[1:-1, 1:-1, 1:-1]
+    deepest = np.unravel_index(int(depth.argmax()), depth.shape)
+    x, y, z = (int(v) for v in np.array(deepest) + box.start)
+    return LargestError(region, missed, box, mask, (x, y, z))
+
+
+def _largest_part(wrong: Array) -> tuple[Box, Array] | None:
+    around = bounding_box(wrong)
+    if around is None:
+        return None
+    parts, _ = ndimage.label(wrong[around.slices], _TOUCHING)
+    number = int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    inside = parts == number
+    own = bounding_box(inside)
+    assert own is not None
+    start = np.array(own.start) + around.start
+    stop = start + own.shape
+    return Box(tuple(start.tolist()), tuple(stop.tolist())), inside[own.slices]
+
+
+def next_prompt(
+    labels: Labels,
+    truth: Labels,
+    grid: Grid,
+    habit: Habit = "outline",
+    regions: Sequence[Region] = ("WT", "TC", "ET"),
+    measure: Measure = "share",
+) -> Prompt | None:
+    """The prompt that the simulated user gives next; None where nothing is wrong.
+
+    It goes to the middle of the largest error, on that of the three slices through it on which the error is largest. A
+    point is put there; a stroke follows the middle line of the error on the slice with a brush of half its width; a
+    lasso runs around the error; an outline around the region as it should be. Where a line would enclose holes, it is a
+    stroke; where there is nothing to outline, or another part of the region is beside it, a lasso around what is too
+    much.
+
+    Parameters
+    ----------
+    labels, truth : (X, Y, Z) uint8 array
+    grid : Grid
+    habit : {"point", "stroke", "lasso", "outline"}
+    regions, measure
+        As of `largest_error`.
+    """
+    error = largest_error(labels, truth, grid, regions, measure)
+    if error is None:
+        return None
+    said, add = _SAID[error.region], error.missed
+    axis, section = _best_section(error, grid)
+    if habit == "outline":
+        true = np.isin(np.take(truth, error.middle[axis], axis), REGIONS[error.region])
+        own = _true_section(error, axis, section, true)
+        outline = _outline(own)
+        if outline is not None:
+            # Where another part of the region is close by, the line does not say where the region ends.
+            alone = not (ndimage.binary_dilation(own, iterations=_BESIDE) & true & ~own).any()
+            if alone or error.missed:
+                points = _to_world(outline, axis, error.middle[axis], (0, 0), grid)
+                return Lasso(label=said, points=points, border=alone)
+    start = tuple(np.delete(error.box.start, axis).tolist())
+    if habit in ("lasso", "outline"):
+        outline = _outline(section)
+        if outline is not None:
+            return Lasso(label=said, add=add, points=_to_world(outline, axis, error.middle[axis], start, grid))
+    if habit == "point":
+        x, y, z = grid.world(error.middle).tolist()
+        return Point(label=said, add=add, at=(x, y, z))
+    line, radius = _middle_line(section, [s for at, s in enumerate(grid.spacing) if at != axis])
+    return Stroke(label=said, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
+
+
+def _true_section(error: LargestError, axis: int, section: Array, true: Array) -> Array:
+    """The part of the region as it should be that the error belongs to, on the whole slice; empty if there is none."""
+    at = np.zeros(true.shape, bool)
+    corner = np.delete(error.box.start, axis)
+    at[corner[0] : corner[0] + section.shape[0], corner[1] : corner[1] + section.shape[1]] = section
+    parts, _ = ndimage.label(true, np.ones((3, 3)))
+    touched = parts[ndimage.binary_dilation(at, np.ones((3, 3), bool)) & true]
+    if not touched.size:
+        return np.zeros(true.shape, bool)
+    return np.asarray(parts == np.bincount(touched).argmax())
+
+
+def _best_section(error: LargestError, grid: Grid) -> tuple[int, Array]:
+    """Axis and `(U, V)` mask of the slice through the middle on which the error covers the largest area."""
+    local = np.array(error.middle) - error.box.start
+    areas, sections = [], []
+    for axis in range(3):
+        parts, _ = ndimage.label(np.take(error.mask, local[axis], axis), np.ones((3, 3)))
+        own = parts == parts[tuple(np.delete(local, axis))]
+        sections.append(own)
+        areas.append(own.sum() * np.prod(np.delete(grid.spacing, axis)))
+    axis = int(np.argmax(areas))
+    return axis, sections[axis]
+
+
+def _outline(section: Array) -> Array | None:
+    filled = ndimage.binary_fill_holes(section)
+    if section.sum() < 5 or filled.sum() > (1 + _HOLES) * section.sum():
+        return None
+    contours = find_contours(np.pad(filled, 1).astype(float), 0.5)
+    return np.asarray(max(contours, key=len)[:-1] - 1)
+
+
+def _middle_line(section: Array, spacing: list[float]) -> tuple[Array, float]:
+    depth = ndimage.distance_transform_edt(np.pad(section, 1), sampling=spacing)[1:-1, 1:-1]
+    lines = skeletonize(section) & (depth >= 0.5 * depth.max())
+    lines[np.unravel_index(int(depth.argmax()), depth.shape)] = True
+    points = np.argwhere(_largest(lines))
+    path = points[_along(points)]
+    radius = max(0.0, 0.5 * float(np.median(depth[tuple(path.T)])) - 0.5 * min(spacing))
+    return path, round(min(radius, 4.0), 2)
+
+
+def _largest(mask: Array) -> Array:
+    parts, _ = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(parts == sizes.argmax())
+
+
+def _along(points: Array) -> Array:
+    """Indices of the longest of the shortest paths between touching pixels, from end to end."""
+    near = (np.abs(points[:, None] - points[None]).max(axis=2) == 1).tolist()
+    neighbours = [[j for j, close in enumerate(row) if close] for row in near]
+    start = _walk(neighbours, 0)[-1]
+    return np.array(_path(neighbours, start))
+
+
+def _walk(neighbours: list[list[int]], start: int) -> list[int]:
+    return list(_reached(neighbours, start))
+
+
+def _reached(neighbours: list[list[int]], start: int) -> Iterator[int]:
+    seen, edge = {start}, [start]
+    while edge:
+        yield from edge
+        ahead = dict.fromkeys(j for i in edge for j in neighbours[i] if j not in seen)
+        seen.update(ahead)
+        edge = list(ahead)
+
+
+def _path(neighbours: list[list[int]], start: int) -> list[int]:
+    came: dict[int, int] = {start: start}
+    last = start
+    for last in _reached(neighbours, start):
+        for j in neighbours[last]:
+            came.setdefault(j, last)
+    path = [last]
+    while path[-1] != start:
+        path.append(came[path[-1]])
+    return path
+
+
+def _to_world(
+    flat: Array, axis: int, index: int, start: tuple[int, ...], grid: Grid
+) -> tuple[tuple[float, float, float], ...]:
+    voxels = np.insert(flat + np.array(start, float), axis, index, axis=1)
+    return tuple((round(float(x), 3), round(float(y), 3), round(float(z), 3)) for x, y, z in grid.world(voxels))

@@ -1,0 +1,78 @@
+"""Whether a voxel follows a prompt: a small network over the evidence, without torch."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.interactive.evidence import FEATURES
+
+__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_verdict"]
+
+Floats = npt.NDArray[np.float32]
+
+WEIGHTS_FILE: Final = "verdict.safetensors"
+_AT_ONCE: Final = 32_768
+"""Voxels decided in one go: their numbers then stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """Probability that a voxel follows, from its evidence: three layers, ReLU between them, a sigmoid at the end.
+
+    Parameters
+    ----------
+    weights, biases : tuple of arrays
+        Of every layer: `(inputs, outputs)` and `(outputs,)` float32. The first layer takes the evidence as it is: what
+        brings it to mean 0 and deviation 1 is folded into it.
+    """
+
+    weights: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+
+    def __call__(self, numbers: Floats) -> Floats:
+        """Probabilities `(N,)` of evidence `(N, F)`, in the order of `FEATURES`."""
+        found = np.empty(len(numbers), np.float32)
+        for start in range(0, len(numbers), _AT_ONCE):
+            values = numbers[start : start + _AT_ONCE]
+            for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+                values = np.maximum(values @ weight + bias, 0)
+            logit = (values @ self.weights[-1] + self.biases[-1])[:, 0]
+            found[start : start + _AT_ONCE] = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+        return found
+
+
+def load_verdict(path: str | PathLike[str]) -> Verdict:
+    """Read what `save` of the training package wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or was made for other evidence.
+    """
+    try:
+        tensors: dict[str, Any] = load_file(Path(path))
+    except Exception as error:
+        msg = f"{path} cannot be read as the weights of the correction: {error}. Install the package again."
+        raise CheckpointError(msg) from error
+    count = len(tensors) // 2
+    names = [f"{kind}{at}" for at in range(count) for kind in ("weight", "bias")]
+    if sorted(names) != sorted(tensors) or tensors["weight0"].shape[0] != len(FEATURES):
+        msg = f"{path} holds {sorted(tensors)}; expected layers for {len(FEATURES)} numbers. Install the package again."
+        raise CheckpointError(msg)
+    return Verdict(
+        tuple(tensors[f"weight{at}"] for at in range(count)), tuple(tensors[f"bias{at}"] for at in range(count))
+    )
+
+
+@lru_cache(maxsize=1)
+def shipped_verdict() -> Verdict:
+    """The one that comes with the package."""
+    return load_verdict(str(files("napari_brain_tumor.interactive") / WEIGHTS_FILE))

@@ -1,0 +1,245 @@
+"""Fit what decides how far a prompt reaches (`interactive.verdict`): sessions of a simulated user, and a small network.
+
+A session begins from nothing or from a result that is far from perfect, and is corrected a few times; at each prompt
+the voxels that could follow are sampled with their evidence, and the truth says which of them should have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import save_file
+from scipy import ndimage
+from torch import nn
+
+from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.interactive.evidence import FEATURES, Block
+from napari_brain_tumor.interactive.rasterise import rasterise
+from napari_brain_tumor.interactive.refiner import reach_of
+from napari_brain_tumor.interactive.scene import Scene
+from napari_brain_tumor.interactive.simulated_user import Habit, Measure, next_prompt
+from napari_brain_tumor.interactive.spread import ask, spread
+from napari_brain_tumor.interactive.verdict import Verdict, load_verdict
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.study import Study
+
+__all__ = ["Samples", "Start", "fit_verdict", "joined", "play", "save_verdict"]
+
+Array = npt.NDArray[Any]
+
+_HABITS: Final[tuple[Habit, ...]] = ("outline", "outline", "stroke", "stroke", "lasso", "point")
+_MEASURES: Final[tuple[Measure, ...]] = ("share", "voxels")
+_FEW: Final = 2000
+"""Questions about fewer voxels than this count no more for it."""
+
+_RINGS_MM: Final = (4, 10, 20)
+"""Voxels are sampled alike within each of these distances from the prompt, for most of them are far from it."""
+
+
+_NEVER: Final = Verdict((np.zeros((len(FEATURES), 1), np.float32),), (np.array([-30], np.float32),))
+"""Nothing follows but the prompt itself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What a session corrects: labels `(X, Y, Z)`, and the probabilities they came from, where there are any."""
+
+    labels: npt.NDArray[np.uint8]
+    probabilities: RegionProbabilities | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Voxels that could have followed a prompt.
+
+    Parameters
+    ----------
+    numbers : (N, F) float16 array
+        Their evidence, in the order of `FEATURES`.
+    follows : (N,) bool array
+        What the truth says.
+    weights : (N,) float32 array
+        For how many voxels each stands.
+    prompts : (N,) int array
+        To which question of which prompt each belongs.
+    """
+
+    numbers: npt.NDArray[np.float16]
+    follows: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.float32]
+    prompts: npt.NDArray[np.intp]
+
+
+def play(
+    study: Study,
+    truth: npt.NDArray[np.uint8],
+    start: Start,
+    random: np.random.Generator,
+    *,
+    prompts: int = 4,
+    regions: Sequence[Region] = ("WT", "TC", "ET"),
+    verdict: Verdict | None = None,
+    most: int = 500,
+) -> Samples:
+    """Play one session and sample what could have followed each prompt.
+
+    Parameters
+    ----------
+    study : Study
+    truth : (X, Y, Z) uint8 array
+    start : Start
+    random : Generator
+        Chooses the habits of the user, and the voxels.
+    prompts : int
+    regions : sequence of {"WT", "TC", "ET"}
+        Those that the truth knows.
+    verdict : Verdict, optional
+        Corrects between the prompts; by default the truth does within a random distance, as a start.
+    most : int
+        Voxels of every ring around the prompt, for every question.
+    """
+    scene, labels = Scene(study, start.probabilities), start.labels.copy()
+    said = np.zeros(labels.shape, np.uint8)
+    found: list[Samples] = []
+    for _ in range(prompts):
+        habit = _HABITS[random.integers(len(_HABITS))]
+        measure = _MEASURES[random.integers(len(_MEASURES))]
+        prompt = next_prompt(labels, truth, study.grid, habit, regions, measure)
+        if prompt is None:
+            break
+        touched = rasterise(prompt, study.grid)
+        box = reach_of(touched, labels.shape)
+        block, true = Block(scene, box), truth[box.slices]
+        for asked, candidates, numbers in ask(block, labels[box.slices], said[box.slices], prompt, touched):
+            if asked.region in regions and len(candidates):
+                should = np.isin(true[tuple(candidates.T)], REGIONS[asked.region]) == asked.inside
+                found.append(_sampled(numbers, should, random, most))
+        settled = said[box.slices].copy()
+        after = spread(scene, box, labels[box.slices], settled, prompt, touched, verdict or _NEVER)
+        labels[box.slices] = after if verdict else _partly(after, true, touched.inside - box.start, random)
+        said[box.slices] = settled
+    return joined(found)
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """All samples together; questions keep their own numbers.
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
+    if not parts:
+        msg = "No prompt was given in any session: labels and truth are the same everywhere, or hold no tumour."
+        raise TrainingError(msg)
+    starts = np.cumsum([0, *(int(part.prompts.max(initial=-1)) + 1 for part in parts[:-1])])
+    return Samples(
+        np.concatenate([part.numbers for part in parts]),
+        np.concatenate([part.follows for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.prompts + at for part, at in zip(parts, starts, strict=True)]),
+    )
+
+
+def _sampled(numbers: Array, should: Array, random: np.random.Generator, most: int) -> Samples:
+    ring = np.digitize(numbers[:, FEATURES.index("distance to the prompt")] * 10, _RINGS_MM)
+    chosen, weights = [], []
+    for number in np.unique(ring):
+        inside = np.flatnonzero(ring == number)
+        some = random.choice(inside, min(most, len(inside)), replace=False)
+        chosen.append(some)
+        weights.append(np.full(len(some), len(inside) / len(some), np.float32))
+    at = np.concatenate(chosen)
+    zeros = np.zeros(len(at), np.intp)
+    return Samples(numbers[at].astype(np.float16), should[at], np.concatenate(weights), zeros)
+
+
+def _partly(after: Array, true: Array, seeds: Array, random: np.random.Generator) -> Array:
+    """The truth within a random distance of a prompt, but for patches that stay as they are."""
+    marks = np.ones(after.shape, bool)
+    marks[tuple(seeds.T)] = False
+    near = ndimage.distance_transform_edt(marks) < random.uniform(3, 25)
+    noise = ndimage.gaussian_filter(random.standard_normal(after.shape).astype(np.float32), 3)
+    return np.where(near & (noise < np.percentile(noise, 90)), true, after).astype(np.uint8)
+
+
+def fit_verdict(
+    samples: Samples, *, layers: Sequence[int] = (64, 32), epochs: int = 6, batch: int = 8192, seed: int = 0
+) -> Verdict:
+    """Fit the small network: binary cross entropy, AdamW with one cycle of the learning rate (Smith, arXiv:1708.07120).
+
+    A question counts as the square root of how many voxels could have followed.
+
+    Parameters
+    ----------
+    samples : Samples
+    layers : sequence of int
+        Widths of the hidden layers.
+    epochs, batch, seed : int
+    """
+    torch.manual_seed(seed)
+    numbers = samples.numbers.astype(np.float32)
+    middle, width = numbers.mean(axis=0), numbers.std(axis=0) + 1e-3
+    network = _network(numbers.shape[1], layers)
+    inputs, wanted = torch.from_numpy((numbers - middle) / width), torch.from_numpy(samples.follows.astype(np.float32))
+    weights = torch.from_numpy(_weights(samples))
+    steps = epochs * max(1, -(-len(numbers) // batch))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=3e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+    for _ in range(epochs):
+        for part in torch.split(torch.randperm(len(numbers)), batch):
+            logits = network(inputs[part])[:, 0]
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted[part], reduction="none")
+            optimiser.zero_grad()
+            (loss * weights[part]).mean().backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+    return _verdict(network, middle, width)
+
+
+def _weights(samples: Samples) -> npt.NDArray[np.float32]:
+    total = np.bincount(samples.prompts, samples.weights)
+    each = samples.weights / np.sqrt(np.maximum(total, _FEW))[samples.prompts]
+    found: npt.NDArray[np.float32] = np.minimum(each / each.mean(), 20).astype(np.float32)
+    return found
+
+
+def _network(inputs: int, layers: Sequence[int]) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for width in layers:
+        parts += [nn.Dropout(0.1 if parts else 0.05), nn.Linear(inputs, width), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*parts, nn.Linear(inputs, 1))
+
+
+def _verdict(network: nn.Sequential, middle: Array, width: Array) -> Verdict:
+    linear = [part for part in network if isinstance(part, nn.Linear)]
+    weights = [part.weight.detach().numpy().T.copy() for part in linear]
+    biases = [part.bias.detach().numpy().copy() for part in linear]
+    weights[0] = weights[0] / width[:, None]
+    biases[0] = biases[0] - middle @ weights[0]
+    return Verdict(tuple(w.astype(np.float32) for w in weights), tuple(b.astype(np.float32) for b in biases))
+
+
+def save_verdict(verdict: Verdict, path: str | PathLike[str]) -> None:
+    """Write the weights, whole or not at all, for `interactive.verdict.load_verdict`."""
+    layers = zip(verdict.weights, verdict.biases, strict=True)
+    tensors = {
+        f"{kind}{at}": np.ascontiguousarray(values, dtype=np.float32)
+        for at, pair in enumerate(layers)
+        for kind, values in zip(("weight", "bias"), pair, strict=True)
+    }
+    write_atomically(Path(path), lambda place: save_file(tensors, place), lambda place: _check(place, verdict))
+
+
+def _check(path: Path, verdict: Verdict) -> None:
+    if not all(map(np.array_equal, load_verdict(path).weights, verdict.weights)):
+        msg = "what was written does not read back the same"
+        raise TrainingError(msg)
