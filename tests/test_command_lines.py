@@ -27,6 +27,7 @@ from napari_brain_tumor.command_lines import (
     measure_lines,
     opening_of,
     quoted,
+    refine_lines,
     relabel_lines,
     rerun_lines,
     review_lines,
@@ -276,6 +277,11 @@ EVERY_ACTION = {
         resample=True,
         joined=("staple", Path("-z.nii")),
     ),
+    "refine a file": refine_lines(
+        Opening(Path("-case")), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"
+    ),
+    "refine a result": refine_lines(Opening(Path("-case")), "unet", "the prompts.json", "out.nii.gz"),
+    "refine from nothing": refine_lines(Opening(Path("-case")), None, "prompts.json", "out.nii.gz"),
     "rerun": rerun_lines("x.json"),
     "evaluate": evaluate_lines(
         [Path("one"), Path("two")],

@@ -102,13 +102,12 @@ def targets(rows: list[dict[str, Any]]) -> str:
     """What was aimed at, and what is reached."""
     lines = ["| from | prompts | region | target | reached |", "|---|---|---|---|---|"]
     for (start, prompts), wanted in TARGETS.items():
+        way = ("glioma3d", start, *MAIN)
         for row in rows:
-            if row["dataset"] == "glioma3d" and row["start"] == start:
-                if (row["method"], row["habit"], row["measure"]) == MAIN:
-                    for region, goal in wanted.items():
-                        lines.append(
-                            f"| {start} | {prompts} | {region} | {goal:.2f} | {row['dice'][region][prompts]:.3f} |"
-                        )
+            if (row["dataset"], row["start"], row["method"], row["habit"], row["measure"]) == way:
+                for region, goal in wanted.items():
+                    got = row["dice"][region][prompts]
+                    lines.append(f"| {start} | {prompts} | {region} | {goal:.2f} | {got:.3f} |")
     return "\n".join(lines)
 
 

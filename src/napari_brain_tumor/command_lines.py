@@ -31,6 +31,7 @@ __all__ = [
     "measure_study_lines",
     "opening_of",
     "quoted",
+    "refine_lines",
     "relabel_lines",
     "rerun_lines",
     "review_lines",
@@ -515,6 +516,45 @@ def _joining_lines(joined: tuple[str, PurePath], reference: str | None, resample
         raters = _Name(f"{{name: one for name, one in segmentations.items() if name != {reference!r}}}")
     call = _call("consensus", [raters, method], {"resample": True} if resample else {})
     return [f"joined = {call}", _call("save_segmentation", [_Name("joined"), path])]
+
+
+def refine_lines(
+    scans: Opening, labels: LabelFile | str | None, prompts: PurePath | str, output: PurePath | str
+) -> CommandLines:
+    """Correct a segmentation with recorded prompts, and save it.
+
+    Parameters
+    ----------
+    scans : Opening
+    labels : LabelFile, str or None
+        What is corrected: a file, what the model of that name gives, or nothing.
+    prompts, output : path-like
+    """
+    begun: list[str] = []
+    names = ["open_study", "read_prompts", "refine", "save_segmentation"]
+    if isinstance(labels, LabelFile):
+        begun, names = [f"segmentation = {labels.python()}"], [*names, "open_segmentation"]
+    elif labels is not None:
+        call = _call("segment_with_probabilities", [_Name("study"), labels])
+        begun, names = [f"segmentation, probabilities = {call}"], [*names, "segment_with_probabilities"]
+    arguments = [_Name("study"), _Name("segmentation" if labels is not None else "None")]
+    options = {"probabilities": _Name("probabilities")} if isinstance(labels, str) else {}
+    python = "\n".join(
+        (
+            f"from napari_brain_tumor import {', '.join(sorted(names))}",
+            "",
+            scans.python(),
+            *begun,
+            f"prompts = {_call('read_prompts', [PurePath(prompts)])}",
+            f"corrected = {_call('refine', [*arguments, _Name('prompts')], options)}",
+            _call("save_segmentation", [_Name("corrected"), PurePath(output)]),
+        )
+    )
+    file = labels if isinstance(labels, LabelFile) else None
+    told = ["--segmentation", _path_word(file.path), *_given("--schema", file.schema)] if file is not None else []
+    told += ["--model", labels] if isinstance(labels, str) else []
+    files = ["--prompts", _path_word(PurePath(prompts)), "-o", _path_word(PurePath(output))]
+    return CommandLines(python, ("refine", *scans.arguments(), *told, *files))
 
 
 def rerun_lines(record: PurePath | str) -> CommandLines:

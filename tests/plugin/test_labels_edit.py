@@ -8,7 +8,7 @@ from napari.layers import Labels
 
 import napari_brain_tumor
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError
-from napari_brain_tumor.plugin.labels_edit import replace_labels
+from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels, replace_labels
 
 SHAPE = (6, 7, 8)
 
@@ -96,8 +96,9 @@ def test_a_layer_of_several_resolutions_is_refused():
         replace_labels(layer, labels(1))
 
 
-# Files that may, and why: the one function; views of a layer whose strokes end in its own history; surfaces and points.
-WRITERS = {"labels_edit.py", "twins.py", "surfaces.py"}
+# Files that may, and why: the one function; views of a layer whose strokes end in its own history; surfaces and points;
+# layers of prompts, which hold no labels; slices that are shown while they are computed, and taken back.
+WRITERS = {"labels_edit.py", "twins.py", "surfaces.py", "correct_layers.py", "correct_state.py"}
 
 
 def test_nothing_else_in_the_window_writes_into_the_data_of_a_layer():
@@ -122,3 +123,54 @@ def _writes_data(node):
 
 def _is_data(target):
     return isinstance(target, ast.Attribute) and target.attr == "data"
+
+
+def test_given_voxels_change_in_one_step_and_the_others_stay():
+    layer = Labels(labels(0))
+    voxels = np.array([(1, 2, 3), (4, 5, 6), (0, 0, 0)])
+    wanted = labels(0)
+    wanted[tuple(voxels.T)] = (3, 2, wanted[0, 0, 0])
+    assert change_voxels(layer, voxels, wanted[tuple(voxels.T)]) == np.count_nonzero(wanted != labels(0))
+    np.testing.assert_array_equal(layer.data, wanted)
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, labels(0))
+    assert change_voxels(layer, voxels, layer.data[tuple(voxels.T)]) == 0
+    assert len(history_of(layer).done) == 0
+
+
+def test_given_voxels_of_a_hidden_layer_and_values_that_it_cannot_hold():
+    layer = Labels(labels(0), visible=False)
+    change_voxels(layer, np.array([(1, 1, 1)]), np.array([9]))
+    assert layer.data[1, 1, 1] == 9
+    with pytest.raises(LabelSchemaError, match="300"):
+        change_voxels(layer, np.array([(1, 1, 1)]), np.array([300]))
+
+
+def test_parts_of_the_history_stay_the_same_objects_through_undo_and_redo():
+    layer = Labels(np.zeros(SHAPE, np.uint8))
+    with layer.block_history():
+        layer.paint((3, 3, 3), 1)
+        layer.paint((3, 4, 4), 2)
+    ((first, second),) = history_of(layer).done
+    layer.undo()
+    ((*undone,),) = history_of(layer).undone
+    assert {id(part) for part in undone} == {id(first), id(second)}
+    layer.redo()
+    ((*redone,),) = history_of(layer).done
+    assert [id(part) for part in redone] == [id(first), id(second)]
+
+
+def test_painted_voxels_are_those_that_a_stroke_changed_with_what_was_painted_last():
+    layer = Labels(labels(3))
+    before = layer.data.copy()
+    layer.brush_size = 3
+    with layer.block_history():
+        layer.paint((3, 3, 3), 3)
+        layer.paint((3, 4, 3), 1)
+    replaced = layer.data.copy()
+    change_voxels(layer, np.array([(0, 0, 0), (5, 6, 7)]), 3 - before[(0, 5), (0, 6), (0, 7)])
+    for step, wanted in zip(history_of(layer).done, (replaced, layer.data), strict=True):
+        voxels, values = painted_voxels(step, SHAPE)
+        before[tuple(voxels.T)] = values
+        np.testing.assert_array_equal(before, wanted)
+        assert len(np.unique(voxels, axis=0)) == len(voxels)

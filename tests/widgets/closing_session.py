@@ -1,6 +1,6 @@
 """A session of napari whose window is closed in the middle; run as a program by the tests, not a test itself.
 
-python closing_session.py FOLDER DEED [DEED ...]    deeds: segment, watch, save, compare
+python closing_session.py FOLDER DEED [DEED ...]    deeds: segment, watch, save, compare, correct
 
 Prints the process number of the worker when it closes the window, and `closed` when napari has let go.
 """
@@ -17,8 +17,9 @@ from qtpy.QtCore import QTimer
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import compare_state, segment_state
+from napari_brain_tumor.widgets import compare_state, correct_state, segment_state
 from napari_brain_tumor.widgets.compare import CompareWidget
+from napari_brain_tumor.widgets.correct import CorrectWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.train import TrainWidget
 from napari_brain_tumor.widgets.worker import shared_worker
@@ -83,7 +84,36 @@ def begin_comparison(panel, folder):
     return lambda: bool(begun)
 
 
-DEEDS = {"segment": begin_segmentation, "watch": begin_watch, "save": begin_save, "compare": begin_comparison}
+def begin_correction(panel, folder):
+    def slowly(correction, *arguments):
+        begun.append(True)
+        time.sleep(2)
+        return compute(correction, *arguments)
+
+    def draw():
+        if correct.prompt_layers is not None and not drawn:
+            drawn.append(True)
+            correct.prompt_layers.strokes.paint((6, 12, 10), 1)
+            correct.prompt_layers.take("point")
+            correct.prompt_layers.points.add((6, 10, 10))
+        return len(begun) > 0 and len(correct.queue.pending) == 2
+
+    begun, drawn = [], []
+    compute = correct_state.Correction.compute_step
+    correct_state.Correction.compute_step = slowly
+    correct = CorrectWidget(panel.viewer)
+    panel.viewer.window.add_dock_widget(correct, name="Correct", area="right")
+    correct.start()
+    return draw
+
+
+DEEDS = {
+    "segment": begin_segmentation,
+    "watch": begin_watch,
+    "save": begin_save,
+    "compare": begin_comparison,
+    "correct": begin_correction,
+}
 
 
 def main(folder, deeds):

@@ -62,3 +62,8 @@ def test_closing_amid_a_segmentation_a_watched_training_and_a_save_ends_cleanly(
 
 def test_closing_amid_a_comparison_ends_cleanly(tmp_path):
     assert run_session(tmp_path, "compare")[-1] == "closed"
+
+
+def test_closing_amid_a_correction_whose_prompts_still_wait_ends_cleanly(tmp_path):
+    *_, last = run_session(tmp_path, "correct")
+    assert last == "closed"

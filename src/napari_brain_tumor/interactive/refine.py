@@ -16,7 +16,7 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["check_prompts", "refine", "refine_job"]
+__all__ = ["begun_provenance", "check_prompts", "refine", "refine_job"]
 
 
 def refine(
@@ -166,9 +166,7 @@ def _unit_name(unit: str) -> str:
 
 def _result(refiner: Refiner, segmentation: Segmentation | None, told: Mapping[str, Any]) -> Segmentation:
     study, data = refiner.study, refiner.labels.copy()
-    earlier = dict(segmentation.provenance) if segmentation is not None else {}
-    if earlier.get("task") not in ("segment", "refine"):
-        earlier = _origin(study, earlier)
+    earlier = begun_provenance(study, segmentation)
     steps = [step.model_dump(mode="json") for step in refiner.steps]
     provenance = {
         **earlier,
@@ -189,8 +187,17 @@ def _continued(earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if earlier is None else {key: earlier[key] for key in kept if key in earlier}
 
 
+def begun_provenance(study: Study, segmentation: Segmentation | None) -> dict[str, Any]:
+    """Provenance of what a correction begins with.
+
+    That of a model's result, or of an earlier correction; else the scans, and the file that is corrected if there is
+    one. Files are read to tell their hashes.
+    """
+    earlier = dict(segmentation.provenance) if segmentation is not None else {}
+    return earlier if earlier.get("task") in ("segment", "refine") else _origin(study, earlier)
+
+
 def _origin(study: Study, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance of a correction that no model began: the scans, and the file that was corrected if there was one."""
     file = {key: earlier[key] for key in ("path", "schema") if key in earlier}
     return {
         "task": "refine",

@@ -155,6 +155,13 @@ class Refiner:
         """Whether there is a change that was taken back."""
         return bool(self._undone)
 
+    def prepare(self) -> None:
+        """Look at the scans, which the first prompt would otherwise wait for."""
+        nowhere = Box((0, 0, 0), (1, 1, 1))
+        self._scene.intensities(nowhere)
+        for region in REGIONS:
+            self._scene.prior(region, nowhere)
+
     def apply(self, step: Step) -> Change:
         """Carry out a prompt or an action.
 

@@ -22,7 +22,7 @@ from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSc
 from napari_brain_tumor.geometry import Grid, LengthUnit, bounding_box, resample
 from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid
 from napari_brain_tumor.journal.changes import digest_of
-from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values
+from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values, labels_sha256
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
@@ -31,6 +31,7 @@ __all__ = [
     "CODES_KEY",
     "KEY",
     "MAP_KEY",
+    "PROMPTS_KEY",
     "LayerData",
     "LayerView",
     "SegmentationTag",
@@ -45,6 +46,7 @@ __all__ = [
     "image_to_layer",
     "intensities_of",
     "is_edited",
+    "is_prompt_layer",
     "layer_of",
     "lines_over",
     "map_to_layer",
@@ -76,6 +78,8 @@ MAP_KEY: Final = "napari-brain-tumor map"
 """Of what tells that an image layer holds computed numbers, not a scan."""
 CODES_KEY: Final = "napari-brain-tumor codes"
 """Of what tells that a labels layer holds computed codes, such as agreed and missed, not a segmentation."""
+PROMPTS_KEY: Final = "napari-brain-tumor prompts"
+"""Of what tells that a layer holds prompts: nothing to be measured, saved or journalled."""
 
 Array = npt.NDArray[Any]
 LayerData = tuple[Array, dict[str, Any], str]
@@ -132,6 +136,8 @@ class SegmentationTag:
         Of an oblique scan: the classes on its own grid.
     digest : str
         Of the labels as they were first shown: tells whether they were edited since.
+    refined_digest : str
+        Of the labels after a correction by prompts alone, without anything that was painted by hand.
     """
 
     case: str
@@ -143,6 +149,7 @@ class SegmentationTag:
     understood: bool = True
     original: Array | None = None
     digest: str = ""
+    refined_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -657,8 +664,10 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
         raise LabelSchemaError(msg)
     data = Display.of(tag.grid).restore_labels(_classes(seen), tag.original)
     provenance = dict(tag.provenance)
-    if digest_of(seen.data).hex() != tag.digest:
+    if digest_of(seen.data).hex() not in (tag.digest, tag.refined_digest):
         provenance["edited_by_hand"] = True
+    if "refined" in provenance:
+        provenance["labels_sha256"] = labels_sha256(data)
     return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance)
 
 
@@ -666,6 +675,11 @@ def is_edited(layer: Layer) -> bool:
     """Whether the labels of a layer of ours are not those that it was first shown with."""
     tag = layer.metadata.get(KEY)
     return isinstance(tag, SegmentationTag) and digest_of(layer.data).hex() != tag.digest
+
+
+def is_prompt_layer(layer: Layer | None) -> bool:
+    """Whether a layer is one of those in which prompts of a correction are drawn."""
+    return layer is not None and PROMPTS_KEY in layer.metadata
 
 
 def readable_views(all_layers: Iterable[Layer]) -> list[LayerView]:

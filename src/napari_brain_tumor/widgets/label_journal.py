@@ -18,7 +18,7 @@ from napari_brain_tumor.journal.mirror import Mirror
 from napari_brain_tumor.journal.sessions import Session, tidy
 from napari_brain_tumor.plugin.label_watch import Applied, LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of, scans_under
-from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, SegmentationTag
+from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, SegmentationTag, is_prompt_layer
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 from napari_brain_tumor.study import Role, Source
@@ -238,7 +238,9 @@ class LabelJournal(QObject):
 
 
 def _concerns(layer: Layer, present: list[Layer]) -> bool:
-    if not isinstance(layer, Labels) or not can_be_watched(layer) or CODES_KEY in layer.metadata:
+    if not isinstance(layer, Labels) or is_prompt_layer(layer) or not can_be_watched(layer):
+        return False
+    if CODES_KEY in layer.metadata:
         return False  # computed codes can be computed again
     return isinstance(layer.metadata.get(KEY), SegmentationTag) or bool(scans_under(layer, present))
 

@@ -9,7 +9,7 @@ import napari.viewer
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, camera_of
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, camera_of, is_prompt_layer
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
 from napari_brain_tumor.widgets.surfaces import surfaces_of
 from napari_brain_tumor.widgets.worker import notify
@@ -84,7 +84,7 @@ def _case(layer: Layer | None) -> str | None:
 
 def labels_in_view(viewer: napari.viewer.Viewer) -> Labels | None:
     """The labels that are meant: the selected ones, or the uppermost that are shown, or the uppermost."""
-    found = [layer for layer in viewer.layers if isinstance(layer, Labels) and layer.ndim >= 3]
+    found = [one for one in viewer.layers if isinstance(one, Labels) and one.ndim >= 3 and not is_prompt_layer(one)]
     active = viewer.layers.selection.active
     if active in found:
         return active

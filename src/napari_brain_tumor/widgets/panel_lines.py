@@ -16,6 +16,7 @@ from napari_brain_tumor.command_lines import (
     Opening,
     add_case_lines,
     opening_of,
+    refine_lines,
     relabel_lines,
     rerun_lines,
     review_lines,
@@ -35,6 +36,8 @@ __all__ = [
     "add_lines_of",
     "label_file_of",
     "opening_of_layers",
+    "origin_of",
+    "refine_lines_of",
     "relabel_lines_of",
     "review_lines_of",
     "score_lines_of",
@@ -111,6 +114,46 @@ def label_file_of(layer: Layer) -> LabelFile:
         return LabelFile(Path(opened), tag.provenance.get("schema"))
     msg = f"{layer.name} is in the viewer's memory alone. {_SAVE_FIRST}; then a script can open it."
     raise RecordError(msg)
+
+
+def origin_of(layer: Layer | None) -> LabelFile | str | None:
+    """What a script begins a correction with: the file of the labels, the model that made them, or nothing.
+
+    Raises
+    ------
+    RecordError
+        If the labels are in no file, and no model gives them again.
+    """
+    if layer is None:
+        return None
+    tag = layer.metadata.get(layers.KEY)
+    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    model = (told.get("model") or {}).get("name") if told.get("task") == "segment" else None
+    try:
+        return label_file_of(layer)
+    except RecordError:
+        if model is None or layers.is_edited(layer):
+            raise
+        return str(model)
+
+
+def refine_lines_of(sequences: Mapping[Role, Layer], origin: LabelFile | str | None, prompts: str = "") -> CommandLines:
+    """What the Correct panel does; raises `RecordError` where the scans are not from files.
+
+    Parameters
+    ----------
+    sequences : mapping of role to layer
+    origin : LabelFile, str or None
+        As `origin_of` gives it for the labels before they were corrected.
+    prompts : str
+        Where the prompts were saved, if they were.
+    """
+    case = _case_of(sequences)
+    lines = refine_lines(
+        opening_of_layers(sequences), origin, prompts or f"{case}_prompts.json", f"{case}_corrected.nii.gz"
+    )
+    note = "Save the prompts first (Save prompts…): the lines read them from that file."
+    return lines if prompts else replace(lines, notes=(*lines.notes, note))
 
 
 def add_lines_of(

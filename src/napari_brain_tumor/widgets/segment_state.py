@@ -277,7 +277,11 @@ def _metrics_line(metrics: Metrics) -> str:
 
 def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
     """The layers whose points can be seeds: those with three dimensions."""
-    return [layer for layer in all_layers if isinstance(layer, Points) and layer.ndim == 3]
+    return [
+        layer
+        for layer in all_layers
+        if isinstance(layer, Points) and layer.ndim == 3 and not layers.is_prompt_layer(layer)
+    ]
 
 
 # Boxes --------------------------------------------------------------------------------------------------------------
@@ -285,7 +289,11 @@ def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
 
 def box_layers(all_layers: Iterable[Layer]) -> list[Shapes]:
     """The layers whose shapes can tell a box: those with three dimensions."""
-    return [layer for layer in all_layers if isinstance(layer, Shapes) and layer.ndim == 3]
+    return [
+        layer
+        for layer in all_layers
+        if isinstance(layer, Shapes) and layer.ndim == 3 and not layers.is_prompt_layer(layer)
+    ]
 
 
 def box_text(choices: Choices) -> str:
@@ -357,7 +365,7 @@ def outcome_text(layer: Layer) -> str:
 
 def is_result(layer: Layer | None) -> bool:
     """Whether a layer is a segmentation that can be measured and saved."""
-    return isinstance(layer, Labels) and layer.ndim in (2, 3)
+    return isinstance(layer, Labels) and layer.ndim in (2, 3) and not layers.is_prompt_layer(layer)
 
 
 def target_of(model: Method | None) -> str:

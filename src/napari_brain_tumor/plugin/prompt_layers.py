@@ -1,0 +1,268 @@
+"""Layers in which prompts are drawn, and the translation of what is drawn there into prompts and back.
+
+Strokes are painted in a labels layer, points set in a points layer, boxes and lassos drawn in a shapes layer. All three
+lie where the layer lies that is corrected: their coordinates are its voxels (z, y, x).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Points, Shapes
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_brain_tumor.interactive.prompts import (
+    PROMPT_LABELS,
+    Box3D,
+    Lasso,
+    Painted,
+    Point,
+    Prompt,
+    PromptLabel,
+    Stroke,
+)
+from napari_brain_tumor.interactive.rasterise import rasterise
+from napari_brain_tumor.labels import CLASS_COLORS
+from napari_brain_tumor.plugin.layers import PROMPTS_KEY
+from napari_brain_tumor.plugin.voxel_map import VoxelMap
+
+__all__ = [
+    "Extent",
+    "Meaning",
+    "color_of",
+    "extent_of",
+    "outlines_over",
+    "outlines_to_draw",
+    "painted_prompt",
+    "point_prompt",
+    "points_over_labels",
+    "points_to_draw",
+    "shape_prompt",
+    "strokes_over",
+    "strokes_to_paint",
+]
+
+Array = npt.NDArray[Any]
+
+_NOT: Final = 10
+"""Added to the label of a stroke that says what something is not."""
+_COLORS: Final[dict[PromptLabel, str]] = {
+    "edema": CLASS_COLORS[1],
+    "non-enhancing": CLASS_COLORS[2],
+    "enhancing": CLASS_COLORS[3],
+    "tumour core": "#CC79A7",
+    "whole tumour": "#009E73",
+}
+"""The classes' own; of the regions two others of Okabe and Ito's palette."""
+_ORDER: Final[tuple[PromptLabel, ...]] = ("edema", "non-enhancing", "enhancing", "tumour core", "whole tumour")
+_GREY: Final = 0.62
+"""How much of the colour of "not this" is grey."""
+_DECIMALS: Final = 3
+"""Of world coordinates: a thousandth of a millimetre is less than any voxel."""
+_ELLIPSE_CORNERS: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a prompt is about.
+
+    Parameters
+    ----------
+    label : PromptLabel
+    add : bool
+        False: "not this".
+    """
+
+    label: PromptLabel = "enhancing"
+    add: bool = True
+
+    @property
+    def code(self) -> int:
+        """Its integer in the layer of strokes."""
+        return _ORDER.index(self.label) + 1 + (0 if self.add else _NOT)
+
+    @classmethod
+    def of_code(cls, code: int) -> "Meaning | None":
+        """The inverse of `code`; None of an integer that means nothing."""
+        at = code - 1 if code < _NOT else code - 1 - _NOT
+        return cls(_ORDER[at], code < _NOT) if 0 <= at < len(_ORDER) else None
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return self.label if self.add else f"not {self.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a prompt lies in the layer: its first and last voxel (z, y, x)."""
+
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+    def slice_along(self, axis: int) -> int | None:
+        """The one slice along an axis of the layer that it lies on; None where it lies on several."""
+        return self.low[axis] if self.low[axis] == self.high[axis] else None
+
+    @property
+    def middle(self) -> tuple[int, int, int]:
+        """The voxel in its middle."""
+        z, y, x = ((a + b) // 2 for a, b in zip(self.low, self.high, strict=True))
+        return z, y, x
+
+
+def color_of(meaning: Meaning) -> tuple[float, float, float]:
+    """Colour (red, green, blue) of a prompt, from 0 to 1: that of its class, greyed where it says "not"."""
+    text = _COLORS[meaning.label]
+    red, green, blue = (int(text[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    if meaning.add:
+        return red, green, blue
+    return tuple(0.5 * _GREY + one * (1 - _GREY) for one in (red, green, blue))  # type: ignore[return-value]
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def strokes_over(labels: Labels, name: str) -> Labels:
+    """An empty layer of strokes, voxel for voxel over the labels."""
+    meanings = [Meaning(label, add) for add in (True, False) for label in PROMPT_LABELS]
+    colors: dict[int | None, Any] = {None: "white", 0: "transparent"}
+    colors |= {meaning.code: (*color_of(meaning), 1.0) for meaning in meanings}
+    made = Labels(
+        np.zeros(labels.data.shape, np.uint8),
+        name=name,
+        colormap=DirectLabelColormap(color_dict=colors),
+        features={"index": [m.code for m in meanings], "prompt": [m.text for m in meanings]},
+        opacity=0.85,
+        metadata={PROMPTS_KEY: "strokes"},
+        **_like(labels),
+    )
+    made.brush_size = 4
+    return made
+
+
+def points_over_labels(labels: Labels, name: str) -> Points:
+    """An empty layer of points over the labels."""
+    made = Points(ndim=3, name=name, size=4, border_width=0.15, **_like(labels))
+    made.metadata = {PROMPTS_KEY: "points"}
+    return made
+
+
+def outlines_over(labels: Labels, name: str) -> Shapes:
+    """An empty layer of boxes and lassos over the labels."""
+    made = Shapes(ndim=3, name=name, edge_width=0.6, **_like(labels))
+    made.metadata = {PROMPTS_KEY: "outlines"}
+    return made
+
+
+def _like(labels: Labels) -> dict[str, Any]:
+    return {name: getattr(labels, name) for name in ("scale", "translate", "units", "axis_labels")}
+
+
+# From layers to prompts ---------------------------------------------------------------------------------------------
+
+
+def painted_prompt(voxels: Array, meaning: Meaning, place: VoxelMap) -> Painted:
+    """Voxels `(N, 3)` (z, y, x) painted in the layer of strokes, as a prompt."""
+    return Painted(label=meaning.label, add=meaning.add, points=_plain(place.world(voxels)))
+
+
+def point_prompt(coordinates: Array, meaning: Meaning, place: VoxelMap) -> Point:
+    """A point of the layer of points, as a prompt."""
+    (at,) = _plain(place.world(np.asarray(coordinates)[None]))
+    return Point(label=meaning.label, add=meaning.add, at=at)
+
+
+def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap) -> Prompt:
+    """A shape of the layer of outlines, as a prompt: a rectangle is a box, other areas are lassos, lines strokes."""
+    kind, corners = str(shapes.shape_type[at]), np.asarray(shapes.data[at])
+    told: dict[str, Any] = {"label": meaning.label, "add": meaning.add}
+    if kind == "rectangle":
+        return Box3D(corners=_plain(place.world([corners.min(axis=0), corners.max(axis=0)])), **told)
+    if kind in ("path", "line"):
+        radius = float(shapes.edge_width[at]) / 2 * min(place.display.scale)  # as wide as it is seen
+        return Stroke(points=_plain(place.world(corners)), radius=round(radius, _DECIMALS), **told)
+    outline = _ellipse(corners) if kind == "ellipse" else corners
+    return Lasso(points=_plain(place.world(outline)), **told)
+
+
+def _plain(points: Array) -> Any:
+    return tuple(map(tuple, np.round(points, _DECIMALS).tolist()))
+
+
+def _ellipse(corners: Array) -> Array:
+    middle = corners.mean(axis=0)
+    across, along = (corners[1] - corners[0]) / 2, (corners[2] - corners[1]) / 2
+    turn = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, None]
+    return np.asarray(middle + np.cos(turn) * across + np.sin(turn) * along)
+
+
+# From prompts to layers ---------------------------------------------------------------------------------------------
+
+
+def extent_of(prompt: Prompt, place: VoxelMap) -> Extent:
+    """Where a prompt lies in the layer, cut at its borders."""
+    voxels = np.rint(place.layer(_points_of(prompt))).astype(int)
+    last = np.asarray(place.display.shape) - 1
+    low, high = (np.clip(end, 0, last).tolist() for end in (voxels.min(axis=0), voxels.max(axis=0)))
+    return Extent(tuple(low), tuple(high))
+
+
+def _points_of(prompt: Prompt) -> Array:
+    match prompt:
+        case Point():
+            return np.array([prompt.at])
+        case Box3D():
+            return np.array(prompt.corners)
+        case _:
+            return np.array(prompt.points)
+
+
+def strokes_to_paint(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, int]]:
+    """What the layer of strokes shows of prompts: voxels `(N, 3)` (z, y, x) and their label, in order."""
+    return [
+        (_voxels_of(prompt, place), Meaning(prompt.label, prompt.add).code)
+        for prompt in prompts
+        if isinstance(prompt, Painted | Stroke)
+    ]
+
+
+def _voxels_of(prompt: Prompt, place: VoxelMap) -> Array:
+    if isinstance(prompt, Stroke):
+        return rasterise(prompt, place.display.shown).inside[:, ::-1]
+    voxels = np.rint(place.layer(_points_of(prompt))).astype(np.intp)
+    return voxels[((voxels >= 0) & (voxels < place.display.shape)).all(axis=1)]
+
+
+def points_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, Meaning]]:
+    """What the layer of points shows of prompts: coordinates (z, y, x) and meaning of each."""
+    return [
+        (place.layer([prompt.at])[0], Meaning(prompt.label, prompt.add))
+        for prompt in prompts
+        if isinstance(prompt, Point)
+    ]
+
+
+def outlines_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, str, Meaning]]:
+    """What the layer of outlines shows of prompts: corners `(N, 3)` (z, y, x), type of shape and meaning of each."""
+    found: list[tuple[Array, str, Meaning]] = []
+    for prompt in prompts:
+        meaning = Meaning(prompt.label, prompt.add)
+        if isinstance(prompt, Lasso):
+            found.append((place.layer(prompt.points), "polygon", meaning))
+        elif isinstance(prompt, Box3D):
+            found.append((_rectangle(place.layer(prompt.corners)), "rectangle", meaning))
+    return found
+
+
+def _rectangle(corners: Array) -> Array:
+    """The four corners, in the middle slice along the axis across which a box is thinnest."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    thin = int(np.argmin(high - low))
+    low[thin] = high[thin] = (low[thin] + high[thin]) / 2
+    first, second = (axis for axis in range(3) if axis != thin)
+    made = np.tile(low, (4, 1))
+    made[1:3, first], made[2:, second] = high[first], high[second]
+    return made

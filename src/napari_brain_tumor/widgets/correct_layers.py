@@ -1,0 +1,349 @@
+"""The three layers in which prompts are drawn: what is finished there is told, what is undone is wiped out there."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+import numpy as np
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+
+from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point, Prompt, Stroke
+from napari_brain_tumor.plugin.labels_edit import painted_voxels
+from napari_brain_tumor.plugin.prompt_layers import (
+    Meaning,
+    color_of,
+    outlines_over,
+    outlines_to_draw,
+    painted_prompt,
+    point_prompt,
+    points_over_labels,
+    points_to_draw,
+    shape_prompt,
+    strokes_over,
+    strokes_to_paint,
+)
+from napari_brain_tumor.plugin.voxel_map import VoxelMap
+from napari_brain_tumor.widgets.twins import Links
+
+__all__ = ["TOOLS", "PromptLayers", "Tool"]
+
+Tool = Literal["stroke", "point", "lasso", "box"]
+TOOLS: Final[dict[Tool, tuple[str, str]]] = {
+    "stroke": ("strokes", "paint"),
+    "point": ("points", "add"),
+    "lasso": ("outlines", "add_polygon_lasso"),
+    "box": ("outlines", "add_rectangle"),
+}
+"""The layer of a tool, and the mode in which it is drawn."""
+_RESTING: Final = "pan_zoom"
+_KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
+    "strokes": (Painted, Stroke),
+    "points": (Point,),
+    "outlines": (Lasso, Box3D),
+}
+_FACE: Final = 0.15
+"""Opacity of the inside of an outline."""
+_NOT_BY_HAND: Final = "Prompts are not moved or erased: take one back with Ctrl+Z, or remove it in the list."
+
+
+class PromptLayers(QObject):
+    """Three layers over the labels that are corrected, each there from when it is first needed until `remove`.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    labels : Labels
+        What is corrected.
+    place : VoxelMap
+    case : str
+        What the layers are called after.
+    parent : QObject, optional
+    """
+
+    drawn = Signal(object)
+    """A prompt is finished."""
+    refused = Signal(str)
+    """Something was done there that is no prompt; why."""
+    meaning_chosen = Signal(object)
+    """The user took another class in napari's own controls."""
+    tool_changed = Signal(object)
+    """The tool that is in the user's hand, or None."""
+    taken_away = Signal()
+    """The user removed one of the layers."""
+
+    def __init__(self, viewer: Any, labels: Labels, place: VoxelMap, case: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._labels, self._place = viewer, labels, place
+        self.meaning = Meaning()
+        self._links = Links()
+        self._writing = False
+        self._strokes_made: list[Sequence[Any]] = []
+        self._touched: set[str] = set()
+        self._shown: dict[str, list[Prompt]] = {name: [] for name in _KINDS}
+        self._wanted: list[Prompt] | None = None
+        self.strokes = strokes_over(labels, f"{case} strokes")
+        self.points = points_over_labels(labels, f"{case} points")
+        self.outlines = outlines_over(labels, f"{case} outlines")
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._collect)
+        self._added: list[Layer] = []
+        self._connect()
+        self.set_meaning(self.meaning)
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The three of them, by what is drawn in them."""
+        return {"strokes": self.strokes, "points": self.points, "outlines": self.outlines}
+
+    def _connect(self) -> None:
+        self._links.connect(self.strokes.events.paint, self._on_painted)
+        self._links.connect(self.strokes.events.selected_label, self._on_label_chosen)
+        self._links.connect(self.points.events.data, self._on_points)
+        self._links.connect(self.outlines.events.data, self._on_outlines)
+        self._links.connect(self._viewer.layers.events.removed, self._on_layers_removed)
+        self._links.connect(self._viewer.layers.selection.events.active, self._on_tool_event)
+        self._links.connect(self._viewer.dims.events.ndisplay, self._on_ndisplay)
+        for layer in self.layers.values():
+            self._links.connect(layer.events.mode, self._on_tool_event)
+
+    def remove(self) -> None:
+        """Take the layers out of the viewer, those that are still there."""
+        self._links.cut()
+        self._timer.stop()
+        for layer in self.layers.values():
+            layer.keymap = {}
+            if layer in self._viewer.layers:
+                layer.mode = _RESTING  # napari 0.9 draws the brush of a layer that is gone, which can end the process
+                self._viewer.layers.remove(layer)
+        self._added.clear()
+
+    def release(self) -> None:
+        """Leave the layers to the user, as pictures of what was drawn."""
+        self._links.cut()
+        self._timer.stop()
+        for layer in self.layers.values():
+            layer.keymap = {}
+            layer.mode = _RESTING
+
+    def bind_keys(self, keys: Mapping[str, Callable[[], None]]) -> None:
+        """Give these keys a meaning in the three layers, whatever else they mean there."""
+        for layer in self.layers.values():
+            for key, act in keys.items():
+                layer.bind_key(key, _pressed(act), overwrite=True)
+
+    # What is drawn next ---------------------------------------------------------------------------------------------
+
+    @property
+    def tool(self) -> Tool | None:
+        """What is in the user's hand."""
+        active = self._viewer.layers.selection.active
+        for tool, (name, mode) in TOOLS.items():
+            if self.layers[name] is active and str(self.layers[name].mode) == mode:
+                return tool
+        return None
+
+    def _add(self, layer: Layer) -> None:
+        """Add a layer when it is first needed: each takes napari a tenth of a second and more."""
+        if layer not in self._added:
+            self._added.append(layer)
+            active = self._viewer.layers.selection.active
+            self._viewer.add_layer(layer)
+            self._viewer.layers.selection.active = active
+
+    def take(self, tool: Tool) -> None:
+        """Put a tool into the user's hand."""
+        name, mode = TOOLS[tool]
+        if self._viewer.dims.ndisplay == 3:
+            self.refused.emit("Prompts are drawn on slices: leave the view in 3D first (Ctrl+Y).")
+            return
+        layer = self.layers[name]
+        self._add(layer)
+        layer.visible = True
+        self._viewer.layers.selection = {layer}
+        layer.mode = mode
+
+    def set_meaning(self, meaning: Meaning) -> None:
+        """What is drawn from now on says this."""
+        self.meaning = meaning
+        red, green, blue = color_of(meaning)
+        with self._quietly():
+            self.strokes.selected_label = meaning.code
+            # Else napari would give what is selected the new colours too.
+            self.points.selected_data = set()
+            self.points.current_face_color = [red, green, blue, 1.0]
+            self.points.current_symbol = "disc" if meaning.add else "x"
+            self.outlines.selected_data = set()
+            self.outlines.current_edge_color = [red, green, blue, 1.0]
+            self.outlines.current_face_color = [red, green, blue, _FACE if meaning.add else 0.0]
+
+    # What was drawn -------------------------------------------------------------------------------------------------
+
+    def _on_painted(self, event: Any) -> None:
+        if not self._writing:
+            self._strokes_made.append(tuple(event.value))
+            self._touch("strokes")
+
+    def _on_points(self, event: Any) -> None:
+        if not self._writing and _is_finished(event):
+            self._touch("points")
+
+    def _on_outlines(self, event: Any) -> None:
+        if not self._writing and _is_finished(event):
+            self._touch("outlines")
+
+    def _touch(self, name: str) -> None:
+        # Not now: napari is in the middle of what it does to the layer.
+        self._touched.add(name)
+        self._timer.start(0)
+
+    def _collect(self) -> None:
+        touched, self._touched = self._touched, set()
+        found: list[Prompt] = []
+        if "strokes" in touched:
+            found += self._new_strokes()
+        if "points" in touched:
+            found += self._new_points()
+        if "outlines" in touched:
+            found += self._new_outlines()
+        for prompt in found:
+            self.drawn.emit(prompt)
+        if self._wanted is not None:
+            self.show(self._wanted)
+
+    def _new_strokes(self) -> list[Prompt]:
+        made, self._strokes_made = self._strokes_made, []
+        found: list[Prompt] = []
+        for parts in made:
+            voxels, codes = painted_voxels(parts, self.strokes.data.shape)
+            for code in np.unique(codes).tolist():
+                meaning = Meaning.of_code(code)
+                if meaning is None:
+                    self._refuse("strokes")
+                else:
+                    found.append(painted_prompt(voxels[codes == code], meaning, self._place))
+        self._shown["strokes"] += found
+        return found
+
+    def _new_points(self) -> list[Prompt]:
+        known, now = points_to_draw(self._shown["points"], self._place), np.asarray(self.points.data)
+        before = np.array([at for at, _ in known]).reshape(-1, 3)
+        if len(now) <= len(before) or not np.allclose(now[: len(before)], before, atol=0.01):
+            self._refuse("points")
+            return []
+        self.points.selected_data = set()
+        found: list[Prompt] = [point_prompt(at, self.meaning, self._place) for at in now[len(before) :]]
+        self._shown["points"] += found
+        return found
+
+    def _new_outlines(self) -> list[Prompt]:
+        known = len(self._shown["outlines"])
+        if len(self.outlines.data) == known:
+            return []  # too small, napari has dropped it
+        if len(self.outlines.data) < known:
+            self._refuse("outlines")
+            return []
+        self.outlines.selected_data = set()
+        count = len(self.outlines.data)
+        found = [shape_prompt(self.outlines, at, self.meaning, self._place) for at in range(known, count)]
+        if all(isinstance(prompt, _KINDS["outlines"]) for prompt in found):
+            self._shown["outlines"] += found
+        else:
+            self._redraw("outlines", self._shown["outlines"])  # a line becomes a stroke
+        return found
+
+    def _refuse(self, name: str) -> None:
+        self._redraw(name, self._shown[name])
+        self.refused.emit(_NOT_BY_HAND)
+
+    # What is shown --------------------------------------------------------------------------------------------------
+
+    def show(self, prompts: Sequence[Prompt]) -> None:
+        """Show these prompts and no others; where nothing is new nothing is touched."""
+        self._wanted = None
+        if getattr(self.outlines, "_is_creating", False) or self._touched:
+            self._wanted = list(prompts)  # after what the user draws now
+            return
+        for name, kinds in _KINDS.items():
+            wanted = [prompt for prompt in prompts if isinstance(prompt, kinds)]
+            if list(map(id, wanted)) != list(map(id, self._shown[name])):
+                self._redraw(name, wanted)
+
+    def _redraw(self, name: str, prompts: Sequence[Prompt]) -> None:
+        self._shown[name] = list(prompts)
+        if prompts:
+            self._add(self.layers[name])
+        with self._quietly():
+            if name == "strokes":
+                self._redraw_strokes(prompts)
+            elif name == "points":
+                self._redraw_points(prompts)
+            else:
+                self._redraw_outlines(prompts)
+
+    def _redraw_strokes(self, prompts: Sequence[Prompt]) -> None:
+        self.strokes.data[...] = 0
+        for voxels, code in strokes_to_paint(prompts, self._place):
+            self.strokes.data[tuple(voxels.T)] = code
+        self.strokes.refresh()
+
+    def _redraw_points(self, prompts: Sequence[Prompt]) -> None:
+        found = points_to_draw(prompts, self._place)
+        self.points.selected_data = set()
+        self.points.data = np.array([at for at, _ in found]).reshape(-1, 3)
+        if found:
+            self.points.face_color = [[*color_of(meaning), 1.0] for _, meaning in found]
+            self.points.symbol = ["disc" if meaning.add else "x" for _, meaning in found]
+
+    def _redraw_outlines(self, prompts: Sequence[Prompt]) -> None:
+        found = outlines_to_draw(prompts, self._place)
+        self.outlines.selected_data = set()
+        self.outlines.data = []
+        if found:
+            self.outlines.add(
+                [corners for corners, _, _ in found],
+                shape_type=[kind for _, kind, _ in found],
+                edge_color=[[*color_of(meaning), 1.0] for *_, meaning in found],
+                face_color=[[*color_of(meaning), _FACE if meaning.add else 0.0] for *_, meaning in found],
+            )
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        before, self._writing = self._writing, True
+        try:
+            yield
+        finally:
+            self._writing = before
+
+    # The viewer -----------------------------------------------------------------------------------------------------
+
+    def _on_label_chosen(self, event: Any = None) -> None:
+        meaning = Meaning.of_code(int(self.strokes.selected_label))
+        if not self._writing and meaning is not None:
+            self.meaning_chosen.emit(meaning)
+
+    def _on_tool_event(self, event: Any = None) -> None:
+        self.tool_changed.emit(self.tool)
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        if self._viewer.dims.ndisplay == 3:
+            for layer in self.layers.values():
+                layer.mode = _RESTING
+
+    def _on_layers_removed(self, event: Any = None) -> None:
+        if any(layer not in self._viewer.layers for layer in self._added):
+            self.taken_away.emit()
+
+
+def _is_finished(event: Any) -> bool:
+    """Whether something was added, changed or removed, and is not about to be."""
+    action = getattr(event, "action", None)
+    return str(getattr(action, "value", action)) in ("added", "changed", "removed", "None")
+
+
+def _pressed(act: Callable[[], None]) -> Callable[[Any], None]:
+    def on_key(layer: Any) -> None:
+        act()
+
+    return on_key

@@ -1,0 +1,183 @@
+"""The order in which a correction's steps are computed, in another thread, while the user goes on drawing."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+
+from napari_brain_tumor.errors import PromptError
+from napari_brain_tumor.interactive.prompts import Interpolate, Prompt, Propagate
+from napari_brain_tumor.widgets.correct_state import Correction, Entry, Told, Voxels, Work
+from napari_brain_tumor.widgets.worker import JobRunner
+
+__all__ = ["CorrectionQueue"]
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """Work, when it was asked for, and whether it is wanted no more."""
+
+    work: Work
+    since: float
+    dropped: bool = False
+
+
+class CorrectionQueue(QObject):
+    """Computes one thing at a time, in the order in which it was drawn.
+
+    The layer's history and the refiner's must hold the same changes in the same order. So what the user undoes or
+    paints by hand while a step is computed is followed first: the step is taken back, unseen, and computed again.
+
+    Parameters
+    ----------
+    correction : Correction
+    parent : QObject, optional
+    """
+
+    shown = Signal(object, float, int)
+    """An entry is seen in the layer: the seconds since it was asked for, and the voxels that changed."""
+    failed = Signal(object, object)
+    """An entry could not be carried out, and why."""
+    changed = Signal()
+    """What is done, undone or waits is not what it was."""
+    progressed = Signal(object)
+    """`Progress` of what is computed now."""
+
+    def __init__(self, correction: Correction, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.correction = correction
+        self.runner = JobRunner(self)
+        self._now: _Asked | None = None
+        self._waiting: deque[_Asked] = deque()
+        self._to_follow: deque[Work] = deque()
+        self._stopped = False
+        self.runner.finished.connect(self._on_finished)
+        self.runner.failed.connect(self._on_failed)
+        self.runner.progressed.connect(lambda progress, _: self.progressed.emit(progress))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is computed or waits."""
+        return self._now is not None or bool(self._waiting or self._to_follow)
+
+    @property
+    def pending(self) -> list[Entry]:
+        """What was asked for and is not seen yet, in order."""
+        now = [self._now] if self._now is not None and self._now.work.kind == "do" else []
+        return [asked.work.entry for asked in (*now, *self._waiting) if not asked.dropped]
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """All prompts, those that wait included."""
+        steps = [entry.step for entry in self.pending]
+        waiting = [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+        return [*self.correction.prompts, *waiting]
+
+    def add(self, work: Work) -> None:
+        """Compute this after all else."""
+        self._waiting.append(_Asked(work, time.monotonic()))
+        self._next()
+        self.changed.emit()
+
+    def follow(self) -> None:
+        """The layer may have been changed by somebody else."""
+        found = self.correction.follow()
+        if found:
+            self._to_follow.extend(found)
+            self._next()
+            self.changed.emit()
+
+    def undo(self) -> None:
+        """Take back the last step: that which still waits, or in the layer; raises `PromptError` if there is none."""
+        if self.pending:
+            self._drop_last()
+        else:
+            self._to_follow.extend(self.correction.undo())
+            self._next()
+        self.changed.emit()
+
+    def redo(self) -> None:
+        """Bring back what was undone last; raises `PromptError` if there is nothing."""
+        if self.pending:
+            msg = "Wait until the last prompt is computed; then there is nothing to redo."
+            raise PromptError(msg)
+        self._to_follow.extend(self.correction.redo())
+        self._next()
+        self.changed.emit()
+
+    def cancel(self) -> None:
+        """Drop everything that waits; what is computed now will not be seen."""
+        self._waiting.clear()
+        if self._now is not None:
+            self._now.dropped = True
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Compute no more, and tell nothing any more."""
+        self._stopped = True
+        self._waiting.clear()
+        self._to_follow.clear()
+        self.runner.cancel()
+
+    def _drop_last(self) -> None:
+        if self._waiting:
+            self._waiting.pop()
+        elif self._now is not None:
+            self._now.dropped = True
+
+    def _next(self) -> None:
+        if self._now is not None or self._stopped:
+            return
+        if self._to_follow:
+            self._now = _Asked(self._to_follow.popleft(), time.monotonic())
+        elif self._waiting:
+            self._now = self._waiting.popleft()
+        else:
+            return
+        work = self._now.work
+        seen = self.correction.snapshot() if work.kind == "do" else None
+        self.runner.start(lambda _: work.job(seen))
+
+    def _on_finished(self, outcome: Any) -> None:
+        asked, self._now = self._now, None
+        if asked is None or self._stopped:
+            return
+        self.correction.end_preview()
+        self._to_follow.extend(self.correction.follow())
+        if asked.work.kind == "follow":
+            if not self._to_follow:
+                self.correction.record(outcome)
+        elif asked.dropped or self._to_follow:
+            self._take_back(asked)
+        else:
+            self._show(asked, *outcome)
+        self._next()
+        self.changed.emit()
+
+    def _show(self, asked: _Asked, edit: Voxels, told: Told) -> None:
+        entry = asked.work.entry
+        voxels = self.correction.show(entry, edit)
+        self.correction.record(told)
+        self.shown.emit(entry, time.monotonic() - asked.since, voxels)
+
+    def _take_back(self, asked: _Asked) -> None:
+        self._to_follow.appendleft(self.correction.forget(asked.work.entry))
+        if asked.dropped:
+            return
+        if asked.work.can_be_repeated:
+            self._waiting.appendleft(asked)
+        else:
+            msg = "The labels were changed meanwhile, so nothing was done. Do it again."
+            self.failed.emit(asked.work.entry, PromptError(msg))
+
+    def _on_failed(self, error: Exception) -> None:
+        asked, self._now = self._now, None
+        if asked is None or self._stopped:
+            return
+        self.correction.end_preview()
+        if not asked.dropped:
+            self.failed.emit(asked.work.entry, error)
+        self._next()
+        self.changed.emit()

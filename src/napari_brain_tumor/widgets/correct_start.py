@@ -1,0 +1,164 @@
+"""What can be corrected, and how a correction begins, without Qt."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+
+from napari_brain_tumor.errors import GridMismatchError
+from napari_brain_tumor.interactive import Refiner
+from napari_brain_tumor.interactive.refine import begun_provenance
+from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.label_watch import can_be_watched
+from napari_brain_tumor.plugin.layers import KEY, LayerData, LayerView, SegmentationTag
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.widgets.correct_state import Correction
+from napari_brain_tumor.widgets.kept_probabilities import kept_of
+from napari_brain_tumor.widgets.segment_state import candidates, is_result, open_studies
+from napari_brain_tumor.widgets.study_queue import OpenStudy
+
+__all__ = ["Begun", "Start", "begin_job", "obstacle", "starts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Something to begin with: labels over the scans of a study, or a study alone."""
+
+    study: OpenStudy
+    layer: Labels | None = None
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return self.layer.name if self.layer is not None else f"new segmentation of {self.study.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """All that a correction needs but its layer.
+
+    Parameters
+    ----------
+    study, start, refiner, sha256, begun
+        As in `Correction`.
+    probabilities : RegionProbabilities or None
+    new_layer : LayerData or None
+        Of an empty segmentation.
+    """
+
+    study: Study
+    start: Segmentation | None
+    probabilities: Any
+    refiner: Refiner
+    sha256: str
+    begun: Mapping[str, Any]
+    new_layer: LayerData | None
+
+    def correction_of(self, layer: Labels) -> Correction:
+        """The correction of what a layer shows; a layer that is not ours becomes one, so that it tells its prompts."""
+        if not isinstance(layer.metadata.get(KEY), SegmentationTag):
+            tag = SegmentationTag(
+                self.study.name, self.study.grid, self.study.layout, provenance={"method": "painted by hand"}
+            )
+            layer.metadata = {**layer.metadata, KEY: tag}
+        return Correction(layer, self.study, self.start, self.probabilities, self.refiner, self.sha256, self.begun)
+
+
+def starts(all_layers: Iterable[Layer]) -> list[Start]:
+    """What can be corrected: labels over an open study, the uppermost first, and every study from nothing."""
+    present = list(all_layers)
+    studies = [study for study in open_studies(candidates(present)) if _is_volume(study)]
+    labels = [layer for layer in reversed(present) if is_result(layer) and layer.ndim == 3 and can_be_watched(layer)]
+    found = [(layer, _study_of(layer, studies)) for layer in labels]
+    over = [Start(study, layer) for layer, study in found if study is not None]
+    return [*over, *(Start(study) for study in studies)]
+
+
+def obstacle(all_layers: Iterable[Layer]) -> str:
+    """Why nothing can be corrected; empty where something can."""
+    present = list(all_layers)
+    if starts(present):
+        return ""
+    found = candidates(present)
+    if found and all(one.role is None for one in found):
+        return (
+            "Which sequence the opened images are is not known. Open the case with Plugins > Brain Tumor > Open case "
+            "and choose T1, T1c, T2 and FLAIR, or name the layers after them."
+        )
+    return "Open a case first: prompts are compared with its scans. A segmentation is not needed."
+
+
+def _is_volume(study: OpenStudy) -> bool:
+    return all(layer.ndim == 3 for layer in study.sequences.values())
+
+
+def _study_of(layer: Labels, studies: Sequence[OpenStudy]) -> OpenStudy | None:
+    """The study that labels lie on: the one that they came from, or else any on the same voxels."""
+    seen = layers.view(layer)
+    if isinstance(seen.tag, SegmentationTag) and not seen.tag.understood:
+        return None
+    case = seen.tag.case if isinstance(seen.tag, SegmentationTag) else None
+    here = [study for study in studies if _first(study).grid.same_place(seen.grid)]
+    here.sort(key=lambda study: study.name != case)
+    return here[0] if here else None
+
+
+def _first(study: OpenStudy) -> LayerView:
+    return layers.view(next(iter(study.sequences.values())))
+
+
+def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[Begun]:
+    """Begin with something; layers are read at once, the rest is done by the job.
+
+    Raises
+    ------
+    BrainTumorError
+        If the scans or labels cannot be read as a study and a segmentation on its grid.
+    """
+    scans = {role: layers.view(layer) for role, layer in start.study.sequences.items()}
+    shown = layers.view(start.layer) if start.layer is not None else None
+    references = layers.readable_views(all_layers)
+    kept = kept_of(start.layer)
+    return _begin(scans, shown, references, kept.maps if kept is not None else None)
+
+
+def _begin(scans: Any, shown: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[Begun]:
+    yield Progress(0, 2, "reading the layers")
+    study = layers.study_from_layers(scans)
+    segmentation = _on_study(shown, references, study) if shown is not None else None
+    yield Progress(1, 2, "looking at the scans")
+    refiner = Refiner(study, segmentation, maps)
+    refiner.prepare()
+    begun = begun_provenance(study, segmentation)
+    new = None if shown is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
+    return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), begun, new)
+
+
+def _on_study(shown: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
+    """A copy of what a layer shows, on the study's own grid."""
+    found = layers.segmentation_from_layer(shown, references)
+    display = Display.of(study.grid)
+    if found.grid.same_place(study.grid):
+        data = found.data
+    elif display.shown.same_place(shown.grid):
+        data = display.restore(shown.data, nearest=True)  # from a file whose axes run in another order
+    else:
+        msg = (
+            f"The labels {shown.name} lie on {found.grid.describe()}, the scans on {study.grid.describe()}. Open the "
+            "scans that they were made on."
+        )
+        raise GridMismatchError(msg)
+    copy = np.array(data, np.uint8)
+    return Segmentation(
+        copy, study.grid, found.name, found.class_names, found.known_regions, found.layout, found.provenance
+    )
+
+
+def _empty(study: Study) -> Segmentation:
+    data = np.zeros(study.grid.shape, np.uint8)
+    return Segmentation(data, study.grid, study.name, layout=study.layout, provenance={"method": "prompts"})

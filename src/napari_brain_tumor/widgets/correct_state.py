@@ -1,0 +1,613 @@
+"""A correction under way, without Qt: a refiner and the labels layer that shows it, which go back and forth together.
+
+napari's own history of the layer leads. Whatever is done, undone and redone there is read from it, by whichever key
+and in whichever panel, and the refiner follows. Methods whose name begins with `compute_` touch only the refiner: they
+run one after the other in another thread. All others belong to napari's thread.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+
+from napari_brain_tumor import __version__
+from napari_brain_tumor.errors import PromptError
+from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
+from napari_brain_tumor.interactive.prompts import Prompt
+from napari_brain_tumor.interactive.propagation import propagate_slices
+from napari_brain_tumor.journal.changes import digest_of
+from napari_brain_tumor.labels import Region, class_names_of
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
+from napari_brain_tumor.plugin.prompt_layers import Extent, Meaning, extent_of
+from napari_brain_tumor.plugin.voxel_map import VoxelMap
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Told", "Voxels", "Work", "slices_in_words"]
+
+PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
+"""Of the slices across the layer's axes Z, Y, X."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Voxels:
+    """Voxels `(N, 3)` with the labels that they get."""
+
+    at: npt.NDArray[np.intp]
+    labels: npt.NDArray[Any]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One change of the labels in the course of a correction.
+
+    Parameters
+    ----------
+    kind : {"step", "hand", "without"}
+        A prompt or an action; an edit by hand; or everything done again without one of them.
+    step : Step, optional
+    painted : Voxels, optional
+        (x, y, z) of the scan, of an edit by hand.
+    change : Change, optional
+        What the refiner did; None where it had nothing to do, or has not done it yet.
+    parts : tuple
+        Of the step in the history of napari that shows it; empty where nothing is to be seen of it.
+    extent : Extent, optional
+        Where a prompt lies.
+    again : tuple of Entry
+        What was done again, without the one that was removed.
+    refiners : tuple
+        The refiner before and after, of a "without".
+    dump : dict, optional
+        The step as it is written into the provenance.
+    seconds : float
+        That computing it took.
+    """
+
+    kind: Literal["step", "hand", "without"]
+    step: Step | None = None
+    painted: Voxels | None = None
+    change: Change | None = None
+    parts: tuple[Any, ...] = ()
+    extent: Extent | None = None
+    again: "tuple[Entry, ...]" = ()
+    refiners: tuple[Refiner, ...] = ()
+    dump: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """What was done, in words."""
+        match self.step:
+            case None if self.kind == "without":
+                return "done again without it"
+            case None if self.kind == "step":
+                return "carried on"
+            case None:
+                return "painted by hand, or by another panel"
+            case Interpolate() as step:
+                return f"filled between {len(step.slices)} slices"
+            case Propagate() as step:
+                return f"carried on over {abs(step.stop - step.start)} slices"
+            case prompt:
+                kind = "stroke" if prompt.kind == "painted" else prompt.kind
+                return f"{kind} · {Meaning(prompt.label, prompt.add).text}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Something that the refiner has to do next.
+
+    Parameters
+    ----------
+    kind : {"do", "follow"}
+        Whether its outcome is shown in the layer, or follows what the layer shows already.
+    entry : Entry
+    job : callable
+        Makes the job, from what the layer's array holds when it begins.
+    """
+
+    kind: Literal["do", "follow"]
+    entry: Entry
+    job: Callable[[npt.NDArray[Any] | None], Job[Any]]
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether it means the same after the labels were changed by somebody else."""
+        return self.kind == "do" and self.entry.kind == "step" and self.entry.step is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the labels are like after something was computed.
+
+    Parameters
+    ----------
+    digest : str
+        Of the layer's labels; empty where something was painted by hand besides, or the scan is oblique and its layer
+        is not told from the labels.
+    known_regions : tuple of {"WT", "TC", "ET"}
+    """
+
+    digest: str
+    known_regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """Labels `(rows, columns)` of one slice of the layer, along one of its axes."""
+
+    axis: int
+    index: int
+    labels: npt.NDArray[np.uint8]
+
+
+@dataclass(slots=True, eq=False)
+class Correction:
+    """What is corrected, how, and what was done so far.
+
+    Parameters
+    ----------
+    layer : Labels
+        Shows the result.
+    study : Study
+    start : Segmentation or None
+        What it began with, a copy; None where it began from nothing.
+    probabilities : RegionProbabilities or None
+        Of the network that made it.
+    refiner : Refiner
+    sha256 : str
+        Of the labels that it began with.
+    begun : mapping
+        Their provenance, with the scans.
+    """
+
+    layer: Labels
+    study: Study
+    start: Segmentation | None
+    probabilities: RegionProbabilities | None
+    refiner: Refiner
+    sha256: str
+    begun: Mapping[str, Any]
+    done: list[Entry] = field(default_factory=list)
+    undone: list[Entry] = field(default_factory=list)
+    writing: bool = False
+    """Whether this changes the layer now, and not the user."""
+    _known: dict[int, Any] = field(default_factory=dict)
+    _provenance: dict[str, Any] = field(default_factory=dict)
+    _fixed: int = 0
+    """How many of the first entries cannot be undone any more."""
+    _previewed: list[tuple[Any, Any, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._settle()
+        tag = self.layer.metadata.get(KEY)
+        self._provenance = dict(tag.provenance) if isinstance(tag, SegmentationTag) else {}
+
+    @property
+    def place(self) -> VoxelMap:
+        """Which voxel of the scan is which of the layer."""
+        return VoxelMap(Display.of(self.study.grid))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the labels of now are made of, in order."""
+        found: list[Entry] = []
+        for entry in self.done:
+            found = list(entry.again) if entry.kind == "without" else [*found, entry]
+        return found
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts of now, in order."""
+        steps = [entry.step for entry in self.entries]
+        return [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+
+    @property
+    def file(self) -> PromptFile:
+        """The correction as a document; what was painted by hand is counted, and not in it."""
+        model = self._provenance.get("model")
+        return PromptFile(
+            case=self.study.name,
+            unit=self.study.grid.unit,
+            labels_sha256=self.sha256,
+            model=model.get("name") if isinstance(model, dict) else None,
+            edited_by_hand=sum(entry.kind == "hand" for entry in self.entries),
+            steps=tuple(entry.step for entry in self.entries if entry.step is not None),
+        )
+
+    def slices_along(self, axis: int) -> list[int]:
+        """Slices of the layer along one of its axes that were corrected since slices were last filled there."""
+        found: set[int] = set()
+        for entry in self.entries:
+            if isinstance(entry.step, Interpolate) and entry.step.axis == self.place.file_axis(axis):
+                found.clear()
+            at = entry.extent.slice_along(axis) if entry.extent is not None else None
+            if at is not None:
+                found.add(at)
+        return sorted(found)
+
+    # What the user asks for -----------------------------------------------------------------------------------------
+
+    def action(self, step: Step) -> Work:
+        """Carry out a prompt, or another step of a file."""
+        is_prompt = not isinstance(step, Interpolate | Propagate)
+        entry = Entry("step", step, extent=extent_of(step, self.place) if is_prompt else None)  # type: ignore[arg-type]
+        return Work("do", entry, lambda seen: _job(lambda: self.compute_step(entry, seen)))
+
+    def snapshot(self) -> npt.NDArray[Any] | None:
+        """A copy of the layer's array: whoever writes into it without napari knowing is noticed by it.
+
+        None for an oblique scan, whose layer does not hold what the refiner holds.
+        """
+        return np.array(self.layer.data) if self.place.one_to_one else None
+
+    def fill(self, axis: int, slices: Sequence[int]) -> Work:
+        """Fill between slices of the layer along one of its axes.
+
+        Raises
+        ------
+        PromptError
+            If there are fewer than two, or one that the layer does not have.
+        """
+        last = self.layer.data.shape[axis] - 1
+        wanted = sorted(set(slices))
+        if len(wanted) < 2 or wanted[0] < 0 or wanted[-1] > last:
+            msg = (
+                f"Slices {slices_in_words(wanted) or 'none'} were named; two or more of 0 to {last} are needed, and "
+                "what lies between them is filled. Correct a second slice, or write its number."
+            )
+            raise PromptError(msg)
+        numbers = tuple(sorted(self.place.file_slice(axis, one) for one in wanted))
+        step = Interpolate(axis=self.place.file_axis(axis), slices=numbers)
+        return self.action(step)
+
+    def carry_on(
+        self, axis: int, index: int, direction: Literal[1, -1], planes: list[Plane], halt: threading.Event
+    ) -> Work:
+        """Carry a slice of the layer on along one of its axes until told to stop, or until nothing is left.
+
+        Parameters
+        ----------
+        axis, index
+            The slice.
+        direction : {1, -1}
+            Towards higher or lower slices of the layer.
+        planes : list of Plane
+            What was found is appended, slice by slice, to be shown meanwhile.
+        halt : Event
+            Set to stop.
+        """
+        entry = Entry("step")
+        return Work("do", entry, lambda _: self.compute_carried(entry, axis, index, direction, planes, halt))
+
+    def without(self, unwanted: Entry) -> Work:
+        """Do everything again without one of the entries."""
+        kept = [entry for entry in self.entries if entry is not unwanted]
+        entry = Entry("without")
+        return Work("do", entry, lambda _: self.compute_without(entry, kept))
+
+    # Undo and redo --------------------------------------------------------------------------------------------------
+
+    def undo(self) -> list[Work]:
+        """Take the last change back, in the layer's own history.
+
+        Raises
+        ------
+        PromptError
+            If there is none, or napari has forgotten it.
+        """
+        if not self.done:
+            msg = "There is nothing to undo: nothing was corrected since this correction was started."
+            raise PromptError(msg)
+        last = history_of(self.layer).done[-1:]
+        is_there = len(self.done) > self._fixed
+        if is_there and not self.done[-1].parts:
+            return [self._take_back()]
+        if not is_there or not last or not _same(last[0], self.done[-1].parts):
+            msg = (
+                "How the labels were before is forgotten: napari keeps the last 100 changes of a layer, and none where "
+                "its labels were replaced by others."
+            )
+            raise PromptError(msg)
+        self._quietly(self.layer.undo)
+        return self.follow()
+
+    def redo(self) -> list[Work]:
+        """Bring back what was taken back last; raises `PromptError` if there is nothing."""
+        if not self.undone:
+            msg = "There is nothing to redo."
+            raise PromptError(msg)
+        if not self.undone[-1].parts:
+            return [self._bring_again()]
+        self._quietly(self.layer.redo)
+        return self.follow()
+
+    def follow(self) -> list[Work]:
+        """Read the layer's history: what the refiner has to do to hold what the layer shows."""
+        history = history_of(self.layer)
+        there = {id(part) for step in history.done for part in step}
+        gone = {id(part) for step in history.undone for part in step}
+        works: list[Work] = []
+        while any(_among(entry, gone) for entry in self.done[self._fixed :]):
+            works.append(self._take_back())
+        while any(_among(entry, there) for entry in self.undone):
+            works.append(self._bring_again())
+        works += [self._painted(step) for step in self._new(history.done)]
+        return works
+
+    def forget(self, entry: Entry) -> Work:
+        """Take back what was computed and is not shown."""
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_undo(entry)))
+
+    def replaced(self) -> None:
+        """The layer holds another array: what was done to the one before cannot be undone in it.
+
+        What it holds is taken over before the next step is carried out.
+        """
+        self._fixed = len(self.done)
+        self.undone.clear()
+
+    def _take_back(self) -> Work:
+        entry = self.done.pop()
+        self.undone.append(entry)
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_undo(entry)))
+
+    def _bring_again(self) -> Work:
+        entry = self.undone.pop()
+        self.done.append(entry)
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_redo(entry)))
+
+    def _new(self, steps: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Steps at the end of the history that nobody told of."""
+        found: list[tuple[Any, ...]] = []
+        for step in reversed(steps):
+            if any(id(part) in self._known for part in step):
+                break
+            found.append(step)
+        return found[::-1]
+
+    def _painted(self, parts: tuple[Any, ...]) -> Work:
+        voxels, labels = painted_voxels(parts, self.layer.data.shape)
+        low, high = voxels.min(axis=0).tolist(), voxels.max(axis=0).tolist()
+        entry = Entry("hand", painted=Voxels(voxels, labels), parts=parts, extent=Extent(tuple(low), tuple(high)))
+        self._remember(parts)
+        self.done.append(entry)
+        self.undone.clear()
+        return Work("follow", entry, lambda _: _job(lambda: self.compute_adopted(entry)))
+
+    # The layer ------------------------------------------------------------------------------------------------------
+
+    def show(self, entry: Entry, edit: Voxels) -> int:
+        """Show in the layer what was computed, as one step of its history; how many voxels changed."""
+        before = len(self._known)
+        changed = self._quietly(lambda: change_voxels(self.layer, edit.at, edit.labels))
+        if changed:
+            self._settle()
+            entry.parts = tuple(self._known.values())[before:]
+        self.done.append(entry)
+        self.undone.clear()
+        return changed
+
+    def preview(self, planes: Sequence[Plane]) -> None:
+        """Write slices of something that is still computed, to be seen when they are next drawn.
+
+        napari's history knows nothing of it.
+        """
+        for plane in planes:
+            at = (*(slice(None),) * plane.axis, plane.index)
+            self._previewed.append((at, self.layer.data[at].copy(), plane.labels))
+            self.layer.data[at] = plane.labels
+
+    def end_preview(self) -> None:
+        """Take back what was only previewed."""
+        if not self._previewed:
+            return
+        for at, before, shown in reversed(self._previewed):
+            still = self.layer.data[at] == shown
+            self.layer.data[at][still] = before[still]
+        self._previewed.clear()
+        self._quietly(self.layer.refresh)
+
+    def record(self, told: Told) -> None:
+        """Write the steps, and what the labels tell by now, into what is saved with them."""
+        tag = self.layer.metadata.get(KEY)
+        if not isinstance(tag, SegmentationTag):
+            return
+        steps = [entry.dump for entry in self.entries if entry.dump is not None]
+        provenance = {key: value for key, value in tag.provenance.items() if key not in ("refined", "refinement")}
+        if provenance.get("task") not in ("segment", "refine"):
+            provenance = dict(self.begun) if steps else dict(self._provenance)
+        earlier = list(self._provenance.get("refined", ()))
+        if steps or earlier:
+            provenance["refined"] = [*earlier, *steps]
+            provenance["refinement"] = self._refinement()
+        known = told.known_regions
+        names = tag.class_names if known == tag.known_regions else {**tag.class_names, **class_names_of(known)}
+        changed = replace(
+            tag,
+            provenance=provenance,
+            refined_digest=told.digest if steps else "",
+            known_regions=known,
+            class_names=names,
+        )
+        self.layer.metadata = {**self.layer.metadata, KEY: changed}
+
+    def _refinement(self) -> dict[str, Any]:
+        """How it was corrected, as `refine` tells it."""
+        made = [entry for entry in self.entries if entry.step is not None]
+        told = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "from_labels_sha256": self.sha256,
+            "probabilities": self.probabilities is not None,
+            "seconds": [round(entry.seconds, 3) for entry in made],
+            "voxels": [entry.change.voxels if entry.change is not None else 0 for entry in made],
+            "version": __version__,
+            "notes": [],
+        }
+        first = self._provenance.get("refinement") or {}
+        return told | {key: first[key] for key in ("from_labels_sha256", "probabilities") if key in first}
+
+    def _quietly(self, act: Callable[[], Any]) -> Any:
+        self.writing = True
+        try:
+            return act()
+        finally:
+            self.writing = False
+
+    def _settle(self) -> None:
+        """What the history holds now is known."""
+        for step in history_of(self.layer).done:
+            self._remember(step)
+
+    def _remember(self, parts: Sequence[Any]) -> None:
+        # The parts themselves are kept: another one could get the number of one that is gone.
+        for part in parts:
+            self._known.setdefault(id(part), part)
+
+    # What the refiner does, in another thread -----------------------------------------------------------------------
+
+    def compute_step(self, entry: Entry, seen: npt.NDArray[Any] | None = None) -> tuple[Voxels, Told]:
+        """Carry out a step; what it changes in the layer."""
+        if seen is not None:
+            self.refiner.adopt(self.place.display.restore(seen).astype(np.uint8))
+        assert entry.step is not None
+        began = time.perf_counter()
+        entry.change = self.refiner.apply(entry.step)
+        entry.seconds = time.perf_counter() - began
+        entry.dump = entry.step.model_dump(mode="json")
+        return self._shown(entry.change), self.compute_told()
+
+    def compute_told(self) -> Told:
+        """What the labels are like now."""
+        is_told = self.place.one_to_one and not any(entry.kind == "hand" for entry in self.entries)
+        digest = digest_of(self.place.display.show(self.refiner.labels)).hex() if is_told else ""
+        return Told(digest, self.refiner.known_regions)
+
+    def compute_undo(self, entry: Entry) -> Told:
+        """Take an entry back."""
+        if entry.refiners:
+            self.refiner = entry.refiners[0]
+        elif entry.change is not None:
+            _until(entry.change, self.refiner.undo)
+        return self.compute_told()
+
+    def compute_redo(self, entry: Entry) -> Told:
+        """Bring an entry again."""
+        if entry.refiners:
+            self.refiner = entry.refiners[1]
+        elif entry.change is not None and not _until(entry.change, self.refiner.redo):
+            # Something else was carried out in between, so the refiner has forgotten it.
+            labels = self.refiner.labels.copy()
+            labels[entry.change.box.slices] = entry.change.after
+            entry.change = self.refiner.adopt(labels)
+        return self.compute_told()
+
+    def compute_adopted(self, entry: Entry) -> Told:
+        """Take over what was painted by hand; its voxels, which are the layer's, become those of the scan."""
+        assert entry.painted is not None
+        entry.painted = Voxels(*self.place.to_scan(entry.painted.at, entry.painted.labels))
+        self._adopt(entry, self.refiner)
+        return self.compute_told()
+
+    @staticmethod
+    def _adopt(entry: Entry, refiner: Refiner) -> None:
+        assert entry.painted is not None
+        labels = refiner.labels.copy()
+        labels[tuple(entry.painted.at.T)] = entry.painted.labels.astype(np.uint8)
+        entry.change = refiner.adopt(labels)
+
+    def compute_carried(
+        self,
+        entry: Entry,
+        axis: int,
+        index: int,
+        direction: Literal[1, -1],
+        planes: list[Plane],
+        halt: threading.Event,
+    ) -> Job[tuple[Voxels, Told]]:
+        """Do what `carry_on` says."""
+        along, start = self.place.file_axis(axis), self.place.file_slice(axis, index)
+        way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction
+        stop = start
+        for at, found in propagate_slices(self.study, self.refiner.labels, along, start, way):
+            stop = at
+            plane = self._plane(axis, along, at, found)
+            planes.append(plane)
+            yield Progress(abs(stop - start), 0, f"slice {plane.index}")
+            if halt.is_set():
+                break
+        if stop == start:
+            msg = "There is nothing to carry on: this slice holds no labels, or the next ones no trace of them."
+            raise PromptError(msg)
+        entry.step = Propagate(axis=along, start=start, stop=stop)
+        return self.compute_step(entry)
+
+    def _plane(self, axis: int, along: int, at: int, found: npt.NDArray[np.uint8]) -> Plane:
+        block = np.broadcast_to(np.expand_dims(found, along), self.study.grid.shape)
+        index = self.place.layer_slice(axis, at)
+        return Plane(axis, index, np.array(np.take(self.place.display.show(block), index, axis)))
+
+    def compute_without(self, entry: Entry, kept: Sequence[Entry]) -> Job[tuple[Voxels, Told]]:
+        """Do the kept entries again from the beginning."""
+        refiner = Refiner(self.study, self.start, self.probabilities)
+        again: list[Entry] = []
+        for one in kept:
+            yield Progress(len(again), len(kept), f"{len(again) + 1} of {len(kept)}: {one.text}")
+            made = Entry(one.kind, one.step, one.painted, extent=one.extent, dump=one.dump, seconds=one.seconds)
+            if one.step is not None:
+                made.change = refiner.apply(one.step)
+            else:
+                self._adopt(made, refiner)
+            again.append(made)
+        entry.again, entry.refiners = tuple(again), (self.refiner, refiner)
+        before, self.refiner = self.refiner.labels, refiner
+        whole = Box.whole(before.shape)
+        edit = self._differing(before, refiner.labels, whole)
+        is_told = self.place.one_to_one and not any(one.kind == "hand" for one in again)
+        digest = digest_of(self.place.display.show(refiner.labels)).hex() if is_told else ""
+        return edit, Told(digest, refiner.known_regions)
+
+    def _shown(self, change: Change) -> Voxels:
+        return self._differing(change.before, change.after, change.box)
+
+    def _differing(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], box: Box) -> Voxels:
+        differs = before != after
+        voxels = np.argwhere(differs) + np.asarray(box.start)
+        return Voxels(*self.place.to_layer(voxels, after[differs]))
+
+
+def slices_in_words(slices: Sequence[int]) -> str:
+    """Numbers of slices as they are shown and written: `"60, 66, 72"`."""
+    return ", ".join(map(str, slices))
+
+
+def _job(act: Callable[[], Any]) -> Job[Any]:
+    yield Progress(0, 0)
+    return act()
+
+
+def _until(change: Change, step: Callable[[], Change | None]) -> bool:
+    """Undo or redo up to that change; whether it was found. What was adopted on the way is noticed again later."""
+    while (found := step()) is not None:
+        if found is change:
+            return True
+    return False
+
+
+def _same(parts: Sequence[Any], others: Sequence[Any]) -> bool:
+    return {id(part) for part in parts} == {id(part) for part in others}
+
+
+def _among(entry: Entry, parts: set[int]) -> bool:
+    return any(id(part) in parts for part in entry.parts)

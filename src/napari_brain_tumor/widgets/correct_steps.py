@@ -1,0 +1,181 @@
+"""The part of the Correct panel that goes from slice to slice, and the list of what was done."""
+
+import re
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+
+from napari_brain_tumor.widgets.correct_state import PLANE_NAMES, Entry, slices_in_words
+from napari_brain_tumor.widgets.parts import button, wrapped
+
+__all__ = ["SliceSteps", "StepList", "entry_text"]
+
+_MOST_ROWS = 7
+
+
+class SliceSteps(QWidget):
+    """Fill between corrected slices, and carry the shown one on."""
+
+    fill_requested = Signal(object)
+    """A list of slices of the view."""
+    carry_requested = Signal(int)
+    """1 towards higher slices, -1 towards lower ones."""
+    stop_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.label = wrapped("")
+        column.addWidget(self.label)
+        row = QHBoxLayout()
+        self.slices_edit = QLineEdit()
+        self.slices_edit.setAccessibleName("Corrected slices")
+        self.slices_edit.setToolTip(
+            "Slices of this view that you corrected, or painted on; change the numbers if others are meant.\n"
+            "What lies between two of them follows their shapes."
+        )
+        self.slices_edit.setPlaceholderText("none yet")
+        self.fill_button = button(
+            "&Fill between", "Let the slices between those of the line follow their shapes. One step to undo."
+        )
+        row.addWidget(self.slices_edit, 1)
+        row.addWidget(self.fill_button)
+        column.addLayout(row)
+        column.addLayout(self._build_carry())
+        self.slices_edit.returnPressed.connect(self._on_fill)
+        self.fill_button.clicked.connect(self._on_fill)
+
+    def _build_carry(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        tip = (
+            "Carry the labels of the shown slice on to the {} ones, slice by slice, as you watch, until you press Stop "
+            "or Escape, or nothing is left. One step to undo."
+        )
+        self.down_button = button("Carry on ▼", tip.format("lower"))
+        self.down_button.setAccessibleName("Carry on to lower slices")
+        self.up_button = button("Carry on ▲", tip.format("higher"))
+        self.up_button.setAccessibleName("Carry on to higher slices")
+        self.stop_button = button("S&top", "Stop here and keep what was carried on so far.\nKey: Escape")
+        self.stop_button.setEnabled(False)
+        for made in (self.down_button, self.up_button, self.stop_button):
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            row.addWidget(made)
+        self.down_button.clicked.connect(lambda _: self.carry_requested.emit(-1))
+        self.up_button.clicked.connect(lambda _: self.carry_requested.emit(1))
+        self.stop_button.clicked.connect(lambda _: self.stop_requested.emit())
+        return row
+
+    def show_slices(self, axis: int, slices: Sequence[int], *, carrying: bool = False, obstacle: str = "") -> None:
+        """Show which slices of the view were corrected, unless the user writes others.
+
+        Parameters
+        ----------
+        axis : int
+            Of the layer, across which the slices of the view lie.
+        slices : sequence of int
+        carrying : bool
+            Whether a slice is being carried on.
+        obstacle : str
+            Why nothing can be filled or carried on; empty where it can.
+        """
+        self.label.setText(obstacle or f"Corrected {PLANE_NAMES[axis]} slices")
+        if not self.slices_edit.isModified():
+            self.slices_edit.setText(slices_in_words(slices))
+        self.slices_edit.setEnabled(not obstacle)
+        for made in (self.fill_button, self.down_button, self.up_button):
+            made.setEnabled(not obstacle and not carrying)
+        self.stop_button.setEnabled(carrying)
+
+    def _on_fill(self) -> None:
+        if self.fill_button.isEnabled():
+            self.slices_edit.setModified(False)
+            self.fill_requested.emit([int(number) for number in re.findall(r"\d+", self.slices_edit.text())])
+
+
+class StepList(QWidget):
+    """What was done, in order."""
+
+    chosen = Signal(object)
+    """An `Entry` to go to."""
+    removal_requested = Signal(object)
+    """An `Entry` to do without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[Entry] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.label = wrapped("Nothing was done yet.")
+        column.addWidget(self.label)
+        self.list = QListWidget()
+        self.list.setAccessibleName("What was done")
+        self.list.setToolTip("What was done, in order; greyed what is still computed. Click: go there.")
+        column.addWidget(self.list)
+        self.remove_button = button(
+            "&Remove from list",
+            "Do everything again without the selected one, from the beginning. One step to undo.",
+        )
+        self.remove_button.setEnabled(False)
+        column.addWidget(self.remove_button)
+        self.list.itemClicked.connect(self._on_item)
+        self.list.itemActivated.connect(self._on_item)
+        self.list.currentRowChanged.connect(self._on_row)
+        self.remove_button.clicked.connect(self._on_remove)
+        self.show_entries((), ())
+
+    def show_entries(self, done: Sequence[Entry], pending: Sequence[Entry]) -> None:
+        """Show what is done and what waits; the selected one stays so while it is there."""
+        kept = self._selected()
+        self._entries = [*done, *pending]
+        self.list.blockSignals(True)
+        self.list.clear()
+        for number, entry in enumerate(self._entries, 1):
+            item = QListWidgetItem(f"{number}  {entry_text(entry)}")
+            if number > len(done):
+                item.setForeground(self.palette().brush(self.palette().ColorRole.PlaceholderText))
+            self.list.addItem(item)
+        if kept in self._entries:
+            self.list.setCurrentRow(self._entries.index(kept))
+        else:
+            self.list.scrollToBottom()
+        self.list.blockSignals(False)
+        self.label.setVisible(not self._entries)
+        self.list.setVisible(bool(self._entries))
+        self.remove_button.setVisible(bool(self._entries))
+        rows = min(max(len(self._entries), 2), _MOST_ROWS)
+        self.list.setFixedHeight(rows * max(self.list.sizeHintForRow(0), 18) + 2 * self.list.frameWidth() + 2)
+        self._on_row(self.list.currentRow())
+
+    def texts(self) -> list[str]:
+        """What is shown, line by line."""
+        return [item.text() for row in range(self.list.count()) if (item := self.list.item(row)) is not None]
+
+    def _selected(self) -> Entry | None:
+        row = self.list.currentRow()
+        return self._entries[row] if 0 <= row < len(self._entries) else None
+
+    def _on_row(self, row: int) -> None:
+        self.remove_button.setEnabled(0 <= row < len(self._entries))
+
+    def _on_item(self, item: QListWidgetItem) -> None:
+        entry = self._selected()
+        if entry is not None:
+            self.chosen.emit(entry)
+
+    def _on_remove(self) -> None:
+        entry = self._selected()
+        if entry is not None:
+            self.removal_requested.emit(entry)
+
+
+def entry_text(entry: Entry) -> str:
+    """What was done and where, in words: `stroke · edema · axial 62`."""
+    if entry.extent is None:
+        return entry.text
+    on = [(PLANE_NAMES[axis], entry.extent.slice_along(axis)) for axis in range(3)]
+    flat = [f"{name} {index}" for name, index in on if index is not None]
+    return f"{entry.text} · {flat[0]}" if flat else entry.text

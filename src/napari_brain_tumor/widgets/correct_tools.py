@@ -1,0 +1,138 @@
+"""The buttons of the Correct panel for what is drawn next: which class, whether it is that or not, and with what."""
+
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_brain_tumor.interactive.prompts import PromptLabel
+from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
+from napari_brain_tumor.widgets.correct_layers import Tool
+from napari_brain_tumor.widgets.parts import button
+
+__all__ = ["CLASS_KEYS", "NOT_KEY", "TOOL_KEYS", "PromptTools"]
+
+CLASS_KEYS: Final[dict[str, PromptLabel]] = {
+    "1": "edema",
+    "2": "non-enhancing",
+    "3": "enhancing",
+    "4": "tumour core",
+    "5": "whole tumour",
+}
+NOT_KEY: Final = "X"
+TOOL_KEYS: Final[dict[str, Tool]] = {"S": "stroke", "P": "point", "L": "lasso", "B": "box"}
+_CLASS_TIPS: Final[dict[PromptLabel, str]] = {
+    "edema": "What you draw is edema.",
+    "non-enhancing": "What you draw is non-enhancing tumour or necrosis.",
+    "enhancing": "What you draw is enhancing tumour.",
+    "tumour core": "What you draw is tumour core: enhancing or not, as the scans tell.",
+    "whole tumour": "What you draw is tumour of any class, as the scans tell.",
+}
+_TOOL_TIPS: Final[dict[Tool, str]] = {
+    "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
+    "point": "Click into what is wrong.",
+    "lasso": "Drag around an area on this slice: within the line it is so, right outside it is not.",
+    "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
+}
+_SWATCH: Final = 14
+
+
+class PromptTools(QWidget):
+    """Shows a meaning and a tool, and says when another one is wanted."""
+
+    meaning_changed = Signal(object)
+    """Another `Meaning` is wanted."""
+    tool_requested = Signal(str)
+    """A tool is wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meaning = Meaning()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(self._build_classes())
+        column.addLayout(self._build_tools())
+        self.show_meaning(self.meaning)
+
+    def _build_classes(self) -> QGridLayout:
+        rows = QGridLayout()
+        rows.setSpacing(4)
+        group = QButtonGroup(self)
+        self.class_buttons: dict[PromptLabel, QPushButton] = {}
+        for at, (key, label) in enumerate(CLASS_KEYS.items()):
+            made = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
+            made.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
+            group.addButton(made)
+            self.class_buttons[label] = made
+            rows.addWidget(made, at // 2, at % 2)
+        self.not_button = _toggle(
+            f"Not this ({NOT_KEY})",
+            f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
+        )
+        self.not_button.clicked.connect(lambda _: self.toggle_not())
+        rows.addWidget(self.not_button, 2, 1)
+        return rows
+
+    def _build_tools(self) -> QGridLayout:
+        rows = QGridLayout()
+        rows.setSpacing(4)
+        self.tool_buttons: dict[Tool, QPushButton] = {}
+        for at, (key, tool) in enumerate(TOOL_KEYS.items()):
+            made = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
+            made.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
+            self.tool_buttons[tool] = made
+            rows.addWidget(made, at // 2, at % 2)
+        return rows
+
+    def choose_class(self, label: PromptLabel) -> None:
+        """Draw that class from now on."""
+        self._want(Meaning(label, self.meaning.add))
+
+    def toggle_not(self) -> None:
+        """Draw what it is not, or again what it is."""
+        self._want(Meaning(self.meaning.label, not self.meaning.add))
+
+    def show_meaning(self, meaning: Meaning) -> None:
+        """Show what is drawn next."""
+        self.meaning = meaning
+        for label, made in self.class_buttons.items():
+            made.setIcon(_swatch(Meaning(label, meaning.add)))
+            made.setChecked(label == meaning.label)
+        self.not_button.setChecked(not meaning.add)
+
+    def show_tool(self, tool: Tool | None) -> None:
+        """Show which tool is in the user's hand, if any."""
+        for one, made in self.tool_buttons.items():
+            made.setChecked(one == tool)
+
+    def _want(self, meaning: Meaning) -> None:
+        self.show_meaning(meaning)
+        self.meaning_changed.emit(meaning)
+
+    def _on_class_clicked(self, label: PromptLabel) -> None:
+        self.choose_class(label)
+
+    def _on_tool_clicked(self, tool: Tool) -> None:
+        self.tool_buttons[tool].setChecked(not self.tool_buttons[tool].isChecked())  # the layers tell which it is
+        self.tool_requested.emit(tool)
+
+
+def _toggle(text: str, tip: str) -> QPushButton:
+    made = button(text, tip)
+    made.setCheckable(True)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    return made
+
+
+def _swatch(meaning: Meaning) -> QIcon:
+    """The colour of a prompt; hatched where it says "not"."""
+    pixmap = QPixmap(_SWATCH, _SWATCH)
+    color = QColor.fromRgbF(*color_of(meaning))
+    pixmap.fill(color)
+    if not meaning.add:
+        painter = QPainter(pixmap)
+        painter.fillRect(pixmap.rect(), QBrush(QColor("black"), Qt.BrushStyle.BDiagPattern))
+        painter.end()
+    return QIcon(pixmap)
