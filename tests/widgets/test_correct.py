@@ -179,6 +179,24 @@ def test_all_kinds_of_prompts_in_three_planes_are_undone_and_redone(begun, qtbot
     assert holds_the_same(panel.correction)
 
 
+def test_outline_says_where_a_region_ends_and_around_a_class_is_a_lasso(begun, qtbot):
+    viewer, labels, panel = begun
+    said = []
+    panel.prompt_layers.refused.connect(said.append)
+    circle = [(Z, LY + 4 * np.sin(a), LX + 4 * np.cos(a)) for a in np.linspace(0, 2 * np.pi, 24)]
+    panel.tools.choose_class("tumour core")
+    panel.take("outline")
+    drag(viewer, panel.prompt_layers.outlines, circle)
+    settle(panel, qtbot, 1)
+    panel.tools.choose_class("edema")
+    drag(viewer, panel.prompt_layers.outlines, circle)
+    settle(panel, qtbot, 2)
+    assert [prompt.border for prompt in panel.correction.prompts] == [True, False]
+    assert panel.steps.texts()[0].startswith("1  outline · tumour core")
+    assert len(said) == 1
+    assert "around edema it is taken as a lasso" in said[0]
+
+
 def test_keys_choose_class_tool_and_not(begun, qtbot):
     viewer, _, panel = begun
     for key, label in zip((Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4, Qt.Key.Key_5), ORDER, strict=True):
@@ -189,6 +207,7 @@ def test_keys_choose_class_tool_and_not(begun, qtbot):
     assert panel.prompt_layers.meaning == Meaning("whole tumour", False)
     assert panel.tools.not_button.isChecked()
     for key, tool in (
+        (Qt.Key.Key_O, "outline"),
         (Qt.Key.Key_P, "point"),
         (Qt.Key.Key_L, "lasso"),
         (Qt.Key.Key_B, "box"),

@@ -14,6 +14,7 @@ from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_brain_tumor.interactive.prompts import (
+    BORDERED,
     PROMPT_LABELS,
     Box3D,
     Lasso,
@@ -88,6 +89,11 @@ class Meaning:
         """The inverse of `code`; None of an integer that means nothing."""
         at = code - 1 if code < _NOT else code - 1 - _NOT
         return cls(_ORDER[at], code < _NOT) if 0 <= at < len(_ORDER) else None
+
+    @property
+    def has_border(self) -> bool:
+        """Whether a line can be where it ends: of regions, not of classes between others."""
+        return self.add and self.label in BORDERED
 
     @property
     def text(self) -> str:
@@ -175,8 +181,11 @@ def point_prompt(coordinates: Array, meaning: Meaning, place: VoxelMap) -> Point
     return Point(label=meaning.label, add=meaning.add, at=at)
 
 
-def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap) -> Prompt:
-    """A shape of the layer of outlines, as a prompt: a rectangle is a box, other areas are lassos, lines strokes."""
+def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap, *, border: bool = False) -> Prompt:
+    """A shape of the layer of outlines, as a prompt: a rectangle is a box, other areas are lassos, lines strokes.
+
+    With `border` the region ends at the line around an area.
+    """
     kind, corners = str(shapes.shape_type[at]), np.asarray(shapes.data[at])
     told: dict[str, Any] = {"label": meaning.label, "add": meaning.add}
     if kind == "rectangle":
@@ -185,7 +194,7 @@ def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap) -> 
         radius = float(shapes.edge_width[at]) / 2 * min(place.display.scale)  # as wide as it is seen
         return Stroke(points=_plain(place.world(corners)), radius=round(radius, _DECIMALS), **told)
     outline = _ellipse(corners) if kind == "ellipse" else corners
-    return Lasso(points=_plain(place.world(outline)), **told)
+    return Lasso(points=_plain(place.world(outline)), border=border, **told)
 
 
 def _plain(points: Array) -> Any:

@@ -28,10 +28,11 @@ from napari_brain_tumor.widgets.twins import Links
 
 __all__ = ["TOOLS", "PromptLayers", "Tool"]
 
-Tool = Literal["stroke", "point", "lasso", "box"]
+Tool = Literal["stroke", "point", "outline", "lasso", "box"]
 TOOLS: Final[dict[Tool, tuple[str, str]]] = {
     "stroke": ("strokes", "paint"),
     "point": ("points", "add"),
+    "outline": ("outlines", "add_polygon_lasso"),
     "lasso": ("outlines", "add_polygon_lasso"),
     "box": ("outlines", "add_rectangle"),
 }
@@ -44,6 +45,9 @@ _KINDS: Final[dict[str, tuple[type[Prompt], ...]]] = {
 }
 _FACE: Final = 0.15
 """Opacity of the inside of an outline."""
+_NO_BORDER: Final = (
+    "An outline is where the whole tumour, the tumour core or what enhances ends; around {} it is taken as a lasso."
+)
 _NOT_BY_HAND: Final = "Prompts are not moved or erased: take one back with Ctrl+Z, or remove it in the list."
 
 
@@ -76,6 +80,8 @@ class PromptLayers(QObject):
         super().__init__(parent)
         self._viewer, self._labels, self._place = viewer, labels, place
         self.meaning = Meaning()
+        self.border = True
+        """Whether a line drawn around an area is where the region ends."""
         self._links = Links()
         self._writing = False
         self._strokes_made: list[Sequence[Any]] = []
@@ -141,7 +147,7 @@ class PromptLayers(QObject):
         active = self._viewer.layers.selection.active
         for tool, (name, mode) in TOOLS.items():
             if self.layers[name] is active and str(self.layers[name].mode) == mode:
-                return tool
+                return "lasso" if tool == "outline" and not self.border else tool
         return None
 
     def _add(self, layer: Layer) -> None:
@@ -161,8 +167,11 @@ class PromptLayers(QObject):
         layer = self.layers[name]
         self._add(layer)
         layer.visible = True
+        if name == "outlines":
+            self.border = tool == "outline"
         self._viewer.layers.selection = {layer}
         layer.mode = mode
+        self.tool_changed.emit(self.tool)  # from lasso to outline napari sees no change
 
     def set_meaning(self, meaning: Meaning) -> None:
         """What is drawn from now on says this."""
@@ -246,7 +255,12 @@ class PromptLayers(QObject):
             return []
         self.outlines.selected_data = set()
         count = len(self.outlines.data)
-        found = [shape_prompt(self.outlines, at, self.meaning, self._place) for at in range(known, count)]
+        border = self.border and self.meaning.has_border
+        found = [
+            shape_prompt(self.outlines, at, self.meaning, self._place, border=border) for at in range(known, count)
+        ]
+        if self.border and not border and any(isinstance(prompt, Lasso) for prompt in found):
+            self.refused.emit(_NO_BORDER.format(self.meaning.text))
         if all(isinstance(prompt, _KINDS["outlines"]) for prompt in found):
             self._shown["outlines"] += found
         else:

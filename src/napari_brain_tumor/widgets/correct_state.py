@@ -20,7 +20,7 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
-from napari_brain_tumor.interactive.prompts import Prompt
+from napari_brain_tumor.interactive.prompts import Lasso, Prompt
 from napari_brain_tumor.interactive.propagation import propagate_slices
 from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import Region, class_names_of
@@ -101,6 +101,7 @@ class Entry:
                 return f"carried on over {abs(step.stop - step.start)} slices"
             case prompt:
                 kind = "stroke" if prompt.kind == "painted" else prompt.kind
+                kind = "outline" if isinstance(prompt, Lasso) and prompt.border else kind
                 return f"{kind} · {Meaning(prompt.label, prompt.add).text}"
 
 

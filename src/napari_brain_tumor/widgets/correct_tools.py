@@ -21,7 +21,7 @@ CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "5": "whole tumour",
 }
 NOT_KEY: Final = "X"
-TOOL_KEYS: Final[dict[str, Tool]] = {"S": "stroke", "P": "point", "L": "lasso", "B": "box"}
+TOOL_KEYS: Final[dict[str, Tool]] = {"O": "outline", "S": "stroke", "L": "lasso", "P": "point", "B": "box"}
 _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
     "edema": "What you draw is edema.",
     "non-enhancing": "What you draw is non-enhancing tumour or necrosis.",
@@ -32,7 +32,9 @@ _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
 _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
     "point": "Click into what is wrong.",
-    "lasso": "Drag around an area on this slice: within the line it is so, right outside it is not.",
+    "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what enhances "
+    "ends. Tells most: inside it is so, outside it is not.",
+    "lasso": "Drag around an area on this slice: within the line it is so. What lies around it may be so or not.",
     "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
 }
 _SWATCH: Final = 14
