@@ -180,7 +180,7 @@ def test_all_kinds_of_prompts_in_three_planes_are_undone_and_redone(begun, qtbot
 
 
 def test_outline_says_where_a_region_ends_and_around_a_class_is_a_lasso(begun, qtbot):
-    viewer, labels, panel = begun
+    viewer, _, panel = begun
     said = []
     panel.prompt_layers.refused.connect(said.append)
     circle = [(Z, LY + 4 * np.sin(a), LX + 4 * np.cos(a)) for a in np.linspace(0, 2 * np.pi, 24)]

@@ -100,9 +100,13 @@ class Entry:
             case Propagate() as step:
                 return f"carried on over {abs(step.stop - step.start)} slices"
             case prompt:
-                kind = "stroke" if prompt.kind == "painted" else prompt.kind
-                kind = "outline" if isinstance(prompt, Lasso) and prompt.border else kind
-                return f"{kind} · {Meaning(prompt.label, prompt.add).text}"
+                return f"{_kind_of(prompt)} · {Meaning(prompt.label, prompt.add).text}"
+
+
+def _kind_of(prompt: Prompt) -> str:
+    if isinstance(prompt, Lasso) and prompt.border:
+        return "outline"
+    return "stroke" if prompt.kind == "painted" else prompt.kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

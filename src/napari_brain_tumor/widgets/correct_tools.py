@@ -32,8 +32,8 @@ _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
 _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
     "point": "Click into what is wrong.",
-    "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what enhances "
-    "ends. Tells most: inside it is so, outside it is not.",
+    "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what\n"
+    "enhances ends. It tells most: inside it is so, outside it is not.",
     "lasso": "Drag around an area on this slice: within the line it is so. What lies around it may be so or not.",
     "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
 }
