@@ -23,6 +23,9 @@ PICTURES: Final[Mapping[str, str]] = {
     "three views": "views.png",
     "corrected": "correct.png",
     "surfaces": "surfaces.png",
+    "corrected with an outline": "refine.png",
+    "measured": "measure.png",
+    "compared": "agreement.png",
     "curated": "curate.png",
 }
 """File of each step of the tour that is shown in a document; a step that the panels do not have is left out."""

@@ -1,8 +1,9 @@
 """Walk through the whole story in napari as a user does, with a picture of every step.
 
 `python scripts/tour.py FOLDER [CASE]`: open a case by dropping it, look at the checks before a run, segment, look
-around, correct with the brush, undo, save, read back, keep the case in a curated data set, and look at what training
-asks. Without CASE the sample that ships. Under Xvfb: `make tour`.
+around, correct with the brush, undo, correct with an outline, undo, measure, compare with another model, save, read
+back, keep the case in a curated data set, and look at what training asks. Without CASE the
+sample that ships. Under Xvfb: `make tour`.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from napari.layers import Image
 from napari_driver import TourError, Window, choose_file, choose_plugin, private_settings, show_in_panel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QWidget
+from scipy import ndimage
+from skimage.measure import find_contours
 
 from napari_brain_tumor.curated_dataset import CuratedDataset
 from napari_brain_tumor.sample import sample_case_folder
@@ -66,6 +69,9 @@ class Tour:
             self.look_around,
             self.correct,
             self.undo,
+            self.correct_with_an_outline,
+            self.measure,
+            self.compare,
             self.save,
             self.read_back,
             self.curate,
@@ -183,6 +189,62 @@ class Tour:
         if not np.array_equal(self.result.data, self.after):
             raise TourError("Ctrl+Shift+Z did not bring the stroke again.")
 
+    def correct_with_an_outline(self) -> None:
+        """Draw where the whole tumour ends on this slice; the volume around follows, undo takes it back."""
+        panel = self.window.panel("Correct")
+        self.window.wait("something to correct", panel.start_button.isEnabled)
+        self.window.click(panel.start_button)
+        self.window.wait("layers of prompts", lambda: panel.prompt_layers is not None)
+        self.window.settle(1)
+        self.window.click(panel.tools.class_buttons["whole tumour"])
+        self.window.click(panel.tools.tool_buttons["outline"])
+        before = np.array(self.result.data)
+        self.window.stroke(_line_around(self.result, self.viewer))
+        self.window.wait("what follows the outline", lambda: not np.array_equal(self.result.data, before))
+        self.window.wait("an end of the computation", lambda: not panel.queue.pending)
+        self.window.settle(1)
+        self.seen("corrected with an outline")
+        self.window.click(panel.undo_button)
+        self.window.wait("the labels as before", lambda: np.array_equal(self.result.data, before))
+        self.window.click(panel.redo_button)
+        self.window.wait("the correction again", lambda: not np.array_equal(self.result.data, before))
+        self.window.click(panel.finish_button)
+        self.window.wait("the end of the correction", lambda: panel.prompt_layers is None)
+
+    def measure(self) -> None:
+        """Volumes, lesions, and the diameters of the largest as lines."""
+        panel = self.window.panel("Measure")
+        panel.choose(self.result)
+        self.window.wait("labels to measure", panel.measure_button.isEnabled)
+        self.window.click(panel.measure_button)
+        self.window.wait("diameters", lambda: panel.shapes is not None and len(panel.shapes.data) > 0)
+        panel.go_to("ET 1" if np.any(self.result.data == 3) else "WT 1")
+        self.window.settle(1.5)
+        self.seen("measured")
+        self.viewer.layers.remove(panel.shapes)
+
+    def compare(self) -> None:
+        """Another model on the same scans, and where both differ."""
+        count = len(self.viewer.layers)
+        segment = self.window.panel("Segment")
+        segment.model_box.setCurrentIndex(segment.model_box.findData("u2netp"))
+        self.window.wait("another model that can be run", segment.run_button.isEnabled)
+        self.window.click(segment.run_button)
+        self.window.wait("the other segmentation", lambda: len(self.viewer.layers) > count)
+        other = self.viewer.layers[-1]
+        self.window.settle(1)
+        panel = self.window.panel("Compare")
+        panel.tick([self.result, other])
+        self.window.wait("labels to compare", panel.compare_button.isEnabled)
+        self.window.click(panel.compare_button)
+        self.window.wait("scores", panel.agreement_button.isEnabled)
+        self.window.click(panel.agreement_button)
+        self.window.settle(2)
+        self.seen("compared")
+        for layer in self.viewer.layers[count:]:
+            self.viewer.layers.remove(layer)
+        self.result.visible = True
+
     def save(self) -> None:
         """Save through the file dialog."""
         self.segment = self.window.panel("Segment")
@@ -277,6 +339,16 @@ def _line_beside(layer: Any, viewer: Any) -> list[tuple[float, ...]]:
     row = int(np.median(rows))
     right = int(columns[rows == row].max())
     return [tuple(layer.data_to_world((at[0], row + down, right + 1 + abs(down) // 3))) for down in range(-9, 10, 3)]
+
+
+def _line_around(layer: Any, viewer: Any) -> list[tuple[float, ...]]:
+    """World points of a closed line a little outside the labels of the slice that is shown."""
+    at = [round(one) for one in layer.world_to_data(viewer.dims.point)]
+    shown = ndimage.binary_dilation(
+        ndimage.binary_closing(np.pad(layer.data[at[0]] > 0, 12), iterations=8), iterations=2
+    )
+    flat = max(find_contours(shown.astype(float), 0.5), key=len)[::6] - 12
+    return [tuple(layer.data_to_world((at[0], row, column))) for row, column in flat]
 
 
 def main() -> None:

@@ -64,8 +64,9 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 def plots() -> set[Path]:
-    """Those that `brain-tumor results` draws."""
-    return set((ROOT / "docs" / "images").glob("reliability_*"))
+    """Those that `brain-tumor results` and the benchmark of interaction draw."""
+    images = ROOT / "docs" / "images"
+    return {*images.glob("reliability_*"), *images.glob("interaction.png")}
 
 
 def test_every_picture_is_used_small_and_of_one_screen() -> None:
