@@ -97,7 +97,7 @@ class VisitsWidget(QScrollArea):
             "&Register on baseline", "Find how the chosen visit lies on the baseline, and show both as a checkerboard."
         )
         self.accept_button = button("&Accept", "Use this registration to tell which lesion is which.")
-        self.reject_button = button("Re&ject", "Do not use it. Sizes are compared nevertheless.")
+        self.reject_button = button("Rejec&t", "Do not use it. Sizes are compared nevertheless.")
         column.addLayout(_row(self.register_button))
         column.addLayout(_row(self.accept_button, self.reject_button))
         self.registration_label = wrapped("")
@@ -145,7 +145,7 @@ class VisitsWidget(QScrollArea):
         self.report_button = button(
             "Re&port…", "Write a self-contained HTML report about the last visit and all before."
         )
-        self.csv_button = button("CS&V…", "Write every size of every visit as a table.")
+        self.csv_button = button("C&SV…", "Write every size of every visit as a table.")
         self.json_button = button("&JSON…", "Write everything that was found.")
         column.addLayout(_row(self.report_button, self.csv_button, self.json_button))
         self.saved_label = wrapped("")
