@@ -1,8 +1,8 @@
 """Walk through the whole story in napari as a user does, with a picture of every step.
 
 `python scripts/tour.py FOLDER [CASE]`: open a case by dropping it, look at the checks before a run, segment, look
-around, correct with the brush, undo, correct with an outline, undo, measure, compare with another model, save, read
-back, keep the case in a curated data set, and look at what training asks. Without CASE the
+around, correct with the brush, undo, correct with an outline, undo, measure, save, read back, compare with
+another model, keep the case in a curated data set, and look at what training asks. Without CASE the
 sample that ships. Under Xvfb: `make tour`.
 """
 
@@ -71,9 +71,9 @@ class Tour:
             self.undo,
             self.correct_with_an_outline,
             self.measure,
-            self.compare,
             self.save,
             self.read_back,
+            self.compare,
             self.curate,
             self.plan_training,
         ):
@@ -227,7 +227,8 @@ class Tour:
         """Another model on the same scans, and where both differ."""
         count = len(self.viewer.layers)
         segment = self.window.panel("Segment")
-        segment.model_box.setCurrentIndex(segment.model_box.findData("u2netp"))
+        names = [getattr(segment.model_box.itemData(at), "name", "") for at in range(segment.model_box.count())]
+        segment.model_box.setCurrentIndex(names.index("u2netp"))
         self.window.wait("another model that can be run", segment.run_button.isEnabled)
         self.window.click(segment.run_button)
         self.window.wait("the other segmentation", lambda: len(self.viewer.layers) > count)
@@ -237,7 +238,7 @@ class Tour:
         panel.tick([self.result, other])
         self.window.wait("labels to compare", panel.compare_button.isEnabled)
         self.window.click(panel.compare_button)
-        self.window.wait("scores", panel.agreement_button.isEnabled)
+        self.window.wait("scores", lambda: panel.compared is not None)
         self.window.click(panel.agreement_button)
         self.window.settle(2)
         self.seen("compared")

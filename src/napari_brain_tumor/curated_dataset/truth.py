@@ -144,9 +144,9 @@ def maker_of(segmentation: Segmentation) -> MadeBy:
     told = segmentation.provenance
     if told.get("task") == "segment":
         model = told.get("model") or {}
-        by: LabelMaker = "both" if told.get("edited_by_hand") else "model"
+        by: LabelMaker = "both" if told.get("edited_by_hand") or told.get("refined") else "model"
         return MadeBy(kind=by, model=model.get("name"), model_sha256=model.get("weights_sha256"))
-    kind: LabelMaker = "imported" if "path" in told else "hand"
+    kind: LabelMaker = "imported" if "path" in told and not told.get("refined") else "hand"
     return MadeBy(kind=kind, source=str(told["path"]) if "path" in told else None)
 
 
