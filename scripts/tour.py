@@ -233,6 +233,7 @@ class Tour:
         self.window.click(segment.run_button)
         self.window.wait("the other segmentation", lambda: len(self.viewer.layers) > count)
         other = self.viewer.layers[-1]
+        other.name = "u2netp"
         self.window.settle(1)
         panel = self.window.panel("Compare")
         panel.tick([self.result, other])

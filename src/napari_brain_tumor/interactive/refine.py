@@ -10,6 +10,7 @@ from typing import Any
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import PromptFile, Step
 from napari_brain_tumor.interactive.refiner import Refiner
+from napari_brain_tumor.interactive.verdict import shipped_sha256
 from napari_brain_tumor.io.source_files import describe_sources
 from napari_brain_tumor.labels import RESECTION_CAVITY, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
@@ -95,6 +96,7 @@ def refine_job(
         "probabilities": probabilities is not None,
         "seconds": seconds,
         "voxels": voxels,
+        "verdict_sha256": shipped_sha256(),
         "versions": _versions(),
         "notes": list(notes),
     }
@@ -152,7 +154,7 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
 def _versions() -> dict[str, str]:
     """Of what the labels depend on."""
     found = {"python": platform.python_version()}
-    for name in ("napari-brain-tumor", "numpy", "scipy"):
+    for name in ("napari-brain-tumor", "numpy", "scipy", "scikit-image"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

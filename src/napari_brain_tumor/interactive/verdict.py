@@ -1,5 +1,6 @@
 """Whether a voxel follows a prompt: a small network over the evidence, without torch."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.interactive.evidence import FEATURES
 
-__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_verdict"]
+__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -70,6 +71,12 @@ def load_verdict(path: str | PathLike[str]) -> Verdict:
     return Verdict(
         tuple(tensors[f"weight{at}"] for at in range(count)), tuple(tensors[f"bias{at}"] for at in range(count))
     )
+
+
+@lru_cache(maxsize=1)
+def shipped_sha256() -> str:
+    """Hash of the weights that come with the package, to tell by what a correction was made."""
+    return hashlib.sha256((files("napari_brain_tumor.interactive") / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)
