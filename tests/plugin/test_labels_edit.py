@@ -122,7 +122,10 @@ def _writes_data(node):
 
 
 def _is_data(target):
-    return isinstance(target, ast.Attribute) and target.attr == "data"
+    """Whether it is the data of a layer; shapes, called so, hold no labels."""
+    if not isinstance(target, ast.Attribute) or target.attr != "data":
+        return False
+    return not (isinstance(target.value, ast.Name) and target.value.id == "shapes")
 
 
 def test_given_voxels_change_in_one_step_and_the_others_stay():

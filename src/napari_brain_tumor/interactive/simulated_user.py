@@ -161,7 +161,7 @@ def next_prompt(
     if habit == "point":
         x, y, z = grid.world(error.middle).tolist()
         return Point(label=said, add=add, at=(x, y, z))
-    line, radius = _middle_line(section, [s for at, s in enumerate(grid.spacing) if at != axis])
+    line, radius = _middle_line(error, axis, section, grid)
     return Stroke(label=said, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
 
 
@@ -198,13 +198,17 @@ def _outline(section: Array) -> Array | None:
     return np.asarray(max(contours, key=len)[:-1] - 1)
 
 
-def _middle_line(section: Array, spacing: list[float]) -> tuple[Array, float]:
-    depth = ndimage.distance_transform_edt(np.pad(section, 1), sampling=spacing)[1:-1, 1:-1]
+def _middle_line(error: LargestError, axis: int, section: Array, grid: Grid) -> tuple[Array, float]:
+    """Pixels along the middle of the section, and the radius of a round brush that stays within the error."""
+    flat = [s for at, s in enumerate(grid.spacing) if at != axis]
+    depth = ndimage.distance_transform_edt(np.pad(section, 1), sampling=flat)[1:-1, 1:-1]
     lines = skeletonize(section) & (depth >= 0.5 * depth.max())
     lines[np.unravel_index(int(depth.argmax()), depth.shape)] = True
     points = np.argwhere(_largest(lines))
     path = points[_along(points)]
-    radius = max(0.0, 0.5 * float(depth[tuple(path.T)].min()) - 0.5 * min(spacing))
+    whole = ndimage.distance_transform_edt(np.pad(error.mask, 1), sampling=grid.spacing)[1:-1, 1:-1, 1:-1]
+    room = np.take(whole, error.middle[axis] - error.box.start[axis], axis)[tuple(path.T)]
+    radius = max(0.0, 0.5 * float(room.min()) - 0.5 * min(grid.spacing))
     return path, round(min(radius, 4.0), 2)
 
 
