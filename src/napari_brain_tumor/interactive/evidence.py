@@ -1,6 +1,7 @@
 """What speaks for and against a voxel following a prompt: numbers a voxel, from which `spread` decides."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -98,8 +99,9 @@ class Block:
         self.scene, self.box = scene, box
         self.spacing = scene.spacing
         raw = scene.intensities(box)
-        self.images = np.stack([_smooth(image, 0.7, self.spacing) for image in raw])
-        self.coarse = np.stack([_smooth(image, 2.5, self.spacing) for image in self.images])
+        with ThreadPoolExecutor(len(raw)) as pool:  # SciPy's filters let other threads run
+            self.images = np.stack(list(pool.map(lambda image: _smooth(image, 0.7, self.spacing), raw)))
+            self.coarse = np.stack(list(pool.map(lambda image: _smooth(image, 2.5, self.spacing), self.images)))
         self.brain = scene.brain[box.slices]
         self.present = np.array([float(role in scene.roles) for role in ROLES], np.float32)
 
