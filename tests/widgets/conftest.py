@@ -20,6 +20,6 @@ def worker():
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_of_a_closed_window_is_left_to_threads():
-    """Let go of closed panels here, in Qt's own thread; a collection in a job's thread would end their widgets there."""
+    """Let go of closed panels in Qt's own thread: a collection in a job's thread would end their widgets there."""
     yield
     gc.collect()
