@@ -28,7 +28,7 @@ from napari_brain_tumor.interactive.rasterise import rasterise
 from napari_brain_tumor.interactive.refiner import reach_of
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.simulated_user import next_prompt
-from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.study import Segmentation, Study
 
 Labels = npt.NDArray[np.uint8]
@@ -119,7 +119,7 @@ def scores(labels: Labels, truth: Labels, regions: tuple[Region, ...]) -> list[f
     """Dice of every region; 1 where neither has it."""
     found = []
     for region in regions:
-        mine, true = np.isin(labels, REGIONS[region]), np.isin(truth, REGIONS[region])
+        mine, true = region_mask(labels, region), region_mask(truth, region)
         total = int(mine.sum() + true.sum())
         found.append(2 * int((mine & true).sum()) / total if total else 1.0)
     return found

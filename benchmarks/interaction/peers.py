@@ -18,7 +18,7 @@ from napari_brain_tumor.interactive.evidence import Asked, Block
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.labels import REGIONS, classes_from_regions
+from napari_brain_tumor.labels import REGIONS, classes_from_regions, region_mask
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,7 @@ def peer_spread(
 ) -> Array:
     """Labels of the block after a prompt; `said` is written to, as by `spread`."""
     block = Block(scene, box)
-    masks = {region: np.isin(labels, classes) for region, classes in REGIONS.items()}
+    masks = {region: region_mask(labels, region) for region in REGIONS}
     seeds = touched.inside - box.start
     for region, classes in REGIONS.items():
         told = {value in classes for value in prompt.allowed}

@@ -26,7 +26,7 @@ from napari_brain_tumor.interactive.simulated_user import Habit, Measure, next_p
 from napari_brain_tumor.interactive.spread import ask, spread
 from napari_brain_tumor.interactive.verdict import Verdict, load_verdict
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Study
 
@@ -122,7 +122,7 @@ def play(
         block, true = Block(scene, box), truth[box.slices]
         for asked, candidates, numbers in ask(block, labels[box.slices], said[box.slices], prompt, touched):
             if asked.region in regions and len(candidates):
-                should = np.isin(true[tuple(candidates.T)], REGIONS[asked.region]) == asked.inside
+                should = region_mask(true[tuple(candidates.T)], asked.region) == asked.inside
                 found.append(_sampled(numbers, should, random, most))
         settled = said[box.slices].copy()
         after = spread(scene, box, labels[box.slices], settled, prompt, touched, verdict or _NEVER)

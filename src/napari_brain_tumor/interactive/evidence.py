@@ -13,7 +13,7 @@ from skimage.graph import MCP_Geometric
 
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.study import ROLES
 
 __all__ = ["FEATURES", "FURTHEST_MM", "Asked", "Block", "Reach", "evidence"]
@@ -104,20 +104,17 @@ class Block:
             self.coarse = np.stack(list(pool.map(lambda image: _smooth(image, 2.5, self.spacing), self.images)))
         self.brain = scene.brain[box.slices]
         self.present = np.array([float(role in scene.roles) for role in ROLES], np.float32)
+        self._logits: dict[Region, Floats | None] = {}
 
     def logit(self, region: Region) -> Floats | None:
         """Of the network's probability of a region, cut at both ends; None where there is no network."""
-        prior = self.scene.prior(region, self.box)
-        if prior is None:
-            return None
-        low = 1 / (1 + np.exp(_SURE))
-        chance = np.clip(prior, low, 1 - low)
-        logit: Floats = np.log(chance / (1 - chance)).astype(np.float32)
-        return logit
+        if region not in self._logits:
+            self._logits[region] = _logit(self.scene.prior(region, self.box))
+        return self._logits[region]
 
 
 class Reach:
-    """How far every voxel of a block is from a prompt, in several ways; the same for all regions.
+    """How far every voxel of a block is from voxels of a prompt, in several ways.
 
     Parameters
     ----------
@@ -171,7 +168,7 @@ def evidence(
         In the order of `FEATURES`.
     """
     sign = 1.0 if asked.inside else -1.0
-    current = np.isin(labels, REGIONS[asked.region])
+    current = region_mask(labels, asked.region)
     follows = current if asked.inside else ~current
     could = ~follows & (reach.distance <= FURTHEST_MM) & ~otherwise
     if asked.inside:
@@ -197,6 +194,15 @@ def evidence(
     for column, values in zip(numbers.T, fill, strict=True):
         column[:] = values
     return np.stack(where, axis=1), numbers
+
+
+def _logit(prior: Floats | None) -> Floats | None:
+    if prior is None:
+        return None
+    low = 1 / (1 + np.exp(_SURE))
+    chance = np.clip(prior, low, 1 - low)
+    logit: Floats = np.log(chance / (1 - chance)).astype(np.float32)
+    return logit
 
 
 def _of_prior(block: Block, asked: Asked, sign: float, where: Voxels) -> Iterator[Any]:

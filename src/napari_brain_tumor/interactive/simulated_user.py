@@ -12,7 +12,7 @@ from skimage.morphology import skeletonize
 
 from napari_brain_tumor.geometry import Box, Grid, bounding_box
 from napari_brain_tumor.interactive.prompts import Lasso, Point, Prompt, PromptLabel, Stroke
-from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.labels import Region, region_mask
 
 __all__ = ["Habit", "LargestError", "Measure", "largest_error", "next_prompt"]
 
@@ -84,7 +84,7 @@ def largest_error(
     """
     best: tuple[float, Region, bool, Box, Array] | None = None
     for region in regions:
-        mine, true = np.isin(labels, REGIONS[region]), np.isin(truth, REGIONS[region])
+        mine, true = region_mask(labels, region), region_mask(truth, region)
         weight = 1.0 if measure == "voxels" else 1 / max(1, int((mine | true).sum()))
         for missed in (True, False):
             found = _largest_part(true & ~mine if missed else mine & ~true)
@@ -144,7 +144,7 @@ def next_prompt(
     said, add = _SAID[error.region], error.missed
     axis, section = _best_section(error, grid)
     if habit == "outline":
-        true = np.isin(np.take(truth, error.middle[axis], axis), REGIONS[error.region])
+        true = region_mask(np.take(truth, error.middle[axis], axis), error.region)
         own = _true_section(error, axis, section, true)
         outline = _outline(own)
         if outline is not None:

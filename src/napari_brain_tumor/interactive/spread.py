@@ -13,7 +13,7 @@ from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
-from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions
+from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 
 __all__ = ["Question", "ask", "spread"]
 
@@ -67,7 +67,7 @@ def spread(
         Decides from the evidence; by default the one that ships.
     """
     decide = verdict or shipped_verdict()
-    masks = {region: np.isin(labels, classes) for region, classes in REGIONS.items()}
+    masks = {region: region_mask(labels, region) for region in REGIONS}
     block = Block(scene, box)
     seeds = _seeds(touched, prompt, box)
     allowed = _allowed(block, prompt, labels, seeds)
@@ -97,19 +97,18 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
         inside = told.pop()
         # A line that stops before a voxel says that it is right as it is; a border, that it is outside.
         ends = inside and region in dict(bordered)
-        stays = around if ends else around & (np.isin(labels, classes) != inside)
+        stays = around if ends else around & (region_mask(labels, region) != inside)
         outline = prompt.kind in ("lasso", "box")
         yield _question(block, labels, said, Asked(region, inside, seeds), stays, outline=outline)
 
 
 def _question(block: Block, labels: Labels, said: Labels, told: Asked, stays: Array, *, outline: bool) -> Question:
     """What is asked of a region: to follow those voxels of the prompt that are wrong as yet, if they are enough."""
-    classes = REGIONS[told.region]
-    wrong = np.isin(labels[tuple(told.seeds.T)], classes) != told.inside
+    wrong = region_mask(labels[tuple(told.seeds.T)], told.region) != told.inside
     asked = Asked(told.region, told.inside, told.seeds[wrong])
     if wrong.mean() < _HARDLY:
         return asked, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
-    is_in, is_out = _settled(said, classes)
+    is_in, is_out = _settled(said, REGIONS[told.region])
     alike, otherwise = (is_in, is_out) if told.inside else (is_out, is_in)
     alike = alike | _mask(told.seeds[~wrong], labels.shape)
     reach = Reach(block, asked.seeds, outline=outline)
