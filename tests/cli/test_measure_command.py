@@ -8,25 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_brain_tumor import cli
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from phantoms import affine, ball, write_nifti
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command in this process, in the temporary folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main([str(a) for a in arguments])
-        out, err = capfd.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
 
 
 def enhancing_ball(path: Path, radius: int, spacing: tuple[float, float, float] = (1.0, 1.0, 2.0)) -> Path:

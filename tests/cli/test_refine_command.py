@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models_for_tests import tiny_model
-from napari_brain_tumor import Refiner, cli, open_segmentation, open_study, save_prompts
+from napari_brain_tumor import Refiner, open_segmentation, open_study, save_prompts
 from napari_brain_tumor.interactive import Interpolate, Lasso, Point, PromptFile, Stroke
 from napari_brain_tumor.sample import sample_case_folder
 from phantoms import affine, ball, write_brats_case, write_lgg_patient, write_nifti
@@ -17,20 +17,6 @@ from phantoms import affine, ball, write_brats_case, write_lgg_patient, write_ni
 SHAPE = (24, 26, 12)
 AXES = affine(spacing=(2, 2, 3))
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command in this process, in the temporary folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main([str(a) for a in arguments])
-        out, err = capfd.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

@@ -8,26 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_brain_tumor import cli
 from phantoms import affine, ball, write_nifti
 
 SHAPE = (24, 26, 12)
 AXES = affine(spacing=(2, 2, 3))
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command in this process, in the temporary folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main([str(a) for a in arguments])
-        out, err = capfd.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from models_for_tests import tiny_model
-from napari_brain_tumor import cli, open_study, segment_with_probabilities
+from napari_brain_tumor import open_study, segment_with_probabilities
 from napari_brain_tumor.cli.arguments import parse_box, parse_thresholds
 from napari_brain_tumor.command_lines import Opening, segment_lines
 from napari_brain_tumor.preprocessing.world_box import check_box, inside_box
@@ -29,19 +29,6 @@ def case(tmp_path):
 @pytest.fixture
 def tiny(tmp_path):
     return tiny_model(tmp_path / "tiny")[0].folder
-
-
-@pytest.fixture
-def run(capfd, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            cli.main([str(one) for one in arguments])
-        out, err = capfd.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
 
 
 def box_of(study):

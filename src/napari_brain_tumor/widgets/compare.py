@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QProgressBar,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -34,7 +33,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import bind_keys, key_text
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, time_left_text
@@ -146,10 +145,7 @@ class CompareWidget(QScrollArea):
         buttons.addWidget(self.compare_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setToolTip("How far the comparison is.")
-        self.progress_bar.setAccessibleName("Progress")
+        self.progress_bar = progress_bar("How far the comparison is.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")

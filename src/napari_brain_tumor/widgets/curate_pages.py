@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -19,7 +18,7 @@ from napari_brain_tumor.curated_dataset import ReviewState
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.case_table import CaseTable
 from napari_brain_tumor.widgets.curate_state import KNOWING, STATE_NAMES
-from napari_brain_tumor.widgets.parts import button, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, combo, form, line, progress_bar, wrapped
 
 __all__ = ["KEYS", "AddPage", "ReviewPage"]
 
@@ -73,10 +72,7 @@ class ReviewPage(QWidget):
         row.addWidget(self.score_button)
         row.addWidget(self.cancel_button)
         column.addLayout(row)
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setToolTip("How far the scoring is.")
-        self.progress_bar.setAccessibleName("Progress of scoring")
+        self.progress_bar = progress_bar("How far the scoring is.", "Progress of scoring")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         return column

@@ -6,6 +6,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QProgressBar,
     QPushButton,
     QScrollArea,
     QToolButton,
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["FoldToggle", "button", "column_in", "combo", "form", "line", "wrapped"]
+__all__ = ["FoldToggle", "button", "column_in", "combo", "form", "line", "progress_bar", "wrapped"]
 
 
 def column_in(panel: QScrollArea) -> QVBoxLayout:
@@ -73,6 +74,15 @@ class FoldToggle(QToolButton):
 
     def _point(self, is_open: bool) -> None:
         self.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+
+
+def progress_bar(tip: str, name: str = "Progress") -> QProgressBar:
+    """A bar of a thousand steps."""
+    made = QProgressBar()
+    made.setRange(0, 1000)
+    made.setToolTip(tip)
+    made.setAccessibleName(name)
+    return made
 
 
 def wrapped(text: str) -> QLabel:

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QScrollArea,
     QVBoxLayout,
 )
@@ -43,7 +42,7 @@ from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.model_page import ModelPage
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, asked_of
 from napari_brain_tumor.widgets.preflight_state import Answer
@@ -214,10 +213,7 @@ class SegmentWidget(QScrollArea):
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setToolTip("How far the segmentation is.")
-        self.progress_bar.setAccessibleName("Progress")
+        self.progress_bar = progress_bar("How far the segmentation is.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")

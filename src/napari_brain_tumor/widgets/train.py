@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QScrollArea,
     QSpinBox,
     QVBoxLayout,
@@ -30,7 +29,7 @@ from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
@@ -185,10 +184,7 @@ class TrainWidget(QScrollArea):
             second.addWidget(one)
         column.addLayout(first)
         column.addLayout(second)
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setToolTip("How far the run is.")
-        self.progress_bar.setAccessibleName("Progress")
+        self.progress_bar = progress_bar("How far the run is.")
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QScrollArea, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -22,7 +22,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.parts import button, column_in, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import SizeTable, VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
@@ -115,10 +115,7 @@ class VisitsWidget(QScrollArea):
         row.addWidget(self.compare_button, 2)
         row.addWidget(self.cancel_button, 1)
         column.addLayout(row)
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setToolTip("How far it is.")
-        self.progress_bar.setAccessibleName("Progress")
+        self.progress_bar = progress_bar("How far it is.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
