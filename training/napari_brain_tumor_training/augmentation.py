@@ -35,6 +35,7 @@ class Augmentation(nn.Module):
         Parameters
         ----------
         images : (N, C, [Z,] Y, X) tensor
+            Of slices with neighbours `(N, (2 n + 1) C, Y, X)`, as `models.neighbours` stacks them.
         masks : (N, M, [Z,] Y, X) tensor
             Anything that moves with the images: targets, and where they are known.
         present : (N, C) bool tensor
@@ -44,12 +45,26 @@ class Augmentation(nn.Module):
         images, masks = flip(images, masks, config.flip_probability)
         images, masks = warp(images, masks, config)
         inside = images != 0
-        images = vary_intensities(images, config)
+        stacked = images.shape[1] // present.shape[1]
+        images = vary_intensities(images, config, stacked)
         images = lower_resolution(images, config.low_resolution_probability, config.low_resolution)
         images = blur(images, config.blur_probability)
         images = add_noise(images, config.noise_probability, config.noise) * inside
-        keep = drop_roles(present, config.role_dropout).to(images)
+        keep = drop_roles(present, config.role_dropout).repeat(1, stacked)
+        if stacked > 1:
+            keep = keep * drop_neighbours(len(images), stacked, config.neighbour_dropout).repeat_interleave(
+                present.shape[1], dim=1
+            )
+        keep = keep.to(images)
         return images * keep.reshape(*keep.shape, *[1] * (images.ndim - 2)), masks
+
+
+def drop_neighbours(count: int, stacked: int, probability: float) -> torch.Tensor:
+    """Which of the stacked slices are kept `(N, stacked)`, as floats: all, or with the probability the middle alone."""
+    keep = torch.ones(count, stacked)
+    alone = torch.rand(count) < probability
+    keep[alone] = functional.one_hot(torch.tensor(stacked // 2), stacked).float()
+    return keep
 
 
 def drop_roles(present: torch.Tensor, probability: float) -> torch.Tensor:

@@ -15,23 +15,29 @@ _LINEAR: dict[int, Any] = {4: "bilinear", 5: "trilinear"}
 _BLUR_SIGMA = (0.4, 1.3)
 
 
-def vary_intensities(images: torch.Tensor, config: AugmentationConfig) -> torch.Tensor:
+def vary_intensities(images: torch.Tensor, config: AugmentationConfig, stacked: int = 1) -> torch.Tensor:
     """Change gamma, contrast, brightness and a smooth field, for each sample and channel on its own.
 
     Parameters
     ----------
     images : (N, C, [Z,] Y, X) float tensor
         Standardised intensities: most lie between -3 and 3.
+    stacked : int
+        Slices that follow each other along C; those of one sequence are changed alike.
     """
     spatial = [1] * (images.ndim - 2)
-    shape = (*images.shape[:2], *spatial)
+    channels = images.shape[1] // stacked
+    shape = (images.shape[0], channels, *spatial)
     active = (torch.rand(shape[0], 1, *spatial) < config.intensity_probability).to(images)
     gamma = torch.exp(torch.empty(shape).uniform_(-1, 1) * config.gamma).to(images)
     contrast = torch.exp(torch.empty(shape).uniform_(-1, 1) * config.contrast).to(images)
     brightness = (torch.empty(shape).uniform_(-1, 1) * config.brightness).to(images)
-    coarse = (torch.randn(*images.shape[:2], *[4] * len(spatial)) * config.bias_field).to(images)
+    coarse = (torch.randn(*shape[:2], *[4] * len(spatial)) * config.bias_field).to(images)
     field = torch.exp(functional.interpolate(coarse, images.shape[2:], mode=_SMOOTH[images.ndim], align_corners=True))
     # Gamma and the field need values from 0 up: [-3, 3] is taken as [0, 1] for them.
+    gamma, contrast, brightness, field = (
+        part.repeat(1, stacked, *spatial) for part in (gamma, contrast, brightness, field)
+    )
     unit = ((images + 3) / 6).clamp(min=0)
     varied = (unit.pow(gamma) * field * 6 - 3) * contrast + brightness
     return images + active * (varied - images)

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from napari_brain_tumor.curated_dataset.index import ReviewState
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.blocks import Dims
+from napari_brain_tumor.models.neighbours import checked_neighbours
 from napari_brain_tumor.models.registry import CONFIGURATIONS
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import ROLES, Role
@@ -84,6 +85,11 @@ class ModelConfig(Section):
         arguments = {**known.arguments, **entries.get("arguments", {})}
         return {"architecture": known.architecture, "dims": known.dims, **entries, "arguments": arguments}
 
+    @property
+    def neighbours(self) -> int:
+        """Slices on each side that a network for slices sees beside the one it segments."""
+        return checked_neighbours(self.arguments, self.dims)
+
     @model_validator(mode="after")
     def _freezes_something(self) -> "ModelConfig":
         if self.freeze_encoder and self.init is None:
@@ -154,6 +160,9 @@ class TrainConfig(Section):
         unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif")]
         if self.split is None and unsplit:
             msg = f"{', '.join(unsplit)} needs a split: a CSV with the columns dataset, case, patient, split."
+            raise ValueError(msg)
+        if self.model.neighbours and self.augmentation.lesion_mixing:
+            msg = "lesion_mixing pastes into single slices: set it to 0, or leave out neighbours"
             raise ValueError(msg)
         if len(self.patch) != self.model.dims or min(self.patch) < 1:
             example = "[144, 144]" if self.model.dims == 2 else "[96, 96, 96]"

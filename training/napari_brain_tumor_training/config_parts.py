@@ -44,6 +44,8 @@ class AugmentationConfig(Section):
     """Share of samples into which the lesion of another patient is pasted."""
     role_dropout: float = Field(default=0.5, ge=0, le=1)
     """Share of samples from which a random part of the sequences is taken away."""
+    neighbour_dropout: float = Field(default=0, ge=0, le=1)
+    """Share of samples whose neighbouring slices are taken away, as if the scan were a single slice."""
 
 
 class LossConfig(Section):

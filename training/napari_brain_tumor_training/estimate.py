@@ -9,6 +9,7 @@ import torch
 from napari_brain_tumor.errors import OutOfMemoryError
 from napari_brain_tumor.inference.device import free_bytes, resolve_device
 from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.models.neighbours import stacked_channels
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.optimisation import torch_settings
 from napari_brain_tumor_training.sampling import Batch
@@ -138,7 +139,8 @@ class _KeptBytes:
 def _invented(config: TrainConfig) -> Batch:
     size, sides = config.optimisation.batch, config.patch
     random = np.random.default_rng(0)
-    images = random.standard_normal((size, len(config.roles), *sides), dtype=np.float32)
+    channels = stacked_channels(len(config.roles), config.model.neighbours)
+    images = random.standard_normal((size, channels, *sides), dtype=np.float32)
     targets = np.zeros((size, len(REGIONS), *sides), dtype=np.float32)
     middle = tuple(slice(side // 3, 2 * side // 3) for side in sides)
     targets[(slice(None), slice(None), *middle)] = 1

@@ -116,11 +116,14 @@ class VolumeSampler:
 
     def _cut(self, case: TrainingCase, around_tumour: bool, random: np.random.Generator) -> Window:
         start = self._start(case, around_tumour, random)
-        image = _cut(case.channels.swapaxes(0, 1), start, self._sides).astype(np.float32)
+        image = self._image(case, start)
         labels = _cut(case.classes, start, self._sides)
         where = None if case.where is None else _cut(case.where, start, self._sides)
         targets = np.stack([region_mask(labels, region) for region in REGIONS]).astype(np.float32)
         return Window(image, targets, case.present, case.known, where)
+
+    def _image(self, case: TrainingCase, start: Sequence[int]) -> npt.NDArray[np.float32]:
+        return _cut(case.channels.swapaxes(0, 1), start, self._sides).astype(np.float32)
 
     def _start(self, case: TrainingCase, around_tumour: bool, random: np.random.Generator) -> list[int]:
         """First voxel of a window, which may reach beyond a volume that is smaller than the window."""
@@ -150,7 +153,10 @@ class VolumeSampler:
 
 
 class SliceSampler(VolumeSampler):
-    """Draws windows of slices: sub-volumes of depth one, without that axis. `patch` is height and width."""
+    """Draws windows of slices: sub-volumes of depth one, without that axis. `patch` is height and width.
+
+    With `neighbours` the images hold so many slices on each side as well, as `models.neighbours` stacks them.
+    """
 
     def __init__(
         self,
@@ -159,20 +165,29 @@ class SliceSampler(VolumeSampler):
         patch: tuple[int, ...],
         foreground_share: float,
         lesion_mixing: float = 0.0,
+        *,
+        neighbours: int = 0,
     ) -> None:
         super().__init__(cases, sources, (1, *patch), foreground_share, lesion_mixing)
+        self._neighbours = neighbours
 
     def _cut(self, case: TrainingCase, around_tumour: bool, random: np.random.Generator) -> Window:
         flat = super()._cut(case, around_tumour, random)
         where = None if flat.where is None else flat.where[0]
-        return replace(flat, image=flat.image[:, 0], targets=flat.targets[:, 0], where=where)
+        return replace(flat, targets=flat.targets[:, 0], where=where)
+
+    def _image(self, case: TrainingCase, start: Sequence[int]) -> npt.NDArray[np.float32]:
+        depth = 2 * self._neighbours + 1
+        slab = _cut(case.channels.swapaxes(0, 1), [start[0] - self._neighbours, *start[1:]], (depth, *self._sides[1:]))
+        return slab.swapaxes(0, 1).reshape(-1, *self._sides[1:]).astype(np.float32)
 
 
 def sampler_for(config: TrainConfig, cases: Sequence[TrainingCase]) -> VolumeSampler:
     """The sampler of a recipe."""
-    kind = SliceSampler if config.model.dims == 2 else VolumeSampler
-    mixing = config.augmentation.lesion_mixing
-    return kind(cases, config.sources, config.patch, config.foreground_share, mixing)
+    arguments = (cases, config.sources, config.patch, config.foreground_share, config.augmentation.lesion_mixing)
+    if config.model.dims == 3:
+        return VolumeSampler(*arguments)
+    return SliceSampler(*arguments, neighbours=config.model.neighbours)
 
 
 def draw_ahead(draw: Callable[[int], Drawn], numbers: Iterable[int], ahead: int = 2) -> Iterator[Drawn]:

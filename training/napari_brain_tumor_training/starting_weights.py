@@ -1,6 +1,6 @@
 """Where a network's weights start: at random, or from a checkpoint whose roles and regions may be others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.models.cards import ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.neighbours import NEIGHBOURS
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor_training.config import ModelConfig, TrainConfig
 
@@ -58,7 +59,8 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
     found = (card.architecture, card.arguments, card.dims)
     wanted = (own.architecture, own.arguments, own.dims)
     added = _ADDITIONS.get(own.architecture)
-    without = {name: value for name, value in own.arguments.items() if name != added or name in card.arguments}
+    optional = {added, NEIGHBOURS} - set(card.arguments)
+    without = {name: value for name, value in own.arguments.items() if name not in optional}
     if found != (own.architecture, without, own.dims):
         msg = f"{model.name} is {found}; the recipe is for {wanted}. A run can begin with weights of its own kind only."
         raise TrainingError(msg)
@@ -74,6 +76,8 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
             )
             raise TrainingError(msg)
     theirs = load_network(model, calibrated=False).state_dict()
+    if own.neighbours and NEIGHBOURS not in card.arguments:
+        theirs = _seeing_neighbours(theirs, own, len(card.roles), len(card.regions))
     sizes = len(card.roles), len(card.regions)
     roles, regions = _matches(card.roles, config.roles), _matches(card.regions, list(REGIONS))
     growth = _growth(own)
@@ -83,6 +87,22 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
             for name, fresh in network.state_dict().items()
         }
     )
+
+
+def _seeing_neighbours(
+    weights: Mapping[str, torch.Tensor], model: ModelConfig, roles: int, regions: int
+) -> dict[str, torch.Tensor]:
+    """Weights of a network for single slices as those of one with neighbours, which at first change nothing."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in _fresh(model, roles, regions).state_dict().items()}
+    wide = {}
+    for name, tensor in weights.items():
+        wide[name] = tensor
+        if tensor.shape != shapes[name]:
+            first = model.neighbours * roles
+            wide[name] = tensor.new_zeros(shapes[name])
+            wide[name][:, first : first + roles] = tensor
+    return wide
 
 
 def _fresh(model: ModelConfig, roles: int, regions: int) -> nn.Module:

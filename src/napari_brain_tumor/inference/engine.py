@@ -17,6 +17,7 @@ from napari_brain_tumor.errors import OutOfMemoryError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.inference.device import fast_dtype
 from napari_brain_tumor.inference.windows import blending_weights, plan_windows
+from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices
 from napari_brain_tumor.progress import Job, Progress
 
 __all__ = ["Engine", "fold_batch_norms"]
@@ -146,14 +147,15 @@ class Engine:
         self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
     ) -> Job[npt.NDArray[np.float16]]:
         depth = channels.shape[1]
-        slices = torch.from_numpy(channels).movedim(1, 0)
+        slices, neighbours = torch.from_numpy(channels).movedim(1, 0), neighbours_of(self.network)
         result: npt.NDArray[np.float16] | None = None
         first, last = within.start[0] // batch * batch, within.stop[0]
         for start in range(first, last, batch):
             yield Progress(start - first, last - first, f"slice {start + 1} of {last}")
             some = slice(start, min(start + batch, depth))
             rows, columns = _occupied(channels[:, some])
-            found = self._infer(slices[some, :, rows, columns], flips=flips).to(torch.float16).cpu().numpy()
+            seen = stacked_slices(slices[:, :, rows, columns], some.start, some.stop, neighbours)
+            found = self._infer(seen, flips=flips).to(torch.float16).cpu().numpy()
             if result is None:
                 result = np.zeros((found.shape[1], *channels.shape[1:]), dtype=np.float16)
             result[:, some, rows, columns] = found.swapaxes(0, 1)

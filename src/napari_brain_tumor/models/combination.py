@@ -11,6 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices, with_neighbours
+
 __all__ = ["Calibrated", "Ensemble", "SliceBySlice"]
 
 _SLICES_AT_ONCE = 8
@@ -35,6 +38,7 @@ class Calibrated(nn.Module):
         super().__init__()
         self.network = network
         self.multiple = getattr(network, "multiple", None)
+        with_neighbours(self, neighbours_of(network))
         self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -44,7 +48,7 @@ class Calibrated(nn.Module):
 
 
 class SliceBySlice(nn.Module):
-    """A network for slices as one for volumes: it sees the slices `(Y, X)` of a volume, each for itself.
+    """A network for slices as one for volumes: it sees the slices of a volume, and their neighbours.
 
     Parameters
     ----------
@@ -59,9 +63,14 @@ class SliceBySlice(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, R, Z, Y, X)` of volumes `(N, C, Z, Y, X)`."""
-        slices = x.transpose(1, 2).flatten(0, 1)
-        logits = torch.cat([self.network(some) for some in torch.split(slices, _SLICES_AT_ONCE)])
-        return logits.reshape(x.shape[0], x.shape[2], *logits.shape[1:]).transpose(1, 2)
+        return torch.stack([self._volume(volume.transpose(0, 1)) for volume in x]).transpose(1, 2)
+
+    def _volume(self, slices: torch.Tensor) -> torch.Tensor:
+        """Logits `(Z, R, Y, X)` of the slices `(Z, C, Y, X)` of a volume."""
+        neighbours, depth = neighbours_of(self.network), len(slices)
+        starts = range(0, depth, _SLICES_AT_ONCE)
+        seen = (stacked_slices(slices, start, min(start + _SLICES_AT_ONCE, depth), neighbours) for start in starts)
+        return torch.cat([self.network(some) for some in seen])
 
 
 class Ensemble(nn.Module):
@@ -84,6 +93,13 @@ class Ensemble(nn.Module):
         known = [multiple for multiple in multiples if isinstance(multiple, int)]
         self.multiple = math.lcm(*known) if len(known) == len(multiples) else None
         """Sides of the input that no member has to pad, where all members tell theirs."""
+        seen = {neighbours_of(member) for member in members}
+        if len(seen) > 1:
+            msg = (
+                f"The members see {sorted(seen)} neighbouring slices; those of an ensemble for slices must see as many."
+            )
+            raise CheckpointError(msg)
+        with_neighbours(self, seen.pop())
         told = torch.tensor(shares if shares is not None else [[1.0]] * len(members), dtype=torch.float32)
         self.register_buffer("log_shares", (told / told.sum(0)).log(), persistent=False)
 

@@ -21,6 +21,7 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.sidecar import NOTICE
 from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.neighbours import neighbours_of, stacked_channels
 
 __all__ = ["SUFFIXES", "export_onnx", "export_torch"]
 
@@ -126,11 +127,12 @@ def _export(
         _check_onnx_is_possible(card)
     network = load_network(model)
     shapes = _shapes(network, card.dims, sides)
-    images = shapes.images(len(card.roles), card.dims)
+    channels = stacked_channels(len(card.roles), neighbours_of(network))
+    images = shapes.images(channels, card.dims)
     with _quiet():
         content, run = _exported(network, images[0], shapes.dynamic(card.dims), kind, model.name)
         difference = _largest_difference(network, run, images, model.name)
-    document = _document(card, kind, path.name, content, shapes.described(len(card.roles), card.dims), difference)
+    document = _document(card, kind, path.name, content, shapes.described(channels, card.dims), difference)
 
     def check(written: Path) -> None:
         if written.read_bytes() != content:

@@ -9,6 +9,7 @@ from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models.blocks import Dims
+from napari_brain_tumor.models.neighbours import NEIGHBOURS, checked_neighbours, stacked_channels, with_neighbours
 from napari_brain_tumor.models.residual_unet import ResidualUNet
 from napari_brain_tumor.models.resunet_a import ResUNetA, ResUNetAMultitask
 from napari_brain_tumor.models.resunet_plus_plus import ResUNetPlusPlus
@@ -103,7 +104,8 @@ def build_network(
     dims : {2, 3}
         Of the images.
     arguments : mapping
-        Further keywords of the class, such as `width`.
+        Further keywords of the class, such as `width`; and of any network for slices `neighbours`, the number of slices
+        on each side that it sees beside the one it segments (`models.neighbours`).
 
     Raises
     ------
@@ -113,11 +115,16 @@ def build_network(
     if architecture not in ARCHITECTURES:
         msg = f"No architecture is called {architecture!r}. Known are: {', '.join(ARCHITECTURES)}."
         raise CheckpointError(msg)
+    keywords = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
+    neighbours = checked_neighbours(arguments, dims)
     try:
-        return ARCHITECTURES[architecture](in_channels, out_channels, dims=dims, **arguments)
+        network = ARCHITECTURES[architecture](
+            stacked_channels(in_channels, neighbours), out_channels, dims=dims, **keywords
+        )
     except TypeError as error:
         msg = f"{architecture} does not take the arguments {dict(arguments)}: {error}."
         raise CheckpointError(msg) from error
+    return with_neighbours(network, neighbours)
 
 
 def build_configuration(name: str, in_channels: int, out_channels: int, dims: Dims | None = None) -> nn.Module:

@@ -1,0 +1,88 @@
+"""Networks for slices that also see the slices beside the one they segment.
+
+Such a network takes `(N, (2 n + 1) C, Y, X)`: for each slice from the n-th below to the n-th above all C roles in turn.
+Beyond the ends of the volume the images are zeros.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from napari_brain_tumor.errors import CheckpointError
+
+__all__ = [
+    "NEIGHBOURS",
+    "checked_neighbours",
+    "neighbours_of",
+    "stacked_channels",
+    "stacked_slices",
+    "with_neighbours",
+]
+
+NEIGHBOURS: Final = "neighbours"
+"""Name of the argument in cards and recipes."""
+_MOST: Final = 8
+
+
+def checked_neighbours(arguments: Mapping[str, Any], dims: int) -> int:
+    """Slices on each side that the arguments of a network ask for.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no number from 0 to 8, or the network is one for volumes.
+    """
+    neighbours = arguments.get(NEIGHBOURS, 0)
+    if not isinstance(neighbours, int) or not 0 <= neighbours <= _MOST or (neighbours and dims == 3):
+        msg = (
+            f"{NEIGHBOURS} = {neighbours!r} with dims = {dims}: a network for slices takes 0 to {_MOST}, "
+            "one for volumes none."
+        )
+        raise CheckpointError(msg)
+    return neighbours
+
+
+def stacked_channels(roles: int, neighbours: int) -> int:
+    """Input channels of a network that sees so many roles of so many slices on each side."""
+    return roles * (2 * neighbours + 1)
+
+
+def with_neighbours(network: nn.Module, neighbours: int) -> nn.Module:
+    """The network itself, marked as one that sees so many slices on each side."""
+    # Neither a parameter nor a buffer: a plain attribute, which is not part of the state.
+    network.neighbours = neighbours  # type: ignore[assignment]
+    return network
+
+
+def neighbours_of(network: nn.Module) -> int:
+    """Slices on each side that a network sees beside the one it segments."""
+    return int(getattr(network, NEIGHBOURS, 0))
+
+
+def stacked_slices(slices: torch.Tensor, start: int, stop: int, neighbours: int) -> torch.Tensor:
+    """What a network sees of the slices from `start` up to `stop`.
+
+    Parameters
+    ----------
+    slices : (Z, C, Y, X) tensor
+        All of a volume.
+    start, stop : int
+        Slices that are to be segmented.
+    neighbours : int
+        Slices on each side that it sees as well.
+
+    Returns
+    -------
+    (stop - start, (2 neighbours + 1) C, Y, X) tensor
+    """
+    if not neighbours:
+        return slices[start:stop]
+    count, channels, *sides = slices.shape
+    stacked = slices.new_zeros((stop - start, 2 * neighbours + 1, channels, *sides))
+    for place, offset in enumerate(range(-neighbours, neighbours + 1)):
+        first, last = max(0, start + offset), min(count, stop + offset)
+        if first < last:
+            stacked[first - start - offset : last - start - offset, place] = slices[first:last]
+    return stacked.flatten(1, 2)
