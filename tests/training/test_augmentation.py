@@ -142,3 +142,27 @@ def test_air_stays_zero_in_3d_with_everything_on():
     varied, _ = Augmentation(config)(images, masks, torch.ones(2, 4, dtype=torch.bool))
     assert not varied[..., :10].any()
     assert varied[..., 10:].any()
+
+
+def test_stacked_slices_of_a_sequence_are_varied_alike_and_dropped_together():
+    torch.manual_seed(0)
+    slices = torch.rand(6, 4, 20, 20) + 1
+    images = slices.repeat(1, 3, 1, 1)
+    varied, _ = Augmentation(only(intensity_probability=1, role_dropout=0.5))(
+        images, torch.zeros(6, 3, 20, 20), torch.ones(6, 4, dtype=torch.bool)
+    )
+    torch.testing.assert_close(varied[:, :4], varied[:, 4:8])
+    torch.testing.assert_close(varied[:, :4], varied[:, 8:])
+    assert not torch.equal(varied[:, :4], slices)
+
+
+def test_neighbours_are_dropped_and_the_slice_itself_never():
+    torch.manual_seed(0)
+    images = torch.ones(40, 12, 8, 8)
+    varied, _ = Augmentation(only(neighbour_dropout=0.5))(
+        images, torch.zeros(40, 3, 8, 8), torch.ones(40, 4, dtype=torch.bool)
+    )
+    assert torch.equal(varied[:, 4:8], images[:, 4:8])
+    below, above = varied[:, :4].amax((1, 2, 3)), varied[:, 8:].amax((1, 2, 3))
+    assert torch.equal(below, above)
+    assert 8 < int(below.sum()) < 32

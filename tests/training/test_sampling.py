@@ -161,3 +161,23 @@ def test_drawing_ahead_keeps_the_order_and_ends_with_its_user():
     assert next(some) == 0
     some.close()
     assert len(drawn) <= 4
+
+
+def test_windows_with_neighbours_hold_the_slices_beside_them():
+    case = prepared()
+    batch = SliceSampler([case], [SOURCE], (8, 6), 0.5, neighbours=1).draw(12, random())
+    assert batch.images.shape == (12, 12, 8, 6)
+    plain = SliceSampler([case], [SOURCE], (8, 6), 0.5).draw(12, random())
+    np.testing.assert_array_equal(batch.images[:, 4:8], plain.images)
+    np.testing.assert_array_equal(batch.targets, plain.targets)
+    depth = len(case.channels)
+    for image in batch.images:
+        z, y, x = next(
+            (z, y, x)
+            for z, y, x in np.ndindex(depth, case.channels.shape[2] - 7, case.channels.shape[3] - 5)
+            if np.array_equal(case.channels[z, :, y : y + 8, x : x + 6].astype(np.float32), image[4:8])
+        )
+        for place, beside in ((slice(0, 4), z - 1), (slice(8, 12), z + 1)):
+            inside = 0 <= beside < depth
+            expected = case.channels[beside, :, y : y + 8, x : x + 6] if inside else np.zeros((4, 8, 6))
+            np.testing.assert_array_equal(image[place], expected)

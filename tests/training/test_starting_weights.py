@@ -88,3 +88,13 @@ def test_every_architecture_names_its_encoder(name, tmp_path):
     assert sum(p.numel() for part in parts for p in part.parameters()) > 0.05 * sum(
         p.numel() for p in network.parameters()
     )
+
+
+@pytest.mark.parametrize("architecture", WIDTHS)
+def test_neighbouring_slices_change_nothing_at_first(architecture, tmp_path):
+    arguments = WIDTHS[architecture]
+    model, network = tiny_model(tmp_path / "m", architecture=architecture, arguments=arguments, half=False)
+    section = {"architecture": architecture, "arguments": {**arguments, "neighbours": 1}, "init": str(model.folder)}
+    wider = network_for(recipe(model=section)).eval()
+    images = torch.randn(2, 12, 64, 64)
+    torch.testing.assert_close(wider(images), network(images[:, 4:8]), atol=1e-4, rtol=1e-4)

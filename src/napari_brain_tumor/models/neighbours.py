@@ -35,7 +35,7 @@ def checked_neighbours(arguments: Mapping[str, Any], dims: int) -> int:
         If it is no number from 0 to 8, or the network is one for volumes.
     """
     neighbours = arguments.get(NEIGHBOURS, 0)
-    if not isinstance(neighbours, int) or not 0 <= neighbours <= _MOST or (neighbours and dims == 3):
+    if type(neighbours) is not int or not 0 <= neighbours <= _MOST or (neighbours and dims == 3):
         msg = (
             f"{NEIGHBOURS} = {neighbours!r} with dims = {dims}: a network for slices takes 0 to {_MOST}, "
             "one for volumes none."
