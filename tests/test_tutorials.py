@@ -58,9 +58,9 @@ def thin_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run_in_shell(line: str) -> None:
     """Run a command of a tutorial in this process; it has to end well."""
     words = shlex.split(line, comments=True)
-    if words[:2] == ["python", "-m"]:
-        module = importlib.import_module(words[2])
-        module.typer.main.get_command(_typer_of(module)).main(words[3:], standalone_mode=False)
+    if words[:3] == ["python", "-P", "-m"]:
+        module = importlib.import_module(words[3])
+        module.typer.main.get_command(_typer_of(module)).main(words[4:], standalone_mode=False)
         return
     assert words[0] == "brain-tumor", f"the tutorials run no other program: {line}"
     with pytest.raises(SystemExit) as ended:

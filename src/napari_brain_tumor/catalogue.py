@@ -22,7 +22,8 @@ class Method(Protocol):
     - `roles` are the sequences that it can use, `regions` those that it can tell.
     - `is_baseline` tells methods without weights, `takes_seeds` those that can be given points within the tumour.
     - `min_lesion_mm3` is the size below which parts are removed by default.
-    - `obstacle(present)` says why those sequences do not suffice, `notes_without(present)` what to know if they do.
+    - `obstacle(present)` says why those sequences do not suffice.
+    - `notes_without(present, traits)` says what to know where those sequences suffice.
     - `notes_on(traits)` says what to know where a study is not of the kind that it is for.
     """
 
@@ -41,7 +42,7 @@ class Method(Protocol):
     @property
     def min_lesion_mm3(self) -> float: ...
     def obstacle(self, present: Iterable[Role]) -> str: ...
-    def notes_without(self, present: Iterable[Role]) -> list[str]: ...
+    def notes_without(self, present: Iterable[Role], traits: Traits | None = None) -> list[str]: ...
     def notes_on(self, traits: Traits) -> list[str]: ...
 
 

@@ -133,7 +133,7 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box)
+    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, model is None)
     return run_job(_segment_job(study, model, device, options))
 
 
@@ -192,6 +192,8 @@ class _Options:
     seeds: tuple[Seed, ...] = ()
     thresholds: Thresholds = None
     box: GivenBox = None
+    by_default: bool = False
+    """Whether the model was chosen here."""
 
     def smallest(self, info: ModelInfo | Baseline) -> float:
         """Size in mm3 below which parts are removed."""
@@ -235,7 +237,7 @@ def segment_job(
     box: GivenBox = None,
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box)
+    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, model is None)
     return (yield from _segment_job(study, model, device, options))
 
 
@@ -258,7 +260,7 @@ def segment_with_probabilities_job(
         raise ProbabilityError(_no_probabilities(info))
     if seeds:
         raise SeedError(_no_seeds(info))
-    options = _Options(flips, min_lesion_mm3, precision, (), thresholds, box)
+    options = _Options(flips, min_lesion_mm3, precision, (), thresholds, box, model is None)
     outcome = yield from _outcome_job(study, traits, info, device, options)
     return outcome.segmentation, outcome.maps
 
@@ -275,7 +277,11 @@ def outcome_job(
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
     traits = traits_of(study)
     info = cards.find_model(model, traits)
-    return (yield from _outcome_job(study, traits, info, device, _Options(flips, min_lesion_mm3, precision)))
+    return (
+        yield from _outcome_job(
+            study, traits, info, device, _Options(flips, min_lesion_mm3, precision, by_default=model is None)
+        )
+    )
 
 
 def _segment_job(study: Study, model: ModelName, device: str, options: _Options) -> Job[Segmentation]:
@@ -336,7 +342,13 @@ def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, opt
     made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
     made["working_shape"] = list(prepared.mask.shape)
-    notes = [*info.notes_without(study.roles), *info.notes_on(traits), *info.card.notes]
+    chosen = cards.why_default(cards.list_models(), traits) if options.by_default else ""
+    notes = [
+        *filter(None, [chosen]),
+        *info.notes_without(study.roles, traits),
+        *info.notes_on(traits),
+        *info.card.notes,
+    ]
     return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
 
 

@@ -59,6 +59,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     model = ModelInfo(name="unet-x", folder=tmp_path, card=card("unet-x"), bundled=True)
     monkeypatch.setattr("napari_brain_tumor.catalogue.find_model", lambda name=None, grid=None: model)
+    monkeypatch.setattr("napari_brain_tumor.models.cards.why_default", lambda models, traits: "")
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", fake_job)
 
 

@@ -11,7 +11,8 @@ def started(monkeypatch):
     """The commands that would open a window; the window opens without a complaint."""
     calls = []
 
-    def call(command):
+    def call(command, env):
+        assert env["PYTHONSAFEPATH"] == "1"
         calls.append(command)
         return 0
 
@@ -28,7 +29,7 @@ def run(*arguments):
 
 def test_view_opens_the_window_on_the_case(started, tmp_path):
     assert run(str(tmp_path)) == 0
-    assert started == [[sys.executable, "-m", "napari_brain_tumor.widgets.show", "--", str(tmp_path)]]
+    assert started == [[sys.executable, "-P", "-m", "napari_brain_tumor.widgets.show", "--", str(tmp_path)]]
 
 
 def test_view_hands_on_what_the_files_do_not_tell(started):
@@ -36,7 +37,7 @@ def test_view_hands_on_what_the_files_do_not_tell(started):
     given = ["scan.nii.gz", "--segmentation", "seg.nii.gz", "--roles", "FLAIR,-,T1", "--spacing", "1,1,5"]
     assert run(*given, "--schema", "BraTS") == 0
     options = ["--roles=FLAIR,-,T1", "--spacing=1,1,5", "--schema=BraTS"]
-    assert started[0][3:] == [*options, "--", "scan.nii.gz", "seg.nii.gz"]
+    assert started[0][4:] == [*options, "--", "scan.nii.gz", "seg.nii.gz"]
 
 
 def test_view_without_a_display_says_why(monkeypatch, capsys, tmp_path):
@@ -46,7 +47,7 @@ def test_view_without_a_display_says_why(monkeypatch, capsys, tmp_path):
 
 
 def test_view_ends_as_its_window_ended(started, monkeypatch, tmp_path):
-    monkeypatch.setattr(view.subprocess, "call", lambda _: 1)
+    monkeypatch.setattr(view.subprocess, "call", lambda *_, **__: 1)
     assert run(str(tmp_path)) == 1
 
 

@@ -9,6 +9,7 @@ from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.models.cards import Metrics, find_model, list_models, read_card
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint, write_card
+from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import ROLES
 
 
@@ -111,7 +112,7 @@ def test_the_bundled_models_are_whole_and_small():
 def test_missing_roles_are_told_and_none_where_all_are_there(tmp_path):
     card = tiny_model(tmp_path / "tiny")[0].card
     assert card.notes_without(["FLAIR", "T1c", "T2", "T1"]) == []
-    assert card.notes_without(["T1c", "FLAIR"]) == ["Without T1, T2 the model finds less."]
+    assert card.notes_without(["T1c", "FLAIR"]) == ["Without T1, T2 the model may find less."]
     notes = " ".join(card.notes_without(["FLAIR"]))
     assert "T1, T1c, T2" in notes
     assert "enhancing class and the tumour core are not reliable" in notes
@@ -119,22 +120,49 @@ def test_missing_roles_are_told_and_none_where_all_are_there(tmp_path):
 
 def test_what_missing_roles_cost_is_told_as_it_was_measured():
     def measured(roles, wt, et, **more):
-        return Metrics(dataset="glioma3d", roles=roles, cases=8, mean_dice={"WT": wt, "ET": et}, **more)
+        kind = {"whole_head": False, "thickness_mm": 1.0}
+        return Metrics(dataset="glioma3d", roles=roles, cases=8, mean_dice={"WT": wt, "ET": et}, **kind, **more)
 
     told = card(
         metrics=[
             measured(list(ROLES), 0.88, 0.75),
             measured(list(ROLES), 0.89, 0.76, flips=True),
             measured(["T1c", "FLAIR"], 0.86, 0.7),
-            Metrics(dataset="lgg_tif", roles=["T1c", "FLAIR"], cases=16, mean_dice={"WT": 0.8}),
+            measured(["T1", "FLAIR"], 0.877, 0.31),
+            measured(["T2", "FLAIR"], 0.89, 0.752),
+            Metrics(dataset="lgg_tif", roles=["T1c", "FLAIR"], cases=16, mean_dice={"WT": 0.8}, whole_head=True),
         ]
     )
-    assert told.notes_without(["FLAIR", "T1c"]) == [
-        "Without T1, T2 the model finds less: mean Dice on unseen cases WT 0.86 instead of 0.88, "
+    alike = Traits(1.0, whole_head=False, extent_mm=130.0)
+    assert told.notes_without(["FLAIR", "T1c"], alike) == [
+        "Without T1, T2 the model finds less: mean Dice on the validation cases WT 0.86 instead of 0.88, "
         "ET 0.70 instead of 0.75."
     ]
-    assert told.notes_without(["T1c"])[0] == "Without T1, T2, FLAIR the model finds less."
+    assert told.notes_without(["T1c"], alike)[0] == "Without T1, T2, FLAIR the model may find less."
+    # What is the same in two digits is no loss, and what is better is none either.
+    assert told.notes_without(["FLAIR", "T1"], alike)[0] == (
+        "Without T1c, T2 the model finds less: mean Dice on the validation cases ET 0.31 instead of 0.75."
+    )
+    assert told.notes_without(["FLAIR", "T2"], alike)[0] == (
+        "Without T1, T1c the model did no worse on the validation cases."
+    )
     assert [m.flips for m in told.metrics_with(ROLES)] == [False]
+    others = [
+        Traits(1.0, whole_head=True, extent_mm=180.0),
+        Traits(5.0, whole_head=False, extent_mm=130.0),
+        Traits(None, whole_head=False),
+        Traits(1.0, whole_head=False, extent_mm=4.0),
+        None,
+    ]
+    for other in others:
+        assert told.notes_without(["FLAIR", "T1c"], other) == ["Without T1, T2 the model may find less."]
+
+
+def test_results_of_cards_that_do_not_say_on_what_they_were_measured_are_no_price():
+    told = card(
+        metrics=[Metrics(dataset="d", roles=r, cases=8, mean_dice={"WT": w}) for r, w in ((ROLES, 1), (["T1"], 0))]
+    )
+    assert "instead" not in " ".join(told.notes_without(["T1"], Traits(1.0, whole_head=False)))
 
 
 def test_a_card_that_is_no_text_does_not_hide_the_other_models(tmp_path, monkeypatch):

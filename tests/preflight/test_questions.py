@@ -239,14 +239,18 @@ def test_odd_images_are_told(image, words):
 
 
 def test_missing_sequences_are_told_with_what_they_cost():
+    kind = {"whole_head": False, "thickness_mm": 4.0}
     told = [
-        Metrics(dataset="d", roles=list(roles), cases=8, mean_dice={"WT": dice})
+        Metrics(dataset="d", roles=list(roles), cases=8, mean_dice={"WT": dice}, **kind)
         for roles, dice in ((ROLES, 0.9), (("T1c", "FLAIR"), 0.8))
     ]
     row = rows(scans(("T1c", "FLAIR")), model(metrics=told))["Model"]
     assert row.verdict == "warn"
     assert "Without T1, T2" in row.words
     assert "WT 0.80 instead of 0.90" in row.words
+    heads = rows(scans(("T1c", "FLAIR"), skull=ROLES), model(metrics=told))["Model"]
+    assert "Without T1, T2" in heads.words
+    assert "instead" not in heads.words
 
 
 def test_a_model_that_cannot_do_without_fails_and_another_is_offered():

@@ -133,6 +133,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     brain_only: bool = False
     """Goes into the card: see `Card`."""
+    min_extent_mm: float = Field(default=0.0, ge=0)
+    """Goes into the card: see `Card`."""
     notes: tuple[str, ...] = ()
     licence: str = "Research use only"
 

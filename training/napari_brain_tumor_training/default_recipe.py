@@ -15,6 +15,8 @@ __all__ = ["recipe_for_dataset", "with_model"]
 
 _MODELS: Final[dict[Dims, str]] = {2: "unet_brain", 3: "residual_unet_light"}
 _PATCHES: Final[dict[Dims, tuple[int, ...]]] = {2: (160, 160), 3: (96, 96, 96)}
+_MIN_EXTENT_MM: Final[dict[Dims, float]] = {2: 0.0, 3: 32.0}
+"""Of the scans that the model will be for: measured on the 3D model that ships."""
 _OPTIMISATION: Final[dict[Dims, dict[str, Any]]] = {
     2: {"epochs": 100, "batch": 16, "patience": 40},
     3: {"epochs": 150, "batch": 2, "patience": 60},
@@ -49,6 +51,7 @@ def recipe_for_dataset(folder: Path, model: str | None = None, dims: Dims | None
         "model": {"configuration": model or _MODELS[chosen], "dims": chosen},
         "patch": _PATCHES[chosen],
         "optimisation": _OPTIMISATION[chosen],
+        "min_extent_mm": _MIN_EXTENT_MM[chosen],
     }
     return _checked(entries)
 
@@ -72,6 +75,7 @@ def with_model(config: TrainConfig, model: str | None, dims: Dims | None) -> Tra
     if wanted != config.model.dims:
         entries["patch"] = _PATCHES[wanted]
         entries["optimisation"]["batch"] = _OPTIMISATION[wanted]["batch"]
+        entries["min_extent_mm"] = _MIN_EXTENT_MM[wanted]
     return _checked(entries)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.interpreter import module_command, safe_environment
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
 
@@ -113,11 +113,16 @@ def _launch(folder: Path) -> Run:
             'Install it with: pip install "napari-brain-tumor[train]"'
         )
         raise TrainingError(msg)
-    command = [sys.executable, "-m", "napari_brain_tumor_training.run_process", str(folder.resolve())]
+    command = module_command("napari_brain_tumor_training.run_process", str(folder.resolve()))
     try:
         with (folder / LOG_FILE).open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **_detached()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=safe_environment(),
+                **_detached(),
             )
     except OSError as error:
         msg = f"No process could be started for {folder}: {error.strerror or error}. Free some space or memory."

@@ -73,6 +73,7 @@ def export_checkpoint(
         min_enhancing_mm3=config.min_enhancing_mm3,
         thickest_slices_mm=config.thickest_slices_mm,
         brain_only=config.brain_only,
+        min_extent_mm=config.min_extent_mm,
         parameters=sum(p.numel() for p in network.parameters()),
         training=TrainingRecord(
             datasets=[source.dataset for source in config.sources],

@@ -50,7 +50,7 @@ class Baseline:
             return f"{self.title} needs FLAIR or T2, on which the whole tumour is bright."
         return ""
 
-    def notes_without(self, present: Iterable[Role]) -> list[str]:
+    def notes_without(self, present: Iterable[Role], traits: Traits | None = None) -> list[str]:
         """What the user should know where a study has only those sequences."""
         roles = set(present)
         notes = ["This is a baseline without training; a trained model finds tumours better."]

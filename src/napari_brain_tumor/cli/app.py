@@ -212,6 +212,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.io import open_study, save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.models.cards import list_models, why_default
     from napari_brain_tumor.preflight.costs import remember
     from napari_brain_tumor.preprocessing.traits import traits_of
 
@@ -220,7 +221,13 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     check_inputs_are_kept(study, task.target)
     traits = traits_of(study)
     method = find_model(choices.model, traits)
-    for text in (*study.notes, *method.notes_without(study.roles), *method.notes_on(traits)):
+    chosen = why_default(list_models(), traits) if choices.model is None else ""
+    for text in (
+        *study.notes,
+        *filter(None, [chosen]),
+        *method.notes_without(study.roles, traits),
+        *method.notes_on(traits),
+    ):
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from napari_brain_tumor.cli.console import print_table, run_shown, say, volume_table
-from napari_brain_tumor.cli.window import WINDOW_MODULE, open_window, why_no_window
+from napari_brain_tumor.cli.window import open_window, why_no_window
 from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
 from napari_brain_tumor.measure.picture import save_picture
@@ -46,4 +46,4 @@ def _show_or_explain(case: Path, segmentation: Path, *, wanted: bool) -> None:
         reason = open_window(case, segmentation, segmentation.with_name("napari.log"))
     if reason is not None:
         say(f"napari is not open: {reason}. To look at the result later:")
-        say(f"  python -m {WINDOW_MODULE} {case} {segmentation}")
+        say(f"  brain-tumor view {case} --segmentation {segmentation}")

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
 from napari_brain_tumor.cli.window import WINDOW_MODULE, why_no_window
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.interpreter import module_command, safe_environment
 
 __all__ = ["view"]
 
@@ -41,6 +41,6 @@ def view(
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
     places = [str(path) for path in (case, segmentation) if path is not None]
     # What goes wrong is told there.
-    code = subprocess.call([sys.executable, "-m", WINDOW_MODULE, *options, "--", *places])
+    code = subprocess.call(module_command(WINDOW_MODULE, *options, "--", *places), env=safe_environment())
     if code != 0:
         raise typer.Exit(1)

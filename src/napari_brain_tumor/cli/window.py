@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from napari_brain_tumor.interpreter import module_command, safe_environment
+
 __all__ = ["WINDOW_MODULE", "open_window", "why_no_window"]
 
 WINDOW_MODULE: Final = "napari_brain_tumor.widgets.show"
@@ -31,7 +33,8 @@ def open_window(case: Path, segmentation: Path, log: Path) -> str | None:
     """Open napari in a process of its own, which stays when this one ends; return its last words if it failed."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", WINDOW_MODULE, str(case), str(segmentation)],
+            module_command(WINDOW_MODULE, str(case), str(segmentation)),
+            env=safe_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

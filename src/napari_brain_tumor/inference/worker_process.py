@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO, Final, Self
 
 from napari_brain_tumor.errors import BrainTumorError, CancelledError, OutOfMemoryError, WorkerDiedError
+from napari_brain_tumor.interpreter import module_command, safe_environment, safe_path
 from napari_brain_tumor.progress import Job, Progress
 
 __all__ = ["WorkerJob", "WorkerProcess"]
@@ -239,8 +240,7 @@ class _Child:
     def __init__(self) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
-            # -P: a file of the user's current folder must not stand in for a library.
-            [sys.executable, "-P", "-m", __spec__.name if __spec__ else __name__],
+            module_command(__spec__.name if __spec__ else __name__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -304,7 +304,7 @@ class _Child:
 
 def _child_environment() -> dict[str, str]:
     # The child shall find exactly the modules that the parent finds.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**safe_environment(), "PYTHONPATH": os.pathsep.join(safe_path(sys.path))}
 
 
 def _obituary(code: int, log: str) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "list_models",
     "models_folder",
     "read_card",
+    "why_default",
 ]
 
 CARD_FILE = "card.json"
@@ -51,6 +52,17 @@ class Metrics(BaseModel):
     """95 % Hausdorff distance (`hd95_mm` of `evaluation.scores.DEFINITIONS`), where it was measured."""
     definition: str = ""
     """What the numbers are, where they were not taken as the fields above say."""
+    whole_head: bool | None = None
+    """Whether the skull was left in the scans of the set; None where nobody noted it."""
+    thickness_mm: float | None = Field(default=None, gt=0)
+    """Between the slices of the set's scans; None where it is not known."""
+
+    def apply_to(self, traits: Traits) -> bool:
+        """Whether a study is of the kind that the results were measured on."""
+        if self.whole_head is not traits.whole_head or not traits.is_whole:
+            return False
+        own, other = self.thickness_mm, traits.thickness_mm
+        return own is other if own is None or other is None else max(own, other) <= 2 * min(own, other)
 
 
 class TrainingRecord(BaseModel):
@@ -135,6 +147,8 @@ class Card(BaseModel):
     """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
     brain_only: bool = False
     """Whether the skull must have been removed: the model has seen no whole head."""
+    min_extent_mm: float = Field(default=0.0, ge=0)
+    """Least side of the scanned brain or head: a model for volumes finds little in a slab of a few slices."""
     parameters: int = Field(gt=0)
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     """Regions whose probabilities are calibrated."""
@@ -167,17 +181,24 @@ class Card(BaseModel):
         found = [m for m in self.metrics if set(m.roles) == wanted and not m.flips]
         return list({m.dataset: m for m in reversed(found)}.values())[::-1]
 
-    def notes_without(self, roles: Iterable[Role]) -> list[str]:
-        """What the user should know where a study has only those roles, in plain words; nothing if it has all."""
+    def notes_without(self, roles: Iterable[Role], traits: Traits | None = None) -> list[str]:
+        """What the user should know where a study has only those roles, in plain words; nothing if it has all.
+
+        What the missing ones cost is told in numbers only for a study of the kind that it was measured on.
+        """
         present = set(roles)
         missing = [role for role in dict.fromkeys(self.roles) if role not in present]
-        notes = [f"Without {', '.join(missing)} {self._cost(present)}."] if missing else []
+        notes = [f"Without {', '.join(missing)} {self._cost(present, traits)}."] if missing else []
         if "T1c" in missing and "ET" in self.regions:
             notes.append("Without T1c the enhancing class and the tumour core are not reliable.")
         return notes
 
     def notes_on(self, traits: Traits) -> list[str]:
         """What the user should know where a study is not of the kind that the model was trained on."""
+        return [f"{note} A 2D model does better here." for note in self.limits_met(traits)]
+
+    def limits_met(self, traits: Traits) -> list[str]:
+        """In what a study is not of the kind that the model is for, a sentence each."""
         notes, limit = [], self.thickest_slices_mm
         if limit is not None and traits.thickness_mm is None:
             notes.append(f"The distance between slices is not known; {self.name} is for slices of up to {limit:g} mm.")
@@ -186,17 +207,25 @@ class Card(BaseModel):
             notes.append(f"The slices are {thickness} mm apart; {self.name} is for slices of up to {limit:g} mm.")
         if self.brain_only and traits.whole_head:
             notes.append(f"The skull was not removed; {self.name} was trained on brains alone.")
-        return [f"{note} A 2D model does better here." for note in notes]
+        if traits.extent_mm is not None and traits.extent_mm < self.min_extent_mm:
+            slab = f"The scan covers only {traits.extent_mm:.3g} mm"
+            notes.append(f"{slab}; {self.name} looks at volumes and needs {self.min_extent_mm:g} mm in all directions.")
+        return notes
 
-    def _cost(self, present: set[Role]) -> str:
-        """What is lost where only those roles are there, as far as it was measured."""
-        with_all = {m.dataset: m.mean_dice for m in self.metrics_with(self.roles)}
+    def _cost(self, present: set[Role], traits: Traits | None) -> str:
+        """What is lost where only those roles are there, as far as it was measured on such studies."""
+        if traits is None:
+            return "the model may find less"
+        with_all = {m.dataset: m.mean_dice for m in self.metrics_with(self.roles) if m.apply_to(traits)}
         for few in self.metrics_with(present):
-            shared = [region for region in few.mean_dice if region in with_all.get(few.dataset, {})]
-            if shared:
-                scores = [f"{r} {few.mean_dice[r]:.2f} instead of {with_all[few.dataset][r]:.2f}" for r in shared]
-                return f"the model finds less: mean Dice on unseen cases {', '.join(scores)}"
-        return "the model finds less"
+            full = with_all.get(few.dataset, {})
+            both = {region: (f"{few.mean_dice[region]:.2f}", f"{full[region]:.2f}") for region in full}
+            worse = [f"{region} {less} instead of {more}" for region, (less, more) in both.items() if less < more]
+            if worse:
+                return f"the model finds less: mean Dice on the validation cases {', '.join(worse)}"
+            if both:
+                return "the model did no worse on the validation cases"
+        return "the model may find less"
 
 
 class ModelInfo(BaseModel):
@@ -249,9 +278,9 @@ class ModelInfo(BaseModel):
             return f"{self.title} needs {', '.join(missing)}: it was trained for {', '.join(wanted)} together only."
         return ""
 
-    def notes_without(self, present: Iterable[Role]) -> list[str]:
+    def notes_without(self, present: Iterable[Role], traits: Traits | None = None) -> list[str]:
         """What the user should know where a study has only those roles."""
-        return self.card.notes_without(present)
+        return self.card.notes_without(present, traits)
 
     def notes_on(self, traits: Traits) -> list[str]:
         """What the user should know where a study is not of the kind that the model was trained on."""
@@ -295,6 +324,15 @@ def default_model(models: Iterable[ModelInfo], traits: Traits | None = None) -> 
     present = [by_name[name] for name in DEFAULT_MODELS if name in by_name]
     suitable = [model for model in present if traits is None or not model.notes_on(traits)]
     return next(iter([*suitable, *present[-1:]]), None)
+
+
+def why_default(models: Iterable[ModelInfo], traits: Traits) -> str:
+    """Why the default model for such a study is not the first one; empty where it is."""
+    installed = list(models)
+    first, chosen = default_model(installed), default_model(installed, traits)
+    if first is None or chosen is None or chosen.name == first.name:
+        return ""
+    return " ".join([f"{chosen.name} was chosen.", *first.card.limits_met(traits)])
 
 
 def find_model(

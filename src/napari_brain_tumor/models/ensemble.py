@@ -84,6 +84,7 @@ def save_ensemble(
             "training": first.card.training if all(m.card.training == first.card.training for m in models) else None,
             "thickest_slices_mm": min(limits, default=None),
             "brain_only": any(model.card.brain_only for model in models),
+            "min_extent_mm": max(model.card.min_extent_mm for model in models),
             "metrics": list(metrics),
             "notes": list(dict.fromkeys([*(note for model in models for note in model.card.notes), *notes])),
             "licence": "; ".join(dict.fromkeys(model.card.licence for model in models)),

@@ -111,7 +111,8 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
     if head is not None and not is_size_of_a_head(head):
         sides = " x ".join(f"{side:.0f}" for side in head)
         notes.append(f"By it the head is {sides} mm: is the header true, or was a part of the head scanned?")
-    return _of_model("Spacing", facts, method, others, Traits(max(grid.spacing), False), notes, f"{_size(grid)}.")
+    traits = Traits(max(grid.spacing), False, facts.traits.extent_mm)
+    return _of_model("Spacing", facts, method, others, traits, notes, f"{_size(grid)}.")
 
 
 def _of_model(
@@ -217,7 +218,7 @@ def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Meth
     obstacle = method.obstacle(facts.scans.roles)
     if obstacle:
         return Row(question, "fail", obstacle, suggested_model(facts, method, others))
-    notes = method.notes_without(facts.scans.roles)
+    notes = method.notes_without(facts.scans.roles, facts.traits)
     if notes:
         return Row(question, "warn", f"{method.name}. {' '.join(notes)}")
     return Row(question, "pass", f"{method.name} has every sequence that it was made for.")

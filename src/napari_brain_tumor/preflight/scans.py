@@ -1,6 +1,6 @@
 """Sequences as they were found, whether or not they make a study, and the facts that answer the questions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from napari_brain_tumor.errors import IntensityError
 from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
 from napari_brain_tumor.io import Sequences, distinct_grids, reference_role
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
-from napari_brain_tumor.preprocessing.traits import Traits, thickness_of
+from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits_of_volumes
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
 
 __all__ = ["Facts", "Scans", "facts_of"]
@@ -100,6 +100,8 @@ class Facts:
     head_mm : (x, y, z) or None
         Sides of its box, along the axes of the reference closest to right, front and head; voxels where the files do
         not tell the spacing.
+    extent_mm : float or None
+        As `Traits` tells it.
     """
 
     scans: Scans
@@ -110,6 +112,7 @@ class Facts:
     samples: Mapping[Role, Array]
     head: npt.NDArray[np.bool_] | None
     head_mm: tuple[float, float, float] | None
+    extent_mm: float | None = None
 
     @property
     def grid(self) -> Grid:
@@ -122,7 +125,7 @@ class Facts:
     @property
     def traits(self) -> Traits:
         """As `preprocessing.traits` tells them of a study on the finest grid."""
-        return Traits(thickness_of(self.grid), any(self.whole_head.values()))
+        return Traits(thickness_of(self.grid), any(self.whole_head.values()), self.extent_mm)
 
 
 def facts_of(scans: Scans) -> Facts:
@@ -134,7 +137,12 @@ def facts_of(scans: Scans) -> Facts:
     samples = {role: _sample(scans, role) for role in sound if _on_reference(scans, role, reference)}
     head = foreground_mask(list(samples.values())) if samples else None
     sides = _sides(head, scans.grids[reference]) if head is not None and reference is not None else None
-    return Facts(scans, distinct_grids(scans.grids), reference, broken, whole_head, samples, head, sides)
+    extent = _extent(scans, reference, samples) if samples and reference is not None else None
+    return Facts(scans, distinct_grids(scans.grids), reference, broken, whole_head, samples, head, sides, extent)
+
+
+def _extent(scans: Scans, reference: Role, roles: Iterable[Role]) -> float | None:
+    return traits_of_volumes(scans.grids[reference], [scans.sequences[role] for role in roles]).extent_mm
 
 
 def _problem(scans: Scans, role: Role) -> str:

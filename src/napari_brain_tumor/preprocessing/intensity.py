@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-__all__ = ["Scaling", "foreground_mask", "is_skull_stripped", "largest_component", "standardise"]
+__all__ = ["Scaling", "background_value", "foreground_mask", "is_skull_stripped", "largest_component", "standardise"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -30,7 +30,7 @@ def is_skull_stripped(volume: Array) -> bool:
     A masked image has a large share of voxels at one value, mostly its minimum, and hardly any just above it; the air
     around a head that was not masked is noise, which fills the values just above the minimum.
     """
-    return _background(volume) is not None
+    return background_value(volume) is not None
 
 
 def foreground_mask(volumes: Sequence[Array]) -> Mask:
@@ -46,7 +46,7 @@ def foreground_mask(volumes: Sequence[Array]) -> Mask:
     (Z, Y, X) bool array
         Without holes within any slice; one connected body for a head. Everything where no body can be told from air.
     """
-    backgrounds = [_background(volume) for volume in volumes]
+    backgrounds = [background_value(volume) for volume in volumes]
     if all(value is not None for value in backgrounds):
         mask = np.zeros(volumes[0].shape, dtype=bool)
         for volume, value in zip(volumes, backgrounds, strict=True):
@@ -62,7 +62,7 @@ def foreground_mask(volumes: Sequence[Array]) -> Mask:
     return np.stack([ndimage.binary_fill_holes(plane) for plane in body])
 
 
-def _background(volume: Array) -> Any:
+def background_value(volume: Array) -> Any:
     """The value that the outside of the brain was set to, or None where the outside is air.
 
     It is the minimum, or, in an image that was standardised within the brain, the value in the corners.

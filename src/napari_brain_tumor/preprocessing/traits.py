@@ -4,13 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.preprocessing.intensity import is_skull_stripped
+from napari_brain_tumor.geometry import Grid, bounding_box
+from napari_brain_tumor.preprocessing.intensity import background_value
 from napari_brain_tumor.study import Study
 
-__all__ = ["Traits", "thickness_of", "traits_of", "traits_of_volumes"]
+__all__ = ["Traits", "extent_of", "thickness_of", "traits_of", "traits_of_volumes"]
+
+_WHOLE_MM = 80.0
+"""No side of a grown-up's brain is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,18 @@ class Traits:
         Largest distance between neighbouring voxels, which is that of the slices; None where it is not known.
     whole_head : bool
         Whether the skull was left in any of the sequences.
+    extent_mm : float or None
+        Shortest side of the box around what was scanned of the brain or head; None where it is not known.
     """
 
     thickness_mm: float | None
     whole_head: bool
+    extent_mm: float | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole brain was scanned, as far as is known."""
+        return self.extent_mm is None or self.extent_mm >= _WHOLE_MM
 
 
 def traits_of(study: Study) -> Traits:
@@ -35,8 +47,23 @@ def traits_of(study: Study) -> Traits:
 
 
 def traits_of_volumes(grid: Grid, volumes: Iterable[npt.NDArray[Any]]) -> Traits:
-    """The traits of volumes `(X, Y, Z)` or `(Z, Y, X)` that lie on one grid."""
-    return Traits(thickness_of(grid), not all(is_skull_stripped(volume) for volume in volumes))
+    """The traits of volumes `(X, Y, Z)` that lie on one grid."""
+    with_outside = [(volume, background_value(volume)) for volume in volumes]
+    whole_head = any(outside is None for _, outside in with_outside)
+    if whole_head or grid.unit != "mm":
+        return Traits(thickness_of(grid), whole_head, extent_of(grid))
+    brain = np.zeros(grid.shape, dtype=bool)
+    for volume, outside in with_outside:
+        np.logical_or(brain, volume != outside, out=brain)
+    box = bounding_box(brain)
+    return Traits(thickness_of(grid), whole_head, extent_of(grid, box and box.shape))
+
+
+def extent_of(grid: Grid, shape: tuple[int, ...] | None = None) -> float | None:
+    """Shortest side of so many voxels `(X, Y, Z)`, of the whole grid if not given; None where it is not known."""
+    if grid.unit != "mm":
+        return None
+    return min(n * spacing for n, spacing in zip(shape or grid.shape, grid.spacing, strict=True))
 
 
 def thickness_of(grid: Grid) -> float | None:

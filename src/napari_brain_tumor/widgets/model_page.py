@@ -52,6 +52,7 @@ def _facts(model: ModelInfo) -> list[tuple[str, str]]:
         ("Scans", f"{roles} ({'any of them' if card.optional_roles else 'all of them'})"),
         ("Head", "brain without skull" if card.brain_only else "with or without skull"),
         ("Slices", slices),
+        ("Extent", f"at least {card.min_extent_mm:g} mm in all directions" if card.min_extent_mm else "any"),
         ("Regions", regions),
         ("Thresholds", thresholds),
         ("Removed", removed),

@@ -19,7 +19,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.preflight.costs import remember
-from napari_brain_tumor.preprocessing.traits import Traits, thickness_of
+from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, FileLayout, Role, TifSlices
 from napari_brain_tumor.widgets.kept_probabilities import result_layer
@@ -240,7 +240,10 @@ def traits_of(choices: Choices) -> Traits | None:
         views = [layers.view(layer) for layer in choices.sequences.values()]
     except BrainTumorError:
         return None
-    return Traits(thickness_of(views[0].grid), whole_head=False) if views else None
+    if not views:
+        return None
+    grid = views[0].grid
+    return Traits(thickness_of(grid), whole_head=False, extent_mm=extent_of(grid))
 
 
 def model_tooltip(model: Method) -> str:

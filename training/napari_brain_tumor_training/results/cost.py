@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.interpreter import module_command, safe_environment
 
 __all__ = ["measure_cost"]
 
@@ -22,8 +23,8 @@ def measure_cost(model: str, case: Path, device: str) -> dict[str, Any]:
     TrainingError
         If the process fails; the message has the last lines that it said.
     """
-    command = [sys.executable, "-m", _MODULE, model, str(case), device]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = module_command(_MODULE, model, str(case), device)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=safe_environment())
     if done.returncode:
         msg = f"Measuring {model} in a process of its own failed: {done.stderr.strip()[-1000:]}"
         raise TrainingError(msg)

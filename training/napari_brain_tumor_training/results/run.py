@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.classical.registry import BASELINES
@@ -24,7 +24,7 @@ from napari_brain_tumor_training.results.document import (
 )
 from napari_brain_tumor_training.results.measure import block_job
 from napari_brain_tumor_training.results.statistics import Group, dice_by_subset
-from napari_brain_tumor_training.results.subject import Subject
+from napari_brain_tumor_training.results.subject import TYPICAL, Subject
 
 __all__ = ["DEFINITION", "as_metrics", "measured_results", "subjects_named"]
 
@@ -105,13 +105,27 @@ def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
                     mean_hd95_mm=group.means("hd95_mm"),
                     flips=flips,
                     definition=DEFINITION,
+                    **_kind(group.dataset),
                 )
             )
     return found + [
-        Metrics(dataset=dataset, roles=list(subset), cases=count, mean_dice=dice, definition=DEFINITION)
+        Metrics(
+            dataset=dataset,
+            roles=list(subset),
+            cases=count,
+            mean_dice=dice,
+            definition=DEFINITION,
+            **_kind(dataset),
+        )
         for (dataset, subset), (count, dice) in dice_by_subset(entry).items()
         if set(subset) != set(roles)
     ]
+
+
+def _kind(dataset: str) -> dict[str, Any]:
+    """What the scans of a set are like, for its `Metrics`."""
+    traits = TYPICAL[dataset]
+    return {"whole_head": traits.whole_head, "thickness_mm": traits.thickness_mm}
 
 
 def _model_job(

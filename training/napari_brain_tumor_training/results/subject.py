@@ -13,12 +13,12 @@ from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, Bench
 from napari_brain_tumor_training.results.document import BLOCKS, BlockName, ModelResults
 
-__all__ = ["Subject"]
+__all__ = ["TYPICAL", "Subject"]
 
 _FORMATS: Final[dict[BlockName, int]] = dict.fromkeys(BLOCKS, 1)
 """Raised whenever a block's numbers no longer mean the same, or a method without weights changes."""
 
-_TYPICAL: Final = {
+TYPICAL: Final = {
     FULL_SET: Traits(thickness_mm=1.0, whole_head=False),
     SLICE_SET: Traits(thickness_mm=None, whole_head=True),
 }
@@ -77,7 +77,7 @@ class Subject:
             "name": method.name,
             "title": method.title,
             "trained": card is not None,
-            "default_for": [dataset for dataset, traits in _TYPICAL.items() if self._is_default_for(traits)],
+            "default_for": [dataset for dataset, traits in TYPICAL.items() if self._is_default_for(traits)],
             "min_lesion_mm3": method.min_lesion_mm3,
             "min_lesion_share": 0.0 if card is None else card.min_lesion_share,
             "min_enhancing_mm3": 0.0 if card is None else card.min_enhancing_mm3,
