@@ -336,6 +336,7 @@ def test_slices_are_filled_between_and_carried_on_until_escape(begun, qtbot):
         labels.paint((z, 8, 8), 2)
     settle(panel, qtbot)
     assert panel.slices.slices_edit.text() == "3, 9"
+    assert panel.slices.label.text() == "Outlined axial slices of the tumour core"
     panel.slices.fill_button.click()
     settle(panel, qtbot)
     assert isinstance(panel.correction.entries[-1].step, Interpolate)

@@ -18,6 +18,7 @@ from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.interactive.refine import check_prompts
+from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.progress import Progress
@@ -25,7 +26,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.correct_layers import PromptLayers
 from napari_brain_tumor.widgets.correct_queue import CorrectionQueue
 from napari_brain_tumor.widgets.correct_start import Begun, Start, begin_job, obstacle, starts
-from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane
+from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, change_in_words
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, TOOL_KEYS, PromptTools
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
@@ -396,6 +397,7 @@ class CorrectWidget(QScrollArea):
         self.tools.show_meaning(meaning)
         if self.prompt_layers is not None:
             self.prompt_layers.set_meaning(meaning)
+        self._on_changed()
 
     def _on_drawn(self, prompt: Prompt) -> None:
         if self.queue is not None:
@@ -419,7 +421,10 @@ class CorrectWidget(QScrollArea):
 
     def fill(self, slices: list[int]) -> None:
         """Fill between slices of the view that is shown."""
-        self._try(lambda queue: queue.add(queue.correction.fill(self._axis, slices)))
+        self._try(lambda queue: queue.add(queue.correction.fill(self._axis, slices, self._region_to_fill(queue))))
+
+    def _region_to_fill(self, queue: CorrectionQueue) -> Region | None:
+        return queue.correction.region_to_fill(self._axis, self.tools.meaning.region)
 
     def carry_on(self, direction: Literal[1, -1]) -> None:
         """Carry the shown slice on until told to stop."""
@@ -490,7 +495,9 @@ class CorrectWidget(QScrollArea):
         if entry is self._carrying:
             self._carrying = None
         changed = f"{voxels} voxel{'s' if voxels > 1 else ''}" if voxels else "nothing to change"
-        self._tell(f"{entry.text[:1].upper()}{entry.text[1:]}: {seconds:.1f} s, {changed}.")
+        detail = change_in_words(entry.change) if entry.change is not None and voxels else ""
+        words = f"{changed} ({detail})" if detail else changed
+        self._tell(f"{entry.text[:1].upper()}{entry.text[1:]}: {seconds:.1f} s, {words}.")
 
     def _on_failed(self, entry: Entry, error: Exception) -> None:
         if entry is self._carrying:
@@ -531,9 +538,11 @@ class CorrectWidget(QScrollArea):
         self.busy_bar.setVisible(queue.busy)
         entries = queue.correction.entries
         self.steps.show_entries(entries, queue.pending)
+        region = self._region_to_fill(queue)
         self.slices.show_slices(
             self._axis,
-            queue.correction.slices_along(self._axis),
+            queue.correction.outlined_slices(self._axis, region) if region is not None else (),
+            region=region,
             carrying=self._carrying is not None,
             obstacle=self._slice_obstacle(queue),
         )

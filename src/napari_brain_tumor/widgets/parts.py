@@ -14,11 +14,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+
 __all__ = ["FoldToggle", "button", "column_in", "combo", "form", "line", "progress_bar", "wrapped"]
 
 
 def column_in(panel: QScrollArea) -> QVBoxLayout:
-    """The column that a panel's parts go into; it scrolls where the screen is low, and never sideways."""
+    """The column that a panel's parts go into; it scrolls where the screen is low, and never sideways.
+
+    The wheel scrolls, also over boxes; only a box that has the focus takes it.
+    """
     panel.setWidgetResizable(True)
     panel.setFrameShape(QFrame.Shape.NoFrame)
     panel.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -28,6 +33,7 @@ def column_in(panel: QScrollArea) -> QVBoxLayout:
     column.setContentsMargins(6, 6, 6, 6)
     column.setSpacing(6)
     panel.setWidget(content)
+    guard_wheel(panel)
     return column
 
 

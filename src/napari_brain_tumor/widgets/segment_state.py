@@ -46,6 +46,7 @@ __all__ = [
     "model_tooltip",
     "open_studies",
     "outcome_text",
+    "running_words",
     "same_method",
     "save_layer",
     "schema_tooltip",
@@ -357,6 +358,11 @@ def sentence(message: str, time_left: str) -> str:
     """Progress in words: what is done now, and how long it will take."""
     first = message[:1].upper() + message[1:]
     return f"{first}, {time_left}" if time_left else first
+
+
+def running_words(progress: Progress) -> str:
+    """What a run does now; that its last step is done does not mean that its result is here."""
+    return progress.message if progress.fraction < 1 else "adding the result"
 
 
 def outcome_text(layer: Layer) -> str:

@@ -18,6 +18,7 @@ from napari_brain_tumor.widgets.parts import button, combo, line, wrapped
 from napari_brain_tumor.widgets.slice_view import SliceView, click
 from napari_brain_tumor.widgets.surfaces import surfaces_of
 from napari_brain_tumor.widgets.twins import Links, Twins, is_volume
+from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 
 __all__ = ["ViewsWidget"]
 
@@ -74,6 +75,7 @@ class ViewsWidget(QWidget):
         content = QWidget()
         self._fill(QVBoxLayout(content))
         self._controls.setWidget(content)
+        guard_wheel(self._controls)
         self._arrange()
 
     def _fill(self, column: QVBoxLayout) -> None:
