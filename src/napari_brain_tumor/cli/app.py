@@ -11,6 +11,8 @@ import typer
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import (
     DeviceOption,
+    PrecisionName,
+    PrecisionOption,
     ResampleOption,
     RolesOption,
     SpacingOption,
@@ -66,12 +68,14 @@ class _Choices:
     thresholds: Mapping[Region, float] = field(default_factory=dict)
     box: tuple[float, ...] | None = None
     maps: frozenset[str] = frozenset()
+    precision: str = "auto"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment_job` beside study, model and device."""
         settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
-        told = {"thresholds": dict(self.thresholds), "box": self.box}
+        precision = self.precision if self.precision != "auto" else None
+        told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}
         return settings | {name: value for name, value in told.items() if value}
 
 
@@ -132,6 +136,7 @@ def segment(
     min_lesion_mm3: Annotated[
         float | None, typer.Option("--min-lesion-mm3", min=0, help="Remove parts of the tumour smaller than this.")
     ] = None,
+    precision: PrecisionOption = PrecisionName.auto,
     seeds: Annotated[
         list[str] | None,
         typer.Option("--seed", metavar="X,Y,Z", help="Point in the tumour, world mm, for region_growing; repeatable."),
@@ -168,7 +173,19 @@ def segment(
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     limits, ends = parse_thresholds(thresholds or ()), parse_box(box)
     choices = _Choices(
-        model, device, roles, steps, resample, schema_name, flips, min_lesion_mm3, points, limits, ends, maps
+        model,
+        device,
+        roles,
+        steps,
+        resample,
+        schema_name,
+        flips,
+        min_lesion_mm3,
+        points,
+        limits,
+        ends,
+        maps,
+        precision.value,
     )
     method = find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)

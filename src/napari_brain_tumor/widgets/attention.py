@@ -35,6 +35,14 @@ class Attention:
         active = self.viewer.layers.selection.active
         return active is not None and str(getattr(active, "mode", _RESTING[0])) not in _RESTING
 
+    def add(self, layer: Layer) -> Layer:
+        """Add a layer; it is selected unless the user has turned to something else meanwhile."""
+        stays, selected = self.is_elsewhere, set(self.viewer.layers.selection)
+        self.viewer.add_layer(layer)
+        if stays:
+            self.viewer.layers.selection = {one for one in selected if one in self.viewer.layers}
+        return layer
+
     @property
     def is_elsewhere(self) -> bool:
         """Whether the user has turned to another layer since, or is drawing: the selection may not be changed."""

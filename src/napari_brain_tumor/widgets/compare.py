@@ -30,6 +30,8 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.attention import Attention
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import bind_keys, key_text
@@ -65,6 +67,7 @@ class CompareWidget(QScrollArea):
         self._edits: list[LabelEdits] = []
         self._names = Links()
         self._joined: ConsensusMethod | None = None
+        self._attention = Attention(napari_viewer, None)
         self._pending: dict[str, Labels] = {}
         self._to_tick: list[Layer] = []
         self._codes: dict[str, state.Codes] = {}
@@ -286,6 +289,7 @@ class CompareWidget(QScrollArea):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._ties.connect(event, self._on_list_event)
+        cancel_when_closed(self, self.runner, self.consensus_runner, self.slices_runner, self.layer_runner)
         self.destroyed.connect(_farewell((self.runner, self.consensus_runner), (self._ties, self._names), self._edits))
 
     def _connect_choices(self) -> None:
@@ -625,6 +629,7 @@ class CompareWidget(QScrollArea):
         if self.compared is None:
             return
         compared = self.compared
+        self._attention = Attention.of(self._viewer)
         self.consensus_button.setEnabled(False)
         self.status_label.setText("Joining…")
         self.consensus_runner.start(lambda _: state.consensus_steps(compared, method))
@@ -632,7 +637,7 @@ class CompareWidget(QScrollArea):
     def _on_consensus_made(self, made: tuple[LayerData, Consensus]) -> None:
         data, joined = made
         self.consensus_button.setEnabled(True)
-        layer = self._viewer.add_layer(layers.layer_of(data))
+        layer = self._attention.add(layers.layer_of(data))
         self._show_alone(None)
         self._joined = joined.method
         self.quality_table.show_cells(state.quality_cells(joined))

@@ -13,7 +13,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
-from napari_brain_tumor.command_lines import CommandLines, LabelFile
+from napari_brain_tumor.command_lines import CommandLines, LabelFile, ModelRun
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
 from napari_brain_tumor.interactive.prompts import Prompt
@@ -70,7 +70,7 @@ class CorrectWidget(QScrollArea):
         self._carrying: Entry | None = None
         self._prompts_file = ""
         self._could_start = True
-        self._origin: Callable[[], LabelFile | str | None] = lambda: None
+        self._origin: Callable[[], LabelFile | ModelRun | None] = lambda: None
         self._build()
         self._connect()
         self._on_layers_changed()
@@ -623,7 +623,7 @@ class CorrectWidget(QScrollArea):
         return refine_lines_of(start.study.sequences, origin, self._prompts_file)
 
 
-def _kept_origin(start: Start) -> Callable[[], LabelFile | str | None]:
+def _kept_origin(start: Start) -> Callable[[], LabelFile | ModelRun | None]:
     """What the labels come from now; as a call, for where they come from nowhere it raises."""
     try:
         origin = origin_of(start.layer)
@@ -632,7 +632,7 @@ def _kept_origin(start: Start) -> Callable[[], LabelFile | str | None]:
     return lambda: origin
 
 
-def _raise(error: Exception) -> LabelFile | str | None:
+def _raise(error: Exception) -> LabelFile | ModelRun | None:
     raise error
 
 

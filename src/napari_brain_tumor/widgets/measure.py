@@ -26,6 +26,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import labels_in_view
 from napari_brain_tumor.widgets.measure_table import LesionTable
@@ -170,6 +171,7 @@ class MeasureWidget(QScrollArea):
         self.runner.progressed.connect(self._on_progress)
         self.runner.finished.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(lambda: setattr(self, "_busy", False))
         self._save_runner.finished.connect(notify)
         self._save_runner.failed.connect(notify_error)
         self._edits.changed.connect(self._show_state)
@@ -178,6 +180,7 @@ class MeasureWidget(QScrollArea):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._viewer_links.connect(event, self._on_layer_list_event)
+        cancel_when_closed(self, self.runner)
         self.destroyed.connect(_farewell(self.runner, self._viewer_links, self._name_links, self._shapes_links))
 
     def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:

@@ -294,6 +294,9 @@ class SegmentWidget(QScrollArea):
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
         self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
         self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
+        self.more.precision_box.currentIndexChanged.connect(
+            lambda _: setattr(self.choices, "precision", self.more.precision_box.currentData())
+        )
         self._connect_more()
         self.choices.events.connect(self._refresh_readiness)
         for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):

@@ -27,6 +27,7 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
@@ -242,6 +243,7 @@ class TrainWidget(QScrollArea):
         self._timer = QTimer(self)
         self._timer.setInterval(_WATCH_MS)
         self._timer.timeout.connect(self.watch)
+        cancel_when_closed(self, self.estimate_runner)
 
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""
