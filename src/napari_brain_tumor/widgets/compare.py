@@ -35,7 +35,7 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import bind_keys, key_text
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, time_left_text
@@ -213,7 +213,7 @@ class CompareWidget(QScrollArea):
             "The worst first. Click a row, or press Enter on it, to go there in the viewer and see the difference.",
         )
         column.addWidget(self.slice_table)
-        buttons = QHBoxLayout()
+        buttons = flow()
         self.step_buttons = []
         for one in reversed(walk.KEYS):
             made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey in the picture: {key_text(one.key)}")
@@ -221,7 +221,7 @@ class CompareWidget(QScrollArea):
             self.step_buttons.append(made)
             buttons.addWidget(made)
         column.addLayout(buttons)
-        shows = QHBoxLayout()
+        shows = flow()
         self.agreement_button = button(
             "Show &agreement",
             "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"

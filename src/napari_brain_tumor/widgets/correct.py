@@ -11,7 +11,7 @@ import napari.viewer
 from napari.layers import Labels
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.command_lines import CommandLines, LabelFile, ModelRun
 from napari_brain_tumor.errors import BrainTumorError, PromptError
@@ -30,7 +30,7 @@ from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, c
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, TOOL_KEYS, PromptTools
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
@@ -144,8 +144,8 @@ class CorrectWidget(QScrollArea):
         self.work_part.hide()
         return self.work_part
 
-    def _build_undo(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_undo(self) -> QLayout:
+        row = flow()
         self.undo_button = button("&Undo", "Take back the last prompt with all that it changed.\nKey: Ctrl+Z")
         self.redo_button = button("Red&o", "Bring back what was undone last.\nKey: Ctrl+Shift+Z")
         self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
@@ -154,8 +154,8 @@ class CorrectWidget(QScrollArea):
             row.addWidget(made)
         return row
 
-    def _build_files(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_files(self) -> QLayout:
+        row = flow()
         self.save_button = button(
             "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
         )

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_state import PLANE_NAMES, Entry, slices_in_words
-from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.parts import button, flow, wrapped
 
 __all__ = ["SliceSteps", "StepList", "entry_text"]
 
@@ -52,8 +52,8 @@ class SliceSteps(QWidget):
         self.slices_edit.returnPressed.connect(self._on_fill)
         self.fill_button.clicked.connect(self._on_fill)
 
-    def _build_carry(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_carry(self) -> QLayout:
+        row = flow()
         tip = (
             "Carry the labels of the shown slice on to the {} ones, slice by slice, as you watch, until you press Stop "
             "or Escape, or nothing is left. One step to undo."

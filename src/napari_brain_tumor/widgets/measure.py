@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
+    QLayout,
     QScrollArea,
 )
 
@@ -30,7 +30,7 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import labels_in_view
 from napari_brain_tumor.widgets.measure_table import LesionTable
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
@@ -136,8 +136,8 @@ class MeasureWidget(QScrollArea):
         rows.addRow("", self.cavities_box)
         return rows
 
-    def _build_lines(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_lines(self) -> QLayout:
+        row = flow()
         self.edit_button = button(
             "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
         )
@@ -146,8 +146,8 @@ class MeasureWidget(QScrollArea):
         row.addWidget(self.computed_button)
         return row
 
-    def _build_saving(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_saving(self) -> QLayout:
+        row = flow()
         self.copy_button = button("Copy &table", "Copy all rows to the clipboard, for a spreadsheet.")
         self.csv_button = button("CSV…", "Save a tidy table: a row for each class, region and lesion.")
         self.csv_button.setAccessibleName("Save CSV")

@@ -6,7 +6,7 @@ from pathlib import Path
 import napari.viewer
 from qtpy.QtCore import QMimeData, QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import SCHEMAS
@@ -17,7 +17,7 @@ from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.open_state import OpenRequest, open_case, open_lines, role_options, spacing_of
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
@@ -73,7 +73,7 @@ class OpenCaseWidget(QScrollArea):
         column.addWidget(self.default_button)
 
     def _build_path(self, column: QVBoxLayout) -> None:
-        row = QHBoxLayout()
+        row = flow()
         self.folder_button = button("Choose fol&der…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
         row.addWidget(self.folder_button)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import napari.viewer
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
 
 from napari_brain_tumor.journal.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -17,7 +17,7 @@ from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.widgets import restore_state as state
 from napari_brain_tumor.widgets.label_journal import start_journal
-from napari_brain_tumor.widgets.parts import button, column_in, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
@@ -61,7 +61,7 @@ class RestoreNotice(QFrame):
         self.text_label = wrapped("")
         self.text_label.setAccessibleName("Unsaved labels of an earlier session")
         column.addWidget(self.text_label)
-        row = QHBoxLayout()
+        row = flow()
         # No letters for Alt: the notice stands in every panel, and these have theirs.
         self.restore_button = button("Bring them back", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
@@ -153,7 +153,7 @@ class RestoreWidget(QScrollArea):
         self.list.setToolTip("Tick what should be brought back or deleted.")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
-        row = QHBoxLayout()
+        row = flow()
         self.restore_button = button("Bring &back", "Add the ticked ones as layers, with their scans if not open.")
         self.delete_button = button("&Delete", "Delete the ticked ones for good.")
         self.search_button = button("&Look again", "Look for unsaved labels again.")

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -24,7 +24,7 @@ from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import SizeTable, VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
@@ -101,12 +101,12 @@ class VisitsWidget(QScrollArea):
         self.labels_part.hide()
         return self.labels_part
 
-    def _build_list_buttons(self) -> QHBoxLayout:
+    def _build_list_buttons(self) -> QLayout:
         self.up_button = button("&Up", "Move the chosen visit up. Where dates are known, they decide.")
         self.down_button = button("&Down", "Move the chosen visit down. Where dates are known, they decide.")
         self.open_button = button("&Open…", "Add the visits that a JSON document names, without opening layers.")
         self.keep_button = button("Sa&ve list…", "Write the ticked visits, dates and facts as a JSON document.")
-        return _row(self.up_button, self.down_button, self.open_button, self.keep_button)
+        return flow(self.up_button, self.down_button, self.open_button, self.keep_button)
 
     def _build_registration(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -115,8 +115,8 @@ class VisitsWidget(QScrollArea):
         )
         self.accept_button = button("&Accept", "Use this registration to tell which lesion is which.")
         self.reject_button = button("Rejec&t", "Do not use it. Sizes are compared nevertheless.")
-        column.addLayout(_row(self.register_button))
-        column.addLayout(_row(self.accept_button, self.reject_button))
+        column.addLayout(flow(self.register_button))
+        column.addLayout(flow(self.accept_button, self.reject_button))
         self.registration_label = wrapped("")
         self.registration_label.setAccessibleName("Registration")
         self.registration_label.hide()
@@ -161,7 +161,7 @@ class VisitsWidget(QScrollArea):
         )
         self.csv_button = button("C&SV…", "Write every size of every visit as a table.")
         self.json_button = button("&JSON…", "Write everything that was found.")
-        column.addLayout(_row(self.report_button, self.csv_button, self.json_button))
+        column.addLayout(flow(self.report_button, self.csv_button, self.json_button))
         self.saved_label = wrapped("")
         self.saved_label.setAccessibleName("What was saved")
         self.saved_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -525,14 +525,6 @@ class VisitsWidget(QScrollArea):
     def _say(self, text: str) -> None:
         self.status_label.setText(text)
         self.status_label.setVisible(bool(text))
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(4)
-    for one in buttons:
-        row.addWidget(one)
-    return row
 
 
 def _is_board(layer: Layer) -> bool:
