@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QPushButton,
     QScrollArea,
     QScrollBar,
     QSpinBox,
@@ -219,8 +220,9 @@ def guarded(qtbot):
     column.addWidget(box)
     column.addSpacing(2000)
     panel.resize(320, 200)
-    panel.show()
-    qtbot.waitExposed(panel)
+    with qtbot.waitExposed(panel):
+        panel.show()
+    qtbot.waitUntil(lambda: panel.verticalScrollBar().maximum() > 0, timeout=5000)
     return panel, column, box
 
 
@@ -270,6 +272,23 @@ def cut(panel):
             yield f"{what} ends at {right} of {holder.width()}"
         if isinstance(one, QAbstractButton) and one.width() < one.minimumSizeHint().width():
             yield f"{what} is {one.width()} wide and needs {one.minimumSizeHint().width()}"
+
+
+def test_what_is_cut_off_is_found(qtbot):
+    panel, area = QWidget(), QScrollArea()
+    qtbot.addWidget(panel)
+    QVBoxLayout(panel).addWidget(area)
+    inside = QWidget()
+    area.setWidget(inside)
+    squeezed, beyond = QPushButton("A long text on a button", inside), QPushButton("Beyond", inside)
+    squeezed.setGeometry(0, 0, 40, 20)
+    beyond.setGeometry(500, 0, 200, 20)
+    inside.resize(800, 100)
+    panel.resize(300, 100)
+    with qtbot.waitExposed(panel):
+        panel.show()
+    assert len([fault for fault in cut(panel) if "Beyond" in fault and "ends at 700" in fault]) == 1
+    assert len([fault for fault in cut(panel) if "A long text" in fault and "40 wide" in fault]) == 1
 
 
 @pytest.mark.parametrize("points", [9, 12, 16])
@@ -347,7 +366,7 @@ def test_the_measure_of_contrast_knows_black_on_white_and_gray_on_gray():
 
 
 def test_faults_are_found(qtbot):
-    from qtpy.QtWidgets import QPushButton, QTableWidget, QVBoxLayout
+    from qtpy.QtWidgets import QTableWidget
 
     panel = QWidget()
     qtbot.addWidget(panel)

@@ -238,18 +238,6 @@ def test_every_control_has_a_tooltip_and_fits_a_narrow_dock(panel):
     assert widget.widget().minimumSizeHint().width() <= 330
 
 
-def test_closing_the_panel_stops_its_job_and_leaves_the_viewer_usable(panel, qtbot):
-    viewer, widget = panel("segment_slowly")
-    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
-        widget.run_button.click()
-    runner = widget.runner
-    viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
-    qtbot.waitUntil(lambda: not runner.running, timeout=PATIENCE_MS)
-    viewer.add_image(np.zeros((3, 4, 5)))
-    assert len(viewer.layers) == 5
-
-
 def test_methods_without_weights_stand_apart_and_take_the_seeds_of_a_points_layer(panel, qtbot):
     viewer, widget = panel(models=[make_model(), BASELINES["threshold"], BASELINES["region_growing"]])
     titles = [widget.model_box.itemText(index) for index in range(widget.model_box.count())]
@@ -360,7 +348,7 @@ class TestAfterARun:
         data = lump((1, 1, 8), (3, 5, 10), (2, 1, 5))
         data.T[4:12, 18] = 2
         self.place(widget.runs, data)
-        assert round(viewer.layers[-1].world_to_data(viewer.dims.point)[1]) == 18
+        assert round(viewer.layers[-1].world_to_data(viewer.dims.point)[1]) == SHAPE[1] - 1 - 18  # the file is LPS
 
     def test_a_late_result_leaves_the_selection_to_who_went_elsewhere_and_the_slice_to_who_paints(self, panel):
         viewer, widget = panel()
@@ -396,7 +384,8 @@ def test_a_run_goes_on_in_the_viewer_when_its_panel_is_closed_and_the_next_panel
     with qtbot.waitSignal(again.runner.cancelled, timeout=PATIENCE_MS):
         again.cancel_button.click()
     assert again.status_label.text() == "Cancelled. Nothing was added."
-    assert len(viewer.layers) == 4
+    viewer.add_image(np.zeros((3, 4, 5)))  # the closed panel is told of nothing any more
+    assert len(viewer.layers) == 5
     qtbot.waitUntil(lambda: not again.runner.running, timeout=PATIENCE_MS)
 
 
@@ -439,3 +428,12 @@ def test_run_waits_while_a_check_fails_and_says_which(panel, qtbot):
     widget.role_boxes["T1"].activated.emit(0)
     qtbot.waitUntil(lambda: widget.run_button.isEnabled(), timeout=PATIENCE_MS)
     assert "Cannot" not in widget.run_button.toolTip()
+
+
+def test_a_run_ends_with_its_window(panel, qtbot):
+    viewer, widget = panel("segment_slowly")
+    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    stop = widget.runner._stop
+    viewer.close()
+    qtbot.waitUntil(lambda: stop.requested, timeout=PATIENCE_MS)

@@ -88,7 +88,7 @@ class MoreSettings(QWidget):
         )
         for name, text in _PRECISIONS.items():
             self.precision_box.addItem(text, name)
-        rows.addRow("P&recision", self.precision_box)
+        rows.addRow("Precision", self.precision_box)
 
     def _build_thresholds(self, rows: QFormLayout) -> None:
         self.threshold_boxes: dict[Region, QDoubleSpinBox] = {}

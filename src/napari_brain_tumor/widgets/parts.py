@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QStyle,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -70,9 +69,9 @@ class _RoomForContent(QObject):
         return False
 
     def _fit(self) -> None:
-        style = self._area.style()
-        bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent) if style is not None else 0
-        width = max(self._least, self._content.minimumSizeHint().width() + bar)
+        bar = self._area.verticalScrollBar()
+        beside = bar.sizeHint().width() if bar is not None else 0
+        width = max(self._least, self._content.minimumSizeHint().width() + beside)
         if width != self._area.minimumWidth():
             self._area.setMinimumWidth(width)
 
