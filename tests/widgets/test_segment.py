@@ -428,12 +428,3 @@ def test_run_waits_while_a_check_fails_and_says_which(panel, qtbot):
     widget.role_boxes["T1"].activated.emit(0)
     qtbot.waitUntil(lambda: widget.run_button.isEnabled(), timeout=PATIENCE_MS)
     assert "Cannot" not in widget.run_button.toolTip()
-
-
-def test_a_run_ends_with_its_window(panel, qtbot):
-    viewer, widget = panel("segment_slowly")
-    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
-        widget.run_button.click()
-    stop = widget.runner._stop
-    viewer.close()
-    qtbot.waitUntil(lambda: stop.requested, timeout=PATIENCE_MS)
