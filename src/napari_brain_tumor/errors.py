@@ -23,6 +23,7 @@ __all__ = [
     "MissingRolesError",
     "ModelNotFoundError",
     "OutOfMemoryError",
+    "OutsideFolderError",
     "ProbabilityError",
     "PromptError",
     "RecordError",
@@ -49,6 +50,10 @@ class UnreadableFileError(BrainTumorError, ValueError):
 
 class DimensionError(BrainTumorError, ValueError):
     """An image has the wrong number of dimensions."""
+
+
+class OutsideFolderError(UnreadableFileError):
+    """A file names another one that does not lie in its own folder, so it is neither opened nor changed."""
 
 
 class IntensityError(BrainTumorError, ValueError):
