@@ -52,10 +52,6 @@ class DimensionError(BrainTumorError, ValueError):
     """An image has the wrong number of dimensions."""
 
 
-class OutsideFolderError(UnreadableFileError):
-    """A file names another one that does not lie in its own folder, so it is neither opened nor changed."""
-
-
 class IntensityError(BrainTumorError, ValueError):
     """An image has values that cannot be used: NaN, infinite, or all the same."""
 
@@ -141,6 +137,10 @@ class MeasureError(BrainTumorError, ValueError):
 
 class DatasetError(BrainTumorError, ValueError):
     """A curated data set is absent, damaged, or refuses a change that would make it wrong."""
+
+
+class OutsideFolderError(DatasetError, UnreadableFileError):
+    """A file names another one that does not lie in its own folder, so it is neither opened nor changed."""
 
 
 class CaseNotFoundError(DatasetError, KeyError):

@@ -16,6 +16,7 @@ from napari_brain_tumor.curated_dataset.index import CaseRecord, PatientRecord
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
@@ -178,9 +179,11 @@ def _decathlon(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
         msg = f"{folder} has no dataset.json, so it is not a Medical Decathlon folder."
         raise TrainingError(msg)
     for entry in json.loads(index.read_text(encoding="utf-8"))["training"]:
-        image = folder / entry["image"]
+        image, truth = (
+            path_inside(folder, str(entry[key]).removeprefix("./"), named_by=str(index)) for key in ("image", "label")
+        )
         name = image.name.removesuffix(".gz").removesuffix(".nii")
-        yield _split_case(source, name, image, folder / entry["label"], split)
+        yield _split_case(source, name, image, truth, split)
 
 
 def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:

@@ -1,6 +1,5 @@
 """What a run shows while it goes on: its history as CSV, curves as PNG, and TensorBoard events."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from itertools import cycle
@@ -13,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 
 if TYPE_CHECKING:
@@ -35,10 +35,7 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
 
     def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        part.write_text(csv_text(columns, rows), encoding="utf-8", newline="")
 
     write_atomically(path, write, _check_not_empty)
 

@@ -333,8 +333,11 @@ def export(
         bool, typer.Option("--whole-tumour", help="Whole tumour alone; cases that tell no more are taken then.")
     ] = False,
     states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
+    preprocessed: Annotated[
+        Path | None, typer.Option(help="The folder nnUNet_preprocessed; by its variable, or beside RAW, if not given.")
+    ] = None,
 ) -> None:
-    """Write the cases as nnU-Net v2 reads them, with the split."""
+    """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
@@ -350,10 +353,12 @@ def export(
         states=tuple(_state(state) for state in states or ["accepted"]),
         whole_tumour_only=whole_tumour,
     )
-    report = run_shown(export_nnunet(opened, raw, target), "Export")
+    report = run_shown(export_nnunet(opened, raw, target, preprocessed), "Export")
     for case, reason in report.left_out.items():
         tell(f"{case} is left out: {reason}")
     say(f"Wrote {len(report.cases)} cases to {report.folder}, {len(report.left_out)} left out")
+    say(f"Wrote the split to {report.split}: nnU-Net reads it there. Train fold 0, which is this split:")
+    say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
 def _found(

@@ -32,7 +32,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="CASES",
-            help="Case folders or files with their truth, folders of them, or Medical Decathlon folders.",
+            help="Case folders or files with their truth, folders of them, Medical Decathlon or curated data sets.",
         ),
     ],
     models: Annotated[
@@ -54,7 +54,10 @@ def evaluate(
         Path | None,
         typer.Option(metavar="CSV", help="Table with the columns case and patient, perhaps dataset and split."),
     ] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases of this side of the split, for example val.")] = None,
+    side: Annotated[
+        str | None,
+        typer.Option(help="Only cases of this side, such as val: of --split, or of a curated data set's own split."),
+    ] = None,
     schema: Annotated[
         str | None, typer.Option(help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ...")
     ] = None,
@@ -84,8 +87,7 @@ def evaluate(
     if not chosen and not given:
         msg = "Name what to evaluate: --models unet,threshold or --predictions NAME=FOLDER."
         raise typer.BadParameter(msg, param_hint="--models")
-    if side is not None and split is None:
-        raise typer.BadParameter("It is a choice from a table: give --split CSV too.", param_hint="--side")
+    _check_side(cases, side, split)
     parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
     from napari_brain_tumor.comparison import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
@@ -113,6 +115,14 @@ def evaluate(
     for path in written:
         say(f"Wrote {path}")
     _tell_refused(result)
+
+
+def _check_side(cases: Sequence[Path], side: str | None, split: Path | None) -> None:
+    from napari_brain_tumor.comparison.cases import is_curated
+
+    if side is not None and split is None and not any(map(is_curated, cases)):
+        msg = "It is a choice from a split: give --split CSV too, or a curated data set."
+        raise typer.BadParameter(msg, param_hint="--side")
 
 
 def _named(words: Iterable[str], option: str) -> dict[str, str]:

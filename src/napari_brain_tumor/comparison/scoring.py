@@ -100,7 +100,7 @@ def evaluate(
     split : path-like, optional
         CSV with the columns case and patient, and perhaps dataset and split. Cases of one patient count together.
     side : str, optional
-        Keep the cases with this word in the column split, such as `"val"`.
+        Keep the cases with this word in the column split, such as `"val"`; a curated data set needs no table.
     schema, predictions_schema : str, optional
         What the integers of truth and predictions mean, where the files leave a doubt.
     roles : mapping or sequence, optional
@@ -178,7 +178,9 @@ def evaluate_job(
     folder = None if save_predictions is None else Path(save_predictions)
     settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder)
     kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
-    table = None if split is None else {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
+    table = None if side is None else {"side": side}
+    if split is not None:
+        table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
     return (yield from _cases_job(found, methods, settings, kept, table))
 
 
@@ -343,7 +345,7 @@ def _study(case: Case, settings: _Settings, spacing_mm: Spacing | None) -> Study
 
 def _truth(case: Case, settings: _Settings) -> Segmentation:
     if case.truth is not None:
-        return _found(case, case.truth, settings.schema, settings)
+        return _found(case, case.truth, settings.schema or case.schema, settings)
     found = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
     if found is None:
         msg = (

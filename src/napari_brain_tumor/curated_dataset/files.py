@@ -11,6 +11,7 @@ from napari_brain_tumor.curated_dataset.duplicates import voxels_sha256
 from napari_brain_tumor.curated_dataset.index import CaseRecord
 from napari_brain_tumor.curated_dataset.truth import Truth, class_names, decode, encode
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.io.nifti import read_nifti, read_nifti_header
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.io.write_nifti import write_nifti
@@ -77,7 +78,7 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
     DatasetError
         If it does not have the grid or the number of sequences that the index tells.
     """
-    path = folder / case.image
+    path = path_inside(folder, case.image, named_by="The index")
     volumes = read_nifti(path)
     if len(volumes) != len(case.roles):
         msg = (
@@ -99,7 +100,7 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
 
 def image_layout(folder: Path, case: CaseRecord) -> FileLayout:
     """The matrices of a case's image, for the header of its label."""
-    return read_nifti_header(folder / case.image).forms
+    return read_nifti_header(path_inside(folder, case.image, named_by="The index")).forms
 
 
 def read_truth(folder: Path, case: CaseRecord) -> Truth:
@@ -112,7 +113,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
     DatasetError
         If it is not the label that the index tells.
     """
-    path = folder / case.label.file
+    path = path_inside(folder, case.label.file, named_by="The index")
     volume = read_nifti(path)[0]
     _check_grid(volume, case)
     if voxels_sha256(volume.array) != case.label.sha256:

@@ -17,8 +17,9 @@ from napari_brain_tumor.io.volume import short_name
 __all__ = ["bids_name", "case_name", "distinct_names", "folder_name", "study_name"]
 
 _PLACES: Final = frozenset(
-    "anat nifti niftis nii dicom dicoms dcm mri mr images image img imgs scan scans raw rawdata data brain series "
-    "volume volumes vol input sequence sequences im file mrt head".split()
+    {"anat", "nifti", "niftis", "nii", "dicom", "dicoms", "dcm", "mri", "mr", "mrt", "images", "image", "img", "imgs"}
+    | {"scan", "scans", "raw", "rawdata", "data", "brain", "head", "series", "volume", "volumes", "vol", "input"}
+    | {"sequence", "sequences", "im", "file"}
 )
 """Words of files and folders that everybody has, so that they name nobody."""
 _VISIT: Final = re.compile(

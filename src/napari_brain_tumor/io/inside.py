@@ -1,4 +1,4 @@
-"""Paths that a file names: inside its own folder, on every system, or refused before anything is touched.
+r"""Paths that a file names: inside its own folder, on every system, or refused before anything is touched.
 
 Data sets, journals, headers and packages come from elsewhere, and name files. A name that is harmless on one system
 leaves the folder on another (`C:/x`, `..\\x`), opens a device (`NUL`) or hides behind a link. So the text is held to
@@ -15,8 +15,10 @@ from napari_brain_tumor.errors import OutsideFolderError
 __all__ = ["outside_reason", "path_inside", "refuse_links_outside"]
 
 _DEVICES: Final = frozenset(
-    ("con", "prn", "aux", "nul", "conin$", "conout$", "clock$")
-    + tuple(f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³")
+    (
+        *("con", "prn", "aux", "nul", "conin$", "conout$", "clock$"),
+        *(f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"),
+    )
 )
 """Names that Windows gives to devices, whatever the suffix."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")

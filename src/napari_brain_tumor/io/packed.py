@@ -24,8 +24,20 @@ class Packed:
     document: bytes
 
 
-def write_packed(path: Path, labels: Labels, document: str) -> None:
-    """Write labels with a document, whole or not at all; raises `SaveError` where that fails."""
+def write_packed(path: Path, labels: Labels, document: str, *, private: bool = False) -> None:
+    """Write labels with a document, whole or not at all; raises `SaveError` where that fails.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it is there.
+    labels : (Z, Y, X) integers
+        Of which the box that holds something is stored.
+    document : str
+        About them.
+    private : bool
+        Whether nobody else on the machine may read the file.
+    """
     box = bounding_box(labels != 0) or Box((0, 0, 0), (0, 0, 0))
     parts = {
         "values": labels[box.slices],
@@ -39,7 +51,12 @@ def write_packed(path: Path, labels: Labels, document: str) -> None:
             msg = "reading it back gives other labels"
             raise SaveError(msg)
 
-    write_atomically(path, lambda temporary: np.savez_compressed(temporary, allow_pickle=False, **parts), check)
+    def write(temporary: Path) -> None:
+        if private:
+            temporary.touch(mode=0o600)
+        np.savez_compressed(temporary, allow_pickle=False, **parts)
+
+    write_atomically(path, write, check)
 
 
 def read_document(path: Path) -> bytes | None:

@@ -1,6 +1,7 @@
 """Open labels of any schema as our classes, and find the truth that belongs to a case."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import tiff
+from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
 from napari_brain_tumor.io.sidecar import read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
@@ -16,7 +18,7 @@ from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
 from napari_brain_tumor.labels import SCHEMAS, LabelSchema, Region, guess_schema, label_values, schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["open_segmentation", "open_truth"]
+__all__ = ["open_segmentation", "open_truth", "preferred_labels"]
 
 
 def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation:
@@ -51,7 +53,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         class_names=chosen.class_names if regions == chosen.known_regions else _WHOLE_TUMOUR_ONLY.class_names,
         known_regions=regions,
         layout=volume.layout,
-        provenance={"schema": chosen.name, "path": str(place)},
+        provenance={"schema": chosen.name, "path": str(place), **({"notes": _notes(place)} if _notes(place) else {})},
     )
 
 
@@ -62,8 +64,20 @@ def open_truth(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing 
     slices. `path`, `schema` and `spacing_mm` are as for `open_study` and `open_segmentation`.
     """
     place = existing(path)
-    found = _truth_path(place)
+    found = _truth_path(anatomy_of(place) if place.is_dir() else place)
     return None if found is None else open_segmentation(found, schema, spacing_mm=spacing_mm)
+
+
+def preferred_labels(files: Sequence[Path]) -> tuple[Path, ...]:
+    """The label files without those that a person corrected under another name (BraTS-TCGA), nor masks of the brain.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The label files of one case.
+    """
+    corrected = {p.name.lower().replace("_manuallycorrected", "") for p in files if _is_corrected(p)}
+    return tuple(p for p in files if (_is_corrected(p) or p.name.lower() not in corrected) and not _is_brain_mask(p))
 
 
 def _label_volume(place: Path, spacing_mm: Spacing | None) -> Volume:
@@ -125,7 +139,7 @@ def _truth_path(place: Path) -> Path | None:
     if place.is_dir():
         if any(p.masks for p in slices_in(place)):
             return place
-        found = [p for p in images_in(place) if names_segmentation(p) and not _is_brain_mask(p)]
+        found = list(preferred_labels([p for p in images_in(place) if names_segmentation(p)]))
     elif place.parent.name.lower() in ("imagestr", "images"):
         found = [p for p in _twins(place) if p.is_file()]
     else:
@@ -148,13 +162,23 @@ def _truth_beside(place: Path) -> Path | None:
     if tiff.is_tif(place):
         return twin if twin.is_file() else None
     prefix = re.split(r"[_-](?=[^_-]*$)", short_name(place))[0]
-    found = [
-        p
-        for p in images_in(place.parent)
-        if names_segmentation(p) and not _is_brain_mask(p) and p.name.startswith(prefix)
-    ]
+    beside = [p for p in images_in(place.parent) if names_segmentation(p) and p.name.startswith(prefix)]
+    found = preferred_labels(beside)
     return found[0] if len(found) == 1 else None
 
 
 def _is_brain_mask(path: Path) -> bool:
-    return bool(re.search(r"(brain|head|skull)[a-z]*[_-]?mask", path.name.lower()))
+    return bool(re.search(r"(brain|head|skull|deface|face)[a-z]*[_-]?mask", path.name.lower()))
+
+
+def _is_corrected(path: Path) -> bool:
+    return "_manuallycorrected" in path.name.lower()
+
+
+def _notes(path: Path) -> tuple[str, ...]:
+    if not _is_corrected(path):
+        return ()
+    automatic = path.with_name(re.sub("_manuallycorrected", "", path.name, flags=re.IGNORECASE))
+    if not automatic.is_file():
+        return ()
+    return (f"{path.name} was taken as the labels: it is {automatic.name} after correction by hand.",)

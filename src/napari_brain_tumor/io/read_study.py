@@ -13,6 +13,8 @@ from napari_brain_tumor.errors import (
 )
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, tiff
+from napari_brain_tumor.io.bids import anatomy_of
+from napari_brain_tumor.io.case_names import folder_name, study_name
 from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, HOW_TO_ORDER, Roles, files_by_role, ordered_roles
 from napari_brain_tumor.io.one_grid import FINEST, OneGrid, bring_onto_one_grid, distinct_grids
 from napari_brain_tumor.io.reading import (
@@ -25,6 +27,7 @@ from napari_brain_tumor.io.reading import (
     read_volumes,
     slices_in,
 )
+from napari_brain_tumor.io.sequence_words import roles_in
 from napari_brain_tumor.io.study_folder import (
     FoundSequences,
     dataset_json,
@@ -33,6 +36,7 @@ from napari_brain_tumor.io.study_folder import (
     names_segmentation,
     role_in_name,
     role_of_file,
+    why_unrecognised,
 )
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role, Source, Study
@@ -110,9 +114,10 @@ def open_sequences(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | 
     named = files_by_role(roles, place)
     if named is not None:
         volumes = read_files(named, spacing_mm)
-        return _sequences(volumes, _common_name(list(named.values()), place), ())
+        name = folder_name(place) if place.is_dir() else study_name(list(named.values()), place)
+        return _sequences(volumes, name, ())
     if place.is_dir():
-        return _open_folder(place, roles, spacing_mm)
+        return _open_folder(anatomy_of(place), roles, spacing_mm)
     return _open_file(place, roles, spacing_mm)
 
 
@@ -178,7 +183,7 @@ def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequ
         raise DuplicateRoleError(msg)
     if patients and _are_slices(patients[0]):
         channels = tiff.read_slices(patients[0], spacing_mm)
-        return _study_of_channels(channels, roles, patients[0].patient)
+        return _study_of_channels(channels, roles, patients[0].patient, patients[0].patient)
     images = images_in(folder)
     if not images:
         return _open_dicom(folder, roles, spacing_mm)
@@ -204,9 +209,10 @@ def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing |
             f"flair; or say it: {HOW_TO_NAME_FILES}."
         )
         raise RoleError(msg)
-    notes = (f"{p.name} was not opened: its name tells no sequence." for p in found.unrecognised)
+    notes = map(why_unrecognised, found.unrecognised)
     by_folder = (note for role, path in found.sequences.items() for note in _folder_notes(role, path))
-    return _sequences(read_files(found.sequences, spacing_mm), folder.name, (*notes, *by_folder))
+    files = list(found.sequences.values())
+    return _sequences(read_files(found.sequences, spacing_mm), study_name(files, folder), (*notes, *by_folder))
 
 
 def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
@@ -227,7 +233,7 @@ def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Seque
         )
         raise UnreadableFileError(msg)
     chosen, notes = _series_by_role(series, roles, folder)
-    return _sequences({role: itk.read_series(s) for role, s in chosen.items()}, folder.name, notes)
+    return _sequences({role: itk.read_series(s) for role, s in chosen.items()}, folder_name(folder), notes)
 
 
 def _series_by_role(
@@ -261,17 +267,20 @@ def _series_by_role(
 def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
     volumes = read_volumes(path, spacing_mm)
     if tiff.is_tif(path):
-        return _study_of_channels(volumes, roles, short_name(path))
+        return _study_of_channels(volumes, roles, short_name(path), study_name([path], path))
     if len(volumes) > 1:
         return _study_of_volumes(volumes, roles, path)
     if roles is None and itk.is_dicom(path):
         return _open_dicom(path.parent, None, None)
     role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
-        what = "names a segmentation" if names_segmentation(path) else "does not tell which sequence it is"
+        doubt = roles_in(short_name(path)).doubt
+        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not tell which sequence it is"
+        what = "names a segmentation" if names_segmentation(path) else unclear
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
-    return _sequences({role: volumes[0]}, short_name(path), _folder_notes(role, path) if roles is None else ())
+    notes = _folder_notes(role, path) if roles is None else ()
+    return _sequences({role: volumes[0]}, study_name([path], path), notes)
 
 
 def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:
@@ -298,10 +307,10 @@ def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Se
     left = (
         f"Volume {i} of {path.name} was not opened: no role is given for it." for i, r in enumerate(told) if r is None
     )
-    return _sequences(chosen, short_name(path), tuple(left))
+    return _sequences(chosen, study_name([path], path), tuple(left))
 
 
-def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> Sequences:
+def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str, case: str) -> Sequences:
     notes: tuple[str, ...] = ()
     if roles is not None:
         told = ordered_roles(roles, len(channels), name)
@@ -318,7 +327,7 @@ def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> S
         )
         raise RoleError(msg)
     kept, dropped = _without_repeats(chosen)
-    return _sequences(kept, name, (*notes, *dropped))
+    return _sequences(kept, case, (*notes, *dropped))
 
 
 def _without_repeats(chosen: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
@@ -377,9 +386,3 @@ def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
         f"grid alone by naming them, {HOW_TO_NAME_FILES}. Registration is not part of this version."
     )
     raise GridMismatchError(msg)
-
-
-def _common_name(files: Sequence[Path], place: Path) -> str:
-    if place.is_dir():
-        return place.name
-    return short_name(files[0]) if len(files) == 1 else place.parent.name

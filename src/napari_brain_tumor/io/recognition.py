@@ -5,6 +5,7 @@ from typing import Literal
 
 from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError, UnreadableFileError
 from napari_brain_tumor.io import itk, nifti, tiff
+from napari_brain_tumor.io.bids import examinations, is_bids
 from napari_brain_tumor.io.reading import AnyPath, folders_within, images_in, is_image, slices_in, visible
 from napari_brain_tumor.io.study_folder import (
     dataset_json,
@@ -29,6 +30,8 @@ def recognise(path: AnyPath) -> Literal["study", "segmentation"] | None:
 
 
 def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
+    if is_bids(folder):
+        return "study" if examinations(folder) else None
     try:
         patients = slices_in(folder)
     except UnreadableFileError:

@@ -53,7 +53,7 @@ def roles_in(text: str) -> RoleWords:
     'it names a subtraction, not a sequence'
     """
     parts = _parts(text)
-    only_words = bool(parts) and all(part.kind != "unknown" for part in parts)
+    only_words = bool(parts) and not any(part.kind in ("unknown", "identity") for part in parts)
     if (doubt := _other_image(parts)) or not any(part.kind in _ROLE_KINDS for part in parts):
         return RoleWords(None, doubt if any(p.kind in _ROLE_KINDS for p in parts) else "", only_words)
     mention = _mentioned(parts)
@@ -247,9 +247,10 @@ _WORDS: Final[dict[str, _Kinds]] = {
     **_entries(
         ("other",),
         "swi swip minip mip dwi adc eadc dti asl pcasl pasl dsc dce perf perfusion pwi cbv rcbv ncbv cbf rcbf mtt ttp "
-        "tmax ktrans bold fmri trace tracew mra tof angio angiography mrv venography fa colfa md ivim noddi mrs csi svs "
-        "spectro spectroscopy ct cta ncct pet fdg fet suv spect t1rho mtr localizer localiser loc scout survey topogram "
-        "calibration calib dir spine cspine tspine lspine spinal hws bws lws dyn dynamic cest apt qsm b0 b1000",
+        "tmax ktrans bold fmri trace tracew mra tof angio angiography mrv venography fa colfa md ivim noddi mrs csi "
+        "svs spectro spectroscopy ct cta ncct pet fdg fet suv spect t1rho mtr localizer localiser loc scout survey "
+        "topogram calibration calib dir spine cspine tspine lspine spinal hws bws lws dyn dynamic cest apt qsm b0 "
+        "b1000",
     ),
 }
 """Words that count only as they stand, since parts of names look like them."""

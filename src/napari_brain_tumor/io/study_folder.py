@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.errors import DuplicateRoleError, RoleError
+from napari_brain_tumor.errors import DuplicateRoleError
 from napari_brain_tumor.io.sequence_words import role_in_name, role_named, roles_in
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import ROLES, Role
@@ -22,6 +22,7 @@ __all__ = [
     "role_in_name",
     "role_named",
     "role_of_file",
+    "why_unrecognised",
 ]
 
 
@@ -77,11 +78,33 @@ def names_segmentation(path: Path) -> bool:
 
 
 def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
-    """The role that a file's name tells, or else its folder's name, if no other scan lies in that folder."""
-    if (role := role_in_name(short_name(path))) is not None:
-        return role
+    """The role of a channel of nnU-Net, that a file's name tells, or its folder's if no other scan lies in there.
+
+    A name that leaves its sequence open (`roles_in`) is not overruled by the folder's.
+    """
+    name = short_name(path)
+    channel = _nnunet_channel(path, name)
+    if channel is not None:
+        return channel
+    words = roles_in(name)
+    if words.role is not None or words.doubt:
+        return words.role
     scans = [p for p in siblings if p.parent == path.parent and not names_segmentation(p)]
     return role_in_name(path.parent.name) if scans == [path] else None
+
+
+def why_unrecognised(path: Path) -> str:
+    """What a note says about a file that no role was found for."""
+    doubt = roles_in(short_name(path)).doubt
+    return f"{path.name} was not opened: {doubt or 'its name tells no sequence'}."
+
+
+def _nnunet_channel(path: Path, name: str) -> Role | None:
+    """The role of `<case>_0000` by the channels of the `dataset.json` of its data set."""
+    match = _CHANNEL.search(name)
+    roles = dataset_roles(dataset_json(path)) if match is not None else None
+    number = int(match[1]) if match is not None else 0
+    return roles[number] if roles is not None and number < len(roles) else None
 
 
 def dataset_json(path: Path) -> Mapping[str, Any] | None:
@@ -108,7 +131,7 @@ def dataset_roles(dataset: Mapping[str, Any] | None) -> tuple[Role | None, ...] 
         ordered = [entry[key] for key in sorted(entry, key=int)]
     except ValueError:
         return None
-    roles = tuple(_role_or_none(str(text)) for text in ordered)
+    roles = tuple(role_in_name(str(text)) for text in ordered)
     return roles if any(roles) else None
 
 
@@ -143,6 +166,9 @@ def _whole_number(value: object) -> int | None:
     return int(value) if is_number and value == value // 1 and 0 <= value <= 255 else None
 
 
+_MOST_LISTED: Final = 8
+_CHANNEL: Final = re.compile(r"_(\d{4})$")
+"""How nnU-Net ends the name of a file of one channel."""
 _LABEL_WORDS: Final = frozenset(
     {"seg", "segm", "segs", "segmentation", "segmentations", "mask", "masks", "label", "labels", "roi", "rois"}
     | {"truth", "groundtruth", "gt", "gold", "annotation", "annotations", "tumormask", "tumorseg"}
@@ -150,18 +176,13 @@ _LABEL_WORDS: Final = frozenset(
 )
 
 
-def _role_or_none(text: str) -> Role | None:
-    try:
-        return role_named(text)
-    except RoleError:
-        return role_in_name(text)
-
-
 def _duplicate_message(role: Role, paths: Sequence[Path]) -> str:
-    names = " and ".join(str(Path(p.parent.name) / p.name) for p in paths[:2])
-    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
+    shown = [str(Path(p.parent.name) / p.name) for p in paths[:_MOST_LISTED]]
+    names = f"{', '.join(shown[:-1])} and {shown[-1]}"
+    more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+    count = "Two" if len(paths) == 2 else str(len(paths))
     return (
-        f"Two files claim to be {role}: {names}{more}. A study has one of each: if this folder holds several "
+        f"{count} files claim to be {role}: {names}{more}. A study has one of each: if this folder holds several "
         f'examinations open one of them, otherwise say which file is meant, for example roles={{"{role}": '
         f'"{paths[0].name}"}}.'
     )

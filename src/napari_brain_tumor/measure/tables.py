@@ -1,7 +1,5 @@
 """Measurements as tidy tables: a row for each class, each region and each lesion."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any, Final
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesions import Lesion
@@ -74,12 +73,8 @@ def examinations_csv(examinations: Iterable[Examination], separator: str = ",") 
 
     With tabs between the cells a spreadsheet takes it from the clipboard.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", delimiter=separator)
-    writer.writeheader()
-    for examination in examinations:
-        writer.writerows(examination_rows(examination))
-    return text.getvalue()
+    rows = (row for examination in examinations for row in examination_rows(examination))
+    return csv_text(COLUMNS, rows, separator=separator)
 
 
 def examinations_json(examinations: Sequence[Examination]) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.home import home_folder
+from napari_brain_tumor.io.scratch import recover_scratch
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
@@ -314,6 +315,7 @@ def list_models() -> list[ModelInfo]:
 
     A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
     """
+    recover_scratch(models_folder())
     bundled = _models_in(BUNDLED, bundled=True)
     return [*sorted(bundled, key=lambda model: _rank(model.name)), *_models_in(models_folder(), bundled=False)]
 
