@@ -13,7 +13,7 @@ import numpy as np
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.dataset import TrainingCase
-from napari_brain_tumor_training.sampling import Batch, SliceSampler, VolumeSampler, draw_ahead
+from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead, sampler_for
 from napari_brain_tumor_training.trainer import Trainer
 
 __all__ = ["VALIDATION_LOSS", "validation_loss"]
@@ -63,8 +63,8 @@ def _sampler(config: TrainConfig, cases: Sequence[TrainingCase]) -> VolumeSample
     ]
     if not sources:
         return None
-    kind = SliceSampler if config.model.dims == 2 else VolumeSampler
-    return kind(cases, sources, config.patch, config.foreground_share)
+    plain = config.augmentation.model_copy(update={"lesion_mixing": 0.0})
+    return sampler_for(config.model_copy(update={"sources": sources, "augmentation": plain}), cases)
 
 
 def _batches(sampler: VolumeSampler, size: int, count: int) -> Iterator[Batch]:
