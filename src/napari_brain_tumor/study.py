@@ -33,11 +33,16 @@ ROLES: Final[tuple[Role, ...]] = ("T1", "T1c", "T2", "FLAIR")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a sequence came from: a file or folder, and which volume, channel or DICOM series (UID) of several."""
+    """Where a sequence came from: a file or folder, and which volume, channel or DICOM series (UID) of several.
+
+    `stamp` tells the file as it was when it was read (`io.source_files.file_stamp`), so that a later hash is not taken
+    for one of the same bytes; it is no part of what the source is.
+    """
 
     path: Path
     channel: int | None = None
     series: str | None = None
+    stamp: tuple[int, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

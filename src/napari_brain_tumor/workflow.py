@@ -23,7 +23,7 @@ from napari_brain_tumor.errors import BoxError, MissingRolesError, ProbabilityEr
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
-from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
 from napari_brain_tumor.labels import REGIONS, Region, class_names_of, labels_sha256
 from napari_brain_tumor.models import cards
 from napari_brain_tumor.models.cards import ModelInfo
@@ -474,7 +474,7 @@ def _segmentation(
             **made,
             "labels_sha256": labels_sha256(data),
             "versions": versions(),
-            "notes": [*study.notes, *notes],
+            "notes": [*study.notes, *notes, *changes_since_read(study.sources)],
             "warning": NOT_FOR_CLINICAL_USE,
         },
     )

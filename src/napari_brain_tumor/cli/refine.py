@@ -95,9 +95,9 @@ def refine(
 
 def _target(case: Path, output: str | None, segmentation: Path | None, *, overwrite: bool) -> Path:
     from napari_brain_tumor.cli.outputs import plan_tasks
-    from napari_brain_tumor.io.volume import short_name
+    from napari_brain_tumor.io.case_names import case_name
 
-    chosen = output or f"{short_name(case.resolve())}_refined.nii.gz"
+    chosen = output or f"{case_name(case)}_refined.nii.gz"
     (task,) = plan_tasks([case], chosen, overwrite=overwrite)
     if segmentation is not None and task.target.resolve() == segmentation.resolve():
         msg = f"{segmentation} is what is corrected and is never overwritten. Choose another name with -o."

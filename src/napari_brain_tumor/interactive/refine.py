@@ -11,7 +11,7 @@ from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import PromptFile, Step
 from napari_brain_tumor.interactive.refiner import Refiner
 from napari_brain_tumor.interactive.verdict import shipped_sha256
-from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
 from napari_brain_tumor.labels import RESECTION_CAVITY, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job, Progress, run_job
@@ -210,5 +210,5 @@ def _origin(study: Study, earlier: Mapping[str, Any]) -> dict[str, Any]:
         "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
         **({"start": file} if file else {}),
         "versions": _versions(),
-        "notes": list(study.notes),
+        "notes": [*study.notes, *changes_since_read(study.sources)],
     }

@@ -363,7 +363,7 @@ def _study(opened: Sequences, onto: str | Grid | None) -> Study:
         sequences=found.arrays,
         grid=found.grid,
         name=opened.name,
-        sources={role: Source(volume.path, volume.channel, volume.series) for role, volume in volumes.items()},
+        sources={role: Source(v.path, v.channel, v.series, v.stamp) for role, v in volumes.items()},
         layout=first.layout,
         notes=(*opened.notes, *found.notes),
         resampled=found.resampled,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, nifti, tiff
-from napari_brain_tumor.io.volume import Volume, named_path
+from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
 __all__ = [
@@ -88,6 +88,12 @@ def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
 
 
 def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
+    """Every 3-D image of a file, with the stamp that the file had just before it was read."""
+    stamp = file_stamp(path)
+    return [replace(volume, stamp=stamp) for volume in _read_volumes(path, spacing_mm)]
+
+
+def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     if tiff.is_tif(path):
         return tiff.read_tif(path, spacing_mm)
     if nifti.is_nifti(path):

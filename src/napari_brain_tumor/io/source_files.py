@@ -8,9 +8,17 @@ from typing import Any, Final
 
 from napari_brain_tumor.io import itk
 from napari_brain_tumor.io.reading import slices_in
+from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["combined_sha256", "describe_sources", "file_sha256", "labels_files_sha256", "source_files"]
+__all__ = [
+    "changes_since_read",
+    "combined_sha256",
+    "describe_sources",
+    "file_sha256",
+    "labels_files_sha256",
+    "source_files",
+]
 
 _HEADER_BYTES: Final = 65_536
 _DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data file:)\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
@@ -40,7 +48,8 @@ def source_files(source: Source) -> tuple[Path, ...]:
 def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]]:
     """Path, volume and SHA-256 of every sequence, as provenance keeps them; each file is read once.
 
-    Of several files `sha256` is that of their hashes one after the other, and `files` tells each by name, once for all
+    A file that was changed since its sequence was read has no hash, which would be of other bytes
+    (`changes_since_read` tells it). Of several files `sha256` is that of their hashes one after the other, and `files` tells each by name, once for all
     sequences that share them.
     """
     described: dict[str, dict[str, Any]] = {}
@@ -50,7 +59,7 @@ def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]
         entry: dict[str, Any] = {"path": str(source.path)}
         if place not in known:
             hashes = {file: file_sha256(file) for file in source_files(source)}
-            known[place] = combined_sha256(hashes.values())
+            known[place] = "" if _was_changed(source) else combined_sha256(hashes.values())
             if len(hashes) > 1:
                 entry["files"] = {file.name: sha256 for file, sha256 in hashes.items()}
         if known[place]:
@@ -59,6 +68,19 @@ def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]
         entry |= {"series": source.series} if source.series is not None else {}
         described[role] = entry
     return described
+
+
+def changes_since_read(sources: Mapping[Role, Source]) -> tuple[str, ...]:
+    """A note for every file that is not what it was when its sequence was read: changed, replaced or gone."""
+    changed = dict.fromkeys(source.path for source in sources.values() if _was_changed(source))
+    return tuple(
+        f"{path.name} was changed after it was read: this is made of what it held before, so its hash is not recorded."
+        for path in changed
+    )
+
+
+def _was_changed(source: Source) -> bool:
+    return source.stamp is not None and file_stamp(source.path) != source.stamp
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """One 3-D image as a file holds it, before anybody says which sequence it is."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from napari_brain_tumor.errors import DimensionError, LabelSchemaError, Unreadab
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import FileLayout
 
-__all__ = ["Volume", "file_bytes", "integral_labels", "named_path", "short_name"]
+__all__ = ["Volume", "file_bytes", "file_stamp", "integral_labels", "named_path", "short_name"]
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +42,8 @@ class Volume:
         What the reader noticed and the user should know.
     series : str or None
         UID of the DICOM series; None for other files.
+    stamp : (int, int) or None
+        `file_stamp` of the file just before it was read; None for folders.
     """
 
     name: str
@@ -51,6 +54,16 @@ class Volume:
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
     series: str | None = None
+    stamp: tuple[int, int] | None = None
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Time of the last change in ns and size of a file; None where it is no file, or is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:

@@ -8,6 +8,7 @@ from typing import Final
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError
+from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.labels import label_values, looks_like_labels
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
@@ -97,7 +98,8 @@ def _read_scan(path: Path) -> list[LayerData]:
 
 def _read_each(folder: Path) -> list[LayerData]:
     """Every sequence of a folder as a study of its own, on its own grid."""
-    found = io.find_sequences([file for file in folder.rglob("*") if _has_our_suffix(file)])
+    place = anatomy_of(folder)
+    found = io.find_sequences([file for file in place.rglob("*") if _has_our_suffix(file)])
     studies = [io.open_study(file, {role: file}) for role, file in found.sequences.items()]
     return list(chain.from_iterable(layers.study_to_layers(study) for study in studies))
 
