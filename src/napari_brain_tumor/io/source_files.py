@@ -49,8 +49,8 @@ def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]
     """Path, volume and SHA-256 of every sequence, as provenance keeps them; each file is read once.
 
     A file that was changed since its sequence was read has no hash, which would be of other bytes
-    (`changes_since_read` tells it). Of several files `sha256` is that of their hashes one after the other, and `files` tells each by name, once for all
-    sequences that share them.
+    (`changes_since_read` tells it). Of several `sha256` is that of their hashes one after the other, and `files` tells
+    each by name, once for all sequences that share them.
     """
     described: dict[str, dict[str, Any]] = {}
     known: dict[tuple[Path, str | None], str] = {}
