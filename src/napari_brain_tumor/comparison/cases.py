@@ -1,6 +1,7 @@
 """Which cases are scored, where the truth of each lies, and who the patients are."""
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from napari_brain_tumor.curated_dataset.split import side_named
 from napari_brain_tumor.curated_dataset.transaction import INDEX_FILE
 from napari_brain_tumor.errors import LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import recognise
+from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.io.case_names import distinct_names, folder_name
 from napari_brain_tumor.io.reading import AnyPath, existing, is_image, slices_in, visible
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
@@ -104,7 +107,7 @@ def find_cases(
     by_path: dict[Path, Case] = {}
     for case in (case for place in given for case in _cases_at(existing(place))):
         by_path.setdefault(case.path.resolve(), case)
-    once = tuple(by_path.values())
+    once = _told_apart(tuple(by_path.values()))
     if split is not None:
         once = _with_patients(once, read_patients(existing(split)), side, Path(split).name)
     elif side is not None:
@@ -232,6 +235,9 @@ def _cases_at(place: Path) -> list[Case]:
 
 
 def _cases_in(folder: Path, depth: int) -> Iterator[Case]:
+    if is_bids(folder):
+        yield from (Case(anat, folder_name(anat)) for anat in examinations(folder))
+        return
     images = folder if folder.name == "imagesTr" else folder / "imagesTr"
     if images.is_dir():
         files = [path for path in visible(images) if path.is_file() and is_image(path)]
@@ -239,11 +245,16 @@ def _cases_in(folder: Path, depth: int) -> Iterator[Case]:
         return
     inner = [path for path in visible(folder) if path.is_dir()]
     if recognise(folder) == "study" and not _holds_one_case(folder, inner):
-        yield Case(folder, folder.resolve().name)
+        yield Case(folder, _typed_name(folder))
     elif depth:
         for path in inner:
             for case in _cases_in(path, depth - 1):
-                yield case if case.dataset else replace(case, dataset=folder.resolve().name)
+                yield case if case.dataset else replace(case, dataset=_typed_name(folder))
+
+
+def _typed_name(folder: Path) -> str:
+    """The name of a folder as it was typed, not that of what a link leads to."""
+    return Path(os.path.abspath(folder)).name
 
 
 def _holds_one_case(folder: Path, inner: Sequence[Path]) -> bool:
@@ -277,6 +288,14 @@ def _row(case: Case, rows: Sequence[_Listed], table: str) -> _Listed | None:
         )
         raise UnreadableFileError(msg)
     return fitting[0] if fitting else None
+
+
+def _told_apart(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Cases of one name in one data set get the folder above that differs in front of it, as their results do."""
+    counts = Counter((case.dataset, case.name) for case in cases)
+    several = [case for case in cases if counts[case.dataset, case.name] > 1]
+    names = dict(zip((case.path for case in several), distinct_names([c.path for c in several]), strict=True))
+    return tuple(replace(case, name=names.get(case.path, case.name)) for case in cases)
 
 
 def _check_names(cases: Sequence[Case]) -> None:

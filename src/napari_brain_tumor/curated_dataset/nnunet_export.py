@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -20,6 +18,7 @@ from napari_brain_tumor.curated_dataset.store import CuratedDataset
 from napari_brain_tumor.curated_dataset.truth import Truth
 from napari_brain_tumor.errors import BrainTumorError, DatasetError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.scratch import scratch_beside
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.labels import RESECTION_CAVITY
@@ -135,22 +134,21 @@ def export_nnunet(
     _refuse_other_split(split_file, split_text)
     # A case may be known in part in one data set and fully in another: labels are the same for all cases of one.
     has_unknown = any(not case.label.is_complete for case in chosen)
-    staging = place.with_name(f".{uuid.uuid4().hex[:12]}.{place.name}")
     try:
-        for number, case in enumerate(chosen):
-            yield Progress(number, len(chosen), case.id)
-            _write_case(dataset, case, staging, target)
-        _write_text(staging / "dataset.json", _json_text(_document(dataset, chosen, target, has_unknown)))
-        # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
-        write_atomically(split_file, lambda part: part.write_text(split_text, encoding="utf-8"), _check_not_empty)
-        os.replace(staging, place)
+        with scratch_beside(place) as scratch:
+            staging = scratch / place.name
+            for number, case in enumerate(chosen):
+                yield Progress(number, len(chosen), case.id)
+                _write_case(dataset, case, staging, target)
+            _write_text(staging / "dataset.json", _json_text(_document(dataset, chosen, target, has_unknown)))
+            # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
+            write_atomically(split_file, lambda part: part.write_text(split_text, encoding="utf-8"), _check_not_empty)
+            os.replace(staging, place)
     except OSError as error:
         if isinstance(error, BrainTumorError):
             raise
         msg = f"{place} was not written: {error.strerror or error}. Free some space or choose another place."
         raise SaveError(msg) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     yield Progress(len(chosen), len(chosen))
     return NnunetReport(place, tuple(case.id for case in chosen), left_out, split_file)
 

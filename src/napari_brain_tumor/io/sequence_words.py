@@ -153,7 +153,7 @@ def role_of_description(
 _Kind = Literal[
     "T1", "T2", "FLAIR", "agent", "short agent", "c", "plus", "minus", "either", "pre", "post", "without", "no",
     "native", "treatment", "free", "gradient echo", "inversion", "proton density", "sub", "filler", "neutral",
-    "subtraction", "map", "other", "identity", "space", "open c", "unknown",
+    "subtraction", "map", "other", "identity", "space", "moved", "open c", "unknown",
 ]  # fmt: skip
 _Kinds = tuple[_Kind, ...]
 
@@ -195,11 +195,10 @@ _COMPOUNDS: Final[dict[str, _Kinds]] = {
     **_entries(("pre",), "pre"),
     **_entries(("pre", "agent"), "precon pregad pregd prekm prec"),
     **_entries(("post", "agent"), "postcon postgad postgd postkm postc"),
-    **_entries(("without",), "without wo ohne sans sin senza zonder"),
+    **_entries(("without",), "without wo ohne sans sin sem senza zonder"),
     **_entries(("without", "agent"), "woc noncon nonce"),
     **_entries(("no",), "no non nicht kein not"),
-    **_entries(("filler",), "with mit nach after"),
-    **_entries(("native",), "native nativ unenhanced nonenhanced unkontrastiert"),
+    **_entries(("native",), "native nativ unenhanced unenh nonenhanced unkontrastiert"),
     **_entries(("map",), "map maps mapping"),
     **_entries(("gradient echo",), "star gre ffe flash"),
     **_entries(("T2", "gradient echo"), "t2star"),
@@ -220,14 +219,19 @@ _WORDS: Final[dict[str, _Kinds]] = {
     **_entries(("FLAIR",), "fla t2f"),
     **_entries(("c",), "c"),
     **_entries(("agent",), "inj injected injection gadolinio contrastado"),
-    **_entries(("pre",), "before prior vor avant antes prae"),
-    **_entries(("post",), "apres dopo despues"),
+    **_entries(("pre",), "before prior vor avant antes prae pra voor"),
+    **_entries(("post",), "after nach apres dopo despues"),
+    # German radiologists write oKM, mKM and nKM: without, with and after contrast agent.
+    **_entries(("agent",), "mkm nkm"),
+    **_entries(("without", "agent"), "okm vkm"),
+    **_entries(("no",), "o"),
     **_entries(("free",), "free frei none off"),
-    **_entries(("filler",), "iv the any de di w of and i"),
+    **_entries(("filler",), "with mit avec con com met iv the any de di w of and und et y i"),
+    **_entries(("moved",), "reg coreg registered coregistered aligned warped rigid affine onto"),
     **_entries(
         ("treatment",),
         "op operative operation operatively treatment surgery surgical rt radiation radiotherapy therapy chemo "
-        "resection biopsy biopsie bx crt tx preop postop",
+        "resection biopsy biopsie bx crt tx treat tmz temozolomide bevacizumab avastin steroid steroids preop postop",
     ),
     **_entries(("identity",), "patient pat subject subj case control scan visit"),
     **_entries(("proton density",), "pd pdw dp pdt2"),
@@ -309,6 +313,9 @@ _RULES: Final = _rules(
     (r"t2(?:w(?:i)?)?[ _\-]*\*|t2(?:w(?:i)?)?[ _\-]star", " t2star "),
     (r"post[ _\-]*(?:minus[ _\-]*|-|_|/)pre(?![a-z])", " subtraction "),
     # With and without at once.
+    (r"(?<![a-z])(?:mit|avec|con)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:ohne|sans|sin)(?![a-z])", f" {_EITHER} "),
+    (r"(?<![a-z])(?:ohne|sans|sin)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:mit|avec|con)(?![a-z])", f" {_EITHER} "),
+    (r"(?<![a-z0-9])(?:without|w/o|wo)[ _]*(?:and|&|\+|/)[ _]*(?:with|w/?)(?![a-z0-9])", f" {_EITHER} "),
     (
         r"(?<![a-z0-9])(?:with|w/?)[ _]*(?:and|&|\+|/|or|_|-| )[ _]*(?:without|w/o|wo|w[_\-]o)(?![a-z0-9])",
         f" {_EITHER} ",
@@ -322,7 +329,9 @@ _RULES: Final = _rules(
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}(?:-+|[ _]?minus)(?![a-z0-9])", rf"\1 {_MINUS} "),
     (rf"(?:\+|(?<![a-z0-9])plus)[ _]?{_AGENT_WORD}(?![a-z0-9+\-])", f" {_PLUS} "),
     (rf"(?:(?<=[\s_(\[,;])|^)(?:-|minus[ _]?){_AGENT_WORD}(?![a-z0-9+])", f" {_MINUS} "),
-    (rf"[ _]-[ _]{_AGENT_WORD}(?![a-z0-9])", f" {_OPEN} "),
+    (rf"[ _]-[ _]{_AGENT_WORD}(?![a-z0-9])|(?<=[ _])c[ _]-(?![a-z0-9])", f" {_OPEN} "),
+    (r"\(\+\)|(?<=[ _])\+(?=[ _]|$)", f" {_PLUS} "),
+    (r"\(-\)", f" {_MINUS} "),
     (r"(?<![a-z0-9])(t1(?:w|wi)?)\+(?![a-z0-9])", rf"\1 {_PLUS} "),
     (r"(?<![a-z0-9])(t1(?:w|wi)?)-(?![a-z0-9_ ])", rf"\1 {_MINUS} "),
     # A lone c whose sign may have been a separator: T1-C, T1_C-tra, and T1_C_ where a program took the sign away.
@@ -337,7 +346,9 @@ def _parts(text: str) -> tuple[_Part, ...]:
 
 @lru_cache(maxsize=4096)
 def _cached_parts(text: str) -> tuple[_Part, ...]:
-    plain = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text)).lower()
+    # Accents are left out: "pré" is "pre".
+    letters = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    plain = _CAMEL.sub(" ", letters).lower()
     rules = (*_BIDS_RULES, *_RULES) if plain.startswith("sub-") else _RULES
     for pattern, replacement in rules:
         plain = pattern.sub(replacement, plain)
@@ -415,6 +426,8 @@ def _mentioned(parts: Sequence[_Part]) -> Role | None:
         if part.kind not in _ROLE_KINDS:
             between.append(part.kind)
             continue
+        if groups and between and between[-1] == "moved":
+            return None
         if groups and set(between) <= _BETWEEN:
             groups[-1].append(part)
         else:
@@ -461,9 +474,9 @@ def _said_at(parts: Sequence[_Part], at: int, t1: int) -> tuple[bool | Literal["
         return _before_or_after(parts, at, t1)
     if kind in ("no", "without"):
         if follows in _AGENTS:
-            return False, _place_after_next(parts, at)
+            return False, _place_after_agents(parts, at)
         return (False if kind == "without" and follows is None and at > t1 else None), at + 1
-    if kind in _AGENTS and follows == "free":
+    if kind in _AGENTS and (follows == "free" or (follows == "no" and _next_place(parts, at) == len(parts) - 1)):
         return False, _place_after_next(parts, at)
     simple: dict[_Kind, bool | Literal["open"]] = {"plus": True, "minus": False, "either": "open", "open c": "open"}
     if kind in simple:
@@ -477,7 +490,7 @@ def _before_or_after(parts: Sequence[_Part], at: int, t1: int) -> tuple[bool | L
     is_post = parts[at].kind == "post"
     follows = _next_kind(parts, at)
     if follows in _AGENTS:
-        return is_post, _place_after_next(parts, at)
+        return is_post, _place_after_agents(parts, at)
     if follows == "treatment":
         return None, _place_after_next(parts, at)
     if follows in ("pre", "post"):
@@ -514,6 +527,14 @@ def _next_place(parts: Sequence[_Part], at: int) -> int | None:
 def _next_kind(parts: Sequence[_Part], at: int) -> _Kind | None:
     place = _next_place(parts, at)
     return None if place is None else parts[place].kind
+
+
+def _place_after_agents(parts: Sequence[_Part], at: int) -> int:
+    """The place after the words for the agent that follow one another: "gadolinium contrast", "contrast-enhanced"."""
+    place = _place_after_next(parts, at)
+    while place < len(parts) and parts[place].kind in ("filler", *_AGENTS) and _next_kind(parts, place - 1) in _AGENTS:
+        place = _place_after_next(parts, place - 1)
+    return place
 
 
 def _place_after_next(parts: Sequence[_Part], at: int) -> int:
