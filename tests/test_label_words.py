@@ -64,6 +64,8 @@ WORDS = {
     "edema and non-enhancing": "edema and non-enhancing",
     "background": "background",
     "everything else": "background",
+    "non-tumor": "background",
+    "no tumour": "background",
     "ignore": "ignore",
     # Left open.
     "label 1": None,
@@ -143,6 +145,8 @@ def test_fewer_labels_tell_fewer_regions(labels, regions, names):
         {"1": "edema", "2": "class two", "3": "enhancing"},
         {"1": "edema and enhancing", "2": "necrosis"},
         {"1": "whole tumor", "2": "enhancing"},
+        {"1": "edema", "2": "necrosis", "3": "active tumor"},
+        {"1": "edema (non-enhancing)", "2": "necrosis", "3": "enhancing"},
     ],
 )
 def test_words_that_leave_a_label_open_are_a_question(labels):

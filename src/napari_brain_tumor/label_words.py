@@ -46,7 +46,9 @@ _FACTS: Final[dict[str, re.Pattern[str]]] = {
     "core": re.compile(r"\bcore\b"),
     "whole": re.compile(r"\bwhole\b|\bcomplete\b|\bentire\b"),
     "tumour": re.compile(r"\btumou?rs?\b|\bglioma|\blesions?\b|\bneoplasm|\babnormalit"),
-    "background": re.compile(r"\bbackground\b|\bhealthy\b|\bnormal\b|\beverything else\b"),
+    "background": re.compile(
+        r"\b(?:non|not?|without)[-_ ]*tumou?r|\bbackground\b|\bhealthy\b|\bnormal\b|\beverything else\b"
+    ),
     "ignore": re.compile(r"\bignore\b|\bunlabell?ed\b"),
 }
 
@@ -134,6 +136,8 @@ def _facts(text: str) -> frozenset[str]:
         plain = " ".join(_ABBREVIATIONS.get(word, word) for word in words)
     rest, negations = _NOT_ENHANCING.subn(" ", plain)
     facts = {name for name, pattern in _FACTS.items() if pattern.search(rest)}
+    if re.search(r"\b(?:non|not?|without)[-_ ]*tumou?r", rest):
+        facts -= {"tumour"}
     # "Surrounding non-enhancing FLAIR hyperintensity" is what is called edema elsewhere.
     if negations and re.search(r"\bsurround", rest):
         return frozenset(("edema",))

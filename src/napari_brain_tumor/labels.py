@@ -32,6 +32,7 @@ __all__ = [
     "label_values",
     "labels_sha256",
     "looks_like_labels",
+    "names_maker",
     "region_mask",
     "schema_named",
 ]
@@ -251,6 +252,11 @@ def guess_schema(
         f"they fit {candidates}. Name the schema, for example schema='MSD'. Known are: {', '.join(SCHEMAS)}."
     )
     raise LabelSchemaError(msg)
+
+
+def names_maker(file_name: str) -> bool:
+    """Whether a name is one of those that a data set with known label numbers gives its cases."""
+    return any(re.search(pattern, file_name.lower()) for pattern, _ in _NAME_PATTERNS)
 
 
 def looks_like_labels(array: Array, file_name: str = "") -> bool:

@@ -95,6 +95,11 @@ def test_cases_where_no_single_folder_differs_get_all_of_them():
     assert all(name.endswith("k") for name in names)
 
 
+def test_name_with_a_folder_in_front_does_not_meet_another_case():
+    names = distinct_names([Path("/r/A/k7.nii"), Path("/r/B/k7.nii"), Path("/r/x/A_k7.nii")])
+    assert len(set(names)) == 3
+
+
 def test_bids_anat_folders_are_told_apart_by_their_entities():
     cases = [Path(f"/set/sub-{s}/ses-{v}/anat") for s in ("01", "02") for v in ("a", "b")]
     for path in cases:

@@ -55,15 +55,24 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     >>> distinct_names([Path("P1/flair.nii.gz"), Path("P2/flair.nii.gz"), Path("P3/t1.nii.gz")])
     ['P1_flair', 'P2_flair', 't1']
     """
-    names = [case_name(path) for path in paths]
+    own = [case_name(path) for path in paths]
+    names = list(own)
+    for members in _of_one_name(names, paths):
+        for i, prefix in zip(members, _prefixes([_typed(paths[i]) for i in members]), strict=True):
+            names[i] = f"{prefix}_{own[i]}"
+    # What has a folder in front now may be called as another case is by itself: then all folders tell them apart.
+    for members in _of_one_name(names, paths):
+        for i in members:
+            names[i] = "_".join((*map(_plain, _typed(paths[i]).parts[1:-1]), own[i]))
+    return names
+
+
+def _of_one_name(names: Sequence[str], paths: Sequence[Path]) -> list[list[int]]:
+    """Places of the names that different paths share."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
         by_name[name.lower()].append(i)
-    for members in by_name.values():
-        if len({_typed(paths[i]) for i in members}) > 1:
-            for i, prefix in zip(members, _prefixes([_typed(paths[i]) for i in members]), strict=True):
-                names[i] = f"{prefix}_{names[i]}"
-    return names
+    return [members for members in by_name.values() if len({_typed(paths[i]) for i in members}) > 1]
 
 
 def study_name(files: Sequence[Path], place: Path) -> str:

@@ -15,7 +15,15 @@ from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in,
 from napari_brain_tumor.io.sidecar import read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
 from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
-from napari_brain_tumor.labels import SCHEMAS, LabelSchema, Region, guess_schema, label_values, schema_named
+from napari_brain_tumor.labels import (
+    SCHEMAS,
+    LabelSchema,
+    Region,
+    guess_schema,
+    label_values,
+    names_maker,
+    schema_named,
+)
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["open_segmentation", "open_truth", "preferred_labels"]
@@ -111,10 +119,13 @@ def _told_schema(place: Path, values: npt.NDArray[np.uint8]) -> LabelSchema:
     if isinstance(own, str):
         return schema_named(own)
     dataset = None if place.is_dir() else dataset_labels(dataset_json(place))
-    if not found - {0} and dataset is None and not _name_tells(stem) and not _name_tells(case):
-        # Nothing is marked, so every schema says the same.
-        return SCHEMAS["MSD"]
-    return guess_schema(found, stem if dataset or _name_tells(stem) or not _name_tells(case) else case, dataset)
+    name = stem if dataset or names_maker(stem) or not names_maker(case) else case
+    try:
+        return guess_schema(found, name, dataset)
+    except LabelSchemaError:
+        if found - {0} or dataset is not None:
+            raise
+        return SCHEMAS["MSD"]  # nothing is marked, so every schema says the same
 
 
 _WHOLE_TUMOUR_ONLY: Final = SCHEMAS["LGG-binary"]
@@ -124,15 +135,6 @@ def _told_regions(place: Path, schema: LabelSchema) -> tuple[Region, ...]:
     """A whole-tumour mask stays one when it was saved in a schema that could have told more."""
     only_whole = read_sidecar(place).get("known_regions") == list(_WHOLE_TUMOUR_ONLY.known_regions)
     return _WHOLE_TUMOUR_ONLY.known_regions if only_whole else schema.known_regions
-
-
-def _name_tells(name: str) -> bool:
-    """Whether a name alone settles the schema: it does if no value is needed to guess it."""
-    try:
-        guess_schema((), name)
-    except LabelSchemaError:
-        return False
-    return True
 
 
 def _truth_path(place: Path) -> Path | None:
