@@ -2,8 +2,8 @@ import hashlib
 
 import numpy as np
 import SimpleITK as sitk
-from test_itk import write_series
 
+from dicom_phantoms import write_series
 from napari_brain_tumor.io import open_sources, open_study
 from napari_brain_tumor.io.source_files import combined_sha256, describe_sources, labels_files_sha256, source_files
 from napari_brain_tumor.labels import labels_sha256

@@ -61,6 +61,13 @@ class Sequences:
     name: str
     notes: tuple[str, ...] = ()
 
+    def alone(self) -> tuple[Study, ...]:
+        """Each sequence as a study of its own, on its own grid; called by its file, or of DICOM by the case."""
+        return tuple(
+            _study(Sequences({role: one}, short_name(one.path) if one.series is None else self.name, one.notes), None)
+            for role, one in self.volumes.items()
+        )
+
 
 def open_study(
     path: AnyPath,
