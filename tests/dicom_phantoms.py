@@ -65,9 +65,9 @@ def dataset(plane: npt.NDArray, syntax: str = "explicit", packed: bytes | None =
         if value is not None:
             setattr(data, keyword, list(value) if isinstance(value, tuple) else value)
     meta.MediaStorageSOPClassUID = data.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    meta.MediaStorageSOPInstanceUID = known["SOPInstanceUID"]
     if packed is not None:
-        data.PixelData = encapsulate([packed])
+        data.PixelData = encapsulate([packed or b"\0\0"])
         data["PixelData"].VR = "OB"
     else:
         order = plane.astype(plane.dtype.newbyteorder(">" if syntax == "big" else "<"))
@@ -80,7 +80,10 @@ def dataset(plane: npt.NDArray, syntax: str = "explicit", packed: bytes | None =
 def write(path: Path, plane: npt.NDArray, syntax: str = "explicit", packed: bytes | None = None, **tags) -> Path:
     """Write one slice."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    dataset(plane, syntax, packed, **tags).save_as(path, enforce_file_format=True)
+    data = dataset(plane, syntax, packed, **tags)
+    if syntax == "big":  # pydicom refuses to guess that the pixels were swapped already
+        data.set_original_encoding(False, False)
+    data.save_as(path, enforce_file_format=True)
     return path
 
 

@@ -313,7 +313,7 @@ def test_one_file_opens_the_series_that_it_is_part_of_and_no_other(tmp_path):
             noise((6, 7), k),
             SeriesInstanceUID=f"{ROOT}.2",
             SOPInstanceUID=f"{ROOT}.2.{k + 1}",
-            ImagePositionPatient=[0, 0, 3 * k],
+            ImagePositionPatient=[-30, 12, 70 + 3 * k],
         )
     study = open_study(tmp_path / "005.dcm")
     assert study.roles == ("T1c",)
@@ -397,6 +397,19 @@ def test_slices_acquired_in_two_halves_stay_one_stack(tmp_path):
     np.testing.assert_array_equal(opened(tmp_path)[0], array)
 
 
+def test_a_projection_one_step_beyond_the_stack_is_no_slice_of_it(tmp_path):
+    array = write_stack(tmp_path, noise(SHAPE), SeriesNumber=4, ImageType=["ORIGINAL", "PRIMARY", "M"])
+    place = {"ImagePositionPatient": [-30, 12, 70 + 54], "SeriesNumber": 4, "InstanceNumber": 10}
+    write(tmp_path / "mip.dcm", noise((6, 7)), ImageType=["DERIVED", "PRIMARY", "MIP"], **place)
+    assert [(one.number, one.slices, one.role) for one in list_series(tmp_path)] == [
+        ("4.1", 9, "FLAIR"),
+        ("4.2", 1, None),
+    ]
+    values, _, notes = opened(tmp_path)
+    np.testing.assert_array_equal(values, array)
+    assert "a projection" in notes
+
+
 def test_a_scout_of_three_planes_becomes_three_series_and_no_sequence(tmp_path):
     for at, (orientation, step) in enumerate([(AXIAL, (0, 0, 9)), (CORONAL, (0, 9, 0)), (SAGITTAL, (9, 0, 0))]):
         write_stack(
@@ -405,8 +418,8 @@ def test_a_scout_of_three_planes_becomes_three_series_and_no_sequence(tmp_path):
             step=step,
             uid="1",
             ImageOrientationPatient=orientation,
-            InstanceNumber=None,
-            SOPInstanceUID=None,
+            InstanceNumber=at + 1,
+            SOPInstanceUID=f"{ROOT}.70.{at}",
             SeriesDescription="T2 loc",
             SeriesNumber=1,
             ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],

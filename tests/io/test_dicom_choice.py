@@ -24,7 +24,7 @@ def write_export(folder):
         sagittal = tags.get("ImageOrientationPatient") == SAGITTAL
         write_stack(
             folder / f"S{number:02}",
-            noise((7, 6, 4), number),
+            noise((7, 6, 5), number),
             uid=str(number),
             step=(-6, 0, 0) if sagittal else (0, 0, 6),
             **({"SeriesNumber": number, "SeriesDescription": description, "AcquisitionDate": "20240301"} | tags),
@@ -40,12 +40,12 @@ def test_every_series_is_listed_with_what_it_is(tmp_path):
     listed = list_series(write_export(tmp_path))
     assert [one.number for one in listed] == [str(n) for n in range(1, 9)]
     post = listed[5]
-    assert (post.description, post.plane, post.slices, post.columns, post.rows) == ("AX T1 POST", "axial", 4, 7, 6)
+    assert (post.description, post.plane, post.slices, post.columns, post.rows) == ("AX T1 POST", "axial", 5, 7, 6)
     assert post.pixel_spacing_mm == (1.25, 0.5)
     assert (post.slice_thickness_mm, post.slice_step_mm) == (5, 6)
     assert post.contrast_agent == "Gadovist 7 ml"
     assert post.acquired == "2024-03-01 10:22:31"
-    assert len(post.files) == 4
+    assert len(post.files) == 5
     flair = listed[3]
     assert (flair.plane, flair.echo_time_ms, flair.inversion_time_ms) == ("sagittal", 120, 2500)
     assert [one.role for one in listed] == [None, "T1", "FLAIR", "FLAIR", "T2", "T1c", None, None]
@@ -68,8 +68,8 @@ def test_a_series_is_picked_by_number_description_or_uid(tmp_path, choice):
     write_export(tmp_path)
     study = open_study(tmp_path, series={"t1ce": "6", "FLAIR": choice})
     assert study.roles == ("T1c", "FLAIR")
-    assert (study.sequences["FLAIR"] == noise((7, 6, 4), 3)).all()
-    assert (study.sequences["T1c"] == noise((7, 6, 4), 6)).all()
+    assert (study.sequences["FLAIR"] == noise((7, 6, 5), 3)).all()
+    assert (study.sequences["T1c"] == noise((7, 6, 5), 6)).all()
     assert "Series 4 (SAG FLAIR) was not opened, though it would be taken for FLAIR." in study.notes
 
 

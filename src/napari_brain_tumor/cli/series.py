@@ -1,7 +1,7 @@
 """`brain-tumor series`: which DICOM series an examination has, to pick from."""
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,5 +61,5 @@ def _table(listed: "list[Series]") -> "Table":
 
 
 def _plain(one: "Series") -> dict[str, Any]:
-    told = {key: value for key, value in asdict(one).items() if key != "content"}
+    told = {each.name: getattr(one, each.name) for each in fields(one) if each.repr}
     return told | {"folder": str(one.folder), "files": [str(path) for path in one.files]}

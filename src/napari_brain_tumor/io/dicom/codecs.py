@@ -122,7 +122,7 @@ def _unpack_rle(data: bytes, rows: int, columns: int, dtype: np.dtype[Any]) -> A
 
     size = rows * columns * dtype.itemsize
     try:
-        values = bytes(imagecodecs.dicomrle_decode(data))
+        values = bytes(imagecodecs.dicomrle_decode(data, dtype.str))
     except Exception as error:
         msg = f"its runs of pixels are damaged ({error})"
         raise ValueError(msg) from error

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from napari_brain_tumor.io.dicom.frames import Frame
-from napari_brain_tumor.io.dicom.stack import is_regular, same_place_mm
+from napari_brain_tumor.io.dicom.stack import heights_along_normal, is_regular, same_place_mm
 
 __all__ = ["Part", "split"]
 
@@ -144,7 +144,14 @@ def _by_kind(frames: list[Frame]) -> list[Part]:
 
 def _unless_one_stack(frames: list[Frame], key: Key) -> list[list[Frame]]:
     parts = _grouped(frames, key)
-    return [frames] if len(parts) > 1 and is_regular(frames) else parts
+    return [frames] if len(parts) > 1 and is_regular(frames) and _interleaved(parts) else parts
+
+
+def _interleaved(parts: Sequence[list[Frame]]) -> bool:
+    """Whether the parts reach into one another: what merely lies beside a stack is no part of it."""
+    heights = [heights_along_normal([parts[0][0], *part])[1:] for part in parts]
+    spans = sorted((float(part.min()), float(part.max())) for part in heights)
+    return all(before[1] > after[0] for before, after in pairwise(spans))
 
 
 def _by_repeat(frames: list[Frame]) -> list[Part]:

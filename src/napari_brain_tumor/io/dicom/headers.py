@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -89,7 +90,8 @@ def _read(path: Path) -> Header | NoImage:
     import pydicom
     from pydicom.config import disable_value_validation
 
-    with open_dicom(path) as stream, disable_value_validation():
+    with open_dicom(path) as stream, disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters of them is in our messages
         data = pydicom.dcmread(cast("BinaryIO", stream), stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
         syntax = _syntax(data)
         no_image = _why_no_image(path, data)
@@ -179,7 +181,7 @@ def _why_no_image(path: Path, data: Any) -> NoImage | None:
         return NoImage(path)
     modality = _text(data, "Modality").upper()
     what = _NO_IMAGES.get(kind) or _KINDS.get(modality)
-    if what is None and _int(data, "Rows") is None and kind and _is_known_without_pixels(kind):
+    if what is None and _int(data, "Rows") is None and kind and not _is_kind_of_image(kind):
         what = "an object without an image"
     if what is None and (_int(data, "SamplesPerPixel") or 1) != 1:
         what = "a colour picture"
@@ -188,12 +190,11 @@ def _why_no_image(path: Path, data: Any) -> NoImage | None:
     return None if what is None else NoImage(path, what)
 
 
-def _is_known_without_pixels(kind: str) -> bool:
-    """Whether the standard knows the kind, and it is no image: then a file without rows is whole."""
+def _is_kind_of_image(kind: str) -> bool:
+    """Whether the standard calls it an image: then a file without rows is cut short, any other is whole."""
     from pydicom.uid import UID
 
-    name = UID(kind).name
-    return name != kind and "Image" not in name
+    return "Image" in UID(kind).name
 
 
 def _facts(path: Path, data: Any) -> FileFacts:

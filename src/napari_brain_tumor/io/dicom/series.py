@@ -68,7 +68,7 @@ class Series:
     parts : int
         How many stacks the series has.
     folder : Path
-        The closest folder that holds all its files.
+        The closest folder that holds all files of the series, those of its other stacks too.
     files : tuple of Path
         In the order of the slices.
     notes : tuple of str
@@ -229,12 +229,16 @@ def _series_of(headers: Sequence[Header], damaged: Sequence[NoImage]) -> list[Se
     folders = {header.facts.file.parent for header in headers}
     suspects = [one for one in damaged if one.file.parent in folders]
     defect = _defect_of(headers, suspects)
+    folder = Path(commonpath(folders))
     frames = [frame for header in headers for frame in header.frames]
     if not frames:
         return [_without_frames(headers[0].facts, defect)]
     parts = split(frames)
     several = len(parts) > 1
-    return [_described(part, at + 1 if several else 0, len(parts), defect) for at, part in enumerate(parts)]
+    return [
+        replace(_described(part, at if several else 0, len(parts), defect), folder=folder)
+        for at, part in enumerate(parts, 1)
+    ]
 
 
 def _defect_of(headers: Sequence[Header], suspects: Sequence[NoImage]) -> str:
@@ -275,7 +279,6 @@ def _described(part: Part, number: int, parts: int, defect: str) -> Series:
         problem=problem,
         part=number,
         parts=parts,
-        folder=Path(commonpath([frame.facts.file.parent for frame in part.frames])),
         files=tuple(dict.fromkeys(frame.facts.file for frame in ordered)),
         notes=(*notes, *_part_notes(facts, number, parts, len(part.frames)), *_value_notes(part, facts), *_told(guess)),
         content=part,

@@ -11,7 +11,7 @@ from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.dicom.frames import Frame, file_names
 
-__all__ = ["Stack", "arrange", "is_regular", "normal_of", "same_place_mm"]
+__all__ = ["Stack", "arrange", "heights_along_normal", "is_regular", "normal_of", "same_place_mm"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def same_place_mm(frames: Sequence[Frame]) -> list[list[Frame]]:
 
     All of them need a position and one orientation.
     """
-    heights = _heights(frames)
+    heights = heights_along_normal(frames)
     groups: list[list[Frame]] = []
     last = -np.inf
     for at in np.argsort(heights, kind="stable"):
@@ -111,7 +111,8 @@ def _is_placed(frame: Frame) -> bool:
     return frame.position is not None and frame.orientation is not None and frame.pixel_spacing is not None
 
 
-def _heights(frames: Sequence[Frame]) -> Vector:
+def heights_along_normal(frames: Sequence[Frame]) -> Vector:
+    """Where each slice lies along the direction perpendicular to the first; all need a position and orientation."""
     normal = normal_of(frames[0])
     heights: Vector = np.array([frame.position for frame in frames], dtype=np.float64) @ normal
     return heights
@@ -134,7 +135,7 @@ def _grid(frames: Sequence[Frame], step: Vector, origin: Any, unit: LengthUnit =
 
 
 def _by_position(frames: Sequence[Frame], name: str) -> Stack:
-    heights = _heights(frames)
+    heights = heights_along_normal(frames)
     order = np.argsort(heights, kind="stable")
     ordered = tuple(frames[at] for at in order)
     heights = heights[order]
