@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_brain_tumor.html_report import report
     from napari_brain_tumor.interactive import Refiner, read_prompts, save_prompts
     from napari_brain_tumor.interactive.refine import refine, refine_job
-    from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
+    from napari_brain_tumor.io import Series, list_series, open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.longitudinal.document import open_visits
     from napari_brain_tumor.longitudinal.facts import VisitFacts
     from napari_brain_tumor.longitudinal.followup import follow_up
@@ -44,6 +44,7 @@ _HOMES = {
     "MeasureSettings": "napari_brain_tumor.measure.settings",
     "Refiner": "napari_brain_tumor.interactive",
     "Segmentation": "napari_brain_tumor.study",
+    "Series": "napari_brain_tumor.io",
     "Study": "napari_brain_tumor.study",
     "Visit": "napari_brain_tumor.longitudinal.visits",
     "VisitFacts": "napari_brain_tumor.longitudinal.facts",
@@ -54,6 +55,7 @@ _HOMES = {
     "evaluate_job": "napari_brain_tumor.comparison",
     "follow_up": "napari_brain_tumor.longitudinal.followup",
     "list_models": "napari_brain_tumor.catalogue",
+    "list_series": "napari_brain_tumor.io",
     "measure_study": "napari_brain_tumor.measure.examination",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
@@ -79,6 +81,7 @@ __all__ = [
     "MeasureSettings",
     "Refiner",
     "Segmentation",
+    "Series",
     "Study",
     "Visit",
     "VisitFacts",
@@ -90,6 +93,7 @@ __all__ = [
     "evaluate_job",
     "follow_up",
     "list_models",
+    "list_series",
     "measure_study",
     "measure_volumes",
     "open_segmentation",

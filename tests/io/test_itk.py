@@ -3,15 +3,12 @@ import pytest
 import SimpleITK as sitk
 
 import phantoms
-from dicom_phantoms import write_series
 from napari_brain_tumor.errors import (
     DimensionError,
-    DuplicateRoleError,
     GridMismatchError,
-    RoleError,
     UnreadableFileError,
 )
-from napari_brain_tumor.io import open_image, open_study, recognise
+from napari_brain_tumor.io import open_image, open_study
 
 MARK = (5, 1, 3)
 
@@ -84,50 +81,6 @@ def test_spacing_cannot_be_given_to_a_file_that_tells_it(tmp_path):
     sitk.WriteImage(itk_image(), str(tmp_path / "x_t1.mha"))
     with pytest.raises(GridMismatchError, match="own geometry"):
         open_study(tmp_path / "x_t1.mha", spacing_mm=(1, 1, 1))
-
-
-def test_dicom_series_takes_its_role_from_the_description_and_its_order_from_positions(tmp_path):
-    array = write_series(tmp_path / "s")
-    assert recognise(tmp_path / "s") == "study"
-    study = open_study(tmp_path / "s")
-    assert study.roles == ("FLAIR",)
-    np.testing.assert_array_equal(study.sequences["FLAIR"], array)
-    np.testing.assert_allclose(study.grid.spacing_mm, (0.5, 1.25, 6.0))
-    np.testing.assert_allclose(study.grid.world((0, 0, 3)), (30, -12, 70 + 18))
-
-
-def test_one_dicom_file_opens_its_series(tmp_path):
-    array = write_series(tmp_path)
-    study = open_study(tmp_path / "IM0002.dcm")
-    np.testing.assert_array_equal(study.sequences["FLAIR"], array)
-
-
-def test_dicom_series_in_subfolders_make_one_study(tmp_path):
-    flair = write_series(tmp_path / "study" / "10", "AX FLAIR", uid="1")
-    post = write_series(tmp_path / "study" / "11", "T1 AX POST GAD", seed=1, uid="2")
-    write_series(tmp_path / "study" / "12", "localizer", seed=2, uid="3")
-    study = open_study(tmp_path)
-    assert study.roles == ("T1c", "FLAIR")
-    np.testing.assert_array_equal(study.sequences["FLAIR"], flair)
-    np.testing.assert_array_equal(study.sequences["T1c"], post)
-    assert any("localizer" in note for note in study.notes)
-
-
-def test_dicom_series_of_unknown_sequence_asks_for_its_role(tmp_path):
-    write_series(tmp_path, "series 4")
-    with pytest.raises(RoleError, match=r"series 4.*roles="):
-        open_study(tmp_path)
-    assert open_study(tmp_path, roles=("t1gd",)).roles == ("T1c",)
-    assert open_study(tmp_path, roles={"T2": 0}).roles == ("T2",)
-
-
-def test_two_dicom_series_of_one_role_are_both_named(tmp_path):
-    write_series(tmp_path / "a", "AX FLAIR", uid="1")
-    write_series(tmp_path / "b", "COR FLAIR", uid="2")
-    with pytest.raises(DuplicateRoleError, match=r"AX FLAIR.*COR FLAIR"):
-        open_study(tmp_path)
-    study = open_study(tmp_path, roles={"FLAIR": "b"})
-    assert study.roles == ("FLAIR",)
 
 
 @pytest.mark.real_data

@@ -3,8 +3,8 @@ import os
 
 import numpy as np
 import SimpleITK as sitk
-from test_itk import write_series
 
+from dicom_phantoms import write_series
 from napari_brain_tumor.io import open_sources, open_study
 from napari_brain_tumor.io.source_files import (
     changes_since_read,

@@ -13,10 +13,12 @@ from napari_brain_tumor.cli.arguments import (
     DeviceOption,
     ResampleOption,
     RolesOption,
+    SeriesOption,
     SpacingOption,
     parse_box,
     parse_roles,
     parse_seeds,
+    parse_series,
     parse_spacing,
     parse_thresholds,
 )
@@ -32,6 +34,7 @@ from napari_brain_tumor.cli.refine import refine
 from napari_brain_tumor.cli.report import follow_up, report
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
+from napari_brain_tumor.cli.series import series
 from napari_brain_tumor.cli.view import view
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.labels import Region
@@ -57,6 +60,7 @@ class _Choices:
     model: str | None
     device: str
     roles: str | None
+    series: dict[str, str] | None
     spacing_mm: tuple[float, float, float] | None
     resample: str | None
     schema: str
@@ -121,6 +125,7 @@ def segment(
     model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
     device: DeviceOption = "auto",
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     schema: Annotated[
@@ -167,8 +172,9 @@ def segment(
     points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     limits, ends = parse_thresholds(thresholds or ()), parse_box(box)
+    picked = parse_series(picks)
     choices = _Choices(
-        model, device, roles, steps, resample, schema_name, flips, min_lesion_mm3, points, limits, ends, maps
+        model, device, roles, picked, steps, resample, schema_name, flips, min_lesion_mm3, points, limits, ends, maps
     )
     method = find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)
@@ -217,7 +223,9 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.preprocessing.traits import traits_of
 
     roles = parse_roles(choices.roles, task.case)
-    study = open_study(task.case, roles, spacing_mm=choices.spacing_mm, resample=choices.resample)
+    study = open_study(
+        task.case, roles, series=choices.series, spacing_mm=choices.spacing_mm, resample=choices.resample
+    )
     check_inputs_are_kept(study, task.target)
     traits = traits_of(study)
     method = find_model(choices.model, traits)
@@ -251,6 +259,7 @@ app.command()(check)
 app.command()(report)
 app.command("follow-up")(follow_up)
 app.command()(rerun)
+app.command()(series)
 app.command()(view)
 app.add_typer(models_app, name="models")
 app.add_typer(data)

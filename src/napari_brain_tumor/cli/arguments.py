@@ -15,11 +15,13 @@ __all__ = [
     "ResampleOption",
     "RoleChoice",
     "RolesOption",
+    "SeriesOption",
     "SpacingOption",
     "parse_box",
     "parse_numbers",
     "parse_roles",
     "parse_seeds",
+    "parse_series",
     "parse_spacing",
     "parse_thresholds",
 ]
@@ -37,6 +39,16 @@ RolesOption = Annotated[
     str | None,
     typer.Option(
         "--roles", help="t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or FLAIR,T1,T1c,T2 (order; - skips)."
+    ),
+]
+
+SeriesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series",
+        metavar="ROLE=SERIES",
+        help="Of DICOM: T1c=5 or FLAIR='AX FLAIR', the number or description that `brain-tumor series` lists; "
+        "repeatable.",
     ),
 ]
 
@@ -79,6 +91,18 @@ def parse_roles(text: str | None, case: Path | None = None) -> RoleChoice | None
         msg = f"{text!r} needs one volume or file for each role, and each role once, like t1=0,flair=1."
         raise typer.BadParameter(msg, param_hint="--roles")
     return {role: _volume_or_file(value.strip(), case) for role, (_, value) in zip(roles, pairs, strict=True)}
+
+
+def parse_series(texts: Sequence[str] | None) -> dict[str, str] | None:
+    """Series by role from `T1c=5` or `FLAIR=AX FLAIR`, one text each; raises `typer.BadParameter` for anything else."""
+    picks: dict[str, str] = {}
+    for text in texts or ():
+        role, _, value = (part.strip() for part in text.partition("="))
+        if not role or not value or role in picks:
+            msg = f"{text!r} picks no series. Give each role once, with a number or description: --series T1c=5."
+            raise typer.BadParameter(msg, param_hint="--series")
+        picks[role] = value
+    return picks or None
 
 
 def parse_spacing(text: str | None) -> tuple[float, float, float] | None:

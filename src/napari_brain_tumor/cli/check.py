@@ -11,8 +11,10 @@ from napari_brain_tumor.cli.arguments import (
     DeviceOption,
     ResampleOption,
     RolesOption,
+    SeriesOption,
     SpacingOption,
     parse_roles,
+    parse_series,
     parse_spacing,
 )
 
@@ -39,6 +41,7 @@ def check(
     segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be looked at too.")] = None,
     schema: Annotated[str | None, typer.Option(help="What their integers mean: MSD, BraTS, LGG-binary ...")] = None,
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     flips: Annotated[bool, typer.Option("--flips", help="Expect mirrored inputs to be averaged.")] = False,
@@ -54,6 +57,7 @@ def check(
         device,
         segmentation,
         roles=parse_roles(roles, case),
+        series=parse_series(picks),
         spacing_mm=parse_spacing(spacing),
         resample=resample,
         schema=schema,

@@ -44,6 +44,8 @@ def note(text: str) -> None:
 def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exception], str] = _SHELL_HINTS) -> None:
     """Print an error on standard error: perhaps what it is about, its message, and the option that helps."""
     hint = next((hint for kind, hint in hints.items() if isinstance(error, kind)), None)
+    if "--series" in str(error):  # it says itself what to do in the shell
+        hint = None
     typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
     typer.echo("\n".join(filter(None, (f"{what}: {error}" if what else str(error), hint))), err=True)
 

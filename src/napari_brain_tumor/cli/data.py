@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from napari_brain_tumor.cli.arguments import ResampleOption, parse_numbers, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import (
+    ResampleOption,
+    SeriesOption,
+    parse_numbers,
+    parse_roles,
+    parse_series,
+    parse_spacing,
+)
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -74,6 +81,7 @@ def add(
     ] = None,
     schema: SchemaOption = None,
     roles: Annotated[str | None, typer.Option(help="As for `segment`: t1=0,flair=1 or FLAIR,T1,T1c,T2.")] = None,
+    picks: SeriesOption = None,
     spacing: Annotated[
         str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
     ] = None,
@@ -102,7 +110,8 @@ def add(
     slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
     wanted_state, spacing_mm = _state(state), parse_spacing(spacing)
     opened = CuratedDataset(dataset)
-    study = open_study(scan, parse_roles(roles, scan), spacing_mm=spacing_mm, resample=resample)
+    picked = parse_series(picks)
+    study = open_study(scan, parse_roles(roles, scan), series=picked, spacing_mm=spacing_mm, resample=resample)
     for text in study.notes:
         tell(text)
     segmentation = _label(labels, scan, schema, spacing_mm)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import ResampleOption, RolesOption, SpacingOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import (
+    ResampleOption,
+    RolesOption,
+    SeriesOption,
+    SpacingOption,
+    parse_roles,
+    parse_series,
+    parse_spacing,
+)
 
 if TYPE_CHECKING:
     from napari_brain_tumor.measure.examination import Examination
@@ -32,6 +40,7 @@ def measure(
         typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),
     ] = None,
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     lesions: Annotated[
@@ -70,15 +79,17 @@ def measure(
 
     settings = MeasureSettings(least_mm3=least_mm3, plane=plane, fill_cavities=fill_cavities)  # type: ignore[arg-type]
     spacing_mm = parse_spacing(spacing)
-    choice = parse_roles(roles, study)
-    scans = None if study is None else open_study(study, choice, spacing_mm=spacing_mm, resample=resample)
-    told = lesions or scans is not None
-    if told or csv is not None or output is not None:
+    told, picked = parse_roles(roles, study), parse_series(picks)
+    scans = None
+    if study is not None:
+        scans = open_study(study, told, series=picked, spacing_mm=spacing_mm, resample=resample)
+    each = lesions or scans is not None
+    if each or csv is not None or output is not None:
         found = [_examined(one, scans, settings) for one in _opened(labels, schema, spacing_mm)]
         tables = [(one.name, one.volumes) for one in found]
     else:
         found, tables = [], [(one.name, measure_volumes(one)) for one in _opened(labels, schema, spacing_mm)]
-    _print_volumes(tables, as_json=as_json, examinations=found if told else [])
+    _print_volumes(tables, as_json=as_json, examinations=found if each else [])
     for path, text in ((csv, examinations_csv), (output, examinations_json)):
         if path is not None:
             write_table(path, text(found))

@@ -10,8 +10,10 @@ from napari_brain_tumor.cli.arguments import (
     DeviceOption,
     ResampleOption,
     RolesOption,
+    SeriesOption,
     SpacingOption,
     parse_roles,
+    parse_series,
     parse_spacing,
 )
 from napari_brain_tumor.errors import SaveError
@@ -48,6 +50,7 @@ def refine(
     ] = None,
     device: DeviceOption = "auto",
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     schema: Annotated[
@@ -75,7 +78,7 @@ def refine(
     recorded = read_prompts(prompts)
     target = _target(case, output, segmentation, overwrite=overwrite)
     parsed, spacing_mm = parse_roles(roles, case), parse_spacing(spacing)
-    study = open_study(case, parsed, spacing_mm=spacing_mm, resample=resample)
+    study = open_study(case, parsed, series=parse_series(picks), spacing_mm=spacing_mm, resample=resample)
     check_inputs_are_kept(study, target)
     for text in study.notes:
         note(text)

@@ -1,13 +1,12 @@
-"""NRRD, MetaImage (MHA, MHD) and DICOM series, read with SimpleITK.
+"""NRRD and MetaImage (MHA, MHD), read with SimpleITK.
 
 ITK's world is LPS+ millimetres; ours is RAS+, so the first two rows of the matrix change sign. A voxel stays at the
 same place in the patient.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +19,10 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.volume import Volume, short_name
 
 __all__ = [
-    "DicomSeries",
     "affine_of_image",
-    "find_series",
     "image_of_labels",
-    "is_dicom",
     "is_itk",
     "read_itk",
-    "read_series",
 ]
 
 _SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -41,32 +36,9 @@ _SPACING_NOTE: Final = (
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-@dataclass(frozen=True, slots=True)
-class DicomSeries:
-    """The files of one DICOM series in order, and what the scanner called it."""
-
-    description: str
-    uid: str
-    files: tuple[Path, ...]
-
-
 def is_itk(path: Path) -> bool:
     """Whether the file name ends in `.nrrd`, `.nhdr`, `.mha` or `.mhd`, in any case."""
     return path.name.lower().endswith(_SUFFIXES)
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: `.dcm`, `.ima`, or the letters DICM after the preamble."""
-    if path.suffix.lower() in (".dcm", ".ima"):
-        return True
-    # Series often have no suffix, or numbers for one (1.2.840...).
-    if path.suffix and not re.fullmatch(r"\.\d+", path.suffix):
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def read_itk(path: Path) -> list[Volume]:
@@ -94,38 +66,6 @@ def read_itk(path: Path) -> list[Volume]:
         raise UnreadableFileError(_reason(path, error)) from error
     volumes = _volumes(image, short_name(path), path)
     return volumes if tells_spacing(path) else [_in_voxels(volume) for volume in volumes]
-
-
-def find_series(folder: Path) -> tuple[DicomSeries, ...]:
-    """The DICOM series among the files of one folder, subfolders not included."""
-    if not any(is_dicom(path) for path in folder.iterdir() if path.is_file()):
-        return ()
-    with _quiet_itk():
-        return tuple(_series(folder, uid) for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)))
-
-
-def read_series(series: DicomSeries) -> Volume:
-    """A DICOM series as one image `(X, Y, Z)`, slices in order of their position.
-
-    Raises
-    ------
-    UnreadableFileError
-        If a file does not open or the slices do not form a stack.
-    """
-    folder = series.files[0].parent
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(f) for f in series.files])
-    try:
-        with _quiet_itk():
-            image = reader.Execute()
-    except RuntimeError as error:
-        raise UnreadableFileError(_reason(folder, error)) from error
-    name = series.description or folder.name
-    volumes = _volumes(image, name, folder)
-    if len(volumes) != 1:
-        msg = f"The DICOM series {name} holds {len(volumes)} values per voxel; an MRI sequence holds one."
-        raise DimensionError(msg)
-    return replace(volumes[0], series=series.uid)
 
 
 def affine_of_image(image: Any) -> npt.NDArray[np.float64]:
@@ -199,12 +139,6 @@ def _split(values: npt.NDArray[Any], dims: int, components: int) -> Sequence[npt
     return [values.transpose(2, 1, 0)]
 
 
-def _series(folder: Path, uid: str) -> DicomSeries:
-    files = tuple(Path(f) for f in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
-    # The protocol's name stands in for a description that was removed with the patient's name.
-    return DicomSeries(_tag(files[0], "0008|103e") or _tag(files[0], "0018|1030"), uid, files)
-
-
 @contextmanager
 def _quiet_itk() -> Iterator[None]:
     """Keep ITK's own warnings off the terminal: what matters of them is in our errors."""
@@ -214,16 +148,6 @@ def _quiet_itk() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
-
-
-def _tag(file: Path, key: str) -> str:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        return ""
-    return str(reader.GetMetaData(key)).strip() if reader.HasMetaDataKey(key) else ""
 
 
 def _reason(path: Path, error: RuntimeError) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import itk, nifti, tiff
+from napari_brain_tumor.io import dicom, itk, nifti, tiff
 from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
@@ -20,7 +20,6 @@ __all__ = [
     "AnyPath",
     "Spacing",
     "existing",
-    "folders_within",
     "images_in",
     "is_image",
     "open_image",
@@ -28,6 +27,7 @@ __all__ = [
     "read_volumes",
     "slices_in",
     "visible",
+    "with_spacing",
 ]
 
 AnyPath = str | PathLike[str]
@@ -38,7 +38,7 @@ def open_image(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[tupl
     """Every 3-D image of a file as (name, `(X, Y, Z)` array, grid), whatever it shows; no role is needed."""
     place = existing(path)
     if place.is_dir():
-        volumes = [itk.read_series(series) for series in itk.find_series(place)]
+        volumes = [dicom.read_series(series) for series in dicom.contents_of(place).series]
         if not volumes:
             msg = f"{place.name} is a folder without a DICOM series. Open a file, or the folder as a study."
             raise UnreadableFileError(msg)
@@ -77,12 +77,6 @@ def images_in(folder: Path) -> list[Path]:
     return [p for sub in entries if sub.is_dir() for p in visible(sub) if p.is_file() and is_image(p)]
 
 
-def folders_within(folder: Path, depth: int = 3) -> list[Path]:
-    """A folder and those inside it: archives keep DICOM as patient, study, series."""
-    inner = [p for p in visible(folder) if p.is_dir()] if depth else []
-    return [folder, *(f for p in inner for f in folders_within(p, depth - 1))]
-
-
 def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
     return tiff.find_slices([p for p in visible(folder) if p.is_file()])
 
@@ -100,8 +94,8 @@ def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
         volumes = nifti.read_nifti(path)
     elif itk.is_itk(path):
         volumes = itk.read_itk(path)
-    elif itk.is_dicom(path):
-        volumes = [itk.read_series(_series_with(path))]
+    elif dicom.is_dicom(path):
+        volumes = [dicom.read_series(series) for series in dicom.contents_of(path).series]
     else:
         msg = (
             f"{path.name} is of a kind that is not read. Readable are .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, "
@@ -109,14 +103,6 @@ def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
         )
         raise UnreadableFileError(msg)
     return [with_spacing(volume, spacing_mm) for volume in volumes]
-
-
-def _series_with(path: Path) -> itk.DicomSeries:
-    for series in itk.find_series(path.parent):
-        if path.name in {f.name for f in series.files}:
-            return series
-    msg = f"{path.name} is not part of a DICOM series that can be read. Open the folder that holds the whole series."
-    raise UnreadableFileError(msg)
 
 
 def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
@@ -141,7 +127,7 @@ def read_files(files: Mapping[Role, Path], spacing_mm: Spacing | None) -> dict[R
 
 def _single(path: Path, spacing_mm: Spacing | None) -> Volume:
     if path.is_dir():
-        return _only_series(path)
+        return with_spacing(_only_series(path), spacing_mm)
     volumes = read_volumes(path, spacing_mm)
     if len(volumes) > 1:
         msg = (
@@ -153,8 +139,10 @@ def _single(path: Path, spacing_mm: Spacing | None) -> Volume:
 
 
 def _only_series(folder: Path) -> Volume:
-    series = itk.find_series(folder)
-    if len(series) != 1:
-        msg = f"{folder.name} holds {len(series)} DICOM series, where one was expected: name a folder with one series."
-        raise DuplicateRoleError(msg) if series else UnreadableFileError(msg)
-    return itk.read_series(series[0])
+    contents = dicom.contents_of(folder)
+    if len(contents.series) != 1:
+        msg = f"{folder.name} holds {len(contents.series)} DICOM series, where one was expected: pick it with series=."
+        if contents.series:
+            raise DuplicateRoleError(f"{msg}\n{dicom.listing(contents)}")
+        raise UnreadableFileError(msg)
+    return dicom.read_series(contents.series[0])

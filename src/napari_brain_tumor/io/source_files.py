@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.io import itk
+from napari_brain_tumor.io import dicom
 from napari_brain_tumor.io.reading import slices_in
 from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
@@ -41,8 +41,8 @@ def source_files(source: Source) -> tuple[Path, ...]:
     slices = [file for patient in slices_in(path) for file in patient.images.values()]
     if slices:
         return tuple(slices)
-    fitting = (one for one in itk.find_series(path) if source.series in (None, one.uid))
-    return tuple(file for series in fitting for file in series.files)
+    fitting = dicom.series_of_source(path, source.series)
+    return tuple(dict.fromkeys(file for series in fitting for file in series.files))
 
 
 def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]]:

@@ -38,6 +38,8 @@ class VisitEntry(BaseModel):
     """When it was made; from DICOM or BIDS headers where it is left out."""
     roles: dict[str, str | int] | list[str | None] | None = None
     """As for `open_study`."""
+    series: dict[str, str | int] | None = None
+    """As for `open_study`: picks among DICOM series."""
     resample: str | None = None
     """As for `open_study`."""
     spacing_mm: tuple[float, float, float] | None = None
@@ -120,7 +122,7 @@ def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
     VisitError
         If labels and scans lie on different grids.
     """
-    study = open_study(folder / entry.case, entry.roles, resample=entry.resample)
+    study = open_study(folder / entry.case, entry.roles, series=entry.series, resample=entry.resample)
     segmentation = open_segmentation(folder / entry.segmentation, entry.label_schema)
     if not study.grid.same_place(segmentation.grid):
         msg = (

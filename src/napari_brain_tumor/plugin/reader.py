@@ -1,6 +1,6 @@
 """Open scans and segmentations in napari."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -8,13 +8,12 @@ from typing import Final
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError
-from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.labels import label_values, looks_like_labels
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["get_reader", "read_path", "read_paths", "read_segmentation", "read_study"]
+__all__ = ["get_reader", "read_path", "read_paths", "read_picked", "read_segmentation", "read_study"]
 
 _SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -80,28 +79,34 @@ def read_study(
     return [*opened, layers.segmentation_to_layer(truth, name=name)]
 
 
+def read_picked(
+    path: Path, series: Mapping[str, str | int], *, spacing_mm: tuple[float, float, float] | None = None
+) -> list[LayerData]:
+    """Layers of the DICOM series that were picked for each role; where grids differ, each where it lies."""
+    try:
+        return read_study(io.open_study(path, series=series, spacing_mm=spacing_mm), path)
+    except GridMismatchError as error:
+        return _read_each(error, io.open_sequences(path, series=series, spacing_mm=spacing_mm))
+
+
 def _read_scan(path: Path) -> list[LayerData]:
     try:
         return read_study(io.open_study(path), path)
     except GridMismatchError as error:
         if not path.is_dir():
             raise
-        layers.tell(
-            [f"{error} They are shown where each lies; the Segment panel can bring them onto one grid."], warn=True
-        )
-        return _read_each(path)
+        return _read_each(error, io.open_sequences(path))
     except RoleError:
         if path.is_dir():
             raise
         return _read_unnamed(path)
 
 
-def _read_each(folder: Path) -> list[LayerData]:
-    """Every sequence of a folder as a study of its own, on its own grid."""
-    place = anatomy_of(folder)
-    found = io.find_sequences([file for file in place.rglob("*") if _has_our_suffix(file)])
-    studies = [io.open_study(file, {role: file}) for role, file in found.sequences.items()]
-    return list(chain.from_iterable(layers.study_to_layers(study) for study in studies))
+def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData]:
+    """Every sequence as a study of its own, on its own grid."""
+    told = f"{error} They are shown where each lies; the Segment panel can bring them onto one grid."
+    layers.tell([told, *opened.notes], warn=True)
+    return list(chain.from_iterable(layers.study_to_layers(study) for study in opened.alone()))
 
 
 def _read_unnamed(path: Path) -> list[LayerData]:

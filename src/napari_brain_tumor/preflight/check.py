@@ -11,6 +11,7 @@ from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.io import Sequences, open_segmentation, open_sequences, open_study
 from napari_brain_tumor.io.given_roles import Roles
+from napari_brain_tumor.io.read_study import SeriesPicks
 from napari_brain_tumor.preflight import questions
 from napari_brain_tumor.preflight.costs import Expected, expected_cost, known_costs
 from napari_brain_tumor.preflight.rows import Fix, Row
@@ -130,6 +131,7 @@ def check_case(
     segmentation: AnyPath | None = None,
     *,
     roles: Roles = None,
+    series: SeriesPicks = None,
     spacing_mm: tuple[float, float, float] | None = None,
     resample: str | None = None,
     schema: str | None = None,
@@ -139,7 +141,7 @@ def check_case(
 
     Parameters
     ----------
-    path, roles, spacing_mm, resample
+    path, roles, series, spacing_mm, resample
         As for `open_study`.
     model, device, flips
         As for `segment`.
@@ -152,17 +154,23 @@ def check_case(
         If there is no such model or its files are not right.
     """
     try:
-        scans = _opened(path, roles, spacing_mm, resample)
+        scans = _opened(path, roles, series, spacing_mm, resample)
     except BrainTumorError as error:
         return (Row("Sequences", "fail", str(error), Fix("roles", "Choose roles")),)
     labels = _opened_labels(segmentation, schema, spacing_mm) if segmentation is not None else None
     return check_scans(scans, model, device, labels, flips=flips)
 
 
-def _opened(path: AnyPath, roles: Roles, spacing_mm: tuple[float, float, float] | None, resample: str | None) -> Scans:
+def _opened(
+    path: AnyPath,
+    roles: Roles,
+    series: SeriesPicks,
+    spacing_mm: tuple[float, float, float] | None,
+    resample: str | None,
+) -> Scans:
     if resample is not None:
-        return Scans.of_study(open_study(path, roles, spacing_mm=spacing_mm, resample=resample))
-    opened: Sequences = open_sequences(path, roles, spacing_mm=spacing_mm)
+        return Scans.of_study(open_study(path, roles, series=series, spacing_mm=spacing_mm, resample=resample))
+    opened: Sequences = open_sequences(path, roles, series=series, spacing_mm=spacing_mm)
     return Scans.of_opened(opened)
 
 

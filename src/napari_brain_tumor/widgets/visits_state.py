@@ -261,6 +261,7 @@ def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
         case=str(opening.path),
         segmentation=str(labels.path),
         roles=dict(opening.roles) or None,
+        series=dict(opening.series) or None,
         resample=opening.resample,
         spacing_mm=opening.spacing_mm,
         label_schema=labels.schema,
