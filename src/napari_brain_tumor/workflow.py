@@ -477,6 +477,7 @@ def _segmentation(
             "notes": [*study.notes, *notes],
             "warning": NOT_FOR_CLINICAL_USE,
         },
+        notes=study.notes,
     )
 
 

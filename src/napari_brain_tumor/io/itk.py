@@ -1,4 +1,4 @@
-"""NRRD, MetaImage (MHA, MHD) and DICOM series, read with SimpleITK.
+"""DICOM series, read with SimpleITK.
 
 ITK's world is LPS+ millimetres; ours is RAS+, so the first two rows of the matrix change sign. A voxel stays at the
 same place in the patient.
@@ -17,27 +17,16 @@ import SimpleITK as sitk
 
 from napari_brain_tumor.errors import BrainTumorError, DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io.volume import Volume, short_name
+from napari_brain_tumor.io.volume import Volume
 
 __all__ = [
     "DicomSeries",
     "affine_of_image",
     "find_series",
-    "image_of_labels",
     "is_dicom",
-    "is_itk",
-    "read_itk",
     "read_series",
 ]
 
-_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
-_META_SUFFIXES: Final = (".mha", ".mhd")
-_NRRD_SPACING: Final = (b"spacings:", b"space directions:")
-_HEADER_BYTES: Final = 16_384
-"""More than the text at the start of these files takes."""
-_SPACING_NOTE: Final = (
-    "The header does not tell the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
-)
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -48,11 +37,6 @@ class DicomSeries:
     description: str
     uid: str
     files: tuple[Path, ...]
-
-
-def is_itk(path: Path) -> bool:
-    """Whether the file name ends in `.nrrd`, `.nhdr`, `.mha` or `.mhd`, in any case."""
-    return path.name.lower().endswith(_SUFFIXES)
 
 
 def is_dicom(path: Path) -> bool:
@@ -67,33 +51,6 @@ def is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def read_itk(path: Path) -> list[Volume]:
-    """The images of a NRRD or MetaImage file: one, or one per component or fourth-axis step.
-
-    Returns
-    -------
-    list of Volume
-        Arrays `(X, Y, Z)`.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file is missing, empty, truncated or ruined.
-    DimensionError
-        If it has less than three or more than four dimensions.
-    """
-    if not path.is_file():
-        msg = f"{path} cannot be read: no such file. Check the path."
-        raise UnreadableFileError(msg)
-    try:
-        with _quiet_itk():
-            image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise UnreadableFileError(_reason(path, error)) from error
-    volumes = _volumes(image, short_name(path), path)
-    return volumes if tells_spacing(path) else [_in_voxels(volume) for volume in volumes]
 
 
 def find_series(folder: Path) -> tuple[DicomSeries, ...]:
@@ -138,27 +95,6 @@ def affine_of_image(image: Any) -> npt.NDArray[np.float64]:
     return _LPS_TO_RAS @ affine
 
 
-def image_of_labels(data: npt.NDArray[np.uint8], grid: Grid) -> Any:
-    """A SimpleITK image of labels `(X, Y, Z)` on a grid.
-
-    Raises
-    ------
-    DimensionError
-        If the grid is sheared, which these formats cannot express.
-    """
-    affine = _LPS_TO_RAS @ grid.affine
-    spacing = np.asarray(grid.spacing)
-    direction = affine[:3, :3] / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-        msg = "The axes of this grid are not at right angles, which NRRD and MHA cannot store. Save as .nii.gz."
-        raise DimensionError(msg)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(data.transpose(2, 1, 0)))
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection(direction.ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-    return image
-
-
 def _volumes(image: Any, name: str, path: Path) -> list[Volume]:
     dims, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if dims not in (3, 4) or (dims == 4 and components > 1):
@@ -177,18 +113,6 @@ def _volumes(image: Any, name: str, path: Path) -> list[Volume]:
     if len(arrays) == 1:
         return [Volume(name, arrays[0], grid, path)]
     return [Volume(f"{name} volume {i}", array, grid, path, i) for i, array in enumerate(arrays)]
-
-
-def tells_spacing(path: Path) -> bool:
-    """Whether the header states a voxel size; ITK says 1 mm where it does not."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES).lower()
-    words = (b"elementspacing", b"elementsize") if path.suffix.lower() in _META_SUFFIXES else _NRRD_SPACING
-    return any(word in head for word in words)
-
-
-def _in_voxels(volume: Volume) -> Volume:
-    return replace(volume, grid=Grid(volume.grid.shape, volume.grid.affine, "voxel"), notes=(_SPACING_NOTE,))
 
 
 def _split(values: npt.NDArray[Any], dims: int, components: int) -> Sequence[npt.NDArray[Any]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import tiff
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
-from napari_brain_tumor.io.sidecar import read_sidecar
+from napari_brain_tumor.io.sidecar import notes_in, read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
 from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
 from napari_brain_tumor.labels import SCHEMAS, LabelSchema, Region, guess_schema, label_values, schema_named
@@ -52,6 +52,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         known_regions=regions,
         layout=volume.layout,
         provenance={"schema": chosen.name, "path": str(place)},
+        notes=tuple(dict.fromkeys((*volume.notes, *notes_in(read_sidecar(place))))),
     )
 
 

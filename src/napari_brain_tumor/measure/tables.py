@@ -55,8 +55,9 @@ COLUMNS: Final = (
     "rim_mean_mm",
     "rim_median_mm",
     "rim_max_mm",
+    "notes",
 )
-"""Of the tidy table; a cell is empty where it does not apply or is not assessable."""
+"""Of the tidy table, `notes` those of the examination in each of its rows; a cell is empty where it does not apply or is not assessable."""
 
 Row = Mapping[str, Any]
 
@@ -78,7 +79,8 @@ def examinations_csv(examinations: Iterable[Examination], separator: str = ",") 
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", delimiter=separator)
     writer.writeheader()
     for examination in examinations:
-        writer.writerows(examination_rows(examination))
+        notes = " ".join(examination.notes)
+        writer.writerows({**row, "notes": notes} for row in examination_rows(examination))
     return text.getvalue()
 
 

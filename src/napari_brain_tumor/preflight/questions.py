@@ -144,9 +144,6 @@ def orientation(facts: Facts) -> Row:
         doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
     if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
         doubts.append("The header tells no orientation: left and right are a guess.")
-    if facts.scans.foreign:
-        names = ", ".join(facts.scans.foreign)
-        doubts.append(f"{names} was not opened by this plugin: napari's axes are taken as right, front and head.")
     return Row("Orientation", "warn" if doubts else "pass", " ".join([words, *doubts]))
 
 

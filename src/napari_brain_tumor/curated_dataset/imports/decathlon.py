@@ -1,11 +1,11 @@
 """Medical Decathlon folders: `dataset.json`, `imagesTr`, `labelsTr`. Roles and meanings come from `dataset.json`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from napari_brain_tumor.curated_dataset.imports.found import FoundCase
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.volume import short_name
 
 __all__ = ["find_decathlon"]
@@ -31,7 +31,7 @@ def find_decathlon(root: Path) -> tuple[FoundCase, ...]:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read ({error}). A Medical Decathlon folder has this file: choose its folder."
         raise DatasetError(msg) from error
