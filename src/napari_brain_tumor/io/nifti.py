@@ -45,7 +45,6 @@ _ODD_NUMBERS: Final = (ValueError, KeyError, OverflowError, FloatingPointError)
 """What headers with NaN, infinite or unknown numbers end in."""
 
 _RUINED_QFORM: Final = "The header's qform is not a rotation; it is not needed, the sform is used."
-_RUINED_SFORM: Final = "The header's sform is no matrix that can be used; the qform is used."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,17 +181,17 @@ def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str,
     sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
     sform = scale @ np.asarray(raw.get_sform(), dtype=np.float64)
     qform = _qform(raw, scale) if qform_code > 0 else None
-    if sform_code > 0 and (_is_usable(sform) or qform is None):
+    if sform_code > 0:
         forms = NiftiForms(sform, sform_code, qform, qform_code if qform is not None else 0)
         ruined = qform_code > 0 and qform is None
         return forms, sform, (_RUINED_QFORM,) if ruined else _disagreement_notes(raw, sform, qform)
-    if not _is_usable(sform):
-        sform = np.diag([0.0, 0.0, 0.0, 1.0])  # what a header holds that nobody filled in
+    if not np.isfinite(sform).all():
+        sform = np.diag([0.0, 0.0, 0.0, 1.0])  # as a header holds it that nobody filled in
     forms = NiftiForms(sform, 0, qform, qform_code)
     if qform is not None:
-        return forms, qform, (_RUINED_SFORM,) if sform_code > 0 else ()
+        return forms, qform, ()
     if qform_code > 0:
-        msg = "its only matrix, the qform, is not one of a rotation."
+        msg = "its only matrix, the qform, is not that of a rotation."
         raise ValueError(msg)
     note = "The header tells no orientation (sform and qform codes are 0): left/right and the position are a guess."
     return forms, scale @ np.asarray(raw.get_base_affine(), dtype=np.float64), (note,)

@@ -57,7 +57,7 @@ COLUMNS: Final = (
     "rim_max_mm",
     "notes",
 )
-"""Of the tidy table, `notes` those of the examination in each of its rows; a cell is empty where it does not apply or is not assessable."""
+"""Of the tidy table; a cell is empty where it does not apply or is not assessable. `notes` are the examination's."""
 
 Row = Mapping[str, Any]
 

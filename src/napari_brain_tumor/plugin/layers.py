@@ -95,8 +95,8 @@ _LINE_WIDTH: Final = 0.8
 _WORLD_OF_OTHERS: Final[ViewerWorld] = "LPS"
 """Of layers that other programs opened: that of DICOM, and of most readers, which are ITK's."""
 _ORIENTATION_OF_OTHERS: Final = (
-    "was not opened by this plugin, so nothing tells its orientation: columns are taken to run to the patient's left, "
-    "rows to the back and slices to the head; left/right is a guess."
+    "not opened by this plugin, so nothing tells the orientation: columns are taken to run to the patient's left, rows "
+    "to the back and slices to the head; left/right is a guess."
 )
 _SAMPLE: Final = 2_000_000
 """About how many voxels the contrast limits are taken from."""
@@ -174,6 +174,8 @@ class LayerView:
         Where the layer lies now in the viewer's world, its axes in the order X, Y, Z.
     tag : SequenceTag, SegmentationTag or None
         Ours, as long as the layer was not moved since.
+    world : {"RAS", "LPS"} or None
+        Which way the viewer's world runs for this layer; None where another program opened it, and nothing tells.
     """
 
     name: str
@@ -181,6 +183,7 @@ class LayerView:
     data: Array
     grid: Grid
     tag: SequenceTag | SegmentationTag | None
+    world: ViewerWorld | None = None
 
 
 # Studies and segmentations to layers --------------------------------------------------------------------------------
@@ -418,14 +421,11 @@ def view(layer: Layer | LayerView) -> LayerView:
     grid = _layer_grid(layer, data.shape)
     kind: Literal["image", "labels"] = "labels" if isinstance(layer, Labels) else "image"
     volume = data if data.ndim == 3 else data[np.newaxis]
-    return LayerView(layer.name, kind, volume, grid, _tag(layer, grid))
-
-
-def _tag(layer: Layer, grid: Grid) -> SequenceTag | SegmentationTag | None:
     tag = layer.metadata.get(KEY)
-    if isinstance(tag, (SequenceTag, SegmentationTag)) and Display.of(tag.grid).shown.in_viewer.same_place(grid):
-        return tag
-    return None
+    if not isinstance(tag, (SequenceTag, SegmentationTag)):
+        return LayerView(layer.name, kind, volume, grid, None)
+    moved = not Display.of(tag.grid).shown.in_viewer.same_place(grid)
+    return LayerView(layer.name, kind, volume, grid, None if moved else tag, tag.grid.viewer)
 
 
 def _layer_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
@@ -464,13 +464,12 @@ def _seen_at(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> Array:
 def anchor(scans: Iterable[Layer]) -> Layer:
     """The scan that tells best where a study lies: one that this plugin opened, else the first."""
     present = list(scans)
-    return next((one for one in present if view(one).tag is not None), present[0])
+    return next((one for one in present if view(one).world is not None), present[0])
 
 
 def _world_of_scan(scan: Layer) -> ViewerWorld:
     """Which way the viewer's world runs for a scan."""
-    tag = view(scan).tag
-    return tag.grid.viewer if tag is not None else _WORLD_OF_OTHERS
+    return view(scan).world or _WORLD_OF_OTHERS
 
 
 def _turn(world: ViewerWorld) -> Array:
@@ -669,12 +668,13 @@ def _intensities_of(seen: LayerView, beside: Iterable[LayerView]) -> tuple[Array
 def _grid_of_other(seen: LayerView, beside: Iterable[LayerView]) -> Grid:
     """The grid in the patient's world of a layer that another program opened, or that was made from one of ours."""
     ours = _ours_there(seen, beside)
-    world = ours.tag.grid.viewer if ours is not None and ours.tag is not None else _WORLD_OF_OTHERS
+    world = (seen if ours is None else ours).world or _WORLD_OF_OTHERS
     return seen.grid if world == "RAS" else seen.grid.as_in_lps_viewer()
 
 
 def _ours_there(seen: LayerView, beside: Iterable[LayerView]) -> LayerView | None:
-    return next((one for one in beside if one.tag is not None and one.grid.same_place(seen.grid)), None)
+    """What lies there and tells which way the world runs: the layer itself, or another one."""
+    return next((one for one in (seen, *beside) if one.world is not None and one.grid.same_place(seen.grid)), None)
 
 
 def _require_one_grid(grids: Mapping[str, Grid]) -> None:
@@ -696,7 +696,7 @@ def notes_of(views: Mapping[Role, LayerView]) -> tuple[str, ...]:
     others = {role: seen for role, seen in views.items() if not isinstance(seen.tag, SequenceTag)}
     alone = [f"{role} ({seen.name})" for role, seen in others.items() if _ours_there(seen, views.values()) is None]
     if alone:
-        notes.append(f"{', '.join(alone)} {_ORIENTATION_OF_OTHERS}")
+        notes.append(f"{', '.join(alone)}: {_ORIENTATION_OF_OTHERS}")
     names = list(dict.fromkeys(tag.case for tag in tags))
     if len(names) > 1:
         notes.append(f"The sequences come from different files or cases: {', '.join(names)}.")
@@ -809,6 +809,10 @@ def _holds(reference: LayerView, seen: LayerView) -> bool:
     return bool((at >= -0.51).all() and (at <= np.array(reference.grid.shape) - 0.49).all())
 
 
+def _doubts_of(reference: LayerView) -> tuple[str, ...]:
+    return () if reference.world is not None else (f"{reference.name}: {_ORIENTATION_OF_OTHERS}",)
+
+
 def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
     tag = reference.tag
     source = tag.grid if tag is not None else _grid_of_other(reference, ())
@@ -824,7 +828,7 @@ def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
         tag.case if tag is not None else reference.name,
         layout=tag.layout if tag is not None else None,
         provenance={"method": "painted by hand"},
-        notes=tag.notes if tag is not None else (f"{reference.name} {_ORIENTATION_OF_OTHERS}",),
+        notes=tag.notes if tag is not None else _doubts_of(reference),
     )
 
 
