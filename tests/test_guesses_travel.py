@@ -164,5 +164,5 @@ def test_nothing_is_said_of_a_scan_that_tells_everything(tmp_path):
     result = segment(study, "threshold")
     assert study.notes == result.notes == ()
     save_segmentation(result, tmp_path / "s.nii.gz")
-    assert "notes" not in json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["notes"] == []
     assert open_segmentation(tmp_path / "s.nii.gz").notes == ()

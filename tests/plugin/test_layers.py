@@ -443,7 +443,8 @@ def test_points_boxes_and_lines_over_a_layer_of_itk_are_told_in_the_world_of_the
     points.add(scan.data_to_world((1, 2, 3)))
     np.testing.assert_allclose(layers.world_points(points, scan), [lps_grid.world((3, 2, 1))])
     box = layers.rectangles_over(scan, "box")
-    box.add_rectangles([scan.data_to_world((1, 2, 2)), scan.data_to_world((1, 5, 4))])
+    corners = [scan.data_to_world((1, y, x)) for y, x in ((2, 2), (2, 4), (5, 4), (5, 2))]
+    box.add(np.array(corners), shape_type="rectangle")
     x0, x1, y0, y1, *_ = layers.world_box(box, scan)
     ends = np.sort([lps_grid.world((2, 2, 1)), lps_grid.world((4, 5, 1))], axis=0)
     np.testing.assert_allclose([(x0, y0), (x1, y1)], ends[:, :2])

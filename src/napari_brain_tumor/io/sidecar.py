@@ -112,7 +112,7 @@ def _document(segmentation: Segmentation, path: Path, schema: str) -> dict[str, 
         "values": {str(value): meaning for value, meaning in sorted(meanings.items())},
         "known_regions": list(chosen.known_regions if len(chosen.known_regions) == 1 else segmentation.known_regions),
         "labels_sha256": labels_sha256(chosen.encode(segmentation.data)),
-        **({"notes": list(segmentation.notes)} if segmentation.notes else {}),
+        "notes": list(segmentation.notes),
         "provenance": dict(segmentation.provenance),
     }
 

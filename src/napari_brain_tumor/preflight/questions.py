@@ -106,7 +106,7 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
             "The files do not tell the voxel size: sizes are counted in voxels, and the network sees them as they are. "
             "Open the case again with its voxel size."
         )
-        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown])
+        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown, *notes])
     head = facts.head_mm
     if head is not None and not is_size_of_a_head(head):
         sides = " x ".join(f"{side:.0f}" for side in head)
