@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import dicom, find_sequences, itk, nifti, tiff
+from napari_brain_tumor.io import dicom, find_sequences, metaimage, nifti, nrrd, tiff
 from napari_brain_tumor.io.reading import images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
 from napari_brain_tumor.measure.settings import MeasureSettings
@@ -304,7 +304,11 @@ def _tells_spacing(path: Path) -> bool:
         return not slices_in(path)
     if nifti.is_nifti(path):
         return nifti.read_nifti_header(path).grid.unit == "mm"
-    return itk.tells_spacing(path) if itk.is_itk(path) else not tiff.is_tif(path)
+    if nrrd.is_nrrd(path):
+        return nrrd.read_nrrd_header(path).grid.unit == "mm"
+    if metaimage.is_metaimage(path):
+        return metaimage.read_metaimage_header(path).grid.unit == "mm"
+    return not tiff.is_tif(path)
 
 
 @dataclass(frozen=True, slots=True)

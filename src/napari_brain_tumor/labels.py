@@ -20,6 +20,7 @@ from napari_brain_tumor.label_words import Meaning, meanings_of_regions
 __all__ = [
     "CLASS_COLORS",
     "CLASS_NAMES",
+    "LABEL_TOLERANCE",
     "REGIONS",
     "RESECTION_CAVITY",
     "SCHEMAS",
@@ -53,6 +54,10 @@ REGIONS: Final[dict[Region, tuple[int, ...]]] = {"WT": (1, 2, 3), "TC": (2, 3), 
 
 CLASS_COLORS: Final[dict[int, str]] = {1: "#56B4E9", 2: "#E69F00", 3: "#D55E00", 4: "#999999"}
 """Colours of Okabe and Ito's palette, which people with colour-blindness can tell apart."""
+
+
+LABEL_TOLERANCE: Final = 1e-3
+"""How far a label may lie from a whole number: headers that scale, and programs that resample, round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,7 @@ def looks_like_labels(array: Array, file_name: str = "") -> bool:
     named = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
     sample = np.asarray(array)
     floating = not np.issubdtype(sample.dtype, np.integer) and sample.dtype != np.bool_
-    if floating and (not np.isfinite(sample).all() or (sample != np.rint(sample)).any()):
+    if floating and (not np.isfinite(sample).all() or (np.abs(sample - np.rint(sample)) > LABEL_TOLERANCE).any()):
         return False
     if sample.min() < 0 or sample.max() > 255:
         return False
@@ -277,7 +282,7 @@ def label_values(array: Array) -> set[int]:
     flat = np.asarray(array).ravel()
     if flat.dtype == np.uint8:
         return {int(v) for v in np.flatnonzero(np.bincount(flat, minlength=1))}
-    return {int(v) for v in np.unique(flat)}
+    return {round(float(v)) for v in np.unique(flat)}
 
 
 def labels_sha256(labels: Array) -> str:

@@ -158,6 +158,8 @@ class Segmentation:
         What is needed to save as the source was.
     provenance : dict
         How it was made: inputs, model, versions, settings, times. Written beside the saved file.
+    notes : tuple of str
+        What was guessed of the scans or the labels, or noticed by a reader, and the user should know.
     """
 
     data: npt.NDArray[np.uint8]
@@ -167,6 +169,7 @@ class Segmentation:
     known_regions: tuple[Region, ...] = ("WT", "TC", "ET")
     layout: FileLayout = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:

@@ -477,6 +477,7 @@ def _segmentation(
             "notes": [*study.notes, *notes, *changes_since_read(study.sources)],
             "warning": NOT_FOR_CLINICAL_USE,
         },
+        notes=study.notes,
     )
 
 

@@ -12,6 +12,7 @@ from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.errors import LabelSchemaError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
+from napari_brain_tumor.io.volume import ORIENTATION_NOTE
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.preflight import Fix, Scans, check_scans, check_study, worst
 from napari_brain_tumor.preflight.costs import MeasuredCost, key_of
@@ -176,10 +177,11 @@ def test_known_orientation_passes_and_a_tilted_scan_says_so():
     assert "Tilted by 16 degrees" in row.words
 
 
-def test_layers_of_other_readers_are_doubted():
-    row = rows(scans(foreign=("T1",)))["Orientation"]
+def test_a_guessed_orientation_is_doubted():
+    row = rows(scans(notes=(ORIENTATION_NOTE,)))["Orientation"]
     assert row.verdict == "warn"
     assert row.words.startswith("The axes run to right")
+    assert ORIENTATION_NOTE in row.words
 
 
 # Brain, intensities -------------------------------------------------------------------------------------------------

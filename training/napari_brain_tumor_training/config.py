@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from napari_brain_tumor.curated_dataset.index import ReviewState
-from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.errors import TrainingError, UnreadableFileError
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.neighbours import checked_neighbours
 from napari_brain_tumor.models.registry import CONFIGURATIONS
@@ -182,10 +183,13 @@ def read_config(path: Path) -> TrainConfig:
         If the file is missing, is not TOML or does not describe a run; the message names every wrong entry.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_regular(path).decode("utf-8"))
         return TrainConfig.model_validate(content)
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, UnreadableFileError) as error:
         msg = f"The recipe {path} cannot be read: {error}."
+        raise TrainingError(msg) from error
+    except RecursionError as error:
+        msg = f"The recipe {path} is not one: its brackets nest too deeply."
         raise TrainingError(msg) from error
     except tomllib.TOMLDecodeError as error:
         msg = f"The recipe {path} is not valid TOML: {error}."

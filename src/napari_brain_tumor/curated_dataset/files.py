@@ -132,6 +132,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
         known_regions=case.label.known_regions,
         layout=volume.layout if slices is None else TifSlices(slices.patient, slices.numbers),
         provenance={"case": case.id, "path": str(path), "label": case.label.model_dump(mode="json")},
+        notes=case.notes,
     )
     return Truth(segmentation, known)
 

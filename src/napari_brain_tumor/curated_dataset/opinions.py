@@ -103,4 +103,5 @@ def read_prediction(folder: Path, case: CaseRecord, opinion: Opinion) -> Segment
             "task": "segment",
             "model": {"name": opinion.model, "weights_sha256": opinion.weights_sha256},
         },
+        notes=case.notes,
     )

@@ -7,7 +7,6 @@ is there, after it the new one: the next change removes what the journal names a
 no lock, since the index is replaced as a whole and its files are never overwritten.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from napari_brain_tumor.curated_dataset.index import DatasetIndex, RelativeFile
 from napari_brain_tumor.errors import DatasetBusyError, DatasetError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.inside import path_inside, refuse_links_outside
+from napari_brain_tumor.io.json_file import read_json
 
 __all__ = ["DATASET_FILE", "FOLDERS", "INDEX_FILE", "LOCK_FILE", "commit", "locked", "read_index", "write_first"]
 
@@ -224,7 +224,7 @@ def _write_dataset(folder: Path, index: DatasetIndex) -> None:
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -231,7 +231,9 @@ def _remarks(
     study: Study, segmentation: Segmentation, examination: Examination, *, with_paths: bool
 ) -> tuple[str, ...]:
     """Whatever one should know before the numbers are believed."""
-    told = dict.fromkeys((*study.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study)))
+    told = dict.fromkeys(
+        (*study.notes, *segmentation.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study))
+    )
     remarks = tuple(told)
     return remarks if with_paths else _without_names(remarks, study, segmentation)
 

@@ -180,7 +180,8 @@ def _result(refiner: Refiner, segmentation: Segmentation | None, told: Mapping[s
     known = refiner.known_regions
     names = begun.class_names if known == begun.known_regions else class_names_of(known)
     names = {**names, **{value: name for value, name in begun.class_names.items() if value == RESECTION_CAVITY}}
-    return Segmentation(data, study.grid, begun.name, names, known, begun.layout, provenance)
+    notes = tuple(dict.fromkeys((*study.notes, *begun.notes)))
+    return Segmentation(data, study.grid, begun.name, names, known, begun.layout, provenance, notes)
 
 
 def _continued(earlier: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 import tifffile
 
 from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknownError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import itk, nifti, tiff
+from napari_brain_tumor.io import metaimage, nifti, nrrd, tiff
 from napari_brain_tumor.io.atomic import flush_to_disk, write_atomically
 from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_text, write_sidecar
 from napari_brain_tumor.io.volume import Volume, named_path
@@ -95,7 +94,7 @@ def _writer_for(target: Path) -> Callable[[Labels, Segmentation, Path], None]:
     if nifti.is_nifti(target):
         return _save_nifti
     if name.endswith((".nrrd", ".mha")):
-        return _save_itk
+        return _save_medical
     if tiff.is_tif(target):
         return _save_stack
     msg = f"{target.name} has a suffix that is not written. Possible are {_WRITABLE}."
@@ -118,7 +117,9 @@ def _refuse_to_replace_scan(target: Path) -> None:
 def _read_back(path: Path) -> list[Volume]:
     if nifti.is_nifti(path):
         return nifti.read_nifti(path)
-    return tiff.read_tif(path) if tiff.is_tif(path) else itk.read_itk(path)
+    if tiff.is_tif(path):
+        return tiff.read_tif(path)
+    return nrrd.read_nrrd(path) if nrrd.is_nrrd(path) else metaimage.read_metaimage(path)
 
 
 def _save_nifti(values: Labels, segmentation: Segmentation, target: Path) -> None:
@@ -128,23 +129,24 @@ def _save_nifti(values: Labels, segmentation: Segmentation, target: Path) -> Non
 # NRRD and MHA -----------------------------------------------------------------------------------------------------
 
 
-def _save_itk(values: Labels, segmentation: Segmentation, target: Path) -> None:
+def _save_medical(values: Labels, segmentation: Segmentation, target: Path) -> None:
     if segmentation.grid.unit != "mm":
         msg = (
             f"{target.suffix} files always state millimetres, but the voxel size of this study is not known. Save as "
             ".nii.gz or .tif, or open the study with spacing_mm=(x, y, z)."
         )
         raise SpacingUnknownError(msg)
-    image = itk.image_of_labels(values, segmentation.grid)
+    as_bytes = nrrd.nrrd_bytes if nrrd.is_nrrd(target) else metaimage.metaimage_bytes
+    content = as_bytes(values, segmentation.grid)
     write_atomically(
         target,
-        lambda temporary: sitk.WriteImage(image, str(temporary), useCompression=True),
-        lambda temporary: _check_itk(temporary, values, segmentation.grid),
+        lambda temporary: temporary.write_bytes(content),
+        lambda temporary: _check_medical(temporary, values, segmentation.grid),
     )
 
 
-def _check_itk(path: Path, values: Labels, grid: Grid) -> None:
-    (volume,) = itk.read_itk(path)
+def _check_medical(path: Path, values: Labels, grid: Grid) -> None:
+    (volume,) = _read_back(path)
     require(volume.array.dtype == np.uint8, f"its type is {volume.array.dtype}, not uint8")
     require(volume.grid.same_place(grid, SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
     require(np.array_equal(volume.array, values), "its labels differ")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from napari_brain_tumor.io.atomic import write_atomically
 __all__ = ["Packed", "read_document", "read_packed", "write_packed"]
 
 Labels = npt.NDArray[Any]
+
+_MOST_VOXELS: Final = 1 << 33
+"""Of labels: 8 GB, more than any scan of a head."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,9 +80,14 @@ def read_packed(path: Path) -> Packed:
     if found is None:
         msg = f"{path} is not there."
         raise UnreadableFileError(msg)
-    labels = np.zeros(tuple(found["shape"]), dtype=found["values"].dtype)
-    stop = found["start"] + found["values"].shape
-    labels[tuple(slice(a, b) for a, b in zip(found["start"], stop, strict=True))] = found["values"]
+    values, start, shape = found["values"], found["start"], found["shape"]
+    stop = start + values.shape if len(start) == values.ndim else start - 1
+    if shape.shape != (3,) or start.shape != (3,) or (start < 0).any() or (stop > shape).any() or (stop < start).any():
+        raise UnreadableFileError(_damaged(path, "its labels do not fit into it"))
+    if int(np.prod(shape, dtype=object)) > _MOST_VOXELS:
+        raise UnreadableFileError(_damaged(path, f"it tells of {'x'.join(map(str, shape))} voxels"))
+    labels = np.zeros(tuple(shape), dtype=values.dtype)
+    labels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
     return Packed(labels, found["document"].tobytes())
 
 
@@ -90,5 +98,8 @@ def _parts(path: Path, *names: str) -> dict[str, npt.NDArray[Any]] | None:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except Exception as error:  # zipfile, zlib and numpy each have their own
-        msg = f"{path} is damaged ({error}). Delete it: it is a copy or can be computed again."
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(_damaged(path, str(error))) from error
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"{path} is damaged ({why}). Delete it: it is a copy or can be computed again."

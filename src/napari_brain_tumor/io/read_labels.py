@@ -12,7 +12,7 @@ from napari_brain_tumor.errors import DimensionError, LabelSchemaError, Unreadab
 from napari_brain_tumor.io import tiff
 from napari_brain_tumor.io.bids import anatomy_of
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
-from napari_brain_tumor.io.sidecar import read_sidecar
+from napari_brain_tumor.io.sidecar import notes_in, read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
 from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
 from napari_brain_tumor.labels import (
@@ -61,7 +61,8 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         class_names=chosen.class_names if regions == chosen.known_regions else _WHOLE_TUMOUR_ONLY.class_names,
         known_regions=regions,
         layout=volume.layout,
-        provenance={"schema": chosen.name, "path": str(place), **({"notes": _notes(place)} if _notes(place) else {})},
+        provenance={"schema": chosen.name, "path": str(place)},
+        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *notes_in(read_sidecar(place))))),
     )
 
 

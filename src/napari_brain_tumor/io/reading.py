@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import dicom, itk, nifti, tiff
+from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd, tiff
 from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
@@ -20,9 +20,11 @@ __all__ = [
     "AnyPath",
     "Spacing",
     "existing",
+    "folders_within",
     "images_in",
     "is_image",
     "open_image",
+    "open_volumes",
     "read_files",
     "read_volumes",
     "slices_in",
@@ -36,15 +38,19 @@ Spacing = tuple[float, float, float]
 
 def open_image(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[tuple[str, npt.NDArray[Any], Grid]]:
     """Every 3-D image of a file as (name, `(X, Y, Z)` array, grid), whatever it shows; no role is needed."""
+    return [(volume.name, volume.array, volume.grid) for volume in open_volumes(path, spacing_mm=spacing_mm)]
+
+
+def open_volumes(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[Volume]:
+    """As `open_image`, with what the reader noticed."""
     place = existing(path)
     if place.is_dir():
         volumes = [dicom.read_series(series) for series in dicom.contents_of(place).series]
         if not volumes:
             msg = f"{place.name} is a folder without a DICOM series. Open a file, or the folder as a study."
             raise UnreadableFileError(msg)
-    else:
-        volumes = read_volumes(place, spacing_mm)
-    return [(volume.name, volume.array, volume.grid) for volume in volumes]
+        return volumes
+    return read_volumes(place, spacing_mm)
 
 
 def existing(path: AnyPath) -> Path:
@@ -56,7 +62,7 @@ def existing(path: AnyPath) -> Path:
 
 
 def is_image(path: Path) -> bool:
-    return nifti.is_nifti(path) or itk.is_itk(path) or tiff.is_tif(path)
+    return nifti.is_nifti(path) or nrrd.is_nrrd(path) or metaimage.is_metaimage(path) or tiff.is_tif(path)
 
 
 def visible(folder: Path) -> list[Path]:
@@ -77,6 +83,12 @@ def images_in(folder: Path) -> list[Path]:
     return [p for sub in entries if sub.is_dir() for p in visible(sub) if p.is_file() and is_image(p)]
 
 
+def folders_within(folder: Path, depth: int = 3) -> list[Path]:
+    """A folder and those inside it, a few levels deep."""
+    inner = [p for p in visible(folder) if p.is_dir()] if depth else []
+    return [folder, *(f for p in inner for f in folders_within(p, depth - 1))]
+
+
 def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
     return tiff.find_slices([p for p in visible(folder) if p.is_file()])
 
@@ -92,8 +104,10 @@ def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
         return tiff.read_tif(path, spacing_mm)
     if nifti.is_nifti(path):
         volumes = nifti.read_nifti(path)
-    elif itk.is_itk(path):
-        volumes = itk.read_itk(path)
+    elif nrrd.is_nrrd(path):
+        volumes = nrrd.read_nrrd(path)
+    elif metaimage.is_metaimage(path):
+        volumes = metaimage.read_metaimage(path)
     elif dicom.is_dicom(path):
         volumes = [dicom.read_series(series) for series in dicom.contents_of(path).series]
     else:

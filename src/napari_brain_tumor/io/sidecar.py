@@ -10,11 +10,12 @@ import numpy as np
 from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.labels import labels_sha256, schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["NOTICE", "read_sidecar", "sidecar_text", "write_sidecar"]
+__all__ = ["NOTICE", "notes_in", "read_sidecar", "sidecar_text", "write_sidecar"]
 
 PROGRAM: Final = "napari-brain-tumor"
 FORMAT: Final = 2
@@ -73,6 +74,14 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     return {}
 
 
+def notes_in(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was guessed when the result was made; older versions told it among the notes of provenance."""
+    provenance = sidecar.get("provenance")
+    older = provenance.get("notes") if isinstance(provenance, Mapping) else ()
+    notes = sidecar.get("notes", older)
+    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+
+
 def _candidates(path: Path) -> tuple[Path, Path]:
     stem = short_name(path)
     return path.with_name(f"{stem}.json"), path.with_name(f"{stem}.{PROGRAM}.json")
@@ -80,7 +89,7 @@ def _candidates(path: Path) -> tuple[Path, Path]:
 
 def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -103,6 +112,7 @@ def _document(segmentation: Segmentation, path: Path, schema: str) -> dict[str, 
         "values": {str(value): meaning for value, meaning in sorted(meanings.items())},
         "known_regions": list(chosen.known_regions if len(chosen.known_regions) == 1 else segmentation.known_regions),
         "labels_sha256": labels_sha256(chosen.encode(segmentation.data)),
+        "notes": list(segmentation.notes),
         "provenance": dict(segmentation.provenance),
     }
 

@@ -1,12 +1,12 @@
 """The files behind the sequences of a study, and their hashes: what a result was made from."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from napari_brain_tumor.io import dicom
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.io import dicom, metaimage, nrrd
 from napari_brain_tumor.io.reading import slices_in
 from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
@@ -19,10 +19,6 @@ __all__ = [
     "labels_files_sha256",
     "source_files",
 ]
-
-_HEADER_BYTES: Final = 65_536
-_DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data file:)\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
-"""Where the headers of MetaImage and NRRD name the file of the voxels, if they are not in the same one."""
 
 
 def source_files(source: Source) -> tuple[Path, ...]:
@@ -104,9 +100,11 @@ def combined_sha256(hashes: Iterable[str]) -> str:
 
 
 def _voxel_files(header: Path) -> tuple[Path, ...]:
-    if header.suffix.lower() not in (".mhd", ".nhdr"):
+    if header.suffix.lower() not in (".mhd", ".mha", ".nhdr", ".nrrd"):
         return ()
-    with header.open("rb") as file:
-        match = _DATA_FILE.search(file.read(_HEADER_BYTES))
-    named = header.parent / match[1].decode(errors="replace") if match is not None else header
-    return (named,) if named.is_file() and named != header else ()
+    read = nrrd.read_nrrd_header if nrrd.is_nrrd(header) else metaimage.read_metaimage_header
+    try:
+        named = read(header).data_file
+    except BrainTumorError:
+        return ()  # nothing was read from it either
+    return () if named is None else (named,)

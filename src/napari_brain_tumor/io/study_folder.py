@@ -1,6 +1,5 @@
 """Which file is which sequence, told by names: BraTS of every year, and role words as real archives have them."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_brain_tumor.errors import DuplicateRoleError
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.sequence_words import role_in_name, role_named, roles_in
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import ROLES, Role
@@ -114,7 +114,7 @@ def dataset_json(path: Path) -> Mapping[str, Any] | None:
         if not candidate.is_file():
             continue
         try:
-            content = json.loads(candidate.read_text(encoding="utf-8"))
+            content = read_json(candidate)
         except (OSError, ValueError):
             continue
         if isinstance(content, dict):

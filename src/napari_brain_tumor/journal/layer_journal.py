@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.json_file import parse_json
 from napari_brain_tumor.io.packed import Packed, read_packed, write_packed
 from napari_brain_tumor.journal.changes import Change, digest_of, pack_change, unpack_change
 from napari_brain_tumor.journal.records import AUTOMATIC, CHANGE, DOCUMENT, SAVED, frame, read_records
@@ -303,7 +304,7 @@ class _State:
     """Labels, the automatic ones, the document and the digest of what is clean, as records tell of them."""
 
     def __init__(self, base: Packed) -> None:
-        told = json.loads(base.document)
+        told = parse_json(base.document)
         self.labels = base.labels
         self.automatic = np.array(base.labels)
         self.document: Mapping[str, Any] = told["layer"]
@@ -329,4 +330,4 @@ class _State:
         elif kind == SAVED:
             self.clean = payload
         elif kind == DOCUMENT:
-            self.document = json.loads(payload)
+            self.document = parse_json(payload)

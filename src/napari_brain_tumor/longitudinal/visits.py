@@ -1,7 +1,6 @@
 """Examinations of one patient in the order in which they were made, and where their dates come from."""
 
 import datetime
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, Final
 from napari_brain_tumor.errors import VisitError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import dicom
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.longitudinal.facts import VisitFacts
 from napari_brain_tumor.study import Segmentation, Source, Study
@@ -179,7 +179,7 @@ def _dates_at(path: Path) -> Iterator[FoundDate]:
 
 def _sidecar(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.with_name(f"{short_name(path)}.json").read_text(encoding="utf-8"))
+        content = read_json(path.with_name(f"{short_name(path)}.json"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -41,7 +41,7 @@ class Examination:
     settings : MeasureSettings
         How it was measured.
     notes : tuple of str
-        What one should know before the numbers are used.
+        What one should know before the numbers are used; what was guessed of scans and labels stands first.
     """
 
     name: str
@@ -118,7 +118,8 @@ def measure_study_job(
         lesions += found
     yield Progress(steps - 1, steps, "measuring the rim")
     rim = rim_thickness(segmentation.data, grid) if grid.unit == "mm" and "ET" in known else None
-    notes = tuple(_notes(segmentation, study, lesions, left_out, settings))
+    guesses = (*segmentation.notes, *(study.notes if study is not None else ()))
+    notes = tuple(dict.fromkeys((*guesses, *_notes(segmentation, study, lesions, left_out, settings))))
     volumes = measure_volumes(segmentation)
     return Examination(segmentation.name, grid, volumes, tuple(lesions), left_out, rim, plane, settings, notes)
 

@@ -54,8 +54,9 @@ COLUMNS: Final = (
     "rim_mean_mm",
     "rim_median_mm",
     "rim_max_mm",
+    "notes",
 )
-"""Of the tidy table; a cell is empty where it does not apply or is not assessable."""
+"""Of the tidy table; a cell is empty where it does not apply or is not assessable. `notes` are the examination's."""
 
 Row = Mapping[str, Any]
 
@@ -73,7 +74,11 @@ def examinations_csv(examinations: Iterable[Examination], separator: str = ",") 
 
     With tabs between the cells a spreadsheet takes it from the clipboard.
     """
-    rows = (row for examination in examinations for row in examination_rows(examination))
+    rows = (
+        {**row, "notes": " ".join(examination.notes)}
+        for examination in examinations
+        for row in examination_rows(examination)
+    )
     return csv_text(COLUMNS, rows, separator=separator)
 
 

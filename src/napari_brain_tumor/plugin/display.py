@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError
-from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample, to_ras
+from napari_brain_tumor.geometry import Grid, Reorientation, orthogonal_grid, resample, to_ras
 
 __all__ = ["Display"]
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Display:
-    """The pair of a scan's own grid and the RAS grid, aligned with the world, on which it is shown.
+    """The pair of a scan's own grid and the grid, RAS in the viewer's world and aligned with it, on which it is shown.
 
     A scan whose axes follow the world's is only turned, which loses nothing; an oblique one is resampled.
 
@@ -34,7 +34,14 @@ class Display:
     @classmethod
     def of(cls, source: Grid) -> Self:
         """How this grid is shown."""
-        return cls(source, orthogonal_grid(source) if source.is_oblique else to_ras(source).target)
+        seen = source.in_viewer
+        shown = orthogonal_grid(seen) if source.is_oblique else to_ras(seen).target
+        return cls(source, shown if source.viewer == "RAS" else shown.as_in_lps_viewer())
+
+    @property
+    def turn(self) -> Reorientation:
+        """Axis order and flips from the source to what is shown; only where that is not resampled."""
+        return to_ras(self.source.in_viewer)
 
     @property
     def resampled(self) -> bool:
@@ -55,15 +62,15 @@ class Display:
 
     @property
     def translate(self) -> tuple[float, float, float]:
-        """World coordinates (z, y, x) of the first voxel's centre, in the grid's unit."""
-        x, y, z = self.shown.affine[:3, 3]
+        """Coordinates (z, y, x) of the first voxel's centre in the viewer's world, in the grid's unit."""
+        x, y, z = self.shown.in_viewer.affine[:3, 3]
         return float(z), float(y), float(x)
 
     def show(self, array: Array, *, nearest: bool = False) -> Array:
         """A source array (X, Y, Z) as (Z, Y, X): a view, or resampled (linear; nearest for labels) if oblique."""
         if self.resampled:
             return np.ascontiguousarray(resample(array, self.source, self.shown, nearest=nearest).T)
-        return to_ras(self.source).apply(array).T
+        return self.turn.apply(array).T
 
     def restore(self, array: Array, *, nearest: bool = False) -> Array:
         """A shown array (Z, Y, X) in the source's order (X, Y, Z); the inverse of `show`."""
@@ -72,7 +79,7 @@ class Display:
             raise DimensionError(msg)
         if self.resampled:
             return resample(array.T, self.shown, self.source, nearest=nearest)
-        return to_ras(self.source).undo(array.T)
+        return self.turn.undo(array.T)
 
     def restore_labels(self, labels: Array, original: Array | None) -> Array:
         """Labels in the source's order; where a resampled scan's labels were not altered, the original ones exactly.

@@ -55,9 +55,10 @@ def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
     except LabelSchemaError as error:
         if schema is not None or path.is_dir():
             raise
-        ((name, values, grid), *_) = io.open_image(path)
+        volume, *_ = io.open_volumes(path)
         layers.tell([f"{error} Until then its numbers are shown as they are."], warn=True)
-        return layers.raw_labels_to_layer(name, values.astype("int32"), grid)
+        values = volume.array.round().astype("int32")
+        return layers.raw_labels_to_layer(volume.name, values, volume.grid, notes=volume.notes)
 
 
 def read_study(
@@ -111,12 +112,15 @@ def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData
 
 def _read_unnamed(path: Path) -> list[LayerData]:
     """Images whose role the name does not tell, or labels that their values give away."""
-    images = io.open_image(path)
-    name, first, _ = images[0]
-    if len(images) == 1 and looks_like_labels(first, name) and label_values(first) - {0}:
+    images = io.open_volumes(path)
+    first = images[0]
+    if len(images) == 1 and looks_like_labels(first.array, first.name) and label_values(first.array) - {0}:
         return [read_segmentation(path)]
-    layers.tell(layers.display_notes(path.name, images[0][2]))
-    return [layers.image_to_layer(name, array, grid, visible=at == 0) for at, (name, array, grid) in enumerate(images)]
+    layers.tell([*first.notes, *layers.display_notes(path.name, first.grid)])
+    return [
+        layers.image_to_layer(one.name, one.array, one.grid, visible=at == 0, notes=one.notes)
+        for at, one in enumerate(images)
+    ]
 
 
 def _as_paths(path: Paths) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.plugin.display import Display
 
 __all__ = ["VoxelMap"]
@@ -47,7 +47,7 @@ class VoxelMap:
         if not self.one_to_one:
             found, carried = _carry(voxels, values, self.display.source, self.display.shown)
             return found[:, ::-1], carried
-        turn, size = to_ras(self.display.source), np.asarray(self.display.source.shape)
+        turn, size = self.display.turn, np.asarray(self.display.source.shape)
         columns = [
             size[axis] - 1 - voxels[:, axis] if flip else voxels[:, axis]
             for axis, flip in zip(turn.axes, turn.flips, strict=True)
@@ -59,7 +59,7 @@ class VoxelMap:
         shown = indices[:, ::-1]
         if not self.one_to_one:
             return _carry(shown, values, self.display.shown, self.display.source)
-        turn, size = to_ras(self.display.source), np.asarray(self.display.source.shape)
+        turn, size = self.display.turn, np.asarray(self.display.source.shape)
         voxels = np.empty_like(shown)
         for at, (axis, flip) in enumerate(zip(turn.axes, turn.flips, strict=True)):
             voxels[:, axis] = size[axis] - 1 - shown[:, at] if flip else shown[:, at]
@@ -67,7 +67,7 @@ class VoxelMap:
 
     def file_axis(self, layer_axis: int) -> int:
         """The axis of the scan's file, 0 to 2, that runs along an axis of the layer, 0 to 2 of Z, Y, X."""
-        return to_ras(self.display.source).axes[2 - layer_axis]
+        return self.display.turn.axes[2 - layer_axis]
 
     def file_slice(self, layer_axis: int, index: int) -> int:
         """Number in the scan's file of a slice of the layer; only where voxels have partners."""
@@ -78,12 +78,12 @@ class VoxelMap:
         return self._mirrored(layer_axis, index)
 
     def _mirrored(self, layer_axis: int, index: int) -> int:
-        turn = to_ras(self.display.source)
+        turn = self.display.turn
         return self.display.shape[layer_axis] - 1 - index if turn.flips[2 - layer_axis] else index
 
     def runs_back(self, layer_axis: int) -> bool:
         """Whether the file counts its slices the other way than the layer does."""
-        return to_ras(self.display.source).flips[2 - layer_axis]
+        return self.display.turn.flips[2 - layer_axis]
 
 
 def _carry(voxels: Voxels, values: Array, source: Grid, target: Grid) -> tuple[Voxels, Array]:

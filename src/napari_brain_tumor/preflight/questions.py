@@ -106,7 +106,7 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
             "The files do not tell the voxel size: sizes are counted in voxels, and the network sees them as they are. "
             "Open the case again with its voxel size."
         )
-        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown])
+        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown, *notes])
     head = facts.head_mm
     if head is not None and not is_size_of_a_head(head):
         sides = " x ".join(f"{side:.0f}" for side in head)
@@ -144,9 +144,6 @@ def orientation(facts: Facts) -> Row:
         doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
     if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
         doubts.append("The header tells no orientation: left and right are a guess.")
-    if facts.scans.foreign:
-        names = ", ".join(facts.scans.foreign)
-        doubts.append(f"{names} was not opened by this plugin: napari's axes are taken as right, front and head.")
     return Row("Orientation", "warn" if doubts else "pass", " ".join([words, *doubts]))
 
 

@@ -38,8 +38,6 @@ class Scans:
         What the reader noticed.
     resampled : tuple of Role
         Sequences that were brought onto the grid from another one.
-    foreign : tuple of Role
-        Sequences of which no file of ours tells the orientation.
     elsewhere : mapping of role to Grid
         Other sequences that are at hand, on other grids.
     """
@@ -50,7 +48,6 @@ class Scans:
     layouts: Mapping[Role, FileLayout] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     resampled: tuple[Role, ...] = ()
-    foreign: tuple[Role, ...] = ()
     elsewhere: Mapping[Role, Grid] = field(default_factory=dict)
 
     @classmethod

@@ -1,16 +1,17 @@
 """What was written beside a result, as far as it is needed to compute the result again."""
 
-import json
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.curated_dataset.index import GridRecord
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.interactive.prompts import Step
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.reading import existing
+from napari_brain_tumor.io.regular_file import is_plain_name
 from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, read_sidecar
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
@@ -114,12 +115,21 @@ class CorrectionRecord(_MadeRecord):
     start: StartRecord | None = None
 
 
+def _beside(name: str) -> str:
+    if not is_plain_name(name):
+        raise ValueError("it is not the plain name of a file beside the document")
+    return name
+
+
+NameBeside = Annotated[str, AfterValidator(_beside)]
+
+
 class SidecarRecord(_Record):
     """The document beside a saved segmentation."""
 
     path: Path
     """The document itself."""
-    file: str
+    file: NameBeside
     label_schema: str = Field(alias="schema")
     labels_sha256: str | None = None
     """Of the integers as they were saved."""
@@ -186,7 +196,7 @@ class EvaluationRecord(_Record):
     """The document of an evaluation; its scores lie beside it."""
 
     path: Path
-    scores: str
+    scores: NameBeside
     methods: tuple[EvaluatedMethod, ...]
     settings: EvaluationSettings
     cases: tuple[EvaluatedCase, ...]
@@ -253,7 +263,7 @@ def _document_of(place: Path) -> Path:
 
 def _content(place: Path) -> dict[str, Any]:
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
+        content = read_json(place)
     except (OSError, ValueError) as error:
         msg = f"{place} cannot be read as JSON: {error}. Name the file that was written beside the result."
         raise RecordError(msg) from error

@@ -96,7 +96,7 @@ def answer(asked: Asked, before: Answer | None = None) -> Answer:
 
 
 def _scans(asked: Asked) -> Scans:
-    on_grid = {role: layers.intensities_of(seen) for role, seen in asked.views.items()}
+    on_grid = layers.intensities_of_all(asked.views)
     tags = {role: seen.tag for role, seen in asked.views.items() if isinstance(seen.tag, SequenceTag)}
     cases = list(dict.fromkeys(tag.case for tag in tags.values()))
     return Scans(
@@ -104,10 +104,9 @@ def _scans(asked: Asked) -> Scans:
         {role: array for role, (array, _) in on_grid.items()},
         {role: grid for role, (_, grid) in on_grid.items()},
         {role: tag.layout for role, tag in tags.items()},
-        tuple(dict.fromkeys(note for tag in tags.values() for note in tag.notes)),
+        layers.notes_of(asked.views),
         tuple(role for role, tag in tags.items() if tag.resampled),
-        tuple(role for role in asked.views if role not in tags),
-        {role: layers.intensities_of(seen)[1] for role, seen in asked.elsewhere.items()},
+        {role: grid for role, (_, grid) in layers.intensities_of_all(asked.elsewhere).items()},
     )
 
 

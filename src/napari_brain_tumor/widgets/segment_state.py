@@ -120,7 +120,7 @@ class Choices:
         """
         if self.box is None or not self.sequences:
             return None
-        ends = layers.world_box(self.box, next(iter(self.sequences.values())))
+        ends = layers.world_box(self.box, layers.anchor(self.sequences.values()))
         if ends is None:
             msg = f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
             raise BoxError(msg)
@@ -130,7 +130,7 @@ class Choices:
         takes_seeds = self.model is not None and self.model.takes_seeds
         if self.seeds is None or not takes_seeds or not self.sequences:
             return ()
-        return layers.world_points(self.seeds, next(iter(self.sequences.values())))
+        return layers.world_points(self.seeds, layers.anchor(self.sequences.values()))
 
     @property
     def obstacle(self) -> str:

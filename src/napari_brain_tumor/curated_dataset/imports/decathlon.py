@@ -4,7 +4,6 @@ Roles and meanings come from `dataset.json`. nnU-Net has a file for each channel
 list its cases.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 from napari_brain_tumor.curated_dataset.imports.found import FoundCase
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.inside import path_inside
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.reading import visible
 from napari_brain_tumor.io.study_folder import dataset_roles
 from napari_brain_tumor.io.volume import short_name
@@ -67,7 +67,7 @@ def _nnunet_case(
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read ({error}). A Medical Decathlon folder has this file: choose its folder."
         raise DatasetError(msg) from error
