@@ -744,7 +744,7 @@ def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
     source = tag.grid if tag is not None else reference.grid
     display = Display(source, reference.grid)
     if display.shown.same_place(seen.grid):
-        data = display.restore(_classes(seen), nearest=True)
+        data = display.restore_labels(_classes(seen), None)
     else:
         data = resample(_classes(seen).T, seen.grid, source, nearest=True)
     return Segmentation(
