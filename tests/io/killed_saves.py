@@ -13,13 +13,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-import phantoms
 
+import phantoms
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
-from napari_brain_tumor.io.leftovers import finish_interrupted
 from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
 OLD, NEW = phantoms.tumour(), SCHEMAS["BraTS2023"].encode(phantoms.tumour())
@@ -98,12 +98,12 @@ def main(work: Path, kind: str) -> None:
         finish_interrupted()
         outcomes.append(seen(target))
         left += [path.name for path in folder.rglob(".*")]
-        left += [path.name for path in (Path(os.environ["BRAIN_TUMOR_HOME"]) / "unfinished").iterdir()]
+        left += [path.name for path in Path(os.environ["BRAIN_TUMOR_HOME"]).glob("unfinished/*")]
         shutil.rmtree(folder)
         if os.WIFEXITED(status):
             break
     result = {"points": point, "outcomes": outcomes, "swapped_before_the_next_start": swaps, "left_over": left}
-    print(json.dumps(result))
+    sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":

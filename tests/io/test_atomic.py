@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import phantoms
+from napari_brain_tumor import leftovers
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import leftovers, open_segmentation, save_segmentation
+from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.io.atomic import Part, write_atomically, write_together
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.study import Segmentation, TifSlices
@@ -65,7 +66,9 @@ def test_where_one_part_fails_no_part_is_changed(home, monkeypatch, earlier, fai
         replace = os.replace
         last = part(home / "b", "new")
         monkeypatch.setattr(
-            os, "replace", lambda a, b: refuse() if Path(b) == home / "b" and "old" not in Path(a).read_text() else replace(a, b)
+            os,
+            "replace",
+            lambda a, b: refuse() if Path(b) == home / "b" and "old" not in Path(a).read_text() else replace(a, b),
         )
     with pytest.raises(SaveError, match=r"No space left on device.*Nothing was changed"):
         write_together([part(home / "a", "new"), last], overwrite=overwrite)
@@ -87,7 +90,7 @@ def test_what_could_not_be_taken_back_is_said(home, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fails_from_the_second_on)
-    with pytest.raises(SaveError, match="stopped halfway: Permission denied. New already: a") as refused:
+    with pytest.raises(SaveError, match=r"stopped halfway: Permission denied\. New already: a") as refused:
         write_together([part(home / "a", "new"), part(home / "b", "new")])
     assert "Nothing was changed" not in str(refused.value)
 
@@ -111,7 +114,9 @@ def test_of_many_that_write_one_name_at_once_one_gets_it(home, monkeypatch, link
             start.wait(timeout=30)
 
         try:
-            write_together([Part(home / "a", lambda p: p.write_text(name), check), part(home / "b", name)], overwrite=False)
+            write_together(
+                [Part(home / "a", lambda p: p.write_text(name), check), part(home / "b", name)], overwrite=False
+            )
             outcomes[name] = True
         except SaveError:
             outcomes[name] = False
@@ -213,7 +218,9 @@ def test_a_record_of_another_file_is_not_replaced(home):
 @pytest.mark.skipif(sys.platform == "win32", reason="children are killed by SIGKILL")
 @pytest.mark.parametrize("kind", ["file", "file first", "masks", "masks first", "masks among scans"])
 def test_a_save_killed_at_any_point_was_made_whole_or_not_at_all(home, kind):
-    done = subprocess.run([sys.executable, PROGRAM, home, kind], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, home, kind], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["points"] >= 8
@@ -271,5 +278,3 @@ def test_a_ruined_note_is_removed(home, content):
     path = note(home, content)
     leftovers.finish_interrupted()
     assert not path.exists()
-
-

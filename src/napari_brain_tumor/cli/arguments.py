@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from napari_brain_tumor.cli.known_values import known_device, known_grid, known_model, known_schema, known_style
+from napari_brain_tumor.cli.known_values import known_device, known_grid, known_model, known_style
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [

@@ -6,7 +6,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import click
 
@@ -19,7 +18,9 @@ __all__ = ["debugging", "run_batch"]
 Work = Callable[[int], CaseRow]
 
 
-def run_batch(cases: Sequence[str], work: Work, table: CaseTable | None, *, doing: str, done: str) -> None:
+def run_batch(
+    cases: Sequence[str], work: Work, table: CaseTable | None, *, doing: str, done: str, quiet: bool = False
+) -> None:
     """Work on one case after the other, and tell at the end what became of all of them.
 
     A single case that fails raises its own error.
@@ -34,6 +35,8 @@ def run_batch(cases: Sequence[str], work: Work, table: CaseTable | None, *, doin
         Is written after every case, so that it holds them if the batch is stopped.
     doing, done : str
         The verb, as in `"segmenting"` and `"segmented"`.
+    quiet : bool
+        Leave standard output to the results: no summary.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def run_batch(cases: Sequence[str], work: Work, table: CaseTable | None, *, doin
                     table.write(rows)
             _tell_end(row, number, len(cases), rows, time.monotonic() - started)
     finally:
-        if len(cases) > 1:
+        if len(cases) > 1 and not quiet:
             _sum_up(rows, len(cases), table, done, time.monotonic() - started)
     left = [row for row in rows if row.status in ("failed", "exists")]
     if left:
@@ -85,7 +88,7 @@ def _one(number: int, case: str, count: int, work: Work, doing: str) -> CaseRow:
             progress_line(f"[{number + 1} of {count}] {case}: {doing}")
     try:
         row = work(number)
-    except Exception as error:  # noqa: BLE001 - a case may fail in ways that nobody thought of
+    except Exception as error:
         if count == 1:
             raise
         with _patient():
@@ -99,13 +102,14 @@ def _one(number: int, case: str, count: int, work: Work, doing: str) -> CaseRow:
 def _tell_end(row: CaseRow, number: int, count: int, rows: Sequence[CaseRow], elapsed: float) -> None:
     if count == 1:
         return
-    words = {"done": "done in", "failed": "failed after"}.get(row.status)
-    told = f"{words} {duration(row.seconds or 0)}" if words else {"skipped": "skipped, it exists"}.get(row.status, "exists")
+    took = duration(row.seconds or 0)
+    told = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists"}
+    what = told.get(row.status, "its result exists")
     worked = [one.seconds or 0 for one in rows if one.status in ("done", "failed")]
     left = count - number - 1
     rest = f", about {duration(left * sum(worked) / len(worked))} left" if worked and left else ""
     with _patient():
-        progress_line(f"[{number + 1} of {count}] {row.case}: {told}; {duration(elapsed)} elapsed{rest}")
+        progress_line(f"[{number + 1} of {count}] {row.case}: {what}; {duration(elapsed)} elapsed{rest}")
 
 
 def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, done: str, elapsed: float) -> None:
@@ -120,13 +124,8 @@ def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, done: 
                 say(f"  {row.case}: {row.error}")
         if states["exists"]:
             say(
-                "  Results that exist already were left as they are. --skip-existing passes over them without an error, "
-                "--overwrite replaces them."
+                "  Results that exist already were left as they are. --skip-existing passes over them without an "
+                "error, --overwrite replaces them."
             )
         if table is not None and table.is_written:
             say(f"Table of all cases: {os.fspath(table.path)}")
-
-
-def table_beside(outputs: Sequence[Path], name: str) -> Path:
-    """The table of a batch that named none: in the folder of the first output."""
-    return outputs[0].parent / name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.cells import plain_cell
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ COLUMNS: Final = (
     "notes",
     "error",
 )
-"""Of the table. A volume is `not determined` where the labels do not tell it; a cell is empty where nothing is known."""
+"""Of the table. A volume is `not determined` where the labels do not tell it; other cells are empty if unknown."""
 
 _UNKNOWN: Final = "not determined"
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """What became of a case: done, skipped because it was done before, in the way of which a result exists, or failed."""
+    """What became of a case: done, skipped since it was done before, in the way of which a result exists, or failed."""
 
     case: str
     status: Status
@@ -68,7 +69,7 @@ class CaseRow:
             cells[f"{word}_voxels"] = _UNKNOWN if row is None else str(row.voxels)
             if self.volumes.unit == "mL":
                 cells[f"{word}_ml"] = _UNKNOWN if row is None or row.ml is None else f"{row.ml:.4f}"
-        return {column: _plain(cells.get(column, "")) for column in COLUMNS}
+        return {column: plain_cell(cells.get(column, "")) for column in COLUMNS}
 
 
 class CaseTable:
@@ -124,11 +125,3 @@ class CaseTable:
             msg = f"{self.path} exists and is no table of cases of this program. Choose another name with --table."
             raise SaveError(msg)
         return rows
-
-
-def _plain(cell: str) -> str:
-    """The cell in one line, and so that no spreadsheet takes it for a formula."""
-    text = " ".join(cell.split())
-    # Names that cannot be told in UTF-8 are shown with escapes.
-    text = text.encode("utf-8", errors="backslashreplace").decode()
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

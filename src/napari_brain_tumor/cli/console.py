@@ -48,7 +48,7 @@ _SHELL_HINTS: Final[dict[type[Exception], str]] = {
 
 
 def prepare_streams() -> None:
-    """Let everything be printed: what a console or log cannot encode is shown by its code, as in `\\u60a3`."""
+    """Let everything be printed: a letter that a console or log cannot encode is shown by its code."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -167,7 +167,7 @@ def _lesion_cells(lesion: Lesion) -> list[str]:
 
 
 def run_shown(job: Job[Result], title: str) -> Result:
-    """Run a job with a bar and the remaining time on standard error; where that is no terminal, with a line at times."""
+    """Run a job with a bar and the remaining time on standard error, or with a line at times if that is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return run_job(job, _Lines(title).show)

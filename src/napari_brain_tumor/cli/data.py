@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from napari_brain_tumor.cli.arguments import ResampleOption, parse_numbers, parse_roles, parse_spacing
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ data = typer.Typer(
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
 SchemaOption = Annotated[
-    str | None, typer.Option(help="What the integers of the label mean: MSD, BraTS, LGG-binary ...")
+    str | None,
+    typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
 SlicesOption = Annotated[
     str | None,

@@ -56,7 +56,7 @@ def known_model(text: str | None) -> str | None:
 
 def known_plane(text: str) -> str:
     """A plane in which diameters are measured."""
-    from napari_brain_tumor.measure.settings import PLANES
+    from napari_brain_tumor.measure.diameters import PLANES
 
     if text not in PLANES:
         msg = f"{text!r} is not one of {', '.join(PLANES)}."

@@ -87,7 +87,10 @@ def _targets(cases: Sequence[Path], output: str | None) -> list[Path]:
     if output is None:
         return [Path(name) for name in names]
     if _names_folder(output):
-        return [Path(output) if _is_tif(case) and not several else Path(output) / n for case, n in zip(cases, names, strict=True)]
+        return [
+            Path(output) if _is_tif(case) and not several else Path(output) / n
+            for case, n in zip(cases, names, strict=True)
+        ]
     if several:
         msg = f"With several cases -o names a folder, got {output!r}. End it with a slash or leave out the suffix."
         raise typer.BadParameter(msg, param_hint="--output")
@@ -120,7 +123,9 @@ def _task(case: Path, target: Path) -> Task:
     try:
         return Task(case, target, _obstacle(case, target), tuple(_already_there(target)))
     except OSError as error:
-        return Task(case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o.")
+        return Task(
+            case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o."
+        )
 
 
 def _obstacle(case: Path, target: Path) -> str:

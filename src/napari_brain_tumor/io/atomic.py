@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.leftovers import Move, Note, noted, remove_quietly, temporary_beside
+from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
 __all__ = ["Part", "flush_to_disk", "write_atomically", "write_together"]
 
@@ -206,7 +206,7 @@ def _take_back(given: Sequence[tuple[Path, Path]], error: BaseException) -> None
     if left and isinstance(error, Exception):
         reason = getattr(error, "strerror", None) or error
         msg = (
-            f"Saving stopped halfway: {reason}. New already: {', '.join(left)}; what belongs to it is still the earlier "
-            "one. Save again, to another place if need be."
+            f"Saving stopped halfway: {reason}. New already: {', '.join(left)}; what belongs to it is still the "
+            "earlier one. Save again, to another place if need be."
         )
         raise _SaidError(msg) from error

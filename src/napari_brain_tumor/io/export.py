@@ -16,13 +16,13 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknown
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import itk, nifti, tiff
 from napari_brain_tumor.io.atomic import Part, write_together
-from napari_brain_tumor.io.leftovers import finish_interrupted
 from napari_brain_tumor.io.meaning import KEY, Meaning, meaning_inside
 from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_part
 from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.io.volume import Volume, named_path
 from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, nifti_part, require
 from napari_brain_tumor.labels import looks_like_labels, schema_named
+from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation, TifSlices
 
 __all__ = ["save_segmentation"]
@@ -63,7 +63,7 @@ def save_segmentation(
         second is refused.
     paths : {"auto", "relative", "absolute", "names"}
         How the JSON names scans and models: relative to itself (`"auto"`: those that lie near, the others absolute),
-        absolute, or without folders. But for `"absolute"`, UIDs of DICOM series are replaced by hashes.
+        absolute, or without folders. Scans are found again by their hashes.
 
     Returns
     -------
@@ -213,7 +213,9 @@ def _refuse_to_replace_truth(folder: Path, names: Sequence[str]) -> None:
         )
         raise SaveError(msg)
     patient = names[0].rsplit("_", 2)[0]
-    others = [path.name for path in sorted(folder.glob(f"{glob.escape(patient)}_*_mask.tif*")) if path.name not in names]
+    others = [
+        path.name for path in sorted(folder.glob(f"{glob.escape(patient)}_*_mask.tif*")) if path.name not in names
+    ]
     if others:
         msg = (
             f"{folder} holds {len(others)} masks of other slices of {patient}, such as {others[0]}: together with the "

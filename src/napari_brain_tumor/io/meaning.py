@@ -165,7 +165,7 @@ def _extensions(head: bytes) -> Iterator[str]:
     """Comments among the extensions after a NIfTI header."""
     order = "<" if head[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"
     at = struct.unpack(f"{order}i", head[:4])[0]
-    if at not in (348, 540) or not head[at : at + 1] == b"\x01":
+    if at not in (348, 540) or head[at : at + 1] != b"\x01":
         return
     stop = struct.unpack(f"{order}f", head[108:112])[0] if at == 348 else struct.unpack(f"{order}q", head[168:176])[0]
     at += 4

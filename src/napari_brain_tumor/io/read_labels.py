@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import tiff
-from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
-from napari_brain_tumor.io.leftovers import finish_interrupted
 from napari_brain_tumor.io.meaning import Meaning, meaning_inside
+from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
 from napari_brain_tumor.io.sidecar import read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
 from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
@@ -25,6 +24,7 @@ from napari_brain_tumor.labels import (
     label_values,
     schema_named,
 )
+from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["open_segmentation", "open_truth"]
@@ -61,6 +61,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     else:
         chosen = told.meaning.schema if told.meaning is not None else _guessed_schema(place, values, told.doubt)
     regions = _known_regions(chosen, told.meaning)
+    doubt = {"record_disagrees": told.doubt} if told.doubt else {}
     return Segmentation(
         data=chosen.decode(values),
         grid=volume.grid,
@@ -68,7 +69,11 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         class_names=_class_names(chosen, regions),
         known_regions=regions,
         layout=volume.layout,
-        provenance={"schema": chosen.name, "path": str(place), **({"record_disagrees": told.doubt} if told.doubt else {})},
+        provenance={
+            "schema": chosen.name,
+            "path": str(place),
+            **doubt,
+        },
     )
 
 

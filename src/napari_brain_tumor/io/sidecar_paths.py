@@ -1,17 +1,16 @@
-"""How the record of a result names the files that it was made from, which may tell more than anybody wants to hand on."""
+"""How the record of a result names the files that it was made from: paths tell more than one may want to hand on."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Final, Literal
 
-__all__ = ["PATH_STYLES", "PathStyle", "hidden_uid", "with_paths"]
+__all__ = ["PATH_STYLES", "PathStyle", "with_paths"]
 
 PathStyle = Literal["auto", "relative", "absolute", "names"]
 
 PATH_STYLES: Final[tuple[PathStyle, ...]] = ("auto", "relative", "absolute", "names")
-"""`auto` is relative to the record for what lies near it, in its own folder or in one beside or above it, else absolute.
+"""`auto` is relative to the record for what lies near it, up to two folders above and down from there, else absolute.
 
 `names` leaves out the folders. Wherever a record names a scan, its SHA-256 proves what is found there.
 """
@@ -19,23 +18,13 @@ PATH_STYLES: Final[tuple[PathStyle, ...]] = ("auto", "relative", "absolute", "na
 _NEAR: Final = 2
 """Steps up from the record's folder to the one that holds both."""
 _PATH_KEYS: Final = ("path", "folder")
-_HIDDEN: Final = "sha256:"
 
 
 def with_paths(provenance: Mapping[str, Any], folder: Path, style: PathStyle) -> dict[str, Any]:
-    """Provenance with its paths as they are written into a record that lies in `folder`.
-
-    The UIDs of DICOM series, by which archives find an examination, are replaced by their hashes, except in the style
-    `"absolute"`.
-    """
+    """Provenance with its paths as they are written into a record that lies in `folder`."""
     made = {key: _rewritten(value, folder, style) for key, value in provenance.items()}
     # A path of its own is where labels were opened, perhaps to be saved again.
     return made | ({"path": _named(provenance["path"], folder, style)} if "path" in provenance else {})
-
-
-def hidden_uid(uid: str) -> str:
-    """What stands for the UID of a series: whoever has the files can find it again, nobody else."""
-    return uid if uid.startswith(_HIDDEN) else _HIDDEN + hashlib.sha256(uid.encode()).hexdigest()[:32]
 
 
 def _rewritten(value: Any, folder: Path, style: PathStyle) -> Any:
@@ -45,8 +34,6 @@ def _rewritten(value: Any, folder: Path, style: PathStyle) -> Any:
         return value
     made = {key: _rewritten(one, folder, style) for key, one in value.items()}
     made |= {key: _named(value[key], folder, style) for key in _PATH_KEYS if key in value}
-    if isinstance(value.get("series"), str) and style != "absolute":
-        made["series"] = hidden_uid(value["series"])
     return made
 
 
