@@ -61,8 +61,12 @@ def test_several_cases_need_a_folder_and_different_names() -> None:
     assert targets(plan_tasks(cases, "out")) == ["out/one_segmentation.nii.gz", "out/two_segmentation.nii.gz"]
     with pytest.raises(typer.BadParameter, match="names a folder"):
         plan_tasks(cases, "out.nii.gz")
-    with pytest.raises(SaveError, match="2 cases would be written"):
-        plan_tasks([Path("a/scan"), Path("b/scan")], "out")
+
+
+def test_cases_of_one_name_are_told_apart_by_the_folders_above() -> None:
+    tasks = plan_tasks([Path("a/scan"), Path("b/scan"), Path("b/other")], "out")
+    names = ["a_scan", "b_scan", "other"]
+    assert targets(tasks) == [f"out/{name}_segmentation.nii.gz" for name in names]
 
 
 def test_an_earlier_result_is_replaced_only_when_asked() -> None:

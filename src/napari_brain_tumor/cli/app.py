@@ -24,7 +24,7 @@ from napari_brain_tumor.cli.arguments import (
 )
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
-from napari_brain_tumor.cli.console import prepare_streams, say_error
+from napari_brain_tumor.cli.console import debugging, prepare_streams, say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
@@ -93,9 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     prepare_streams()
+    shown = debugging.set(debug)
     try:
         finish_interrupted()
-        app(args=[word for word in given if word != "--debug"], prog_name="brain-tumor", obj=debug)
+        app(args=[word for word in given if word != "--debug"], prog_name="brain-tumor")
     except Exception as error:
         if debug:
             raise
@@ -103,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
+    finally:
+        debugging.reset(shown)
 
 
 def _say_version(asked: bool) -> None:
@@ -286,10 +289,12 @@ def _row_of_existing(task: "Task") -> "CaseRow":
     row = CaseRow(str(task.case), "skipped", str(task.target), seconds=0)
     try:
         volumes = measure_volumes(open_segmentation(task.target))
-        model = read_sidecar(task.target).get("provenance", {}).get("model", {}).get("name", "")
-    except (BrainTumorError, OSError, AttributeError) as error:
+    except (BrainTumorError, OSError) as error:
         return replace(row, notes=(f"The earlier result could not be read: {error}",))
-    return replace(row, volumes=volumes, model=str(model))
+    provenance = read_sidecar(task.target).get("provenance")
+    model = provenance.get("model") if isinstance(provenance, Mapping) else None
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return replace(row, volumes=volumes, model=str(name or ""))
 
 
 def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":

@@ -7,13 +7,11 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-import click
-
 from napari_brain_tumor.cli.case_table import CaseRow, CaseTable
-from napari_brain_tumor.cli.console import duration, explain, progress_line, say, say_error
+from napari_brain_tumor.cli.console import debugging, duration, explain, progress_line, say, say_error
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 
-__all__ = ["debugging", "run_batch"]
+__all__ = ["run_batch"]
 
 Work = Callable[[int], CaseRow]
 
@@ -63,12 +61,6 @@ def run_batch(
         raise BrainTumorError(msg)
 
 
-def debugging() -> bool:
-    """Whether `--debug` was given."""
-    context = click.get_current_context(silent=True)
-    return bool(context is not None and context.find_root().obj)
-
-
 @contextlib.contextmanager
 def _patient() -> Iterator[None]:
     """What is told on the way, or written beside, must not end the work itself: a log on a full disk, a closed pipe."""
@@ -93,7 +85,7 @@ def _one(number: int, case: str, count: int, work: Work, doing: str) -> CaseRow:
             raise
         with _patient():
             say_error(error, case)
-            if debugging():
+            if debugging.get():
                 progress_line("".join(traceback.format_exception(error)))
         return CaseRow(case, "failed", error=explain(error), seconds=time.monotonic() - began)
     return row if row.seconds is not None else row.taking(time.monotonic() - began)

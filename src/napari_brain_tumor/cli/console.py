@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import typer
@@ -20,6 +21,7 @@ from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
 __all__ = [
+    "debugging",
     "duration",
     "explain",
     "lesion_table",
@@ -45,6 +47,10 @@ _SHELL_HINTS: Final[dict[type[Exception], str]] = {
     SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
 }
 """Messages name Python's arguments; these are the options that do the same."""
+
+
+debugging: Final[ContextVar[bool]] = ContextVar("debugging", default=False)
+"""Whether tracebacks are shown, too."""
 
 
 def prepare_streams() -> None:

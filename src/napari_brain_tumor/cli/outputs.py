@@ -1,6 +1,7 @@
 """Where results go, settled before anything is computed. No input is ever overwritten."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,15 @@ def _names_folder(output: str) -> bool:
 
 
 def distinct_names(cases: Sequence[Path]) -> list[str]:
-    return [short_name(Path(os.path.abspath(case))) for case in cases]
+    """What results are called: as the cases were typed, with the folder above before those of one name."""
+    places = [Path(os.path.abspath(case)) for case in cases]
+    count = Counter(short_name(place).lower() for place in places)
+    names = [short_name(p) if count[short_name(p).lower()] == 1 else f"{p.parent.name}_{short_name(p)}" for p in places]
+    seen: Counter[str] = Counter()
+    for number, name in enumerate(names):
+        seen[name.lower()] += 1
+        names[number] = name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}"
+    return names
 
 
 def _is_tif(case: Path) -> bool:
