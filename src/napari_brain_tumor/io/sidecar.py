@@ -16,7 +16,7 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.labels import schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["NOTICE", "read_sidecar", "sidecar_part", "write_sidecar"]
+__all__ = ["NOTICE", "read_sidecar", "sidecar_part", "sidecar_path", "write_sidecar"]
 
 PROGRAM: Final = "napari-brain-tumor"
 FORMAT: Final = 2
@@ -89,11 +89,17 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
 
     It tells what was saved once. Whether that is what the file holds now its `labels_sha256` tells.
     """
+    found = sidecar_path(path)
+    return {} if found is None else _content(found)
+
+
+def sidecar_path(path: Path) -> Path | None:
+    """Where our own sidecar of a file or folder is; None where there is none."""
     for candidate in _candidates(path):
         content = _content(candidate)
         if _is_ours(content) and content.get("file") == path.name:
-            return content
-    return {}
+            return candidate
+    return None
 
 
 def _candidates(path: Path) -> tuple[Path, ...]:

@@ -25,25 +25,33 @@ _NIFTI1_MAX: Final = np.iinfo(np.int16).max
 
 
 def write_nifti(
-    values: Array, grid: Grid, layout: FileLayout, target: Path, *, compresslevel: int = 6, overwrite: bool = True
+    values: Array,
+    grid: Grid,
+    layout: FileLayout,
+    target: Path,
+    *,
+    comment: str = "",
+    compresslevel: int = 6,
+    overwrite: bool = True,
 ) -> None:
     """Write `(X, Y, Z)` or `(X, Y, Z, C)` values on a grid as `.nii` or `.nii.gz`, whole or not at all.
 
     The header gets the matrices and codes of `layout` where they still describe the grid. A grid of unknown spacing
-    is marked as such, and read back as such.
+    is marked as such, and read back as such. A comment in ASCII goes into the header.
 
     Raises
     ------
     SaveError
         If the file cannot be written, or does not read back the same; without `overwrite` also if it is there already.
     """
-    write_together([nifti_part(values, grid, layout, target, compresslevel=compresslevel)], overwrite=overwrite)
+    part = nifti_part(values, grid, layout, target, comment=comment, compresslevel=compresslevel)
+    write_together([part], overwrite=overwrite)
 
 
 def nifti_part(
     values: Array, grid: Grid, layout: FileLayout, target: Path, *, comment: str = "", compresslevel: int = 6
 ) -> Part:
-    """The file of `write_nifti`, to be written together with others; a comment in ASCII goes into its header."""
+    """The file of `write_nifti`, to be written together with others."""
     header = _header(values, grid, layout)
     extension = nifti_extension(comment) if comment else bytes(4)
     header["vox_offset"] = header.single_vox_offset + len(extension) - 4
