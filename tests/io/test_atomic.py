@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -278,3 +279,22 @@ def test_a_ruined_note_is_removed(home, content):
     path = note(home, content)
     leftovers.finish_interrupted()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("number", "told"), [(5, True), (28, True), (22, False), (95, False)])
+def test_a_folder_that_the_disk_does_not_confirm_is_said_truly(home, monkeypatch, number, told):
+    fsync = os.fsync
+
+    def fails_for_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fails_for_folders)
+    if told:
+        with pytest.raises(SaveError, match="was written, but the disk did not confirm it") as refused:
+            write_together([part(home / "a", "1")])
+        assert "Nothing was changed" not in str(refused.value)
+    else:
+        write_together([part(home / "a", "1")])
+    assert contents(home) == {"a": "1"}

@@ -1,17 +1,21 @@
 """Write a file, or several that mean something only together, whole or not at all."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
 __all__ = ["Part", "flush_to_disk", "write_atomically", "write_together"]
+
+
+_CANNOT_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS)
+"""What file systems answer, mostly over a network, that do not flush folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,7 @@ def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
         reason = getattr(error, "strerror", None) or error
         msg = f"{parts[0].path} was not saved: {reason}. Nothing was changed; choose another place or free some space."
         raise SaveError(msg) from error
-    with suppress(OSError):  # the names are given; where a system cannot flush a folder nothing is lost
-        for folder in dict.fromkeys(part.path.parent for part in parts):
-            flush_to_disk(folder)
+    _flush_folders(parts)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -106,6 +108,21 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _flush_folders(parts: Sequence[Part]) -> None:
+    """Have the new names written down, too; where a system cannot do that for a folder nothing is lost."""
+    for folder in dict.fromkeys(part.path.parent for part in parts):
+        try:
+            flush_to_disk(folder)
+        except OSError as error:
+            if error.errno in _CANNOT_FLUSH:
+                continue
+            msg = (
+                f"{parts[0].path} was written, but the disk did not confirm it: {error.strerror or error}. Check the "
+                "disk, then save again."
+            )
+            raise SaveError(msg) from error
 
 
 class _SaidError(Exception):
