@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.cli.known_values import known_device, known_grid, known_model, known_style
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
     "DeviceOption",
+    "ModelOption",
+    "PathsOption",
     "ResampleOption",
     "RoleChoice",
     "RolesOption",
@@ -30,8 +33,30 @@ RoleChoice = dict[str, int | str] | list[str | None]
 """Role to volume or file; or the roles of the volumes in order, None for one to skip."""
 
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", callback=known_model, help="Name of a model (see `models`) or folder of a checkpoint."),
+]
+
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|mps",
+        callback=known_device,
+        help="Where to compute; auto takes the quickest.",
+    ),
+]
+
+PathsOption = Annotated[
+    str,
+    typer.Option(
+        "--paths",
+        metavar="auto|relative|absolute|names",
+        callback=known_style,
+        help="How the record of a result names its scans: relative to itself (auto: those that lie near), absolute, "
+        "or without folders.",
+    ),
 ]
 
 
@@ -61,6 +86,7 @@ ResampleOption = Annotated[
     typer.Option(
         "--resample",
         metavar="finest|T1|T1c|T2|FLAIR",
+        callback=known_grid,
         help="Bring sequences on different grids onto the finest, or onto that sequence's.",
     ),
 ]

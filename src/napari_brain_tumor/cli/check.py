@@ -9,6 +9,7 @@ import typer
 
 from napari_brain_tumor.cli.arguments import (
     DeviceOption,
+    ModelOption,
     ResampleOption,
     RolesOption,
     SeriesOption,
@@ -17,6 +18,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_series,
     parse_spacing,
 )
+from napari_brain_tumor.cli.known_values import known_schema
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,10 +38,12 @@ _OPTIONS: Final[dict["FixKind", str]] = {
 
 def check(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
-    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be looked at too.")] = None,
-    schema: Annotated[str | None, typer.Option(help="What their integers mean: MSD, BraTS, LGG-binary ...")] = None,
+    schema: Annotated[
+        str | None, typer.Option(callback=known_schema, help="What their integers mean: MSD, BraTS, LGG-binary ...")
+    ] = None,
     roles: RolesOption = None,
     picks: SeriesOption = None,
     spacing: SpacingOption = None,

@@ -14,6 +14,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_series,
     parse_spacing,
 )
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ data = typer.Typer(
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
 SchemaOption = Annotated[
-    str | None, typer.Option(help="What the integers of the label mean: MSD, BraTS, LGG-binary ...")
+    str | None,
+    typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
 SlicesOption = Annotated[
     str | None,

@@ -9,6 +9,7 @@ import typer
 
 from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
+from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
 
 if TYPE_CHECKING:
@@ -59,10 +60,16 @@ def evaluate(
         typer.Option(help="Only cases of this side, such as val: of --split, or of a curated data set's own split."),
     ] = None,
     schema: Annotated[
-        str | None, typer.Option(help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ...")
+        str | None,
+        typer.Option(
+            callback=known_schema, help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ..."
+        ),
     ] = None,
     predictions_schema: Annotated[
-        str | None, typer.Option("--predictions-schema", help="The same for the segmentations of --predictions.")
+        str | None,
+        typer.Option(
+            "--predictions-schema", callback=known_schema, help="The same for the segmentations of --predictions."
+        ),
     ] = None,
     roles: Annotated[
         str | None, typer.Option(help="t1=0,flair=1 (volumes) or FLAIR,T1,T1c,T2 (order; - skips), for every case.")
@@ -88,6 +95,8 @@ def evaluate(
         msg = "Name what to evaluate: --models unet,threshold or --predictions NAME=FOLDER."
         raise typer.BadParameter(msg, param_hint="--models")
     _check_side(cases, side, split)
+    for model in chosen.values():
+        _check_model(model)
     parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
     from napari_brain_tumor.comparison import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
@@ -123,6 +132,13 @@ def _check_side(cases: Sequence[Path], side: str | None, split: Path | None) -> 
     if side is not None and split is None and not any(map(is_curated, cases)):
         msg = "It is a choice from a split: give --split CSV too, or a curated data set."
         raise typer.BadParameter(msg, param_hint="--side")
+
+
+def _check_model(model: str) -> None:
+    try:
+        known_model(model)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(error.message, param_hint="--models") from error
 
 
 def _named(words: Iterable[str], option: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_series,
     parse_spacing,
 )
+from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import SaveError
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def refine(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Correct what this model (see `models`) gives. Without model and file: begin from nothing."),
+        typer.Option(
+            callback=known_model,
+            help="Correct what this model (see `models`) gives. Without model and file: begin from nothing.",
+        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -56,8 +60,9 @@ def refine(
     schema: Annotated[
         str | None,
         typer.Option(
+            callback=known_schema,
             help="What the integers of --segmentation mean, if in doubt; the result is saved so too. "
-            "Without it: as that file, else MSD."
+            "Without it: as that file, else MSD.",
         ),
     ] = None,
     anyway: Annotated[
@@ -89,7 +94,7 @@ def refine(
         note(text)
     written_in = _schema(begun, schema)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_segmentation(refined, target, schema=written_in)
+    save_segmentation(refined, target, schema=written_in, overwrite=overwrite)
     if as_json:
         _print_json(refined, recorded, target, written_in)
     else:

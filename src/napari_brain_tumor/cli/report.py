@@ -13,6 +13,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_series,
     parse_spacing,
 )
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def report(
         typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where files do not tell or tell false."),
     ] = None,
     resample: ResampleOption = None,
-    schema: Annotated[str | None, typer.Option(help="What the labels' integers mean, if in doubt.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
+    ] = None,
     with_paths: _WithPaths = False,
     overwrite: _Overwrite = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_brain_tumor.cli.arguments import SeriesOption, parse_roles, parse_series, parse_spacing
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.cli.window import WINDOW_MODULE, why_no_window
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.interpreter import module_command, safe_environment
@@ -28,7 +29,10 @@ def view(
         str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
     ] = None,
     schema: Annotated[
-        str | None, typer.Option(help="What the integers of the labels mean, if in doubt: MSD, BraTS, LGG-binary ...")
+        str | None,
+        typer.Option(
+            callback=known_schema, help="What the integers of the labels mean, if in doubt: MSD, BraTS, LGG-binary ..."
+        ),
     ] = None,
 ) -> None:
     """Open an examination in napari with the Segment panel, and stay until the window is closed."""

@@ -12,9 +12,11 @@ from napari_brain_tumor.curated_dataset.index import CaseRecord
 from napari_brain_tumor.curated_dataset.truth import Truth, class_names, decode, encode
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.inside import path_inside
+from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.nifti import read_nifti, read_nifti_header
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.io.write_nifti import write_nifti
+from napari_brain_tumor.labels import CLASS_NAMES, SCHEMAS
 from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, TifSlices
 
 __all__ = [
@@ -53,9 +55,11 @@ def image_writer(study: Study) -> Callable[[Path], None]:
 
 
 def label_writer(truth: Truth, layout: FileLayout) -> Callable[[Path], None]:
-    """A function that writes a truth as a label file with the header of the scan."""
+    """A function that writes a truth as a label file with the header of the scan, and what it tells inside it."""
     values = encode(truth)
-    return lambda path: write_nifti(values, truth.segmentation.grid, layout, path)
+    told = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
+    comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if told else ""
+    return lambda path: write_nifti(values, truth.segmentation.grid, layout, path, comment=comment)
 
 
 def storable(arrays: Sequence[Array]) -> list[Array]:

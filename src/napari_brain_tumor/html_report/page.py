@@ -195,7 +195,7 @@ def _told(table: Table, found: FollowUp, *, with_paths: bool) -> Table:
 def _record(segmentation: Segmentation) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The provenance of the labels, and their sidecar where they were opened from a file of ours."""
     told = segmentation.provenance
-    if "task" in told or "path" not in told:
+    if "task" in told or "path" not in told or "record_disagrees" in told:
         return told, {}
     sidecar = read_sidecar(Path(told["path"]))
     return {**told, **sidecar.get("provenance", {})}, sidecar

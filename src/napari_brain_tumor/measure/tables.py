@@ -11,7 +11,7 @@ from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesions import Lesion
-from napari_brain_tumor.measure.volumes import VolumeRow
+from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeRow
 
 __all__ = [
     "COLUMNS",
@@ -65,6 +65,9 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
     """Rows of one examination: classes, then regions, then lesions; only cells that have a value."""
     for volume in examination.volumes.rows:
         yield _volume_row(examination, volume)
+    for region in examination.volumes.undetermined:
+        row = {"case": examination.name, "kind": "region", "key": region, "name": REGION_NAMES[region]}
+        yield row | {"reason": "not determined: the labels do not tell it"}
     for lesion in examination.lesions:
         yield _lesion_row(examination, lesion)
 

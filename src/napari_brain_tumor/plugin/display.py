@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError
 from napari_brain_tumor.geometry import Grid, Reorientation, orthogonal_grid, resample, to_ras
+from napari_brain_tumor.plugin.carry import carry
 
 __all__ = ["Display"]
 
@@ -74,25 +75,35 @@ class Display:
 
     def restore(self, array: Array, *, nearest: bool = False) -> Array:
         """A shown array (Z, Y, X) in the source's order (X, Y, Z); the inverse of `show`."""
-        if array.shape != self.shape:
-            msg = f"The layer has shape {array.shape}; the scan it belongs to is shown as {self.shape}."
-            raise DimensionError(msg)
+        self._check(array)
         if self.resampled:
             return resample(array.T, self.shown, self.source, nearest=nearest)
         return self.turn.undo(array.T)
 
     def restore_labels(self, labels: Array, original: Array | None) -> Array:
-        """Labels in the source's order; where a resampled scan's labels were not altered, the original ones exactly.
+        """Labels in the source's order; of a resampled scan only what was altered, the rest as it was.
+
+        Every altered voxel that lies in the scan alters at least one voxel of it, and as a rule those whose centres it
+        holds.
 
         Parameters
         ----------
         labels : (Z, Y, X) array
             As in the layer now.
         original : (X, Y, Z) array or None
-            What was shown in that layer at first, if anything.
+            What was shown in that layer at first; None where it was empty.
         """
-        restored = self.restore(labels, nearest=True)
-        if not self.resampled or original is None:
-            return restored
-        altered = self.restore(labels != self.show(original, nearest=True), nearest=True)
-        return np.where(altered, restored, original)
+        if not self.resampled:
+            return self.restore(labels)
+        self._check(labels)
+        before = np.zeros(self.source.shape, labels.dtype) if original is None else original
+        altered = (labels != self.show(before, nearest=True)).T
+        at, values = carry(np.argwhere(altered), labels.T[altered], self.shown, self.source, every=True)
+        restored = np.array(before, dtype=labels.dtype)
+        restored[tuple(at.T)] = values
+        return restored
+
+    def _check(self, array: Array) -> None:
+        if array.shape != self.shape:
+            msg = f"The layer has shape {array.shape}; the scan it belongs to is shown as {self.shape}."
+            raise DimensionError(msg)

@@ -819,7 +819,7 @@ def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
     if not reference.grid.same_place(seen.grid):
         data = resample(_classes(seen).T, seen.grid, source.in_viewer, nearest=True)
     elif tag is not None:
-        data = Display.of(source).restore(_classes(seen), nearest=True)
+        data = Display.of(source).restore_labels(_classes(seen), None)
     else:
         data = np.ascontiguousarray(_classes(seen).T)
     return Segmentation(

@@ -12,7 +12,7 @@ from napari_brain_tumor.interactive.prompts import Step
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.reading import existing
 from napari_brain_tumor.io.regular_file import is_plain_name
-from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, read_sidecar
+from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, sidecar_path
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
@@ -250,12 +250,11 @@ def _document_of(place: Path) -> Path:
         return place / SCORES_FILE
     if place.suffix.lower() == ".json" and place.is_file():
         return place
-    own = place.with_name(f"{short_name(place)}.{PROGRAM}.json")
-    beside = own if own.is_file() else place.with_name(f"{short_name(place)}.json")
-    if not read_sidecar(place):
+    beside = sidecar_path(place)
+    if beside is None:
         msg = (
-            f"{place} has no record of how it was made: {beside.name} is not beside it or is not of this program. "
-            "Name the JSON file itself if it lies elsewhere."
+            f"{place} has no record of how it was made: {short_name(place)}.json is not beside it or is not of this "
+            "program. Name the JSON file itself if it lies elsewhere."
         )
         raise RecordError(msg)
     return beside

@@ -61,7 +61,7 @@ def replay_segmentation_job(
     sources = find_sources(made.inputs, places, made.case)
     notes: list[str] = []
     if isinstance(made, SegmentRecord):
-        job = _segmented(made, sources, model, device, notes)
+        job = _segmented(made, sources, model, device, notes, record.path.parent)
         begun = yield from part_of(job, 0.1, 0.9 if made.refined else 0.95)
     else:
         begun = _opened(made, sources, places)
@@ -101,10 +101,11 @@ def _segmented(
     model: str | PathLike[str] | None,
     device: str | None,
     notes: list[str],
+    beside: Path,
 ) -> Job[_Begun]:
-    """What the model or method gives."""
+    """What the model or method gives; `beside` is the folder of the record."""
     yield Progress(0, 1, "checking the model")
-    method = find_recorded_model(made.model, model)
+    method = find_recorded_model(_with_folder(made.model, beside), model)
     chosen = _device(made, device, method, notes)
     settings = _settings(made, method, chosen, notes)
     study = _study(made, sources)
@@ -115,6 +116,11 @@ def _segmented(
             return _Begun(study, found, maps, method.name)
         found = yield from segment_job(study, where, chosen, **settings)
     return _Begun(study, found, None, method.name)
+
+
+def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
+    """The same with its folder found from that of the record, as far as it is told relative to it."""
+    return recorded if recorded.folder is None else recorded.model_copy(update={"folder": beside / recorded.folder})
 
 
 def _opened(made: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
