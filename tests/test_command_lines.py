@@ -18,6 +18,7 @@ from napari_brain_tumor.cli import app
 from napari_brain_tumor.command_lines import (
     CommandLines,
     LabelFile,
+    ModelRun,
     Opening,
     add_case_lines,
     check_dataset_lines,
@@ -262,7 +263,8 @@ def test_masks_slice_by_slice_are_written_by_the_shell_for_slices_alone(tmp_path
 EVERY_ACTION = {
     "segment": segment_lines(
         Opening(Path("-case"), (("T1", 0),), (1, 1, 5)),
-        {"model": "unet", "device": "cpu", "flips": True, "min_lesion_mm3": 3.0, "seeds": ((1, 2, 3), (4, 5, 6))},
+        {"model": "unet", "device": "cpu", "flips": True, "min_lesion_mm3": 3.0, "seeds": ((1, 2, 3), (4, 5, 6))}
+        | {"precision": "bfloat16"},
         Path("-x.nii"),
         "BraTS2018-2022",
     ),
@@ -277,7 +279,7 @@ EVERY_ACTION = {
     "refine a file": refine_lines(
         Opening(Path("-case")), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"
     ),
-    "refine a result": refine_lines(Opening(Path("-case")), "unet", "the prompts.json", "out.nii.gz"),
+    "refine a result": refine_lines(Opening(Path("-case")), ModelRun("unet"), "the prompts.json", "out.nii.gz"),
     "refine from nothing": refine_lines(Opening(Path("-case")), None, "prompts.json", "out.nii.gz"),
     "rerun": rerun_lines("x.json"),
     "evaluate": evaluate_lines(
@@ -467,3 +469,32 @@ def test_grids_of_unknown_voxel_size_are_not_given_one(tmp_path):
     study = open_study(tmp_path / "p")
     assert isinstance(study.grid, Grid)
     assert opening_of(study.sources, study.roles, study.grid).spacing_mm is None
+
+
+def test_a_result_that_is_corrected_keeps_every_setting_of_its_run():
+    settings = {
+        "flips": True,
+        "min_lesion_mm3": 0.0,
+        "precision": "float32",
+        "thresholds": {"ET": 0.3},
+        "box": (-20.0, 20.0, -10.0, 30.0, 0.0, 40.0),
+    }
+    lines = refine_lines(Opening(Path("case")), ModelRun("unet", settings), "prompts.json", "out.nii.gz")
+    told = parsed(lines.arguments)
+    assert (told["model"], told["flips"], told["min_lesion_mm3"], told["precision"].value) == (
+        "unet",
+        True,
+        0.0,
+        "float32",
+    )
+    assert (told["thresholds"], told["box"]) == (["ET=0.3"], "-20.0,20.0,-10.0,30.0,0.0,40.0")
+    assert "flips=True" in lines.python
+    assert "thresholds={'ET': 0.3}" in lines.python
+    assert "min_lesion_mm3=0.0" in lines.python
+    assert "segment_with_probabilities" in lines.python
+    method = refine_lines(
+        Opening(Path("case")), ModelRun("region_growing", {"seeds": ((1.0, 2.0, 3.0),)}, False), "p.json", "out.nii.gz"
+    )
+    assert "segment(study, 'region_growing', seeds=((1.0, 2.0, 3.0),))" in method.python
+    assert "probabilities" not in method.python
+    assert parsed(method.arguments)["seeds"] == ["1.0,2.0,3.0"]

@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path, PurePath
 from typing import Any, Final, Literal
 
@@ -20,6 +22,7 @@ __all__ = [
     "SHELLS",
     "CommandLines",
     "LabelFile",
+    "ModelRun",
     "Opening",
     "Shell",
     "add_case_lines",
@@ -27,6 +30,7 @@ __all__ = [
     "compare_lines",
     "create_dataset_lines",
     "evaluate_lines",
+    "install_command",
     "measure_lines",
     "measure_study_lines",
     "opening_of",
@@ -117,6 +121,20 @@ def _for_cmd(word: str) -> str:
         return f'"{inner}"'
     # cmd itself looks for %names% even inside quotes, so every special character is taken literally instead.
     return re.sub(r'([()%!^"<>&|\s])', r"^\1", f'"{inner}"')
+
+
+def install_command(packages: Sequence[str]) -> str:
+    """The line that installs packages for the Python that runs now, in the shell of this system.
+
+    They are named one by one, at the versions that an extra of this package asks for: so the line works however this
+    package itself was installed.
+    """
+    try:
+        told = [one.partition(";")[0].strip() for one in requires("napari-brain-tumor") or ()]
+    except PackageNotFoundError:
+        told = []
+    wanted = [next((one for one in told if re.match(rf"{re.escape(name)}\b", one)), name) for name in packages]
+    return quoted([sys.executable, "-m", "pip", "install", *wanted], usual_shell())
 
 
 # Scans --------------------------------------------------------------------------------------------------------------
@@ -336,7 +354,7 @@ _USUAL: Final[dict[str, Any]] = {
     "box": None,
 }
 """What `segment` takes where nothing is said."""
-_SEGMENT_OPTIONS: Final = ("model", "device", "flips", "min_lesion_mm3", "seeds", "thresholds", "box")
+_SEGMENT_OPTIONS: Final = ("model", "device", "flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box")
 """Settings for which the shell has an option."""
 
 
@@ -355,7 +373,7 @@ def segment_lines(
     schema : str
         Which integers are written.
     """
-    chosen = {key: value for key, value in settings.items() if value != _USUAL.get(key, _Nothing)}
+    chosen = _unusual(settings)
     model = [chosen.pop("model")] if "model" in chosen else []
     saving = {"schema": schema} if schema != "MSD" else {}
     python = "\n".join(
@@ -544,16 +562,55 @@ def _joining_lines(joined: tuple[str, PurePath], reference: str | None, resample
     return [f"joined = {call}", _call("save_segmentation", [_Name("joined"), path])]
 
 
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """Labels as the result of a model or method: which, and how it was run.
+
+    Parameters
+    ----------
+    model : str or path
+    settings : mapping
+        Arguments of `segment` beside study and model.
+    has_probabilities : bool
+        Whether it tells probabilities, which methods without weights do not.
+    """
+
+    model: str | PurePath
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    has_probabilities: bool = True
+
+    def python(self) -> tuple[str, str]:
+        """The function that is called, and the line that calls it."""
+        options = _unusual(self.settings)
+        if self.has_probabilities:
+            call = _call("segment_with_probabilities", [_Name("study"), self.model], options)
+            return "segment_with_probabilities", f"segmentation, probabilities = {call}"
+        return "segment", f"segmentation = {_call('segment', [_Name('study'), self.model], options)}"
+
+    def words(self) -> list[str]:
+        """Options of a command that begins with it."""
+        return [
+            word
+            for key, value in ({"model": self.model} | _unusual(self.settings)).items()
+            for word in _option(key, value)
+        ]
+
+
+def _unusual(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that are not as `segment` takes them where nothing is said."""
+    return {key: value for key, value in settings.items() if value != _USUAL.get(key, _Nothing)}
+
+
 def refine_lines(
-    scans: Opening, labels: LabelFile | str | None, prompts: PurePath | str, output: PurePath | str
+    scans: Opening, labels: LabelFile | ModelRun | None, prompts: PurePath | str, output: PurePath | str
 ) -> CommandLines:
     """Correct a segmentation with recorded prompts, and save it.
 
     Parameters
     ----------
     scans : Opening
-    labels : LabelFile, str or None
-        What is corrected: a file, what the model of that name gives, or nothing.
+    labels : LabelFile, ModelRun or None
+        What is corrected: a file, what a model gives, or nothing.
     prompts, output : path-like
     """
     begun: list[str] = []
@@ -561,10 +618,11 @@ def refine_lines(
     if isinstance(labels, LabelFile):
         begun, names = [f"segmentation = {labels.python()}"], [*names, "open_segmentation"]
     elif labels is not None:
-        call = _call("segment_with_probabilities", [_Name("study"), labels])
-        begun, names = [f"segmentation, probabilities = {call}"], [*names, "segment_with_probabilities"]
+        function, line = labels.python()
+        begun, names = [line], [*names, function]
     arguments = [_Name("study"), _Name("segmentation" if labels is not None else "None")]
-    options = {"probabilities": _Name("probabilities")} if isinstance(labels, str) else {}
+    told_more = isinstance(labels, ModelRun) and labels.has_probabilities
+    options = {"probabilities": _Name("probabilities")} if told_more else {}
     python = "\n".join(
         (
             f"from napari_brain_tumor import {', '.join(sorted(names))}",
@@ -578,7 +636,7 @@ def refine_lines(
     )
     file = labels if isinstance(labels, LabelFile) else None
     told = ["--segmentation", _path_word(file.path), *_given("--schema", file.schema)] if file is not None else []
-    told += ["--model", labels] if isinstance(labels, str) else []
+    told += labels.words() if isinstance(labels, ModelRun) else []
     files = ["--prompts", _path_word(PurePath(prompts)), "-o", _path_word(PurePath(output))]
     return CommandLines(python, ("refine", *scans.arguments(), *told, *files))
 

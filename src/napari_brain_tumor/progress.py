@@ -1,10 +1,11 @@
-"""Jobs: generators that yield `Progress` and return their result."""
+"""Jobs: generators that yield `Progress` and return their result; and how long one still takes."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import pairwise
+from typing import Final, TypeVar
 
-__all__ = ["Job", "Progress", "part_of", "run_job"]
+__all__ = ["Job", "Progress", "RemainingTime", "part_of", "run_job"]
 
 Result = TypeVar("Result")
 
@@ -58,3 +59,89 @@ def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[R
             return finished.value  # type: ignore[no-any-return]
         message = ": ".join(filter(None, (title, step.message)))
         yield Progress(low + (high - low) * step.fraction, 1, message, step.milestone)
+
+
+class RemainingTime:
+    """Estimates how long a job still takes, from what it is known to cost and from the pace that it shows.
+
+    At first the known cost alone decides. The measured pace counts the more, the more of the job is done, and decides
+    alone once it differs from the cost by a factor of two, or the expected time is over. Without a cost there is no
+    estimate before there is a pace.
+
+    Parameters
+    ----------
+    began : float
+        The time at which the job was started, in seconds of any clock.
+    expected_seconds : float, optional
+        What the whole job is known to take.
+    stages : sequence of (fraction, share)
+        Which share of the time has passed when the job tells a fraction of its progress; both rise from 0 to 1.
+    """
+
+    _LEAST_GAIN: Final = 0.02
+    """Share of the job from which its pace can be told."""
+    _LEAST_SECONDS: Final = 0.3
+    _CLEAR_GAIN: Final = 0.15
+    """Share of the job after which a pace that contradicts the cost is believed."""
+    _CONTRADICTION: Final = 2.0
+    _USED_UP: Final = 0.05
+    """Share of the expected time; with less than that left, only the pace can tell what is."""
+    _SILENCE: Final = 0.25
+    """A job that has told nothing for some time is taken to need at least this part of that time once more."""
+
+    def __init__(
+        self,
+        began: float,
+        expected_seconds: float | None = None,
+        stages: Sequence[tuple[float, float]] = ((0.0, 0.0), (1.0, 1.0)),
+    ) -> None:
+        self._began = began
+        self._expected = expected_seconds if expected_seconds is not None and expected_seconds > 0 else None
+        self._stages = stages
+        self._first: tuple[float, float] | None = None
+        self._last = (began, 0.0)
+
+    def follow(self, fraction: float, now: float) -> None:
+        """Take in how far the job says that it has come, at the time `now`."""
+        share = self._share(fraction)
+        if self._first is None or share < self._last[1]:
+            self._first = now, share
+        self._last = now, share
+
+    def seconds_left(self, now: float) -> float | None:
+        """Seconds left at the time `now`; None while there is too little to tell."""
+        since, share = self._last
+        silence = max(0.0, now - since)
+        by_pace, gained = self._by_pace(silence), share - self._first[1] if self._first is not None else 0.0
+        least = max(0.5, self._SILENCE * silence)
+        if self._expected is None:
+            return None if by_pace is None else max(by_pace, least)
+        by_cost = self._expected - (now - self._began)
+        if by_pace is None:
+            return max(by_cost, least)
+        believed = gained >= self._CLEAR_GAIN and (self._contradicts_cost() or by_cost < self._USED_UP * self._expected)
+        weight = 1.0 if believed else min(1.0, gained)
+        return float(max(by_cost, least) ** (1 - weight) * max(by_pace, least) ** weight)
+
+    def _pace(self) -> float | None:
+        """Seconds for the whole job at the pace so far."""
+        if self._first is None:
+            return None
+        elapsed, gained = self._last[0] - self._first[0], self._last[1] - self._first[1]
+        return elapsed / gained if gained >= self._LEAST_GAIN and elapsed >= self._LEAST_SECONDS else None
+
+    def _by_pace(self, silence: float) -> float | None:
+        pace = self._pace()
+        return None if pace is None else pace * (1 - self._last[1]) - silence
+
+    def _contradicts_cost(self) -> bool:
+        pace = self._pace()
+        if pace is None or self._expected is None:
+            return False
+        return not 1 / self._CONTRADICTION <= pace / self._expected <= self._CONTRADICTION
+
+    def _share(self, fraction: float) -> float:
+        for (low, before), (high, after) in pairwise(self._stages):
+            if fraction <= high:
+                return before + (after - before) * (fraction - low) / max(high - low, 1e-9)
+        return self._stages[-1][1]

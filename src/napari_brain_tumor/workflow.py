@@ -337,7 +337,7 @@ def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, opt
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box)
     data = maps.labels()
     clock.lap("finish")
-    yield Progress(1, 1, "done")
+    yield Progress(0.98, 1, "noting how it was made")
     settings = _network_settings(options, info, maps, engine)
     made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
@@ -425,7 +425,7 @@ def _baseline_job(study: Study, baseline: Baseline, options: _Options) -> Job[Se
     if box is not None:
         data *= inside_box(study.grid, box)
     clock.lap("finish")
-    yield Progress(1, 1, "done")
+    yield Progress(0.98, 1, "noting how it was made")
     seeds = [list(map(float, seed)) for seed in options.seeds]
     settings = {"min_lesion_mm3": smallest, "seeds": seeds, **_box_setting(box)}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}

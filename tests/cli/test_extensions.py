@@ -34,7 +34,7 @@ def test_arguments_and_options_reach_the_added_command(monkeypatch: pytest.Monke
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:
-    with pytest.raises(BrainTumorError, match=r'needs the package monai.*pip install "napari-brain-tumor\[train\]"'):
+    with pytest.raises(BrainTumorError, match=r"needs the package monai.*-m pip install .*monai"):
         run_extension(POINT, ["needs-monai"])
 
 

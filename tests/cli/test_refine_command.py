@@ -177,3 +177,10 @@ def test_roles_are_named_as_for_other_commands(tmp_path: Path, run: Run) -> None
     assert code == 0, err
     assert (values(tmp_path / "r.nii.gz")[3:10, 3:10, 5] >= 2).all()
     assert json.loads((tmp_path / "r.json").read_text())["provenance"]["roles"] == ["T1"]
+
+
+def test_settings_of_a_model_are_refused_without_one(case: Path, run: Run) -> None:
+    save_prompts([Point(label="edema", at=(0, 0, 0))], "prompts.json")
+    code, _, err = run("refine", case, "--prompts", "prompts.json", "--flips", "--threshold", "ET=0.3")
+    assert code == 2
+    assert "flips, thresholds" in " ".join(err.split())

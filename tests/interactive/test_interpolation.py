@@ -8,6 +8,7 @@ import pytest
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive.interpolation import interpolate_slices, signed_distance
+from napari_brain_tumor.labels import REGIONS
 from phantoms import affine, ball
 
 
@@ -179,3 +180,24 @@ def test_distances_are_in_units_of_the_spacing_and_change_sign_between_voxels():
     mask = np.zeros((9, 5), bool)
     mask[3:6] = True
     np.testing.assert_allclose(signed_distance(mask, (2.0, 2.0))[:, 2], [-5, -3, -1, 1, 3, 1, -1, -3, -5])
+
+
+@pytest.mark.parametrize(("region", "classes"), [("WT", {0, 1}), ("TC", {1, 2}), ("ET", {2, 3})])
+def test_one_region_follows_its_shapes_and_the_others_stay(region, classes):
+    grid = Grid((40, 40, 9), np.diag([1.0, 1.0, 1.0, 1.0]))
+    x, y, _ = np.ogrid[:40, :40, :9]
+    away = np.hypot(x - 20, y - 20) + np.zeros((1, 1, 9))
+    labels = np.select([away <= 4, away <= 8, away <= 14], [3, 2, 1], 0).astype(np.uint8)
+    values = REGIONS[region]
+    wide = away <= {"WT": 17, "TC": 11, "ET": 6}[region]
+    for key in (0, 8):  # drawn wider there
+        plane = labels[..., key]
+        plane[wide[..., key] & ~np.isin(plane, values)] = values[0]
+    found = interpolate_slices(labels, grid, 2, (0, 8), region)
+    changed = found != labels
+    assert set(np.unique(labels[changed])) | set(np.unique(found[changed])) == classes
+    np.testing.assert_array_equal(np.isin(found, values), wide)
+    np.testing.assert_array_equal(found[..., [0, 8]], labels[..., [0, 8]])
+    larger = labels.copy()
+    larger[..., 1:8] = np.where(away[..., 1:8] <= 19, 3, 0)
+    np.testing.assert_array_equal(np.isin(interpolate_slices(larger, grid, 2, (0, 8), region), values), wide)

@@ -56,7 +56,7 @@ def stroke(*voxels, label="enhancing", radius=1.5, add=True):
     return Stroke(label=label, points=world(*voxels), radius=radius, add=add)
 
 
-VOXELS = st.tuples(*(st.integers(2, n - 3) for n in SHAPE))
+VOXELS = st.tuples(*(st.integers(n * 3 // 10, n * 7 // 10) for n in SHAPE))  # within the brain
 LABELS = st.sampled_from(sorted(PROMPT_LABELS))
 
 
@@ -283,3 +283,37 @@ def test_propagation_and_interpolation_are_steps_like_others(study):
     assert made.labels[15, 14, 13] > 0
     made.undo()
     np.testing.assert_array_equal(made.labels, data)
+
+
+@pytest.mark.parametrize("label", sorted(PROMPT_LABELS))
+@pytest.mark.parametrize("add", [True, False])
+def test_a_prompt_changes_nothing_but_what_it_names(study, label, add):
+    labels = ball(SHAPE, (15, 14, 12), 9).astype(np.uint8)
+    labels[ball(SHAPE, (15, 14, 12), 6)] = 2
+    labels[ball(SHAPE, (15, 14, 12), 3)] = 3
+    refining = Refiner(study, segmentation(labels))
+    change = refining.apply(stroke((15, 4, 12), (15, 18, 12), label=label, add=add, radius=1))
+    changed = change.before != change.after
+    assert changed.any()
+    named = PROMPT_LABELS[label]
+    joins, leaves = (np.isin(part[changed], named) for part in (change.after, change.before))
+    assert (joins & ~leaves).all() if add else (leaves & ~joins).all()
+
+
+def test_prompts_outside_the_brain_are_refused_unless_they_take_away_what_lies_there():
+    images = {"FLAIR": np.where(ball(SHAPE, (15, 14, 12), 10), brain(SHAPE, 0), 0).astype(np.float32)}
+    refining = Refiner(Study(images, GRID, "phantom"), segmentation())
+    before = refining.labels.copy()
+    outside = stroke((1, 1, 1), (4, 1, 1), radius=0)
+    with pytest.raises(PromptError, match=r"outside the brain.*draw it on the brain"):
+        refining.apply(outside)
+    with pytest.raises(PromptError, match="outside the brain"):
+        refining.apply(Point(label="edema", at=world((1, 1, 1))[0], add=False))
+    np.testing.assert_array_equal(refining.labels, before)
+    assert not refining.can_undo
+    edited = before.copy()
+    edited[1:5, 1, 1] = 3
+    refining.adopt(edited)
+    refining.apply(stroke((1, 1, 1), (4, 1, 1), radius=0, add=False))
+    assert not (refining.labels[1:5, 1, 1] == 3).any()
+    assert refining.apply(stroke((1, 14, 12), (15, 14, 12), radius=0)).voxels > 0  # part of it lies within

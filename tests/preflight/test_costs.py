@@ -6,6 +6,7 @@ from models_for_tests import card
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.models.cards import ModelInfo, list_models
 from napari_brain_tumor.preflight.costs import expected_cost, key_of, known_costs, remember
+from napari_brain_tumor.progress import run_job
 
 
 def provenance(**changes):
@@ -77,3 +78,29 @@ def test_every_shipped_model_and_method_has_a_measured_cost():
     shipped = [*(one for one in list_models() if one.bundled), *BASELINES.values()]
     missing = [one.name for one in shipped if expected_cost(one, "cpu", 10**6, known_costs()) is None]
     assert missing == [], "run: python scripts/measure_costs.py --model NAME"
+
+
+def test_the_stages_of_a_run_are_those_that_a_network_tells():
+    from napari_brain_tumor.io import open_study
+    from napari_brain_tumor.preflight.costs import NETWORK_PROGRESS
+    from napari_brain_tumor.sample import sample_case_folder
+    from napari_brain_tumor.workflow import segment_job
+
+    steps = []
+    run_job(segment_job(open_study(sample_case_folder()), "unet", "cpu"), steps.append)
+    before = [step.fraction for step in steps if step.message == "finding the brain"]
+    after = [step.fraction for step in steps if "grid" in step.message]
+    network = [step.fraction for step in steps if before[-1] < step.fraction < after[0]]
+    assert NETWORK_PROGRESS[0] <= network[0] < 0.5 < network[-1] <= NETWORK_PROGRESS[1] == after[0]
+    assert max(step.fraction for step in steps) < 1  # the result is not there yet
+
+
+def test_the_network_is_a_stage_of_its_own(tmp_path):
+    model = next(one for one in list_models() if one.card.dims == 2)
+    seconds = {"prepare": 1.0, "network": 8.0, "finish": 1.0}
+    remember(provenance(model={"name": model.name}, seconds=seconds), tmp_path)
+    found = expected_cost(model, "cpu", 100_000, known_costs(tmp_path))
+    assert found.network_seconds == pytest.approx(8.0)
+    assert [share for _, share in found.stages] == pytest.approx([0.0, 0.1, 0.9, 1.0])
+    baseline = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path))
+    assert baseline.stages == ((0.0, 0.0), (1.0, 1.0))

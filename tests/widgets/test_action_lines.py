@@ -304,3 +304,52 @@ def test_the_train_panel_shows_the_lines_of_start(make_napari_viewer, worker, tm
     assert "batch=3" in widget.code_box.python_edit.toPlainText()
     assert f"--data {tmp_path}" in widget.code_box.shell_edit.toPlainText()
     widget.deleteLater()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
+def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_run(tmp_path):
+    from correct_cases import carry_out
+
+    from napari_brain_tumor.interactive import Stroke, save_prompts
+    from napari_brain_tumor.progress import run_job
+    from napari_brain_tumor.widgets.correct_start import begin_job, starts
+    from napari_brain_tumor.widgets.kept_probabilities import result_layer
+    from napari_brain_tumor.workflow import segment_with_probabilities_job
+
+    study = open_study(sample_case_folder())
+    middle = open_segmentation(sample_truth_path()).data.nonzero()
+    centre = study.grid.world([float(axis.mean()) for axis in middle])
+    box = tuple(float(end) for at in centre for end in (at - 25, at + 25))
+    options = {"precision": "float32", "thresholds": {"WT": 0.35}, "min_lesion_mm3": 0.0, "box": box}
+    found, maps = run_job(segment_with_probabilities_job(study, "unet", "cpu", **options))
+    shown = [*scan_layers(study).values(), layers.layer_of(result_layer(found, maps))]
+    start = starts(shown)[0]
+    origin = panel_lines.origin_of(start.layer)
+    assert dict(origin.settings) == options
+    correction = run_job(begin_job(start, shown)).correction_of(start.layer)
+    carry_out(correction, correction.action(Stroke(label="enhancing", points=(tuple(centre.tolist()),), radius=3.0)))
+    prompts = save_prompts(correction.file, tmp_path / "prompts.json")
+    lines = panel_lines.refine_lines_of(start.study.sequences, origin, str(prompts))
+    for folder in run_lines(lines, tmp_path):
+        (made,) = folder.glob("*.nii.gz")
+        np.testing.assert_array_equal(open_segmentation(made).data, correction.refiner.labels)
+
+
+def test_a_result_without_its_probabilities_is_opened_from_its_file(tmp_path):
+    from napari_brain_tumor.command_lines import ModelRun
+
+    provenance = {"task": "segment", "model": {"name": "unet"}, "settings": {"flips": True, "temperatures": {}}}
+    study = make_study()
+    layer = label_layer(Segmentation(np.ones(SHAPE, np.uint8), study.grid, "case", provenance=provenance))
+    run = panel_lines.origin_of(layer)
+    assert isinstance(run, ModelRun)
+    assert (run.model, dict(run.settings)) == ("unet", {"flips": True})
+    path = io_save(layer, tmp_path / "x.nii.gz")
+    assert panel_lines.origin_of(layer).path == path
+
+
+def io_save(layer, path):
+    segment_state.save_layer(layers.view(layer), [], str(path), "MSD")
+    remember_saved(layer, str(path), "MSD")
+    return path

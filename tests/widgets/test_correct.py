@@ -336,6 +336,7 @@ def test_slices_are_filled_between_and_carried_on_until_escape(begun, qtbot):
         labels.paint((z, 8, 8), 2)
     settle(panel, qtbot)
     assert panel.slices.slices_edit.text() == "3, 9"
+    assert panel.slices.label.text() == "Outlined axial slices of the tumour core"
     panel.slices.fill_button.click()
     settle(panel, qtbot)
     assert isinstance(panel.correction.entries[-1].step, Interpolate)
@@ -560,3 +561,19 @@ def test_the_lines_say_what_is_missing(begun, qtbot):
     qtbot.waitUntil(lambda: bool(panel.code_box.findChildren(type(panel.status_label))), timeout=5000)
     with pytest.raises(Exception, match=r"file|memory"):
         panel._lines()
+
+
+def test_after_3d_and_back_the_tool_is_in_the_hand_again(begun, qtbot):
+    viewer, labels, panel = begun
+    panel.take("outline")
+    viewer.dims.ndisplay = 3
+    assert panel.prompt_layers.tool is None
+    viewer.dims.ndisplay = 2
+    qtbot.waitUntil(lambda: panel.prompt_layers.tool == "outline", timeout=5000)
+    assert panel.tools.tool_buttons["outline"].isChecked()
+    viewer.dims.ndisplay = 3
+    viewer.layers.selection = {labels}
+    viewer.dims.ndisplay = 2
+    qtbot.wait(50)
+    assert panel.prompt_layers.tool is None  # the user has turned to something else
+    assert viewer.layers.selection.active is labels

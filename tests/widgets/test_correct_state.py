@@ -24,14 +24,14 @@ from napari.components import ViewerModel
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import PromptError
-from napari_brain_tumor.interactive import Interpolate, Propagate, refine
+from napari_brain_tumor.interactive import Interpolate, Lasso, Propagate, refine
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.correct_start import obstacle, starts
-from napari_brain_tumor.widgets.correct_state import Correction
+from napari_brain_tumor.widgets.correct_state import Correction, change_in_words
 
 X, Y, Z = CENTRE
 LX, LY = SHAPE[0] - 1 - X, SHAPE[1] - 1 - Y  # of the layer, whose file is LPS
@@ -133,7 +133,6 @@ def test_painting_by_hand_in_between_is_adopted_and_undone_in_its_turn(correctio
     assert holds_the_same(correction)
     carry_out(correction, correction.action(second))
     assert [entry.kind for entry in correction.entries] == ["step", "hand", "step"]
-    assert correction.slices_along(0) == [5, Z]
     for _ in range(2):
         follow(correction, correction.undo())
     np.testing.assert_array_equal(layer.data, between)
@@ -177,14 +176,89 @@ def test_filling_and_going_on_speak_of_the_same_slices_as_the_layer(correction):
         block = np.array([(z, y, x) for y in range(8, 14) for x in range(8, 14)])
         correction.layer.data_setitem(tuple(block.T), 3)
     follow(correction)
-    assert correction.slices_along(0) == [low, high]
-    assert carry_out(correction, correction.fill(0, [low, high])) > 0
+    assert correction.region_to_fill(0) == "ET"
+    assert correction.outlined_slices(0, "ET") == [low, high]
+    assert correction.outlined_slices(0, "WT") == correction.outlined_slices(1, "ET") == []
+    assert carry_out(correction, correction.fill(0, [low, high], "ET")) > 0
     assert (correction.layer.data[low : high + 1, 9:13, 9:13] == 3).all()
     assert isinstance(correction.entries[-1].step, Interpolate)
-    assert correction.slices_along(0) == []
+    assert correction.outlined_slices(0, "ET") == [low, high]  # a third one between them refines the fill
     assert holds_the_same(correction)
     follow(correction, correction.undo())
     assert not (correction.layer.data[Z, 9:13, 9:13] == 3).any()
+
+
+def outline(correction, z, radius, label, centre=(LY, LX)):
+    """A line around a disc on an axial slice of the layer."""
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    places = np.stack([np.full(40, z), centre[0] + radius * np.sin(turn), centre[1] + radius * np.cos(turn)], axis=1)
+    return Lasso(label=label, border=True, points=tuple(map(tuple, correction.place.world(places).tolist())))
+
+
+def dice(one, other):
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def test_slices_that_a_stroke_touched_are_no_keys_for_filling(correction):
+    for z in (Z - 3, Z + 3):
+        carry_out(correction, correction.action(outline(correction, z, 4, "enhancing")))
+    for z in (Z - 2, Z, Z + 1):  # one voxel of it each: as keys they would pull the region together
+        carry_out(correction, correction.action(stroke(correction, z, LY, [LX], label="enhancing")))
+    carry_out(correction, correction.action(point(correction, Z - 1, LY, LX)))
+    carry_out(correction, correction.action(stroke(correction, Z + 2, LY + 7, [LX], label="edema")))
+    correction.layer.brush_size = 1
+    correction.layer.paint((Z - 1, LY + 1, LX), 3)  # one voxel of many is no drawing of the region either
+    follow(correction)
+    assert correction.region_to_fill(0, "ET") == "ET"
+    assert correction.outlined_slices(0, "ET") == [Z - 3, Z + 3]
+    carry_out(correction, correction.fill(0, [Z - 3, Z + 3], "ET"))
+    y, x = np.mgrid[: correction.layer.data.shape[1], : correction.layer.data.shape[2]]
+    disc = np.hypot(y - LY, x - LX) <= 4
+    for z in range(Z - 2, Z + 3):
+        assert dice(correction.layer.data[z] == 3, disc) > 0.9
+
+
+def test_filling_one_region_leaves_the_others(correction):
+    for z in (Z - 3, Z + 3):
+        carry_out(correction, correction.action(outline(correction, z, 4, "enhancing")))
+    before = correction.layer.data.copy()
+    carry_out(correction, correction.fill(0, [Z - 3, Z + 3], "ET"))
+    after = correction.layer.data
+    changed = after != before
+    assert changed.any()
+    assert set(np.unique(after[changed])) <= {2, 3}
+    assert set(np.flatnonzero(changed.any(axis=(1, 2)))) <= set(range(Z - 2, Z + 3))
+
+
+def test_what_was_drawn_between_stays_when_slices_are_filled(correction):
+    for z in (Z - 3, Z + 3):
+        carry_out(correction, correction.action(outline(correction, z, 4, "enhancing")))
+    carry_out(correction, correction.action(stroke(correction, Z, LY, [LX - 1, LX, LX + 1], "enhancing", add=False)))
+    carry_out(correction, correction.fill(0, [Z - 3, Z + 3], "ET"))
+    assert (correction.layer.data[Z, LY, LX - 1 : LX + 2] != 3).all()
+    assert (correction.layer.data[Z, LY + 2, LX - 1 : LX + 2] == 3).all()
+
+
+def test_a_prompt_tells_what_became_of_which_class(correction):
+    work = correction.action(stroke(correction, Z, LY, range(LX - 4, LX + 4), label="enhancing"))
+    carry_out(correction, work)
+    change = work.entry.change
+    words = change_in_words(change)
+    assert set(np.unique(change.after[change.after != change.before])) == {3}
+    count = int(((change.before == 1) & (change.after == 3)).sum())
+    assert f"edema to enhancing {count}" in words
+    assert words.endswith(("slice", "slices"))
+
+
+def test_a_prompt_in_the_air_is_refused(correction):
+    before = correction.layer.data.copy()
+    for step in (stroke(correction, 1, 1, range(1, 6)), point(correction, 1, 1, 1)):
+        with pytest.raises(PromptError, match="outside the brain"):
+            carry_out(correction, correction.action(step))
+    np.testing.assert_array_equal(correction.layer.data, before)
+    correction.layer.data[1, 1, 1:6] = 1  # as somebody's brush may leave it
+    carry_out(correction, correction.action(stroke(correction, 1, 1, range(1, 6), label="whole tumour", add=False)))
+    assert not correction.layer.data[1, 1, 1:6].any()
 
 
 @pytest.mark.parametrize("slices", [[4], [], [4, 4], [3, 300]])

@@ -384,3 +384,32 @@ def test_made_data_set_is_empty_and_asks_for_its_first_case(panel, tmp_path):
     assert (tmp_path / "new" / "index.json").is_file()
     assert widget.pages.currentWidget() is widget.add
     assert [Path(widget.dataset_box.itemData(at)).name for at in range(widget.dataset_box.count())] == ["new", "set"]
+
+
+def test_the_selected_labels_are_offered_for_a_new_case_until_others_are_chosen(panel, qtbot):
+    viewer, widget = panel()
+    made = [viewer.add_labels(np.zeros(SHAPE[::-1], np.uint8), name=name) for name in ("one", "two", "three")]
+    qtbot.waitUntil(lambda: widget.add.label_box.count() >= 3, timeout=PATIENCE_MS)
+    viewer.layers.selection = {made[0]}
+    assert widget.add.label_box.currentText() == "one"
+    viewer.layers.selection = {made[1]}
+    assert widget.add.label_box.currentText() == "two"
+    viewer.add_image(np.zeros(SHAPE[::-1], np.float32), name="t1")  # which is selected now
+    qtbot.wait(100)
+    assert widget.add.label_box.currentText() == "two"
+    at = widget.add.label_box.findText("three")
+    widget.add.label_box.setCurrentIndex(at)
+    widget.add.label_box.activated.emit(at)
+    viewer.layers.selection = {made[0]}
+    assert widget.add.label_box.currentText() == "three"
+
+
+def test_a_new_data_set_may_be_in_a_folder_that_is_not_there_yet(panel, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    _, widget = panel()
+    folder = tmp_path / "not" / "there"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(folder), ""))
+    widget.new_button.click()
+    assert widget.dataset is not None
+    assert widget.dataset.folder.resolve() == folder.resolve()

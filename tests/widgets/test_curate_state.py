@@ -236,3 +236,13 @@ def test_recent_data_sets_are_remembered_while_they_exist(dataset, tmp_path, mon
     assert state.recent_datasets() == [dataset.folder.resolve(), other.folder.resolve()]
     (other.folder / "index.json").unlink()
     assert state.recent_datasets() == [dataset.folder.resolve()]
+
+
+def test_the_labels_that_are_offered_are_the_first_wanted_ones_that_are_there():
+    from napari.layers import Labels
+
+    one, two, gone = (Labels(np.zeros((3, 3, 3), np.uint8), name=name) for name in ("one", "two", "gone"))
+    assert state.label_to_offer([one, two], (one, two)) == 0
+    assert state.label_to_offer([one, two], (None, two, one)) == 1
+    assert state.label_to_offer([one, two], (gone, None)) == 1  # the uppermost
+    assert state.label_to_offer([], (gone,)) == -1

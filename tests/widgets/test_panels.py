@@ -13,20 +13,26 @@ import napari_brain_tumor
 from napari_brain_tumor.plugin import layers
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QImage
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
+    QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QHeaderView,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QPushButton,
     QScrollArea,
+    QScrollBar,
+    QSpinBox,
     QTabBar,
     QTabWidget,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -53,6 +59,7 @@ def panels(make_napari_viewer):
         module, _, name = commands[widget.command].partition(":")
         made[widget.display_name] = getattr(import_module(module), name)(viewer)
         viewer.window.add_dock_widget(made[widget.display_name], name=widget.display_name, area="right", tabify=True)
+    assert len(made) >= 6
     return viewer, made
 
 
@@ -137,7 +144,6 @@ def scrolls(panel):
 
 def test_every_control_is_told_and_reached_and_every_panel_fits_a_small_screen(panels):
     _, made = panels
-    assert len(made) >= 6
     assert [f"{name}: {fault}" for name, panel in made.items() for fault in faults(panel)] == []
     least = {name: panel.minimumSizeHint().expandedTo(panel.minimumSize()) for name, panel in made.items()}
     assert {name: size.width() for name, size in least.items() if size.width() > WIDEST} == {}
@@ -145,6 +151,169 @@ def test_every_control_is_told_and_reached_and_every_panel_fits_a_small_screen(p
     assert [name for name, panel in made.items() if not scrolls(panel)] == []
     inside = {n: p.widget().minimumSizeHint().width() for n, p in made.items() if isinstance(p, QScrollArea)}
     assert {name: width for name, width in inside.items() if width > WIDEST} == {}  # nothing is cut off at the side
+
+
+# The wheel ----------------------------------------------------------------------------------------------------------
+
+
+def turn_wheel(widget, steps=-1):
+    """Turn the mouse's wheel over a widget, as Qt is told of it: whoever does not want it hands it to its parent."""
+    at = QPointF(widget.rect().center())
+    modifier, phase = Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
+    there = QPointF(widget.mapToGlobal(widget.rect().center()))
+    event = QWheelEvent(at, there, QPoint(), QPoint(0, 120 * steps), Qt.MouseButton.NoButton, modifier, phase, False)
+    QApplication.sendEvent(widget, event)
+
+
+def boxes_of(panel):
+    """What takes the wheel to change its value, also where it is hidden now."""
+    kinds = (QComboBox, QAbstractSpinBox, QAbstractSlider)
+    found = [one for kind in kinds for one in panel.findChildren(kind)]
+    return [one for one in found if not isinstance(one, QScrollBar)]
+
+
+def value_of(box):
+    if isinstance(box, QComboBox):
+        return box.currentIndex()
+    return box.text() if isinstance(box, QAbstractSpinBox) else box.value()
+
+
+def prepare(box):
+    """Put the box where the wheel could move it both ways, without anybody being told."""
+    box.blockSignals(True)
+    if isinstance(box, QComboBox):
+        box.addItems(["one", "two", "three"])
+        box.setCurrentIndex(1)
+    elif isinstance(box, QAbstractSpinBox):
+        box.setValue((box.minimum() + box.maximum()) / 2 if hasattr(box, "decimals") else box.minimum() + 1)
+
+
+def unprotected(panel):
+    """Boxes of a panel that the wheel changes, or gives the focus."""
+    for box in boxes_of(panel):
+        prepare(box)
+        before = value_of(box)
+        turn_wheel(box, -1)
+        turn_wheel(box, -1)
+        what = f"{type(box).__name__} {name_of(box, panel)!r}"
+        if value_of(box) != before:
+            yield f"{what} is changed by the wheel"
+        if box.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+            yield f"{what} takes the focus with the wheel"
+
+
+def test_the_wheel_over_a_panel_changes_no_box(panels):
+    _, made = panels
+    assert sum(len(boxes_of(panel)) for panel in made.values()) > 30
+    assert [f"{name}: {fault}" for name, panel in made.items() for fault in unprotected(panel)] == []
+
+
+@pytest.fixture
+def guarded(qtbot):
+    """A panel that scrolls, as the panels are made, with a box in it."""
+    from napari_brain_tumor.widgets.parts import column_in
+
+    panel = QScrollArea()
+    qtbot.addWidget(panel)
+    column = column_in(panel)
+    box = QSpinBox()
+    column.addWidget(box)
+    column.addSpacing(2000)
+    panel.resize(320, 200)
+    with qtbot.waitExposed(panel):
+        panel.show()
+    qtbot.waitUntil(lambda: panel.verticalScrollBar().maximum() > 0, timeout=5000)
+    return panel, column, box
+
+
+def test_the_wheel_over_a_box_scrolls_until_the_box_has_the_focus(guarded, qtbot):
+    panel, _, box = guarded
+    box.setValue(50)
+    turn_wheel(box)
+    assert box.value() == 50
+    assert panel.verticalScrollBar().value() > 0
+    panel.activateWindow()
+    box.setFocus()
+    qtbot.waitUntil(box.hasFocus, timeout=5000)
+    turn_wheel(box)
+    assert box.value() == 49
+
+
+def test_boxes_that_are_added_later_are_guarded_too(guarded, qtbot):
+    _, column, _ = guarded
+    part = QWidget()
+    column.addWidget(part)
+    inner = QVBoxLayout(part)
+    qtbot.wait(10)
+    late, unguarded = QComboBox(), QComboBox()
+    inner.addWidget(late)
+    qtbot.addWidget(unguarded)
+    qtbot.waitUntil(lambda: late.focusPolicy() == Qt.FocusPolicy.StrongFocus, timeout=5000)
+    for box in (late, unguarded):
+        prepare(box)
+        turn_wheel(box)
+    assert late.currentIndex() == 1
+    assert unguarded.currentIndex() == 2  # else this test could not fail
+
+
+# The width ----------------------------------------------------------------------------------------------------------
+
+
+def cut(panel):
+    """Controls that are seen, and of which a part is not: beyond the panel's side, or narrower than they must be."""
+    area = next((one for one in [panel, *panel.findChildren(QScrollArea)] if isinstance(one, QScrollArea)), None)
+    for one in controls(panel):
+        if not one.isVisibleTo(panel) or isinstance(one, QAbstractItemView | QPlainTextEdit):
+            continue
+        holder = area.viewport() if area is not None and area.widget().isAncestorOf(one) else panel
+        right = one.mapTo(holder, QPoint(one.width(), 0)).x()
+        what = f"{type(one).__name__} {name_of(one, panel)!r}"
+        if right > holder.width() or one.mapTo(holder, QPoint(0, 0)).x() < 0:
+            yield f"{what} ends at {right} of {holder.width()}"
+        if isinstance(one, QAbstractButton) and one.width() < one.minimumSizeHint().width():
+            yield f"{what} is {one.width()} wide and needs {one.minimumSizeHint().width()}"
+
+
+def test_what_is_cut_off_is_found(qtbot):
+    panel, area = QWidget(), QScrollArea()
+    qtbot.addWidget(panel)
+    QVBoxLayout(panel).addWidget(area)
+    inside = QWidget()
+    area.setWidget(inside)
+    squeezed, beyond = QPushButton("A long text on a button", inside), QPushButton("Beyond", inside)
+    squeezed.setGeometry(0, 0, 40, 20)
+    beyond.setGeometry(500, 0, 200, 20)
+    inside.resize(800, 100)
+    panel.resize(300, 100)
+    with qtbot.waitExposed(panel):
+        panel.show()
+    assert len([fault for fault in cut(panel) if "Beyond" in fault and "ends at 700" in fault]) == 1
+    assert len([fault for fault in cut(panel) if "A long text" in fault and "40 wide" in fault]) == 1
+
+
+@pytest.mark.parametrize("points", [9, 12, 16])
+def test_no_control_is_cut_off_on_a_small_screen(panels, points, qtbot):
+    from napari.settings import get_settings
+
+    from napari_brain_tumor.widgets.parts import FoldToggle
+
+    viewer, made = panels
+    window = viewer.window._qt_window
+    get_settings().appearance.font_size = points
+    window.show()
+    window.resize(1366, 768)
+    try:
+        found = []
+        for name, panel in made.items():
+            panel.parent().raise_()
+            for fold in panel.findChildren(FoldToggle):
+                fold.setChecked(True)
+            qtbot.wait(50)
+            found += [f"{name}: {fault}" for fault in cut(panel)]
+        assert found == []
+        assert window.width() <= 1366
+    finally:
+        get_settings().appearance.font_size = 9
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -197,7 +366,7 @@ def test_the_measure_of_contrast_knows_black_on_white_and_gray_on_gray():
 
 
 def test_faults_are_found(qtbot):
-    from qtpy.QtWidgets import QPushButton, QTableWidget, QVBoxLayout
+    from qtpy.QtWidgets import QTableWidget
 
     panel = QWidget()
     qtbot.addWidget(panel)

@@ -220,3 +220,28 @@ def test_the_panels_carry_the_notice(make_napari_viewer):
     from napari_brain_tumor.widgets.label_journal import journal_of
 
     assert journal_of(viewer).watch_of(viewer.layers[-1]) is not None
+
+
+def test_labels_that_were_removed_in_this_session_are_listed_and_come_back(make_napari_viewer, home, case, qtbot):
+    from napari_brain_tumor.widgets.restore import RestoreWidget
+
+    viewer, session = make_napari_viewer(), Session(home)
+    panel = RestoreWidget(viewer, session)
+    viewer.window.add_dock_widget(panel, name="Restore", area="right")
+    study = io.open_study(case)
+    layers.add_layers(viewer, layers.study_to_layers(study))
+    untouched, painted = layers.add_layers(viewer, [result(1), result(1)])
+    qtbot.waitUntil(lambda: panel.status_label.text() == "Nothing is unsaved.", timeout=PATIENCE_MS)
+    painted.brush_size = 3
+    painted.paint((4, 5, 5), 3)
+    labels = painted.data.copy()
+    for layer in (untouched, painted):
+        viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: panel.list.count() == 1, timeout=PATIENCE_MS)
+    assert "closed without saving" in panel.list.item(0).text()
+    assert panel.status_label.text() == ""
+    panel.list.item(0).setCheckState(panel.list.item(0).checkState().__class__.Checked)
+    with qtbot.waitSignal(panel.runner.finished, timeout=PATIENCE_MS):
+        panel.restore_button.click()
+    np.testing.assert_array_equal(viewer.layers[-1].data, labels)
+    session.finish()

@@ -1,5 +1,6 @@
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,13 +180,14 @@ def test_window_answers_while_large_arrays_travel(panel, qtbot):
     ticks = []
     timer = QTimer()
     timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
-    widget.runner.finished.disconnect(widget._on_run_finished)  # adding the layer is napari's own time
+    widget.runner.finished.disconnect(widget.runs._on_finished)  # adding the layer is napari's own time
     timer.start(2)
     run_to_the_end(qtbot, widget)
     timer.stop()
     gaps = np.diff(ticks)
     assert len(gaps) > 10
     assert gaps.max() < 0.5  # the aim is 0.1 s; 0.05 s was measured on an idle machine
+    widget.runs._end("")
 
 
 def test_save_writes_what_is_shown_in_the_chosen_schema(panel, qtbot, tmp_path, monkeypatch):
@@ -234,18 +236,6 @@ def test_every_control_has_a_tooltip_and_fits_a_narrow_dock(panel):
         for control in widget.findChildren(kind):
             assert control.toolTip(), control
     assert widget.widget().minimumSizeHint().width() <= 330
-
-
-def test_closing_the_panel_stops_its_job_and_leaves_the_viewer_usable(panel, qtbot):
-    viewer, widget = panel("segment_slowly")
-    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
-        widget.run_button.click()
-    runner = widget.runner
-    viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
-    qtbot.waitUntil(lambda: not runner.running, timeout=PATIENCE_MS)
-    viewer.add_image(np.zeros((3, 4, 5)))
-    assert len(viewer.layers) == 5
 
 
 def test_methods_without_weights_stand_apart_and_take_the_seeds_of_a_points_layer(panel, qtbot):
@@ -306,3 +296,144 @@ def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel
     viewer.layers.remove(viewer.layers[-1])
     widget._on_layers_changed()
     assert widget.choices.model.name == "unet3d"
+
+
+def lump(size, at, speck):
+    """A tumour of a size around a place of an array (Z, Y, X), and one voxel elsewhere."""
+    data = np.zeros(SHAPE[::-1], np.uint8)
+    data[tuple(slice(a - s, a + s) for a, s in zip(at, size, strict=True))] = 1
+    data[speck] = 3
+    return data.T
+
+
+class TestAfterARun:
+    """Where the viewer looks, and what is selected, once a result is there."""
+
+    def place(self, runs, data, name="case"):
+        study = make_study()
+        segmentation = Segmentation(data, study.grid, name)
+        runs._on_finished((layers.segmentation_to_layer(segmentation), ()))
+
+    def begin(self, widget, **options):
+        from napari_brain_tumor.widgets.study_queue import OpenStudy
+
+        widget.runner.start = lambda *_, **__: None  # no process is needed to see what becomes of its result
+        run = widget._run_of(OpenStudy.of(widget.choices.sequences), {})
+        widget.runs.start([run], None, "", **options)
+        widget.runs.queue.runs = [run]
+
+    def test_the_view_goes_to_the_largest_section_after_the_first_run_and_then_stays(self, panel):
+        viewer, widget = panel()
+        viewer.dims.set_point(0, 4.0)  # slice 2, where a speck will be
+        self.begin(widget)
+        self.place(widget.runs, lump((2, 3, 3), (8, 12, 10), (2, 5, 5)))
+        shown = viewer.layers[-1].world_to_data(viewer.dims.point)
+        assert shown[0] in (6, 7, 8, 9)
+        assert viewer.layers[-1].data[tuple(np.rint(shown).astype(int))] == 1  # other planes see it too
+        assert viewer.layers.selection.active is viewer.layers[-1]
+        viewer.dims.set_point(0, 4.0)
+        self.begin(widget)
+        self.place(widget.runs, lump((2, 3, 3), (8, 12, 10), (2, 5, 5)))
+        assert viewer.dims.point[0] == 4.0
+        for layer in list(viewer.layers)[4:]:
+            viewer.layers.remove(layer)
+        self.begin(widget)  # nothing of it is left, so it is a first one again
+        self.place(widget.runs, lump((2, 3, 3), (8, 12, 10), (2, 5, 5)))
+        assert viewer.dims.point[0] != 4.0
+
+    def test_a_coronal_view_goes_to_the_largest_coronal_section(self, panel):
+        viewer, widget = panel()
+        viewer.dims.order = (1, 0, 2)
+        self.begin(widget)
+        data = lump((1, 1, 8), (3, 5, 10), (2, 1, 5))
+        data.T[4:12, 18] = 2
+        self.place(widget.runs, data)
+        assert round(viewer.layers[-1].world_to_data(viewer.dims.point)[1]) == SHAPE[1] - 1 - 18  # the file is LPS
+
+    def test_a_late_result_leaves_the_selection_to_who_went_elsewhere_and_the_slice_to_who_paints(self, panel):
+        viewer, widget = panel()
+        self.begin(widget)
+        viewer.layers.selection = {viewer.layers[1]}
+        self.place(widget.runs, lump((2, 3, 3), (8, 12, 10), (2, 5, 5)))
+        assert viewer.layers.selection.active is viewer.layers[1]
+        assert widget._result is viewer.layers[-1]  # its volumes are shown nevertheless
+        mine = viewer.add_labels(np.zeros(SHAPE[::-1], np.uint8), name="mine")
+        mine.mode = "paint"
+        viewer.dims.set_point(0, 4.0)
+        self.begin(widget)
+        widget.runs._results.clear()
+        self.place(widget.runs, lump((2, 3, 3), (8, 12, 10), (2, 5, 5)))
+        assert (viewer.layers.selection.active, mine.mode) == (mine, "paint")
+        assert viewer.dims.point[0] == 4.0
+
+
+def test_a_run_goes_on_in_the_viewer_when_its_panel_is_closed_and_the_next_panel_can_cancel_it(panel, qtbot, worker):
+    from napari_brain_tumor.widgets.segment import SegmentWidget
+
+    viewer, widget = panel("segment_slowly")
+    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    viewer.window.remove_dock_widget(widget)
+    assert widget.runs.running
+    again = SegmentWidget(viewer, worker, models=[make_model()])
+    again._devices_asked = True
+    viewer.window.add_dock_widget(again, name="Segment again", area="right")
+    assert again.progress_bar.isVisibleTo(again)
+    assert again.cancel_button.isEnabled()
+    assert not again.run_button.isEnabled()
+    with qtbot.waitSignal(again.runner.cancelled, timeout=PATIENCE_MS):
+        again.cancel_button.click()
+    assert again.status_label.text() == "Cancelled. Nothing was added."
+    viewer.add_image(np.zeros((3, 4, 5)))  # the closed panel is told of nothing any more
+    assert len(viewer.layers) == 5
+    qtbot.waitUntil(lambda: not again.runner.running, timeout=PATIENCE_MS)
+
+
+def test_time_left_is_told_from_the_first_second_and_while_the_run_says_nothing(panel, qtbot):
+    import re
+
+    from napari_brain_tumor.preflight.costs import Expected
+
+    _, widget = panel("segment_slowly")  # which tells nothing but that it sleeps, for thirty seconds
+    qtbot.waitUntil(lambda: widget.preflight.current_answer() is not None, timeout=PATIENCE_MS)
+    widget.preflight.answer = replace(widget.preflight.answer, expected=Expected(30.0, None, "measured", 20.0))
+    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    texts = set()
+
+    def counted():
+        texts.update(re.findall(r"about (\d+) s left", widget.status_label.text()))
+        return len(texts) >= 3
+
+    qtbot.waitUntil(counted, timeout=PATIENCE_MS)
+    assert all(15 <= int(text) <= 30 for text in texts)
+    with qtbot.waitSignal(widget.runner.cancelled, timeout=PATIENCE_MS):
+        widget.cancel_button.click()
+    qtbot.waitUntil(lambda: not widget.runner.running, timeout=PATIENCE_MS)
+
+
+def test_run_waits_while_a_check_fails_and_says_which(panel, qtbot):
+    viewer, widget = panel(study=make_study(roles=("T1", "T2")))
+    qtbot.waitUntil(lambda: widget.preflight.current_answer() is not None, timeout=PATIENCE_MS)
+    assert widget.run_button.isEnabled()
+    viewer.layers[0].data = np.full(SHAPE[::-1], np.nan, np.float32)
+    viewer.layers[0].metadata = {}
+    widget._on_layers_changed()
+    widget.role_boxes["T1"].setCurrentIndex(1)
+    widget.role_boxes["T1"].activated.emit(1)
+    qtbot.waitUntil(lambda: widget.preflight.answer.failure != "", timeout=PATIENCE_MS)
+    assert not widget.run_button.isEnabled()
+    assert widget.preflight.answer.failure in widget.run_button.toolTip()
+    widget.role_boxes["T1"].setCurrentIndex(0)
+    widget.role_boxes["T1"].activated.emit(0)
+    qtbot.waitUntil(lambda: widget.run_button.isEnabled(), timeout=PATIENCE_MS)
+    assert "Cannot" not in widget.run_button.toolTip()
+
+
+def test_a_run_ends_with_its_window(panel, qtbot):
+    viewer, widget = panel("segment_slowly")
+    with qtbot.waitSignal(widget.runner.progressed, timeout=PATIENCE_MS):
+        widget.run_button.click()
+    stop = widget.runner._stop
+    viewer.close()
+    qtbot.waitUntil(lambda: stop.requested, timeout=PATIENCE_MS)

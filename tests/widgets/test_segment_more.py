@@ -32,7 +32,7 @@ def panel(make_napari_viewer, worker):
 
 def finish(qtbot, widget):
     widget.run_button.click()
-    qtbot.waitUntil(lambda: not widget._running and not widget.runner.running, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not widget.runs.running and not widget.runner.running, timeout=PATIENCE_MS)
 
 
 def apply(qtbot, widget, **thresholds):

@@ -10,7 +10,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation, TifSlices
 from napari_brain_tumor.widgets import segment_state as state
-from napari_brain_tumor.widgets.worker import TimeLeft, time_left_text
+from napari_brain_tumor.widgets.worker import time_left_text
 
 
 def viewer_with(*studies):
@@ -161,11 +161,9 @@ def test_time_left_in_words(seconds, text):
     assert time_left_text(seconds) == text
 
 
-def test_time_left_follows_the_pace():
-    estimate = TimeLeft()
-    assert estimate.after(Progress(0, 10), 100.0) is None
-    assert estimate.after(Progress(2, 10), 104.0) == pytest.approx(16.0)
-    assert estimate.after(Progress(5, 10), 105.0) == pytest.approx(5.0)
+def test_a_run_is_never_told_to_be_done_while_its_result_is_not_there():
+    assert state.running_words(Progress(0.98, 1, "noting how it was made")) == "noting how it was made"
+    assert state.running_words(Progress(1, 1, "done")) == "adding the result"
 
 
 def test_progress_in_words():

@@ -247,3 +247,91 @@ def test_the_panel_goes_with_its_viewer_while_a_job_runs(panel) -> None:
     panel.register_runner.cancel()
     panel.register_runner.wait(30)
     assert not panel.register_runner.running
+
+
+def result_of(study: Study, name: str, radius: int = 4) -> layers.LayerData:
+    """Another result of the same scans, as another model gives it."""
+    data = np.zeros(GRID.shape, np.uint8)
+    data[ball(GRID.shape, (15, 22, 18), radius)] = 3
+    return layers.segmentation_to_layer(Segmentation(data, GRID, study.name), name=name)
+
+
+def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chosen(panel, qtbot) -> None:
+    viewer = panel._viewer
+    study, _ = make_visit("before", 5)
+    layers.add_layers(viewer, [result_of(study, "second"), result_of(study, "third", 3)])
+    qtbot.waitUntil(lambda: len(panel.entries[0].results) == 3)
+    assert [entry.name for entry in panel.entries] == ["before", "after"]
+    first = panel.entries[0].layer
+    assert first.name == "before segmentation"
+    panel.list.setCurrentCell(0, 0)
+    assert panel.labels_part.isVisibleTo(panel)
+    panel.labels_box.setCurrentIndex(panel.labels_box.findText("third"))
+    panel.labels_box.activated.emit(panel.labels_box.currentIndex())
+    assert panel.entries[0].layer is viewer.layers["third"]
+    assert state.gather(panel.entries[0], viewer.layers).labels.name == "third"
+    viewer.layers.remove("third")  # the next result stands in for it
+    qtbot.waitUntil(lambda: panel.entries[0].layer is first)
+    panel.list.setCurrentCell(1, 0)
+    assert not panel.labels_part.isVisibleTo(panel)
+
+
+def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_its_case(tmp_path) -> None:
+    from napari_brain_tumor.study import Source
+    from napari_brain_tumor.widgets.examinations import identity_of_labels, identity_of_sources
+
+    def labels_of(case, **inputs):
+        provenance = {
+            "inputs": {role: {"path": str(path), "sha256": digest} for role, (path, digest) in inputs.items()}
+        }
+        made = Segmentation(np.zeros(GRID.shape, np.uint8), GRID, case, provenance=provenance)
+        return layers.layer_of(layers.segmentation_to_layer(made))
+
+    def same(one, other):
+        return bool(identity_of_labels(one, ()) & identity_of_labels(other, ()))
+
+    first = labels_of("P1", T1=(tmp_path / "v1" / "t1.nii.gz", "a"), FLAIR=(tmp_path / "v1" / "flair.nii.gz", "b"))
+    assert same(first, labels_of("P1", FLAIR=(tmp_path / "v1" / "flair.nii.gz", "b")))
+    assert same(first, labels_of("P1", T2=(tmp_path / "v1" / "t2.nii.gz", "c")))  # no scan in common, but the folder
+    assert same(first, labels_of("copy", T1=(tmp_path / "elsewhere" / "x.nii.gz", "a")))  # the same bytes
+    assert not same(first, labels_of("P1", T1=(tmp_path / "v2" / "t1.nii.gz", "d")))
+    assert not same(first, labels_of("P1"))
+    in_one_folder = [labels_of(name, T1=(tmp_path / "all" / f"{name}.nii.gz", name)) for name in ("one", "two")]
+    assert not same(*in_one_folder)
+    series = [identity_of_sources([Source(tmp_path, series=uid)], "case") for uid in ("1.2", "1.2", "1.3")]
+    assert series[0] & series[1]
+    (tmp_path / "dicom").mkdir()
+    assert not {one for one in series[0] & series[2] if one[0] == "series"}
+
+
+def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
+    from napari_brain_tumor.measure.examination import measure_study
+    from napari_brain_tumor.widgets import measure_state
+
+    viewer, labels = panel._viewer, panel.entries[0].layer
+    segmentation = layers.segmentation_from_layer(labels)
+    examination = measure_study(segmentation)
+    shapes = viewer.add_layer(measure_state.new_lines_layer(examination, labels))
+    compare(panel, qtbot)
+    computed = panel.found["area"].changes[0].value
+    assert "by hand" not in panel.status_label.text()
+    data = shapes.data
+    data[0][1] = (data[0][0] + data[0][1]) / 2
+    shapes.data = data
+    compare(panel, qtbot)
+    assert panel.found["area"].changes[0].value == pytest.approx(computed / 2, rel=1e-3)
+    assert "before: diameters of ET 1 as they were moved by hand." in panel.found.notes
+    labels.data_setitem(np.nonzero(labels.data), 0)
+    labels.data_setitem((np.array([18, 18]), np.array([22, 23]), np.array([24, 24])), 3)
+    compare(panel, qtbot)
+    assert any("are not used: the labels were changed since" in note for note in panel.found.notes)
+
+
+def test_closing_the_panel_stops_what_it_computes(panel, qtbot) -> None:
+    panel.list.setCurrentCell(1, 0)
+    panel.register()
+    panel._viewer.window.remove_dock_widget(panel)
+    panel.register_runner.wait(30)
+    assert not panel.register_runner.running
+    qtbot.wait(50)
+    assert not [layer for layer in panel._viewer.layers if layer.metadata.get(layers.MAP_KEY) == state.BOARD]

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_brain_tumor.command_lines import install_command
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.interpreter import module_command, safe_environment
 from napari_brain_tumor.io.atomic import write_atomically
@@ -109,8 +110,7 @@ def _launch(folder: Path) -> Run:
     missing = missing_packages()
     if missing:
         msg = (
-            f"Training needs {', '.join(missing)}, which is not installed. "
-            'Install it with: pip install "napari-brain-tumor[train]"'
+            f"Training needs {', '.join(missing)}, which is not installed. Install it with: {install_command(missing)}"
         )
         raise TrainingError(msg)
     command = module_command("napari_brain_tumor_training.run_process", str(folder.resolve()))

@@ -13,6 +13,8 @@ from napari_brain_tumor.cli.arguments import (
     DeviceOption,
     ModelOption,
     PathsOption,
+    PrecisionName,
+    PrecisionOption,
     ResampleOption,
     RolesOption,
     SeriesOption,
@@ -76,6 +78,7 @@ class _Choices:
     thresholds: Mapping[Region, float] = field(default_factory=dict)
     box: tuple[float, ...] | None = None
     maps: frozenset[str] = frozenset()
+    precision: str = "auto"
     paths: str = "auto"
     overwrite: bool = False
     skip_existing: bool = False
@@ -84,7 +87,8 @@ class _Choices:
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment_job` beside study, model and device."""
         settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
-        told = {"thresholds": dict(self.thresholds), "box": self.box}
+        precision = self.precision if self.precision != "auto" else None
+        told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}
         return settings | {name: value for name, value in told.items() if value}
 
 
@@ -156,6 +160,7 @@ def segment(
     min_lesion_mm3: Annotated[
         float | None, typer.Option("--min-lesion-mm3", min=0, help="Remove parts of the tumour smaller than this.")
     ] = None,
+    precision: PrecisionOption = PrecisionName.auto,
     seeds: Annotated[
         list[str] | None,
         typer.Option("--seed", metavar="X,Y,Z", help="Point in the tumour, world mm, for region_growing; repeatable."),
@@ -226,6 +231,7 @@ def segment(
         thresholds=limits,
         box=ends,
         maps=maps,
+        precision=precision.value,
         paths=paths,
         overwrite=overwrite,
         skip_existing=skip_existing,

@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,19 +13,27 @@ from napari_brain_tumor.cli.known_values import known_device, known_grid, known_
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
+    "BoxOption",
     "DeviceOption",
+    "FlipsOption",
+    "MinLesionOption",
     "ModelOption",
     "PathsOption",
+    "PrecisionName",
+    "PrecisionOption",
     "ResampleOption",
     "RoleChoice",
     "RolesOption",
+    "SeedsOption",
     "SeriesOption",
     "SpacingOption",
+    "ThresholdsOption",
     "parse_box",
     "parse_numbers",
     "parse_roles",
     "parse_seeds",
     "parse_series",
+    "parse_settings",
     "parse_spacing",
     "parse_thresholds",
 ]
@@ -37,6 +46,15 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", callback=known_model, help="Name of a model (see `models`) or folder of a checkpoint."),
 ]
+
+
+class PrecisionName(StrEnum):
+    """The precisions of `segment`."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
 
 DeviceOption = Annotated[
     str,
@@ -90,6 +108,66 @@ ResampleOption = Annotated[
         help="Bring sequences on different grids onto the finest, or onto that sequence's.",
     ),
 ]
+
+
+FlipsOption = Annotated[bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")]
+
+MinLesionOption = Annotated[
+    float | None, typer.Option("--min-lesion-mm3", min=0, help="Remove parts of the tumour smaller than this.")
+]
+
+PrecisionOption = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision", help="How exactly the network computes; auto is the quickest that agrees with float32."
+    ),
+]
+
+SeedsOption = Annotated[
+    list[str] | None,
+    typer.Option("--seed", metavar="X,Y,Z", help="Point in the tumour, world mm, for region_growing; repeatable."),
+]
+
+ThresholdsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold",
+        metavar="REGION=P",
+        help="Probability from which a voxel is WT, TC or ET, such as ET=0.4; repeatable.",
+    ),
+]
+
+BoxOption = Annotated[
+    str | None,
+    typer.Option("--box", metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment within this box alone, world mm."),
+]
+
+
+def parse_settings(
+    *,
+    flips: bool,
+    min_lesion_mm3: float | None,
+    precision: str,
+    seeds: Sequence[str] | None,
+    thresholds: Sequence[str] | None,
+    box: str | None,
+) -> dict[str, Any]:
+    """How a study is segmented, as `segment` takes it beside study, model and device; what is not given is left out.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a seed, threshold or box is none.
+    """
+    told: dict[str, Any] = {
+        "flips": flips,
+        "precision": precision if precision != "auto" else None,
+        "seeds": parse_seeds(seeds or ()),
+        "thresholds": parse_thresholds(thresholds or ()),
+        "box": parse_box(box),
+    }
+    settings = {name: value for name, value in told.items() if value}
+    return settings if min_lesion_mm3 is None else settings | {"min_lesion_mm3": min_lesion_mm3}
 
 
 def parse_roles(text: str | None, case: Path | None = None) -> RoleChoice | None:

@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from napari_brain_tumor.command_lines import install_command
 from napari_brain_tumor.errors import BrainTumorError
 
 __all__ = ["add_extensions", "run_extension"]
@@ -38,11 +39,12 @@ def run_extension(point: EntryPoint, arguments: Sequence[str]) -> None:
         command = typer.main.get_command(point.load())
         command.main(args=list(arguments), prog_name=f"brain-tumor {point.name}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in _OURS:
+        package = (error.name or "").partition(".")[0]
+        if not package or package in _OURS:
             raise
         msg = (
-            f"`brain-tumor {point.name}` needs the package {error.name}, which is not installed. "
-            f'Install it with: pip install "napari-brain-tumor[train]"'
+            f"`brain-tumor {point.name}` needs the package {package}, which is not installed. "
+            f"Install it with: {install_command([package])}"
         )
         raise BrainTumorError(msg) from error
 

@@ -1,19 +1,28 @@
 """`brain-tumor refine`: correct a segmentation with recorded prompts."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_brain_tumor.cli.arguments import (
+    BoxOption,
     DeviceOption,
+    FlipsOption,
+    MinLesionOption,
+    PrecisionName,
+    PrecisionOption,
     ResampleOption,
     RolesOption,
+    SeedsOption,
     SeriesOption,
     SpacingOption,
+    ThresholdsOption,
     parse_roles,
     parse_series,
+    parse_settings,
     parse_spacing,
 )
 from napari_brain_tumor.cli.known_values import known_model, known_schema
@@ -53,6 +62,12 @@ def refine(
         ),
     ] = None,
     device: DeviceOption = "auto",
+    flips: FlipsOption = False,
+    min_lesion_mm3: MinLesionOption = None,
+    precision: PrecisionOption = PrecisionName.auto,
+    seeds: SeedsOption = None,
+    thresholds: ThresholdsOption = None,
+    box: BoxOption = None,
     roles: RolesOption = None,
     picks: SeriesOption = None,
     spacing: SpacingOption = None,
@@ -75,6 +90,17 @@ def refine(
     if segmentation is not None and model is not None:
         msg = "Give what is corrected once: --segmentation FILE, or --model NAME to segment first."
         raise typer.BadParameter(msg, param_hint="--model")
+    settings = parse_settings(
+        flips=flips,
+        min_lesion_mm3=min_lesion_mm3,
+        precision=precision.value,
+        seeds=seeds,
+        thresholds=thresholds,
+        box=box,
+    )
+    if settings and model is None:
+        msg = f"No model is given that {', '.join(settings)} could be for. Add --model NAME, or leave them out."
+        raise typer.BadParameter(msg, param_hint="--model")
     from napari_brain_tumor.cli.console import note, run_shown
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.interactive import read_prompts, refine_job
@@ -87,7 +113,7 @@ def refine(
     check_inputs_are_kept(study, target)
     for text in study.notes:
         note(text)
-    begun, maps = _start(study, segmentation, schema, model, device)
+    begun, maps = _start(study, segmentation, schema, model, device, settings)
     job = refine_job(study, begun, recorded, probabilities=maps, anyway=anyway)
     refined = run_shown(job, study.name)
     for text in refined.provenance["refinement"]["notes"]:
@@ -114,7 +140,12 @@ def _target(case: Path, output: str | None, segmentation: Path | None, *, overwr
 
 
 def _start(
-    study: "Study", segmentation: Path | None, schema: str | None, model: str | None, device: str
+    study: "Study",
+    segmentation: Path | None,
+    schema: str | None,
+    model: str | None,
+    device: str,
+    settings: Mapping[str, Any],
 ) -> tuple["Segmentation | None", "RegionProbabilities | None"]:
     """What is corrected: a file, what a model gives with its probabilities, or nothing."""
     if segmentation is not None:
@@ -124,7 +155,7 @@ def _start(
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.maps import segment_shown
 
-    return segment_shown(study, model, device, {}, not find_model(model).is_baseline)
+    return segment_shown(study, model, device, settings, not find_model(model).is_baseline)
 
 
 def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":

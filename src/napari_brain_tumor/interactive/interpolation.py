@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, classes_from_regions, region_mask
+from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, classes_from_regions, region_mask
 
 __all__ = ["interpolate_slices", "signed_distance"]
 
@@ -34,7 +34,9 @@ _STEEPEST: Final = 3.0
 """How far a part may move aside between two slices, in their distance, to count as the same part; its size is added."""
 
 
-def interpolate_slices(labels: Labels, grid: Grid, axis: int, slices: Sequence[int]) -> Labels:
+def interpolate_slices(
+    labels: Labels, grid: Grid, axis: int, slices: Sequence[int], region: Region | None = None
+) -> Labels:
     """Labels in which the slices strictly between the given ones follow their shapes; no other voxel changes.
 
     Parameters
@@ -47,6 +49,8 @@ def interpolate_slices(labels: Labels, grid: Grid, axis: int, slices: Sequence[i
         Along which slices are counted, of the three of the array.
     slices : sequence of int
         At least two, in any order.
+    region : {"WT", "TC", "ET"}, optional
+        Whose border alone follows; labels within it and beyond it stay, as far as they can. All three if not given.
 
     Returns
     -------
@@ -69,16 +73,30 @@ def interpolate_slices(labels: Labels, grid: Grid, axis: int, slices: Sequence[i
     found = np.moveaxis(labels.copy(), axis, 0)
     in_plane = [s for a, s in enumerate(grid.spacing) if a != axis]
     places = np.asarray(order) * grid.spacing[axis]
-    per_region = [_Chain([region_mask(found[at], region) for at in order], places, in_plane) for region in REGIONS]
+    followed = REGIONS if region is None else (region,)
+    per_region = [_Chain([region_mask(found[at], one) for at in order], places, in_plane) for one in followed]
     for nth, (low, high) in enumerate(pairwise(order)):
         if high - low < 2:
             continue
         between = np.arange(low + 1, high)
         masks = np.stack([chain.between(nth, between * grid.spacing[axis]) for chain in per_region])
+        if region is not None:
+            found[between] = _with_region(found[between], masks[0], region)
+            continue
         classes = classes_from_regions(masks)
         cavity = (found[between] == RESECTION_CAVITY) & (classes == 0)
         found[between] = np.where(cavity, np.uint8(RESECTION_CAVITY), classes)
     return np.moveaxis(found, 0, axis)
+
+
+def _with_region(labels: Labels, inside: Mask, region: Region) -> Labels:
+    """The labels with a region exactly there: what is new takes its outermost class, what is lost that around it."""
+    outermost = REGIONS[region][0]
+    before = region_mask(labels, region)
+    changed = labels.copy()
+    changed[inside & ~before] = outermost
+    changed[before & ~inside] = outermost - 1
+    return changed
 
 
 def signed_distance(mask: Mask, spacing: Sequence[float] | Array) -> Array:

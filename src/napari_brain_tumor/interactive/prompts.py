@@ -144,14 +144,16 @@ Prompt = Point | Stroke | Painted | Lasso | Box3D
 
 
 class Interpolate(_Document):
-    """Fill the slices between slices that were corrected.
+    """Fill the slices between slices that were outlined.
 
-    `axis` is that of the scan's own file, 0 to 2; `slices` are at least two indices along it.
+    `axis` is that of the scan's own file, 0 to 2; `slices` are at least two indices along it. With a `region` only the
+    border of that region follows its shapes on those slices; without one, as in older files, all regions do.
     """
 
     kind: Literal["interpolate"] = "interpolate"
     axis: Annotated[int, Field(ge=0, le=2)]
     slices: Annotated[tuple[SliceIndex, ...], Field(min_length=2)]
+    region: Region | None = None
 
     @model_validator(mode="after")
     def _has_something_between(self) -> Self:

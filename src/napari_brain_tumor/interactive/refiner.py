@@ -15,7 +15,7 @@ from napari_brain_tumor.interactive.prompts import Interpolate, PromptFile, Prop
 from napari_brain_tumor.interactive.propagation import propagate
 from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.interactive.spread import spread
+from napari_brain_tumor.interactive.spread import as_said, spread
 from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation, Study
@@ -82,7 +82,8 @@ class Refiner:
     Notes
     -----
     What was said at a voxel stays: a later prompt elsewhere never changes it, a later prompt at the voxel does. Labels
-    further from a prompt than half of `REACH_VOXELS` are never touched.
+    further from a prompt than half of `REACH_VOXELS` are never touched. A prompt adds to the class or region that it
+    names, or takes from it, and changes nothing else.
     """
 
     def __init__(
@@ -173,7 +174,8 @@ class Refiner:
         Raises
         ------
         PromptError
-            If it touches no voxel of the scan, or names slices that the scan does not have; nothing is changed then.
+            If it touches no voxel of the scan, lies outside the brain, or names slices that the scan does not have;
+            nothing is changed then.
         """
         change = self._action(step) if isinstance(step, Interpolate | Propagate) else self._prompted(step)
         return self._commit(change)
@@ -242,15 +244,28 @@ class Refiner:
 
     def _prompted(self, step: Any) -> Change:
         touched = rasterise(step, self.study.grid)
+        self._check_within_brain(step, touched)
         box = reach_of(touched, self._labels.shape)
         said = self._said[box.slices].copy()
         after = spread(self._scene, box, self._labels[box.slices], said, step, touched)
         return self._change(step, box, _as_known(after, {*self.known_regions, *_told_by(step)}), said)
 
+    def _check_within_brain(self, step: Any, touched: Touched) -> None:
+        """Refuse what lies in the air; labels that are there by mistake can still be taken away."""
+        at = tuple(touched.inside.T)
+        if self._scene.brain[at].any() or (not step.add and self._labels[at].any()):
+            return
+        msg = (
+            f"The {step.kind} ({'' if step.add else 'not '}{step.label}) lies outside the brain, where no tumour can "
+            "be. Nothing was changed: draw it on the brain."
+        )
+        raise PromptError(msg)
+
     def _action(self, step: Interpolate | Propagate) -> Change:
         self._check_slices(step)
         if isinstance(step, Interpolate):
-            after = interpolate_slices(self._labels, self.study.grid, step.axis, step.slices)
+            after = interpolate_slices(self._labels, self.study.grid, step.axis, step.slices, step.region)
+            after = as_said(np.where(after != self._labels, _as_known(after, self.known_regions), after), self._said)
         else:
             after = propagate(self.study, self._labels, step.axis, step.start, step.stop)
         return self._change(step, Box.whole(self.study.grid.shape), after, self._said)

@@ -9,13 +9,13 @@ from scipy import ndimage
 
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
-from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
+from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 
-__all__ = ["Question", "ask", "spread"]
+__all__ = ["Question", "as_said", "ask", "spread"]
 
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.uint8]
@@ -79,7 +79,22 @@ def spread(
     for region, beyond in _beyond(touched, prompt, box, labels.shape):
         said[tuple(beyond.T)] = sum(1 << value for value in range(4) if value not in REGIONS[region])
     said[tuple(seeds.T)] = sum(1 << value for value in allowed)
-    return _as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
+    after = as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
+    return _bounded(after, labels, prompt)
+
+
+def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:
+    """The labels after a prompt without changes of what it does not name.
+
+    Who marks a class adds voxels to it, who marks "not this" takes voxels from it, and a border does both; nothing else
+    changes, although the evidence for a class is evidence for the regions around it too.
+    """
+    named = PROMPT_LABELS[prompt.label]
+    was, becomes = np.isin(before, named), np.isin(after, named)
+    joins, leaves = becomes & ~was, was & ~becomes
+    both = isinstance(prompt, Lasso) and prompt.border
+    meant = joins | leaves if both else joins if prompt.add else leaves
+    return np.where(meant, after, before)
 
 
 def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Touched) -> Iterator[Question]:
@@ -223,7 +238,7 @@ def _settle(masks: Mapping[Region, Array], asked: Asked, follows: Array) -> None
             masks[region][follows] = False
 
 
-def _as_said(labels: Labels, said: Labels) -> Labels:
+def as_said(labels: Labels, said: Labels) -> Labels:
     """The labels with every voxel that was spoken of at the nearest class that it may be."""
     wrong = (said != 0) & ((said >> labels) & 1 == 0)
     if wrong.any():

@@ -164,13 +164,25 @@ class Found:
     fate: Fate
 
 
-def journals(home: Path | None = None) -> list[Found]:
-    """The journals of runs that ended, the newest first."""
+def journals(home: Path | None = None, own: Path | None = None) -> list[Found]:
+    """The journals of runs that ended, the newest first.
+
+    Parameters
+    ----------
+    home : Path, optional
+        `journal_folder()` if not given.
+    own : Path, optional
+        Folder of the session that asks: of it, the journals of layers that were closed without being saved.
+    """
     home = journal_folder() if home is None else home
     if not home.is_dir():
         return []
     found: list[Found] = []
     for session in sorted((path for path in home.iterdir() if path.is_dir()), reverse=True):
+        if session == own:
+            closed = (folder for folder in sorted(session.glob("layer-*")) if (folder / "closed").exists())
+            found += [Found(folder, _fate(folder)) for folder in closed]
+            continue
         with _ended(session) as ended:
             if ended:
                 found += [Found(folder, _fate(folder)) for folder in sorted(session.glob("layer-*"))]

@@ -869,20 +869,22 @@ def turn_camera(viewer: Any, horizontal: Literal["left", "right"] = "left") -> N
 
 
 def show_tumour(viewer: Any, layer: Labels) -> None:
-    """Go to the largest axial section of the labels if none is in sight, and change nothing else."""
-    point = np.asarray(viewer.dims.point)[-layer.ndim :]
-    section = round(float(layer.world_to_data(point)[0]))
-    in_sight = 0 <= section < len(layer.data) and layer.data[section].any()
-    if in_sight or not layer.data.any():
+    """Go to the largest section of the labels, across the axis that the viewer cuts; other planes go there too."""
+    if layer.ndim < 3 or not layer.data.any():
         return
-    viewer.dims.set_point(viewer.dims.ndim - layer.ndim, _tumour_point(layer)[0])
+    first = viewer.dims.ndim - layer.ndim
+    cut = int(viewer.dims.order[-3]) - first
+    point = _tumour_point(layer, cut if 0 <= cut < layer.ndim else 0)
+    viewer.dims.set_point(range(first, viewer.dims.ndim), [float(one) for one in point])
 
 
-def _tumour_point(layer: Labels) -> npt.NDArray[np.float64]:
-    """World point in the middle of the largest axial section of the labels."""
-    section = int(np.argmax([np.count_nonzero(plane) for plane in layer.data]))
-    centre = np.argwhere(layer.data[section]).mean(axis=0)
-    return np.asarray(layer.data_to_world((section, *centre)))
+def _tumour_point(layer: Labels, axis: int = 0) -> npt.NDArray[np.float64]:
+    """World point of the labelled voxel nearest to the middle of the largest section across an axis."""
+    sections = np.count_nonzero(layer.data, axis=tuple(one for one in range(layer.ndim) if one != axis))
+    section = int(sections.argmax())
+    voxels = np.argwhere(np.take(layer.data, section, axis))
+    nearest = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
+    return np.asarray(layer.data_to_world(np.insert(nearest, axis, section)))
 
 
 def current_viewer() -> Any:

@@ -25,7 +25,7 @@ from napari_brain_tumor.interactive.prompts import (
     Stroke,
 )
 from napari_brain_tumor.interactive.rasterise import rasterise
-from napari_brain_tumor.labels import CLASS_COLORS
+from napari_brain_tumor.labels import CLASS_COLORS, Region
 from napari_brain_tumor.plugin.layers import PROMPTS_KEY
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
 
@@ -93,7 +93,12 @@ class Meaning:
     @property
     def has_border(self) -> bool:
         """Whether a line can be where it ends: of regions, not of classes between others."""
-        return self.add and self.label in BORDERED
+        return self.region is not None
+
+    @property
+    def region(self) -> Region | None:
+        """The region around which an outline runs; None of classes between others, and of "not this"."""
+        return BORDERED.get(self.label) if self.add else None
 
     @property
     def text(self) -> str:

@@ -20,7 +20,7 @@ from napari_brain_tumor.preprocessing.grid import working_grid
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["check_case", "check_facts", "check_scans", "check_study"]
+__all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_of"]
 
 AnyPath = str | PathLike[str]
 
@@ -193,13 +193,23 @@ def _label_rows(facts: Facts, segmentation: Segmentation | BrainTumorError | Non
 
 def _cost_row(facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool) -> Row:
     wanted = "cpu" if method is not None and method.is_baseline else device
-    return questions.time_and_memory(_expected(facts, method, wanted, devices, flips=flips), wanted, devices)
+    return questions.time_and_memory(expected_of(facts, method, wanted, devices, flips=flips), wanted, devices)
 
 
-def _expected(
+def expected_of(
     facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool
 ) -> Expected | None:
-    name = devices[0].name if device == "auto" and devices else device
+    """What segmenting these scans will take; None where nothing like it was measured.
+
+    Parameters
+    ----------
+    facts : Facts
+    method : Method or None
+    device, devices, flips
+        As for `check_scans`.
+    """
+    baseline = method is not None and method.is_baseline
+    name = "cpu" if baseline else devices[0].name if device == "auto" and devices else device
     if method is None or facts.head_mm is None:
         return None
     return expected_cost(method, name, _working_voxels(facts, method), known_costs(), flips=flips)

@@ -20,13 +20,25 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_atomically
 
-__all__ = ["Expected", "MeasuredCost", "expected_cost", "key_of", "known_costs", "read_costs", "remember", "save_costs"]
+__all__ = [
+    "NETWORK_PROGRESS",
+    "Expected",
+    "MeasuredCost",
+    "expected_cost",
+    "key_of",
+    "known_costs",
+    "read_costs",
+    "remember",
+    "save_costs",
+]
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["cpu", "cuda", "mps"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("cpu", "cuda", "mps")
+NETWORK_PROGRESS: Final = (0.15, 0.95)
+"""Progress of `workflow.segment_job` at which a network begins and ends; not taken from there, which loads torch."""
 _SHIPPED: Final = Path(__file__).with_name("costs.json")
 _BYTES_PER_VOXEL: Final = 40
 """Of arrays: four sequences and three probabilities in float32, the labels and what sorting them out needs."""
@@ -74,11 +86,26 @@ class Expected:
         Of the host; None where it was not measured.
     basis : str
         What that is taken from, for people.
+    network_seconds : float
+        Of the seconds, those of the network alone.
     """
 
     seconds: float
     memory_mb: float | None
     basis: str
+    network_seconds: float = 0.0
+
+    @property
+    def stages(self) -> tuple[tuple[float, float], ...]:
+        """Share of the time that has passed at a fraction of the progress of `workflow.segment_job`.
+
+        Before the network the brain is found, after it the result is put on the scan's grid; both take about as long.
+        """
+        before = (1 - self.network_seconds / self.seconds) / 2 if self.network_seconds else 0.0
+        if not before:
+            return (0.0, 0.0), (1.0, 1.0)
+        network_begins, network_ends = NETWORK_PROGRESS
+        return (0.0, 0.0), (network_begins, before), (network_ends, 1 - before), (1.0, 1.0)
 
 
 def key_of(method: Method) -> tuple[str, str]:
@@ -127,7 +154,8 @@ def expected_cost(
     if memory is not None:
         memory = max(0.0, memory + (voxels - akin.voxels) * _BYTES_PER_VOXEL / 2**20)
     basis = f"measured on {akin.machine}" if same is not None else f"from a network like it, measured on {akin.machine}"
-    return Expected((akin.seconds + network) * voxels / akin.voxels, memory, basis)
+    share = voxels / akin.voxels
+    return Expected((akin.seconds + network) * share, memory, basis, network * share)
 
 
 def known_costs(home: Path | None = None) -> tuple[MeasuredCost, ...]:

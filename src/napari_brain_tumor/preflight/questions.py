@@ -21,6 +21,7 @@ from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import NiftiForms, Role, Segmentation, TifSlices
 
 __all__ = [
+    "LABELS",
     "brain_or_head",
     "grids",
     "intensities",
@@ -41,6 +42,8 @@ _SLOW_SECONDS: Final = 180.0
 """From which a run is worth a warning."""
 _AXES: Final = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 
+LABELS: Final = "Labels"
+"""The question about labels that are there already; a run does not depend on it."""
 _CHOOSE_ROLES: Final = Fix("roles", "Choose roles")
 _BRING_TOGETHER: Final = Fix("resample", "Bring onto one grid", FINEST)
 
@@ -292,7 +295,7 @@ def seconds_text(seconds: float) -> str:
 
 def labels(segmentation: Segmentation, grid: Grid) -> Row:
     """Whether a given segmentation says what its integers mean, and lies on the scan."""
-    question = "Labels"
+    question = LABELS
     if not segmentation.grid.same_place(grid):
         words = (
             f"They lie on {segmentation.grid.describe()}, the scan on {grid.describe()}: they belong to another one."
@@ -311,7 +314,7 @@ def labels(segmentation: Segmentation, grid: Grid) -> Row:
 
 def refused_labels(error: BrainTumorError) -> Row:
     """A given segmentation that cannot be understood."""
-    return Row("Labels", "fail", str(error))
+    return Row(LABELS, "fail", str(error))
 
 
 def _named(names: Mapping[int, str], values: Iterable[int] | None = None) -> str:

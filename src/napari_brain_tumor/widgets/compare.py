@@ -30,10 +30,12 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.attention import Attention
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import bind_keys, key_text
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, time_left_text
@@ -65,6 +67,7 @@ class CompareWidget(QScrollArea):
         self._edits: list[LabelEdits] = []
         self._names = Links()
         self._joined: ConsensusMethod | None = None
+        self._attention = Attention(napari_viewer, None)
         self._pending: dict[str, Labels] = {}
         self._to_tick: list[Layer] = []
         self._codes: dict[str, state.Codes] = {}
@@ -210,7 +213,7 @@ class CompareWidget(QScrollArea):
             "The worst first. Click a row, or press Enter on it, to go there in the viewer and see the difference.",
         )
         column.addWidget(self.slice_table)
-        buttons = QHBoxLayout()
+        buttons = flow()
         self.step_buttons = []
         for one in reversed(walk.KEYS):
             made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey in the picture: {key_text(one.key)}")
@@ -218,7 +221,7 @@ class CompareWidget(QScrollArea):
             self.step_buttons.append(made)
             buttons.addWidget(made)
         column.addLayout(buttons)
-        shows = QHBoxLayout()
+        shows = flow()
         self.agreement_button = button(
             "Show &agreement",
             "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"
@@ -286,6 +289,7 @@ class CompareWidget(QScrollArea):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._ties.connect(event, self._on_list_event)
+        cancel_when_closed(self, self.runner, self.consensus_runner, self.slices_runner, self.layer_runner)
         self.destroyed.connect(_farewell((self.runner, self.consensus_runner), (self._ties, self._names), self._edits))
 
     def _connect_choices(self) -> None:
@@ -625,6 +629,7 @@ class CompareWidget(QScrollArea):
         if self.compared is None:
             return
         compared = self.compared
+        self._attention = Attention.of(self._viewer)
         self.consensus_button.setEnabled(False)
         self.status_label.setText("Joining…")
         self.consensus_runner.start(lambda _: state.consensus_steps(compared, method))
@@ -632,7 +637,7 @@ class CompareWidget(QScrollArea):
     def _on_consensus_made(self, made: tuple[LayerData, Consensus]) -> None:
         data, joined = made
         self.consensus_button.setEnabled(True)
-        layer = self._viewer.add_layer(layers.layer_of(data))
+        layer = self._attention.add(layers.layer_of(data))
         self._show_alone(None)
         self._joined = joined.method
         self.quality_table.show_cells(state.quality_cells(joined))

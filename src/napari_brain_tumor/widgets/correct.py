@@ -11,13 +11,14 @@ import napari.viewer
 from napari.layers import Labels
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
-from napari_brain_tumor.command_lines import CommandLines, LabelFile
+from napari_brain_tumor.command_lines import CommandLines, LabelFile, ModelRun
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.interactive.refine import check_prompts
+from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.progress import Progress
@@ -25,11 +26,11 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.correct_layers import PromptLayers
 from napari_brain_tumor.widgets.correct_queue import CorrectionQueue
 from napari_brain_tumor.widgets.correct_start import Begun, Start, begin_job, obstacle, starts
-from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane
+from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, change_in_words
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, TOOL_KEYS, PromptTools
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
@@ -69,7 +70,7 @@ class CorrectWidget(QScrollArea):
         self._carrying: Entry | None = None
         self._prompts_file = ""
         self._could_start = True
-        self._origin: Callable[[], LabelFile | str | None] = lambda: None
+        self._origin: Callable[[], LabelFile | ModelRun | None] = lambda: None
         self._build()
         self._connect()
         self._on_layers_changed()
@@ -143,8 +144,8 @@ class CorrectWidget(QScrollArea):
         self.work_part.hide()
         return self.work_part
 
-    def _build_undo(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_undo(self) -> QLayout:
+        row = flow()
         self.undo_button = button("&Undo", "Take back the last prompt with all that it changed.\nKey: Ctrl+Z")
         self.redo_button = button("Red&o", "Bring back what was undone last.\nKey: Ctrl+Shift+Z")
         self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
@@ -153,8 +154,8 @@ class CorrectWidget(QScrollArea):
             row.addWidget(made)
         return row
 
-    def _build_files(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_files(self) -> QLayout:
+        row = flow()
         self.save_button = button(
             "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
         )
@@ -396,6 +397,7 @@ class CorrectWidget(QScrollArea):
         self.tools.show_meaning(meaning)
         if self.prompt_layers is not None:
             self.prompt_layers.set_meaning(meaning)
+        self._on_changed()
 
     def _on_drawn(self, prompt: Prompt) -> None:
         if self.queue is not None:
@@ -419,7 +421,10 @@ class CorrectWidget(QScrollArea):
 
     def fill(self, slices: list[int]) -> None:
         """Fill between slices of the view that is shown."""
-        self._try(lambda queue: queue.add(queue.correction.fill(self._axis, slices)))
+        self._try(lambda queue: queue.add(queue.correction.fill(self._axis, slices, self._region_to_fill(queue))))
+
+    def _region_to_fill(self, queue: CorrectionQueue) -> Region | None:
+        return queue.correction.region_to_fill(self._axis, self.tools.meaning.region)
 
     def carry_on(self, direction: Literal[1, -1]) -> None:
         """Carry the shown slice on until told to stop."""
@@ -490,7 +495,9 @@ class CorrectWidget(QScrollArea):
         if entry is self._carrying:
             self._carrying = None
         changed = f"{voxels} voxel{'s' if voxels > 1 else ''}" if voxels else "nothing to change"
-        self._tell(f"{entry.text[:1].upper()}{entry.text[1:]}: {seconds:.1f} s, {changed}.")
+        detail = change_in_words(entry.change) if entry.change is not None and voxels else ""
+        words = f"{changed} ({detail})" if detail else changed
+        self._tell(f"{entry.text[:1].upper()}{entry.text[1:]}: {seconds:.1f} s, {words}.")
 
     def _on_failed(self, entry: Entry, error: Exception) -> None:
         if entry is self._carrying:
@@ -531,9 +538,11 @@ class CorrectWidget(QScrollArea):
         self.busy_bar.setVisible(queue.busy)
         entries = queue.correction.entries
         self.steps.show_entries(entries, queue.pending)
+        region = self._region_to_fill(queue)
         self.slices.show_slices(
             self._axis,
-            queue.correction.slices_along(self._axis),
+            queue.correction.outlined_slices(self._axis, region) if region is not None else (),
+            region=region,
             carrying=self._carrying is not None,
             obstacle=self._slice_obstacle(queue),
         )
@@ -614,7 +623,7 @@ class CorrectWidget(QScrollArea):
         return refine_lines_of(start.study.sequences, origin, self._prompts_file)
 
 
-def _kept_origin(start: Start) -> Callable[[], LabelFile | str | None]:
+def _kept_origin(start: Start) -> Callable[[], LabelFile | ModelRun | None]:
     """What the labels come from now; as a call, for where they come from nowhere it raises."""
     try:
         origin = origin_of(start.layer)
@@ -623,7 +632,7 @@ def _kept_origin(start: Start) -> Callable[[], LabelFile | str | None]:
     return lambda: origin
 
 
-def _raise(error: Exception) -> LabelFile | str | None:
+def _raise(error: Exception) -> LabelFile | ModelRun | None:
     raise error
 
 

@@ -94,6 +94,10 @@ class PromptLayers(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._collect)
+        self._last_tool: Tool | None = None
+        self._back_timer = QTimer(self)
+        self._back_timer.setSingleShot(True)
+        self._back_timer.timeout.connect(self._take_again)
         self._added: list[Layer] = []
         self._connect()
         self.set_meaning(self.meaning)
@@ -118,6 +122,7 @@ class PromptLayers(QObject):
         """Take the layers out of the viewer, those that are still there."""
         self._links.cut()
         self._timer.stop()
+        self._back_timer.stop()
         for layer in self.layers.values():
             layer.keymap = {}
             if layer in self._viewer.layers:
@@ -129,6 +134,7 @@ class PromptLayers(QObject):
         """Leave the layers to the user, as pictures of what was drawn."""
         self._links.cut()
         self._timer.stop()
+        self._back_timer.stop()
         for layer in self.layers.values():
             layer.keymap = {}
             layer.mode = _RESTING
@@ -338,12 +344,23 @@ class PromptLayers(QObject):
             self.meaning_chosen.emit(meaning)
 
     def _on_tool_event(self, event: Any = None) -> None:
+        if self._viewer.dims.ndisplay == 2 and not self._back_timer.isActive():
+            self._last_tool = self.tool
         self.tool_changed.emit(self.tool)
 
     def _on_ndisplay(self, event: Any = None) -> None:
         if self._viewer.dims.ndisplay == 3:
+            self._back_timer.stop()
             for layer in self.layers.values():
                 layer.mode = _RESTING
+        else:
+            self._back_timer.start(0)  # after napari has given the layers the modes that it has for slices
+
+    def _take_again(self) -> None:
+        """Put the tool of before the view in 3D back into the hand, unless the user has turned to another layer."""
+        active = self._viewer.layers.selection.active
+        if self._last_tool is not None and (active is None or active in self.layers.values()):
+            self.take(self._last_tool)
 
     def _on_layers_removed(self, event: Any = None) -> None:
         if any(layer not in self._viewer.layers for layer in self._added):

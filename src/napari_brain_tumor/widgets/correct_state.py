@@ -20,10 +20,11 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
-from napari_brain_tumor.interactive.prompts import Lasso, Prompt
+from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
 from napari_brain_tumor.interactive.propagation import propagate_slices
 from napari_brain_tumor.journal.changes import digest_of
-from napari_brain_tumor.labels import Region, class_names_of
+from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, RESECTION_CAVITY, Region, class_names_of
+from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.labels_edit import change_voxels, history_of, painted_voxels
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
@@ -33,10 +34,22 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["PLANE_NAMES", "Correction", "Entry", "Plane", "Told", "Voxels", "Work", "slices_in_words"]
+__all__ = [
+    "PLANE_NAMES",
+    "Correction",
+    "Entry",
+    "Plane",
+    "Told",
+    "Voxels",
+    "Work",
+    "change_in_words",
+    "slices_in_words",
+]
 
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
 """Of the slices across the layer's axes Z, Y, X."""
+_DRAWN_SHARE: Final = 0.5
+"""Share of a region on a slice that a hand must have painted for the slice to count as outlined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +58,25 @@ class Voxels:
 
     at: npt.NDArray[np.intp]
     labels: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A region that a hand painted on one slice of the layer.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    axis, index : int
+        The slice.
+    voxels : int
+        Of the region on that slice afterwards, whoever made them.
+    """
+
+    region: Region
+    axis: int
+    index: int
+    voxels: int
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +104,8 @@ class Entry:
         The step as it is written into the provenance.
     seconds : float
         That computing it took.
+    drawn : Drawn, optional
+        What an edit by hand on one slice drew there.
     """
 
     kind: Literal["step", "hand", "without"]
@@ -84,6 +118,7 @@ class Entry:
     refiners: tuple[Refiner, ...] = ()
     dump: dict[str, Any] | None = None
     seconds: float = 0.0
+    drawn: Drawn | None = None
 
     @property
     def text(self) -> str:
@@ -96,7 +131,8 @@ class Entry:
             case None:
                 return "painted by hand, or by another panel"
             case Interpolate() as step:
-                return f"filled between {len(step.slices)} slices"
+                what = "" if step.region is None else f"{REGION_NAMES[step.region]} "
+                return f"filled {what}between {len(step.slices)} slices"
             case Propagate() as step:
                 return f"carried on over {abs(step.stop - step.start)} slices"
             case prompt:
@@ -231,16 +267,30 @@ class Correction:
             steps=tuple(entry.step for entry in self.entries if entry.step is not None),
         )
 
-    def slices_along(self, axis: int) -> list[int]:
-        """Slices of the layer along one of its axes that were corrected since slices were last filled there."""
-        found: set[int] = set()
+    def outlined_slices(self, axis: int, region: Region) -> list[int]:
+        """Slices of the layer along one of its axes on which a region was outlined by hand, or painted for the most."""
+        return sorted({at for at, one in self._outlines(axis) if one == region})
+
+    def region_to_fill(self, axis: int, wanted: Region | None = None) -> Region | None:
+        """The wanted region if it was outlined along an axis, else the one outlined there last; None of none."""
+        regions = [region for _, region in self._outlines(axis)]
+        return wanted if wanted in regions else regions[-1] if regions else None
+
+    def _outlines(self, axis: int) -> list[tuple[int, Region]]:
+        """Slice and region of each outline, in order; strokes, points, lassos and boxes are none."""
+        found: list[tuple[int, Region]] = []
+        painted: dict[tuple[int, Region], set[tuple[int, ...]]] = {}
         for entry in self.entries:
-            if isinstance(entry.step, Interpolate) and entry.step.axis == self.place.file_axis(axis):
-                found.clear()
             at = entry.extent.slice_along(axis) if entry.extent is not None else None
-            if at is not None:
-                found.add(at)
-        return sorted(found)
+            if at is not None and isinstance(entry.step, Lasso) and entry.step.border:
+                found.append((at, BORDERED[entry.step.label]))
+            drawn = entry.drawn
+            if drawn is not None and drawn.axis == axis and entry.painted is not None:
+                own = painted.setdefault((drawn.index, drawn.region), set())
+                own.update(map(tuple, entry.painted.at[_is_of(drawn.region, entry.painted.labels)].tolist()))
+                if len(own) >= _DRAWN_SHARE * drawn.voxels:
+                    found.append((drawn.index, drawn.region))
+        return found
 
     # What the user asks for -----------------------------------------------------------------------------------------
 
@@ -257,8 +307,15 @@ class Correction:
         """
         return np.array(self.layer.data) if self.place.one_to_one else None
 
-    def fill(self, axis: int, slices: Sequence[int]) -> Work:
+    def fill(self, axis: int, slices: Sequence[int], region: Region | None = None) -> Work:
         """Fill between slices of the layer along one of its axes.
+
+        Parameters
+        ----------
+        axis : int
+        slices : sequence of int
+        region : {"WT", "TC", "ET"}, optional
+            Whose border follows its shapes on these slices; all regions' if not given.
 
         Raises
         ------
@@ -270,12 +327,11 @@ class Correction:
         if len(wanted) < 2 or wanted[0] < 0 or wanted[-1] > last:
             msg = (
                 f"Slices {slices_in_words(wanted) or 'none'} were named; two or more of 0 to {last} are needed, and "
-                "what lies between them is filled. Correct a second slice, or write its number."
+                "what lies between them is filled. Outline the region on a second slice, or write its number."
             )
             raise PromptError(msg)
         numbers = tuple(sorted(self.place.file_slice(axis, one) for one in wanted))
-        step = Interpolate(axis=self.place.file_axis(axis), slices=numbers)
-        return self.action(step)
+        return self.action(Interpolate(axis=self.place.file_axis(axis), slices=numbers, region=region))
 
     def carry_on(
         self, axis: int, index: int, direction: Literal[1, -1], planes: list[Plane], halt: threading.Event
@@ -523,7 +579,21 @@ class Correction:
         assert entry.painted is not None
         entry.painted = Voxels(*self.place.to_scan(entry.painted.at, entry.painted.labels))
         self._adopt(entry, self.refiner)
+        entry.drawn = self._drawn(entry)
         return self.compute_told()
+
+    def _drawn(self, entry: Entry) -> Drawn | None:
+        """What an edit by hand drew, where it lies on one slice and is of one class for the most."""
+        assert entry.painted is not None
+        assert entry.extent is not None
+        flat = [(axis, at) for axis in range(3) if (at := entry.extent.slice_along(axis)) is not None]
+        labels = entry.painted.labels[np.isin(entry.painted.labels, REGIONS["WT"])]
+        if not flat or not labels.size:
+            return None
+        axis, index = flat[0]
+        region = next(one for one, values in REGIONS.items() if values[0] == int(np.bincount(labels).argmax()))
+        plane = np.take(self.refiner.labels, self.place.file_slice(axis, index), self.place.file_axis(axis))
+        return Drawn(region, axis, index, int(_is_of(region, plane).sum()))
 
     @staticmethod
     def _adopt(entry: Entry, refiner: Refiner) -> None:
@@ -569,7 +639,8 @@ class Correction:
         again: list[Entry] = []
         for one in kept:
             yield Progress(len(again), len(kept), f"{len(again) + 1} of {len(kept)}: {one.text}")
-            made = Entry(one.kind, one.step, one.painted, extent=one.extent, dump=one.dump, seconds=one.seconds)
+            told = {"dump": one.dump, "seconds": one.seconds, "drawn": one.drawn}
+            made = Entry(one.kind, one.step, one.painted, extent=one.extent, **told)  # type: ignore[arg-type]
             if one.step is not None:
                 made.change = refiner.apply(one.step)
             else:
@@ -590,6 +661,29 @@ class Correction:
         differs = before != after
         voxels = np.argwhere(differs) + np.asarray(box.start)
         return Voxels(*self.place.to_layer(voxels, after[differs]))
+
+
+def _is_of(region: Region, labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return np.isin(labels, REGIONS[region])
+
+
+def change_in_words(change: Change) -> str:
+    """What a step changed: which class became which in how many voxels, and over how many slices of the file.
+
+    Empty where it changed nothing.
+    """
+    differs = change.before != change.after
+    if not differs.any():
+        return ""
+    pairs, counts = np.unique(np.stack([change.before[differs], change.after[differs]]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    told = [f"{_class_name(pairs[0, at])} to {_class_name(pairs[1, at])} {counts[at]}" for at in order.tolist()]
+    slices = min(int(differs.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
+    return f"{', '.join(told)}, on {slices} slice{'s'[: slices != 1]}"
+
+
+def _class_name(value: int) -> str:
+    return {0: "background", RESECTION_CAVITY: "cavity", **CLASS_NAMES}.get(int(value), str(value))
 
 
 def slices_in_words(slices: Sequence[int]) -> str:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_state import PLANE_NAMES, Entry, slices_in_words
-from napari_brain_tumor.widgets.parts import button, wrapped
+from napari_brain_tumor.widgets.parts import button, flow, wrapped
 
 __all__ = ["SliceSteps", "StepList", "entry_text"]
 
@@ -15,7 +17,7 @@ _MOST_ROWS = 7
 
 
 class SliceSteps(QWidget):
-    """Fill between corrected slices, and carry the shown one on."""
+    """Fill between outlined slices, and carry the shown one on."""
 
     fill_requested = Signal(object)
     """A list of slices of the view."""
@@ -32,14 +34,16 @@ class SliceSteps(QWidget):
         column.addWidget(self.label)
         row = QHBoxLayout()
         self.slices_edit = QLineEdit()
-        self.slices_edit.setAccessibleName("Corrected slices")
+        self.slices_edit.setAccessibleName("Outlined slices")
         self.slices_edit.setToolTip(
-            "Slices of this view that you corrected, or painted on; change the numbers if others are meant.\n"
-            "What lies between two of them follows their shapes."
+            "Slices of this view on which you outlined the region; change the numbers if others are meant.\n"
+            "Slices with strokes, points, lassos or boxes alone are not among them."
         )
         self.slices_edit.setPlaceholderText("none yet")
         self.fill_button = button(
-            "&Fill between", "Let the slices between those of the line follow their shapes. One step to undo."
+            "&Fill between",
+            "Let the region on the slices between follow its outlines on those of the line. What you drew or painted\n"
+            "on slices between stays as it is. One step to undo.",
         )
         row.addWidget(self.slices_edit, 1)
         row.addWidget(self.fill_button)
@@ -48,8 +52,8 @@ class SliceSteps(QWidget):
         self.slices_edit.returnPressed.connect(self._on_fill)
         self.fill_button.clicked.connect(self._on_fill)
 
-    def _build_carry(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_carry(self) -> QLayout:
+        row = flow()
         tip = (
             "Carry the labels of the shown slice on to the {} ones, slice by slice, as you watch, until you press Stop "
             "or Escape, or nothing is left. One step to undo."
@@ -68,20 +72,31 @@ class SliceSteps(QWidget):
         self.stop_button.clicked.connect(lambda _: self.stop_requested.emit())
         return row
 
-    def show_slices(self, axis: int, slices: Sequence[int], *, carrying: bool = False, obstacle: str = "") -> None:
-        """Show which slices of the view were corrected, unless the user writes others.
+    def show_slices(
+        self,
+        axis: int,
+        slices: Sequence[int],
+        *,
+        region: Region | None = None,
+        carrying: bool = False,
+        obstacle: str = "",
+    ) -> None:
+        """Show which slices of the view were outlined, unless the user writes others.
 
         Parameters
         ----------
         axis : int
             Of the layer, across which the slices of the view lie.
         slices : sequence of int
+        region : {"WT", "TC", "ET"}, optional
+            Around which the outlines run.
         carrying : bool
             Whether a slice is being carried on.
         obstacle : str
             Why nothing can be filled or carried on; empty where it can.
         """
-        self.label.setText(obstacle or f"Corrected {PLANE_NAMES[axis]} slices")
+        what = f" of the {REGION_NAMES[region]}" if region is not None else ""
+        self.label.setText(obstacle or f"Outlined {PLANE_NAMES[axis]} slices{what}")
         if not self.slices_edit.isModified():
             self.slices_edit.setText(slices_in_words(slices))
         self.slices_edit.setEnabled(not obstacle)

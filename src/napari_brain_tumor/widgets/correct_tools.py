@@ -4,12 +4,12 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.interactive.prompts import PromptLabel
 from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
-from napari_brain_tumor.widgets.parts import button
+from napari_brain_tumor.widgets.parts import button, flow
 
 __all__ = ["CLASS_KEYS", "NOT_KEY", "TOOL_KEYS", "PromptTools"]
 
@@ -58,34 +58,32 @@ class PromptTools(QWidget):
         column.addLayout(self._build_tools())
         self.show_meaning(self.meaning)
 
-    def _build_classes(self) -> QGridLayout:
-        rows = QGridLayout()
-        rows.setSpacing(4)
+    def _build_classes(self) -> QLayout:
+        rows = flow()
         group = QButtonGroup(self)
         self.class_buttons: dict[PromptLabel, QPushButton] = {}
-        for at, (key, label) in enumerate(CLASS_KEYS.items()):
+        for key, label in CLASS_KEYS.items():
             made = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
             made.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
             group.addButton(made)
             self.class_buttons[label] = made
-            rows.addWidget(made, at // 2, at % 2)
+            rows.addWidget(made)
         self.not_button = _toggle(
             f"Not this ({NOT_KEY})",
             f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
         )
         self.not_button.clicked.connect(lambda _: self.toggle_not())
-        rows.addWidget(self.not_button, 2, 1)
+        rows.addWidget(self.not_button)
         return rows
 
-    def _build_tools(self) -> QGridLayout:
-        rows = QGridLayout()
-        rows.setSpacing(4)
+    def _build_tools(self) -> QLayout:
+        rows = flow()
         self.tool_buttons: dict[Tool, QPushButton] = {}
-        for at, (key, tool) in enumerate(TOOL_KEYS.items()):
+        for key, tool in TOOL_KEYS.items():
             made = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
             made.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
             self.tool_buttons[tool] = made
-            rows.addWidget(made, at // 2, at % 2)
+            rows.addWidget(made)
         return rows
 
     def choose_class(self, label: PromptLabel) -> None:

@@ -29,6 +29,7 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.curate_pages import KEYS, AddPage, ReviewPage
 from napari_brain_tumor.widgets.draft_keeper import DraftKeeper
 from napari_brain_tumor.widgets.initial_choices import prefer_model
@@ -88,6 +89,7 @@ class CurateWidget(QScrollArea):
         self._prediction: Layer | None = None
         self._copy: Layer | None = None
         self._roles_by_hand = False
+        self._label_by_hand: Layer | None = None
         self._image_layers: list[Layer] = []
         self._label_layers: list[Layer] = []
         self.runner = JobRunner(self, must_finish=True)
@@ -111,7 +113,7 @@ class CurateWidget(QScrollArea):
         row = QHBoxLayout()
         self.dataset_box = combo("The data set; the ones that were opened last are listed.", "Data set")
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
-        self.new_button = button("Ne&w…", "Make an empty data set in a new or empty folder.")
+        self.new_button = button("Ne&w…", "Make an empty data set in a folder that is made with it, or is empty.")
         row.addWidget(self.dataset_box, 1)
         row.addWidget(self.open_button)
         row.addWidget(self.new_button)
@@ -159,6 +161,7 @@ class CurateWidget(QScrollArea):
             self._viewer.bind_key(KEYS[does], _pressed(made, action), overwrite=True)
         for box in self.add.role_boxes.values():
             box.activated.connect(self._on_role_chosen)
+        self.add.label_box.activated.connect(self._on_label_chosen)
         self.add.match_button.clicked.connect(self._on_match_requested)
         self.add.add_button.clicked.connect(self.add_case)
         self.runner.finished.connect(self._on_finished)
@@ -173,10 +176,16 @@ class CurateWidget(QScrollArea):
         self._refresh_timer = self._single_timer(self._refresh)
         for event in _list_events(self._viewer):
             event.connect(self._on_layer_list_event)
+        self._viewer.layers.selection.events.active.connect(self._on_selection_changed)
         window = self._viewer.window._qt_window
         self._guard = _CloseGuard(self._may_close, self)
         window.installEventFilter(self._guard)
-        self.destroyed.connect(_farewell(self._viewer, self.runner, self.score_runner, self._on_layer_list_event))
+        cancel_when_closed(self, self.score_runner)
+        self.destroyed.connect(
+            _farewell(
+                self._viewer, self.runner, self.score_runner, self._on_layer_list_event, self._on_selection_changed
+            )
+        )
 
     def _single_timer(self, action: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
@@ -224,7 +233,10 @@ class CurateWidget(QScrollArea):
             self.open_dataset(folder)
 
     def _on_new_requested(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "New, empty folder for the data set")
+        start = str(Path.home() / "brain-tumor-data")
+        folder, _ = QFileDialog.getSaveFileName(
+            self, "New folder for the data set", start, "Folder", options=QFileDialog.Option.DontConfirmOverwrite
+        )
         if folder:
             self.create_dataset(folder)
 
@@ -732,11 +744,25 @@ class CurateWidget(QScrollArea):
                 box.addItem(segment_state.short_name(layer))
                 box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
-        kept = self.add.label_box.currentText()
-        self.add.label_box.clear()
-        self.add.label_box.addItems([layer.name for layer in self._label_layers])
-        self.add.label_box.setCurrentIndex(max(self.add.label_box.findText(kept), 0) if self._label_layers else -1)
+        self._show_labels()
         self._show_case()
+
+    def _show_labels(self) -> None:
+        """Offer the labels that are selected, until others are chosen by hand."""
+        box, labels = self.add.label_box, self._label_layers
+        shown = labels[box.currentIndex()] if 0 <= box.currentIndex() < min(box.count(), len(labels)) else None
+        box.clear()
+        box.addItems([layer.name for layer in labels])
+        chosen = (self._label_by_hand, self._viewer.layers.selection.active, shown)
+        box.setCurrentIndex(state.label_to_offer(labels, chosen))
+
+    def _on_label_chosen(self, at: int) -> None:
+        self._label_by_hand = self._label_layers[at]
+
+    def _on_selection_changed(self, event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if active in self._label_layers and self._label_by_hand is None:
+            self.add.label_box.setCurrentIndex(self._label_layers.index(active))
 
     def add_case(self) -> None:
         """Add the chosen layers as a case."""
@@ -776,6 +802,7 @@ class CurateWidget(QScrollArea):
         self.add.note_edit.clear()
         self.add.slices_edit.clear()
         self.add.patient_edit.clear()
+        self._label_by_hand = None
         self.add.others_edit.clear()
         self._refresh()
         alike = [f"{one.case}: {one.kind}, so both are on one side." for one in record.similar]
@@ -874,7 +901,11 @@ def _list_events(viewer: Any) -> list[Any]:
 
 
 def _farewell(
-    viewer: Any, runner: JobRunner, score_runner: JobRunner, on_list: Callable[..., None]
+    viewer: Any,
+    runner: JobRunner,
+    score_runner: JobRunner,
+    on_list: Callable[..., None],
+    on_selection: Callable[..., None],
 ) -> Callable[..., None]:
     """What stops the jobs and cuts the ties to the viewer when the panel is gone."""
 
@@ -883,6 +914,7 @@ def _farewell(
         score_runner.cancel()
         for event in _list_events(viewer):
             event.disconnect(on_list)
+        viewer.layers.selection.events.active.disconnect(on_selection)
         for key in KEYS.values():
             viewer.bind_key(key, None, overwrite=True)
 

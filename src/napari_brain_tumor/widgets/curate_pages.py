@@ -6,8 +6,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QGridLayout,
     QHBoxLayout,
+    QLayout,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -18,7 +18,7 @@ from napari_brain_tumor.curated_dataset import ReviewState
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.case_table import CaseTable
 from napari_brain_tumor.widgets.curate_state import KNOWING, STATE_NAMES
-from napari_brain_tumor.widgets.parts import button, combo, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import button, combo, flow, form, line, progress_bar, wrapped
 
 __all__ = ["KEYS", "AddPage", "ReviewPage"]
 
@@ -77,9 +77,7 @@ class ReviewPage(QWidget):
         column.addWidget(self.progress_bar)
         return column
 
-    def _build_walk(self) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setSpacing(4)
+    def _build_walk(self) -> QLayout:
         self.undecided_button = _key_button(
             "Next undecided", "next_undecided", "Open the next case without a decision."
         )
@@ -90,15 +88,9 @@ class ReviewPage(QWidget):
         )
         self.previous_button = _key_button("Previous", "previous", "Open the case above, as the table is sorted.")
         self.next_button = _key_button("Next", "next", "Open the case below, as the table is sorted.")
-        grid.addWidget(self.undecided_button, 0, 0)
-        grid.addWidget(self.uncertain_button, 0, 1)
-        grid.addWidget(self.previous_button, 1, 0)
-        grid.addWidget(self.next_button, 1, 1)
-        return grid
+        return flow(self.undecided_button, self.uncertain_button, self.previous_button, self.next_button)
 
-    def _build_compare(self) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setSpacing(4)
+    def _build_compare(self) -> QLayout:
         self.prediction_button = _key_button(
             "Prediction", "show_prediction", "Show or hide the model's labels as outlines over the label."
         )
@@ -109,14 +101,10 @@ class ReviewPage(QWidget):
         )
         self.side_box = QCheckBox("Side by side")
         self.side_box.setToolTip("The label in one picture and the prediction in another beside it.")
-        grid.addWidget(self.prediction_button, 0, 0)
-        grid.addWidget(self.use_button, 0, 1)
-        grid.addWidget(self.side_box, 1, 0)
         self.save_button = _key_button(
             "Save label", "save", "Keep the corrected label in the data set, as made by hand or by both; undecided yet."
         )
-        grid.addWidget(self.save_button, 1, 1)
-        return grid
+        return flow(self.prediction_button, self.use_button, self.side_box, self.save_button)
 
     def _build_note(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -140,17 +128,13 @@ class ReviewPage(QWidget):
     def _build_decide(self) -> QVBoxLayout:
         column = QVBoxLayout()
         column.setSpacing(4)
-        row = QHBoxLayout()
-        row.setSpacing(4)
         tips: dict[ReviewState, tuple[str, str]] = {
             "accepted": ("Accept", "Good to train on. An edited label is saved with it."),
             "rejected": ("Reject", "Not to be used. An edited label is saved with it."),
             "needs_second_look": ("2nd look", "To be looked at again. An edited label is saved with it."),
         }
         self.decide_buttons = {state: _key_button(text, state, tip) for state, (text, tip) in tips.items()}
-        for made in self.decide_buttons.values():
-            row.addWidget(made)
-        column.addLayout(row)
+        column.addLayout(flow(*self.decide_buttons.values()))
         self.go_on_box = QCheckBox("Then open the next undecided case")
         self.go_on_box.setChecked(True)
         self.go_on_box.setToolTip("After a decision go on by itself.")

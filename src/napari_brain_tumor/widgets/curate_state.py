@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Layer
 
 from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState, Truth
 from napari_brain_tumor.curated_dataset.drafts import Draft, read_draft
@@ -35,6 +36,7 @@ __all__ = [
     "add_case",
     "case_rows",
     "known_after",
+    "label_to_offer",
     "load_case",
     "maker_after",
     "neighbour",
@@ -385,6 +387,15 @@ def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
     shown = np.zeros(label.data.shape, dtype=np.uint8)
     shown[list(slices)] = 1
     return Display.of(grid).restore(shown, nearest=True).astype(bool)
+
+
+def label_to_offer(labels: Sequence[Layer], wanted: Sequence[Layer | None]) -> int:
+    """Which of the labels layers is offered for a new case: the first wanted one that is there, else the uppermost.
+
+    -1 where there is none.
+    """
+    found = next((labels.index(one) for one in wanted if one is not None and one in labels), None)
+    return len(labels) - 1 if found is None else found
 
 
 def numbers_in(text: str) -> list[int] | None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
+    QLayout,
     QScrollArea,
 )
 
@@ -26,10 +26,11 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.look import labels_in_view
 from napari_brain_tumor.widgets.measure_table import LesionTable
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
@@ -135,8 +136,8 @@ class MeasureWidget(QScrollArea):
         rows.addRow("", self.cavities_box)
         return rows
 
-    def _build_lines(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_lines(self) -> QLayout:
+        row = flow()
         self.edit_button = button(
             "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
         )
@@ -145,8 +146,8 @@ class MeasureWidget(QScrollArea):
         row.addWidget(self.computed_button)
         return row
 
-    def _build_saving(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _build_saving(self) -> QLayout:
+        row = flow()
         self.copy_button = button("Copy &table", "Copy all rows to the clipboard, for a spreadsheet.")
         self.csv_button = button("CSV…", "Save a tidy table: a row for each class, region and lesion.")
         self.csv_button.setAccessibleName("Save CSV")
@@ -170,6 +171,7 @@ class MeasureWidget(QScrollArea):
         self.runner.progressed.connect(self._on_progress)
         self.runner.finished.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(lambda: setattr(self, "_busy", False))
         self._save_runner.finished.connect(notify)
         self._save_runner.failed.connect(notify_error)
         self._edits.changed.connect(self._show_state)
@@ -178,6 +180,7 @@ class MeasureWidget(QScrollArea):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._viewer_links.connect(event, self._on_layer_list_event)
+        cancel_when_closed(self, self.runner)
         self.destroyed.connect(_farewell(self.runner, self._viewer_links, self._name_links, self._shapes_links))
 
     def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:

@@ -28,8 +28,10 @@ from napari_brain_tumor.widgets.segment_state import candidates, match_roles
 __all__ = [
     "DIAMETERS_KEY",
     "LESION_COLUMNS",
+    "DrawnLines",
     "angle_text",
     "draw",
+    "drawn_lines",
     "frozen_view",
     "hand_drawn",
     "has_lines",
@@ -47,6 +49,7 @@ __all__ = [
     "scans_text",
     "shown_axis",
     "surplus_text",
+    "with_hand_lines",
 ]
 
 Ends = npt.NDArray[np.float64]
@@ -60,6 +63,8 @@ _COLORS: Final[Mapping[Region, str]] = {"ET": "#F0E442", "TC": "#FFFFFF", "WT": 
 """Yellow and a light blue, which no class has."""
 _LONG, _SHORT = "long", "short"
 _MOVED_MM: Final = 1e-3
+_ROUNDED_MM: Final = 0.01
+"""How far a line may be from where it was computed because a layer holds it less exactly."""
 _SQUARE_DEGREES: Final = 87.0
 """Smaller angles between both diameters are told."""
 _PLANES: Final = ("sagittal", "coronal", "axial")
@@ -214,28 +219,88 @@ def _remember(shapes: Shapes, labels: Labels, grid: Grid) -> None:
     shapes.metadata = {**shapes.metadata, DIAMETERS_KEY: told}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnLines:
+    """The lines of a layer of diameters, by lesion and which of both: as they are now, and as they were computed."""
+
+    now: Mapping[tuple[str, str], Ends]
+    computed: Mapping[tuple[str, str], Ends]
+
+    @property
+    def moved(self) -> list[str]:
+        """Titles of the lesions of which a hand moved a line."""
+        lost = [
+            title for title, which in self.now if _differs(self.now[title, which], self.computed.get((title, which)))
+        ]
+        return list(dict.fromkeys(lost))
+
+
+def drawn_lines(shapes: Shapes, labels: Labels, grid: Grid) -> DrawnLines:
+    """Take the lines out of a layer of diameters; the grid is that of the labels' file."""
+    return DrawnLines(_by_key(shapes, labels, grid), shapes.metadata[DIAMETERS_KEY]["computed"])
+
+
 def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Examination:
     """The examination as it was computed, with the diameters whose lines a hand moved as they are drawn now.
 
     A lesion of which a line was taken away keeps the computed ones.
     """
-    computed = shapes.metadata[DIAMETERS_KEY]["computed"]
-    now = _by_key(shapes, labels, examination.grid)
+    drawn = drawn_lines(shapes, labels, examination.grid)
+    found = {
+        lesion.title: _moved_lines(lesion, lesion.title, drawn, examination.grid) for lesion in examination.lesions
+    }
+    return redrawn(examination, {title: lines for title, lines in found.items() if lines is not None})
+
+
+def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examination, tuple[str, ...]]:
+    """Another measuring of the same labels with the diameters that a hand moved.
+
+    Parameters
+    ----------
+    examination : Examination
+    drawn : DrawnLines
+        Of the layer in which they were moved.
+
+    Returns
+    -------
+    Examination
+    tuple of str
+        Titles of the lesions whose moved lines belong to nothing that was measured now: the labels were changed since,
+        or measured with other settings.
+    """
     lines: dict[str, tuple[Line, Line]] = {}
+    used: set[str] = set()
     for lesion in examination.lesions:
-        keys = [(lesion.title, _LONG), (lesion.title, _SHORT)]
-        found = lesion.diameters
-        if found is None or not all(key in now for key in keys):
-            continue
-        moved = [_differs(now[key], computed.get(key)) for key in keys]
-        if any(moved):
-            drawn = [_line(_lifted(now[key], found, examination.grid)) for key in keys]
-            long, short = (
-                new if is_moved else old
-                for new, old, is_moved in zip(drawn, (found.long, found.short), moved, strict=True)
-            )
-            lines[lesion.title] = (long, short)
-    return redrawn(examination, lines)
+        title = next((one for one in drawn.moved if _computed_alike(lesion, one, drawn, examination.grid)), None)
+        moved = None if title is None else _moved_lines(lesion, title, drawn, examination.grid)
+        if title is not None and moved is not None:
+            lines[lesion.title] = moved
+            used.add(title)
+    return redrawn(examination, lines), tuple(title for title in drawn.moved if title not in used)
+
+
+def _computed_alike(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> bool:
+    """Whether the diameters of a lesion were computed where those of that title were."""
+    found = lesion.diameters
+    if found is None:
+        return False
+    ends = {_LONG: _flat(found.long, found, grid), _SHORT: _flat(found.short, found, grid)}
+    return not any(_differs(line, drawn.computed.get((title, which)), _ROUNDED_MM) for which, line in ends.items())
+
+
+def _moved_lines(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> tuple[Line, Line] | None:
+    """Both lines of a lesion as they are drawn now; None where none was moved, or one was taken away."""
+    found, keys = lesion.diameters, [(title, _LONG), (title, _SHORT)]
+    if found is None or not all(key in drawn.now for key in keys):
+        return None
+    moved = [_differs(drawn.now[key], drawn.computed.get(key)) for key in keys]
+    if not any(moved):
+        return None
+    lines = [_line(_lifted(drawn.now[key], found, grid)) for key in keys]
+    long, short = (
+        new if is_moved else old for new, old, is_moved in zip(lines, (found.long, found.short), moved, strict=True)
+    )
+    return long, short
 
 
 def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> str:
@@ -270,8 +335,8 @@ def _by_key(shapes: Shapes, labels: Labels, grid: Grid) -> dict[tuple[str, str],
     return found
 
 
-def _differs(line: Ends, computed: Any) -> bool:
-    return computed is None or float(np.abs(line - computed).max()) > _MOVED_MM
+def _differs(line: Ends, computed: Any, least_mm: float = _MOVED_MM) -> bool:
+    return computed is None or float(np.abs(line - computed).max()) > least_mm
 
 
 def _line(ends: Ends) -> Line:

@@ -6,7 +6,7 @@ from pathlib import Path
 import napari.viewer
 from qtpy.QtCore import QMimeData, QSize, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.io import Series
@@ -25,7 +25,7 @@ from napari_brain_tumor.widgets.open_state import (
     series_at,
     spacing_of,
 )
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.series_table import SeriesTable
@@ -84,7 +84,7 @@ class OpenCaseWidget(QScrollArea):
         column.addWidget(self.default_button)
 
     def _build_path(self, column: QVBoxLayout) -> None:
-        row = QHBoxLayout()
+        row = flow()
         self.folder_button = button("Choose fol&der…", "A case folder: one file a sequence, TIFF slices, or DICOM.")
         self.file_button = button("Choose &file…", "One file: a sequence, a 4D file, a TIFF, or a segmentation.")
         row.addWidget(self.folder_button)

@@ -13,6 +13,7 @@ from napari_brain_tumor.catalogue import Method, ModelInfo, find_model
 from napari_brain_tumor.command_lines import (
     CommandLines,
     LabelFile,
+    ModelRun,
     Opening,
     add_case_lines,
     opening_of,
@@ -29,6 +30,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets.kept_probabilities import kept_of
 from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices
 
@@ -44,6 +46,9 @@ __all__ = [
     "segment_lines_of",
 ]
 
+_RUN_SETTINGS: Final = ("flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box")
+"""Of a record, what `segment` takes; the rest is the model's own."""
+_SAME: Final = 5e-4
 _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment panel)"
 
 
@@ -116,8 +121,11 @@ def label_file_of(layer: Layer) -> LabelFile:
     raise RecordError(msg)
 
 
-def origin_of(layer: Layer | None) -> LabelFile | str | None:
-    """What a script begins a correction with: the file of the labels, the model that made them, or nothing.
+def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
+    """What a script begins a correction with: the model that made the labels, their file, or nothing.
+
+    The model comes first where the panel has its probabilities, with which prompts spread better: from a file they
+    would be missing, and the same prompts would give other labels.
 
     Raises
     ------
@@ -126,24 +134,62 @@ def origin_of(layer: Layer | None) -> LabelFile | str | None:
     """
     if layer is None:
         return None
-    tag = layer.metadata.get(layers.KEY)
-    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
-    model = (told.get("model") or {}).get("name") if told.get("task") == "segment" else None
+    run = None if layers.is_edited(layer) else _run_of(layer)
+    if run is not None and kept_of(layer) is not None:
+        return run
     try:
         return label_file_of(layer)
     except RecordError:
-        if model is None or layers.is_edited(layer):
+        if run is None:
             raise
-        return str(model)
+        return run
 
 
-def refine_lines_of(sequences: Mapping[Role, Layer], origin: LabelFile | str | None, prompts: str = "") -> CommandLines:
+def _run_of(layer: Layer) -> ModelRun | None:
+    """How a model made the labels of a layer, with every setting of that run; None where none did."""
+    tag = layer.metadata.get(layers.KEY)
+    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    made_by = told.get("model") or {}
+    if told.get("task") != "segment" or "name" not in made_by:
+        return None
+    settings = {key: value for key, value in (told.get("settings") or {}).items() if key in _RUN_SETTINGS}
+    settings = {key: value for key, value in settings.items() if value or key == "min_lesion_mm3"}
+    settings |= {key: tuple(map(_plain, settings[key])) for key in ("seeds", "box") if key in settings}
+    model = Path(made_by["folder"]) if "folder" in made_by else str(made_by["name"])
+    with suppress(BrainTumorError):
+        method = find_model(model)
+        model = _model_word(method) or model
+        settings = _without_usual(settings, method)
+        return ModelRun(model, settings, not method.is_baseline)
+    return ModelRun(model, settings)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(map(float, value)) if isinstance(value, Sequence) else float(value)
+
+
+def _without_usual(settings: Mapping[str, Any], method: Method) -> dict[str, Any]:
+    """The settings without those that the model has anyway; 0 for the smallest lesion is one of its own."""
+    told = dict(settings)
+    if isinstance(method, ModelInfo):
+        card = method.card
+        thresholds = told.pop("thresholds", {})
+        changed = {region: float(p) for region, p in thresholds.items() if abs(p - card.threshold(region)) >= _SAME}
+        told |= {"thresholds": changed} if changed else {}
+    if told.get("min_lesion_mm3") == method.min_lesion_mm3:
+        told.pop("min_lesion_mm3")
+    return told
+
+
+def refine_lines_of(
+    sequences: Mapping[Role, Layer], origin: LabelFile | ModelRun | None, prompts: str = ""
+) -> CommandLines:
     """What the Correct panel does; raises `RecordError` where the scans are not from files.
 
     Parameters
     ----------
     sequences : mapping of role to layer
-    origin : LabelFile, str or None
+    origin : LabelFile, ModelRun or None
         As `origin_of` gives it for the labels before they were corrected.
     prompts : str
         Where the prompts were saved, if they were.

@@ -1,6 +1,8 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
-from qtpy.QtCore import Qt
+from typing import Final
+
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -13,22 +15,90 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
-__all__ = ["FoldToggle", "button", "column_in", "combo", "form", "line", "progress_bar", "wrapped"]
+from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+
+__all__ = [
+    "FoldToggle",
+    "button",
+    "column_in",
+    "combo",
+    "flow",
+    "form",
+    "give_room",
+    "line",
+    "progress_bar",
+    "wrapped",
+]
+
+_LEAST_WIDTH: Final = 300
 
 
 def column_in(panel: QScrollArea) -> QVBoxLayout:
-    """The column that a panel's parts go into; it scrolls where the screen is low, and never sideways."""
+    """The column that a panel's parts go into; it scrolls where the screen is low, and never sideways.
+
+    The wheel scrolls, also over boxes; only a box that has the focus takes it.
+    """
     panel.setWidgetResizable(True)
     panel.setFrameShape(QFrame.Shape.NoFrame)
     panel.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    panel.setMinimumWidth(300)
     content = QWidget()
     column = QVBoxLayout(content)
     column.setContentsMargins(6, 6, 6, 6)
     column.setSpacing(6)
     panel.setWidget(content)
+    guard_wheel(panel)
+    give_room(panel, content, _LEAST_WIDTH)
     return column
+
+
+class _RoomForContent(QObject):
+    """Keeps a scrolling area as wide as its content must be, whatever the font; it scrolls only up and down."""
+
+    def __init__(self, area: QScrollArea, content: QWidget, least: int) -> None:
+        super().__init__(content)
+        self._area, self._content, self._least = area, content, least
+        content.installEventFilter(self)
+        self._fit()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Follow the content, whose needs change with its parts and with the font."""
+        if event is not None and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            self._fit()
+        return False
+
+    def _fit(self) -> None:
+        bar = self._area.verticalScrollBar()
+        beside = bar.sizeHint().width() if bar is not None else 0
+        width = max(self._least, self._content.minimumSizeHint().width() + beside)
+        if width != self._area.minimumWidth():
+            self._area.setMinimumWidth(width)
+
+
+def give_room(area: QScrollArea, content: QWidget, least: int) -> None:
+    """Keep an area that scrolls up and down wide enough for its content, so that nothing is cut off at the side.
+
+    Parameters
+    ----------
+    area : QScrollArea
+    content : QWidget
+        Its widget.
+    least : int
+        Pixels that it has anyway.
+    """
+    _RoomForContent(area, content, least)
+
+
+def flow(*widgets: QWidget) -> QFlowLayout:
+    """Parts beside each other, in as many lines as the width of the panel asks for."""
+    layout = QFlowLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(4)
+    layout.setVerticalSpacing(4)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:
@@ -54,7 +124,6 @@ def button(text: str, tip: str) -> QPushButton:
     """A button with a tooltip."""
     made = QPushButton(text)
     made.setToolTip(tip)
-    made.setMinimumWidth(60)  # a dock may be narrower than the theme's padding asks for
     return made
 
 
@@ -89,6 +158,7 @@ def wrapped(text: str) -> QLabel:
     """Text that breaks into lines."""
     label = QLabel(text)
     label.setWordWrap(True)
+    label.setMinimumWidth(60)  # else a long path would decide how wide the panel is
     return label
 
 

@@ -91,6 +91,12 @@ class PreflightTable(QWidget):
             return None
         return self.answer.traits
 
+    def current_answer(self) -> Answer | None:
+        """The answer to what is chosen now; None while it is being looked for."""
+        if self.answer is None or not self.answer.answers(self._ask(self._devices)):
+            return None
+        return self.answer
+
     # Asking ---------------------------------------------------------------------------------------------------------
 
     def refresh(self, *_: object) -> None:

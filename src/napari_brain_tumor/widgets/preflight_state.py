@@ -11,7 +11,9 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerView, SequenceTag
-from napari_brain_tumor.preflight.check import check_facts
+from napari_brain_tumor.preflight.check import check_facts, expected_of
+from napari_brain_tumor.preflight.costs import Expected
+from napari_brain_tumor.preflight.questions import LABELS
 from napari_brain_tumor.preflight.rows import Row, Verdict
 from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.traits import Traits
@@ -67,11 +69,23 @@ def _same(one: LayerView, other: LayerView) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The rows, and what was found in the pictures that they are about."""
+    """The rows, what was found in the pictures that they are about, and what a run is expected to take."""
 
     asked: Asked
     facts: Facts
     rows: tuple[Row, ...]
+    expected: Expected | None = None
+
+    @property
+    def failure(self) -> str:
+        """The first thing that would make a run fail, in words; empty where nothing would, as of labels."""
+        failing = (row for row in self.rows if row.verdict == "fail" and row.question != LABELS)
+        return next((f"{row.question}: {row.words}" for row in failing), "")
+
+    def answers(self, asked: Asked) -> bool:
+        """Whether this is the answer to that question, also where it was asked again."""
+        same = (asked.method, asked.device, asked.flips) == (self.asked.method, self.asked.device, self.asked.flips)
+        return same and self.asked.same_scans(asked)
 
     @property
     def traits(self) -> Traits | None:
@@ -92,7 +106,8 @@ def answer(asked: Asked, before: Answer | None = None) -> Answer:
         devices=asked.devices,
         models=asked.models,
     )
-    return Answer(asked, facts, rows)
+    expected = expected_of(facts, asked.method, asked.device, asked.devices, flips=asked.flips)
+    return Answer(asked, facts, rows, expected)
 
 
 def _scans(asked: Asked) -> Scans:

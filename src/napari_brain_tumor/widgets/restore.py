@@ -4,11 +4,12 @@ Journals of labels are kept for `KEEP_DAYS` days, or less where they take more r
 """
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
 
 from napari_brain_tumor.journal.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -16,10 +17,14 @@ from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.widgets import restore_state as state
 from napari_brain_tumor.widgets.label_journal import start_journal
-from napari_brain_tumor.widgets.parts import button, column_in, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 __all__ = ["RestoreNotice", "RestoreWidget"]
+
+_SEARCH_MS: Final = 600
+"""After a layer was removed, whose journal is ended meanwhile."""
 
 
 class RestoreNotice(QFrame):
@@ -56,7 +61,7 @@ class RestoreNotice(QFrame):
         self.text_label = wrapped("")
         self.text_label.setAccessibleName("Unsaved labels of an earlier session")
         column.addWidget(self.text_label)
-        row = QHBoxLayout()
+        row = flow()
         # No letters for Alt: the notice stands in every panel, and these have theirs.
         self.restore_button = button("Bring them back", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
@@ -105,7 +110,7 @@ class RestoreNotice(QFrame):
 
 
 class RestoreWidget(QScrollArea):
-    """Lists unsaved labels of earlier sessions, whichever way these ended, to bring them back or delete them.
+    """Lists unsaved labels, of layers that were removed and of earlier sessions, to bring them back or delete them.
 
     Parameters
     ----------
@@ -122,6 +127,12 @@ class RestoreWidget(QScrollArea):
         self._build()
         self._session = start_journal(napari_viewer, session).session
         self._session.asked = True  # here is the answer
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.search)
+        self._ties = Links()
+        self._ties.connect(napari_viewer.layers.events.removed, lambda _: self._timer.start(_SEARCH_MS))
+        self.destroyed.connect(partial(_cut, self._ties))
         self.search()
 
     def sizeHint(self) -> QSize:
@@ -132,7 +143,8 @@ class RestoreWidget(QScrollArea):
         column = column_in(self)
         column.addWidget(
             wrapped(
-                "Labels that were changed and not saved in earlier sessions. They are kept for "
+                "Labels that were changed and not saved, of layers that were removed and of earlier sessions. They are "
+                "kept for "
                 f"{KEEP_DAYS} days, or less where they take more than {KEEP_BYTES // 1_000_000} MB."
             )
         )
@@ -141,7 +153,7 @@ class RestoreWidget(QScrollArea):
         self.list.setToolTip("Tick what should be brought back or deleted.")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
-        row = QHBoxLayout()
+        row = flow()
         self.restore_button = button("Bring &back", "Add the ticked ones as layers, with their scans if not open.")
         self.delete_button = button("&Delete", "Delete the ticked ones for good.")
         self.search_button = button("&Look again", "Look for unsaved labels again.")
@@ -170,8 +182,8 @@ class RestoreWidget(QScrollArea):
     def search(self) -> None:
         """List what there is; `search_runner` tells when it is done."""
         self.status_label.setText("Looking…")
-        home = self._session.home
-        self.search_runner.start(lambda _: as_job(state.offers, tuple(state.FATES), home))
+        session = self._session
+        self.search_runner.start(lambda _: as_job(state.offers, tuple(state.FATES), session.home, session))
 
     def restore(self) -> None:
         """Bring back what is ticked; `runner` tells how it goes."""
@@ -213,6 +225,10 @@ class RestoreWidget(QScrollArea):
         self._on_ticked()
         self.status_label.setText(str(error))
         notify_error(error)
+
+
+def _cut(ties: Links, *_: Any) -> None:
+    ties.cut()
 
 
 def load_job(wanted: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:

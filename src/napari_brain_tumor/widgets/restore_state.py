@@ -16,7 +16,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.packed import read_packed
 from napari_brain_tumor.io.source_files import describe_sources
 from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.journal.sessions import Fate, journals, mark, recover_all
+from napari_brain_tumor.journal.sessions import Fate, Session, journals, mark, recover_all
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layer_document import LayerDocument, restored_layer
 from napari_brain_tumor.plugin.layers import LayerData
@@ -76,10 +76,24 @@ class Restored:
     notes: tuple[str, ...] = ()
 
 
-def offers(fates: Collection[Fate] = tuple(FATES), home: Path | None = None) -> list[Offer]:
-    """Unsaved labels of earlier sessions that ended in one of these ways, the newest first."""
+def offers(
+    fates: Collection[Fate] = tuple(FATES), home: Path | None = None, session: Session | None = None
+) -> list[Offer]:
+    """Unsaved labels that ended in one of these ways, the newest first.
+
+    Parameters
+    ----------
+    fates : collection of Fate
+    home : Path, optional
+        Where the journals are.
+    session : Session, optional
+        That of now, whose closed layers are among them; without it those of earlier sessions alone.
+    """
     found: list[Offer] = []
-    for one, recovered in recover_all([one for one in journals(home) if one.fate in fates]):
+    if session is not None:
+        session.flush()  # a layer may just have been closed
+    own = session.folder if session is not None else None
+    for one, recovered in recover_all([one for one in journals(home, own) if one.fate in fates]):
         try:
             document = LayerDocument.read(recovered.document)
         except UnreadableFileError:

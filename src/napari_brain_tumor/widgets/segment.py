@@ -1,12 +1,13 @@
 """The Segment panel: choose scans, model and device, run, look at volumes, save."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import napari.viewer
-from napari.layers import Labels, Layer
+from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
@@ -33,6 +34,7 @@ from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import when_closed
 from napari_brain_tumor.widgets.initial_choices import start_as_preferred
 from napari_brain_tumor.widgets.kept_probabilities import kept_of, map_layers, relabel
 from napari_brain_tumor.widgets.label_edits import edit_events
@@ -47,12 +49,14 @@ from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, asked_of
 from napari_brain_tumor.widgets.preflight_state import Answer
 from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.results import Placed, add_result, applied_text, put_into, replace_result
+from napari_brain_tumor.widgets.results import Placed, applied_text, put_into
 from napari_brain_tumor.widgets.saved_files import remember_saved
+from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
 from napari_brain_tumor.widgets.study_list import StudyList
-from napari_brain_tumor.widgets.study_queue import OpenStudy, Run, RunQueue
+from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
+    Expectation,
     JobRunner,
     as_job,
     notify,
@@ -65,6 +69,7 @@ __all__ = ["SegmentWidget"]
 
 _REFRESH_MS = 300
 _NONE = "none"
+_RUN_TIP = "Segment the tumour. The scans are not changed."
 _ROLE_TIPS: dict[Role, str] = {
     "T1": "T1-weighted scan before contrast agent.",
     "T1c": "T1-weighted scan after contrast agent (gadolinium).",
@@ -104,7 +109,8 @@ class SegmentWidget(QScrollArea):
         self._worker = worker or shared_worker()
         self._target = target
         self.choices = state.Choices()
-        self.runner = JobRunner(self)
+        self.runs: SegmentRuns = segment_runs_of(napari_viewer)
+        self.runner = self.runs.runner
         self._device_runner = JobRunner(self)
         self._measure_runner = JobRunner(self)
         self._save_runner = JobRunner(self, must_finish=True)
@@ -112,9 +118,6 @@ class SegmentWidget(QScrollArea):
         self._relabel_runner = JobRunner(self)
         self._maps_runner = JobRunner(self)
         self._model_page: ModelPage | None = None
-        self._queue = RunQueue(())
-        self._running = False
-        self._results: dict[str, Labels] = {}
         self._relabelled: Layer | None = None
         self._result: Layer | None = None
         self._saved_to = ""
@@ -132,6 +135,8 @@ class SegmentWidget(QScrollArea):
         self._on_layers_changed()
         self._on_selection_changed()
         self._watch_kept()
+        if self.runs.running:
+            self._on_runs_changed()  # begun in a panel that was closed
 
     # Building -------------------------------------------------------------------------------------------------------
 
@@ -207,7 +212,7 @@ class SegmentWidget(QScrollArea):
         self.preflight = PreflightTable(lambda devices: asked_of(self, devices), self._worker)
         column.addWidget(self.preflight)
         buttons = QHBoxLayout()
-        self.run_button = button("&Run", "Segment the tumour. The scans are not changed.")
+        self.run_button = button("&Run", _RUN_TIP)
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
         self.cancel_button.setEnabled(False)
         buttons.addWidget(self.run_button, 2)
@@ -289,6 +294,9 @@ class SegmentWidget(QScrollArea):
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
         self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
         self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
+        self.more.precision_box.currentIndexChanged.connect(
+            lambda _: setattr(self.choices, "precision", self.more.precision_box.currentData())
+        )
         self._connect_more()
         self.choices.events.connect(self._refresh_readiness)
         for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):
@@ -297,12 +305,10 @@ class SegmentWidget(QScrollArea):
         self.preflight.fix_requested.connect(self._fixes.apply)
         self.preflight.answered.connect(self._on_scans_looked_at)
         self.run_button.clicked.connect(self.run)
-        self.cancel_button.clicked.connect(self._on_cancel_requested)
+        self.cancel_button.clicked.connect(self.runs.cancel)
         self.save_button.clicked.connect(self._on_save_requested)
-        self.runner.progressed.connect(self._on_progress)
-        self.runner.finished.connect(self._on_run_finished)
-        self.runner.failed.connect(self._on_run_failed)
-        self.runner.cancelled.connect(self._on_run_cancelled)
+        for signal, slot in self._ties_to_runs():
+            signal.connect(slot)
         self._device_runner.finished.connect(self._on_devices_known)
         self._measure_runner.finished.connect(self._on_measured)
         self._measure_runner.failed.connect(self._on_measure_failed)
@@ -319,9 +325,24 @@ class SegmentWidget(QScrollArea):
             event.connect(self._on_layer_list_event)
         self._viewer.layers.selection.events.active.connect(self._on_selection_changed)
         model_list.changed.connect(self.reload_models)
-        self.destroyed.connect(
-            _farewell(self._viewer, self.runner, self._on_layer_list_event, self._on_selection_changed)
-        )
+        of_viewer = [
+            (event, self._on_layer_list_event) for event in (events.inserted, events.removed, events.reordered)
+        ]
+        leave = _farewell([*of_viewer, (self._viewer.layers.selection.events.active, self._on_selection_changed)])
+        when_closed(self, leave)
+        self.destroyed.connect(leave)
+        # Qt cuts these itself when the panel is gone; a closed one is kept for a while, and shall do nothing any more.
+        of_qt = [(model_list.changed, self.reload_models), (doubt.doubt_steps.gone, self._on_doubt_gone)]
+        when_closed(self, _farewell([*of_qt, *self._ties_to_runs()]))
+
+    def _ties_to_runs(self) -> list[tuple[Any, Callable[..., None]]]:
+        runs = self.runs
+        return [
+            (runs.runner.progressed, self._on_progress),
+            (runs.placed, self._on_placed),
+            (runs.failed, self._show_failure),
+            (runs.changed, self._on_runs_changed),
+        ]
 
     def _connect_more(self) -> None:
         bind_keys(self._viewer, doubt.KEYS)
@@ -477,6 +498,7 @@ class SegmentWidget(QScrollArea):
 
     def _on_scans_looked_at(self, found: Answer) -> None:
         self._choose_default_model(found.traits)
+        self._show_run_button()
 
     def _choose_default_model(self, traits: Traits | None = None) -> None:
         """Until the user picks one, the model is the default that suits the chosen scans, as far as known so far."""
@@ -564,12 +586,26 @@ class SegmentWidget(QScrollArea):
 
     def _refresh_readiness(self) -> None:
         obstacle = self._obstacle
-        self.run_button.setEnabled(not obstacle and not self._running)
+        self._show_run_button()
         ticked = len(self.study_list.ticked)
         self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else "&Run")
         self.preflight.refresh()
         if obstacle and obstacle != self.choices.obstacle:  # the table tells those of the choices
             self.status_label.setText(obstacle)
+
+    def _show_run_button(self) -> None:
+        """Run is offered where nothing is known that would make it fail; else its tooltip says what."""
+        why_not = self._obstacle or self._failed_check
+        self.run_button.setEnabled(not why_not and not self.runs.running)
+        self.run_button.setToolTip(f"Cannot be run yet. {why_not}" if why_not else _RUN_TIP)
+
+    @property
+    def _failed_check(self) -> str:
+        """What the table of checks refuses about the chosen scans; several studies each have their own say."""
+        if len(self.study_list.ticked) > 1:
+            return ""
+        found = self.preflight.current_answer()
+        return found.failure if found is not None else ""
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -596,90 +632,60 @@ class SegmentWidget(QScrollArea):
         except BrainTumorError as error:
             self._show_failure(error)
             return
-        self._queue = RunQueue(runs)
-        self._show_running(True)
-        self._run_next()
+        target = self._target or state.target_of(self.choices.model)
+        self.runs.start(runs, self._worker, target, replaces=self.result_box.currentData() == "replace")
 
     def _run_of(self, study: OpenStudy, settings: dict[str, Any]) -> Run:
         views = {role: layers.view(layer) for role, layer in study.sequences.items()}
-        return Run(study.name, views, settings)
+        return Run(study.name, views, settings, self._expectation_of(study))
 
-    def _run_next(self) -> None:
-        """Start the study whose turn it is; tell how it went when there is none left."""
-        now = self._queue.current
-        if now is None:
-            self._on_queue_finished()
-            return
-        target = self._target or state.target_of(self.choices.model)
-        self.runner.start(lambda stop: state.segment_steps(stop, now.views, now.settings, self._worker, target))
+    def _expectation_of(self, study: OpenStudy) -> Expectation | None:
+        """What the run is known to take; nothing is known of a box, or of scans that the checks did not look at."""
+        found = self.preflight.current_answer()
+        known = found.expected if found is not None else None
+        is_shown = dict(study.sequences) == dict(self.choices.sequences)
+        if known is None or not is_shown or self.choices.box is not None:
+            return None
+        return Expectation(known.seconds, known.stages)
 
-    def _on_queue_finished(self) -> None:
-        self._show_running(False)
-        if self._memory_asked:
-            self._ask_memory()
-        if not self._queue.is_single:
-            self.status_label.setText(self._queue.summary)
-            notify(self._queue.summary)
-
-    def _show_running(self, running: bool) -> None:
-        self._running = running
-        self.run_button.setEnabled(not running and not self._obstacle)
-        self.cancel_button.setEnabled(running)
-        self.progress_bar.setVisible(running)
-        if running:
+    def _on_runs_changed(self) -> None:
+        running = self.runs.running
+        self._show_run_button()
+        self.cancel_button.setEnabled(running and not self.runs.cancelling)
+        if running and not self.progress_bar.isVisibleTo(self):
             self.progress_bar.setRange(0, 0)
             self.status_label.setText("Starting…")
+        self.progress_bar.setVisible(running)
+        if running and self.runs.cancelling:
+            self.status_label.setText("Cancelling…")
+        if not running:
+            self._on_runs_ended()
 
-    def _on_cancel_requested(self) -> None:
-        self.cancel_button.setEnabled(False)
-        self.status_label.setText("Cancelling…")
-        self._queue.stop()
-        self.runner.cancel()
+    def _on_runs_ended(self) -> None:
+        if self._memory_asked:
+            self._ask_memory()
+        if self.runs.closing_words:
+            self.status_label.setText(self.runs.closing_words)
+            if not self.runs.queue.is_single:
+                notify(self.runs.closing_words)
 
     def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
-        if self.cancel_button.isEnabled():
+        if self.runs.running and not self.runs.cancelling:
             self.progress_bar.setRange(0, 1000)
             self.progress_bar.setValue(round(1000 * progress.fraction))
-            words = state.sentence(progress.message, time_left_text(seconds_left))
-            self.status_label.setText(f"{self._queue.place}{words}")
+            words = state.sentence(state.running_words(progress), time_left_text(seconds_left))
+            self.status_label.setText(f"{self.runs.queue.place}{words}")
 
-    def _on_run_finished(self, outcome: tuple[LayerData, tuple[str, ...]]) -> None:
-        data, notes = outcome
-        name = self._queue.current.name if self._queue.current is not None else ""
-        placed = self._place(name, data)
-        self._results[name] = placed.layer
-        layers.show_tumour(self._viewer, placed.layer)
-        self.status_label.setText(" ".join([placed.text, *notes]))
-        self._queue.finish()
-        self._run_next()
+    def _on_placed(self, placed: Placed) -> None:
+        self.status_label.setText(placed.text)
+        if self._result is None:
+            self._watch(placed.layer)  # the selection stayed with what the user is doing
         self._watch_kept()
         self._show_maps()
 
-    def _place(self, name: str, data: LayerData) -> Placed:
-        last = self._results.get(name)
-        if self.result_box.currentData() == "replace" and last is not None and last in self._viewer.layers:
-            self._viewer.layers.selection = {last}
-            return replace_result(self._viewer, last, data)
-        return add_result(self._viewer, data)
-
-    def _on_run_failed(self, error: Exception) -> None:
-        alone = self._queue.is_single
-        self._queue.fail(str(error) or type(error).__name__)
-        if alone:
-            self._show_failure(error)
-        else:
-            self._run_next()
-
     def _show_failure(self, error: Exception) -> None:
-        self._show_running(False)
         self.status_label.setText(str(error))
         notify_error(error)
-
-    def _on_run_cancelled(self) -> None:
-        self._queue.stop()
-        self._show_running(False)
-        done = len(self._queue.done)
-        self.status_label.setText(f"Cancelled. {self._queue.summary}" if done else "Cancelled. Nothing was added.")
 
     # Probabilities --------------------------------------------------------------------------------------------------
 
@@ -857,16 +863,14 @@ class SegmentWidget(QScrollArea):
         notify_error(error)
 
 
-def _farewell(
-    viewer: Any, runner: JobRunner, on_list: Callable[..., None], on_selection: Callable[..., None]
-) -> Callable[..., None]:
-    """What stops the job and cuts the ties to the viewer when the panel is gone."""
+def _farewell(ties: Sequence[tuple[Any, Callable[..., None]]]) -> Callable[..., None]:
+    """What cuts the ties of a panel that is closed or gone; what it has begun goes on in the viewer."""
+    left = list(ties)
 
     def leave(*_: Any) -> None:
-        runner.cancel()
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.disconnect(on_list)
-        viewer.layers.selection.events.active.disconnect(on_selection)
+        while left:
+            event, slot = left.pop()
+            with suppress(RuntimeError, TypeError, ValueError):  # cut already, or gone with its owner
+                event.disconnect(slot)
 
     return leave

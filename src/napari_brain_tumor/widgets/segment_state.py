@@ -46,6 +46,7 @@ __all__ = [
     "model_tooltip",
     "open_studies",
     "outcome_text",
+    "running_words",
     "same_method",
     "save_layer",
     "schema_tooltip",
@@ -84,6 +85,7 @@ class Choices:
         Those that are not the model's own.
     box : Shapes layer or None
         Around whose shapes alone labels are wanted.
+    precision : {"auto", "float32", "bfloat16"}
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -96,11 +98,13 @@ class Choices:
     min_lesion_mm3: float = 0.0
     thresholds: dict[Region, float] = field(default_factory=dict)
     box: Shapes | None = None
+    precision: str = "auto"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments of `segment` beside the study; thresholds and box where they are not as usual."""
-        told = {"thresholds": dict(self.thresholds), "box": self.box_ends()}
+        """Arguments of `segment` beside the study; thresholds, box and precision where they are not as usual."""
+        precision = self.precision if self.precision != "auto" and isinstance(self.model, ModelInfo) else None
+        told = {"thresholds": dict(self.thresholds), "box": self.box_ends(), "precision": precision}
         return {
             "model": self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None),
             "device": self.device,
@@ -357,6 +361,11 @@ def sentence(message: str, time_left: str) -> str:
     """Progress in words: what is done now, and how long it will take."""
     first = message[:1].upper() + message[1:]
     return f"{first}, {time_left}" if time_left else first
+
+
+def running_words(progress: Progress) -> str:
+    """What a run does now; that its last step is done does not mean that its result is here."""
+    return progress.message if progress.fraction < 1 else "adding the result"
 
 
 def outcome_text(layer: Layer) -> str:

@@ -1,4 +1,4 @@
-"""Several studies in a row, without Qt: which are open, what is run next, and what came of it."""
+"""Several studies in a row: which are open, what is run next, and what came of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from napari.layers import Layer
 
 from napari_brain_tumor.plugin.layers import KEY, LayerView, SequenceTag
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets.worker import Expectation
 
 __all__ = ["OpenStudy", "Run", "RunQueue"]
 
@@ -29,11 +30,23 @@ class OpenStudy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """One study to segment: its name, what its layers hold, and the arguments of the job beside the study."""
+    """One study to segment.
+
+    Parameters
+    ----------
+    name : str
+    views : mapping of role to LayerView
+        What its layers hold.
+    settings : mapping
+        Arguments of the job beside the study.
+    expectation : Expectation, optional
+        What is known of the time that it takes.
+    """
 
     name: str
     views: Mapping[Role, LayerView]
     settings: Mapping[str, Any]
+    expectation: Expectation | None = None
 
 
 @dataclass(slots=True)

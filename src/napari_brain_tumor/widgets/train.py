@@ -27,9 +27,10 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
@@ -107,8 +108,7 @@ class TrainWidget(QScrollArea):
         rows = form()
         self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
         rows.addRow("&Train on", self.source_edit)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(6)  # a form has none to inherit
+        buttons = flow()
         self.dataset_button = button("Data &set…", "Choose the folder of a curated data set; its accepted cases train.")
         self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
         buttons.addWidget(self.dataset_button)
@@ -170,7 +170,7 @@ class TrainWidget(QScrollArea):
         self.runs_box = combo("The runs in the runs folder, the newest first. Choose one to watch it.", "Run")
         rows.addRow("R&un", self.runs_box)
         column.addLayout(rows)
-        first, second = QHBoxLayout(), QHBoxLayout()
+        first, second = flow(), flow()
         self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Go on with this run in a new process.")
         self.install_button = button("&Add model", "Add the best weights so far to the model list.")
@@ -242,6 +242,7 @@ class TrainWidget(QScrollArea):
         self._timer = QTimer(self)
         self._timer.setInterval(_WATCH_MS)
         self._timer.timeout.connect(self.watch)
+        cancel_when_closed(self, self.estimate_runner)
 
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""

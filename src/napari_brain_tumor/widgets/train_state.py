@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal, cast
 
 from psygnal import SignalGroupDescriptor
 
-from napari_brain_tumor.command_lines import CommandLines, train_lines
+from napari_brain_tumor.command_lines import CommandLines, install_command, train_lines
 from napari_brain_tumor.curated_dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.models.cards import CARD_FILE, models_folder
@@ -71,7 +71,7 @@ class TrainChoices:
         """Why it cannot be started yet; empty if it can."""
         missing = missing_packages()
         if missing:
-            install = 'pip install "napari-brain-tumor[train]"'
+            install = install_command(missing)
             return f"Training needs {', '.join(missing)}, which is not installed. Install it with: {install}"
         if not self.source.strip():
             return "Choose a curated data set or a recipe."

@@ -14,10 +14,11 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QPushButton, 
 from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
 from napari_brain_tumor.widgets import look
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, arrangement, place_text
-from napari_brain_tumor.widgets.parts import button, combo, line, wrapped
+from napari_brain_tumor.widgets.parts import button, combo, give_room, line, wrapped
 from napari_brain_tumor.widgets.slice_view import SliceView, click
 from napari_brain_tumor.widgets.surfaces import surfaces_of
 from napari_brain_tumor.widgets.twins import Links, Twins, is_volume
+from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 
 __all__ = ["ViewsWidget"]
 
@@ -70,10 +71,12 @@ class ViewsWidget(QWidget):
         self._controls.setWidgetResizable(True)
         self._controls.setFrameShape(QFrame.Shape.NoFrame)
         self._controls.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._controls.setMinimumSize(150, 80)
+        self._controls.setMinimumHeight(80)
         content = QWidget()
         self._fill(QVBoxLayout(content))
         self._controls.setWidget(content)
+        guard_wheel(self._controls)
+        give_room(self._controls, content, 150)
         self._arrange()
 
     def _fill(self, column: QVBoxLayout) -> None:

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -22,7 +22,9 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.parts import button, column_in, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.attention import Attention
+from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import SizeTable, VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
@@ -38,7 +40,9 @@ class _Curves(FigureCanvasQTAgg):
 
 
 class VisitsWidget(QScrollArea):
-    """Compares the examinations of a patient: each labels layer is a visit, and so is what a document names.
+    """Compares the examinations of a patient: those whose labels are open as layers, and those a document names.
+
+    Several labels of the same scans are one visit, which is measured with one of them.
 
     Layers are read and never altered; a checkerboard is added as a layer of its own.
 
@@ -57,6 +61,7 @@ class VisitsWidget(QScrollArea):
         self.found: FollowUp | None = None
         self._document: Path | None = None
         self._registered: state.Entry | None = None
+        self._attention = Attention(napari_viewer, None)
         self.runner = JobRunner(self)
         self.register_runner = JobRunner(self)
         self.open_runner = JobRunner(self)
@@ -73,6 +78,7 @@ class VisitsWidget(QScrollArea):
         self.list = VisitList()
         column.addWidget(self.list)
         column.addLayout(self._build_list_buttons())
+        column.addWidget(self._build_labels())
         self.facts = FactsForm()
         column.addWidget(self.facts)
         column.addLayout(self._build_registration())
@@ -84,12 +90,23 @@ class VisitsWidget(QScrollArea):
         column.addStretch(1)
         column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
 
-    def _build_list_buttons(self) -> QHBoxLayout:
+    def _build_labels(self) -> QWidget:
+        self.labels_part = QWidget()
+        rows = form(self.labels_part)
+        self.labels_box = combo(
+            "Several layers hold labels of this examination: the visit is measured with this one.",
+            "Labels of the visit",
+        )
+        rows.addRow("&Labels", self.labels_box)
+        self.labels_part.hide()
+        return self.labels_part
+
+    def _build_list_buttons(self) -> QLayout:
         self.up_button = button("&Up", "Move the chosen visit up. Where dates are known, they decide.")
         self.down_button = button("&Down", "Move the chosen visit down. Where dates are known, they decide.")
         self.open_button = button("&Open…", "Add the visits that a JSON document names, without opening layers.")
         self.keep_button = button("Sa&ve list…", "Write the ticked visits, dates and facts as a JSON document.")
-        return _row(self.up_button, self.down_button, self.open_button, self.keep_button)
+        return flow(self.up_button, self.down_button, self.open_button, self.keep_button)
 
     def _build_registration(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -98,8 +115,8 @@ class VisitsWidget(QScrollArea):
         )
         self.accept_button = button("&Accept", "Use this registration to tell which lesion is which.")
         self.reject_button = button("Rejec&t", "Do not use it. Sizes are compared nevertheless.")
-        column.addLayout(_row(self.register_button))
-        column.addLayout(_row(self.accept_button, self.reject_button))
+        column.addLayout(flow(self.register_button))
+        column.addLayout(flow(self.accept_button, self.reject_button))
         self.registration_label = wrapped("")
         self.registration_label.setAccessibleName("Registration")
         self.registration_label.hide()
@@ -144,7 +161,7 @@ class VisitsWidget(QScrollArea):
         )
         self.csv_button = button("C&SV…", "Write every size of every visit as a table.")
         self.json_button = button("&JSON…", "Write everything that was found.")
-        column.addLayout(_row(self.report_button, self.csv_button, self.json_button))
+        column.addLayout(flow(self.report_button, self.csv_button, self.json_button))
         self.saved_label = wrapped("")
         self.saved_label.setAccessibleName("What was saved")
         self.saved_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -158,6 +175,7 @@ class VisitsWidget(QScrollArea):
         self.list.date_told.connect(self._on_date_told)
         self.list.baseline_chosen.connect(self._on_baseline_chosen)
         self.list.currentCellChanged.connect(lambda *_: self._show_chosen())
+        self.labels_box.activated.connect(lambda _: self._on_labels_chosen())
         self.up_button.clicked.connect(lambda: self._move(-1))
         self.down_button.clicked.connect(lambda: self._move(1))
         self.open_button.clicked.connect(self._on_open_requested)
@@ -190,6 +208,7 @@ class VisitsWidget(QScrollArea):
         for event in (events.inserted, events.removed, events.reordered):
             event.connect(self._on_layer_list_event)
         runners = (self.runner, self.register_runner, self.open_runner)
+        cancel_when_closed(self, *runners)
         self.destroyed.connect(_farewell(self._viewer, runners, self._on_layer_list_event))
 
     def sizeHint(self) -> QSize:
@@ -229,6 +248,7 @@ class VisitsWidget(QScrollArea):
 
     def _show_chosen(self) -> None:
         entry, baseline = self.chosen, state.baseline_of(self.entries)
+        self._show_labels(entry)
         self.facts.show_facts(entry.name if entry else "", entry.facts if entry else state.Entry("").facts)
         busy = self.runner.running or self.register_runner.running
         can_register = entry is not None and baseline is not None and entry is not baseline and not busy
@@ -245,6 +265,21 @@ class VisitsWidget(QScrollArea):
             self._say(obstacle)
         for one in (self.report_button, self.csv_button, self.json_button):
             one.setEnabled(self.found is not None and not busy)
+
+    def _show_labels(self, entry: state.Entry | None) -> None:
+        results = entry.results if entry is not None else []
+        self.labels_box.clear()
+        for layer in results:
+            self.labels_box.addItem(layer.name, layer)
+        if entry is not None and entry.layer in results:
+            self.labels_box.setCurrentIndex(results.index(entry.layer))
+        self.labels_part.setVisible(len(results) > 1)
+
+    def _on_labels_chosen(self) -> None:
+        entry, layer = self.chosen, self.labels_box.currentData()
+        if entry is not None and layer is not None and layer is not entry.layer:
+            entry.layer = layer
+            self._outdate()
 
     def _on_used_changed(self, row: int, used: bool) -> None:
         if self.entries[row].used != used:
@@ -345,7 +380,7 @@ class VisitsWidget(QScrollArea):
         entry, baseline = self.chosen, state.baseline_of(self.entries)
         if entry is None or baseline is None or entry is baseline:
             return
-        self._registered = entry
+        self._registered, self._attention = entry, Attention.of(self._viewer)
         opened = list(self._viewer.layers)
         if not self._told(lambda: (state.gather(entry, opened), state.gather(baseline, opened)), self._start_register):
             self._registered = None
@@ -362,7 +397,7 @@ class VisitsWidget(QScrollArea):
             return
         entry.registration, entry.centre, entry.accepted = registration, centre, False
         self._remove_boards()
-        self._viewer.add_layer(layers.layer_of(board))
+        self._attention.add(layers.layer_of(board))
         self._say("Look at the checkerboard, then accept or reject.")
         self._show_entries()
 
@@ -490,14 +525,6 @@ class VisitsWidget(QScrollArea):
     def _say(self, text: str) -> None:
         self.status_label.setText(text)
         self.status_label.setVisible(bool(text))
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(4)
-    for one in buttons:
-        row.addWidget(one)
-    return row
 
 
 def _is_board(layer: Layer) -> bool:

@@ -22,6 +22,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role, Source
+from napari_brain_tumor.widgets.examinations import Identity, identity_of_labels, identity_of_sources
+from napari_brain_tumor.widgets.measure_state import DrawnLines, drawn_lines, lines_layer_of, with_hand_lines
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
 from napari_brain_tumor.widgets.worker import Stop
 
@@ -53,16 +55,21 @@ COMPARE_TARGET: Final = "napari_brain_tumor.longitudinal.followup:follow_up_job"
 REPORT_TARGET: Final = "napari_brain_tumor.html_report:report_job"
 BOARD: Final = "checkerboard"
 _DOCUMENT: Final = "visits.json"
+_UNUSED: Final = (
+    "{}: the diameters of {} that were moved by hand are not used: the labels were changed since, or were measured "
+    "with other settings."
+)
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A visit in the list: a labels layer, or one that was opened from a document.
+    """A visit in the list: an examination with its labels, from layers or opened from a document.
 
     Parameters
     ----------
     name : str
     layer : Labels or None
+        The labels that are measured, of all results of this examination.
     visit : Visit or None
         Where it was opened from a document.
     told : VisitEntry or None
@@ -77,6 +84,10 @@ class Entry:
         Whether the user took it, having seen the checkerboard.
     centre : (x, y, z)
         Of the baseline's scan, in the world: how far it moved is told.
+    results : list of Labels
+        All layers that hold labels of this examination.
+    identity : Identity
+        What tells the examination.
     """
 
     name: str
@@ -89,6 +100,8 @@ class Entry:
     registration: Registration | None = None
     accepted: bool = False
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    results: list[Labels] = field(default_factory=list)
+    identity: Identity = frozenset()
 
     def tell_date(self, text: str) -> None:
         """Take a date from the user; empty for none. Raises `VisitError` for what is no date."""
@@ -120,6 +133,8 @@ class Gathered:
     scans: Mapping[Role, LayerView]
     references: tuple[LayerView, ...]
     visit: Visit | None
+    lines: DrawnLines | None = None
+    """Diameters of these labels as they stand in the viewer, where they were measured there."""
 
     def opened(self) -> Visit:
         """The visit, on its own grid."""
@@ -134,16 +149,44 @@ class Gathered:
 
 
 def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[Entry]:
-    """The list after layers came, went or were renamed: what was told of a layer stays with it."""
-    present = [layer for layer in all_layers if _is_visit(layer)]
-    kept = [entry for entry in entries if entry.layer is None or entry.layer in present]
-    known = {id(entry.layer) for entry in kept if entry.layer is not None}
-    names = {entry.name for entry in kept}
-    for layer in present:
-        if id(layer) not in known:
-            kept.append(Entry(_free_name(_name_of(layer), names), layer))
-            names.add(kept[-1].name)
-    return kept
+    """The list after layers came, went or were renamed: what was told of an examination stays with it.
+
+    Several labels of one examination are one visit; the labels that it is measured with stay while they are there.
+    """
+    opened = list(all_layers)
+    identities = {layer: _identity(layer, opened) for layer in opened if _is_visit(layer)}
+    listed = list(entries)
+    for entry in listed:
+        entry.results = [layer for layer in entry.results if layer in identities]
+        entry.identity = _identity_of_entry(entry, identities)
+    for layer, identity in identities.items():
+        entry = _entry_of(layer, identity, listed)
+        if entry is None:
+            entry = Entry(_free_name(_name_of(layer), {one.name for one in listed}), layer)
+            listed.append(entry)
+        if layer not in entry.results:
+            entry.results.append(layer)
+        entry.identity |= identity
+    for entry in listed:
+        if entry.layer is not None and entry.layer not in entry.results:
+            entry.layer = entry.results[0] if entry.results else None
+    return [entry for entry in listed if entry.layer is not None or entry.visit is not None]
+
+
+def _identity(layer: Layer, opened: Sequence[Layer]) -> Identity:
+    return identity_of_labels(layer, scans_of(layer, opened).values())
+
+
+def _identity_of_entry(entry: Entry, identities: Mapping[Layer, Identity]) -> Identity:
+    study = entry.visit.study if entry.visit is not None else None
+    told = identity_of_sources(study.sources.values(), study.name) if study is not None else frozenset()
+    return told.union(*(identities[layer] for layer in entry.results))
+
+
+def _entry_of(layer: Labels, identity: Identity, listed: Sequence[Entry]) -> Entry | None:
+    """The visit that labels belong to: the one that has them already, or the first of the same examination."""
+    there = next((entry for entry in listed if layer in entry.results), None)
+    return there or next((entry for entry in listed if entry.identity & identity), None)
 
 
 def _is_visit(layer: Layer) -> bool:
@@ -202,7 +245,11 @@ def gather(entry: Entry, all_layers: Iterable[Layer]) -> Gathered:
         return Gathered(entry.name, entry.date, entry.facts, None, {}, (), entry.visit)
     scans = {role: layers.view(layer) for role, layer in scans_of(entry.layer, opened).items()}
     references = tuple(layers.readable_views(opened))
-    return Gathered(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None)
+    shapes = lines_layer_of(entry.layer, opened)
+    tag = _tag_of_labels(entry.layer)
+    grid = layers.view(entry.layer).grid if tag is None else tag.grid
+    lines = drawn_lines(shapes, entry.layer, grid) if shapes is not None else None
+    return Gathered(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None, lines)
 
 
 def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
@@ -299,7 +346,24 @@ def compare_job(
     yield Progress(0, 1, "Taking the scans")
     opened = in_order([one.opened() for one in visits])
     found: FollowUp = yield from stop.guard(worker.run(COMPARE_TARGET, opened, dict(registrations)))
-    return found
+    lines = {one.entry_name: one.lines for one in visits if one.lines is not None and one.lines.moved}
+    return _with_lines(found, lines) if lines else found
+
+
+def _with_lines(found: FollowUp, lines: Mapping[str, DrawnLines]) -> FollowUp:
+    """The same comparison with the diameters that a hand moved in place of the computed ones."""
+    results, notes = [], []
+    for result in found.visits:
+        name = result.visit.name
+        if name in lines:
+            examination, unused = with_hand_lines(result.examination, lines[name])
+            by_hand = [one.title for one in examination.lesions if one.diameters and one.diameters.by_hand]
+            result = replace(result, examination=examination)
+            notes += [f"{name}: diameters of {', '.join(by_hand)} as they were moved by hand."] if by_hand else []
+            notes += [_UNUSED.format(name, ", ".join(unused))] if unused else []
+        results.append(result)
+    again = compare(tuple(results), found.baseline)
+    return replace(again, notes=(*again.notes, *notes))
 
 
 def assessed_again(found: FollowUp, facts: Mapping[str, VisitFacts]) -> FollowUp:

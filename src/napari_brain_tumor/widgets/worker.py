@@ -5,21 +5,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QCoreApplication, QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.errors import BrainTumorError, CancelledError
 from napari_brain_tumor.inference.worker_process import WorkerJob, WorkerProcess
-from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.progress import Job, Progress, RemainingTime
 
-__all__ = ["JobRunner", "Stop", "TimeLeft", "as_job", "notify", "notify_error", "shared_worker", "time_left_text"]
+__all__ = ["Expectation", "JobRunner", "Stop", "as_job", "notify", "notify_error", "shared_worker", "time_left_text"]
 
 logger = logging.getLogger(__name__)
 
-_EMIT_SECONDS = 0.05
+_EMIT_SECONDS: Final = 0.05
+_TICK_MS: Final = 500
+"""How often the time left is told anew while the job itself says nothing."""
 
 
 @cache
@@ -77,21 +80,12 @@ class Stop:
         return job
 
 
-class TimeLeft:
-    """Estimates the seconds that a job still needs, from the pace of its progress."""
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What is known beforehand of the time that a job takes; parameters as of `RemainingTime`."""
 
-    def __init__(self) -> None:
-        self._first: tuple[float, float] | None = None
-
-    def after(self, progress: Progress, now: float) -> float | None:
-        """Seconds left at the time `now`; None while there is too little to tell."""
-        if self._first is None or progress.fraction < self._first[1]:
-            self._first = (now, progress.fraction)
-        started, fraction = self._first
-        gained, elapsed = progress.fraction - fraction, now - started
-        if gained < 0.02 or elapsed < 0.3:
-            return None
-        return elapsed / gained * (1 - progress.fraction)
+    seconds: float | None = None
+    stages: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
 
 
 def time_left_text(seconds: float | None) -> str:
@@ -114,7 +108,7 @@ class JobRunner(QObject):
     """
 
     progressed = Signal(object, object)
-    """`Progress`, and the seconds left or None."""
+    """`Progress`, and the seconds left or None; twice a second also without anything new but the time."""
     finished = Signal(object)
     """The job's result."""
     failed = Signal(object)
@@ -126,24 +120,38 @@ class JobRunner(QObject):
         self._must_finish = must_finish
         self._stop: Stop | None = None
         self._thread: threading.Thread | None = None
+        self._estimate: RemainingTime | None = None
+        self._last: Progress | None = None
+        self._ticker = QTimer(self)
+        self._ticker.setInterval(_TICK_MS)
+        self._ticker.timeout.connect(self._tick)
+        for ended in (self.finished, self.failed, self.cancelled):
+            ended.connect(self._ticker.stop)  # before whoever listens may start the next one
 
     @property
     def running(self) -> bool:
         """Whether a job is under way."""
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self, make_job: Callable[[Stop], Job[Any]]) -> None:
+    def start(self, make_job: Callable[[Stop], Job[Any]], expectation: Expectation | None = None) -> None:
         """Start a job; the one before it, if it still runs, is stopped and not heard of again.
 
         Parameters
         ----------
         make_job : callable
             Gets the `Stop`, with which it guards what it runs in the worker process, and returns the job.
+        expectation : Expectation, optional
+            Without one the time left is told from the job's own pace.
         """
         self.cancel()
         stop = self._stop = Stop()
-        self._thread = threading.Thread(target=self._drain, args=(make_job(stop), stop), daemon=not self._must_finish)
+        known = expectation or Expectation()
+        estimate = self._estimate = RemainingTime(time.monotonic(), known.seconds, known.stages)
+        self._last = None
+        work = make_job(stop), stop, estimate
+        self._thread = threading.Thread(target=self._drain, args=work, daemon=not self._must_finish)
         self._thread.start()
+        self._ticker.start()
 
     def cancel(self) -> None:
         """Stop the job; `cancelled` follows within a second."""
@@ -155,9 +163,13 @@ class JobRunner(QObject):
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
-    def _drain(self, job: Job[Any], stop: Stop) -> None:
+    def _tick(self) -> None:
+        if self._last is not None and self._estimate is not None:
+            self.progressed.emit(self._last, self._estimate.seconds_left(time.monotonic()))
+
+    def _drain(self, job: Job[Any], stop: Stop, estimate: RemainingTime) -> None:
         try:
-            result = self._exhaust(job, stop)
+            result = self._exhaust(job, stop, estimate)
         except CancelledError:
             self._emit(stop, "cancelled")
         except Exception as error:
@@ -166,8 +178,8 @@ class JobRunner(QObject):
         else:
             self._emit(stop, "finished", result)
 
-    def _exhaust(self, job: Job[Any], stop: Stop) -> Any:
-        estimate, last = TimeLeft(), 0.0
+    def _exhaust(self, job: Job[Any], stop: Stop, estimate: RemainingTime) -> Any:
+        last = 0.0
         while True:
             try:
                 progress = next(job)
@@ -176,10 +188,12 @@ class JobRunner(QObject):
                 return done.value
             _close_if_requested(job, stop)
             now = time.monotonic()
-            left = estimate.after(progress, now)
+            estimate.follow(progress.fraction, now)
+            if stop is self._stop:
+                self._last = progress
             if now - last >= _EMIT_SECONDS:
                 last = now
-                self._emit(stop, "progressed", progress, left)
+                self._emit(stop, "progressed", progress, estimate.seconds_left(now))
 
     def _emit(self, stop: Stop, name: str, *values: Any) -> None:
         if stop is not self._stop:

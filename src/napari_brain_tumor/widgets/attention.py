@@ -1,0 +1,49 @@
+"""What the user is doing in a viewer, so that a result that comes late does not take it out of their hands."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from napari.layers import Layer
+
+__all__ = ["Attention"]
+
+_RESTING: Final = ("pan_zoom", "transform")
+"""Modes of layers in which a click draws nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """The layer that was active when something long was begun.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    active : Layer or None
+    """
+
+    viewer: Any
+    active: Layer | None
+
+    @classmethod
+    def of(cls, viewer: Any) -> "Attention":
+        """What is active now."""
+        return cls(viewer, viewer.layers.selection.active)
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether a tool is in the user's hand now: neither selection nor view may be changed."""
+        active = self.viewer.layers.selection.active
+        return active is not None and str(getattr(active, "mode", _RESTING[0])) not in _RESTING
+
+    def add(self, layer: Layer) -> Layer:
+        """Add a layer; it is selected unless the user has turned to something else meanwhile."""
+        stays, selected = self.is_elsewhere, set(self.viewer.layers.selection)
+        self.viewer.add_layer(layer)
+        if stays:
+            self.viewer.layers.selection = {one for one in selected if one in self.viewer.layers}
+        return layer
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the user has turned to another layer since, or is drawing: the selection may not be changed."""
+        return self.is_drawing or self.viewer.layers.selection.active is not self.active

@@ -1,0 +1,39 @@
+"""When a panel is closed: napari takes it out of its dock and keeps it for a while, so nothing else tells of it."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QWidget
+
+from napari_brain_tumor.widgets.worker import JobRunner
+
+__all__ = ["cancel_when_closed", "when_closed"]
+
+
+class _CloseWatch(QObject):
+    def __init__(self, panel: QWidget, act: Callable[[], None]) -> None:
+        super().__init__(panel)
+        self._act = act
+        panel.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Act when the panel has lost its dock."""
+        lost = event is not None and event.type() == QEvent.Type.ParentChange and watched is not None
+        if lost and watched is self.parent() and watched.parent() is None:
+            self._act()
+        return False
+
+
+def when_closed(panel: QWidget, act: Callable[[], None]) -> None:
+    """Do something whenever the dock of a panel is closed; while it is only hidden, as one of several tabs, nothing."""
+    _CloseWatch(panel, act)
+
+
+def cancel_when_closed(panel: QWidget, *runners: JobRunner) -> None:
+    """Cancel what a panel computes when its dock is closed: nobody could see or stop it any more."""
+
+    def cancel() -> None:
+        for runner in runners:
+            runner.cancel()
+
+    when_closed(panel, cancel)

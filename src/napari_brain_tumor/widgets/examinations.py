@@ -1,0 +1,69 @@
+"""Which labels belong to one examination, told by the scans that they were made on and not by their layer. No Qt."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag
+from napari_brain_tumor.study import Source
+
+__all__ = ["Identity", "identity_of_labels", "identity_of_sources"]
+
+Identity = frozenset[tuple[str, ...]]
+"""What tells an examination; labels and scans that have any of it in common belong to the same one."""
+
+
+def identity_of_labels(labels: Layer, scans: Iterable[Layer]) -> Identity:
+    """What tells the examination of a labels layer.
+
+    Parameters
+    ----------
+    labels : Labels
+    scans : iterable of Layer
+        The open scans that it lies on.
+
+    Returns
+    -------
+    frozenset
+        Hashes, series and places of the scans that it was made on and lies on, or the open layers where these are from
+        no file. Of labels without any scan: of themselves alone.
+    """
+    tag = labels.metadata.get(KEY)
+    tag = tag if isinstance(tag, SegmentationTag) else None
+    told = set(_recorded(tag.provenance, tag.case)) if tag is not None else set()
+    for layer in scans:
+        scan = layer.metadata.get(KEY)
+        if isinstance(scan, SequenceTag) and scan.source is not None:
+            told |= _of_source(scan.source, scan.case)
+        else:
+            told.add(("layer", str(layer.unique_id)))
+    return frozenset(told or {("layer", str(labels.unique_id))})
+
+
+def identity_of_sources(sources: Iterable[Source], case: str) -> Identity:
+    """What tells the examination of scans that were read from there, under the name of a case."""
+    return frozenset(one for source in sources for one in _of_source(source, case))
+
+
+def _recorded(provenance: Mapping[str, Any], case: str) -> Iterable[tuple[str, ...]]:
+    """What the record of a result tells of the scans that it was made on."""
+    inputs = provenance.get("inputs")
+    for entry in inputs.values() if isinstance(inputs, Mapping) else ():
+        if isinstance(entry, Mapping) and entry.get("path"):
+            yield from _of_source(Source(Path(str(entry["path"])), series=entry.get("series")), case)
+            if entry.get("sha256"):
+                yield "sha256", str(entry["sha256"])
+
+
+def _of_source(source: Source, case: str) -> set[tuple[str, ...]]:
+    """File and series; and case and folder, which sequences of one examination share that have no file in common."""
+    place = source.path.absolute()
+    is_folder = place.is_dir()
+    told = {("folder", str(place if is_folder else place.parent), case)}
+    if source.series is not None:
+        told.add(("series", source.series))
+    if not is_folder:
+        told.add(("file", str(place)))
+    return told

@@ -1,0 +1,152 @@
+"""Segmentations under way: they belong to the viewer, so that closing the panel neither loses nor hides them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.attention import Attention
+from napari_brain_tumor.widgets.results import Placed, add_result, replace_result
+from napari_brain_tumor.widgets.study_queue import Run, RunQueue
+from napari_brain_tumor.widgets.worker import JobRunner
+
+__all__ = ["SegmentRuns", "segment_runs_of"]
+
+
+def segment_runs_of(viewer: Any) -> "SegmentRuns":
+    """The segmentations of a viewer; every panel in its window shows and cancels the same ones.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        One without a window gets new ones each time.
+    """
+    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    there = window.findChild(SegmentRuns) if window is not None else None
+    return there or SegmentRuns(getattr(viewer, "__wrapped__", viewer), window)
+
+
+class SegmentRuns(QObject):
+    """Runs studies one after the other, and puts each result into the viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    parent : QObject, optional
+        The viewer's window, with which a run ends.
+    """
+
+    placed = Signal(object)
+    """`Placed`: a result is in the viewer."""
+    failed = Signal(object)
+    """The error of a study that was run alone."""
+    changed = Signal()
+    """Something has begun or ended; see `running`."""
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.runner = JobRunner(self)
+        self.queue = RunQueue(())
+        self._worker: WorkerProcess | None = None
+        self._target = ""
+        self.running = False
+        self.cancelling = False
+        self.closing_words = ""
+        """What to tell when the last study has ended; empty where its own words are enough."""
+        self._results: dict[str, Labels] = {}
+        self._attention = Attention(viewer, None)
+        self._replaces = False
+        self.runner.finished.connect(self._on_finished)
+        self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(self._on_cancelled)
+        self.destroyed.connect(partial(_stop, self.runner))
+
+    def start(self, runs: Sequence[Run], worker: WorkerProcess, target: str, *, replaces: bool = False) -> None:
+        """Run studies one after the other.
+
+        Parameters
+        ----------
+        runs : sequence of Run
+        worker : WorkerProcess
+        target : str
+            The job that runs there.
+        replaces : bool
+            Whether a result goes into the layer of the result before of the same study.
+        """
+        self.queue = RunQueue(runs)
+        self._worker, self._target, self._replaces = worker, target, replaces
+        self._attention = Attention.of(self._viewer)
+        self.running, self.cancelling, self.closing_words = True, False, ""
+        self.changed.emit()
+        self._next()
+
+    def cancel(self) -> None:
+        """Stop within a second, and begin no other study."""
+        self.cancelling = True
+        self.queue.stop()
+        self.runner.cancel()
+        self.changed.emit()
+
+    def _next(self) -> None:
+        now, worker, target = self.queue.current, self._worker, self._target
+        if now is None or worker is None:
+            self._end("" if self.queue.is_single else self.queue.summary)
+            return
+        self.runner.start(
+            lambda stop: state.segment_steps(stop, now.views, now.settings, worker, target), now.expectation
+        )
+
+    def _end(self, words: str) -> None:
+        self.running, self.closing_words = False, words
+        self.changed.emit()
+
+    def _on_finished(self, outcome: tuple[LayerData, tuple[str, ...]]) -> None:
+        data, notes = outcome
+        name = self.queue.current.name if self.queue.current is not None else ""
+        placed = self._place(name, data)
+        self._results[name] = placed.layer
+        self.queue.finish()
+        self.placed.emit(Placed(placed.layer, " ".join([placed.text, *notes])))
+        self._next()
+
+    def _place(self, name: str, data: LayerData) -> Placed:
+        """Put a result into the viewer; what the user does meanwhile keeps its layer, and its slice while drawing."""
+        viewer, attention = self._viewer, self._attention
+        last, selected = self._results.get(name), set(viewer.layers.selection)
+        is_first = last is None or last not in viewer.layers
+        stays, drawing = attention.is_elsewhere, attention.is_drawing
+        if self._replaces and last is not None and not is_first:
+            placed = replace_result(viewer, last, data)
+        else:
+            placed = add_result(viewer, data)
+        viewer.layers.selection = {one for one in selected if one in viewer.layers} if stays else {placed.layer}
+        if not stays:
+            self._attention = Attention.of(viewer)
+        if is_first and not drawing:
+            layers.show_tumour(viewer, placed.layer)
+        return placed
+
+    def _on_failed(self, error: Exception) -> None:
+        alone = self.queue.is_single
+        self.queue.fail(str(error) or type(error).__name__)
+        if alone:
+            self._end("")
+            self.failed.emit(error)
+        else:
+            self._next()
+
+    def _on_cancelled(self) -> None:
+        self.queue.stop()
+        done = len(self.queue.done)
+        self._end(f"Cancelled. {self.queue.summary}" if done else "Cancelled. Nothing was added.")
+
+
+def _stop(runner: JobRunner, *_: Any) -> None:
+    runner.cancel()
