@@ -192,6 +192,16 @@ def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
         yield _split_case(source, patient.name, patient, patient, split)
 
 
+def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    """One folder a case, which holds its sequences and its truth, by their names."""
+    folder = root / source.path
+    if not folder.is_dir():
+        msg = f"{folder} is not a folder. A source of kind folders is a folder with one folder a case."
+        raise TrainingError(msg)
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        yield _split_case(source, case.name, case, case, split)
+
+
 def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: Split) -> CaseFiles:
     if (source.dataset, name) not in split:
         msg = f"Case {name} of {source.dataset} is not in the split. Add it to the file."
@@ -245,6 +255,7 @@ def _synthetic(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
 _LISTINGS: dict[str, Callable[[DataSource, Path, Split], Iterable[CaseFiles]]] = {
     "decathlon": _decathlon,
     "lgg-tif": _lgg_tif,
+    "folders": _folders,
     "curated": _curated,
     "synthetic": _synthetic,
 }

@@ -37,7 +37,7 @@ class DataSource(Section):
     """One set of cases: its format, its folder (relative to the data root) and its share of every batch."""
 
     dataset: str
-    kind: Literal["decathlon", "lgg-tif", "curated", "synthetic"]
+    kind: Literal["decathlon", "lgg-tif", "folders", "curated", "synthetic"]
     path: Path
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
@@ -159,7 +159,7 @@ class TrainConfig(Section):
         if not self.sources:
             msg = "A training run needs at least one data source ([[sources]])."
             raise ValueError(msg)
-        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif")]
+        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif", "folders")]
         if self.split is None and unsplit:
             msg = f"{', '.join(unsplit)} needs a split: a CSV with the columns dataset, case, patient, split."
             raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""Brain extraction: which voxels of a whole head are brain."""
