@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_brain_tumor import open_segmentation, open_study
+from napari_brain_tumor import open_study
 from napari_brain_tumor.brain.small_grid import SmallGrid, small_grid, small_study
 from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, largest_component
@@ -139,7 +139,9 @@ def _brains(data: Path, out: Path, subjects: Rows, heads: int) -> Iterator[dict[
         covered = small.averaged(np.any([v != v.min() for v in study.sequences.values()], axis=0)) >= 0.5
         stripped = small_study(study, small)
         stripped = replace(stripped, sequences={role: v * covered for role, v in stripped.sequences.items()})
-        yield _written(stripped, covered, f"{name}_stripped", "stripped", out / "stripped", row["patient"], row["split"])
+        yield _written(
+            stripped, covered, f"{name}_stripped", "stripped", out / "stripped", row["patient"], row["split"]
+        )
         for number in range(heads if row["split"] == "train" else 1):
             seed = _seed(f"{name} {number}")
             head = dress(images, mask, DRESSED_FROM, seed)
@@ -194,9 +196,7 @@ def _grid(shape: tuple[int, ...], thickness: float) -> Grid:
     return Grid(shape, np.diag([DRESSED_FROM, DRESSED_FROM, thickness, 1.0]))  # type: ignore[arg-type]
 
 
-def _written(
-    study: Study, brain: Mask, name: str, dataset: str, out: Path, patient: str, side: str
-) -> dict[str, str]:
+def _written(study: Study, brain: Mask, name: str, dataset: str, out: Path, patient: str, side: str) -> dict[str, str]:
     """Write one case in 16 bits, which keeps the noise of air, and tell the split about it."""
     sequences: Any = {role: _levels(volume) for role, volume in study.sequences.items()}
     truth = Segmentation(brain.astype(np.uint8), study.grid, name, known_regions=("WT",))

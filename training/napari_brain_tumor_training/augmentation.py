@@ -5,7 +5,13 @@ from torch import nn
 from torch.nn import functional
 
 from napari_brain_tumor_training.augmentation_geometry import flip, warp
-from napari_brain_tumor_training.augmentation_intensity import add_noise, blur, lower_resolution, remap, vary_intensities
+from napari_brain_tumor_training.augmentation_intensity import (
+    add_noise,
+    blur,
+    lower_resolution,
+    remap,
+    vary_intensities,
+)
 from napari_brain_tumor_training.config import AugmentationConfig
 
 __all__ = ["Augmentation", "drop_roles", "vary_intensities"]
