@@ -1,4 +1,4 @@
-"""Lay out the heads that the network `brain` is trained on, on its small grid: `python scripts/brain_dataset.py --help`.
+"""Lay out the heads that the network `brain` is trained on, on its small grid (see docs/brain.md).
 
 Three sets of cases, with the brain as the "whole tumour" of their label files:
 
@@ -100,7 +100,7 @@ def tidy(brain: npt.NDArray[np.float32], tumour: npt.NDArray[np.float32]) -> Mas
 
 
 def with_made_t2(study: Study, brain: Mask, seed: int) -> Study:
-    """The study with a T2 made of its T1 (or FLAIR): dark fluid turned bright within the skull, the rest much as it was.
+    """The study with a T2 made of its T1 (or FLAIR): fluid turned bright within the skull, the rest much as it was.
 
     Around a brain on T2 lies bright fluid, then dark bone: what is turned within the brain's mask and a little beyond
     looks like that, because fluid and bone are alike on T1.

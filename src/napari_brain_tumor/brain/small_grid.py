@@ -1,7 +1,7 @@
-"""The small grid that the brain network looks at: about 2 mm in the plane and 3 mm across, whatever the scan's own grid.
+"""The small grid that the brain network looks at: about 2 mm in the plane and 3 mm across, whatever the scan's own.
 
-A brain's outline needs no more, and a small network on few pixels is quick. Where the files do not tell the spacing, the
-size of the head stands in for it.
+A brain's outline needs no more, and a small network on few pixels is quick. Where the files do not tell the spacing,
+the size of the head stands in for it.
 """
 
 from dataclasses import dataclass, replace
