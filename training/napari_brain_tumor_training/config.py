@@ -42,6 +42,8 @@ class DataSource(Section):
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
     """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
+    brain: Literal["auto", "keep"] = "auto"
+    """Whether whole heads are brain-extracted before they are learned from, as `segment` does, or kept as they are."""
     states: tuple[ReviewState, ...] = ("accepted",)
     """Curated sources: review states of the cases that are taken."""
     cases: int = Field(default=0, ge=0)
