@@ -193,13 +193,13 @@ def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
 
 
 def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
-    """One folder a case, which holds its sequences and its truth, by their names."""
+    """One folder a case, which holds its sequences by their names, and its truth as `<case>_seg.nii.gz`."""
     folder = root / source.path
     if not folder.is_dir():
         msg = f"{folder} is not a folder. A source of kind folders is a folder with one folder a case."
         raise TrainingError(msg)
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
-        yield _split_case(source, case.name, case, case, split)
+        yield _split_case(source, case.name, case, case / f"{case.name}_seg.nii.gz", split)
 
 
 def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: Split) -> CaseFiles:
