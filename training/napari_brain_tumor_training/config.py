@@ -133,6 +133,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Goes into the card: see `Card`."""
+    target: Literal["tumor", "brain"] = "tumor"
+    """Goes into the card: see `Card`."""
     brain_only: bool = False
     """Goes into the card: see `Card`."""
     min_extent_mm: float = Field(default=0.0, ge=0)
@@ -150,6 +152,7 @@ class TrainConfig(Section):
             "min_lesion_share",
             "min_enhancing_mm3",
             "thickest_slices_mm",
+            "target",
             "brain_only",
             "output",
         }

@@ -43,6 +43,8 @@ class Traits:
 
 def traits_of(study: Study) -> Traits:
     """The traits of a study."""
+    if study.brain is not None:
+        return Traits(thickness_of(study.grid), whole_head=False)
     return traits_of_volumes(study.grid, study.sequences.values())
 
 
