@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,8 @@ class CaseFiles:
         Kind of patient by which the data set splits; "" where it has none.
     known_slices : tuple of int, optional
         Slices along the third axis of the truth's file that were labelled; the others are unknown, not background.
+    brain : {"auto", "keep"}
+        Whether a whole head is brain-extracted before it is learned from, or kept as it is.
     reader : callable, optional
         Opens the case where `open_study` and `open_segmentation` of the two paths are not enough.
     """
@@ -63,6 +66,7 @@ class CaseFiles:
     stratum: str = ""
     known_slices: tuple[int, ...] | None = None
     reader: Callable[[], OpenedCase] | None = None
+    brain: Literal["auto", "keep"] = "auto"
 
     def open(self) -> OpenedCase:
         """The case; raises `TrainingError` where the truth lies on another grid than the scan."""
@@ -207,7 +211,7 @@ def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: 
         msg = f"Case {name} of {source.dataset} is not in the split. Add it to the file."
         raise TrainingError(msg)
     patient, side, grade = split[source.dataset, name]
-    return CaseFiles(source.dataset, name, patient, side, image, truth, grade)
+    return CaseFiles(source.dataset, name, patient, side, image, truth, grade, brain=source.brain)
 
 
 def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
@@ -225,6 +229,7 @@ def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
             case.grade or "",
             patients[case.patient_key].stratum,
             reader=partial(_read_curated, dataset, case.id),
+            brain=source.brain,
         )
 
 

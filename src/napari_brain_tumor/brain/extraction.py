@@ -1,7 +1,7 @@
 """Brain extraction: which voxels of a whole head are brain, and the study without all that is not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_brain_tumor.brain.mask_file import open_mask
 from napari_brain_tumor.brain.small_grid import small_grid
 from napari_brain_tumor.errors import BrainMaskError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import open_image
 from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.preprocessing.intensity import largest_component
-from napari_brain_tumor.preprocessing.traits import traits_of
+from napari_brain_tumor.preprocessing.traits import Traits, traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Study
 
@@ -32,6 +32,8 @@ __all__ = [
     "chosen_brain_job",
     "extract_brain",
     "extract_brain_job",
+    "notes_on_brain",
+    "traits_within",
     "volume_doubt",
 ]
 
@@ -42,6 +44,8 @@ BrainChoice = Literal["auto", "keep"] | str | PathLike[str] | npt.NDArray[Any]
 PLAUSIBLE_ML: Final = (700.0, 2200.0)
 """Volumes between which a brain mask that holds a whole brain lies."""
 
+_EXTRACTED: Final = "The brain was extracted"
+_NOT_FOUND: Final = "No brain was found in the head"
 _SMOOTH_PIXELS: Final = 0.6
 _LEAST_SHARE: Final = 0.01
 """Of all voxels of a scan; a brain that is smaller was not found."""
@@ -145,12 +149,15 @@ class ExtractedBrain:
         For provenance: how the mask was made, its hash and its volume; empty where nothing was extracted.
     notes : tuple of str
         What the user should know that the study's notes do not tell.
+    seconds : mapping of str to float
+        That it took.
     """
 
     study: Study
     setting: str | None = None
     record: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "auto") -> Job[ExtractedBrain]:
@@ -172,15 +179,19 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
         return _masked(study, np.asarray(brain), "mask", {"source": "mask"})
     if fspath(brain) not in ("auto", "keep"):
         path = Path(brain)
-        return _masked(study, _opened(path, study), str(path), {"source": "mask", "path": str(path), "sha256": file_sha256(path)})
-    if study.brain is not None or not traits_of(study).whole_head:
+        return _masked(
+            study, open_mask(path, study), str(path), {"source": "mask", "path": str(path), "sha256": file_sha256(path)}
+        )
+    if study.brain is not None:
+        return ExtractedBrain(study, "auto", {"source": "study"} | _facts(study.grid, study.brain))
+    if not traits_of(study).whole_head:
         return ExtractedBrain(study)
     if brain == "keep":
         return ExtractedBrain(study, "keep")
     try:
         mask = yield from brain_mask_job(study, device)
     except BrainMaskError:
-        note = "No brain was found in the head, so it is segmented as it is: look at the result with care."
+        note = f"{_NOT_FOUND}, so it is segmented as it is: look at the result with care."
         return ExtractedBrain(study, "auto", None, (note,))
     from napari_brain_tumor.brain.network import brain_model
 
@@ -191,12 +202,23 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
     )
 
 
+def traits_within(traits: Traits, brain: BrainChoice = "auto") -> Traits:
+    """What a study will be like once that choice is carried out."""
+    kept = isinstance(brain, str) and brain == "keep"
+    return traits if kept else replace(traits, whole_head=False)
+
+
 def brain_note(grid: Grid, mask: Mask, *, own: bool = False) -> str:
     """That the brain was extracted, and how large it is, in a sentence or two."""
     how = "by the given mask" if own else "from the whole head"
     size = brain_volume_ml(grid, mask)
-    told = f"The brain was extracted {how}" + (f": {size:.0f} mL." if size is not None else ".")
+    told = f"{_EXTRACTED} {how}" + (f": {size:.0f} mL." if size is not None else ".")
     return " ".join(filter(None, (told, volume_doubt(size))))
+
+
+def notes_on_brain(provenance: Mapping[str, Any]) -> list[str]:
+    """What the provenance of a segmentation notes about the brain."""
+    return [note for note in provenance.get("notes", ()) if note.startswith((_EXTRACTED, _NOT_FOUND))]
 
 
 def brain_volume_ml(grid: Grid, mask: Mask) -> float | None:
@@ -222,22 +244,6 @@ def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
     size = brain_volume_ml(grid, mask)
     told = {"mask_sha256": labels_sha256(mask.astype(np.uint8))}
     return told | ({"volume_ml": round(size, 1)} if size is not None else {})
-
-
-def _opened(path: Path, study: Study) -> npt.NDArray[Any]:
-    images = open_image(path)
-    if len(images) != 1:
-        msg = f"{path.name} holds {len(images)} images; a brain mask is one. Give a file with the mask alone."
-        raise BrainMaskError(msg)
-    _, mask, grid = images[0]
-    same = grid.same_place(study.grid) if grid.unit == study.grid.unit else grid.shape == study.grid.shape
-    if not same:
-        msg = (
-            f"The brain mask {path.name} lies on {grid.describe()}; {study.name} on {study.grid.describe()}. Give a "
-            "mask on the grid of the scans."
-        )
-        raise BrainMaskError(msg)
-    return mask
 
 
 def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:

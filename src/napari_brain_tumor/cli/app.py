@@ -10,6 +10,7 @@ import typer
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import (
+    BrainOption,
     DeviceOption,
     PrecisionName,
     PrecisionOption,
@@ -22,6 +23,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_spacing,
     parse_thresholds,
 )
+from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
 from napari_brain_tumor.cli.console import say_error
@@ -69,11 +71,13 @@ class _Choices:
     box: tuple[float, ...] | None = None
     maps: frozenset[str] = frozenset()
     precision: str = "auto"
+    brain: str = "auto"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment_job` beside study, model and device."""
         settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
+        settings["brain"] = self.brain
         precision = self.precision if self.precision != "auto" else None
         told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}
         return settings | {name: value for name, value in told.items() if value}
@@ -153,6 +157,7 @@ def segment(
         str | None,
         typer.Option("--box", metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment within this box alone, world mm."),
     ] = None,
+    brain: BrainOption = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the probability of each region, as .nii.gz.")
     ] = False,
@@ -186,6 +191,7 @@ def segment(
         ends,
         maps,
         precision.value,
+        brain,
     )
     method = find_model(model)  # a wrong name is told before anything is read
     tasks = plan_tasks(cases, output, overwrite=overwrite)
@@ -223,6 +229,7 @@ def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
 
 
 def _segment_one(task: "Task", choices: _Choices) -> None:
+    from napari_brain_tumor.brain.extraction import notes_on_brain, traits_within
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.console import note, print_table, say, volume_table
     from napari_brain_tumor.cli.maps import segment_shown, write_maps
@@ -236,7 +243,7 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     roles = parse_roles(choices.roles, task.case)
     study = open_study(task.case, roles, spacing_mm=choices.spacing_mm, resample=choices.resample)
     check_inputs_are_kept(study, task.target)
-    traits = traits_of(study)
+    traits = traits_within(traits_of(study), choices.brain)
     method = find_model(choices.model, traits)
     chosen = why_default(list_models(), traits) if choices.model is None else ""
     for text in (
@@ -250,6 +257,8 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
     segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
     remember(segmentation.provenance)
+    for text in notes_on_brain(segmentation.provenance):
+        note(text)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(segmentation, task.target, schema=choices.schema)
     print_table(f"{study.name}, by {method.name}", volume_table(measure_volumes(segmentation)))
@@ -265,6 +274,7 @@ app.command()(evaluate)
 app.command()(measure)
 app.command()(refine)
 app.command()(check)
+app.command()(brain)
 app.command()(report)
 app.command("follow-up")(follow_up)
 app.command()(rerun)

@@ -13,6 +13,7 @@ from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
     "BoxOption",
+    "BrainOption",
     "DeviceOption",
     "FlipsOption",
     "MinLesionOption",
@@ -49,6 +50,15 @@ DeviceOption = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
 ]
 
+
+BrainOption = Annotated[
+    str,
+    typer.Option(
+        "--brain",
+        metavar="auto|keep|MASK",
+        help="A whole head: extract its brain first, keep it as it is, or take the brain from this mask file.",
+    ),
+]
 
 RolesOption = Annotated[
     str | None,
