@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("truth", type=Path, help="folder with the masks of scripts/brain_truth.py")
     parser.add_argument("out", type=Path, help="folder for the sets and their split, outside the repository")
     parser.add_argument("--heads-per-brain", type=int, default=3)
-    parser.add_argument("--phantoms", type=int, default=24)
+    parser.add_argument("--phantoms", type=int, default=0)
     given = parser.parse_args()
     with (given.data / "subjects.csv").open(newline="", encoding="utf-8") as file:
         subjects = list(csv.DictReader(file))
