@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_brain_tumor.brain.mask_file import open_mask
 from napari_brain_tumor.brain.small_grid import small_grid
 from napari_brain_tumor.errors import BrainMaskError
-from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.preprocessing.intensity import largest_component
@@ -44,6 +44,8 @@ BrainChoice = Literal["auto", "keep"] | str | PathLike[str] | npt.NDArray[Any]
 PLAUSIBLE_ML: Final = (700.0, 2200.0)
 """Volumes between which a brain mask that holds a whole brain lies."""
 
+_LEAST_FIELD_MM: Final = 80.0
+_LEAST_FIELD_PIXELS: Final = 48
 _EXTRACTED: Final = "The brain was extracted"
 _NOT_FOUND: Final = "No brain was found in the head"
 _SMOOTH_PIXELS: Final = 0.6
@@ -89,16 +91,14 @@ def brain_mask_job(study: Study, device: str = "auto") -> Job[Mask]:
     from napari_brain_tumor.brain.network import brain_probabilities  # loads torch
 
     yield Progress(0, 1, "finding the brain")
+    if _field_is_too_small(study.grid):
+        raise BrainMaskError(_none_found(study))
     small = small_grid(study)
     job = brain_probabilities(study, small, device)
     found = _one_body((yield from part_of(job, 0.1, 0.9, "finding the brain")))
     mask = small.interpolated(found) >= 0.5
     if mask.mean() < _LEAST_SHARE:
-        msg = (
-            f"No brain was found in {study.name}. Is it an MRI scan of a head? Give a mask of your own "
-            "(brain=MASK), or segment the scans as they are (brain='keep')."
-        )
-        raise BrainMaskError(msg)
+        raise BrainMaskError(_none_found(study))
     yield Progress(1, 1, "")
     return mask
 
@@ -260,6 +260,21 @@ def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
         msg = f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within."
         raise BrainMaskError(msg)
     return inside
+
+
+def _field_is_too_small(grid: Grid) -> bool:
+    """Whether the slices cannot show a head."""
+    ras = to_ras(grid).target
+    width, height, _ = ras.spacing if ras.unit == "mm" else (1.0, 1.0, 1.0)
+    least = _LEAST_FIELD_MM if ras.unit == "mm" else _LEAST_FIELD_PIXELS
+    return min(ras.shape[0] * width, ras.shape[1] * height) < least
+
+
+def _none_found(study: Study) -> str:
+    return (
+        f"No brain was found in {study.name}. Is it an MRI scan of a head? Give a mask of your own (brain=MASK), or "
+        "segment the scans as they are (brain='keep')."
+    )
 
 
 def _without_surroundings(study: Study, mask: Mask, note: str) -> Study:
