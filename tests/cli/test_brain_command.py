@@ -75,7 +75,7 @@ def test_a_mask_that_is_not_there_stops_the_run(run, case):
 
 
 def test_check_tells_how_large_the_brain_is(run, case):
-    code, out, _ = run("check", case, "--model", "tiny", "--device", "cpu", "--json")
+    _, out, _ = run("check", case, "--model", "tiny", "--device", "cpu", "--json")
     (row,) = (row for row in json.loads(out) if row["question"] == "Brain or head")
     assert "the brain is extracted before it is segmented" in row["words"]
     assert "mL" in row["words"]
