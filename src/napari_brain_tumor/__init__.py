@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_brain_tumor.agreement import compare_segmentations, consensus
+    from napari_brain_tumor.brain.extraction import brain_mask, brain_mask_job, extract_brain, extract_brain_job
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
@@ -48,11 +49,15 @@ _HOMES = {
     "Study": "napari_brain_tumor.study",
     "Visit": "napari_brain_tumor.longitudinal.visits",
     "VisitFacts": "napari_brain_tumor.longitudinal.facts",
+    "brain_mask": "napari_brain_tumor.brain.extraction",
+    "brain_mask_job": "napari_brain_tumor.brain.extraction",
     "check_study": "napari_brain_tumor.preflight",
     "compare_segmentations": "napari_brain_tumor.agreement",
     "consensus": "napari_brain_tumor.agreement",
     "evaluate": "napari_brain_tumor.comparison",
     "evaluate_job": "napari_brain_tumor.comparison",
+    "extract_brain": "napari_brain_tumor.brain.extraction",
+    "extract_brain_job": "napari_brain_tumor.brain.extraction",
     "follow_up": "napari_brain_tumor.longitudinal.followup",
     "list_models": "napari_brain_tumor.catalogue",
     "list_series": "napari_brain_tumor.io",
@@ -86,11 +91,15 @@ __all__ = [
     "Visit",
     "VisitFacts",
     "__version__",
+    "brain_mask",
+    "brain_mask_job",
     "check_study",
     "compare_segmentations",
     "consensus",
     "evaluate",
     "evaluate_job",
+    "extract_brain",
+    "extract_brain_job",
     "follow_up",
     "list_models",
     "list_series",

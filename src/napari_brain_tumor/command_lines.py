@@ -352,9 +352,20 @@ _USUAL: Final[dict[str, Any]] = {
     "seeds": (),
     "thresholds": {},
     "box": None,
+    "brain": "auto",
 }
 """What `segment` takes where nothing is said."""
-_SEGMENT_OPTIONS: Final = ("model", "device", "flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box")
+_SEGMENT_OPTIONS: Final = (
+    "model",
+    "device",
+    "flips",
+    "min_lesion_mm3",
+    "precision",
+    "seeds",
+    "thresholds",
+    "box",
+    "brain",
+)
 """Settings for which the shell has an option."""
 
 

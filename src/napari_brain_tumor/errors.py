@@ -5,6 +5,7 @@ Every message says what was found, what was expected and what to do.
 
 __all__ = [
     "BoxError",
+    "BrainMaskError",
     "BrainTumorError",
     "CancelledError",
     "CaseNotFoundError",
@@ -90,6 +91,10 @@ class SeedError(BrainTumorError, ValueError):
 
 class BoxError(BrainTumorError, ValueError):
     """A box is not six world coordinates, or holds nothing of the scan or of the brain."""
+
+
+class BrainMaskError(BrainTumorError, ValueError):
+    """No brain was found in a head, or a brain mask cannot be used."""
 
 
 class ProbabilityError(BrainTumorError, ValueError):

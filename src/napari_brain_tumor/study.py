@@ -87,6 +87,8 @@ class Study:
         What the reader noticed and the user should know.
     resampled : tuple of Role
         Sequences whose files lie on another grid, and that were brought onto this one.
+    brain : (X, Y, Z) bool array, optional
+        The brain, where everything outside of it was set to the background (`extract_brain`).
 
     Raises
     ------
@@ -105,6 +107,7 @@ class Study:
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
     resampled: tuple[Role, ...] = ()
+    brain: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.sequences if role not in ROLES]
@@ -116,6 +119,9 @@ class Study:
                 msg = f"{role} has shape {array.shape}, but the study's grid has {self.grid.shape}."
                 raise GridMismatchError(msg)
             check_intensities(array, f"{role} of {self.name}")
+        if self.brain is not None and self.brain.shape != self.grid.shape:
+            msg = f"The brain mask has shape {self.brain.shape}, but the study's grid has {self.grid.shape}."
+            raise GridMismatchError(msg)
         ordered = {role: self.sequences[role] for role in ROLES if role in self.sequences}
         object.__setattr__(self, "sequences", ordered)
 

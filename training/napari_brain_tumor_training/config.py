@@ -38,11 +38,13 @@ class DataSource(Section):
     """One set of cases: its format, its folder (relative to the data root) and its share of every batch."""
 
     dataset: str
-    kind: Literal["decathlon", "lgg-tif", "curated", "synthetic"]
+    kind: Literal["decathlon", "lgg-tif", "folders", "curated", "synthetic"]
     path: Path
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
     """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
+    brain: Literal["auto", "keep"] = "auto"
+    """Whether whole heads are brain-extracted before they are learned from, as `segment` does, or kept as they are."""
     states: tuple[ReviewState, ...] = ("accepted",)
     """Curated sources: review states of the cases that are taken."""
     cases: int = Field(default=0, ge=0)
@@ -132,6 +134,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Goes into the card: see `Card`."""
+    target: Literal["tumor", "brain"] = "tumor"
+    """Goes into the card: see `Card`."""
     brain_only: bool = False
     """Goes into the card: see `Card`."""
     min_extent_mm: float = Field(default=0.0, ge=0)
@@ -149,6 +153,7 @@ class TrainConfig(Section):
             "min_lesion_share",
             "min_enhancing_mm3",
             "thickest_slices_mm",
+            "target",
             "brain_only",
             "output",
         }
@@ -160,7 +165,7 @@ class TrainConfig(Section):
         if not self.sources:
             msg = "A training run needs at least one data source ([[sources]])."
             raise ValueError(msg)
-        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif")]
+        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif", "folders")]
         if self.split is None and unsplit:
             msg = f"{', '.join(unsplit)} needs a split: a CSV with the columns dataset, case, patient, split."
             raise ValueError(msg)

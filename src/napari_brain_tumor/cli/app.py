@@ -10,6 +10,7 @@ import typer
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import (
+    BrainOption,
     DeviceOption,
     ModelOption,
     PathsOption,
@@ -26,6 +27,7 @@ from napari_brain_tumor.cli.arguments import (
     parse_spacing,
     parse_thresholds,
 )
+from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
 from napari_brain_tumor.cli.console import debugging, prepare_streams, say_error
@@ -79,6 +81,7 @@ class _Choices:
     box: tuple[float, ...] | None = None
     maps: frozenset[str] = frozenset()
     precision: str = "auto"
+    brain: str = "auto"
     paths: str = "auto"
     overwrite: bool = False
     skip_existing: bool = False
@@ -87,6 +90,7 @@ class _Choices:
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment_job` beside study, model and device."""
         settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
+        settings["brain"] = self.brain
         precision = self.precision if self.precision != "auto" else None
         told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}
         return settings | {name: value for name, value in told.items() if value}
@@ -177,6 +181,7 @@ def segment(
         str | None,
         typer.Option("--box", metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment within this box alone, world mm."),
     ] = None,
+    brain: BrainOption = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the probability of each region, as .nii.gz.")
     ] = False,
@@ -232,6 +237,7 @@ def segment(
         box=ends,
         maps=maps,
         precision=precision.value,
+        brain=brain,
         paths=paths,
         overwrite=overwrite,
         skip_existing=skip_existing,
@@ -311,6 +317,7 @@ def _row_of_existing(task: "Task") -> "CaseRow":
 
 
 def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
+    from napari_brain_tumor.brain.extraction import notes_on_brain, traits_within
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.case_table import CaseRow
     from napari_brain_tumor.cli.console import note, print_table, say, volume_table
@@ -327,7 +334,7 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
         task.case, roles, series=choices.series, spacing_mm=choices.spacing_mm, resample=choices.resample
     )
     check_inputs_are_kept(study, task.target)
-    traits = traits_of(study)
+    traits = traits_within(traits_of(study), choices.brain)
     method = find_model(choices.model, traits)
     chosen = why_default(list_models(), traits) if choices.model is None else ""
     notes = (
@@ -342,6 +349,8 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
     segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
     remember(segmentation.provenance)
+    for text in notes_on_brain(segmentation.provenance):
+        note(text)
     save_segmentation(
         segmentation,
         task.target,
@@ -364,6 +373,7 @@ app.command()(evaluate)
 app.command()(measure)
 app.command()(refine)
 app.command()(check)
+app.command()(brain)
 app.command()(report)
 app.command("follow-up")(follow_up)
 app.command()(rerun)

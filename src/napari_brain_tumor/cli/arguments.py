@@ -14,6 +14,7 @@ from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
     "BoxOption",
+    "BrainOption",
     "DeviceOption",
     "FlipsOption",
     "MinLesionOption",
@@ -77,6 +78,15 @@ PathsOption = Annotated[
     ),
 ]
 
+
+BrainOption = Annotated[
+    str,
+    typer.Option(
+        "--brain",
+        metavar="auto|keep|MASK",
+        help="A whole head: extract its brain first, keep it as it is, or take the brain from this mask file.",
+    ),
+]
 
 RolesOption = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from napari_brain_tumor.cli.arguments import (
+    BrainOption,
     DeviceOption,
     ModelOption,
     ResampleOption,
@@ -32,6 +33,7 @@ _OPTIONS: Final[dict["FixKind", str]] = {
     "roles": "--roles t1c=FILE,flair=FILE",
     "model": "--model {}",
     "device": "--device {}",
+    "brain": "--brain auto|keep|MASK",
 }
 """The option that does what a fix says."""
 
@@ -49,6 +51,7 @@ def check(
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     flips: Annotated[bool, typer.Option("--flips", help="Expect mirrored inputs to be averaged.")] = False,
+    brain: BrainOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
@@ -66,6 +69,7 @@ def check(
         resample=resample,
         schema=schema,
         flips=flips,
+        brain=brain,
     )
     if as_json:
         say(json.dumps([asdict(row) for row in rows], indent=2))

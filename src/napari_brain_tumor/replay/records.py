@@ -17,6 +17,7 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
 __all__ = [
+    "BrainRecord",
     "CorrectionRecord",
     "EvaluatedCase",
     "EvaluatedMethod",
@@ -73,6 +74,19 @@ class RefinementRecord(_Record):
     """Whether those of the model were used."""
 
 
+class BrainRecord(_Record):
+    """How the brain was told from the rest of the head."""
+
+    source: Literal["network", "mask", "study"]
+    mask_sha256: str
+    weights_sha256: str | None = None
+    """Of the network that found it."""
+    path: Path | None = None
+    """The file of the user's own mask."""
+    sha256: str | None = None
+    """Of that file."""
+
+
 class StartRecord(_Record):
     """The file of a segmentation that was corrected."""
 
@@ -106,6 +120,7 @@ class SegmentRecord(_MadeRecord):
     device: str = "auto"
     settings: dict[str, Any] = Field(default_factory=dict)
     threads: int | None = None
+    brain: BrainRecord | None = None
 
 
 class CorrectionRecord(_MadeRecord):

@@ -19,6 +19,7 @@ from napari_brain_tumor.labels import LabelSchema, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.replay.agreement import Agreement, agreement_of, tolerance_of
+from napari_brain_tumor.replay.brain import brain_choice, changed_brain
 from napari_brain_tumor.replay.correction import corrected_job, find_start, spacing_for, uses_probabilities
 from napari_brain_tumor.replay.places import Places, find_sources
 from napari_brain_tumor.replay.records import CorrectionRecord, ModelRecord, SegmentRecord, SidecarRecord
@@ -107,14 +108,16 @@ def _segmented(
     yield Progress(0, 1, "checking the model")
     method = find_recorded_model(_with_folder(made.model, beside), model)
     chosen = _device(made, device, method, notes)
-    settings = _settings(made, method, chosen, notes)
+    settings = _settings(made, method, chosen, notes) | {"brain": brain_choice(made)}
     study = _study(made, sources)
     where = method.folder if isinstance(method, ModelInfo) else method.name
     with _threads(made.threads if chosen == "cpu" else None):
         if isinstance(method, ModelInfo) and uses_probabilities(made):
             found, maps = yield from segment_with_probabilities_job(study, where, chosen, **settings)
+            notes += changed_brain(made, found)
             return _Begun(study, found, maps, method.name)
         found = yield from segment_job(study, where, chosen, **settings)
+    notes += changed_brain(made, found)
     return _Begun(study, found, None, method.name)
 
 
@@ -187,8 +190,9 @@ def _device(made: SegmentRecord, given: str | None, method: ModelInfo | Baseline
 def _settings(made: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> dict[str, Any]:
     """Arguments of `segment`; settings that are the card's are checked against it."""
     known = set(inspect.signature(segment_job).parameters)
-    settings = {key: value for key, value in made.settings.items() if key in known}
-    left = {key: value for key, value in made.settings.items() if key not in known}
+    told = {key: value for key, value in made.settings.items() if key != "brain"}  # its record says more
+    settings = {key: value for key, value in told.items() if key in known}
+    left = {key: value for key, value in told.items() if key not in known}
     for key in _OF_THE_CARD:
         if key in left and isinstance(method, ModelInfo):
             _check_card(key, left.pop(key), method)
