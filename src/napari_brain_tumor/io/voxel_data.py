@@ -22,8 +22,8 @@ Packing = Literal["raw", "gzip", "bzip2", "zlib"]
 _STEP: Final = 1 << 22
 _MOST_PER_BYTE: Final[dict[Packing, int]] = {"raw": 1, "gzip": 1032, "zlib": 1032}
 """Bytes that one byte of a file can unpack to at most. bzip2 has no bound that would help."""
-_SLACK: Final = 1 << 16
-"""Bytes that may be unpacked beyond those promised, at least, to come to the checksum at the end."""
+_SLACK: Final = 1 << 26
+"""Bytes that are unpacked beyond those promised, and let go, to come to the checksum at the end; a tenth of a second."""
 
 
 class Stream(Protocol):
