@@ -49,6 +49,23 @@ def test_every_encoding_gives_the_same_voxels(tmp_path, encoding):
     assert volume.notes == ()
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "text", "TXT"])
+def test_voxels_as_text_are_read_and_checked(tmp_path, encoding):
+    text = " ".join(map(str, VALUES.ravel(order="F"))).encode() + b"\n"
+    (volume,) = read_nrrd(write(tmp_path / "x.nrrd", text, encoding=encoding, endian=None))
+    np.testing.assert_array_equal(volume.array, VALUES)
+    assert volume.array.dtype == np.int16
+    for wrong in (
+        text[:-6],
+        text + b"7",
+        text.replace(b" ", b" x", 1),
+        b"99999 " + text.split(b" ", 1)[1],
+        b"1.5 " + text,
+    ):
+        with pytest.raises(UnreadableFileError, match=r"x\.nrrd"):
+            read_nrrd(write(tmp_path / "x.nrrd", wrong, encoding=encoding))
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
 def test_what_itk_and_pynrrd_write_is_read_alike(tmp_path, kind, compressed):
@@ -156,7 +173,8 @@ def test_voxels_of_several_numbers_are_refused(tmp_path, kind):
         {"sizes": "7 6"}, {"sizes": "7 6 0"}, {"sizes": "7 6 -5"}, {"sizes": "7 6 5.5"}, {"sizes": None},
         {"sizes": "99999999 99999999 99999999"}, {"sizes": "7 6 6"}, {"sizes": "nan 6 5"}, {"sizes": "1e30 1 1"},
         {"sizes": "999999999999999999999999 6 5"}, {"type": "block"}, {"type": "string"}, {"type": None},
-        {"endian": None}, {"endian": "middle"}, {"encoding": "hex"}, {"encoding": "ascii"}, {"encoding": None},
+        {"endian": None}, {"endian": "middle"}, {"encoding": "hex"}, {"encoding": "ascii"},
+        {"encoding": "text", "endian": None}, {"encoding": None},
         {"encoding": "%s%n"}, {"space_directions": "(0,0,0) (0,1,0) (0,0,1)"}, {"space_directions": "(1,0) (0,1)"},
         {"space_directions": "none none none"}, {"space_directions": "(nan,0,0) (0,1,0) (0,0,1)"},
         {"space_directions": "(1e999,0,0) (0,1,0) (0,0,1)"}, {"space_directions": "%s"}, {"kinds": "domain domain"},

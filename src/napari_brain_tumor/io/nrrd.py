@@ -1,6 +1,7 @@
 """NRRD files (.nrrd, .nhdr): their header by pynrrd, their voxels no further than it promises."""
 
 import gzip
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ _SPACES: Final[Mapping[str, tuple[int, int, int]]] = {
 """Signs that turn the axes of a space into right, anterior, superior."""
 _MM_PER_UNIT: Final = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001,
                        "µm": 0.001, "micron": 0.001}  # fmt: skip
+_TEXT: Final = frozenset({"ascii", "text", "txt"})
+_OF_NUMBERS: Final = b"0123456789+-.eEnaifNAIF \t\r\n\f\v"
 _SPATIAL: Final = frozenset({"domain", "space", "???", "none"})
 _STEPS: Final = frozenset({"list", "time", "vector", "point", "stub", "scalar", "???", "none", "domain", "space"})
 """Kinds of an axis along which images of their own may lie; of others (colours, tensors) a voxel is one thing."""
@@ -62,7 +65,8 @@ class NrrdHeader:
     sizes: tuple[int, ...]
     steps: int | None
     dtype: np.dtype[Any]
-    packing: Packing
+    packing: Packing | None
+    """None where the voxels are written as text."""
     line_skip: int
     byte_skip: int
     data_file: Path | None
@@ -139,12 +143,35 @@ def _voxels(file: BinaryIO, header: NrrdHeader, path: Path) -> tuple[Array, tupl
         if not file.readline(_HEADER_BYTES):
             break
     skip = header.byte_skip
+    if header.packing is None:
+        return _numbers(file, header, path), ()
     if skip < 0:  # the voxels are what the file ends with
         needed = header.dtype.itemsize
         for side in header.sizes:
             needed *= side
         skip = max(0, remaining_bytes(file) - needed)
     return read_voxels(file, path, header.packing, header.dtype, header.sizes, skip=skip)
+
+
+def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:
+    """Voxels that are written as text."""
+    file.seek(header.byte_skip, os.SEEK_CUR)
+    content = file.read()
+    count = math.prod(header.sizes)
+    # What is none of these would end numpy's parser with a warning only.
+    odd = content.translate(None, _OF_NUMBERS)[:1]
+    values = np.fromstring(content, np.float64, sep=" ") if not odd and 2 * count <= len(content) + 1 else np.array([])
+    if len(values) != count:
+        msg = (
+            f"{path.name} promises {count} numbers as text and holds {'others' if odd else len(values)}. Copy it again."
+        )
+        raise UnreadableFileError(msg)
+    with np.errstate(all="ignore"):
+        typed = values.astype(header.dtype)
+    if header.dtype.kind != "f" and not np.array_equal(typed, values):
+        msg = f"{path.name} holds numbers that are no {header.dtype}, as its header says. Convert it from its source."
+        raise UnreadableFileError(msg)
+    return typed.reshape(header.sizes, order="F")
 
 
 # The header -------------------------------------------------------------------------------------------------------
@@ -168,12 +195,14 @@ def _header(file: BinaryIO, path: Path) -> NrrdHeader:
     steps = _steps_axis(fields, sizes, path)
     spatial = [axis for axis in range(len(sizes)) if axis != steps]
     grid, notes = _grid(fields, [sizes[axis] for axis in spatial], spatial, path)
-    packing = _PACKINGS.get(str(fields.get("encoding", "")).lower())
-    if packing is None:
-        raise _ruined(path, f"its encoding is {str(fields.get('encoding'))[:40]!r}; read are raw, gzip and bzip2")
+    encoding = str(fields.get("encoding", "")).lower()
+    packing = _PACKINGS.get(encoding)
+    if packing is None and encoding not in _TEXT:
+        raise _ruined(path, f"its encoding is {encoding[:40]!r}; read are raw, gzip, bzip2 and ascii")
     line_skip, byte_skip = _skips(fields, packing, path)
     data_file = _data_file(fields, path)
-    return NrrdHeader(sizes, steps, _dtype(fields, path), packing, line_skip, byte_skip, data_file, grid, notes)
+    dtype = _dtype(fields, path, swapped=packing is not None)
+    return NrrdHeader(sizes, steps, dtype, packing, line_skip, byte_skip, data_file, grid, notes)
 
 
 def _lines(file: BinaryIO, path: Path) -> list[str]:
@@ -296,18 +325,20 @@ def _length(units: Any, axes: Sequence[int]) -> tuple[float, LengthUnit, tuple[s
     return 1.0, "voxel", (f"{SPACING_NOTE} (Its units are {' '.join(words)[:60]!r}.)",)
 
 
-def _dtype(fields: Mapping[str, Any], path: Path) -> np.dtype[Any]:
+def _dtype(fields: Mapping[str, Any], path: Path, *, swapped: bool) -> np.dtype[Any]:
     name = str(fields.get("type", "")).lower()
     if name not in _TYPE_OF:
         raise _ruined(path, f"its type is {name[:40]!r}, which is no plain number")
     kind = np.dtype(_TYPE_OF[name])
     endian = str(fields.get("endian", "")).lower()
+    if not swapped:
+        return kind
     if kind.itemsize > 1 and endian not in ("little", "big"):
         raise _ruined(path, f"its endian is {endian[:40]!r}, expected is little or big")
     return kind.newbyteorder(">" if endian == "big" else "<")
 
 
-def _skips(fields: Mapping[str, Any], packing: Packing, path: Path) -> tuple[int, int]:
+def _skips(fields: Mapping[str, Any], packing: Packing | None, path: Path) -> tuple[int, int]:
     lines = fields.get("line skip", fields.get("lineskip", 0))
     count = fields.get("byte skip", fields.get("byteskip", 0))
     least = -1 if packing == "raw" else 0

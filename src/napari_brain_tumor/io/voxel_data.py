@@ -23,7 +23,7 @@ _STEP: Final = 1 << 22
 _MOST_PER_BYTE: Final[dict[Packing, int]] = {"raw": 1, "gzip": 1032, "zlib": 1032}
 """Bytes that one byte of a file can unpack to at most. bzip2 has no bound that would help."""
 _SLACK: Final = 1 << 26
-"""Bytes that are unpacked beyond those promised, and let go, to come to the checksum at the end; a tenth of a second."""
+"""Bytes that are unpacked beyond those promised, and let go, to come to the checksum at the end: tenths of a second."""
 
 
 class Stream(Protocol):

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.json_file import parse_json
 from napari_brain_tumor.io.packed import Packed, read_packed, write_packed
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.journal.changes import Change, digest_of, pack_change, unpack_change
 from napari_brain_tumor.journal.records import AUTOMATIC, CHANGE, DOCUMENT, SAVED, frame, read_records
 
@@ -278,7 +279,7 @@ def recover(folder: Path) -> Recovered:
     files = [path for path in sorted(folder.glob(f"*{_CHANGES}")) if int(path.name[:6]) >= generation]
     state = _State(base)
     for path in files:
-        records, whole = read_records(path.read_bytes())
+        records, whole = read_records(read_regular(path))
         if not (state.replay(records) and whole):
             logger.warning("%s ends in a record that is torn or damaged; it is left out.", path)
             break
