@@ -60,7 +60,7 @@ def test_what_itk_writes_is_read_alike(tmp_path, kind, compressed):
     sitk.WriteImage(image, str(tmp_path / "x.mha"), compressed)
     (volume,) = read_metaimage(tmp_path / "x.mha")
     assert volume.array.dtype == kind
-    np.testing.assert_array_equal(volume.array, phantoms.noise())
+    np.testing.assert_array_equal(volume.array, phantoms.noise(dtype=np.dtype(kind)))
     x, y, z = image.TransformIndexToPhysicalPoint((2, 3, 4))
     np.testing.assert_allclose(volume.grid.world((2, 3, 4)), (-x, -y, z), atol=1e-9)
 

@@ -55,13 +55,8 @@ def test_voxels_as_text_are_read_and_checked(tmp_path, encoding):
     (volume,) = read_nrrd(write(tmp_path / "x.nrrd", text, encoding=encoding, endian=None))
     np.testing.assert_array_equal(volume.array, VALUES)
     assert volume.array.dtype == np.int16
-    for wrong in (
-        text[:-6],
-        text + b"7",
-        text.replace(b" ", b" x", 1),
-        b"99999 " + text.split(b" ", 1)[1],
-        b"1.5 " + text,
-    ):
+    rest = text.split(b" ", 1)[1]
+    for wrong in (text[:-6], text + b"7", b"x " + rest, b"99999 " + rest, b"1.5 " + rest, b"nan " + rest):
         with pytest.raises(UnreadableFileError, match=r"x\.nrrd"):
             read_nrrd(write(tmp_path / "x.nrrd", wrong, encoding=encoding))
 

@@ -179,7 +179,8 @@ def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str,
     """Both matrices in mm, the one that counts, and notes on the choice. One that does not count can be of any kind."""
     scale = np.diag([*[_MM_PER_UNIT.get(int(raw["xyzt_units"]) & 7, 1.0)] * 3, 1.0])
     sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
-    sform = scale @ np.asarray(raw.get_sform(), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        sform = scale @ np.asarray(raw.get_sform(), dtype=np.float64)
     qform = _qform(raw, scale) if qform_code > 0 else None
     if sform_code > 0:
         forms = NiftiForms(sform, sform_code, qform, qform_code if qform is not None else 0)

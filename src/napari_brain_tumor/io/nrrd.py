@@ -162,9 +162,8 @@ def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:
     odd = content.translate(None, _OF_NUMBERS)[:1]
     values = np.fromstring(content, np.float64, sep=" ") if not odd and 2 * count <= len(content) + 1 else np.array([])
     if len(values) != count:
-        msg = (
-            f"{path.name} promises {count} numbers as text and holds {'others' if odd else len(values)}. Copy it again."
-        )
+        there = "other text" if odd else f"{len(values)} that can be read"
+        msg = f"{path.name} promises {count} numbers as text and holds {there}. Copy it again."
         raise UnreadableFileError(msg)
     with np.errstate(all="ignore"):
         typed = values.astype(header.dtype)
