@@ -4,7 +4,6 @@ import ast
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from dicom_phantoms import write_series
 from napari_brain_tumor import CuratedDataset, open_segmentation, open_study
 from napari_brain_tumor.cli import app
 from napari_brain_tumor.command_lines import (
@@ -198,9 +198,6 @@ def test_single_files_are_opened_alone_or_with_their_role(tmp_path):
 
 
 def test_dicom_series_are_told_by_one_of_their_files(tmp_path):
-    sys.path.append(str(Path(__file__).parent / "io"))
-    from test_itk import write_series
-
     write_series(tmp_path / "s" / "10", "unnamed", uid="1")
     write_series(tmp_path / "s" / "11", "T2", seed=1, uid="2")
     study = open_study(tmp_path / "s", roles={"T1": "10", "T2": "11"})

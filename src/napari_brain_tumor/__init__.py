@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_brain_tumor.agreement import compare_segmentations, consensus
+    from napari_brain_tumor.brain.extraction import brain_mask, brain_mask_job, extract_brain, extract_brain_job
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.comparison import evaluate, evaluate_job
     from napari_brain_tumor.curated_dataset import CuratedDataset
     from napari_brain_tumor.html_report import report
     from napari_brain_tumor.interactive import Refiner, read_prompts, save_prompts
     from napari_brain_tumor.interactive.refine import refine, refine_job
-    from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
+    from napari_brain_tumor.io import Series, list_series, open_segmentation, open_study, save_segmentation
     from napari_brain_tumor.longitudinal.document import open_visits
     from napari_brain_tumor.longitudinal.facts import VisitFacts
     from napari_brain_tumor.longitudinal.followup import follow_up
@@ -44,16 +45,22 @@ _HOMES = {
     "MeasureSettings": "napari_brain_tumor.measure.settings",
     "Refiner": "napari_brain_tumor.interactive",
     "Segmentation": "napari_brain_tumor.study",
+    "Series": "napari_brain_tumor.io",
     "Study": "napari_brain_tumor.study",
     "Visit": "napari_brain_tumor.longitudinal.visits",
     "VisitFacts": "napari_brain_tumor.longitudinal.facts",
+    "brain_mask": "napari_brain_tumor.brain.extraction",
+    "brain_mask_job": "napari_brain_tumor.brain.extraction",
     "check_study": "napari_brain_tumor.preflight",
     "compare_segmentations": "napari_brain_tumor.agreement",
     "consensus": "napari_brain_tumor.agreement",
     "evaluate": "napari_brain_tumor.comparison",
     "evaluate_job": "napari_brain_tumor.comparison",
+    "extract_brain": "napari_brain_tumor.brain.extraction",
+    "extract_brain_job": "napari_brain_tumor.brain.extraction",
     "follow_up": "napari_brain_tumor.longitudinal.followup",
     "list_models": "napari_brain_tumor.catalogue",
+    "list_series": "napari_brain_tumor.io",
     "measure_study": "napari_brain_tumor.measure.examination",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
@@ -79,17 +86,23 @@ __all__ = [
     "MeasureSettings",
     "Refiner",
     "Segmentation",
+    "Series",
     "Study",
     "Visit",
     "VisitFacts",
     "__version__",
+    "brain_mask",
+    "brain_mask_job",
     "check_study",
     "compare_segmentations",
     "consensus",
     "evaluate",
     "evaluate_job",
+    "extract_brain",
+    "extract_brain_job",
     "follow_up",
     "list_models",
+    "list_series",
     "measure_study",
     "measure_volumes",
     "open_segmentation",

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import find_sequences, itk, nifti, tiff
+from napari_brain_tumor.io import dicom, find_sequences, metaimage, nifti, nrrd, tiff
 from napari_brain_tumor.io.reading import images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
 from napari_brain_tumor.measure.settings import MeasureSettings
@@ -153,12 +153,15 @@ class Opening:
     spacing_mm : (x, y, z) or None
     resample : Role or None
         Onto whose grid the others are brought.
+    series : tuple of (role, number or description)
+        Of DICOM, where series are picked.
     """
 
     path: Path
     roles: tuple[tuple[Role, str | int], ...] = ()
     spacing_mm: tuple[float, float, float] | None = None
     resample: Role | None = None
+    series: tuple[tuple[Role, str], ...] = ()
 
     @property
     def is_tif(self) -> bool:
@@ -171,6 +174,8 @@ class Opening:
         options: dict[str, Any] = {}
         if self.roles:
             options["roles"] = dict(self.roles)
+        if self.series:
+            options["series"] = dict(self.series)
         if self.spacing_mm is not None:
             options["spacing_mm"] = self.spacing_mm
         if self.resample is not None:
@@ -185,6 +190,7 @@ class Opening:
                 msg = "The shell separates roles by commas, and a file's name has one."
                 raise RecordError(msg)
             words.append("--roles=" + ",".join(f"{role.lower()}={value}" for role, value in self.roles))
+        words += [f"--series={role}={value}" for role, value in self.series]
         if self.spacing_mm is not None:
             words.append("--spacing=" + _numbers(self.spacing_mm))
         if self.resample is not None:
@@ -221,10 +227,11 @@ def opening_of(
         what = f"{', '.join(in_memory)} is not from a file" if in_memory else f"{gone[0]} is not there any more"
         msg = f"{what}: save the layer first (File > Save Selected Layers), open the saved file and choose it here."
         raise RecordError(msg)
-    place, told = _place_and_roles(sources)
+    picked = _picked_series(sources)
+    place, told = (next(iter(sources.values())).path, ()) if picked else _place_and_roles(sources)
     spacing = grid.spacing if grid.unit == "mm" and not _tells_spacing(next(iter(sources.values())).path) else None
     moved = set(resampled)
-    return Opening(place, told, spacing, _reference(sources, moved) if moved else None)
+    return Opening(place, told, spacing, _reference(sources, moved) if moved else None, picked)
 
 
 def _reference(sources: Mapping[Role, Source], moved: set[Role]) -> Role:
@@ -255,15 +262,30 @@ def _place_and_roles(sources: Mapping[Role, Source]) -> tuple[Path, tuple[tuple[
     return _short_place(files) or _explicit_place(files)
 
 
+def _picked_series(sources: Mapping[Role, Source]) -> tuple[tuple[Role, str], ...]:
+    """The numbers of the DICOM series of one folder, where a file of them would not do: it holds several stacks."""
+    folders = {source.path for source in sources.values()}
+    if len(folders) != 1 or not all(source.series is not None and "#" in source.series for source in sources.values()):
+        return ()
+    numbers = {role: [one.number for one in dicom.series_of_source(s.path, s.series)] for role, s in sources.items()}
+    if any(len(found) != 1 for found in numbers.values()):
+        return ()
+    return tuple((role, found[0]) for role, found in numbers.items())
+
+
 def _one_file(source: Source) -> Path:
     """A file that stands for the sequence: itself, or any one of its DICOM series."""
     if source.path.is_file():
         return source.path
-    series = [one for one in itk.find_series(source.path) if source.series in (None, one.uid)]
+    series = dicom.series_of_source(source.path, source.series)
     if len(series) != 1:
         msg = f"{source.path} holds {len(series)} series that fit; one was opened. Put it back as it was."
         raise RecordError(msg)
-    return series[0].files[0]
+    file = series[0].files[0]
+    if len(dicom.contents_of(file).series) != 1:
+        msg = f"{file.name} holds several stacks, so no file stands for this one: pick it with series=."
+        raise RecordError(msg)
+    return file
 
 
 def _short_place(files: Mapping[Role, Path]) -> tuple[Path, tuple[tuple[Role, str | int], ...]] | None:
@@ -300,7 +322,11 @@ def _tells_spacing(path: Path) -> bool:
         return not slices_in(path)
     if nifti.is_nifti(path):
         return nifti.read_nifti_header(path).grid.unit == "mm"
-    return itk.tells_spacing(path) if itk.is_itk(path) else not tiff.is_tif(path)
+    if nrrd.is_nrrd(path):
+        return nrrd.read_nrrd_header(path).grid.unit == "mm"
+    if metaimage.is_metaimage(path):
+        return metaimage.read_metaimage_header(path).grid.unit == "mm"
+    return not tiff.is_tif(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,9 +352,20 @@ _USUAL: Final[dict[str, Any]] = {
     "seeds": (),
     "thresholds": {},
     "box": None,
+    "brain": "auto",
 }
 """What `segment` takes where nothing is said."""
-_SEGMENT_OPTIONS: Final = ("model", "device", "flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box")
+_SEGMENT_OPTIONS: Final = (
+    "model",
+    "device",
+    "flips",
+    "min_lesion_mm3",
+    "precision",
+    "seeds",
+    "thresholds",
+    "box",
+    "brain",
+)
 """Settings for which the shell has an option."""
 
 

@@ -5,6 +5,7 @@ Every message says what was found, what was expected and what to do.
 
 __all__ = [
     "BoxError",
+    "BrainMaskError",
     "BrainTumorError",
     "CancelledError",
     "CaseNotFoundError",
@@ -23,6 +24,7 @@ __all__ = [
     "MissingRolesError",
     "ModelNotFoundError",
     "OutOfMemoryError",
+    "OutsideFolderError",
     "ProbabilityError",
     "PromptError",
     "RecordError",
@@ -91,6 +93,10 @@ class BoxError(BrainTumorError, ValueError):
     """A box is not six world coordinates, or holds nothing of the scan or of the brain."""
 
 
+class BrainMaskError(BrainTumorError, ValueError):
+    """No brain was found in a head, or a brain mask cannot be used."""
+
+
 class ProbabilityError(BrainTumorError, ValueError):
     """A threshold is not one of the model's, or probabilities were asked of a method that has none."""
 
@@ -136,6 +142,10 @@ class MeasureError(BrainTumorError, ValueError):
 
 class DatasetError(BrainTumorError, ValueError):
     """A curated data set is absent, damaged, or refuses a change that would make it wrong."""
+
+
+class OutsideFolderError(DatasetError, UnreadableFileError):
+    """A file names another one that does not lie in its own folder, so it is neither opened nor changed."""
 
 
 class CaseNotFoundError(DatasetError, KeyError):

@@ -14,13 +14,28 @@ from scipy import ndimage
 
 from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
 
-__all__ = ["Box", "Grid", "LengthUnit", "Reorientation", "bounding_box", "orthogonal_grid", "resample", "to_ras"]
+__all__ = [
+    "Box",
+    "Grid",
+    "LengthUnit",
+    "Reorientation",
+    "ViewerWorld",
+    "bounding_box",
+    "orthogonal_grid",
+    "resample",
+    "to_ras",
+]
 
 LengthUnit = Literal["mm", "voxel"]
+ViewerWorld = Literal["RAS", "LPS"]
 Array = npt.NDArray[Any]
 
 _OBLIQUE_TOLERANCE = 1e-3
 """Largest off-axis direction cosine of a grid that counts as aligned with the world (0.06 degrees)."""
+
+
+_HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From right and front to left and back, and again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +50,15 @@ class Grid:
         Maps voxel indices to world RAS+ coordinates.
     unit : {"mm", "voxel"}
         `"voxel"` where the files do not tell the spacing: the world then counts voxels.
+    viewer : {"RAS", "LPS"}
+        Which way the world of a viewer runs in which it is shown. `"LPS"` for layers that another program opened, and
+        for what is computed from them: it must lie over them.
     """
 
     shape: tuple[int, int, int]
     affine: npt.NDArray[np.float64]
     unit: LengthUnit = "mm"
+    viewer: ViewerWorld = "RAS"
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
@@ -57,7 +76,7 @@ class Grid:
         if not isinstance(other, Grid):
             return NotImplemented
         same_affine = bool(np.array_equal(self.affine, other.affine))
-        return self.shape == other.shape and self.unit == other.unit and same_affine
+        return (self.shape, self.unit, self.viewer) == (other.shape, other.unit, other.viewer) and same_affine
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -116,7 +135,16 @@ class Grid:
         """The part of the grid inside the box; its voxels keep their place in the world."""
         affine = self.affine.copy()
         affine[:3, 3] = self.world(box.start)
-        return Grid(box.shape, affine, self.unit)
+        return Grid(box.shape, affine, self.unit, self.viewer)
+
+    @property
+    def in_viewer(self) -> "Grid":
+        """The grid in the world of the viewer in which it is shown: itself, or turned by half a turn."""
+        return self if self.viewer == "RAS" else Grid(self.shape, _HALF_TURN @ self.affine, self.unit)
+
+    def as_in_lps_viewer(self) -> "Grid":
+        """The grid, in the patient's world, of what lies there in a viewer whose world runs to the left and back."""
+        return Grid(self.shape, _HALF_TURN @ self.affine, self.unit, "LPS")
 
     def describe(self) -> str:
         """One line for messages: shape, spacing and orientation."""
@@ -221,7 +249,7 @@ def to_ras(grid: Grid) -> Reorientation:
     flips = tuple(bool(orientation[a, 1] < 0) for a in axes)
     inverse = nib.orientations.inv_ornt_aff(orientation, grid.shape)
     shape = tuple(grid.shape[a] for a in axes)
-    target = Grid(shape, grid.affine @ inverse, grid.unit)  # type: ignore[arg-type]
+    target = Grid(shape, grid.affine @ inverse, grid.unit, grid.viewer)  # type: ignore[arg-type]
     return Reorientation(grid, target, axes, flips)  # type: ignore[arg-type]
 
 
@@ -236,7 +264,7 @@ def orthogonal_grid(grid: Grid) -> Grid:
     centre = (low + high) / 2
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = centre - spacing * (np.asarray(shape) - 1) / 2
-    return Grid(shape, affine, grid.unit)  # type: ignore[arg-type]
+    return Grid(shape, affine, grid.unit, grid.viewer)  # type: ignore[arg-type]
 
 
 def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False, fill: float | None = 0.0) -> Array:

@@ -7,7 +7,7 @@ Kaggle LGG (Buda 2019, doi:10.1016/j.compbiomed.2019.05.002).
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import LabelSchemaError
+from napari_brain_tumor.label_words import Meaning, meanings_of_regions
 
 __all__ = [
     "CLASS_COLORS",
     "CLASS_NAMES",
+    "LABEL_TOLERANCE",
     "REGIONS",
     "RESECTION_CAVITY",
     "SCHEMAS",
@@ -31,6 +33,7 @@ __all__ = [
     "label_values",
     "labels_sha256",
     "looks_like_labels",
+    "names_maker",
     "region_mask",
     "schema_named",
 ]
@@ -51,6 +54,10 @@ REGIONS: Final[dict[Region, tuple[int, ...]]] = {"WT": (1, 2, 3), "TC": (2, 3), 
 
 CLASS_COLORS: Final[dict[int, str]] = {1: "#56B4E9", 2: "#E69F00", 3: "#D55E00", 4: "#999999"}
 """Colours of Okabe and Ito's palette, which people with colour-blindness can tell apart."""
+
+
+LABEL_TOLERANCE: Final = 1e-3
+"""How far a label may lie from a whole number: headers that scale, and programs that resample, round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +87,7 @@ class LabelSchema:
     @property
     def class_names(self) -> dict[int, str]:
         """Names of our classes as far as files in this schema tell them."""
-        if self.known_regions == ("WT",):
-            return {EDEMA: "whole tumour"}
-        names = dict(CLASS_NAMES)
+        names = class_names_of(self.known_regions)
         if RESECTION_CAVITY in self.to_class.values():
             names[RESECTION_CAVITY] = "resection cavity"
         return names
@@ -143,6 +148,12 @@ SCHEMAS: Final[dict[str, LabelSchema]] = {
             {1: 2, 2: 1, 3: 3, 4: 4},
         ),
         LabelSchema(
+            "BraTS2024-pediatric",
+            {1: "enhancing", 2: "non-enhancing", 3: "cyst", 4: "edema"},
+            {1: 3, 2: 2, 3: 2, 4: 1},
+            {1: 4, 2: 2, 3: 1},
+        ),
+        LabelSchema(
             "GliODIL",
             {1: "enhancing", 3: "edema", 4: "necrosis"},
             {1: 3, 3: 1, 4: 2},
@@ -168,29 +179,47 @@ _ALIASES: Final[dict[str, str]] = {
     "brats2021": "BraTS2018-2022",
     "brats2022": "BraTS2018-2022",
     "brats2024": "BraTS2024-post-treatment",
+    "brats2024-ped": "BraTS2024-pediatric",
+    "brats2024-peds": "BraTS2024-pediatric",
     "binary": "LGG-binary",
     "lgg": "LGG-binary",
 }
 
-_NAME_PATTERNS: Final[tuple[tuple[str, str], ...]] = (
-    (r"^brats-gli-\d{5}-1\d\d", "BraTS2024-post-treatment"),
-    (r"^brats-(gli|men|met|ped|ssa)-\d{5}-\d{3}", "BraTS2023"),
-    (r"^brats(17|18|19|20)_", "BraTS2018-2022"),
-    (r"^brats20(17|18|19|20|21|22)_", "BraTS2018-2022"),
-    (r"^(vsd\.brain|brats_20\d\d|brats1[2-6]|brats201[2-6])", "BraTS2012-2016"),
-    (r"^tcga_.*_mask(\.tiff?)?$", "LGG-binary"),
+_NAME_PATTERNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (r"^brats-gli-\d{4,5}-1\d\d(?!\d)", ("BraTS2024-post-treatment",)),
+    (r"^brats-met-\d{4,5}-\d{3}(?!\d)", ("BraTS2023", "BraTS2024-post-treatment")),
+    (r"^brats-(gli|men|ssa)-\d{4,5}-\d{3}(?!\d)", ("BraTS2023",)),
+    (r"^brats-peds?-\d{4,5}-\d{3}(?!\d)", ("BraTS2023", "BraTS2024-pediatric")),
+    (r"^brats(17|18|19|20)_", ("BraTS2018-2022",)),
+    (r"^brats20(17|18|19|20|21|22)_", ("BraTS2018-2022",)),
+    (r"^(vsd\.brain|brats_201[2-6]_|brats1[2-6]_|brats201[2-6]_)", ("BraTS2012-2016",)),
+    (r"^tcga-.*_glistrboost", ("BraTS2018-2022",)),
+    (r"^tcga_.*_mask(\.tiff?)?$", ("LGG-binary",)),
 )
-"""File names, in lower case, that tell their schema."""
+"""File names, in lower case, that tell their schema, or a few between which the values must decide."""
 
 
 def schema_named(name: str) -> LabelSchema:
-    """The schema of that name; case does not matter, `BraTS` means `BraTS2018-2022`."""
+    """The schema of that name; case does not matter, `BraTS` means `BraTS2018-2022`.
+
+    A schema that has no name is spelt out: `"1=enhancing,2=edema,3=non-enhancing"`.
+
+    Raises
+    ------
+    LabelSchemaError
+        If there is none of that name.
+    """
     wanted = name.strip().lower()
+    if "=" in wanted:
+        return _spelt_out(wanted)
     wanted = _ALIASES.get(wanted, wanted).lower()
     for schema in SCHEMAS.values():
         if schema.name.lower() == wanted:
             return schema
-    msg = f"No label schema is called {name!r}. Known are: {', '.join(SCHEMAS)}."
+    msg = (
+        f"No label schema is called {name!r}. Known are: {', '.join(SCHEMAS)}; or say what each number is, such as "
+        "1=enhancing,2=edema,3=non-enhancing."
+    )
     raise LabelSchemaError(msg)
 
 
@@ -206,10 +235,11 @@ def guess_schema(
     file_name : str
         Base name of the file or of its folder's case.
     dataset_labels : mapping, optional
-        The `labels` entry of a `dataset.json` beside the file: integer as text to class name.
+        The `labels` entry of a `dataset.json` beside the file: integer as text to class name, or to several, one a
+        line, where regions are listed.
     """
     found = {int(v) for v in values} - {0}
-    named = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name)
+    named = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name, found)
     if named is not None:
         if not found <= set(named.to_class):
             msg = (
@@ -229,12 +259,17 @@ def guess_schema(
     raise LabelSchemaError(msg)
 
 
+def names_maker(file_name: str) -> bool:
+    """Whether a name is one of those that a data set with known label numbers gives its cases."""
+    return any(re.search(pattern, file_name.lower()) for pattern, _ in _NAME_PATTERNS)
+
+
 def looks_like_labels(array: Array, file_name: str = "") -> bool:
     """Whether an image holds labels, not intensities: few small non-negative integers, or a name that says so."""
     named = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
     sample = np.asarray(array)
     floating = not np.issubdtype(sample.dtype, np.integer) and sample.dtype != np.bool_
-    if floating and (not np.isfinite(sample).all() or (sample != np.rint(sample)).any()):
+    if floating and (not np.isfinite(sample).all() or (np.abs(sample - np.rint(sample)) > LABEL_TOLERANCE).any()):
         return False
     if sample.min() < 0 or sample.max() > 255:
         return False
@@ -247,7 +282,7 @@ def label_values(array: Array) -> set[int]:
     flat = np.asarray(array).ravel()
     if flat.dtype == np.uint8:
         return {int(v) for v in np.flatnonzero(np.bincount(flat, minlength=1))}
-    return {int(v) for v in np.unique(flat)}
+    return {round(float(v)) for v in np.unique(flat)}
 
 
 def labels_sha256(labels: Array) -> str:
@@ -308,25 +343,106 @@ def class_names_of(regions: Iterable[Region]) -> dict[int, str]:
     return names
 
 
+_CLASS_OF: Final[dict[Meaning, int]] = {
+    "edema": EDEMA,
+    "edema and non-enhancing": EDEMA,
+    "whole tumour": EDEMA,
+    "tumour": EDEMA,
+    "non-enhancing": NON_ENHANCING,
+    "tumour core": NON_ENHANCING,
+    "enhancing": ENHANCING,
+    "resection cavity": RESECTION_CAVITY,
+}
+_REGIONS_TOLD: Final[dict[frozenset[Meaning], tuple[Region, ...]]] = {
+    frozenset(("edema", "non-enhancing", "enhancing")): ("WT", "TC", "ET"),
+    frozenset(("edema", "non-enhancing")): ("WT", "TC", "ET"),
+    frozenset(("edema", "tumour core")): ("WT", "TC"),
+    frozenset(("edema", "tumour core", "enhancing")): ("WT", "TC", "ET"),
+    frozenset(("edema", "enhancing")): ("WT", "ET"),
+    frozenset(("edema and non-enhancing", "enhancing")): ("WT", "ET"),
+    frozenset(("non-enhancing", "enhancing")): ("TC", "ET"),
+    frozenset(("tumour core", "enhancing")): ("TC", "ET"),
+    frozenset(("tumour core",)): ("TC",),
+    frozenset(("enhancing",)): ("ET",),
+    frozenset(("whole tumour",)): ("WT",),
+    frozenset(("tumour",)): ("WT",),
+}
+"""The regions that follow from what is marked; other combinations, such as edema beside `tumour`, leave them open."""
+
+
 def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
-    words = {int(value): meaning.lower() for value, meaning in labels.items() if str(value).isdigit()}
-    if "edema" in words.get(1, "") and "non-enh" in words.get(2, "") and "enhanc" in words.get(3, ""):
-        return SCHEMAS["MSD"]
-    if "edema" in words.get(2, "") and "enhanc" in words.get(4, ""):
-        return SCHEMAS["BraTS2018-2022"]
-    if "edema" in words.get(2, "") and "enhanc" in words.get(3, ""):
-        return SCHEMAS["BraTS2023"]
-    if "whole tumo" in words.get(1, "") and not set(words) - {0, 1, 255}:
-        return SCHEMAS["LGG-binary"]
-    return None
+    """The schema that the words tell; None where none of them says anything."""
+    texts = {int(value): tuple(text.split("\n")) for value, text in labels.items() if str(value).isdigit()}
+    told = meanings_of_regions({value: text for value, text in texts.items() if value != 0})
+    if not any(told.values()):
+        return None
+    marked = {value: meaning for value, meaning in told.items() if meaning not in ("background", "ignore")}
+    schema = None if None in marked.values() else _schema_of_meanings({v: m for v, m in marked.items() if m})
+    if schema is not None:
+        return schema
+    words = ", ".join(f"{value} {' and '.join(text)!r}" for value, text in sorted(texts.items()))
+    msg = (
+        f"The labels of dataset.json leave open what they mean: {words}. Say it, for example "
+        "schema='1=edema,2=non-enhancing,3=enhancing'."
+    )
+    raise LabelSchemaError(msg)
 
 
-def _schema_of_name(file_name: str) -> LabelSchema | None:
+def _schema_of_meanings(marked: Mapping[int, Meaning]) -> LabelSchema | None:
+    """The named schema that has these meanings, else one of its own; None where no region follows from them."""
+    to_class = {value: _CLASS_OF[meaning] for value, meaning in marked.items()}
+    regions = _REGIONS_TOLD.get(frozenset(marked.values()) - {"resection cavity"})
+    if regions is None:
+        return None
+    for schema in SCHEMAS.values():
+        known = schema.to_class if schema.name != "LGG-binary" or 255 in to_class else {1: EDEMA}
+        if known == to_class and schema.known_regions == regions:
+            return schema
+    from_class = {target: value for value, target in sorted(to_class.items(), reverse=True)}
+    if regions == ("WT",):
+        from_class = dict.fromkeys(CLASS_NAMES, from_class[EDEMA])
+    name = ",".join(f"{value}={meaning}" for value, meaning in sorted(marked.items()))
+    return LabelSchema(name, dict(sorted(marked.items())), to_class, from_class, regions)
+
+
+def _spelt_out(text: str) -> LabelSchema:
+    """The schema of `1=enhancing,2=edema`; raises `LabelSchemaError` where that is not clear."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    values = [number.strip() for number, _, _ in pairs]
+    if not all(value.isdecimal() and 0 <= int(value) <= 255 for value in values) or len(set(values)) != len(values):
+        msg = f"{text!r} is no list of label numbers: write each once, from 0 to 255, as 1=edema,2=non-enhancing."
+        raise LabelSchemaError(msg)
+    schema = _schema_of_dataset({value: meaning.strip() for value, (_, _, meaning) in zip(values, pairs, strict=True)})
+    if schema is None:
+        msg = (
+            f"{text!r} does not say what the numbers mean. Known are edema, non-enhancing, enhancing, resection "
+            "cavity, tumour core and whole tumour."
+        )
+        raise LabelSchemaError(msg)
+    return schema
+
+
+def _schema_of_name(file_name: str, values: set[int]) -> LabelSchema | None:
     name = file_name.lower()
-    for pattern, schema in _NAME_PATTERNS:
+    for pattern, schemas in _NAME_PATTERNS:
         if re.search(pattern, name):
-            return SCHEMAS[schema]
+            return _of_several(file_name, [SCHEMAS[schema] for schema in schemas], values)
     return None
+
+
+def _of_several(file_name: str, schemas: Sequence[LabelSchema], values: set[int]) -> LabelSchema:
+    """The first schema where all that fit say the same of these values; raises `LabelSchemaError` otherwise."""
+    fitting = [schema for schema in schemas if values <= set(schema.to_class)] or list(schemas[:1])
+    common = set.intersection(*(set(schema.to_class) for schema in fitting))
+    said = {tuple(schema.to_class[value] for value in sorted(values & common)) for schema in fitting}
+    if len(said) > 1 or (not values and len({tuple(s.to_class[v] for v in sorted(common)) for s in fitting}) > 1):
+        names = " or ".join(f"{s.name} ({', '.join(f'{v} {m}' for v, m in s.meanings.items())})" for s in fitting)
+        msg = (
+            f"The name of {file_name} fits {names}, which give the numbers {sorted(values)} different meanings. Name "
+            f"the schema, for example schema={fitting[0].name!r}."
+        )
+        raise LabelSchemaError(msg)
+    return fitting[0]
 
 
 def _mapped(values: Array, mapping: Mapping[int, int]) -> npt.NDArray[np.uint8]:

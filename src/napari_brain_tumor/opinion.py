@@ -154,6 +154,7 @@ def _as_trained(segmentation: Segmentation, model: ModelInfo) -> Segmentation:
         segmentation.name,
         known_regions=tuple(model.card.regions),
         provenance=segmentation.provenance,
+        notes=segmentation.notes,
     )
 
 

@@ -12,11 +12,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job has come: `done` of `total` steps, and what it does now."""
+    """How far a job has come: `done` of `total` steps, what it does now, and what it has just finished.
+
+    A `milestone` is worth a line of its own in a log, however seldom that is written.
+    """
 
     done: float
     total: float
     message: str = ""
+    milestone: str = ""
 
     @property
     def fraction(self) -> float:
@@ -54,7 +58,7 @@ def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[R
         except StopIteration as finished:
             return finished.value  # type: ignore[no-any-return]
         message = ": ".join(filter(None, (title, step.message)))
-        yield Progress(low + (high - low) * step.fraction, 1, message)
+        yield Progress(low + (high - low) * step.fraction, 1, message, step.milestone)
 
 
 class RemainingTime:

@@ -33,11 +33,16 @@ ROLES: Final[tuple[Role, ...]] = ("T1", "T1c", "T2", "FLAIR")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a sequence came from: a file or folder, and which volume, channel or DICOM series (UID) of several."""
+    """Where a sequence came from: a file or folder, and which volume, channel or DICOM series (UID) of several.
+
+    `stamp` tells the file as it was when it was read (`io.source_files.file_stamp`), so that a later hash is not taken
+    for one of the same bytes; it is no part of what the source is.
+    """
 
     path: Path
     channel: int | None = None
     series: str | None = None
+    stamp: tuple[int, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +87,8 @@ class Study:
         What the reader noticed and the user should know.
     resampled : tuple of Role
         Sequences whose files lie on another grid, and that were brought onto this one.
+    brain : (X, Y, Z) bool array, optional
+        The brain, where everything outside of it was set to the background (`extract_brain`).
 
     Raises
     ------
@@ -100,6 +107,7 @@ class Study:
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
     resampled: tuple[Role, ...] = ()
+    brain: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.sequences if role not in ROLES]
@@ -111,6 +119,9 @@ class Study:
                 msg = f"{role} has shape {array.shape}, but the study's grid has {self.grid.shape}."
                 raise GridMismatchError(msg)
             check_intensities(array, f"{role} of {self.name}")
+        if self.brain is not None and self.brain.shape != self.grid.shape:
+            msg = f"The brain mask has shape {self.brain.shape}, but the study's grid has {self.grid.shape}."
+            raise GridMismatchError(msg)
         ordered = {role: self.sequences[role] for role in ROLES if role in self.sequences}
         object.__setattr__(self, "sequences", ordered)
 
@@ -153,6 +164,8 @@ class Segmentation:
         What is needed to save as the source was.
     provenance : dict
         How it was made: inputs, model, versions, settings, times. Written beside the saved file.
+    notes : tuple of str
+        What was guessed of the scans or the labels, or noticed by a reader, and the user should know.
     """
 
     data: npt.NDArray[np.uint8]
@@ -162,6 +175,7 @@ class Segmentation:
     known_regions: tuple[Region, ...] = ("WT", "TC", "ET")
     layout: FileLayout = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:

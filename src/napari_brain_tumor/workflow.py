@@ -4,7 +4,7 @@ import logging
 import platform
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,13 +17,14 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from napari_brain_tumor.brain.extraction import BrainChoice, ExtractedBrain, chosen_brain_job
 from napari_brain_tumor.catalogue import Baseline, find_model
 from napari_brain_tumor.classical.run import Seed, find_regions, scan_of, seeds_in_scan
 from napari_brain_tumor.errors import BoxError, MissingRolesError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
 from napari_brain_tumor.inference.engine import Engine
-from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
 from napari_brain_tumor.labels import REGIONS, Region, class_names_of, labels_sha256
 from napari_brain_tumor.models import cards
 from napari_brain_tumor.models.cards import ModelInfo
@@ -35,7 +36,7 @@ from napari_brain_tumor.postprocessing.region_probabilities import (
     labels_from_masks,
 )
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
-from napari_brain_tumor.preprocessing.traits import Traits, traits_of
+from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.preprocessing.world_box import WorldBox, check_box, inside_box
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import ROLES, Segmentation, Study
@@ -72,6 +73,7 @@ def segment(
     seeds: Sequence[Seed] = (),
     thresholds: Thresholds = None,
     box: GivenBox = None,
+    brain: BrainChoice = "auto",
 ) -> Segmentation:
     """Segment the tumour of a study.
 
@@ -102,6 +104,10 @@ def segment(
         World coordinates as for seeds. Only voxels whose centres lie in it get labels: those that a run over the whole
         gives them, as far as parts that are too small are judged within the box. The network sees the same surroundings
         as then, whole slices in 2D and whole windows in 3D, but no slice or window that does not reach into the box.
+    brain : {"auto", "keep"}, path or (X, Y, Z) array
+        What is done with a whole head: its brain is extracted first, as `extract_brain` does; it is kept as it is; or
+        the brain is what this mask of yours, on the study's grid, says. Scans that come without the skull stay as they
+        are with the first two. There are no labels outside the brain.
 
     Returns
     -------
@@ -124,6 +130,8 @@ def segment(
         If a threshold is not between 0 and 1 or not of a region of the model, or the method has no probabilities.
     BoxError
         If the box is not six numbers, or holds nothing of the brain.
+    BrainMaskError
+        If the brain mask that was given is not on the study's grid, is empty or covers everything.
 
     Examples
     --------
@@ -133,7 +141,7 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, model is None)
+    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, brain, model is None)
     return run_job(_segment_job(study, model, device, options))
 
 
@@ -147,6 +155,7 @@ def segment_with_probabilities(
     precision: Precision = "auto",
     thresholds: Thresholds = None,
     box: GivenBox = None,
+    brain: BrainChoice = "auto",
 ) -> tuple[Segmentation, RegionProbabilities]:
     """`segment` with a trained model, and the probabilities behind the labels.
 
@@ -178,6 +187,7 @@ def segment_with_probabilities(
         precision=precision,
         thresholds=thresholds,
         box=box,
+        brain=brain,
     )
     return run_job(job)
 
@@ -192,6 +202,7 @@ class _Options:
     seeds: tuple[Seed, ...] = ()
     thresholds: Thresholds = None
     box: GivenBox = None
+    brain: BrainChoice = "auto"
     by_default: bool = False
     """Whether the model was chosen here."""
 
@@ -235,9 +246,10 @@ def segment_job(
     seeds: Sequence[Seed] = (),
     thresholds: Thresholds = None,
     box: GivenBox = None,
+    brain: BrainChoice = "auto",
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, model is None)
+    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, brain, model is None)
     return (yield from _segment_job(study, model, device, options))
 
 
@@ -252,16 +264,17 @@ def segment_with_probabilities_job(
     seeds: Sequence[Seed] = (),
     thresholds: Thresholds = None,
     box: GivenBox = None,
+    brain: BrainChoice = "auto",
 ) -> Job[tuple[Segmentation, RegionProbabilities]]:
     """`segment_with_probabilities` as a job; takes the same parameters."""
-    traits = traits_of(study)
-    info = find_model(model, traits)
+    extracted = yield from _extracted(study, brain, device)
+    info = find_model(model, traits_of(extracted.study))
     if isinstance(info, Baseline):
         raise ProbabilityError(_no_probabilities(info))
     if seeds:
         raise SeedError(_no_seeds(info))
-    options = _Options(flips, min_lesion_mm3, precision, (), thresholds, box, model is None)
-    outcome = yield from _outcome_job(study, traits, info, device, options)
+    options = _Options(flips, min_lesion_mm3, precision, (), thresholds, box, brain, model is None)
+    outcome = yield from _outcome_job(extracted, info, device, options)
     return outcome.segmentation, outcome.maps
 
 
@@ -273,28 +286,39 @@ def outcome_job(
     flips: bool = False,
     min_lesion_mm3: float | None = None,
     precision: Precision = "auto",
+    brain: BrainChoice = "auto",
 ) -> Job[Outcome]:
     """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
-    traits = traits_of(study)
-    info = cards.find_model(model, traits)
-    return (
-        yield from _outcome_job(
-            study, traits, info, device, _Options(flips, min_lesion_mm3, precision, by_default=model is None)
-        )
-    )
+    extracted = yield from _extracted(study, brain, device)
+    info = cards.find_model(model, traits_of(extracted.study))
+    options = _Options(flips, min_lesion_mm3, precision, brain=brain, by_default=model is None)
+    return (yield from _outcome_job(extracted, info, device, options))
 
 
 def _segment_job(study: Study, model: ModelName, device: str, options: _Options) -> Job[Segmentation]:
-    traits = traits_of(study)
-    info = find_model(model, traits)
+    if model is not None:
+        _check_options(find_model(model), options)  # before the brain is looked for
+    extracted = yield from _extracted(study, options.brain, device)
+    info = find_model(model, traits_of(extracted.study))
+    _check_options(info, options)
+    if isinstance(info, ModelInfo):
+        return (yield from _outcome_job(extracted, info, device, options)).segmentation
+    _check_roles(study, info)
+    return (yield from _baseline_job(extracted, info, options))
+
+
+def _check_options(info: ModelInfo | Baseline, options: _Options) -> None:
     if options.seeds and not info.takes_seeds:
         raise SeedError(_no_seeds(info))
-    if isinstance(info, ModelInfo):
-        return (yield from _outcome_job(study, traits, info, device, options)).segmentation
-    if options.thresholds:
+    if options.thresholds and isinstance(info, Baseline):
         raise ProbabilityError(_no_probabilities(info))
-    _check_roles(study, info)
-    return (yield from _baseline_job(study, info, options))
+
+
+def _extracted(study: Study, brain: BrainChoice, device: str) -> Job[ExtractedBrain]:
+    clock = _Clock()
+    found = yield from part_of(chosen_brain_job(study, brain, device), 0, 0.1)
+    clock.lap("brain")
+    return replace(found, seconds=clock.seconds) if found.record else found
 
 
 def _no_probabilities(info: Baseline) -> str:
@@ -315,15 +339,16 @@ def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
         raise MissingRolesError(msg)
 
 
-def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, options: _Options) -> Job[Outcome]:
+def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, device: str, options: _Options) -> Job[Outcome]:
+    study = extracted.study
     _check_roles(study, info)
     thresholds = check_thresholds(options.thresholds, {r: info.card.threshold(r) for r in info.regions})
     box = None if options.box is None else check_box(options.box, study.grid)
     clock = _Clock()
-    yield Progress(0, 1, f"loading {info.name}")
+    yield Progress(0.1, 1, f"loading {info.name}")
     engine = _engine(info, resolve_device(device), options.precision)
     clock.lap("load")
-    yield Progress(0.05, 1, "finding the brain")
+    yield Progress(0.12, 1, "finding the brain")
     prepared = prepare(study, info.roles, info.card.preprocessing)
     wanted, within = _wanted(prepared, box)
     clock.lap("prepare")
@@ -334,16 +359,20 @@ def _outcome_job(study: Study, traits: Traits, info: ModelInfo, device: str, opt
     values *= wanted
     smallest = options.smallest(info)
     rules = SizeRules(smallest, info.card.min_lesion_share if smallest > 0 else 0.0, info.card.min_enhancing_mm3)
-    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box)
+    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
     data = maps.labels()
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
-    settings = _network_settings(options, info, maps, engine)
+    settings = _network_settings(options, info, maps, engine) | _brain_setting(extracted)
     made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
-    made |= {"threads": torch.get_num_threads(), "seconds": clock.seconds}  # sums depend on how they are split
+    # Sums depend on how they are split.
+    made |= {"threads": torch.get_num_threads(), "seconds": {**extracted.seconds, **clock.seconds}}
     made["working_shape"] = list(prepared.mask.shape)
+    made |= _brain_record(extracted)
+    traits = traits_of(study)
     chosen = cards.why_default(cards.list_models(), traits) if options.by_default else ""
     notes = [
+        *extracted.notes,
         *filter(None, [chosen]),
         *info.notes_without(study.roles, traits),
         *info.notes_on(traits),
@@ -377,6 +406,14 @@ def _model_record(info: ModelInfo) -> dict[str, str]:
     return model
 
 
+def _brain_setting(extracted: ExtractedBrain) -> dict[str, str]:
+    return {} if extracted.setting is None else {"brain": extracted.setting}
+
+
+def _brain_record(extracted: ExtractedBrain) -> dict[str, Any]:
+    return {"brain": dict(extracted.record)} if extracted.record else {}
+
+
 def _box_setting(box: WorldBox | None) -> dict[str, list[float]]:
     return {} if box is None else {"box": list(box)}
 
@@ -407,10 +444,11 @@ def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bo
     return wanted, within
 
 
-def _baseline_job(study: Study, baseline: Baseline, options: _Options) -> Job[Segmentation]:
+def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, options: _Options) -> Job[Segmentation]:
+    study = extracted.study
     box = None if options.box is None else check_box(options.box, study.grid)
     clock = _Clock()
-    yield Progress(0, 1, "finding the brain")
+    yield Progress(0.1, 1, "finding the brain")
     prepared = prepare(study, ROLES, PreprocessingSpec())
     wanted, _ = _wanted(prepared, box)
     scan = scan_of(study, prepared)
@@ -424,14 +462,18 @@ def _baseline_job(study: Study, baseline: Baseline, options: _Options) -> Job[Se
     data = restore(labels_from_masks(masks, prepared.work.grid, SizeRules(smallest)), prepared)
     if box is not None:
         data *= inside_box(study.grid, box)
+    if study.brain is not None:
+        data *= study.brain
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
     seeds = [list(map(float, seed)) for seed in options.seeds]
-    settings = {"min_lesion_mm3": smallest, "seeds": seeds, **_box_setting(box)}
+    settings = {"min_lesion_mm3": smallest, "seeds": seeds, **_box_setting(box), **_brain_setting(extracted)}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
-    made = {"model": model, "device": "cpu", "settings": settings, "seconds": clock.seconds}
+    made = {"model": model, "device": "cpu", "settings": settings, "seconds": {**extracted.seconds, **clock.seconds}}
     made["working_shape"] = list(prepared.mask.shape)
-    return _segmentation(study, data, tuple(masks), made, baseline.notes_without(study.roles))
+    made |= _brain_record(extracted)
+    notes = [*extracted.notes, *baseline.notes_without(study.roles)]
+    return _segmentation(study, data, tuple(masks), made, notes)
 
 
 class _Clock:
@@ -474,9 +516,10 @@ def _segmentation(
             **made,
             "labels_sha256": labels_sha256(data),
             "versions": versions(),
-            "notes": [*study.notes, *notes],
+            "notes": [*study.notes, *notes, *changes_since_read(study.sources)],
             "warning": NOT_FOR_CLINICAL_USE,
         },
+        notes=study.notes,
     )
 
 

@@ -143,7 +143,9 @@ def test_an_unknown_model_is_refused_before_a_file_is_opened(run: Run, monkeypat
         raise ModelNotFoundError(f"No model is called {name!r}.")
 
     monkeypatch.setattr("napari_brain_tumor.catalogue.find_model", missing)
-    assert run("segment", "nowhere", "--model", "nix") == (1, "", "Error: No model is called 'nix'.\n")
+    code, out, err = run("segment", "nowhere", "--model", "nix")
+    assert (code, out) == (2, "")
+    assert "No model is called 'nix'." in err
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
@@ -161,6 +163,20 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
         ["segment", "x", "--roles", "t1=0,flair"],
         ["segment", "x", "--min-lesion-mm3", "-1"],
         ["segment", "x", "--unknown"],
+        ["segment", "x", "--schema", "ours"],
+        ["segment", "x", "--device", "gpu"],
+        ["segment", "x", "--resample", "coarsest"],
+        ["segment", "x", "--paths", "none"],
+        ["segment", "x", "-o", "seg.foo"],
+        ["segment", "x", "y", "-o", "seg.nii.gz"],
+        ["segment", "x", "--overwrite", "--skip-existing"],
+        ["check", "x", "--device", "gpu"],
+        ["measure", "x", "--schema", "ours"],
+        ["measure", "x", "--plane", "slanted"],
+        ["compare", "x", "y", "--schema", "ours"],
+        ["report", "x", "y", "--schema", "ours"],
+        ["evaluate", "x", "--models", "threshold", "--schema", "ours"],
+        ["rerun", "x", "--device", "gpu"],
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], run: Run) -> None:

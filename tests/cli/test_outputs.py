@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from napari_brain_tumor.cli.outputs import Task, check_inputs_are_kept, plan_tasks
 from napari_brain_tumor.errors import SaveError
@@ -58,10 +59,14 @@ def test_the_current_folder_as_a_case_has_its_name(here: Path, monkeypatch: pyte
 def test_several_cases_need_a_folder_and_different_names() -> None:
     cases = [Path("a/one"), Path("a/two")]
     assert targets(plan_tasks(cases, "out")) == ["out/one_segmentation.nii.gz", "out/two_segmentation.nii.gz"]
-    with pytest.raises(SaveError, match="names a folder"):
+    with pytest.raises(typer.BadParameter, match="names a folder"):
         plan_tasks(cases, "out.nii.gz")
-    with pytest.raises(SaveError, match="2 cases would be written"):
-        plan_tasks([Path("a/scan"), Path("b/scan")], "out")
+
+
+def test_cases_of_one_name_are_told_apart_by_the_folders_above() -> None:
+    tasks = plan_tasks([Path("a/scan"), Path("b/scan"), Path("b/other")], "out")
+    names = ["a_scan", "b_scan", "other"]
+    assert targets(tasks) == [f"out/{name}_segmentation.nii.gz" for name in names]
 
 
 def test_an_earlier_result_is_replaced_only_when_asked() -> None:
@@ -99,7 +104,7 @@ def test_a_scan_inside_the_case_folder_is_never_the_output() -> None:
 
 
 def test_a_format_that_is_not_written_is_refused_before_anything_is_computed() -> None:
-    with pytest.raises(SaveError, match=r"\.nii\.gz"):
+    with pytest.raises(typer.BadParameter, match=r"\.nii\.gz"):
         plan_tasks([Path("case")], "seg.foo")
 
 

@@ -158,7 +158,7 @@ def test_what_cannot_be_done_is_refused_with_one_message(
     write_nifti(tmp_path / "other.nii.gz", np.eye(5, dtype=np.uint8)[..., None] * np.ones(4, np.uint8) * 2, AXES)
     (tmp_path / "there.nii.gz").touch()
     code, out, err = run("refine", "case", *words, "--schema", "MSD")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2 if "--model" in words else 1, "")
     assert told in err
 
 

@@ -98,10 +98,24 @@ def test_a_side_needs_a_table(tmp_path: Path) -> None:
         find_cases(tmp_path / "one", side="val")
 
 
-def test_two_cases_of_one_name_are_an_error(tmp_path: Path) -> None:
+def test_two_cases_of_one_name_get_the_folder_that_differs(tmp_path: Path) -> None:
     places = [write_brats_case(tmp_path / folder / "one", tumour()) for folder in "ab"]
+    assert [case.name for case in find_cases(places)] == ["a_one", "b_one"]
+    assert [case.name for case in find_cases([places[0], places[0]])] == ["one"]
+
+
+def test_two_cases_that_a_table_gives_one_name_are_an_error(tmp_path: Path) -> None:
+    for folder in ("set1", "set2"):
+        write_brats_case(tmp_path / folder / "one", tumour())
+    (tmp_path / "split.csv").write_text("case,patient,dataset\none,A,both\n")
     with pytest.raises(UnreadableFileError, match="2 cases are called one"):
-        find_cases(places)
+        find_cases([tmp_path / "set1", tmp_path / "set2"], split=tmp_path / "split.csv")
+
+
+def test_every_examination_of_bids_is_a_case(tmp_path: Path) -> None:
+    for place in ("sub-01/ses-a", "sub-01/ses-b", "sub-02"):
+        write_nifti(tmp_path / "bids" / place / "anat" / f"{place.replace('/', '_')}_FLAIR.nii.gz", tumour())
+    assert [case.name for case in find_cases(tmp_path / "bids")] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02"]
 
 
 def test_a_place_without_a_case_is_an_error(tmp_path: Path) -> None:

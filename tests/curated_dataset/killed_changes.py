@@ -108,7 +108,7 @@ def kill_at_random(folder: Path, seed: int, times: int) -> None:
                     dataset.remove(name)
 
         child = in_child(change)
-        time.sleep(chance.uniform(0.0, 0.15))
+        time.sleep(chance.uniform(0.0, 0.4))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 

@@ -111,7 +111,10 @@ def test_nnunet_finds_channels_labels_and_split(dataset, tmp_path):
     assert document["labels"]["tumour_core"] == [2, 3]
     assert document["labels"]["ignore"] == 4
     assert document["numTraining"] == len(list((report.folder / "labelsTr").iterdir())) == 2
-    assert json.loads((report.folder / "splits_final.json").read_text()) == [{"train": ["anna"], "val": ["bert"]}]
+    # nnU-Net looks for the split beside what it preprocessed, not in the raw folder.
+    assert report.split == tmp_path / "nnUNet_preprocessed" / "Dataset007_Glioma" / "splits_final.json"
+    assert json.loads(report.split.read_text()) == [{"train": ["anna"], "val": ["bert"]}]
+    assert not (report.folder / "splits_final.json").exists()
     channel = nib.load(report.folder / "imagesTr" / "anna_0003.nii.gz")
     np.testing.assert_array_equal(channel.get_fdata(), dataset.study("anna").sequences["FLAIR"])
     labels = nib.load(report.folder / "labelsTr" / "bert.nii.gz").get_fdata()
@@ -119,6 +122,26 @@ def test_nnunet_finds_channels_labels_and_split(dataset, tmp_path):
     np.testing.assert_array_equal(labels[truth.known], truth.segmentation.data[truth.known])
     assert (labels[~truth.known] == 4).all()
     assert (report.folder / "imagesTs" / "cora_0000.nii.gz").is_file()
+
+
+def test_the_split_goes_where_the_variable_of_nnunet_says(dataset, tmp_path, monkeypatch):
+    add_case(dataset, "anna", 1, split="train", state="accepted")
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "elsewhere"))
+    report = run_job(export_nnunet(dataset, tmp_path / "raw", NnunetTarget(7, "Glioma")))
+    assert report.split == tmp_path / "elsewhere" / "Dataset007_Glioma" / "splits_final.json"
+    given = run_job(export_nnunet(dataset, tmp_path / "raw", NnunetTarget(8, "Glioma"), tmp_path / "given"))
+    assert given.split == tmp_path / "given" / "Dataset008_Glioma" / "splits_final.json"
+
+
+def test_another_split_that_nnunet_would_use_is_not_overwritten(dataset, tmp_path):
+    add_case(dataset, "anna", 1, split="train", state="accepted")
+    other = tmp_path / "nnUNet_preprocessed" / "Dataset007_Glioma" / "splits_final.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("[]")
+    with pytest.raises(DatasetError, match="another split"):
+        run_job(export_nnunet(dataset, tmp_path / "raw", NnunetTarget(7, "Glioma")))
+    assert other.read_text() == "[]"
+    assert not (tmp_path / "raw").exists()
 
 
 def test_an_export_without_cases_leaves_nothing(dataset, tmp_path):

@@ -1,12 +1,13 @@
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from dataset_cases import SHAPE, add_case, assert_is_whole, files_in, make_label, make_study
 from filelock import FileLock
 
-from napari_brain_tumor import CuratedDataset, open_segmentation, open_study
+from napari_brain_tumor import CuratedDataset, open_segmentation, open_study, save_segmentation
 from napari_brain_tumor.curated_dataset import UNKNOWN, KnownSlices, MadeBy
 from napari_brain_tumor.errors import (
     CaseNotFoundError,
@@ -22,6 +23,7 @@ from napari_brain_tumor.errors import (
 )
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_truth
+from napari_brain_tumor.labels import class_names_of
 from napari_brain_tumor.study import Segmentation, Study, TifSlices
 from phantoms import affine, axis_orders, noise, tilt, tumour, write_brats_case, write_lgg_patient
 
@@ -354,3 +356,19 @@ def test_two_threads_of_one_process_do_not_lose_a_change(dataset):
         list(pool.map(lambda k: add_case(CuratedDataset(dataset.folder), f"case{k}", seed=k), range(8)))
     assert len(dataset) == dataset.index.revision == 8
     assert_is_whole(dataset)
+
+
+def test_what_a_saved_label_does_not_tell_is_not_learnt_from(tmp_path):
+    known = ("WT", "ET")
+    study = make_study("scan")
+    label = replace(make_label(study), class_names=class_names_of(known), known_regions=known)
+    label.data[label.data == 2] = 1
+    save_segmentation(label, tmp_path / "label.nii.gz", "BraTS2023")
+    dataset = CuratedDataset.create(tmp_path / "set")
+    dataset.add(study, open_segmentation(tmp_path / "label.nii.gz"))
+    (case,) = dataset.cases()
+    assert case.label.known_regions == known
+    truth = dataset.truth(case.id).segmentation
+    assert truth.known_regions == known
+    assert truth.class_names == {1: "edema and non-enhancing", 3: "enhancing"}
+    assert open_segmentation(dataset.label_path(case.id)).known_regions == known

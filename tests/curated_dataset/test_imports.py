@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from napari_brain_tumor.curated_dataset import CuratedDataset, SplitRow
 from napari_brain_tumor.curated_dataset.imports import ImportOptions, find_cases, find_pairs, import_cases
 from napari_brain_tumor.curated_dataset.imports.found import marked_slices
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io import open_study
 from napari_brain_tumor.progress import run_job
 from phantoms import affine, noise, tumour, write_brats_case, write_lgg_patient, write_nifti
 
@@ -85,7 +88,7 @@ def test_a_decathlon_folder_tells_roles_and_meanings(dataset, tmp_path):
 def test_files_outside_the_decathlon_folder_are_refused(tmp_path):
     root = decathlon(tmp_path / "msd")
     (root / "dataset.json").write_text(json.dumps({"training": [{"image": "../x.nii.gz", "label": "y.nii.gz"}]}))
-    with pytest.raises(DatasetError, match="outside"):
+    with pytest.raises(DatasetError, match="not inside"):
         find_cases(root)
 
 
@@ -177,3 +180,124 @@ def test_a_folder_without_cases_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no case"):
         find_cases(tmp_path / "empty")
+
+
+def tcga_case(root, subject="TCGA-CS-4941", date="1996.09.02", corrected=True):
+    folder = root / subject
+    for seed, name in enumerate(("flair", "t1", "t1Gd", "t2")):
+        write_nifti(folder / f"{subject}_{date}_{name}.nii.gz", noise(SHAPE, seed + sum(map(ord, subject))))
+    automatic = np.where(brats_labels() == 4, 1, brats_labels()).astype(np.uint8)
+    write_nifti(folder / f"{subject}_{date}_GlistrBoost.nii.gz", automatic)
+    if corrected:
+        write_nifti(folder / f"{subject}_{date}_GlistrBoost_ManuallyCorrected.nii.gz", brats_labels())
+    return folder
+
+
+def test_brats_tcga_takes_the_corrected_labels_and_says_so(dataset, tmp_path):
+    tcga_case(tmp_path / "lgg")
+    (outcome,) = brought_in(dataset, find_cases(tmp_path / "lgg")).outcomes
+    assert outcome.outcome == "added"
+    assert "after correction by hand" in outcome.text
+    assert outcome.record.roles == ("T1", "T1c", "T2", "FLAIR")
+    assert outcome.record.patient_key == "TCGA-CS-4941"
+    assert outcome.record.label.made_by.source.endswith("_ManuallyCorrected.nii.gz")
+    np.testing.assert_array_equal(dataset.truth(outcome.record.id).segmentation.data, tumour(SHAPE))
+
+
+def test_brats_tcga_without_correction_takes_the_automatic_labels(dataset, tmp_path):
+    tcga_case(tmp_path / "lgg", corrected=False)
+    (outcome,) = brought_in(dataset, find_cases(tmp_path / "lgg")).outcomes
+    assert (outcome.outcome, outcome.text) == ("added", "")
+    assert outcome.record.label.made_by.source.endswith("_GlistrBoost.nii.gz")
+
+
+def test_lgg_1p19q_comes_in_from_a_relative_path(dataset, tmp_path, monkeypatch):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:5, 2:4, 1:4] = 1
+    folder = tmp_path / "data" / "LGG-104"
+    for seed, name in enumerate(("T1", "T2")):
+        write_nifti(folder / f"LGG-104_{name}.nii.gz", noise(SHAPE, seed))
+    write_nifti(folder / "LGG-104-Segmentation.nii.gz", labels)
+    monkeypatch.chdir(tmp_path)
+    (outcome,) = brought_in(dataset, find_cases("data")).outcomes
+    assert (outcome.outcome, outcome.text) == ("added", "")
+    assert outcome.record.roles == ("T1c", "T2")
+
+
+def test_pairs_by_role_come_in_from_a_relative_path(dataset, tmp_path, monkeypatch):
+    for role in ("t1", "flair"):
+        write_nifti(tmp_path / "data" / "P1" / f"{role}.nii.gz", noise(SHAPE, len(role)))
+    write_nifti(tmp_path / "data" / "P1" / "mask.nii.gz", tumour(SHAPE))
+    monkeypatch.chdir(tmp_path)
+    found = find_pairs(Path("data"), "{case}/{role}.nii.gz", "{case}/mask.nii.gz")
+    kept = [case for case in found if not case.problem] or list(found)
+    roles = {role: Path(file).is_absolute() for case in kept if case.roles for role, file in case.roles.items()}
+    assert all(roles.values())
+
+
+def nnunet(root, order=("T2", "FLAIR", "T1"), labels=None):
+    for name, seed in (("glioma_001", 0), ("glioma_002", 50)):
+        for channel in range(len(order)):
+            write_nifti(root / "imagesTr" / f"{name}_{channel:04d}.nii.gz", noise(SHAPE, seed + channel))
+        write_nifti(root / "labelsTr" / f"{name}.nii.gz", tumour(SHAPE))
+    told = labels or {"background": 0, "edema": 1, "non_enhancing": 2, "enhancing": 3}
+    document = {
+        "channel_names": {str(i): role for i, role in enumerate(order)},
+        "labels": told,
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+    }
+    (root / "dataset.json").write_text(json.dumps(document))
+    return root
+
+
+def test_nnunet_channels_are_what_dataset_json_says(dataset, tmp_path):
+    root = nnunet(tmp_path / "Dataset001_x")
+    report = brought_in(dataset, find_cases(root))
+    assert [case.record.id for case in report.of("added")] == ["glioma_001", "glioma_002"]
+    study = dataset.study("glioma_001")
+    assert study.roles == ("T1", "T2", "FLAIR")
+    np.testing.assert_array_equal(study.sequences["T2"], noise(SHAPE, 0))
+    np.testing.assert_array_equal(study.sequences["T1"], noise(SHAPE, 2))
+    np.testing.assert_array_equal(dataset.truth("glioma_001").segmentation.data, tumour(SHAPE))
+
+
+def test_nnunet_regions_that_nest_become_classes(dataset, tmp_path):
+    regions = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": 3}
+    brought_in(dataset, find_cases(nnunet(tmp_path / "Dataset002_x", labels=regions)))
+    np.testing.assert_array_equal(dataset.truth("glioma_001").segmentation.data, tumour(SHAPE))
+
+
+def test_channel_of_nnunet_opens_alone_as_its_role(tmp_path):
+    root = nnunet(tmp_path / "Dataset001_x")
+    study = open_study(root / "imagesTr" / "glioma_001_0001.nii.gz")
+    assert study.roles == ("FLAIR",)
+
+
+def test_folders_of_one_name_are_cases_of_their_own(dataset, tmp_path):
+    for number, patient in enumerate(("P1", "P2")):
+        folder = tmp_path / "cases" / patient / "scan_a"
+        write_nifti(folder / "t1.nii.gz", noise(SHAPE, 2 * number))
+        write_nifti(folder / "flair.nii.gz", noise(SHAPE, 2 * number + 1))
+        write_nifti(folder / "seg.nii.gz", tumour(SHAPE))
+    report = brought_in(dataset, find_cases(tmp_path / "cases"), schema="MSD")
+    assert [case.record.id for case in report.of("added")] == ["P1_scan_a", "P2_scan_a"]
+    assert len({case.patient_key for case in dataset.cases()}) == 2
+
+
+def test_one_bad_case_of_any_kind_never_stops_the_others(dataset, tmp_path, monkeypatch):
+    root = decathlon(tmp_path / "msd")
+    found = find_cases(root)
+    bad = replace(found[0], name="bad")
+    errors = iter([MemoryError("too large"), RuntimeError("a library gave up"), RecursionError()])
+
+    def damaged(path, *rest, **more):
+        if Path(path) == bad.scan and (error := next(errors, None)) is not None:
+            raise error
+        return open_study(path, *rest, **more)
+
+    monkeypatch.setattr("napari_brain_tumor.curated_dataset.imports.job.open_study", damaged)
+    report = brought_in(dataset, (bad, bad, bad, *found))
+    assert [case.outcome for case in report.outcomes[:3]] == ["refused"] * 3
+    assert "MemoryError: too large" in report.outcomes[0].text
+    assert len(report.of("added")) == len(found)

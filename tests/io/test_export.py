@@ -317,6 +317,8 @@ def test_sidecar_answers_what_ambiguous_labels_mean(tmp_path):
     again = open_segmentation(path)
     np.testing.assert_array_equal(again.data, phantoms.tumour())
     assert again.provenance["schema"] == "BraTS2023"
+    phantoms.write_nifti(path, np.asarray(nib.load(path).dataobj), plain_result().grid.affine)  # says nothing itself
+    assert open_segmentation(path).provenance["schema"] == "BraTS2023"
     (tmp_path / "seg.json").unlink()
     with pytest.raises(LabelSchemaError, match="not certain"):
         open_segmentation(path)

@@ -5,9 +5,15 @@ import numpy as np
 import pytest
 
 import phantoms
-from napari_brain_tumor.errors import DimensionError, IntensityError, UnreadableFileError
-from napari_brain_tumor.io import nifti, open_segmentation, open_study
-from napari_brain_tumor.study import NiftiForms
+from napari_brain_tumor.errors import (
+    BrainTumorError,
+    DimensionError,
+    IntensityError,
+    LabelSchemaError,
+    UnreadableFileError,
+)
+from napari_brain_tumor.io import nifti, open_segmentation, open_study, save_segmentation
+from napari_brain_tumor.study import NiftiForms, Segmentation
 
 MARK = (5, 1, 3)
 
@@ -268,3 +274,131 @@ def test_real_odd_label_types_become_our_classes(real_data):
         assert result.data.dtype == np.uint8
         for theirs, ours in {1: 2, 2: 1, 3: 3, 4: 4}.items():
             np.testing.assert_array_equal(result.data == ours, values == theirs)
+
+
+# Headers that are odd, and files that promise something else --------------------------------------------------------
+
+
+def patched(path, offset, content):
+    whole = bytearray(path.read_bytes())
+    whole[offset : offset + len(content)] = content
+    path.write_bytes(whole)
+    return path
+
+
+HALF_TURN = np.array([[0, 1.2, 0, -20], [1.2, 0, 0, -30], [0, 0, -1.5, 40], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    "quaternion",
+    [(0.7072, 0.7072, 0), (0.71, 0.71, 0), (np.nan, 0, 0), (np.inf, 0, 0), (7, 8, 9)],
+    ids=["four digits", "two digits", "nan", "inf", "wild"],
+)
+def test_a_quaternion_that_does_not_count_refuses_nothing(tmp_path, quaternion):
+    path = phantoms.write_nifti(tmp_path / "x_flair.nii", phantoms.noise(), HALF_TURN)
+    patched(path, 256, np.array(quaternion, "<f4").tobytes())
+    study = open_study(path)
+    np.testing.assert_allclose(study.grid.affine, HALF_TURN, atol=1e-5)
+    assert any("qform" in note for note in study.notes) == (quaternion[0] not in (0.7072, 0.71))
+
+
+def test_a_rounded_quaternion_that_counts_is_made_whole(tmp_path):
+    path = phantoms.write_nifti(tmp_path / "x_flair.nii", phantoms.noise(), HALF_TURN, sform_code=0)
+    patched(path, 256, np.array((0.7072, 0.7072, 0), "<f4").tobytes())
+    np.testing.assert_allclose(read_one(path).grid.affine, HALF_TURN, atol=1e-3)
+    patched(path, 256, np.array((7, 8, 9), "<f4").tobytes())
+    with pytest.raises(UnreadableFileError, match="not that of a rotation"):
+        open_study(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_sform_that_does_not_count_refuses_nothing_and_a_result_can_be_saved(tmp_path, value):
+    matrix = phantoms.affine(spacing=(2, 3, 4))
+    path = phantoms.write_nifti(tmp_path / "x_flair.nii", phantoms.noise(), matrix, sform_code=0)
+    patched(path, 280, np.full(12, value, "<f4").tobytes())
+    volume = read_one(path)
+    np.testing.assert_allclose(volume.grid.affine, matrix, atol=1e-5)
+    saved = save_segmentation(Segmentation(phantoms.tumour(), volume.grid, layout=volume.layout), tmp_path / "s.nii.gz")
+    np.testing.assert_allclose(nib.load(saved).affine, matrix, atol=1e-5)
+
+
+def test_a_voxel_size_of_zero_is_none(tmp_path):
+    path = phantoms.write_nifti(tmp_path / "x_flair.nii", phantoms.noise(), sform_code=0)
+    patched(path, 88, np.array([0], "<f4").tobytes())
+    volume = read_one(path)
+    assert volume.grid.unit == "voxel"
+    assert any("voxel size" in note for note in volume.notes)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e30, 1e30, 8, 1e6])
+def test_an_offset_that_cannot_be_is_refused(tmp_path, value, suffix):
+    path = phantoms.write_nifti(tmp_path / "x_flair.nii", phantoms.noise())
+    patched(path, 108, np.array([value], "<f4").tobytes())
+    if suffix == ".nii.gz":
+        path.with_name("x_flair.nii.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(UnreadableFileError, match="x_flair"):
+        open_study(path.with_name(f"x_flair{suffix}"))
+
+
+@pytest.mark.parametrize("dims", [(2**62, 4, 4), (2**33, 2**33, 2**33), (2**40, 1, 1), (-4, 4, 4), (2**63 - 1,) * 3])
+def test_sizes_whose_product_overflows_are_refused(tmp_path, dims):
+    for name in ("x_flair.nii", "x_flair.nii.gz"):
+        path = tmp_path / name
+        nib.save(nib.Nifti2Image(phantoms.noise(), phantoms.affine()), tmp_path / "plain.nii")
+        patched(tmp_path / "plain.nii", 24, np.array(dims, "<i8").tobytes())
+        content = (tmp_path / "plain.nii").read_bytes()
+        path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        with pytest.raises(UnreadableFileError, match="x_flair"):
+            open_study(path)
+
+
+def test_extensions_of_the_header_are_passed_over(tmp_path):
+    image = nib.Nifti1Image(phantoms.noise(), phantoms.affine())
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(6, b"a comment of some length" * 400))
+    for name in ("x_t1.nii", "x_t1.nii.gz"):
+        nib.save(image, tmp_path / name)
+        np.testing.assert_array_equal(read_one(tmp_path / name).array, phantoms.noise())
+
+
+@pytest.mark.parametrize("slope", [np.nan, 0.0])
+def test_a_slope_that_is_none_scales_nothing(tmp_path, slope):
+    path = phantoms.write_nifti(tmp_path / "x_t1.nii", phantoms.noise())
+    patched(path, 112, np.array([slope], "<f4").tobytes())
+    np.testing.assert_array_equal(read_one(path).array, phantoms.noise())
+
+
+@pytest.mark.parametrize("beside", [1.00000002, 2.0004, 2.9995])
+def test_labels_that_a_scaling_left_beside_whole_numbers_are_labels(tmp_path, beside):
+    labels = phantoms.tumour().astype(np.float64)
+    labels[labels == round(beside)] = beside
+    path = phantoms.write_nifti(tmp_path / "x_seg.nii.gz", labels)
+    np.testing.assert_array_equal(open_segmentation(path, "MSD").data, phantoms.tumour())
+
+
+@pytest.mark.parametrize(("beside", "told"), [(1.002, r"1\.002"), (0.5, r"0\.5"), (2.99, r"2\.99")])
+def test_values_further_from_whole_numbers_are_no_labels(tmp_path, beside, told):
+    labels = phantoms.tumour().astype(np.float64)
+    labels[3, 1, 0] = beside
+    with pytest.raises(LabelSchemaError, match=rf"1 values that are not whole numbers, such as {told}"):
+        open_segmentation(phantoms.write_nifti(tmp_path / "x_seg.nii.gz", labels), "MSD")
+
+
+def test_no_mutation_of_a_file_ends_in_a_traceback_or_in_other_values(tmp_path):
+    """Seeded; what a checksum covers is refused or the same."""
+    random = np.random.default_rng(0)
+    values = phantoms.noise()
+    plain = phantoms.write_nifti(tmp_path / "plain.nii", values).read_bytes()
+    packed = gzip.compress(plain, mtime=0)
+    for turn in range(300):
+        name, content = ("x_t1.nii", plain) if turn % 2 else ("x_t1.nii.gz", packed)
+        mutant = bytearray(content)
+        for at in random.integers(0, min(len(mutant), 360), int(random.integers(1, 4))):
+            mutant[at] = int(random.integers(0, 256))
+        (tmp_path / name).write_bytes(mutant if turn % 5 else mutant[: int(random.integers(0, len(mutant)))])
+        try:
+            (volume, *_) = nifti.read_nifti(tmp_path / name)
+        except BrainTumorError:
+            continue
+        if name.endswith(".gz"):
+            np.testing.assert_array_equal(volume.array, values)

@@ -1,11 +1,18 @@
 import hashlib
+import os
 
 import numpy as np
 import SimpleITK as sitk
-from test_itk import write_series
 
+from dicom_phantoms import write_series
 from napari_brain_tumor.io import open_sources, open_study
-from napari_brain_tumor.io.source_files import combined_sha256, describe_sources, labels_files_sha256, source_files
+from napari_brain_tumor.io.source_files import (
+    changes_since_read,
+    combined_sha256,
+    describe_sources,
+    labels_files_sha256,
+    source_files,
+)
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.study import Source
 from phantoms import noise, write_brats_case, write_lgg_patient
@@ -73,3 +80,36 @@ def test_labels_have_one_hash_in_every_type_and_memory_order():
     labels = noise(dtype=np.uint8)
     assert labels_sha256(labels) == labels_sha256(np.asfortranarray(labels.astype(np.int64)))
     assert labels_sha256(labels) != labels_sha256(labels.reshape(6, 7, 5))
+
+
+def test_file_that_was_changed_after_reading_has_no_hash_and_is_told(tmp_path):
+    study = open_study(write_brats_case(tmp_path / "case"))
+    assert changes_since_read(study.sources) == ()
+    flair = study.sources["FLAIR"].path
+    flair.write_bytes(flair.read_bytes() + b"\0")
+    (note,) = changes_since_read(study.sources)
+    assert flair.name in note
+    assert "changed after it was read" in note
+    described = describe_sources(study.sources)
+    assert "sha256" not in described["FLAIR"]
+    assert described["T1"]["sha256"] == sha256(study.sources["T1"].path)
+    flair.unlink()
+    assert len(changes_since_read(study.sources)) == 1
+
+
+def test_file_that_was_replaced_by_one_of_the_same_size_is_noticed(tmp_path):
+    study = open_study(write_brats_case(tmp_path / "case"))
+    path = study.sources["T2"].path
+    content = path.read_bytes()
+    other = tmp_path / "other"
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(other, (1_000_000_000, 1_000_000_000))
+    os.replace(other, path)
+    assert "sha256" not in describe_sources(study.sources)["T2"]
+
+
+def test_stamp_is_no_part_of_what_a_source_is(tmp_path):
+    study = open_study(write_brats_case(tmp_path / "case"))
+    source = study.sources["T1"]
+    assert source.stamp is not None
+    assert source == Source(source.path)

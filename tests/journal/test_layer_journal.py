@@ -1,4 +1,6 @@
+import os
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +10,7 @@ from journal_cases import DOCUMENT, SHAPE, paint, zeros
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.journal.changes import change_between, digest_of
 from napari_brain_tumor.journal.layer_journal import LayerJournal, recover
+from napari_brain_tumor.journal.sessions import Session
 
 
 @pytest.fixture
@@ -23,6 +26,22 @@ def journal(tmp_path, thread):
 
 def settle(thread):
     thread.submit(lambda: None).result()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_nobody_else_may_read_a_journal(tmp_path):
+    umask = os.umask(0o022)
+    try:
+        session = Session(tmp_path / "home" / "journal")
+        journal = session.open(zeros(), DOCUMENT)
+        assert journal is not None
+        paint(journal, zeros(), 3)
+        session.flush()
+        for path in [tmp_path / "home" / "journal", *(tmp_path / "home" / "journal").rglob("*")]:
+            assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+        session.finish()
+    finally:
+        os.umask(umask)
 
 
 def test_the_last_state_is_recovered_without_closing(journal):

@@ -6,9 +6,9 @@ from datetime import date
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from visit_phantoms import motion
 
+from dicom_phantoms import write_series
 from napari_brain_tumor import open_study
 from napari_brain_tumor.errors import SaveError, VisitError
 from napari_brain_tumor.geometry import Grid
@@ -200,20 +200,7 @@ def test_dates_come_from_the_json_beside_a_file_and_never_from_its_name(tmp_path
 
 
 def test_dates_come_from_dicom_headers(tmp_path) -> None:
-    for k in range(3):
-        image = sitk.GetImageFromArray(np.random.default_rng(k).integers(1, 99, (1, 8, 8)).astype(np.int16))
-        for key, value in {
-            "0008|0020": "20210203",
-            "0008|103e": "t1",
-            "0020|000e": "1.2.3",
-            "0020|0032": f"0\\0\\{k}",
-            "0020|0013": str(k),
-        }.items():
-            image.SetMetaData(key, value)
-        writer = sitk.ImageFileWriter()
-        writer.KeepOriginalImageUIDOn()
-        writer.SetFileName(str(tmp_path / f"{k}.dcm"))
-        writer.Execute(image)
+    write_series(tmp_path, "t1", StudyDate="20210203")
     found = date_of(open_study(tmp_path))
     assert (found.day, found.told_by) == (date(2021, 2, 3), "study date of the DICOM header")
 

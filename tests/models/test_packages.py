@@ -140,3 +140,27 @@ def test_a_package_is_a_zip_by_name(packed, tmp_path):
     model, _ = packed
     with pytest.raises(SaveError, match=r"choose tiny\.zip"):
         export_package(model, tmp_path / "tiny.tar")
+
+
+def test_a_model_whose_replacement_was_killed_is_in_the_list_and_nothing_is_left(packed, tmp_path):
+    import_package(packed[1])
+    home = models_folder()
+    scratch = home / ".scratch-killed"
+    scratch.mkdir()
+    # As a kill between the two renames leaves it: the old model taken away, the new one not there yet.
+    (scratch / "name.txt").write_text("tiny", encoding="utf-8")
+    (scratch / ".lock").touch()
+    (home / "tiny").rename(scratch / "old")
+    assert "tiny" in {model.name for model in list_models()}
+    load_network(find_model("tiny"))
+    assert [path.name for path in home.iterdir()] == ["tiny"]
+
+
+def test_what_a_killed_import_left_goes_at_the_next_start(packed, tmp_path):
+    home = models_folder()
+    scratch = home / ".scratch-killed"
+    (scratch / "model").mkdir(parents=True)
+    (scratch / "model" / "weights.safetensors").write_bytes(b"half")
+    (scratch / ".lock").touch()
+    list_models()
+    assert list(home.iterdir()) == []

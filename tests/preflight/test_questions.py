@@ -9,9 +9,10 @@ import pytest
 import phantoms
 from models_for_tests import card
 from napari_brain_tumor.classical.registry import BASELINES
-from napari_brain_tumor.errors import LabelSchemaError
+from napari_brain_tumor.errors import BrainMaskError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
+from napari_brain_tumor.io.volume import ORIENTATION_NOTE
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.preflight import Fix, Scans, check_scans, check_study, worst
 from napari_brain_tumor.preflight.costs import MeasuredCost, key_of
@@ -32,11 +33,11 @@ def scans(roles=ROLES, *, skull=(), grid=GRID, **changes) -> Scans:
     return replace(Scans("case", images, dict.fromkeys(roles, grid)), **changes)
 
 
-def rows(found: Scans, method=None, device="cpu", labels=None, *, devices=(CPU,), models=(), **options):
+def rows(found: Scans, method=None, device="cpu", labels=None, *, devices=(CPU,), models=(), brain="keep", **options):
     method = model() if method is None else method
     return {
         row.question: row
-        for row in check_scans(found, method, device, labels, devices=devices, models=models, **options)
+        for row in check_scans(found, method, device, labels, devices=devices, models=models, brain=brain, **options)
     }
 
 
@@ -176,10 +177,11 @@ def test_known_orientation_passes_and_a_tilted_scan_says_so():
     assert "Tilted by 16 degrees" in row.words
 
 
-def test_layers_of_other_readers_are_doubted():
-    row = rows(scans(foreign=("T1",)))["Orientation"]
+def test_a_guessed_orientation_is_doubted():
+    row = rows(scans(notes=(ORIENTATION_NOTE,)))["Orientation"]
     assert row.verdict == "warn"
     assert row.words.startswith("The axes run to right")
+    assert ORIENTATION_NOTE in row.words
 
 
 # Brain, intensities -------------------------------------------------------------------------------------------------
@@ -192,6 +194,33 @@ def test_brain_whole_head_and_a_mixture_are_told_apart():
     mixed = rows(scans(skull=("T1",)))["Brain or head"]
     assert mixed.verdict == "warn"
     assert mixed.words.startswith("T1 with the skull, T1c, T2, FLAIR without")
+
+
+@pytest.mark.parametrize(
+    ("share", "words", "verdict"), [(0.3, "1327 mL", "pass"), (0.1, "700 to 2200 mL", "warn"), (0, "No brain", "warn")]
+)
+def test_the_brain_of_a_whole_head_is_extracted_and_told_how_large_it_is(monkeypatch, share, words, verdict):
+    mask = np.zeros(SHAPE, bool)
+    mask.flat[: round(share * mask.size)] = True
+
+    def found(study, device="auto"):
+        if not share:
+            raise BrainMaskError("nothing")
+        return mask
+
+    monkeypatch.setattr("napari_brain_tumor.preflight.scans.brain_mask", found)
+    brains = model("brains", brain_only=True)
+    row = rows(scans(skull=ROLES), brains, brain="auto")["Brain or head"]
+    assert row.words.startswith("Whole head, with the skull: the brain is extracted before it is segmented.")
+    assert words in row.words
+    assert (row.verdict, row.fix) == (verdict, Fix("brain", "Show the brain's outline"))
+    assert "trained on brains alone" not in row.words
+    assert rows(scans(), brains, brain="auto")["Brain or head"].words == "Brain, the skull was removed."
+
+
+def test_a_mask_of_ones_own_is_named():
+    row = rows(scans(skull=ROLES), brain="mask.nii.gz")["Brain or head"]
+    assert (row.verdict, row.words) == ("pass", "Whole head, with the skull: the brain is taken from the given mask.")
 
 
 def test_a_whole_head_is_not_for_a_model_of_brains():

@@ -22,11 +22,13 @@ from napari_brain_tumor_training.run_status import (
     attach,
     best_dice,
     list_runs,
+    machine_mark,
     read_history,
     request_stop,
     tell_starting,
     watched,
 )
+from napari_brain_tumor_training.runs_command import describe
 
 
 def job(steps=3, error=None):
@@ -107,9 +109,20 @@ def test_a_pid_that_another_process_has_now_is_not_mistaken_for_the_run(tmp_path
     (tmp_path / "status.json").write_text(status.model_dump_json())
     assert attach(tmp_path).status.state == "died"
     assert "Resume" in attach(tmp_path).status.reason
+    # The name of a machine is that of an earlier version; what is written now does not tell it.
+    (tmp_path / "status.json").write_text(status.model_copy(update={"host": machine_mark()}).model_dump_json())
+    assert attach(tmp_path).status.state == "died"
     elsewhere = status.model_copy(update={"host": "another"})
     (tmp_path / "status.json").write_text(elsewhere.model_dump_json())
     assert attach(tmp_path).status.state == "running"
+
+
+def test_status_does_not_tell_the_name_of_the_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "workstation-of-dr-smith")
+    tell_starting(tmp_path, os.getpid(), "run")
+    assert "smith" not in (tmp_path / "status.json").read_text()
+    assert attach(tmp_path).status.is_of_this_machine
+    assert "smith" not in describe(attach(tmp_path))
 
 
 def test_a_process_that_never_came_up_is_told_as_dead(tmp_path):

@@ -180,13 +180,15 @@ def test_a_run_shows_its_history_curves_pictures_and_events(whole):
 
     folder, result, _ = whole
     rows = list(csv.DictReader((folder / "history.csv").open()))
-    assert {"loss", "learning rate", "train WT", "volumes WT", "slices WT"} <= set(rows[0])
+    assert {"loss", "validation loss", "learning rate", "train WT", "volumes WT", "slices WT"} <= set(rows[0])
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [f"epoch_000{n}.png" for n in (1, 2, 3)]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
     written = [event.value for event in events.Scalars("Dice_WT/volumes")]
     assert written == pytest.approx([row["volumes WT"] for row in result.history])
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3]
+    losses = [event.value for event in events.Scalars("validation_loss")]
+    assert losses == pytest.approx([row["validation loss"] for row in result.history])
 
 
 def test_without_tensorboard_a_run_goes_on(data, config, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """`brain-tumor train` and `brain-tumor validate`: fit a network to a recipe, and score it on the recipe's cases."""
 
-import csv
 import logging
 import os
 import sys
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import write_card
@@ -206,12 +206,14 @@ def _add_to_card(info: ModelInfo, means: list[Metrics]) -> None:
 
 
 def _write_rows(path: Path, scores: list[CaseDice]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["dataset", "case", "asked", "roles", "flips", "region", "dice"])
-        for s in scores:
-            what = [s.dataset, s.name, "+".join(s.asked), "+".join(s.roles), s.flips]
-            writer.writerows([*what, region, f"{value:.4f}"] for region, value in s.dice.items())
+    columns = ("dataset", "case", "asked", "roles", "flips", "region", "dice")
+    rows = (
+        (s.dataset, s.name, "+".join(s.asked), "+".join(s.roles), s.flips, region, f"{value:.4f}")
+        for s in scores
+        for region, value in s.dice.items()
+    )
+    text = csv_text(columns, (dict(zip(columns, row, strict=True)) for row in rows))
+    path.write_text(text, encoding="utf-8", newline="")
 
 
 def _case_table(scores: list[CaseDice]) -> Table:

@@ -5,7 +5,13 @@ from torch import nn
 from torch.nn import functional
 
 from napari_brain_tumor_training.augmentation_geometry import flip, warp
-from napari_brain_tumor_training.augmentation_intensity import add_noise, blur, lower_resolution, vary_intensities
+from napari_brain_tumor_training.augmentation_intensity import (
+    add_noise,
+    blur,
+    lower_resolution,
+    remap,
+    vary_intensities,
+)
 from napari_brain_tumor_training.config import AugmentationConfig
 
 __all__ = ["Augmentation", "drop_roles", "vary_intensities"]
@@ -46,6 +52,7 @@ class Augmentation(nn.Module):
         images, masks = warp(images, masks, config)
         inside = images != 0
         stacked = images.shape[1] // present.shape[1]
+        images = remap(images, config.remap_probability, stacked)
         images = vary_intensities(images, config, stacked)
         images = lower_resolution(images, config.low_resolution_probability, config.low_resolution)
         images = blur(images, config.blur_probability)

@@ -8,11 +8,13 @@ from torch.nn import functional
 
 from napari_brain_tumor_training.config import AugmentationConfig
 
-__all__ = ["add_noise", "blur", "lower_resolution", "vary_intensities"]
+__all__ = ["add_noise", "blur", "lower_resolution", "remap", "vary_intensities"]
 
 _SMOOTH: dict[int, Any] = {4: "bicubic", 5: "trilinear"}
 _LINEAR: dict[int, Any] = {4: "bilinear", 5: "trilinear"}
 _BLUR_SIGMA = (0.4, 1.3)
+_KNOTS = (-2.5, 3.5, 7)
+"""First, last and number of the grey levels at which a curve is drawn."""
 
 
 def vary_intensities(images: torch.Tensor, config: AugmentationConfig, stacked: int = 1) -> torch.Tensor:
@@ -41,6 +43,33 @@ def vary_intensities(images: torch.Tensor, config: AugmentationConfig, stacked: 
     unit = ((images + 3) / 6).clamp(min=0)
     varied = (unit.pow(gamma) * field * 6 - 3) * contrast + brightness
     return images + active * (varied - images)
+
+
+def remap(images: torch.Tensor, probability: float, stacked: int = 1) -> torch.Tensor:
+    """Images `(N, C, *sides)`, with the probability each put through a curve of grey levels of its own.
+
+    Half of the curves rise, a quarter fall, a quarter go up and down: what is left is which tissue touches which, not
+    how bright any of them is. What is exactly zero is outside, and stays it. Of `stacked` slices that follow each other
+    along C, those of one sequence are changed alike.
+    """
+    channels = images.shape[1] // stacked
+    chosen = torch.nonzero(torch.rand(len(images), channels) < probability)
+    if not len(chosen):
+        return images
+    first, last, number = _KNOTS
+    heights = torch.rand(len(chosen), number) * (last - first) + first
+    kind = torch.rand(len(chosen), 1)
+    rising = heights.sort(dim=1).values
+    heights = torch.where(kind < 0.5, rising, torch.where(kind < 0.75, rising.flip(1), heights)).to(images)
+    images = images.clone()
+    for (sample, channel), curve in zip(chosen.tolist(), heights, strict=True):
+        image = images[sample, channel::channels]
+        place = ((image - first) / (last - first) * (number - 1)).clamp(0, number - 1 - 1e-4)
+        low = place.long()
+        images[sample, channel::channels] = torch.where(
+            image == 0, 0, torch.lerp(curve[low], curve[low + 1], place - low)
+        )
+    return images
 
 
 def blur(images: torch.Tensor, probability: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from napari_brain_tumor.curated_dataset.index import CaseRecord, PatientRecord
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
@@ -49,6 +51,8 @@ class CaseFiles:
         Kind of patient by which the data set splits; "" where it has none.
     known_slices : tuple of int, optional
         Slices along the third axis of the truth's file that were labelled; the others are unknown, not background.
+    brain : {"auto", "keep"}
+        Whether a whole head is brain-extracted before it is learned from, or kept as it is.
     reader : callable, optional
         Opens the case where `open_study` and `open_segmentation` of the two paths are not enough.
     """
@@ -63,6 +67,7 @@ class CaseFiles:
     stratum: str = ""
     known_slices: tuple[int, ...] | None = None
     reader: Callable[[], OpenedCase] | None = None
+    brain: Literal["auto", "keep"] = "auto"
 
     def open(self) -> OpenedCase:
         """The case; raises `TrainingError` where the truth lies on another grid than the scan."""
@@ -178,9 +183,11 @@ def _decathlon(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
         msg = f"{folder} has no dataset.json, so it is not a Medical Decathlon folder."
         raise TrainingError(msg)
     for entry in json.loads(index.read_text(encoding="utf-8"))["training"]:
-        image = folder / entry["image"]
+        image, truth = (
+            path_inside(folder, str(entry[key]).removeprefix("./"), named_by=str(index)) for key in ("image", "label")
+        )
         name = image.name.removesuffix(".gz").removesuffix(".nii")
-        yield _split_case(source, name, image, folder / entry["label"], split)
+        yield _split_case(source, name, image, truth, split)
 
 
 def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
@@ -192,12 +199,22 @@ def _lgg_tif(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
         yield _split_case(source, patient.name, patient, patient, split)
 
 
+def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    """One folder a case, which holds its sequences by their names, and its truth as `<case>_seg.nii.gz`."""
+    folder = root / source.path
+    if not folder.is_dir():
+        msg = f"{folder} is not a folder. A source of kind folders is a folder with one folder a case."
+        raise TrainingError(msg)
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        yield _split_case(source, case.name, case, case / f"{case.name}_seg.nii.gz", split)
+
+
 def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: Split) -> CaseFiles:
     if (source.dataset, name) not in split:
         msg = f"Case {name} of {source.dataset} is not in the split. Add it to the file."
         raise TrainingError(msg)
     patient, side, grade = split[source.dataset, name]
-    return CaseFiles(source.dataset, name, patient, side, image, truth, grade)
+    return CaseFiles(source.dataset, name, patient, side, image, truth, grade, brain=source.brain)
 
 
 def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
@@ -215,6 +232,7 @@ def _curated(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
             case.grade or "",
             patients[case.patient_key].stratum,
             reader=partial(_read_curated, dataset, case.id),
+            brain=source.brain,
         )
 
 
@@ -245,6 +263,7 @@ def _synthetic(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
 _LISTINGS: dict[str, Callable[[DataSource, Path, Split], Iterable[CaseFiles]]] = {
     "decathlon": _decathlon,
     "lgg-tif": _lgg_tif,
+    "folders": _folders,
     "curated": _curated,
     "synthetic": _synthetic,
 }

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from napari_brain_tumor.curated_dataset.index import ReviewState
-from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.errors import TrainingError, UnreadableFileError
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.neighbours import checked_neighbours
 from napari_brain_tumor.models.registry import CONFIGURATIONS
@@ -37,11 +38,13 @@ class DataSource(Section):
     """One set of cases: its format, its folder (relative to the data root) and its share of every batch."""
 
     dataset: str
-    kind: Literal["decathlon", "lgg-tif", "curated", "synthetic"]
+    kind: Literal["decathlon", "lgg-tif", "folders", "curated", "synthetic"]
     path: Path
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
     """Share of the draws of each grade (the split's column `grade`); every case alike where none are given."""
+    brain: Literal["auto", "keep"] = "auto"
+    """Whether whole heads are brain-extracted before they are learned from, as `segment` does, or kept as they are."""
     states: tuple[ReviewState, ...] = ("accepted",)
     """Curated sources: review states of the cases that are taken."""
     cases: int = Field(default=0, ge=0)
@@ -131,6 +134,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Goes into the card: see `Card`."""
+    target: Literal["tumor", "brain"] = "tumor"
+    """Goes into the card: see `Card`."""
     brain_only: bool = False
     """Goes into the card: see `Card`."""
     min_extent_mm: float = Field(default=0.0, ge=0)
@@ -148,6 +153,7 @@ class TrainConfig(Section):
             "min_lesion_share",
             "min_enhancing_mm3",
             "thickest_slices_mm",
+            "target",
             "brain_only",
             "output",
         }
@@ -159,7 +165,7 @@ class TrainConfig(Section):
         if not self.sources:
             msg = "A training run needs at least one data source ([[sources]])."
             raise ValueError(msg)
-        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif")]
+        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif", "folders")]
         if self.split is None and unsplit:
             msg = f"{', '.join(unsplit)} needs a split: a CSV with the columns dataset, case, patient, split."
             raise ValueError(msg)
@@ -182,10 +188,13 @@ def read_config(path: Path) -> TrainConfig:
         If the file is missing, is not TOML or does not describe a run; the message names every wrong entry.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_regular(path).decode("utf-8"))
         return TrainConfig.model_validate(content)
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, UnreadableFileError) as error:
         msg = f"The recipe {path} cannot be read: {error}."
+        raise TrainingError(msg) from error
+    except RecursionError as error:
+        msg = f"The recipe {path} is not one: its brackets nest too deeply."
         raise TrainingError(msg) from error
     except tomllib.TOMLDecodeError as error:
         msg = f"The recipe {path} is not valid TOML: {error}."

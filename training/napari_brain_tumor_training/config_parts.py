@@ -34,6 +34,8 @@ class AugmentationConfig(Section):
     brightness: float = Field(default=0.3, ge=0)
     gamma: float = Field(default=0.4, ge=0)
     bias_field: float = Field(default=0.15, ge=0)
+    remap_probability: float = Field(default=0, ge=0, le=1)
+    """Of each sequence of a sample: its grey levels go through a curve that is drawn, rising, falling or neither."""
     noise: float = Field(default=0.12, ge=0)
     noise_probability: float = Field(default=0.2, ge=0, le=1)
     blur_probability: float = Field(default=0.15, ge=0, le=1)

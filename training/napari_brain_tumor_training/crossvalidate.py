@@ -1,6 +1,5 @@
 """Train a network for every fold of the patients, and keep the networks together as one model."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.inference.device import resolve_device
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.combination import Ensemble
@@ -31,6 +31,7 @@ __all__ = ["CrossValidation", "crossvalidate", "fit_fold", "summarise_folds"]
 logger = logging.getLogger(__name__)
 
 SCORES_FILE = "crossvalidation.csv"
+_SCORE_COLUMNS = ("fold", "dataset", "roles", "cases", "region", "dice")
 _NOT_HELD_OUT = "Its scores are those of the single networks, each on the patients that it had not seen."
 
 
@@ -176,13 +177,14 @@ def _write_scores(path: Path, members: Sequence[ModelInfo]) -> None:
     """A row for every fold, set, subset of roles and region."""
 
     def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["fold", "dataset", "roles", "cases", "region", "dice"])
-            for number, member in enumerate(members, 1):
-                for m in member.card.metrics:
-                    what = [number, m.dataset, "+".join(m.roles), m.cases]
-                    writer.writerows([*what, region, f"{value:.4f}"] for region, value in m.mean_dice.items())
+        rows = (
+            (number, m.dataset, "+".join(m.roles), m.cases, region, f"{value:.4f}")
+            for number, member in enumerate(members, 1)
+            for m in member.card.metrics
+            for region, value in m.mean_dice.items()
+        )
+        text = csv_text(_SCORE_COLUMNS, (dict(zip(_SCORE_COLUMNS, row, strict=True)) for row in rows))
+        part.write_text(text, encoding="utf-8", newline="")
 
     def check(part: Path) -> None:
         if part.stat().st_size == 0:

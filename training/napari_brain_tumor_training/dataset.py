@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_brain_tumor.brain.extraction import chosen_brain_job
+from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.errors import BrainTumorError, SaveError, TrainingError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare
-from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases, read_split
 
@@ -98,6 +100,8 @@ def _key(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> str
         msg = f"Case {case.name} of {case.dataset} cannot be read: {error}. Restore it or take it out of the split."
         raise TrainingError(msg) from error
     parts = [str(case.image), str(case.truth), stamp, roles, spec.model_dump(), case.known_slices]
+    if case.brain == "auto":
+        parts.append(brain_model().card.weights_sha256)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
@@ -128,7 +132,7 @@ def _prepared(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -
 
 def _prepare(case: CaseFiles, roles: Sequence[Role], spec: PreprocessingSpec) -> dict[str, npt.NDArray[Any]]:
     opened = case.open()
-    prepared = prepare(opened.study, roles, spec)
+    prepared = prepare(run_job(chosen_brain_job(opened.study, case.brain)).study, roles, spec)
     classes = prepared.work.labels_to_work(opened.truth.data)
     box = prepared.box
     lost = int(classes.astype(bool).sum()) - int(classes[box.slices].astype(bool).sum())

@@ -72,6 +72,7 @@ def export_checkpoint(
         min_lesion_share=config.min_lesion_share,
         min_enhancing_mm3=config.min_enhancing_mm3,
         thickest_slices_mm=config.thickest_slices_mm,
+        target=config.target,
         brain_only=config.brain_only,
         min_extent_mm=config.min_extent_mm,
         parameters=sum(p.numel() for p in network.parameters()),

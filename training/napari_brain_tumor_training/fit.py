@@ -39,6 +39,7 @@ from napari_brain_tumor_training.sampling import sampler_for
 from napari_brain_tumor_training.synthetic_source import make_synthetic_cases
 from napari_brain_tumor_training.team import Team, joined
 from napari_brain_tumor_training.trainer import Best, Trainer
+from napari_brain_tumor_training.validation_loss import validation_loss
 
 __all__ = ["TrainingResult", "fit", "learning_rate_at", "loaded_cases"]
 
@@ -205,6 +206,7 @@ class _Run:
         try:
             while trainer.epoch < trainer.plan.epochs and not trainer.has_waited_enough:
                 row = yield from self._saved_now_and_then(trainer.train_epoch(sampler))
+                row |= yield from self._validation_loss(trainer.epoch + 1)
                 row |= yield from self._validation(trainer.epoch + 1)
                 self._finish_epoch(row)
                 if board is not None:
@@ -263,6 +265,13 @@ class _Run:
             if due and self.trainer.team.is_first:
                 self.save()
             yield progress
+
+    def _validation_loss(self, epoch: int) -> Job[Row]:
+        """The loss on the validation side; the first process of a team alone writes the history."""
+        trainer, validation = self.trainer, self._side("val")
+        if not validation or not trainer.team.is_first:
+            return {}
+        return (yield from _within_epoch(validation_loss(trainer, validation), epoch, trainer.plan.epochs))
 
     def _validation(self, epoch: int) -> Job[Row]:
         """Mean Dice of the averaged weights, where this epoch is due; keeps the best weights."""

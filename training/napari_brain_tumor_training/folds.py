@@ -1,6 +1,5 @@
 """Cross-validation over patients: which patients each fold validates on, decided once and kept in a table."""
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases
 from napari_brain_tumor_training.config import TrainConfig
 
@@ -114,8 +114,7 @@ def _chance(seed: int, key: str) -> str:
 
 def _read(path: Path, count: int) -> dict[str, int]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        _, rows = read_csv_text(path.read_text(encoding="utf-8"))
         folds = {row["patient"]: int(row["fold"]) for row in rows}
         if not folds:
             msg = "it has no rows"
@@ -132,10 +131,9 @@ def _read(path: Path, count: int) -> dict[str, int]:
 
 def _write(path: Path, folds: Mapping[str, int], strata: Mapping[str, str]) -> None:
     def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            writer.writerows([key, strata.get(key, ""), folds[key]] for key in sorted(folds))
+        rows = ((key, strata.get(key, ""), folds[key]) for key in sorted(folds))
+        text = csv_text(_COLUMNS, (dict(zip(_COLUMNS, row, strict=True)) for row in rows))
+        part.write_text(text, encoding="utf-8", newline="")
 
     def check(part: Path) -> None:
         if len(part.read_text(encoding="utf-8").splitlines()) != len(folds) + 1:

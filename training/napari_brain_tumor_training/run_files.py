@@ -1,6 +1,5 @@
 """What a run shows while it goes on: its history as CSV, curves as PNG, and TensorBoard events."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from itertools import cycle
@@ -13,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
 Row = dict[str, float]
 
-_NOT_DICE: Final = {"epoch", "loss", "learning rate", "seconds"}
+_LOSSES: Final = ("loss", "validation loss")
+_NOT_DICE: Final = {"epoch", *_LOSSES, "learning rate", "seconds"}
 _COLOURS: Final[dict[str, str]] = {region: CLASS_COLORS[min(classes)] for region, classes in REGIONS.items()}
 
 
@@ -35,25 +36,23 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
 
     def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        part.write_text(csv_text(columns, rows), encoding="utf-8", newline="")
 
     write_atomically(path, write, _check_not_empty)
 
 
 def write_curves(path: Path, rows: Sequence[Row]) -> None:
-    """Draw loss, and Dice per region of training and validation; raises `SaveError` where it cannot."""
+    """Draw loss and Dice per region of training and validation; raises `SaveError` where it cannot."""
     figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
     draw_curves(figure, rows)
     save_figure(figure, path)
 
 
 def draw_curves(figure: Figure, rows: Sequence[Row], *, stacked: bool = False) -> None:
-    """Draw loss, and Dice per region of training and validation, beside each other or `stacked`."""
+    """Draw loss and Dice per region of training and validation, beside each other or `stacked`."""
     first, second = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
-    _plot(first, rows, ["loss"])
+    losses = [name for name in _LOSSES if any(name in row for row in rows)] or ["loss"]
+    _plot(first, rows, losses)
     first.set(xlabel="" if stacked else "epoch", ylabel="loss")
     names = list(dict.fromkeys(key for row in rows for key in row if key not in _NOT_DICE))
     _plot(second, rows, names)
@@ -61,6 +60,8 @@ def draw_curves(figure: Figure, rows: Sequence[Row], *, stacked: bool = False) -
     for axes in (first, second):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(0.5, max([len(rows), 1]) + 0.5)
+    if len(losses) > 1:
+        first.legend(fontsize=7, loc="upper right")
     if names:
         second.legend(fontsize=7, loc="lower right")
 

@@ -1,6 +1,7 @@
 """What a training process tells of itself in its run's folder, and how others read it; without torch."""
 
 import csv
+import hashlib
 import json
 import logging
 import os
@@ -52,6 +53,11 @@ _OF_EPOCH: Final = re.compile(r"epoch (\d+) of (\d+), loss (\S+)$")
 _REGION: Final = re.compile(r"(?P<set>.+) (?:WT|TC|ET)")
 
 
+def machine_mark() -> str:
+    """The same text on the same machine, another one elsewhere: folders of runs are handed on, its name is not."""
+    return hashlib.sha256(f"run status {socket.gethostname()}".encode()).hexdigest()[:12]
+
+
 class RunStatus(BaseModel):
     """How far a run is, as its process wrote it last.
 
@@ -63,6 +69,7 @@ class RunStatus(BaseModel):
     state: RunState
     pid: int
     host: str
+    """A mark of the machine that does not tell its name; runs of earlier versions have the name."""
     started: datetime
     updated: datetime
     title: str = ""
@@ -85,6 +92,11 @@ class RunStatus(BaseModel):
         """Whether its process is at work."""
         return self.state in ("starting", "running")
 
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether its process was started on this machine, where alone one can see if it lives."""
+        return self.host in (machine_mark(), socket.gethostname())
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -103,7 +115,7 @@ def attach(folder: Path) -> Run:
         If there is no run, or its status cannot be read.
     """
     status = _read(folder)
-    if not status.is_alive or status.host != socket.gethostname() or _is_held(folder):
+    if not status.is_alive or not status.is_of_this_machine or _is_held(folder):
         return Run(folder, status)
     # Between the two looks the process may have ended as it should.
     status = _read(folder)
@@ -148,9 +160,7 @@ def request_stop(folder: Path) -> None:
 def tell_starting(folder: Path, pid: int, title: str) -> None:
     """Write the status of a process that was just started, and forget an earlier wish to stop."""
     now = datetime.now(UTC)
-    _write(
-        folder, RunStatus(state="starting", pid=pid, host=socket.gethostname(), started=now, updated=now, title=title)
-    )
+    _write(folder, RunStatus(state="starting", pid=pid, host=machine_mark(), started=now, updated=now, title=title))
 
 
 def watched(
@@ -228,7 +238,7 @@ class _Teller:
         self._pace_from: float | None = None
         now = datetime.now(UTC)
         self._status = RunStatus(
-            state="running", pid=os.getpid(), host=socket.gethostname(), started=now, updated=now, title=title
+            state="running", pid=os.getpid(), host=machine_mark(), started=now, updated=now, title=title
         )
         self._tell(message="preparing")
 

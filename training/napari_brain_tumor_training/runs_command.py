@@ -66,7 +66,8 @@ def resume(folder: RunFolder) -> None:
 def describe(run: Run) -> str:
     """A run in words, a line for each thing that is known."""
     s = run.status
-    lines = [f"{s.title or run.folder.name}: {s.state} (process {s.pid} on {s.host})"]
+    where = "this machine" if s.is_of_this_machine else "another machine"
+    lines = [f"{s.title or run.folder.name}: {s.state} (process {s.pid} on {where})"]
     if s.message and s.is_alive:
         lines.append(s.message)
     if s.epochs:

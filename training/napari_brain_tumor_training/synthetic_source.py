@@ -1,10 +1,9 @@
 """Make the synthetic cases of a recipe, once, before a run begins."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.scratch import scratch_beside, swap_in
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.config import DataSource
 from napari_brain_tumor_training.synthetic import SyntheticSpec, make_case, write_case
@@ -33,10 +32,9 @@ def make_synthetic_cases(source: DataSource, data_root: Path) -> Job[None]:
 def _make(seed: int, spec: SyntheticSpec, folder: Path) -> None:
     study, truth = make_case(seed, spec=spec)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
-            write_case(study, truth, Path(scratch) / study.name)
-            shutil.move(Path(scratch) / study.name, folder / study.name)
+        with scratch_beside(folder / study.name) as scratch:
+            write_case(study, truth, scratch / study.name)
+            swap_in(scratch / study.name, folder / study.name, scratch)
     except OSError as error:
         msg = f"The synthetic case {study.name} could not be kept in {folder}: {error}. Free some space there."
         raise SaveError(msg) from error

@@ -177,6 +177,15 @@ class Trainer:
         self.average.update_parameters(self.network)
         return value
 
+    @torch.no_grad()
+    def loss_of(self, batch: Batch) -> float:
+        """The loss of the averaged weights on a batch as it is, with the same outputs and weights as in training."""
+        images, targets, known = self._on_device(batch, *self._tensors(batch))
+        with torch.autocast(self.device.type, _PRECISIONS[self.plan.precision], self.plan.precision != "float32"):
+            outputs = weighted_outputs(self.average.module, images, self.config.loss.deep_supervision)
+        fraction = min(1.0, self.steps / (self.plan.epochs * self.plan.iterations_per_epoch))
+        return float(sum(weight * self.loss(logits.float(), targets, known, fraction) for weight, logits in outputs))
+
     def _statistics(self) -> dict[str, torch.Tensor]:
         """Copies of the running statistics of the layers."""
         buffers = self.network.named_buffers()
@@ -246,11 +255,21 @@ class Trainer:
 
     def _prepared(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Varied images, targets, and where these are known, on the device."""
+        images, masks = self.augment(*self._tensors(batch), torch.from_numpy(batch.present))
+        return self._on_device(batch, images, masks)
+
+    def _tensors(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images, and targets with the voxels that are known behind them, where they can be varied."""
         # Metal lacks some of the operations.
         place = self.device if self.device.type == "cuda" else torch.device("cpu")
         images, targets = (torch.from_numpy(part).to(place) for part in (batch.images, batch.targets))
         masks = targets if batch.where is None else torch.cat([targets, torch.from_numpy(batch.where).to(targets)], 1)
-        images, masks = self.augment(images, masks, torch.from_numpy(batch.present))
+        return images, masks
+
+    def _on_device(
+        self, batch: Batch, images: torch.Tensor, masks: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Images, targets, and where these are known, on the device."""
         known = torch.from_numpy(batch.known)[(..., *[None] * (images.ndim - 2))].to(self.device)
         targets, where = masks[:, : len(REGIONS)], masks[:, len(REGIONS) :]
         if batch.where is not None:

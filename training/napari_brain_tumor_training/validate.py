@@ -70,7 +70,7 @@ def validate(
         for number_of_subset, asked in enumerate(tuple(subset) for subset in subsets):
             roles = tuple(role for role in asked if role in study.sequences)
             if roles == asked or (number_of_subset == 0 and roles):
-                predicted = segment(study.only(roles), model.folder, device, flips=flips)
+                predicted = segment(study.only(roles), model.folder, device, flips=flips, brain=case.brain)
                 told = [_where_known(labels, opened.known) for labels in (truth, predicted)]
                 scores.append(CaseDice(case.dataset, case.name, asked, roles, flips, region_dice(*told)))
     yield Progress(len(files), len(files), "")

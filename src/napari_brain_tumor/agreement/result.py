@@ -1,7 +1,5 @@
 """What a comparison of segmentations found, and the tables that it is written as."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +18,7 @@ from napari_brain_tumor.agreement.statistics import RaterVolume, RegionAgreement
 from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.evaluation.scores import DEFINITIONS, MaskScores, TumourClass
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.io.sidecar import NOTICE, PROGRAM
 from napari_brain_tumor.labels import Region
 
@@ -169,13 +168,10 @@ class Agreement:
         SaveError
             If it cannot be written.
         """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(_cells, self.scores))
+        text = csv_text(COLUMNS, map(_cells, self.scores))
         if path is not None:
-            _write(path, text.getvalue())
-        return text.getvalue()
+            _write(path, text)
+        return text
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Everything that `as_dict` holds as JSON text; written to a file too if one is named.

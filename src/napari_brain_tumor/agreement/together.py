@@ -141,6 +141,7 @@ def consensus_job(
         name=given.name,
         class_names=class_names_of(raters.regions),
         provenance=_provenance(raters, method, qualities, tied, resample),
+        notes=tuple(dict.fromkeys(note for one in segmentations.values() for note in one.notes)),
     )
     return Consensus(joined, method, qualities, tied, (*raters.notes, *_notes(method, tied, qualities)))
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,35 +10,46 @@ import typer
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.cli.arguments import (
+    BrainOption,
     DeviceOption,
+    ModelOption,
+    PathsOption,
     PrecisionName,
     PrecisionOption,
     ResampleOption,
     RolesOption,
+    SeriesOption,
     SpacingOption,
     parse_box,
     parse_roles,
     parse_seeds,
+    parse_series,
     parse_spacing,
     parse_thresholds,
 )
+from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
-from napari_brain_tumor.cli.console import say_error
+from napari_brain_tumor.cli.console import debugging, prepare_streams, say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.refine import refine
 from napari_brain_tumor.cli.report import follow_up, report
 from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
+from napari_brain_tumor.cli.series import series
 from napari_brain_tumor.cli.view import view
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.leftovers import finish_interrupted
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.catalogue import Method
+    from napari_brain_tumor.cli.case_table import CaseRow
     from napari_brain_tumor.cli.outputs import Task
 
 __all__ = ["app", "main"]
@@ -59,6 +70,7 @@ class _Choices:
     model: str | None
     device: str
     roles: str | None
+    series: dict[str, str] | None
     spacing_mm: tuple[float, float, float] | None
     resample: str | None
     schema: str
@@ -69,29 +81,43 @@ class _Choices:
     box: tuple[float, ...] | None = None
     maps: frozenset[str] = frozenset()
     precision: str = "auto"
+    brain: str = "auto"
+    paths: str = "auto"
+    overwrite: bool = False
+    skip_existing: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment_job` beside study, model and device."""
         settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
+        settings["brain"] = self.brain
         precision = self.precision if self.precision != "auto" else None
         told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}
         return settings | {name: value for name, value in told.items() if value}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 well, 1 refused with a message, 2 wrong usage, 130 stopped by Ctrl-C."""
+    """Run the command line and exit.
+
+    Codes: 0 everything was done, 1 something failed or was refused, with a message, 2 wrong usage or a wrong value of
+    an option, 130 stopped by Ctrl-C.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    prepare_streams()
+    shown = debugging.set(debug)
     try:
+        finish_interrupted()
         app(args=[word for word in given if word != "--debug"], prog_name="brain-tumor")
-    except (BrainTumorError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
         say_error(error)
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
+    finally:
+        debugging.reset(shown)
 
 
 def _say_version(asked: bool) -> None:
@@ -122,13 +148,15 @@ def segment(
             "Without it: <case>_segmentation.nii.gz in the current folder.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     schema: Annotated[
-        str, typer.Option(help="What the integers in the result mean: MSD, BraTS, LGG-binary ...")
+        str,
+        typer.Option(callback=known_schema, help="What the integers in the result mean: MSD, BraTS, LGG-binary ..."),
     ] = "MSD",
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
@@ -153,54 +181,93 @@ def segment(
         str | None,
         typer.Option("--box", metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment within this box alone, world mm."),
     ] = None,
+    brain: BrainOption = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the probability of each region, as .nii.gz.")
     ] = False,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write how unsure the model is, entropy in bits, as .nii.gz.")
     ] = False,
+    paths: PathsOption = "auto",
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="One table of all cases: status, model, volumes, seconds, notes, errors. "
+            "With several cases, without it: segmentation_results.csv beside the results.",
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Pass over cases whose result is there: go on with a batch.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
 ) -> None:
-    """Segment the tumour of one or several examinations and save it on each scan's own grid."""
+    """Segment the tumour of one or several examinations and save it on each scan's own grid.
+
+    A case that fails does not stop the others; the code at the end is 1 then.
+    """
     from napari_brain_tumor.catalogue import find_model
-    from napari_brain_tumor.cli.maps import check_maps
+    from napari_brain_tumor.cli.batch import run_batch
+    from napari_brain_tumor.cli.case_table import CaseTable
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.labels import schema_named
 
+    if overwrite and skip_existing:
+        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
     parse_roles(roles)
     schema_name = schema_named(schema).name
     points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     limits, ends = parse_thresholds(thresholds or ()), parse_box(box)
+    picked = parse_series(picks)
+    method = find_model(model)
+    _check_fits(method, probabilities=bool(maps or limits), seeds=bool(points))
     choices = _Choices(
-        model,
-        device,
-        roles,
-        steps,
-        resample,
-        schema_name,
-        flips,
-        min_lesion_mm3,
-        points,
-        limits,
-        ends,
-        maps,
-        precision.value,
+        model=model,
+        device=device,
+        roles=roles,
+        series=picked,
+        spacing_mm=steps,
+        resample=resample,
+        schema=schema_name,
+        flips=flips,
+        min_lesion_mm3=min_lesion_mm3,
+        seeds=points,
+        thresholds=limits,
+        box=ends,
+        maps=maps,
+        precision=precision.value,
+        brain=brain,
+        paths=paths,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
     )
-    method = find_model(model)  # a wrong name is told before anything is read
-    tasks = plan_tasks(cases, output, overwrite=overwrite)
-    check_maps(tasks, method, maps, overwrite=overwrite)
-    refused = [task for task in tasks if not _segment_or_report(task, choices, alone=len(tasks) == 1)]
-    if refused:
-        names = ", ".join(str(task.case) for task in refused)
-        msg = f"{len(refused)} of {len(tasks)} cases were not segmented: {names}."
-        raise BrainTumorError(msg)
+    tasks = plan_tasks(cases, output, overwrite=overwrite, skip_existing=skip_existing)
+    if table is None and len(tasks) > 1:
+        table = tasks[0].target.parent / "segmentation_results.csv"
+    run_batch(
+        [str(task.case) for task in tasks],
+        lambda number: _segment_or_skip(tasks[number], choices, method, alone=len(tasks) == 1),
+        None if table is None else CaseTable(table),
+        doing="segmenting",
+        done="segmented",
+    )
+
+
+def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
+    """Raise `typer.BadParameter` for options that mean nothing to the method."""
+    if probabilities and method.is_baseline:
+        msg = f"{method.name} is a method without weights and tells no probabilities. Choose a trained model."
+        raise typer.BadParameter(msg, param_hint="--model")
+    if seeds and not method.takes_seeds:
+        msg = f"{method.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
+        raise typer.BadParameter(msg, param_hint="--seed")
 
 
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("demo-output"),
-    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     window: Annotated[bool, typer.Option("--window/--no-window", help="Open napari where there is a display.")] = True,
 ) -> None:
@@ -210,20 +277,49 @@ def demo(
     run_demo(output, model=model, device=device, window=window)
 
 
-def _segment_or_report(task: "Task", choices: _Choices, *, alone: bool) -> bool:
-    """Whether the case was segmented. A case that is refused does not stop the others."""
-    try:
-        _segment_one(task, choices)
-    except (BrainTumorError, OSError) as error:
+def _segment_or_skip(task: "Task", choices: _Choices, method: "Method", *, alone: bool) -> "CaseRow":
+    """Segment a case unless its result is there; what is in the way of a single one is an error."""
+    from napari_brain_tumor.cli.case_table import CaseRow
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.cli.maps import existing_maps
+    from napari_brain_tumor.cli.outputs import exists_already
+    from napari_brain_tumor.errors import SaveError
+
+    if task.obstacle:
+        raise SaveError(task.obstacle)
+    existing = [*task.existing, *existing_maps(task, method, choices.maps)]
+    if not existing or choices.overwrite:
+        return _segment_one(task, choices)
+    if task.existing and choices.skip_existing:
         if alone:
-            raise
-        say_error(error, str(task.case))
-        return False
-    return True
+            say(f"{task.target} exists already and is passed over.")
+        return _row_of_existing(task)
+    if alone:
+        raise SaveError(exists_already(existing[0]))
+    return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing[0]} exists already.", seconds=0)
 
 
-def _segment_one(task: "Task", choices: _Choices) -> None:
+def _row_of_existing(task: "Task") -> "CaseRow":
+    """What an earlier result tells, so that the table holds every case."""
+    from napari_brain_tumor.cli.case_table import CaseRow
+    from napari_brain_tumor.io import open_segmentation, read_sidecar
+    from napari_brain_tumor.measure.volumes import measure_volumes
+
+    row = CaseRow(str(task.case), "skipped", str(task.target), seconds=0)
+    try:
+        volumes = measure_volumes(open_segmentation(task.target))
+    except (BrainTumorError, OSError) as error:
+        return replace(row, notes=(f"The earlier result could not be read: {error}",))
+    provenance = read_sidecar(task.target).get("provenance")
+    model = provenance.get("model") if isinstance(provenance, Mapping) else None
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return replace(row, volumes=volumes, model=str(name or ""))
+
+
+def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
+    from napari_brain_tumor.brain.extraction import notes_on_brain, traits_within
     from napari_brain_tumor.catalogue import find_model
+    from napari_brain_tumor.cli.case_table import CaseRow
     from napari_brain_tumor.cli.console import note, print_table, say, volume_table
     from napari_brain_tumor.cli.maps import segment_shown, write_maps
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
@@ -234,29 +330,41 @@ def _segment_one(task: "Task", choices: _Choices) -> None:
     from napari_brain_tumor.preprocessing.traits import traits_of
 
     roles = parse_roles(choices.roles, task.case)
-    study = open_study(task.case, roles, spacing_mm=choices.spacing_mm, resample=choices.resample)
+    study = open_study(
+        task.case, roles, series=choices.series, spacing_mm=choices.spacing_mm, resample=choices.resample
+    )
     check_inputs_are_kept(study, task.target)
-    traits = traits_of(study)
+    traits = traits_within(traits_of(study), choices.brain)
     method = find_model(choices.model, traits)
     chosen = why_default(list_models(), traits) if choices.model is None else ""
-    for text in (
+    notes = (
         *study.notes,
         *filter(None, [chosen]),
         *method.notes_without(study.roles, traits),
         *method.notes_on(traits),
-    ):
+    )
+    for text in notes:
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
     segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
     remember(segmentation.provenance)
-    task.target.parent.mkdir(parents=True, exist_ok=True)
-    save_segmentation(segmentation, task.target, schema=choices.schema)
-    print_table(f"{study.name}, by {method.name}", volume_table(measure_volumes(segmentation)))
+    for text in notes_on_brain(segmentation.provenance):
+        note(text)
+    save_segmentation(
+        segmentation,
+        task.target,
+        schema=choices.schema,
+        overwrite=choices.overwrite,
+        paths=choices.paths,  # type: ignore[arg-type]
+    )
+    volumes = measure_volumes(segmentation)
+    print_table(f"{study.name}, by {method.name}", volume_table(volumes))
     say(f"Wrote {task.target}")
     if maps is not None:
-        for path in write_maps(maps, choices.maps, task.target, study):
+        for path in write_maps(maps, choices.maps, task.target, study, overwrite=choices.overwrite):
             say(f"Wrote {path}")
+    return CaseRow(str(task.case), "done", str(task.target), method.name, volumes, notes=notes)
 
 
 data.command()(score)
@@ -265,9 +373,11 @@ app.command()(evaluate)
 app.command()(measure)
 app.command()(refine)
 app.command()(check)
+app.command()(brain)
 app.command()(report)
 app.command("follow-up")(follow_up)
 app.command()(rerun)
+app.command()(series)
 app.command()(view)
 app.add_typer(models_app, name="models")
 app.add_typer(data)

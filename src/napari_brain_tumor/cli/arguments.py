@@ -9,25 +9,31 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_brain_tumor.cli.known_values import known_device, known_grid, known_model, known_style
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
     "BoxOption",
+    "BrainOption",
     "DeviceOption",
     "FlipsOption",
     "MinLesionOption",
+    "ModelOption",
+    "PathsOption",
     "PrecisionName",
     "PrecisionOption",
     "ResampleOption",
     "RoleChoice",
     "RolesOption",
     "SeedsOption",
+    "SeriesOption",
     "SpacingOption",
     "ThresholdsOption",
     "parse_box",
     "parse_numbers",
     "parse_roles",
     "parse_seeds",
+    "parse_series",
     "parse_settings",
     "parse_spacing",
     "parse_thresholds",
@@ -35,6 +41,12 @@ __all__ = [
 
 RoleChoice = dict[str, int | str] | list[str | None]
 """Role to volume or file; or the roles of the volumes in order, None for one to skip."""
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", callback=known_model, help="Name of a model (see `models`) or folder of a checkpoint."),
+]
 
 
 class PrecisionName(StrEnum):
@@ -46,14 +58,50 @@ class PrecisionName(StrEnum):
 
 
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute; auto takes the quickest.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|mps",
+        callback=known_device,
+        help="Where to compute; auto takes the quickest.",
+    ),
 ]
 
+PathsOption = Annotated[
+    str,
+    typer.Option(
+        "--paths",
+        metavar="auto|relative|absolute|names",
+        callback=known_style,
+        help="How the record of a result names its scans: relative to itself (auto: those that lie near), absolute, "
+        "or without folders.",
+    ),
+]
+
+
+BrainOption = Annotated[
+    str,
+    typer.Option(
+        "--brain",
+        metavar="auto|keep|MASK",
+        help="A whole head: extract its brain first, keep it as it is, or take the brain from this mask file.",
+    ),
+]
 
 RolesOption = Annotated[
     str | None,
     typer.Option(
         "--roles", help="t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or FLAIR,T1,T1c,T2 (order; - skips)."
+    ),
+]
+
+SeriesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series",
+        metavar="ROLE=SERIES",
+        help="Of DICOM: T1c=5 or FLAIR='AX FLAIR', the number or description that `brain-tumor series` lists; "
+        "repeatable.",
     ),
 ]
 
@@ -66,6 +114,7 @@ ResampleOption = Annotated[
     typer.Option(
         "--resample",
         metavar="finest|T1|T1c|T2|FLAIR",
+        callback=known_grid,
         help="Bring sequences on different grids onto the finest, or onto that sequence's.",
     ),
 ]
@@ -156,6 +205,18 @@ def parse_roles(text: str | None, case: Path | None = None) -> RoleChoice | None
         msg = f"{text!r} needs one volume or file for each role, and each role once, like t1=0,flair=1."
         raise typer.BadParameter(msg, param_hint="--roles")
     return {role: _volume_or_file(value.strip(), case) for role, (_, value) in zip(roles, pairs, strict=True)}
+
+
+def parse_series(texts: Sequence[str] | None) -> dict[str, str] | None:
+    """Series by role from `T1c=5` or `FLAIR=AX FLAIR`, one text each; raises `typer.BadParameter` for anything else."""
+    picks: dict[str, str] = {}
+    for text in texts or ():
+        role, _, value = (part.strip() for part in text.partition("="))
+        if not role or not value or role in picks:
+            msg = f"{text!r} picks no series. Give each role once, with a number or description: --series T1c=5."
+            raise typer.BadParameter(msg, param_hint="--series")
+        picks[role] = value
+    return picks or None
 
 
 def parse_spacing(text: str | None) -> tuple[float, float, float] | None:

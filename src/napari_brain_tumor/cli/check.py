@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from napari_brain_tumor.cli.arguments import (
+    BrainOption,
     DeviceOption,
+    ModelOption,
     ResampleOption,
     RolesOption,
+    SeriesOption,
     SpacingOption,
     parse_roles,
+    parse_series,
     parse_spacing,
 )
+from napari_brain_tumor.cli.known_values import known_schema
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,20 +33,25 @@ _OPTIONS: Final[dict["FixKind", str]] = {
     "roles": "--roles t1c=FILE,flair=FILE",
     "model": "--model {}",
     "device": "--device {}",
+    "brain": "--brain auto|keep|MASK",
 }
 """The option that does what a fix says."""
 
 
 def check(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
-    model: Annotated[str | None, typer.Option(help="Name of a model (see `models`) or folder of a checkpoint.")] = None,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be looked at too.")] = None,
-    schema: Annotated[str | None, typer.Option(help="What their integers mean: MSD, BraTS, LGG-binary ...")] = None,
+    schema: Annotated[
+        str | None, typer.Option(callback=known_schema, help="What their integers mean: MSD, BraTS, LGG-binary ...")
+    ] = None,
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     flips: Annotated[bool, typer.Option("--flips", help="Expect mirrored inputs to be averaged.")] = False,
+    brain: BrainOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
@@ -54,10 +64,12 @@ def check(
         device,
         segmentation,
         roles=parse_roles(roles, case),
+        series=parse_series(picks),
         spacing_mm=parse_spacing(spacing),
         resample=resample,
         schema=schema,
         flips=flips,
+        brain=brain,
     )
     if as_json:
         say(json.dumps([asdict(row) for row in rows], indent=2))

@@ -10,6 +10,7 @@ import typer
 
 from napari_brain_tumor.cli.arguments import SpacingOption, parse_spacing
 from napari_brain_tumor.cli.console import new_table, note, print_table, run_shown, say
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _names(labels: Sequence[Path], names: str | None) -> list[str]:
 
 def _schemas(schema: str | None, count: int) -> list[str | None]:
     told = [None if part.strip() in ("", "-") else part.strip() for part in (schema or "-").split(",")]
+    for one in told:
+        known_schema(one)
     if len(told) not in (1, count):
         msg = f"{len(told)} schemas for {count} segmentations. Give one for all, or one for each."
         raise typer.BadParameter(msg, param_hint="--schema")

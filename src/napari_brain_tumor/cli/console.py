@@ -1,7 +1,9 @@
 """Tables, progress and messages: coloured on a terminal, plain text in a pipe."""
 
 import sys
+import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import typer
@@ -10,17 +12,33 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from napari_brain_tumor.errors import GridMismatchError, RoleError, SpacingUnknownError
+from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesions import Lesion
-from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
+from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeRow, VolumeTable
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
-__all__ = ["lesion_table", "new_table", "note", "print_table", "run_shown", "say", "say_error", "volume_table"]
+__all__ = [
+    "debugging",
+    "duration",
+    "explain",
+    "lesion_table",
+    "new_table",
+    "note",
+    "prepare_streams",
+    "print_table",
+    "progress_line",
+    "run_shown",
+    "say",
+    "say_error",
+    "volume_table",
+]
 
 _PIPE_WIDTH = 160
+_LINE_EVERY_S: Final = 30.0
+"""Seconds between lines that tell how far a job is where there is no terminal for a bar."""
 Result = TypeVar("Result")
 
 _SHELL_HINTS: Final[dict[type[Exception], str]] = {
@@ -29,6 +47,18 @@ _SHELL_HINTS: Final[dict[type[Exception], str]] = {
     SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
 }
 """Messages name Python's arguments; these are the options that do the same."""
+
+
+debugging: Final[ContextVar[bool]] = ContextVar("debugging", default=False)
+"""Whether tracebacks are shown, too."""
+
+
+def prepare_streams() -> None:
+    """Let everything be printed: a letter that a console or log cannot encode is shown by its code."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:
@@ -41,11 +71,42 @@ def note(text: str) -> None:
     typer.secho(f"Note: {text}", err=True, fg="yellow")
 
 
+def progress_line(text: str) -> None:
+    """Print how far the work is, on standard error, apart from the results."""
+    typer.echo(text, err=True)
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it.
+
+    Examples
+    --------
+    >>> duration(4.25), duration(75), duration(4000)
+    ('4.2 s', '1:15 min', '1:06 h')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def explain(error: BaseException) -> str:
+    """An error in words, also one that nobody thought of."""
+    if isinstance(error, BrainTumorError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"Memory ran out ({error or 'no more can be had'}). Close other programs, or take a machine with more."
+    return f"Unexpected {type(error).__name__}: {error}. This is a fault of the program; --debug shows where."
+
+
 def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exception], str] = _SHELL_HINTS) -> None:
     """Print an error on standard error: perhaps what it is about, its message, and the option that helps."""
     hint = next((hint for kind, hint in hints.items() if isinstance(error, kind)), None)
+    if "--series" in str(error):  # it says itself what to do in the shell
+        hint = None
     typer.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    typer.echo("\n".join(filter(None, (f"{what}: {error}" if what else str(error), hint))), err=True)
+    text = explain(error)
+    typer.echo("\n".join(filter(None, (f"{what}: {text}" if what else text, hint))), err=True)
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -78,6 +139,8 @@ def volume_table(volumes: VolumeTable, dice: Mapping[Region, float] | None = Non
             cells = _volume_cells(row, dice or {})
             table.add_row(*(cells[column] for column in shown))
         table.add_section()
+    for region in volumes.undetermined:
+        table.add_row(f"{REGION_NAMES[region]} ({region})", "not determined", *([""] * (len(shown) - 2)))
     return table
 
 
@@ -112,14 +175,38 @@ def _lesion_cells(lesion: Lesion) -> list[str]:
 
 
 def run_shown(job: Job[Result], title: str) -> Result:
-    """Run a job with a bar and the remaining time on standard error; silently where that is not a terminal."""
+    """Run a job with a bar and the remaining time on standard error, or with a line at times if that is no terminal."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        return run_job(job, _Lines(title).show)
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
 
         def show(step: Step) -> None:
+            if step.milestone:
+                console.print(step.milestone, markup=False, highlight=False)
             text = f"{title}: {step.message}" if step.message else title
             bar.update(task, completed=step.done, total=step.total, description=text)
 
         return run_job(job, show)
+
+
+class _Lines:
+    """How far a job is, in a line every half minute, and its milestones."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.started = self.last = time.monotonic()
+
+    def show(self, step: Step) -> None:
+        if step.milestone:
+            progress_line(step.milestone)
+        now = time.monotonic()
+        if now - self.last < _LINE_EVERY_S:
+            return
+        self.last = now
+        elapsed, share = now - self.started, step.fraction
+        rest = f", about {duration(elapsed * (1 - share) / share)} left" if share > 0 else ""
+        what = f"{self.title}: {step.message}" if step.message else self.title
+        progress_line(f"{what} ({share:.0%}, {duration(elapsed)} elapsed{rest})")

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from napari_brain_tumor.cli.arguments import ResampleOption, parse_numbers, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import (
+    ResampleOption,
+    SeriesOption,
+    parse_numbers,
+    parse_roles,
+    parse_series,
+    parse_spacing,
+)
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -27,7 +35,8 @@ data = typer.Typer(
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="Id of a case, see `list`.")]
 SchemaOption = Annotated[
-    str | None, typer.Option(help="What the integers of the label mean: MSD, BraTS, LGG-binary ...")
+    str | None,
+    typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
 SlicesOption = Annotated[
     str | None,
@@ -74,6 +83,7 @@ def add(
     ] = None,
     schema: SchemaOption = None,
     roles: Annotated[str | None, typer.Option(help="As for `segment`: t1=0,flair=1 or FLAIR,T1,T1c,T2.")] = None,
+    picks: SeriesOption = None,
     spacing: Annotated[
         str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
     ] = None,
@@ -102,7 +112,8 @@ def add(
     slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
     wanted_state, spacing_mm = _state(state), parse_spacing(spacing)
     opened = CuratedDataset(dataset)
-    study = open_study(scan, parse_roles(roles, scan), spacing_mm=spacing_mm, resample=resample)
+    picked = parse_series(picks)
+    study = open_study(scan, parse_roles(roles, scan), series=picked, spacing_mm=spacing_mm, resample=resample)
     for text in study.notes:
         tell(text)
     segmentation = _label(labels, scan, schema, spacing_mm)
@@ -333,8 +344,11 @@ def export(
         bool, typer.Option("--whole-tumour", help="Whole tumour alone; cases that tell no more are taken then.")
     ] = False,
     states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
+    preprocessed: Annotated[
+        Path | None, typer.Option(help="The folder nnUNet_preprocessed; by its variable, or beside RAW, if not given.")
+    ] = None,
 ) -> None:
-    """Write the cases as nnU-Net v2 reads them, with the split."""
+    """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
@@ -350,10 +364,12 @@ def export(
         states=tuple(_state(state) for state in states or ["accepted"]),
         whole_tumour_only=whole_tumour,
     )
-    report = run_shown(export_nnunet(opened, raw, target), "Export")
+    report = run_shown(export_nnunet(opened, raw, target, preprocessed), "Export")
     for case, reason in report.left_out.items():
         tell(f"{case} is left out: {reason}")
     say(f"Wrote {len(report.cases)} cases to {report.folder}, {len(report.left_out)} left out")
+    say(f"Wrote the split to {report.split}: nnU-Net reads it there. Train fold 0, which is this split:")
+    say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
 def _found(

@@ -9,6 +9,7 @@ import typer
 
 from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
+from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="CASES",
-            help="Case folders or files with their truth, folders of them, or Medical Decathlon folders.",
+            help="Case folders or files with their truth, folders of them, Medical Decathlon or curated data sets.",
         ),
     ],
     models: Annotated[
@@ -54,12 +55,21 @@ def evaluate(
         Path | None,
         typer.Option(metavar="CSV", help="Table with the columns case and patient, perhaps dataset and split."),
     ] = None,
-    side: Annotated[str | None, typer.Option(help="Only cases of this side of the split, for example val.")] = None,
+    side: Annotated[
+        str | None,
+        typer.Option(help="Only cases of this side, such as val: of --split, or of a curated data set's own split."),
+    ] = None,
     schema: Annotated[
-        str | None, typer.Option(help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ...")
+        str | None,
+        typer.Option(
+            callback=known_schema, help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ..."
+        ),
     ] = None,
     predictions_schema: Annotated[
-        str | None, typer.Option("--predictions-schema", help="The same for the segmentations of --predictions.")
+        str | None,
+        typer.Option(
+            "--predictions-schema", callback=known_schema, help="The same for the segmentations of --predictions."
+        ),
     ] = None,
     roles: Annotated[
         str | None, typer.Option(help="t1=0,flair=1 (volumes) or FLAIR,T1,T1c,T2 (order; - skips), for every case.")
@@ -84,8 +94,9 @@ def evaluate(
     if not chosen and not given:
         msg = "Name what to evaluate: --models unet,threshold or --predictions NAME=FOLDER."
         raise typer.BadParameter(msg, param_hint="--models")
-    if side is not None and split is None:
-        raise typer.BadParameter("It is a choice from a table: give --split CSV too.", param_hint="--side")
+    _check_side(cases, side, split)
+    for model in chosen.values():
+        _check_model(model)
     parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
     from napari_brain_tumor.comparison import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
@@ -113,6 +124,21 @@ def evaluate(
     for path in written:
         say(f"Wrote {path}")
     _tell_refused(result)
+
+
+def _check_side(cases: Sequence[Path], side: str | None, split: Path | None) -> None:
+    from napari_brain_tumor.comparison.cases import is_curated
+
+    if side is not None and split is None and not any(map(is_curated, cases)):
+        msg = "It is a choice from a split: give --split CSV too, or a curated data set."
+        raise typer.BadParameter(msg, param_hint="--side")
+
+
+def _check_model(model: str) -> None:
+    try:
+        known_model(model)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(error.message, param_hint="--models") from error
 
 
 def _named(words: Iterable[str], option: str) -> dict[str, str]:

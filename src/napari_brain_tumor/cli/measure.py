@@ -2,14 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_brain_tumor.cli.arguments import ResampleOption, RolesOption, SpacingOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import (
+    ResampleOption,
+    RolesOption,
+    SeriesOption,
+    SpacingOption,
+    parse_roles,
+    parse_series,
+    parse_spacing,
+)
+from napari_brain_tumor.cli.known_values import known_plane, known_schema
 
 if TYPE_CHECKING:
     from napari_brain_tumor.measure.examination import Examination
@@ -25,13 +34,15 @@ def measure(
         list[Path], typer.Argument(metavar="LABELS", help="Files or folders of segmentations, one or several.")
     ],
     schema: Annotated[
-        str | None, typer.Option(help="What their integers mean, if in doubt: MSD, BraTS, LGG-binary ...")
+        str | None,
+        typer.Option(callback=known_schema, help="What their integers mean, if in doubt: MSD, BraTS, LGG-binary ..."),
     ] = None,
     study: Annotated[
         Path | None,
         typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),
     ] = None,
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     lesions: Annotated[
@@ -41,6 +52,7 @@ def measure(
         str,
         typer.Option(
             metavar="acquisition|axial|coronal|sagittal",
+            callback=known_plane,
             help="In which diameters are measured: of thick slices, or so.",
         ),
     ] = "acquisition",
@@ -56,43 +68,77 @@ def measure(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write everything measured as JSON.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write one row a file: status, volumes, notes, errors."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
 ) -> None:
     """Measure segmentations: volumes of classes and regions, lesions, diameters after RANO, rim and midline.
 
+    A file that cannot be measured does not stop the others; the code at the end is 1 then.
+
     Research use only, not for clinical use.
     """
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.io import open_study
+    from napari_brain_tumor.cli.batch import run_batch
+    from napari_brain_tumor.cli.case_table import CaseRow, CaseTable
+    from napari_brain_tumor.io import open_segmentation, open_study
     from napari_brain_tumor.measure.settings import MeasureSettings
-    from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
     from napari_brain_tumor.measure.volumes import measure_volumes
 
     settings = MeasureSettings(least_mm3=least_mm3, plane=plane, fill_cavities=fill_cavities)  # type: ignore[arg-type]
     spacing_mm = parse_spacing(spacing)
-    choice = parse_roles(roles, study)
-    scans = None if study is None else open_study(study, choice, spacing_mm=spacing_mm, resample=resample)
+    choice, picked = parse_roles(roles, study), parse_series(picks)
+    scans = None
+    if study is not None:
+        scans = open_study(study, choice, series=picked, spacing_mm=spacing_mm, resample=resample)
     told = lesions or scans is not None
-    if told or csv is not None or output is not None:
-        found = [_examined(one, scans, settings) for one in _opened(labels, schema, spacing_mm)]
-        tables = [(one.name, one.volumes) for one in found]
-    else:
-        found, tables = [], [(one.name, measure_volumes(one)) for one in _opened(labels, schema, spacing_mm)]
-    _print_volumes(tables, as_json=as_json, examinations=found if told else [])
-    for path, text in ((csv, examinations_csv), (output, examinations_json)):
-        if path is not None:
-            write_table(path, text(found))
-            if not as_json:
-                say(f"Wrote {path}")
+    whole = told or csv is not None or output is not None
+    tables: list[tuple[str, VolumeTable]] = []
+    examinations: list[Examination] = []
+
+    def measure_one(number: int) -> CaseRow:
+        segmentation = open_segmentation(labels[number], schema, spacing_mm=spacing_mm)
+        examination = _examined(segmentation, scans, settings) if whole else None
+        volumes = measure_volumes(segmentation) if examination is None else examination.volumes
+        tables.append((segmentation.name, volumes))
+        examinations.extend(one for one in [examination] if one is not None)
+        notes = () if examination is None else examination.notes
+        if not as_json:
+            _print_volumes(segmentation.name, volumes, examination if told else None)
+        return CaseRow(str(labels[number]), "done", volumes=volumes, notes=notes)
+
+    with _written(csv, output, examinations, as_json=as_json):
+        try:
+            run_batch(
+                [str(path) for path in labels],
+                measure_one,
+                None if table is None else CaseTable(table),
+                doing="measuring",
+                done="measured",
+                quiet=as_json,
+            )
+        finally:
+            if as_json:
+                _print_json(tables, several=len(labels) > 1)
 
 
-def _opened(
-    paths: list[Path], schema: str | None, spacing_mm: tuple[float, float, float] | None
-) -> Iterator["Segmentation"]:
-    from napari_brain_tumor.io import open_segmentation
+@contextmanager
+def _written(
+    csv: Path | None, output: Path | None, examinations: "list[Examination]", *, as_json: bool
+) -> Iterator[None]:
+    """Write what was measured at the end, also if some files were not."""
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
 
-    for path in paths:
-        yield open_segmentation(path, schema, spacing_mm=spacing_mm)
+    try:
+        yield
+    finally:
+        for path, text in ((csv, examinations_csv), (output, examinations_json)):
+            if path is not None and examinations:
+                write_table(path, text(examinations))
+                if not as_json:
+                    say(f"Wrote {path}")
 
 
 def _examined(segmentation: "Segmentation", study: "Study | None", settings: "MeasureSettings") -> "Examination":
@@ -102,20 +148,26 @@ def _examined(segmentation: "Segmentation", study: "Study | None", settings: "Me
     return run_shown(measure_study_job(segmentation, study, settings), f"measuring {segmentation.name}")
 
 
-def _print_volumes(
-    tables: "list[tuple[str, VolumeTable]]", *, as_json: bool, examinations: list["Examination"]
-) -> None:
-    from napari_brain_tumor.cli.console import print_table, say, volume_table
+def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> None:
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.measure.volumes import REGION_NAMES
 
-    if as_json:
-        named = [{} if len(tables) == 1 else {"case": name} for name, _ in tables]
-        rows = [case | asdict(row) for case, (_, table) in zip(named, tables, strict=True) for row in table.rows]
-        say(json.dumps(rows, indent=2))
-        return
-    for (name, table), examination in zip_longest(tables, examinations):
-        print_table(name, volume_table(table))
-        if examination is not None:
-            _print_lesions(examination)
+    rows: list[dict[str, Any]] = []
+    for name, table in tables:
+        case = {"case": name} if several else {}
+        rows += [case | asdict(row) for row in table.rows]
+        for region in table.undetermined:
+            unknown = {"kind": "region", "key": region, "name": REGION_NAMES[region], "voxels": None, "ml": None}
+            rows.append(case | unknown)
+    say(json.dumps(rows, indent=2))
+
+
+def _print_volumes(name: str, volumes: "VolumeTable", examination: "Examination | None") -> None:
+    from napari_brain_tumor.cli.console import print_table, volume_table
+
+    print_table(name, volume_table(volumes))
+    if examination is not None:
+        _print_lesions(examination)
 
 
 def _print_lesions(examination: "Examination") -> None:

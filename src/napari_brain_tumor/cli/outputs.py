@@ -3,15 +3,17 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import typer
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Study
 
-__all__ = ["Task", "check_inputs_are_kept", "plan_tasks"]
+__all__ = ["Task", "check_inputs_are_kept", "exists_already", "plan_tasks"]
 
 _TIF_SUFFIXES: Final = (".tif", ".tiff")
 _WRITTEN_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha", *_TIF_SUFFIXES)
@@ -19,39 +21,57 @@ _WRITTEN_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha", *_TIF_SUFFIXES)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One case to segment, and the file (or, for a tif study, perhaps the folder) that its result is written to."""
+    """One case to segment, and the file (or, for a tif study, perhaps the folder) that its result is written to.
+
+    Parameters
+    ----------
+    case, target : Path
+    obstacle : str
+        Why nothing can be written there, found before anything is computed; empty where nothing is in the way.
+    existing : tuple of Path
+        Earlier results that are there.
+    """
 
     case: Path
     target: Path
+    obstacle: str = ""
+    existing: tuple[Path, ...] = field(default=())
 
 
-def plan_tasks(cases: Sequence[Path], output: str | None, *, overwrite: bool = False) -> list[Task]:
+def plan_tasks(
+    cases: Sequence[Path], output: str | None, *, overwrite: bool = False, skip_existing: bool = False
+) -> list[Task]:
     """Decide where the result of each case goes.
 
     Parameters
     ----------
     cases : sequence of Path
-        Files or folders.
+        Files or folders; one that is given twice is done once.
     output : str, optional
         A file, or a folder: one that exists, ends with a slash or has no suffix. Without it,
         `<case>_segmentation.nii.gz` in the current folder. A folder for a single tif case takes one mask per slice.
-    overwrite : bool
-        Whether earlier results may be replaced.
+    overwrite, skip_existing : bool
+        Whether earlier results may be replaced, or are passed over.
 
     Raises
     ------
     SaveError
-        If a result is there already, two results would get one name, a result would replace its own input, its
-        format is not one that can be written, or its folder cannot be written to.
+        If there is one case and nothing can be written for it: a result is there already, it would replace its own
+        input, or its folder cannot be written to. Of several cases the task tells it.
+    typer.BadParameter
+        If a file is named for several results, or a format that cannot be written.
     """
-    tasks = [Task(case, _target(case, output, several=len(cases) > 1)) for case in cases]
-    for target, count in Counter(task.target.resolve() for task in tasks).items():
-        if count > 1:
-            msg = f"{count} cases would be written to {target}. Give their folders different names, or run them apart."
-            raise SaveError(msg)
-    for task in tasks:
-        _check_target(task, overwrite=overwrite)
+    given = list({os.path.abspath(case): case for case in cases}.values())
+    targets = _targets(given, output)
+    tasks = [_task(case, target) for case, target in zip(given, targets, strict=True)]
+    if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
+        raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
+
+
+def exists_already(path: Path) -> str:
+    """What to say of an earlier result that is in the way."""
+    return f"{path} exists already. Give --overwrite to replace it, or another name with -o."
 
 
 def check_inputs_are_kept(study: Study, target: Path) -> None:
@@ -62,46 +82,68 @@ def check_inputs_are_kept(study: Study, target: Path) -> None:
         raise SaveError(msg)
 
 
-def _target(case: Path, output: str | None, *, several: bool) -> Path:
-    default = f"{short_name(case.resolve())}_segmentation.nii.gz"
+def _targets(cases: Sequence[Path], output: str | None) -> list[Path]:
+    several = len(cases) > 1
+    names = [f"{name}_segmentation.nii.gz" for name in distinct_names(cases)]
     if output is None:
-        return Path(default)
+        return [Path(name) for name in names]
     if _names_folder(output):
-        return Path(output) if _is_tif(case) and not several else Path(output) / default
+        return [
+            Path(output) if _is_tif(case) and not several else Path(output) / n
+            for case, n in zip(cases, names, strict=True)
+        ]
     if several:
         msg = f"With several cases -o names a folder, got {output!r}. End it with a slash or leave out the suffix."
-        raise SaveError(msg)
+        raise typer.BadParameter(msg, param_hint="--output")
     if not output.lower().endswith(_WRITTEN_SUFFIXES):
         known = ", ".join(_WRITTEN_SUFFIXES)
         msg = (
             f"A segmentation cannot be written as {output!r}. End it with one of {known}, or with a slash for a folder."
         )
-        raise SaveError(msg)
-    return Path(output)
+        raise typer.BadParameter(msg, param_hint="--output")
+    return [Path(output)]
 
 
 def _names_folder(output: str) -> bool:
     return Path(output).is_dir() or output.endswith(("/", os.sep)) or not Path(output).suffix
 
 
+def distinct_names(cases: Sequence[Path]) -> list[str]:
+    """What results are called: as the cases were typed, with the folder above before those of one name."""
+    places = [Path(os.path.abspath(case)) for case in cases]
+    count = Counter(short_name(place).lower() for place in places)
+    names = [short_name(p) if count[short_name(p).lower()] == 1 else f"{p.parent.name}_{short_name(p)}" for p in places]
+    seen: Counter[str] = Counter()
+    for number, name in enumerate(names):
+        seen[name.lower()] += 1
+        names[number] = name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}"
+    return names
+
+
 def _is_tif(case: Path) -> bool:
-    candidates = case.iterdir() if case.is_dir() else [case]
+    try:
+        candidates = list(case.iterdir()) if case.is_dir() else [case]
+    except OSError:
+        return False  # opening the case tells why
     return any(path.suffix.lower() in _TIF_SUFFIXES for path in candidates)
 
 
-def _check_target(task: Task, *, overwrite: bool) -> None:
-    case, target = task.case, task.target
+def _task(case: Path, target: Path) -> Task:
+    try:
+        return Task(case, target, _obstacle(case, target), tuple(_already_there(target)))
+    except OSError as error:
+        return Task(
+            case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o."
+        )
+
+
+def _obstacle(case: Path, target: Path) -> str:
     if target.resolve() == case.resolve():
-        msg = f"The result would be written over its input {case}. Choose another place with -o."
-        raise SaveError(msg)
-    there = _already_there(target)
-    if there and not overwrite:
-        msg = f"{there[0]} exists already. Give --overwrite to replace it, or another name with -o."
-        raise SaveError(msg)
+        return f"The result would be written over its input {case}. Choose another place with -o."
     folder = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
     if not os.access(folder, os.W_OK):
-        msg = f"The folder {folder} cannot be written to. Choose another place with -o."
-        raise SaveError(msg)
+        return f"The folder {folder} cannot be written to. Choose another place with -o."
+    return ""
 
 
 def _already_there(target: Path) -> list[Path]:

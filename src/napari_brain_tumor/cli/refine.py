@@ -17,12 +17,15 @@ from napari_brain_tumor.cli.arguments import (
     ResampleOption,
     RolesOption,
     SeedsOption,
+    SeriesOption,
     SpacingOption,
     ThresholdsOption,
     parse_roles,
+    parse_series,
     parse_settings,
     parse_spacing,
 )
+from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import SaveError
 
 if TYPE_CHECKING:
@@ -44,7 +47,10 @@ def refine(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Correct what this model (see `models`) gives. Without model and file: begin from nothing."),
+        typer.Option(
+            callback=known_model,
+            help="Correct what this model (see `models`) gives. Without model and file: begin from nothing.",
+        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -63,13 +69,15 @@ def refine(
     thresholds: ThresholdsOption = None,
     box: BoxOption = None,
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: SpacingOption = None,
     resample: ResampleOption = None,
     schema: Annotated[
         str | None,
         typer.Option(
+            callback=known_schema,
             help="What the integers of --segmentation mean, if in doubt; the result is saved so too. "
-            "Without it: as that file, else MSD."
+            "Without it: as that file, else MSD.",
         ),
     ] = None,
     anyway: Annotated[
@@ -101,7 +109,7 @@ def refine(
     recorded = read_prompts(prompts)
     target = _target(case, output, segmentation, overwrite=overwrite)
     parsed, spacing_mm = parse_roles(roles, case), parse_spacing(spacing)
-    study = open_study(case, parsed, spacing_mm=spacing_mm, resample=resample)
+    study = open_study(case, parsed, series=parse_series(picks), spacing_mm=spacing_mm, resample=resample)
     check_inputs_are_kept(study, target)
     for text in study.notes:
         note(text)
@@ -112,7 +120,7 @@ def refine(
         note(text)
     written_in = _schema(begun, schema)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_segmentation(refined, target, schema=written_in)
+    save_segmentation(refined, target, schema=written_in, overwrite=overwrite)
     if as_json:
         _print_json(refined, recorded, target, written_in)
     else:
@@ -121,9 +129,9 @@ def refine(
 
 def _target(case: Path, output: str | None, segmentation: Path | None, *, overwrite: bool) -> Path:
     from napari_brain_tumor.cli.outputs import plan_tasks
-    from napari_brain_tumor.io.volume import short_name
+    from napari_brain_tumor.io.case_names import case_name
 
-    chosen = output or f"{short_name(case.resolve())}_refined.nii.gz"
+    chosen = output or f"{case_name(case)}_refined.nii.gz"
     (task,) = plan_tasks([case], chosen, overwrite=overwrite)
     if segmentation is not None and task.target.resolve() == segmentation.resolve():
         msg = f"{segmentation} is what is corrected and is never overwritten. Choose another name with -o."

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import ResampleOption, RolesOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import (
+    ResampleOption,
+    RolesOption,
+    SeriesOption,
+    parse_roles,
+    parse_series,
+    parse_spacing,
+)
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
 
 if TYPE_CHECKING:
@@ -35,12 +43,15 @@ def report(
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
     name: Annotated[str | None, typer.Option(help="What the case is called in the report.")] = None,
     roles: RolesOption = None,
+    picks: SeriesOption = None,
     spacing: Annotated[
         str | None,
         typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where files do not tell or tell false."),
     ] = None,
     resample: ResampleOption = None,
-    schema: Annotated[str | None, typer.Option(help="What the labels' integers mean, if in doubt.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
+    ] = None,
     with_paths: _WithPaths = False,
     overwrite: _Overwrite = False,
 ) -> None:
@@ -52,7 +63,8 @@ def report(
 
     _check_target(output, overwrite=overwrite)
     told = parse_roles(roles, case)
-    entry = _entry(str(case), str(segmentation), date, name, told, parse_spacing(spacing), resample, schema)
+    picked = parse_series(picks)
+    entry = _entry(str(case), str(segmentation), date, name, told, parse_spacing(spacing), resample, schema, picked)
     others = [open_visit(_entry_of(text, schema, parse_spacing(spacing))) for text in visit or ()]
     this = open_visit(entry)
     assert this.study is not None
@@ -105,6 +117,7 @@ def _entry(
     spacing: tuple[float, float, float] | None,
     resample: str | None,
     schema: str | None,
+    series: dict[str, str] | None = None,
 ) -> "VisitEntry":
     from napari_brain_tumor.longitudinal.document import VisitEntry
     from napari_brain_tumor.longitudinal.visits import parse_date
@@ -115,6 +128,7 @@ def _entry(
         date=None if date is None else parse_date(date),
         name=name or "",
         roles=roles,
+        series=series,
         resample=resample,
         spacing_mm=spacing,
         label_schema=schema,

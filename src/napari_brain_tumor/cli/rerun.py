@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from napari_brain_tumor.cli.known_values import known_device
 from napari_brain_tumor.errors import SaveError
 
 __all__ = ["rerun"]
@@ -31,7 +32,7 @@ def rerun(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="auto|cpu|cuda|mps", help="Instead of the recorded one."),
+        typer.Option(metavar="auto|cpu|cuda|mps", callback=known_device, help="Instead of the recorded one."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file at --output.")] = False,

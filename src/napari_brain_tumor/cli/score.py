@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_brain_tumor.cli.arguments import DeviceOption
+from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -17,8 +19,10 @@ __all__ = ["score"]
 def score(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],
     cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids; all if none is given.")] = None,
-    model: Annotated[str | None, typer.Option(help="Name or folder of a model; the default one if not given.")] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
+    model: Annotated[
+        str | None, typer.Option(callback=known_model, help="Name or folder of a model; the default one if not given.")
+    ] = None,
+    device: DeviceOption = "auto",
 ) -> None:
     """Let a model segment the cases: its Dice, and how unsure it is of each, the least sure first.
 

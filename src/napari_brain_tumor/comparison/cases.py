@@ -1,6 +1,7 @@
 """Which cases are scored, where the truth of each lies, and who the patients are."""
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,14 +10,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
+from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.curated_dataset.split import side_named
+from napari_brain_tumor.curated_dataset.transaction import INDEX_FILE
 from napari_brain_tumor.errors import LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import recognise
+from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.io.case_names import distinct_names, folder_name
 from napari_brain_tumor.io.reading import AnyPath, existing, is_image, slices_in, visible
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["Case", "find_cases", "match_by_name", "read_patients"]
+__all__ = ["Case", "find_cases", "is_curated", "match_by_name", "read_patients"]
 
+_CURATED_CLASSES: Final = "1=edema,2=non-enhancing,3=enhancing,4=resection cavity"
+"""What label files of curated data sets hold."""
 _DEPTH: Final = 3
 """How many folders down cases are looked for."""
 
@@ -44,6 +52,10 @@ class Case:
         A segmentation, or a folder with one for each case by name; None if it lies with the case.
     sources : mapping of role to Source, or None
         The very files, volumes and series to open, where they are known; None: what `path` offers.
+    side : str
+        Of the split, where a curated data set tells it: train, val or test.
+    schema : str or None
+        What the integers of the truth mean, where a curated data set tells it.
     """
 
     path: Path
@@ -52,6 +64,8 @@ class Case:
     patient: str = ""
     truth: Path | None = None
     sources: Mapping[Role, Source] | None = None
+    side: str = ""
+    schema: str | None = None
 
 
 def find_cases(
@@ -61,19 +75,21 @@ def find_cases(
     split: AnyPath | None = None,
     side: str | None = None,
 ) -> tuple[Case, ...]:
-    """The cases in files, case folders, folders of case folders and Medical Decathlon folders.
+    """The cases in files, case folders, folders of case folders, Medical Decathlon folders and curated data sets.
 
     Parameters
     ----------
     places : path-like or iterable of path-like
-        Each a case (file or folder), a folder with a folder for each case, or one with `imagesTr` and `labelsTr`.
+        Each a case (file or folder), a folder with a folder for each case, one with `imagesTr` and `labelsTr`, or a
+        curated data set, which brings its truth, its patients and its split; rejected labels are left out.
     truth : path-like, optional
         A segmentation for the only case, or a folder with one for each, `<case>.nii.gz` or `<case>_seg.nii.gz`.
     split : path-like, optional
         CSV with the columns case and patient, and perhaps dataset and split. Cases that it lacks are kept without
         patient, unless `side` asks for a choice.
     side : str, optional
-        Keep the cases with this word in the column split, such as `"val"`.
+        Keep the cases with this word in the column split, such as `"val"`; without a table, those that curated data
+        sets have on this side.
 
     Returns
     -------
@@ -87,16 +103,15 @@ def find_cases(
     LabelSchemaError
         If one file is given as the truth of several cases.
     """
-    if side is not None and split is None:
-        msg = f"side={side!r} is a choice from a table of cases. Give the table too: split=FILE."
-        raise UnreadableFileError(msg)
     given = [places] if isinstance(places, str | PathLike) else places
     by_path: dict[Path, Case] = {}
     for case in (case for place in given for case in _cases_at(existing(place))):
         by_path.setdefault(case.path.resolve(), case)
-    once = tuple(by_path.values())
+    once = _told_apart(tuple(by_path.values()))
     if split is not None:
         once = _with_patients(once, read_patients(existing(split)), side, Path(split).name)
+    elif side is not None:
+        once = _on_side(once, side)
     _check_names(once)
     return once if truth is None else _with_truth(once, existing(truth))
 
@@ -159,7 +174,53 @@ def read_patients(path: Path) -> Patients:
     return patients
 
 
+def is_curated(place: Path) -> bool:
+    """Whether a folder is a curated data set, which has a split of its own."""
+    return (place / INDEX_FILE).is_file() and (place / "imagesTr").is_dir()
+
+
+def _on_side(cases: Sequence[Case], side: str) -> tuple[Case, ...]:
+    if not any(case.side for case in cases):
+        msg = (
+            f"side={side!r} is a choice from a split, and these cases have none. Give a table, split=FILE, or a "
+            "curated data set."
+        )
+        raise UnreadableFileError(msg)
+    wanted = side_named(side)
+    chosen = tuple(case for case in cases if case.side == wanted)
+    if not chosen:
+        counts = Counter(case.side for case in cases)
+        there = ", ".join(f"{count} in {name or 'none'}" for name, count in counts.items())
+        msg = f"None of the {len(cases)} cases is on the side {wanted!r}: {there}. Choose another side."
+        raise UnreadableFileError(msg)
+    return chosen
+
+
+def _curated_cases(place: Path) -> list[Case]:
+    dataset = CuratedDataset(place)
+    return [
+        Case(
+            dataset.folder / case.image,
+            case.id,
+            dataset.name,
+            case.patient_key,
+            dataset.folder / case.label.file,
+            _channels(dataset.folder / case.image, case.roles),
+            case.split,
+            "1=whole tumour" if case.label.known_regions == ("WT",) else _CURATED_CLASSES,
+        )
+        for case in dataset.cases()
+        if case.state != "rejected"
+    ]
+
+
+def _channels(image: Path, roles: Sequence[Role]) -> dict[Role, Source]:
+    return {role: Source(image, number if len(roles) > 1 else None) for number, role in enumerate(roles)}
+
+
 def _cases_at(place: Path) -> list[Case]:
+    if is_curated(place) and (cases := _curated_cases(place)):
+        return cases
     if place.is_file():
         dataset = place.parent.parent.name if place.parent.name == "imagesTr" else ""
         return [Case(place, short_name(place), dataset)]
@@ -174,6 +235,9 @@ def _cases_at(place: Path) -> list[Case]:
 
 
 def _cases_in(folder: Path, depth: int) -> Iterator[Case]:
+    if is_bids(folder):
+        yield from (Case(anat, folder_name(anat)) for anat in examinations(folder))
+        return
     images = folder if folder.name == "imagesTr" else folder / "imagesTr"
     if images.is_dir():
         files = [path for path in visible(images) if path.is_file() and is_image(path)]
@@ -181,11 +245,16 @@ def _cases_in(folder: Path, depth: int) -> Iterator[Case]:
         return
     inner = [path for path in visible(folder) if path.is_dir()]
     if recognise(folder) == "study" and not _holds_one_case(folder, inner):
-        yield Case(folder, folder.resolve().name)
+        yield Case(folder, _typed_name(folder))
     elif depth:
         for path in inner:
             for case in _cases_in(path, depth - 1):
-                yield case if case.dataset else replace(case, dataset=folder.resolve().name)
+                yield case if case.dataset else replace(case, dataset=_typed_name(folder))
+
+
+def _typed_name(folder: Path) -> str:
+    """The name of a folder as it was typed, not that of what a link leads to."""
+    return Path(os.path.abspath(folder)).name
 
 
 def _holds_one_case(folder: Path, inner: Sequence[Path]) -> bool:
@@ -219,6 +288,14 @@ def _row(case: Case, rows: Sequence[_Listed], table: str) -> _Listed | None:
         )
         raise UnreadableFileError(msg)
     return fitting[0] if fitting else None
+
+
+def _told_apart(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Cases of one name in one data set get the folder above that differs in front of it, as their results do."""
+    counts = Counter((case.dataset, case.name) for case in cases)
+    several = [case for case in cases if counts[case.dataset, case.name] > 1]
+    names = dict(zip((case.path for case in several), distinct_names([c.path for c in several]), strict=True))
+    return tuple(replace(case, name=names.get(case.path, case.name)) for case in cases)
 
 
 def _check_names(cases: Sequence[Case]) -> None:

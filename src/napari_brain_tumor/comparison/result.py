@@ -1,29 +1,41 @@
 """What an evaluation found, and the files that it is written to."""
 
+import csv
 import io
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.comparison.boxes import draw_boxes
 from napari_brain_tumor.comparison.montage import draw_montage
 from napari_brain_tumor.comparison.tables import COLUMNS, scores_csv
+from napari_brain_tumor.comparison.unfinished import FinishedCase
 from napari_brain_tumor.comparison.views import CaseView
-from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.evaluation.compare import SAMPLES, SECONDS, CaseScores, Difference, Summary, definition
 from napari_brain_tumor.evaluation.scores import DEFINITIONS
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.cells import plain_cell
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FILES", "PREDICTIONS", "UNFINISHED", "Evaluation", "Refused", "check_folder"]
+__all__ = [
+    "FILES",
+    "PREDICTIONS",
+    "UNFINISHED",
+    "CaseOutcome",
+    "Evaluation",
+    "Refused",
+    "check_folder",
+    "outcomes_of",
+]
 
-FILES: Final = ("scores.csv", "scores.json", "boxes.png", "montage.png")
+FILES: Final = ("scores.csv", "scores.json", "boxes.png", "montage.png", "cases.csv")
 """What an evaluation writes into its folder."""
 
 PREDICTIONS: Final = "predictions"
@@ -43,6 +55,39 @@ class Refused:
     def what(self) -> str:
         """Case and method in words."""
         return self.case if self.model is None else f"{self.case} by {self.model}"
+
+    @property
+    def reason(self) -> str:
+        """The error in words, also one that nobody thought of."""
+        if isinstance(self.error, BrainTumorError | OSError):
+            return str(self.error)
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOutcome:
+    """What became of a case by one method: a row of `cases.csv`."""
+
+    dataset: str
+    case: str
+    model: str
+    status: Literal["scored", "failed"]
+    seconds: float | None = None
+    error: str = ""
+
+
+def outcomes_of(
+    case: str, dataset: str, models: Sequence[str], finished: FinishedCase | None, refused: Sequence[Refused]
+) -> list[CaseOutcome]:
+    """Rows of a case, one for each method."""
+    seconds = {row.model: row.seconds for row in finished.rows} if finished is not None else {}
+    reasons = {one.model: one.reason for one in refused}
+    return [
+        CaseOutcome(dataset, case, model, "scored", seconds[model])
+        if model in seconds
+        else CaseOutcome(dataset, case, model, "failed", error=reasons.get(model) or reasons.get(None, ""))
+        for model in models
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +110,8 @@ class Evaluation:
         A slice to look at, by data set and case.
     about : mapping
         Cases, truth, models with hashes, split, settings, versions: what JSON can express.
+    outcomes : tuple of CaseOutcome
+        What became of every case by every method, also of those without scores.
     """
 
     rows: tuple[CaseScores, ...]
@@ -74,6 +121,7 @@ class Evaluation:
     models: tuple[str, ...]
     views: Mapping[tuple[str, str], CaseView]
     about: Mapping[str, Any]
+    outcomes: tuple[CaseOutcome, ...] = ()
 
     def boxes(self) -> "Figure":
         """Box plots of Dice, HD95 and NSD by method and region, each case a point: a matplotlib figure."""
@@ -84,7 +132,7 @@ class Evaluation:
         return draw_montage(self.rows, self.views, self.models)
 
     def write(self, folder: Path, *, overwrite: bool = False) -> list[Path]:
-        """Write `scores.csv`, `scores.json` (definitions, summary, provenance) and the pictures.
+        """Write `scores.csv`, `scores.json` (definitions, summary, provenance), the pictures and `cases.csv`.
 
         Everything is made before the first file is written.
 
@@ -99,6 +147,7 @@ class Evaluation:
             (json.dumps(self._document(), indent=2, ensure_ascii=False, default=str) + "\n").encode(),
             _png(self.boxes()),
             _png(self.montage()),
+            _outcomes_csv(self.outcomes).encode(),
         )
         targets = [folder / name for name in FILES]
         for target, content in zip(targets, contents, strict=True):
@@ -113,7 +162,7 @@ class Evaluation:
             "notice": NOTICE,
             "scores": FILES[0],
             **self.about,
-            "not_scored": [{"what": r.what, "why": str(r.error)} for r in self.refused],
+            "not_scored": [{"what": r.what, "why": r.reason} for r in self.refused],
             "bootstrap": {
                 "samples": SAMPLES,
                 "seed": 0,
@@ -136,6 +185,16 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     if there and not overwrite:
         msg = f"{folder / there[0]} exists already. Give --overwrite (overwrite=True) to replace it, or another folder."
         raise SaveError(msg)
+
+
+def _outcomes_csv(outcomes: Sequence[CaseOutcome]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(CaseOutcome)])
+    for one in outcomes:
+        seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
+        writer.writerow([*map(plain_cell, (one.dataset, one.case, one.model, one.status, seconds, one.error))])
+    return text.getvalue()
 
 
 def _writer(content: bytes) -> Callable[[Path], int]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.comparison.cases import Case, find_cases, match_by_name
-from napari_brain_tumor.comparison.result import Evaluation, Refused
+from napari_brain_tumor.comparison.result import CaseOutcome, Evaluation, Refused, outcomes_of
 from napari_brain_tumor.comparison.unfinished import FinishedCase, Unfinished
 from napari_brain_tumor.comparison.views import view_of
 from napari_brain_tumor.errors import (
@@ -100,7 +100,7 @@ def evaluate(
     split : path-like, optional
         CSV with the columns case and patient, and perhaps dataset and split. Cases of one patient count together.
     side : str, optional
-        Keep the cases with this word in the column split, such as `"val"`.
+        Keep the cases with this word in the column split, such as `"val"`; a curated data set needs no table.
     schema, predictions_schema : str, optional
         What the integers of truth and predictions mean, where the files leave a doubt.
     roles : mapping or sequence, optional
@@ -178,7 +178,9 @@ def evaluate_job(
     folder = None if save_predictions is None else Path(save_predictions)
     settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder)
     kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
-    table = None if split is None else {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
+    table = None if side is None else {"side": side}
+    if split is not None:
+        table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
     return (yield from _cases_job(found, methods, settings, kept, table))
 
 
@@ -210,12 +212,20 @@ def _cases_job(
 ) -> Job[Evaluation]:
     finished: list[FinishedCase] = []
     refused: list[Refused] = []
+    outcomes: list[CaseOutcome] = []
+    started = time.monotonic()
     for number, case in enumerate(found):
         job = _case_job(case, methods, settings, kept)
         title = f"{case.name} ({number + 1} of {len(found)})"
+        yield Progress(number / len(found), 1, title, f"[{number + 1} of {len(found)}] {case.name}: scoring")
+        began = time.monotonic()
         one, reasons = yield from part_of(job, number / len(found), (number + 1) / len(found), title)
         finished += [one] if one is not None else []
         refused += reasons
+        outcomes += outcomes_of(case.name, case.dataset, [method.name for method in methods], one, reasons)
+        yield Progress(
+            (number + 1) / len(found), 1, title, _milestone(case, number, len(found), reasons, began, started)
+        )
     yield Progress(1, 1, "comparing")
     _raise_if_nothing(finished, refused)
     rows = tuple(row for one in finished for row in one.rows)
@@ -227,7 +237,17 @@ def _cases_job(
         models=tuple(method.name for method in methods),
         views={one.rows[0].case_key: one.view for one in finished},
         about=_about(finished, methods, settings, table),
+        outcomes=tuple(outcomes),
     )
+
+
+def _milestone(case: Case, number: int, count: int, refused: Sequence[Refused], began: float, started: float) -> str:
+    """A line of the log: how the case went, the time so far and, if it goes on like that, the time that is left."""
+    now = time.monotonic()
+    elapsed, left = now - started, count - number - 1
+    rest = f", about {elapsed / (number + 1) * left:.0f} s left" if left else ""
+    how = "scored" if not refused else f"not scored ({'; '.join(one.reason for one in refused)})"
+    return f"[{number + 1} of {count}] {case.name}: {how} in {now - began:.0f} s; {elapsed:.0f} s elapsed{rest}"
 
 
 def _methods(models: Models, predictions: Mapping[str, AnyPath]) -> tuple[_Method, ...]:
@@ -266,10 +286,10 @@ def _weights(method: _Method) -> str:
     return getattr(card, "weights_sha256", "")
 
 
-CaseOutcome = tuple[FinishedCase | None, list[Refused]]
+ScoredCase = tuple[FinishedCase | None, list[Refused]]
 
 
-def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept: Unfinished | None) -> Job[CaseOutcome]:
+def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept: Unfinished | None) -> Job[ScoredCase]:
     """Score a case by every method. What is refused is told in the result, so that the others go on."""
     yield Progress(0, 1, "opening")
     try:
@@ -278,11 +298,11 @@ def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept:
             return earlier, []
         study = _opened(lambda spacing: _study(case, settings, spacing), settings)
         truth = on_grid(_truth(case, settings), study.grid)
-    except (BrainTumorError, OSError) as error:
+        finished, refused = yield from _scored_job(case, study, truth, methods, settings)
+        if kept is not None and finished is not None and not refused:
+            kept.keep(key, finished)
+    except Exception as error:  # noqa: BLE001 - a case may fail in ways that nobody thought of
         return None, [_refused(case, None, error)]
-    finished, refused = yield from _scored_job(case, study, truth, methods, settings)
-    if kept is not None and finished is not None and not refused:
-        kept.keep(key, finished)
     return finished, refused
 
 
@@ -298,7 +318,7 @@ def _stamp(case: Case, methods: Sequence[_Method]) -> str:
 
 def _scored_job(
     case: Case, study: Study, truth: Segmentation, methods: Sequence[_Method], settings: _Settings
-) -> Job[CaseOutcome]:
+) -> Job[ScoredCase]:
     rows: list[CaseScores] = []
     results: dict[str, Segmentation] = {}
     refused: list[Refused] = []
@@ -310,7 +330,7 @@ def _scored_job(
             )
             results[method.name] = on_grid(predicted, study.grid)
             rows += _rows(case, method, truth, results[method.name], seconds)
-        except (BrainTumorError, OSError) as error:
+        except Exception as error:  # noqa: BLE001
             refused.append(_refused(case, method, error))
     if not rows:
         return None, refused
@@ -343,7 +363,7 @@ def _study(case: Case, settings: _Settings, spacing_mm: Spacing | None) -> Study
 
 def _truth(case: Case, settings: _Settings) -> Segmentation:
     if case.truth is not None:
-        return _found(case, case.truth, settings.schema, settings)
+        return _found(case, case.truth, settings.schema or case.schema, settings)
     found = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
     if found is None:
         msg = (
@@ -409,7 +429,7 @@ def _voxels(segmentation: Segmentation, target: str) -> int:
 def _refused(case: Case, method: _Method | None, error: Exception) -> Refused:
     if isinstance(error, CancelledError):
         raise error
-    logger.debug("%s was refused.", case.name, exc_info=error)
+    logger.debug("%s was refused.", case.name, exc_info=True)
     return Refused(case.name, None if method is None else method.name, error)
 
 
@@ -418,7 +438,7 @@ def _raise_if_nothing(finished: Sequence[FinishedCase], refused: Sequence[Refuse
         return
     if len(refused) == 1:
         raise refused[0].error
-    reasons = "\n".join(f"{one.what}: {one.error}" for one in refused)
+    reasons = "\n".join(f"{one.what}: {one.reason}" for one in refused)
     msg = f"Nothing could be scored.\n{reasons}"
     raise BrainTumorError(msg)
 

@@ -1,7 +1,5 @@
 """The tidy table of scores as CSV text, and back."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any, Final, get_args, get_type_hints
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.evaluation.compare import CaseScores
 from napari_brain_tumor.evaluation.scores import MaskScores
+from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
 
 __all__ = ["COLUMNS", "read_scores", "rows_of", "scores_csv"]
 
@@ -25,11 +24,7 @@ def scores_csv(rows: Iterable[CaseScores]) -> str:
 
     Numbers are written so that they read back exactly.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_cells(row) for row in rows)
-    return text.getvalue()
+    return csv_text(COLUMNS, map(_cells, rows))
 
 
 def read_scores(path: Path) -> tuple[CaseScores, ...]:
@@ -49,11 +44,11 @@ def read_scores(path: Path) -> tuple[CaseScores, ...]:
 
 def rows_of(text: str) -> tuple[CaseScores, ...]:
     """The rows of `scores_csv`'s text; raises `ValueError` for any other text."""
-    reader = csv.DictReader(io.StringIO(text))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        msg = f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}"
+    columns, rows = read_csv_text(text)
+    if columns != COLUMNS:
+        msg = f"its columns are {', '.join(columns) or 'none'}"
         raise ValueError(msg)
-    return tuple(_row(cells) for cells in reader)
+    return tuple(map(_row, rows))
 
 
 def _cells(row: CaseScores) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.curated_dataset.index import MadeBy
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.io.packed import read_packed, write_packed
 
 __all__ = ["Draft", "DraftRecord", "draft_path", "forget_draft", "keep_draft", "read_draft"]
@@ -40,8 +41,8 @@ class Draft:
 
 
 def draft_path(folder: Path, case_id: str) -> Path:
-    """Where the draft of a case is kept."""
-    return folder / FOLDER / f"{case_id}.npz"
+    """Where the draft of a case is kept; raises `OutsideFolderError` where that would not be inside the data set."""
+    return path_inside(folder, f"{FOLDER}/{case_id}.npz", named_by="The draft")
 
 
 def keep_draft(folder: Path, draft: Draft) -> None:

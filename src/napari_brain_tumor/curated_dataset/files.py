@@ -11,9 +11,12 @@ from napari_brain_tumor.curated_dataset.duplicates import voxels_sha256
 from napari_brain_tumor.curated_dataset.index import CaseRecord
 from napari_brain_tumor.curated_dataset.truth import Truth, class_names, decode, encode
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io.inside import path_inside
+from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.nifti import read_nifti, read_nifti_header
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.io.write_nifti import write_nifti
+from napari_brain_tumor.labels import CLASS_NAMES, SCHEMAS
 from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, TifSlices
 
 __all__ = [
@@ -52,9 +55,11 @@ def image_writer(study: Study) -> Callable[[Path], None]:
 
 
 def label_writer(truth: Truth, layout: FileLayout) -> Callable[[Path], None]:
-    """A function that writes a truth as a label file with the header of the scan."""
+    """A function that writes a truth as a label file with the header of the scan, and what it tells inside it."""
     values = encode(truth)
-    return lambda path: write_nifti(values, truth.segmentation.grid, layout, path)
+    told = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
+    comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if told else ""
+    return lambda path: write_nifti(values, truth.segmentation.grid, layout, path, comment=comment)
 
 
 def storable(arrays: Sequence[Array]) -> list[Array]:
@@ -77,7 +82,7 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
     DatasetError
         If it does not have the grid or the number of sequences that the index tells.
     """
-    path = folder / case.image
+    path = path_inside(folder, case.image, named_by="The index")
     volumes = read_nifti(path)
     if len(volumes) != len(case.roles):
         msg = (
@@ -99,7 +104,7 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
 
 def image_layout(folder: Path, case: CaseRecord) -> FileLayout:
     """The matrices of a case's image, for the header of its label."""
-    return read_nifti_header(folder / case.image).forms
+    return read_nifti_header(path_inside(folder, case.image, named_by="The index")).forms
 
 
 def read_truth(folder: Path, case: CaseRecord) -> Truth:
@@ -112,7 +117,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
     DatasetError
         If it is not the label that the index tells.
     """
-    path = folder / case.label.file
+    path = path_inside(folder, case.label.file, named_by="The index")
     volume = read_nifti(path)[0]
     _check_grid(volume, case)
     if voxels_sha256(volume.array) != case.label.sha256:
@@ -131,6 +136,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
         known_regions=case.label.known_regions,
         layout=volume.layout if slices is None else TifSlices(slices.patient, slices.numbers),
         provenance={"case": case.id, "path": str(path), "label": case.label.model_dump(mode="json")},
+        notes=case.notes,
     )
     return Truth(segmentation, known)
 

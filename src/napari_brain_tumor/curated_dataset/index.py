@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.geometry import Grid, LengthUnit
+from napari_brain_tumor.io.inside import outside_reason
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
 from napari_brain_tumor.study import ROLES, Role
 
@@ -61,9 +61,9 @@ def now() -> datetime:
 
 
 def _inside_the_folder(path: str) -> str:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in path or len(pure.parts) != 2:
-        msg = f"{path!r} must be folder/file inside the data set"
+    reason = outside_reason(path) or ("" if path.count("/") == 1 else "it is not one folder and one file")
+    if reason:
+        msg = f"{path!r} must be folder/file inside the data set, but {reason}"
         raise ValueError(msg)
     return path
 

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -19,13 +17,19 @@ from napari_brain_tumor.curated_dataset.index import CaseRecord, ReviewState
 from napari_brain_tumor.curated_dataset.store import CuratedDataset
 from napari_brain_tumor.curated_dataset.truth import Truth
 from napari_brain_tumor.errors import BrainTumorError, DatasetError, SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.scratch import scratch_beside
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.labels import RESECTION_CAVITY
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, NiftiForms, Role
 
-__all__ = ["NnunetReport", "NnunetTarget", "export_nnunet"]
+__all__ = ["SPLITS_FILE", "NnunetReport", "NnunetTarget", "export_nnunet"]
+
+SPLITS_FILE: Final = "splits_final.json"
+_PREPROCESSED: Final = "nnUNet_preprocessed"
+"""nnU-Net's variable with that folder, and how the folder is called beside `nnUNet_raw` by custom."""
 
 _CLASSES: Final[dict[str, int]] = {"background": 0, "edema": 1, "non_enhancing": 2, "enhancing": 3}
 _REGIONS: Final[dict[str, int | list[int]]] = {
@@ -77,19 +81,25 @@ class NnunetTarget:
 
 @dataclass(frozen=True, slots=True)
 class NnunetReport:
-    """Where it was written, the ids of the cases in it, and the others with the reason."""
+    """Where it was written, the ids of the cases in it, the others with the reason, and the file with the split."""
 
     folder: Path
     cases: tuple[str, ...]
     left_out: Mapping[str, str]
+    split: Path
 
 
-def export_nnunet(dataset: CuratedDataset, raw: str | PathLike[str], target: NnunetTarget) -> Job[NnunetReport]:
+def export_nnunet(
+    dataset: CuratedDataset,
+    raw: str | PathLike[str],
+    target: NnunetTarget,
+    preprocessed: str | PathLike[str] | None = None,
+) -> Job[NnunetReport]:
     """A job that writes `Dataset<number>_<name>`, whole or not at all.
 
     Training and validation go to `imagesTr` and `labelsTr`, the test side to `imagesTs` and `labelsTs`. Voxels whose
-    label is not known get nnU-Net's ignore label. `splits_final.json` holds the data set's own split as one fold: copy
-    it to `nnUNet_preprocessed/Dataset...` after planning.
+    label is not known get nnU-Net's ignore label. `splits_final.json`, in the data set's folder of
+    `nnUNet_preprocessed` where nnU-Net reads it, holds the data set's own split as its only fold, 0.
 
     Parameters
     ----------
@@ -99,11 +109,13 @@ def export_nnunet(dataset: CuratedDataset, raw: str | PathLike[str], target: Nnu
         The folder `nnUNet_raw`.
     target : NnunetTarget
         What is written.
+    preprocessed : path-like, optional
+        The folder `nnUNet_preprocessed`: what the variable of that name says if not given, else the one beside `raw`.
 
     Raises
     ------
     DatasetError
-        If no case can be written, or the folder is there already.
+        If no case can be written, the folder is there already, or another split lies where this one belongs.
     SaveError
         If a file cannot be written; nothing is left then.
     """
@@ -111,31 +123,54 @@ def export_nnunet(dataset: CuratedDataset, raw: str | PathLike[str], target: Nnu
     if place.exists():
         msg = f"{place} is there already. Remove it, or choose another number or name."
         raise DatasetError(msg)
+    split_file = _preprocessed_folder(named_path(raw), preprocessed) / target.folder / SPLITS_FILE
     reasons = {case.id: _reason(case, target) for case in dataset.index.cases}
     chosen = [case for case in dataset.index.cases if not reasons[case.id]]
     left_out = {case: reason for case, reason in reasons.items() if reason}
     if not any(case.split != "test" for case in chosen):
         msg = f"No case of {dataset.name} can be exported for training: {_summary(left_out)}."
         raise DatasetError(msg)
+    split_text = _json_text(_splits(chosen))
+    _refuse_other_split(split_file, split_text)
     # A case may be known in part in one data set and fully in another: labels are the same for all cases of one.
     has_unknown = any(not case.label.is_complete for case in chosen)
-    staging = place.with_name(f".{uuid.uuid4().hex[:12]}.{place.name}")
     try:
-        for number, case in enumerate(chosen):
-            yield Progress(number, len(chosen), case.id)
-            _write_case(dataset, case, staging, target)
-        _write_json(staging / "dataset.json", _document(dataset, chosen, target, has_unknown))
-        _write_json(staging / "splits_final.json", _splits(chosen))
-        os.replace(staging, place)
+        with scratch_beside(place) as scratch:
+            staging = scratch / place.name
+            for number, case in enumerate(chosen):
+                yield Progress(number, len(chosen), case.id)
+                _write_case(dataset, case, staging, target)
+            _write_text(staging / "dataset.json", _json_text(_document(dataset, chosen, target, has_unknown)))
+            # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
+            write_atomically(split_file, lambda part: part.write_text(split_text, encoding="utf-8"), _check_not_empty)
+            os.replace(staging, place)
     except OSError as error:
         if isinstance(error, BrainTumorError):
             raise
         msg = f"{place} was not written: {error.strerror or error}. Free some space or choose another place."
         raise SaveError(msg) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     yield Progress(len(chosen), len(chosen))
-    return NnunetReport(place, tuple(case.id for case in chosen), left_out)
+    return NnunetReport(place, tuple(case.id for case in chosen), left_out, split_file)
+
+
+def _preprocessed_folder(raw: Path, given: str | PathLike[str] | None) -> Path:
+    told = given or os.environ.get(_PREPROCESSED)
+    return named_path(told) if told else raw.with_name(_PREPROCESSED)
+
+
+def _refuse_other_split(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        msg = (
+            f"{path} holds another split, which nnU-Net would use for this data set. Remove it if its data set is "
+            "gone, or choose another number."
+        )
+        raise DatasetError(msg)
+
+
+def _check_not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        msg = f"{path} was not written as a whole."
+        raise SaveError(msg)
 
 
 def _reason(case: CaseRecord, target: NnunetTarget) -> str:
@@ -202,6 +237,10 @@ def _splits(cases: Sequence[CaseRecord]) -> list[dict[str, list[str]]]:
     return [{side: [case.id for case in cases if case.split == side] for side in ("train", "val")}]
 
 
-def _write_json(path: Path, content: object) -> None:
+def _json_text(content: object) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.curated_dataset.index import CaseRecord
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.io.packed import read_document, read_packed, write_packed
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Segmentation
@@ -59,8 +60,8 @@ def images_sha256(case: CaseRecord) -> str:
 
 
 def opinion_path(folder: Path, case_id: str, weights_sha256: str) -> Path:
-    """Where the opinion of a model on a case is kept."""
-    return folder / FOLDER / weights_sha256[:16] / f"{case_id}.npz"
+    """Where the opinion of a model on a case is kept; raises `OutsideFolderError` if not inside the data set."""
+    return path_inside(folder, f"{FOLDER}/{weights_sha256[:16]}/{case_id}.npz", named_by="The opinion of a model")
 
 
 def keep_opinion(folder: Path, opinion: Opinion, labels: npt.NDArray[np.uint8]) -> None:
@@ -102,4 +103,5 @@ def read_prediction(folder: Path, case: CaseRecord, opinion: Opinion) -> Segment
             "task": "segment",
             "model": {"name": opinion.model, "weights_sha256": opinion.weights_sha256},
         },
+        notes=case.notes,
     )

@@ -4,8 +4,9 @@ import re
 from typing import Final
 
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.io.sequence_words import roles_in
 
-__all__ = ["patient_key"]
+__all__ = ["patient_key", "person_key"]
 
 _VISITS: Final = (
     # TCGA barcodes: Kaggle appends the date of the scan, TCIA the sample.
@@ -43,6 +44,57 @@ def patient_key(name: str) -> str:
         if (match := re.match(pattern, plain)) is not None:
             return match["patient"]
     return plain
+
+
+_SAME_PERSON: Final = (
+    # The numbers of BraTS 2021 stayed when the names changed in 2023.
+    (r"^BRATS2021-(\d{5})$", r"BRATS-GLI-\1"),
+    # From 2017 to 2019 the year in front changed, and TCIA got a number of its site.
+    (r"^BRATS(?:20)?(?:17|18|19)-TCIA\d*-(\d+)-\d+$", r"BRATS-TCIA-\1"),
+    (r"^BRATS(?:20)?(?:17|18|19)-(2013|CBICA|TMC)-([A-Z0-9]+)-\d+$", r"BRATS-\1-\2"),
+    # Visits, where the name says so, or a number stands before them, as in P7-2019-03-01 and P7-PREOP.
+    (r"^(.+?)-SES-[A-Z0-9].*$", r"\1"),
+    (r"^(.*\d.*?)-(?:19|20)\d\d-?[01]\d-?[0-3]\d$", r"\1"),
+    (
+        r"^(.*\d.*?)-(?:BASELINE|(?:PRE|POST)(?:-?(?:OP|SURGERY|TREATMENT|RT))?|(?:FU|FOLLOW-?UP|VISIT|TP|TIMEPOINT)-?\d*)$",
+        r"\1",
+    ),
+)
+"""Names of one person in several years, or at several visits, and what they have in common."""
+
+
+def person_key(name: str) -> str:
+    """The key of the person that a patient's name stands for in every naming scheme that is known.
+
+    Where `patient_key` tells two names apart this may not: it leaves out the year of the challenge, visits and the
+    sequence at the end of a file's name. It decides whom a new case belongs to; what a data set has is kept as it is.
+
+    Raises
+    ------
+    DatasetError
+        If the name has no letter or digit.
+
+    Examples
+    --------
+    >>> person_key("Brats18_TCIA02_135_1") == person_key("BraTS19_TCIA02_135_1")
+    True
+    >>> person_key("P7_ses-20190301"), person_key("P7_flair"), person_key("P17_flair")
+    ('P7', 'P7', 'P17')
+    """
+    key = patient_key(name)
+    for pattern, common in _SAME_PERSON:
+        key = re.sub(pattern, common, key)
+    return _without_sequence(key)
+
+
+def _without_sequence(key: str) -> str:
+    """`P7-T1-POST` is of P7, whichever sequence it shows; what is nothing but a sequence stays."""
+    words = key.split("-")
+    for kept in range(1, len(words)):
+        rest = roles_in(" ".join(words[kept:]))
+        if rest.role is not None and rest.only_words and re.search(r"\d", "".join(words[:kept])):
+            return "-".join(words[:kept])
+    return key
 
 
 def _plain(name: str) -> str:

@@ -16,7 +16,7 @@ from napari_brain_tumor.curated_dataset.index import (
     case_id_from,
     now,
 )
-from napari_brain_tumor.curated_dataset.split import resolve_key
+from napari_brain_tumor.curated_dataset.patients import patient_key
 from napari_brain_tumor.curated_dataset.truth import Truth, encode, maker_of
 from napari_brain_tumor.errors import CaseNotFoundError, DatasetError
 from napari_brain_tumor.study import Study, TifSlices
@@ -60,7 +60,7 @@ def free_id(index: DatasetIndex, wanted: str | None, name: str) -> str:
 
 def spelling(patient: str, key: str) -> str:
     """The name as it was given, where it leads to the key by itself."""
-    return patient if resolve_key({}, patient) == key else key
+    return patient if patient_key(patient) == key else key
 
 
 def new_review(state: ReviewState, note: str, *, decided: bool = False) -> Review:

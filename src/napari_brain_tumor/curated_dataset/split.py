@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.curated_dataset.index import PatientRecord, Split, SplitPolicy, now
-from napari_brain_tumor.curated_dataset.patients import patient_key
+from napari_brain_tumor.curated_dataset.patients import patient_key, person_key
 from napari_brain_tumor.errors import SplitError
 
 __all__ = [
     "Newcomer",
     "SplitRow",
     "assign",
+    "key_of_newcomer",
     "read_split_table",
     "resolve_key",
     "side_by_rule",
@@ -80,6 +81,15 @@ def resolve_key(patients: Patients, name: str) -> str:
     if key in patients:
         return key
     return next((other for other, patient in patients.items() if key in patient.also_known_as), key)
+
+
+def key_of_newcomer(patients: Patients, name: str) -> str:
+    """The key of the patient that a new case shows: one that is there, by the same name or person, else a new one."""
+    key = resolve_key(patients, name)
+    if key in patients:
+        return key
+    person = person_key(name)
+    return next((other for other in patients if person_key(other) == person), key)
 
 
 def assign(patients: Patients, newcomer: Newcomer, policy: SplitPolicy) -> dict[str, PatientRecord]:

@@ -43,8 +43,8 @@ from napari_brain_tumor.curated_dataset.split import (
     Newcomer,
     SplitRow,
     assign,
+    key_of_newcomer,
     read_split_table,
-    resolve_key,
     side_named,
     with_table,
 )
@@ -343,7 +343,7 @@ class CuratedDataset:
         sequences = describe_sequences(study)
         with self._change() as index:
             new_id = free_id(index, case_id, study.name)
-            key = resolve_key(index.patients, patient or study.name)
+            key = key_of_newcomer(index.patients, patient or study.name)
             known_patient = index.patients.get(key)
             grade = grade or (known_patient.grade if known_patient is not None else None)
             similar = tuple(s for s in find_similar(sequences, key, index.cases) if s.case not in not_same_as)

@@ -7,7 +7,6 @@ is there, after it the new one: the next change removes what the journal names a
 no lock, since the index is replaced as a whole and its files are never overwritten.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,9 +17,11 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.curated_dataset.decathlon import dataset_text
-from napari_brain_tumor.curated_dataset.index import DatasetIndex
+from napari_brain_tumor.curated_dataset.index import DatasetIndex, RelativeFile
 from napari_brain_tumor.errors import DatasetBusyError, DatasetError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.inside import path_inside, refuse_links_outside
+from napari_brain_tumor.io.json_file import read_json
 
 __all__ = ["DATASET_FILE", "FOLDERS", "INDEX_FILE", "LOCK_FILE", "commit", "locked", "read_index", "write_first"]
 
@@ -42,7 +43,7 @@ class _Journal(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    files: tuple[str, ...]
+    files: tuple[RelativeFile, ...]
 
 
 def read_index(folder: Path) -> DatasetIndex:
@@ -134,6 +135,7 @@ def commit(folder: Path, before: DatasetIndex, after: DatasetIndex, new_files: M
     SaveError
         If a file cannot be written; the data set is then as before.
     """
+    refuse_links_outside(folder, [folder / name for name in FOLDERS])
     after = DatasetIndex.model_validate({**dict(after), "revision": before.revision + 1})
     added, dropped = after.files - before.files, before.files - after.files
     if added != set(new_files):
@@ -164,10 +166,10 @@ def _recover(folder: Path) -> None:
     if journal is None:
         return
     index = read_index(folder)
-    for file in journal.files:
-        path = folder / file
+    paths = {file: path_inside(folder, file, named_by=JOURNAL_FILE) for file in journal.files}
+    for file, path in paths.items():
         _remove_temporaries(path.parent, (path.name,))
-        if file not in index.files:
+        if file not in index.files and not path.is_dir():
             path.unlink(missing_ok=True)
     _write_dataset(folder, index)
     (folder / JOURNAL_FILE).unlink(missing_ok=True)
@@ -197,7 +199,10 @@ def _read_journal(folder: Path) -> _Journal | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        msg = f"{folder / JOURNAL_FILE} was changed by another program. Remove it; the index is not concerned."
+        msg = (
+            f"{folder / JOURNAL_FILE} is not as this program writes it ({error.errors(include_url=False)[0]['msg']}). "
+            "Nothing was changed. Remove it if nobody is writing to the data set; the index is not concerned."
+        )
         raise DatasetError(msg) from error
 
 
@@ -219,7 +224,7 @@ def _write_dataset(folder: Path, index: DatasetIndex) -> None:
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_brain_tumor.curated_dataset.index import KnownSlices, LabelMaker, LabelRecord, MadeBy
 from napari_brain_tumor.errors import DatasetError, DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region, label_values
+from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region, class_names_of, label_values
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["UNKNOWN", "Truth", "check_same_grid", "class_names", "decode", "encode", "maker_of", "stratum", "truth_of"]
@@ -134,9 +134,11 @@ def decode(values: Labels) -> tuple[Labels, Mask]:
 
 def class_names(known_regions: Sequence[str], values: Sequence[int]) -> dict[int, str]:
     """Names of the classes of a label, as far as it tells them."""
-    if tuple(known_regions) == ("WT",):
-        return SCHEMAS["LGG-binary"].class_names
-    return SCHEMAS["BraTS2024-post-treatment" if RESECTION_CAVITY in values else "MSD"].class_names
+    complete = SCHEMAS["BraTS2024-post-treatment" if RESECTION_CAVITY in values else "MSD"].class_names
+    if not known_regions or set(known_regions) == set(REGIONS):
+        return complete
+    cavity = {value: name for value, name in complete.items() if value == RESECTION_CAVITY}
+    return class_names_of(region for region in REGIONS if region in known_regions) | cavity
 
 
 def maker_of(segmentation: Segmentation) -> MadeBy:

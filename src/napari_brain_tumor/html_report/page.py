@@ -195,7 +195,7 @@ def _told(table: Table, found: FollowUp, *, with_paths: bool) -> Table:
 def _record(segmentation: Segmentation) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The provenance of the labels, and their sidecar where they were opened from a file of ours."""
     told = segmentation.provenance
-    if "task" in told or "path" not in told:
+    if "task" in told or "path" not in told or "record_disagrees" in told:
         return told, {}
     sidecar = read_sidecar(Path(told["path"]))
     return {**told, **sidecar.get("provenance", {})}, sidecar
@@ -231,7 +231,9 @@ def _remarks(
     study: Study, segmentation: Segmentation, examination: Examination, *, with_paths: bool
 ) -> tuple[str, ...]:
     """Whatever one should know before the numbers are believed."""
-    told = dict.fromkeys((*study.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study)))
+    told = dict.fromkeys(
+        (*study.notes, *segmentation.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study))
+    )
     remarks = tuple(told)
     return remarks if with_paths else _without_names(remarks, study, segmentation)
 

@@ -4,7 +4,6 @@ Every place is given in world coordinates (RAS+ millimetres, or voxels where the
 prompts made in any view, on any slice, of a scan in any order of axes mean the same.
 """
 
-import json
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from napari_brain_tumor.errors import PromptError
+from napari_brain_tumor.errors import PromptError, UnreadableFileError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import REGIONS, Region
 
 __all__ = [
@@ -48,7 +48,12 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+_FARTHEST: Final = 1e5
+"""Of coordinates, in millimetres or voxels: beyond it there is no scan."""
+_LAST_SLICE: Final = 100_000
+
+Coordinate = Annotated[float, Field(ge=-_FARTHEST, le=_FARTHEST, allow_inf_nan=False)]
+SliceIndex = Annotated[int, Field(ge=0, le=_LAST_SLICE)]
 WorldPoint = tuple[Coordinate, Coordinate, Coordinate]
 _ALL_CLASSES: Final = (0, 1, 2, 3)
 
@@ -88,7 +93,7 @@ class Stroke(_Prompt):
 
     kind: Literal["stroke"] = "stroke"
     points: Annotated[tuple[WorldPoint, ...], Field(min_length=1)]
-    radius: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    radius: Annotated[float, Field(ge=0, le=_FARTHEST, allow_inf_nan=False)] = 0.0
 
 
 class Painted(_Prompt):
@@ -147,7 +152,7 @@ class Interpolate(_Document):
 
     kind: Literal["interpolate"] = "interpolate"
     axis: Annotated[int, Field(ge=0, le=2)]
-    slices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+    slices: Annotated[tuple[SliceIndex, ...], Field(min_length=2)]
     region: Region | None = None
 
     @model_validator(mode="after")
@@ -163,8 +168,8 @@ class Propagate(_Document):
 
     kind: Literal["propagate"] = "propagate"
     axis: Annotated[int, Field(ge=0, le=2)]
-    start: Annotated[int, Field(ge=0)]
-    stop: Annotated[int, Field(ge=0)]
+    start: SliceIndex
+    stop: SliceIndex
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Self:
@@ -223,18 +228,17 @@ def read_prompts(path: str | PathLike[str]) -> PromptFile:
     """
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}. Expected a JSON file of prompts, as save_prompts writes it."
+        document = read_json(path)
+    except UnreadableFileError as error:
+        msg = f"{error} Expected a JSON file of prompts, as save_prompts writes it."
+        raise PromptError(msg) from error
+    except ValueError as error:
+        msg = f"{path} is not JSON ({error}). Expected a file of prompts, as save_prompts writes it."
         raise PromptError(msg) from error
     try:
-        document = json.loads(text)
         if isinstance(document, list):
             return PromptFile(steps=_STEPS.validate_python(document))
         return _FILE.validate_python(document)
-    except json.JSONDecodeError as error:
-        msg = f"{path} is not JSON ({error}). Expected a file of prompts, as save_prompts writes it."
-        raise PromptError(msg) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -11,7 +11,7 @@ from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import PromptFile, Step
 from napari_brain_tumor.interactive.refiner import Refiner
 from napari_brain_tumor.interactive.verdict import shipped_sha256
-from napari_brain_tumor.io.source_files import describe_sources
+from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
 from napari_brain_tumor.labels import RESECTION_CAVITY, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job, Progress, run_job
@@ -180,7 +180,8 @@ def _result(refiner: Refiner, segmentation: Segmentation | None, told: Mapping[s
     known = refiner.known_regions
     names = begun.class_names if known == begun.known_regions else class_names_of(known)
     names = {**names, **{value: name for value, name in begun.class_names.items() if value == RESECTION_CAVITY}}
-    return Segmentation(data, study.grid, begun.name, names, known, begun.layout, provenance)
+    notes = tuple(dict.fromkeys((*study.notes, *begun.notes)))
+    return Segmentation(data, study.grid, begun.name, names, known, begun.layout, provenance, notes)
 
 
 def _continued(earlier: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -210,5 +211,5 @@ def _origin(study: Study, earlier: Mapping[str, Any]) -> dict[str, Any]:
         "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
         **({"start": file} if file else {}),
         "versions": _versions(),
-        "notes": list(study.notes),
+        "notes": [*study.notes, *changes_since_read(study.sources)],
     }

@@ -1,51 +1,102 @@
-"""Write a file whole or not at all."""
+"""Write a file, or several that mean something only together, whole or not at all."""
 
+import errno
 import os
-import uuid
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
-__all__ = ["flush_to_disk", "write_atomically"]
+__all__ = ["Part", "flush_to_disk", "write_atomically", "write_together"]
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any], check: Callable[[Path], None]) -> None:
-    """Write to a temporary file beside `path`, check it, and only then give it its name.
+_CANNOT_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS)
+"""What file systems answer, mostly over a network, that do not flush folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the files, or new folders of files, that are written together.
 
     Parameters
     ----------
     path : Path
-        The file to write; an earlier one stays as it was until the new one is proven.
+        What it is called in the end; an earlier file stays as it was until all parts are proven.
     write : callable
-        Writes the temporary file, whose name has the same suffix.
+        Writes it under a temporary name, which has the same suffix.
     check : callable
-        Re-opens it and raises `SaveError` if it is not what was meant.
+        Re-opens that and raises `SaveError` if it is not what was meant.
+    """
+
+    path: Path
+    write: Callable[[Path], Any]
+    check: Callable[[Path], None]
+
+
+def write_atomically(
+    path: Path, write: Callable[[Path], Any], check: Callable[[Path], None], *, overwrite: bool = True
+) -> None:
+    """Write to a temporary file beside `path`, check it, and only then give it its name.
+
+    Parameters
+    ----------
+    path, write, check
+        As of a `Part`.
+    overwrite : bool
+        Whether an earlier file may be replaced.
 
     Raises
     ------
     SaveError
-        If any step fails; nothing half-written is left.
+        If any step fails; nothing half-written is left. Without `overwrite` also if the file is there, even if another
+        process wrote it a moment before.
     """
-    # The suffix decides the format for most libraries, so it stays at the end.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
+    write_together([Part(path, write, check)], overwrite=overwrite)
+
+
+def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
+    """Write every part under a temporary name, check all of them, and only then give them their names.
+
+    A process that is killed while they get their names leaves this to the next one (`leftovers.finish_interrupted`).
+    Where a name cannot be given, those that were given before are taken back.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        The first is the one that counts, the others belong to it.
+    overwrite : bool
+        Whether an earlier file may be replaced. If not, the first part decides: of two processes that write it at the
+        same time one is refused, and changes nothing of the other parts either.
+
+    Raises
+    ------
+    SaveError
+        If any step fails; the message says whether anything was changed.
+    """
+    moves = [(temporary_beside(part.path), part.path) for part in parts]
+    earlier = [temporary_beside(part.path) for part in parts]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        flush_to_disk(temporary)
-        check(temporary)
-        os.replace(temporary, path)
-        flush_to_disk(path.parent)
+        for part in parts:
+            part.path.parent.mkdir(parents=True, exist_ok=True)
+        with noted([*(source for source, _ in moves), *earlier]) as note:
+            try:
+                _stage(parts, moves)
+                _move(moves, earlier, note, overwrite=overwrite)
+            finally:
+                for path in (*(source for source, _ in moves), *earlier):
+                    remove_quietly(path)
+    except _SaidError as error:
+        raise SaveError(str(error)) from error
     except Exception as error:
         # Whatever a library raises while it writes or reads back, to the user it means one thing.
         reason = getattr(error, "strerror", None) or error
-        msg = f"{path} was not saved: {reason}. Nothing was changed; choose another place or free some space."
+        msg = f"{parts[0].path} was not saved: {reason}. Nothing was changed; choose another place or free some space."
         raise SaveError(msg) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    _flush_folders(parts)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -57,3 +108,122 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _flush_folders(parts: Sequence[Part]) -> None:
+    """Have the new names written down, too; where a system cannot do that for a folder nothing is lost."""
+    for folder in dict.fromkeys(part.path.parent for part in parts):
+        try:
+            flush_to_disk(folder)
+        except OSError as error:
+            if error.errno in _CANNOT_FLUSH:
+                continue
+            msg = (
+                f"{parts[0].path} was written, but the disk did not confirm it: {error.strerror or error}. Check the "
+                "disk, then save again."
+            )
+            raise SaveError(msg) from error
+
+
+class _SaidError(Exception):
+    """Whose message says all there is to know."""
+
+
+def _taken(path: Path) -> _SaidError:
+    return _SaidError(
+        f"{path} exists already, perhaps written by another run a moment ago. It was left as it is: replace it on "
+        "purpose (--overwrite, overwrite=True), or choose another name."
+    )
+
+
+def _stage(parts: Sequence[Part], moves: Sequence[Move]) -> None:
+    for part, (temporary, _) in zip(parts, moves, strict=True):
+        part.write(temporary)
+        for file in sorted(temporary.iterdir()) if temporary.is_dir() else [temporary]:
+            flush_to_disk(file)
+        part.check(temporary)
+
+
+def _move(moves: Sequence[Move], earlier: Sequence[Path], note: Note, *, overwrite: bool) -> None:
+    """Give every part its name, or none."""
+    if overwrite and len(moves) == 1:
+        _replace(*moves[0])
+        return
+    for number, ((_, target), copy) in enumerate(zip(moves, earlier, strict=True)):
+        if target.is_file() and (overwrite or number > 0):
+            _keep(target, copy)
+    note.decide(moves, claim=not overwrite)
+    given: list[tuple[Path, Path]] = []
+    try:
+        for number, ((source, target), copy) in enumerate(zip(moves, earlier, strict=True)):
+            (_claim if number == 0 and not overwrite else _replace)(source, target)
+            given.append((target, copy))
+    except BaseException as error:
+        note.withdraw()
+        _take_back(given, error)
+        raise
+
+
+def _replace(source: Path, target: Path) -> None:
+    # A folder takes the place of an empty one at most.
+    os.replace(source, target)
+
+
+def _keep(target: Path, copy: Path) -> None:
+    """A second name for an earlier file, or a copy where the file system has no second names."""
+    try:
+        os.link(target, copy)
+    except OSError:
+        shutil.copy2(target, copy)
+
+
+def _claim(source: Path, target: Path) -> None:
+    """Give a name that nothing has yet: of several processes only one can.
+
+    Raises
+    ------
+    _SaidError
+        If there is something of that name.
+    """
+    try:
+        if os.name == "nt" or source.is_dir():
+            os.rename(source, target)  # refuses by itself: on Windows whatever is there, elsewhere a folder with files
+        else:
+            _link(source, target)
+    except OSError as error:
+        if not target.exists():
+            raise
+        raise _taken(target) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        # Over a network an answer may get lost, and the second question find what the first one did.
+        if not source.samefile(target):
+            raise
+    except OSError:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # a file system without second names
+        os.replace(source, target)
+
+
+def _take_back(given: Sequence[tuple[Path, Path]], error: BaseException) -> None:
+    left = []
+    for target, copy in reversed(given):
+        try:
+            if copy.exists():
+                os.replace(copy, target)
+            elif target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+        except OSError:
+            left.append(target.name)
+    if left and isinstance(error, Exception):
+        reason = getattr(error, "strerror", None) or error
+        msg = (
+            f"Saving stopped halfway: {reason}. New already: {', '.join(left)}; what belongs to it is still the "
+            "earlier one. Save again, to another place if need be."
+        )
+        raise _SaidError(msg) from error

@@ -1,26 +1,27 @@
 """Save segmentations: as NIfTI on the source's own grid, NRRD, MHA, a TIFF stack, or TIFF masks slice by slice."""
 
-import os
-import shutil
-import uuid
-from collections.abc import Callable
+import glob
+import json
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 import tifffile
 
 from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknownError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import itk, nifti, tiff
-from napari_brain_tumor.io.atomic import flush_to_disk, write_atomically
-from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_text, write_sidecar
+from napari_brain_tumor.io import metaimage, nifti, nrrd, tiff
+from napari_brain_tumor.io.atomic import Part, write_together
+from napari_brain_tumor.io.meaning import KEY, Meaning, meaning_inside
+from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_part
+from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.io.volume import Volume, named_path
-from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, require, write_nifti
+from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, nifti_part, require
 from napari_brain_tumor.labels import looks_like_labels, schema_named
+from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation, TifSlices
 
 __all__ = ["save_segmentation"]
@@ -31,9 +32,17 @@ _WRITABLE: Final = ".nii.gz, .nii, .nrrd, .mha, .tif, .tiff, or a folder for <pa
 
 
 def save_segmentation(
-    segmentation: Segmentation, path: str | PathLike[str], schema: str = "MSD", *, sidecar: bool = True
+    segmentation: Segmentation,
+    path: str | PathLike[str],
+    schema: str = "MSD",
+    *,
+    sidecar: bool = True,
+    overwrite: bool = True,
+    paths: PathStyle = "auto",
 ) -> Path | list[Path]:
-    """Save labels, re-open what was written, and only then replace an earlier file.
+    """Save labels and their record, re-open what was written, and only then replace earlier files.
+
+    What the integers mean also travels inside each file, so that a copy without its JSON opens rightly.
 
     Parameters
     ----------
@@ -48,6 +57,12 @@ def save_segmentation(
         `"LGG-binary"` writes 0 and 255.
     sidecar : bool
         Whether provenance and the meaning of the integers are written beside it as JSON.
+    overwrite : bool
+        Whether an earlier result may be replaced. If not, of two programs that save to one name at the same time the
+        second is refused.
+    paths : {"auto", "relative", "absolute", "names"}
+        How the JSON names scans and models: relative to itself (`"auto"`: those that lie near, the others absolute),
+        absolute, or without folders. Scans are found again by their hashes.
 
     Returns
     -------
@@ -61,43 +76,47 @@ def save_segmentation(
     SpacingUnknownError
         If the format always states millimetres but the voxel size is not known.
     SaveError
-        If the file cannot be written, or does not read back the same. Nothing half-written is left.
+        If the files cannot be written, do not read back the same, or are there already and may not be replaced.
+        Nothing half-written is left, and labels never get another result's JSON.
 
     Examples
     --------
     >>> save_segmentation(result, "case_seg.nii.gz", schema="BraTS")  # doctest: +SKIP
     PosixPath('case_seg.nii.gz')
     """
+    finish_interrupted()
     target = named_path(path)
     chosen = schema_named(schema)
     values = chosen.encode(segmentation.data)
-    if sidecar:
-        # Asked first, so that nothing is written if the provenance cannot be.
-        sidecar_text(segmentation, target, chosen.name)
-    saved: Path | list[Path] = target
+    meaning = Meaning.of(segmentation, chosen)
+    # Made first, so that nothing is written if the provenance cannot be.
+    record = [sidecar_part(segmentation, meaning, target, paths=paths)] if sidecar else []
     if _is_folder(target):
-        saved = _save_slices(values, segmentation, target)
-    else:
-        _refuse_to_replace_scan(target)
-        writer = _writer_for(target)
-        writer(values, segmentation, target)
-    if sidecar:
-        write_sidecar(segmentation, target, chosen.name)
-    return saved
+        names = _mask_names(segmentation)
+        parts = _slice_parts(values, meaning, target, names)
+        write_together([*parts, *record], overwrite=overwrite)
+        return [target / name for name in names]
+    _refuse_to_replace_scan(target)
+    write_together([_file_part(values, meaning, segmentation, target), *record], overwrite=overwrite)
+    return target
 
 
 def _is_folder(target: Path) -> bool:
     return target.is_dir() or not target.suffix
 
 
-def _writer_for(target: Path) -> Callable[[Labels, Segmentation, Path], None]:
+def _file_part(values: Labels, meaning: Meaning, segmentation: Segmentation, target: Path) -> Part:
     name = target.name.lower()
     if nifti.is_nifti(target):
-        return _save_nifti
+        return nifti_part(values, segmentation.grid, segmentation.layout, target, comment=meaning.text)
     if name.endswith((".nrrd", ".mha")):
-        return _save_itk
+        return _medical_part(values, meaning, segmentation.grid, target)
     if tiff.is_tif(target):
-        return _save_stack
+        return Part(
+            target,
+            lambda temporary: _write_tif(temporary, values.transpose(2, 1, 0), "ZYX", meaning),
+            lambda temporary: _check_tif(temporary, values, meaning),
+        )
     msg = f"{target.name} has a suffix that is not written. Possible are {_WRITABLE}."
     raise SaveError(msg)
 
@@ -118,78 +137,90 @@ def _refuse_to_replace_scan(target: Path) -> None:
 def _read_back(path: Path) -> list[Volume]:
     if nifti.is_nifti(path):
         return nifti.read_nifti(path)
-    return tiff.read_tif(path) if tiff.is_tif(path) else itk.read_itk(path)
-
-
-def _save_nifti(values: Labels, segmentation: Segmentation, target: Path) -> None:
-    write_nifti(values, segmentation.grid, segmentation.layout, target)
+    if tiff.is_tif(path):
+        return tiff.read_tif(path)
+    return nrrd.read_nrrd(path) if nrrd.is_nrrd(path) else metaimage.read_metaimage(path)
 
 
 # NRRD and MHA -----------------------------------------------------------------------------------------------------
 
 
-def _save_itk(values: Labels, segmentation: Segmentation, target: Path) -> None:
-    if segmentation.grid.unit != "mm":
+def _medical_part(values: Labels, meaning: Meaning, grid: Grid, target: Path) -> Part:
+    if grid.unit != "mm":
         msg = (
             f"{target.suffix} files always state millimetres, but the voxel size of this study is not known. Save as "
             ".nii.gz or .tif, or open the study with spacing_mm=(x, y, z)."
         )
         raise SpacingUnknownError(msg)
-    image = itk.image_of_labels(values, segmentation.grid)
-    write_atomically(
+    as_bytes = nrrd.nrrd_bytes if nrrd.is_nrrd(target) else metaimage.metaimage_bytes
+    content = as_bytes(values, grid, {KEY: meaning.text})
+    return Part(
         target,
-        lambda temporary: sitk.WriteImage(image, str(temporary), useCompression=True),
-        lambda temporary: _check_itk(temporary, values, segmentation.grid),
+        lambda temporary: temporary.write_bytes(content),
+        lambda temporary: _check_medical(temporary, values, grid, meaning),
     )
 
 
-def _check_itk(path: Path, values: Labels, grid: Grid) -> None:
-    (volume,) = itk.read_itk(path)
+def _check_medical(path: Path, values: Labels, grid: Grid, meaning: Meaning) -> None:
+    (volume,) = _read_back(path)
     require(volume.array.dtype == np.uint8, f"its type is {volume.array.dtype}, not uint8")
     require(volume.grid.same_place(grid, SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
     require(np.array_equal(volume.array, values), "its labels differ")
+    _require_meaning(path, meaning)
+
+
+def _require_meaning(path: Path, meaning: Meaning) -> None:
+    read = meaning_inside(path)
+    require(read is not None and read.document == meaning.document, "the meaning of its labels differs")
 
 
 # TIFF -------------------------------------------------------------------------------------------------------------
 
 
-def _save_stack(values: Labels, _: Segmentation, target: Path) -> None:
-    write_atomically(
-        target,
-        lambda temporary: _write_tif(temporary, values.transpose(2, 1, 0), "ZYX"),
-        lambda temporary: _check_tif(temporary, values),
+def _slice_parts(values: Labels, meaning: Meaning, folder: Path, names: Sequence[str]) -> list[Part]:
+    """The masks one by one where the folder is there, else the folder as a whole."""
+    planes = {name: values[:, :, k : k + 1] for k, name in enumerate(names)}
+
+    def write_folder(place: Path) -> None:
+        place.mkdir()
+        for name, plane in planes.items():
+            _write_tif(place / name, plane[..., 0].T, "YX", meaning)
+
+    def check_folder(place: Path) -> None:
+        for name, plane in planes.items():
+            _check_tif(place / name, plane, meaning)
+
+    if not folder.exists():
+        return [Part(folder, write_folder, check_folder)]
+    _refuse_to_replace_truth(folder, names)
+    return [_slice_part(folder / name, plane, meaning) for name, plane in planes.items()]
+
+
+def _slice_part(path: Path, plane: Labels, meaning: Meaning) -> Part:
+    return Part(
+        path,
+        lambda temporary: _write_tif(temporary, plane[..., 0].T, "YX", meaning),
+        lambda temporary: _check_tif(temporary, plane, meaning),
     )
 
 
-def _save_slices(values: Labels, segmentation: Segmentation, folder: Path) -> list[Path]:
-    """All masks are written and checked in a folder of their own before the first takes its place."""
-    names = _mask_names(segmentation)
-    _refuse_to_replace_truth(folder, names)
-    staging = folder.with_name(f".{uuid.uuid4().hex[:12]}.{folder.name}")
-    try:
-        staging.mkdir(parents=True)
-        for name, plane in zip(names, np.moveaxis(values, 2, 0), strict=True):
-            _write_tif(staging / name, plane.T, "YX")
-            flush_to_disk(staging / name)
-            _check_tif(staging / name, plane[..., np.newaxis])
-        _move_all(staging, folder, names)
-    except Exception as error:
-        msg = (
-            f"The masks were not saved to {folder}: {getattr(error, 'strerror', None) or error}. Choose another place."
-        )
-        raise SaveError(msg) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return [folder / name for name in names]
-
-
-def _refuse_to_replace_truth(folder: Path, names: list[str]) -> None:
-    """Masks of the same names without our sidecar are somebody's annotation: the patient's folder was chosen."""
+def _refuse_to_replace_truth(folder: Path, names: Sequence[str]) -> None:
+    """Masks of the same names that say nothing of us are somebody's annotation: the patient's folder was chosen."""
     there = [name for name in names if (folder / name).exists()]
-    if there and not read_sidecar(folder):
+    if there and not read_sidecar(folder) and meaning_inside(folder) is None:
         msg = (
             f"{folder} holds {len(there)} masks that were not written by this program, such as {there[0]}. They are "
             "left as they are: choose another folder, or move them away first."
+        )
+        raise SaveError(msg)
+    patient = names[0].rsplit("_", 2)[0]
+    others = [
+        path.name for path in sorted(folder.glob(f"{glob.escape(patient)}_*_mask.tif*")) if path.name not in names
+    ]
+    if others:
+        msg = (
+            f"{folder} holds {len(others)} masks of other slices of {patient}, such as {others[0]}: together with the "
+            "new ones they would be a mixture. Choose another folder, or move them away first."
         )
         raise SaveError(msg)
 
@@ -202,24 +233,19 @@ def _mask_names(segmentation: Segmentation) -> list[str]:
     return [f"{slices.patient}_{number}_mask.tif" for number in slices.numbers]
 
 
-def _move_all(staging: Path, folder: Path, names: list[str]) -> None:
-    if not folder.exists():
-        os.replace(staging, folder)
-    else:
-        for name in names:
-            os.replace(staging / name, folder / name)
-        flush_to_disk(folder)
-    flush_to_disk(folder.parent)
-
-
-def _write_tif(path: Path, planes: Labels, axes: str) -> None:
+def _write_tif(path: Path, planes: Labels, axes: str, meaning: Meaning) -> None:
     tifffile.imwrite(
-        path, np.ascontiguousarray(planes), photometric="minisblack", compression="zlib", metadata={"axes": axes}
+        path,
+        np.ascontiguousarray(planes),
+        photometric="minisblack",
+        compression="zlib",
+        metadata={"axes": axes, **json.loads(meaning.text)},
     )
 
 
-def _check_tif(path: Path, values: Labels) -> None:
+def _check_tif(path: Path, values: Labels, meaning: Meaning) -> None:
     volumes = tiff.read_tif(path)
     require(len(volumes) == 1, f"it holds {len(volumes)} channels")
     require(volumes[0].array.dtype == np.uint8, f"its type is {volumes[0].array.dtype}, not uint8")
     require(np.array_equal(volumes[0].array, values), "its labels differ")
+    _require_meaning(path, meaning)

@@ -20,7 +20,14 @@ def map_path(result: Path, what: str) -> Path:
     return result.with_name(f"{short_name(result)}_{what}.nii.gz")
 
 
-def save_maps(maps: Mapping[str, npt.NDArray[Any]], result: Path, grid: Grid, layout: FileLayout = None) -> list[Path]:
+def save_maps(
+    maps: Mapping[str, npt.NDArray[Any]],
+    result: Path,
+    grid: Grid,
+    layout: FileLayout = None,
+    *,
+    overwrite: bool = True,
+) -> list[Path]:
     """Save each map as a float32 NIfTI file beside a saved segmentation, read back and compared.
 
     Parameters
@@ -33,13 +40,16 @@ def save_maps(maps: Mapping[str, npt.NDArray[Any]], result: Path, grid: Grid, la
         The study's own.
     layout : FileLayout
         Of the study; decides the matrices and codes of the headers.
+    overwrite : bool
+        Whether earlier files may be replaced.
 
     Raises
     ------
     SaveError
-        If a file cannot be written, or does not read back the same.
+        If a file cannot be written, does not read back the same, or is there already and may not be replaced.
     """
     paths = {what: map_path(result, what) for what in maps}
     for what, values in maps.items():
-        write_nifti(np.asarray(values, dtype=np.float32), grid, layout, paths[what], compresslevel=1)
+        numbers = np.asarray(values, dtype=np.float32)
+        write_nifti(numbers, grid, layout, paths[what], compresslevel=1, overwrite=overwrite)
     return list(paths.values())

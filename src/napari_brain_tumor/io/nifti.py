@@ -1,14 +1,13 @@
 """NIfTI-1 and NIfTI-2 files: values, grid, and the two matrices that results are written back with.
 
 The voxel-to-world matrix is the sform if its code is set, else the qform if its code is set, else what the voxel
-sizes alone give (nibabel's choice: first axis to the left, origin in the centre), with a note.
+sizes alone give (nibabel's choice: first axis to the left, origin in the centre), with a note. Of a packed file no
+more is unpacked than its header tells of.
 """
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import nibabel as nib
 import numpy as np
@@ -17,7 +16,9 @@ from nibabel.volumeutils import apply_read_scaling
 
 from napari_brain_tumor.errors import BrainTumorError, DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
-from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
+from napari_brain_tumor.io.regular_file import open_regular
+from napari_brain_tumor.io.volume import SPACING_NOTE, Volume, short_name
+from napari_brain_tumor.io.voxel_data import Packing, read_voxels, unpacked
 from napari_brain_tumor.study import NiftiForms
 
 __all__ = ["SPACING_UNKNOWN_MARK", "NiftiHeader", "is_nifti", "read_nifti", "read_nifti_header"]
@@ -35,6 +36,15 @@ _HEADER_BYTES: Final = 540
 
 _THIN_HEAD_MM: Final = 50.0
 """A stack of at least 16 slices that covers less than this is a head whose spacing is most likely false."""
+
+
+_LONGEST_QUATERNION: Final = 1.01
+"""Up to this length the three numbers of a half turn are rounded, beyond it they are none."""
+
+_ODD_NUMBERS: Final = (ValueError, KeyError, OverflowError, FloatingPointError)
+"""What headers with NaN, infinite or unknown numbers end in."""
+
+_RUINED_QFORM: Final = "The header's qform is not a rotation; it is not needed, the sform is used."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +73,8 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     DimensionError
         If the image has less than three or more than four dimensions.
     """
-    return _parse_header(_head_bytes(path), path)
+    with open_regular(path) as file:
+        return _parse_header(_head(file, path)[1], path)
 
 
 def read_nifti(path: Path) -> list[Volume]:
@@ -83,59 +94,45 @@ def read_nifti(path: Path) -> list[Volume]:
     DimensionError
         If the image has less than three or more than four dimensions.
     """
-    content = _whole_bytes(path)
-    header = _parse_header(content[:_HEADER_BYTES], path)
-    array = _voxels(content, header, path)
-    name = short_name(path)
+    with open_regular(path) as file:
+        packing, head = _head(file, path)
+        header = _parse_header(head, path)
+        array, notes = _voxels(file, packing, header, path)
+    name, notes = short_name(path), (*header.notes, *notes)
     if array.ndim == 3:
-        return [Volume(name, array, header.grid, path, None, header.forms, header.notes)]
+        return [Volume(name, array, header.grid, path, None, header.forms, notes)]
     return [
-        Volume(f"{name} volume {i}", array[..., i], header.grid, path, i, header.forms, header.notes)
+        Volume(f"{name} volume {i}", array[..., i], header.grid, path, i, header.forms, notes)
         for i in range(array.shape[3])
     ]
 
 
-def _whole_bytes(path: Path) -> bytes:
-    content = file_bytes(path)
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, zlib.error, OSError) as error:
-        msg = (
-            f"{path.name} is a damaged gzip file ({error}): it was cut short or changed on its way. "
-            "Copy or download it again."
-        )
-        raise UnreadableFileError(msg) from error
-
-
-def _head_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            start = file.read(_HEADER_BYTES)
-        if not start.startswith(b"\x1f\x8b"):
-            return start
-        with gzip.open(path) as packed:
-            return packed.read(_HEADER_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        msg = f"{path} cannot be read: {error}. Check the path, or copy the file again."
-        raise UnreadableFileError(msg) from error
+def _head(file: BinaryIO, path: Path) -> tuple[Packing, bytes]:
+    """How the file is packed, and its first bytes; the file is at its beginning afterwards."""
+    packing: Packing = "gzip" if file.read(2) == b"\x1f\x8b" else "raw"
+    file.seek(0)
+    with unpacked(file, packing, path) as stream:
+        head = stream.read(_HEADER_BYTES)
+    file.seek(0)
+    return packing, head
 
 
 def _parse_header(content: bytes, path: Path) -> NiftiHeader:
-    raw = _raw_header(content, path)
+    raw, tells_size = _raw_header(content, path)
     shape = _spatial_shape(raw, path)
     try:
         forms, affine, notes = _matrices(raw)
-        unit: LengthUnit = "mm" if _tells_spacing(raw, forms) else "voxel"
+        by_sform = forms.sform_code > 0
+        unit: LengthUnit = "mm" if (by_sform or tells_size) and _tells_spacing(raw, forms) else "voxel"
         grid = Grid(shape[:3], affine, unit)  # type: ignore[arg-type]
-    except (BrainTumorError, nib.spatialimages.HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+    except (BrainTumorError, nib.spatialimages.HeaderDataError, ValueError, OverflowError) as error:
         msg = f"{path.name} has a ruined header: {error} Convert it again from its source."
         raise UnreadableFileError(msg) from error
     return NiftiHeader(raw, shape, grid, forms, (*notes, *_thin_head_notes(grid)))
 
 
-def _raw_header(content: bytes, path: Path) -> Any:
+def _raw_header(content: bytes, path: Path) -> tuple[Any, bool]:
+    """The header as nibabel mends it, and whether all three voxel sizes were there before."""
     if not content:
         msg = f"{path.name} is empty. Copy or download it again."
         raise UnreadableFileError(msg)
@@ -148,17 +145,21 @@ def _raw_header(content: bytes, path: Path) -> Any:
             raise ValueError(f"it holds {len(content)} bytes, a header needs {length}.")
         header = kind(content[:length], check=True)
         magic = bytes(header["magic"].item())
-    except (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError, KeyError) as error:
+        sizes = np.asarray(kind(content[:length], check=False)["pixdim"][1:4], dtype=np.float64)
+    except (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, *_ODD_NUMBERS) as error:
         msg = f"{path.name} is not a readable NIfTI file: {error} Convert or download it again."
         raise UnreadableFileError(msg) from error
     if not magic.startswith((b"n+1", b"n+2")):
         msg = f"{path.name} is not a single-file NIfTI image (its mark is {magic!r}). Convert it to .nii.gz."
         raise UnreadableFileError(msg)
-    return header
+    return header, bool(np.isfinite(sizes).all() and (sizes != 0).all())
 
 
 def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
-    full = tuple(int(n) for n in raw.get_data_shape())
+    try:
+        full = tuple(int(n) for n in raw.get_data_shape())
+    except nib.spatialimages.HeaderDataError:
+        full = (0,)
     if any(n < 1 for n in full):
         msg = f"{path.name} has a ruined header: its shape is {full}. Convert it again from its source."
         raise UnreadableFileError(msg)
@@ -175,18 +176,49 @@ def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
 
 
 def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str, ...]]:
-    """Both matrices in mm, the one that counts, and notes on the choice."""
+    """Both matrices in mm, the one that counts, and notes on the choice. One that does not count can be of any kind."""
     scale = np.diag([*[_MM_PER_UNIT.get(int(raw["xyzt_units"]) & 7, 1.0)] * 3, 1.0])
     sform_code, qform_code = int(raw["sform_code"]), int(raw["qform_code"])
-    sform = scale @ np.asarray(raw.get_sform(), dtype=np.float64)
-    qform = scale @ np.asarray(raw.get_qform(), dtype=np.float64) if qform_code > 0 else None
-    forms = NiftiForms(sform, sform_code, qform, qform_code)
+    with np.errstate(all="ignore"):
+        sform = scale @ np.asarray(raw.get_sform(), dtype=np.float64)
+    qform = _qform(raw, scale) if qform_code > 0 else None
     if sform_code > 0:
-        return forms, sform, _disagreement_notes(raw, sform, qform)
+        forms = NiftiForms(sform, sform_code, qform, qform_code if qform is not None else 0)
+        ruined = qform_code > 0 and qform is None
+        return forms, sform, (_RUINED_QFORM,) if ruined else _disagreement_notes(raw, sform, qform)
+    if not np.isfinite(sform).all():
+        sform = np.diag([0.0, 0.0, 0.0, 1.0])  # as a header holds it that nobody filled in
+    forms = NiftiForms(sform, 0, qform, qform_code)
     if qform is not None:
         return forms, qform, ()
+    if qform_code > 0:
+        msg = "its only matrix, the qform, is not that of a rotation."
+        raise ValueError(msg)
     note = "The header tells no orientation (sform and qform codes are 0): left/right and the position are a guess."
     return forms, scale @ np.asarray(raw.get_base_affine(), dtype=np.float64), (note,)
+
+
+def _is_usable(affine: npt.NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-12)
+
+
+def _qform(raw: Any, scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """The qform in mm; None where it is none. A quaternion that was rounded to a few digits is made whole again."""
+    rounded = np.array([float(raw[f"quatern_{name}"]) for name in "bcd"])
+    length = np.linalg.norm(rounded)
+    if not length <= _LONGEST_QUATERNION:
+        return None
+    header = raw.copy()
+    if length > 1:
+        for name, part in zip("bcd", rounded / length, strict=True):
+            header[f"quatern_{name}"] = part
+        header.quaternion_threshold = -1e-6
+    try:
+        with np.errstate(all="ignore"):
+            qform = scale @ np.asarray(header.get_qform(), dtype=np.float64)
+    except (ValueError, nib.spatialimages.HeaderDataError):
+        return None
+    return qform if _is_usable(qform) else None
 
 
 def _disagreement_notes(
@@ -214,7 +246,7 @@ def _tells_spacing(raw: Any, forms: NiftiForms) -> bool:
 
 def _thin_head_notes(grid: Grid) -> tuple[str, ...]:
     if grid.unit != "mm":
-        return ("The header does not tell the voxel size.",)
+        return (SPACING_NOTE,)
     thin = [n * s for n, s in zip(grid.shape, grid.spacing, strict=True) if n >= 16 and n * s < _THIN_HEAD_MM]
     if not thin:
         return ()
@@ -222,25 +254,17 @@ def _thin_head_notes(grid: Grid) -> tuple[str, ...]:
     return (f"The header's voxel size of {size} mm makes the scan only {min(thin):.0f} mm thick: it may be false.",)
 
 
-def _voxels(content: bytes, header: NiftiHeader, path: Path) -> Array:
+def _voxels(file: BinaryIO, packing: Packing, header: NiftiHeader, path: Path) -> tuple[Array, tuple[str, ...]]:
     raw = header.raw
     stored = _stored_dtype(raw, path)
-    count = int(np.prod(header.shape, dtype=np.int64))
     offset, slope, intercept = _offset_and_scaling(raw, path)
-    present = max(0, len(content) - offset)
-    if present < count * stored.itemsize:
-        msg = (
-            f"{path.name} is cut short: its header promises {count * stored.itemsize} bytes of voxels, "
-            f"the file holds {present}. Copy or download it again."
-        )
-        raise UnreadableFileError(msg)
-    flat = np.frombuffer(content, stored, count, offset)
+    values, notes = read_voxels(file, path, packing, stored, header.shape, skip=offset)
     if slope is not None and (slope, intercept) != (1, 0):
-        values = np.asarray(apply_read_scaling(flat, slope, intercept))
-    else:
-        # The copy makes the array writable, as everybody expects, in the machine's own byte order.
-        values = flat.astype(stored.newbyteorder("="), copy=True)
-    return values.reshape(header.shape, order="F")
+        # Values of up to 16 bits keep their digits in float32, which takes half the memory.
+        kind = np.float32 if stored.kind in "iu" and stored.itemsize <= 2 else np.float64
+        with np.errstate(all="ignore"):  # what is not finite is told where the study is made
+            values = np.asarray(apply_read_scaling(values, kind(slope), kind(intercept)))
+    return values, notes
 
 
 def _offset_and_scaling(raw: Any, path: Path) -> tuple[int, float | None, float | None]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ __all__ = ["Packed", "read_document", "read_packed", "write_packed"]
 
 Labels = npt.NDArray[Any]
 
+_MOST_VOXELS: Final = 1 << 33
+"""Of labels: 8 GB, more than any scan of a head."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
@@ -24,8 +27,20 @@ class Packed:
     document: bytes
 
 
-def write_packed(path: Path, labels: Labels, document: str) -> None:
-    """Write labels with a document, whole or not at all; raises `SaveError` where that fails."""
+def write_packed(path: Path, labels: Labels, document: str, *, private: bool = False) -> None:
+    """Write labels with a document, whole or not at all; raises `SaveError` where that fails.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it is there.
+    labels : (Z, Y, X) integers
+        Of which the box that holds something is stored.
+    document : str
+        About them.
+    private : bool
+        Whether nobody else on the machine may read the file.
+    """
     box = bounding_box(labels != 0) or Box((0, 0, 0), (0, 0, 0))
     parts = {
         "values": labels[box.slices],
@@ -39,7 +54,12 @@ def write_packed(path: Path, labels: Labels, document: str) -> None:
             msg = "reading it back gives other labels"
             raise SaveError(msg)
 
-    write_atomically(path, lambda temporary: np.savez_compressed(temporary, allow_pickle=False, **parts), check)
+    def write(temporary: Path) -> None:
+        if private:
+            temporary.touch(mode=0o600)
+        np.savez_compressed(temporary, allow_pickle=False, **parts)
+
+    write_atomically(path, write, check)
 
 
 def read_document(path: Path) -> bytes | None:
@@ -60,9 +80,14 @@ def read_packed(path: Path) -> Packed:
     if found is None:
         msg = f"{path} is not there."
         raise UnreadableFileError(msg)
-    labels = np.zeros(tuple(found["shape"]), dtype=found["values"].dtype)
-    stop = found["start"] + found["values"].shape
-    labels[tuple(slice(a, b) for a, b in zip(found["start"], stop, strict=True))] = found["values"]
+    values, start, shape = found["values"], found["start"], found["shape"]
+    stop = start + values.shape if len(start) == values.ndim else start - 1
+    if shape.shape != (3,) or start.shape != (3,) or (start < 0).any() or (stop > shape).any() or (stop < start).any():
+        raise UnreadableFileError(_damaged(path, "its labels do not fit into it"))
+    if int(np.prod(shape, dtype=object)) > _MOST_VOXELS:
+        raise UnreadableFileError(_damaged(path, f"it tells of {'x'.join(map(str, shape))} voxels"))
+    labels = np.zeros(tuple(shape), dtype=values.dtype)
+    labels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
     return Packed(labels, found["document"].tobytes())
 
 
@@ -73,5 +98,8 @@ def _parts(path: Path, *names: str) -> dict[str, npt.NDArray[Any]] | None:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except Exception as error:  # zipfile, zlib and numpy each have their own
-        msg = f"{path} is damaged ({error}). Delete it: it is a copy or can be computed again."
-        raise UnreadableFileError(msg) from error
+        raise UnreadableFileError(_damaged(path, str(error))) from error
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"{path} is damaged ({why}). Delete it: it is a copy or can be computed again."

@@ -1,22 +1,36 @@
 """Open labels of any schema as our classes, and find the truth that belongs to a case."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.io import tiff
+from napari_brain_tumor.io.bids import anatomy_of
+from napari_brain_tumor.io.meaning import Meaning, meaning_inside
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
-from napari_brain_tumor.io.sidecar import read_sidecar
+from napari_brain_tumor.io.sidecar import notes_in, read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json, dataset_labels, names_segmentation
 from napari_brain_tumor.io.volume import Volume, integral_labels, short_name
-from napari_brain_tumor.labels import SCHEMAS, LabelSchema, Region, guess_schema, label_values, schema_named
+from napari_brain_tumor.labels import (
+    RESECTION_CAVITY,
+    SCHEMAS,
+    LabelSchema,
+    Region,
+    class_names_of,
+    guess_schema,
+    label_values,
+    names_maker,
+    schema_named,
+)
+from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["open_segmentation", "open_truth"]
+__all__ = ["open_segmentation", "open_truth", "preferred_labels"]
 
 
 def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation:
@@ -27,8 +41,9 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     path : path-like
         A label file (NIfTI, NRRD, MHA, `.tif`), or a folder with `<patient>_<k>_mask.tif` files.
     schema : str, optional
-        What the integers mean (`labels.SCHEMAS`). Without it: what our own sidecar says, then `dataset.json`, then
-        the file's name, then the values, if only one schema fits.
+        What the integers mean (`labels.SCHEMAS`). Without it: what the file itself says, then our own sidecar, both
+        as long as their hash is that of the labels; then `dataset.json`, then the file's name, then the values, if only
+        one schema fits.
     spacing_mm : (x, y, z), optional
         Voxel size of files that do not tell it, such as TIFF.
 
@@ -39,19 +54,26 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     LabelSchemaError
         If the values are not labels, or more than one schema fits.
     """
+    finish_interrupted()
     place = existing(path)
     volume = _label_volume(place, spacing_mm)
     values = integral_labels(volume.array, volume.name)
-    chosen = schema_named(schema) if schema is not None else _told_schema(place, values)
-    regions = _told_regions(place, chosen)
+    told = _told(place, values)
+    if schema is not None:
+        chosen = schema_named(schema)
+    else:
+        chosen = told.meaning.schema if told.meaning is not None else _guessed_schema(place, values, told.doubt)
+    regions = _known_regions(chosen, told.meaning)
+    doubt = {"record_disagrees": told.doubt} if told.doubt else {}
     return Segmentation(
         data=chosen.decode(values),
         grid=volume.grid,
         name=short_name(place),
-        class_names=chosen.class_names if regions == chosen.known_regions else _WHOLE_TUMOUR_ONLY.class_names,
+        class_names=_class_names(chosen, regions),
         known_regions=regions,
         layout=volume.layout,
-        provenance={"schema": chosen.name, "path": str(place)},
+        provenance={"schema": chosen.name, "path": str(place), **doubt},
+        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *notes_in(read_sidecar(place))))),
     )
 
 
@@ -62,8 +84,20 @@ def open_truth(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing 
     slices. `path`, `schema` and `spacing_mm` are as for `open_study` and `open_segmentation`.
     """
     place = existing(path)
-    found = _truth_path(place)
+    found = _truth_path(anatomy_of(place) if place.is_dir() else place)
     return None if found is None else open_segmentation(found, schema, spacing_mm=spacing_mm)
+
+
+def preferred_labels(files: Sequence[Path]) -> tuple[Path, ...]:
+    """The label files without those that a person corrected under another name (BraTS-TCGA), nor masks of the brain.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The label files of one case.
+    """
+    corrected = {p.name.lower().replace("_manuallycorrected", "") for p in files if _is_corrected(p)}
+    return tuple(p for p in files if (_is_corrected(p) or p.name.lower() not in corrected) and not _is_brain_mask(p))
 
 
 def _label_volume(place: Path, spacing_mm: Spacing | None) -> Volume:
@@ -88,44 +122,68 @@ def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
     return tiff.read_mask_slices(patients[0], spacing_mm)
 
 
-def _told_schema(place: Path, values: npt.NDArray[np.uint8]) -> LabelSchema:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is written of labels, as far as it was written for these labels; and in words what was not."""
+
+    meaning: Meaning | None
+    doubt: str
+
+
+def _told(place: Path, values: npt.NDArray[np.uint8]) -> _Told:
+    inside, beside = meaning_inside(place), Meaning.read(read_sidecar(place))
+    if inside is not None and not inside.is_of(values):
+        return _Told(None, _doubt(place, inside, beside=False))
+    doubt = "" if beside is None or beside.is_of(values) else _doubt(place, beside, beside=True)
+    return _Told(inside or (None if doubt else beside), doubt)
+
+
+def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
+    where = f"The JSON beside {place.name}" if beside else f"What {place.name} says of itself"
+    return (
+        f"{where} is of other labels (schema {meaning.schema.name}): they were edited elsewhere, exchanged, or their "
+        "saving was interrupted."
+    )
+
+
+def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> LabelSchema:
     found = label_values(values)
     stem, case = (place.name, place.name) if place.is_dir() else (short_name(place), place.parent.name)
     if place.is_dir():
         stem = f"{case}_mask"
-    own = read_sidecar(place).get("schema")
-    if isinstance(own, str):
-        return schema_named(own)
     dataset = None if place.is_dir() else dataset_labels(dataset_json(place))
-    if not found - {0} and dataset is None and not _name_tells(stem) and not _name_tells(case):
-        # Nothing is marked, so every schema says the same.
-        return SCHEMAS["MSD"]
-    return guess_schema(found, stem if dataset or _name_tells(stem) or not _name_tells(case) else case, dataset)
-
-
-_WHOLE_TUMOUR_ONLY: Final = SCHEMAS["LGG-binary"]
-
-
-def _told_regions(place: Path, schema: LabelSchema) -> tuple[Region, ...]:
-    """A whole-tumour mask stays one when it was saved in a schema that could have told more."""
-    only_whole = read_sidecar(place).get("known_regions") == list(_WHOLE_TUMOUR_ONLY.known_regions)
-    return _WHOLE_TUMOUR_ONLY.known_regions if only_whole else schema.known_regions
-
-
-def _name_tells(name: str) -> bool:
-    """Whether a name alone settles the schema: it does if no value is needed to guess it."""
+    name = stem if dataset or names_maker(stem) or not names_maker(case) else case
     try:
-        guess_schema((), name)
-    except LabelSchemaError:
-        return False
-    return True
+        return guess_schema(found, name, dataset)
+    except LabelSchemaError as error:
+        if not found - {0} and dataset is None:
+            return SCHEMAS["MSD"]  # nothing is marked, so every schema says the same
+        if not doubt:
+            raise
+        msg = f"{doubt} {error}"
+        raise LabelSchemaError(msg) from error
+
+
+def _known_regions(schema: LabelSchema, meaning: Meaning | None) -> tuple[Region, ...]:
+    """What labels tell: no more than the schema can, nor than was known of them when they were saved."""
+    if meaning is None:
+        return schema.known_regions
+    return tuple(region for region in schema.known_regions if region in meaning.known_regions)
+
+
+def _class_names(schema: LabelSchema, regions: tuple[Region, ...]) -> dict[int, str]:
+    if regions == schema.known_regions:
+        return schema.class_names
+    names = class_names_of(regions)
+    cavity = {value: name for value, name in schema.class_names.items() if value == RESECTION_CAVITY}
+    return {**names, **cavity}
 
 
 def _truth_path(place: Path) -> Path | None:
     if place.is_dir():
         if any(p.masks for p in slices_in(place)):
             return place
-        found = [p for p in images_in(place) if names_segmentation(p) and not _is_brain_mask(p)]
+        found = list(preferred_labels([p for p in images_in(place) if names_segmentation(p)]))
     elif place.parent.name.lower() in ("imagestr", "images"):
         found = [p for p in _twins(place) if p.is_file()]
     else:
@@ -148,13 +206,23 @@ def _truth_beside(place: Path) -> Path | None:
     if tiff.is_tif(place):
         return twin if twin.is_file() else None
     prefix = re.split(r"[_-](?=[^_-]*$)", short_name(place))[0]
-    found = [
-        p
-        for p in images_in(place.parent)
-        if names_segmentation(p) and not _is_brain_mask(p) and p.name.startswith(prefix)
-    ]
+    beside = [p for p in images_in(place.parent) if names_segmentation(p) and p.name.startswith(prefix)]
+    found = preferred_labels(beside)
     return found[0] if len(found) == 1 else None
 
 
 def _is_brain_mask(path: Path) -> bool:
-    return bool(re.search(r"(brain|head|skull)[a-z]*[_-]?mask", path.name.lower()))
+    return bool(re.search(r"(brain|head|skull|deface|face)[a-z]*[_-]?mask", path.name.lower()))
+
+
+def _is_corrected(path: Path) -> bool:
+    return "_manuallycorrected" in path.name.lower()
+
+
+def _notes(path: Path) -> tuple[str, ...]:
+    if not _is_corrected(path):
+        return ()
+    automatic = path.with_name(re.sub("_manuallycorrected", "", path.name, flags=re.IGNORECASE))
+    if not automatic.is_file():
+        return ()
+    return (f"{path.name} was taken as the labels: it is {automatic.name} after correction by hand.",)

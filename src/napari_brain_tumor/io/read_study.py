@@ -12,19 +12,23 @@ from napari_brain_tumor.errors import (
     UnreadableFileError,
 )
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import itk, tiff
+from napari_brain_tumor.io import dicom, tiff
+from napari_brain_tumor.io.bids import anatomy_of
+from napari_brain_tumor.io.case_names import folder_name, study_name
 from napari_brain_tumor.io.given_roles import HOW_TO_NAME_FILES, HOW_TO_ORDER, Roles, files_by_role, ordered_roles
 from napari_brain_tumor.io.one_grid import FINEST, OneGrid, bring_onto_one_grid, distinct_grids
 from napari_brain_tumor.io.reading import (
     AnyPath,
     Spacing,
     existing,
-    folders_within,
     images_in,
+    is_image,
     read_files,
     read_volumes,
     slices_in,
+    with_spacing,
 )
+from napari_brain_tumor.io.sequence_words import roles_in
 from napari_brain_tumor.io.study_folder import (
     FoundSequences,
     dataset_json,
@@ -33,11 +37,15 @@ from napari_brain_tumor.io.study_folder import (
     names_segmentation,
     role_in_name,
     role_of_file,
+    why_unrecognised,
 )
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role, Source, Study
 
-__all__ = ["Sequences", "open_sequences", "open_sources", "open_study"]
+__all__ = ["Sequences", "SeriesPicks", "list_series", "open_sequences", "open_sources", "open_study"]
+
+SeriesPicks = Mapping[str, str | int] | None
+"""Role to the number or description of a DICOM series."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,9 +65,21 @@ class Sequences:
     name: str
     notes: tuple[str, ...] = ()
 
+    def alone(self) -> tuple[Study, ...]:
+        """Each sequence as a study of its own, on its own grid; called by its file, or of DICOM by the case."""
+        return tuple(
+            _study(Sequences({role: one}, short_name(one.path) if one.series is None else self.name, one.notes), None)
+            for role, one in self.volumes.items()
+        )
+
 
 def open_study(
-    path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None, resample: str | None = None
+    path: AnyPath,
+    roles: Roles = None,
+    *,
+    series: SeriesPicks = None,
+    spacing_mm: Spacing | None = None,
+    resample: str | None = None,
 ) -> Study:
     """Open the sequences of one examination.
 
@@ -71,6 +91,9 @@ def open_study(
     roles : mapping or sequence, optional
         Where names do not tell: role to file (relative to the folder), role to volume or channel number, or the
         roles of the volumes in their order, with None for a volume to skip. Spelling is lenient (`role_named`).
+    series : mapping of role to str or int, optional
+        Of DICOM: the series of each role by its number or description, as `list_series` shows them. Those that are
+        picked are opened, and no others.
     spacing_mm : (x, y, z), optional
         Voxel size of files that do not tell it, such as TIFF.
     resample : str, optional
@@ -87,7 +110,7 @@ def open_study(
     UnreadableFileError, DimensionError, IntensityError
         If a file cannot be opened or holds nothing usable.
     RoleError, DuplicateRoleError
-        If the roles are not told, or told twice.
+        If the roles are not told, or told twice; of DICOM the message lists every series to pick from.
     GridMismatchError
         If the sequences do not share a grid, or `spacing_mm` contradicts the files.
 
@@ -97,23 +120,56 @@ def open_study(
     >>> study.roles, study.grid.shape  # doctest: +SKIP
     (('T1', 'T1c', 'T2', 'FLAIR'), (240, 240, 155))
     """
-    return _study(open_sequences(path, roles, spacing_mm=spacing_mm), onto=resample)
+    return _study(open_sequences(path, roles, series=series, spacing_mm=spacing_mm), onto=resample)
 
 
-def open_sequences(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | None = None) -> Sequences:
+def open_sequences(
+    path: AnyPath, roles: Roles = None, *, series: SeriesPicks = None, spacing_mm: Spacing | None = None
+) -> Sequences:
     """Open the sequences of one examination, whatever grids they lie on.
 
     Parameters are those of `open_study`, and so are the errors except for grids that differ.
     """
     place = existing(path)
     roles = roles or None
+    if series:
+        if roles is not None:
+            msg = "Give either series, which picks among DICOM series, or roles, which names files or volumes."
+            raise RoleError(msg)
+        return _open_dicom(place, series, spacing_mm)
     named = files_by_role(roles, place)
     if named is not None:
         volumes = read_files(named, spacing_mm)
-        return _sequences(volumes, _common_name(list(named.values()), place), ())
+        name = folder_name(place) if place.is_dir() else study_name(list(named.values()), place)
+        return _sequences(volumes, name, ())
     if place.is_dir():
-        return _open_folder(place, roles, spacing_mm)
+        return _open_folder(anatomy_of(place), roles, spacing_mm)
     return _open_file(place, roles, spacing_mm)
+
+
+def list_series(path: AnyPath) -> list[dicom.Series]:
+    """The DICOM series below a folder, or that a file is part of, by what their headers tell; no pixel is read.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of Series
+        In the order of examination and number. `open_study(path, series={"T1c": number})` opens the ones to be used.
+
+    Raises
+    ------
+    UnreadableFileError
+        If there is no such path, or what should be DICOM there cannot be read.
+
+    Examples
+    --------
+    >>> for series in list_series("study"):  # doctest: +SKIP
+    ...     print(series.number, series.description, series.plane, series.slices, series.role)
+    """
+    return list(dicom.contents_of(existing(path)).series)
 
 
 def open_sources(
@@ -154,11 +210,11 @@ def _volumes_of(place: Path, series: str | None, spacing_mm: Spacing | None) -> 
     patients = [p for p in slices_in(place) if p.images]
     if len(patients) == 1:
         return tiff.read_slices(patients[0], spacing_mm)
-    found = [one for one in itk.find_series(place) if series in (None, one.uid)]
+    found = dicom.series_of_source(place, series)
     if len(found) != 1:
         msg = f"{place} holds {len(found)} DICOM series that fit {series or 'it'}; one was read before. Put it back."
         raise UnreadableFileError(msg)
-    return [itk.read_series(found[0])]
+    return [with_spacing(dicom.read_series(found[0]), spacing_mm)]
 
 
 def _picked(volumes: Sequence[Volume], source: Source) -> Volume:
@@ -178,11 +234,13 @@ def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequ
         raise DuplicateRoleError(msg)
     if patients and _are_slices(patients[0]):
         channels = tiff.read_slices(patients[0], spacing_mm)
-        return _study_of_channels(channels, roles, patients[0].patient)
+        return _study_of_channels(channels, roles, patients[0].patient, patients[0].patient)
     images = images_in(folder)
-    if not images:
-        return _open_dicom(folder, roles, spacing_mm)
     scans = [p for p in images if not names_segmentation(p)]
+    # A picture or a converted file beside an export must not hide it.
+    telling = roles is not None or any(role_of_file(p, images) is not None for p in scans)
+    if not images or (not (scans and telling) and dicom.holds_dicom(folder)):
+        return _open_all_dicom(folder, roles, spacing_mm)
     if len(scans) == 1:
         return _open_file(scans[0], roles, spacing_mm)
     if roles is not None:
@@ -204,9 +262,10 @@ def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing |
             f"flair; or say it: {HOW_TO_NAME_FILES}."
         )
         raise RoleError(msg)
-    notes = (f"{p.name} was not opened: its name tells no sequence." for p in found.unrecognised)
+    notes = map(why_unrecognised, found.unrecognised)
     by_folder = (note for role, path in found.sequences.items() for note in _folder_notes(role, path))
-    return _sequences(read_files(found.sequences, spacing_mm), folder.name, (*notes, *by_folder))
+    files = list(found.sequences.values())
+    return _sequences(read_files(found.sequences, spacing_mm), study_name(files, folder), (*notes, *by_folder))
 
 
 def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
@@ -215,63 +274,52 @@ def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
     return (f"{path.name} is taken as {role} by the name of its folder, {path.parent.name}.",)
 
 
-def _open_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
-    if spacing_mm is not None:
-        msg = "DICOM tells its own geometry, so spacing_mm is not used. Leave it out."
-        raise GridMismatchError(msg)
-    series = [s for f in folders_within(folder) for s in itk.find_series(f)]
-    if not series:
+def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: Spacing | None) -> Sequences:
+    """The series that are picked, or those whose headers tell a role that no other series claims."""
+    contents = dicom.contents_of(place)
+    if not contents.series:
         msg = (
-            f"{folder.name} holds no image that is read here (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM series). "
-            "Open the folder of one case."
+            f"{place.name} holds no image that is read here (.nii, .nii.gz, .nrrd, .mha, .mhd, .tif, DICOM series). "
+            f"Open the folder of one case. {' '.join(contents.notes)}"
         )
-        raise UnreadableFileError(msg)
-    chosen, notes = _series_by_role(series, roles, folder)
-    return _sequences({role: itk.read_series(s) for role, s in chosen.items()}, folder.name, notes)
+        raise UnreadableFileError(msg.rstrip())
+    chosen, notes = dicom.pick(contents, picks, place) if picks else dicom.candidates(contents, place)
+    volumes = {role: with_spacing(dicom.read_series(one), spacing_mm) for role, one in chosen.items()}
+    return _sequences(volumes, folder_name(place) if place.is_dir() else short_name(place), notes)
 
 
-def _series_by_role(
-    series: Sequence[itk.DicomSeries], roles: Roles, folder: Path
-) -> tuple[dict[Role, itk.DicomSeries], tuple[str, ...]]:
-    if roles is not None:
-        told = ordered_roles(roles, len(series), folder.name)
-    else:
-        told = tuple(role_in_name(s.description) or role_in_name(s.files[0].parent.name) for s in series)
-    chosen: dict[Role, itk.DicomSeries] = {}
-    for role, one in zip(told, series, strict=True):
-        if role in chosen:
-            msg = (
-                f"Two DICOM series claim to be {role}: {chosen[role].description!r} and {one.description!r}. Name the "
-                f"folder of the one that is meant, or give the roles of the {len(series)} series in order."
-            )
-            raise DuplicateRoleError(msg)
-        if role is not None:
-            chosen[role] = one
-    names = ", ".join(repr(s.description or s.files[0].parent.name) for s in series)
-    if not chosen:
+def _open_all_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
+    """The series of a folder; of roles in an order only the order of one is no riddle."""
+    if roles is None:
+        return _open_dicom(folder, None, spacing_mm)
+    contents = dicom.contents_of(folder)
+    if len(contents.series) > 1:
         msg = (
-            f"The DICOM series in {folder.name} do not tell their sequence: {names}. "
-            f"Give it in this order: {HOW_TO_ORDER}."
+            f"{folder.name} holds {len(contents.series)} DICOM series, in no order of their own: pick each with "
+            f'series={{"T1c": "{contents.series[0].number}"}} (--series), by number or description.'
         )
-        raise RoleError(msg)
-    left = (s.description or s.uid for role, s in zip(told, series, strict=True) if role is None)
-    return chosen, tuple(f"The DICOM series {name!r} was not opened: it tells no sequence." for name in left)
+        raise RoleError(f"{msg}\n{dicom.listing(contents)}")
+    picks = {str(_the_one_role(roles, folder)): one.number for one in contents.series}
+    return _open_dicom(folder, picks, spacing_mm)
 
 
 def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
+    if roles is None and not is_image(path) and dicom.is_dicom(path):
+        return _open_dicom(path, None, spacing_mm)
     volumes = read_volumes(path, spacing_mm)
     if tiff.is_tif(path):
-        return _study_of_channels(volumes, roles, short_name(path))
+        return _study_of_channels(volumes, roles, short_name(path), study_name([path], path))
     if len(volumes) > 1:
         return _study_of_volumes(volumes, roles, path)
-    if roles is None and itk.is_dicom(path):
-        return _open_dicom(path.parent, None, None)
     role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
-        what = "names a segmentation" if names_segmentation(path) else "does not tell which sequence it is"
+        doubt = roles_in(short_name(path)).doubt
+        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not tell which sequence it is"
+        what = "names a segmentation" if names_segmentation(path) else unclear
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
-    return _sequences({role: volumes[0]}, short_name(path), _folder_notes(role, path) if roles is None else ())
+    notes = _folder_notes(role, path) if roles is None else ()
+    return _sequences({role: volumes[0]}, study_name([path], path), notes)
 
 
 def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], path: Path) -> Role | None:
@@ -298,10 +346,10 @@ def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Se
     left = (
         f"Volume {i} of {path.name} was not opened: no role is given for it." for i, r in enumerate(told) if r is None
     )
-    return _sequences(chosen, short_name(path), tuple(left))
+    return _sequences(chosen, study_name([path], path), tuple(left))
 
 
-def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> Sequences:
+def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str, case: str) -> Sequences:
     notes: tuple[str, ...] = ()
     if roles is not None:
         told = ordered_roles(roles, len(channels), name)
@@ -318,7 +366,7 @@ def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str) -> S
         )
         raise RoleError(msg)
     kept, dropped = _without_repeats(chosen)
-    return _sequences(kept, name, (*notes, *dropped))
+    return _sequences(kept, case, (*notes, *dropped))
 
 
 def _without_repeats(chosen: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
@@ -354,7 +402,7 @@ def _study(opened: Sequences, onto: str | Grid | None) -> Study:
         sequences=found.arrays,
         grid=found.grid,
         name=opened.name,
-        sources={role: Source(volume.path, volume.channel, volume.series) for role, volume in volumes.items()},
+        sources={role: Source(v.path, v.channel, v.series, v.stamp) for role, v in volumes.items()},
         layout=first.layout,
         notes=(*opened.notes, *found.notes),
         resampled=found.resampled,
@@ -377,9 +425,3 @@ def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
         f"grid alone by naming them, {HOW_TO_NAME_FILES}. Registration is not part of this version."
     )
     raise GridMismatchError(msg)
-
-
-def _common_name(files: Sequence[Path], place: Path) -> str:
-    if place.is_dir():
-        return place.name
-    return short_name(files[0]) if len(files) == 1 else place.parent.name

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import itk, nifti, tiff
-from napari_brain_tumor.io.volume import Volume, named_path
+from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd, tiff
+from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
 __all__ = [
@@ -24,10 +24,12 @@ __all__ = [
     "images_in",
     "is_image",
     "open_image",
+    "open_volumes",
     "read_files",
     "read_volumes",
     "slices_in",
     "visible",
+    "with_spacing",
 ]
 
 AnyPath = str | PathLike[str]
@@ -36,15 +38,19 @@ Spacing = tuple[float, float, float]
 
 def open_image(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[tuple[str, npt.NDArray[Any], Grid]]:
     """Every 3-D image of a file as (name, `(X, Y, Z)` array, grid), whatever it shows; no role is needed."""
+    return [(volume.name, volume.array, volume.grid) for volume in open_volumes(path, spacing_mm=spacing_mm)]
+
+
+def open_volumes(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[Volume]:
+    """As `open_image`, with what the reader noticed."""
     place = existing(path)
     if place.is_dir():
-        volumes = [itk.read_series(series) for series in itk.find_series(place)]
+        volumes = [dicom.read_series(series) for series in dicom.contents_of(place).series]
         if not volumes:
             msg = f"{place.name} is a folder without a DICOM series. Open a file, or the folder as a study."
             raise UnreadableFileError(msg)
-    else:
-        volumes = read_volumes(place, spacing_mm)
-    return [(volume.name, volume.array, volume.grid) for volume in volumes]
+        return volumes
+    return read_volumes(place, spacing_mm)
 
 
 def existing(path: AnyPath) -> Path:
@@ -56,7 +62,7 @@ def existing(path: AnyPath) -> Path:
 
 
 def is_image(path: Path) -> bool:
-    return nifti.is_nifti(path) or itk.is_itk(path) or tiff.is_tif(path)
+    return nifti.is_nifti(path) or nrrd.is_nrrd(path) or metaimage.is_metaimage(path) or tiff.is_tif(path)
 
 
 def visible(folder: Path) -> list[Path]:
@@ -78,7 +84,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def folders_within(folder: Path, depth: int = 3) -> list[Path]:
-    """A folder and those inside it: archives keep DICOM as patient, study, series."""
+    """A folder and those inside it, a few levels deep."""
     inner = [p for p in visible(folder) if p.is_dir()] if depth else []
     return [folder, *(f for p in inner for f in folders_within(p, depth - 1))]
 
@@ -88,14 +94,22 @@ def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
 
 
 def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
+    """Every 3-D image of a file, with the stamp that the file had just before it was read."""
+    stamp = file_stamp(path)
+    return [replace(volume, stamp=stamp) for volume in _read_volumes(path, spacing_mm)]
+
+
+def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     if tiff.is_tif(path):
         return tiff.read_tif(path, spacing_mm)
     if nifti.is_nifti(path):
         volumes = nifti.read_nifti(path)
-    elif itk.is_itk(path):
-        volumes = itk.read_itk(path)
-    elif itk.is_dicom(path):
-        volumes = [itk.read_series(_series_with(path))]
+    elif nrrd.is_nrrd(path):
+        volumes = nrrd.read_nrrd(path)
+    elif metaimage.is_metaimage(path):
+        volumes = metaimage.read_metaimage(path)
+    elif dicom.is_dicom(path):
+        volumes = [dicom.read_series(series) for series in dicom.contents_of(path).series]
     else:
         msg = (
             f"{path.name} is of a kind that is not read. Readable are .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, "
@@ -103,14 +117,6 @@ def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
         )
         raise UnreadableFileError(msg)
     return [with_spacing(volume, spacing_mm) for volume in volumes]
-
-
-def _series_with(path: Path) -> itk.DicomSeries:
-    for series in itk.find_series(path.parent):
-        if path.name in {f.name for f in series.files}:
-            return series
-    msg = f"{path.name} is not part of a DICOM series that can be read. Open the folder that holds the whole series."
-    raise UnreadableFileError(msg)
 
 
 def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
@@ -135,7 +141,7 @@ def read_files(files: Mapping[Role, Path], spacing_mm: Spacing | None) -> dict[R
 
 def _single(path: Path, spacing_mm: Spacing | None) -> Volume:
     if path.is_dir():
-        return _only_series(path)
+        return with_spacing(_only_series(path), spacing_mm)
     volumes = read_volumes(path, spacing_mm)
     if len(volumes) > 1:
         msg = (
@@ -147,8 +153,10 @@ def _single(path: Path, spacing_mm: Spacing | None) -> Volume:
 
 
 def _only_series(folder: Path) -> Volume:
-    series = itk.find_series(folder)
-    if len(series) != 1:
-        msg = f"{folder.name} holds {len(series)} DICOM series, where one was expected: name a folder with one series."
-        raise DuplicateRoleError(msg) if series else UnreadableFileError(msg)
-    return itk.read_series(series[0])
+    contents = dicom.contents_of(folder)
+    if len(contents.series) != 1:
+        msg = f"{folder.name} holds {len(contents.series)} DICOM series, where one was expected: pick it with series=."
+        if contents.series:
+            raise DuplicateRoleError(f"{msg}\n{dicom.listing(contents)}")
+        raise UnreadableFileError(msg)
+    return dicom.read_series(contents.series[0])

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Literal
 
 from napari_brain_tumor.errors import BrainTumorError, DuplicateRoleError, UnreadableFileError
-from napari_brain_tumor.io import itk, nifti, tiff
-from napari_brain_tumor.io.reading import AnyPath, folders_within, images_in, is_image, slices_in, visible
+from napari_brain_tumor.io import dicom, nifti, tiff
+from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.io.reading import AnyPath, images_in, is_image, slices_in, visible
 from napari_brain_tumor.io.study_folder import (
     dataset_json,
     dataset_roles,
@@ -29,6 +30,8 @@ def recognise(path: AnyPath) -> Literal["study", "segmentation"] | None:
 
 
 def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
+    if is_bids(folder):
+        return "study" if examinations(folder) else None
     try:
         patients = slices_in(folder)
     except UnreadableFileError:
@@ -44,11 +47,7 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
         return "study" if any(p.is_file() and is_image(p) for p in visible(folder)) else None
     if found.sequences:
         return "study"
-    return "study" if any(itk.is_dicom(p) for p in _first_files(folder)) else None
-
-
-def _first_files(folder: Path) -> list[Path]:
-    return [next((p for p in visible(f) if p.is_file()), f) for f in folders_within(folder)]
+    return "study" if dicom.holds_dicom(folder) else None
 
 
 def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
@@ -56,7 +55,7 @@ def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
         match = tiff.find_slices([path])
         return None if not match else "segmentation" if match[0].masks else "study"
     if not is_image(path):
-        return "study" if itk.is_dicom(path) else None
+        return "study" if dicom.is_dicom(path) else None
     if names_segmentation(path) or path.parent.name.lower().startswith("labels"):
         return "segmentation"
     if role_of_file(path, images_in(path.parent)) is not None:

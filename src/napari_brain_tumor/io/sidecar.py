@@ -9,12 +9,15 @@ import numpy as np
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import Part, write_together
+from napari_brain_tumor.io.json_file import read_json
+from napari_brain_tumor.io.meaning import Meaning
+from napari_brain_tumor.io.sidecar_paths import PathStyle, with_paths
 from napari_brain_tumor.io.volume import short_name
-from napari_brain_tumor.labels import labels_sha256, schema_named
+from napari_brain_tumor.labels import schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["NOTICE", "read_sidecar", "sidecar_text", "write_sidecar"]
+__all__ = ["NOTICE", "notes_in", "read_sidecar", "sidecar_part", "sidecar_path", "write_sidecar"]
 
 PROGRAM: Final = "napari-brain-tumor"
 FORMAT: Final = 2
@@ -24,7 +27,7 @@ NOTICE: Final = (
 )
 
 
-def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD") -> Path:
+def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD", *, paths: PathStyle = "auto") -> Path:
     """Write provenance, schema and the meaning of every integer beside a saved segmentation.
 
     Parameters
@@ -32,10 +35,12 @@ def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD") -
     segmentation : Segmentation
         Whose `provenance` is written.
     path : Path
-        The saved file or folder: `seg.nii.gz` gets `seg.json`. Somebody else's `seg.json` is left alone, then
-        the sidecar is `seg.napari-brain-tumor.json`.
+        The saved file or folder: `seg.nii.gz` gets `seg.json`. A `seg.json` of somebody else, or of another file that
+        is there, is left alone; then the sidecar is `seg.napari-brain-tumor.json`.
     schema : str
         The schema in which the file was written.
+    paths : {"auto", "relative", "absolute", "names"}
+        How the files of scans and models are named; see `sidecar_paths`.
 
     Returns
     -------
@@ -47,40 +52,91 @@ def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD") -
     SaveError
         If it cannot be written, or the provenance holds something that JSON cannot express.
     """
-    text = sidecar_text(segmentation, path, schema)
-    plain, own = _candidates(path)
-    target = plain if not plain.exists() or _is_ours(_content(plain)) else own
-    write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"), _check_json)
-    return target
+    part = sidecar_part(segmentation, Meaning.of(segmentation, schema_named(schema)), path, paths=paths)
+    write_together([part])
+    return part.path
 
 
-def sidecar_text(segmentation: Segmentation, path: Path, schema: str = "MSD") -> str:
-    """What `write_sidecar` would write; raises `SaveError` if JSON cannot express the provenance."""
-    document = _document(segmentation, path, schema)
+def sidecar_part(segmentation: Segmentation, meaning: Meaning, path: Path, *, paths: PathStyle = "auto") -> Part:
+    """The sidecar of a file or folder, to be written together with it.
+
+    Raises
+    ------
+    SaveError
+        If the provenance holds something that JSON cannot express.
+    """
+    target = next(place for place in _candidates(path) if _is_free(place, path))
+    document = {
+        "program": PROGRAM,
+        "format": FORMAT,
+        "version": __version__,
+        "notice": NOTICE,
+        "file": path.name,
+        **meaning.document,
+        "notes": list(segmentation.notes),
+        "provenance": with_paths(segmentation.provenance, target.parent, paths),
+    }
     try:
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
     except (TypeError, ValueError) as error:
         msg = f"{path.name} was not saved: its provenance holds something that JSON cannot express ({error})."
         raise SaveError(msg) from error
+    # Names of files may hold bytes that are no text in the system's encoding; JSON has an escape for each of them.
+    content = text.encode("utf-8", errors="backslashreplace")
+    return Part(target, lambda temporary: _write(temporary, content), _check_json)
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
-    """Contents of our own sidecar of a file or folder; empty where there is none, or it is not ours."""
+    """Contents of our own sidecar of a file or folder; empty where there is none, or it is not ours.
+
+    It tells what was saved once. Whether that is what the file holds now its `labels_sha256` tells.
+    """
+    found = sidecar_path(path)
+    return {} if found is None else _content(found)
+
+
+def sidecar_path(path: Path) -> Path | None:
+    """Where our own sidecar of a file or folder is; None where there is none."""
     for candidate in _candidates(path):
         content = _content(candidate)
         if _is_ours(content) and content.get("file") == path.name:
-            return content
-    return {}
+            return candidate
+    return None
 
 
-def _candidates(path: Path) -> tuple[Path, Path]:
+def notes_in(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was guessed when the result was made; older versions told it among the notes of provenance."""
+    provenance = sidecar.get("provenance")
+    older = provenance.get("notes") if isinstance(provenance, Mapping) else ()
+    notes = sidecar.get("notes", older)
+    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+
+
+def _candidates(path: Path) -> tuple[Path, ...]:
     stem = short_name(path)
-    return path.with_name(f"{stem}.json"), path.with_name(f"{stem}.{PROGRAM}.json")
+    names = (f"{stem}.json", f"{stem}.{PROGRAM}.json", f"{path.name}.{PROGRAM}.json")
+    return tuple(path.with_name(name) for name in dict.fromkeys(names))
+
+
+def _is_free(place: Path, path: Path) -> bool:
+    """Whether a sidecar of the file may be written there: over its earlier one, or that of a file that is gone."""
+    if not place.exists() or place == _candidates(path)[-1]:
+        return True
+    content = _content(place)
+    other = content.get("file")
+    return _is_ours(content) and (other == path.name or not _is_there(place, other))
+
+
+def _is_there(place: Path, name: Any) -> bool:
+    try:
+        return isinstance(name, str) and place.with_name(name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -90,21 +146,9 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
     return content.get("program") == PROGRAM
 
 
-def _document(segmentation: Segmentation, path: Path, schema: str) -> dict[str, Any]:
-    chosen = schema_named(schema)
-    meanings = {chosen.from_class[c]: n for c, n in segmentation.class_names.items() if c in chosen.from_class}
-    return {
-        "program": PROGRAM,
-        "format": FORMAT,
-        "version": __version__,
-        "notice": NOTICE,
-        "file": path.name,
-        "schema": chosen.name,
-        "values": {str(value): meaning for value, meaning in sorted(meanings.items())},
-        "known_regions": list(chosen.known_regions if len(chosen.known_regions) == 1 else segmentation.known_regions),
-        "labels_sha256": labels_sha256(chosen.encode(segmentation.data)),
-        "provenance": dict(segmentation.provenance),
-    }
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
 
 
 def _plain(value: Any) -> Any:

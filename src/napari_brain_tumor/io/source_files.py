@@ -1,20 +1,24 @@
 """The files behind the sequences of a study, and their hashes: what a result was made from."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from napari_brain_tumor.io import itk
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.io import dicom, metaimage, nrrd
 from napari_brain_tumor.io.reading import slices_in
+from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["combined_sha256", "describe_sources", "file_sha256", "labels_files_sha256", "source_files"]
-
-_HEADER_BYTES: Final = 65_536
-_DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data file:)\s*(\S[^\r\n]*?)\s*$", re.MULTILINE)
-"""Where the headers of MetaImage and NRRD name the file of the voxels, if they are not in the same one."""
+__all__ = [
+    "changes_since_read",
+    "combined_sha256",
+    "describe_sources",
+    "file_sha256",
+    "labels_files_sha256",
+    "source_files",
+]
 
 
 def source_files(source: Source) -> tuple[Path, ...]:
@@ -33,15 +37,16 @@ def source_files(source: Source) -> tuple[Path, ...]:
     slices = [file for patient in slices_in(path) for file in patient.images.values()]
     if slices:
         return tuple(slices)
-    fitting = (one for one in itk.find_series(path) if source.series in (None, one.uid))
-    return tuple(file for series in fitting for file in series.files)
+    fitting = dicom.series_of_source(path, source.series)
+    return tuple(dict.fromkeys(file for series in fitting for file in series.files))
 
 
 def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]]:
     """Path, volume and SHA-256 of every sequence, as provenance keeps them; each file is read once.
 
-    Of several files `sha256` is that of their hashes one after the other, and `files` tells each by name, once for all
-    sequences that share them.
+    A file that was changed since its sequence was read has no hash, which would be of other bytes
+    (`changes_since_read` tells it). Of several `sha256` is that of their hashes one after the other, and `files` tells
+    each by name, once for all sequences that share them.
     """
     described: dict[str, dict[str, Any]] = {}
     known: dict[tuple[Path, str | None], str] = {}
@@ -50,7 +55,7 @@ def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]
         entry: dict[str, Any] = {"path": str(source.path)}
         if place not in known:
             hashes = {file: file_sha256(file) for file in source_files(source)}
-            known[place] = combined_sha256(hashes.values())
+            known[place] = "" if _was_changed(source) else combined_sha256(hashes.values())
             if len(hashes) > 1:
                 entry["files"] = {file.name: sha256 for file, sha256 in hashes.items()}
         if known[place]:
@@ -59,6 +64,19 @@ def describe_sources(sources: Mapping[Role, Source]) -> dict[str, dict[str, Any]
         entry |= {"series": source.series} if source.series is not None else {}
         described[role] = entry
     return described
+
+
+def changes_since_read(sources: Mapping[Role, Source]) -> tuple[str, ...]:
+    """A note for every file that is not what it was when its sequence was read: changed, replaced or gone."""
+    changed = dict.fromkeys(source.path for source in sources.values() if _was_changed(source))
+    return tuple(
+        f"{path.name} was changed after it was read: this is made of what it held before, so its hash is not recorded."
+        for path in changed
+    )
+
+
+def _was_changed(source: Source) -> bool:
+    return source.stamp is not None and file_stamp(source.path) != source.stamp
 
 
 def file_sha256(path: Path) -> str:
@@ -82,9 +100,11 @@ def combined_sha256(hashes: Iterable[str]) -> str:
 
 
 def _voxel_files(header: Path) -> tuple[Path, ...]:
-    if header.suffix.lower() not in (".mhd", ".nhdr"):
+    if header.suffix.lower() not in (".mhd", ".mha", ".nhdr", ".nrrd"):
         return ()
-    with header.open("rb") as file:
-        match = _DATA_FILE.search(file.read(_HEADER_BYTES))
-    named = header.parent / match[1].decode(errors="replace") if match is not None else header
-    return (named,) if named.is_file() and named != header else ()
+    read = nrrd.read_nrrd_header if nrrd.is_nrrd(header) else metaimage.read_metaimage_header
+    try:
+        named = read(header).data_file
+    except BrainTumorError:
+        return ()  # nothing was read from it either
+    return () if named is None else (named,)

@@ -1,13 +1,14 @@
 """Which file is which sequence, told by names: BraTS of every year, and role words as real archives have them."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.errors import DuplicateRoleError, RoleError
+from napari_brain_tumor.errors import DuplicateRoleError
+from napari_brain_tumor.io.json_file import read_json
+from napari_brain_tumor.io.sequence_words import role_in_name, role_named, roles_in
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import ROLES, Role
 
@@ -21,45 +22,8 @@ __all__ = [
     "role_in_name",
     "role_named",
     "role_of_file",
+    "why_unrecognised",
 ]
-
-_SPELLINGS: Final[dict[str, Role]] = {
-    **dict.fromkeys(("t1", "t1w", "t1n", "t1pre", "pret1", "precontrast", "t1precontrast", "t1native", "mrt1"), "T1"),
-    **dict.fromkeys(
-        (
-            "t1c", "t1ce", "t1gd", "t1gad", "t1post", "postt1", "t1cw", "t1wce", "t1wgd", "t1wpost", "ct1", "t1k",
-            "t1km", "postcontrast", "t1postcontrast", "t1contrast", "t1contrastenhanced", "cet1", "cet1w", "gdt1",
-            "mrt1c", "t1wc", "t1postgad", "t1postgd", "t1withcontrast",
-        ),
-        "T1c",
-    ),
-    **dict.fromkeys(("t2", "t2w", "mrt2"), "T2"),
-    **dict.fromkeys(("flair", "fla", "t2f", "t2flair", "flairt2", "mrflair", "t2wflair", "flairw"), "FLAIR"),
-}  # fmt: skip
-"""Spellings of roles, lower case without separators."""
-
-
-def role_named(text: str) -> Role:
-    """The role that a person means by `t1ce`, `T1Gd`, `t1w`, `flair`, `T2-FLAIR` and the like.
-
-    Raises
-    ------
-    RoleError
-        If it is none of the known spellings.
-
-    Examples
-    --------
-    >>> role_named("t1ce"), role_named("T2-FLAIR"), role_named("t1w")
-    ('T1c', 'FLAIR', 'T1')
-    """
-    plain = re.sub(r"[^a-z0-9+]", "", str(text).lower()).replace("+c", "c").replace("+", "")
-    if plain in _SPELLINGS:
-        return _SPELLINGS[plain]
-    msg = (
-        f"{text!r} is not the name of a sequence. Known are T1 (also t1w, t1n), T1c (t1ce, t1gd, t1post), "
-        "T2 (t2w) and FLAIR (t2f, t2-flair)."
-    )
-    raise RoleError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +77,34 @@ def names_segmentation(path: Path) -> bool:
     return bool(tokens & _LABEL_WORDS or joined or re.search(r"\bxx\.o\.ot\b", name))
 
 
-def role_in_name(name: str) -> Role | None:
-    """The role that a file name tells, or None.
-
-    The last word decides if it is a role itself (`..._t1c`); otherwise the first mention does, with the words for
-    contrast agent after it. `post` counts as contrast only beside T1 or a word for the agent: `Post_Scan_T1` is a
-    T1 after treatment. Names of other images, such as T2* and subtractions, and of two roles at once tell none.
-    """
-    lower = _plain_name(name.lower())
-    without_target = _REGISTERED_TO.sub(" ", lower)
-    return _role_of_words(_words(without_target)) or _role_of_words(_words(lower))
-
-
 def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
-    """The role that a file's name tells, or else its folder's name, if no other scan lies in that folder."""
-    if (role := role_in_name(short_name(path))) is not None:
-        return role
+    """The role of a channel of nnU-Net, that a file's name tells, or its folder's if no other scan lies in there.
+
+    A name that leaves its sequence open (`roles_in`) is not overruled by the folder's.
+    """
+    name = short_name(path)
+    channel = _nnunet_channel(path, name)
+    if channel is not None:
+        return channel
+    words = roles_in(name)
+    if words.role is not None or words.doubt:
+        return words.role
     scans = [p for p in siblings if p.parent == path.parent and not names_segmentation(p)]
     return role_in_name(path.parent.name) if scans == [path] else None
+
+
+def why_unrecognised(path: Path) -> str:
+    """What a note says about a file that no role was found for."""
+    doubt = roles_in(short_name(path)).doubt
+    return f"{path.name} was not opened: {doubt or 'its name tells no sequence'}."
+
+
+def _nnunet_channel(path: Path, name: str) -> Role | None:
+    """The role of `<case>_0000` by the channels of the `dataset.json` of its data set."""
+    match = _CHANNEL.search(name)
+    roles = dataset_roles(dataset_json(path)) if match is not None else None
+    number = int(match[1]) if match is not None else 0
+    return roles[number] if roles is not None and number < len(roles) else None
 
 
 def dataset_json(path: Path) -> Mapping[str, Any] | None:
@@ -140,7 +114,7 @@ def dataset_json(path: Path) -> Mapping[str, Any] | None:
         if not candidate.is_file():
             continue
         try:
-            content = json.loads(candidate.read_text(encoding="utf-8"))
+            content = read_json(candidate)
         except (OSError, ValueError):
             continue
         if isinstance(content, dict):
@@ -157,150 +131,58 @@ def dataset_roles(dataset: Mapping[str, Any] | None) -> tuple[Role | None, ...] 
         ordered = [entry[key] for key in sorted(entry, key=int)]
     except ValueError:
         return None
-    roles = tuple(_role_or_none(str(text)) for text in ordered)
+    roles = tuple(role_in_name(str(text)) for text in ordered)
     return roles if any(roles) else None
 
 
 def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """The `labels` entry of a `dataset.json` as integer text to meaning; nnU-Net writes it the other way round."""
+    """The `labels` entry of a `dataset.json` as integer text to meaning.
+
+    nnU-Net writes it the other way round, with a list of integers for a region; an integer that several entries list
+    has their texts, one a line.
+    """
     entry = (dataset or {}).get("labels")
     if not isinstance(entry, Mapping):
         return None
-    pairs = [(k, v) if str(k).isdigit() else (v, k) for k, v in entry.items()]
-    return {str(k): str(v) for k, v in pairs if str(k).isdigit()} or None
+    told: dict[str, list[str]] = {}
+    for key, value in entry.items():
+        for number, text in _numbered(str(key), value):
+            told.setdefault(str(number), []).append(text)
+    return {number: "\n".join(dict.fromkeys(texts)) for number, texts in told.items()} or None
 
 
+def _numbered(key: str, value: object) -> list[tuple[int, str]]:
+    """The integers of one entry with its text, whichever of the two comes first."""
+    if key.strip().isdecimal() and isinstance(value, str) and not value.strip().isdecimal():
+        return [(int(key), value)]
+    numbers = value if isinstance(value, list) else [value]
+    return [(number, key) for one in numbers if (number := _whole_number(one)) is not None]
+
+
+def _whole_number(value: object) -> int | None:
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and value == value // 1 and 0 <= value <= 255 else None
+
+
+_MOST_LISTED: Final = 8
+_CHANNEL: Final = re.compile(r"_(\d{4})$")
+"""How nnU-Net ends the name of a file of one channel."""
 _LABEL_WORDS: Final = frozenset(
     {"seg", "segm", "segs", "segmentation", "segmentations", "mask", "masks", "label", "labels", "roi", "rois"}
     | {"truth", "groundtruth", "gt", "gold", "annotation", "annotations", "tumormask", "tumorseg"}
+    | {"dseg", "glistrboost", "gtv"}
 )
-_OTHER_WORDS: Final = frozenset(
-    {"swi", "dwi", "adc", "dti", "asl", "dsc", "dce", "perf", "perfusion", "cbv", "cbf", "rcbv", "mtt", "ktrans"}
-    | {"bold", "fmri", "trace", "t2star", "t1map", "t2map", "t1rho", "mra", "angio", "subtraction"}
-)
-"""Words of images that are none of the four sequences, even where T1 or T2 is in the name too."""
-_NOT_PLAIN_T2: Final = frozenset({"star", "gre", "ffe", "hemo", "tirm", "pd", "pdw"})
-"""Words beside T2 that make it T2*, an inversion recovery of unknown purpose, or a pair with proton density."""
-_CONTRAST: Final = (
-    r"(?:gd|gad|gado|gadolinium|gadovist|contrast|kontrast|kontrastmittel|ce|cm|km|enhanced|c|\+c|\+|\+gd"
-    r"|postgad|postgd|postcontrast|postcon)"
-)
-_CONTRAST_WORD: Final = re.compile(rf"^{_CONTRAST}$")
-_NO_CONTRAST: Final = frozenset(
-    {"precontrast", "pregad", "pregd", "native", "nativ", "unenhanced", "noncontrast"}
-    | {"without", "wo", "no", "non", "ohne", "sans"}
-)
-_TREATMENT: Final = frozenset(
-    {"op", "operative", "treatment", "surgery", "surgical", "rt", "radiation", "therapy", "chemo", "resection"}
-)
-_REGISTERED_TO: Final = re.compile(
-    r"(?:(?:co)?reg(?:istered)?|aligned|warped|resampled|mapped|transformed)[_\-.]*(?:to|2|on|in)[_\-.]*"
-    r"(?:flair|t[12][a-z0-9]*|mni[a-z0-9]*)|(?<![a-z0-9])(?:to|in)[_\-.](?:flair|t[12][a-z0-9]*)"
-)
-_BIDS_ENTITY: Final = re.compile(r"(?<![a-z0-9])(?:(?:sub|ses|run|echo)-[a-z0-9]+|ce-(?:no|none|pre)(?![a-z0-9]))")
-_DARK_FLUID: Final = re.compile(r"dark[-_. ]?fluid|(?<![a-z])da[-_.]fl(?![a-z])")
-"""What Siemens calls FLAIR."""
-_PLANE: Final = r"(?:ax|axial|sag|sagittal|cor|coronal|tra|trans|[23]d|mr|mri|w|wi|se|tse|fse|mprage|spgr|brain)"
-_T1: Final = re.compile(rf"^{_PLANE}*t1(?P<rest>.*)$")
-_T2: Final = re.compile(rf"^{_PLANE}*t2{_PLANE}*$")
-_FLAIR: Final = re.compile(rf"^{_PLANE}*(?:flair|fla|t2w?flair|t2f|flairt2){_PLANE}*$")
-_T1_PLAIN_REST: Final = re.compile(rf"^(?:n|pre|precontrast|pregad|pregd|native|{_PLANE})*$")
-_T1_CONTRAST_REST: Final = re.compile(rf"^{_PLANE}*(?:post|{_CONTRAST})+{_PLANE}*$")
-_BOTH_AT_THE_END: Final[dict[tuple[Role | None, Role | None], Role | None]] = {
-    ("FLAIR", "T2"): "FLAIR",
-    ("FLAIR", "T1"): None,
-    ("T1", "T2"): None,
-    ("T2", "T1"): None,
-}
-"""Two roles as the last two words: the same by two names, or a doubt (`T1` may also count the visits)."""
-_T1_SYNONYMS: Final = frozenset({"mprage", "spgr", "bravo", "mp2rage"})
-
-
-def _plain_name(lower: str) -> str:
-    """The name without what would mislead: subject and session of BIDS, and two spellings with a separator inside."""
-    if lower.startswith("sub-"):
-        lower = _BIDS_ENTITY.sub(" ", lower)
-    return _DARK_FLUID.sub("flair", re.sub(r"t2w?\s*\*", "t2star", lower))
-
-
-def _words(lower: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+(?:\+[a-z]*)?|\+[a-z]*", lower)
-
-
-def _role_of_words(words: Sequence[str]) -> Role | None:
-    if not words or _OTHER_WORDS & set(words) or words[-1] == "sub":
-        return None
-    role = _role_mentioned(words)
-    return None if role == "T2" and _NOT_PLAIN_T2 & set(words) else role
-
-
-def _role_mentioned(words: Sequence[str]) -> Role | None:
-    last, before = _role_of_word(words[-1]), _role_of_word(words[-2]) if len(words) > 1 else None
-    if (before, last) in _BOTH_AT_THE_END:
-        return _BOTH_AT_THE_END[before, last]
-    # "AX T1 FLAIR" is a T1 whose fluid is dark.
-    if last not in (None, "T1") and not (last == "FLAIR" and before == "T1"):
-        return last
-    mentions = [(i, role) for i, word in enumerate(words) if (role := _role_of_word(word)) is not None]
-    if not mentions:
-        return None
-    place, role = mentions[-1] if last == "T1" else mentions[0]
-    if role == "T2":
-        return "FLAIR" if any(other == "FLAIR" for _, other in mentions) else "T2"
-    return "T1c" if role == "T1" and _has_contrast(words, place) else role
-
-
-def _role_of_word(word: str) -> Role | None:
-    if _FLAIR.match(word):
-        return "FLAIR"
-    if _T2.match(word):
-        return "T2"
-    if word in _T1_SYNONYMS:
-        return "T1"
-    if word in _SPELLINGS and "t1" in word:
-        return _SPELLINGS[word]
-    if match := _T1.match(word):
-        rest = match["rest"]
-        return "T1" if _T1_PLAIN_REST.match(rest) else "T1c" if _T1_CONTRAST_REST.match(rest) else None
-    return None
-
-
-def _has_contrast(words: Sequence[str], place: int) -> bool:
-    """Whether words around the T1 at `place` tell of a contrast agent."""
-    after = list(words[place + 1 :])
-    others = set(words[:place]) | set(after)
-    if others & _NO_CONTRAST or any(_is_pre_contrast(words, i, place) for i, w in enumerate(words) if w == "pre"):
-        return False
-    if any(_is_agent(word) for word in others) or "c" in (after[:1] + after[-1:]):
-        return True
-    if "post" in after:
-        follows = after[after.index("post") + 1 :]
-        return not (follows and follows[0] in _TREATMENT)
-    return place > 0 and words[place - 1] == "post"
-
-
-def _is_agent(word: str) -> bool:
-    return word != "c" and _CONTRAST_WORD.match(word) is not None
-
-
-def _is_pre_contrast(words: Sequence[str], at: int, place: int) -> bool:
-    """Whether the "pre" at `at` means before contrast; before the T1, or with a word for it, it is before treatment."""
-    follows = words[at + 1] if at + 1 < len(words) else ""
-    return _is_agent(follows) or (at > place and follows not in _TREATMENT)
-
-
-def _role_or_none(text: str) -> Role | None:
-    try:
-        return role_named(text)
-    except RoleError:
-        return role_in_name(text)
 
 
 def _duplicate_message(role: Role, paths: Sequence[Path]) -> str:
-    names = " and ".join(str(Path(p.parent.name) / p.name) for p in paths[:2])
-    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
+    shown = [str(Path(p.parent.name) / p.name) for p in paths[:_MOST_LISTED]]
+    names = f"{', '.join(shown[:-1])} and {shown[-1]}"
+    more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+    count = "Two" if len(paths) == 2 else str(len(paths))
     return (
-        f"Two files claim to be {role}: {names}{more}. A study has one of each: if this folder holds several "
+        f"{count} files claim to be {role}: {names}{more}. A study has one of each: if this folder holds several "
         f'examinations open one of them, otherwise say which file is meant, for example roles={{"{role}": '
         f'"{paths[0].name}"}}.'
     )

@@ -7,11 +7,11 @@ doi:10.1016/j.compbiomed.2019.05.002). Without a given spacing the grid counts v
 
 import logging
 import re
-import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +56,10 @@ other 164 by at least 8.6 (JPEG 2000 at 46 dB changes a value by about 1).
 """
 _BRIGHT: Final = 20.0
 """Grey level, in 255ths of the range, above which a voxel is compared: air would hide every difference."""
+
+_LARGEST_SIDE: Final = 1 << 20
+_MOST_PER_BYTE: Final = 1 << 14
+"""Bytes that one byte of a TIFF can stand for: deflate and LZW stay far below, images of one colour come close."""
 
 _SLICE_NAME: Final = re.compile(r"^(?P<patient>.+)_(?P<number>\d+)(?P<mask>_mask)?\.tiff?$", re.IGNORECASE)
 _TIFFFILE_LOG: Final = threading.Lock()
@@ -261,16 +265,16 @@ def _size(page: Array) -> str:
 
 def _read_page_stack(path: Path) -> Array:
     """Values of one file as `(Z, Y, X[, C])`; raises our errors for anything damaged."""
-    _check_bytes(path)
+    content = _checked_bytes(path)
     with _captured_tifffile_errors() as errors:
         try:
-            with tifffile.TiffFile(path) as file:
-                _check_strips([page for series in file.series for page in series.pages], path)
+            with tifffile.TiffFile(BytesIO(content), _multifile=False) as file:  # it must not open others
+                _check_pages([page for series in file.series for page in series.pages], len(content))
                 values, axes = _all_series(file, path)
         except DimensionError:
             raise
-        except (tifffile.TiffFileError, ValueError, IndexError, KeyError, struct.error, OSError, RuntimeError) as error:
-            raise UnreadableFileError(_damaged(path, str(error))) from error
+        except Exception as error:  # tifffile lets through what a damaged tag happens to end in
+            raise UnreadableFileError(_damaged(path, str(error) or type(error).__name__)) from error
     if errors or values.size == 0:
         raise UnreadableFileError(_damaged(path, errors[0] if errors else "no pixels in it"))
     return _as_stack(values, axes, path)
@@ -308,12 +312,13 @@ def _as_stack(values: Array, axes: str, path: Path) -> Array:
     raise DimensionError(msg)
 
 
-def _check_bytes(path: Path) -> None:
+def _checked_bytes(path: Path) -> bytes:
     """Refuse files that are empty or were sent through a text channel, which leaves wrong pixels that still open."""
     content = file_bytes(path)
     if b"\xef\xbf\xbd" in content and _is_text(content):
         why = "its bytes were replaced by a program that took it for text (UTF-8 replacement characters)"
         raise UnreadableFileError(_damaged(path, why))
+    return content
 
 
 def _is_text(content: bytes) -> bool:
@@ -324,19 +329,24 @@ def _is_text(content: bytes) -> bool:
     return True
 
 
-def _check_strips(pages: Sequence[Any], path: Path) -> None:
-    """Every strip lies inside the file, and uncompressed strips hold as many bytes as the picture needs."""
-    size = path.stat().st_size
+def _check_pages(pages: Sequence[Any], size: int) -> None:
+    """The pages fit into the file: every strip lies inside, and can hold as many bytes as the picture needs."""
+    needed = 0
     for page in pages:
         if page is None:
             continue
         page = page.aspage()
+        if not all(1 <= side <= _LARGEST_SIDE for side in page.shape):
+            raise ValueError(f"its picture is {'x'.join(map(str, page.shape))}")
         ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if not ends or max(ends) > size:
             raise ValueError(f"its pixels should reach byte {max(ends, default=0)}, the file ends at {size}")
-        needed = page.size * page.bitspersample // 8
-        if page.compression == 1 and sum(page.databytecounts) < needed:
-            raise ValueError(f"it holds {sum(page.databytecounts)} of {needed} bytes of pixels")
+        here = int(np.prod(page.shape, dtype=object)) * page.bitspersample // 8
+        if page.compression == 1 and sum(page.databytecounts) < here:
+            raise ValueError(f"it holds {sum(page.databytecounts)} of {here} bytes of pixels")
+        needed += here
+    if needed > _MOST_PER_BYTE * size:
+        raise ValueError(f"its tags promise {needed} bytes of pixels, more than {size} bytes can hold")
 
 
 def _damaged(path: Path, why: str) -> str:

@@ -1,18 +1,42 @@
 """One 3-D image as a file holds it, before anybody says which sequence it is."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.regular_file import read_regular
+from napari_brain_tumor.labels import LABEL_TOLERANCE
 from napari_brain_tumor.study import FileLayout
 
-__all__ = ["Volume", "file_bytes", "integral_labels", "named_path", "short_name"]
+__all__ = [
+    "ORIENTATION_NOTE",
+    "POSITION_NOTE",
+    "SPACING_NOTE",
+    "Volume",
+    "file_bytes",
+    "file_stamp",
+    "integral_labels",
+    "named_path",
+    "short_name",
+    "split_images",
+]
+
+ORIENTATION_NOTE: Final = (
+    "The header tells no orientation: the axes are taken to run to the patient's left, back and head; left/right is a "
+    "guess."
+)
+POSITION_NOTE: Final = "The header tells no position: the first voxel is taken to lie at the origin, which is a guess."
+SPACING_NOTE: Final = (
+    "The header does not tell the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
+)
+
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +65,8 @@ class Volume:
         What the reader noticed and the user should know.
     series : str or None
         UID of the DICOM series; None for other files.
+    stamp : (int, int) or None
+        `file_stamp` of the file just before it was read; None for folders.
     """
 
     name: str
@@ -51,6 +77,26 @@ class Volume:
     layout: FileLayout = None
     notes: tuple[str, ...] = ()
     series: str | None = None
+    stamp: tuple[int, int] | None = None
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Time of the last change in ns and size of a file; None where it is no file, or is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+
+def split_images(values: Array, name: str, grid: Grid, path: Path, notes: tuple[str, ...]) -> list[Volume]:
+    """The images of a file: one of `(X, Y, Z)`, or one per step of the last axis of `(X, Y, Z, N)`."""
+    if values.ndim == 3:
+        return [Volume(name, values, grid, path, None, None, notes)]
+    return [
+        Volume(f"{name} volume {i}", np.asfortranarray(values[..., i]), grid, path, i, None, notes)
+        for i in range(values.shape[3])
+    ]
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
@@ -69,7 +115,7 @@ def short_name(path: Path) -> str:
 
 
 def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
-    """The same values as uint8, after making sure that they are whole numbers from 0 to 255.
+    """The same values as uint8, after making sure that they are whole numbers from 0 to 255, within 0.001.
 
     Parameters
     ----------
@@ -92,27 +138,31 @@ def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:
         count = int(array.size - np.isfinite(array).sum())
         msg = f"{what} holds {count} NaN or infinite values; labels are whole numbers. Export the labels again."
         raise LabelSchemaError(msg)
-    if np.issubdtype(array.dtype, np.floating) and (array != np.rint(array)).any():
-        count = int((array != np.rint(array)).sum())
-        msg = (
-            f"{what} holds {count} values that are not whole numbers, so it is an image or a probability map, "
-            "not labels. Open it as an image, or threshold it first."
-        )
-        raise LabelSchemaError(msg)
-    low, high = array.min(), array.max()
+    values = _rounded(array, what) if array.dtype.kind == "f" else array
+    low, high = values.min(), values.max()
     if low < 0 or high > 255:
         msg = f"{what} holds values from {low:g} to {high:g}; labels lie between 0 and 255. Is it an image?"
         raise LabelSchemaError(msg)
-    return array.astype(np.uint8)
+    return values.astype(np.uint8)
+
+
+def _rounded(array: Array, what: str) -> Array:
+    """Whole numbers that a scaling in float left a little beside themselves."""
+    values = np.rint(array)
+    away = np.abs(array - values)
+    count = int(np.count_nonzero(away > LABEL_TOLERANCE))
+    if count:
+        msg = (
+            f"{what} holds {count} values that are not whole numbers, such as {array.flat[int(away.argmax())]:.6g}, so "
+            "it is an image or a probability map, not labels. Open it as an image, or threshold it first."
+        )
+        raise LabelSchemaError(msg)
+    return values
 
 
 def file_bytes(path: Path) -> bytes:
     """What is in a file; raises `UnreadableFileError` where it cannot be read or is empty."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}. Check the path and the permissions."
-        raise UnreadableFileError(msg) from error
+    content = read_regular(path)
     if not content:
         msg = f"{path.name} is empty (0 bytes). Copy or download it again."
         raise UnreadableFileError(msg)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import nifti
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import Part, write_together
+from napari_brain_tumor.io.meaning import nifti_extension
 from napari_brain_tumor.study import FileLayout, NiftiForms
 
-__all__ = ["SAME_PLACE_VOXELS", "require", "write_nifti"]
+__all__ = ["SAME_PLACE_VOXELS", "nifti_part", "require", "write_nifti"]
 
 Array = npt.NDArray[Any]
 
@@ -23,26 +24,45 @@ SAME_PLACE_VOXELS: Final = 1e-3
 _NIFTI1_MAX: Final = np.iinfo(np.int16).max
 
 
-def write_nifti(values: Array, grid: Grid, layout: FileLayout, target: Path, *, compresslevel: int = 6) -> None:
+def write_nifti(
+    values: Array,
+    grid: Grid,
+    layout: FileLayout,
+    target: Path,
+    *,
+    comment: str = "",
+    compresslevel: int = 6,
+    overwrite: bool = True,
+) -> None:
     """Write `(X, Y, Z)` or `(X, Y, Z, C)` values on a grid as `.nii` or `.nii.gz`, whole or not at all.
 
     The header gets the matrices and codes of `layout` where they still describe the grid. A grid of unknown spacing
-    is marked as such, and read back as such.
+    is marked as such, and read back as such. A comment in ASCII goes into the header.
 
     Raises
     ------
     SaveError
-        If the file cannot be written, or does not read back the same.
+        If the file cannot be written, or does not read back the same; without `overwrite` also if it is there already.
     """
+    part = nifti_part(values, grid, layout, target, comment=comment, compresslevel=compresslevel)
+    write_together([part], overwrite=overwrite)
+
+
+def nifti_part(
+    values: Array, grid: Grid, layout: FileLayout, target: Path, *, comment: str = "", compresslevel: int = 6
+) -> Part:
+    """The file of `write_nifti`, to be written together with others."""
     header = _header(values, grid, layout)
-    content = header.binaryblock + bytes(4) + values.tobytes(order="F")
+    extension = nifti_extension(comment) if comment else bytes(4)
+    header["vox_offset"] = header.single_vox_offset + len(extension) - 4
+    content = header.binaryblock + extension + values.tobytes(order="F")
     if target.name.lower().endswith(".gz"):
         # Without a time stamp the same values give the same bytes.
         content = gzip.compress(content, compresslevel=compresslevel, mtime=0)
-    write_atomically(
+    return Part(
         target,
         lambda temporary: temporary.write_bytes(content),
-        lambda temporary: _check(temporary, values, grid, header),
+        lambda temporary: _check(temporary, values, grid, header, comment),
     )
 
 
@@ -72,7 +92,6 @@ def _header_with(values: Array, grid: Grid, forms: NiftiForms) -> Any:
     if forms.qform is not None:
         header.set_qform(forms.qform, forms.qform_code)
     header.set_sform(forms.sform, forms.sform_code)
-    header["vox_offset"] = header.single_vox_offset
     if grid.unit == "mm":
         header.set_xyzt_units("mm")
     else:
@@ -92,7 +111,7 @@ def _same_affine(affine: npt.NDArray[np.float64], grid: Grid) -> bool:
         return False
 
 
-def _check(path: Path, values: Array, grid: Grid, meant: Any) -> None:
+def _check(path: Path, values: Array, grid: Grid, meant: Any, comment: str) -> None:
     """Re-open with nibabel, not with what wrote the file."""
     image: Any = nib.load(path)
     header = image.header
@@ -103,3 +122,8 @@ def _check(path: Path, values: Array, grid: Grid, meant: Any) -> None:
     require(np.array_equal(header.get_sform(), meant.get_sform()), "its sform changed")
     require(all(int(header[c]) == int(meant[c]) for c in codes), "its codes changed")
     require(np.array_equal(np.asarray(image.dataobj), values), "its values differ")
+    require(not comment or comment in map(_text_of, header.extensions), "the meaning of its labels differs")
+
+
+def _text_of(extension: Any) -> str:
+    return bytes(extension.get_content()).rstrip(b"\0").decode("ascii", errors="replace")

@@ -22,11 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.json_file import parse_json
 from napari_brain_tumor.io.packed import Packed, read_packed, write_packed
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.journal.changes import Change, digest_of, pack_change, unpack_change
 from napari_brain_tumor.journal.records import AUTOMATIC, CHANGE, DOCUMENT, SAVED, frame, read_records
 
-__all__ = ["LayerJournal", "Recovered", "recover"]
+__all__ = ["LayerJournal", "Recovered", "make_private", "recover"]
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +150,7 @@ class LayerJournal:
     # Files ----------------------------------------------------------------------------------------------------------
 
     def _begin(self, labels: Labels) -> None:
-        self.folder.mkdir(parents=True)
+        make_private(self.folder, exist_ok=False)
         self._open(0)
         self._base = self._thread.submit(self._write_base, 0, np.array(labels), self._described())
 
@@ -156,7 +158,8 @@ class LayerJournal:
         self._end_file()
         self._generation = generation
         # Unbuffered: what was written is with the system, whatever becomes of this process.
-        self._file = (self.folder / f"{generation:06d}{_CHANGES}").open("ab", buffering=0)
+        path = self.folder / f"{generation:06d}{_CHANGES}"
+        self._file = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 (closed by `_end_file`)
         self._bytes = self._records = 0
 
     def _end_file(self) -> None:
@@ -168,7 +171,7 @@ class LayerJournal:
         return json.dumps({"clean": self._clean.hex(), "layer": self._document})
 
     def _write_base(self, generation: int, labels: Labels, document: str) -> None:
-        write_packed(self.folder / f"{generation:06d}{_BASE}", labels, document)
+        write_packed(self.folder / f"{generation:06d}{_BASE}", labels, document, private=True)
         for path in self.folder.iterdir():
             if path.name[:6].isdigit() and int(path.name[:6]) < generation:
                 path.unlink(missing_ok=True)
@@ -203,6 +206,20 @@ class LayerJournal:
             self._end_file()
             if self._on_error is not None:
                 self._on_error(error)
+
+
+def make_private(folder: Path, *, exist_ok: bool = True) -> None:
+    """Make a folder that nobody else on the machine may look into: names and labels of patients are in journals.
+
+    One that is there is closed to others too; systems without such rights are as they are.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)
+    with suppress(OSError, NotImplementedError):
+        folder.chmod(0o700)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _packed(change: Change | None) -> bytes:
@@ -262,7 +279,7 @@ def recover(folder: Path) -> Recovered:
     files = [path for path in sorted(folder.glob(f"*{_CHANGES}")) if int(path.name[:6]) >= generation]
     state = _State(base)
     for path in files:
-        records, whole = read_records(path.read_bytes())
+        records, whole = read_records(read_regular(path))
         if not (state.replay(records) and whole):
             logger.warning("%s ends in a record that is torn or damaged; it is left out.", path)
             break
@@ -288,7 +305,7 @@ class _State:
     """Labels, the automatic ones, the document and the digest of what is clean, as records tell of them."""
 
     def __init__(self, base: Packed) -> None:
-        told = json.loads(base.document)
+        told = parse_json(base.document)
         self.labels = base.labels
         self.automatic = np.array(base.labels)
         self.document: Mapping[str, Any] = told["layer"]
@@ -314,4 +331,4 @@ class _State:
         elif kind == SAVED:
             self.clean = payload
         elif kind == DOCUMENT:
-            self.document = json.loads(payload)
+            self.document = parse_json(payload)

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.home import home_folder
-from napari_brain_tumor.journal.layer_journal import LayerJournal, Recovered, recover
+from napari_brain_tumor.journal.layer_journal import LayerJournal, Recovered, make_private, recover
 
 __all__ = [
     "KEEP_BYTES",
@@ -127,16 +127,16 @@ class Session:
         if self.folder is None:
             now = datetime.now(UTC)
             folder = self.home / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}-{os.urandom(2).hex()}"
-            self.home.mkdir(parents=True, exist_ok=True)
+            make_private(self.home)
             self._lock = _lock_of(folder)  # before the folder is there: without a lock it would be that of an ended run
             self._lock.acquire(timeout=0)
-            folder.mkdir()
+            make_private(folder)
             self.folder = folder
         return self.folder
 
 
 def _lock_of(session: Path) -> FileLock:
-    return FileLock(session.with_name(f"{session.name}.lock"))
+    return FileLock(session.with_name(f"{session.name}.lock"), mode=0o600)
 
 
 def _logged(action: Callable[..., Any], *arguments: Any) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_brain_tumor.errors import SaveError, UnreadableFileError, VisitError
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.longitudinal.facts import VisitFacts
 from napari_brain_tumor.longitudinal.visits import FoundDate, Visit, date_of, with_spacing
@@ -38,6 +39,8 @@ class VisitEntry(BaseModel):
     """When it was made; from DICOM or BIDS headers where it is left out."""
     roles: dict[str, str | int] | list[str | None] | None = None
     """As for `open_study`."""
+    series: dict[str, str | int] | None = None
+    """As for `open_study`: picks among DICOM series."""
     resample: str | None = None
     """As for `open_study`."""
     spacing_mm: tuple[float, float, float] | None = None
@@ -61,9 +64,9 @@ def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
     """Read a document of visits; raises `UnreadableFileError` or `VisitError` with what is wrong in it."""
     place = Path(path)
     try:
-        content = place.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{place} cannot be read: {getattr(error, 'strerror', None) or error}. Give a JSON document of visits."
+        content = read_regular(place).decode("utf-8")
+    except (UnreadableFileError, UnicodeDecodeError) as error:
+        msg = f"{place.name} is no JSON document of visits: {error}"
         raise UnreadableFileError(msg) from error
     try:
         return VisitsDocument.model_validate_json(content)
@@ -120,7 +123,7 @@ def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
     VisitError
         If labels and scans lie on different grids.
     """
-    study = open_study(folder / entry.case, entry.roles, resample=entry.resample)
+    study = open_study(folder / entry.case, entry.roles, series=entry.series, resample=entry.resample)
     segmentation = open_segmentation(folder / entry.segmentation, entry.label_schema)
     if not study.grid.same_place(segmentation.grid):
         msg = (

@@ -342,6 +342,9 @@ def _notes(results: Sequence[VisitResult], start: int) -> Iterator[str]:
     elif units == {"voxel"}:
         yield "The voxel size is not known: numbers of voxels compare only between scans of one voxel size."
     for result in results:
+        visit = result.visit
+        guesses = dict.fromkeys((*visit.segmentation.notes, *(visit.study.notes if visit.study is not None else ())))
+        yield from (f"{visit.name}: {note}" for note in guesses)
         if result.problem:
             yield (
                 f"{result.visit.name} is {result.problem}; its lesions are not matched, and in its sums the largest "

@@ -286,6 +286,7 @@ def carry_labels(segmentation: Segmentation, target: Grid, transform: RigidTrans
         class_names=segmentation.class_names,
         known_regions=segmentation.known_regions,
         provenance={"task": "carry labels", "fixed_to_moving_world_mm": transform.matrix.tolist()},
+        notes=segmentation.notes,
     )
 
 

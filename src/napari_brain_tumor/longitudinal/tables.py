@@ -1,7 +1,5 @@
 """Visits as rows for people and spreadsheets, and as files."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,6 +9,7 @@ from typing import Any, Final
 from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.io.sidecar import NOTICE
 from napari_brain_tumor.longitudinal.followup import Change, FollowUp
 from napari_brain_tumor.longitudinal.wording import size_text
@@ -65,11 +64,7 @@ def track_rows(found: FollowUp) -> Iterator[tuple[str, ...]]:
 
 def save_csv(found: FollowUp, path: str | os.PathLike[str]) -> Path:
     """Write every size of every visit as CSV; raises `SaveError` if that cannot be done."""
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows_of(found))
-    return _write(Path(path), text.getvalue())
+    return _write(Path(path), csv_text(COLUMNS, rows_of(found)))
 
 
 def save_json(found: FollowUp, path: str | os.PathLike[str]) -> Path:

@@ -1,18 +1,16 @@
 """Examinations of one patient in the order in which they were made, and where their dates come from."""
 
 import datetime
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import SimpleITK as sitk
-
 from napari_brain_tumor.errors import VisitError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io.itk import find_series, is_dicom
+from napari_brain_tumor.io import dicom
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.longitudinal.facts import VisitFacts
 from napari_brain_tumor.study import Segmentation, Source, Study
@@ -28,12 +26,6 @@ __all__ = [
     "with_spacing",
 ]
 
-_DICOM_DATES: Final = {
-    "0008|0022": "acquisition",
-    "0008|002a": "acquisition",
-    "0008|0021": "series",
-    "0008|0020": "study",
-}
 _JSON_DATES: Final = ("AcquisitionDateTime", "AcquisitionDate", "SeriesDate", "StudyDate")
 
 
@@ -176,7 +168,7 @@ def date_of_sources(sources: Iterable[Source]) -> FoundDate | None:
 
 
 def _dates_at(path: Path) -> Iterator[FoundDate]:
-    if path.is_dir() or is_dicom(path):
+    if path.is_dir() or dicom.is_dicom(path):
         yield from _dicom_dates(path)
         return
     for name in _JSON_DATES:
@@ -187,24 +179,15 @@ def _dates_at(path: Path) -> Iterator[FoundDate]:
 
 def _sidecar(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.with_name(f"{short_name(path)}.json").read_text(encoding="utf-8"))
+        content = read_json(path.with_name(f"{short_name(path)}.json"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _dicom_dates(path: Path) -> Iterator[FoundDate]:
-    first = path if path.is_file() else next((one.files[0] for one in find_series(path)), None)
-    if first is None:
-        return
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(first))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        return
-    for key, what in _DICOM_DATES.items():
-        day = _date_in(reader.GetMetaData(key)) if reader.HasMetaDataKey(key) else None
+    for what, text in dicom.dates_at(path):
+        day = _date_in(text)
         if day is not None:
             yield FoundDate(day, f"{what} date of the DICOM header")
 

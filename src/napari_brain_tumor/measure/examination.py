@@ -41,7 +41,7 @@ class Examination:
     settings : MeasureSettings
         How it was measured.
     notes : tuple of str
-        What one should know before the numbers are used.
+        What one should know before the numbers are used; what was guessed of scans and labels stands first.
     """
 
     name: str
@@ -118,7 +118,8 @@ def measure_study_job(
         lesions += found
     yield Progress(steps - 1, steps, "measuring the rim")
     rim = rim_thickness(segmentation.data, grid) if grid.unit == "mm" and "ET" in known else None
-    notes = tuple(_notes(segmentation, study, lesions, left_out, settings))
+    guesses = (*segmentation.notes, *(study.notes if study is not None else ()))
+    notes = tuple(dict.fromkeys((*guesses, *_notes(segmentation, study, lesions, left_out, settings))))
     volumes = measure_volumes(segmentation)
     return Examination(segmentation.name, grid, volumes, tuple(lesions), left_out, rim, plane, settings, notes)
 
@@ -167,8 +168,11 @@ def _notes(
         yield "No scan was given to find the midline in: sides and distances to it are not assessable."
     elif study.grid.unit != "mm":
         yield "The scans do not tell their voxel size: sides and distances to the midline are not assessable."
-    if "ET" not in segmentation.known_regions:
+    unknown = [region for region in REGIONS if region not in segmentation.known_regions]
+    if unknown == ["TC", "ET"]:
         yield "The labels tell the whole tumour alone: enhancing disease is not assessable."
+    elif unknown:
+        yield f"Not determined, for the labels do not tell it: {', '.join(REGION_NAMES[region] for region in unknown)}."
     for region, small in left_out.items():
         if small.parts:
             parts = "1 part" if small.parts == 1 else f"{small.parts} parts"

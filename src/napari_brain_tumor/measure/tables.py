@@ -1,7 +1,5 @@
 """Measurements as tidy tables: a row for each class, each region and each lesion."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +7,11 @@ from typing import Any, Final
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesions import Lesion
-from napari_brain_tumor.measure.volumes import VolumeRow
+from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeRow
 
 __all__ = [
     "COLUMNS",
@@ -55,8 +54,9 @@ COLUMNS: Final = (
     "rim_mean_mm",
     "rim_median_mm",
     "rim_max_mm",
+    "notes",
 )
-"""Of the tidy table; a cell is empty where it does not apply or is not assessable."""
+"""Of the tidy table; a cell is empty where it does not apply or is not assessable. `notes` are the examination's."""
 
 Row = Mapping[str, Any]
 
@@ -65,6 +65,9 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
     """Rows of one examination: classes, then regions, then lesions; only cells that have a value."""
     for volume in examination.volumes.rows:
         yield _volume_row(examination, volume)
+    for region in examination.volumes.undetermined:
+        row = {"case": examination.name, "kind": "region", "key": region, "name": REGION_NAMES[region]}
+        yield row | {"reason": "not determined: the labels do not tell it"}
     for lesion in examination.lesions:
         yield _lesion_row(examination, lesion)
 
@@ -74,12 +77,12 @@ def examinations_csv(examinations: Iterable[Examination], separator: str = ",") 
 
     With tabs between the cells a spreadsheet takes it from the clipboard.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", delimiter=separator)
-    writer.writeheader()
-    for examination in examinations:
-        writer.writerows(examination_rows(examination))
-    return text.getvalue()
+    rows = (
+        {**row, "notes": " ".join(examination.notes)}
+        for examination in examinations
+        for row in examination_rows(examination)
+    )
+    return csv_text(COLUMNS, rows, separator=separator)
 
 
 def examinations_json(examinations: Sequence[Examination]) -> str:

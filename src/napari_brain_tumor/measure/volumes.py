@@ -18,6 +18,13 @@ REGION_NAMES: Final[dict[Region, str]] = {"WT": "whole tumour", "TC": "tumour co
 
 _MM3_PER_ML: Final = 1000.0
 
+_NEEDED: Final[dict[int, frozenset[Region]]] = {
+    1: frozenset({"WT", "TC"}),
+    2: frozenset({"TC", "ET"}),
+    3: frozenset({"ET"}),
+}
+"""Regions that must be known for a class to be told from the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeRow:
@@ -51,10 +58,19 @@ class VolumeRow:
 
 @dataclass(frozen=True, slots=True)
 class VolumeTable:
-    """Sizes of a segmentation's classes, then of its regions; `unit` is what their `size` is given in."""
+    """Sizes of a segmentation's classes, then of its regions; `unit` is what their `size` is given in.
+
+    Parameters
+    ----------
+    rows : tuple of VolumeRow
+    unit : {"mL", "voxels"}
+    undetermined : tuple of {"WT", "TC", "ET"}
+        Regions that the labels do not tell: how large they are is not known, which is not the same as 0 mL.
+    """
 
     rows: tuple[VolumeRow, ...]
     unit: Literal["mL", "voxels"]
+    undetermined: tuple[Region, ...] = ()
 
     @property
     def classes(self) -> tuple[VolumeRow, ...]:
@@ -71,8 +87,15 @@ class VolumeTable:
         for row in self.rows:
             if row.key == key:
                 return row
-        msg = f"This table has no row {key!r}; it has {[row.key for row in self.rows]}."
+        reason = "The labels do not tell" if key in self.undetermined else "This table has no row"
+        msg = f"{reason} {key!r}; known are {[row.key for row in self.rows]}."
         raise KeyError(msg)
+
+    def find(self, key: int | str) -> VolumeRow | None:
+        """The row of one of our three classes or of a region; None where the labels do not tell it."""
+        if not isinstance(key, str) and _NEEDED.get(key, frozenset()) & set(self.undetermined):
+            return None  # the integer stands for several classes together
+        return next((row for row in self.rows if row.key == key), None)
 
 
 def measure_volumes(segmentation: Segmentation) -> VolumeTable:
@@ -87,7 +110,7 @@ def measure_volumes(segmentation: Segmentation) -> VolumeTable:
     -------
     VolumeTable
         Classes in the order of their integers, then the regions that the labels tell: WT, TC, ET. A class that
-        does not occur has a row with 0 voxels.
+        does not occur has a row with 0 voxels; `undetermined` names the regions that the labels do not tell.
 
     Examples
     --------
@@ -98,7 +121,8 @@ def measure_volumes(segmentation: Segmentation) -> VolumeTable:
     counts = _class_counts(segmentation.data)
     voxel_ml = _voxel_ml(segmentation.grid)
     rows = [*_class_rows(segmentation, counts, voxel_ml), *_region_rows(segmentation, counts, voxel_ml)]
-    return VolumeTable(tuple(rows), "voxels" if voxel_ml is None else "mL")
+    undetermined = tuple(region for region in REGIONS if region not in segmentation.known_regions)
+    return VolumeTable(tuple(rows), "voxels" if voxel_ml is None else "mL", undetermined)
 
 
 def _class_counts(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.home import home_folder
+from napari_brain_tumor.io.scratch import recover_scratch
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
@@ -145,6 +146,8 @@ class Card(BaseModel):
     """If all enhancing voxels together are less than this, they become non-enhancing."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
+    target: Literal["tumor", "brain"] = "tumor"
+    """What the "whole tumour" of the network is. A brain network is no model for tumours, and in no list of them."""
     brain_only: bool = False
     """Whether the skull must have been removed: the model has seen no whole head."""
     min_extent_mm: float = Field(default=0.0, ge=0)
@@ -314,6 +317,7 @@ def list_models() -> list[ModelInfo]:
 
     A folder that is not a valid checkpoint is left out; `find_model` with its path tells why.
     """
+    recover_scratch(models_folder())
     bundled = _models_in(BUNDLED, bundled=True)
     return [*sorted(bundled, key=lambda model: _rank(model.name)), *_models_in(models_folder(), bundled=False)]
 
@@ -377,5 +381,6 @@ def _models_in(parent: Path, *, bundled: bool) -> list[ModelInfo]:
             card = read_card(folder)
         except CheckpointError:
             continue
-        found.append(ModelInfo(name=card.name, folder=folder, card=card, bundled=bundled))
+        if card.target == "tumor":
+            found.append(ModelInfo(name=card.name, folder=folder, card=card, bundled=bundled))
     return found

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.scratch import scratch_beside, swap_in
 from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder, read_card
 from napari_brain_tumor.models.combination import Calibrated, Ensemble, SliceBySlice
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE, ShippedFile, read_manifest
@@ -149,15 +147,12 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
     members = {"members": " ".join(member.weights_sha256 for member in card.members)} if card.members else None
     content = save_tensors(kept, members)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new = Path(scratch) / "new"
+    with scratch_beside(folder) as scratch:
+        new = scratch / "new"
         new.mkdir()
         (new / WEIGHTS_FILE).write_bytes(content)
         (new / CARD_FILE).write_text(_card_text(card), encoding="utf-8")
-        if folder.exists():
-            os.replace(folder, Path(scratch) / "old")
-        shutil.move(new, folder)
+        swap_in(new, folder, scratch)
     return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
 
 

@@ -3,13 +3,13 @@
 import hashlib
 import re
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.scratch import scratch_beside, swap_in
 from napari_brain_tumor.models.cards import (
     CARD_FILE,
     ModelInfo,
@@ -79,9 +79,8 @@ def import_package(path: Path, *, name: str | None = None, replace: bool = False
     """
     home = models_folder()
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home, prefix=".import-") as scratch:
-            folder = Path(scratch) / "model"
+        with scratch_beside(home / "model") as scratch:
+            folder = scratch / "model"
             folder.mkdir()
             _unpack(path, folder)
             card = read_card(folder)
@@ -92,9 +91,7 @@ def import_package(path: Path, *, name: str | None = None, replace: bool = False
             model = ModelInfo(name=wanted, folder=folder, card=card, bundled=False)
             load_network(model)
             target = home / wanted
-            if target.exists():
-                target.rename(Path(scratch) / "old")
-            shutil.move(folder, target)
+            swap_in(folder, target, scratch)
     except OSError as error:
         if isinstance(error, SaveError):
             raise

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError
-from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample, to_ras
+from napari_brain_tumor.geometry import Grid, Reorientation, orthogonal_grid, resample, to_ras
+from napari_brain_tumor.plugin.carry import carry
 
 __all__ = ["Display"]
 
@@ -16,7 +17,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Display:
-    """The pair of a scan's own grid and the RAS grid, aligned with the world, on which it is shown.
+    """The pair of a scan's own grid and the grid, RAS in the viewer's world and aligned with it, on which it is shown.
 
     A scan whose axes follow the world's is only turned, which loses nothing; an oblique one is resampled.
 
@@ -34,7 +35,14 @@ class Display:
     @classmethod
     def of(cls, source: Grid) -> Self:
         """How this grid is shown."""
-        return cls(source, orthogonal_grid(source) if source.is_oblique else to_ras(source).target)
+        seen = source.in_viewer
+        shown = orthogonal_grid(seen) if source.is_oblique else to_ras(seen).target
+        return cls(source, shown if source.viewer == "RAS" else shown.as_in_lps_viewer())
+
+    @property
+    def turn(self) -> Reorientation:
+        """Axis order and flips from the source to what is shown; only where that is not resampled."""
+        return to_ras(self.source.in_viewer)
 
     @property
     def resampled(self) -> bool:
@@ -55,37 +63,47 @@ class Display:
 
     @property
     def translate(self) -> tuple[float, float, float]:
-        """World coordinates (z, y, x) of the first voxel's centre, in the grid's unit."""
-        x, y, z = self.shown.affine[:3, 3]
+        """Coordinates (z, y, x) of the first voxel's centre in the viewer's world, in the grid's unit."""
+        x, y, z = self.shown.in_viewer.affine[:3, 3]
         return float(z), float(y), float(x)
 
     def show(self, array: Array, *, nearest: bool = False) -> Array:
         """A source array (X, Y, Z) as (Z, Y, X): a view, or resampled (linear; nearest for labels) if oblique."""
         if self.resampled:
             return np.ascontiguousarray(resample(array, self.source, self.shown, nearest=nearest).T)
-        return to_ras(self.source).apply(array).T
+        return self.turn.apply(array).T
 
     def restore(self, array: Array, *, nearest: bool = False) -> Array:
         """A shown array (Z, Y, X) in the source's order (X, Y, Z); the inverse of `show`."""
-        if array.shape != self.shape:
-            msg = f"The layer has shape {array.shape}; the scan it belongs to is shown as {self.shape}."
-            raise DimensionError(msg)
+        self._check(array)
         if self.resampled:
             return resample(array.T, self.shown, self.source, nearest=nearest)
-        return to_ras(self.source).undo(array.T)
+        return self.turn.undo(array.T)
 
     def restore_labels(self, labels: Array, original: Array | None) -> Array:
-        """Labels in the source's order; where a resampled scan's labels were not altered, the original ones exactly.
+        """Labels in the source's order; of a resampled scan only what was altered, the rest as it was.
+
+        Every altered voxel that lies in the scan alters at least one voxel of it, and as a rule those whose centres it
+        holds.
 
         Parameters
         ----------
         labels : (Z, Y, X) array
             As in the layer now.
         original : (X, Y, Z) array or None
-            What was shown in that layer at first, if anything.
+            What was shown in that layer at first; None where it was empty.
         """
-        restored = self.restore(labels, nearest=True)
-        if not self.resampled or original is None:
-            return restored
-        altered = self.restore(labels != self.show(original, nearest=True), nearest=True)
-        return np.where(altered, restored, original)
+        if not self.resampled:
+            return self.restore(labels)
+        self._check(labels)
+        before = np.zeros(self.source.shape, labels.dtype) if original is None else original
+        altered = (labels != self.show(before, nearest=True)).T
+        at, values = carry(np.argwhere(altered), labels.T[altered], self.shown, self.source, every=True)
+        restored = np.array(before, dtype=labels.dtype)
+        restored[tuple(at.T)] = values
+        return restored
+
+    def _check(self, array: Array) -> None:
+        if array.shape != self.shape:
+            msg = f"The layer has shape {array.shape}; the scan it belongs to is shown as {self.shape}."
+            raise DimensionError(msg)

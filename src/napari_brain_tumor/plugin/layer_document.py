@@ -75,12 +75,14 @@ class TagDocument(_Document):
     shape: tuple[int, int, int]
     affine: list[list[float]]
     unit: Literal["mm", "voxel"]
+    viewer: Literal["RAS", "LPS"] = "RAS"
     layout: LayoutDocument | None = None
     class_names: dict[int, str]
     known_regions: list[Literal["WT", "TC", "ET"]]
     provenance: dict[str, Any] = Field(default_factory=dict)
     understood: bool = True
     digest: str = ""
+    notes: list[str] = Field(default_factory=list)
 
     @classmethod
     def of(cls, tag: SegmentationTag) -> "TagDocument":
@@ -90,19 +92,21 @@ class TagDocument(_Document):
             shape=tag.grid.shape,
             affine=tag.grid.affine.tolist(),
             unit=tag.grid.unit,
+            viewer=tag.grid.viewer,
             layout=LayoutDocument.of(tag.layout),
             class_names=dict(tag.class_names),
             known_regions=list(tag.known_regions),
             provenance=_plain(tag.provenance),
             understood=tag.understood,
             digest=tag.digest,
+            notes=list(tag.notes),
         )
 
     def tag(self, original: npt.NDArray[Any] | None) -> SegmentationTag:
         """The tag that it tells; `original` as in `SegmentationTag`."""
         return SegmentationTag(
             self.case,
-            Grid(self.shape, np.array(self.affine), self.unit),
+            Grid(self.shape, np.array(self.affine), self.unit, self.viewer),
             self.layout.layout if self.layout is not None else None,
             dict(self.class_names),
             tuple(self.known_regions),
@@ -110,6 +114,7 @@ class TagDocument(_Document):
             self.understood,
             original,
             self.digest,
+            notes=tuple(self.notes),
         )
 
 

@@ -7,10 +7,10 @@ its metadata under `"napari-brain-tumor"`.
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_info, show_warning
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSchemaError
-from napari_brain_tumor.geometry import Grid, LengthUnit, bounding_box, resample
+from napari_brain_tumor.geometry import Grid, LengthUnit, ViewerWorld, bounding_box, resample
 from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid
 from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values, labels_sha256
@@ -37,6 +37,7 @@ __all__ = [
     "SegmentationTag",
     "SequenceTag",
     "add_layers",
+    "anchor",
     "camera_of",
     "coded_labels_to_layer",
     "current_layers",
@@ -44,12 +45,13 @@ __all__ = [
     "display_notes",
     "draw_lines",
     "image_to_layer",
-    "intensities_of",
+    "intensities_of_all",
     "is_edited",
     "is_prompt_layer",
     "layer_of",
     "lines_over",
     "map_to_layer",
+    "notes_of",
     "orient_current_viewer",
     "orient_viewer",
     "points_over",
@@ -82,6 +84,7 @@ PROMPTS_KEY: Final = "napari-brain-tumor prompts"
 """Of what tells that a layer holds prompts: nothing to be measured, saved or journalled."""
 
 Array = npt.NDArray[Any]
+Key = TypeVar("Key", bound=Hashable)
 LayerData = tuple[Array, dict[str, Any], str]
 """Data, attributes and type of a layer, as napari's readers return them."""
 
@@ -89,6 +92,12 @@ _FIRST_SHOWN: Final[tuple[Role, ...]] = ("FLAIR", "T1c", "T2", "T1")
 _AXES: Final = ("z", "y", "x")
 _LINE_WIDTH: Final = 0.8
 """Of lines over labels, in voxels."""
+_WORLD_OF_OTHERS: Final[ViewerWorld] = "LPS"
+"""Of layers that other programs opened: that of DICOM, and of most readers, which are ITK's."""
+_ORIENTATION_OF_OTHERS: Final = (
+    "not opened by this plugin, so nothing tells the orientation: columns are taken to run to the patient's left, rows "
+    "to the back and slices to the head; left/right is a guess."
+)
 _SAMPLE: Final = 2_000_000
 """About how many voxels the contrast limits are taken from."""
 
@@ -150,6 +159,7 @@ class SegmentationTag:
     original: Array | None = None
     digest: str = ""
     refined_digest: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,9 +171,11 @@ class LayerView:
     data : (Z, Y, X) array
         The layer's own, not a copy.
     grid : Grid
-        Where the layer lies now, its axes in the order X, Y, Z.
+        Where the layer lies now in the viewer's world, its axes in the order X, Y, Z.
     tag : SequenceTag, SegmentationTag or None
         Ours, as long as the layer was not moved since.
+    world : {"RAS", "LPS"} or None
+        Which way the viewer's world runs for this layer; None where another program opened it, and nothing tells.
     """
 
     name: str
@@ -171,6 +183,7 @@ class LayerView:
     data: Array
     grid: Grid
     tag: SequenceTag | SegmentationTag | None
+    world: ViewerWorld | None = None
 
 
 # Studies and segmentations to layers --------------------------------------------------------------------------------
@@ -192,9 +205,11 @@ def _sequence_to_layer(study: Study, role: Role, display: Display, *, visible: b
     return _image_layer(f"{study.name} {role}", study.sequences[role], tag, display, visible=visible)
 
 
-def image_to_layer(name: str, array: Array, grid: Grid, *, visible: bool = True) -> LayerData:
+def image_to_layer(
+    name: str, array: Array, grid: Grid, *, visible: bool = True, notes: tuple[str, ...] = ()
+) -> LayerData:
     """An image layer without a role, from an array (X, Y, Z) on its grid. The role may be chosen in the panel."""
-    return _image_layer(name, array, SequenceTag(name, grid), Display.of(grid), visible=visible)
+    return _image_layer(name, array, SequenceTag(name, grid, notes=notes), Display.of(grid), visible=visible)
 
 
 def _image_layer(name: str, array: Array, tag: SequenceTag, display: Display, *, visible: bool) -> LayerData:
@@ -237,6 +252,7 @@ def segmentation_to_layer(
         dict(segmentation.provenance),
         original=segmentation.data if display.resampled else None,
         digest=digest_of(shown).hex(),
+        notes=segmentation.notes,
     )
     attributes = {
         **_placement(display),
@@ -250,11 +266,11 @@ def segmentation_to_layer(
     return shown, attributes, "labels"
 
 
-def raw_labels_to_layer(name: str, values: Array, grid: Grid) -> LayerData:
+def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[str, ...] = ()) -> LayerData:
     """A labels layer of integers (X, Y, Z) whose meaning is not certain; it says so on hover and is not saved."""
     display = Display.of(grid)
     names = {value: f"{value} (meaning not known)" for value in sorted(label_values(values) - {0})}
-    tag = SegmentationTag(name, grid, class_names=names, known_regions=(), understood=False)
+    tag = SegmentationTag(name, grid, class_names=names, known_regions=(), understood=False, notes=notes)
     attributes = {
         **_placement(display),
         "name": _name(name, display),
@@ -405,18 +421,15 @@ def view(layer: Layer | LayerView) -> LayerView:
     grid = _layer_grid(layer, data.shape)
     kind: Literal["image", "labels"] = "labels" if isinstance(layer, Labels) else "image"
     volume = data if data.ndim == 3 else data[np.newaxis]
-    return LayerView(layer.name, kind, volume, grid, _tag(layer, grid))
-
-
-def _tag(layer: Layer, grid: Grid) -> SequenceTag | SegmentationTag | None:
     tag = layer.metadata.get(KEY)
-    if isinstance(tag, (SequenceTag, SegmentationTag)) and Display.of(tag.grid).shown.same_place(grid):
-        return tag
-    return None
+    if not isinstance(tag, (SequenceTag, SegmentationTag)):
+        return LayerView(layer.name, kind, volume, grid, None)
+    moved = not Display.of(tag.grid).shown.in_viewer.same_place(grid)
+    return LayerView(layer.name, kind, volume, grid, None if moved else tag, tag.grid.viewer)
 
 
 def _layer_grid(layer: Layer, shape: tuple[int, ...]) -> Grid:
-    """The grid (X, Y, Z) of a layer (Z, Y, X) or (Y, X), its world taken as RAS."""
+    """The grid (X, Y, Z) of a layer (Z, Y, X) or (Y, X) in the viewer's world."""
     origin = np.asarray(layer.data_to_world((0,) * layer.ndim))
     columns = [np.asarray(layer.data_to_world(tuple(step))) - origin for step in np.eye(layer.ndim)]
     affine = np.eye(4)
@@ -438,13 +451,30 @@ def world_points(points: Points, scan: Layer) -> tuple[tuple[float, float, float
 
     Points that are drawn over a scan have no unit of their own in napari: what counts is where they are seen.
     """
-    return tuple((float(x), float(y), float(z)) for z, y, x in _world_of(points, points.data, scan))
+    turn = _turn(_world_of_scan(scan))
+    return tuple((float(x), float(y), float(z)) for z, y, x in _seen_at(points, points.data, scan) * turn)
 
 
-def _world_of(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> list[Array]:
-    """World coordinates (z, y, x) of what is drawn over a scan, in the unit of the scan's world."""
+def _seen_at(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> Array:
+    """Where in the viewer's world (N, 3) (z, y, x) something is drawn over a scan, in the unit of the scan's world."""
     factor, _ = _millimetres(scan)
-    return [np.asarray(drawn.data_to_world(one)) * factor for one in coordinates]
+    return np.array([np.asarray(drawn.data_to_world(one)) * factor for one in coordinates]).reshape(-1, drawn.ndim)
+
+
+def anchor(scans: Iterable[Layer]) -> Layer:
+    """The scan that tells best where a study lies: one that this plugin opened, else the first."""
+    present = list(scans)
+    return next((one for one in present if view(one).world is not None), present[0])
+
+
+def _world_of_scan(scan: Layer) -> ViewerWorld:
+    """Which way the viewer's world runs for a scan."""
+    return view(scan).world or _WORLD_OF_OTHERS
+
+
+def _turn(world: ViewerWorld) -> Array:
+    """Signs that bring (z, y, x) of the viewer's world into the patient's, and back."""
+    return np.array((1.0, 1.0, 1.0) if world == "RAS" else (1.0, -1.0, -1.0))
 
 
 def world_box(shapes: Shapes, scan: Layer) -> tuple[float, float, float, float, float, float] | None:
@@ -453,14 +483,16 @@ def world_box(shapes: Shapes, scan: Layer) -> tuple[float, float, float, float, 
     Along an axis across which nothing is drawn, as a rectangle in one slice tells nothing of the other slices, it
     reaches over the whole scan. None where the layer is empty.
     """
-    corners = _world_of(shapes, (corner for shape in shapes.data for corner in shape), scan)
-    if not corners:
+    corners = _seen_at(shapes, (corner for shape in shapes.data for corner in shape), scan)
+    if not len(corners):
         return None
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     grid = _layer_grid(scan, scan.data.shape)
     faces = grid.world(np.array([(0, 0, 0), grid.shape]) - 0.5)[:, ::-1]
     flat = high - low < 1e-3 * np.array(grid.spacing[::-1])
     low, high = np.where(flat, faces.min(axis=0), low), np.where(flat, faces.max(axis=0), high)
+    ends = np.stack([low, high]) * _turn(_world_of_scan(scan))
+    low, high = ends.min(axis=0), ends.max(axis=0)
     z0, y0, x0, z1, y1, x1 = (round(float(end), 2) for end in (*low, *high))
     return x0, x1, y0, y1, z0, z1
 
@@ -474,7 +506,12 @@ def rectangles_over(scan: Layer, name: str) -> Shapes:
 
 
 def lines_over(
-    labels: Layer, name: str, lines: Sequence[Any], colors: Sequence[str], features: Mapping[str, Sequence[Any]]
+    labels: Layer,
+    name: str,
+    lines: Sequence[Any],
+    colors: Sequence[str],
+    features: Mapping[str, Sequence[Any]],
+    world: ViewerWorld = "RAS",
 ) -> Shapes:
     """A layer of straight lines that lies where a labels layer lies.
 
@@ -488,18 +525,25 @@ def lines_over(
         One a line.
     features : mapping of str to sequence
         Of each line; what `text` tells is written beside it.
+    world : {"RAS", "LPS"}
+        That of the grid of what was measured.
     """
     placed = {key: getattr(labels, key) for key in ("scale", "translate", "rotate", "shear", "affine", "units")}
     made = Shapes(ndim=labels.ndim, name=name, opacity=1.0, axis_labels=labels.axis_labels, **placed)
-    draw_lines(made, labels, lines, colors, features)
+    draw_lines(made, labels, lines, colors, features, world)
     return made
 
 
 def draw_lines(
-    shapes: Shapes, labels: Layer, lines: Sequence[Any], colors: Sequence[str], features: Mapping[str, Sequence[Any]]
+    shapes: Shapes,
+    labels: Layer,
+    lines: Sequence[Any],
+    colors: Sequence[str],
+    features: Mapping[str, Sequence[Any]],
+    world: ViewerWorld = "RAS",
 ) -> None:
     """Show these lines in a layer of `lines_over` instead of what it shows."""
-    drawn = [np.stack([shapes.world_to_data(shown_point(labels, end)) for end in one]) for one in lines]
+    drawn = [np.stack([shapes.world_to_data(shown_point(labels, end, world)) for end in one]) for one in lines]
     shapes.data = []
     if not drawn:
         return
@@ -508,16 +552,17 @@ def draw_lines(
     shapes.text = {"string": "{text}", "size": 11, "color": "white", "anchor": "upper_left"}
 
 
-def shown_point(layer: Layer, point: Sequence[float]) -> Array:
+def shown_point(layer: Layer, point: Sequence[float], world: ViewerWorld = "RAS") -> Array:
     """A point of the world (x, y, z) of a layer, in the unit of its grid, as napari's coordinates (z, y, x)."""
     factor, _ = _millimetres(layer)
-    shown: Array = np.asarray(point, dtype=np.float64)[::-1] / factor
+    shown: Array = np.asarray(point, dtype=np.float64)[::-1] * _turn(world) / factor
     return shown
 
 
-def world_lines(shapes: Shapes, labels: Layer) -> list[Array | None]:
+def world_lines(shapes: Shapes, labels: Layer, world: ViewerWorld = "RAS") -> list[Array | None]:
     """Both ends `(2, 3)` of each shape in the world (x, y, z) of a labels layer; None where it is no straight line."""
-    return [np.stack(_world_of(shapes, shape, labels))[:, ::-1] if len(shape) == 2 else None for shape in shapes.data]
+    turn = _turn(world)
+    return [(_seen_at(shapes, one, labels) * turn)[:, ::-1] if len(one) == 2 else None for one in shapes.data]
 
 
 def points_over(scan: Layer, name: str) -> Points:
@@ -532,8 +577,9 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
     Parameters
     ----------
     layers : mapping of role to layer
-        Layers that this plugin opened give back the scan's own grid. Other image layers are taken as they lie, their
-        world as RAS. No layer is altered.
+        Layers that this plugin opened give back the scan's own grid. Other image layers tell no orientation: where
+        one lies on a layer of ours it has its orientation, else its world is taken as that of ITK (left, back, head),
+        and a note says so. No layer is altered.
 
     Raises
     ------
@@ -543,7 +589,7 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
         If the layers do not lie on one grid.
     """
     views = {role: view(layer) for role, layer in layers.items()}
-    on_grid = {role: intensities_of(seen) for role, seen in views.items()}
+    on_grid = intensities_of_all(views)
     grids = {role: grid for role, (_, grid) in on_grid.items()}
     _require_one_grid({f"{role} ({views[role].name})": grid for role, grid in grids.items()})
     tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
@@ -555,7 +601,7 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
         name=names[0] if names else next(iter(views.values())).name,
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=first.layout if first is not None and len(names) == 1 else None,
-        notes=_notes(tags.values(), names),
+        notes=notes_of(views),
         resampled=tuple(role for role, tag in tags.items() if tag.resampled),
     )
 
@@ -575,7 +621,7 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
         If a layer is no volume, there is no such role, or they cannot be brought onto one grid.
     """
     views = {role: view(layer) for role, layer in layers.items()}
-    found = bring_onto_one_grid({role: intensities_of(seen) for role, seen in views.items()}, onto)
+    found = bring_onto_one_grid(intensities_of_all(views), onto)
     tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
     reference = tags.get(found.reference) if found.reference is not None else None
     study = Study(
@@ -584,7 +630,7 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
         name=f"{_common_name(list(tags.values()))} one grid",
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=reference.layout if reference is not None else None,
-        notes=(*dict.fromkeys(note for tag in tags.values() for note in tag.notes), *found.notes),
+        notes=(*notes_of(views), *found.notes),
         resampled=tuple(role for role in views if role in found.resampled or _was_resampled(tags.get(role))),
     )
     return study_to_layers(study)
@@ -605,14 +651,30 @@ def _common_name(tags: Sequence[SequenceTag]) -> str:
     return prefix or (folders.pop() if len(folders) == 1 else "") or "scans"
 
 
-def intensities_of(seen: LayerView) -> tuple[Array, Grid]:
-    """The array (X, Y, Z) of an image's view on its own grid, that of its source scan if this plugin opened it."""
+def intensities_of_all(views: Mapping[Key, LayerView]) -> dict[Key, tuple[Array, Grid]]:
+    """The array (X, Y, Z) of each image's view on its own grid, that of its source scan if this plugin opened it."""
+    return {key: _intensities_of(seen, views.values()) for key, seen in views.items()}
+
+
+def _intensities_of(seen: LayerView, beside: Iterable[LayerView]) -> tuple[Array, Grid]:
     tag = seen.tag
     if not isinstance(tag, SequenceTag):
-        return np.ascontiguousarray(seen.data.T), seen.grid
+        return np.ascontiguousarray(seen.data.T), _grid_of_other(seen, beside)
     if tag.original is not None and seen.data is tag.shown:
         return tag.original, tag.grid
     return Display.of(tag.grid).restore(seen.data), tag.grid
+
+
+def _grid_of_other(seen: LayerView, beside: Iterable[LayerView]) -> Grid:
+    """The grid in the patient's world of a layer that another program opened, or that was made from one of ours."""
+    ours = _ours_there(seen, beside)
+    world = (seen if ours is None else ours).world or _WORLD_OF_OTHERS
+    return seen.grid if world == "RAS" else seen.grid.as_in_lps_viewer()
+
+
+def _ours_there(seen: LayerView, beside: Iterable[LayerView]) -> LayerView | None:
+    """What lies there and tells which way the world runs: the layer itself, or another one."""
+    return next((one for one in (seen, *beside) if one.world is not None and one.grid.same_place(seen.grid)), None)
 
 
 def _require_one_grid(grids: Mapping[str, Grid]) -> None:
@@ -627,11 +689,18 @@ def _require_one_grid(grids: Mapping[str, Grid]) -> None:
     raise GridMismatchError(msg)
 
 
-def _notes(tags: Iterable[SequenceTag], names: Sequence[str]) -> tuple[str, ...]:
-    notes = tuple(dict.fromkeys(note for tag in tags for note in tag.notes))
-    if len(names) < 2:
-        return notes
-    return (*notes, f"The sequences come from different files or cases: {', '.join(names)}.")
+def notes_of(views: Mapping[Role, LayerView]) -> tuple[str, ...]:
+    """What is known to be guessed of layers that make a study: what their readers noticed, and where they lie."""
+    tags = [seen.tag for seen in views.values() if isinstance(seen.tag, SequenceTag)]
+    notes = list(dict.fromkeys(note for tag in tags for note in tag.notes))
+    others = {role: seen for role, seen in views.items() if not isinstance(seen.tag, SequenceTag)}
+    alone = [f"{role} ({seen.name})" for role, seen in others.items() if _ours_there(seen, views.values()) is None]
+    if alone:
+        notes.append(f"{', '.join(alone)}: {_ORIENTATION_OF_OTHERS}")
+    names = list(dict.fromkeys(tag.case for tag in tags))
+    if len(names) > 1:
+        notes.append(f"The sequences come from different files or cases: {', '.join(names)}.")
+    return tuple(notes)
 
 
 def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer | LayerView] = ()) -> Segmentation:
@@ -668,7 +737,8 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
         provenance["edited_by_hand"] = True
     if "refined" in provenance:
         provenance["labels_sha256"] = labels_sha256(data)
-    return Segmentation(data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance)
+    names = tag.class_names
+    return Segmentation(data, tag.grid, tag.case, names, tag.known_regions, tag.layout, provenance, tag.notes)
 
 
 def is_edited(layer: Layer) -> bool:
@@ -739,20 +809,26 @@ def _holds(reference: LayerView, seen: LayerView) -> bool:
     return bool((at >= -0.51).all() and (at <= np.array(reference.grid.shape) - 0.49).all())
 
 
+def _doubts_of(reference: LayerView) -> tuple[str, ...]:
+    return () if reference.world is not None else (f"{reference.name}: {_ORIENTATION_OF_OTHERS}",)
+
+
 def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
     tag = reference.tag
-    source = tag.grid if tag is not None else reference.grid
-    display = Display(source, reference.grid)
-    if display.shown.same_place(seen.grid):
-        data = display.restore(_classes(seen), nearest=True)
+    source = tag.grid if tag is not None else _grid_of_other(reference, ())
+    if not reference.grid.same_place(seen.grid):
+        data = resample(_classes(seen).T, seen.grid, source.in_viewer, nearest=True)
+    elif tag is not None:
+        data = Display.of(source).restore_labels(_classes(seen), None)
     else:
-        data = resample(_classes(seen).T, seen.grid, source, nearest=True)
+        data = np.ascontiguousarray(_classes(seen).T)
     return Segmentation(
         data,
         source,
         tag.case if tag is not None else reference.name,
         layout=tag.layout if tag is not None else None,
         provenance={"method": "painted by hand"},
+        notes=tag.notes if tag is not None else _doubts_of(reference),
     )
 
 

@@ -4,7 +4,6 @@ napari shows the settings that the manifest declares from its version 0.9 on. Un
 is not among napari's, the same entries are read from `preferences.json` in `home_folder()`.
 """
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import SCHEMAS
 
 __all__ = [
@@ -170,9 +170,7 @@ def preferences_file() -> Path:
 
 def _read_file(path: Path) -> Mapping[str, Any]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        entries = read_json(path) if path.exists() else {}
     except (OSError, ValueError):
         logger.warning("The preferences in %s cannot be read and count as not set", path, exc_info=True)
         return {}

@@ -1,6 +1,6 @@
 """Open scans and segmentations in napari."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["get_reader", "read_path", "read_paths", "read_segmentation", "read_study"]
+__all__ = ["get_reader", "read_path", "read_paths", "read_picked", "read_segmentation", "read_study"]
 
 _SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -55,9 +55,10 @@ def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
     except LabelSchemaError as error:
         if schema is not None or path.is_dir():
             raise
-        ((name, values, grid), *_) = io.open_image(path)
+        volume, *_ = io.open_volumes(path)
         layers.tell([f"{error} Until then its numbers are shown as they are."], warn=True)
-        return layers.raw_labels_to_layer(name, values.astype("int32"), grid)
+        values = volume.array.round().astype("int32")
+        return layers.raw_labels_to_layer(volume.name, values, volume.grid, notes=volume.notes)
 
 
 def read_study(
@@ -79,37 +80,47 @@ def read_study(
     return [*opened, layers.segmentation_to_layer(truth, name=name)]
 
 
+def read_picked(
+    path: Path, series: Mapping[str, str | int], *, spacing_mm: tuple[float, float, float] | None = None
+) -> list[LayerData]:
+    """Layers of the DICOM series that were picked for each role; where grids differ, each where it lies."""
+    try:
+        return read_study(io.open_study(path, series=series, spacing_mm=spacing_mm), path)
+    except GridMismatchError as error:
+        return _read_each(error, io.open_sequences(path, series=series, spacing_mm=spacing_mm))
+
+
 def _read_scan(path: Path) -> list[LayerData]:
     try:
         return read_study(io.open_study(path), path)
     except GridMismatchError as error:
         if not path.is_dir():
             raise
-        layers.tell(
-            [f"{error} They are shown where each lies; the Segment panel can bring them onto one grid."], warn=True
-        )
-        return _read_each(path)
+        return _read_each(error, io.open_sequences(path))
     except RoleError:
         if path.is_dir():
             raise
         return _read_unnamed(path)
 
 
-def _read_each(folder: Path) -> list[LayerData]:
-    """Every sequence of a folder as a study of its own, on its own grid."""
-    found = io.find_sequences([file for file in folder.rglob("*") if _has_our_suffix(file)])
-    studies = [io.open_study(file, {role: file}) for role, file in found.sequences.items()]
-    return list(chain.from_iterable(layers.study_to_layers(study) for study in studies))
+def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData]:
+    """Every sequence as a study of its own, on its own grid."""
+    told = f"{error} They are shown where each lies; the Segment panel can bring them onto one grid."
+    layers.tell([told, *opened.notes], warn=True)
+    return list(chain.from_iterable(layers.study_to_layers(study) for study in opened.alone()))
 
 
 def _read_unnamed(path: Path) -> list[LayerData]:
     """Images whose role the name does not tell, or labels that their values give away."""
-    images = io.open_image(path)
-    name, first, _ = images[0]
-    if len(images) == 1 and looks_like_labels(first, name) and label_values(first) - {0}:
+    images = io.open_volumes(path)
+    first = images[0]
+    if len(images) == 1 and looks_like_labels(first.array, first.name) and label_values(first.array) - {0}:
         return [read_segmentation(path)]
-    layers.tell(layers.display_notes(path.name, images[0][2]))
-    return [layers.image_to_layer(name, array, grid, visible=at == 0) for at, (name, array, grid) in enumerate(images)]
+    layers.tell([*first.notes, *layers.display_notes(path.name, first.grid)])
+    return [
+        layers.image_to_layer(one.name, one.array, one.grid, visible=at == 0, notes=one.notes)
+        for at, one in enumerate(images)
+    ]
 
 
 def _as_paths(path: Paths) -> list[Path]:

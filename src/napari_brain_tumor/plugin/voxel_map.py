@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.plugin.carry import carry
 from napari_brain_tumor.plugin.display import Display
 
 __all__ = ["VoxelMap"]
@@ -20,7 +20,8 @@ class VoxelMap:
     """Carries single voxels and their values between a scan `(X, Y, Z)` and its layer `(Z, Y, X)`.
 
     Where a scan is not oblique each voxel has one partner. An oblique one is shown resampled: a voxel takes the value
-    of the voxel nearest to its centre, so that a change covers the same place on both grids, but for half a voxel.
+    of the voxel nearest to its centre, so that a change covers the same place on both grids, but for half a voxel. On
+    the way to the scan every voxel of the layer finds a place.
 
     Parameters
     ----------
@@ -45,9 +46,9 @@ class VoxelMap:
     def to_layer(self, voxels: Voxels, values: Array) -> tuple[Voxels, Array]:
         """Voxels `(N, 3)` (x, y, z) of the scan with their values, as voxels `(M, 3)` (z, y, x) of the layer."""
         if not self.one_to_one:
-            found, carried = _carry(voxels, values, self.display.source, self.display.shown)
+            found, carried = carry(voxels, values, self.display.source, self.display.shown)
             return found[:, ::-1], carried
-        turn, size = to_ras(self.display.source), np.asarray(self.display.source.shape)
+        turn, size = self.display.turn, np.asarray(self.display.source.shape)
         columns = [
             size[axis] - 1 - voxels[:, axis] if flip else voxels[:, axis]
             for axis, flip in zip(turn.axes, turn.flips, strict=True)
@@ -58,8 +59,8 @@ class VoxelMap:
         """Voxels `(N, 3)` (z, y, x) of the layer with their values, as voxels `(M, 3)` (x, y, z) of the scan."""
         shown = indices[:, ::-1]
         if not self.one_to_one:
-            return _carry(shown, values, self.display.shown, self.display.source)
-        turn, size = to_ras(self.display.source), np.asarray(self.display.source.shape)
+            return carry(shown, values, self.display.shown, self.display.source, every=True)
+        turn, size = self.display.turn, np.asarray(self.display.source.shape)
         voxels = np.empty_like(shown)
         for at, (axis, flip) in enumerate(zip(turn.axes, turn.flips, strict=True)):
             voxels[:, axis] = size[axis] - 1 - shown[:, at] if flip else shown[:, at]
@@ -67,7 +68,7 @@ class VoxelMap:
 
     def file_axis(self, layer_axis: int) -> int:
         """The axis of the scan's file, 0 to 2, that runs along an axis of the layer, 0 to 2 of Z, Y, X."""
-        return to_ras(self.display.source).axes[2 - layer_axis]
+        return self.display.turn.axes[2 - layer_axis]
 
     def file_slice(self, layer_axis: int, index: int) -> int:
         """Number in the scan's file of a slice of the layer; only where voxels have partners."""
@@ -78,31 +79,9 @@ class VoxelMap:
         return self._mirrored(layer_axis, index)
 
     def _mirrored(self, layer_axis: int, index: int) -> int:
-        turn = to_ras(self.display.source)
+        turn = self.display.turn
         return self.display.shape[layer_axis] - 1 - index if turn.flips[2 - layer_axis] else index
 
     def runs_back(self, layer_axis: int) -> bool:
         """Whether the file counts its slices the other way than the layer does."""
-        return to_ras(self.display.source).flips[2 - layer_axis]
-
-
-def _carry(voxels: Voxels, values: Array, source: Grid, target: Grid) -> tuple[Voxels, Array]:
-    """Voxels of the target whose centres lie in given voxels of the source, with the values of these."""
-    if not len(voxels):
-        return voxels, values
-    low = voxels.min(axis=0)
-    block = np.full(voxels.max(axis=0) - low + 1, -1, np.intp)
-    block[tuple((voxels - low).T)] = np.arange(len(voxels))
-    ends = np.array(np.meshgrid(*zip(low - 0.5, voxels.max(axis=0) + 0.5, strict=True))).reshape(3, -1).T
-    corners = target.voxels(source.world(ends))
-    start = np.maximum(np.floor(corners.min(axis=0)), 0).astype(np.intp)
-    stop = np.minimum(np.ceil(corners.max(axis=0)) + 1, target.shape).astype(np.intp)
-    if (stop <= start).any():
-        return np.empty((0, 3), np.intp), values[:0]
-    near = np.stack(np.meshgrid(*map(np.arange, start, stop), indexing="ij"), axis=-1).reshape(-1, 3)
-    at = np.rint(source.voxels(target.world(near))).astype(np.intp) - low
-    within = ((at >= 0) & (at < block.shape)).all(axis=1)
-    near, at = near[within], at[within]
-    which = block[tuple(at.T)]
-    hit = which >= 0
-    return near[hit], values[which[hit]]
+        return self.display.turn.flips[2 - layer_axis]

@@ -93,6 +93,8 @@ class RegionProbabilities:
     rules : SizeRules
     box : WorldBox, optional
         Where alone there are labels.
+    brain : (X, Y, Z) bool array, optional
+        On the study's grid: outside of it there are neither labels nor probabilities.
     """
 
     regions: tuple[Region, ...]
@@ -102,6 +104,7 @@ class RegionProbabilities:
     thresholds: Mapping[Region, float]
     rules: SizeRules = field(default_factory=SizeRules)
     box: WorldBox | None = None
+    brain: npt.NDArray[np.bool_] | None = None
 
     @property
     def grid(self) -> Grid:
@@ -156,4 +159,6 @@ class RegionProbabilities:
         found = self.work.labels_to_source(values, self.block)
         if self.box is not None and self.work.resampled:
             found *= inside_box(self.scan_grid, self.box)  # the nearest voxel of the network may lie in it, ours not
+        if self.brain is not None:
+            found *= self.brain
         return found

@@ -1,25 +1,28 @@
 """Every question about a case, asked at once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from os import PathLike
 
 from napari_brain_tumor import catalogue
+from napari_brain_tumor.brain.extraction import BrainChoice
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.io import Sequences, open_segmentation, open_sequences, open_study
 from napari_brain_tumor.io.given_roles import Roles
+from napari_brain_tumor.io.read_study import SeriesPicks
 from napari_brain_tumor.preflight import questions
 from napari_brain_tumor.preflight.costs import Expected, expected_cost, known_costs
 from napari_brain_tumor.preflight.rows import Fix, Row
-from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
+from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of, with_outline
 from napari_brain_tumor.preprocessing.grid import working_grid
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_of"]
+__all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_of", "plan_of"]
 
 AnyPath = str | PathLike[str]
 
@@ -31,6 +34,7 @@ def check_study(
     segmentation: Segmentation | None = None,
     *,
     flips: bool = False,
+    brain: BrainChoice = "auto",
 ) -> tuple[Row, ...]:
     """What to know before a study is segmented.
 
@@ -45,6 +49,8 @@ def check_study(
         Labels of the same case, to be looked at too.
     flips : bool
         Whether mirrored copies are to be averaged.
+    brain
+        As for `segment`. With `"auto"` the brain of a whole head is looked for, and told how large it is.
 
     Returns
     -------
@@ -64,7 +70,7 @@ def check_study(
     >>> [row.question for row in rows if row.verdict == "fail"]
     []
     """
-    return check_scans(Scans.of_study(study), model, device, segmentation, flips=flips)
+    return check_scans(Scans.of_study(study), model, device, segmentation, flips=flips, brain=brain)
 
 
 def check_scans(
@@ -76,13 +82,14 @@ def check_scans(
     flips: bool = False,
     devices: Sequence[DeviceMemory] | None = None,
     models: Sequence[Method] | None = None,
+    brain: BrainChoice = "auto",
 ) -> tuple[Row, ...]:
     """`check_study` of sequences that may not make a study.
 
     Parameters
     ----------
     scans : Scans
-    model, device, flips
+    model, device, flips, brain
         As for `check_study`.
     segmentation : Segmentation or BrainTumorError, optional
         Labels of the same case, or why they cannot be understood.
@@ -92,7 +99,15 @@ def check_scans(
     models : sequence of Method, optional
         What can be suggested instead; all that are installed where none is given.
     """
-    return check_facts(facts_of(scans), model, device, segmentation, flips=flips, devices=devices, models=models)
+    facts, plan = facts_of(scans), plan_of(brain)
+    if plan == "auto":
+        facts = with_outline(facts, device)
+    return check_facts(facts, model, device, segmentation, flips=flips, devices=devices, models=models, brain=plan)
+
+
+def plan_of(brain: BrainChoice) -> BrainPlan:
+    """What a choice means for a whole head."""
+    return brain if isinstance(brain, str) and brain in ("auto", "keep") else "mask"  # type: ignore[return-value]
 
 
 def check_facts(
@@ -104,8 +119,10 @@ def check_facts(
     flips: bool = False,
     devices: Sequence[DeviceMemory] | None = None,
     models: Sequence[Method] | None = None,
+    brain: BrainPlan = "auto",
 ) -> tuple[Row, ...]:
     """`check_scans` of sequences that were looked at before."""
+    facts = replace(facts, brain=brain)
     if facts.reference is None:
         return (questions.sequences(facts),)
     others = catalogue.list_models() if models is None else models
@@ -130,18 +147,20 @@ def check_case(
     segmentation: AnyPath | None = None,
     *,
     roles: Roles = None,
+    series: SeriesPicks = None,
     spacing_mm: tuple[float, float, float] | None = None,
     resample: str | None = None,
     schema: str | None = None,
     flips: bool = False,
+    brain: BrainChoice = "auto",
 ) -> tuple[Row, ...]:
     """`check_study` of files that may not make a study: what refuses them becomes a row that fails.
 
     Parameters
     ----------
-    path, roles, spacing_mm, resample
+    path, roles, series, spacing_mm, resample
         As for `open_study`.
-    model, device, flips
+    model, device, flips, brain
         As for `segment`.
     segmentation, schema
         As for `open_segmentation`, if there is one.
@@ -152,17 +171,23 @@ def check_case(
         If there is no such model or its files are not right.
     """
     try:
-        scans = _opened(path, roles, spacing_mm, resample)
+        scans = _opened(path, roles, series, spacing_mm, resample)
     except BrainTumorError as error:
         return (Row("Sequences", "fail", str(error), Fix("roles", "Choose roles")),)
     labels = _opened_labels(segmentation, schema, spacing_mm) if segmentation is not None else None
-    return check_scans(scans, model, device, labels, flips=flips)
+    return check_scans(scans, model, device, labels, flips=flips, brain=brain)
 
 
-def _opened(path: AnyPath, roles: Roles, spacing_mm: tuple[float, float, float] | None, resample: str | None) -> Scans:
+def _opened(
+    path: AnyPath,
+    roles: Roles,
+    series: SeriesPicks,
+    spacing_mm: tuple[float, float, float] | None,
+    resample: str | None,
+) -> Scans:
     if resample is not None:
-        return Scans.of_study(open_study(path, roles, spacing_mm=spacing_mm, resample=resample))
-    opened: Sequences = open_sequences(path, roles, spacing_mm=spacing_mm)
+        return Scans.of_study(open_study(path, roles, series=series, spacing_mm=spacing_mm, resample=resample))
+    opened: Sequences = open_sequences(path, roles, series=series, spacing_mm=spacing_mm)
     return Scans.of_opened(opened)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from napari_brain_tumor.brain.extraction import volume_doubt
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.curated_dataset.plausibility import is_size_of_a_head, same_picture
 from napari_brain_tumor.errors import BrainTumorError
@@ -45,6 +46,7 @@ _AXES: Final = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head
 LABELS: Final = "Labels"
 """The question about labels that are there already; a run does not depend on it."""
 _CHOOSE_ROLES: Final = Fix("roles", "Choose roles")
+_LOOK_AT_BRAIN: Final = Fix("brain", "Show the brain's outline")
 _BRING_TOGETHER: Final = Fix("resample", "Bring onto one grid", FINEST)
 
 
@@ -109,7 +111,7 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
             "The files do not tell the voxel size: sizes are counted in voxels, and the network sees them as they are. "
             "Open the case again with its voxel size."
         )
-        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown])
+        return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown, *notes])
     head = facts.head_mm
     if head is not None and not is_size_of_a_head(head):
         sides = " x ".join(f"{side:.0f}" for side in head)
@@ -147,9 +149,6 @@ def orientation(facts: Facts) -> Row:
         doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
     if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
         doubts.append("The header tells no orientation: left and right are a guess.")
-    if facts.scans.foreign:
-        names = ", ".join(facts.scans.foreign)
-        doubts.append(f"{names} was not opened by this plugin: napari's axes are taken as right, front and head.")
     return Row("Orientation", "warn" if doubts else "pass", " ".join([words, *doubts]))
 
 
@@ -167,8 +166,24 @@ def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method])
     if heads and len(heads) < len(facts.whole_head):
         stripped = ", ".join(role for role in facts.whole_head if role not in heads)
         notes.append(f"{', '.join(heads)} with the skull, {stripped} without: mask all alike, or leave some out.")
+    if heads and facts.brain != "keep":
+        return _extraction(question, facts, notes)
     found = "Whole head, with the skull." if heads else "Brain, the skull was removed."
     return _of_model(question, facts, method, others, Traits(0.0, bool(heads)), notes, "" if notes else found)
+
+
+def _extraction(question: str, facts: Facts, notes: list[str]) -> Row:
+    """That the brain will be extracted, and whether what was found may be one."""
+    if facts.brain == "mask":
+        words = "Whole head, with the skull: the brain is taken from the given mask."
+        return Row(question, "warn" if notes else "pass", " ".join([words, *notes]))
+    words, outline = "Whole head, with the skull: the brain is extracted before it is segmented.", facts.outline
+    if outline is not None and outline.mask is None:
+        notes.append("No brain was found: give a mask of your own, or keep the head as it is.")
+    elif outline is not None and outline.volume_ml is not None:
+        words += f" It has {outline.volume_ml:.0f} mL."
+        notes += filter(None, [volume_doubt(outline.volume_ml)])
+    return Row(question, "warn" if notes else "pass", " ".join([words, *notes]), _LOOK_AT_BRAIN)
 
 
 def intensities(facts: Facts) -> Row:

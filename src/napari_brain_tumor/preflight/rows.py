@@ -7,7 +7,7 @@ from typing import Final, Literal
 __all__ = ["Fix", "FixKind", "Row", "Verdict", "worst"]
 
 Verdict = Literal["pass", "warn", "fail"]
-FixKind = Literal["resample", "roles", "model", "device"]
+FixKind = Literal["resample", "roles", "model", "device", "brain"]
 
 _BY_WEIGHT: Final[tuple[Verdict, ...]] = ("pass", "warn", "fail")
 
@@ -18,8 +18,8 @@ class Fix:
 
     Parameters
     ----------
-    kind : {"resample", "roles", "model", "device"}
-        What is to be done, or chosen anew.
+    kind : {"resample", "roles", "model", "device", "brain"}
+        What is to be done, or chosen anew; `"brain"` is to look at the brain's outline.
     label : str
         For a button.
     value : str

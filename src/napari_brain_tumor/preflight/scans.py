@@ -1,20 +1,23 @@
 """Sequences as they were found, whether or not they make a study, and the facts that answer the questions."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.errors import IntensityError
+from napari_brain_tumor.brain.extraction import brain_mask, brain_volume_ml
+from napari_brain_tumor.errors import BrainMaskError, IntensityError
 from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
 from napari_brain_tumor.io import Sequences, distinct_grids, reference_role
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits_of_volumes
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
 
-__all__ = ["Facts", "Scans", "facts_of"]
+__all__ = ["BrainOutline", "BrainPlan", "Facts", "Scans", "facts_of", "with_outline"]
+
+BrainPlan = Literal["auto", "keep", "mask"]
 
 Array = npt.NDArray[Any]
 
@@ -38,8 +41,6 @@ class Scans:
         What the reader noticed.
     resampled : tuple of Role
         Sequences that were brought onto the grid from another one.
-    foreign : tuple of Role
-        Sequences of which no file of ours tells the orientation.
     elsewhere : mapping of role to Grid
         Other sequences that are at hand, on other grids.
     """
@@ -50,7 +51,6 @@ class Scans:
     layouts: Mapping[Role, FileLayout] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     resampled: tuple[Role, ...] = ()
-    foreign: tuple[Role, ...] = ()
     elsewhere: Mapping[Role, Grid] = field(default_factory=dict)
 
     @classmethod
@@ -79,6 +79,22 @@ class Scans:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BrainOutline:
+    """The brain that was found in a whole head.
+
+    Parameters
+    ----------
+    mask : (X, Y, Z) bool array or None
+        On the grid of the scans; None where none was found.
+    volume_ml : float or None
+        None where the voxel size is not known.
+    """
+
+    mask: npt.NDArray[np.bool_] | None
+    volume_ml: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """What was found in the sequences, once for all questions.
 
@@ -102,6 +118,10 @@ class Facts:
         not tell the spacing.
     extent_mm : float or None
         As `Traits` tells it.
+    brain : {"auto", "keep", "mask"}
+        What will be done with a whole head: its brain extracted, by the network or by a mask, or nothing.
+    outline : BrainOutline or None
+        The brain in a whole head, where it was looked for.
     """
 
     scans: Scans
@@ -113,6 +133,8 @@ class Facts:
     head: npt.NDArray[np.bool_] | None
     head_mm: tuple[float, float, float] | None
     extent_mm: float | None = None
+    brain: BrainPlan = "auto"
+    outline: BrainOutline | None = None
 
     @property
     def grid(self) -> Grid:
@@ -124,8 +146,8 @@ class Facts:
 
     @property
     def traits(self) -> Traits:
-        """As `preprocessing.traits` tells them of a study on the finest grid."""
-        return Traits(thickness_of(self.grid), any(self.whole_head.values()), self.extent_mm)
+        """As `preprocessing.traits` tells them of a study on the finest grid, once its brain is extracted."""
+        return Traits(thickness_of(self.grid), self.brain == "keep" and any(self.whole_head.values()), self.extent_mm)
 
 
 def facts_of(scans: Scans) -> Facts:
@@ -143,6 +165,19 @@ def facts_of(scans: Scans) -> Facts:
 
 def _extent(scans: Scans, reference: Role, roles: Iterable[Role]) -> float | None:
     return traits_of_volumes(scans.grids[reference], [scans.sequences[role] for role in roles]).extent_mm
+
+
+def with_outline(facts: Facts, device: str = "auto") -> Facts:
+    """The facts with the brain in a whole head, where its sequences make a study; some seconds."""
+    scans = facts.scans
+    if facts.broken or len(facts.groups) != 1 or not any(facts.whole_head.values()):
+        return facts
+    study = Study(scans.sequences, facts.grid, scans.name)
+    try:
+        mask = brain_mask(study, device)
+    except BrainMaskError:
+        return replace(facts, outline=BrainOutline(None))
+    return replace(facts, outline=BrainOutline(mask, brain_volume_ml(facts.grid, mask)))
 
 
 def _problem(scans: Scans, role: Role) -> str:

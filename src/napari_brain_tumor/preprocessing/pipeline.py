@@ -59,7 +59,7 @@ def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Pre
     Parameters
     ----------
     study : Study
-        Roles that the network does not use are ignored.
+        Roles that the network does not use are ignored. Its brain mask, if it has one, is taken as it is.
     roles : sequence of role
         Order of the network's channels.
     spec : PreprocessingSpec
@@ -67,7 +67,10 @@ def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Pre
     """
     work = working_grid(study.grid, spec.plane_spacing_mm, spec.slice_spacing_mm)
     volumes = {role: work.to_work(study.sequences[role]) for role in roles if role in study.sequences}
-    mask = foreground_mask(list(volumes.values()))
+    if study.brain is None:
+        mask = foreground_mask(list(volumes.values()))
+    else:
+        mask = work.labels_to_work(study.brain.astype(np.uint8)).astype(np.bool_)
     found = bounding_box(mask) or Box.whole(mask.shape)
     box = found.grown((0, spec.margin_voxels, spec.margin_voxels), mask.shape)
     mask = np.ascontiguousarray(mask[box.slices])

@@ -43,6 +43,9 @@ class Traits:
 
 def traits_of(study: Study) -> Traits:
     """The traits of a study."""
+    if study.brain is not None:
+        box = bounding_box(study.brain)
+        return Traits(thickness_of(study.grid), whole_head=False, extent_mm=extent_of(study.grid, box and box.shape))
     return traits_of_volumes(study.grid, study.sequences.values())
 
 

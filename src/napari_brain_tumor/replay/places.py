@@ -38,7 +38,7 @@ class Places:
 
     def candidates(self, path: Path) -> Iterator[Path]:
         """Where something of that name may be, the likeliest first; each is there."""
-        near = [path, self.beside / path, self.beside / path.name]
+        near = [self.beside / path, path, self.beside / path.name]
         named = (one for one in self._within if one.name == path.name)
         yield from (one for one in dict.fromkeys((*near, *named)) if one.exists())
 

@@ -1,21 +1,23 @@
 """What was written beside a result, as far as it is needed to compute the result again."""
 
-import json
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.curated_dataset.index import GridRecord
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.interactive.prompts import Step
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.reading import existing
-from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, read_sidecar
+from napari_brain_tumor.io.regular_file import is_plain_name
+from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, sidecar_path
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
 __all__ = [
+    "BrainRecord",
     "CorrectionRecord",
     "EvaluatedCase",
     "EvaluatedMethod",
@@ -72,6 +74,19 @@ class RefinementRecord(_Record):
     """Whether those of the model were used."""
 
 
+class BrainRecord(_Record):
+    """How the brain was told from the rest of the head."""
+
+    source: Literal["network", "mask", "study"]
+    mask_sha256: str
+    weights_sha256: str | None = None
+    """Of the network that found it."""
+    path: Path | None = None
+    """The file of the user's own mask."""
+    sha256: str | None = None
+    """Of that file."""
+
+
 class StartRecord(_Record):
     """The file of a segmentation that was corrected."""
 
@@ -105,6 +120,7 @@ class SegmentRecord(_MadeRecord):
     device: str = "auto"
     settings: dict[str, Any] = Field(default_factory=dict)
     threads: int | None = None
+    brain: BrainRecord | None = None
 
 
 class CorrectionRecord(_MadeRecord):
@@ -114,12 +130,21 @@ class CorrectionRecord(_MadeRecord):
     start: StartRecord | None = None
 
 
+def _beside(name: str) -> str:
+    if not is_plain_name(name):
+        raise ValueError("it is not the plain name of a file beside the document")
+    return name
+
+
+NameBeside = Annotated[str, AfterValidator(_beside)]
+
+
 class SidecarRecord(_Record):
     """The document beside a saved segmentation."""
 
     path: Path
     """The document itself."""
-    file: str
+    file: NameBeside
     label_schema: str = Field(alias="schema")
     labels_sha256: str | None = None
     """Of the integers as they were saved."""
@@ -186,7 +211,7 @@ class EvaluationRecord(_Record):
     """The document of an evaluation; its scores lie beside it."""
 
     path: Path
-    scores: str
+    scores: NameBeside
     methods: tuple[EvaluatedMethod, ...]
     settings: EvaluationSettings
     cases: tuple[EvaluatedCase, ...]
@@ -240,12 +265,11 @@ def _document_of(place: Path) -> Path:
         return place / SCORES_FILE
     if place.suffix.lower() == ".json" and place.is_file():
         return place
-    own = place.with_name(f"{short_name(place)}.{PROGRAM}.json")
-    beside = own if own.is_file() else place.with_name(f"{short_name(place)}.json")
-    if not read_sidecar(place):
+    beside = sidecar_path(place)
+    if beside is None:
         msg = (
-            f"{place} has no record of how it was made: {beside.name} is not beside it or is not of this program. "
-            "Name the JSON file itself if it lies elsewhere."
+            f"{place} has no record of how it was made: {short_name(place)}.json is not beside it or is not of this "
+            "program. Name the JSON file itself if it lies elsewhere."
         )
         raise RecordError(msg)
     return beside
@@ -253,7 +277,7 @@ def _document_of(place: Path) -> Path:
 
 def _content(place: Path) -> dict[str, Any]:
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
+        content = read_json(place)
     except (OSError, ValueError) as error:
         msg = f"{place} cannot be read as JSON: {error}. Name the file that was written beside the result."
         raise RecordError(msg) from error

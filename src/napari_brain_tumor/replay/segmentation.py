@@ -19,6 +19,7 @@ from napari_brain_tumor.labels import LabelSchema, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.replay.agreement import Agreement, agreement_of, tolerance_of
+from napari_brain_tumor.replay.brain import brain_choice, changed_brain
 from napari_brain_tumor.replay.correction import corrected_job, find_start, spacing_for, uses_probabilities
 from napari_brain_tumor.replay.places import Places, find_sources
 from napari_brain_tumor.replay.records import CorrectionRecord, ModelRecord, SegmentRecord, SidecarRecord
@@ -61,7 +62,7 @@ def replay_segmentation_job(
     sources = find_sources(made.inputs, places, made.case)
     notes: list[str] = []
     if isinstance(made, SegmentRecord):
-        job = _segmented(made, sources, model, device, notes)
+        job = _segmented(made, sources, model, device, notes, record.path.parent)
         begun = yield from part_of(job, 0.1, 0.9 if made.refined else 0.95)
     else:
         begun = _opened(made, sources, places)
@@ -101,20 +102,28 @@ def _segmented(
     model: str | PathLike[str] | None,
     device: str | None,
     notes: list[str],
+    beside: Path,
 ) -> Job[_Begun]:
-    """What the model or method gives."""
+    """What the model or method gives; `beside` is the folder of the record."""
     yield Progress(0, 1, "checking the model")
-    method = find_recorded_model(made.model, model)
+    method = find_recorded_model(_with_folder(made.model, beside), model)
     chosen = _device(made, device, method, notes)
-    settings = _settings(made, method, chosen, notes)
+    settings = _settings(made, method, chosen, notes) | {"brain": brain_choice(made)}
     study = _study(made, sources)
     where = method.folder if isinstance(method, ModelInfo) else method.name
     with _threads(made.threads if chosen == "cpu" else None):
         if isinstance(method, ModelInfo) and uses_probabilities(made):
             found, maps = yield from segment_with_probabilities_job(study, where, chosen, **settings)
+            notes += changed_brain(made, found)
             return _Begun(study, found, maps, method.name)
         found = yield from segment_job(study, where, chosen, **settings)
+    notes += changed_brain(made, found)
     return _Begun(study, found, None, method.name)
+
+
+def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
+    """The same with its folder found from that of the record, as far as it is told relative to it."""
+    return recorded if recorded.folder is None else recorded.model_copy(update={"folder": beside / recorded.folder})
 
 
 def _opened(made: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
@@ -181,8 +190,9 @@ def _device(made: SegmentRecord, given: str | None, method: ModelInfo | Baseline
 def _settings(made: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> dict[str, Any]:
     """Arguments of `segment`; settings that are the card's are checked against it."""
     known = set(inspect.signature(segment_job).parameters)
-    settings = {key: value for key, value in made.settings.items() if key in known}
-    left = {key: value for key, value in made.settings.items() if key not in known}
+    told = {key: value for key, value in made.settings.items() if key != "brain"}  # its record says more
+    settings = {key: value for key, value in told.items() if key in known}
+    left = {key: value for key, value in told.items() if key not in known}
     for key in _OF_THE_CARD:
         if key in left and isinstance(method, ModelInfo):
             _check_card(key, left.pop(key), method)

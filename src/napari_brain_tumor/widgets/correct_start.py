@@ -63,7 +63,11 @@ class Begun:
         """The correction of what a layer shows; a layer that is not ours becomes one, so that it tells its prompts."""
         if not isinstance(layer.metadata.get(KEY), SegmentationTag):
             tag = SegmentationTag(
-                self.study.name, self.study.grid, self.study.layout, provenance={"method": "painted by hand"}
+                self.study.name,
+                self.study.grid,
+                self.study.layout,
+                provenance={"method": "painted by hand"},
+                notes=self.study.notes,
             )
             layer.metadata = {**layer.metadata, KEY: tag}
         return Correction(layer, self.study, self.start, self.probabilities, self.refiner, self.sha256, self.begun)
@@ -145,7 +149,7 @@ def _on_study(shown: LayerView, references: Sequence[LayerView], study: Study) -
     display = Display.of(study.grid)
     if found.grid.same_place(study.grid):
         data = found.data
-    elif display.shown.same_place(shown.grid):
+    elif display.shown.in_viewer.same_place(shown.grid):
         data = display.restore(shown.data, nearest=True)  # from a file whose axes run in another order
     else:
         msg = (
@@ -155,10 +159,18 @@ def _on_study(shown: LayerView, references: Sequence[LayerView], study: Study) -
         raise GridMismatchError(msg)
     copy = np.array(data, np.uint8)
     return Segmentation(
-        copy, study.grid, found.name, found.class_names, found.known_regions, found.layout, found.provenance
+        copy,
+        study.grid,
+        found.name,
+        found.class_names,
+        found.known_regions,
+        found.layout,
+        found.provenance,
+        found.notes,
     )
 
 
 def _empty(study: Study) -> Segmentation:
     data = np.zeros(study.grid.shape, np.uint8)
-    return Segmentation(data, study.grid, study.name, layout=study.layout, provenance={"method": "prompts"})
+    provenance = {"method": "prompts"}
+    return Segmentation(data, study.grid, study.name, layout=study.layout, provenance=provenance, notes=study.notes)

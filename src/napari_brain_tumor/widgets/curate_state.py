@@ -17,6 +17,7 @@ from napari_brain_tumor.curated_dataset.drafts import Draft, read_draft
 from napari_brain_tumor.curated_dataset.opinions import Opinion, read_opinion, read_prediction
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
 from napari_brain_tumor.models.cards import models_folder
 from napari_brain_tumor.plugin import layers
@@ -422,7 +423,7 @@ def numbers_in(text: str) -> list[int] | None:
 def recent_datasets() -> list[Path]:
     """Folders of the data sets that were opened last and are still there, the newest first."""
     try:
-        listed = json.loads(_recent_file().read_text("utf-8"))
+        listed = read_json(_recent_file())
         return [Path(one) for one in listed if (Path(one) / "index.json").is_file()]
     except (OSError, ValueError, TypeError):
         return []  # a convenience: without it the folder is chosen again

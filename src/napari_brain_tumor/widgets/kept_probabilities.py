@@ -86,7 +86,7 @@ def relabel(tag: SegmentationTag, kept: Kept, thresholds: Mapping[Region, float]
     settings = {**tag.provenance.get("settings", {}), "thresholds": dict(maps.thresholds)}
     provenance = {**tag.provenance, "settings": settings, "labels_sha256": labels_sha256(data)}
     segmentation = Segmentation(
-        data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance=provenance
+        data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance, tag.notes
     )
     return result_layer(segmentation, maps)
 

@@ -404,7 +404,7 @@ class MeasureWidget(QScrollArea):
             return
         if lesion.diameters is not None:
             self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
-        point = layers.shown_point(labels, state.place_of(lesion))
+        point = layers.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
         first = self._viewer.dims.ndim - len(point)
         self._viewer.dims.set_point(range(first, first + len(point)), [float(one) for one in point])
 

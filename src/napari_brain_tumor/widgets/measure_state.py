@@ -199,21 +199,23 @@ def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
     drawn = _drawn(examination)
     if not drawn.lines:
         return None
-    made = layers.lines_over(labels, f"{labels.name} diameters", drawn.lines, drawn.colors, drawn.features)
-    _remember(made, labels)
+    made = layers.lines_over(
+        labels, f"{labels.name} diameters", drawn.lines, drawn.colors, drawn.features, examination.grid.viewer
+    )
+    _remember(made, labels, examination.grid)
     return made
 
 
 def draw(shapes: Shapes, labels: Labels, examination: Examination) -> None:
     """Show the diameters of an examination in a layer that shows others."""
     drawn = _drawn(examination)
-    layers.draw_lines(shapes, labels, drawn.lines, drawn.colors, drawn.features)
-    _remember(shapes, labels)
+    layers.draw_lines(shapes, labels, drawn.lines, drawn.colors, drawn.features, examination.grid.viewer)
+    _remember(shapes, labels, examination.grid)
 
 
-def _remember(shapes: Shapes, labels: Labels) -> None:
+def _remember(shapes: Shapes, labels: Labels, grid: Grid) -> None:
     # As the layer gives them back: it holds them less exactly than they were computed.
-    told = {"labels": labels.unique_id, "computed": _by_key(shapes, labels)}
+    told = {"labels": labels.unique_id, "computed": _by_key(shapes, labels, grid)}
     shapes.metadata = {**shapes.metadata, DIAMETERS_KEY: told}
 
 
@@ -233,9 +235,9 @@ class DrawnLines:
         return list(dict.fromkeys(lost))
 
 
-def drawn_lines(shapes: Shapes, labels: Labels) -> DrawnLines:
-    """Take the lines out of a layer of diameters."""
-    return DrawnLines(_by_key(shapes, labels), shapes.metadata[DIAMETERS_KEY]["computed"])
+def drawn_lines(shapes: Shapes, labels: Labels, grid: Grid) -> DrawnLines:
+    """Take the lines out of a layer of diameters; the grid is that of the labels' file."""
+    return DrawnLines(_by_key(shapes, labels, grid), shapes.metadata[DIAMETERS_KEY]["computed"])
 
 
 def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Examination:
@@ -243,7 +245,7 @@ def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Exam
 
     A lesion of which a line was taken away keeps the computed ones.
     """
-    drawn = drawn_lines(shapes, labels)
+    drawn = drawn_lines(shapes, labels, examination.grid)
     found = {
         lesion.title: _moved_lines(lesion, lesion.title, drawn, examination.grid) for lesion in examination.lesions
     }
@@ -304,7 +306,7 @@ def _moved_lines(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> t
 def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> str:
     """What is drawn but counts for nothing, and what is lacking, in words; empty where nothing is."""
     wanted = set(zip(_drawn(examination).titles, _drawn(examination).which, strict=True))
-    found = set(_by_key(shapes, labels))
+    found = set(_by_key(shapes, labels, examination.grid))
     lacking = sorted({title for title, _ in wanted - found})
     surplus = len(shapes.data) - len(found & wanted)
     texts = (
@@ -320,13 +322,14 @@ def rows_of(shapes: Shapes, title: str) -> set[int]:
     return {at for at, one in enumerate(titles) if one == title}
 
 
-def _by_key(shapes: Shapes, labels: Labels) -> dict[tuple[str, str], Ends]:
+def _by_key(shapes: Shapes, labels: Labels, grid: Grid) -> dict[tuple[str, str], Ends]:
     """Straight lines by lesion and which of both; the first where one was copied."""
     found: dict[tuple[str, str], Ends] = {}
     table = shapes.features
     if "lesion" not in table or "line" not in table:
         return found
-    for title, which, line in zip(table["lesion"], table["line"], layers.world_lines(shapes, labels), strict=True):
+    lines = layers.world_lines(shapes, labels, grid.viewer)
+    for title, which, line in zip(table["lesion"], table["line"], lines, strict=True):
         if line is not None:
             found.setdefault((str(title), str(which)), line)
     return found

@@ -1,9 +1,9 @@
-"""The folded part of the Segment panel: small lesions, mirrored copies, precision, thresholds, a box, further maps."""
+"""The folded part of the Segment panel: lesions, mirrored copies, precision, the brain, thresholds, a box, maps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from napari.layers import Shapes
+from napari.layers import Labels, Shapes
 from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, QWidget
 
@@ -23,6 +23,7 @@ _MAP_TIPS: Final = {
 }
 _PRECISIONS: Final = {"auto": "automatic", "float32": "float32", "bfloat16": "bfloat16"}
 _SAME: Final = 5e-4
+_BRAIN_CHOICES: Final = {"extract it from a whole head": "auto", "keep the whole head": "keep"}
 
 
 class MoreSettings(QWidget):
@@ -31,6 +32,7 @@ class MoreSettings(QWidget):
     thresholds_changed = Signal()
     thresholds_applied = Signal()
     """The thresholds are wanted for the result that is there."""
+    brain_changed = Signal()
     box_changed = Signal()
     box_drawing_requested = Signal()
     maps_changed = Signal()
@@ -48,7 +50,7 @@ class MoreSettings(QWidget):
         column.setSpacing(4)
         self.toggle = FoldToggle(
             "More settin&gs",
-            "Small lesions, mirrored copies, precision, thresholds, a box, probabilities and uncertainty.",
+            "Small lesions, mirrored copies, precision, the brain, thresholds, a box, probabilities and uncertainty.",
             "More settings",
         )
         column.addWidget(self.toggle)
@@ -58,6 +60,7 @@ class MoreSettings(QWidget):
         self.body = QWidget()
         self._rows = form(self.body)
         self._build_lesions(self._rows)
+        self._build_brain(self._rows)
         self._build_thresholds(self._rows)
         self._build_box(self._rows)
         self._build_maps(self._rows)
@@ -89,6 +92,15 @@ class MoreSettings(QWidget):
         for name, text in _PRECISIONS.items():
             self.precision_box.addItem(text, name)
         rows.addRow("Precision", self.precision_box)
+
+    def _build_brain(self, rows: QFormLayout) -> None:
+        self.brain_box = combo(
+            "A whole head, with the skull: its brain is extracted first, and labels are within it alone.\n"
+            "Or keep the head as it is, or take a labels layer of your own as the brain.",
+            "Brain of a whole head",
+        )
+        self.show_brain_layers((), None)
+        rows.addRow("Brain", self.brain_box)
 
     def _build_thresholds(self, rows: QFormLayout) -> None:
         self.threshold_boxes: dict[Region, QDoubleSpinBox] = {}
@@ -145,6 +157,7 @@ class MoreSettings(QWidget):
             box.valueChanged.connect(self._on_threshold_changed)
         self.reset_button.clicked.connect(self.reset_thresholds)
         self.apply_button.clicked.connect(self.thresholds_applied)
+        self.brain_box.activated.connect(lambda _: self._on_brain_chosen())
         self.region_box.activated.connect(lambda _: self.box_changed.emit())
         self.draw_button.clicked.connect(self.box_drawing_requested)
         for check in self.map_boxes.values():
@@ -190,6 +203,31 @@ class MoreSettings(QWidget):
         self._show_summary()
         self.thresholds_changed.emit()
 
+    # Brain ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def brain(self) -> str | Labels:
+        """`"auto"`, `"keep"`, or the layer that tells the brain."""
+        chosen: str | Labels = self.brain_box.currentData()
+        return chosen
+
+    def show_brain_layers(self, found: Sequence[Labels], chosen: str | Labels | None) -> None:
+        """Offer these layers too; the chosen one stays chosen while it is there."""
+        self.brain_box.blockSignals(True)
+        self.brain_box.clear()
+        for text, value in _BRAIN_CHOICES.items():
+            self.brain_box.addItem(text, value)
+        for layer in found:
+            self.brain_box.addItem(f"inside {layer.name}", layer)
+        choices = [*_BRAIN_CHOICES.values(), *found]
+        at = next((at for at, one in enumerate(choices) if one is chosen or one == chosen), 0)
+        self.brain_box.setCurrentIndex(at)
+        self.brain_box.blockSignals(False)
+
+    def _on_brain_chosen(self) -> None:
+        self._show_summary()
+        self.brain_changed.emit()
+
     # Box and maps ---------------------------------------------------------------------------------------------------
 
     @property
@@ -231,6 +269,7 @@ class MoreSettings(QWidget):
 
     def _show_summary(self, *_: object) -> None:
         told = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
+        told += [self.brain_box.currentText()] if self.brain != "auto" else []
         told += ["mirrored copies"] if self.flips_box.isChecked() and self.flips_box.isEnabled() else []
         chosen = self.precision_box.currentData()
         told += [chosen] if chosen != "auto" and self.precision_box.isVisibleTo(self.body) else []

@@ -9,6 +9,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
+from napari_brain_tumor.io import Series
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
@@ -16,10 +17,18 @@ from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
-from napari_brain_tumor.widgets.open_state import OpenRequest, open_case, open_lines, role_options, spacing_of
+from napari_brain_tumor.widgets.open_state import (
+    OpenRequest,
+    open_case,
+    open_lines,
+    role_options,
+    series_at,
+    spacing_of,
+)
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.restore import RestoreNotice
+from napari_brain_tumor.widgets.series_table import SeriesTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 __all__ = ["OpenCaseWidget"]
@@ -41,6 +50,7 @@ class OpenCaseWidget(QScrollArea):
         self._viewer = napari_viewer
         self.runner = JobRunner(self)
         self._options_runner = JobRunner(self)
+        self._series_runner = JobRunner(self)
         self._options: list[tuple[str, str | int]] = []
         self._build()
         self._connect()
@@ -56,6 +66,7 @@ class OpenCaseWidget(QScrollArea):
         column = column_in(self)
         column.addWidget(RestoreNotice(self._viewer))
         self._build_path(column)
+        self._build_series(column)
         self._build_roles(column)
         self._build_details(column)
         self.open_button = button("&Open", "Open it as layers. An empty viewer is turned to the radiological view.")
@@ -85,6 +96,20 @@ class OpenCaseWidget(QScrollArea):
         self.path_edit.setAccessibleName("Path")
         self.path_edit.setToolTip("The file or case folder to open.")
         column.addWidget(self.path_edit)
+
+    def _build_series(self, column: QVBoxLayout) -> None:
+        self.series_button = button(
+            "Choose &series…", "List the DICOM series of the folder, to choose which one is which sequence."
+        )
+        column.addWidget(self.series_button)
+        self.series_panel = QWidget()
+        inside = QVBoxLayout(self.series_panel)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(wrapped("Choose what each series is used as; the others are left out. Then Open."))
+        self.series_table = SeriesTable()
+        inside.addWidget(self.series_table)
+        self.series_panel.hide()
+        column.addWidget(self.series_panel)
 
     def _build_roles(self, column: QVBoxLayout) -> None:
         self.roles_panel = QWidget()
@@ -126,6 +151,10 @@ class OpenCaseWidget(QScrollArea):
         self.runner.failed.connect(self._on_failed)
         self._options_runner.finished.connect(self._show_options)
         self._options_runner.failed.connect(notify_error)
+        self.series_button.clicked.connect(self._on_series_requested)
+        self._series_runner.finished.connect(self._show_series)
+        self._series_runner.failed.connect(self._on_failed)
+        self.series_table.changed.connect(self.code_box.refresh)
         for changed in (self.path_edit.textChanged, self.spacing_edit.textChanged):
             changed.connect(self.code_box.refresh)
         for box in (self.schema_box, *self.role_boxes.values()):
@@ -135,7 +164,8 @@ class OpenCaseWidget(QScrollArea):
     def request(self) -> OpenRequest:
         """What the panel is set to open; raises `SpacingUnknownError` where the voxel size cannot be understood."""
         spacing = spacing_of(self.spacing_edit.text())
-        return OpenRequest(Path(self.path_edit.text()), self._roles(), spacing, self.schema_box.currentData())
+        picks = self.series_table.picks if not self.series_panel.isHidden() else {}
+        return OpenRequest(Path(self.path_edit.text()), self._roles(), spacing, self.schema_box.currentData(), picks)
 
     def _roles(self) -> dict[str, str | int]:
         chosen = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
@@ -181,6 +211,22 @@ class OpenCaseWidget(QScrollArea):
 
     def _on_path_changed(self) -> None:
         self._show_options([])
+        self.series_panel.hide()
+
+    def _on_series_requested(self) -> None:
+        path = Path(self.path_edit.text())
+        if not path.exists() or path == Path():
+            self.status_label.setText("Choose a file or a folder first.")
+            return
+        self.status_label.setText("Reading the headers…")
+        self._series_runner.start(lambda _: as_job(series_at, path))
+
+    def _show_series(self, series: Sequence[Series]) -> None:
+        self.series_table.show_series(series)
+        self.series_panel.setVisible(bool(series))
+        self.status_label.setText(
+            f"{len(series)} DICOM series." if series else "There is no DICOM series to choose from."
+        )
 
     def _on_opened(self, opened: Sequence[LayerData]) -> None:
         added = layers.add_layers(self._viewer, opened)
@@ -190,8 +236,12 @@ class OpenCaseWidget(QScrollArea):
     def _on_failed(self, error: Exception) -> None:
         self.open_button.setEnabled(True)
         self.status_label.setText(str(error))
-        if isinstance(error, RoleError) and not self._options:
-            path = Path(self.path_edit.text())
+        path = Path(self.path_edit.text())
+        of_dicom = "--series" in str(error)
+        if isinstance(error, RoleError) and of_dicom and self.series_panel.isHidden():
+            self.status_label.setText("The headers do not tell which series is which sequence. Choose:")
+            self._series_runner.start(lambda _: as_job(series_at, path))
+        elif isinstance(error, RoleError) and not of_dicom and not self._options:
             self._options_runner.start(lambda _: as_job(role_options, path))
         else:
             notify_error(error)

@@ -10,11 +10,12 @@ from typing import Final
 from napari_brain_tumor import io
 from napari_brain_tumor.command_lines import CommandLines, Opening, view_lines
 from napari_brain_tumor.errors import RecordError, SpacingUnknownError
+from napari_brain_tumor.io.dicom import is_dicom
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["OpenRequest", "open_case", "open_lines", "role_options", "spacing_of"]
+__all__ = ["OpenRequest", "open_case", "open_lines", "role_options", "series_at", "spacing_of"]
 
 _IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
 
@@ -32,18 +33,23 @@ class OpenRequest:
     spacing_mm : (x, y, z) or None
     schema : str or None
         What the integers of a segmentation mean; None: as the file tells.
+    series : mapping of role to number or description
+        Of DICOM: the series that are picked; empty: as their headers tell.
     """
 
     path: Path
     roles: Mapping[str, str | int] = field(default_factory=dict)
     spacing_mm: tuple[float, float, float] | None = None
     schema: str | None = None
+    series: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_case(request: OpenRequest) -> list[LayerData]:
     """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""
     if _is_labels(request):
         return _open_labels(request)
+    if request.series:
+        return reader.read_picked(request.path, request.series, spacing_mm=request.spacing_mm)
     if not request.roles and request.spacing_mm is None and request.schema is None:
         return reader.read_path(request.path)
     return _with_truth(_open_scan(request), request)
@@ -55,7 +61,8 @@ def open_lines(request: OpenRequest) -> CommandLines:
         msg = "Choose a file or a folder first."
         raise RecordError(msg)
     roles = tuple((io.role_named(role), place) for role, place in request.roles.items())
-    scans = Opening(request.path, roles, request.spacing_mm)
+    series = tuple((io.role_named(role), number) for role, number in request.series.items())
+    scans = Opening(request.path, roles, request.spacing_mm, series=series)
     return view_lines(scans, request.schema, labels=_is_labels(request))
 
 
@@ -63,7 +70,7 @@ def _is_labels(request: OpenRequest) -> bool:
     """Whether labels alone are opened; a schema may also be that of the truth of a case."""
     if request.schema is not None:
         return not (request.path.is_dir() and io.recognise(request.path) == "study")
-    return not request.roles and io.recognise(request.path) == "segmentation"
+    return not request.roles and not request.series and io.recognise(request.path) == "segmentation"
 
 
 def _open_labels(request: OpenRequest) -> list[LayerData]:
@@ -80,6 +87,12 @@ def _open_scan(request: OpenRequest) -> Study:
 
 def _with_truth(study: Study, request: OpenRequest) -> list[LayerData]:
     return reader.read_study(study, request.path, request.schema, spacing_mm=request.spacing_mm)
+
+
+def series_at(path: Path) -> list[io.Series]:
+    """The DICOM series of a folder or file, to choose from; empty where it holds none, or scans of another format."""
+    holds_images = path.is_file() and io.recognise(path) != "study"
+    return [] if holds_images or not (path.is_dir() or is_dicom(path)) else io.list_series(path)
 
 
 def role_options(path: Path) -> list[tuple[str, str | int]]:

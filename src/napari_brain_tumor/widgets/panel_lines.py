@@ -46,8 +46,10 @@ __all__ = [
     "segment_lines_of",
 ]
 
-_RUN_SETTINGS: Final = ("flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box")
+_RUN_SETTINGS: Final = ("flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box", "brain")
 """Of a record, what `segment` takes; the rest is the model's own."""
+_MASK_IN_MEMORY: Final = "mask"
+"""What a record says of a brain mask that no file holds."""
 _SAME: Final = 5e-4
 _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment panel)"
 
@@ -77,7 +79,7 @@ def segment_lines_of(
     if choices.obstacle:
         raise RecordError(choices.obstacle)
     scans = opening_of_layers(choices.sequences)
-    settings = {**choices.settings, "model": _model_word(choices.model)}
+    settings = {**choices.settings, "model": _model_word(choices.model)} | _brain_word(choices)
     name = _case_of(choices.sequences)
     lines = segment_lines(scans, settings, saved or f"{name}_segmentation{suffix}", schema)
     again = rerun_lines(saved).shell(usual_shell()) if saved else ""
@@ -86,6 +88,11 @@ def segment_lines_of(
         *([f"To compute the saved result again and compare: {again}"] if again else []),
     )
     return replace(lines, notes=(*lines.notes, *notes))
+
+
+def _brain_word(choices: Choices) -> dict[str, Any]:
+    """The file of the layer that tells the brain, as `segment` takes it; nothing where no layer does."""
+    return {} if isinstance(choices.brain, str) else {"brain": str(label_file_of(choices.brain).path)}
 
 
 def _is_edited(layer: Layer | None) -> bool:
@@ -154,6 +161,8 @@ def _run_of(layer: Layer) -> ModelRun | None:
         return None
     settings = {key: value for key, value in (told.get("settings") or {}).items() if key in _RUN_SETTINGS}
     settings = {key: value for key, value in settings.items() if value or key == "min_lesion_mm3"}
+    if settings.get("brain") == _MASK_IN_MEMORY:
+        return None
     settings |= {key: tuple(map(_plain, settings[key])) for key in ("seeds", "box") if key in settings}
     model = Path(made_by["folder"]) if "folder" in made_by else str(made_by["name"])
     with suppress(BrainTumorError):
@@ -176,6 +185,8 @@ def _without_usual(settings: Mapping[str, Any], method: Method) -> dict[str, Any
         thresholds = told.pop("thresholds", {})
         changed = {region: float(p) for region, p in thresholds.items() if abs(p - card.threshold(region)) >= _SAME}
         told |= {"thresholds": changed} if changed else {}
+    if told.get("brain") == "auto":
+        told.pop("brain")
     if told.get("min_lesion_mm3") == method.min_lesion_mm3:
         told.pop("min_lesion_mm3")
     return told

@@ -24,6 +24,7 @@ _TIPS = {
     "roles": "Go to the boxes that say which layer is which scan.",
     "model": "Choose that model instead.",
     "device": "Compute there instead.",
+    "brain": "Find the brain and add its outline as a labels layer; the scans stay as they are.",
 }
 
 

@@ -8,6 +8,7 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
+from napari_brain_tumor.preflight.check import plan_of
 from napari_brain_tumor.preflight.rows import Fix, FixKind
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import segment_state as state
@@ -36,6 +37,7 @@ def asked_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Asked:
         devices,
         [model for k in range(panel.model_box.count()) if (model := panel.model_box.itemData(k)) is not None],
         _selected_labels(panel, list(views.values())),
+        plan_of(choices.brain) if isinstance(choices.brain, str) else "mask",
     )
 
 
@@ -66,7 +68,11 @@ class PreflightFixes:
             "roles": self._choose_roles,
             "model": self._choose_model,
             "device": self._choose_device,
+            "brain": self._show_brain,
         }
+        self.brain_runner = JobRunner(panel)
+        self.brain_runner.finished.connect(self._on_brain_found)
+        self.brain_runner.failed.connect(self._on_brain_missing)
 
     def apply(self, fix: Fix) -> None:
         """Do it."""
@@ -90,6 +96,33 @@ class PreflightFixes:
     def _choose_device(self, value: str) -> None:
         at = self._panel.device_box.findData(value)
         self._panel.device_box.setCurrentIndex(max(0, at))
+
+    def _show_brain(self, value: str) -> None:
+        panel = self._panel
+        try:
+            views = {role: layers.view(layer) for role, layer in panel.choices.sequences.items()}
+        except BrainTumorError as error:
+            notify_error(error)
+            return
+        panel.status_label.setText("Finding the brain…")
+        self.brain_runner.start(lambda stop: state.brain_steps(stop, views, panel.choices.device, panel.worker))
+
+    def _on_brain_found(self, made: LayerData) -> None:
+        viewer, name = self._panel.viewer, made[1]["name"]
+        active = viewer.layers.selection.active
+        if name in viewer.layers:
+            viewer.layers.remove(name)
+        (layer,) = layers.add_layers(viewer, [made])
+        if active in viewer.layers:
+            viewer.layers.selection = {active}
+        note = layer.metadata[layers.KEY].provenance["note"]
+        self._panel.status_label.setText(
+            f"{note} Its outline is the layer {layer.name}; paint on it and choose it as Brain."
+        )
+
+    def _on_brain_missing(self, error: Exception) -> None:
+        self._panel.status_label.setText(str(error))
+        notify_error(error)
 
     def _resample(self, value: str) -> None:
         try:

@@ -1,7 +1,7 @@
 """What the pre-flight table asks and says, without Qt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from napari.layers import Layer
@@ -15,7 +15,7 @@ from napari_brain_tumor.preflight.check import check_facts, expected_of
 from napari_brain_tumor.preflight.costs import Expected
 from napari_brain_tumor.preflight.questions import LABELS
 from napari_brain_tumor.preflight.rows import Row, Verdict
-from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
+from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.widgets.segment_state import Candidate, is_single
@@ -44,6 +44,8 @@ class Asked:
         What can be suggested.
     labels : LayerView or None
         A selected segmentation of these scans.
+    brain : {"auto", "keep", "mask"}
+        What is done with a whole head.
     """
 
     views: Mapping[Role, LayerView]
@@ -54,6 +56,7 @@ class Asked:
     devices: Sequence[DeviceMemory] = ()
     models: Sequence[Method] = ()
     labels: LayerView | None = None
+    brain: BrainPlan = "auto"
 
     def same_scans(self, other: "Asked") -> bool:
         """Whether both ask about the same pictures, so that they need not be looked at again."""
@@ -84,8 +87,8 @@ class Answer:
 
     def answers(self, asked: Asked) -> bool:
         """Whether this is the answer to that question, also where it was asked again."""
-        same = (asked.method, asked.device, asked.flips) == (self.asked.method, self.asked.device, self.asked.flips)
-        return same and self.asked.same_scans(asked)
+        ours, theirs = ((one.method, one.device, one.flips, one.brain) for one in (self.asked, asked))
+        return ours == theirs and self.asked.same_scans(asked)
 
     @property
     def traits(self) -> Traits | None:
@@ -105,13 +108,15 @@ def answer(asked: Asked, before: Answer | None = None) -> Answer:
         flips=asked.flips,
         devices=asked.devices,
         models=asked.models,
+        brain=asked.brain,
     )
+    facts = replace(facts, brain=asked.brain)
     expected = expected_of(facts, asked.method, asked.device, asked.devices, flips=asked.flips)
     return Answer(asked, facts, rows, expected)
 
 
 def _scans(asked: Asked) -> Scans:
-    on_grid = {role: layers.intensities_of(seen) for role, seen in asked.views.items()}
+    on_grid = layers.intensities_of_all(asked.views)
     tags = {role: seen.tag for role, seen in asked.views.items() if isinstance(seen.tag, SequenceTag)}
     cases = list(dict.fromkeys(tag.case for tag in tags.values()))
     return Scans(
@@ -119,10 +124,9 @@ def _scans(asked: Asked) -> Scans:
         {role: array for role, (array, _) in on_grid.items()},
         {role: grid for role, (_, grid) in on_grid.items()},
         {role: tag.layout for role, tag in tags.items()},
-        tuple(dict.fromkeys(note for tag in tags.values() for note in tag.notes)),
+        layers.notes_of(asked.views),
         tuple(role for role, tag in tags.items() if tag.resampled),
-        tuple(role for role in asked.views if role not in tags),
-        {role: layers.intensities_of(seen)[1] for role, seen in asked.elsewhere.items()},
+        {role: grid for role, (_, grid) in layers.intensities_of_all(asked.elsewhere).items()},
     )
 
 

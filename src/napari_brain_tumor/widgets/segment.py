@@ -351,6 +351,7 @@ class SegmentWidget(QScrollArea):
         self.study_list.changed.connect(self._refresh_readiness)
         self.more.thresholds_changed.connect(lambda: setattr(self.choices, "thresholds", self.more.thresholds))
         self.more.thresholds_applied.connect(self._on_thresholds_applied)
+        self.more.brain_changed.connect(lambda: setattr(self.choices, "brain", self.more.brain))
         self.more.box_changed.connect(self._on_box_chosen)
         self.more.box_drawing_requested.connect(self._on_box_drawing_requested)
         self.more.maps_changed.connect(self._show_maps)
@@ -374,6 +375,7 @@ class SegmentWidget(QScrollArea):
         self._show_roles(kept if self._chosen_by_hand else state.match_roles(found))
         self._show_seed_layers()
         self._show_box_layers()
+        self._show_brain_layers()
         self.study_list.show_studies(state.open_studies(found))
 
     def _show_seed_layers(self) -> None:
@@ -403,6 +405,11 @@ class SegmentWidget(QScrollArea):
     def _show_box_layers(self) -> None:
         self.more.show_box_layers(state.box_layers(self._viewer.layers), self.choices.box)
         self._on_box_chosen()
+
+    def _show_brain_layers(self) -> None:
+        scan = next(iter(self.choices.sequences.values()), None)
+        self.more.show_brain_layers(state.brain_layers(self._viewer.layers, scan), self.choices.brain)
+        self.choices.brain = self.more.brain
 
     def _on_box_drawing_requested(self) -> None:
         scan = next(iter(self.choices.sequences.values()), None)
@@ -434,6 +441,11 @@ class SegmentWidget(QScrollArea):
         self._chosen_by_hand = False
         near = self._viewer.layers.selection.active
         self._show_roles(state.match_roles(state.candidates(self._viewer.layers), near))
+
+    @property
+    def worker(self) -> WorkerProcess:
+        """The process that computes."""
+        return self._worker
 
     @property
     def viewer(self) -> napari.viewer.Viewer:
@@ -616,6 +628,8 @@ class SegmentWidget(QScrollArea):
             return self.choices.obstacle
         if self.choices.box is not None:
             return "A box belongs to one study: choose whole volume to segment several in a row."
+        if isinstance(self.choices.brain, Layer):
+            return "A brain mask belongs to one study: let the brain be extracted to segment several in a row."
         return ""
 
     def run(self) -> None:

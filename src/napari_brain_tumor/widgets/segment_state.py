@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+import numpy as np
+import numpy.typing as npt
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor import io
+from napari_brain_tumor.brain.extraction import brain_note
 from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.geometry import Grid
@@ -21,7 +24,7 @@ from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness_of
 from napari_brain_tumor.progress import Job, Progress
-from napari_brain_tumor.study import ROLES, FileLayout, Role, TifSlices
+from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
 from napari_brain_tumor.widgets.kept_probabilities import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
@@ -35,6 +38,8 @@ __all__ = [
     "Format",
     "box_layers",
     "box_text",
+    "brain_layers",
+    "brain_steps",
     "candidates",
     "case_name",
     "default_format",
@@ -61,6 +66,8 @@ __all__ = [
 
 SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:segment_job"
 """What runs in the worker process for a method without weights."""
+BRAIN_TARGET: Final = "napari_brain_tumor.brain.extraction:brain_mask_job"
+"""What runs there to find the brain in a whole head."""
 PROBABILITIES_TARGET: Final = "napari_brain_tumor.workflow:segment_with_probabilities_job"
 """What runs there for a trained model: with its probabilities, thresholds can be changed without running again."""
 
@@ -86,6 +93,8 @@ class Choices:
     box : Shapes layer or None
         Around whose shapes alone labels are wanted.
     precision : {"auto", "float32", "bfloat16"}
+    brain : {"auto", "keep"} or Labels layer
+        What is done with a whole head: its brain extracted, nothing, or the brain is where that layer has labels.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -99,12 +108,14 @@ class Choices:
     thresholds: dict[Region, float] = field(default_factory=dict)
     box: Shapes | None = None
     precision: str = "auto"
+    brain: str | Labels = "auto"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment` beside the study; thresholds, box and precision where they are not as usual."""
         precision = self.precision if self.precision != "auto" and isinstance(self.model, ModelInfo) else None
         told = {"thresholds": dict(self.thresholds), "box": self.box_ends(), "precision": precision}
+        brain = self._brain_setting()
         return {
             "model": self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None),
             "device": self.device,
@@ -112,7 +123,14 @@ class Choices:
             "min_lesion_mm3": self.min_lesion_mm3,
             "seeds": self._seed_points(),
             **{name: value for name, value in told.items() if value},
+            **({} if brain is None else {"brain": brain}),
         }
+
+    def _brain_setting(self) -> str | npt.NDArray[np.bool_] | None:
+        """As `segment` takes it, a mask on the scans' own grid; None where it is as usual."""
+        if not isinstance(self.brain, Layer):
+            return None if self.brain == "auto" else self.brain
+        return layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
 
     def box_ends(self) -> tuple[float, ...] | None:
         """The box in the world, as `segment` takes it; None for the whole volume.
@@ -124,7 +142,7 @@ class Choices:
         """
         if self.box is None or not self.sequences:
             return None
-        ends = layers.world_box(self.box, next(iter(self.sequences.values())))
+        ends = layers.world_box(self.box, layers.anchor(self.sequences.values()))
         if ends is None:
             msg = f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
             raise BoxError(msg)
@@ -134,7 +152,7 @@ class Choices:
         takes_seeds = self.model is not None and self.model.takes_seeds
         if self.seeds is None or not takes_seeds or not self.sequences:
             return ()
-        return layers.world_points(self.seeds, next(iter(self.sequences.values())))
+        return layers.world_points(self.seeds, layers.anchor(self.sequences.values()))
 
     @property
     def obstacle(self) -> str:
@@ -289,6 +307,36 @@ def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
         for layer in all_layers
         if isinstance(layer, Points) and layer.ndim == 3 and not layers.is_prompt_layer(layer)
     ]
+
+
+# Brains -------------------------------------------------------------------------------------------------------------
+
+
+def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels]:
+    """The layers whose labels can tell the brain of a scan: those on its grid."""
+    if scan is None:
+        return []
+    grid = layers.view(scan).grid
+    found = [layer for layer in all_layers if isinstance(layer, Labels) and is_result(layer)]
+    return [layer for layer in found if layers.view(layer).grid.same_place(grid)]
+
+
+def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker: WorkerProcess) -> Job[LayerData]:
+    """Read the layers, find the brain in the worker process, and make the layer that shows its outline."""
+    yield Progress(0, 1, "reading the layers")
+    study = layers.study_from_layers(views)
+    mask = yield from stop.guard(worker.run(BRAIN_TARGET, study, device))
+    brain = Segmentation(
+        mask.astype(np.uint8),
+        study.grid,
+        study.name,
+        class_names={1: "brain"},
+        known_regions=("WT",),
+        layout=study.layout,
+        provenance={"task": "brain", "note": brain_note(study.grid, mask)},
+    )
+    data, attributes, kind = layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
+    return data, attributes | {"contour": 2}, kind
 
 
 # Boxes --------------------------------------------------------------------------------------------------------------

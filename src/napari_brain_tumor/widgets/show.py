@@ -7,7 +7,7 @@ from pathlib import Path
 import napari
 import typer
 
-from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import parse_roles, parse_series, parse_spacing
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.plugin.layers import LayerData, add_layers, segmentation_to_layer
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("case", type=Path, help="folder or file of an examination")
     parser.add_argument("segmentation", type=Path, nargs="?", help="file with its labels")
     parser.add_argument("--roles", help="as of brain-tumor segment")
+    parser.add_argument("--series", action="append", help="as of brain-tumor segment; repeatable")
     parser.add_argument("--spacing", help="as of brain-tumor segment")
     parser.add_argument("--schema", help="what the integers of the labels mean")
     chosen = parser.parse_args(arguments)
@@ -69,7 +70,8 @@ def _request(chosen: argparse.Namespace) -> OpenRequest:
     roles = parse_roles(chosen.roles, chosen.case) or {}
     if isinstance(roles, list):
         roles = {role: number for number, role in enumerate(roles) if role is not None}
-    return OpenRequest(chosen.case, roles, parse_spacing(chosen.spacing), chosen.schema)
+    series = parse_series(chosen.series) or {}
+    return OpenRequest(chosen.case, roles, parse_spacing(chosen.spacing), chosen.schema, series)
 
 
 if __name__ == "__main__":

@@ -246,7 +246,9 @@ def gather(entry: Entry, all_layers: Iterable[Layer]) -> Gathered:
     scans = {role: layers.view(layer) for role, layer in scans_of(entry.layer, opened).items()}
     references = tuple(layers.readable_views(opened))
     shapes = lines_layer_of(entry.layer, opened)
-    lines = drawn_lines(shapes, entry.layer) if shapes is not None else None
+    tag = _tag_of_labels(entry.layer)
+    grid = layers.view(entry.layer).grid if tag is None else tag.grid
+    lines = drawn_lines(shapes, entry.layer, grid) if shapes is not None else None
     return Gathered(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None, lines)
 
 
@@ -306,6 +308,7 @@ def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
         case=str(opening.path),
         segmentation=str(labels.path),
         roles=dict(opening.roles) or None,
+        series=dict(opening.series) or None,
         resample=opening.resample,
         spacing_mm=opening.spacing_mm,
         label_schema=labels.schema,

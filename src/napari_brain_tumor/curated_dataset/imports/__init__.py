@@ -3,7 +3,9 @@
 >>> from napari_brain_tumor.curated_dataset.imports import find_cases, import_cases
 """
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +23,7 @@ from napari_brain_tumor.curated_dataset.imports.job import (
 from napari_brain_tumor.curated_dataset.imports.lgg_1p19q import find_lgg_1p19q
 from napari_brain_tumor.curated_dataset.imports.lgg_tif import find_lgg_tif
 from napari_brain_tumor.curated_dataset.imports.pairs import find_pairs
+from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.reading import existing
 
 __all__ = [
@@ -75,4 +78,12 @@ def find_cases(folder: str | PathLike[str], kind: ImportFormat | None = None) ->
     else:
         found = find_lgg_tif(root) or find_lgg_1p19q(root) or find_brats(root)
     require_found(found, root, kind or "any known format")
-    return found
+    return _with_distinct_names(found)
+
+
+def _with_distinct_names(found: tuple[FoundCase, ...]) -> tuple[FoundCase, ...]:
+    """Cases whose folders have one name, such as `anat`, get the folder above that differs in front."""
+    counts = Counter(case.name.lower() for case in found)
+    several = [case for case in found if counts[case.name.lower()] > 1]
+    names = dict(zip(map(id, several), distinct_names([case.scan for case in several]), strict=True))
+    return tuple(replace(case, name=names.get(id(case), case.name)) for case in found)

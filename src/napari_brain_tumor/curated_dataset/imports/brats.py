@@ -1,5 +1,6 @@
 """BraTS folders of any year: one folder a case, with the truth among its files.
 
+BraTS-TCGA of TCIA has `TCGA-CS-4941_1996.09.02_t1Gd.nii.gz` with two labels, of which the corrected one counts.
 2012-2016 have a folder for every sequence (`VSD.Brain.XX.O.MR_Flair.684/...mha`, truth `...OT...`), 2017-2022 files
 such as `Brats18_2013_2_1_t1ce.nii.gz`, since 2023 `BraTS-GLI-00012-001-t1c.nii.gz`. What the integers mean is told by
 the names; where these do not tell, opening the label asks for the schema.
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from napari_brain_tumor.curated_dataset.imports.found import FoundCase, Roles, folders_with_images, grade_in_path
 from napari_brain_tumor.errors import RoleError
+from napari_brain_tumor.io.case_names import folder_name
+from napari_brain_tumor.io.read_labels import preferred_labels
 from napari_brain_tumor.io.reading import images_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_named
 from napari_brain_tumor.io.volume import short_name
@@ -32,10 +35,10 @@ def find_brats(root: Path) -> tuple[FoundCase, ...]:
     """
     found = []
     for folder, images in folders_with_images(root):
-        for label in filter(_is_truth, images):
+        for label in preferred_labels([image for image in images if _is_truth(image)]):
             in_own_folder = len(images) == 1 and _is_vsd(label)
             case = folder.parent if in_own_folder else folder
-            name = case.name if case != root or not in_own_folder else short_name(label)
+            name = folder_name(case) if case != root or not in_own_folder else short_name(label)
             found.append(_case(name, case, label, grade_in_path(case, root), in_own_folder))
     return tuple(found)
 

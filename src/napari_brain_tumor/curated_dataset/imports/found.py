@@ -1,5 +1,6 @@
 """A case as it lies in somebody else's folder, not opened yet."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class FoundCase:
     grade: str | None = None
     known: Literal["all", "marked"] = "all"
     problem: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.roles, Mapping):
+            # `open_study` takes a relative file as one of the case's folder, not of the current one.
+            whole = {r: Path(os.path.abspath(f)) if isinstance(f, Path) else f for r, f in self.roles.items()}
+            object.__setattr__(self, "roles", whole)
 
 
 def folders_with_images(root: Path) -> Iterator[tuple[Path, list[Path]]]:

@@ -1,5 +1,6 @@
 """Take found cases into a data set, one after the other: what is refused is told, and the others go on."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -18,6 +19,8 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
 __all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases"]
+
+logger = logging.getLogger(__name__)
 
 Spacing = tuple[float, float, float]
 
@@ -115,6 +118,9 @@ def _outcome(dataset: CuratedDataset, case: FoundCase, row: SplitRow | None, opt
         return _added(dataset, case, study, label, row, options)
     except (BrainTumorError, OSError) as error:
         return CaseOutcome(case.name, "refused", str(error))
+    except Exception as error:  # whatever a damaged file makes a library raise, the other cases go on
+        logger.exception("%s was not imported", case.name)
+        return CaseOutcome(case.name, "refused", f"{type(error).__name__}: {error or 'without a message'}")
 
 
 def _added(
@@ -142,7 +148,8 @@ def _added(
         state=options.state,
         split=row.split if row else None,
     )
-    return CaseOutcome(case.name, "added", ", ".join(f"{s.kind} as {s.case}" for s in record.similar), record)
+    told = (*(f"{s.kind} as {s.case}" for s in record.similar), *label.provenance.get("notes", ()))
+    return CaseOutcome(case.name, "added", ", ".join(told), record)
 
 
 def _spacing(case: FoundCase, options: ImportOptions) -> Spacing | None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from napari_brain_tumor.curated_dataset.imports.found import FoundCase
+from napari_brain_tumor.io.case_names import folder_name
 from napari_brain_tumor.io.reading import folders_within, slices_in
 
 __all__ = ["find_lgg_tif"]
@@ -12,7 +13,7 @@ def find_lgg_tif(root: Path) -> tuple[FoundCase, ...]:
     """The folders within `root`, or `root` itself, that hold slices with masks; one case each."""
     folders = sorted({root, *folders_within(root)})
     return tuple(
-        FoundCase(folder.name, folder, folder, schema="LGG-binary", grade="LGG")
+        FoundCase(folder_name(folder), folder, folder, schema="LGG-binary", grade="LGG")
         for folder in folders
         if any(slices.masks for slices in slices_in(folder))
     )

@@ -1,0 +1,238 @@
+"""How well brain masks agree with their truth: the network, from every subset of sequences, an atlas, and deepbet.
+
+    python benchmarks/brain_masks.py DATA TRUTH --raw EXAMINATION --out brain.json
+
+DATA holds `lgg_tif` and `subjects.csv`, TRUTH the masks of `scripts/brain_truth.py`. On the validation patients Dice is
+to the consensus of deepbet's masks with the tumour, and the share of the tumour outside the mask is told. On a raw
+examination, whose sequences lie on grids of their own, it is to the majority of deepbet's masks, brought together by
+rigid registration (this needs deepbet). Prints tables, and writes every number.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from napari_brain_tumor import brain_mask, open_study, register
+from napari_brain_tumor.brain.network import brain_model
+from napari_brain_tumor.brain.small_grid import small_grid, small_study
+from napari_brain_tumor.errors import BrainMaskError
+from napari_brain_tumor.geometry import Grid, resample, to_ras
+from napari_brain_tumor.io import open_sequences
+from napari_brain_tumor.study import Role, Study
+
+Mask = npt.NDArray[np.bool_]
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("--raw", type=Path, help="folder of a raw examination, each sequence on its own grid")
+    parser.add_argument("--out", type=Path, default=Path("brain.json"))
+    parser.add_argument("--patients", type=int, default=None, help="only so many")
+    given = parser.parse_args()
+    rows = list(_heads(given.data, given.truth, given.patients))
+    raw = _raw(given.raw) if given.raw is not None else []
+    seconds = _seconds()
+    made = {"weights_sha256": brain_model().card.weights_sha256, "seconds": seconds, "heads": rows, "raw": raw}
+    given.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    _print(rows, raw, seconds)
+
+
+# Validation patients ------------------------------------------------------------------------------------------------
+
+
+def _heads(data: Path, truth: Path, limit: int | None) -> Iterator[dict[str, Any]]:
+    with (data / "subjects.csv").open(newline="", encoding="utf-8") as file:
+        names = [row["case"] for row in csv.DictReader(file) if (row["dataset"], row["split"]) == ("lgg_tif", "val")]
+    for name in names[:limit]:
+        study, stored = open_study(data / "lgg_tif" / name), _unpacked(truth / f"{name}.npz")
+        for method, make in _methods(study, stored).items():
+            yield {"case": name, "method": method, **_measured(make, stored["consensus"] | stored["tumour"], stored)}
+        sys.stderr.write(f"{name}\n")
+
+
+def _methods(study: Study, stored: dict[str, Mask]) -> dict[str, Callable[[], Mask]]:
+    """What makes a mask in RAS order, by name."""
+    turn = to_ras(study.grid)
+
+    def network(roles: tuple[Role, ...]) -> Mask:
+        return np.asarray(turn.apply(brain_mask(study.only(roles), "cpu")))
+
+    def atlas(role: Role) -> Mask:
+        return np.asarray(turn.apply(_atlas_mask(study.only((role,)))))
+
+    subsets = [subset for n in range(1, len(study.roles) + 1) for subset in combinations(study.roles, n)]
+    first = study.roles[0]
+    return {
+        **{"network " + "+".join(subset): partial(network, subset) for subset in subsets},
+        **{f"deepbet {role}": partial(stored.__getitem__, role) for role in study.roles},
+        f"atlas {first}": partial(atlas, first),
+    }
+
+
+def _measured(make: Callable[[], Mask], consensus: Mask, stored: dict[str, Mask]) -> dict[str, float]:
+    began = time.perf_counter(), time.process_time()
+    mask = make()
+    wall, processor = time.perf_counter() - began[0], time.process_time() - began[1]
+    told = {"dice": _dice(mask, consensus), "seconds": round(wall, 2), "processor": round(processor, 2)}
+    if "tumour" in stored:
+        told["tumour_outside"] = float((stored["tumour"] & ~mask).sum() / max(1, stored["tumour"].sum()))
+    return told
+
+
+def _unpacked(path: Path) -> dict[str, Mask]:
+    with np.load(path, allow_pickle=False) as stored:
+        shape = tuple(stored["shape"])
+        size = int(np.prod(shape))
+        names = [name for name in stored.files if name != "shape"]
+        return {name: np.unpackbits(stored[name])[:size].reshape(shape).astype(bool) for name in names}
+
+
+# Atlas --------------------------------------------------------------------------------------------------------------
+
+
+def _atlas_mask(study: Study) -> Mask:
+    """The brain of the ICBM 152 template (nilearn), brought onto the head by an affine registration."""
+    from nilearn import datasets
+
+    template = datasets.load_mni152_template(resolution=2)
+    brain = np.asarray(template.dataobj, dtype=np.float32)
+    moving_grid = Grid(brain.shape, np.asarray(template.affine, dtype=np.float64))
+    small = small_grid(study)
+    seen = small_study(study, small)
+    fixed = _itk(next(iter(seen.sequences.values())), small.grid)
+    moving = _itk(brain, moving_grid)
+    start = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+    )
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(40)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(0.2, 1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([2, 1])
+    method.SetSmoothingSigmasPerLevel([2, 1])
+    method.SetInitialTransform(start, inPlace=False)
+    transform = method.Execute(fixed, moving)
+    moved = sitk.Resample(_itk((brain > 0).astype(np.float32), moving_grid), fixed, transform, sitk.sitkLinear, 0.0)
+    values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
+    return small.interpolated(values) >= 0.5
+
+
+def _itk(values: npt.NDArray[Any], grid: Grid) -> Any:
+    """An image in millimetres along the axes of the array: both lie in RAS order, so directions are left out."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0), dtype=np.float32))
+    image.SetSpacing(grid.spacing)
+    return image
+
+
+# A raw examination --------------------------------------------------------------------------------------------------
+
+
+def _raw(folder: Path) -> list[dict[str, Any]]:
+    """Each sequence on its own grid, against the majority of deepbet's masks of all of them."""
+    opened = open_sequences(folder)
+    studies = {role: Study({role: volume.array}, volume.grid, role) for role, volume in opened.volumes.items()}
+    deepbet = {role: _deepbet_mask(study) for role, study in studies.items()}
+    rows = []
+    for role, study in studies.items():
+        votes = sum(_carried(deepbet[other], studies[other], study).astype(int) for other in studies)
+        majority = np.asarray(2 * votes > len(studies))
+        rows += [
+            {"case": folder.name, "method": f"network {role}"}
+            | _measured(partial(brain_mask, study, "cpu"), majority, {}),
+            {"case": folder.name, "method": f"deepbet {role}", "dice": _dice(deepbet[role], majority)},
+        ]
+    return rows
+
+
+def _carried(mask: Mask, moving: Study, fixed: Study) -> Mask:
+    if moving is fixed:
+        return mask
+    transform = register(moving, fixed).transform
+    moved = Grid(fixed.grid.shape, transform.matrix @ fixed.grid.affine)
+    return resample(mask.astype(np.float32), moving.grid, moved) >= 0.5
+
+
+def _deepbet_mask(study: Study) -> Mask:
+    try:
+        from deepbet.bet import BrainExtraction
+    except ImportError:
+        raise SystemExit("deepbet is not installed: pip install deepbet") from None
+    extractor = BrainExtraction(no_gpu=True)
+    turn = to_ras(study.grid)
+    volume = np.ascontiguousarray(turn.apply(next(iter(study.sequences.values()))), dtype=np.float32)
+    found = extractor.postprocess(extractor.run_model(volume) > 0.5)
+    return np.asarray(turn.undo(np.asarray(found, dtype=bool)))
+
+
+# Time ---------------------------------------------------------------------------------------------------------------
+
+
+def _seconds() -> dict[str, float]:
+    """Of a 240x240x155 head with four sequences, after a first run that loads the network."""
+    random = np.random.default_rng(0)
+    shape = (240, 240, 155)
+    grid = Grid(shape, np.eye(4))
+    x, y, z = np.ogrid[tuple(slice(n) for n in shape)]
+    head = ((x - 120) / 85) ** 2 + ((y - 120) / 105) ** 2 + ((z - 70) / 100) ** 2 < 1
+    images: Any = {
+        role: np.where(head, 100 + 10 * random.standard_normal(shape), np.abs(random.standard_normal(shape)))
+        for role in ("T1", "T1c", "T2", "FLAIR")
+    }
+    study = Study({role: image.astype(np.float32) for role, image in images.items()}, grid, "time")
+    told = {}
+    for name, roles in (("one sequence", ("T1",)), ("four sequences", study.roles)):
+        seen = study.only(roles)
+        runs = []
+        for _ in range(3):
+            began = time.perf_counter(), time.process_time()
+            _try(seen)
+            runs.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+        told[name] = round(min(wall for wall, _ in runs), 2)
+        told[f"{name}, processor"] = round(min(processor for _, processor in runs), 2)
+    return told
+
+
+def _try(study: Study) -> None:
+    with suppress(BrainMaskError):  # the time is that of looking
+        brain_mask(study, "cpu")
+
+
+def _dice(one: Mask, other: Mask) -> float:
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
+
+
+def _print(rows: list[dict[str, Any]], raw: list[dict[str, Any]], seconds: dict[str, float]) -> None:
+    sys.stdout.write("| method | patients | Dice | worst | tumour outside | worst | processor s |\n")
+    sys.stdout.write("|---|---|---|---|---|---|---|\n")
+    for method in dict.fromkeys(row["method"] for row in rows):
+        of = [row for row in rows if row["method"] == method]
+        dice, outside = [row["dice"] for row in of], [100 * row["tumour_outside"] for row in of]
+        sys.stdout.write(
+            f"| {method} | {len(of)} | {np.mean(dice):.3f} | {min(dice):.3f} | {np.mean(outside):.2f} % "
+            f"| {max(outside):.2f} % | {np.mean([row['processor'] for row in of]):.1f} |\n"
+        )
+    for row in raw:
+        sys.stdout.write(f"{row['case']} {row['method']}: {row['dice']:.3f}\n")
+    sys.stdout.write(f"{seconds}\n")
+
+
+if __name__ == "__main__":
+    main()

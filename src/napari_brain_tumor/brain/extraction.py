@@ -1,0 +1,292 @@
+"""Brain extraction: which voxels of a whole head are brain, and the study without all that is not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.brain.mask_file import open_mask
+from napari_brain_tumor.brain.small_grid import small_grid
+from napari_brain_tumor.errors import BrainMaskError
+from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.io.source_files import file_sha256
+from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.preprocessing.intensity import largest_component
+from napari_brain_tumor.preprocessing.traits import Traits, traits_of
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.study import Study
+
+__all__ = [
+    "PLAUSIBLE_ML",
+    "BrainChoice",
+    "ExtractedBrain",
+    "brain_mask",
+    "brain_mask_job",
+    "brain_note",
+    "brain_volume_ml",
+    "chosen_brain_job",
+    "extract_brain",
+    "extract_brain_job",
+    "notes_on_brain",
+    "traits_within",
+    "volume_doubt",
+]
+
+Mask = npt.NDArray[np.bool_]
+BrainChoice = Literal["auto", "keep"] | str | PathLike[str] | npt.NDArray[Any]
+"""`"auto"`, `"keep"`, the file of a mask, or a mask `(X, Y, Z)` on the study's grid."""
+
+PLAUSIBLE_ML: Final = (700.0, 2200.0)
+"""Volumes between which a brain mask that holds a whole brain lies."""
+
+_LEAST_FIELD_MM: Final = 80.0
+_LEAST_FIELD_PIXELS: Final = 48
+_EXTRACTED: Final = "The brain was extracted"
+_NOT_FOUND: Final = "No brain was found in the head"
+_SMOOTH_PIXELS: Final = 0.6
+_LEAST_SHARE: Final = 0.01
+"""Of all voxels of a scan; a brain that is smaller was not found."""
+
+
+def brain_mask(study: Study, device: str = "auto") -> Mask:
+    """Which voxels of a whole head are brain, tumours in it included.
+
+    Parameters
+    ----------
+    study : Study
+        With any of T1, T1c, T2 and FLAIR; slices of 1 to 7 mm, or of unknown thickness.
+    device : str
+        As for `segment`.
+
+    Returns
+    -------
+    (X, Y, Z) bool array
+        On the study's grid: one connected body without holes.
+
+    Raises
+    ------
+    BrainMaskError
+        If no brain was found.
+    CheckpointError
+        If the network is missing or damaged.
+    DeviceError
+        If the device is not present.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor import brain_mask, open_study
+    >>> study = open_study("examination")  # doctest: +SKIP
+    >>> brain_mask(study).sum() * study.grid.voxel_volume_mm3 / 1000  # doctest: +SKIP
+    """
+    return run_job(brain_mask_job(study, device))
+
+
+def brain_mask_job(study: Study, device: str = "auto") -> Job[Mask]:
+    """`brain_mask` as a job: yields `Progress`, returns the mask."""
+    from napari_brain_tumor.brain.network import brain_probabilities  # loads torch
+
+    yield Progress(0, 1, "finding the brain")
+    if _field_is_too_small(study.grid):
+        raise BrainMaskError(_none_found(study))
+    small = small_grid(study)
+    job = brain_probabilities(study, small, device)
+    found = _one_body((yield from part_of(job, 0.1, 0.9, "finding the brain")))
+    mask = small.interpolated(found) >= 0.5
+    if mask.mean() < _LEAST_SHARE:
+        raise BrainMaskError(_none_found(study))
+    yield Progress(1, 1, "")
+    return mask
+
+
+def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] | None = None) -> Study:
+    """The study with everything outside the brain set to the background, as skull-stripped scans come.
+
+    Parameters
+    ----------
+    study : Study
+        A whole head.
+    device : str
+        As for `segment`.
+    mask : (X, Y, Z) array, optional
+        Of your own, not 0 where there is brain; found by `brain_mask` where none is given.
+
+    Returns
+    -------
+    Study
+        Its `brain` is the mask, its notes tell of the extraction; the given study is left as it was.
+
+    Raises
+    ------
+    BrainMaskError
+        If no brain was found, or the given mask is not on the study's grid, is empty or covers everything.
+    """
+    return run_job(extract_brain_job(study, device, mask=mask))
+
+
+def extract_brain_job(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] | None = None) -> Job[Study]:
+    """`extract_brain` as a job; takes the same parameters."""
+    own = mask is not None
+    brain = _checked(mask, study) if mask is not None else (yield from brain_mask_job(study, device))
+    return _without_surroundings(study, brain, brain_note(study.grid, brain, own=own))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExtractedBrain:
+    """What became of a choice.
+
+    Parameters
+    ----------
+    study : Study
+        Brain alone, or as it was where there was nothing to extract.
+    setting : str or None
+        The choice as `segment` takes it again; None where it did not matter.
+    record : mapping
+        For provenance: how the mask was made, its hash and its volume; empty where nothing was extracted.
+    notes : tuple of str
+        What the user should know that the study's notes do not tell.
+    seconds : mapping of str to float
+        That it took.
+    """
+
+    study: Study
+    setting: str | None = None
+    record: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "auto") -> Job[ExtractedBrain]:
+    """Do with a study what the user chose: a job.
+
+    Parameters
+    ----------
+    study : Study
+    brain : {"auto", "keep"}, path or array
+        Extract the brain if the study is a whole head; keep everything; or take a mask of the user's own.
+    device : str
+
+    Raises
+    ------
+    BrainMaskError
+        If the user's mask cannot be used. Where `"auto"` finds no brain, the head is kept, and a note says so.
+    """
+    if not isinstance(brain, str | PathLike):
+        return _masked(study, np.asarray(brain), "mask", {"source": "mask"})
+    if fspath(brain) not in ("auto", "keep"):
+        path = Path(brain)
+        return _masked(
+            study, open_mask(path, study), str(path), {"source": "mask", "path": str(path), "sha256": file_sha256(path)}
+        )
+    if study.brain is not None:
+        return ExtractedBrain(study, "auto", {"source": "study"} | _facts(study.grid, study.brain))
+    if not traits_of(study).whole_head:
+        return ExtractedBrain(study)
+    if brain == "keep":
+        return ExtractedBrain(study, "keep")
+    try:
+        mask = yield from brain_mask_job(study, device)
+    except BrainMaskError:
+        note = f"{_NOT_FOUND}, so it is segmented as it is: look at the result with care."
+        return ExtractedBrain(study, "auto", None, (note,))
+    from napari_brain_tumor.brain.network import brain_model
+
+    extracted = _without_surroundings(study, mask, brain_note(study.grid, mask))
+    weights = brain_model().card.weights_sha256
+    return ExtractedBrain(
+        extracted, "auto", {"source": "network", "weights_sha256": weights} | _facts(study.grid, mask)
+    )
+
+
+def traits_within(traits: Traits, brain: BrainChoice = "auto") -> Traits:
+    """What a study will be like once that choice is carried out."""
+    kept = isinstance(brain, str) and brain == "keep"
+    return traits if kept else replace(traits, whole_head=False)
+
+
+def brain_note(grid: Grid, mask: Mask, *, own: bool = False) -> str:
+    """That the brain was extracted, and how large it is, in a sentence or two."""
+    how = "by the given mask" if own else "from the whole head"
+    size = brain_volume_ml(grid, mask)
+    told = f"{_EXTRACTED} {how}" + (f": {size:.0f} mL." if size is not None else ".")
+    return " ".join(filter(None, (told, volume_doubt(size))))
+
+
+def notes_on_brain(provenance: Mapping[str, Any]) -> list[str]:
+    """What the provenance of a segmentation notes about the brain."""
+    return [note for note in provenance.get("notes", ()) if note.startswith((_EXTRACTED, _NOT_FOUND))]
+
+
+def brain_volume_ml(grid: Grid, mask: Mask) -> float | None:
+    """Volume of a mask in millilitres; None where the voxel size is not known."""
+    return float(mask.sum()) * grid.voxel_volume_mm3 / 1000 if grid.unit == "mm" else None
+
+
+def volume_doubt(volume_ml: float | None) -> str:
+    """Why a volume is not that of a whole brain, in a sentence; empty if it may be one, or is not known."""
+    low, high = PLAUSIBLE_ML
+    if volume_ml is None or low <= volume_ml <= high:
+        return ""
+    return f"A brain has {low:.0f} to {high:.0f} mL: look at the mask, or give one of your own."
+
+
+def _masked(study: Study, mask: npt.NDArray[Any], setting: str, record: dict[str, Any]) -> ExtractedBrain:
+    checked = _checked(mask, study)
+    extracted = _without_surroundings(study, checked, brain_note(study.grid, checked, own=True))
+    return ExtractedBrain(extracted, setting, record | _facts(study.grid, checked))
+
+
+def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
+    size = brain_volume_ml(grid, mask)
+    told = {"mask_sha256": labels_sha256(mask.astype(np.uint8))}
+    return told | ({"volume_ml": round(size, 1)} if size is not None else {})
+
+
+def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
+    """The mask as bool; raises `BrainMaskError` where it cannot be one of that study."""
+    if mask.shape != study.grid.shape:
+        msg = (
+            f"The brain mask has shape {mask.shape}, {study.name} has {study.grid.shape}. Give a mask on the grid of "
+            "the scans."
+        )
+        raise BrainMaskError(msg)
+    inside = np.asarray(mask) != 0
+    if not inside.any() or inside.all():
+        how = "is empty" if not inside.any() else "covers every voxel"
+        msg = f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within."
+        raise BrainMaskError(msg)
+    return inside
+
+
+def _field_is_too_small(grid: Grid) -> bool:
+    """Whether the slices cannot show a head."""
+    ras = to_ras(grid).target
+    width, height, _ = ras.spacing if ras.unit == "mm" else (1.0, 1.0, 1.0)
+    least = _LEAST_FIELD_MM if ras.unit == "mm" else _LEAST_FIELD_PIXELS
+    return min(ras.shape[0] * width, ras.shape[1] * height) < least
+
+
+def _none_found(study: Study) -> str:
+    return (
+        f"No brain was found in {study.name}. Is it an MRI scan of a head? Give a mask of your own (brain=MASK), or "
+        "segment the scans as they are (brain='keep')."
+    )
+
+
+def _without_surroundings(study: Study, mask: Mask, note: str) -> Study:
+    sequences = {role: np.where(mask, volume, volume.min()) for role, volume in study.sequences.items()}
+    return replace(study, sequences=sequences, brain=mask, notes=(*study.notes, note))
+
+
+def _one_body(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Smoothed probabilities in which all at or above one half is one body without holes."""
+    smooth = ndimage.gaussian_filter(probabilities, (_SMOOTH_PIXELS, _SMOOTH_PIXELS, 0))
+    body = largest_component(smooth >= 0.5)
+    for z in range(body.shape[2]):
+        body[:, :, z] = ndimage.binary_fill_holes(body[:, :, z])
+    body = np.asarray(ndimage.binary_fill_holes(body))
+    return np.where(body, np.maximum(smooth, 0.5), np.minimum(smooth, 0.499)).astype(np.float32)

@@ -1,0 +1,70 @@
+"""Brain masks as files: 1 in the brain, 0 elsewhere, on the grid of the scans."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import BrainMaskError, SaveError
+from napari_brain_tumor.io import nifti, open_image
+from napari_brain_tumor.io.write_nifti import write_nifti
+from napari_brain_tumor.study import Study
+
+__all__ = ["check_mask_target", "open_mask", "save_mask"]
+
+
+def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
+    """The values `(X, Y, Z)` of a mask file.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it cannot be opened.
+    BrainMaskError
+        If it holds several images, or lies on another grid than the study.
+    """
+    images = open_image(path)
+    if len(images) != 1:
+        msg = f"{path.name} holds {len(images)} images; a brain mask is one. Give a file with the mask alone."
+        raise BrainMaskError(msg)
+    _, mask, grid = images[0]
+    same = grid.same_place(study.grid) if grid.unit == study.grid.unit else grid.shape == study.grid.shape
+    if not same:
+        msg = (
+            f"The brain mask {path.name} lies on {grid.describe()}; {study.name} on {study.grid.describe()}. Give a "
+            "mask on the grid of the scans."
+        )
+        raise BrainMaskError(msg)
+    return mask
+
+
+def check_mask_target(path: Path, *, overwrite: bool) -> None:
+    """Settle before anything is computed that a mask can be written there.
+
+    Raises
+    ------
+    SaveError
+        If it is no NIfTI file, or there is one that may not be replaced.
+    """
+    if not nifti.is_nifti(path):
+        msg = f"{path.name} is not a name for a mask: masks are written as .nii.gz or .nii."
+        raise SaveError(msg)
+    if path.exists() and not overwrite:
+        msg = f"{path} exists already. Give --overwrite to replace it, or another name with -o."
+        raise SaveError(msg)
+
+
+def save_mask(mask: npt.NDArray[np.bool_], study: Study, path: Path) -> None:
+    """Write a mask on the study's grid as a whole or not at all, read back and compared.
+
+    Raises
+    ------
+    SaveError
+        If it would replace one of the scans, cannot be written, or does not read back the same.
+    """
+    if path.resolve() in {source.path.resolve() for source in study.sources.values()}:
+        msg = f"{path} is one of the scans. It is left as it is: choose another name."
+        raise SaveError(msg)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_nifti(mask.astype(np.uint8), study.grid, study.layout, path)

@@ -1,0 +1,56 @@
+"""The brain network that ships with the package: where it is, and what it says of a study."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_brain_tumor.brain.small_grid import SmallGrid, small_study
+from napari_brain_tumor.inference.device import resolve_device
+from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.models.cards import ModelInfo, read_card
+from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.manifest import BUNDLED
+from napari_brain_tumor.preprocessing.pipeline import prepare
+from napari_brain_tumor.progress import Job
+from napari_brain_tumor.study import Study
+
+__all__ = ["BRAIN_MODEL", "brain_model", "brain_probabilities"]
+
+BRAIN_MODEL: Final = "brain"
+"""Name of the checkpoint; its "whole tumour" is the brain."""
+
+
+def brain_model() -> ModelInfo:
+    """The network with its card; raises `CheckpointError` where it is missing or damaged."""
+    folder = BUNDLED / BRAIN_MODEL
+    card = read_card(folder)
+    return ModelInfo(name=card.name, folder=folder, card=card, bundled=True)
+
+
+def brain_probabilities(study: Study, small: SmallGrid, device: str = "auto") -> Job[npt.NDArray[np.float32]]:
+    """Probability `(X, Y, Z)` on the small grid that a voxel is brain: a job.
+
+    Raises
+    ------
+    MissingRolesError
+        If the study has no sequence that the network takes.
+    CheckpointError
+        If the network is missing or damaged.
+    """
+    model = brain_model()
+    prepared = prepare(small_study(study, small), model.roles, model.card.preprocessing)
+    engine = _engine(model.card.weights_sha256, resolve_device(device))
+    values = yield from engine.probabilities(prepared.channels)
+    brain = values[model.regions.index("WT")].astype(np.float32) * prepared.mask
+    return np.asarray(prepared.work.labels_to_source(brain, prepared.box), dtype=np.float32)
+
+
+@lru_cache(maxsize=2)
+def _engine(weights_sha256: str, device: torch.device) -> Engine:
+    """The network ready for a device; float32, which its labels are checked in, costs little on so few pixels."""
+    model = brain_model()
+    assert model.card.weights_sha256 == weights_sha256
+    return Engine.prepare(load_network(model), model.card.dims, device, torch.float32)

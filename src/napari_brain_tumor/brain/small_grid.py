@@ -1,0 +1,148 @@
+"""The small grid that the brain network looks at: about 2 mm in the plane and 3 mm across, whatever the scan's own.
+
+A brain's outline needs no more, and a small network on few pixels is quick. Where the files do not tell the spacing,
+the size of the head stands in for it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.geometry import Grid, Reorientation, bounding_box, to_ras
+from napari_brain_tumor.preprocessing.intensity import foreground_mask
+from napari_brain_tumor.study import Study
+
+__all__ = ["SMALL_PIXEL_MM", "SmallGrid", "small_grid", "small_study"]
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+SMALL_PIXEL_MM: Final = 2.0
+"""Side of a pixel of the small grid."""
+
+_SLICE_MM: Final = 3.0
+"""Thinner slices are averaged to about this thickness."""
+
+_ALREADY_THICK: Final = 0.75
+"""Slices of this part of `_SLICE_MM` or more are left as they are."""
+
+_SIDE: Final = 128
+"""Pixels along the longer side of the first look at a head of unknown spacing."""
+
+_HEAD_MM: Final = 205.0
+"""From the nose to the back of the head: the longer side of a head in its axial slices."""
+
+_MOST_SLICES: Final = 64
+"""Of a scan of unknown spacing; more are averaged down to this number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SmallGrid:
+    """The way from a study's grid to the small one, and back.
+
+    Parameters
+    ----------
+    reorientation : Reorientation
+        From the study's grid to RAS order.
+    grid : Grid
+        The small grid, in RAS order. Where the study does not tell its spacing, in millimetres as the head's size
+        suggests them, for the network alone.
+    """
+
+    reorientation: Reorientation
+    grid: Grid
+
+    def averaged(self, array: Array) -> Floats:
+        """Means `(X, Y, Z)` over the small voxels of an array on the study's grid; linear where those are smaller."""
+        turned = np.asarray(self.reorientation.apply(array))
+        # The third axis first: it makes the array smaller at once, and its values lie together in most files.
+        for axis in (2, 1, 0):
+            turned = _along(turned, _averaging(turned.shape[axis], self.grid.shape[axis]), axis)
+        return np.ascontiguousarray(turned, dtype=np.float32)
+
+    def interpolated(self, values: Array) -> Floats:
+        """Values `(X, Y, Z)` of the small grid on the study's grid, linear between the centres of small voxels."""
+        turned = np.asarray(values, dtype=np.float32)
+        shape = self.reorientation.target.shape
+        for axis in (0, 1, 2):
+            turned = _along(turned, _interpolation(shape[axis], turned.shape[axis]), axis)
+        return np.asarray(self.reorientation.undo(turned), dtype=np.float32)
+
+
+def small_grid(study: Study) -> SmallGrid:
+    """The small grid of a study."""
+    reorientation = to_ras(study.grid)
+    ras = reorientation.target
+    if ras.unit == "mm":
+        shape = _counts(ras.shape, ras.spacing)
+        spacing = [s * n / m for s, n, m in zip(ras.spacing, ras.shape, shape, strict=True)]
+        return SmallGrid(reorientation, _grid(shape, spacing))
+    return _of_unknown_spacing(study, reorientation)
+
+
+def small_study(study: Study, small: SmallGrid | None = None) -> Study:
+    """The study on its small grid: float32 sequences in RAS order."""
+    small = small or small_grid(study)
+    sequences = {role: small.averaged(volume) for role, volume in study.sequences.items()}
+    return replace(study, sequences=sequences, grid=small.grid, layout=None)
+
+
+def _of_unknown_spacing(study: Study, reorientation: Reorientation) -> SmallGrid:
+    """Pixels such that the head is as long as heads are; slices are counted."""
+    width, height, depth = reorientation.target.shape
+    slices = min(depth, _MOST_SLICES)
+    factor = max(width, height) / _SIDE
+    first = SmallGrid(reorientation, _grid((_count(width, factor), _count(height, factor), slices), (1.0, 1.0, 1.0)))
+    head = bounding_box(foreground_mask([first.averaged(v).transpose(2, 1, 0) for v in study.sequences.values()]))
+    longest = max(head.shape[1:]) * factor if head else max(width, height)
+    factor = longest * SMALL_PIXEL_MM / _HEAD_MM
+    shape = (_count(width, factor), _count(height, factor), slices)
+    return SmallGrid(reorientation, _grid(shape, (SMALL_PIXEL_MM, SMALL_PIXEL_MM, _SLICE_MM)))
+
+
+def _counts(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Voxels of the small grid along each axis of one in millimetres."""
+    width, height, depth = shape
+    thin = spacing[2] < _ALREADY_THICK * _SLICE_MM
+    slices = _count(depth, _SLICE_MM / spacing[2]) if thin else depth
+    return _count(width, SMALL_PIXEL_MM / spacing[0]), _count(height, SMALL_PIXEL_MM / spacing[1]), slices
+
+
+def _count(number: int, factor: float) -> int:
+    return max(1, round(number / factor))
+
+
+def _grid(shape: tuple[int, int, int], spacing: Any) -> Grid:
+    return Grid(shape, np.diag([*spacing, 1.0]))
+
+
+def _along(array: Array, weights: Floats, axis: int) -> Floats:
+    """The weights `(new, old)` applied along one axis."""
+    if len(weights) == array.shape[axis] and np.array_equal(weights, np.eye(len(weights), dtype=np.float32)):
+        return np.asarray(array, dtype=np.float32)
+    moved = np.tensordot(np.asarray(array, dtype=np.float32), weights, axes=(axis, 1))
+    return np.moveaxis(moved, -1, axis)
+
+
+def _averaging(old: int, new: int) -> Floats:
+    """Weights `(new, old)`: the share of each old voxel in each new one; linear where new voxels are smaller."""
+    if new >= old:
+        return _interpolation(new, old)
+    edges = np.arange(new + 1) * (old / new)
+    starts = np.arange(old)
+    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    return (np.clip(overlap, 0, None) * (new / old)).astype(np.float32)
+
+
+def _interpolation(new: int, old: int) -> Floats:
+    """Weights `(new, old)` of linear interpolation between voxel centres, constant beyond the outermost."""
+    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    low = np.minimum(at.astype(int), max(old - 2, 0))
+    weights = np.zeros((new, old), dtype=np.float32)
+    rows = np.arange(new)
+    weights[rows, low] = 1 - (at - low)
+    if old > 1:
+        weights[rows, low + 1] = at - low
+    return weights

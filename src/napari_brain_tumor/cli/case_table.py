@@ -1,0 +1,127 @@
+"""One CSV of all cases of a batch: what became of each, its volumes, and why not."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.cells import plain_cell
+from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.measure.volumes import VolumeTable
+
+__all__ = ["COLUMNS", "CaseRow", "CaseTable"]
+
+Status = Literal["done", "skipped", "exists", "failed"]
+
+_VOLUMES: Final[Mapping[str, int | str]] = {
+    **{region: region for region in REGIONS},
+    **{name.replace("-", "_"): value for value, name in CLASS_NAMES.items()},
+}
+"""Word in the table, and what it is called among the measures."""
+
+COLUMNS: Final = (
+    "case",
+    "status",
+    "model",
+    *(f"{word}_ml" for word in _VOLUMES),
+    *(f"{word}_voxels" for word in _VOLUMES),
+    "seconds",
+    "output",
+    "notes",
+    "error",
+)
+"""Of the table. A volume is `not determined` where the labels do not tell it; other cells are empty if unknown."""
+
+_UNKNOWN: Final = "not determined"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """What became of a case: done, skipped since it was done before, in the way of which a result exists, or failed."""
+
+    case: str
+    status: Status
+    output: str = ""
+    model: str = ""
+    volumes: "VolumeTable | None" = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+    error: str = ""
+
+    def taking(self, seconds: float) -> "CaseRow":
+        """The same with the time that it took."""
+        return replace(self, seconds=seconds)
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """Its cells by column."""
+        cells = {"case": self.case, "status": self.status, "model": self.model, "output": self.output}
+        cells |= {"notes": " ".join(self.notes), "error": self.error}
+        cells |= {"seconds": "" if self.seconds is None else f"{self.seconds:.1f}"}
+        for word, key in _VOLUMES.items() if self.volumes is not None else ():
+            assert self.volumes is not None
+            row = self.volumes.find(key)
+            cells[f"{word}_voxels"] = _UNKNOWN if row is None else str(row.voxels)
+            if self.volumes.unit == "mL":
+                cells[f"{word}_ml"] = _UNKNOWN if row is None or row.ml is None else f"{row.ml:.4f}"
+        return {column: plain_cell(cells.get(column, "")) for column in COLUMNS}
+
+
+class CaseTable:
+    """The CSV of a batch. Rows of other outputs that an earlier batch wrote into it stay.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    SaveError
+        If a file is there that is no such table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_written = False
+        self._read()
+
+    def write(self, rows: Sequence[CaseRow]) -> None:
+        """Write the rows of this batch, after those of others.
+
+        Raises
+        ------
+        SaveError
+            If the file cannot be written.
+        """
+        from napari_brain_tumor.measure.tables import write_table
+
+        ours = [row.cells for row in rows]
+        keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
+        others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*others, *ours])
+        write_table(self.path, text.getvalue())
+        self.is_written = True
+
+    def _read(self) -> list[dict[str, str]]:
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file)
+                rows = list(reader)
+                columns = tuple(reader.fieldnames or ())
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, csv.Error) as error:
+            msg = f"{self.path} cannot be read as a table: {error}. Choose another name with --table."
+            raise SaveError(msg) from error
+        if columns != COLUMNS:
+            msg = f"{self.path} exists and is no table of cases of this program. Choose another name with --table."
+            raise SaveError(msg)
+        return rows

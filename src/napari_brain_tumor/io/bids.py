@@ -1,0 +1,95 @@
+"""Folders of BIDS: which examinations a data set, a subject or a session holds.
+
+Scans for us lie in `sub-<label>[/ses-<label>]/anat`. Derivatives, source data and other kinds of data beside `anat`
+are left out.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.errors import DuplicateRoleError, UnreadableFileError
+from napari_brain_tumor.io.case_names import folder_name
+from napari_brain_tumor.io.volume import short_name
+
+__all__ = ["anatomy_of", "examinations", "is_bids"]
+
+_SUBJECT: Final = re.compile(r"sub-[A-Za-z0-9]+")
+_SESSION: Final = re.compile(r"ses-[A-Za-z0-9]+")
+_MOST_LISTED: Final = 8
+_TABLES: Final = (".json", ".tsv", ".bval", ".bvec", ".txt", ".md")
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder is a data set, a subject or a session of BIDS above `anat`."""
+    return bool(_inner(folder))
+
+
+def examinations(folder: Path) -> tuple[Path, ...]:
+    """The `anat` folders of every subject and session within a folder of BIDS, in order; none for other folders.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a data set, a subject or a session.
+    """
+    return tuple(
+        anat for inner in _inner(folder) for anat in ([inner] if inner.name == "anat" else examinations(inner))
+    )
+
+
+def anatomy_of(folder: Path) -> Path:
+    """The folder with the scans: the only `anat` within a folder of BIDS, else the folder itself.
+
+    Raises
+    ------
+    DuplicateRoleError
+        If there are several examinations: the message lists them.
+    UnreadableFileError
+        If there is none.
+    """
+    if not is_bids(folder):
+        return folder
+    found = examinations(folder)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        msg = f"{folder.name} is a folder of BIDS without anatomical scans: no anat folder of it holds a file."
+        raise UnreadableFileError(msg)
+    names = ", ".join(folder_name(anat) for anat in found[:_MOST_LISTED])
+    more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    where = found[0].relative_to(folder).parent.as_posix()
+    msg = f"{folder.name} holds {len(found)} examinations: {names}{more}. Open one of them, such as {where}."
+    raise DuplicateRoleError(msg)
+
+
+def _inner(folder: Path) -> list[Path]:
+    """The next folders down: sessions of a subject, subjects of a data set, or `anat`."""
+    anat = folder / "anat"
+    is_subject = _SUBJECT.fullmatch(folder.name) is not None
+    if is_subject or _SESSION.fullmatch(folder.name):
+        sessions = _matching(folder, _SESSION) if is_subject else []
+        return [*([anat] if _holds_scans(anat) else []), *sessions]
+    # A folder of subjects that holds scans of its own is somebody's own arrangement.
+    return [] if _holds_scans(folder) else _with_anatomy(_matching(folder, _SUBJECT))
+
+
+def _with_anatomy(subjects: list[Path]) -> list[Path]:
+    """The subjects, if the folders within are those of BIDS; other data sets call their cases `sub-01` as well."""
+    is_like_bids = any((s / "anat").is_dir() or _matching(s, _SESSION) for s in subjects)
+    return subjects if is_like_bids else []
+
+
+def _matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if pattern.fullmatch(p.name) and p.is_dir())
+    except OSError:
+        return []
+
+
+def _holds_scans(folder: Path) -> bool:
+    try:
+        files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    except OSError:
+        return False
+    return any(not p.name.lower().endswith(_TABLES) and short_name(p) != p.name for p in files)

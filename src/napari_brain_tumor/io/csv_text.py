@@ -1,0 +1,75 @@
+"""Tables as CSV text that no spreadsheet runs: the one writer for all of them, and its reader.
+
+A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break is a formula to a spreadsheet, and names of cases,
+files and patients come from elsewhere. Such a text gets an apostrophe in front, which spreadsheets take for "this is
+text"; numbers are written as they are. Reading takes the apostrophe away again.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["csv_text", "formula_safe", "plain_text", "read_csv_text"]
+
+_BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}")
+_APOSTROPHE: Final = "'"
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separator: str = ",") -> str:
+    """A table as CSV text under a line of names; a cell that a row lacks, or that is None, is empty.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the columns, in order.
+    rows : iterable of mapping
+        From column to value; a key that is no column is an error.
+    separator : str
+        Between the cells; with tabs a spreadsheet takes the text from the clipboard.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", delimiter=separator)
+    writer.writerow({column: formula_safe(column) for column in columns})
+    writer.writerows({key: formula_safe(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def read_csv_text(text: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """Columns and rows of what `csv_text` wrote, with the texts as they were."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = tuple(map(plain_text, reader.fieldnames or ()))
+    rows = [{plain_text(key): plain_text(value or "") for key, value in row.items() if key} for row in reader]
+    return columns, rows
+
+
+def formula_safe(value: Any) -> Any:
+    """A cell's value with an apostrophe in front where a spreadsheet would run it; numbers stay as they are.
+
+    Examples
+    --------
+    >>> formula_safe("=1+1"), formula_safe("-0.5"), formula_safe(-0.5), formula_safe("P-1")
+    ("'=1+1", '-0.5', -0.5, 'P-1')
+    """
+    if not isinstance(value, str) or _is_number(value):
+        return value
+    is_formula = value.lstrip(" ").startswith(_BEGINS_FORMULA)
+    # A text that looks like one that was made safe gets another apostrophe, so that it reads back as it was.
+    return f"{_APOSTROPHE}{value}" if is_formula or _was_made_safe(value) else value
+
+
+def plain_text(cell: str) -> str:
+    """The text of a cell that `formula_safe` may have made safe."""
+    return cell[1:] if _was_made_safe(cell) else cell
+
+
+def _was_made_safe(cell: str) -> bool:
+    return cell.startswith(_APOSTROPHE) and cell.lstrip(_APOSTROPHE).lstrip(" ").startswith(_BEGINS_FORMULA)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

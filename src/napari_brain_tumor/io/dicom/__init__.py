@@ -1,0 +1,23 @@
+"""DICOM: the series of an examination, listed by what they are, checked, and read with pydicom."""
+
+from napari_brain_tumor.io.dicom.choice import candidates, describe, listing, pick, size_words, slice_words, time_words
+from napari_brain_tumor.io.dicom.files import holds_dicom, is_dicom
+from napari_brain_tumor.io.dicom.series import Contents, Series, contents_of, dates_at, read_series, series_of_source
+
+__all__ = [
+    "Contents",
+    "Series",
+    "candidates",
+    "contents_of",
+    "dates_at",
+    "describe",
+    "holds_dicom",
+    "is_dicom",
+    "listing",
+    "pick",
+    "read_series",
+    "series_of_source",
+    "size_words",
+    "slice_words",
+    "time_words",
+]

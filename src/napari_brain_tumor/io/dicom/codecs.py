@@ -1,0 +1,132 @@
+"""Compressed pixel data of DICOM: which codec unpacks which transfer syntax, after a look at what it would take.
+
+The codecs are those of imagecodecs (libjpeg-turbo, OpenJPEG, CharLS), which the TIFF reader needs anyway.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["can_unpack", "unpack_frame"]
+
+Array = npt.NDArray[Any]
+
+_JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
+_NO_FRAME_HEADERS: Final = (0xC4, 0xC8, 0xCC)
+_WITHOUT_LENGTH: Final = (0x01, *range(0xD0, 0xDA))
+
+
+def _jpeg(data: bytes) -> Array:
+    import imagecodecs
+
+    return np.asarray(imagecodecs.jpeg8_decode(data))
+
+
+def _jpeg_2000(data: bytes) -> Array:
+    import imagecodecs
+
+    return np.asarray(imagecodecs.jpeg2k_decode(data))
+
+
+def _jpeg_ls(data: bytes) -> Array:
+    import imagecodecs
+
+    return np.asarray(imagecodecs.jpegls_decode(data))
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Rows and columns that a JPEG or JPEG-LS stream states."""
+    at = 2
+    while at + 9 <= len(data) and data[:2] == b"\xff\xd8":
+        if data[at] != 0xFF:
+            break
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADERS) or marker == 0xF7:
+            if data[at + 9 : at + 10] != b"\x01":
+                break
+            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    msg = "its compressed pixels do not begin as a picture of one channel"
+    raise ValueError(msg)
+
+
+def _jpeg_2000_size(data: bytes) -> tuple[int, int]:
+    """Rows and columns that a JPEG 2000 stream states."""
+    at = data.find(_JPEG_2000_START)
+    if at < 0 or len(data) < at + 44 or data[at + 40 : at + 42] != b"\x00\x01":
+        msg = "its compressed pixels do not begin as a picture of one channel"
+        raise ValueError(msg)
+    right, bottom, left, top = (int.from_bytes(data[at + 8 + 4 * k : at + 12 + 4 * k], "big") for k in range(4))
+    return bottom - top, right - left
+
+
+_Decoder = tuple[Callable[[bytes], Array], Callable[[bytes], tuple[int, int]]]
+_1_2_840: Final = "1.2.840.10008.1.2."
+_DECODERS: Final[dict[str, _Decoder]] = {
+    **dict.fromkeys((f"{_1_2_840}4.{n}" for n in (50, 51, 57, 70)), (_jpeg, _jpeg_size)),
+    **dict.fromkeys((f"{_1_2_840}4.{n}" for n in (80, 81)), (_jpeg_ls, _jpeg_size)),
+    **dict.fromkeys((f"{_1_2_840}4.{n}" for n in (90, 91, 201, 202, 203)), (_jpeg_2000, _jpeg_2000_size)),
+}
+_RLE: Final = f"{_1_2_840}5"
+
+
+def can_unpack(syntax: str) -> bool:
+    """Whether compressed pixels of a transfer syntax can be unpacked."""
+    return syntax == _RLE or syntax in _DECODERS
+
+
+def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dtype[Any]) -> Array:
+    """One compressed frame as `(rows, columns)` of unsigned or signed numbers, as the codec gives them.
+
+    Parameters
+    ----------
+    data : bytes
+    syntax : str
+        UID of the transfer syntax.
+    rows, columns : int
+        That the header tells; a stream that states another size is refused before memory is taken for it.
+    dtype : dtype
+        Of the stored values, for RLE, which does not tell.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or does not fit its header.
+    """
+    if syntax == _RLE:
+        return _unpack_rle(data, rows, columns, dtype)
+    decode, size = _DECODERS[syntax]
+    stated = size(data)
+    if stated != (rows, columns):
+        msg = f"its header tells {rows} rows of {columns} pixels, its compressed pixels {stated[0]} of {stated[1]}"
+        raise ValueError(msg)
+    try:
+        image = decode(data)
+    except Exception as error:  # each codec has errors of its own
+        msg = f"its compressed pixels are damaged ({error})"
+        raise ValueError(msg) from error
+    if image.shape != (rows, columns) or image.dtype.kind not in "iu":
+        msg = f"its compressed pixels unpack to {image.shape} {image.dtype}"
+        raise ValueError(msg)
+    return image
+
+
+def _unpack_rle(data: bytes, rows: int, columns: int, dtype: np.dtype[Any]) -> Array:
+    """Runs of bytes, which unpack to 64 times their size at most."""
+    import imagecodecs
+
+    size = rows * columns * dtype.itemsize
+    try:
+        values = bytes(imagecodecs.dicomrle_decode(data, dtype.str))
+    except Exception as error:
+        msg = f"its runs of pixels are damaged ({error})"
+        raise ValueError(msg) from error
+    if len(values) < size:
+        msg = f"its runs of pixels end after {len(values)} of {size} bytes"
+        raise ValueError(msg)
+    return np.frombuffer(values[:size], dtype).reshape(rows, columns)

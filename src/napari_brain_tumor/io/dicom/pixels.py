@@ -1,0 +1,155 @@
+"""Pixels of DICOM slices as one array: each slice is read once, and memory is taken for what the file can hold."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.dicom.codecs import can_unpack, unpack_frame
+from napari_brain_tumor.io.dicom.files import BoundedFile, open_dicom
+from napari_brain_tumor.io.dicom.frames import Frame, PixelStore
+
+__all__ = ["same_pixels", "stack_pixels"]
+
+Array = npt.NDArray[Any]
+
+_NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_MOST_TIMES_PACKED: Final = 2000
+"""How many times its size compressed data may unpack to; a black slice does 1700 times."""
+_ALWAYS_ALLOWED: Final = 1 << 26
+
+
+def stack_pixels(frames: Sequence[Frame], name: str) -> Array:
+    """The values of slices as `(X, Y, Z)`: as stored where the headers do not scale them, otherwise scaled, float32.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        In the order of Z, all of one size.
+    name : str
+        Of the series, for messages.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a file is damaged or cut short; the message names it.
+    """
+    _check_promise(frames, name)
+    first = frames[0].store
+    volume = np.empty((len(frames), first.rows, first.columns), _dtype(frames))
+    places: dict[Path, dict[int, int]] = {}
+    for k, frame in enumerate(frames):
+        places.setdefault(frame.facts.file, {})[frame.index] = k
+    for file, wanted in places.items():
+        for index, image in _images(file, frames[next(iter(wanted.values()))].store, set(wanted)):
+            k = wanted[index]
+            volume[k] = _scaled(image, frames[k]) if volume.dtype.kind == "f" else image
+    return volume.transpose(2, 1, 0)
+
+
+def same_pixels(one: Frame, other: Frame) -> bool:
+    """Whether two frames show the very same values."""
+    size = one.store.rows, one.store.columns
+    if size != (other.store.rows, other.store.columns):
+        return False
+    first, second = (_scaled(_image(frame), frame) for frame in (one, other))
+    return bool(np.array_equal(first, second))
+
+
+def _image(frame: Frame) -> Array:
+    return next(image for _, image in _images(frame.facts.file, frame.store, {frame.index}))
+
+
+def _check_promise(frames: Sequence[Frame], name: str) -> None:
+    """Compressed data must not unpack to much more than such data does."""
+    files = {frame.facts.file: frame.store for frame in frames}
+    promised = sum(frame.store.frame_bytes for frame in frames)
+    there = sum(path.stat().st_size for path in files)
+    if promised > max(_ALWAYS_ALLOWED, _MOST_TIMES_PACKED * there):
+        msg = (
+            f"{name} is not read: its headers promise {promised / 1e6:.0f} MB of pixels, its files have "
+            f"{there / 1e6:.2g} MB. They are damaged; export the series again."
+        )
+        raise UnreadableFileError(msg)
+
+
+def _dtype(frames: Sequence[Frame]) -> np.dtype[Any]:
+    if any(frame.slope != 1.0 or frame.intercept != 0.0 for frame in frames):
+        return np.dtype(np.float32)
+    kinds = {_value_dtype(frame.store) for frame in frames}
+    return np.result_type(*kinds)
+
+
+def _value_dtype(store: PixelStore) -> np.dtype[Any]:
+    bits = max(16, store.bits_allocated) if store.signed else store.bits_allocated
+    return np.dtype(f"{'i' if store.signed else 'u'}{bits // 8}")
+
+
+def _scaled(image: Array, frame: Frame) -> Array:
+    return image.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)
+
+
+def _images(file: Path, store: PixelStore, wanted: set[int]) -> Iterator[tuple[int, Array]]:
+    """Index and stored values `(rows, columns)` of the frames of a file that are wanted."""
+    missing = set(wanted)
+    try:
+        with open_dicom(file) as stream:
+            source = _native if store.transfer_syntax in _NATIVE else _compressed
+            for index, image in source(stream, store, wanted):
+                missing.discard(index)
+                yield index, _values(image, store)
+    except (OSError, ValueError, TypeError, LookupError, struct.error) as error:
+        msg = f"{file.name} cannot be read: {error}. Copy it again, or export the series again."
+        raise UnreadableFileError(msg) from error
+    if missing:
+        msg = f"{file.name} is cut short: {len(missing)} of its frames are missing. Export the series again."
+        raise UnreadableFileError(msg)
+
+
+def _native(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Iterator[tuple[int, Array]]:
+    dtype = np.dtype(f"{'>' if store.big_endian else '<'}u{store.bits_allocated // 8}")
+    swapped = store.big_endian and store.words and store.bits_allocated == 8
+    for index in sorted(wanted):
+        stream.seek(store.offset + index * store.frame_bytes)
+        content = stream.read(store.frame_bytes)
+        if len(content) < store.frame_bytes:
+            msg = f"its pixels end after {len(content)} of {store.frame_bytes} bytes"
+            raise ValueError(msg)
+        if swapped:  # bytes in words of big-endian files stand in pairs
+            content = np.frombuffer(content[: len(content) // 2 * 2], ">u2").astype("<u2").tobytes() + content[-1:]
+        yield index, np.frombuffer(content, dtype, store.rows * store.columns).reshape(store.rows, store.columns)
+
+
+def _compressed(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Iterator[tuple[int, Array]]:
+    from pydicom.encaps import generate_frames
+
+    if not can_unpack(store.transfer_syntax):
+        msg = f"its pixels are compressed in a way that is not read ({store.transfer_syntax})"
+        raise ValueError(msg)
+    stream.seek(store.offset)
+    dtype = np.dtype(f"<u{store.bits_allocated // 8}")
+    packed = generate_frames(cast("BinaryIO", stream), number_of_frames=store.frames)
+    for index, data in enumerate(packed):
+        if index > max(wanted):
+            return
+        if index in wanted:
+            yield index, unpack_frame(data, store.transfer_syntax, store.rows, store.columns, dtype)
+
+
+def _values(image: Array, store: PixelStore) -> Array:
+    """Numbers from the bits that hold them: other bits are cleared, the sign is extended, MONOCHROME1 is inverted."""
+    unsigned = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if unsigned.dtype.kind == "i":
+        unsigned = unsigned.view(f"u{unsigned.dtype.itemsize}")
+    wide = np.dtype(np.int64) if store.bits_allocated == 32 else np.dtype(np.int32)
+    shift = store.high_bit + 1 - store.bits_stored if store.transfer_syntax in _NATIVE else 0
+    numbers = (unsigned.astype(wide) >> shift) & ((1 << store.bits_stored) - 1)
+    if store.signed:
+        numbers -= (numbers >> (store.bits_stored - 1)) << store.bits_stored
+    if store.inverted:
+        numbers = (-1 if store.signed else (1 << store.bits_stored) - 1) - numbers
+    return numbers.astype(_value_dtype(store))

@@ -1,0 +1,111 @@
+r"""Paths that a file names: inside its own folder, on every system, or refused before anything is touched.
+
+Data sets, journals, headers and packages come from elsewhere, and name files. A name that is harmless on one system
+leaves the folder on another (`C:/x`, `..\\x`), opens a device (`NUL`) or hides behind a link. So the text is held to
+what is relative everywhere, and the path to where it leads.
+"""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from napari_brain_tumor.errors import OutsideFolderError
+
+__all__ = ["outside_reason", "path_inside", "refuse_links_outside"]
+
+_DEVICES: Final = frozenset(
+    (
+        *("con", "prn", "aux", "nul", "conin$", "conout$", "clock$"),
+        *(f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"),
+    )
+)
+"""Names that Windows gives to devices, whatever the suffix."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def outside_reason(text: str) -> str:
+    """Why a text is not a relative path inside a folder on every system; empty where it is one.
+
+    Parameters
+    ----------
+    text : str
+        Parts separated by `/`.
+
+    Examples
+    --------
+    >>> outside_reason("labelsTr/case.nii.gz"), outside_reason("C:/x"), outside_reason("a/../../x")
+    ('', "it has a drive or stream, ':'", "it leads up, '..'")
+    """
+    if not text or text != text.strip():
+        return "it is empty or begins or ends with a blank"
+    if _CONTROL.search(text):
+        return "it has a control character"
+    if "\\" in text:
+        return "it has a backslash, which Windows takes for a separator"
+    if ":" in text:
+        return "it has a drive or stream, ':'"
+    if text.startswith(("/", "~")) or PurePosixPath(text).is_absolute():
+        return "it is absolute"
+    return next((reason for part in text.split("/") if (reason := _part_reason(part))), "")
+
+
+def _part_reason(part: str) -> str:
+    if part == "..":
+        return "it leads up, '..'"
+    if part in ("", "."):
+        return "it has an empty part"
+    if part.endswith((".", " ")):
+        return f"{part!r} ends with a dot or a blank, which Windows drops"
+    if part.split(".")[0].rstrip().lower() in _DEVICES:
+        return f"{part!r} is a device on Windows"
+    return ""
+
+
+def path_inside(folder: Path, text: str, *, named_by: str) -> Path:
+    """The path of a file that something in a folder names, made sure to lie in it; it need not exist.
+
+    Parameters
+    ----------
+    folder : Path
+        That the path must not leave, neither by its text nor through a link.
+    text : str
+        Relative, parts separated by `/`.
+    named_by : str
+        The file that names it, for the message.
+
+    Raises
+    ------
+    OutsideFolderError
+        If it leads outside. Nothing was read, written or removed.
+    """
+    reason = outside_reason(text)
+    path = folder / text
+    if not reason and _leaves(folder, path):
+        reason = "a link on the way leads out of the folder"
+    if reason:
+        msg = (
+            f"{named_by} names the file {text!r}, which is not inside {folder}: {reason}. Nothing was opened or "
+            "changed. Correct the name if the file is yours; otherwise do not trust where it came from."
+        )
+        raise OutsideFolderError(msg)
+    return path
+
+
+def refuse_links_outside(folder: Path, paths: tuple[Path, ...] | list[Path]) -> None:
+    """Raise `OutsideFolderError` where one of the paths below a folder leads out of it through a link."""
+    for path in paths:
+        if _leaves(folder, path):
+            msg = (
+                f"{path} is a link that leads out of {folder}. Nothing was opened or changed: copy what it leads to "
+                "into the folder, or remove the link."
+            )
+            raise OutsideFolderError(msg)
+
+
+def _leaves(folder: Path, path: Path) -> bool:
+    home, place = os.path.realpath(folder), os.path.realpath(path)
+    try:
+        return os.path.commonpath((home, place)) != home
+    except ValueError:  # different drives
+        return True

@@ -1,0 +1,51 @@
+"""Read JSON that anybody may have written."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.io.regular_file import read_regular
+
+__all__ = ["parse_json", "read_json"]
+
+_LARGEST: Final = 1 << 28
+_DEEPEST: Final = 100
+"""Our own documents nest ten deep; what nests deeper would end in the stack of whoever looks at it."""
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it is missing or no ordinary file.
+    ValueError
+        If it is not JSON, nests too deeply or holds numbers of thousands of digits; `UnreadableFileError` is one too.
+    """
+    return parse_json(read_regular(path, _LARGEST))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a text says; every problem with it is a `ValueError`."""
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    _check_depth(content)
+    return content
+
+
+def _check_depth(content: Any) -> None:
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise ValueError("it nests too deeply")
+
+
+def _inside(outer: Any) -> Any:
+    if isinstance(outer, dict):
+        return outer.values()
+    return outer if isinstance(outer, list) else ()

@@ -1,0 +1,196 @@
+"""What the integers of a saved label file mean, as it is written beside the file and inside it.
+
+Inside a NIfTI file it is a header extension (a comment, code 6), in NRRD and MetaImage a field of their own, in TIFF
+an entry of the description; everywhere the same small JSON under the key `napari-brain-tumor`. It carries the hash of
+the labels: where these were changed by a program that kept the text, it is not believed.
+"""
+
+import gzip
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_brain_tumor.errors import LabelSchemaError
+from napari_brain_tumor.io import nifti, tiff
+from napari_brain_tumor.labels import REGIONS, LabelSchema, Region, labels_sha256, schema_named
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["KEY", "Meaning", "meaning_inside", "nifti_extension"]
+
+KEY: Final = "napari-brain-tumor"
+
+_COMMENT_CODE: Final = 6
+_HEAD_BYTES: Final = 65_536
+"""More than the text at the start of our files takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The schema of a label file, and what its labels tell.
+
+    Parameters
+    ----------
+    schema : LabelSchema
+    values : dict of int to str
+        What each integer in the file means.
+    known_regions : tuple of {"WT", "TC", "ET"}
+    labels_sha256 : str or None
+        Of the integers in the file; the first versions did not write it.
+    """
+
+    schema: LabelSchema
+    values: Mapping[int, str]
+    known_regions: tuple[Region, ...]
+    labels_sha256: str | None
+
+    @classmethod
+    def of(cls, segmentation: Segmentation, schema: LabelSchema) -> "Meaning":
+        """That of a segmentation which is saved in a schema."""
+        names = segmentation.class_names
+        values = {schema.from_class[c]: names[c] for c in names if c in schema.from_class}
+        # In a schema of one class nothing of the others is left.
+        known = schema.known_regions if len(schema.known_regions) == 1 else segmentation.known_regions
+        sha256 = labels_sha256(schema.encode(segmentation.data))
+        return cls(schema, dict(sorted(values.items())), tuple(known), sha256)
+
+    @classmethod
+    def read(cls, document: Any) -> "Meaning | None":
+        """That in a document; None where it is none, or of a version whose schemas are not known here."""
+        if not isinstance(document, Mapping):
+            return None
+        name, known, sha256 = (document.get(key) for key in ("schema", "known_regions", "labels_sha256"))
+        try:
+            schema = schema_named(name) if isinstance(name, str) else None
+        except LabelSchemaError:
+            return None
+        if schema is None or not (sha256 is None or isinstance(sha256, str)):
+            return None
+        listed = known if isinstance(known, list) else list(schema.known_regions)
+        regions = tuple(r for r in REGIONS if r in listed and r in schema.known_regions)
+        values = document.get("values")
+        return cls(schema, _integers(values if isinstance(values, Mapping) else {}), regions, sha256)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What is written."""
+        return {
+            "schema": self.schema.name,
+            "values": {str(value): name for value, name in self.values.items()},
+            "known_regions": list(self.known_regions),
+            "labels_sha256": self.labels_sha256,
+        }
+
+    @property
+    def text(self) -> str:
+        """The JSON that travels inside the file, in ASCII."""
+        return json.dumps({KEY: {"format": 1, **self.document}})
+
+    def is_of(self, values: npt.NDArray[np.uint8]) -> bool:
+        """Whether it was written for these integers; not known, and so believed, where no hash was written."""
+        return self.labels_sha256 is None or self.labels_sha256 == labels_sha256(values)
+
+
+def _integers(values: Mapping[Any, Any]) -> dict[int, str]:
+    return {int(value): str(name) for value, name in values.items() if str(value).isdecimal() and len(str(value)) < 4}
+
+
+def nifti_extension(text: str) -> bytes:
+    """A NIfTI header extension that holds a text, with the mark before it that says there is one."""
+    content = text.encode("ascii")
+    size = 8 + len(content)
+    padding = -size % 16
+    return b"\x01\0\0\0" + struct.pack("<2i", size + padding, _COMMENT_CODE) + content + bytes(padding)
+
+
+def meaning_inside(place: Path) -> Meaning | None:
+    """What a label file, or every mask of a folder alike, says of itself; None where it says nothing.
+
+    Parameters
+    ----------
+    place : Path
+        A file of any format that labels are saved in, or a folder with masks. Nothing is raised for what cannot be
+        read: whoever opens the labels is told.
+    """
+    if place.is_dir():
+        masks = [path for path in sorted(place.glob("*_mask.tif")) if not path.name.startswith(".")]
+        return _common([Meaning.read(_entry(_text_inside(path))) for path in masks])
+    return Meaning.read(_entry(_text_inside(place)))
+
+
+def _common(meanings: Sequence[Meaning | None]) -> Meaning | None:
+    """What all masks say; where they differ it is of no labels."""
+    first = next((one for one in meanings if one is not None), None)
+    if first is None or all(one is not None and one.document == first.document for one in meanings):
+        return first
+    return replace(first, labels_sha256="")
+
+
+def _entry(text: str | None) -> Any:
+    try:
+        document = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+    return document.get(KEY) if isinstance(document, dict) else None
+
+
+def _text_inside(path: Path) -> str | None:
+    try:
+        if nifti.is_nifti(path):
+            return _text_in_nifti(path)
+        if tiff.is_tif(path):
+            return _text_in_tif(path)
+        return _text_in_lines(path)
+    except (OSError, EOFError, ValueError, zlib.error, struct.error, tifffile.TiffFileError):
+        return None
+
+
+def _text_in_nifti(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith(b"\x1f\x8b"):
+        with gzip.open(path) as packed:
+            head = packed.read(_HEAD_BYTES)
+    return next((text for text in _extensions(head) if f'"{KEY}"' in text), None)
+
+
+def _extensions(head: bytes) -> Iterator[str]:
+    """Comments among the extensions after a NIfTI header."""
+    order = "<" if head[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"
+    at = struct.unpack(f"{order}i", head[:4])[0]
+    if at not in (348, 540) or head[at : at + 1] != b"\x01":
+        return
+    stop = struct.unpack(f"{order}f", head[108:112])[0] if at == 348 else struct.unpack(f"{order}q", head[168:176])[0]
+    at += 4
+    while at + 8 <= min(stop, len(head)):
+        size, code = struct.unpack(f"{order}2i", head[at : at + 8])
+        if size < 16 or at + size > len(head):
+            return
+        if code == _COMMENT_CODE:
+            yield head[at + 8 : at + size].rstrip(b"\0").decode("utf-8", errors="replace")
+        at += size
+
+
+def _text_in_tif(path: Path) -> str | None:
+    with tifffile.TiffFile(path) as file:
+        return file.pages[0].description if f'"{KEY}"' in file.pages[0].description else None
+
+
+def _text_in_lines(path: Path) -> str | None:
+    """The field of a NRRD (`key:=text`) or MetaImage (`key = text`) header."""
+    with path.open("rb") as file:
+        lines = file.read(_HEAD_BYTES).split(b"\n")
+    for line in lines:
+        if not line.strip() or line.startswith(b"ElementDataFile"):
+            return None  # the header ends here
+        name, separator, text = line.partition(b"{")
+        if separator and name.rstrip(b" :=").decode("latin-1") == KEY:
+            return (separator + text).decode("utf-8", errors="replace").strip()
+    return None

@@ -1,0 +1,355 @@
+"""NRRD files (.nrrd, .nhdr): their header by pynrrd, their voxels no further than it promises."""
+
+import gzip
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import nrrd
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import DimensionError, UnreadableFileError
+from napari_brain_tumor.geometry import Grid, LengthUnit
+from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
+from napari_brain_tumor.io.regular_file import file_beside, open_regular
+from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
+from napari_brain_tumor.io.voxel_data import Packing, read_voxels, remaining_bytes
+
+__all__ = ["NrrdHeader", "is_nrrd", "nrrd_bytes", "read_nrrd", "read_nrrd_header"]
+
+Array = npt.NDArray[Any]
+
+_HEADER_BYTES: Final = 1 << 20
+"""More than the segments of a large segmentation or the gradients of a diffusion scan take."""
+
+_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_TYPE_OF: Final = {name: kind for kind, names in _TYPES.items() for name in names}
+_PACKINGS: Final[Mapping[str, Packing]] = {
+    "raw": "raw", "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2",
+}  # fmt: skip
+_SPACES: Final[Mapping[str, tuple[int, int, int]]] = {
+    **dict.fromkeys(("right-anterior-superior", "ras"), (1, 1, 1)),
+    **dict.fromkeys(("left-anterior-superior", "las"), (-1, 1, 1)),
+    **dict.fromkeys(("left-posterior-superior", "lps"), (-1, -1, 1)),
+}
+"""Signs that turn the axes of a space into right, anterior, superior."""
+_MM_PER_UNIT: Final = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001,
+                       "µm": 0.001, "micron": 0.001}  # fmt: skip
+_TEXT: Final = frozenset({"ascii", "text", "txt"})
+_OF_NUMBERS: Final = b"0123456789+-.eEnaifNAIF \t\r\n\f\v"
+_SPATIAL: Final = frozenset({"domain", "space", "???", "none"})
+_STEPS: Final = frozenset({"list", "time", "vector", "point", "stub", "scalar", "???", "none", "domain", "space"})
+"""Kinds of an axis along which images of their own may lie; of others (colours, tensors) a voxel is one thing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NrrdHeader:
+    """What a header tells: sizes, which axis counts images (None for one image), how it is stored, grid, notes."""
+
+    sizes: tuple[int, ...]
+    steps: int | None
+    dtype: np.dtype[Any]
+    packing: Packing | None
+    """None where the voxels are written as text."""
+    line_skip: int
+    byte_skip: int
+    data_file: Path | None
+    grid: Grid
+    notes: tuple[str, ...]
+
+
+def is_nrrd(path: Path) -> bool:
+    """Whether the file name ends in `.nrrd` or `.nhdr`, in any case."""
+    return path.name.lower().endswith((".nrrd", ".nhdr"))
+
+
+def read_nrrd_header(path: Path) -> NrrdHeader:
+    """Sizes and grid without the voxels; errors are those of `read_nrrd`."""
+    with open_regular(path) as file:
+        return _header(file, path)
+
+
+def read_nrrd(path: Path) -> list[Volume]:
+    """The images of a NRRD file: one, or one per step of an axis that is not of space.
+
+    Returns
+    -------
+    list of Volume
+        Arrays `(X, Y, Z)`, the machine's byte order.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is missing, empty, truncated, ruined, does not match its checksum, or names voxels elsewhere.
+    DimensionError
+        If it has not three axes of space, or one of colours or tensors.
+    """
+    with open_regular(path) as file:
+        header = _header(file, path)
+        if header.data_file is None:
+            values, notes = _voxels(file, header, path)
+        else:
+            with open_regular(header.data_file) as data:
+                values, notes = _voxels(data, header, header.data_file)
+    if header.steps is not None:
+        values = np.moveaxis(values, header.steps, -1)
+        values = values[..., 0] if values.shape[-1] == 1 else values
+    return split_images(values, short_name(path), header.grid, path, (*header.notes, *notes))
+
+
+def nrrd_bytes(labels: npt.NDArray[np.uint8], grid: Grid, entries: Mapping[str, str] | None = None) -> bytes:
+    """Labels `(X, Y, Z)` on a grid as a NRRD file with compressed voxels; `entries` of its own go into the header."""
+    axes, origin = matrix_in_lps(grid)
+    lines = [
+        "NRRD0004",
+        "type: uint8",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, labels.shape))}",
+        f"space directions: {' '.join(map(_vector, axes.T))}",
+        "kinds: domain domain domain",
+        "encoding: gzip",
+        f"space origin: {_vector(origin)}",
+        *(f"{key}:={text}" for key, text in (entries or {}).items()),
+    ]
+    # Without a time stamp the same labels give the same bytes.
+    return "".join(f"{line}\n" for line in (*lines, "")).encode("ascii") + gzip.compress(
+        labels.tobytes(order="F"), compresslevel=6, mtime=0
+    )
+
+
+def _vector(values: npt.NDArray[np.float64]) -> str:
+    return f"({','.join(repr(float(value)) for value in values)})"
+
+
+def _voxels(file: BinaryIO, header: NrrdHeader, path: Path) -> tuple[Array, tuple[str, ...]]:
+    for _ in range(header.line_skip):
+        if not file.readline(_HEADER_BYTES):
+            break
+    skip = header.byte_skip
+    if header.packing is None:
+        return _numbers(file, header, path), ()
+    if skip < 0:  # the voxels are what the file ends with
+        needed = header.dtype.itemsize
+        for side in header.sizes:
+            needed *= side
+        skip = max(0, remaining_bytes(file) - needed)
+    return read_voxels(file, path, header.packing, header.dtype, header.sizes, skip=skip)
+
+
+def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:
+    """Voxels that are written as text."""
+    file.seek(header.byte_skip, os.SEEK_CUR)
+    content = file.read()
+    count = math.prod(header.sizes)
+    # What is none of these would end numpy's parser with a warning only.
+    odd = content.translate(None, _OF_NUMBERS)[:1]
+    values = np.fromstring(content, np.float64, sep=" ") if not odd and 2 * count <= len(content) + 1 else np.array([])
+    if len(values) != count:
+        there = "other text" if odd else f"{len(values)} that can be read"
+        msg = f"{path.name} promises {count} numbers as text and holds {there}. Copy it again."
+        raise UnreadableFileError(msg)
+    with np.errstate(all="ignore"):
+        typed = values.astype(header.dtype)
+    if header.dtype.kind != "f" and not np.array_equal(typed, values):
+        msg = f"{path.name} holds numbers that are no {header.dtype}, as its header says. Convert it from its source."
+        raise UnreadableFileError(msg)
+    return typed.reshape(header.sizes, order="F")
+
+
+# The header -------------------------------------------------------------------------------------------------------
+
+
+def _ruined(path: Path, why: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"{path.name} has a header that cannot be used: {why}. Convert it again from its source, as .nii.gz."
+    )
+
+
+def _header(file: BinaryIO, path: Path) -> NrrdHeader:
+    """The header of an open file, which is where the voxels begin afterwards if they are in it."""
+    lines = _lines(file, path)
+    try:
+        with np.errstate(all="raise"):
+            fields = dict(nrrd.read_header(lines))
+    except Exception as error:  # pynrrd lets through what its parsers happen to raise
+        raise _ruined(path, str(error) or type(error).__name__) from error
+    sizes = _sizes(fields, lines, path)
+    steps = _steps_axis(fields, sizes, path)
+    spatial = [axis for axis in range(len(sizes)) if axis != steps]
+    grid, notes = _grid(fields, [sizes[axis] for axis in spatial], spatial, path)
+    encoding = str(fields.get("encoding", "")).lower()
+    packing = _PACKINGS.get(encoding)
+    if packing is None and encoding not in _TEXT:
+        raise _ruined(path, f"its encoding is {encoding[:40]!r}; read are raw, gzip, bzip2 and ascii")
+    line_skip, byte_skip = _skips(fields, packing, path)
+    data_file = _data_file(fields, path)
+    dtype = _dtype(fields, path, swapped=packing is not None)
+    return NrrdHeader(sizes, steps, dtype, packing, line_skip, byte_skip, data_file, grid, notes)
+
+
+def _lines(file: BinaryIO, path: Path) -> list[str]:
+    """The lines of a header, names of fields in lower case, up to the empty line."""
+    first = file.readline(64)
+    if not re.fullmatch(rb"NRRD000[1-5]\s*", first):
+        what = "is empty. Copy or download it again." if not first else "is not a NRRD file of version 1 to 5."
+        msg = f"{path.name} {what}"
+        raise UnreadableFileError(msg)
+    lines, left = [first.decode("ascii")], _HEADER_BYTES
+    while True:
+        line = file.readline(left)
+        left -= len(line)
+        if left <= 0:
+            raise _ruined(path, "it does not end")
+        text = line.decode("latin-1").rstrip()
+        if not text:
+            return lines
+        lines.append(_lower_field(text))
+
+
+def _lower_field(line: str) -> str:
+    field, colon, value = line.partition(":")
+    return line if line.startswith("#") or value.startswith("=") else f"{field.strip().lower()}{colon}{value}"
+
+
+def _sizes(fields: Mapping[str, Any], lines: Sequence[str], path: Path) -> tuple[int, ...]:
+    # From the text: pynrrd would cut 5.7 to 5.
+    words = next((line.partition(":")[2].split() for line in lines if line.startswith("sizes:")), [])
+    if not words or not all(re.fullmatch(r"\d{1,15}", word) and int(word) > 0 for word in words):
+        raise _ruined(path, f"its sizes are {' '.join(words)[:60]!r}, expected are whole numbers above 0")
+    if fields.get("dimension") != len(words):
+        raise _ruined(path, f"its dimension is {fields.get('dimension')}, but it tells {len(words)} sizes")
+    if len(words) not in (3, 4):
+        msg = f"{path.name} has {len(words)} dimensions ({', '.join(words[:8])}); a sequence or segmentation has three."
+        raise DimensionError(msg)
+    return tuple(map(int, words))
+
+
+def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -> int | None:
+    """The axis along which there are several images: told by its kind, or by having no direction in space."""
+    kinds = [str(kind).lower() for kind in fields.get("kinds", ())] or ["domain"] * len(sizes)
+    if len(kinds) != len(sizes):
+        raise _ruined(path, f"it tells {len(kinds)} kinds of {len(sizes)} axes")
+    directions = _directions(fields, len(sizes), path)
+    apart = [
+        axis
+        for axis, kind in enumerate(kinds)
+        if kind not in _SPATIAL or (directions is not None and not np.isfinite(directions[axis]).all())
+    ]
+    if not apart and len(sizes) == 4:
+        apart = [3]
+    if len(sizes) - len(apart) != 3:
+        msg = f"{path.name} has {len(sizes) - len(apart)} axes of space (kinds {', '.join(kinds)}); an image has three."
+        raise DimensionError(msg)
+    if not apart:
+        return None
+    (axis,) = apart
+    if kinds[axis] not in _STEPS and sizes[axis] > 1:
+        msg = (
+            f"{path.name} holds a {kinds[axis]} in each voxel; a sequence or segmentation holds one number. Convert it "
+            "to single volumes first."
+        )
+        raise DimensionError(msg)
+    return axis
+
+
+def _directions(fields: Mapping[str, Any], dims: int, path: Path) -> npt.NDArray[np.float64] | None:
+    """The direction of each axis, a row; not finite where it has none. None where the header tells no directions."""
+    told = fields.get("space directions")
+    if told is None:
+        return None
+    rows = np.asarray(told, dtype=np.float64)
+    if rows.shape != (dims, 3):
+        raise _ruined(path, f"its space directions are {rows.shape[0]} vectors, expected are {dims} of 3 numbers")
+    return rows
+
+
+def _grid(fields: Mapping[str, Any], shape: list[int], spatial: list[int], path: Path) -> tuple[Grid, tuple[str, ...]]:
+    x, y, z = shape
+    directions = _directions(fields, len(fields["sizes"]), path)
+    if directions is None:
+        return _grid_of_spacings(fields, (x, y, z), spatial, path)
+    space = str(fields.get("space", "")).lower()
+    signs, notes = _SPACES.get(space), []
+    if signs is None:
+        signs = _SPACES["lps"]
+        notes.append(ORIENTATION_NOTE if not space else f"{ORIENTATION_NOTE} ({space[:60]!r} names no side.)")
+    origin = np.asarray(fields.get("space origin", (np.nan,) * 3), dtype=np.float64)
+    if origin.shape != (3,) or not np.isfinite(origin).all():
+        origin = np.zeros(3)
+        notes.append(POSITION_NOTE)
+    factor, unit, more = _length(fields.get("space units"), (0, 1, 2))
+    axes = np.diag(signs) @ directions[spatial].T * factor
+    grid = grid_of_header((x, y, z), axes, np.asarray(signs) * origin * factor, unit, path.name)
+    return grid, (*notes, *more)
+
+
+def _grid_of_spacings(
+    fields: Mapping[str, Any], shape: tuple[int, int, int], spatial: list[int], path: Path
+) -> tuple[Grid, tuple[str, ...]]:
+    told = np.asarray(fields.get("spacings", ()), dtype=np.float64)
+    spacing = told[spatial] if len(told) == len(fields["sizes"]) else np.full(3, np.nan)
+    if not np.isfinite(spacing).all():
+        grid = grid_of_header(shape, LPS_TO_RAS, np.zeros(3), "voxel", path.name)
+        return grid, (SPACING_NOTE, ORIENTATION_NOTE)
+    if (spacing <= 0).any():
+        raise _ruined(path, f"its spacings are {spacing.tolist()}, expected are lengths above 0")
+    factor, unit, notes = _length(fields.get("units"), spatial)
+    axes = LPS_TO_RAS @ np.diag(spacing) * factor
+    return grid_of_header(shape, axes, np.zeros(3), unit, path.name), (ORIENTATION_NOTE, *notes)
+
+
+def _length(units: Any, axes: Sequence[int]) -> tuple[float, LengthUnit, tuple[str, ...]]:
+    """Millimetres per unit; sizes count as voxels where the unit is no length that is known."""
+    words = [str(word).strip().lower() for word in units or ()]
+    named = {words[axis] for axis in axes if axis < len(words)} or {""}
+    if len(named) == 1 and (word := named.pop()) in _MM_PER_UNIT:
+        return _MM_PER_UNIT[word], "mm", ()
+    return 1.0, "voxel", (f"{SPACING_NOTE} (Its units are {' '.join(words)[:60]!r}.)",)
+
+
+def _dtype(fields: Mapping[str, Any], path: Path, *, swapped: bool) -> np.dtype[Any]:
+    name = str(fields.get("type", "")).lower()
+    if name not in _TYPE_OF:
+        raise _ruined(path, f"its type is {name[:40]!r}, which is no plain number")
+    kind = np.dtype(_TYPE_OF[name])
+    endian = str(fields.get("endian", "")).lower()
+    if not swapped:
+        return kind
+    if kind.itemsize > 1 and endian not in ("little", "big"):
+        raise _ruined(path, f"its endian is {endian[:40]!r}, expected is little or big")
+    return kind.newbyteorder(">" if endian == "big" else "<")
+
+
+def _skips(fields: Mapping[str, Any], packing: Packing | None, path: Path) -> tuple[int, int]:
+    lines = fields.get("line skip", fields.get("lineskip", 0))
+    count = fields.get("byte skip", fields.get("byteskip", 0))
+    least = -1 if packing == "raw" else 0
+    if not 0 <= lines <= _HEADER_BYTES or not least <= count <= np.iinfo(np.int64).max:
+        raise _ruined(path, f"it skips {lines} lines and {count} bytes before its voxels")
+    return lines, count
+
+
+def _data_file(fields: Mapping[str, Any], path: Path) -> Path | None:
+    name = fields.get("data file", fields.get("datafile"))
+    if name is None:
+        return None
+    if str(name).upper().split()[:1] == ["LIST"] or "%" in str(name):
+        raise _ruined(path, f"its voxels are in many files ({str(name)[:40]!r}); only one file is read")
+    return file_beside(path, os.fspath(str(name)))

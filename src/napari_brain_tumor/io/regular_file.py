@@ -1,0 +1,124 @@
+"""Open ordinary files and nothing else: a pipe would wait for ever, a device never ends.
+
+Every reader opens its files here, also those that a header names: these lie beside their header or are refused.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from napari_brain_tumor.errors import UnreadableFileError
+
+__all__ = ["file_beside", "is_plain_name", "open_regular", "read_regular"]
+
+_KINDS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_SEPARATORS: Final = re.compile(r'[/\\:<>"|?*\x00-\x1f]')
+"""What a file name cannot hold on one of the systems: with it a name would be a path, a drive or a pattern."""
+_WITHOUT_WAITING: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_WINDOWS_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(?:\..*)?", re.I)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it is missing, may not be read, or is no ordinary file.
+    """
+    try:
+        # Looked at before it is opened, because opening alone can wait or act; and after, in case it was exchanged.
+        _require_regular(path, path.stat())
+        descriptor = os.open(path, _WITHOUT_WAITING)
+        try:
+            _require_regular(path, os.fstat(descriptor))
+            return os.fdopen(descriptor, "rb")
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except UnreadableFileError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        msg = f"{path} cannot be read: {reason}. Check the path and the permissions."
+        raise UnreadableFileError(msg) from error
+
+
+def read_regular(path: Path, limit: int | None = None) -> bytes:
+    """What is in a file.
+
+    Parameters
+    ----------
+    path : Path
+    limit : int, optional
+        Bytes from which a file is refused as too large.
+
+    Raises
+    ------
+    UnreadableFileError
+        As `open_regular`, or if the file is larger than the limit.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read() if limit is None else file.read(limit + 1)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}. Check the disk and the permissions."
+        raise UnreadableFileError(msg) from error
+    if limit is not None and len(content) > limit:
+        msg = f"{path.name} is larger than {limit} bytes, which no such file needs. Is it the right file?"
+        raise UnreadableFileError(msg)
+    return content
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a text names a file of a folder on every system: no path, drive, device or pattern."""
+    return bool(name.strip(" .")) and not _SEPARATORS.search(name) and not _WINDOWS_DEVICE.fullmatch(name.strip())
+
+
+def file_beside(header: Path, name: str) -> Path:
+    """The file of voxels that a header names: one that lies in the header's own folder.
+
+    Parameters
+    ----------
+    header : Path
+    name : str
+        As it stands in the header.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the name is a path, a drive, a device or a pattern, or a link that leaves the folder; or there is no such
+        file.
+    """
+    if not is_plain_name(name):
+        msg = (
+            f"{header.name} names {name[:100]!r} as the file of its voxels. Only a file that lies in the same folder "
+            "is read: put it there and give its plain name in the header."
+        )
+        raise UnreadableFileError(msg)
+    place = header.parent / name
+    try:
+        target = place.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        msg = f"{header.name} names {name[:100]!r} as the file of its voxels, which is not in its folder. Put it there."
+        raise UnreadableFileError(msg) from error
+    if target.parent != header.parent.resolve():
+        msg = f"{name}, the file of voxels of {header.name}, is a link out of the folder. Put the file itself there."
+        raise UnreadableFileError(msg)
+    return place
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    kind = next((words for is_kind, words in _KINDS if is_kind(status.st_mode)), "not a file")
+    msg = f"{path} is {kind}, not an ordinary file. Give the file itself."
+    raise UnreadableFileError(msg)

@@ -1,0 +1,227 @@
+"""Voxels as a header promises them: no byte beyond them is kept, and what checksum there is, is checked."""
+
+import bz2
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import UnreadableFileError
+
+__all__ = ["Packing", "read_voxels", "remaining_bytes", "unpacked"]
+
+Array = npt.NDArray[Any]
+Packing = Literal["raw", "gzip", "bzip2", "zlib"]
+
+_STEP: Final = 1 << 22
+_MOST_PER_BYTE: Final[dict[Packing, int]] = {"raw": 1, "gzip": 1032, "zlib": 1032}
+"""Bytes that one byte of a file can unpack to at most. bzip2 has no bound that would help."""
+_SLACK: Final = 1 << 26
+"""Bytes that are unpacked beyond those promised, and let go, to come to the checksum at the end: tenths of a second."""
+
+
+class Stream(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Inflating:
+    """Reads a zlib stream to its end, where zlib compares the checksum (Adler-32)."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+        # 32 more than the largest window: a header of gzip is taken too, as ITK takes it.
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def read(self, size: int, /) -> bytes:
+        while not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._file.read(min(_STEP, self._left))
+            if not self._inflate.unconsumed_tail:
+                self._left -= len(packed)
+            found = self._inflate.decompress(packed, size)
+            if found:
+                return found
+            if not packed:
+                raise EOFError("the compressed data end before their checksum")
+        return b""
+
+
+def remaining_bytes(file: BinaryIO) -> int:
+    """Bytes from the current place of an open file to its end."""
+    return max(0, os.fstat(file.fileno()).st_size - file.tell())
+
+
+@contextmanager
+def unpacked(file: BinaryIO, packing: Packing, path: Path, size: int | None = None) -> Iterator[Stream]:
+    """The unpacked bytes of a file from its current place on; damage is told as `UnreadableFileError`.
+
+    Parameters
+    ----------
+    file : binary file
+    packing : {"raw", "gzip", "bzip2", "zlib"}
+    path : Path
+        For messages.
+    size : int, optional
+        Of the packed bytes, where the header tells it.
+    """
+    try:
+        if packing == "gzip":
+            yield gzip.GzipFile(fileobj=file, mode="rb")
+        elif packing == "bzip2":
+            yield bz2.BZ2File(file)
+        elif packing == "zlib":
+            yield _Inflating(file, remaining_bytes(file) if size is None else size)
+        else:
+            yield file
+    except (EOFError, zlib.error, OSError) as error:
+        what = "cannot be read" if packing == "raw" else f"is a damaged {packing} file"
+        msg = f"{path.name} {what} ({error}): it was cut short or changed on its way. Copy or download it again."
+        raise UnreadableFileError(msg) from error
+
+
+def read_voxels(
+    file: BinaryIO,
+    path: Path,
+    packing: Packing,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    *,
+    skip: int = 0,
+    size: int | None = None,
+) -> tuple[Array, tuple[str, ...]]:
+    """The voxels that a header promises, and notes.
+
+    Parameters
+    ----------
+    file : binary file
+        At the place where the data begin.
+    path : Path
+        For messages.
+    packing : {"raw", "gzip", "bzip2", "zlib"}
+    dtype : numpy dtype
+        As stored.
+    shape : tuple of int
+        Of at least 1, the fastest axis first.
+    skip : int
+        Bytes before the voxels, unpacked.
+    size : int, optional
+        Of the packed bytes, where the header tells it.
+
+    Returns
+    -------
+    array of `shape`, tuple of str
+        Writable, in Fortran order and the machine's byte order. What follows the voxels is not kept; that it is there
+        is noted.
+
+    Raises
+    ------
+    UnreadableFileError
+        If there are fewer bytes, they are damaged or do not match their checksum, or they exceed the memory of the
+        machine.
+    """
+    promised = dtype.itemsize
+    for side in shape:
+        promised *= int(side)  # Python's integers do not overflow
+    _check_possible(path, packing, promised, skip, remaining_bytes(file))
+    with unpacked(file, packing, path, size) as stream:
+        if packing == "raw":
+            file.seek(skip, os.SEEK_CUR)
+            content = _filled(file, promised)
+            extra: int | None = remaining_bytes(file)
+        else:
+            before = _discard(stream, skip)
+            content = _grown(stream, promised) if before == skip else bytearray()
+            extra = _rest(stream, max(_SLACK, promised)) if len(content) == promised else 0
+    if len(content) < promised:
+        raise UnreadableFileError(_cut_short(path, promised, len(content)))
+    values = np.frombuffer(content, dtype)
+    if not dtype.isnative:
+        values = values.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return values.reshape(shape, order="F"), _notes_on_rest(path, extra)
+
+
+def _check_possible(path: Path, packing: Packing, promised: int, skip: int, available: int) -> None:
+    most = _MOST_PER_BYTE.get(packing)
+    if most is not None and promised + skip > most * available:
+        raise UnreadableFileError(_cut_short(path, promised, max(0, most * available - skip), most > 1))
+    memory = _installed_memory()
+    if memory is not None and promised > memory:
+        msg = (
+            f"{path.name} promises {promised / 1e9:.0f} GB of voxels, more than the {memory / 1e9:.0f} GB of memory of "
+            "this computer. Is its header true? Crop or resample the image elsewhere first."
+        )
+        raise UnreadableFileError(msg)
+
+
+def _installed_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None  # Windows, where allocating fails at once instead
+
+
+def _cut_short(path: Path, promised: int, present: int, at_most: bool = False) -> str:
+    how = "can hold at most" if at_most else "holds"
+    return (
+        f"{path.name} is cut short: its header promises {promised} bytes of voxels, the file {how} {present}. "
+        "Copy or download it again."
+    )
+
+
+def _filled(file: BinaryIO, promised: int) -> bytearray:
+    """As many bytes, read into one piece of memory."""
+    content = bytearray(promised)
+    view, done = memoryview(content), 0
+    while done < promised:
+        count = file.readinto(view[done : done + (1 << 30)])  # type: ignore[attr-defined]
+        if not count:
+            break
+        done += count
+    view.release()
+    del content[done:]
+    return content
+
+
+def _grown(stream: Stream, promised: int) -> bytearray:
+    """As many bytes; memory is taken for those that come, not for those that are promised."""
+    content = bytearray()
+    while len(content) < promised:
+        part = stream.read(min(_STEP, promised - len(content)))
+        if not part:
+            break
+        content += part
+    return content
+
+
+def _discard(stream: Stream, count: int) -> int:
+    done = 0
+    while done < count:
+        part = stream.read(min(_STEP, count - done))
+        if not part:
+            break
+        done += len(part)
+    return done
+
+
+def _rest(stream: Stream, limit: int) -> int | None:
+    """Bytes up to the end, where the checksum is compared; None where the end is too far away."""
+    count = _discard(stream, limit + 1)
+    return count if count <= limit else None
+
+
+def _notes_on_rest(path: Path, extra: int | None) -> tuple[str, ...]:
+    if extra == 0:
+        return ()
+    how_many = "many bytes" if extra is None else f"{extra} byte{'s'[: extra != 1]}"
+    unchecked = ", and its checksum was not reached" if extra is None else ""
+    return (
+        f"{path.name} holds {how_many} more than its header tells of{unchecked}: they were not read. Is the header "
+        "true?",
+    )

@@ -1,0 +1,144 @@
+"""What the words for a label mean, as `dataset.json` files have them: edema, non-enhancing, enhancing and so on.
+
+"Enhanc" is in "non-enhancing" too, and "tumor core" in "necrotic tumor core". So negations are read first, and of
+several words the one that says most decides. What is left open stays open.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+__all__ = ["Meaning", "meaning_of", "meanings_of_regions"]
+
+Meaning = Literal[
+    "background", "edema", "non-enhancing", "enhancing", "resection cavity", "tumour core", "whole tumour", "tumour",
+    "edema and non-enhancing", "ignore",
+]  # fmt: skip
+"""What one integer of a label file marks. `tumour` alone is the whole tumour only where nothing else is marked."""
+
+_ABBREVIATIONS: Final[dict[str, str]] = {
+    "et": "enhancing",
+    "enh": "enhancing",
+    "ed": "edema",
+    "snfh": "edema",
+    "ncr": "necrosis",
+    "nec": "necrosis",
+    "nc": "necrosis",
+    "net": "nonenhancing tumor",
+    "netc": "nonenhancing core",
+    "cc": "cyst",
+    "rc": "cavity",
+    "wt": "whole tumor",
+    "tc": "tumor core",
+    "bg": "background",
+}
+"""Only where they stand alone, or beside others of them as in `NCR/NET`."""
+
+_NOT_ENHANCING: Final = re.compile(
+    r"\b(?:non|not|no|un|without)[-_ ]*(?:contrast[-_ ]*|gd[-_ ]*|gadolinium[-_ ]*)?enh\w*|\bnon-?enh\w*|\bunenh\w*"
+)
+_FACTS: Final[dict[str, re.Pattern[str]]] = {
+    "enhancing": re.compile(r"\benh(?:an|\b)\w*"),
+    "necrosis": re.compile(r"\bnecro|\bcyst"),
+    "edema": re.compile(r"\bo?edema|\bödem|\bperitumou?ral\b|\binfiltrat"),
+    "flair": re.compile(r"\bflair\b|\bt2\b|\bhyperintens"),
+    "cavity": re.compile(r"\bcavit|\bresection\b"),
+    "core": re.compile(r"\bcore\b"),
+    "whole": re.compile(r"\bwhole\b|\bcomplete\b|\bentire\b"),
+    "tumour": re.compile(r"\btumou?rs?\b|\bglioma|\blesions?\b|\bneoplasm|\babnormalit"),
+    "background": re.compile(
+        r"\b(?:non|not?|without)[-_ ]*tumou?r|\bbackground\b|\bhealthy\b|\bnormal\b|\beverything else\b"
+    ),
+    "ignore": re.compile(r"\bignore\b|\bunlabell?ed\b"),
+}
+
+
+def meaning_of(text: str) -> Meaning | None:
+    """What a description of a label means; None where it does not say, or says what cannot be one label here.
+
+    Examples
+    --------
+    >>> meaning_of("necrotic core and non-enhancing tumor core"), meaning_of("enhancing tumour")
+    ('non-enhancing', 'enhancing')
+    >>> meaning_of("Non Enhancing"), meaning_of("peritumoral oedema"), meaning_of("label 1")
+    ('non-enhancing', 'edema', None)
+    """
+    facts = _facts(text)
+    for needed, meaning in _BY_FACTS:
+        if needed <= facts:
+            return meaning if facts <= _MAY_STAND_WITH[meaning] | needed else None
+    return None
+
+
+_BY_FACTS: Final[tuple[tuple[frozenset[str], Meaning], ...]] = (
+    (frozenset(("ignore",)), "ignore"),
+    (frozenset(("background",)), "background"),
+    (frozenset(("cavity",)), "resection cavity"),
+    (frozenset(("not enhancing", "enhancing")), "tumour core"),
+    (frozenset(("necrosis", "enhancing")), "tumour core"),
+    (frozenset(("not enhancing", "edema")), "edema and non-enhancing"),
+    (frozenset(("not enhancing", "flair")), "edema and non-enhancing"),
+    (frozenset(("not enhancing",)), "non-enhancing"),
+    (frozenset(("necrosis",)), "non-enhancing"),
+    (frozenset(("enhancing",)), "enhancing"),
+    (frozenset(("whole",)), "whole tumour"),
+    (frozenset(("core",)), "tumour core"),
+    (frozenset(("edema",)), "edema"),
+    (frozenset(("flair", "tumour")), "tumour"),
+    (frozenset(("flair",)), "edema"),
+    (frozenset(("tumour",)), "tumour"),
+)
+"""The first whose facts are all there decides."""
+
+_MAY_STAND_WITH: Final[dict[Meaning, frozenset[str]]] = {
+    "ignore": frozenset(("background",)),
+    "background": frozenset(),
+    "resection cavity": frozenset(("tumour",)),
+    "tumour core": frozenset(("tumour", "core", "necrosis", "not enhancing", "enhancing")),
+    "edema and non-enhancing": frozenset(("tumour", "flair", "edema", "not enhancing")),
+    "non-enhancing": frozenset(("tumour", "core", "necrosis")),
+    "enhancing": frozenset(("tumour", "core", "whole")),
+    "whole tumour": frozenset(("tumour",)),
+    "edema": frozenset(("flair", "tumour")),
+    "tumour": frozenset(("flair",)),
+}
+"""What else may be said without changing the meaning; anything more leaves it open."""
+
+
+def meanings_of_regions(by_value: Mapping[int, tuple[str, ...]]) -> dict[int, Meaning | None]:
+    """What each integer means where a description names the regions that it belongs to (region-based nnU-Net).
+
+    Parameters
+    ----------
+    by_value : mapping of int to tuple of str
+        For each integer the descriptions that list it: 2 in `whole tumor` and `tumor core` is core that does not
+        enhance; 1 in `whole tumor` alone is edema.
+    """
+    nested = any(len(texts) > 1 for texts in by_value.values())
+    return {value: _innermost(texts) if nested else meaning_of(texts[0]) for value, texts in by_value.items()}
+
+
+def _innermost(texts: tuple[str, ...]) -> Meaning | None:
+    meanings = {meaning_of(text) for text in texts}
+    if meanings == {"whole tumour"} or meanings == {"tumour"}:
+        return "edema"
+    if meanings == {"whole tumour", "tumour core"}:
+        return "non-enhancing"
+    if "enhancing" in meanings and meanings <= {"enhancing", "tumour core", "whole tumour"}:
+        return "enhancing"
+    return next(iter(meanings)) if len(meanings) == 1 else None
+
+
+def _facts(text: str) -> frozenset[str]:
+    plain = re.sub(r"[_/,;()\[\]&+.|]+|\s+", " ", text.lower()).strip()
+    words = plain.split()
+    if words and all(word in _ABBREVIATIONS or word in ("and", "or", "-") for word in words):
+        plain = " ".join(_ABBREVIATIONS.get(word, word) for word in words)
+    rest, negations = _NOT_ENHANCING.subn(" ", plain)
+    facts = {name for name, pattern in _FACTS.items() if pattern.search(rest)}
+    if re.search(r"\b(?:non|not?|without)[-_ ]*tumou?r", rest):
+        facts -= {"tumour"}
+    # "Surrounding non-enhancing FLAIR hyperintensity" is what is called edema elsewhere.
+    if negations and re.search(r"\bsurround", rest):
+        return frozenset(("edema",))
+    return frozenset(facts | {"not enhancing"} if negations else facts)

@@ -1,0 +1,90 @@
+"""Single voxels of one grid as voxels of another one that lies askew to it."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.geometry import Grid
+
+__all__ = ["carry"]
+
+Array = npt.NDArray[Any]
+Voxels = npt.NDArray[np.intp]
+
+
+def carry(voxels: Voxels, values: Array, source: Grid, target: Grid, *, every: bool = False) -> tuple[Voxels, Array]:
+    """Voxels of the target whose centres lie in given voxels of the source, with the values of these.
+
+    So a body covers the same place on both grids, without holes. But where the grids lie askew or steps differ, some
+    voxels of the source hold no centre of the target.
+
+    Parameters
+    ----------
+    voxels : (N, 3) array of int
+        Of the source, each at most once.
+    values : (N,) array
+    source, target : Grid
+    every : bool
+        Give also those voxels a place: the voxel of the target in which, or nearest to which, their centre lies, unless
+        that holds the value of another one. What lies beyond the border of the target gets none.
+
+    Returns
+    -------
+    (M, 3) array of int, (M,) array
+    """
+    if not len(voxels):
+        return voxels, values
+    centred, which = _with_centres(voxels, source, target)
+    if not every:
+        return centred, values[which]
+    homeless = np.setdiff1d(np.arange(len(voxels)), which)
+    near, of = _nearest(voxels[homeless], source, target)
+    free = ~np.isin(_flat(near, target), _flat(centred, target))
+    near, of = near[free], homeless[of[free]]
+    return np.concatenate([centred, near]), np.concatenate([values[which], values[of]])
+
+
+def _with_centres(voxels: Voxels, source: Grid, target: Grid) -> tuple[Voxels, Voxels]:
+    """Voxels of the target whose centres lie in given ones of the source, and the numbers of these."""
+    low, high = voxels.min(axis=0), voxels.max(axis=0)
+    block = np.full(high - low + 1, -1, np.int32 if len(voxels) < np.iinfo(np.int32).max else np.intp)
+    block[tuple((voxels - low).T)] = np.arange(len(voxels))
+    ends = np.array(np.meshgrid(*zip(low - 0.5, high + 0.5, strict=True))).reshape(3, -1).T
+    corners = target.voxels(source.world(ends))
+    start = np.maximum(np.floor(corners.min(axis=0)), 0).astype(np.intp)
+    stop = np.minimum(np.ceil(corners.max(axis=0)) + 1, target.shape).astype(np.intp)
+    step = np.linalg.inv(source.affine) @ target.affine
+    rows = np.arange(start[1], max(start[1], stop[1]))[:, np.newaxis]
+    columns = np.arange(start[2], max(start[2], stop[2]))
+    found, which = [], []
+    for first in range(start[0], stop[0]):  # slice by slice, for a whole scan would need gigabytes
+        at = [
+            np.rint(step[k, 0] * first + step[k, 1] * rows + step[k, 2] * columns + step[k, 3]).astype(np.intp) - low[k]
+            for k in range(3)
+        ]
+        within = np.logical_and.reduce([(a >= 0) & (a < n) for a, n in zip(at, block.shape, strict=True)])
+        numbers = block[tuple(a[within] for a in at)]
+        places = np.argwhere(within)[numbers >= 0] + (start[1], start[2])
+        found.append(np.column_stack([np.full(len(places), first, np.intp), places]))
+        which.append(numbers[numbers >= 0].astype(np.intp))
+    if not found:
+        return np.empty((0, 3), np.intp), np.empty(0, np.intp)
+    return np.concatenate(found), np.concatenate(which)
+
+
+def _nearest(voxels: Voxels, source: Grid, target: Grid) -> tuple[Voxels, Voxels]:
+    """For voxels of the source those of the target at their centres, each once, and the numbers of the former."""
+    centres = target.voxels(source.world(voxels)) if len(voxels) else np.empty((0, 3))
+    at = np.clip(np.rint(centres), 0, np.array(target.shape) - 1).astype(np.intp)
+    beyond = np.abs(centres - at)
+    # Half of the target's voxel, and half of the source's as far as it reaches along each axis of the target.
+    reach = 0.5 + 0.5 * np.abs(np.linalg.inv(target.affine)[:3, :3] @ source.affine[:3, :3]).sum(axis=1)
+    inside = np.flatnonzero((beyond < reach).all(axis=1))
+    order = inside[np.argsort(np.linalg.norm(beyond[inside], axis=1), kind="stable")]
+    _, first = np.unique(_flat(at[order], target), return_index=True)
+    return at[order[first]], order[first]
+
+
+def _flat(voxels: Voxels, grid: Grid) -> Voxels:
+    return np.ravel_multi_index(tuple(voxels.T), grid.shape).astype(np.intp)

@@ -1,0 +1,113 @@
+"""The DICOM series of an examination as a table, with a role to choose for each."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from napari_brain_tumor.io import Series
+from napari_brain_tumor.io.dicom import describe, size_words, slice_words, time_words
+from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets.parts import combo
+
+__all__ = ["SeriesTable"]
+
+_NONE: Final = "–"
+_COLUMNS: Final[tuple[tuple[str, Callable[[Series], str]], ...]] = (
+    ("No.", lambda one: one.number),
+    ("Description", lambda one: one.description),
+    ("Plane", lambda one: one.plane if one.modality in ("MR", "") else f"{one.plane} {one.modality}"),
+    ("Slices", slice_words),
+    ("Agent", lambda one: one.contrast_agent),
+    ("Pixels", size_words),
+    ("Times", time_words),
+    ("Type", lambda one: "\\".join(one.image_type)),
+    ("Scanned", lambda one: one.acquired or one.study_date),
+)
+
+
+class SeriesTable(QTableWidget):
+    """Shows every series with what it is; the first column chooses what it is used as."""
+
+    changed = Signal()
+    """A role was chosen, or taken back."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(_COLUMNS) + 1, parent)
+        self._series: list[Series] = []
+        self._boxes: list[QComboBox] = []
+        self.setHorizontalHeaderLabels(["Use as", *(title for title, _ in _COLUMNS)])
+        header = QHeaderView.ResizeMode.ResizeToContents
+        for view in (self.horizontalHeader(), self.verticalHeader()):
+            if view is not None:
+                view.setSectionResizeMode(header)
+        rows = self.verticalHeader()
+        if rows is not None:
+            rows.hide()
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setTabKeyNavigation(False)
+        self.setWordWrap(False)
+        self.setMinimumHeight(180)
+        self.setAccessibleName("Series")
+        self.setToolTip("DICOM series of the examination. Choose what each is used as.")
+
+    def sizeHint(self) -> QSize:
+        """As narrow as the panel; it scrolls sideways."""
+        return QSize(280, 220)
+
+    def show_series(self, series: Sequence[Series]) -> None:
+        """Show these; a role that one series alone would be taken for is chosen already."""
+        self._series, self._boxes = list(series), []
+        self.setRowCount(len(self._series))
+        sure = _sure_roles(self._series)
+        for at, one in enumerate(self._series):
+            self.setCellWidget(at, 0, self._box(one, sure.get(one.key)))
+            for column, (_, text) in enumerate(_COLUMNS, 1):
+                item = QTableWidgetItem(text(one))
+                item.setToolTip(describe(one).replace(" · ", "\n"))
+                self.setItem(at, column, item)
+        self.changed.emit()
+
+    @property
+    def picks(self) -> dict[str, str]:
+        """Number of the series that is chosen for each role."""
+        chosen = {box.currentText(): one.number for box, one in zip(self._boxes, self._series, strict=True)}
+        return {role: chosen[role] for role in ROLES if role in chosen}
+
+    def choose(self, number: str, role: Role | None) -> None:
+        """Use a series as a role, or as none."""
+        for box, one in zip(self._boxes, self._series, strict=True):
+            if one.number == number:
+                box.setCurrentText(role or _NONE)
+
+    def _box(self, one: Series, role: Role | None) -> QComboBox:
+        box = combo(f"What series {one.number} is used as.", f"Use of series {one.number}")
+        box.addItems([_NONE, *ROLES])
+        box.setMinimumContentsLength(5)
+        box.setCurrentText(role or _NONE)
+        if one.problem:
+            box.setEnabled(False)
+            box.setToolTip(f"It cannot be opened: {one.problem}")
+        box.currentTextChanged.connect(lambda text: self._on_chosen(box, text))
+        self._boxes.append(box)
+        return box
+
+    def _on_chosen(self, box: QComboBox, text: str) -> None:
+        """A role goes to one series: the one that had it is let go."""
+        if text != _NONE:
+            for other in self._boxes:
+                if other is not box and other.currentText() == text:
+                    other.setCurrentText(_NONE)
+        self.changed.emit()
+
+
+def _sure_roles(series: Sequence[Series]) -> dict[str, Role]:
+    """By key, the roles that one series alone would be taken for; none where there are several examinations."""
+    told = [one for one in series if one.role is not None]
+    if len({one.study_uid for one in told}) > 1:
+        return {}
+    counts = Counter(one.role for one in told)
+    return {one.key: one.role for one in told if one.role and counts[one.role] == 1 and not one.problem}
