@@ -157,12 +157,20 @@ def test_every_control_is_told_and_reached_and_every_panel_fits_a_small_screen(p
 
 
 def turn_wheel(widget, steps=-1):
-    """Turn the mouse's wheel over a widget, as Qt is told of it: whoever does not want it hands it to its parent."""
-    at = QPointF(widget.rect().center())
-    modifier, phase = Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
-    there = QPointF(widget.mapToGlobal(widget.rect().center()))
-    event = QWheelEvent(at, there, QPoint(), QPoint(0, 120 * steps), Qt.MouseButton.NoButton, modifier, phase, False)
-    QApplication.sendEvent(widget, event)
+    """Turn the mouse's wheel over a widget: whoever does not take it hands it to its parent.
+
+    Qt does so with the mouse's own events, and not with those that a program sends.
+    """
+    button, modifier = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    receiver = widget
+    while receiver is not None:
+        at, there = receiver.rect().center(), receiver.mapToGlobal(receiver.rect().center())
+        turned = QPoint(), QPoint(0, 120 * steps)
+        event = QWheelEvent(QPointF(at), QPointF(there), *turned, button, modifier, Qt.ScrollPhase.NoScrollPhase, False)
+        QApplication.sendEvent(receiver, event)
+        if event.isAccepted() or receiver.isWindow():
+            return
+        receiver = receiver.parentWidget()
 
 
 def boxes_of(panel):
@@ -223,6 +231,7 @@ def guarded(qtbot):
     with qtbot.waitExposed(panel):
         panel.show()
     qtbot.waitUntil(lambda: panel.verticalScrollBar().maximum() > 0, timeout=5000)
+    box.clearFocus()  # as the first one of the window it may have been given it
     return panel, column, box
 
 
@@ -313,7 +322,7 @@ def test_no_control_is_cut_off_on_a_small_screen(panels, points, qtbot):
         assert found == []
         assert window.width() <= 1366
     finally:
-        get_settings().appearance.font_size = 9
+        window.hide()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
