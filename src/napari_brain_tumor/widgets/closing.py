@@ -18,8 +18,9 @@ class _CloseWatch(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Act when the panel has lost its dock."""
-        lost = event is not None and event.type() == QEvent.Type.ParentChange and watched is not None
-        if lost and watched is self.parent() and watched.parent() is None:
+        if watched is None or event is None or event.type() != QEvent.Type.ParentChange:
+            return False
+        if watched is self.parent() and watched.parent() is None:
             self._act()
         return False
 

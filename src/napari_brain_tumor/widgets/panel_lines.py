@@ -164,7 +164,7 @@ def _run_of(layer: Layer) -> ModelRun | None:
     if settings.get("brain") == _MASK_IN_MEMORY:
         return None
     settings |= {key: tuple(map(_plain, settings[key])) for key in ("seeds", "box") if key in settings}
-    model = Path(made_by["folder"]) if "folder" in made_by else str(made_by["name"])
+    model: str | Path = Path(made_by["folder"]) if "folder" in made_by else str(made_by["name"])
     with suppress(BrainTumorError):
         method = find_model(model)
         model = _model_word(method) or model

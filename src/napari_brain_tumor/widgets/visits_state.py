@@ -352,7 +352,8 @@ def compare_job(
 
 def _with_lines(found: FollowUp, lines: Mapping[str, DrawnLines]) -> FollowUp:
     """The same comparison with the diameters that a hand moved in place of the computed ones."""
-    results, notes = [], []
+    results: list[VisitResult] = []
+    notes: list[str] = []
     for result in found.visits:
         name = result.visit.name
         if name in lines:
