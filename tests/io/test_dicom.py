@@ -216,12 +216,29 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path, length):
         open_study(tmp_path)
 
 
+@pytest.mark.parametrize("told", [{"Rows": 5}, {"Columns": 6}, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}])
+def test_a_header_that_tells_fewer_pixels_than_there_are_is_refused(tmp_path, told):
+    write_stack(tmp_path, noise(SHAPE), **told)
+    with pytest.raises(UnreadableFileError, match="84 are there"):
+        open_study(tmp_path)
+
+
 def test_a_damaged_file_without_suffix_is_known_by_its_name(tmp_path):
     write_stack(tmp_path, noise(SHAPE))
     for path in sorted(tmp_path.iterdir()):
         path.rename(path.with_name(f"IM{path.stem}"))
     (tmp_path / "IM008").write_bytes(b"")  # the last one: no gap would show it
     with pytest.raises(UnreadableFileError, match="IM008 cannot be read: it is empty"):
+        open_study(tmp_path)
+
+
+def test_series_whose_uid_was_removed_are_checked_as_any_other(tmp_path):
+    array = write_stack(tmp_path, noise(SHAPE), SeriesInstanceUID=None, StudyInstanceUID=None)
+    study = open_study(tmp_path)
+    np.testing.assert_array_equal(study.sequences["FLAIR"], array)
+    assert open_sources(study.sources, "again").grid == study.grid
+    (tmp_path / "004.dcm").unlink()
+    with pytest.raises(UnreadableFileError, match="1 slice missing"):
         open_study(tmp_path)
 
 

@@ -38,6 +38,8 @@ _NO_IMAGES: Final = {
 }
 _KINDS: Final = {"SR": "a report", "SEG": "a segmentation", "RTSTRUCT": "contours", "PR": "a display setting"}
 _SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
+_NO_UID: Final = "without UID"
+"""Files from which the UID of the series was removed are taken as one series, which is then checked as any other."""
 _MOST_FRAMES: Final = 20_000
 _MOST_PIXELS: Final = 1 << 26
 _DATES: Final = (
@@ -97,12 +99,11 @@ def _read(path: Path) -> Header | NoImage:
         no_image = _why_no_image(path, data)
         if no_image is not None:
             return no_image
-        facts = _facts(path, data)
-        if not facts.series_uid:
+        facts, pixels = _facts(path, data), _pixel_element(stream, syntax)
+        if not facts.series_uid and pixels is None:
             return NoImage(path, defect="its header ends before it tells its series")
-        pixels = _pixel_element(stream, syntax)
         store, defect = _store(data, syntax, pixels)
-        facts = replace(facts, defect=defect)
+        facts = replace(facts, series_uid=facts.series_uid or _NO_UID, defect=defect)
         return Header(facts, tuple(_frames(data, facts, store)) if store is not None else ())
 
 
@@ -264,7 +265,7 @@ def _store(data: Any, syntax: str, pixels: _PixelElement | None) -> tuple[PixelS
         words=pixels.words,
         lossy=_text(data, "LossyImageCompression") == "01" or syntax in _LOSSY,
     )
-    defect = _defect(store) or (_too_short(store, pixels) if syntax in _NATIVE else "")
+    defect = _defect(store) or (_wrong_length(store, pixels) if syntax in _NATIVE else "")
     return (None if defect else store), defect
 
 
@@ -279,10 +280,11 @@ def _defect(store: PixelStore) -> str:
     return ""
 
 
-def _too_short(store: PixelStore, pixels: _PixelElement) -> str:
+def _wrong_length(store: PixelStore, pixels: _PixelElement) -> str:
     promised = store.frame_bytes * store.frames
     there = pixels.left if pixels.length is None else min(pixels.left, pixels.length)
-    if there >= promised:
+    # Less than a row may be padding; more was dropped by a header that tells too few rows or frames.
+    if promised <= there < promised + store.frame_bytes // store.rows:
         return ""
     return f"its header promises {promised} bytes of pixels, {max(0, there)} are there"
 
