@@ -130,3 +130,22 @@ def test_the_line_that_installs_what_is_missing_names_this_python_and_its_packag
     assert "'monai>=1.6'" in told
     assert "'kornia>=" in told
     assert "napari-brain-tumor[" not in told  # which no index has
+
+
+def test_weights_that_were_hardly_trained_are_no_model_and_it_is_said_why(tmp_path):
+    from models_for_tests import card
+    from napari_brain_tumor.models.cards import CARD_FILE, TrainingRecord
+    from napari_brain_tumor_training.run_status import Run
+
+    def run_after(epochs):
+        folder = tmp_path / f"run{epochs}"
+        (folder / "tiny").mkdir(parents=True)
+        settings = {"optimisation": {"epochs": 100}}
+        record = TrainingRecord(datasets=["d"], cases=1, split_sha256="", epochs=epochs, seed=0, settings=settings)
+        (folder / "tiny" / CARD_FILE).write_text(card(training=record).model_dump_json(), encoding="utf-8")
+        (folder / "tiny" / "weights.safetensors").touch()
+        return Run(folder, None)
+
+    assert "never validated" in state.why_not_ready(run_after(0))
+    assert state.why_not_ready(run_after(5)) == ""
+    assert state.why_not_ready(Run(tmp_path / "none", None)) == "There are no weights yet."

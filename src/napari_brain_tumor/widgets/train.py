@@ -41,6 +41,7 @@ __all__ = ["TrainWidget"]
 
 _WATCH_MS: Final = 1000
 _USUAL: Final = "as usual"
+_ADD_TIP: Final = "Add the best weights so far to the model list."
 
 
 class _Curves(FigureCanvasQTAgg):
@@ -173,7 +174,7 @@ class TrainWidget(QScrollArea):
         first, second = flow(), flow()
         self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Go on with this run in a new process.")
-        self.install_button = button("&Add model", "Add the best weights so far to the model list.")
+        self.install_button = button("&Add model", _ADD_TIP)
         self.folder_button = button(
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
@@ -386,7 +387,9 @@ class TrainWidget(QScrollArea):
         self.stop_button.setEnabled(status.is_alive)
         self.resume_button.setEnabled(state.can_resume(run))
         ready = not status.is_alive and not status.installed and not self.install_runner.running
-        self.install_button.setEnabled(ready and state.best_checkpoint(run) is not None)
+        why_not = state.why_not_ready(run)
+        self.install_button.setEnabled(ready and not why_not)
+        self.install_button.setToolTip(f"Cannot be added yet. {why_not}" if why_not else _ADD_TIP)
         self.folder_button.setEnabled(True)
         self._show_pictures(run.folder)
 

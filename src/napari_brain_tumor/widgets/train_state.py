@@ -10,7 +10,7 @@ from psygnal import SignalGroupDescriptor
 from napari_brain_tumor.command_lines import CommandLines, install_command, train_lines
 from napari_brain_tumor.curated_dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
-from napari_brain_tumor.models.cards import models_folder
+from napari_brain_tumor.models.cards import models_folder, read_card
 from napari_brain_tumor.widgets.worker import time_left_text
 from napari_brain_tumor_training import readiness
 from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
@@ -30,6 +30,7 @@ __all__ = [
     "run_label",
     "status_text",
     "summary",
+    "why_not_ready",
 ]
 
 CONFIGURATIONS_TARGET: Final = "napari_brain_tumor_training.run_process:configurations_job"
@@ -158,6 +159,20 @@ def can_resume(run: Run) -> bool:
 def best_checkpoint(run: Run) -> Path | None:
     """The folder of the best weights so far, as a model; None where there is none yet."""
     return readiness.best_checkpoint(run.folder)
+
+
+def why_not_ready(run: Run) -> str:
+    """Why the best weights so far cannot be added to the model list yet, in words; empty where they can.
+
+    Raises nothing: a card that cannot be read is a reason too.
+    """
+    checkpoint = best_checkpoint(run)
+    if checkpoint is None:
+        return "There are no weights yet."
+    try:
+        return readiness.why_not_ready(read_card(checkpoint))
+    except BrainTumorError as error:
+        return str(error)
 
 
 def latest_sample(folder: Path) -> Path | None:
