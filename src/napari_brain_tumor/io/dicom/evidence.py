@@ -12,6 +12,7 @@ __all__ = ["Guess", "role_of_frame"]
 _NOT_PLAIN: Final = {
     "LOCALIZER": "a scout",
     "SCOUT": "a scout",
+    "MOSAIC": "slices side by side in one picture",
     "MIP": "a projection",
     "MINIP": "a projection",
     "MIN_IP": "a projection",
