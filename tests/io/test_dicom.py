@@ -216,6 +216,13 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path, length):
         open_study(tmp_path)
 
 
+@pytest.mark.parametrize("told", [{"Rows": 5}, {"Columns": 6}, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}])
+def test_a_header_that_tells_fewer_pixels_than_there_are_is_refused(tmp_path, told):
+    write_stack(tmp_path, noise(SHAPE), **told)
+    with pytest.raises(UnreadableFileError, match="84 are there"):
+        open_study(tmp_path)
+
+
 def test_a_damaged_file_without_suffix_is_known_by_its_name(tmp_path):
     write_stack(tmp_path, noise(SHAPE))
     for path in sorted(tmp_path.iterdir()):

@@ -1,5 +1,7 @@
 """Which series is which sequence: listed by what they are, picked by a person, never taken in an order not shown."""
 
+import os
+
 import pytest
 
 from dicom_phantoms import ROOT, SAGITTAL, write_series, write_stack
@@ -158,7 +160,13 @@ def test_a_role_with_one_damaged_candidate_is_not_left_out_in_silence(tmp_path):
         ("AX T1", {"ContrastBolusAgent": "GADAVIST"}, "T1c"),
         ("AX T1", {"ContrastBolusAgent": "NONE"}, "T1"),
         ("AX T1", {}, "T1"),
-        ("AX T1 PRE", {"ContrastBolusAgent": "GADAVIST"}, "T1"),  # booked for the whole examination
+        ("AX T1 PRE", {"ContrastBolusAgent": "GADAVIST"}, None),  # words and tag contradict each other
+        ("AX T1 C-", {}, "T1"),
+        ("AX T1 C+", {}, "T1c"),
+        ("t2_tirm_tra_dark-fluid", {"InversionTime": 2500, "RepetitionTime": 9000}, "FLAIR"),
+        ("t2_tirm_tra", {"InversionTime": 2500, "RepetitionTime": 9000}, "FLAIR"),
+        ("t2_tirm_tra", {"InversionTime": 160, "RepetitionTime": 4000}, None),
+        ("AX T2*", {}, None),
         ("AX FLAIR", {"ContrastBolusAgent": "GADAVIST"}, "FLAIR"),
         ("AX T2", {"ContrastBolusAgent": "GADAVIST"}, "T2"),
         ("AX T2", {"InversionTime": 2500, "EchoTime": 120}, None),  # a FLAIR by its times
@@ -188,3 +196,24 @@ def test_a_protocol_or_folder_stands_in_for_a_description_that_was_removed(tmp_p
     study = open_study(tmp_path)
     assert study.roles == ("T2", "FLAIR")
     assert "by its folder, FLAIR" in " ".join(study.notes)
+
+
+def test_the_name_of_a_folder_says_nothing_of_several_series(tmp_path):
+    write_series(tmp_path / "FLAIR", "WIP 1", uid="1")
+    for path in list((tmp_path / "FLAIR").iterdir()):
+        path.rename(path.with_name(f"a{path.name}"))
+    write_series(tmp_path / "FLAIR", "ADC", uid="2", seed=1)
+    assert [one.role for one in list_series(tmp_path)] == [None, None]
+
+
+def test_a_result_knows_when_a_slice_of_its_series_was_changed(tmp_path):
+    from napari_brain_tumor.io.source_files import changes_since_read
+
+    write_series(tmp_path / "s")
+    for place in (tmp_path / "s", tmp_path / "s" / "IM0002.dcm"):
+        sources = open_study(place).sources
+        assert changes_since_read(sources) == ()
+        file = tmp_path / "s" / "IM0001.dcm"
+        os.utime(file, (9e9, 9e9))
+        assert len(changes_since_read(sources)) == 1
+        os.utime(file, (1e9, 1e9))

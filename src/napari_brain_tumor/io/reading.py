@@ -96,7 +96,9 @@ def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
 def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     """Every 3-D image of a file, with the stamp that the file had just before it was read."""
     stamp = file_stamp(path)
-    return [replace(volume, stamp=stamp) for volume in _read_volumes(path, spacing_mm)]
+    volumes = _read_volumes(path, spacing_mm)
+    # A DICOM series has a stamp of all its files.
+    return [volume if volume.series is not None else replace(volume, stamp=stamp) for volume in volumes]
 
 
 def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:

@@ -76,7 +76,10 @@ def changes_since_read(sources: Mapping[Role, Source]) -> tuple[str, ...]:
 
 
 def _was_changed(source: Source) -> bool:
-    return source.stamp is not None and file_stamp(source.path) != source.stamp
+    if source.stamp is None:
+        return False
+    now = file_stamp(source.path) if source.series is None else dicom.stamp_of(source_files(source))
+    return now != source.stamp
 
 
 def file_sha256(path: Path) -> str:

@@ -2,7 +2,15 @@
 
 from napari_brain_tumor.io.dicom.choice import candidates, describe, listing, pick, size_words, slice_words, time_words
 from napari_brain_tumor.io.dicom.files import holds_dicom, is_dicom
-from napari_brain_tumor.io.dicom.series import Contents, Series, contents_of, dates_at, read_series, series_of_source
+from napari_brain_tumor.io.dicom.series import (
+    Contents,
+    Series,
+    contents_of,
+    dates_at,
+    read_series,
+    series_of_source,
+    stamp_of,
+)
 
 __all__ = [
     "Contents",
@@ -19,5 +27,6 @@ __all__ = [
     "series_of_source",
     "size_words",
     "slice_words",
+    "stamp_of",
     "time_words",
 ]

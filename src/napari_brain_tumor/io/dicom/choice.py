@@ -6,7 +6,7 @@ from typing import Final
 
 from napari_brain_tumor.errors import DuplicateRoleError, RoleError
 from napari_brain_tumor.io.dicom.series import Contents, Series
-from napari_brain_tumor.io.study_folder import role_named
+from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.study import ROLES, Role
 
 __all__ = ["candidates", "describe", "listing", "pick"]

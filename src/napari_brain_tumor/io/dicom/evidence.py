@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from napari_brain_tumor.io.dicom.frames import FileFacts, Frame
-from napari_brain_tumor.io.study_folder import role_in_name
+from napari_brain_tumor.io.sequence_words import RoleWords, role_in_name, role_of_description
 from napari_brain_tumor.study import Role
 
-__all__ = ["Guess", "role_of_frame"]
+__all__ = ["BY_FOLDER", "Guess", "role_of_frame"]
 
 _NOT_PLAIN: Final = {
     "LOCALIZER": "a scout",
     "SCOUT": "a scout",
+    "MOSAIC": "slices side by side in one picture",
     "MIP": "a projection",
     "MINIP": "a projection",
     "MIN_IP": "a projection",
@@ -33,12 +34,10 @@ _NOT_PLAIN: Final = {
     "IMAGINARY": "a part of a complex image",
 }
 """Values of the image type of which no sequence is taken by itself."""
+BY_FOLDER: Final = "by its folder"
+"""The reason of a role that the folder's name alone tells; its note is the last of a series."""
 _MAP: Final = "MAP"
 _MR: Final = ("MR", "", "OT")
-_FLUID_IS_NULLED_MS: Final = (1400.0, 3200.0)
-"""Inversion times of FLAIR at 0.5 to 7 tesla."""
-_T2_ECHO_MS: Final = 60.0
-_AGENT_NEGATED: Final = ("NO", "NONE", "N", "N/A", "NA", "0", "WITHOUT", "NATIVE", "UNENHANCED", "OHNE", "NIL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +56,23 @@ def role_of_frame(frame: Frame | FileFacts) -> Guess:
         return Guess(None, f"is of modality {facts.modality}")
     if isinstance(frame, Frame) and (what := _special_type(frame)):
         return Guess(None, f"is {what}, by its image type")
-    named = role_in_name(facts.description) or role_in_name(facts.file.parent.name)
-    if isinstance(frame, Frame) and _nulls_fluid(frame):
-        return _with_nulled_fluid(named, frame)
-    if named == "T1" and _has_agent(facts) and not _denies_agent(facts.description):
-        note = f"{facts.description!r} is taken as T1c: its header names a contrast agent ({facts.contrast_agent})."
-        return Guess("T1c", "its description says T1, its header names a contrast agent", note)
-    if named is not None:
-        if role_in_name(facts.description) is None:
-            folder = facts.file.parent.name
-            return Guess(named, "by its folder", f"{facts.description!r} is taken as {named} by its folder, {folder}.")
-        return Guess(named, "by its description", _agent_note(named, facts))
+    told = _told_by_header(frame, facts)
+    if told.role is not None:
+        return Guess(told.role, "by its description", _what_else_decided(told.role, facts))
+    if told.doubt:
+        return Guess(None, told.doubt)
+    folder = facts.file.parent.name
+    if (role := role_in_name(folder)) is not None:
+        return Guess(role, BY_FOLDER, f"{facts.description!r} is taken as {role} by its folder, {folder}.")
     return Guess(None, "its description tells no sequence" if facts.description else "has no description")
+
+
+def _told_by_header(frame: Frame | FileFacts, facts: FileFacts) -> RoleWords:
+    times = (frame.echo_time, frame.repetition_time, frame.inversion_time) if isinstance(frame, Frame) else (None,) * 3
+    echo, repetition, inversion = times
+    return role_of_description(
+        facts.description, facts.contrast_agent or None, te_ms=echo, tr_ms=repetition, ti_ms=inversion
+    )
 
 
 def _special_type(frame: Frame) -> str:
@@ -80,33 +84,10 @@ def _special_type(frame: Frame) -> str:
     return ""
 
 
-def _nulls_fluid(frame: Frame) -> bool:
-    low, high = _FLUID_IS_NULLED_MS
-    inversion, echo = frame.inversion_time, frame.echo_time
-    return inversion is not None and echo is not None and low <= inversion <= high and echo >= _T2_ECHO_MS
-
-
-def _with_nulled_fluid(named: Role | None, frame: Frame) -> Guess:
-    """A long echo after the inversion time of fluid: what is called T2 or TIRM is a FLAIR, if anything."""
-    times = f"TI {frame.inversion_time:.0f}, TE {frame.echo_time:.0f} ms"
-    if named == "FLAIR":
-        return Guess("FLAIR", "by its description")
-    if named is None:
-        return Guess(None, f"its times ({times}) are those of FLAIR, its description does not say so")
-    return Guess(None, f"its description says {named}, its times ({times}) are those of FLAIR")
-
-
-def _has_agent(facts: FileFacts) -> bool:
-    words = facts.contrast_agent.upper().split()
-    return bool(words) and words[0] not in _AGENT_NEGATED
-
-
-def _denies_agent(description: str) -> bool:
-    """Whether the description itself says that no agent was there: it is T1, and `T1 + GD` is T1c."""
-    return role_in_name(f"{description} post gd") != "T1c"
-
-
-def _agent_note(named: Role, facts: FileFacts) -> str:
-    if named == "T1c" and not _has_agent(facts) and facts.contrast_agent:
-        return f"{facts.description!r} is taken as T1c; its header says of an agent: {facts.contrast_agent}."
-    return ""
+def _what_else_decided(role: Role, facts: FileFacts) -> str:
+    """What to tell where the words alone would not have come to that role."""
+    if role_in_name(facts.description) == role:
+        return ""
+    if role == "T1c":
+        return f"{facts.description!r} is taken as T1c: its header names a contrast agent ({facts.contrast_agent})."
+    return f"{facts.description!r} is taken as {role} by the times in its header."

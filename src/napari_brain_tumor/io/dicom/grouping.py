@@ -185,12 +185,19 @@ def _without_twins(places: list[list[Frame]]) -> tuple[list[list[Frame]], list[t
     kept, twins = [], []
     for place in places:
         different: dict[Hashable, Frame] = {}
+        objects: dict[Hashable, Frame] = {}
         for frame in sorted(place, key=lambda one: (one.instance or 0, str(one.facts.file), one.index)):
-            first = different.setdefault(_all_keys(frame), frame)
+            same_object = objects.get(_object(frame))
+            first = same_object or different.setdefault(_all_keys(frame), frame)
+            objects[_object(frame)] = first
             if first is not frame:
                 twins.append((first, frame))
         kept.append(list(different.values()))
     return kept, twins
+
+
+def _object(frame: Frame) -> Hashable:
+    return frame.facts.sop_uid or str(frame.facts.file), frame.index
 
 
 def _all_keys(frame: Frame) -> Hashable:
@@ -243,7 +250,7 @@ def _without_positions(frames: list[Frame]) -> list[Part]:
     kept: dict[Hashable, Frame] = {}
     twins = []
     for frame in frames:
-        first = kept.setdefault((frame.facts.sop_uid or str(frame.facts.file), frame.index), frame)
+        first = kept.setdefault(_object(frame), frame)
         if first is not frame:
             twins.append((first, frame))
     members = list(kept.values())

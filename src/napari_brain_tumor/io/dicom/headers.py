@@ -264,7 +264,7 @@ def _store(data: Any, syntax: str, pixels: _PixelElement | None) -> tuple[PixelS
         words=pixels.words,
         lossy=_text(data, "LossyImageCompression") == "01" or syntax in _LOSSY,
     )
-    defect = _defect(store) or (_too_short(store, pixels) if syntax in _NATIVE else "")
+    defect = _defect(store) or (_wrong_length(store, pixels) if syntax in _NATIVE else "")
     return (None if defect else store), defect
 
 
@@ -279,10 +279,11 @@ def _defect(store: PixelStore) -> str:
     return ""
 
 
-def _too_short(store: PixelStore, pixels: _PixelElement) -> str:
+def _wrong_length(store: PixelStore, pixels: _PixelElement) -> str:
     promised = store.frame_bytes * store.frames
     there = pixels.left if pixels.length is None else min(pixels.left, pixels.length)
-    if there >= promised:
+    # Less than a row may be padding; more was dropped by a header that tells too few rows or frames.
+    if promised <= there < promised + store.frame_bytes // store.rows:
         return ""
     return f"its header promises {promised} bytes of pixels, {max(0, there)} are there"
 

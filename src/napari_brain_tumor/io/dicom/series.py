@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from napari_brain_tumor.errors import UnreadableFileError
-from napari_brain_tumor.io.dicom.evidence import Guess, role_of_frame
+from napari_brain_tumor.io.dicom.evidence import BY_FOLDER, Guess, role_of_frame
 from napari_brain_tumor.io.dicom.files import DicomFiles, dicom_files
 from napari_brain_tumor.io.dicom.frames import FileFacts, Frame
 from napari_brain_tumor.io.dicom.grouping import Part, split
@@ -21,7 +21,7 @@ from napari_brain_tumor.io.dicom.stack import Stack, arrange, normal_of
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.study import Role
 
-__all__ = ["Contents", "Series", "contents_of", "dates_at", "read_series", "series_of_source"]
+__all__ = ["Contents", "Series", "contents_of", "dates_at", "read_series", "series_of_source", "stamp_of"]
 
 Plane = Literal["axial", "coronal", "sagittal", "unknown"]
 
@@ -159,6 +159,15 @@ def series_of_source(folder: Path, key: str | None) -> tuple[Series, ...]:
     return tuple(one for one in contents_of(folder).series if key in (None, one.key, one.uid))
 
 
+def stamp_of(files: Iterable[Path]) -> tuple[int, int] | None:
+    """When the last of the files was changed, in ns, and their bytes: another stamp means other contents."""
+    try:
+        known = [path.stat() for path in files]
+    except OSError:
+        return None
+    return (max(one.st_mtime_ns for one in known), sum(one.st_size for one in known)) if known else None
+
+
 def dates_at(place: Path) -> tuple[tuple[str, str], ...]:
     """The dates in the header of the first slice at a path, each with what it dates; nothing where there is none."""
     files = [place] if place.is_file() else dicom_files(place).files
@@ -177,12 +186,13 @@ def read_series(series: Series) -> Volume:
     """
     if series.problem:
         raise UnreadableFileError(series.problem)
+    stamp = stamp_of(series.files)
     copies = _dropped_copies(series)
     stack = arrange(series.content.frames, series.title)
     notes = [*series.notes, *stack.notes, *copies]
     array = stack_pixels(stack.frames, series.title)
     name = series.description or series.folder.name
-    return Volume(name, array, stack.grid, series.folder, notes=tuple(notes), series=series.key)
+    return Volume(name, array, stack.grid, series.folder, notes=tuple(notes), series=series.key, stamp=stamp)
 
 
 def _all_files(series: Series) -> set[Path]:
@@ -201,11 +211,26 @@ def _contents(below: DicomFiles) -> Contents:
     for header in images:
         groups.setdefault(header.facts.identity, []).append(header)
     series = [one for group in groups.values() for one in _series_of(group, damaged)]
+    series = _without_shared_folders(series)
     if damaged and not series:
         first = damaged[0]
         msg = f"{first.file.name} cannot be read: {first.defect}. Copy it again, or export the series again."
         raise UnreadableFileError(msg)
     return Contents(_numbered(series), (*_left_notes(left), *_other_notes(below.others, bool(series))))
+
+
+def _without_shared_folders(series: Sequence[Series]) -> list[Series]:
+    """A folder's name speaks of its series only where it holds one."""
+    uids: dict[Path, set[str]] = {}
+    for one in series:
+        for path in one.files:
+            uids.setdefault(path.parent, set()).add(one.uid)
+    return [
+        replace(one, role=None, reason="its description tells no sequence", notes=one.notes[:-1])
+        if one.reason == BY_FOLDER and len(uids[one.files[0].parent]) > 1
+        else one
+        for one in series
+    ]
 
 
 def _left_notes(left: Sequence[NoImage]) -> list[str]:
