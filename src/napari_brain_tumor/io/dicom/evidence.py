@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from napari_brain_tumor.io.dicom.frames import FileFacts, Frame
-from napari_brain_tumor.io.study_folder import role_in_name
+from napari_brain_tumor.io.sequence_words import role_in_name, roles_in
 from napari_brain_tumor.study import Role
 
 __all__ = ["Guess", "role_of_frame"]
@@ -57,18 +57,20 @@ def role_of_frame(frame: Frame | FileFacts) -> Guess:
         return Guess(None, f"is of modality {facts.modality}")
     if isinstance(frame, Frame) and (what := _special_type(frame)):
         return Guess(None, f"is {what}, by its image type")
-    named = role_in_name(facts.description) or role_in_name(facts.file.parent.name)
+    words = roles_in(facts.description)
+    named = words.role or (None if words.doubt else role_in_name(facts.file.parent.name))
     if isinstance(frame, Frame) and _nulls_fluid(frame):
         return _with_nulled_fluid(named, frame)
     if named == "T1" and _has_agent(facts) and not _denies_agent(facts.description):
         note = f"{facts.description!r} is taken as T1c: its header names a contrast agent ({facts.contrast_agent})."
         return Guess("T1c", "its description says T1, its header names a contrast agent", note)
     if named is not None:
-        if role_in_name(facts.description) is None:
+        if words.role is None:
             folder = facts.file.parent.name
             return Guess(named, "by its folder", f"{facts.description!r} is taken as {named} by its folder, {folder}.")
         return Guess(named, "by its description", _agent_note(named, facts))
-    return Guess(None, "its description tells no sequence" if facts.description else "has no description")
+    unknown = words.doubt or "its description tells no sequence"
+    return Guess(None, unknown if facts.description else "has no description")
 
 
 def _special_type(frame: Frame) -> str:
