@@ -18,7 +18,7 @@ from napari_brain_tumor.cli.case_table import COLUMNS, CaseRow, CaseTable
 from napari_brain_tumor.cli.console import duration, prepare_streams
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.io import save_segmentation
-from napari_brain_tumor.io.cells import plain_cell
+from napari_brain_tumor.io.csv_text import formula_safe, one_line
 from napari_brain_tumor.labels import class_names_of
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.study import Segmentation, Study
@@ -283,7 +283,7 @@ def test_columns_of_the_table_are_as_documented() -> None:
     ],
 )
 def test_no_cell_is_a_formula(text: str, cell: str) -> None:
-    assert plain_cell(text) == cell
+    assert formula_safe(one_line(text)) == cell
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Where results go, settled before anything is computed. No input is ever overwritten."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Final
 import typer
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.study import Study
 
 __all__ = ["Task", "check_inputs_are_kept", "exists_already", "plan_tasks"]
@@ -46,7 +46,7 @@ def plan_tasks(
     Parameters
     ----------
     cases : sequence of Path
-        Files or folders; one that is given twice is done once.
+        Files or folders; one that is given twice is done once, and of a folder of BIDS every examination.
     output : str, optional
         A file, or a folder: one that exists, ends with a slash or has no suffix. Without it,
         `<case>_segmentation.nii.gz` in the current folder. A folder for a single tif case takes one mask per slice.
@@ -61,12 +61,19 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    given = list({os.path.abspath(case): case for case in cases}.values())
+    each = (one for case in cases for one in (_examinations(case)))
+    given = list({os.path.abspath(case): case for case in each}.values())
     targets = _targets(given, output)
     tasks = [_task(case, target) for case, target in zip(given, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
+
+
+def _examinations(case: Path) -> tuple[Path, ...]:
+    """Those of a BIDS data set or subject with several, else the case itself."""
+    found = examinations(case) if is_bids(case) else ()
+    return found if len(found) > 1 else (case,)
 
 
 def exists_already(path: Path) -> str:
@@ -106,18 +113,6 @@ def _targets(cases: Sequence[Path], output: str | None) -> list[Path]:
 
 def _names_folder(output: str) -> bool:
     return Path(output).is_dir() or output.endswith(("/", os.sep)) or not Path(output).suffix
-
-
-def distinct_names(cases: Sequence[Path]) -> list[str]:
-    """What results are called: as the cases were typed, with the folder above before those of one name."""
-    places = [Path(os.path.abspath(case)) for case in cases]
-    count = Counter(short_name(place).lower() for place in places)
-    names = [short_name(p) if count[short_name(p).lower()] == 1 else f"{p.parent.name}_{short_name(p)}" for p in places]
-    seen: Counter[str] = Counter()
-    for number, name in enumerate(names):
-        seen[name.lower()] += 1
-        names[number] = name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}"
-    return names
 
 
 def _is_tif(case: Path) -> bool:

@@ -1,6 +1,5 @@
 """What an evaluation found, and the files that it is written to."""
 
-import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.evaluation.compare import SAMPLES, SECONDS, CaseScores, Difference, Summary, definition
 from napari_brain_tumor.evaluation.scores import DEFINITIONS
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.cells import plain_cell
+from napari_brain_tumor.io.csv_text import csv_text, one_line
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 
 if TYPE_CHECKING:
@@ -188,13 +187,15 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _outcomes_csv(outcomes: Sequence[CaseOutcome]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(CaseOutcome)])
-    for one in outcomes:
-        seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
-        writer.writerow([*map(plain_cell, (one.dataset, one.case, one.model, one.status, seconds, one.error))])
-    return text.getvalue()
+    columns = [field.name for field in fields(CaseOutcome)]
+    rows = ({name: getattr(one, name) for name in columns} for one in outcomes)
+    return csv_text(
+        columns, ({**row, "seconds": _seconds(row["seconds"]), "error": one_line(row["error"])} for row in rows)
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _writer(content: bytes) -> Callable[[Path], int]:
