@@ -9,6 +9,7 @@ import pytest
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import save_segmentation
+from napari_brain_tumor.io.dicom import hidden_key
 from napari_brain_tumor.io.sidecar_paths import with_paths
 from napari_brain_tumor.study import Segmentation
 
@@ -74,3 +75,12 @@ def test_saving_takes_the_style(tmp_path):
     for style, expected in (("auto", "s"), ("absolute", str(tmp_path / "s"))):
         save_segmentation(result, tmp_path / "seg.nii.gz", paths=style)
         assert named(json.loads((tmp_path / "seg.json").read_text())["provenance"]) == [expected] * 3
+
+
+def test_uids_of_series_are_hidden_unless_paths_are_absolute(tmp_path):
+    told = {"inputs": {"T1": {"path": "dicom", "series": "1.2.840.1#2"}}}
+    for style in ("auto", "relative", "names"):
+        series = with_paths(told, tmp_path, style)["inputs"]["T1"]["series"]
+        assert "1.2.840" not in series
+        assert hidden_key("1.2.840.1#2") == series == hidden_key(series)
+    assert with_paths(told, tmp_path, "absolute")["inputs"]["T1"]["series"] == "1.2.840.1#2"

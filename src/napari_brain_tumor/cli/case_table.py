@@ -1,14 +1,13 @@
 """One CSV of all cases of a batch: what became of each, its volumes, and why not."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.cells import plain_cell
+from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class CaseRow:
             cells[f"{word}_voxels"] = _UNKNOWN if row is None else str(row.voxels)
             if self.volumes.unit == "mL":
                 cells[f"{word}_ml"] = _UNKNOWN if row is None or row.ml is None else f"{row.ml:.4f}"
-        return {column: plain_cell(cells.get(column, "")) for column in COLUMNS}
+        return {column: _one_line(cells.get(column, "")) for column in COLUMNS}
 
 
 class CaseTable:
@@ -103,19 +102,12 @@ class CaseTable:
         ours = [row.cells for row in rows]
         keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
         others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*others, *ours])
-        write_table(self.path, text.getvalue())
+        write_table(self.path, csv_text(COLUMNS, [*others, *ours]))
         self.is_written = True
 
     def _read(self) -> list[dict[str, str]]:
         try:
-            with self.path.open(encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file)
-                rows = list(reader)
-                columns = tuple(reader.fieldnames or ())
+            columns, rows = read_csv_text(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
         except (OSError, ValueError, csv.Error) as error:
@@ -125,3 +117,8 @@ class CaseTable:
             msg = f"{self.path} exists and is no table of cases of this program. Choose another name with --table."
             raise SaveError(msg)
         return rows
+
+
+def _one_line(text: str) -> str:
+    # Names of files may hold bytes that are no text; they are shown by their codes.
+    return " ".join(text.split()).encode("utf-8", errors="backslashreplace").decode()

@@ -1,7 +1,6 @@
 """Where results go, settled before anything is computed. No input is ever overwritten."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 import typer
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.study import Study
 
 __all__ = ["Task", "check_inputs_are_kept", "exists_already", "plan_tasks"]
@@ -106,18 +105,6 @@ def _targets(cases: Sequence[Path], output: str | None) -> list[Path]:
 
 def _names_folder(output: str) -> bool:
     return Path(output).is_dir() or output.endswith(("/", os.sep)) or not Path(output).suffix
-
-
-def distinct_names(cases: Sequence[Path]) -> list[str]:
-    """What results are called: as the cases were typed, with the folder above before those of one name."""
-    places = [Path(os.path.abspath(case)) for case in cases]
-    count = Counter(short_name(place).lower() for place in places)
-    names = [short_name(p) if count[short_name(p).lower()] == 1 else f"{p.parent.name}_{short_name(p)}" for p in places]
-    seen: Counter[str] = Counter()
-    for number, name in enumerate(names):
-        seen[name.lower()] += 1
-        names[number] = name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}"
-    return names
 
 
 def _is_tif(case: Path) -> bool:

@@ -1,6 +1,5 @@
 """What an evaluation found, and the files that it is written to."""
 
-import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.evaluation.compare import SAMPLES, SECONDS, CaseScores, Difference, Summary, definition
 from napari_brain_tumor.evaluation.scores import DEFINITIONS
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.cells import plain_cell
+from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 
 if TYPE_CHECKING:
@@ -188,13 +187,8 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _outcomes_csv(outcomes: Sequence[CaseOutcome]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(CaseOutcome)])
-    for one in outcomes:
-        seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
-        writer.writerow([*map(plain_cell, (one.dataset, one.case, one.model, one.status, seconds, one.error))])
-    return text.getvalue()
+    columns = [field.name for field in fields(CaseOutcome)]
+    return csv_text(columns, (asdict(one) | {"error": " ".join(one.error.split())} for one in outcomes))
 
 
 def _writer(content: bytes) -> Callable[[Path], int]:

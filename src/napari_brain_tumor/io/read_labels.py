@@ -73,7 +73,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         known_regions=regions,
         layout=volume.layout,
         provenance={"schema": chosen.name, "path": str(place), **doubt},
-        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *notes_in(read_sidecar(place))))),
+        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *told.notes))),
     )
 
 
@@ -128,14 +128,19 @@ class _Told:
 
     meaning: Meaning | None
     doubt: str
+    notes: tuple[str, ...]
 
 
 def _told(place: Path, values: npt.NDArray[np.uint8]) -> _Told:
-    inside, beside = meaning_inside(place), Meaning.read(read_sidecar(place))
+    record = read_sidecar(place)
+    inside, beside = meaning_inside(place), Meaning.read(record)
     if inside is not None and not inside.is_of(values):
-        return _Told(None, _doubt(place, inside, beside=False))
-    doubt = "" if beside is None or beside.is_of(values) else _doubt(place, beside, beside=True)
-    return _Told(inside or (None if doubt else beside), doubt)
+        doubt = _doubt(place, inside, beside=False)
+        return _Told(None, doubt, (doubt,))
+    if beside is not None and not beside.is_of(values):
+        doubt = _doubt(place, beside, beside=True)
+        return _Told(inside, doubt, (doubt,))
+    return _Told(inside or beside, "", notes_in(record))
 
 
 def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:

@@ -2,7 +2,15 @@
 
 from napari_brain_tumor.io.dicom.choice import candidates, describe, listing, pick, size_words, slice_words, time_words
 from napari_brain_tumor.io.dicom.files import holds_dicom, is_dicom
-from napari_brain_tumor.io.dicom.series import Contents, Series, contents_of, dates_at, read_series, series_of_source
+from napari_brain_tumor.io.dicom.series import (
+    Contents,
+    Series,
+    contents_of,
+    dates_at,
+    hidden_key,
+    read_series,
+    series_of_source,
+)
 
 __all__ = [
     "Contents",
@@ -11,6 +19,7 @@ __all__ = [
     "contents_of",
     "dates_at",
     "describe",
+    "hidden_key",
     "holds_dicom",
     "is_dicom",
     "listing",
