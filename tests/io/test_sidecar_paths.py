@@ -2,13 +2,15 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dicom_phantoms import write_series
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import save_segmentation
+from napari_brain_tumor.io import open_sources, open_study, save_segmentation
 from napari_brain_tumor.io.dicom import hidden_key
 from napari_brain_tumor.io.sidecar_paths import with_paths
 from napari_brain_tumor.study import Segmentation
@@ -84,3 +86,12 @@ def test_uids_of_series_are_hidden_unless_paths_are_absolute(tmp_path):
         assert "1.2.840" not in series
         assert hidden_key("1.2.840.1#2") == series == hidden_key(series)
     assert with_paths(told, tmp_path, "absolute")["inputs"]["T1"]["series"] == "1.2.840.1#2"
+
+
+def test_a_hidden_series_is_found_by_whoever_has_the_files(tmp_path):
+    write_series(tmp_path, "AX FLAIR", uid="1")
+    second = write_series(tmp_path / "more", "AX T2", seed=1, uid="2")
+    study = open_study(tmp_path, series={"T2": "AX T2"})
+    source = study.sources["T2"]
+    again = open_sources({"T2": replace(source, series=hidden_key(source.series))}, "case")
+    np.testing.assert_array_equal(again.sequences["T2"], second)
