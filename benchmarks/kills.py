@@ -270,12 +270,12 @@ def wrong_journal(folder: Path, said: int) -> list[str]:
 
 
 SCENES = (
-    Scene("save a result", nothing, save_again("seg.nii.gz"), wrong_result("seg.nii.gz")),
-    Scene("save masks", nothing, save_again("masks"), wrong_result("masks"), 1.0),
-    Scene("save masks among scans", a_scan, save_again("masks"), wrong_result("masks"), 1.0),
-    Scene("batch", phantom_cases, batch, wrong_batch, 4.0, ends=True),
-    Scene("change a data set", data_set, change_data_set, wrong_data_set),
-    Scene("save a training's state", nothing, train, wrong_state, 1.0),
+    Scene("save a result", nothing, save_again("seg.nii.gz"), wrong_result("seg.nii.gz"), 1.0),
+    Scene("save masks", nothing, save_again("masks"), wrong_result("masks"), 2.0),
+    Scene("save masks among scans", a_scan, save_again("masks"), wrong_result("masks"), 2.0),
+    Scene("batch", phantom_cases, batch, wrong_batch, 6.0, ends=True),
+    Scene("change a data set", data_set, change_data_set, wrong_data_set, 2.0),
+    Scene("save a training's state", nothing, train, wrong_state, 3.0),
     Scene("journal of strokes", nothing, paint, wrong_journal),
 )
 

@@ -286,6 +286,15 @@ def test_no_cell_is_a_formula(text: str, cell: str) -> None:
     assert formula_safe(one_line(text)) == cell
 
 
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "@x", "-x", "two\nlines", "pat\udce9"])
+def test_no_cell_of_the_table_is_a_formula_or_breaks_its_line(tmp_path: Path, name: str) -> None:
+    CaseTable(tmp_path / "t.csv").write([CaseRow(name, "failed", error=name)])
+    (line,) = (tmp_path / "t.csv").read_text("utf-8").splitlines()[1:]
+    assert not line.startswith(("=", "@", "-"))
+    CaseTable(tmp_path / "t.csv").write([CaseRow(name, "done")])
+    assert len((tmp_path / "t.csv").read_text("utf-8").splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0.0 s"), (9.94, "9.9 s"), (59.9, "60 s"), (59.96, "1:00 min"), (3600, "1:00 h")]
 )

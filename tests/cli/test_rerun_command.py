@@ -73,3 +73,20 @@ def test_volumes_of_a_saved_segmentation(result: Path, run: Run) -> None:
     assert (code, line.split()[-2:]) == (0, [f"{voxels * 12 / 1000:.2f}", str(voxels)])
     code, out, _ = run("measure", result, "--json")
     assert {row["key"]: row["voxels"] for row in json.loads(out)}["WT"] == voxels
+
+
+@pytest.mark.parametrize("style", ["auto", "names", "relative"])
+def test_a_case_that_was_moved_with_its_result_is_found_again(
+    result: Path, run: Run, tmp_path: Path, style: str
+) -> None:
+    words = ("segment", "case", "--model", "threshold", "--min-lesion-mm3", 0, "-o", "new.nii.gz", "--paths", style)
+    assert run(*words)[0] == 0
+    text = (tmp_path / "new.json").read_text()
+    assert str(tmp_path) not in text
+    (tmp_path / "moved" / "to").mkdir(parents=True)
+    for name in ("case", "new.nii.gz", "new.json"):
+        (tmp_path / name).rename(tmp_path / "moved" / "to" / name)
+    found = ("--data", "moved/to") if style == "names" else ()
+    code, out, _ = run("rerun", "moved/to/new.json", *found)
+    assert code == 0
+    assert out.startswith("The same")

@@ -62,7 +62,8 @@ def save_segmentation(
         second is refused.
     paths : {"auto", "relative", "absolute", "names"}
         How the JSON names scans and models: relative to itself (`"auto"`: those that lie near, the others absolute),
-        absolute, or without folders. Scans are found again by their hashes.
+        absolute, or without folders. Scans are found again by their hashes. But for `"absolute"`, UIDs of DICOM series
+        are hashed too.
 
     Returns
     -------

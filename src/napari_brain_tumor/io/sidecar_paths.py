@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Final, Literal
 
+from napari_brain_tumor.io.dicom import hidden_key
+
 __all__ = ["PATH_STYLES", "PathStyle", "with_paths"]
 
 PathStyle = Literal["auto", "relative", "absolute", "names"]
@@ -21,7 +23,10 @@ _PATH_KEYS: Final = ("path", "folder")
 
 
 def with_paths(provenance: Mapping[str, Any], folder: Path, style: PathStyle) -> dict[str, Any]:
-    """Provenance with its paths as they are written into a record that lies in `folder`."""
+    """Provenance with its paths as they are written into a record that lies in `folder`.
+
+    UIDs of DICOM series, by which an archive finds the patient, are replaced by their hashes, but for `"absolute"`.
+    """
     made = {key: _rewritten(value, folder, style) for key, value in provenance.items()}
     # A path of its own is where labels were opened, perhaps to be saved again.
     return made | ({"path": _named(provenance["path"], folder, style)} if "path" in provenance else {})
@@ -34,6 +39,8 @@ def _rewritten(value: Any, folder: Path, style: PathStyle) -> Any:
         return value
     made = {key: _rewritten(one, folder, style) for key, one in value.items()}
     made |= {key: _named(value[key], folder, style) for key in _PATH_KEYS if key in value}
+    if isinstance(value.get("series"), str) and style != "absolute":
+        made["series"] = hidden_key(value["series"])
     return made
 
 

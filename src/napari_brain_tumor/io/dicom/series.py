@@ -1,5 +1,6 @@
 """The series of an examination: each a stack of slices with what it shows, listed before anything is chosen."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,10 +22,20 @@ from napari_brain_tumor.io.dicom.stack import Stack, arrange, normal_of
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.study import Role
 
-__all__ = ["Contents", "Series", "contents_of", "dates_at", "read_series", "series_of_source", "stamp_of"]
+__all__ = [
+    "Contents",
+    "Series",
+    "contents_of",
+    "dates_at",
+    "hidden_key",
+    "read_series",
+    "series_of_source",
+    "stamp_of",
+]
 
 Plane = Literal["axial", "coronal", "sagittal", "unknown"]
 
+_HIDDEN: Final = "sha256:"
 _PLANES: Final[tuple[Plane, ...]] = ("sagittal", "coronal", "axial")
 
 
@@ -156,7 +167,15 @@ def contents_of(place: Path) -> Contents:
 
 def series_of_source(folder: Path, key: str | None) -> tuple[Series, ...]:
     """The series below a folder that a result was made from, by `Series.key`; all where none is given."""
-    return tuple(one for one in contents_of(folder).series if key in (None, one.key, one.uid))
+    return tuple(one for one in contents_of(folder).series if key in (None, one.key, one.uid, hidden_key(one.key)))
+
+
+def hidden_key(key: str) -> str:
+    """What stands for a `Series.key` in records: whoever has the files can find the series by it, nobody else can.
+
+    The UID itself would tell an archive which patient it is.
+    """
+    return key if key.startswith(_HIDDEN) else _HIDDEN + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def stamp_of(files: Iterable[Path]) -> tuple[int, int] | None:
