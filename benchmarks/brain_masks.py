@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy import ndimage
 
 from napari_brain_tumor import brain_mask, open_study, register
 from napari_brain_tumor.brain.network import brain_model
@@ -33,6 +34,9 @@ from napari_brain_tumor.io import open_sequences
 from napari_brain_tumor.study import Role, Study
 
 Mask = npt.NDArray[np.bool_]
+
+_COVERED_MM = 145.0
+"""From the first to the last slice of a head, as far as it is usually scanned."""
 
 
 def main() -> None:
@@ -114,25 +118,44 @@ def _atlas_mask(study: Study) -> Mask:
     moving_grid = Grid(brain.shape, np.asarray(template.affine, dtype=np.float64))
     small = small_grid(study)
     seen = small_study(study, small)
-    fixed = _itk(next(iter(seen.sequences.values())), small.grid)
+    fixed = _itk(next(iter(seen.sequences.values())), _believable(small.grid, study.grid.unit == "mm"))
     moving = _itk(brain, moving_grid)
     start = sitk.CenteredTransformInitializer(
-        fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+        fixed, moving, sitk.Similarity3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
     )
+    inside = ndimage.binary_dilation(brain > 0, iterations=5)
+    similar = _registered(fixed, moving, _itk(inside.astype(np.float32), moving_grid), start)
+    affine = sitk.AffineTransform(3)
+    affine.SetMatrix(similar.GetMatrix())
+    affine.SetTranslation(similar.GetTranslation())
+    affine.SetCenter(similar.GetCenter())
+    transform = _registered(fixed, moving, _itk(inside.astype(np.float32), moving_grid), affine)
+    moved = sitk.Resample(_itk((brain > 0).astype(np.float32), moving_grid), fixed, transform, sitk.sitkLinear, 0.0)
+    values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
+    return small.interpolated(values) >= 0.5
+
+
+def _believable(grid: Grid, known: bool) -> Grid:
+    """The grid with slices as far apart as in a head that is covered from its base to its vertex, if nobody tells."""
+    x, y, _ = grid.spacing
+    return grid if known else Grid(grid.shape, np.diag([x, y, _COVERED_MM / grid.shape[2], 1.0]))
+
+
+def _registered(fixed: Any, moving: Any, inside: Any, start: Any) -> Any:
+    """The transform that makes both agree where the template has brain or what lies just around it."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(40)
+    method.SetMetricMovingMask(sitk.Cast(inside > 0.5, sitk.sitkUInt8))
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(0.2, 1)
+    method.SetMetricSamplingPercentage(0.3, 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([2, 1])
     method.SetInitialTransform(start, inPlace=False)
-    transform = method.Execute(fixed, moving)
-    moved = sitk.Resample(_itk((brain > 0).astype(np.float32), moving_grid), fixed, transform, sitk.sitkLinear, 0.0)
-    values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
-    return small.interpolated(values) >= 0.5
+    found = method.Execute(fixed, moving)
+    return found.GetNthTransform(0).Downcast() if isinstance(found, sitk.CompositeTransform) else found
 
 
 def _itk(values: npt.NDArray[Any], grid: Grid) -> Any:
