@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -81,6 +81,10 @@ def evaluate(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
     ] = False,
+    brain: Annotated[
+        Literal["auto", "keep"],
+        typer.Option("--brain", help="Whole heads: extract the brain first, or keep them as they are."),
+    ] = "auto",
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
@@ -116,6 +120,7 @@ def evaluate(
         flips=flips,
         save_predictions=output / PREDICTIONS if save_predictions else None,
         unfinished=output / UNFINISHED,
+        brain=brain,
     )
     result = run_shown(job, "evaluating")
     written = result.write(output, overwrite=True)  # what is there was asked about before the work
