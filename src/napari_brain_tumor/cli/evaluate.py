@@ -3,11 +3,11 @@
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import DeviceOption, HeadName, parse_roles, parse_spacing
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
 from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
@@ -82,9 +82,9 @@ def evaluate(
         bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
     ] = False,
     brain: Annotated[
-        Literal["auto", "keep"],
+        HeadName,
         typer.Option("--brain", help="Whole heads: extract the brain first, or keep them as they are."),
-    ] = "auto",
+    ] = HeadName.auto,
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
@@ -120,7 +120,7 @@ def evaluate(
         flips=flips,
         save_predictions=output / PREDICTIONS if save_predictions else None,
         unfinished=output / UNFINISHED,
-        brain=brain,
+        brain=brain.value,
     )
     result = run_shown(job, "evaluating")
     written = result.write(output, overwrite=True)  # what is there was asked about before the work
