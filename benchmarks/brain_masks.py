@@ -1,11 +1,12 @@
 """How well brain masks agree with their truth: the network, from every subset of sequences, an atlas, and deepbet.
 
-    python benchmarks/brain_masks.py DATA TRUTH --raw EXAMINATION --out brain.json
+    python benchmarks/brain_masks.py DATA TRUTH --out brain.json      # then --atlas, --model unet, --raw EXAMINATION
 
 DATA holds `lgg_tif` and `subjects.csv`, TRUTH the masks of `scripts/brain_truth.py`. On the validation patients Dice is
 to the consensus of deepbet's masks with the tumour, and the share of the tumour outside the mask is told. On a raw
 examination, whose sequences lie on grids of their own, it is to the majority of deepbet's masks, brought together by
-rigid registration (this needs deepbet). Prints tables, and writes every number.
+rigid registration (this needs deepbet). With a model it tells the Dice of the whole tumour with and without extraction.
+Each call adds to the file what it measured, and prints it.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
-from napari_brain_tumor import brain_mask, open_study, register
+from napari_brain_tumor import brain_mask, open_segmentation, open_study, register, segment
 from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.brain.small_grid import small_grid, small_study
 from napari_brain_tumor.errors import BrainMaskError
@@ -44,47 +45,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("truth", type=Path)
-    parser.add_argument("--raw", type=Path, help="folder of a raw examination, each sequence on its own grid")
+    parser.add_argument("--raw", type=Path, help="only a raw examination, each sequence on its own grid")
+    parser.add_argument("--atlas", action="store_true", help="only the atlas")
+    parser.add_argument("--model", help="only what this model finds, with and without extraction")
     parser.add_argument("--out", type=Path, default=Path("brain.json"))
     parser.add_argument("--patients", type=int, default=None, help="only so many")
     given = parser.parse_args()
-    rows = list(_heads(given.data, given.truth, given.patients))
-    raw = _raw(given.raw) if given.raw is not None else []
-    seconds = _seconds()
-    made = {"weights_sha256": brain_model().card.weights_sha256, "seconds": seconds, "heads": rows, "raw": raw}
-    given.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    _print(rows, raw, seconds)
+    told: dict[str, Any] = {"weights_sha256": brain_model().card.weights_sha256}
+    if given.raw is not None:
+        told["raw"] = _raw(given.raw)
+    elif given.model is not None:
+        told["gain"] = list(_gain(given.data, given.model, given.patients))
+    else:
+        told["atlas" if given.atlas else "heads"] = list(
+            _heads(given.data, given.truth, given.patients, atlas=given.atlas)
+        )
+        told |= {} if given.atlas else {"seconds": _seconds()}
+    before = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    given.out.write_text(json.dumps(before | told, indent=1) + "\n", encoding="utf-8")
+    _print(told)
 
 
 # Validation patients ------------------------------------------------------------------------------------------------
 
 
-def _heads(data: Path, truth: Path, limit: int | None) -> Iterator[dict[str, Any]]:
+def _names(data: Path, limit: int | None) -> list[str]:
     with (data / "subjects.csv").open(newline="", encoding="utf-8") as file:
         names = [row["case"] for row in csv.DictReader(file) if (row["dataset"], row["split"]) == ("lgg_tif", "val")]
-    for name in names[:limit]:
+    return names[:limit]
+
+
+def _heads(data: Path, truth: Path, limit: int | None, *, atlas: bool) -> Iterator[dict[str, Any]]:
+    for name in _names(data, limit):
         study, stored = open_study(data / "lgg_tif" / name), _unpacked(truth / f"{name}.npz")
-        for method, make in _methods(study, stored).items():
+        for method, make in _methods(study, stored, atlas=atlas).items():
             yield {"case": name, "method": method, **_measured(make, stored["consensus"] | stored["tumour"], stored)}
         sys.stderr.write(f"{name}\n")
 
 
-def _methods(study: Study, stored: dict[str, Mask]) -> dict[str, Callable[[], Mask]]:
+def _methods(study: Study, stored: dict[str, Mask], *, atlas: bool) -> dict[str, Callable[[], Mask]]:
     """What makes a mask in RAS order, by name."""
     turn = to_ras(study.grid)
 
     def network(roles: tuple[Role, ...]) -> Mask:
         return np.asarray(turn.apply(brain_mask(study.only(roles), "cpu")))
 
-    def atlas(role: Role) -> Mask:
+    def template(role: Role) -> Mask:
         return np.asarray(turn.apply(_atlas_mask(study.only((role,)))))
 
-    subsets = [subset for n in range(1, len(study.roles) + 1) for subset in combinations(study.roles, n)]
     first = study.roles[0]
+    if atlas:
+        return {f"atlas {first}": partial(template, first)}
+    subsets = [subset for n in range(1, len(study.roles) + 1) for subset in combinations(study.roles, n)]
     return {
         **{"network " + "+".join(subset): partial(network, subset) for subset in subsets},
         **{f"deepbet {role}": partial(stored.__getitem__, role) for role in study.roles},
-        f"atlas {first}": partial(atlas, first),
     }
 
 
@@ -104,6 +119,18 @@ def _unpacked(path: Path) -> dict[str, Mask]:
         size = int(np.prod(shape))
         names = [name for name in stored.files if name != "shape"]
         return {name: np.unpackbits(stored[name])[:size].reshape(shape).astype(bool) for name in names}
+
+
+# What it is for ------------------------------------------------------------------------------------------------------
+
+
+def _gain(data: Path, model: str, limit: int | None) -> Iterator[dict[str, Any]]:
+    """Dice of the whole tumour with heads as they are, and with their brains extracted: the same weights."""
+    for name in _names(data, limit):
+        study, truth = open_study(data / "lgg_tif" / name), open_segmentation(data / "lgg_tif" / name).data > 0
+        scores = {what: _dice(segment(study, model, "cpu", brain=what).data > 0, truth) for what in ("keep", "auto")}
+        yield {"case": name, "model": model, **scores}
+        sys.stderr.write(f"{name} {scores}\n")
 
 
 # Atlas --------------------------------------------------------------------------------------------------------------
@@ -242,9 +269,8 @@ def _dice(one: Mask, other: Mask) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
-def _print(rows: list[dict[str, Any]], raw: list[dict[str, Any]], seconds: dict[str, float]) -> None:
-    sys.stdout.write("| method | patients | Dice | worst | tumour outside | worst | processor s |\n")
-    sys.stdout.write("|---|---|---|---|---|---|---|\n")
+def _print(told: dict[str, Any]) -> None:
+    rows = [*told.get("heads", ()), *told.get("atlas", ())]
     for method in dict.fromkeys(row["method"] for row in rows):
         of = [row for row in rows if row["method"] == method]
         dice, outside = [row["dice"] for row in of], [100 * row["tumour_outside"] for row in of]
@@ -252,9 +278,13 @@ def _print(rows: list[dict[str, Any]], raw: list[dict[str, Any]], seconds: dict[
             f"| {method} | {len(of)} | {np.mean(dice):.3f} | {min(dice):.3f} | {np.mean(outside):.2f} % "
             f"| {max(outside):.2f} % | {np.mean([row['processor'] for row in of]):.1f} |\n"
         )
-    for row in raw:
-        sys.stdout.write(f"{row['case']} {row['method']}: {row['dice']:.3f}\n")
-    sys.stdout.write(f"{seconds}\n")
+    for row in told.get("raw", ()):
+        sys.stdout.write(f"| {row['method']} | {row['dice']:.3f} |\n")
+    gain = told.get("gain", ())
+    for what in ("keep", "auto"):
+        if gain:
+            sys.stdout.write(f"{what}: whole tumour {np.mean([row[what] for row in gain]):.3f} of {len(gain)}\n")
+    sys.stdout.write(f"{told.get('seconds', '')}\n")
 
 
 if __name__ == "__main__":
