@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from napari_brain_tumor.models.cards import Card, list_models
+from napari_brain_tumor.models.cards import CARD_FILE, Card, list_models, read_card
 from napari_brain_tumor.models.configurations import ORIGINS, size_of
+from napari_brain_tumor.models.manifest import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 README, NOTICE = ROOT / "README.md", ROOT / "NOTICE"
@@ -27,6 +28,11 @@ def with_table(readme: str, cards: list[Card]) -> str:
 def shipped() -> list[Card]:
     """Cards of the models in the package."""
     return [model.card for model in list_models() if model.bundled]
+
+
+def with_weights() -> list[Card]:
+    """Cards of every folder of weights in the package, the brain's too."""
+    return [read_card(path.parent) for path in sorted(BUNDLED.glob(f"*/{CARD_FILE}"))]
 
 
 def with_terms(notice: str, cards: list[Card]) -> str:
@@ -55,4 +61,4 @@ if __name__ == "__main__":
     if not (cards := shipped()):
         sys.exit("No model is in the package: there is nothing to write.")
     README.write_text(with_table(README.read_text(encoding="utf-8"), cards), encoding="utf-8")
-    NOTICE.write_text(with_terms(NOTICE.read_text(encoding="utf-8"), cards), encoding="utf-8")
+    NOTICE.write_text(with_terms(NOTICE.read_text(encoding="utf-8"), with_weights()), encoding="utf-8")
