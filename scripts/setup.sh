@@ -119,7 +119,7 @@ install_packages() {
     stamp="$VENV/.ready-$GOAL-$QT-$(cat pyproject.toml constraints.txt scripts/setup.sh | cksum | cut -d' ' -f1)"
     [ -f "$stamp" ] && return 0
     say "Installing the pinned Python packages into $VENV (the first time takes some minutes)"
-    pip_install pip hatchling hatch-vcs editables # a pip that knows dependency groups; the build tools, pinned too
+    pip_install pip hatchling hatch-vcs hatch-fancy-pypi-readme editables # a pip that knows dependency groups; the build tools, pinned too
     pip_install torch
     pip_install --no-build-isolation -e ".[$extras]" "$@"
     : >"$stamp"

@@ -5,9 +5,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from importlib import import_module
 from importlib.metadata import entry_points, metadata, requires
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from npe2 import PluginManifest
@@ -70,7 +73,7 @@ def test_base_dependencies_bring_no_qt_binding() -> None:
 
 def test_metadata_tells_licence_and_python() -> None:
     found = metadata("napari-brain-tumor")
-    assert found["License-Expression"] == "BSD-3-Clause"
+    assert found["License-Expression"] == "BSD-3-Clause AND LicenseRef-Weights-Research-Only"
     assert found["Requires-Python"] == ">=3.11"
     assert "Framework :: napari" in found.get_all("Classifier", [])
 
@@ -129,7 +132,39 @@ def test_the_wheel_holds_everything_that_is_needed_and_no_more(wheel: zipfile.Zi
 
 def test_the_wheel_carries_licence_and_notice(wheel: zipfile.ZipFile) -> None:
     licences = {name.rsplit("/", 1)[1] for name in wheel.namelist() if ".dist-info/licenses/" in name}
-    assert licences == {"LICENSE", "NOTICE"}
+    assert licences == {"LICENSE", "NOTICE", "LicenseRef-Weights-Research-Only.txt"}
+
+
+def metadata_of(wheel: zipfile.ZipFile) -> Message:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return message_from_bytes(wheel.read(name))
+
+
+def test_the_wheel_says_that_its_weights_have_terms_of_their_own(wheel: zipfile.ZipFile) -> None:
+    told = metadata_of(wheel)
+    assert told["License-Expression"] == "BSD-3-Clause AND LicenseRef-Weights-Research-Only"
+    assert "LICENSES/LicenseRef-Weights-Research-Only.txt" in told.get_all("License-File", [])
+    (notice,) = [name for name in wheel.namelist() if name.endswith("licenses/NOTICE")]
+    text = wheel.read(notice).decode()
+    folders = {name.split("/")[2] for name in wheel.namelist() if re.search(r"checkpoints/.*/card\.json$", name)}
+    assert folders
+    assert all(f"napari_brain_tumor/checkpoints/{folder}\n" in text for folder in folders)
+    assert "PyQt6 is under the GNU General Public License" in text
+
+
+def test_the_description_of_the_wheel_has_no_link_that_is_broken_elsewhere(wheel: zipfile.ZipFile) -> None:
+    description = metadata_of(wheel).get_payload()
+    assert isinstance(description, str)
+    assert "# napari-brain-tumor" in description
+    targets = re.findall(r"\]\(([^)]*)\)", description)
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
+
+
+def test_the_icon_of_the_manifest_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    assert isinstance(MANIFEST.icon, str)
+    package, _, file = MANIFEST.icon.partition(":")
+    assert ElementTree.fromstring(wheel.read(f"{package}/{file}")).tag.endswith("svg")
 
 
 def test_shipped_checkpoints_stay_small(wheel: zipfile.ZipFile) -> None:

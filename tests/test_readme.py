@@ -24,6 +24,17 @@ def script(name: str) -> ModuleType:
 def test_the_model_table_is_what_the_cards_say() -> None:
     table = script("model_table")
     assert table.with_table(README, table.shipped()) == README, "run: python scripts/model_table.py"
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    assert table.with_terms(notice, table.with_weights()) == notice, "run: python scripts/model_table.py"
+
+
+def test_the_numbers_are_called_what_they_are():
+    """Epochs, shares and temperatures were chosen on the validation patients: they are not unseen."""
+    for page in ("README.md", "docs/models.md", "docs/results.md"):
+        text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+        assert "validation" in text
+        assert re.search(r"(shares|epochs?)[^.]*chosen on (them|it)", text), page
+        assert "to the unit as published" not in text
 
 
 def test_the_tables_of_results_are_what_was_measured() -> None:

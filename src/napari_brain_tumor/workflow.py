@@ -29,6 +29,7 @@ from napari_brain_tumor.labels import REGIONS, Region, class_names_of, labels_sh
 from napari_brain_tumor.models import cards
 from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.postprocessing.plausibility import doubts_about
 from napari_brain_tumor.postprocessing.region_probabilities import (
     RegionProbabilities,
     SizeRules,
@@ -498,6 +499,7 @@ def _segmentation(
     notes: Sequence[str],
 ) -> Segmentation:
     """The result with its provenance; `made` tells model, device, settings and seconds."""
+    doubts = doubts_about(study, data, in_box="box" in made["settings"])
     return Segmentation(
         data,
         study.grid,
@@ -516,7 +518,8 @@ def _segmentation(
             **made,
             "labels_sha256": labels_sha256(data),
             "versions": versions(),
-            "notes": [*study.notes, *notes, *changes_since_read(study.sources)],
+            "doubts": doubts,
+            "notes": [*doubts, *study.notes, *notes, *changes_since_read(study.sources)],
             "warning": NOT_FOR_CLINICAL_USE,
         },
         notes=study.notes,

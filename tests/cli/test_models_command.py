@@ -56,6 +56,7 @@ def test_count_prints_every_configuration_with_the_published_numbers(run: Run) -
     code, out, err = run("count", "--in", 3, "--out", 1)
     assert (code, err) == (0, "")
     assert all(row(out, name) for name in CONFIGURATIONS)
+    assert row(out, "unet_2015")[-6:-3] == ["2D", "31,037,633", "11,776"]
     assert row(out, "u2net")[-6:] == ["2D", "44,009,869", "28,800", "131,943,181", "in", "3D"]
     assert row(out, "unet_brain")[-6:-3] == ["2D", "7,763,041", "5,888"]
     assert row(out, "resunet_plus_plus")[-6:-3] == ["2D", "4,062,993", "7,392"]
@@ -73,6 +74,16 @@ def test_count_for_given_dims_shows_those_alone(run: Run) -> None:
 def test_list_is_what_the_bare_command_prints(run: Run) -> None:
     assert run() == run("list")
     assert row(run("list")[1], "unet")[1:3] == ["unet", "2D"]
+
+
+def test_show_says_what_the_network_is_and_how_it_differs_from_the_published_one(run: Run) -> None:
+    shown = " ".join(run("show", "unet")[1].split())
+    assert "own size" in shown
+    assert "Ronneberger 2015" in shown
+    assert "zero padding" in shown
+    deep = " ".join(run("show", "unet3d")[1].split())
+    assert "brains without skull, slices of up to 2 mm, at least 32 mm in all directions" in deep
+    assert "size u2netp" in " ".join(run("list")[1].split())
 
 
 def test_an_imported_model_is_listed_shown_and_removed(run: Run, weights: Path) -> None:

@@ -17,7 +17,7 @@ from napari_brain_tumor.models.registry import (
 PARAMETERS = {
     # configuration: {(inputs, outputs): parameters}
     "unet_plain": {(1, 1): 31_030_593, (3, 1): 31_031_745, (4, 3): 31_032_451, (4, 4): 31_032_516},
-    "unet": {(1, 1): 31_036_481, (3, 1): 31_037_633, (4, 3): 31_038_339, (4, 4): 31_038_404},
+    "unet_2015": {(1, 1): 31_036_481, (3, 1): 31_037_633, (4, 3): 31_038_339, (4, 4): 31_038_404},
     "unet_brain": {(1, 1): 7_762_465, (3, 1): 7_763_041, (4, 3): 7_763_395, (4, 4): 7_763_428},
     "u2net": {(1, 1): 44_008_717, (3, 1): 44_009_869, (4, 3): 44_038_155, (4, 4): 44_052_028},
     "u2netp": {(1, 1): 1_130_029, (3, 1): 1_131_181, (4, 3): 1_138_731, (4, 4): 1_142_236},
@@ -39,7 +39,7 @@ PARAMETERS = {
 STATISTICS = {
     # configuration: floats of running means and variances
     "unet_plain": 0,
-    "unet": 11_776,
+    "unet_2015": 11_776,
     "unet_brain": 5_888,
     "u2net": 28_800,
     "u2netp": 5_696,
@@ -53,7 +53,7 @@ STATISTICS = {
 }
 OPERATIONS = {
     # configuration: floating point operations of its convolutions at 3 x 256 x 256 and one output
-    "unet": 96_334_774_272,
+    "unet_2015": 96_334_774_272,
     "unet_plain": 96_334_774_272,
     "unet_brain": 24_142_413_824,
     "u2net": 75_005_755_392,

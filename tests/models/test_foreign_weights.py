@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from models_for_tests import lively
-from napari_brain_tumor.errors import CheckpointError, RoleError, UnreadableFileError
+from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.models.cards import find_model, models_folder, read_card
@@ -323,3 +324,31 @@ def test_an_imported_network_segments_as_the_authors_would(tmp_path):
     assert np.mean((found.data > 0) == expected) > 0.995
     assert found.known_regions == ("WT",)
     assert [row.key for row in measure_volumes(found).rows] == ["WT"]
+
+
+def test_flipped_bits_of_a_file_that_torch_saved_never_change_a_weight(tmp_path):
+    """torch itself does not compare the checksums of its zips."""
+    whole = saved(tmp_path / "weights.pth", small_weights()).read_bytes()
+    before = read_tensors(tmp_path / "weights.pth")
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[int(random.integers(len(whole)))] ^= 1 << int(random.integers(8))
+        (tmp_path / "damaged.pth").write_bytes(damaged)
+        try:
+            after = read_tensors(tmp_path / "damaged.pth")
+        except BrainTumorError:
+            refused += 1
+            continue
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    assert refused > 75
+
+
+def test_a_file_of_weights_that_is_compressed_is_refused(tmp_path):
+    path = saved(tmp_path / "weights.pth", small_weights())
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as other:
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name))
+    with pytest.raises(UnreadableFileError, match="is compressed"):
+        read_tensors(tmp_path / "packed.pth")

@@ -1,14 +1,22 @@
 import hashlib
+import json
+import resource
+import time
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
-from models_for_tests import tiny_model
+from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import CheckpointError, SaveError
+from napari_brain_tumor.models.bounds import MOST_PARAMETERS, arguments_beyond_bounds
 from napari_brain_tumor.models.cards import find_model, list_models, models_folder
-from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.checkpoint import load_network, shapes_of
+from napari_brain_tumor.models.manifest import WEIGHTS_FILE
 from napari_brain_tumor.models.packages import export_package, import_package
+from napari_brain_tumor.models.registry import CONFIGURATIONS, count_parameters
+from napari_brain_tumor.models.tensor_shapes import read_shapes
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +172,155 @@ def test_what_a_killed_import_left_goes_at_the_next_start(packed, tmp_path):
     (scratch / ".lock").touch()
     list_models()
     assert list(home.iterdir()) == []
+
+
+# What a package may ask for ------------------------------------------------------------------------------------------
+
+
+def package_of(path, card, weights, method=zipfile.ZIP_DEFLATED):
+    """A zip with right hashes, whatever is in it."""
+    sums = "".join(f"{hashlib.sha256(x).hexdigest()}  {n}\n" for n, x in (("card.json", card), (WEIGHTS_FILE, weights)))
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in (("SHA256SUMS", sums.encode()), ("card.json", card), (WEIGHTS_FILE, weights)):
+            archive.writestr(name, content)
+    return path
+
+
+def card_bytes(weights=b"", **changes):
+    entries = card(**changes).model_dump(mode="json") | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    return json.dumps(entries).encode()
+
+
+def unchecked(**entries):
+    """A card that the package itself would not write."""
+    return json.dumps(json.loads(card_bytes()) | entries).encode()
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"arguments": {"width": 4096}}, "asks for width 4096"),
+        ({"arguments": {"width": 8, "levels": 500}}, "asks for levels 500"),
+        ({"arguments": {"width": -1}}, "asks for width -1"),
+        ({"arguments": {"width": 8, "levels": 3, "norm": ["x" * 9]}}, "norm that is a str"),
+        ({"architecture": "residual_unet", "arguments": {"blocks": [1] * 400}}, "blocks with 400 entries"),
+        ({"architecture": "residual_unet", "arguments": {"blocks": [10**6, 1]}}, "asks for blocks 1e.06"),
+        ({"arguments": {"width": {"a": 1}}}, "width that is a dict"),
+        ({"arguments": {f"a{k}": 1 for k in range(99)}}, "99 arguments"),
+        ({"roles": ["T1"] * 5000}, "at most 16 items"),
+        ({"regions": ["WT"] * 50}, "at most 3 items"),
+        ({"parameters": 10**15}, "less than or equal"),
+        ({"members": [{}] * 999}, "members"),
+        ({"preprocessing": {"plane_spacing_mm": 0.001}}, "greater than or equal to 0.2"),
+        ({"preprocessing": {"margin_voxels": 10**9}}, "less than or equal to 512"),
+        ({"arguments": {"width": 512, "levels": 8}}, "more than 1,000,000,000 parameters"),
+        ({"architecture": "residual_unet", "arguments": {"blocks": []}}, "does not take the arguments"),
+    ],
+)
+def test_a_card_that_asks_for_more_than_any_network_is_refused_before_weights_are_unpacked(tmp_path, entries, message):
+    path = package_of(tmp_path / "p.zip", unchecked(**entries), b"x" * 100)
+    with pytest.raises(CheckpointError, match=message):
+        import_package(path)
+    assert nothing_installed()
+
+
+def peak_growth_mb(work):
+    """By how much the process grew at most, in MiB, while `work` was refused."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError) as refused:
+        work()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, str(refused.value)
+
+
+def test_a_small_zip_that_unpacks_to_gigabytes_is_refused_at_once(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("SHA256SUMS", f"{'0' * 64}  card.json\n{'0' * 64}  weights.safetensors\n")
+        archive.writestr("card.json", card_bytes())
+        with archive.open("weights.safetensors", "w", force_zip64=True) as entry:
+            for _ in range(64):
+                entry.write(bytes(2**22))
+    assert path.stat().st_size < 2**20
+    start = time.monotonic()
+    grown, message = peak_growth_mb(lambda: import_package(path))
+    assert "no weights do" in message
+    assert (time.monotonic() - start) < 2
+    assert grown < 50
+    assert nothing_installed()
+
+
+def test_weights_larger_than_the_network_of_the_card_are_not_unpacked(tmp_path):
+    weights = np.random.default_rng(0).bytes(60 * 2**20)  # noise, as weights are: no ratio tells it
+    path = package_of(tmp_path / "large.zip", card_bytes(weights), weights, zipfile.ZIP_STORED)
+    with pytest.raises(CheckpointError, match="the network that its card describes has"):
+        import_package(path)
+    assert nothing_installed()
+
+
+def test_a_card_of_megabytes_is_not_read(tmp_path):
+    path = package_of(tmp_path / "p.zip", b" " * (5 * 2**20), b"x")
+    with pytest.raises(CheckpointError, match="more than any model"):
+        import_package(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_ways_of_packing_are_refused_and_deflated_packages_are_taken(packed, tmp_path, method):
+    model, _ = packed
+    parts = [(model.folder / name).read_bytes() for name in ("card.json", "weights.safetensors")]
+    with pytest.raises(CheckpointError, match="packed in a way"):
+        import_package(package_of(tmp_path / "p.zip", *parts, method=method))
+    assert import_package(package_of(tmp_path / "q.zip", *parts)).name == "tiny"
+
+
+def test_flipped_bits_of_a_deflated_package_are_refused_with_a_message(packed, tmp_path):
+    model, _ = packed
+    parts = [(model.folder / name).read_bytes() for name in ("card.json", "weights.safetensors")]
+    whole = package_of(tmp_path / "p.zip", *parts).read_bytes()
+    random = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[int(random.integers(len(whole)))] ^= 1 << int(random.integers(8))
+        (tmp_path / "d.zip").write_bytes(damaged)
+        try:
+            installed = import_package(tmp_path / "d.zip", replace=True)
+        except CheckpointError:
+            continue
+        assert (installed.folder / "weights.safetensors").read_bytes() == parts[1]
+
+
+def header(**tensors):
+    text = json.dumps({name: {"dtype": "F16", "shape": s, "data_offsets": [0, 0]} for name, s in tensors.items()})
+    return len(text).to_bytes(8, "little") + text.encode()
+
+
+def test_shapes_are_compared_before_memory_is_taken(tmp_path):
+    model, _ = tiny_model(tmp_path / "tiny")
+    path = model.folder / "weights.safetensors"
+    assert read_shapes(path) == shapes_of(model.card)
+    # A head that promises gigabytes, of which the file has nothing.
+    path.write_bytes(header(**{"head.weight": [2**20, 2**12]}))
+    grown, message = peak_growth_mb(lambda: load_network(model))
+    assert "head.weight is 1048576x4096 in the file and 3x4x1x1 by the card" in message
+    assert grown < 50
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"short", (2**40).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"[]", header(a="x")],
+)
+def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
+    model, _ = tiny_model(tmp_path / "tiny")
+    (model.folder / "weights.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        load_network(model)
+
+
+def test_shipped_models_lie_within_the_bounds():
+    for model in list_models():
+        assert read_shapes(model.folder / "weights.safetensors") == shapes_of(model.card)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_network_that_has_a_name_lies_within_the_bounds(name):
+    assert arguments_beyond_bounds(CONFIGURATIONS[name].arguments) == ""
+    assert count_parameters(name, 4, 3, 3) < MOST_PARAMETERS

@@ -16,6 +16,7 @@ from napari_brain_tumor.io.volume import ORIENTATION_NOTE
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.preflight import Fix, Scans, check_scans, check_study, worst
 from napari_brain_tumor.preflight.costs import MeasuredCost, key_of
+from napari_brain_tumor.preflight.together import Togetherness
 from napari_brain_tumor.study import ROLES, NiftiForms, Segmentation, Study, TifSlices
 
 SHAPE = (40, 48, 36)
@@ -49,6 +50,12 @@ def costs(monkeypatch):
     return found
 
 
+@pytest.fixture(autouse=True)
+def no_search(monkeypatch):
+    """Whether sequences fit is what `test_together.py` is about."""
+    monkeypatch.setattr("napari_brain_tumor.preflight.scans.judge_together", lambda sequences, grids: Togetherness())
+
+
 def cost(method, **changes) -> MeasuredCost:
     key, family = key_of(method)
     values = {
@@ -72,6 +79,8 @@ def test_a_good_case_passes_everything(costs):
     assert list(found) == [
         "Sequences",
         "One grid",
+        "Fit",
+        "Coverage",
         "Spacing",
         "Orientation",
         "Brain or head",

@@ -11,6 +11,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.case_files import CaseFiles
 from napari_brain_tumor_training.results.calibration import cross_fitted, halves
+from napari_brain_tumor_training.results.markdown import table
 from napari_brain_tumor_training.results.twins import healthy_twin
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "classical"))
@@ -111,3 +112,8 @@ def test_halves_share_no_patient_and_deal_each_set_evenly():
     assert not one & other
     assert len(one) == len(other) == 8
     assert sum(name in one for name in (f"p{i}" for i in range(8))) == 4
+
+
+def test_a_name_from_a_file_stays_in_its_cell():
+    lines = table(("model", "Dice"), [("a|b\n# <script>", "0.5")])
+    assert lines[2] == "| a\\|b # &lt;script> | 0.5 |"

@@ -42,6 +42,14 @@ def test_every_configuration_can_be_named_in_a_recipe(name):
     assert ModelConfig(configuration=name, dims=3, arguments={"width": 4}).arguments["width"] == 4
 
 
+def test_a_recipe_with_the_earlier_name_of_the_large_u_net_is_still_read():
+    """`unet` alone means the model that ships, of 24 features; the configuration of that name had 64."""
+    section = ModelConfig(configuration="unet")
+    assert (section.configuration, section.arguments) == ("unet_2015", {"width": 64})
+    assert with_model(recipe(), "unet", None).model.configuration == "unet_2015"
+    assert "unet" not in CONFIGURATIONS
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -23,6 +23,7 @@ from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
+from napari_brain_tumor_training.readiness import why_not_ready
 from napari_brain_tumor_training.run_process import install_result_job, with_plan
 from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
@@ -127,10 +128,10 @@ def train(
                 if int(os.environ.get("WORLD_SIZE", "1")) == 1:
                     # Asked to stop, one of several would leave the others waiting for it.
                     job = watched(job, out, config.title)
-            checkpoint = run_until_stopped(job, report).model.folder
-            told = f"{checkpoint}"
+            made = run_until_stopped(job, report).model
+            told = f"{made.folder}"
             if install and fold is None and rank_of_process() == 0:
-                told += f"\nTo use it: brain-tumor segment CASE --model {run_job(install_result_job(checkpoint, out))}"
+                told += f"\n{_installed(made, out)}"
     if rank_of_process() == 0:
         typer.echo(told)
 
@@ -163,6 +164,14 @@ def score(
     wide = Console() if sys.stdout.isatty() else Console(width=120)
     wide.print(_case_table(scores))
     wide.print(_mean_table(means))
+
+
+def _installed(model: ModelInfo, out: Path) -> str:
+    """Add a model to the list, and how to use it; or why it was not added."""
+    reason = why_not_ready(model.card)
+    if reason:
+        return f"It is not added to the list of models: {reason}"
+    return f"To use it: brain-tumor segment CASE --model {run_job(install_result_job(model.folder, out))}"
 
 
 def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) -> None:

@@ -10,8 +10,8 @@ from napari_brain_tumor.curated_dataset.index import ReviewState
 from napari_brain_tumor.errors import TrainingError, UnreadableFileError
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.models.blocks import Dims
+from napari_brain_tumor.models.configurations import CONFIGURATIONS, current_name
 from napari_brain_tumor.models.neighbours import checked_neighbours
-from napari_brain_tumor.models.registry import CONFIGURATIONS
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config_parts import (
@@ -66,7 +66,7 @@ class ModelConfig(Section):
     """The network: a configuration of the registry by name, or an architecture and its keywords."""
 
     configuration: str | None = None
-    """A key of `models.registry.CONFIGURATIONS`; what is given besides replaces its entries."""
+    """A key of `models.configurations.CONFIGURATIONS`; what is given besides replaces its entries."""
     architecture: str = "unet"
     dims: Dims = 2
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -81,12 +81,19 @@ class ModelConfig(Section):
         name = entries.get("configuration") if isinstance(entries, dict) else None
         if name is None:
             return entries
+        name = current_name(str(name))
         if name not in CONFIGURATIONS:
             msg = f"no configuration is called {name!r}; known are {', '.join(CONFIGURATIONS)}"
             raise ValueError(msg)
         known = CONFIGURATIONS[name]
         arguments = {**known.arguments, **entries.get("arguments", {})}
-        return {"architecture": known.architecture, "dims": known.dims, **entries, "arguments": arguments}
+        return {
+            "architecture": known.architecture,
+            "dims": known.dims,
+            **entries,
+            "configuration": name,
+            "arguments": arguments,
+        }
 
     @property
     def neighbours(self) -> int:
@@ -155,6 +162,7 @@ class TrainConfig(Section):
             "thickest_slices_mm",
             "target",
             "brain_only",
+            "min_extent_mm",
             "output",
         }
         names = [name for name in type(self).model_fields if name not in card_only]

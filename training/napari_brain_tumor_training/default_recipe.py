@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.blocks import Dims
-from napari_brain_tumor.models.registry import CONFIGURATIONS
+from napari_brain_tumor.models.configurations import CONFIGURATIONS, current_name
 from napari_brain_tumor_training.config import TrainConfig
 
 __all__ = ["recipe_for_dataset", "with_model"]
@@ -42,7 +42,7 @@ def recipe_for_dataset(folder: Path, model: str | None = None, dims: Dims | None
     TrainingError
         If no configuration has that name.
     """
-    name = CuratedDataset(folder).name
+    name, model = CuratedDataset(folder).name, model and current_name(model)
     chosen: Dims = dims or (CONFIGURATIONS[model].dims if model in CONFIGURATIONS else 2)
     entries = {
         "name": case_id_from(name),
@@ -66,7 +66,7 @@ def with_model(config: TrainConfig, model: str | None, dims: Dims | None) -> Tra
     """
     if model is None and dims is None:
         return config
-    entries = config.model_dump(mode="json")
+    entries, model = config.model_dump(mode="json"), model and current_name(model)
     if model is not None:
         entries["model"] = {"configuration": model, "dims": dims} if dims else {"configuration": model}
     else:

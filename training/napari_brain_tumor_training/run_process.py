@@ -17,6 +17,7 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
 from napari_brain_tumor_training.detached import RunRequest, read_request
+from napari_brain_tumor_training.readiness import require_ready, why_not_ready
 from napari_brain_tumor_training.run_status import attach, watched
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 
@@ -69,7 +70,7 @@ def config_of(request: RunRequest) -> tuple[TrainConfig, Path]:
 
 def configurations_job() -> Job[list[tuple[str, str, int]]]:
     """The networks to choose from, for a window that has no torch: name, title, published dimensions."""
-    from napari_brain_tumor.models.registry import CONFIGURATIONS
+    from napari_brain_tumor.models.configurations import CONFIGURATIONS
 
     yield Progress(0, 1)
     return [(name, one.title, one.dims) for name, one in CONFIGURATIONS.items()]
@@ -85,7 +86,7 @@ def estimate_job(request: str) -> Job[str]:
     return estimate_cost(config, asked.device).describe()
 
 
-def install_job(folder: Path, name: str | None = None) -> Job[str]:
+def install_job(folder: Path, name: str | None = None, *, anyway: bool = False) -> Job[str]:
     """Add a checkpoint to the model list, under its own name or a free one like it; returns the name.
 
     Parameters
@@ -94,9 +95,13 @@ def install_job(folder: Path, name: str | None = None) -> Job[str]:
         The checkpoint.
     name : str, optional
         Of a model of the user's own to replace.
+    anyway : bool
+        Take weights too that were hardly trained and never validated.
 
     Raises
     ------
+    TrainingError
+        If they were hardly trained and never validated.
     CheckpointError, SaveError
         If it is damaged or cannot be copied.
     """
@@ -104,6 +109,8 @@ def install_job(folder: Path, name: str | None = None) -> Job[str]:
     from napari_brain_tumor.models.packages import export_package, import_package
 
     yield Progress(0, 1, "adding the model to the list")
+    if not anyway:
+        require_ready(folder)
     model = find_model(folder)
     chosen = name or _free_name(model)
     with tempfile.TemporaryDirectory() as scratch:
@@ -122,12 +129,19 @@ def _training(folder: Path) -> Job[str]:
     result = yield from fit(config, root, folder, device=request.device, resume=True)
     if not request.install:
         return ""
+    reason = why_not_ready(result.model.card)
+    if reason:
+        logger.warning("It is not added to the list of models: %s", reason)
+        return ""
     return (yield from install_result_job(result.model.folder, folder))
 
 
-def install_result_job(checkpoint: Path, run_folder: Path) -> Job[str]:
-    """Add what a run gave to the list of models, in place of what it gave before: a job; returns its name there."""
-    name = yield from install_job(checkpoint, _installed_before(run_folder))
+def install_result_job(checkpoint: Path, run_folder: Path, *, anyway: bool = False) -> Job[str]:
+    """Add what a run gave to the list of models, in place of what it gave before: a job; returns its name there.
+
+    Raises what `install_job` raises.
+    """
+    name = yield from install_job(checkpoint, _installed_before(run_folder), anyway=anyway)
     (run_folder / INSTALLED_FILE).write_text(name, encoding="utf-8")
     return name
 

@@ -1,4 +1,4 @@
-"""`brain-tumor runs`: list, show, stop and resume training runs, whoever started them."""
+"""`brain-tumor runs`: list, show, stop and resume training runs, whoever started them, and add their models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import BrainTumorError, TrainingError
+from napari_brain_tumor.progress import run_job
 from napari_brain_tumor_training.detached import LOG_FILE, resume_run
+from napari_brain_tumor_training.readiness import best_checkpoint
 from napari_brain_tumor_training.run_status import Run, attach, list_runs, request_stop
 
 __all__ = ["app", "describe"]
 
-app = typer.Typer(help="Training runs: list, show, stop, resume.", add_completion=False, no_args_is_help=True)
+app = typer.Typer(
+    help="Training runs: list, show, stop, resume; add their models to the list.",
+    add_completion=False,
+    no_args_is_help=True,
+)
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 
@@ -61,6 +67,26 @@ def resume(folder: RunFolder) -> None:
     with _told_errors():
         run = resume_run(folder)
         typer.echo(f"Process {run.status.pid} goes on with {folder}; its log is {folder / LOG_FILE}.")
+
+
+@app.command()
+def add(
+    folder: RunFolder,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even if it was hardly trained and never validated.")
+    ] = False,
+) -> None:
+    """Add the best weights of a run to the list of models, in place of what the run gave before."""
+    from napari_brain_tumor_training.run_process import install_result_job
+
+    with _told_errors():
+        attach(folder)
+        checkpoint = best_checkpoint(folder)
+        if checkpoint is None:
+            msg = f"The run in {folder} has no weights yet. Resume it until its first epoch is complete."
+            raise TrainingError(msg)
+        name = run_job(install_result_job(checkpoint, folder, anyway=anyway))
+        typer.echo(f"To use it: brain-tumor segment CASE --model {name}")
 
 
 def describe(run: Run) -> str:

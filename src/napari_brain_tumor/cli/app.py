@@ -349,7 +349,8 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
     segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
     remember(segmentation.provenance)
-    for text in notes_on_brain(segmentation.provenance):
+    doubts = segmentation.provenance.get("doubts", ())
+    for text in (*notes_on_brain(segmentation.provenance), *doubts):
         note(text)
     save_segmentation(
         segmentation,
@@ -364,7 +365,7 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
     if maps is not None:
         for path in write_maps(maps, choices.maps, task.target, study, overwrite=choices.overwrite):
             say(f"Wrote {path}")
-    return CaseRow(str(task.case), "done", str(task.target), method.name, volumes, notes=notes)
+    return CaseRow(str(task.case), "done", str(task.target), method.name, volumes, notes=(*notes, *doubts))
 
 
 data.command()(score)

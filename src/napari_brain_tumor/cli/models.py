@@ -10,6 +10,7 @@ import typer
 
 from napari_brain_tumor.cli.console import new_table, print_table, say
 from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError, SaveError
+from napari_brain_tumor.models.configurations import origin_of, size_of
 
 if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import Baseline
@@ -58,7 +59,7 @@ def list_installed() -> None:
     from napari_brain_tumor.models.cards import ModelInfo, models_folder
 
     right = ("Parameters", "Size")
-    columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on unseen cases", "Licence")
+    columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on validation cases", "Licence")
     trained, untrained = new_table(*columns, right=right), new_table("Name", "How it works", "Regions", "Seeds")
     for method in list_models():
         if isinstance(method, ModelInfo):
@@ -153,7 +154,7 @@ def import_(
         str, typer.Option(metavar="LOW,HIGH", help="Percentiles to which intensities are clipped first.")
     ] = "0.5,99.5",
     plane_spacing: Annotated[
-        float, typer.Option(metavar="MM", min=0.01, help="Millimetres between pixels of the network's slices.")
+        float, typer.Option(metavar="MM", min=0.2, help="Millimetres between pixels of the network's slices.")
     ] = 1.0,
     margin: Annotated[int, typer.Option(metavar="PIXELS", min=0, help="Kept around the head within slices.")] = 8,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed model of that name.")] = False,
@@ -280,7 +281,7 @@ def _model_cells(model: "ModelInfo") -> list[str]:
     size = sum(file.stat().st_size for file in model.folder.iterdir() if file.is_file())
     return [
         model.name,
-        f"{card.architecture} {card.dims}D",
+        f"{card.architecture} {card.dims}D {size_of(card.architecture, card.arguments, card.dims)}".strip(),
         _inputs(card),
         " ".join(card.regions),
         f"{card.parameters:,}",
@@ -319,7 +320,9 @@ def _card_entries(card: "Card") -> dict[str, str]:
     training = card.training
     return {
         "Name": card.name,
-        "Architecture": f"{card.architecture} {card.dims}D, {_settings(card.arguments) or 'as published'}",
+        "Architecture": ", ".join(filter(None, _architecture_words(card))),
+        "After": origin_of(card.architecture),
+        "For": card.purpose,
         "Parameters": f"{card.parameters:,}",
         "Inputs": _inputs(card),
         "Regions": " ".join(card.regions),
@@ -330,7 +333,7 @@ def _card_entries(card: "Card") -> dict[str, str]:
         "Trained on": f"{', '.join(training.datasets)}: {training.cases} cases, {training.epochs} epochs"
         if training
         else "",
-        "Dice on unseen cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        "Dice on validation cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
         "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
         "Calibration": "\n".join(
             f"{region}: temperature {found.temperature:.2f}, error {found.error_before:.4f} before, "
@@ -345,6 +348,11 @@ def _card_entries(card: "Card") -> dict[str, str]:
         "Created": f"{card.created:%Y-%m-%d %H:%M}",
         "Made with": _settings(card.software),
     }
+
+
+def _architecture_words(card: "Card") -> list[str]:
+    size = size_of(card.architecture, card.arguments, card.dims)
+    return [f"{card.architecture} {card.dims}D", size, _settings(card.arguments)]
 
 
 def _preprocessing_text(spec: "PreprocessingSpec") -> str:

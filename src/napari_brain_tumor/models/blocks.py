@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_brain_tumor.models.configurations import Dims
+
 __all__ = [
     "Dims",
     "Norm",
@@ -24,7 +26,6 @@ __all__ = [
     "up_convolution",
 ]
 
-Dims = Literal[2, 3]
 Norm = Literal["batch", "instance"] | None
 
 _CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}

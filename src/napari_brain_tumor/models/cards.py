@@ -4,14 +4,20 @@ import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.scratch import recover_scratch
-from napari_brain_tumor.labels import Region
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.models.bounds import (
+    LARGEST_CARD_BYTES,
+    MOST_PARAMETERS,
+    MOST_ROLES,
+    arguments_beyond_bounds,
+)
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.preprocessing.traits import Traits
@@ -35,6 +41,17 @@ __all__ = [
 CARD_FILE = "card.json"
 DEFAULT_MODELS = ("ensemble", "unet")
 """Without a name the first of them that suits the study is taken; lists begin with them."""
+
+
+def _within_bounds(arguments: dict[str, Any]) -> dict[str, Any]:
+    if beyond := arguments_beyond_bounds(arguments):
+        msg = f"asks for {beyond}"
+        raise ValueError(msg)
+    return arguments
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_within_bounds)]
+"""Keywords of an architecture."""
 
 
 class Metrics(BaseModel):
@@ -100,7 +117,7 @@ class Member(BaseModel):
 
     name: str
     architecture: str
-    arguments: dict[str, Any]
+    arguments: Arguments
     dims: Literal[2, 3] | None = None
     """2 where it sees the slices of an ensemble for volumes; None where it is as the ensemble."""
     shares: dict[Region, float] = Field(default_factory=dict)
@@ -127,13 +144,13 @@ class Card(BaseModel):
     name: str
     title: str
     architecture: str
-    arguments: dict[str, Any]
+    arguments: Arguments
     dims: Literal[2, 3]
-    roles: list[Role]
+    roles: list[Role] = Field(min_length=1, max_length=MOST_ROLES)
     """Order of the input channels. A network from elsewhere may see one sequence in several channels."""
     optional_roles: bool = True
     """Whether any non-empty subset of the roles is accepted, the others given as zeros."""
-    regions: list[Region]
+    regions: list[Region] = Field(min_length=1, max_length=len(REGIONS))
     """Order of the output maps."""
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     thresholds: dict[Region, float] = Field(default_factory=dict)
@@ -152,10 +169,10 @@ class Card(BaseModel):
     """Whether the skull must have been removed: the model has seen no whole head."""
     min_extent_mm: float = Field(default=0.0, ge=0)
     """Least side of the scanned brain or head: a model for volumes finds little in a slab of a few slices."""
-    parameters: int = Field(gt=0)
+    parameters: int = Field(gt=0, le=MOST_PARAMETERS)
     calibration: dict[Region, Calibration] = Field(default_factory=dict)
     """Regions whose probabilities are calibrated."""
-    members: list[Member] = Field(default_factory=list)
+    members: list[Member] = Field(default_factory=list, max_length=32)
     """Networks of an ensemble, whose architecture is "ensemble": the model is the mean of their probabilities."""
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
@@ -177,6 +194,16 @@ class Card(BaseModel):
     def temperature(self, region: Region) -> float:
         """What the region's logits are divided by."""
         return self.calibration[region].temperature if region in self.calibration else 1.0
+
+    @property
+    def purpose(self) -> str:
+        """Which scans the model is for, in words; empty where it takes any."""
+        limits = [
+            "brains without skull" if self.brain_only else "",
+            f"slices of up to {self.thickest_slices_mm:g} mm" if self.thickest_slices_mm is not None else "",
+            f"at least {self.min_extent_mm:g} mm in all directions" if self.min_extent_mm else "",
+        ]
+        return ", ".join(filter(None, limits))
 
     def metrics_with(self, roles: Iterable[Role]) -> list[Metrics]:
         """Results with exactly those roles, one a data set, without mirrored inputs."""
@@ -302,6 +329,9 @@ def read_card(folder: Path) -> Card:
         msg = f"{folder} is not a checkpoint: it needs {CARD_FILE} and {WEIGHTS_FILE}."
         raise CheckpointError(msg)
     try:
+        if (size := path.stat().st_size) > LARGEST_CARD_BYTES:
+            msg = f"The card {path} has {size:,} bytes, more than any card: it is not read. Get the model again."
+            raise CheckpointError(msg)
         return Card.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         msg = f"The card {path} cannot be read: {error}. Install the model again."

@@ -14,12 +14,14 @@ from torch import nn
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.scratch import scratch_beside, swap_in
+from napari_brain_tumor.models.bounds import MOST_PARAMETERS
 from napari_brain_tumor.models.cards import CARD_FILE, Card, Member, ModelInfo, models_folder, read_card
 from napari_brain_tumor.models.combination import Calibrated, Ensemble, SliceBySlice
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE, ShippedFile, read_manifest
 from napari_brain_tumor.models.registry import build_network
+from napari_brain_tumor.models.tensor_shapes import check_shapes, largest_file, read_shapes
 
-__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "write_card"]
+__all__ = ["load_network", "read_weights", "remove_checkpoint", "save_checkpoint", "shapes_of", "write_card"]
 
 
 def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
@@ -38,6 +40,7 @@ def load_network(model: ModelInfo, *, calibrated: bool = True) -> nn.Module:
         If the weights are not those the card was written for, cannot be read, or do not fit the network.
     """
     card = model.card
+    _check_file(model)
     tensors = read_weights(model)
     network = _network(card)
     try:
@@ -102,6 +105,36 @@ def _shipped_model(card: Card, member: Member) -> ModelInfo:
         )
         raise CheckpointError(msg)
     return model
+
+
+def _check_file(model: ModelInfo) -> None:
+    """Refuse a file of weights that is not one of the card's network, before it is read."""
+    path, needed = model.folder / WEIGHTS_FILE, shapes_of(model.card)
+    if (size := path.stat().st_size) > largest_file(needed):
+        msg = f"The weights {path} have {size:,} bytes, more than the network of their card: get the model again."
+        raise CheckpointError(msg)
+    check_shapes(model.name, needed, read_shapes(path))
+
+
+def shapes_of(card: Card) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors that a checkpoint with that card stores; no memory is taken for them.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such network, or it is larger than any.
+    """
+    with torch.device("meta"):
+        network = _network(card)
+    if sum(parameter.numel() for parameter in network.parameters()) > MOST_PARAMETERS:
+        msg = (
+            f"The card of {card.name} describes a network with more than {MOST_PARAMETERS:,} parameters: it is not "
+            "built. Get the model again."
+        )
+        raise CheckpointError(msg)
+    elsewhere = tuple(f"members.{number}." for number, member in enumerate(card.members) if member.shipped)
+    state = network.state_dict()
+    return {name: tuple(t.shape) for name, t in state.items() if not elsewhere or not name.startswith(elsewhere)}
 
 
 def _network(card: Card) -> nn.Module:

@@ -1,24 +1,29 @@
 """Models as one file to hand on: a zip of card and weights with their hashes, verified before it is installed."""
 
 import hashlib
+import lzma
 import re
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.errors import CheckpointError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.scratch import scratch_beside, swap_in
+from napari_brain_tumor.models.bounds import LARGEST_CARD_BYTES, LARGEST_WEIGHTS_BYTES
 from napari_brain_tumor.models.cards import (
     CARD_FILE,
+    Card,
     ModelInfo,
     list_models,
     models_folder,
     read_card,
 )
-from napari_brain_tumor.models.checkpoint import load_network
+from napari_brain_tumor.models.checkpoint import load_network, shapes_of
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE
+from napari_brain_tumor.models.tensor_shapes import largest_file
 
 __all__ = ["export_package", "import_package"]
 
@@ -26,10 +31,22 @@ HASHES_FILE: Final = "SHA256SUMS"
 _FILES: Final = (CARD_FILE, WEIGHTS_FILE)
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 """Of every entry, so that the same model gives the same bytes."""
-_LARGEST_TEXT: Final = 16 * 2**20
-_LARGEST_WEIGHTS: Final = 16 * 2**30
+_LARGEST_HASHES: Final = 4096
+_LARGEST_RATIO: Final = 3
+"""Of weights, which are noise to a compressor, to what they take in the zip."""
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,99}")
 _PIECE: Final = 2**20
+_NO_ZIP: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+"""What reading a damaged zip raises."""
 
 
 def export_package(model: ModelInfo, path: Path) -> Path:
@@ -140,28 +157,45 @@ def _unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             _check_entries(archive, path.name)
             hashes = _hashes(archive, path.name)
-            for name in _FILES:
-                with archive.open(name) as source, (folder / name).open("wb") as target:
-                    shutil.copyfileobj(source, target, _PIECE)
-                found = _file_sha256(folder / name)
-                if found != hashes[name]:
-                    msg = (
-                        f"{name} in {path.name} is not what was packed (SHA-256 {found[:12]}..., {HASHES_FILE} says "
-                        f"{hashes[name][:12]}...). The file was changed or damaged: get it again."
-                    )
-                    raise CheckpointError(msg)
+            _unpack_entry(archive, CARD_FILE, folder, hashes, path.name)
+            (folder / WEIGHTS_FILE).touch()
+            _check_size(archive, read_card(folder), path.name)
+            _unpack_entry(archive, WEIGHTS_FILE, folder, hashes, path.name)
     except FileNotFoundError as error:
         msg = f"There is no file {path}. Give the zip that `models export` wrote."
         raise CheckpointError(msg) from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+    except _NO_ZIP as error:
         msg = f"{path.name} cannot be read as a zip: {error}. Get the file again."
         raise CheckpointError(msg) from error
+
+
+def _unpack_entry(archive: zipfile.ZipFile, name: str, folder: Path, hashes: dict[str, str], package: str) -> None:
+    with archive.open(name) as source, (folder / name).open("wb") as target:
+        shutil.copyfileobj(source, target, _PIECE)
+    found = _file_sha256(folder / name)
+    if found != hashes[name]:
+        msg = (
+            f"{name} in {package} is not what was packed (SHA-256 {found[:12]}..., {HASHES_FILE} says "
+            f"{hashes[name][:12]}...). The file was changed or damaged: get it again."
+        )
+        raise CheckpointError(msg)
+
+
+def _check_size(archive: zipfile.ZipFile, card: Card, name: str) -> None:
+    """Refuse weights that are larger than the network of the card, before they are unpacked."""
+    size, most = archive.getinfo(WEIGHTS_FILE).file_size, largest_file(shapes_of(card))
+    if size > most:
+        msg = (
+            f"{WEIGHTS_FILE} in {name} says to have {size:,} bytes; the network that its card describes has {most:,} "
+            "at most. It is not unpacked: get the file again."
+        )
+        raise CheckpointError(msg)
 
 
 def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
     """Refuse what is no package before anything of it is unpacked."""
     entries = {info.filename: info.file_size for info in archive.infolist()}
-    wanted = {HASHES_FILE: _LARGEST_TEXT, CARD_FILE: _LARGEST_TEXT, WEIGHTS_FILE: _LARGEST_WEIGHTS}
+    wanted = {HASHES_FILE: _LARGEST_HASHES, CARD_FILE: LARGEST_CARD_BYTES, WEIGHTS_FILE: LARGEST_WEIGHTS_BYTES}
     if set(entries) != set(wanted) or len(archive.infolist()) != len(wanted):
         found = ", ".join(sorted(entries)[:5]) or "nothing"
         msg = f"{name} is not a package of a model: it holds {found}; a package holds {', '.join(wanted)}."
@@ -169,6 +203,16 @@ def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
     large = [entry for entry, size in entries.items() if size > wanted[entry]]
     if large:
         msg = f"{large[0]} in {name} says to have {entries[large[0]]:,} bytes, more than any model: it is not unpacked."
+        raise CheckpointError(msg)
+    weights = archive.getinfo(WEIGHTS_FILE)
+    if weights.file_size > _LARGEST_RATIO * weights.compress_size + _PIECE:
+        msg = (
+            f"{WEIGHTS_FILE} in {name} takes {weights.compress_size:,} bytes and says to unpack to "
+            f"{weights.file_size:,}: no weights do, so it is not unpacked."
+        )
+        raise CheckpointError(msg)
+    if any(info.compress_type not in _METHODS for info in archive.infolist()):
+        msg = f"{name} is packed in a way that packages of models are not: write it with `models export --format zip`."
         raise CheckpointError(msg)
 
 

@@ -61,6 +61,7 @@ def _safetensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _torch_file(file: Path) -> Any:
+    _check_zip(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is then refused
@@ -75,6 +76,26 @@ def _torch_file(file: Path) -> Any:
         if "TorchScript" in str(error):
             raise CheckpointError(_holds_objects(file, "")) from error
         raise UnreadableFileError(_damaged(file, str(error) or type(error).__name__)) from error
+
+
+def _check_zip(file: Path) -> None:
+    """Compare the checksums of a file that `torch.save` wrote, which torch itself does not look at."""
+    if not zipfile.is_zipfile(file):
+        return  # of the time before torch wrote zips, without checksums; or of another kind
+    try:
+        with zipfile.ZipFile(file) as archive:
+            packed = next((info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED), None)
+            if packed is not None:
+                raise UnreadableFileError(
+                    _damaged(file, f"{packed.filename} is compressed, which torch.save never does")
+                )
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, UnreadableFileError):
+            raise
+        raise UnreadableFileError(_damaged(file, str(error) or type(error).__name__)) from error
+    if wrong is not None:
+        raise UnreadableFileError(_damaged(file, f"the checksum of {wrong} is wrong"))
 
 
 def _holds_objects(file: Path, text: str) -> str:

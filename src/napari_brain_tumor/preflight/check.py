@@ -130,6 +130,8 @@ def check_facts(
     return (
         questions.sequences(facts),
         questions.grids(facts),
+        questions.fit(facts),
+        questions.coverage(facts),
         questions.spacing(facts, method, others),
         questions.orientation(facts),
         questions.brain_or_head(facts, method, others),

@@ -24,6 +24,8 @@ from napari_brain_tumor.study import NiftiForms, Role, Segmentation, TifSlices
 __all__ = [
     "LABELS",
     "brain_or_head",
+    "coverage",
+    "fit",
     "grids",
     "intensities",
     "labels",
@@ -101,6 +103,36 @@ def _told_apart(facts: Facts) -> list[tuple[tuple[tuple[Role, ...], Grid], str]]
 
 def _size(grid: Grid) -> str:
     return " x ".join(f"{side:.3g}" for side in grid.spacing) + (" mm" if grid.unit == "mm" else " voxels")
+
+
+def fit(facts: Facts) -> Row:
+    """Whether the sequences lie on one another."""
+    question, judged = "Fit", facts.together
+    if judged.unjudged:
+        return Row(question, "pass", f"Not judged: {judged.unjudged}.")
+    if not judged.misfits:
+        return Row(question, "pass", "The sequences lie on one another.")
+    told = [
+        f"{one.role} does not lie on {one.onto}: it is turned by {one.degrees:.1f} degrees and shifted by "
+        f"{one.shift_mm:.1f} mm."
+        for one in judged.misfits
+    ]
+    which = "it" if len(told) == 1 else "them"
+    words = f"{' '.join(told)} Register {which} rigidly to {judged.misfits[0].onto} first, or leave {which} out."
+    return Row(question, "warn", words, _CHOOSE_ROLES)
+
+
+def coverage(facts: Facts) -> Row:
+    """Whether each sequence shows the brain that the others show."""
+    if not facts.gaps:
+        return Row("Coverage", "pass", "No sequence ends within the brain that another one shows.")
+    told = [
+        f"{role} shows only {1 - gap.share:.0%} of the brain: its {gap.place} part was not scanned."
+        for role, gap in facts.gaps.items()
+    ]
+    which = "it" if len(told) == 1 else "them"
+    words = f"{' '.join(told)} The result is not reliable there; leave {which} out, or have the whole brain scanned."
+    return Row("Coverage", "warn", words, _CHOOSE_ROLES)
 
 
 def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Row:

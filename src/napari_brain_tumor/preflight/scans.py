@@ -11,6 +11,8 @@ from napari_brain_tumor.brain.extraction import brain_mask, brain_volume_ml
 from napari_brain_tumor.errors import BrainMaskError, IntensityError
 from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
 from napari_brain_tumor.io import Sequences, distinct_grids, reference_role
+from napari_brain_tumor.preflight.coverage import Gap, gaps_in
+from napari_brain_tumor.preflight.together import Togetherness, judge_together
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits_of_volumes
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
@@ -122,6 +124,10 @@ class Facts:
         What will be done with a whole head: its brain extracted, by the network or by a mask, or nothing.
     outline : BrainOutline or None
         The brain in a whole head, where it was looked for.
+    together : Togetherness
+        Whether the sequences lie on one another.
+    gaps : mapping of role to Gap
+        Sequences whose field of view ends within the brain.
     """
 
     scans: Scans
@@ -135,6 +141,8 @@ class Facts:
     extent_mm: float | None = None
     brain: BrainPlan = "auto"
     outline: BrainOutline | None = None
+    together: Togetherness = field(default_factory=Togetherness)
+    gaps: Mapping[Role, Gap] = field(default_factory=dict)
 
     @property
     def grid(self) -> Grid:
@@ -151,7 +159,7 @@ class Facts:
 
 
 def facts_of(scans: Scans) -> Facts:
-    """Look at the sequences; some tenths of a second for a case of full size."""
+    """Look at the sequences; two or three seconds for a case of full size, most of them for whether they fit."""
     broken = {role: text for role in scans.roles if (text := _problem(scans, role))}
     sound = [role for role in scans.roles if role not in broken]
     reference = reference_role(scans.grids) if scans.grids else None
@@ -160,7 +168,18 @@ def facts_of(scans: Scans) -> Facts:
     head = foreground_mask(list(samples.values())) if samples else None
     sides = _sides(head, scans.grids[reference]) if head is not None and reference is not None else None
     extent = _extent(scans, reference, samples) if samples and reference is not None else None
-    return Facts(scans, distinct_grids(scans.grids), reference, broken, whole_head, samples, head, sides, extent)
+    together = judge_together({role: scans.sequences[role] for role in sound}, scans.grids)
+    gaps = _gaps(samples, head, scans.grids[reference]) if head is not None and reference is not None else {}
+    groups = distinct_grids(scans.grids)
+    return Facts(
+        scans, groups, reference, broken, whole_head, samples, head, sides, extent, together=together, gaps=gaps
+    )
+
+
+def _gaps(samples: Mapping[Role, Array], head: npt.NDArray[np.bool_], grid: Grid) -> dict[Role, Gap]:
+    ras = to_ras(grid).target
+    x, y, z = (step * spacing for step, spacing in zip(_steps(ras.shape), ras.spacing, strict=True))
+    return gaps_in(samples, head, (z, y, x))
 
 
 def _extent(scans: Scans, reference: Role, roles: Iterable[Role]) -> float | None:

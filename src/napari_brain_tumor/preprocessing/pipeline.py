@@ -20,14 +20,18 @@ _PHOTOGRAPHS: Final = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 """Mean and deviation of ImageNet's red, green and blue, which networks for photographs subtract and divide by."""
 
 
+_FINEST_MM: Final = 0.2
+"""A head in finer voxels is larger than any memory."""
+
+
 class PreprocessingSpec(BaseModel):
     """How intensities and grids were prepared for a network; part of its card."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    plane_spacing_mm: float = Field(default=1.0, gt=0)
+    plane_spacing_mm: float = Field(default=1.0, ge=_FINEST_MM)
     """Spacing of the axial slices along x and y."""
-    slice_spacing_mm: float | None = Field(default=None, gt=0)
+    slice_spacing_mm: float | None = Field(default=None, ge=_FINEST_MM)
     """Distance between the slices; without it they stay where they are, however thick."""
     clip_percentiles: tuple[float, float] = (0.5, 99.5)
     """Of the intensities within the brain or head."""
@@ -35,7 +39,7 @@ class PreprocessingSpec(BaseModel):
     """Of the clipped intensities: mean 0 and deviation 1; from 0 to 1; or that, then as for photographs."""
     statistics: Literal["foreground", "box"] = "foreground"
     """Voxels that are looked at: the brain or head, with zeros outside; or its whole box, with what lies outside."""
-    margin_voxels: int = Field(default=8, ge=0)
+    margin_voxels: int = Field(default=8, ge=0, le=512)
     """Context kept around the box of the brain within the slices."""
 
 

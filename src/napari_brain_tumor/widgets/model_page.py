@@ -30,7 +30,7 @@ def _card_page(model: ModelInfo) -> str:
     parts = [
         f"<h3>{escape(card.title or model.name)}</h3>",
         _table(_facts(model)),
-        _heading("Dice on unseen cases, by the scans that were given"),
+        _heading("Dice on validation cases, by the scans that were given"),
         *_scores(card.metrics),
         *_calibration(card),
         *_training(card),

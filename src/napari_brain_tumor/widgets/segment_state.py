@@ -449,7 +449,8 @@ def segment_steps(
     found = yield from stop.guard(worker.run(target, study, **settings))
     segmentation, maps = found if isinstance(found, tuple) else (found, None)
     remember(segmentation.provenance)
-    return result_layer(segmentation, maps), study.notes
+    doubts = [text for text in segmentation.provenance.get("doubts", ()) if segmentation.data.any()]
+    return result_layer(segmentation, maps), (*doubts, *study.notes)
 
 
 def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:

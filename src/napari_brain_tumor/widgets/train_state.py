@@ -10,8 +10,9 @@ from psygnal import SignalGroupDescriptor
 from napari_brain_tumor.command_lines import CommandLines, install_command, train_lines
 from napari_brain_tumor.curated_dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
-from napari_brain_tumor.models.cards import CARD_FILE, models_folder
+from napari_brain_tumor.models.cards import models_folder
 from napari_brain_tumor.widgets.worker import time_left_text
+from napari_brain_tumor_training import readiness
 from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
 from napari_brain_tumor_training.run_status import Run, RunStatus, mean_dice
 
@@ -156,8 +157,7 @@ def can_resume(run: Run) -> bool:
 
 def best_checkpoint(run: Run) -> Path | None:
     """The folder of the best weights so far, as a model; None where there is none yet."""
-    found = [path.parent for path in run.folder.glob(f"*/{CARD_FILE}") if not path.parent.name.endswith("-last")]
-    return max(found, key=lambda folder: (folder / CARD_FILE).stat().st_mtime, default=None)
+    return readiness.best_checkpoint(run.folder)
 
 
 def latest_sample(folder: Path) -> Path | None:

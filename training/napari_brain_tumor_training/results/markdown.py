@@ -14,7 +14,12 @@ _DASH = "\N{EN DASH}"
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
     """Lines of a table; the first column to the left, the others to the right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
+    return [f"| {' | '.join(map(_cell, cells))} |" for cells in (head, rule, *rows)]
+
+
+def _cell(text: str) -> str:
+    """The text, which neither ends the cell nor becomes markup: names come from files."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def number(value: float | None, digits: int = 3) -> str:

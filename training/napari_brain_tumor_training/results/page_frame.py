@@ -25,9 +25,12 @@ def head(results: Results, *, review: str | None) -> Lines:
         "For research only: not a medical device, not for clinical use.",
         "",
         "WT is the whole tumour, TC its core (all but edema), ET what enhances. Dice runs from 0 to 1, more is better. "
-        "Every number is of cases that no model was trained on, whole volumes, segmented as a user gets them: the "
-        "defaults of `brain-tumor segment`, with the postprocessing that the model's card says. *With flips* is the "
-        "option `--flips`.",
+        "Every number is of whole volumes, segmented as a user gets them: the defaults of `brain-tumor segment`, with "
+        "the postprocessing that the model's card says. *With flips* is the option `--flips`.",
+        "",
+        "**These are validation cases, not unseen ones.** No weight was fitted on them, but choices were made on them: "
+        "which epoch's weights are kept, the shares of an ensemble's members, the temperatures. The numbers favour the "
+        "models by an unknown, probably small amount; no set was kept back that decided nothing.",
     ]
     if results.limit is not None:
         lines += ["", f"**A trial: only {results.limit} validation case(s) of each set were measured.**"]
@@ -66,7 +69,7 @@ def split(results: Results) -> Lines:
         "",
         "Patients, not slices or scans, are on one side or the other, across both sets: some are in both. Weights "
         "were fitted on the training side alone. The temperatures (see Calibration) were fitted on the validation "
-        "side, and which epoch's weights are kept was chosen on it, which favours the models a little.",
+        "side; which epoch's weights are kept and the shares of ensembles were chosen on it.",
         "",
         *table(("set", "patients to train on", "patients to validate on"), [*rows, together]),
         "",

@@ -1,0 +1,50 @@
+"""Whether the weights of a run are a model yet; without torch."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.models.cards import CARD_FILE, Card, read_card
+
+__all__ = ["best_checkpoint", "require_ready", "why_not_ready"]
+
+_LEAST_EPOCHS: Final = 5
+"""After which weights that were never validated are taken."""
+
+
+def best_checkpoint(run_folder: Path) -> Path | None:
+    """The folder of a run's best weights so far, as a model; None where there is none yet."""
+    found = [path.parent for path in run_folder.glob(f"*/{CARD_FILE}") if not path.parent.name.endswith("-last")]
+    return max(found, key=lambda folder: (folder / CARD_FILE).stat().st_mtime, default=None)
+
+
+def why_not_ready(card: Card) -> str:
+    """Why weights should not be added to the list of models yet, in words; empty where nothing speaks against it.
+
+    They are taken once they were validated, or are those of the last epoch that was planned, or of the fifth.
+    """
+    training = card.training
+    if training is None or card.metrics:
+        return ""
+    planned = _planned_epochs(training.settings)
+    if training.epochs >= (min(_LEAST_EPOCHS, planned) if planned else _LEAST_EPOCHS):
+        return ""
+    done = "before its first epoch was complete" if training.epochs == 0 else f"after epoch {training.epochs}"
+    return (
+        f"{card.name} was stopped {done} and was never validated, so nobody knows whether it finds anything. "
+        "Resume the run until its first validation."
+    )
+
+
+def require_ready(checkpoint: Path) -> None:
+    """Raise `TrainingError` where `why_not_ready` has a reason; `CheckpointError` where it is no checkpoint."""
+    reason = why_not_ready(read_card(checkpoint))
+    if reason:
+        msg = f"{reason} From the shell it can be added all the same: brain-tumor runs add RUN --anyway"
+        raise TrainingError(msg)
+
+
+def _planned_epochs(settings: dict[str, Any]) -> int:
+    plan = settings.get("optimisation")
+    epochs = plan.get("epochs") if isinstance(plan, dict) else None
+    return epochs if isinstance(epochs, int) else 0
