@@ -5,7 +5,7 @@ import re
 import pytest
 
 from napari_brain_tumor.errors import RoleError
-from napari_brain_tumor.io.sequence_words import role_in_name, role_named, roles_in
+from napari_brain_tumor.io.sequence_words import role_in_name, role_named, role_of_description, roles_in
 
 NAMES = {
     # Signs: nothing else tells with from without.
@@ -382,3 +382,30 @@ def test_person_may_name_a_role_in_many_ways(text, role):
 def test_anything_else_than_a_role_is_refused(text):
     with pytest.raises(RoleError, match="not the name of a sequence"):
         role_named(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "role"),
+    [
+        ("AX T1", {"contrast_agent": "Gadovist"}, "T1c"),
+        ("AX T1", {"contrast_agent": "NONE"}, "T1"),
+        ("AX T1", {"contrast_agent": ""}, "T1"),
+        ("AX T1", {}, "T1"),
+        ("AX T1 POST", {}, "T1c"),
+        ("AX T1 PRE", {"contrast_agent": "Gadovist"}, None),
+        ("AX T1 C-", {"contrast_agent": "Gadovist"}, None),
+        ("AX T1 FS", {"te_ms": 12, "tr_ms": 600, "contrast_agent": "8 ml"}, "T1c"),
+        ("visit T1", {"te_ms": 95, "tr_ms": 9000}, None),
+        ("AX T2", {"te_ms": 95, "tr_ms": 5000, "contrast_agent": "Gadovist"}, "T2"),
+        ("AX T2", {"te_ms": 95, "tr_ms": 9000, "ti_ms": 2500}, None),
+        ("t2_tirm_tra", {"ti_ms": 2500, "tr_ms": 9000}, "FLAIR"),
+        ("t2_tirm_tra", {"ti_ms": 170, "tr_ms": 5000}, None),
+        ("AX FLAIR", {"te_ms": 120, "tr_ms": 9000, "ti_ms": 2500}, "FLAIR"),
+        ("AX FLAIR", {"te_ms": 9, "tr_ms": 2000, "ti_ms": 800}, None),
+        ("AX T1 FLAIR", {"te_ms": 9, "tr_ms": 2000, "ti_ms": 800}, "T1"),
+        ("localizer", {"te_ms": 5, "tr_ms": 9}, None),
+        ("SUB T1", {"contrast_agent": "Gadovist"}, None),
+    ],
+)
+def test_header_settles_or_contradicts_the_words(text, header, role):
+    assert role_of_description(text, **header).role == role

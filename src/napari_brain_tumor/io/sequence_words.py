@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 from napari_brain_tumor.errors import RoleError
 from napari_brain_tumor.study import Role
 
-__all__ = ["RoleWords", "role_in_name", "role_named", "roles_in"]
+__all__ = ["RoleWords", "role_in_name", "role_named", "role_of_description", "roles_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,51 @@ def role_named(text: str) -> Role:
         "T2 (t2w) and FLAIR (t2f, t2-flair)."
     )
     raise RoleError(msg)
+
+
+def role_of_description(
+    text: str,
+    contrast_agent: str | None = None,
+    *,
+    te_ms: float | None = None,
+    tr_ms: float | None = None,
+    ti_ms: float | None = None,
+) -> RoleWords:
+    """What a series description tells, together with what the scanner wrote down.
+
+    Parameters
+    ----------
+    text : str
+        Series description, or protocol name where that is empty.
+    contrast_agent : str, optional
+        Of the tag (0018,0010); None or empty where it is not there.
+    te_ms, tr_ms, ti_ms : float, optional
+        Echo, repetition and inversion time in ms.
+
+    Returns
+    -------
+    RoleWords
+        The agent settles a T1 whose words say nothing about it. Agent or times that contradict the words make it a
+        doubt; where the words tell no sequence, times alone do not make one.
+
+    Examples
+    --------
+    >>> role_of_description("AX T1", "Gadovist").role, role_of_description("AX T1 pre", "Gadovist").role
+    ('T1c', None)
+    >>> role_of_description("t2_tirm_tra", ti_ms=2500, tr_ms=9000).role
+    'FLAIR'
+    """
+    words = roles_in(text)
+    parts = _parts(text)
+    if _is_undecided_inversion(parts, words) and _inverts_fluid(ti_ms, tr_ms):
+        return RoleWords("FLAIR", "", words.only_words)
+    if contradiction := _times_contradict(words.role, te_ms, tr_ms, ti_ms):
+        return RoleWords(None, contradiction, words.only_words)
+    if words.role == "T1" and _is_agent_text(contrast_agent):
+        if any(part.kind in ("pre", "without", "native", "minus") for part in parts):
+            return RoleWords(None, f"its words say before contrast, its header names {contrast_agent}", False)
+        return RoleWords("T1c", "", words.only_words)
+    return words
 
 
 # Words -----------------------------------------------------------------------------------------------------------
@@ -495,3 +540,31 @@ def _place_after_agents(parts: Sequence[_Part], at: int) -> int:
 def _place_after_next(parts: Sequence[_Part], at: int) -> int:
     place = _next_place(parts, at)
     return len(parts) if place is None else place + 1
+
+
+# What a scanner wrote down -----------------------------------------------------------------------------------------
+
+_NO_AGENT: Final = frozenset(("", "none", "no", "n", "n/a", "na", "nil", "without", "ohne", "0", "false"))
+
+
+def _is_agent_text(text: str | None) -> bool:
+    return text is not None and text.strip().lower() not in _NO_AGENT
+
+
+def _is_undecided_inversion(parts: Sequence[_Part], words: RoleWords) -> bool:
+    kinds = {part.kind for part in parts}
+    return words.role is None and "inversion" in kinds and not kinds & {"T1", *_OTHER_IMAGES}
+
+
+def _inverts_fluid(ti_ms: float | None, tr_ms: float | None) -> bool:
+    return ti_ms is not None and 1500 <= ti_ms <= 3500 and (tr_ms is None or tr_ms >= 4000)
+
+
+def _times_contradict(role: Role | None, te_ms: float | None, tr_ms: float | None, ti_ms: float | None) -> str:
+    if role == "T2" and _inverts_fluid(ti_ms, tr_ms):
+        return f"it is called T2, but its inversion time of {ti_ms:g} ms is that of FLAIR"
+    if role in ("T1", "T1c") and te_ms is not None and te_ms > 60 and (tr_ms is None or tr_ms > 2000):
+        return f"it is called T1, but its echo time of {te_ms:g} ms is not that of T1"
+    if role == "FLAIR" and ti_ms is not None and ti_ms < 1300 and te_ms is not None and te_ms < 40:
+        return f"it is called FLAIR, but inversion time {ti_ms:g} and echo time {te_ms:g} ms are those of T1 FLAIR"
+    return ""
