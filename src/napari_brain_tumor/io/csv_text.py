@@ -65,8 +65,8 @@ def formula_safe(value: Any) -> Any:
 
 
 def one_line(text: str) -> str:
-    """The text with every run of blanks and line breaks as one blank, for tables that are read by eye."""
-    return " ".join(text.split())
+    """The text with every run of blanks and line breaks as one blank, and bytes that are no text by their codes."""
+    return " ".join(text.split()).encode("utf-8", errors="backslashreplace").decode()
 
 
 def plain_text(cell: str) -> str:
