@@ -232,6 +232,16 @@ def test_a_damaged_file_without_suffix_is_known_by_its_name(tmp_path):
         open_study(tmp_path)
 
 
+def test_series_whose_uid_was_removed_are_checked_as_any_other(tmp_path):
+    array = write_stack(tmp_path, noise(SHAPE), SeriesInstanceUID=None, StudyInstanceUID=None)
+    study = open_study(tmp_path)
+    np.testing.assert_array_equal(study.sequences["FLAIR"], array)
+    assert open_sources(study.sources, "again").grid == study.grid
+    (tmp_path / "004.dcm").unlink()
+    with pytest.raises(UnreadableFileError, match="1 slice missing"):
+        open_study(tmp_path)
+
+
 def test_a_header_that_speaks_of_more_images_is_told(tmp_path):
     write_stack(tmp_path, noise(SHAPE), ImagesInAcquisition=12)
     assert "12 images in this acquisition, this stack has 9" in opened(tmp_path)[2]

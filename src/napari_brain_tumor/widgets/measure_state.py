@@ -280,9 +280,9 @@ def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examin
 
 
 def _computed_alike(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> bool:
-    """Whether the diameters of a lesion were computed where those of that title were."""
+    """Whether the diameters of a lesion were computed where those of that title were, of the same region."""
     found = lesion.diameters
-    if found is None:
+    if found is None or title.partition(" ")[0] != lesion.region:
         return False
     ends = {_LONG: _flat(found.long, found, grid), _SHORT: _flat(found.short, found, grid)}
     return not any(_differs(line, drawn.computed.get((title, which)), _ROUNDED_MM) for which, line in ends.items())

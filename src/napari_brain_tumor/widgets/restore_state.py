@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +92,8 @@ def offers(
     """
     found: list[Offer] = []
     if session is not None:
-        session.flush()  # a layer may just have been closed
+        with suppress(RuntimeError):  # the session has ended, and its threads with it
+            session.flush()  # a layer may just have been closed
     own = session.folder if session is not None else None
     for one, recovered in recover_all([one for one in journals(home, own) if one.fate in fates]):
         try:

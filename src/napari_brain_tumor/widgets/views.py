@@ -29,6 +29,8 @@ _CELLS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
     "row": ((0, 0), (0, 1), (0, 2), (0, 3)),
 }
 """Rows and columns of the three views and the buttons, by how the panel is shaped."""
+_MOST_BESIDE: Final = 0.6
+"""Share of the panel's width that the buttons may take where two views stand beside each other."""
 _CONVENTIONS: Final[Mapping[Convention, str]] = {
     "radiological": "right on the left (radiological)",
     "neurological": "right on the right (neurological)",
@@ -227,6 +229,8 @@ class ViewsWidget(QWidget):
 
     def _arrange(self) -> None:
         shape = arrangement(self.width(), self.height())
+        if shape == "square" and self._controls.minimumWidth() > _MOST_BESIDE * self.width():
+            shape = "column"  # in a large font the buttons would leave no room for the views above each other
         if shape == self._shape:
             return
         self._shape = shape

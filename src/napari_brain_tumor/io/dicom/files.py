@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.regular_file import open_regular
 
 __all__ = ["BoundedFile", "DicomFiles", "dicom_files", "holds_dicom", "is_dicom", "open_dicom"]
 
@@ -71,7 +72,7 @@ class BoundedFile:
 @contextmanager
 def open_dicom(path: Path) -> Iterator[BoundedFile]:
     """Open a DICOM file; one that is deflated as a whole is unpacked, no further than its size allows."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(_META_BYTES)
         file.seek(0)
         yield BoundedFile(file if _DEFLATED not in start else BytesIO(_unpacked(file.read())), path.name)
@@ -96,9 +97,9 @@ def is_dicom(path: Path) -> bool:
     if path.suffix.lower() in _SUFFIXES:
         return True
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(_MAGIC_AT + 4)
-    except OSError:
+    except (OSError, UnreadableFileError):
         return False
     return start[_MAGIC_AT:] == b"DICM" or (_has_plain_suffix(path) and _is_bare_data_set(start))
 

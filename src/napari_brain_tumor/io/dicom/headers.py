@@ -38,6 +38,8 @@ _NO_IMAGES: Final = {
 }
 _KINDS: Final = {"SR": "a report", "SEG": "a segmentation", "RTSTRUCT": "contours", "PR": "a display setting"}
 _SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
+_NO_UID: Final = "without UID"
+"""Files from which the UID of the series was removed are taken as one series, which is then checked as any other."""
 _MOST_FRAMES: Final = 20_000
 _MOST_PIXELS: Final = 1 << 26
 _DATES: Final = (
@@ -97,12 +99,11 @@ def _read(path: Path) -> Header | NoImage:
         no_image = _why_no_image(path, data)
         if no_image is not None:
             return no_image
-        facts = _facts(path, data)
-        if not facts.series_uid:
+        facts, pixels = _facts(path, data), _pixel_element(stream, syntax)
+        if not facts.series_uid and pixels is None:
             return NoImage(path, defect="its header ends before it tells its series")
-        pixels = _pixel_element(stream, syntax)
         store, defect = _store(data, syntax, pixels)
-        facts = replace(facts, defect=defect)
+        facts = replace(facts, series_uid=facts.series_uid or _NO_UID, defect=defect)
         return Header(facts, tuple(_frames(data, facts, store)) if store is not None else ())
 
 
