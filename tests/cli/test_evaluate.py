@@ -70,7 +70,10 @@ def line(out: str, start: str, after: str = "") -> list[str]:
 def test_tables_files_and_definitions(tmp_path: Path, run: Run, cases: Path) -> None:
     code, out, err = run(cases, "--models", "unet,threshold", "--schema", "MSD", "-o", "out")
     assert code == 0
-    assert [text for text in err.splitlines() if "scored in" in text][-1].startswith("[3 of 3] two: scored in 0 s")
+    ends = [text for text in err.splitlines() if "scored in" in text]
+    assert [text.split(" in ")[0] for text in ends] == [
+        f"[{k} of 3] {n}: scored" for k, n in enumerate(("one", "three", "two"), 1)
+    ]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(FILES)
     assert line(out, "unet", "Whole tumour")[:3] == ["unet", "3", "1.000"]
     assert "(1.000 to 1.000)" in out
