@@ -1,11 +1,12 @@
 """How well brain masks agree with their truth: the network, from every subset of sequences, an atlas, and deepbet.
 
-    python benchmarks/brain_masks.py DATA TRUTH --raw EXAMINATION --out brain.json
+    python benchmarks/brain_masks.py DATA TRUTH --out brain.json      # then --atlas, --model unet, --raw EXAMINATION
 
 DATA holds `lgg_tif` and `subjects.csv`, TRUTH the masks of `scripts/brain_truth.py`. On the validation patients Dice is
 to the consensus of deepbet's masks with the tumour, and the share of the tumour outside the mask is told. On a raw
 examination, whose sequences lie on grids of their own, it is to the majority of deepbet's masks, brought together by
-rigid registration (this needs deepbet). Prints tables, and writes every number.
+rigid registration (this needs deepbet). With a model it tells the Dice of the whole tumour with and without extraction.
+Each call adds to the file what it measured, and prints it.
 """
 
 import argparse
@@ -23,8 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy import ndimage
 
-from napari_brain_tumor import brain_mask, open_study, register
+from napari_brain_tumor import brain_mask, open_segmentation, open_study, register, segment
 from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.brain.small_grid import small_grid, small_study
 from napari_brain_tumor.errors import BrainMaskError
@@ -34,53 +36,70 @@ from napari_brain_tumor.study import Role, Study
 
 Mask = npt.NDArray[np.bool_]
 
+_COVERED_MM = 145.0
+"""From the first to the last slice of a head, as far as it is usually scanned."""
+
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("truth", type=Path)
-    parser.add_argument("--raw", type=Path, help="folder of a raw examination, each sequence on its own grid")
+    parser.add_argument("--raw", type=Path, help="only a raw examination, each sequence on its own grid")
+    parser.add_argument("--atlas", action="store_true", help="only the atlas")
+    parser.add_argument("--model", help="only what this model finds, with and without extraction")
     parser.add_argument("--out", type=Path, default=Path("brain.json"))
     parser.add_argument("--patients", type=int, default=None, help="only so many")
     given = parser.parse_args()
-    rows = list(_heads(given.data, given.truth, given.patients))
-    raw = _raw(given.raw) if given.raw is not None else []
-    seconds = _seconds()
-    made = {"weights_sha256": brain_model().card.weights_sha256, "seconds": seconds, "heads": rows, "raw": raw}
-    given.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    _print(rows, raw, seconds)
+    told: dict[str, Any] = {"weights_sha256": brain_model().card.weights_sha256}
+    if given.raw is not None:
+        told["raw"] = _raw(given.raw)
+    elif given.model is not None:
+        told["gain"] = list(_gain(given.data, given.model, given.patients))
+    else:
+        told["atlas" if given.atlas else "heads"] = list(
+            _heads(given.data, given.truth, given.patients, atlas=given.atlas)
+        )
+        told |= {} if given.atlas else {"seconds": _seconds()}
+    before = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    given.out.write_text(json.dumps(before | told, indent=1) + "\n", encoding="utf-8")
+    _print(told)
 
 
 # Validation patients ------------------------------------------------------------------------------------------------
 
 
-def _heads(data: Path, truth: Path, limit: int | None) -> Iterator[dict[str, Any]]:
+def _names(data: Path, limit: int | None) -> list[str]:
     with (data / "subjects.csv").open(newline="", encoding="utf-8") as file:
         names = [row["case"] for row in csv.DictReader(file) if (row["dataset"], row["split"]) == ("lgg_tif", "val")]
-    for name in names[:limit]:
+    return names[:limit]
+
+
+def _heads(data: Path, truth: Path, limit: int | None, *, atlas: bool) -> Iterator[dict[str, Any]]:
+    for name in _names(data, limit):
         study, stored = open_study(data / "lgg_tif" / name), _unpacked(truth / f"{name}.npz")
-        for method, make in _methods(study, stored).items():
+        for method, make in _methods(study, stored, atlas=atlas).items():
             yield {"case": name, "method": method, **_measured(make, stored["consensus"] | stored["tumour"], stored)}
         sys.stderr.write(f"{name}\n")
 
 
-def _methods(study: Study, stored: dict[str, Mask]) -> dict[str, Callable[[], Mask]]:
+def _methods(study: Study, stored: dict[str, Mask], *, atlas: bool) -> dict[str, Callable[[], Mask]]:
     """What makes a mask in RAS order, by name."""
     turn = to_ras(study.grid)
 
     def network(roles: tuple[Role, ...]) -> Mask:
         return np.asarray(turn.apply(brain_mask(study.only(roles), "cpu")))
 
-    def atlas(role: Role) -> Mask:
+    def template(role: Role) -> Mask:
         return np.asarray(turn.apply(_atlas_mask(study.only((role,)))))
 
-    subsets = [subset for n in range(1, len(study.roles) + 1) for subset in combinations(study.roles, n)]
     first = study.roles[0]
+    if atlas:
+        return {f"atlas {first}": partial(template, first)}
+    subsets = [subset for n in range(1, len(study.roles) + 1) for subset in combinations(study.roles, n)]
     return {
         **{"network " + "+".join(subset): partial(network, subset) for subset in subsets},
         **{f"deepbet {role}": partial(stored.__getitem__, role) for role in study.roles},
-        f"atlas {first}": partial(atlas, first),
     }
 
 
@@ -102,6 +121,18 @@ def _unpacked(path: Path) -> dict[str, Mask]:
         return {name: np.unpackbits(stored[name])[:size].reshape(shape).astype(bool) for name in names}
 
 
+# What it is for ------------------------------------------------------------------------------------------------------
+
+
+def _gain(data: Path, model: str, limit: int | None) -> Iterator[dict[str, Any]]:
+    """Dice of the whole tumour with heads as they are, and with their brains extracted: the same weights."""
+    for name in _names(data, limit):
+        study, truth = open_study(data / "lgg_tif" / name), open_segmentation(data / "lgg_tif" / name).data > 0
+        scores = {what: _dice(segment(study, model, "cpu", brain=what).data > 0, truth) for what in ("keep", "auto")}
+        yield {"case": name, "model": model, **scores}
+        sys.stderr.write(f"{name} {scores}\n")
+
+
 # Atlas --------------------------------------------------------------------------------------------------------------
 
 
@@ -114,25 +145,44 @@ def _atlas_mask(study: Study) -> Mask:
     moving_grid = Grid(brain.shape, np.asarray(template.affine, dtype=np.float64))
     small = small_grid(study)
     seen = small_study(study, small)
-    fixed = _itk(next(iter(seen.sequences.values())), small.grid)
+    fixed = _itk(next(iter(seen.sequences.values())), _believable(small.grid, study.grid.unit == "mm"))
     moving = _itk(brain, moving_grid)
     start = sitk.CenteredTransformInitializer(
-        fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+        fixed, moving, sitk.Similarity3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
     )
+    inside = ndimage.binary_dilation(brain > 0, iterations=5)
+    similar = _registered(fixed, moving, _itk(inside.astype(np.float32), moving_grid), start)
+    affine = sitk.AffineTransform(3)
+    affine.SetMatrix(similar.GetMatrix())
+    affine.SetTranslation(similar.GetTranslation())
+    affine.SetCenter(similar.GetCenter())
+    transform = _registered(fixed, moving, _itk(inside.astype(np.float32), moving_grid), affine)
+    moved = sitk.Resample(_itk((brain > 0).astype(np.float32), moving_grid), fixed, transform, sitk.sitkLinear, 0.0)
+    values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
+    return small.interpolated(values) >= 0.5
+
+
+def _believable(grid: Grid, known: bool) -> Grid:
+    """The grid with slices as far apart as in a head that is covered from its base to its vertex, if nobody tells."""
+    x, y, _ = grid.spacing
+    return grid if known else Grid(grid.shape, np.diag([x, y, _COVERED_MM / grid.shape[2], 1.0]))
+
+
+def _registered(fixed: Any, moving: Any, inside: Any, start: Any) -> Any:
+    """The transform that makes both agree where the template has brain or what lies just around it."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(40)
+    method.SetMetricMovingMask(sitk.Cast(inside > 0.5, sitk.sitkUInt8))
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(0.2, 1)
+    method.SetMetricSamplingPercentage(0.3, 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([2, 1])
     method.SetInitialTransform(start, inPlace=False)
-    transform = method.Execute(fixed, moving)
-    moved = sitk.Resample(_itk((brain > 0).astype(np.float32), moving_grid), fixed, transform, sitk.sitkLinear, 0.0)
-    values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
-    return small.interpolated(values) >= 0.5
+    found = method.Execute(fixed, moving)
+    return found.GetNthTransform(0).Downcast() if isinstance(found, sitk.CompositeTransform) else found
 
 
 def _itk(values: npt.NDArray[Any], grid: Grid) -> Any:
@@ -219,9 +269,8 @@ def _dice(one: Mask, other: Mask) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
-def _print(rows: list[dict[str, Any]], raw: list[dict[str, Any]], seconds: dict[str, float]) -> None:
-    sys.stdout.write("| method | patients | Dice | worst | tumour outside | worst | processor s |\n")
-    sys.stdout.write("|---|---|---|---|---|---|---|\n")
+def _print(told: dict[str, Any]) -> None:
+    rows = [*told.get("heads", ()), *told.get("atlas", ())]
     for method in dict.fromkeys(row["method"] for row in rows):
         of = [row for row in rows if row["method"] == method]
         dice, outside = [row["dice"] for row in of], [100 * row["tumour_outside"] for row in of]
@@ -229,9 +278,13 @@ def _print(rows: list[dict[str, Any]], raw: list[dict[str, Any]], seconds: dict[
             f"| {method} | {len(of)} | {np.mean(dice):.3f} | {min(dice):.3f} | {np.mean(outside):.2f} % "
             f"| {max(outside):.2f} % | {np.mean([row['processor'] for row in of]):.1f} |\n"
         )
-    for row in raw:
-        sys.stdout.write(f"{row['case']} {row['method']}: {row['dice']:.3f}\n")
-    sys.stdout.write(f"{seconds}\n")
+    for row in told.get("raw", ()):
+        sys.stdout.write(f"| {row['method']} | {row['dice']:.3f} |\n")
+    gain = told.get("gain", ())
+    for what in ("keep", "auto"):
+        if gain:
+            sys.stdout.write(f"{what}: whole tumour {np.mean([row[what] for row in gain]):.3f} of {len(gain)}\n")
+    sys.stdout.write(f"{told.get('seconds', '')}\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.preflight import check_study
+from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.preflight_state import Asked, answer
 
 MATRIX = phantoms.affine(spacing=(4, 4, 4))
@@ -166,3 +167,24 @@ def test_nothing_is_said_of_a_scan_that_tells_everything(tmp_path):
     save_segmentation(result, tmp_path / "s.nii.gz")
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["notes"] == []
     assert open_segmentation(tmp_path / "s.nii.gz").notes == ()
+
+
+def test_a_copy_without_its_json_keeps_the_doubt(tmp_path):
+    study = nrrd_without_space(tmp_path)
+    (note,) = study.notes
+    labels = Segmentation(phantoms.tumour(study.grid.shape), study.grid, notes=study.notes)
+    for name in ("a.nii.gz", "a.nrrd", "a.mha", "a.tif"):
+        save_segmentation(labels, tmp_path / name, sidecar=False)
+        assert note in open_segmentation(tmp_path / name, spacing_mm=(4, 4, 4) if name == "a.tif" else None).notes
+    save_segmentation(labels, tmp_path / "masks", sidecar=False)
+    assert note in open_segmentation(tmp_path / "masks", spacing_mm=(4, 4, 4)).notes
+
+
+def test_a_schema_that_only_the_values_tell_is_a_guess(tmp_path):
+    values = np.where(phantoms.tumour() > 0, 255, 0).astype(np.uint8)
+    known = phantoms.write_nifti(tmp_path / "BraTS2021_00001_seg.nii.gz", np.minimum(phantoms.tumour(), 2))
+    assert open_segmentation(known).notes == ()
+    guessed = open_segmentation(phantoms.write_nifti(tmp_path / "some_labels.nii.gz", values))
+    (note,) = guessed.notes
+    assert guessed.provenance["schema"] in note
+    assert note in measure_study(guessed).notes

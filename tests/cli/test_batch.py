@@ -18,6 +18,7 @@ from napari_brain_tumor.cli.case_table import COLUMNS, CaseRow, CaseTable
 from napari_brain_tumor.cli.console import duration, prepare_streams
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.io import save_segmentation
+from napari_brain_tumor.io.csv_text import formula_safe, one_line
 from napari_brain_tumor.labels import class_names_of
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.study import Segmentation, Study
@@ -266,6 +267,23 @@ def test_files_that_cannot_be_measured_do_not_stop_the_others(tmp_path: Path, ru
 def test_columns_of_the_table_are_as_documented() -> None:
     assert COLUMNS[:6] == ("case", "status", "model", "WT_ml", "TC_ml", "ET_ml")
     assert COLUMNS[-4:] == ("seconds", "output", "notes", "error")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("@x", "'@x"),
+        ("+x", "'+x"),
+        ("-x", "'-x"),
+        ("-1.5", "-1.5"),
+        ("a\n=b", "a =b"),
+        ("pat\udce9", "pat\\udce9"),
+        ("a-b", "a-b"),
+    ],
+)
+def test_no_cell_is_a_formula(text: str, cell: str) -> None:
+    assert formula_safe(one_line(text)) == cell
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "@x", "-x", "two\nlines", "pat\udce9"])

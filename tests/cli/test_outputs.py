@@ -69,6 +69,24 @@ def test_cases_of_one_name_are_told_apart_by_the_folders_above() -> None:
     assert targets(tasks) == [f"out/{name}_segmentation.nii.gz" for name in names]
 
 
+def test_every_examination_of_a_bids_data_set_has_a_result_of_its_own() -> None:
+    for place in ("sub-01/ses-a", "sub-01/ses-b", "sub-02"):
+        folder(f"bids/{place}/anat", f"{place.replace('/', '_')}_FLAIR.nii.gz")
+    tasks = plan_tasks([Path("bids")], "out")
+    assert targets(tasks) == [f"out/{n}_segmentation.nii.gz" for n in ("sub-01_ses-a", "sub-01_ses-b", "sub-02")]
+    assert tasks[0].case == Path("bids/sub-01/ses-a/anat")
+    # One examination is the case as it was typed.
+    assert [task.case for task in plan_tasks([Path("bids/sub-02")], None)] == [Path("bids/sub-02")]
+    assert targets(plan_tasks([Path("bids/sub-02/anat")], None)) == ["sub-02_segmentation.nii.gz"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_result_is_named_after_the_link_that_was_typed() -> None:
+    target = folder("store/a81f")
+    Path("patient4").symlink_to(target.absolute())
+    assert targets(plan_tasks([Path("patient4")], None)) == ["patient4_segmentation.nii.gz"]
+
+
 def test_an_earlier_result_is_replaced_only_when_asked() -> None:
     Path("seg.nii.gz").touch()
     with pytest.raises(SaveError, match=r"exists already.*--overwrite"):

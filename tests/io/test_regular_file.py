@@ -64,8 +64,8 @@ def test_an_ordinary_file_is_read_and_a_missing_one_named(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "", ".", "..", " ", "../x.raw", "a/b.raw", "a\\b.raw", "/etc/passwd", "C:x.raw", "C:\\x.raw", "\\\\host\\x",
-        "x.raw:stream", "NUL", "con.raw", "LPT1", "%s%s%n\0", "x?.raw", "x*", "a\nb",
+        "", ".", "..", " ", "../x.raw", "./../x.raw", "a/b.raw", "a\\b.raw", "/etc/passwd", "C:x.raw", "C:\\x.raw",
+        "\\\\host\\x", ".//etc/passwd", "x.raw:stream", "NUL", "con.raw", "LPT1", "%s%s%n\0", "x?.raw", "x*", "a\nb",
     ],
 )  # fmt: skip
 def test_a_name_that_is_a_path_a_drive_a_device_or_a_pattern_is_no_plain_name(tmp_path, name):
@@ -78,6 +78,7 @@ def test_a_name_that_is_a_path_a_drive_a_device_or_a_pattern_is_no_plain_name(tm
 def test_the_name_of_a_file_of_the_folder_is_plain(tmp_path, name):
     (tmp_path / name).write_bytes(b"1")
     assert file_beside(tmp_path / "x.mhd", name) == tmp_path / name
+    assert file_beside(tmp_path / "x.mhd", f"./{name}") == tmp_path / name
 
 
 @posix

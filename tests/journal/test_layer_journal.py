@@ -63,6 +63,13 @@ def test_a_torn_or_damaged_end_costs_only_what_is_after_it(journal):
         np.testing.assert_array_equal(recover(journal.folder).labels, labels)
 
 
+def test_files_that_a_person_copied_into_the_folder_count_for_nothing(journal):
+    labels = paint(journal, zeros(), 6)
+    for name in ("copy_of_000000.changes", "000000 (1).changes", "old.base.npz"):
+        (journal.folder / name).write_bytes(b"something")
+    np.testing.assert_array_equal(recover(journal.folder).labels, labels)
+
+
 def test_compacting_keeps_the_state_and_removes_what_is_older(journal, thread):
     labels = paint(journal, zeros(), 100)
     settle(thread)

@@ -25,6 +25,7 @@ __all__ = [
     "PLAUSIBLE_ML",
     "BrainChoice",
     "ExtractedBrain",
+    "HeadChoice",
     "brain_mask",
     "brain_mask_job",
     "brain_note",
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 Mask = npt.NDArray[np.bool_]
-BrainChoice = Literal["auto", "keep"] | str | PathLike[str] | npt.NDArray[Any]
+HeadChoice = Literal["auto", "keep"]
+"""What is done with whole heads: the brain extracted, or nothing."""
+BrainChoice = HeadChoice | str | PathLike[str] | npt.NDArray[Any]
 """`"auto"`, `"keep"`, the file of a mask, or a mask `(X, Y, Z)` on the study's grid."""
 
 PLAUSIBLE_ML: Final = (700.0, 2200.0)

@@ -17,6 +17,7 @@ __all__ = [
     "BrainOption",
     "DeviceOption",
     "FlipsOption",
+    "HeadName",
     "MinLesionOption",
     "ModelOption",
     "PathsOption",
@@ -47,6 +48,13 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", callback=known_model, help="Name of a model (see `models`) or folder of a checkpoint."),
 ]
+
+
+class HeadName(StrEnum):
+    """What is done with whole heads."""
+
+    auto = "auto"
+    keep = "keep"
 
 
 class PrecisionName(StrEnum):

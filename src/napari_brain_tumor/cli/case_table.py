@@ -1,13 +1,12 @@
 """One CSV of all cases of a batch: what became of each, its volumes, and why not."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
+from napari_brain_tumor.io.csv_text import csv_text, one_line, read_csv_text
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class CaseRow:
             cells[f"{word}_voxels"] = _UNKNOWN if row is None else str(row.voxels)
             if self.volumes.unit == "mL":
                 cells[f"{word}_ml"] = _UNKNOWN if row is None or row.ml is None else f"{row.ml:.4f}"
-        return {column: _one_line(cells.get(column, "")) for column in COLUMNS}
+        return {column: one_line(cells.get(column, "")) for column in COLUMNS}
 
 
 class CaseTable:
@@ -107,10 +106,10 @@ class CaseTable:
 
     def _read(self) -> list[dict[str, str]]:
         try:
-            columns, rows = read_csv_text(self.path.read_text(encoding="utf-8"))
+            columns, rows = read_csv_text(self.path.read_bytes().decode("utf-8"))
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError) as error:
             msg = f"{self.path} cannot be read as a table: {error}. Choose another name with --table."
             raise SaveError(msg) from error
         if columns != COLUMNS:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.arguments import DeviceOption, parse_roles, parse_spacing
+from napari_brain_tumor.cli.arguments import DeviceOption, HeadName, parse_roles, parse_spacing
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
 from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
@@ -81,6 +81,10 @@ def evaluate(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
     ] = False,
+    brain: Annotated[
+        HeadName,
+        typer.Option("--brain", help="Whole heads: extract the brain first, or keep them as they are."),
+    ] = HeadName.auto,
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
@@ -116,6 +120,7 @@ def evaluate(
         flips=flips,
         save_predictions=output / PREDICTIONS if save_predictions else None,
         unfinished=output / UNFINISHED,
+        brain=brain.value,
     )
     result = run_shown(job, "evaluating")
     written = result.write(output, overwrite=True)  # what is there was asked about before the work

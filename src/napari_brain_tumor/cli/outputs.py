@@ -9,6 +9,7 @@ from typing import Final
 import typer
 
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.bids import examinations, is_bids
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.study import Study
 
@@ -45,7 +46,7 @@ def plan_tasks(
     Parameters
     ----------
     cases : sequence of Path
-        Files or folders; one that is given twice is done once.
+        Files or folders; one that is given twice is done once, and of a folder of BIDS every examination.
     output : str, optional
         A file, or a folder: one that exists, ends with a slash or has no suffix. Without it,
         `<case>_segmentation.nii.gz` in the current folder. A folder for a single tif case takes one mask per slice.
@@ -60,12 +61,19 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    given = list({os.path.abspath(case): case for case in cases}.values())
+    each = (one for case in cases for one in (_examinations(case)))
+    given = list({os.path.abspath(case): case for case in each}.values())
     targets = _targets(given, output)
     tasks = [_task(case, target) for case, target in zip(given, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
+
+
+def _examinations(case: Path) -> tuple[Path, ...]:
+    """Those of a BIDS data set or subject with several, else the case itself."""
+    found = examinations(case) if is_bids(case) else ()
+    return found if len(found) > 1 else (case,)
 
 
 def exists_already(path: Path) -> str:

@@ -17,7 +17,7 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.evaluation.compare import SAMPLES, SECONDS, CaseScores, Difference, Summary, definition
 from napari_brain_tumor.evaluation.scores import DEFINITIONS
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.csv_text import csv_text, one_line
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 
 if TYPE_CHECKING:
@@ -188,7 +188,14 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 def _outcomes_csv(outcomes: Sequence[CaseOutcome]) -> str:
     columns = [field.name for field in fields(CaseOutcome)]
-    return csv_text(columns, (asdict(one) | {"error": " ".join(one.error.split())} for one in outcomes))
+    rows = ({name: getattr(one, name) for name in columns} for one in outcomes)
+    return csv_text(
+        columns, ({**row, "seconds": _seconds(row["seconds"]), "error": one_line(row["error"])} for row in rows)
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _writer(content: bytes) -> Callable[[Path], int]:

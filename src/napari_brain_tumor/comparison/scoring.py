@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from napari_brain_tumor.brain.extraction import HeadChoice
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.comparison.cases import Case, find_cases, match_by_name
 from napari_brain_tumor.comparison.result import CaseOutcome, Evaluation, Refused, outcomes_of
@@ -66,6 +67,7 @@ class _Settings:
     device: str
     flips: bool
     save_predictions: Path | None
+    brain: HeadChoice = "auto"
 
 
 def evaluate(
@@ -84,6 +86,7 @@ def evaluate(
     flips: bool = False,
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
+    brain: HeadChoice = "auto",
 ) -> Evaluation:
     """Compare methods on cases whose truth is known.
 
@@ -114,6 +117,8 @@ def evaluate(
     unfinished : path-like, optional
         Folder that keeps finished cases until the end. With the same folder and settings an evaluation that was cut
         off goes on.
+    brain : {"auto", "keep"}
+        Whether models see the extracted brain of whole heads, as for `segment`.
 
     Returns
     -------
@@ -151,6 +156,7 @@ def evaluate(
             flips=flips,
             save_predictions=save_predictions,
             unfinished=unfinished,
+            brain=brain,
         )
     )
 
@@ -171,12 +177,13 @@ def evaluate_job(
     flips: bool = False,
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
+    brain: HeadChoice = "auto",
 ) -> Job[Evaluation]:
     """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters."""
     methods = _methods(models, predictions or {})
     found = find_cases(cases, truth=truth, split=split, side=side)
     folder = None if save_predictions is None else Path(save_predictions)
-    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder, brain)
     kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
     table = None if side is None else {"side": side}
     if split is not None:
@@ -196,10 +203,11 @@ def score_cases_job(
     spacing_mm: Spacing | None = None,
     device: str = "auto",
     flips: bool = False,
+    brain: HeadChoice = "auto",
 ) -> Job[Evaluation]:
     """`evaluate_job` for cases that were found already, methods in the given order of names."""
     by_name = {method.name: method for method in _methods(models, predictions)}
-    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, None)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, None, brain)
     return (yield from _cases_job(cases, tuple(by_name[name] for name in order), settings, None, None))
 
 
@@ -345,7 +353,9 @@ def _predicted_job(
     if method.folder is not None:
         return _found(case, method.folder, settings.predictions_schema, settings), None
     started = time.monotonic()
-    segmentation = yield from segment_job(study, method.model, settings.device, flips=settings.flips)
+    segmentation = yield from segment_job(
+        study, method.model, settings.device, flips=settings.flips, brain=settings.brain
+    )
     seconds = time.monotonic() - started - segmentation.provenance.get("seconds", {}).get("load", 0.0)
     if settings.save_predictions is not None:
         folder = settings.save_predictions / method.name / (case.dataset or "")

@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.curated_dataset.decathlon import dataset_text
 from napari_brain_tumor.curated_dataset.index import DatasetIndex, RelativeFile
-from napari_brain_tumor.errors import DatasetBusyError, DatasetError, SaveError
+from napari_brain_tumor.errors import DatasetBusyError, DatasetError, SaveError, UnreadableFileError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.inside import path_inside, refuse_links_outside
 from napari_brain_tumor.io.json_file import read_json
+from napari_brain_tumor.io.regular_file import read_regular
 
 __all__ = ["DATASET_FILE", "FOLDERS", "INDEX_FILE", "LOCK_FILE", "commit", "locked", "read_index", "write_first"]
 
@@ -56,10 +57,10 @@ def read_index(folder: Path) -> DatasetIndex:
     """
     path = folder / INDEX_FILE
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        content = read_regular(path)
+    except UnreadableFileError as error:
         hint = "Create one there, or give the folder that holds index.json."
-        msg = f"{folder} is not a curated data set: {INDEX_FILE} cannot be read ({error.strerror or error}). {hint}"
+        msg = f"{folder} is not a curated data set. {error} {hint}"
         raise DatasetError(msg) from error
     try:
         return DatasetIndex.model_validate_json(content)

@@ -2,7 +2,8 @@
 
 A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break is a formula to a spreadsheet, and names of cases,
 files and patients come from elsewhere. Such a text gets an apostrophe in front, which spreadsheets take for "this is
-text"; numbers are written as they are. Reading takes the apostrophe away again.
+text"; numbers are written as they are. Reading takes the apostrophe away again. Bytes of file names that are no text
+are shown by their codes.
 """
 
 import csv
@@ -10,7 +11,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["csv_text", "formula_safe", "plain_text", "read_csv_text"]
+__all__ = ["csv_text", "formula_safe", "one_line", "plain_text", "read_csv_text"]
 
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}")
 _APOSTROPHE: Final = "'"
@@ -36,10 +37,14 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separ
 
 
 def read_csv_text(text: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    """Columns and rows of what `csv_text` wrote, with the texts as they were."""
+    """Columns and rows of what `csv_text` wrote, as they were; raises `ValueError` for what is no CSV."""
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = tuple(map(plain_text, reader.fieldnames or ()))
-    rows = [{plain_text(key): plain_text(value or "") for key, value in row.items() if key} for row in reader]
+    try:
+        columns = tuple(map(plain_text, reader.fieldnames or ()))
+        rows = [{plain_text(key): plain_text(value or "") for key, value in row.items() if key} for row in reader]
+    except csv.Error as error:
+        msg = f"it is no CSV text: {error}"
+        raise ValueError(msg) from error
     return columns, rows
 
 
@@ -53,9 +58,15 @@ def formula_safe(value: Any) -> Any:
     """
     if not isinstance(value, str) or _is_number(value):
         return value
+    value = value.encode("utf-8", errors="backslashreplace").decode()
     is_formula = value.lstrip(" ").startswith(_BEGINS_FORMULA)
     # A text that looks like one that was made safe gets another apostrophe, so that it reads back as it was.
     return f"{_APOSTROPHE}{value}" if is_formula or _was_made_safe(value) else value
+
+
+def one_line(text: str) -> str:
+    """The text with every run of blanks and line breaks as one blank, and bytes that are no text by their codes."""
+    return " ".join(text.split()).encode("utf-8", errors="backslashreplace").decode()
 
 
 def plain_text(cell: str) -> str:

@@ -23,7 +23,7 @@ from napari_brain_tumor.io import nifti, tiff
 from napari_brain_tumor.labels import REGIONS, LabelSchema, Region, labels_sha256, schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["KEY", "Meaning", "meaning_inside", "nifti_extension"]
+__all__ = ["KEY", "Meaning", "meaning_inside", "nifti_extension", "texts_of"]
 
 KEY: Final = "napari-brain-tumor"
 
@@ -44,12 +44,15 @@ class Meaning:
     known_regions : tuple of {"WT", "TC", "ET"}
     labels_sha256 : str or None
         Of the integers in the file; the first versions did not write it.
+    notes : tuple of str
+        What was guessed of the scans or the labels.
     """
 
     schema: LabelSchema
     values: Mapping[int, str]
     known_regions: tuple[Region, ...]
     labels_sha256: str | None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, segmentation: Segmentation, schema: LabelSchema) -> "Meaning":
@@ -59,7 +62,7 @@ class Meaning:
         # In a schema of one class nothing of the others is left.
         known = schema.known_regions if len(schema.known_regions) == 1 else segmentation.known_regions
         sha256 = labels_sha256(schema.encode(segmentation.data))
-        return cls(schema, dict(sorted(values.items())), tuple(known), sha256)
+        return cls(schema, dict(sorted(values.items())), tuple(known), sha256, segmentation.notes)
 
     @classmethod
     def read(cls, document: Any) -> "Meaning | None":
@@ -76,7 +79,8 @@ class Meaning:
         listed = known if isinstance(known, list) else list(schema.known_regions)
         regions = tuple(r for r in REGIONS if r in listed and r in schema.known_regions)
         values = document.get("values")
-        return cls(schema, _integers(values if isinstance(values, Mapping) else {}), regions, sha256)
+        read = _integers(values if isinstance(values, Mapping) else {})
+        return cls(schema, read, regions, sha256, texts_of(document.get("notes")))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -86,6 +90,7 @@ class Meaning:
             "values": {str(value): name for value, name in self.values.items()},
             "known_regions": list(self.known_regions),
             "labels_sha256": self.labels_sha256,
+            "notes": list(self.notes),
         }
 
     @property
@@ -96,6 +101,11 @@ class Meaning:
     def is_of(self, values: npt.NDArray[np.uint8]) -> bool:
         """Whether it was written for these integers; not known, and so believed, where no hash was written."""
         return self.labels_sha256 is None or self.labels_sha256 == labels_sha256(values)
+
+
+def texts_of(notes: Any) -> tuple[str, ...]:
+    """The texts in a list that a document holds."""
+    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
 
 
 def _integers(values: Mapping[Any, Any]) -> dict[int, str]:

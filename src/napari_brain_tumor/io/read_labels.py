@@ -59,10 +59,13 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     volume = _label_volume(place, spacing_mm)
     values = integral_labels(volume.array, volume.name)
     told = _told(place, values)
+    guess: tuple[str, ...] = ()
     if schema is not None:
         chosen = schema_named(schema)
+    elif told.meaning is not None:
+        chosen = told.meaning.schema
     else:
-        chosen = told.meaning.schema if told.meaning is not None else _guessed_schema(place, values, told.doubt)
+        chosen, guess = _guessed_schema(place, values, told.doubt)
     regions = _known_regions(chosen, told.meaning)
     doubt = {"record_disagrees": told.doubt} if told.doubt else {}
     return Segmentation(
@@ -73,7 +76,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         known_regions=regions,
         layout=volume.layout,
         provenance={"schema": chosen.name, "path": str(place), **doubt},
-        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *told.notes))),
+        notes=tuple(dict.fromkeys((*volume.notes, *told.notes, *_notes(place), *guess))),
     )
 
 
@@ -124,7 +127,7 @@ def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is written of labels, as far as it was written for these labels; and in words what was not."""
+    """What is written of labels, as far as it was written for these labels; in words what was not; and notes."""
 
     meaning: Meaning | None
     doubt: str
@@ -132,15 +135,15 @@ class _Told:
 
 
 def _told(place: Path, values: npt.NDArray[np.uint8]) -> _Told:
-    record = read_sidecar(place)
-    inside, beside = meaning_inside(place), Meaning.read(record)
+    sidecar = read_sidecar(place)
+    inside, beside = meaning_inside(place), Meaning.read(sidecar)
+    # What was guessed of the scan stays a guess, whoever edited the labels since.
+    notes = inside.notes if inside is not None else notes_in(sidecar)
     if inside is not None and not inside.is_of(values):
         doubt = _doubt(place, inside, beside=False)
-        return _Told(None, doubt, (doubt,))
-    if beside is not None and not beside.is_of(values):
-        doubt = _doubt(place, beside, beside=True)
-        return _Told(inside, doubt, (doubt,))
-    return _Told(inside or beside, "", notes_in(record))
+        return _Told(None, doubt, (*notes, doubt))
+    doubt = "" if beside is None or beside.is_of(values) else _doubt(place, beside, beside=True)
+    return _Told(inside or (None if doubt else beside), doubt, (*notes, doubt) if doubt else notes)
 
 
 def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
@@ -151,7 +154,8 @@ def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
     )
 
 
-def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> LabelSchema:
+def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> tuple[LabelSchema, tuple[str, ...]]:
+    """The schema that names or values leave, and a note where it was the values alone."""
     found = label_values(values)
     stem, case = (place.name, place.name) if place.is_dir() else (short_name(place), place.parent.name)
     if place.is_dir():
@@ -159,14 +163,21 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> L
     dataset = None if place.is_dir() else dataset_labels(dataset_json(place))
     name = stem if dataset or names_maker(stem) or not names_maker(case) else case
     try:
-        return guess_schema(found, name, dataset)
+        schema = guess_schema(found, name, dataset)
     except LabelSchemaError as error:
         if not found - {0} and dataset is None:
-            return SCHEMAS["MSD"]  # nothing is marked, so every schema says the same
+            return SCHEMAS["MSD"], ()  # nothing is marked, so every schema says the same
         if not doubt:
             raise
         msg = f"{doubt} {error}"
         raise LabelSchemaError(msg) from error
+    if dataset is not None or names_maker(name):
+        return schema, ()
+    what = ", ".join(map(str, sorted(found - {0})))
+    return schema, (
+        f"What the labels mean is a guess: neither a record nor a name tells, and of all schemas only {schema.name} "
+        f"fits the values {what}.",
+    )
 
 
 def _known_regions(schema: LabelSchema, meaning: Meaning | None) -> tuple[Region, ...]:

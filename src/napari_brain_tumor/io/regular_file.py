@@ -98,6 +98,7 @@ def file_beside(header: Path, name: str) -> Path:
         If the name is a path, a drive, a device or a pattern, or a link that leaves the folder; or there is no such
         file.
     """
+    name = name.removeprefix("./")  # as some programs write it
     if not is_plain_name(name):
         msg = (
             f"{header.name} names {name[:100]!r} as the file of its voxels. Only a file that lies in the same folder "

@@ -11,7 +11,7 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import Part, write_together
 from napari_brain_tumor.io.json_file import read_json
-from napari_brain_tumor.io.meaning import Meaning
+from napari_brain_tumor.io.meaning import Meaning, texts_of
 from napari_brain_tumor.io.sidecar_paths import PathStyle, with_paths
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.labels import schema_named
@@ -73,7 +73,6 @@ def sidecar_part(segmentation: Segmentation, meaning: Meaning, path: Path, *, pa
         "notice": NOTICE,
         "file": path.name,
         **meaning.document,
-        "notes": list(segmentation.notes),
         "provenance": with_paths(segmentation.provenance, target.parent, paths),
     }
     try:
@@ -108,8 +107,7 @@ def notes_in(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
     """What was guessed when the result was made; older versions told it among the notes of provenance."""
     provenance = sidecar.get("provenance")
     older = provenance.get("notes") if isinstance(provenance, Mapping) else ()
-    notes = sidecar.get("notes", older)
-    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+    return texts_of(sidecar.get("notes", older))
 
 
 def _candidates(path: Path) -> tuple[Path, ...]:

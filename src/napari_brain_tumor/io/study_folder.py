@@ -162,8 +162,9 @@ def _numbered(key: str, value: object) -> list[tuple[int, str]]:
 def _whole_number(value: object) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if is_number and value == value // 1 and 0 <= value <= 255 else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return int(value) if 0 <= value <= 255 and float(value).is_integer() else None
 
 
 _MOST_LISTED: Final = 8

@@ -39,6 +39,8 @@ COMPACT_RECORDS: Final = 2000
 """So many bytes or records of changes and a new base is due: reading them back takes about a second."""
 _BASE: Final = ".base.npz"
 _CHANGES: Final = ".changes"
+_NUMBERED: Final = "[0-9]" * 6
+"""Pattern of our names: not of copies, nor of temporary files that a crash left."""
 
 
 class LayerJournal:
@@ -276,7 +278,7 @@ def recover(folder: Path) -> Recovered:
         If no base of it can be read.
     """
     generation, base = _newest_base(folder)
-    files = [path for path in sorted(folder.glob(f"*{_CHANGES}")) if int(path.name[:6]) >= generation]
+    files = [path for path in sorted(folder.glob(f"{_NUMBERED}{_CHANGES}")) if int(path.name[:6]) >= generation]
     state = _State(base)
     for path in files:
         records, whole = read_records(read_regular(path))
@@ -290,9 +292,7 @@ def recover(folder: Path) -> Recovered:
 
 def _newest_base(folder: Path) -> tuple[int, Packed]:
     problem: Exception | None = None
-    for path in sorted(folder.glob(f"*{_BASE}"), reverse=True):
-        if path.name.startswith("."):
-            continue  # a temporary file that a crash left
+    for path in sorted(folder.glob(f"{_NUMBERED}{_BASE}"), reverse=True):
         try:
             return int(path.name[:6]), read_packed(path)
         except UnreadableFileError as error:

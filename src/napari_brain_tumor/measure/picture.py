@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import GridMismatchError, SaveError
 from napari_brain_tumor.labels import CLASS_COLORS, region_mask
+from napari_brain_tumor.leftovers import noted, remove_quietly, temporary_beside
 from napari_brain_tumor.measure.planes import (
     PLANES,
     Plane,
@@ -69,12 +70,13 @@ def save_picture(study: Study, segmentation: Segmentation, path: str | os.PathLi
     images = {str(role): image for role, image in study.sequences.items()}
     figure = _figure(cropped(in_ras(images, {_CLASSES: segmentation.data}, study.grid)), segmentation)
     target = Path(path)
-    partial = target.with_name(f".{target.name}.part")
+    partial = temporary_beside(target)
     try:
-        figure.savefig(partial, format="png", facecolor=figure.get_facecolor())
-        partial.replace(target)
+        with noted([partial]):  # a kill leaves nothing for good
+            figure.savefig(partial, format="png", facecolor=figure.get_facecolor())
+            partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        remove_quietly(partial)
         msg = f"The picture {target} could not be written: {error.strerror or error}. Choose another folder."
         raise SaveError(msg) from error
     return target

@@ -45,6 +45,7 @@ __all__ = [
     "display_notes",
     "draw_lines",
     "image_to_layer",
+    "in_viewer",
     "intensities_of_all",
     "is_edited",
     "is_prompt_layer",
@@ -555,8 +556,13 @@ def draw_lines(
 def shown_point(layer: Layer, point: Sequence[float], world: ViewerWorld = "RAS") -> Array:
     """A point of the world (x, y, z) of a layer, in the unit of its grid, as napari's coordinates (z, y, x)."""
     factor, _ = _millimetres(layer)
-    shown: Array = np.asarray(point, dtype=np.float64)[::-1] * _turn(world) / factor
-    return shown
+    return in_viewer(point, world) / factor
+
+
+def in_viewer(point: Sequence[float], world: ViewerWorld) -> Array:
+    """A point of the patient's world (x, y, z) as (z, y, x) of the viewer's, which runs that way for its scan."""
+    turned: Array = np.asarray(point, dtype=np.float64)[::-1] * _turn(world)
+    return turned
 
 
 def world_lines(shapes: Shapes, labels: Layer, world: ViewerWorld = "RAS") -> list[Array | None]:

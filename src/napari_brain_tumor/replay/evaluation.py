@@ -50,6 +50,7 @@ def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: s
         spacing_mm=settings.spacing_mm,
         device=device or settings.device,
         flips=settings.flips,
+        brain=settings.brain,
     )
     found = yield from part_of(job, 0.05, 1)
     refused = [f"{one.what} could not be scored: {one.error}" for one in found.refused]

@@ -205,6 +205,8 @@ class EvaluationSettings(_Record):
     spacing_mm: tuple[float, float, float] | None = None
     device: str = "auto"
     flips: bool = False
+    brain: Literal["auto", "keep"] = "keep"
+    """Of whole heads; records from before brain extraction do not say it."""
 
 
 class EvaluationRecord(_Record):

@@ -547,7 +547,7 @@ class CompareWidget(QScrollArea):
         self.slice_table.show_cells(state.slice_cells(rows, self.compared))
         for one in self.step_buttons:
             one.setEnabled(bool(rows))
-        walk.start_walk(self._viewer, rows)
+        walk.start_walk(self._viewer, rows, self.compared.agreement.raters.grid.viewer)
         if any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers):
             self._show_overlay(self._shown_pair)
 

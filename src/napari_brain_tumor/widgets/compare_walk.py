@@ -6,11 +6,11 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import napari.viewer
-import numpy as np
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.agreement import SliceRow
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.geometry import ViewerWorld
+from napari_brain_tumor.plugin.layers import camera_of, in_viewer
 from napari_brain_tumor.widgets.look import Look
 from napari_brain_tumor.widgets.navigation import PLANES
 from napari_brain_tumor.widgets.worker import notify
@@ -23,6 +23,7 @@ _NOTHING: Final = "There are no differing slices to go to: compare labels in the
 @dataclass(slots=True)
 class _Walk:
     rows: Sequence[SliceRow]
+    world: ViewerWorld = "RAS"
     at: int = -1
 
 
@@ -41,9 +42,17 @@ slice_steps: Final = _SliceSteps()
 """The one of this session."""
 
 
-def start_walk(viewer: Any, rows: Sequence[SliceRow]) -> None:
-    """Let the keys of a viewer lead through these slices from now on; through none where there are none."""
-    _walks[viewer] = _Walk(tuple(rows))
+def start_walk(viewer: Any, rows: Sequence[SliceRow], world: ViewerWorld = "RAS") -> None:
+    """Let the keys of a viewer lead through these slices from now on; through none where there are none.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    rows : sequence of SliceRow
+    world : {"RAS", "LPS"}
+        That of the grid of what was compared.
+    """
+    _walks[viewer] = _Walk(tuple(rows), world)
 
 
 def next_differing_slice(viewer: napari.viewer.Viewer, step: int = 1) -> None:
@@ -77,7 +86,7 @@ def go_to(viewer: Any, at: int) -> None:
     first = viewer.dims.ndim - 3
     if first >= 0:
         _show_plane(viewer, row)
-        point = np.array(row.centre)[::-1]
+        point = in_viewer(row.centre, walk.world)
         viewer.dims.set_point(range(first, first + 3), [float(one) for one in point])
         if viewer.dims.ndisplay == 2:
             camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
