@@ -308,6 +308,7 @@ def test_no_control_is_cut_off_on_a_small_screen(panels, points, qtbot):
 
     viewer, made = panels
     window = viewer.window._qt_window
+    usual = get_settings().appearance.font_size
     get_settings().appearance.font_size = points
     window.show()
     window.resize(1366, 768)
@@ -322,6 +323,7 @@ def test_no_control_is_cut_off_on_a_small_screen(panels, points, qtbot):
         assert found == []
         assert window.width() <= 1366
     finally:
+        get_settings().appearance.font_size = usual  # themes keep it beyond the settings' own reset
         window.hide()
 
 
