@@ -76,7 +76,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         known_regions=regions,
         layout=volume.layout,
         provenance={"schema": chosen.name, "path": str(place), **doubt},
-        notes=tuple(dict.fromkeys((*volume.notes, *told.notes, *_notes(place), *guess))),
+        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *told.notes, *guess))),
     )
 
 
@@ -135,15 +135,17 @@ class _Told:
 
 
 def _told(place: Path, values: npt.NDArray[np.uint8]) -> _Told:
-    sidecar = read_sidecar(place)
-    inside, beside = meaning_inside(place), Meaning.read(sidecar)
-    # What was guessed of the scan stays a guess, whoever edited the labels since.
-    notes = inside.notes if inside is not None else notes_in(sidecar)
+    record = read_sidecar(place)
+    inside, beside = meaning_inside(place), Meaning.read(record)
+    # What was guessed of the scan stays a guess, whoever edited the labels since; a record of others says nothing.
+    notes = inside.notes if inside is not None else ()
     if inside is not None and not inside.is_of(values):
         doubt = _doubt(place, inside, beside=False)
         return _Told(None, doubt, (*notes, doubt))
-    doubt = "" if beside is None or beside.is_of(values) else _doubt(place, beside, beside=True)
-    return _Told(inside or (None if doubt else beside), doubt, (*notes, doubt) if doubt else notes)
+    if beside is not None and not beside.is_of(values):
+        doubt = _doubt(place, beside, beside=True)
+        return _Told(inside, doubt, (*notes, doubt))
+    return _Told(inside or beside, "", notes or notes_in(record))
 
 
 def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
