@@ -352,3 +352,15 @@ def test_a_file_of_weights_that_is_compressed_is_refused(tmp_path):
             other.writestr(name, archive.read(name))
     with pytest.raises(UnreadableFileError, match="is compressed"):
         read_tensors(tmp_path / "packed.pth")
+
+
+def test_a_part_of_the_archive_that_is_marked_as_a_folder_is_refused(tmp_path):
+    """torch would leave its tensor as memory happens to be."""
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.arange(8.0)}, path)
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"data/0"))
+    content[entry + 38] |= 0x10
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="marked as a folder"):
+        read_tensors(path)

@@ -21,6 +21,8 @@ _WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "n
 """Entries under which training scripts put the state dict."""
 _PREFIXES: Final = ("module.", "_orig_mod.")
 """Before every name, where the network was wrapped for several GPUs or compiled."""
+_IS_FOLDER: Final = 0x10
+"""Bit of a part's attributes in a zip archive."""
 _OBJECT: Final = r"GLOBAL|Unsupported class|Trying to"
 """How torch names an object among the tensors."""
 
@@ -89,6 +91,10 @@ def _check_zip(file: Path) -> None:
                 raise UnreadableFileError(
                     _damaged(file, f"{packed.filename} is compressed, which torch.save never does")
                 )
+            # torch's own reader leaves the tensors of such a part as memory happens to be.
+            folder = next((info for info in archive.infolist() if info.external_attr & _IS_FOLDER), None)
+            if folder is not None:
+                raise UnreadableFileError(_damaged(file, f"{folder.filename} is marked as a folder"))
             wrong = archive.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         if isinstance(error, UnreadableFileError):
