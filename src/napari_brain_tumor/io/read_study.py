@@ -256,9 +256,9 @@ def _are_slices(slices: tiff.SliceFiles) -> bool:
 
 def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing | None) -> Sequences:
     if not found.sequences:
-        files = ", ".join(p.name for p in (*found.unrecognised, *found.segmentations)[:8])
+        names = ", ".join(p.name for p in (*found.unrecognised, *found.segmentations)[:8])
         msg = (
-            f"No file in {folder.name} tells its sequence by name: {files}. Names need a word such as t1, t1c, t2 or "
+            f"No file in {folder.name} tells its sequence by name: {names}. Names need a word such as t1, t1c, t2 or "
             f"flair; or say it: {HOW_TO_NAME_FILES}."
         )
         raise RoleError(msg)

@@ -68,10 +68,14 @@ def role_of_frame(frame: Frame | FileFacts) -> Guess:
 
 
 def _told_by_header(frame: Frame | FileFacts, facts: FileFacts) -> RoleWords:
-    times = (frame.echo_time, frame.repetition_time, frame.inversion_time) if isinstance(frame, Frame) else (None,) * 3
-    echo, repetition, inversion = times
+    if not isinstance(frame, Frame):
+        return role_of_description(facts.description, facts.contrast_agent or None)
     return role_of_description(
-        facts.description, facts.contrast_agent or None, te_ms=echo, tr_ms=repetition, ti_ms=inversion
+        facts.description,
+        facts.contrast_agent or None,
+        te_ms=frame.echo_time,
+        tr_ms=frame.repetition_time,
+        ti_ms=frame.inversion_time,
     )
 
 

@@ -125,7 +125,8 @@ def dicom_files(place: Path, *, deepest: int = _DEEPEST) -> DicomFiles:
     UnreadableFileError
         If there are more files than an examination has.
     """
-    files, others = [], []
+    files: list[Path] = []
+    others: list[Path] = []
     for count, path in enumerate(_walk(place, deepest)):
         if count >= _MOST_FILES:
             msg = f"{place} holds more than {_MOST_FILES} files. Open the folder of one examination."

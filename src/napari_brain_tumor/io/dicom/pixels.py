@@ -142,14 +142,16 @@ def _compressed(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Ite
 
 def _values(image: Array, store: PixelStore) -> Array:
     """Numbers from the bits that hold them: other bits are cleared, the sign is extended, MONOCHROME1 is inverted."""
-    unsigned = image.astype(image.dtype.newbyteorder("="), copy=False)
+    unsigned: Array = image.astype(image.dtype.newbyteorder("="), copy=False)
     if unsigned.dtype.kind == "i":
         unsigned = unsigned.view(f"u{unsigned.dtype.itemsize}")
     wide = np.dtype(np.int64) if store.bits_allocated == 32 else np.dtype(np.int32)
     shift = store.high_bit + 1 - store.bits_stored if store.transfer_syntax in _NATIVE else 0
-    numbers = (unsigned.astype(wide) >> shift) & ((1 << store.bits_stored) - 1)
+    numbers: npt.NDArray[np.signedinteger[Any]] = unsigned.astype(wide)
+    numbers = (numbers >> shift) & ((1 << store.bits_stored) - 1)
     if store.signed:
         numbers -= (numbers >> (store.bits_stored - 1)) << store.bits_stored
     if store.inverted:
         numbers = (-1 if store.signed else (1 << store.bits_stored) - 1) - numbers
-    return numbers.astype(_value_dtype(store))
+    values: Array = numbers.astype(_value_dtype(store))
+    return values

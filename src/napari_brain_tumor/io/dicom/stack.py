@@ -114,6 +114,7 @@ def _is_placed(frame: Frame) -> bool:
 def heights_along_normal(frames: Sequence[Frame]) -> Vector:
     """Where each slice lies along the direction perpendicular to the first; all need a position and orientation."""
     normal = normal_of(frames[0])
+    assert normal is not None
     heights: Vector = np.array([frame.position for frame in frames], dtype=np.float64) @ normal
     return heights
 
