@@ -78,8 +78,12 @@ def changes_since_read(sources: Mapping[Role, Source]) -> tuple[str, ...]:
 def _was_changed(source: Source) -> bool:
     if source.stamp is None:
         return False
-    now = file_stamp(source.path) if source.series is None else dicom.stamp_of(source_files(source))
-    return now != source.stamp
+    if source.series is None:
+        return file_stamp(source.path) != source.stamp
+    try:
+        return dicom.stamp_of(source_files(source)) != source.stamp
+    except BrainTumorError:  # nothing there can be read any more
+        return True
 
 
 def file_sha256(path: Path) -> str:
