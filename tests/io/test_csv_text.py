@@ -37,6 +37,11 @@ def test_table_reads_back_with_line_breaks_and_separators():
     assert read == [{"case": "=x", "note": "a,b\r\nc"}, {"case": "-1", "note": ""}]
 
 
+def test_bytes_of_a_file_name_that_are_no_text_are_shown_by_their_codes():
+    text = csv_text(("case",), [{"case": "pat\udce9"}])
+    assert text.encode("utf-8") == b"case\npat\\udce9\n"
+
+
 def test_columns_are_made_safe_too_and_unknown_ones_are_an_error():
     assert csv_text(("=a",), [{"=a": 1}]) == "'=a\n1\n"
     with pytest.raises(ValueError, match="b"):

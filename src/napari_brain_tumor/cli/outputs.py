@@ -61,7 +61,7 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    each = (one for case in cases for one in (_examinations(case)))
+    each = (one for case in cases for one in _examinations(case))
     given = list({os.path.abspath(case): case for case in each}.values())
     targets = _targets(given, output)
     tasks = [_task(case, target) for case, target in zip(given, targets, strict=True)]

@@ -58,6 +58,7 @@ def formula_safe(value: Any) -> Any:
     """
     if not isinstance(value, str) or _is_number(value):
         return value
+    # Bytes of file names that are no text are shown by their codes; as they are they could not be written.
     value = value.encode("utf-8", errors="backslashreplace").decode()
     is_formula = value.lstrip(" ").startswith(_BEGINS_FORMULA)
     # A text that looks like one that was made safe gets another apostrophe, so that it reads back as it was.

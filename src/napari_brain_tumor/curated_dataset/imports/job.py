@@ -148,7 +148,7 @@ def _added(
         state=options.state,
         split=row.split if row else None,
     )
-    told = (*(f"{s.kind} as {s.case}" for s in record.similar), *label.provenance.get("notes", ()))
+    told = (*(f"{s.kind} as {s.case}" for s in record.similar), *label.notes)
     return CaseOutcome(case.name, "added", ", ".join(told), record)
 
 
