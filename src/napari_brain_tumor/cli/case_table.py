@@ -116,8 +116,3 @@ class CaseTable:
             msg = f"{self.path} exists and is no table of cases of this program. Choose another name with --table."
             raise SaveError(msg)
         return rows
-
-
-def _one_line(text: str) -> str:
-    # Names of files may hold bytes that are no text; they are shown by their codes.
-    return " ".join(text.split()).encode("utf-8", errors="backslashreplace").decode()
