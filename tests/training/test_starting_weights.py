@@ -1,5 +1,6 @@
 import pytest
 import torch
+from pydantic import ValidationError
 from training_cases import recipe
 
 from models_for_tests import tiny_model
@@ -98,3 +99,8 @@ def test_neighbouring_slices_change_nothing_at_first(architecture, tmp_path):
     wider = network_for(recipe(model=section)).eval()
     images = torch.randn(2, 12, 64, 64)
     torch.testing.assert_close(wider(images), network(images[:, 4:8]), atol=1e-4, rtol=1e-4)
+
+
+def test_neighbouring_slices_of_a_network_for_volumes_are_refused_by_the_recipe():
+    with pytest.raises(ValidationError, match="one for volumes none"):
+        recipe(3, model={"architecture": "unet", "dims": 3, "arguments": {"width": 4, "neighbours": 1}})

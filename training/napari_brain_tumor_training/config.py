@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from napari_brain_tumor.curated_dataset.index import ReviewState
-from napari_brain_tumor.errors import TrainingError, UnreadableFileError
+from napari_brain_tumor.errors import CheckpointError, TrainingError, UnreadableFileError
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.configurations import CONFIGURATIONS, current_name
@@ -99,6 +99,14 @@ class ModelConfig(Section):
     def neighbours(self) -> int:
         """Slices on each side that a network for slices sees beside the one it segments."""
         return checked_neighbours(self.arguments, self.dims)
+
+    @model_validator(mode="after")
+    def _sees_neighbours_that_there_are(self) -> "ModelConfig":
+        try:
+            checked_neighbours(self.arguments, self.dims)
+        except CheckpointError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @model_validator(mode="after")
     def _freezes_something(self) -> "ModelConfig":

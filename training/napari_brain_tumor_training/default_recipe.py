@@ -9,6 +9,7 @@ from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.configurations import CONFIGURATIONS, current_name
+from napari_brain_tumor.models.neighbours import NEIGHBOURS
 from napari_brain_tumor_training.config import TrainConfig
 
 __all__ = ["recipe_for_dataset", "with_model"]
@@ -76,6 +77,7 @@ def with_model(config: TrainConfig, model: str | None, dims: Dims | None) -> Tra
         entries["patch"] = _PATCHES[wanted]
         entries["optimisation"]["batch"] = _OPTIMISATION[wanted]["batch"]
         entries["min_extent_mm"] = _MIN_EXTENT_MM[wanted]
+        entries["model"].get("arguments", {}).pop(NEIGHBOURS, None)  # a volume holds its neighbouring slices
     return _checked(entries)
 
 
