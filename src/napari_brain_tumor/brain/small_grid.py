@@ -123,7 +123,7 @@ def _along(array: Array, weights: Floats, axis: int) -> Floats:
     if len(weights) == array.shape[axis] and np.array_equal(weights, np.eye(len(weights), dtype=np.float32)):
         return np.asarray(array, dtype=np.float32)
     moved = np.tensordot(np.asarray(array, dtype=np.float32), weights, axes=(axis, 1))
-    return np.moveaxis(moved, -1, axis)
+    return np.asarray(np.moveaxis(moved, -1, axis), dtype=np.float32)
 
 
 def _averaging(old: int, new: int) -> Floats:
