@@ -257,7 +257,7 @@ def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
             "the scans."
         )
         raise BrainMaskError(msg)
-    inside = np.asarray(mask) != 0
+    inside: Mask = np.asarray(mask) != 0
     if not inside.any() or inside.all():
         how = "is empty" if not inside.any() else "covers every voxel"
         msg = f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within."
