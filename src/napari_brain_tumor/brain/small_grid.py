@@ -134,8 +134,7 @@ def _averaging(old: int, new: int) -> Floats:
     edges = np.arange(new + 1) * (old / new)
     starts = np.arange(old)
     overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    weights: Floats = (np.clip(overlap, 0, None) * (new / old)).astype(np.float32)
-    return weights
+    return np.asarray(np.clip(overlap, 0, None) * (new / old), dtype=np.float32)
 
 
 def _interpolation(new: int, old: int) -> Floats:
