@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from scipy import ndimage
 
 from napari_brain_tumor import brain_mask, open_segmentation, open_study, register, segment
 from napari_brain_tumor.brain.network import brain_model
@@ -33,6 +32,7 @@ from napari_brain_tumor.errors import BrainMaskError
 from napari_brain_tumor.geometry import Grid, resample, to_ras
 from napari_brain_tumor.io import open_sequences
 from napari_brain_tumor.study import Role, Study
+from napari_brain_tumor_training.synthetic_head import dress
 
 Mask = npt.NDArray[np.bool_]
 
@@ -137,27 +137,25 @@ def _gain(data: Path, model: str, limit: int | None) -> Iterator[dict[str, Any]]
 
 
 def _atlas_mask(study: Study) -> Mask:
-    """The brain of the ICBM 152 template (nilearn), brought onto the head by an affine registration."""
+    """The brain of the ICBM 152 template (nilearn) with a head drawn around it, moved onto the scan's: affine."""
     from nilearn import datasets
 
-    template = datasets.load_mni152_template(resolution=2)
-    brain = np.asarray(template.dataobj, dtype=np.float32)
-    moving_grid = Grid(brain.shape, np.asarray(template.affine, dtype=np.float64))
+    brain = np.asarray(datasets.load_mni152_template(resolution=2).dataobj, dtype=np.float32)
+    head = dress({"T1": brain}, brain > 0, 2.0, seed=0)
     small = small_grid(study)
     seen = small_study(study, small)
     fixed = _itk(next(iter(seen.sequences.values())), _believable(small.grid, study.grid.unit == "mm"))
-    moving = _itk(brain, moving_grid)
+    moving = _itk(head.sequences["T1"], head.grid)
     start = sitk.CenteredTransformInitializer(
-        fixed, moving, sitk.Similarity3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
+        fixed, moving, sitk.Similarity3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
     )
-    inside = ndimage.binary_dilation(brain > 0, iterations=5)
-    similar = _registered(fixed, moving, _itk(inside.astype(np.float32), moving_grid), start)
+    similar = _registered(fixed, moving, start)
     affine = sitk.AffineTransform(3)
     affine.SetMatrix(similar.GetMatrix())
     affine.SetTranslation(similar.GetTranslation())
     affine.SetCenter(similar.GetCenter())
-    transform = _registered(fixed, moving, _itk(inside.astype(np.float32), moving_grid), affine)
-    moved = sitk.Resample(_itk((brain > 0).astype(np.float32), moving_grid), fixed, transform, sitk.sitkLinear, 0.0)
+    transform = _registered(fixed, moving, affine)
+    moved = sitk.Resample(_itk(head.brain.astype(np.float32), head.grid), fixed, transform, sitk.sitkLinear, 0.0)
     values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
     return small.interpolated(values) >= 0.5
 
@@ -168,11 +166,10 @@ def _believable(grid: Grid, known: bool) -> Grid:
     return grid if known else Grid(grid.shape, np.diag([x, y, _COVERED_MM / grid.shape[2], 1.0]))
 
 
-def _registered(fixed: Any, moving: Any, inside: Any, start: Any) -> Any:
-    """The transform that makes both agree where the template has brain or what lies just around it."""
+def _registered(fixed: Any, moving: Any, start: Any) -> Any:
+    """The transform that makes both share the most information, from that beginning."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(40)
-    method.SetMetricMovingMask(sitk.Cast(inside > 0.5, sitk.sitkUInt8))
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(0.3, 1)
     method.SetInterpolator(sitk.sitkLinear)

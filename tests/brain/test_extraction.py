@@ -207,7 +207,8 @@ def test_a_mask_in_a_file_is_taken_instead(case, tiny, tmp_path):
     assert found.data.any()
     assert not found.data[~own].any()
     np.testing.assert_array_equal(found.data, segment(study, tiny, "cpu", min_lesion_mm3=0, brain=own).data)
-    assert found.provenance["settings"]["brain"] == str(path)
+    assert found.provenance["settings"]["brain"] == "mask"
+    assert found.provenance["brain"]["path"] == str(path)
     assert any(note.startswith("The brain was extracted by the given mask") for note in found.provenance["notes"])
 
 
@@ -252,10 +253,10 @@ def test_a_result_within_an_own_mask_needs_that_mask(case, tiny, tmp_path):
     path = save_segmentation(segment(study, tiny, "cpu", min_lesion_mm3=0, brain=own), tmp_path / "result.nii.gz")
     assert rerun(path).same_labels
     save_mask(brain & (np.arange(brain.shape[0])[:, None, None] < 24), study, own)
-    with pytest.raises(RecordError, match="was changed"):
+    with pytest.raises(RecordError, match="The brain mask was changed"):
         rerun(path)
     own.unlink()
-    with pytest.raises(RecordError, match="is not there"):
+    with pytest.raises(RecordError, match="The brain mask is missing"):
         rerun(path)
 
 

@@ -109,7 +109,7 @@ def dress(images: Mapping[Role, npt.NDArray[np.generic]], brain: Mask, spacing_m
         inner = np.pad(np.asarray(image, dtype=np.float32), pad)
         inner *= np.float32(_BRAIN_MEDIAN[role] / max(float(np.median(inner[mask])), 1e-6))
         sequences[role] = _scanned(_painted(inner, mask, layers, role, rng, strange=strange), spacing_mm, rng)
-    grid = Grid(mask.shape, np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0]))  # type: ignore[arg-type]
+    grid = Grid(mask.shape, np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0]))
     return HeadScan(sequences, mask, grid)
 
 

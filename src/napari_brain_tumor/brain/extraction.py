@@ -147,7 +147,7 @@ class ExtractedBrain:
     study : Study
         Brain alone, or as it was where there was nothing to extract.
     setting : str or None
-        The choice as `segment` takes it again; None where it did not matter.
+        The choice in a word, `"auto"`, `"keep"` or `"mask"`; None where it did not matter.
     record : mapping
         For provenance: how the mask was made, its hash and its volume; empty where nothing was extracted.
     notes : tuple of str
@@ -179,12 +179,11 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
         If the user's mask cannot be used. Where `"auto"` finds no brain, the head is kept, and a note says so.
     """
     if not isinstance(brain, str | PathLike):
-        return _masked(study, np.asarray(brain), "mask", {"source": "mask"})
+        return _masked(study, np.asarray(brain), {"source": "mask"})
     if fspath(brain) not in ("auto", "keep"):
         path = Path(brain)
-        return _masked(
-            study, open_mask(path, study), str(path), {"source": "mask", "path": str(path), "sha256": file_sha256(path)}
-        )
+        mask = open_mask(path, study)
+        return _masked(study, mask, {"source": "mask", "path": str(path), "sha256": file_sha256(path)})
     if study.brain is not None:
         return ExtractedBrain(study, "auto", {"source": "study"} | _facts(study.grid, study.brain))
     if not traits_of(study).whole_head:
@@ -237,10 +236,10 @@ def volume_doubt(volume_ml: float | None) -> str:
     return f"A brain has {low:.0f} to {high:.0f} mL: look at the mask, or give one of your own."
 
 
-def _masked(study: Study, mask: npt.NDArray[Any], setting: str, record: dict[str, Any]) -> ExtractedBrain:
+def _masked(study: Study, mask: npt.NDArray[Any], record: dict[str, Any]) -> ExtractedBrain:
     checked = _checked(mask, study)
     extracted = _without_surroundings(study, checked, brain_note(study.grid, checked, own=True))
-    return ExtractedBrain(extracted, setting, record | _facts(study.grid, checked))
+    return ExtractedBrain(extracted, "mask", record | _facts(study.grid, checked))
 
 
 def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:
             "the scans."
         )
         raise BrainMaskError(msg)
-    inside = np.asarray(mask) != 0
+    inside: Mask = np.asarray(mask) != 0
     if not inside.any() or inside.all():
         how = "is empty" if not inside.any() else "covers every voxel"
         msg = f"The brain mask of {study.name} {how}. A mask is 0 outside the brain and 1 within."

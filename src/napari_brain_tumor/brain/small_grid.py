@@ -123,7 +123,8 @@ def _along(array: Array, weights: Floats, axis: int) -> Floats:
     if len(weights) == array.shape[axis] and np.array_equal(weights, np.eye(len(weights), dtype=np.float32)):
         return np.asarray(array, dtype=np.float32)
     moved = np.tensordot(np.asarray(array, dtype=np.float32), weights, axes=(axis, 1))
-    return np.moveaxis(moved, -1, axis)
+    back: Floats = np.moveaxis(moved, -1, axis)
+    return back
 
 
 def _averaging(old: int, new: int) -> Floats:
@@ -133,7 +134,7 @@ def _averaging(old: int, new: int) -> Floats:
     edges = np.arange(new + 1) * (old / new)
     starts = np.arange(old)
     overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    return (np.clip(overlap, 0, None) * (new / old)).astype(np.float32)
+    return np.asarray(np.clip(overlap, 0, None) * (new / old), dtype=np.float32)
 
 
 def _interpolation(new: int, old: int) -> Floats:

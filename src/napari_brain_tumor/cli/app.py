@@ -89,7 +89,7 @@ class _Choices:
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of `segment_job` beside study, model and device."""
-        settings = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
+        settings: dict[str, Any] = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
         settings["brain"] = self.brain
         precision = self.precision if self.precision != "auto" else None
         told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}

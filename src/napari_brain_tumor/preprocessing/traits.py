@@ -44,8 +44,7 @@ class Traits:
 def traits_of(study: Study) -> Traits:
     """The traits of a study."""
     if study.brain is not None:
-        box = bounding_box(study.brain)
-        return Traits(thickness_of(study.grid), whole_head=False, extent_mm=extent_of(study.grid, box and box.shape))
+        return Traits(thickness_of(study.grid), whole_head=False, extent_mm=_extent_within(study.grid, study.brain))
     return traits_of_volumes(study.grid, study.sequences.values())
 
 
@@ -58,8 +57,12 @@ def traits_of_volumes(grid: Grid, volumes: Iterable[npt.NDArray[Any]]) -> Traits
     brain = np.zeros(grid.shape, dtype=bool)
     for volume, outside in with_outside:
         np.logical_or(brain, volume != outside, out=brain)
+    return Traits(thickness_of(grid), whole_head, _extent_within(grid, brain))
+
+
+def _extent_within(grid: Grid, brain: npt.NDArray[np.bool_]) -> float | None:
     box = bounding_box(brain)
-    return Traits(thickness_of(grid), whole_head, extent_of(grid, box and box.shape))
+    return extent_of(grid, None if box is None else box.shape)
 
 
 def extent_of(grid: Grid, shape: tuple[int, ...] | None = None) -> float | None:

@@ -5,14 +5,14 @@ from typing import Literal
 
 from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.errors import RecordError
-from napari_brain_tumor.io.source_files import file_sha256
+from napari_brain_tumor.replay.places import Places
 from napari_brain_tumor.replay.records import BrainRecord, SegmentRecord
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["brain_choice", "changed_brain"]
 
 
-def brain_choice(made: SegmentRecord) -> Literal["auto", "keep"] | Path:
+def brain_choice(made: SegmentRecord, places: Places) -> Literal["auto", "keep"] | Path:
     """What `segment` is told of the brain so that it does as it did then.
 
     Records that say nothing of it are of scans without a skull, or older than brain extraction: all was kept.
@@ -26,7 +26,7 @@ def brain_choice(made: SegmentRecord) -> Literal["auto", "keep"] | Path:
     if brain is None:
         return "auto" if made.settings.get("brain") == "auto" else "keep"
     if brain.source == "mask":
-        return _mask_file(brain)
+        return _mask_file(brain, places)
     present = brain_model().card.weights_sha256
     if brain.weights_sha256 not in (None, present):
         msg = (
@@ -45,15 +45,11 @@ def changed_brain(made: SegmentRecord, segmentation: Segmentation) -> list[str]:
     return [] if now == made.brain.mask_sha256 else ["The brain is not exactly the one that was recorded."]
 
 
-def _mask_file(brain: BrainRecord) -> Path:
+def _mask_file(brain: BrainRecord, places: Places) -> Path:
     if brain.path is None:
         msg = (
             "The result was made within a brain mask that was in memory alone, so it cannot be computed again. Save "
             "the mask as a file, and segment the case with that: brain=FILE."
         )
         raise RecordError(msg)
-    if not brain.path.is_file() or (brain.sha256 is not None and file_sha256(brain.path) != brain.sha256):
-        what = "was changed" if brain.path.is_file() else "is not there"
-        msg = f"The brain mask {brain.path} {what}. Put back the file of then, or segment the case anew."
-        raise RecordError(msg)
-    return brain.path
+    return places.labels(brain.path, brain.sha256, "The brain mask")

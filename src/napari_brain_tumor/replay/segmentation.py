@@ -62,7 +62,7 @@ def replay_segmentation_job(
     sources = find_sources(made.inputs, places, made.case)
     notes: list[str] = []
     if isinstance(made, SegmentRecord):
-        job = _segmented(made, sources, model, device, notes, record.path.parent)
+        job = _segmented(made, sources, model, device, notes, places)
         begun = yield from part_of(job, 0.1, 0.9 if made.refined else 0.95)
     else:
         begun = _opened(made, sources, places)
@@ -102,13 +102,13 @@ def _segmented(
     model: str | PathLike[str] | None,
     device: str | None,
     notes: list[str],
-    beside: Path,
+    places: Places,
 ) -> Job[_Begun]:
-    """What the model or method gives; `beside` is the folder of the record."""
+    """What the model or method gives."""
     yield Progress(0, 1, "checking the model")
-    method = find_recorded_model(_with_folder(made.model, beside), model)
+    method = find_recorded_model(_with_folder(made.model, places.beside), model)
     chosen = _device(made, device, method, notes)
-    settings = _settings(made, method, chosen, notes) | {"brain": brain_choice(made)}
+    settings = _settings(made, method, chosen, notes) | {"brain": brain_choice(made, places)}
     study = _study(made, sources)
     where = method.folder if isinstance(method, ModelInfo) else method.name
     with _threads(made.threads if chosen == "cpu" else None):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PreflightFixes", "asked_of"]
 
+_OUTLINE_PIXELS: Final = 2
+"""Width of a brain's outline on the screen."""
+
 
 def asked_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Asked:
     """What the table of the panel depends on now; no scans where a chosen layer is no volume."""
@@ -113,6 +116,7 @@ class PreflightFixes:
         if name in viewer.layers:
             viewer.layers.remove(name)
         (layer,) = layers.add_layers(viewer, [made])
+        layer.contour = _OUTLINE_PIXELS
         if active in viewer.layers:
             viewer.layers.selection = {active}
         note = layer.metadata[layers.KEY].provenance["note"]

@@ -335,8 +335,7 @@ def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker
         layout=study.layout,
         provenance={"task": "brain", "note": brain_note(study.grid, mask)},
     )
-    data, attributes, kind = layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
-    return data, attributes | {"contour": 2}, kind
+    return layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
 
 
 # Boxes --------------------------------------------------------------------------------------------------------------
