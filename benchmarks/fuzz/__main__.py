@@ -156,7 +156,8 @@ def main() -> int:
     Console(width=140).print(table_of(counts))
     for fault in listed[:60]:
         told = (fault["detail"].splitlines() or [""])[0][:150]
-        print(f"{fault['count']:5} {fault['kind']:9}{fault['format']}, {fault['seed']} | {fault['place']} | {told} | #{fault['number']} {fault['words'][:80]}")
+        where = f"{fault['format']}, {fault['seed']} | {fault['place']}"
+        print(f"{fault['count']:5} {fault['kind']:9}{where} | {told} | #{fault['number']} {fault['words'][:80]}")
     if arguments.out is not None:
         about = {
             **{"files": len(found), "seed": arguments.seed, "seconds": round(time.monotonic() - began)},

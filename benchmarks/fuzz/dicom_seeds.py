@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import editors
 import imagecodecs
-import numpy as np
 import openers
 from cases import Seed
 from image_seeds import noise
@@ -32,7 +31,9 @@ def dicom_seeds() -> Iterator[Seed]:
     yield _series("explicit", _EXPLICIT)
     yield _series("implicit", _IMPLICIT)
     yield _series("RLE", RLELossless)
-    yield _series("JPEG 2000", JPEG2000Lossless, lambda plane: imagecodecs.jpeg2k_encode(plane, level=0, codecformat="j2k"))
+    yield _series(
+        "JPEG 2000", JPEG2000Lossless, lambda plane: imagecodecs.jpeg2k_encode(plane, level=0, codecformat="j2k")
+    )
     yield _series("JPEG-LS", JPEGLSLossless, imagecodecs.jpegls_encode)
     yield _series("JPEG lossless", JPEGLosslessSV1, imagecodecs.ljpeg_encode)
     files = {"one.dcm": _bytes(_slice(0, noise(21, (_ROWS, _COLUMNS), "<u2"), _EXPLICIT, None))}

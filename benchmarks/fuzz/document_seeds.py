@@ -18,7 +18,16 @@ from cases import Seed
 from safetensors.torch import save as save_tensors
 
 from napari_brain_tumor import CuratedDataset, open_study, save_segmentation, segment
-from napari_brain_tumor.interactive.prompts import Box3D, Interpolate, Lasso, Painted, Point, PromptFile, Propagate, Stroke
+from napari_brain_tumor.interactive.prompts import (
+    Box3D,
+    Interpolate,
+    Lasso,
+    Painted,
+    Point,
+    PromptFile,
+    Propagate,
+    Stroke,
+)
 from napari_brain_tumor.journal.changes import change_between
 from napari_brain_tumor.journal.layer_journal import LayerJournal
 from napari_brain_tumor.labels import REGIONS
@@ -116,14 +125,21 @@ def model_seeds() -> Iterator[Seed]:
     edits = {".zip": (editors.package_card, editors.package_card, editors.zip_members, editors.zip_bomb)}
     # The archive's own entries are outside of every hash, but nothing of them can become another value.
     covered = {"tiny.zip": ((0, len(content)),)}
-    yield Seed("model package", "tiny", {"tiny.zip": content}, openers.package("tiny.zip"), edits, covered, promised=10**6)
+    yield Seed(
+        "model package", "tiny", {"tiny.zip": content}, openers.package("tiny.zip"), edits, covered, promised=10**6
+    )
     state = {"a.weight": torch.randn(8, 3, 3, 3), "a.bias": torch.randn(8), "n": torch.tensor(7)}
-    for name, wrapped in (("state dict", state), ("wrapped", {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}})):
+    for name, wrapped in (
+        ("state dict", state),
+        ("wrapped", {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}),
+    ):
         buffer = io.BytesIO()
         torch.save(wrapped, buffer)
         content = buffer.getvalue()
         files, covered = {"w.pth": content}, {"w.pth": ((0, len(content)),)}
-        yield Seed("weights", name, files, openers.weights("w.pth"), {".pth": (editors.zip_members, editors.zip_bomb)}, covered)
+        yield Seed(
+            "weights", name, files, openers.weights("w.pth"), {".pth": (editors.zip_members, editors.zip_bomb)}, covered
+        )
     yield Seed("weights", "safetensors", {"w.safetensors": save_tensors(state)}, openers.weights("w.safetensors"))
 
 

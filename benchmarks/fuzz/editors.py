@@ -1,4 +1,4 @@
-"""Change what a file says and keep its form: headers, tags, elements, entries; compressed again with right checksums."""
+"""Change what a file says and keep its form: headers, tags, elements, members, with checksums that are right again."""
 
 import gzip
 import hashlib

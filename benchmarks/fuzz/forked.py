@@ -66,7 +66,13 @@ def mutant_of(number: int, seed: int, seeds: Sequence[Seed]) -> Mutant:
 
 
 def run(
-    numbers: Sequence[int], seed: int, seeds: Sequence[Seed], digests: Sequence[str], *, batch: int = 100, limit_s: int = 20
+    numbers: Sequence[int],
+    seed: int,
+    seeds: Sequence[Seed],
+    digests: Sequence[str],
+    *,
+    batch: int = 100,
+    limit_s: int = 20,
 ) -> Iterator[Outcome]:
     """What comes of each case; `digests` are those of the intact seeds, empty where a seed is refused."""
     waiting = list(numbers)
@@ -142,9 +148,11 @@ def _work(
 
         for number in numbers:
             tell({"begun": number})
-            tell(asdict(_opened(number, mutant_of(number, seed, seeds), digests[number % len(seeds)], limit_s, scratch)))
+            tell(
+                asdict(_opened(number, mutant_of(number, seed, seeds), digests[number % len(seeds)], limit_s, scratch))
+            )
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  a child must not go on with its parent's work
         traceback.print_exc(file=(scratch / "faults.txt").open("a"))
     finally:
         os._exit(status)

@@ -19,7 +19,7 @@ from cases import Seed
 SHAPE: Final = (9, 8, 7)
 AFFINE: Final = np.array(((0.9, 0, 0, -4), (0, -1.1, 0, 5), (0, 0, 3.0, 10), (0, 0, 0, 1)))
 _ROLES: Final = ("T1", "T1c", "T2", "FLAIR")
-_NIFTI: Final = {suffix: (editors.nifti_field,) * 3 + (editors.nifti_extension,) for suffix in (".nii", ".hdr")}
+_NIFTI: Final = dict.fromkeys((".nii", ".hdr"), (editors.nifti_field,) * 3 + (editors.nifti_extension,))
 _NIFTI_GZ: Final = {".nii.gz": (*_NIFTI[".nii"], *_NIFTI[".nii"], editors.gzip_bomb)}
 _HEADER: Final = dict.fromkeys((".nrrd", ".nhdr", ".mha", ".mhd"), (editors.header_line,))
 _JSON: Final = {".json": (editors.json_node,)}
@@ -48,10 +48,10 @@ def nifti_seeds() -> Iterator[Seed]:
         "NIfTI-2": _nifti(nib.Nifti2Image, noise(3, dtype="<f4")),
     }
     for name, content in plain.items():
-        yield _file("NIfTI", name, "scan.nii", content, _NIFTI)
-        yield _file("NIfTI", f"{name}, gzip", "scan.nii.gz", gzip.compress(content, mtime=0), _NIFTI_GZ)
+        yield _file(name, "scan.nii", content, _NIFTI)
+        yield _file(f"{name}, gzip", "scan.nii.gz", gzip.compress(content, mtime=0), _NIFTI_GZ)
     several = _nifti(nib.Nifti1Image, noise(4, (*SHAPE, 4)))
-    yield _file("NIfTI", "four volumes", "scan.nii.gz", gzip.compress(several, mtime=0), _NIFTI_GZ, roles=_ROLES)
+    yield _file("four volumes", "scan.nii.gz", gzip.compress(several, mtime=0), _NIFTI_GZ, roles=_ROLES)
     folder = {
         f"case_{role.lower()}.nii.gz": gzip.compress(_nifti(nib.Nifti1Image, noise(5 + k)), mtime=0)
         for k, role in enumerate(_ROLES)
@@ -76,12 +76,9 @@ def _nifti(kind: Any, values: Array, slope: float | None = None, order: str = "<
     return bytes(header.binaryblock + bytes(4) + values.astype(values.dtype.newbyteorder(order)).tobytes(order="F"))
 
 
-def _file(
-    format: str, name: str, file: str, content: bytes, edits: Mapping[str, Any], roles: tuple[str, ...] = ("FLAIR",)
-) -> Seed:
-    packed = content.startswith(b"\x1f\x8b")
-    checked = {file: ((0, len(content)),)} if packed else {}
-    return Seed(format, name, {file: content}, openers.scan(file, roles), edits, checked, frozenset([file]))
+def _file(name: str, file: str, content: bytes, edits: Mapping[str, Any], roles: tuple[str, ...] = ("FLAIR",)) -> Seed:
+    checked = {file: ((0, len(content)),)} if content.startswith(b"\x1f\x8b") else {}
+    return Seed("NIfTI", name, {file: content}, openers.scan(file, roles), edits, checked, frozenset([file]))
 
 
 def nrrd_seeds() -> Iterator[Seed]:
@@ -96,7 +93,9 @@ def nrrd_seeds() -> Iterator[Seed]:
         yield Seed("NRRD", encoding, files, openers.scan("scan.nrrd"), _HEADER, checked, frozenset(files))
         files = {"scan.nhdr": head + b"data file: scan.raw\n", "scan.raw": body}
         checked = {"scan.raw": ((0, len(body)),)} if encoding != "raw" else {}
-        yield Seed("NRRD", f"{encoding}, beside", files, openers.scan("scan.nhdr"), _HEADER, checked, frozenset(["scan.raw"]))
+        yield Seed(
+            "NRRD", f"{encoding}, beside", files, openers.scan("scan.nhdr"), _HEADER, checked, frozenset(["scan.raw"])
+        )
     text = " ".join(map(str, noise(11).ravel(order="F"))).encode()
     yield Seed("NRRD", "text", {"scan.nrrd": _nrrd_header("ascii") + b"\n" + text}, openers.scan("scan.nrrd"), _HEADER)
 
@@ -186,9 +185,14 @@ def label_seeds() -> Iterator[Seed]:
     files = {"result.nii.gz": content, "result.json": json.dumps(sidecar).encode()}
     checked = {"result.nii.gz": ((0, len(content)),)}
     yield Seed("labels", "with a sidecar", files, openers.labels("result.nii.gz"), edits, checked)
-    table = {"name": "x", "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}}
+    table = {
+        "name": "x",
+        "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
+    }
     files = {"labelsTr/a.nii.gz": content, "dataset.json": json.dumps(table).encode()}
     checked = {"labelsTr/a.nii.gz": ((0, len(content)),)}
     yield Seed("labels", "with dataset.json", files, openers.labels("labelsTr/a.nii.gz"), edits, checked)
     name = "BraTS-GLI-00001-000-seg.nii.gz"
-    yield Seed("labels", "named as in BraTS", {name: content}, openers.labels(name), edits, {name: ((0, len(content)),)})
+    yield Seed(
+        "labels", "named as in BraTS", {name: content}, openers.labels(name), edits, {name: ((0, len(content)),)}
+    )

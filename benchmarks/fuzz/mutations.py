@@ -141,5 +141,16 @@ def _stranger(random: Random, mutant: Mutant) -> Mutant:
     return mutant.with_file(name, random.choice((b"", b"hello\n", random.randbytes(700))), "added")
 
 
-_BYTES: tuple[Mutation, ...] = (_flip, _flip, _flip, _overwrite, _truncate, _truncate, _extend, _cut_out, _doubled, _splice)
+_BYTES: tuple[Mutation, ...] = (
+    _flip,
+    _flip,
+    _flip,
+    _overwrite,
+    _truncate,
+    _truncate,
+    _extend,
+    _cut_out,
+    _doubled,
+    _splice,
+)
 _FILES: tuple[Mutation, ...] = (_removed, _removed, _copied, _copied, _emptied, _swapped, _linked, _piped, _stranger)

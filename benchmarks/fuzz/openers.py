@@ -44,7 +44,7 @@ def labels(name: str) -> Open:
 
 def record(name: str) -> Open:
     """The record of how a result was made."""
-    return lambda folder: _digest(read_record(folder / name).model_dump_json())
+    return lambda folder: _digest(read_record(folder / name).model_dump_json().replace(str(folder), ""))
 
 
 def visits(name: str) -> Open:

@@ -5,10 +5,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import RLELossless
+from series_builder import AXIAL, CORONAL, SAGITTAL, Slice, dataset_of, lies_right, stack, write
 
 from napari_brain_tumor import open_study
 from napari_brain_tumor.errors import BrainTumorError
-from series_builder import AXIAL, CORONAL, SAGITTAL, Slice, dataset_of, lies_right, stack, write
 
 
 def opened(folder):
@@ -27,7 +27,9 @@ def assert_right_or_refused(folder, *stacks):
     return study
 
 
-@pytest.mark.parametrize("orientation", [AXIAL, SAGITTAL, CORONAL, (0.8, 0.6, 0, -0.6, 0.8, 0), (1, 0, 0, 0, 0.6, -0.8)])
+@pytest.mark.parametrize(
+    "orientation", [AXIAL, SAGITTAL, CORONAL, (0.8, 0.6, 0, -0.6, 0.8, 0), (1, 0, 0, 0, 0.6, -0.8)]
+)
 @pytest.mark.parametrize("step", [4.0, -2.5])
 def test_every_pixel_lies_where_its_slice_says(tmp_path, orientation, step):
     slices = stack(6, step, orientation=orientation)
@@ -79,10 +81,16 @@ def test_one_step_of_another_length_is_refused(tmp_path):
     assert opened(tmp_path) is None
 
 
-@pytest.mark.parametrize("tag", ["EchoTime", "EchoNumbers", "AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "DiffusionBValue"])
+@pytest.mark.parametrize(
+    "tag",
+    ["EchoTime", "EchoNumbers", "AcquisitionNumber", "TemporalPositionIdentifier", "ImageType", "DiffusionBValue"],
+)
 @pytest.mark.parametrize("count", [2, 3])
 def test_repeats_of_one_stack_under_one_uid_never_become_one(tmp_path, tag, count):
-    values = {"EchoTime": (20, 90, 160), "ImageType": (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"], ["ORIGINAL", "PRIMARY", "R"])}
+    values = {
+        "EchoTime": (20, 90, 160),
+        "ImageType": (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"], ["ORIGINAL", "PRIMARY", "R"]),
+    }
     groups = []
     for k, value in enumerate(values.get(tag, (1, 2, 3))[:count]):
         part = stack(8, seed=k, **{tag: value})
@@ -104,7 +112,11 @@ def test_interleaved_packages_are_one_stack_or_two(tmp_path):
 def test_a_scout_under_the_same_uid_is_kept_apart(tmp_path):
     slices = stack(10)
     write(tmp_path, slices)
-    scouts = [*stack(1, orientation=SAGITTAL, seed=5), *stack(1, orientation=CORONAL, seed=6), *stack(1, seed=8, start=(-9, -12, 3.1))]
+    scouts = [
+        *stack(1, orientation=SAGITTAL, seed=5),
+        *stack(1, orientation=CORONAL, seed=6),
+        *stack(1, seed=8, start=(-9, -12, 3.1)),
+    ]
     for k, scout in enumerate(scouts):
         scout.tags.update(InstanceNumber=90 + k, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     write(tmp_path, scouts, prefix="loc")

@@ -69,7 +69,7 @@ def test_common_words_are_no_question(tmp_path, words):
 
 
 def test_labels_of_children_are_asked_about_since_the_years_differ(tmp_path):
-    """BraTS-PEDs was 1 necrosis, 2 edema, 3 enhancing in 2023, and 1 enhancing, 2 non-enhancing, 3 cyst, 4 edema since."""
+    """BraTS-PEDs: 1 necrosis, 2 edema, 3 enhancing in 2023; 1 enhancing, 2 non-enhancing, 3 cyst, 4 edema since."""
     labels = np.zeros((12, 6, 5), np.uint8)
     labels[2:4, 2, 2], labels[5:7, 2, 2], labels[8:10, 2, 2] = 1, 2, 3
     path = write_nifti(tmp_path / "BraTS-PED-00001-000" / "BraTS-PED-00001-000-seg.nii.gz", labels)
