@@ -102,6 +102,11 @@ def followed(found: Iterable[Outcome], count: int) -> Iterator[Outcome]:
     bugs, began = 0, time.monotonic()
     for done, outcome in enumerate(found, 1):
         bugs += outcome.is_bug
+        if outcome.is_bug:
+            print(
+                f"#{outcome.number} {outcome.kind}: {outcome.format}, {outcome.seed}, {outcome.words}"[:150],
+                file=sys.stderr,
+            )
         if done % 1000 == 0 or done == count:
             print(f"{done} of {count}, {bugs} faults, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         yield outcome
@@ -135,7 +140,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--formats", default="all", help="names with commas between them")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=20, help="seconds after which a case is said to hang")
+    parser.add_argument(
+        "--limit", type=float, default=20.0, help="seconds of computing after which a case is said to hang"
+    )
     parser.add_argument("--only", type=int, help="the number of one case")
     parser.add_argument("--keep", type=Path, help="put the case of --only into this folder, and open nothing")
     parser.add_argument("--out", type=Path, help="a JSON file for counts and faults")

@@ -36,6 +36,10 @@ _ADDRESS_SPACE: Final = 3 * 2**30
 _ALLOWANCE: Final = 64 * _MIB
 """Of memory that libraries may take for themselves, however small a case is."""
 _TIMES_PROMISED: Final = 4
+_LIMITS: Final = (signal.SIGALRM, signal.SIGPROF)
+"""What ends a case that waits, and one that computes."""
+_WAITING: Final = 4
+"""So many times the seconds of computing may pass on the clock: the machine may have other work."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def run(
     digests: Sequence[str],
     *,
     batch: int = 100,
-    limit_s: int = 20,
+    limit_s: float = 20,
 ) -> Iterator[Outcome]:
     """What comes of each case; `digests` are those of the intact seeds, empty where a seed is refused."""
     waiting = list(numbers)
@@ -85,7 +89,7 @@ def run(
 
 
 def _child(
-    numbers: Sequence[int], seed: int, seeds: Sequence[Seed], digests: Sequence[str], limit_s: int
+    numbers: Sequence[int], seed: int, seeds: Sequence[Seed], digests: Sequence[str], limit_s: float
 ) -> Iterator[Outcome]:
     read_end, write_end = os.pipe()
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_memory_folder()) as scratch:
@@ -122,7 +126,7 @@ def _death(number: int, seed: int, seeds: Sequence[Seed], status: int, faults: P
         text = faults.read_text(errors="replace")
     place = next((line.strip() for line in text.splitlines() if "napari_brain_tumor" in line), "")
     signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    kind: Kind = "hang" if signal_number == signal.SIGALRM else "crash"
+    kind: Kind = "hang" if signal_number in _LIMITS else "crash"
     name = signal.Signals(signal_number).name if signal_number else f"exit {os.waitstatus_to_exitcode(status)}"
     return Outcome(number, mutant.seed.format, mutant.seed.name, mutant.words, kind, name, place)
 
@@ -132,7 +136,7 @@ def _work(
     seed: int,
     seeds: Sequence[Seed],
     digests: Sequence[str],
-    limit_s: int,
+    limit_s: float,
     scratch: Path,
     write_end: int,
 ) -> None:
@@ -164,21 +168,24 @@ def _prepare(faults: Any) -> None:
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     faulthandler.enable(faults)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    faulthandler.register(signal.SIGALRM, faults, chain=True)
+    for limit in _LIMITS:
+        signal.signal(limit, signal.SIG_DFL)
+        faulthandler.register(limit, faults, chain=True)
     space = _status_kib("VmSize") * 1024 + _ADDRESS_SPACE
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _opened(number: int, mutant: Mutant, intact: str, limit_s: int, scratch: Path) -> Outcome:
+def _opened(number: int, mutant: Mutant, intact: str, limit_s: float, scratch: Path) -> Outcome:
     folder = scratch / str(number)
     case = write_case(mutant, folder)
     before = _reset_peak()
     began = time.monotonic()
-    signal.alarm(limit_s)
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    signal.setitimer(signal.ITIMER_REAL, limit_s * _WAITING)
     kind, detail, place = _outcome(lambda: mutant.seed.open(case), mutant, intact)
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     seconds = time.monotonic() - began
     peak = max(0, _status_kib("VmHWM") - before) * 1024
     allowed = _ALLOWANCE + _TIMES_PROMISED * max(mutant.seed.promised, mutant.size)

@@ -88,7 +88,7 @@ def test_what_comes_of_a_case_is_told_apart(fuzz, open_case, kind):
     content = bytes(range(256)) * 20
     seed = fuzz["cases"].Seed("x", "x", {"a.bin": content}, open_case, checked={"a.bin": ((0, len(content)),)})
     flips = [n for n in range(60) if fuzz["forked"].mutant_of(n, 1, [seed]).words == "a.bin: bits flipped"][:2]
-    found = list(fuzz["forked"].run(flips, 1, [seed], ["intact"], limit_s=1 if kind == "hang" else 60))
+    found = list(fuzz["forked"].run(flips, 1, [seed], ["intact"], limit_s=0.5 if kind == "hang" else 60))
     assert [(outcome.number, outcome.kind) for outcome in found] == [(number, kind) for number in flips]
 
 

@@ -8,7 +8,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import Segmentation
 from phantoms import tilt
 
-SHAPE = (34, 40, 28)
+SHAPE = (24, 28, 20)
 GRIDS = {
     "1 mm, 20 degrees": (20, (1.0, 1.0, 1.0)),
     "1 mm, 45 degrees": (45, (1.0, 1.0, 1.0)),
@@ -26,7 +26,7 @@ def shown(request):
     matrix[:3, :3] = tilt(degrees) @ np.diag(spacing)
     grid = Grid(SHAPE, matrix)
     data = np.zeros(SHAPE, np.uint8)
-    data[10:22, 12:26, 8:18], data[13:18, 15:20, 10:14] = 1, 3
+    data[6:17, 8:20, 5:15], data[9:14, 11:16, 7:12] = 1, 3
     layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(data, grid, name="case")))
     return data, grid, layer
 
@@ -53,7 +53,7 @@ def test_each_stroke_is_saved_where_it_was_painted(shown, before, stroke):
     data, grid, layer = shown
     start = layer.data.copy()
     reach = np.linalg.norm(np.array(layer.scale)) / 2 + np.linalg.norm(grid.spacing) / 2
-    for index, world in zip(*places(layer, grid, data, before, 25, before), strict=True):
+    for index, world in zip(*places(layer, grid, data, before, 12, before), strict=True):
         layer.data = start.copy()
         layer.data[tuple(index)] = stroke
         saved = layers.segmentation_from_layer(layer).data

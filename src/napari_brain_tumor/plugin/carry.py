@@ -13,7 +13,15 @@ Array = npt.NDArray[Any]
 Voxels = npt.NDArray[np.intp]
 
 
-def carry(voxels: Voxels, values: Array, source: Grid, target: Grid, *, every: bool = False) -> tuple[Voxels, Array]:
+def carry(
+    voxels: Voxels,
+    values: Array,
+    source: Grid,
+    target: Grid,
+    *,
+    every: bool = False,
+    before: Array | None = None,
+) -> tuple[Voxels, Array]:
     """Voxels of the target whose centres lie in given voxels of the source, with the values of these.
 
     So a body covers the same place on both grids, without holes. But where the grids lie askew or steps differ, some
@@ -28,6 +36,8 @@ def carry(voxels: Voxels, values: Array, source: Grid, target: Grid, *, every: b
     every : bool
         Give also those voxels a place: the voxel of the target in which, or nearest to which, their centre lies, unless
         that holds the value of another one. What lies beyond the border of the target gets none.
+    before : array of the target's shape, optional
+        With `every`: what the target holds now. A voxel that would change nothing of it has no place yet either.
 
     Returns
     -------
@@ -38,7 +48,8 @@ def carry(voxels: Voxels, values: Array, source: Grid, target: Grid, *, every: b
     centred, which = _with_centres(voxels, source, target)
     if not every:
         return centred, values[which]
-    homeless = np.setdiff1d(np.arange(len(voxels)), which)
+    settled = which if before is None else which[before[tuple(centred.T)] != values[which]]
+    homeless = np.setdiff1d(np.arange(len(voxels)), settled)
     near, of = _nearest(voxels[homeless], source, target)
     free = ~np.isin(_flat(near, target), _flat(centred, target))
     near, of = near[free], homeless[of[free]]

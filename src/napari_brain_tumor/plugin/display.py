@@ -98,7 +98,7 @@ class Display:
         self._check(labels)
         before = np.zeros(self.source.shape, labels.dtype) if original is None else original
         altered = (labels != self.show(before, nearest=True)).T
-        at, values = carry(np.argwhere(altered), labels.T[altered], self.shown, self.source, every=True)
+        at, values = carry(np.argwhere(altered), labels.T[altered], self.shown, self.source, every=True, before=before)
         restored = np.array(before, dtype=labels.dtype)
         restored[tuple(at.T)] = values
         return restored
