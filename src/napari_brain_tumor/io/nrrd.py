@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -160,7 +161,10 @@ def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:
     count = math.prod(header.sizes)
     # What is none of these would end numpy's parser with a warning only.
     odd = content.translate(None, _OF_NUMBERS)[:1]
-    values = np.fromstring(content, np.float64, sep=" ") if not odd and 2 * count <= len(content) + 1 else np.array([])
+    values = np.array([])
+    if not odd and 2 * count <= len(content) + 1:
+        with suppress(ValueError):  # such as 1-2, of the right letters in a wrong order
+            values = np.fromstring(content, np.float64, sep=" ")
     if len(values) != count:
         there = "other text" if odd else f"{len(values)} that can be read"
         msg = f"{path.name} promises {count} numbers as text and holds {there}. Copy it again."
