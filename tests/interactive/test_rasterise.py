@@ -266,23 +266,3 @@ def test_a_prompt_outside_the_scan_is_refused_with_the_scans_place(prompt):
     with pytest.raises(PromptError, match="touches no voxel") as told:
         rasterise(prompt, PLAIN)
     assert "first voxel at (-10, 20, 5)" in str(told.value)
-
-
-@pytest.mark.parametrize("far", [1e5, 1e12, 1e308])
-@pytest.mark.parametrize("kind", [Stroke, Painted, Lasso])
-def test_places_that_lie_on_no_scan_take_no_memory(kind, far):
-    points = [(0, 0, 0), (far, 0, 0), (far, far, 0)]
-    with pytest.raises(PromptError, match="from corner to corner"):
-        rasterise(kind(label="enhancing", points=points), PLAIN)
-
-
-def test_a_brush_larger_than_the_scan_is_refused():
-    with pytest.raises(PromptError, match="a radius of 1e\\+09"):
-        rasterise(Stroke(label="edema", points=[(0, 0, 0)], radius=1e9), PLAIN)
-
-
-def test_a_line_that_runs_over_the_border_is_what_lies_within(tmp_path):
-    across = rasterise(Stroke(label="edema", points=[(-60, 10, 5), (60, 10, 5)]), PLAIN).inside
-    inside = rasterise(Stroke(label="edema", points=[(-10, 10, 5), (30, 10, 5)]), PLAIN).inside
-    assert len(inside) > 1
-    assert {tuple(v) for v in inside} <= {tuple(v) for v in across}

@@ -56,7 +56,8 @@ def test_voxels_as_text_are_read_and_checked(tmp_path, encoding):
     np.testing.assert_array_equal(volume.array, VALUES)
     assert volume.array.dtype == np.int16
     rest = text.split(b" ", 1)[1]
-    for wrong in (text[:-6], text + b"7", b"x " + rest, b"99999 " + rest, b"1.5 " + rest, b"nan " + rest):
+    others = (b"x ", b"99999 ", b"1.5 ", b"nan ", b"1-2 ")
+    for wrong in (text[:-6], text + b"7", *(other + rest for other in others)):
         with pytest.raises(UnreadableFileError, match=r"x\.nrrd"):
             read_nrrd(write(tmp_path / "x.nrrd", wrong, encoding=encoding))
 

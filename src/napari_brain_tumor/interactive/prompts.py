@@ -48,7 +48,7 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-_FARTHEST: Final = 1e5
+_FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""
 _LAST_SLICE: Final = 100_000
 

@@ -19,8 +19,6 @@ Voxels = npt.NDArray[np.intp]
 
 _ROUNDING: Final = 1e-6
 """Share of a voxel within which places count as the same."""
-_FAR: Final = 10.0
-"""Diagonals of the scan: no drawing runs so far past its border, and what lies between takes memory."""
 _AT_ONCE: Final = 2_000_000
 """Places whose distances are computed together."""
 
@@ -62,9 +60,8 @@ def rasterise(prompt: Prompt, grid: Grid) -> Touched:
     Raises
     ------
     PromptError
-        If no voxel of the grid is touched, or a part of the prompt lies further from the scan than any drawing does.
+        If no voxel of the grid is touched.
     """
-    _check_reach(prompt, grid)
     match prompt:
         case Point():
             inside, around = _nearest(np.array([prompt.at]), grid), _nothing()
@@ -84,28 +81,6 @@ def rasterise(prompt: Prompt, grid: Grid) -> Touched:
         )
         raise PromptError(msg)
     return Touched(inside, around, sure=prompt.kind != "box")
-
-
-def _check_reach(prompt: Prompt, grid: Grid) -> None:
-    """Refuse coordinates of another scan or of no scan before memory is taken for what lies between them and ours."""
-    corners = grid.world(np.array([(0, 0, 0), np.array(grid.shape) - 1]))
-    diagonal = float(np.linalg.norm(corners[1] - corners[0]) + np.linalg.norm(grid.spacing))
-    points = np.atleast_2d(np.array(_points(prompt), dtype=np.float64))
-    away = float(np.abs(points - corners.mean(axis=0)).max())
-    radius = prompt.radius if isinstance(prompt, Stroke) else 0.0
-    if away > _FAR * diagonal or radius > diagonal:
-        what = f"a radius of {radius:.4g}" if radius > diagonal else f"a place {away:.4g} {grid.unit} from the middle"
-        msg = (
-            f"The {prompt.kind} ({prompt.label}) has {what} of a scan that measures {diagonal:.4g} {grid.unit} from "
-            f"corner to corner, so it touches no voxel that was meant: {grid.describe()}. Check that it is of this case."
-        )
-        raise PromptError(msg)
-
-
-def _points(prompt: Prompt) -> Any:
-    if isinstance(prompt, Point):
-        return [prompt.at]
-    return prompt.corners if isinstance(prompt, Box3D) else prompt.points
 
 
 def _nothing() -> Voxels:
