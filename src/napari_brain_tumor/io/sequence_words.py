@@ -254,7 +254,7 @@ _WORDS: Final[dict[str, _Kinds]] = {
         "tmax ktrans bold fmri trace tracew mra tof angio angiography mrv venography fa colfa md ivim noddi mrs csi "
         "svs spectro spectroscopy ct cta ncct pet fdg fet suv spect t1rho mtr localizer localiser loc scout survey "
         "topogram calibration calib dir spine cspine tspine lspine spinal hws bws lws dyn dynamic cest apt qsm b0 "
-        "b1000",
+        "b1000 flairstar",
     ),
 }
 """Words that count only as they stand, since parts of names look like them."""
@@ -311,7 +311,15 @@ _RULES: Final = _rules(
     (r"(?<![a-z0-9])(flair|t1[a-z]*|t2[a-z]*|adc|swi|dwi|pet|ct)(?:2|to)(?:flair|t[12][a-z]*|mni)(?![a-z])", r"\1 "),
     (r"dark[-_. ]?fluid|(?<![a-z])da[-_.]fl(?![a-z])", " darkfluid "),
     (r"t2(?:w(?:i)?)?[ _\-]*\*|t2(?:w(?:i)?)?[ _\-]star", " t2star "),
+    (r"flairw?[ _\-]*(?:\*|star(?![a-z]))", " flairstar "),
+    (r"t1[ _\-]*rho(?![a-z])", " t1rho "),
+    (r"(?<![a-z0-9])fl[ _\-]to[ _\-]sri(?![a-z])", " flair "),
     (r"post[ _\-]*(?:minus[ _\-]*|-|_|/)pre(?![a-z])", " subtraction "),
+    (
+        r"(?<![a-z0-9])t1[a-z]*[ _\-]*minus[ _\-]*t1[a-z]*"
+        r"|(?<![a-z0-9])t1(?:c|ce|gd|gad|post|km)[ _]?-[ _]?t1(?![a-z0-9])",
+        " subtraction ",
+    ),
     # With and without at once.
     (r"(?<![a-z])(?:mit|avec|con)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:ohne|sans|sin)(?![a-z])", f" {_EITHER} "),
     (r"(?<![a-z])(?:ohne|sans|sin)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:mit|avec|con)(?![a-z])", f" {_EITHER} "),
