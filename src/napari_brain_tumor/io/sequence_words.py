@@ -31,7 +31,8 @@ class RoleWords:
         Why there is no role although the name has words of sequences: "it names a subtraction, not a sequence". Empty
         where there is a role, and where there is no such word.
     only_words : bool
-        Whether every word of the name is known here, so that it is nothing but the name of a sequence.
+        Whether every word of the name is known here, so that it is nothing but the name of a sequence. A name of
+        such words alone as stand between others ("y", "de") is none.
     """
 
     role: Role | None
@@ -53,7 +54,8 @@ def roles_in(text: str) -> RoleWords:
     'it names a subtraction, not a sequence'
     """
     parts = _parts(text)
-    only_words = bool(parts) and not any(part.kind in ("unknown", "identity") for part in parts)
+    kinds = {part.kind for part in parts}
+    only_words = bool(kinds - {"filler"}) and not kinds & {"unknown", "identity"}
     if (doubt := _other_image(parts)) or not any(part.kind in _ROLE_KINDS for part in parts):
         return RoleWords(None, doubt if any(p.kind in _ROLE_KINDS for p in parts) else "", only_words)
     mention = _mentioned(parts)
