@@ -120,7 +120,30 @@ def test_nearest_resampling_invents_no_label():
     assert set(np.unique(result)) <= {0, 3}
 
 
-@pytest.mark.parametrize("matrix", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.eye(3)])
+def in_one_plane(length):
+    """Steps of which the first is so long, and so much along the second, that they span no volume."""
+    matrix = np.diag([0.9, -1.1, 3.0, 1.0])
+    matrix[1, 0] = length
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((4, 4)),
+        np.full((4, 4), np.nan),
+        np.eye(3),
+        in_one_plane(4e18),
+        in_one_plane(1e300),
+        np.diag([1e200] * 4),
+    ],
+)
 def test_a_grid_needs_an_invertible_affine(matrix):
     with pytest.raises(DimensionError, match="invertible"):
         Grid((2, 2, 2), matrix)
+
+
+def test_a_stack_that_is_tilted_far_still_spans_a_volume():
+    matrix = affine(spacing=(1, 1, 4))
+    matrix[1, 2] = 9.0
+    assert Grid((3, 3, 3), matrix).voxel_volume_mm3 == pytest.approx(4)

@@ -1,6 +1,6 @@
 """Open thousands of damaged files of every format, each in a forked child, and count what comes of them.
 
-    python benchmarks/fuzz [--files 20000] [--seed 1] [--formats all] [--jobs 1] [--out fuzz.json] [--table]
+    python benchmarks/fuzz [--files 20000] [--seed 1] [--formats all] [--jobs 1] [--minutes 30] [--out F.json]
     python benchmarks/fuzz --keep FOLDER --only NUMBER     puts one of the cases into a folder, to look into it
 
 Whatever is damaged has to open with its own values, with others where nothing can tell that they were changed, or be
@@ -86,7 +86,8 @@ def _worker(
         os.close(read_end)
         try:
             with os.fdopen(write_end, "w") as file:
-                for outcome in run(numbers, arguments.seed, seeds, digests, limit_s=arguments.limit):
+                found = run(numbers, arguments.seed, seeds, digests, limit_s=arguments.limit, ends=arguments.ends)
+                for outcome in found:
                     print(json.dumps(asdict(outcome)), file=file, flush=True)
             os._exit(0)
         except BaseException as error:  # noqa: BLE001  a child must not go on with its parent's work
@@ -143,10 +144,12 @@ def main() -> int:
     parser.add_argument(
         "--limit", type=float, default=20.0, help="seconds of computing after which a case is said to hang"
     )
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no further batch is begun")
     parser.add_argument("--only", type=int, help="the number of one case")
     parser.add_argument("--keep", type=Path, help="put the case of --only into this folder, and open nothing")
     parser.add_argument("--out", type=Path, help="a JSON file for counts and faults")
     arguments = parser.parse_args()
+    arguments.ends = time.monotonic() + 60 * arguments.minutes
     torch.set_num_threads(1)
     seeds = all_seeds(arguments.formats)
     if arguments.keep is not None:

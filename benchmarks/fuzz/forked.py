@@ -75,12 +75,16 @@ def run(
     seeds: Sequence[Seed],
     digests: Sequence[str],
     *,
-    batch: int = 100,
+    batch: int = 50,
     limit_s: float = 20,
+    ends: float = float("inf"),
 ) -> Iterator[Outcome]:
-    """What comes of each case; `digests` are those of the intact seeds, empty where a seed is refused."""
+    """What comes of each case; `digests` are those of the intact seeds, empty where a seed is refused.
+
+    No batch is begun after `ends`, of `time.monotonic()`.
+    """
     waiting = list(numbers)
-    while waiting:
+    while waiting and time.monotonic() < ends:
         finished = 0
         for outcome in _child(waiting[:batch], seed, seeds, digests, limit_s):
             yield outcome

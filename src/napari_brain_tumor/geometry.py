@@ -5,7 +5,7 @@ as nibabel gives them. Arrays are indexed in the order of the file.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import nibabel as nib
 import numpy as np
@@ -38,6 +38,18 @@ _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From right and front to left and back, and again."""
 
 
+_FLAT: Final = 1e-3
+"""Volume between three directions of length 1 below which they count as lying in one plane."""
+
+
+def _spans_a_volume(axes: npt.NDArray[np.float64]) -> bool:
+    """Whether three steps, the columns, have a length and do not lie in one plane, whatever their lengths are."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        steps = np.linalg.norm(axes, axis=0)
+        volume = abs(np.linalg.det(axes / steps))
+        return bool(volume > _FLAT and 1e-12 < abs(np.linalg.det(axes)) < np.inf)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
     """A regular voxel grid: `shape` and the 4x4 voxel-to-world `affine`.
@@ -65,7 +77,7 @@ class Grid:
         if len(self.shape) != 3 or min(self.shape) < 1:
             msg = f"A grid needs three axes of at least one voxel, got shape {tuple(self.shape)}."
             raise DimensionError(msg)
-        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _spans_a_volume(affine[:3, :3]):
             msg = f"A grid needs an invertible 4x4 voxel-to-world matrix, got {affine.tolist()}."
             raise DimensionError(msg)
         affine.setflags(write=False)

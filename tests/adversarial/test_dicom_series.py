@@ -179,6 +179,17 @@ def test_a_member_that_cannot_be_read_is_refused_by_name(tmp_path, keep):
         open_study(tmp_path)
 
 
+def test_the_first_slice_is_missed_wherever_its_file_was_cut(tmp_path):
+    """No gap tells that it is missing: only the file itself can."""
+    slices = stack(4)
+    paths = write(tmp_path, slices)
+    whole = paths[0].read_bytes()
+    for length in range(0, len(whole), 23):
+        paths[0].write_bytes(whole[:length])
+        with pytest.raises(BrainTumorError, match=paths[0].stem):
+            open_study(tmp_path)
+
+
 def test_what_is_no_slice_does_not_disturb(tmp_path):
     slices = stack(8)
     write(tmp_path, slices)

@@ -14,6 +14,7 @@ _VISITS: Final = (
     # BraTS since 2023: the last number is the visit.
     r"^(?P<patient>BRATS-[A-Z]{2,5}-\d{4,5})-\d{3}$",
     r"^(?P<patient>UPENN-GBM-\d{5})-\d{2}$",
+    r"^(?P<patient>RHUH-\d{4})-\d$",
     r"^(?P<patient>UCSF-PDGM-\d{3,5})(?:-FU\d*[A-Z]*)?$",
     # BIDS: what follows the subject is session, run and so on.
     r"^(?P<patient>SUB-[A-Z0-9]+)(?:-(?:SES|RUN|ACQ|CE|REC|SPACE)-.*)?$",
@@ -56,7 +57,8 @@ _SAME_PERSON: Final = (
     (r"^(.+?)-SES-[A-Z0-9].*$", r"\1"),
     (r"^(.*\d.*?)-(?:19|20)\d\d-?[01]\d-?[0-3]\d$", r"\1"),
     (
-        r"^(.*\d.*?)-(?:BASELINE|(?:PRE|POST)(?:-?(?:OP|SURGERY|TREATMENT|RT))?|(?:FU|FOLLOW-?UP|VISIT|TP|TIMEPOINT)-?\d*)$",
+        r"^(.*\d.*?)-(?:BASELINE|INTRAOP|RECURRENCE|(?:PRE|POST)(?:-?(?:OP|SURGERY|TREATMENT|RT))?"
+        r"|(?:FU|FOLLOW-?UP|VISIT|TP|TIMEPOINT)-?\d*|(?:WEEK|WK|DAY|MONTH)-?\d+(?:-\d+)?)$",
         r"\1",
     ),
 )
@@ -81,7 +83,8 @@ def person_key(name: str) -> str:
     >>> person_key("P7_ses-20190301"), person_key("P7_flair"), person_key("P17_flair")
     ('P7', 'P7', 'P17')
     """
-    key = patient_key(name)
+    # The sequence first: the schemes that tell patient and visit know nothing behind these.
+    key = patient_key(_without_sequence(patient_key(name)))
     for pattern, common in _SAME_PERSON:
         key = re.sub(pattern, common, key)
     return _without_sequence(key)

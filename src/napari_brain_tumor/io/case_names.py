@@ -23,7 +23,8 @@ _PLACES: Final = frozenset(
 )
 """Words of files and folders that everybody has, so that they name nobody."""
 _VISIT: Final = re.compile(
-    r"(?:(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d|ses(?:sion)?[-_ ]?\w+|(?:visit|tp|timepoint)[-_ ]?\d+|baseline"
+    r"(?:(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d|ses(?:sion)?[-_ ]?\w+|(?:visit|tp|timepoint)[-_ ]?\d+|baseline|intraop"
+    r"|recurrence|t0|(?:week|wk|day|month)[-_ ]?\d+(?:[-_]\d+)?"
     r"|(?:fu|follow[-_ ]?up)[-_ ]?\d*|(?:pre|post)[-_ ]?(?:op|surgery|treatment|rt)?)",
     re.IGNORECASE,
 )

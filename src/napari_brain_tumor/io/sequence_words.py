@@ -31,7 +31,8 @@ class RoleWords:
         Why there is no role although the name has words of sequences: "it names a subtraction, not a sequence". Empty
         where there is a role, and where there is no such word.
     only_words : bool
-        Whether every word of the name is known here, so that it is nothing but the name of a sequence.
+        Whether every word of the name is known here, so that it is nothing but the name of a sequence. A name of
+        such words alone as stand between others ("y", "de") is none.
     """
 
     role: Role | None
@@ -53,7 +54,8 @@ def roles_in(text: str) -> RoleWords:
     'it names a subtraction, not a sequence'
     """
     parts = _parts(text)
-    only_words = bool(parts) and not any(part.kind in ("unknown", "identity") for part in parts)
+    kinds = {part.kind for part in parts}
+    only_words = bool(kinds - {"filler"}) and not kinds & {"unknown", "identity"}
     if (doubt := _other_image(parts)) or not any(part.kind in _ROLE_KINDS for part in parts):
         return RoleWords(None, doubt if any(p.kind in _ROLE_KINDS for p in parts) else "", only_words)
     mention = _mentioned(parts)
@@ -254,7 +256,7 @@ _WORDS: Final[dict[str, _Kinds]] = {
         "tmax ktrans bold fmri trace tracew mra tof angio angiography mrv venography fa colfa md ivim noddi mrs csi "
         "svs spectro spectroscopy ct cta ncct pet fdg fet suv spect t1rho mtr localizer localiser loc scout survey "
         "topogram calibration calib dir spine cspine tspine lspine spinal hws bws lws dyn dynamic cest apt qsm b0 "
-        "b1000",
+        "b1000 flairstar",
     ),
 }
 """Words that count only as they stand, since parts of names look like them."""
@@ -311,7 +313,15 @@ _RULES: Final = _rules(
     (r"(?<![a-z0-9])(flair|t1[a-z]*|t2[a-z]*|adc|swi|dwi|pet|ct)(?:2|to)(?:flair|t[12][a-z]*|mni)(?![a-z])", r"\1 "),
     (r"dark[-_. ]?fluid|(?<![a-z])da[-_.]fl(?![a-z])", " darkfluid "),
     (r"t2(?:w(?:i)?)?[ _\-]*\*|t2(?:w(?:i)?)?[ _\-]star", " t2star "),
+    (r"flairw?[ _\-]*(?:\*|star(?![a-z]))", " flairstar "),
+    (r"t1[ _\-]*rho(?![a-z])", " t1rho "),
+    (r"(?<![a-z0-9])fl[ _\-]to[ _\-]sri(?![a-z])", " flair "),
     (r"post[ _\-]*(?:minus[ _\-]*|-|_|/)pre(?![a-z])", " subtraction "),
+    (
+        r"(?<![a-z0-9])t1[a-z]*[ _\-]*minus[ _\-]*t1[a-z]*"
+        r"|(?<![a-z0-9])t1(?:c|ce|gd|gad|post|km)[ _]?-[ _]?t1(?![a-z0-9])",
+        " subtraction ",
+    ),
     # With and without at once.
     (r"(?<![a-z])(?:mit|avec|con)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:ohne|sans|sin)(?![a-z])", f" {_EITHER} "),
     (r"(?<![a-z])(?:ohne|sans|sin)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:mit|avec|con)(?![a-z])", f" {_EITHER} "),

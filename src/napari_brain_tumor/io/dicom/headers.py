@@ -177,12 +177,15 @@ def _item(data: Any, keyword: str) -> Any:
 
 
 def _why_no_image(path: Path, data: Any) -> NoImage | None:
-    kind = _text(data, "SOPClassUID") or _text(getattr(data, "file_meta", None), "MediaStorageSOPClassUID")
+    # Where the file was cut in the middle of the first, the second still tells it whole.
+    kinds = _text(data, "SOPClassUID"), _text(getattr(data, "file_meta", None), "MediaStorageSOPClassUID")
+    kind = kinds[0] or kinds[1]
     if kind == _DIRECTORY:
         return NoImage(path)
     modality = _text(data, "Modality").upper()
     what = _NO_IMAGES.get(kind) or _KINDS.get(modality)
-    if what is None and _int(data, "Rows") is None and kind and not _is_kind_of_image(kind):
+    without_rows = _int(data, "Rows") is None and bool(_text(data, "SeriesInstanceUID"))
+    if what is None and without_rows and kind and not any(map(_is_kind_of_image, kinds)):
         what = "an object without an image"
     if what is None and (_int(data, "SamplesPerPixel") or 1) != 1:
         what = "a colour picture"
