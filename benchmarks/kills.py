@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,12 +30,11 @@ sys.path.extend(
 import numpy as np
 import torch
 from dataset_cases import add_case, assert_is_whole
-from training_cases import prepared, recipe
+from training_cases import recipe
 
 import phantoms
 from napari_brain_tumor import CuratedDataset, open_segmentation, save_segmentation
 from napari_brain_tumor.cli import main as brain_tumor
-from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.journal.changes import change_between
@@ -209,7 +209,8 @@ def wrong_data_set(folder: Path, said: int) -> list[str]:
 def trainer() -> Any:
     from napari_brain_tumor_training.trainer import Trainer
 
-    return Trainer(recipe(), [prepared()], [prepared("val", split="val")], torch.device("cpu"))
+    config = recipe()
+    return Trainer.start(config, config.optimisation, torch.device("cpu"))
 
 
 def train(folder: Path, say: Say) -> None:
@@ -224,13 +225,21 @@ def train(folder: Path, say: Say) -> None:
         say(step)
 
 
+def restored(folder: Path) -> Any:
+    """The run in a folder as `--resume` takes it up."""
+    from napari_brain_tumor_training.run_state import restore
+
+    run = trainer()
+    restore(run, folder, resume=True)
+    return run
+
+
 def wrong_state(folder: Path, said: int) -> list[str]:
-    from napari_brain_tumor_training.run_state import STATE_FILE, restore
+    from napari_brain_tumor_training.run_state import STATE_FILE
 
     if not (folder / STATE_FILE).exists():
         return [] if said == 0 else ["the state is gone"]
-    run = trainer()
-    restore(run, folder, resume=True)
+    run = restored(folder)
     values = {float(value) for weights in run.network.parameters() for value in weights.data.unique()}
     found = [] if values == {float(run.epoch)} else ["weights of several states"]
     return found + ([] if run.epoch in (said, said + 1) else [f"epoch {run.epoch} is there, {said} was saved"])
@@ -289,13 +298,18 @@ def killed(scene: Scene, folder: Path, after_s: float) -> tuple[int, bool]:
     child = os.fork()
     if child == 0:
         os.close(read)
-        with contextlib.suppress(BrainTumorError):
+        try:
             scene.work(folder, lambda step: os.write(write, step.to_bytes(8, "little")) and None)
+        except BaseException:  # noqa: BLE001 - nothing of the child may run on as if it were the parent
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     os.close(write)
     time.sleep(after_s)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
+        sys.exit(f"{scene.name}: the work failed by itself")
     said = b""
     while part := os.read(read, 1 << 16):
         said += part
@@ -371,6 +385,9 @@ def main() -> int:
     wanted = tuple(filter(None, chosen.scenes.split(",")))
     scenes = [scene for scene in SCENES if not wanted or scene.name.startswith(wanted)]
     tallies: dict[str, Tally] = {}
+    if any(scene.work is train for scene in scenes):
+        with tempfile.TemporaryDirectory() as folder:
+            restored(Path(folder))  # what it imports takes longer than a kill waits
     with tempfile.TemporaryDirectory() as work:
         os.environ["BRAIN_TUMOR_HOME"] = str(Path(work) / "home")
         for number, scene in enumerate(scenes):

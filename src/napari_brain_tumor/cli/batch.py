@@ -105,7 +105,7 @@ def _tell_end(row: CaseRow, number: int, count: int, rows: Sequence[CaseRow], el
 
 
 def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, done: str, elapsed: float) -> None:
-    states = Counter(row.status for row in rows)
+    states = Counter[str](row.status for row in rows)
     words = {"done": done, "skipped": "skipped", "exists": "left as they were", "failed": "failed"}
     parts = [f"{states[key]} {word}" for key, word in words.items() if states[key]]
     parts += [f"{count - len(rows)} not begun"] if len(rows) < count else []

@@ -190,7 +190,8 @@ def _extensions(head: bytes) -> Iterator[str]:
 
 def _text_in_tif(path: Path) -> str | None:
     with tifffile.TiffFile(path) as file:
-        return file.pages[0].description if f'"{KEY}"' in file.pages[0].description else None
+        text = str(getattr(file.pages[0], "description", ""))
+        return text if f'"{KEY}"' in text else None
 
 
 def _text_in_lines(path: Path) -> str | None:
