@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,9 @@ def wrong_data_set(folder: Path, said: int) -> list[str]:
     return found
 
 
+@cache
 def trainer() -> Any:
+    """A run before its first step, made once: every child has its own copy of it."""
     from napari_brain_tumor_training.trainer import Trainer
 
     config = recipe()
