@@ -185,7 +185,7 @@ def evaluate_job(
     folder = None if save_predictions is None else Path(save_predictions)
     settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder, brain)
     kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
-    table = None if side is None else {"side": side}
+    table: dict[str, str | None] | None = None if side is None else {"side": side}
     if split is not None:
         table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
     return (yield from _cases_job(found, methods, settings, kept, table))

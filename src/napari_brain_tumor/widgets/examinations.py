@@ -61,7 +61,7 @@ def _of_source(source: Source, case: str) -> set[tuple[str, ...]]:
     """File and series; and case and folder, which sequences of one examination share that have no file in common."""
     place = source.path.absolute()
     is_folder = place.is_dir()
-    told = {("folder", str(place if is_folder else place.parent), case)}
+    told: set[tuple[str, ...]] = {("folder", str(place if is_folder else place.parent), case)}
     if source.series is not None:
         told.add(("series", source.series))
     if not is_folder:

@@ -325,14 +325,18 @@ class SegmentWidget(QScrollArea):
             event.connect(self._on_layer_list_event)
         self._viewer.layers.selection.events.active.connect(self._on_selection_changed)
         model_list.changed.connect(self.reload_models)
-        of_viewer = [
+        of_viewer: list[tuple[Any, Callable[..., None]]] = [
             (event, self._on_layer_list_event) for event in (events.inserted, events.removed, events.reordered)
         ]
-        leave = _farewell([*of_viewer, (self._viewer.layers.selection.events.active, self._on_selection_changed)])
+        of_viewer.append((self._viewer.layers.selection.events.active, self._on_selection_changed))
+        leave = _farewell(of_viewer)
         when_closed(self, leave)
         self.destroyed.connect(leave)
         # Qt cuts these itself when the panel is gone; a closed one is kept for a while, and shall do nothing any more.
-        of_qt = [(model_list.changed, self.reload_models), (doubt.doubt_steps.gone, self._on_doubt_gone)]
+        of_qt: list[tuple[Any, Callable[..., None]]] = [
+            (model_list.changed, self.reload_models),
+            (doubt.doubt_steps.gone, self._on_doubt_gone),
+        ]
         when_closed(self, _farewell([*of_qt, *self._ties_to_runs()]))
 
     def _ties_to_runs(self) -> list[tuple[Any, Callable[..., None]]]:

@@ -160,9 +160,9 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
         entry.results = [layer for layer in entry.results if layer in identities]
         entry.identity = _identity_of_entry(entry, identities)
     for layer, identity in identities.items():
-        entry = _entry_of(layer, identity, listed)
-        if entry is None:
-            entry = Entry(_free_name(_name_of(layer), {one.name for one in listed}), layer)
+        known = _entry_of(layer, identity, listed)
+        entry = known or Entry(_free_name(_name_of(layer), {one.name for one in listed}), layer)
+        if known is None:
             listed.append(entry)
         if layer not in entry.results:
             entry.results.append(layer)

@@ -61,7 +61,7 @@ def _nnunet_case(
 ) -> FoundCase:
     chosen = {role: channels[number] for number, role in enumerate(roles) if role and number in channels}
     problem = "" if chosen else f"dataset.json does not tell the sequence of any channel of {name}: give roles."
-    named: dict[str, str | Path | int] = dict(chosen)
+    named: dict[str, str | Path | int] = {str(role): file for role, file in chosen.items()}
     return FoundCase(name, next(iter(channels.values())).parent, labels[name], named, problem=problem)
 
 
