@@ -372,3 +372,12 @@ def test_what_a_saved_label_does_not_tell_is_not_learnt_from(tmp_path):
     assert truth.known_regions == known
     assert truth.class_names == {1: "edema and non-enhancing", 3: "enhancing"}
     assert open_segmentation(dataset.label_path(case.id)).known_regions == known
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe{}", b"[" * 100_000, b""])
+def test_a_ruined_dataset_json_is_written_anew_with_the_next_change(tmp_path, content):
+    dataset = CuratedDataset.create(tmp_path / "set")
+    add_case(dataset, "one")
+    (dataset.folder / "dataset.json").write_bytes(content)
+    add_case(dataset, "two")
+    assert_is_whole(dataset)

@@ -219,7 +219,8 @@ def _write_index(folder: Path, index: DatasetIndex) -> None:
 def _write_dataset(folder: Path, index: DatasetIndex) -> None:
     path = folder / DATASET_FILE
     text = dataset_text(index, _json_object(path))
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    # What another program wrote there may be no text.
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         _write_text(path, text)
 
 

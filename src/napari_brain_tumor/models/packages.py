@@ -153,6 +153,9 @@ def _check_whole(path: Path) -> None:
 
 def _unpack(path: Path, folder: Path) -> None:
     """Write the files that a package has, and no other, into the folder; refuse those whose hashes are wrong."""
+    if path.exists() and not path.is_file():
+        msg = f"{path} is not an ordinary file. Give the zip that `models export` wrote."
+        raise CheckpointError(msg)
     try:
         with zipfile.ZipFile(path) as archive:
             _check_entries(archive, path.name)

@@ -74,7 +74,7 @@ def _torch_file(file: Path) -> Any:
             raise CheckpointError(_holds_objects(file, str(error))) from error
         reason = "it is not a file of tensors as torch.save writes it"
         raise UnreadableFileError(_damaged(file, reason)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
         if "TorchScript" in str(error):
             raise CheckpointError(_holds_objects(file, "")) from error
         raise UnreadableFileError(_damaged(file, str(error) or type(error).__name__)) from error
