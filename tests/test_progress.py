@@ -30,7 +30,7 @@ def test_a_part_of_a_job_moves_between_two_fractions_under_its_title():
 
 # How long it still takes --------------------------------------------------------------------------------------------
 
-STAGES = ((0.0, 0.0), (0.15, 0.1), (0.95, 0.9), (1.0, 1.0))
+STAGES = ((0.0, 0.0), (0.15, 0.1), (0.95, 0.9), (0.98, 0.99), (1.0, 1.0))
 
 
 def told(events, expected, total, stages=STAGES, step=0.5):

@@ -120,7 +120,7 @@ def test_the_job_reports_rising_progress_and_returns_the_same(tiny):
             result = finished.value
             break
     assert fractions == sorted(fractions)
-    assert fractions[-1] == 1.0
+    assert 0.95 < fractions[-1] < 1  # done is what has returned its result
     np.testing.assert_array_equal(result.data, segment(study(), "tiny", "cpu").data)
 
 

@@ -379,9 +379,7 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, device: str, option
         *info.notes_on(traits),
         *info.card.notes,
     ]
-    segmentation = _segmentation(study, data, info.regions, made, notes)
-    yield Progress(1, 1, "")
-    return Outcome(segmentation, maps, prepared)
+    return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
 
 
 def _network_settings(options: _Options, info: ModelInfo, maps: RegionProbabilities, engine: Engine) -> dict[str, Any]:
@@ -476,9 +474,7 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, options: _Optio
     made["working_shape"] = list(prepared.mask.shape)
     made |= _brain_record(extracted)
     notes = [*extracted.notes, *baseline.notes_without(study.roles)]
-    segmentation = _segmentation(study, data, tuple(masks), made, notes)
-    yield Progress(1, 1, "")
-    return segmentation
+    return _segmentation(study, data, tuple(masks), made, notes)
 
 
 class _Clock:

@@ -56,3 +56,14 @@ def test_links_that_leave_the_folder_are_refused_and_those_within_are_not(tmp_pa
     # The folder itself may be reached through a link.
     (tmp_path / "link").symlink_to(home)
     assert path_inside(tmp_path / "link", "real/x", named_by="index").name == "x"
+
+
+def test_scans_that_are_only_read_may_be_laid_out_with_links_but_not_named_outside(tmp_path):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    away.mkdir()
+    (away / "scan.nii").touch()
+    (home / "scan.nii").symlink_to(away / "scan.nii")
+    assert path_inside(home, "scan.nii", named_by="index", links=True) == home / "scan.nii"
+    with pytest.raises(OutsideFolderError, match="leads up"):
+        path_inside(home, "../away/scan.nii", named_by="index", links=True)

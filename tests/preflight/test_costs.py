@@ -101,6 +101,6 @@ def test_the_network_is_a_stage_of_its_own(tmp_path):
     remember(provenance(model={"name": model.name}, seconds=seconds), tmp_path)
     found = expected_cost(model, "cpu", 100_000, known_costs(tmp_path))
     assert found.network_seconds == pytest.approx(8.0)
-    assert [share for _, share in found.stages] == pytest.approx([0.0, 0.1, 0.9, 1.0])
+    assert [share for _, share in found.stages] == pytest.approx([0.0, 0.1, 0.9, 0.99, 1.0])
     baseline = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path))
     assert baseline.stages == ((0.0, 0.0), (1.0, 1.0))

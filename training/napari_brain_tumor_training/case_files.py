@@ -184,7 +184,8 @@ def _decathlon(source: DataSource, root: Path, split: Split) -> Iterable[CaseFil
         raise TrainingError(msg)
     for entry in json.loads(index.read_text(encoding="utf-8"))["training"]:
         image, truth = (
-            path_inside(folder, str(entry[key]).removeprefix("./"), named_by=str(index)) for key in ("image", "label")
+            path_inside(folder, str(entry[key]).removeprefix("./"), named_by=str(index), links=True)
+            for key in ("image", "label")
         )
         name = image.name.removesuffix(".gz").removesuffix(".nii")
         yield _split_case(source, name, image, truth, split)

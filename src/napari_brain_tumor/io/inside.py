@@ -62,7 +62,7 @@ def _part_reason(part: str) -> str:
     return ""
 
 
-def path_inside(folder: Path, text: str, *, named_by: str) -> Path:
+def path_inside(folder: Path, text: str, *, named_by: str, links: bool = False) -> Path:
     """The path of a file that something in a folder names, made sure to lie in it; it need not exist.
 
     Parameters
@@ -73,6 +73,9 @@ def path_inside(folder: Path, text: str, *, named_by: str) -> Path:
         Relative, parts separated by `/`.
     named_by : str
         The file that names it, for the message.
+    links : bool
+        Whether a link on the way may lead out of the folder. For scans that are only read: collections are often laid
+        out with links, which whoever keeps them has made; the text itself still has to stay inside.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def path_inside(folder: Path, text: str, *, named_by: str) -> Path:
     """
     reason = outside_reason(text)
     path = folder / text
-    if not reason and _leaves(folder, path):
+    if not reason and not links and _leaves(folder, path):
         reason = "a link on the way leads out of the folder"
     if reason:
         msg = (

@@ -39,6 +39,8 @@ Kind = Literal["cpu", "cuda", "mps"]
 _KINDS: Final[tuple[Kind, ...]] = ("cpu", "cuda", "mps")
 NETWORK_PROGRESS: Final = (0.15, 0.95)
 """Progress of `workflow.segment_job` at which a network begins and ends; not taken from there, which loads torch."""
+_PLACED_PROGRESS: Final = 0.98
+"""Fraction that `workflow.segment_job` tells when the result lies on the scan's grid."""
 _SHIPPED: Final = Path(__file__).with_name("costs.json")
 _BYTES_PER_VOXEL: Final = 40
 """Of arrays: four sequences and three probabilities in float32, the labels and what sorting them out needs."""
@@ -100,12 +102,14 @@ class Expected:
         """Share of the time that has passed at a fraction of the progress of `workflow.segment_job`.
 
         Before the network the brain is found, after it the result is put on the scan's grid; both take about as long.
+        Noting how the result was made, at the very end, takes next to nothing.
         """
         before = (1 - self.network_seconds / self.seconds) / 2 if self.network_seconds else 0.0
         if not before:
             return (0.0, 0.0), (1.0, 1.0)
         network_begins, network_ends = NETWORK_PROGRESS
-        return (0.0, 0.0), (network_begins, before), (network_ends, 1 - before), (1.0, 1.0)
+        placed = (_PLACED_PROGRESS, 1 - before / 10)
+        return (0.0, 0.0), (network_begins, before), (network_ends, 1 - before), placed, (1.0, 1.0)
 
 
 def key_of(method: Method) -> tuple[str, str]:

@@ -82,6 +82,7 @@ def _case(root: Path, entry: Any) -> FoundCase:
         msg = f'dataset.json lists {entry!r} for training; expected is {{"image": file, "label": file}}. Repair it.'
         raise DatasetError(msg)
     image, label = (
-        path_inside(root, entry[key].removeprefix("./"), named_by="dataset.json") for key in ("image", "label")
+        path_inside(root, entry[key].removeprefix("./"), named_by="dataset.json", links=True)
+        for key in ("image", "label")
     )
     return FoundCase(short_name(image), image, label)
