@@ -12,6 +12,7 @@ from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import CLASS_NAMES, classes_from_regions
 from napari_brain_tumor.models.cards import find_model
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
+from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices
 from napari_brain_tumor.preprocessing.pipeline import prepare, restore
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
@@ -157,7 +158,8 @@ def test_the_quick_path_labels_as_plain_float32_does():
     network = load_network(info)
     slices = torch.from_numpy(prepared.channels).movedim(1, 0)
     with torch.inference_mode():
-        regions = torch.cat([torch.sigmoid(network(slices[z : z + 1])) for z in range(len(slices))]).movedim(1, 0)
+        seen = (stacked_slices(slices, z, z + 1, neighbours_of(network)) for z in range(len(slices)))
+        regions = torch.cat([torch.sigmoid(network(one)) for one in seen]).movedim(1, 0)
     plain = restore(classes_from_regions((regions >= 0.5).numpy()) * prepared.mask, prepared)
     assert agreement(quick, plain) >= 0.97  # the margin around the head moves border voxels: here whole slices
     same_box = run_job(Engine.plain(network, 2).probabilities(prepared.channels)) >= 0.5
