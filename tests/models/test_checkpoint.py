@@ -186,3 +186,16 @@ def test_a_card_is_replaced_only_for_its_own_weights(tmp_path):
     with pytest.raises(CheckpointError, match="is of other weights"):
         write_card(model, model.card.model_copy(update={"weights_sha256": "1" * 64}))
     assert (model.folder / "card.json").read_bytes() == before
+
+
+def test_numbers_beyond_float16_are_stored_as_they_are(tmp_path):
+    model, network = tiny_model(tmp_path / "first")
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    name = next(name for name in weights if name.endswith("running_var"))
+    weights[name][0] = 1e5
+    saved = load_network(save_checkpoint(tmp_path / "second", weights, model.card), calibrated=False)
+    assert saved.state_dict()[name][0] == 1e5
+    weights[name][0] = float("inf")
+    with pytest.raises(CheckpointError, match="not finite"):
+        save_checkpoint(tmp_path / "third", weights, model.card)
+    assert not (tmp_path / "third").exists()
