@@ -8,7 +8,7 @@ import torch
 from models_for_tests import card, tiny_model
 from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.models.cards import Metrics, find_model, list_models, read_card
-from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint, write_card
+from napari_brain_tumor.models.checkpoint import load_network, read_weights, save_checkpoint, write_card
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import ROLES
 
@@ -195,7 +195,5 @@ def test_numbers_beyond_float16_are_stored_as_they_are(tmp_path):
     weights[name][0] = 1e5
     saved = load_network(save_checkpoint(tmp_path / "second", weights, model.card), calibrated=False)
     assert saved.state_dict()[name][0] == 1e5
-    weights[name][0] = float("inf")
-    with pytest.raises(CheckpointError, match="not finite"):
-        save_checkpoint(tmp_path / "third", weights, model.card)
-    assert not (tmp_path / "third").exists()
+    others = {key: tensor for key, tensor in read_weights(find_model(tmp_path / "second")).items() if key != name}
+    assert {tensor.dtype for tensor in others.values() if tensor.is_floating_point()} == {torch.float16}

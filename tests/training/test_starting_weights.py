@@ -5,6 +5,7 @@ from training_cases import recipe
 
 from models_for_tests import tiny_model
 from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor_training.starting_weights import frozen_parts, network_for
 
 WIDTHS = {
@@ -104,3 +105,12 @@ def test_neighbouring_slices_change_nothing_at_first(architecture, tmp_path):
 def test_neighbouring_slices_of_a_network_for_volumes_are_refused_by_the_recipe():
     with pytest.raises(ValidationError, match="one for volumes none"):
         recipe(3, model={"architecture": "unet", "dims": 3, "arguments": {"width": 4, "neighbours": 1}})
+
+
+def test_running_variances_that_were_stored_as_infinite_begin_anew(tmp_path):
+    model, network = tiny_model(tmp_path / "m")
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    name = next(name for name in weights if name.endswith("running_var"))
+    weights[name][0] = float("inf")
+    begun_network = network_for(begun(save_checkpoint(tmp_path / "ruined", weights, model.card)))
+    assert begun_network.state_dict()[name][0] == 1

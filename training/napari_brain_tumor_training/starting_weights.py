@@ -80,12 +80,14 @@ def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> No
         theirs = _seeing_neighbours(theirs, own, len(card.roles), len(card.regions))
     sizes = len(card.roles), len(card.regions)
     roles, regions = _matches(card.roles, config.roles), _matches(card.regions, list(REGIONS))
-    growth = _growth(own)
+    growth, fresh_ones = _growth(own), {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    begun = {
+        name: _moved(theirs[name], fresh, growth[name], sizes, (roles, regions)) if name in theirs else fresh
+        for name, fresh in network.state_dict().items()
+    }
+    # Earlier versions stored running variances beyond the range of float16 as infinite, which no training mends.
     network.load_state_dict(
-        {
-            name: _moved(theirs[name], fresh, growth[name], sizes, (roles, regions)) if name in theirs else fresh
-            for name, fresh in network.state_dict().items()
-        }
+        {name: torch.where(torch.isfinite(tensor), tensor, fresh_ones[name]) for name, tensor in begun.items()}
     )
 
 

@@ -172,13 +172,8 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
     half : bool
         Store floating-point tensors as float16, which halves the file; one that holds a number beyond the range of
         float16, as running variances may, stays as it is.
-
-    Raises
-    ------
-    CheckpointError
-        If a weight is not finite.
     """
-    kept = {name: _stored(name, tensor.detach().cpu(), half=half) for name, tensor in weights.items()}
+    kept = {name: _stored(tensor.detach().cpu(), half=half) for name, tensor in weights.items()}
     # The digest of the file is to tell ensembles apart whose weights are stored with other models.
     members = {"members": " ".join(member.weights_sha256 for member in card.members)} if card.members else None
     content = save_tensors(kept, members)
@@ -192,14 +187,12 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
     return ModelInfo(name=card.name, folder=folder, card=card, bundled=False)
 
 
-def _stored(name: str, tensor: torch.Tensor, *, half: bool) -> torch.Tensor:
-    if not tensor.is_floating_point():
+def _stored(tensor: torch.Tensor, *, half: bool) -> torch.Tensor:
+    if not half or not tensor.is_floating_point():
         return tensor.contiguous()
-    if not torch.isfinite(tensor).all():
-        msg = f"{name} holds numbers that are not finite, so the network is ruined. Go on from an earlier state."
-        raise CheckpointError(msg)
     small = tensor.half()
-    return (small if half and torch.isfinite(small).all() else tensor).contiguous()
+    fits = torch.equal(torch.isfinite(small), torch.isfinite(tensor))
+    return (small if fits else tensor).contiguous()
 
 
 def write_card(model: ModelInfo, card: Card) -> ModelInfo:
