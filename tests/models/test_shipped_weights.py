@@ -1,16 +1,22 @@
 import pytest
 
 from models_for_tests import tiny_model
+from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.models import manifest
-from napari_brain_tumor.models.cards import find_model, list_models
+from napari_brain_tumor.models.cards import ModelInfo, find_model, list_models
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.manifest import BUNDLED, ShippedFile, manifest_of, read_manifest
 
 
+def shipped() -> list[ModelInfo]:
+    """Every model of the list that ships, and the brain network, which is in no list."""
+    return [*(model for model in list_models() if model.bundled), brain_model()]
+
+
 def test_the_manifest_lists_exactly_the_shipped_weights():
     assert read_manifest() == manifest_of(BUNDLED)
-    assert set(read_manifest().weights) == {model.name for model in list_models() if model.bundled}
+    assert set(read_manifest().weights) == {model.name for model in shipped()}
 
 
 def test_all_shipped_weights_together_stay_under_sixty_megabytes():
@@ -18,7 +24,7 @@ def test_all_shipped_weights_together_stay_under_sixty_megabytes():
 
 
 def test_cards_and_manifest_agree():
-    digests = {model.name: model.card.weights_sha256 for model in list_models() if model.bundled}
+    digests = {model.name: model.card.weights_sha256 for model in shipped()}
     assert digests == {name: file.sha256 for name, file in read_manifest().weights.items()}
 
 

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODELS = ("unet", "ensemble")
+DEFAULT_MODELS = ("unet",)
 """Without a name the first of them that suits the study is taken; lists begin with them."""
 
 
