@@ -120,7 +120,8 @@ def test_what_a_tutorial_promises_is_there_afterwards(
     for block in list(blocks_of(tutorial))[:2]:
         run(block, names, tutorial)
     written = {path.name for path in Path("results").iterdir()}
-    assert written == {f"patient{k}_segmentation.{end}" for k in (7, 8) for end in ("nii.gz", "json")}
+    results = {f"patient{k}_segmentation.{end}" for k in (7, 8) for end in ("nii.gz", "json")}
+    assert written == results | {"segmentation_results.csv"}
     assert '"key": "WT"' in capfd.readouterr().out
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, requires
@@ -12,6 +11,7 @@ from typing import Any, Final, Literal
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.interpreter import module_command
 from napari_brain_tumor.io import dicom, find_sequences, metaimage, nifti, nrrd, tiff
 from napari_brain_tumor.io.reading import images_in, is_image, slices_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
@@ -134,7 +134,7 @@ def install_command(packages: Sequence[str]) -> str:
     except PackageNotFoundError:
         told = []
     wanted = [next((one for one in told if re.match(rf"{re.escape(name)}\b", one)), name) for name in packages]
-    return quoted([sys.executable, "-m", "pip", "install", *wanted], usual_shell())
+    return quoted(module_command("pip", "install", *wanted), usual_shell())
 
 
 # Scans --------------------------------------------------------------------------------------------------------------

@@ -337,7 +337,9 @@ def test_text_contrasts_with_what_is_behind_it(panels, theme):
 
 def _weak_texts(panel):
     shown = panel.widget() if isinstance(panel, QScrollArea) else panel
-    shown.resize(360, max(shown.sizeHint().height(), 200))
+    shown.resize(
+        max(360, shown.minimumSizeHint().width(), shown.sizeHint().width()), max(shown.sizeHint().height(), 200)
+    )
     image = shown.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
     ratio = image.devicePixelRatio()
     for one in shown.findChildren(QWidget):
