@@ -12,9 +12,9 @@ from statistics import median
 import numpy as np
 from napari.components import ViewerModel
 
+from napari_brain_tumor.autosave.layer_journal import recover
+from napari_brain_tumor.autosave.sessions import Session
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.journal.sessions import Session
 from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.label_journal import LabelJournal

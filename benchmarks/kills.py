@@ -24,9 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-sys.path.extend(
-    str(Path(__file__).resolve().parents[1] / "tests" / part) for part in ("", "curated_dataset", "training")
-)
+sys.path.extend(str(Path(__file__).resolve().parents[1] / "tests" / part) for part in ("", "dataset", "training"))
 
 import numpy as np
 import torch
@@ -35,11 +33,11 @@ from training_cases import recipe
 
 import phantoms
 from napari_brain_tumor import CuratedDataset, open_segmentation, save_segmentation
+from napari_brain_tumor.autosave.changes import change_between
+from napari_brain_tumor.autosave.layer_journal import LayerJournal, recover
 from napari_brain_tumor.cli import main as brain_tumor
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.source_files import file_sha256
-from napari_brain_tumor.journal.changes import change_between
-from napari_brain_tumor.journal.layer_journal import LayerJournal, recover
 from napari_brain_tumor.labels import SCHEMAS, labels_sha256
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation

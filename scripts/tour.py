@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QAbstractButton, QWidget
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.sample import sample_case_folder
 
 __all__ = ["Tour", "sample_without_truth"]

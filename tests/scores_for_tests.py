@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from napari_brain_tumor.evaluation.compare import CaseScores
-from napari_brain_tumor.evaluation.scores import MaskScores
+from napari_brain_tumor.metrics.compare import CaseScores
+from napari_brain_tumor.metrics.scores import MaskScores
 
 
 def mask_scores(**values) -> MaskScores:

@@ -9,8 +9,8 @@ from napari_brain_tumor import list_models, open_study, segment
 from napari_brain_tumor.catalogue import Method, find_model
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.errors import MissingRolesError, ModelNotFoundError, SeedError
-from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.metrics.overlap import region_dice
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 
 

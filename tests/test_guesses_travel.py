@@ -12,13 +12,13 @@ from napari.layers import Image
 
 import phantoms
 from napari_brain_tumor import open_segmentation, open_study, save_segmentation, segment
-from napari_brain_tumor.html_report import report
-from napari_brain_tumor.longitudinal.followup import follow_up
-from napari_brain_tumor.longitudinal.visits import Visit
+from napari_brain_tumor.followup.followup import follow_up
+from napari_brain_tumor.followup.visits import Visit
 from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.preflight import check_study
+from napari_brain_tumor.reports import report
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.preflight_state import Asked, answer
 

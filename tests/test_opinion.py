@@ -3,8 +3,8 @@ import pytest
 
 from models_for_tests import tiny_model
 from napari_brain_tumor import opinion as module
-from napari_brain_tumor.curated_dataset import CuratedDataset, truth_of
-from napari_brain_tumor.curated_dataset.opinions import read_opinion, read_prediction
+from napari_brain_tumor.dataset import CuratedDataset, truth_of
+from napari_brain_tumor.dataset.opinions import read_opinion, read_prediction
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.opinion import border_entropy, known_dice, opinions_job
 from napari_brain_tumor.progress import run_job

@@ -85,7 +85,7 @@ HEAVY = "print(*sorted({'torch', 'napari', 'qtpy', 'PyQt6', 'PySide6', 'matplotl
     "code",
     [
         "import napari_brain_tumor",
-        "import napari_brain_tumor.measure.volumes, napari_brain_tumor.evaluation.overlap",
+        "import napari_brain_tumor.measure.volumes, napari_brain_tumor.metrics.overlap",
         "from napari_brain_tumor import list_models; list_models()",
         "from napari_brain_tumor import open_study; from napari_brain_tumor.sample import sample_case_folder;"
         "open_study(sample_case_folder())",

@@ -5,11 +5,11 @@ import torch
 from models_for_tests import tiny_model
 from napari_brain_tumor import measure_volumes, open_segmentation, open_study, save_segmentation, segment
 from napari_brain_tumor.errors import DeviceError, MissingRolesError, ModelNotFoundError
-from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.inference.device import check_bfloat16
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import CLASS_NAMES, classes_from_regions
+from napari_brain_tumor.metrics.overlap import region_dice
 from napari_brain_tumor.models.cards import find_model
 from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices

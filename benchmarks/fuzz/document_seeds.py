@@ -18,6 +18,9 @@ from cases import Seed
 from safetensors.torch import save as save_tensors
 
 from napari_brain_tumor import CuratedDataset, open_study, save_segmentation, segment
+from napari_brain_tumor.autosave.changes import change_between
+from napari_brain_tumor.autosave.layer_journal import LayerJournal
+from napari_brain_tumor.followup.document import VisitEntry, VisitsDocument
 from napari_brain_tumor.interactive.prompts import (
     Box3D,
     Interpolate,
@@ -28,10 +31,7 @@ from napari_brain_tumor.interactive.prompts import (
     Propagate,
     Stroke,
 )
-from napari_brain_tumor.journal.changes import change_between
-from napari_brain_tumor.journal.layer_journal import LayerJournal
 from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor.longitudinal.document import VisitEntry, VisitsDocument
 from napari_brain_tumor.models.cards import Card
 from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor.models.packages import export_package

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from napari_brain_tumor import CuratedDataset, open_segmentation, open_study, read_prompts, refine
+from napari_brain_tumor.autosave.layer_journal import recover
+from napari_brain_tumor.followup.document import read_visits
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive.prompts import PromptFile
-from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.longitudinal.document import read_visits
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.packages import import_package
 from napari_brain_tumor.models.tensor_file import read_tensors
-from napari_brain_tumor.replay.records import read_record
+from napari_brain_tumor.records.records import read_record
 from napari_brain_tumor.study import Study
 from napari_brain_tumor_training.config import read_config
 

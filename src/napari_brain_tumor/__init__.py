@@ -8,25 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.agreement import compare_segmentations, consensus
     from napari_brain_tumor.brain.extraction import brain_mask, brain_mask_job, extract_brain, extract_brain_job
     from napari_brain_tumor.catalogue import list_models
-    from napari_brain_tumor.comparison import evaluate, evaluate_job
-    from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.html_report import report
+    from napari_brain_tumor.compare import compare_segmentations, consensus
+    from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.evaluation import evaluate, evaluate_job
+    from napari_brain_tumor.followup.document import open_visits
+    from napari_brain_tumor.followup.facts import VisitFacts
+    from napari_brain_tumor.followup.followup import follow_up
+    from napari_brain_tumor.followup.registration import register
+    from napari_brain_tumor.followup.visits import Visit
     from napari_brain_tumor.interactive import Refiner, read_prompts, save_prompts
     from napari_brain_tumor.interactive.refine import refine, refine_job
     from napari_brain_tumor.io import Series, list_series, open_segmentation, open_study, save_segmentation
-    from napari_brain_tumor.longitudinal.document import open_visits
-    from napari_brain_tumor.longitudinal.facts import VisitFacts
-    from napari_brain_tumor.longitudinal.followup import follow_up
-    from napari_brain_tumor.longitudinal.registration import register
-    from napari_brain_tumor.longitudinal.visits import Visit
     from napari_brain_tumor.measure.examination import measure_study
     from napari_brain_tumor.measure.settings import MeasureSettings
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight import check_study
-    from napari_brain_tumor.replay import rerun, rerun_job
+    from napari_brain_tumor.records import rerun, rerun_job
+    from napari_brain_tumor.reports import report
     from napari_brain_tumor.study import Segmentation, Study
     from napari_brain_tumor.workflow import (
         segment,
@@ -41,24 +41,24 @@ except ImportError:  # a source tree that was never built
     __version__ = "0+unknown"
 
 _HOMES = {
-    "CuratedDataset": "napari_brain_tumor.curated_dataset",
+    "CuratedDataset": "napari_brain_tumor.dataset",
     "MeasureSettings": "napari_brain_tumor.measure.settings",
     "Refiner": "napari_brain_tumor.interactive",
     "Segmentation": "napari_brain_tumor.study",
     "Series": "napari_brain_tumor.io",
     "Study": "napari_brain_tumor.study",
-    "Visit": "napari_brain_tumor.longitudinal.visits",
-    "VisitFacts": "napari_brain_tumor.longitudinal.facts",
+    "Visit": "napari_brain_tumor.followup.visits",
+    "VisitFacts": "napari_brain_tumor.followup.facts",
     "brain_mask": "napari_brain_tumor.brain.extraction",
     "brain_mask_job": "napari_brain_tumor.brain.extraction",
     "check_study": "napari_brain_tumor.preflight",
-    "compare_segmentations": "napari_brain_tumor.agreement",
-    "consensus": "napari_brain_tumor.agreement",
-    "evaluate": "napari_brain_tumor.comparison",
-    "evaluate_job": "napari_brain_tumor.comparison",
+    "compare_segmentations": "napari_brain_tumor.compare",
+    "consensus": "napari_brain_tumor.compare",
+    "evaluate": "napari_brain_tumor.evaluation",
+    "evaluate_job": "napari_brain_tumor.evaluation",
     "extract_brain": "napari_brain_tumor.brain.extraction",
     "extract_brain_job": "napari_brain_tumor.brain.extraction",
-    "follow_up": "napari_brain_tumor.longitudinal.followup",
+    "follow_up": "napari_brain_tumor.followup.followup",
     "list_models": "napari_brain_tumor.catalogue",
     "list_series": "napari_brain_tumor.io",
     "measure_study": "napari_brain_tumor.measure.examination",
@@ -68,11 +68,11 @@ _HOMES = {
     "read_prompts": "napari_brain_tumor.interactive",
     "refine": "napari_brain_tumor.interactive",
     "refine_job": "napari_brain_tumor.interactive",
-    "open_visits": "napari_brain_tumor.longitudinal.document",
-    "register": "napari_brain_tumor.longitudinal.registration",
-    "report": "napari_brain_tumor.html_report",
-    "rerun": "napari_brain_tumor.replay",
-    "rerun_job": "napari_brain_tumor.replay",
+    "open_visits": "napari_brain_tumor.followup.document",
+    "register": "napari_brain_tumor.followup.registration",
+    "report": "napari_brain_tumor.reports",
+    "rerun": "napari_brain_tumor.records",
+    "rerun_job": "napari_brain_tumor.records",
     "save_prompts": "napari_brain_tumor.interactive",
     "save_segmentation": "napari_brain_tumor.io",
     "segment": "napari_brain_tumor.workflow",

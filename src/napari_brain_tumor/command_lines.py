@@ -740,7 +740,7 @@ def add_case_lines(
     python = "\n".join(
         (
             "from napari_brain_tumor import CuratedDataset, open_segmentation, open_study",
-            *(["from napari_brain_tumor.curated_dataset import MadeBy"] if kind else []),
+            *(["from napari_brain_tumor.dataset import MadeBy"] if kind else []),
             "",
             scans.python(),
             f"labels = {labels.python()}",
@@ -826,7 +826,7 @@ def check_dataset_lines(folder: Path, case_ids: Sequence[str] = ()) -> CommandLi
     python = "\n".join(
         (
             "from napari_brain_tumor import CuratedDataset",
-            "from napari_brain_tumor.curated_dataset.checks import check_dataset",
+            "from napari_brain_tumor.dataset.checks import check_dataset",
             "from napari_brain_tumor.progress import run_job",
             "",
             f"for finding in run_job({_call('check_dataset', [_Name(_call('CuratedDataset', [folder])), *ids])}):",

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_brain_tumor.curated_dataset import CuratedDataset, Truth
-from napari_brain_tumor.curated_dataset.index import CaseRecord, now
-from napari_brain_tumor.curated_dataset.opinions import (
+from napari_brain_tumor.dataset import CuratedDataset, Truth
+from napari_brain_tumor.dataset.index import CaseRecord, now
+from napari_brain_tumor.dataset.opinions import (
     Opinion,
     images_sha256,
     keep_opinion,
@@ -18,8 +18,8 @@ from napari_brain_tumor.curated_dataset.opinions import (
     read_prediction,
 )
 from napari_brain_tumor.errors import BrainTumorError, OutOfMemoryError
-from napari_brain_tumor.evaluation.overlap import dice
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
+from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.models.cards import ModelInfo, find_model
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.progress import Job, Progress

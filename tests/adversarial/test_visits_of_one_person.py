@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_brain_tumor.curated_dataset.patients import person_key
+from napari_brain_tumor.dataset.patients import person_key
 from napari_brain_tumor.io.case_names import folder_name
 
 VISITS = (

@@ -20,6 +20,6 @@ def given_brain(monkeypatch, tmp_path):
 
         monkeypatch.setattr(network, "brain_probabilities", probabilities)
         monkeypatch.setattr(network, "brain_model", lambda: model)
-        monkeypatch.setattr("napari_brain_tumor.replay.brain.brain_model", lambda: model)
+        monkeypatch.setattr("napari_brain_tumor.records.brain.brain_model", lambda: model)
 
     return find

@@ -11,7 +11,7 @@ from napari_brain_tumor.classical.parts import (
     part_at,
 )
 from napari_brain_tumor.classical.run import scan_of
-from napari_brain_tumor.evaluation.overlap import dice
+from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec, prepare
 from napari_brain_tumor.study import ROLES

@@ -7,7 +7,7 @@ from napari_brain_tumor.classical import region_growing
 from napari_brain_tumor.classical.candidate import find_candidate
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.classical.run import find_regions
-from napari_brain_tumor.evaluation.overlap import dice
+from napari_brain_tumor.metrics.overlap import dice
 
 NOTHING = np.zeros(SHAPE, dtype=bool)
 each_method = pytest.mark.parametrize("method", BASELINES.values(), ids=list(BASELINES))

@@ -2,7 +2,7 @@ import pytest
 
 from napari_brain_tumor import open_segmentation, open_study, segment
 from napari_brain_tumor.classical.registry import BASELINES
-from napari_brain_tumor.evaluation.overlap import region_dice
+from napari_brain_tumor.metrics.overlap import region_dice
 
 pytestmark = pytest.mark.real_data
 

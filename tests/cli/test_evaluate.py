@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor import cli
-from napari_brain_tumor.comparison.result import FILES
-from napari_brain_tumor.comparison.tables import read_scores
+from napari_brain_tumor.evaluation.result import FILES
+from napari_brain_tumor.evaluation.tables import read_scores
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from phantoms import affine, write_brats_case, write_nifti
@@ -43,8 +43,8 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
         def __init__(self, name: str) -> None:
             self.name = name
 
-    monkeypatch.setattr("napari_brain_tumor.comparison.scoring.find_model", Info)
-    monkeypatch.setattr("napari_brain_tumor.comparison.scoring.segment_job", fake_job)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.find_model", Info)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", fake_job)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
@@ -145,7 +145,7 @@ def test_the_same_command_goes_on_after_ctrl_c(
             raise KeyboardInterrupt
         return (yield from fake_job(study, *arguments, **options))
 
-    monkeypatch.setattr("napari_brain_tumor.comparison.scoring.segment_job", stopped_once)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", stopped_once)
     arguments = (cases, "--models", "unet", "--schema", "MSD", "-o", "out", "--save-predictions")
     assert run(*arguments)[0] == 130
     assert not (tmp_path / "out" / "scores.csv").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from napari_brain_tumor import cli
 from napari_brain_tumor.errors import UnreadableFileError, VisitError
-from napari_brain_tumor.longitudinal.document import VisitEntry, open_visits, read_visits, save_visits
+from napari_brain_tumor.followup.document import VisitEntry, open_visits, read_visits, save_visits
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from models_for_tests import tiny_model
 from napari_brain_tumor import cli
-from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import Segmentation, Study
 from phantoms import noise, tumour

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 import phantoms
 from napari_brain_tumor.errors import LabelSchemaError, PromptError, RecordError
+from napari_brain_tumor.followup.visits import date_of_sources
 from napari_brain_tumor.interactive.prompts import read_prompts
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.json_file import parse_json, read_json
 from napari_brain_tumor.io.sidecar import PROGRAM, read_sidecar
 from napari_brain_tumor.io.study_folder import dataset_json
-from napari_brain_tumor.longitudinal.visits import date_of_sources
-from napari_brain_tumor.replay.records import read_record
+from napari_brain_tumor.records.records import read_record
 from napari_brain_tumor.study import Source
 
 DEEP = "[" * 100_000 + "]" * 100_000

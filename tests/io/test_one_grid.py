@@ -7,9 +7,9 @@ import pytest
 import phantoms
 from napari_brain_tumor import open_study
 from napari_brain_tumor.errors import GridMismatchError, RoleError
-from napari_brain_tumor.evaluation.overlap import dice
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import bring_onto_one_grid, distinct_grids, open_sequences, open_sources, reference_role
+from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import NiftiForms, Study
 

@@ -3,9 +3,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 
+from napari_brain_tumor.autosave.mirror import Mirror
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.journal.mirror import Mirror
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.label_watch import LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layers import KEY

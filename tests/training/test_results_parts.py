@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_brain_tumor.evaluation.calibration import LogitCounts
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.metrics.calibration import LogitCounts
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.case_files import CaseFiles
 from napari_brain_tumor_training.results.calibration import cross_fitted, halves

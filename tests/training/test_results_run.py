@@ -74,8 +74,8 @@ def test_subsets_are_all_fourteen_of_volumes_and_those_that_slices_have(measured
 
 
 def test_a_subset_gives_what_a_user_with_those_sequences_gets(measured, data):
-    from napari_brain_tumor.evaluation.overlap import region_dice
     from napari_brain_tumor.io import open_segmentation
+    from napari_brain_tumor.metrics.overlap import region_dice
 
     block = read_results(measured / "results.json").models["tiny"].subsets
     cases = block.cases

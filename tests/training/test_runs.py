@@ -16,7 +16,7 @@ import torch
 from curated_phantoms import head, write_data
 
 from napari_brain_tumor import open_study, segment
-from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.models.cards import read_card

@@ -6,7 +6,7 @@ from curated_phantoms import head, write_data
 from training_cases import recipe
 from typer.testing import CliRunner
 
-from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import DatasetError, OutOfMemoryError, TrainingError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.models.cards import list_models, read_card

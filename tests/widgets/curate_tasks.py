@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from napari_brain_tumor.curated_dataset import CuratedDataset
-from napari_brain_tumor.curated_dataset.index import now
-from napari_brain_tumor.curated_dataset.opinions import Opinion, images_sha256, keep_opinion
+from napari_brain_tumor.dataset import CuratedDataset
+from napari_brain_tumor.dataset.index import now
+from napari_brain_tumor.dataset.opinions import Opinion, images_sha256, keep_opinion
 from napari_brain_tumor.progress import Progress
 
 WEIGHTS = "0" * 64

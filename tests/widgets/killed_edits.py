@@ -12,7 +12,7 @@ import numpy as np
 from napari.components import ViewerModel
 from panel_cases import SHAPE, make_study
 
-from napari_brain_tumor.journal.sessions import Session
+from napari_brain_tumor.autosave.sessions import Session
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.label_journal import LabelJournal

@@ -12,7 +12,7 @@ from panel_cases import SHAPE, make_study
 from napari_brain_tumor import open_segmentation, open_study
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.command_lines import CommandLines, LabelFile
-from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path

@@ -11,8 +11,8 @@ import pytest
 from curate_tasks import prediction
 from panel_cases import SHAPE, make_model, make_study
 
-from napari_brain_tumor.curated_dataset import CuratedDataset
-from napari_brain_tumor.curated_dataset.drafts import draft_path, read_draft
+from napari_brain_tumor.dataset import CuratedDataset
+from napari_brain_tumor.dataset.drafts import draft_path, read_draft
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import Segmentation
 

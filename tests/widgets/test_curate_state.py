@@ -6,9 +6,9 @@ from curate_tasks import WEIGHTS, give_opinions, prediction
 from napari.layers import Labels
 from panel_cases import SHAPE, make_study
 
-from napari_brain_tumor.curated_dataset import CuratedDataset, MadeBy, truth_of
-from napari_brain_tumor.curated_dataset.drafts import Draft, DraftRecord, keep_draft
-from napari_brain_tumor.curated_dataset.index import now
+from napari_brain_tumor.dataset import CuratedDataset, MadeBy, truth_of
+from napari_brain_tumor.dataset.drafts import Draft, DraftRecord, keep_draft
+from napari_brain_tumor.dataset.index import now
 from napari_brain_tumor.errors import DatasetError, LabelChangedError, SplitError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import run_job

@@ -3,7 +3,7 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 from panel_cases import make_model
 
-from napari_brain_tumor.journal.sessions import Session
+from napari_brain_tumor.autosave.sessions import Session
 from napari_brain_tumor.plugin.preferences import Preferences
 from napari_brain_tumor.study import TifSlices
 from napari_brain_tumor.widgets import initial_choices, label_journal, segment_state

@@ -13,8 +13,8 @@ pytest.importorskip("qtpy.QtCore", reason="needs a Qt binding")
 
 from killed_edits import states
 
-from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.journal.sessions import journals, recover_all
+from napari_brain_tumor.autosave.layer_journal import recover
+from napari_brain_tumor.autosave.sessions import journals, recover_all
 
 PROGRAM = Path(__file__).with_name("killed_edits.py")
 

@@ -11,10 +11,10 @@ from napari.components import ViewerModel
 from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor import io
+from napari_brain_tumor.autosave.layer_journal import recover
+from napari_brain_tumor.autosave.sessions import Session, journals, recover_all
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.source_files import file_sha256
-from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.journal.sessions import Session, journals, recover_all
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.writer import write_labels
 from napari_brain_tumor.study import Segmentation

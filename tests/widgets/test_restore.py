@@ -8,8 +8,8 @@ from napari.components import ViewerModel
 from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor import io
-from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.journal.sessions import Session, journals, mark
+from napari_brain_tumor.autosave.layer_journal import recover
+from napari_brain_tumor.autosave.sessions import Session, journals, mark
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layer_document import RESTORED
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag

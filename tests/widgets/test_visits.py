@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 
 from napari_brain_tumor.errors import RecordError, VisitError
+from napari_brain_tumor.followup.document import read_visits
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import save_segmentation
-from napari_brain_tumor.longitudinal.document import read_visits
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets import visits_state as state

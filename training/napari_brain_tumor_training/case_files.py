@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.curated_dataset import CuratedDataset
-from napari_brain_tumor.curated_dataset.index import CaseRecord, PatientRecord
-from napari_brain_tumor.curated_dataset.patients import patient_key
+from napari_brain_tumor.dataset import CuratedDataset
+from napari_brain_tumor.dataset.index import CaseRecord, PatientRecord
+from napari_brain_tumor.dataset.patients import patient_key
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.inside import path_inside

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from napari_brain_tumor.curated_dataset.index import ReviewState
+from napari_brain_tumor.dataset.index import ReviewState
 from napari_brain_tumor.errors import CheckpointError, TrainingError, UnreadableFileError
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.models.blocks import Dims

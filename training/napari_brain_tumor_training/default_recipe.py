@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
+from napari_brain_tumor.dataset import CuratedDataset, case_id_from
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.configurations import CONFIGURATIONS, current_name

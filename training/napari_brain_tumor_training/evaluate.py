@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_brain_tumor.evaluation.overlap import dice
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
+from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.models.cards import Metrics
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_brain_tumor.curated_dataset.patients import patient_key
+from napari_brain_tumor.dataset.patients import patient_key
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.csv_text import csv_text, read_csv_text

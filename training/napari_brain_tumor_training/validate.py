@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.metrics.overlap import region_dice
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role, Segmentation

@@ -16,9 +16,9 @@ from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelS
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from napari_brain_tumor.agreement import Agreement, Consensus, PairScores
-    from napari_brain_tumor.agreement.slices import Axis
-    from napari_brain_tumor.agreement.together import ConsensusMethod
+    from napari_brain_tumor.compare import Agreement, Consensus, PairScores
+    from napari_brain_tumor.compare.slices import Axis
+    from napari_brain_tumor.compare.together import ConsensusMethod
     from napari_brain_tumor.labels import Region
     from napari_brain_tumor.study import Segmentation
 
@@ -119,7 +119,7 @@ def _schemas(schema: str | None, count: int) -> list[str | None]:
 
 
 def _axis(name: str) -> "Axis":
-    from napari_brain_tumor.agreement.slices import AXES
+    from napari_brain_tumor.compare.slices import AXES
 
     chosen: Axis | None = next((one for one in AXES if one == name), None)
     if chosen is None:
@@ -129,7 +129,7 @@ def _axis(name: str) -> "Axis":
 
 
 def _check_consensus(method: str | None, output: Path | None) -> None:
-    from napari_brain_tumor.agreement.together import METHODS
+    from napari_brain_tumor.compare.together import METHODS
 
     if method is not None and method not in METHODS:
         msg = f"There is no consensus {method!r}. Ask for one of: {', '.join(METHODS)}."
@@ -161,7 +161,7 @@ def _open(path: Path, schema: str | None, spacing_mm: tuple[float, float, float]
 
 
 def _compare(opened: Mapping[str, "Segmentation"], reference: str | None, resample: bool) -> "Agreement":
-    from napari_brain_tumor.agreement import compare_segmentations_job
+    from napari_brain_tumor.compare import compare_segmentations_job
 
     try:
         return run_shown(compare_segmentations_job(opened, reference, resample=resample), "comparing")
@@ -173,7 +173,7 @@ def _compare(opened: Mapping[str, "Segmentation"], reference: str | None, resamp
 def _join(
     opened: Mapping[str, "Segmentation"], reference: str | None, method: str | None, resample: bool
 ) -> "Consensus | None":
-    from napari_brain_tumor.agreement.together import METHODS, consensus_job
+    from napari_brain_tumor.compare.together import METHODS, consensus_job
 
     chosen: ConsensusMethod | None = next((one for one in METHODS if one == method), None)
     if chosen is None:
@@ -272,7 +272,7 @@ def _print_consensus(found: "Agreement", joined: "Consensus | None") -> None:
         return
     from rich.markup import escape
 
-    from napari_brain_tumor.agreement.together import METHODS
+    from napari_brain_tumor.compare.together import METHODS
 
     for text in joined.notes:
         if text not in found.notes:
@@ -289,8 +289,8 @@ def _print_consensus(found: "Agreement", joined: "Consensus | None") -> None:
 
 
 def _against_reference(found: "Agreement", joined: "Consensus") -> dict["Region", float]:
-    from napari_brain_tumor.evaluation.one_grid import resampled_onto
-    from napari_brain_tumor.evaluation.overlap import region_dice
+    from napari_brain_tumor.metrics.one_grid import resampled_onto
+    from napari_brain_tumor.metrics.overlap import region_dice
 
     truth = found.raters.segmentations[str(found.reference)]
     return region_dice(truth, resampled_onto(joined.segmentation, truth.grid))
@@ -313,7 +313,7 @@ def _write(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    from napari_brain_tumor.agreement.files import map_files, write_maps
+    from napari_brain_tumor.compare.files import map_files, write_maps
     from napari_brain_tumor.io import save_segmentation
 
     if maps is not None:

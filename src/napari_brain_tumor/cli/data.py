@@ -20,8 +20,8 @@ from napari_brain_tumor.errors import DatasetError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
-    from napari_brain_tumor.curated_dataset.imports import FoundCase
+    from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
+    from napari_brain_tumor.dataset.imports import FoundCase
     from napari_brain_tumor.study import Segmentation
 
 __all__ = ["data"]
@@ -66,7 +66,7 @@ def create(
 ) -> None:
     """Make an empty data set."""
     from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.dataset import CuratedDataset
 
     made = CuratedDataset.create(
         dataset, name, description=description, seed=seed, val_fraction=val, test_fraction=test, split_table=table
@@ -105,8 +105,8 @@ def add(
     """Add an examination with its label."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.curated_dataset.split import side_named
+    from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.dataset.split import side_named
     from napari_brain_tumor.io import open_study
 
     slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
@@ -144,8 +144,8 @@ def list_cases(
 ) -> None:
     """List the cases with their labels, states and sides."""
     from napari_brain_tumor.cli.console import new_table, print_table, say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.curated_dataset.split import side_named
+    from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.dataset.split import side_named
 
     opened = CuratedDataset(dataset)
     chosen = opened.cases(
@@ -164,7 +164,7 @@ def list_cases(
 def show(dataset: Dataset, case: Case) -> None:
     """Show everything that is known about a case."""
     from napari_brain_tumor.cli.console import new_table, print_table
-    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.dataset import CuratedDataset
 
     opened = CuratedDataset(dataset)
     record = opened.case(case)
@@ -185,7 +185,7 @@ def split(
 ) -> None:
     """Show who is on which side; change the rule for patients to come. Nobody who has a side is moved."""
     from napari_brain_tumor.cli.console import print_table, say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.dataset import CuratedDataset
 
     opened = CuratedDataset(dataset)
     if table is not None:
@@ -212,7 +212,7 @@ def relabel(
 ) -> None:
     """Replace the label of a case."""
     from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation
 
     slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
@@ -237,7 +237,7 @@ def review(
 ) -> None:
     """Note what was decided about the label of a case."""
     from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.dataset import CuratedDataset
 
     record = CuratedDataset(dataset).review(case, _state(state), note)
     say(f"{record.id} is {_state_text(record)}")
@@ -251,7 +251,7 @@ def remove(
 ) -> None:
     """Remove cases and their files. Their patients' side of the split is kept, should they come back."""
     from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
+    from napari_brain_tumor.dataset import CuratedDataset
 
     opened = CuratedDataset(dataset)
     for case in cases:
@@ -289,8 +289,8 @@ def import_command(
     """Add all cases of another data set; those that are there already are skipped, those refused are told."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.curated_dataset.imports import ImportOptions, import_cases
+    from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.dataset.imports import ImportOptions, import_cases
 
     opened = CuratedDataset(dataset)
     found = _found(folder, kind, images, labels, roles)
@@ -318,8 +318,8 @@ def check(
 ) -> None:
     """Look for what is wrong with labels and scans; ends with 1 if there is an error."""
     from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.curated_dataset.checks import check_dataset
+    from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.dataset.checks import check_dataset
 
     findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
     for finding in findings:
@@ -351,8 +351,8 @@ def export(
     """Write the cases as nnU-Net v2 reads them, with the split as its fold 0."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.curated_dataset import CuratedDataset, case_id_from
-    from napari_brain_tumor.curated_dataset.nnunet_export import NnunetTarget, export_nnunet
+    from napari_brain_tumor.dataset import CuratedDataset, case_id_from
+    from napari_brain_tumor.dataset.nnunet_export import NnunetTarget, export_nnunet
     from napari_brain_tumor.io import role_named
 
     opened = CuratedDataset(dataset)
@@ -375,7 +375,7 @@ def export(
 def _found(
     folder: Path, kind: str | None, images: str | None, labels: str | None, roles: str | None
 ) -> "tuple[FoundCase, ...]":
-    from napari_brain_tumor.curated_dataset.imports import FORMATS, find_cases, find_pairs
+    from napari_brain_tumor.dataset.imports import FORMATS, find_cases, find_pairs
 
     if (images is None) != (labels is None):
         msg = "Patterns of images and of labels belong together: give --images and --labels."
@@ -413,7 +413,7 @@ def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> 
 
 
 def _state(text: str) -> "ReviewState":
-    from napari_brain_tumor.curated_dataset import STATES
+    from napari_brain_tumor.dataset import STATES
 
     wanted = text.strip().lower().replace("-", "_").replace(" ", "_")
     for state in STATES:
@@ -426,8 +426,8 @@ def _state(text: str) -> "ReviewState":
 
 def _maker(kind: str | None, model: str | None) -> "MadeBy | None":
     """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
-    from napari_brain_tumor.curated_dataset import MadeBy
-    from napari_brain_tumor.curated_dataset.index import LabelMaker
+    from napari_brain_tumor.dataset import MadeBy
+    from napari_brain_tumor.dataset.index import LabelMaker
 
     if kind is None and model is None:
         return None

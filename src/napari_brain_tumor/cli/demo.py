@@ -6,10 +6,10 @@ from pathlib import Path
 
 from napari_brain_tumor.cli.console import print_table, run_shown, say, volume_table
 from napari_brain_tumor.cli.window import open_window, why_no_window
-from napari_brain_tumor.evaluation.overlap import region_dice
 from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
 from napari_brain_tumor.measure.picture import save_picture
 from napari_brain_tumor.measure.volumes import measure_volumes
+from napari_brain_tumor.metrics.overlap import region_dice
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.workflow import segment_job
 

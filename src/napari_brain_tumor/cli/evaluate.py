@@ -15,8 +15,8 @@ from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, Spacing
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from napari_brain_tumor.comparison import Evaluation
-    from napari_brain_tumor.evaluation.compare import Difference, Summary
+    from napari_brain_tumor.evaluation import Evaluation
+    from napari_brain_tumor.metrics.compare import Difference, Summary
 
 __all__ = ["evaluate"]
 
@@ -102,7 +102,7 @@ def evaluate(
     for model in chosen.values():
         _check_model(model)
     parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
-    from napari_brain_tumor.comparison import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
+    from napari_brain_tumor.evaluation import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
     check_folder(output, overwrite=overwrite)
     job = evaluate_job(
@@ -132,7 +132,7 @@ def evaluate(
 
 
 def _check_side(cases: Sequence[Path], side: str | None, split: Path | None) -> None:
-    from napari_brain_tumor.comparison.cases import is_curated
+    from napari_brain_tumor.evaluation.cases import is_curated
 
     if side is not None and split is None and not any(map(is_curated, cases)):
         msg = "It is a choice from a split: give --split CSV too, or a curated data set."
@@ -164,7 +164,7 @@ def _named_folders(words: Sequence[str]) -> dict[str, str]:
 
 
 def _print_result(result: "Evaluation") -> None:
-    from napari_brain_tumor.evaluation.compare import METRICS, definition
+    from napari_brain_tumor.metrics.compare import METRICS, definition
 
     for region, title in _REGIONS.items():
         found = [summary for summary in result.summary if summary.region == region]
@@ -184,7 +184,7 @@ def _print_result(result: "Evaluation") -> None:
 def _summary_table(summaries: Sequence["Summary"]) -> "Table":
     from rich.markup import escape
 
-    from napari_brain_tumor.evaluation.compare import METRICS
+    from napari_brain_tumor.metrics.compare import METRICS
 
     rows: dict[tuple[str, str | None], dict[str, Summary]] = {}
     for summary in summaries:
@@ -210,7 +210,7 @@ def _cases_cell(summary: "Summary") -> str:
 
 
 def _summary_cell(summary: "Summary | None", cases: int) -> str:
-    from napari_brain_tumor.evaluation.compare import METRICS, SECONDS
+    from napari_brain_tumor.metrics.compare import METRICS, SECONDS
 
     if summary is None:
         return ""
@@ -228,7 +228,7 @@ def _summary_cell(summary: "Summary | None", cases: int) -> str:
 def _difference_table(differences: Sequence["Difference"]) -> "Table":
     from rich.markup import escape
 
-    from napari_brain_tumor.evaluation.compare import METRICS
+    from napari_brain_tumor.metrics.compare import METRICS
 
     rows: dict[tuple[str, str], dict[str, Difference]] = {}
     for one in differences:
@@ -243,7 +243,7 @@ def _difference_table(differences: Sequence["Difference"]) -> "Table":
 
 
 def _difference_cell(difference: "Difference | None", cases: int) -> str:
-    from napari_brain_tumor.evaluation.compare import METRICS
+    from napari_brain_tumor.metrics.compare import METRICS
 
     if difference is None:
         return ""

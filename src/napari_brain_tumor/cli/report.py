@@ -17,10 +17,10 @@ from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.html_report.tables import Table
-    from napari_brain_tumor.longitudinal.document import VisitEntry
-    from napari_brain_tumor.longitudinal.followup import FollowUp
-    from napari_brain_tumor.longitudinal.visits import Visit
+    from napari_brain_tumor.followup.document import VisitEntry
+    from napari_brain_tumor.followup.followup import FollowUp
+    from napari_brain_tumor.followup.visits import Visit
+    from napari_brain_tumor.reports.tables import Table
 
 __all__ = ["follow_up", "report"]
 
@@ -57,9 +57,9 @@ def report(
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
     from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.html_report import report_job
-    from napari_brain_tumor.longitudinal.document import open_visit
-    from napari_brain_tumor.longitudinal.followup import follow_up_job
+    from napari_brain_tumor.followup.document import open_visit
+    from napari_brain_tumor.followup.followup import follow_up_job
+    from napari_brain_tumor.reports import report_job
 
     _check_target(output, overwrite=overwrite)
     told = parse_roles(roles, case)
@@ -85,11 +85,11 @@ def follow_up(
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
     from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.html_report import report_job
-    from napari_brain_tumor.longitudinal.document import open_visits
-    from napari_brain_tumor.longitudinal.followup import follow_up_job
-    from napari_brain_tumor.longitudinal.plot import save_plot
-    from napari_brain_tumor.longitudinal.tables import save_csv, save_json
+    from napari_brain_tumor.followup.document import open_visits
+    from napari_brain_tumor.followup.followup import follow_up_job
+    from napari_brain_tumor.followup.plot import save_plot
+    from napari_brain_tumor.followup.tables import save_csv, save_json
+    from napari_brain_tumor.reports import report_job
 
     targets = [output / one for one in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
@@ -119,8 +119,8 @@ def _entry(
     schema: str | None,
     series: dict[str, str] | None = None,
 ) -> "VisitEntry":
-    from napari_brain_tumor.longitudinal.document import VisitEntry
-    from napari_brain_tumor.longitudinal.visits import parse_date
+    from napari_brain_tumor.followup.document import VisitEntry
+    from napari_brain_tumor.followup.visits import parse_date
 
     return VisitEntry(
         case=case,
@@ -151,7 +151,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 def _print_follow_up(found: "FollowUp") -> None:
     from napari_brain_tumor.cli.console import note
-    from napari_brain_tumor.html_report.tables import response_table, series_table
+    from napari_brain_tumor.reports.tables import response_table, series_table
 
     for text in found.notes:
         note(text)

@@ -43,7 +43,7 @@ def rerun(
     count as the same, and are told.
     """
     from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.replay import rerun_job
+    from napari_brain_tumor.records import rerun_job
 
     if output is not None and output.exists() and not overwrite:
         msg = f"{output} exists already. Give --overwrite to replace it, or another name with -o."

@@ -10,8 +10,8 @@ from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import DatasetError
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.curated_dataset import CaseRecord
-    from napari_brain_tumor.curated_dataset.opinions import Opinion
+    from napari_brain_tumor.dataset import CaseRecord
+    from napari_brain_tumor.dataset.opinions import Opinion
 
 __all__ = ["score"]
 
@@ -29,8 +29,8 @@ def score(
     The scores are kept in the data set's folder, where the Curate panel shows them.
     """
     from napari_brain_tumor.cli.console import new_table, print_table, run_shown
-    from napari_brain_tumor.curated_dataset import CuratedDataset
-    from napari_brain_tumor.curated_dataset.opinions import read_opinion
+    from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.dataset.opinions import read_opinion
     from napari_brain_tumor.models.cards import find_model
     from napari_brain_tumor.opinion import opinions_job
 

@@ -67,7 +67,7 @@ class Metrics(BaseModel):
     flips: bool = False
     """Whether predictions were averaged over mirrored inputs."""
     mean_hd95_mm: dict[Region, float] = Field(default_factory=dict)
-    """95 % Hausdorff distance (`hd95_mm` of `evaluation.scores.DEFINITIONS`), where it was measured."""
+    """95 % Hausdorff distance (`hd95_mm` of `metrics.scores.DEFINITIONS`), where it was measured."""
     definition: str = ""
     """What the numbers are, where they were not taken as the fields above say."""
     whole_head: bool | None = None

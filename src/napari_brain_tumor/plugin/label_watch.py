@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_brain_tumor.autosave.mirror import Mirror, Step, combine
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError
-from napari_brain_tumor.journal.mirror import Mirror, Step, combine
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag

@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_jsonable_python
 
-from napari_brain_tumor.curated_dataset.index import GridRecord
+from napari_brain_tumor.dataset.index import GridRecord
 from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.plugin import layers

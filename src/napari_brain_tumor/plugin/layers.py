@@ -18,10 +18,10 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_info, show_warning
 
+from napari_brain_tumor.autosave.changes import digest_of
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid, LengthUnit, ViewerWorld, bounding_box, resample
 from napari_brain_tumor.io.one_grid import FINEST, bring_onto_one_grid
-from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_values, labels_sha256
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.labels_edit import replace_labels

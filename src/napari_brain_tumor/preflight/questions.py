@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_brain_tumor.brain.extraction import volume_doubt
 from napari_brain_tumor.catalogue import Method, ModelInfo
-from napari_brain_tumor.curated_dataset.plausibility import is_size_of_a_head, same_picture
+from napari_brain_tumor.dataset.plausibility import is_size_of_a_head, same_picture
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.memory import DeviceMemory

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from napari_brain_tumor.followup.registration import RigidTransform, coarse_scan, find_misfit
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.longitudinal.registration import RigidTransform, coarse_scan, find_misfit
 from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
 

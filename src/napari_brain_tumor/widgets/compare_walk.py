@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import napari.viewer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
-from napari_brain_tumor.agreement import SliceRow
+from napari_brain_tumor.compare import SliceRow
 from napari_brain_tumor.geometry import ViewerWorld
 from napari_brain_tumor.plugin.layers import camera_of, in_viewer
 from napari_brain_tumor.widgets.look import Look

@@ -17,12 +17,12 @@ import numpy.typing as npt
 from napari.layers import Labels
 
 from napari_brain_tumor import __version__
+from napari_brain_tumor.autosave.changes import digest_of
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
 from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
 from napari_brain_tumor.interactive.propagation import propagate_slices
-from napari_brain_tumor.journal.changes import digest_of
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, RESECTION_CAVITY, Region, class_names_of
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin.display import Display

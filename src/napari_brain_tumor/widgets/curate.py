@@ -15,9 +15,9 @@ from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QTabWidget
 
 from napari_brain_tumor.command_lines import create_dataset_lines
-from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
-from napari_brain_tumor.curated_dataset.drafts import Draft, DraftRecord
-from napari_brain_tumor.curated_dataset.index import now
+from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
+from napari_brain_tumor.dataset.drafts import Draft, DraftRecord
+from napari_brain_tumor.dataset.index import now
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import ModelInfo, list_models

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_brain_tumor.curated_dataset import ReviewState
+from napari_brain_tumor.dataset import ReviewState
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.case_table import CaseTable
 from napari_brain_tumor.widgets.curate_state import KNOWING, STATE_NAMES

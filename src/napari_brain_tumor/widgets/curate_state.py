@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Layer
 
-from napari_brain_tumor.curated_dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState, Truth
-from napari_brain_tumor.curated_dataset.drafts import Draft, read_draft
-from napari_brain_tumor.curated_dataset.opinions import Opinion, read_opinion, read_prediction
+from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState, Truth
+from napari_brain_tumor.dataset.drafts import Draft, read_draft
+from napari_brain_tumor.dataset.opinions import Opinion, read_opinion, read_prediction
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.json_file import read_json

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from napari_brain_tumor.curated_dataset.drafts import Draft, forget_draft, keep_draft
+from napari_brain_tumor.dataset.drafts import Draft, forget_draft, keep_draft
 
 __all__ = ["DraftKeeper"]
 

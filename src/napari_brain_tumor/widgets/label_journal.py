@@ -10,12 +10,12 @@ from typing import Any, Final
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
 
+from napari_brain_tumor.autosave.layer_journal import LayerJournal
+from napari_brain_tumor.autosave.mirror import Mirror
+from napari_brain_tumor.autosave.sessions import Session, tidy
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io.packed import write_packed
 from napari_brain_tumor.io.source_files import describe_sources
-from napari_brain_tumor.journal.layer_journal import LayerJournal
-from napari_brain_tumor.journal.mirror import Mirror
-from napari_brain_tumor.journal.sessions import Session, tidy
 from napari_brain_tumor.plugin.label_watch import Applied, LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layer_document import LayerDocument, document_of, scans_under
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, SegmentationTag, is_prompt_layer

@@ -11,7 +11,7 @@ import napari.viewer
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
 
-from napari_brain_tumor.journal.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
+from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer
 
 from napari_brain_tumor import io
+from napari_brain_tumor.autosave.layer_journal import recover
+from napari_brain_tumor.autosave.sessions import Fate, Session, journals, mark, recover_all
 from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.packed import read_packed
 from napari_brain_tumor.io.source_files import describe_sources
-from napari_brain_tumor.journal.layer_journal import recover
-from napari_brain_tumor.journal.sessions import Fate, Session, journals, mark, recover_all
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layer_document import LayerDocument, restored_layer
 from napari_brain_tumor.plugin.layers import LayerData

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal, cast
 from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor.command_lines import CommandLines, install_command, train_lines
-from napari_brain_tumor.curated_dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.models.cards import models_folder, read_card
 from napari_brain_tumor.widgets.worker import time_left_text

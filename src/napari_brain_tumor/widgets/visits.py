@@ -12,12 +12,12 @@ from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.followup.document import save_visits
+from napari_brain_tumor.followup.followup import FollowUp
+from napari_brain_tumor.followup.plot import draw_follow_up
+from napari_brain_tumor.followup.tables import save_csv, save_json
+from napari_brain_tumor.followup.visits import FoundDate
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.longitudinal.document import save_visits
-from napari_brain_tumor.longitudinal.followup import FollowUp
-from napari_brain_tumor.longitudinal.plot import draw_follow_up
-from napari_brain_tumor.longitudinal.tables import save_csv, save_json
-from napari_brain_tumor.longitudinal.visits import FoundDate
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import visits_state as state

@@ -6,8 +6,8 @@ from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined,unus
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import VisitError
-from napari_brain_tumor.longitudinal.facts import CLINICAL, STEROIDS, VisitFacts
-from napari_brain_tumor.longitudinal.visits import parse_date
+from napari_brain_tumor.followup.facts import CLINICAL, STEROIDS, VisitFacts
+from napari_brain_tumor.followup.visits import parse_date
 from napari_brain_tumor.widgets.parts import FoldToggle, combo, form
 
 __all__ = ["FactsForm"]

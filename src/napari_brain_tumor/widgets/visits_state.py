@@ -9,15 +9,15 @@ from napari.layers import Image, Labels, Layer
 
 from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import RecordError, VisitError
+from napari_brain_tumor.followup.document import USER, VisitEntry, open_visits, read_visits
+from napari_brain_tumor.followup.facts import VisitFacts
+from napari_brain_tumor.followup.followup import FollowUp, VisitResult, compare
+from napari_brain_tumor.followup.registration import Registration, checkerboard, describe
+from napari_brain_tumor.followup.response import NOT_ASSESSABLE
+from napari_brain_tumor.followup.visits import FoundDate, Visit, date_of_sources, in_order, parse_date
+from napari_brain_tumor.followup.wording import percent, size_text
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.longitudinal.document import USER, VisitEntry, open_visits, read_visits
-from napari_brain_tumor.longitudinal.facts import VisitFacts
-from napari_brain_tumor.longitudinal.followup import FollowUp, VisitResult, compare
-from napari_brain_tumor.longitudinal.registration import Registration, checkerboard, describe
-from napari_brain_tumor.longitudinal.response import NOT_ASSESSABLE
-from napari_brain_tumor.longitudinal.visits import FoundDate, Visit, date_of_sources, in_order, parse_date
-from napari_brain_tumor.longitudinal.wording import percent, size_text
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.progress import Job, Progress
@@ -50,9 +50,9 @@ __all__ = [
     "with_layers",
 ]
 
-REGISTER_TARGET: Final = "napari_brain_tumor.longitudinal.registration:register_job"
-COMPARE_TARGET: Final = "napari_brain_tumor.longitudinal.followup:follow_up_job"
-REPORT_TARGET: Final = "napari_brain_tumor.html_report:report_job"
+REGISTER_TARGET: Final = "napari_brain_tumor.followup.registration:register_job"
+COMPARE_TARGET: Final = "napari_brain_tumor.followup.followup:follow_up_job"
+REPORT_TARGET: Final = "napari_brain_tumor.reports:report_job"
 BOARD: Final = "checkerboard"
 _DOCUMENT: Final = "visits.json"
 _UNUSED: Final = (
@@ -457,7 +457,7 @@ def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
     python = "\n".join(
         [
             "from napari_brain_tumor import follow_up, open_visits, report",
-            "from napari_brain_tumor.longitudinal.tables import save_csv",
+            "from napari_brain_tumor.followup.tables import save_csv",
             "",
             f"found = follow_up(open_visits({path!r}))",
             'save_csv(found, "visits.csv")',

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import torch
 
-from napari_brain_tumor.curated_dataset.patients import patient_key
+from napari_brain_tumor.dataset.patients import patient_key
 from napari_brain_tumor.errors import BrainTumorError, DeviceError, LabelSchemaError, TrainingError
 from napari_brain_tumor.inference.device import check_bfloat16, resolve_device
 from napari_brain_tumor.io import open_study, open_truth

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from napari_brain_tumor.evaluation.calibration import LogitCounts, Reliability
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.metrics.calibration import LogitCounts, Reliability
 from napari_brain_tumor.models.cards import Calibration, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.progress import Job, part_of

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_brain_tumor.evaluation.overlap import region_dice
-from napari_brain_tumor.evaluation.scores import score_masks
 from napari_brain_tumor.io import open_study
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.measure.volumes import measure_volumes
+from napari_brain_tumor.metrics.overlap import region_dice
+from napari_brain_tumor.metrics.scores import score_masks
 from napari_brain_tumor.postprocessing.components import count_parts
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.study import ROLES, Segmentation, Study

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from napari_brain_tumor.evaluation.compare import SAMPLES
-from napari_brain_tumor.evaluation.scores import DEFINITIONS
+from napari_brain_tumor.metrics.compare import SAMPLES
+from napari_brain_tumor.metrics.scores import DEFINITIONS
 from napari_brain_tumor_training.results.document import (
     RESULTS_FILE,
     Experiment,

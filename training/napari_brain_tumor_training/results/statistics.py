@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from napari_brain_tumor.evaluation.compare import bootstrap_interval
 from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.metrics.compare import bootstrap_interval
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.results.document import ModelResults, ScoredCase, Scores
 

@@ -1,0 +1,270 @@
+"""The journals of one run of the program, and those that earlier runs left behind."""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from napari_brain_tumor.autosave.layer_journal import LayerJournal, Recovered, make_private, recover
+from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.home import home_folder
+
+__all__ = [
+    "KEEP_BYTES",
+    "KEEP_DAYS",
+    "Fate",
+    "Found",
+    "Session",
+    "forget",
+    "journal_folder",
+    "journals",
+    "mark",
+    "recover_all",
+    "tidy",
+]
+
+logger = logging.getLogger(__name__)
+
+KEEP_DAYS: Final = 14
+KEEP_BYTES: Final = 500_000_000
+"""Journals of runs that ended are removed after so many days, the oldest earlier where all take more room than this."""
+
+Fate = Literal["lost", "closed", "declined", "restored"]
+"""How a journal with unsaved work ended: by a crash; by its user, who closed the layer or napari; by a crash, and its
+user did not want it back when asked; by a crash, and it was brought back."""
+
+_FATES: Final[tuple[Fate, ...]] = ("restored", "declined", "closed")
+
+
+def journal_folder() -> Path:
+    """Where journals are kept: `$BRAIN_TUMOR_HOME/journal`, or `~/.napari-brain-tumor/journal`."""
+    return home_folder() / "journal"
+
+
+class Session:
+    """The journals of this run, in a folder that is made with the first one and locked as long as the run lasts.
+
+    Parameters
+    ----------
+    home : Path, optional
+        `journal_folder()` if not given.
+    on_error : callable, optional
+        Told in whichever thread when a journal ends early.
+    keeps : bool
+        False where the user wants no journal; those of earlier runs are still there.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        on_error: Callable[[Exception], None] | None = None,
+        *,
+        keeps: bool = True,
+    ) -> None:
+        self.home = journal_folder() if home is None else home
+        self._keeps = keeps
+        self.folder: Path | None = None
+        self.asked = False
+        """Whether the user was asked about earlier runs by now."""
+        self._on_error = on_error
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._background = ThreadPoolExecutor(1, "journal background")
+        self._lock: FileLock | None = None
+        self._count = 0
+
+    def open(self, labels: npt.NDArray[Any], document: Mapping[str, Any]) -> LayerJournal | None:
+        """A journal of these labels; None where none is wanted, or its folder cannot be made, which is told."""
+        if not self._keeps:
+            return None
+        try:
+            folder = self._started()
+        except (OSError, NotImplementedError) as error:  # the latter where a file system knows no locks
+            logger.exception("No journal can be kept in %s", self.home)
+            if self._on_error is not None:
+                self._on_error(error)
+            return None
+        self._count += 1
+        return LayerJournal(folder / f"layer-{self._count:03d}", labels, document, self._thread, self._on_error)
+
+    def close(self, journal: LayerJournal, labels: npt.NDArray[Any]) -> None:
+        """End a journal; what is unsaved in it stays for a while."""
+        unsaved = journal.close(labels)
+        with suppress(RuntimeError):  # Python is ending, and its threads ended before
+            self._thread.submit(_settle, journal.folder, unsaved)
+            return
+        _settle(journal.folder, unsaved)
+
+    def in_background(self, action: Callable[..., Any], *arguments: Any) -> None:
+        """Do what may take long beside the window and beside the journals; errors go to the log."""
+        with suppress(RuntimeError):  # Python is ending
+            self._background.submit(_logged, action, *arguments)
+
+    def flush(self) -> None:
+        """Wait until everything is on the disk."""
+        for thread in (self._background, self._thread):
+            thread.submit(lambda: None).result()
+
+    def finish(self) -> None:
+        """End the session. Journals that are still open count as lost."""
+        for thread in (self._background, self._thread):
+            thread.shutdown(wait=True)
+        if self._lock is not None:
+            self._lock.release()
+        if self.folder is not None:
+            _remove_if_empty(self.folder)
+        self.folder = self._lock = None
+
+    def _started(self) -> Path:
+        if self.folder is None:
+            now = datetime.now(UTC)
+            folder = self.home / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}-{os.urandom(2).hex()}"
+            make_private(self.home)
+            self._lock = _lock_of(folder)  # before the folder is there: without a lock it would be that of an ended run
+            self._lock.acquire(timeout=0)
+            make_private(folder)
+            self.folder = folder
+        return self.folder
+
+
+def _lock_of(session: Path) -> FileLock:
+    return FileLock(session.with_name(f"{session.name}.lock"), mode=0o600)
+
+
+def _logged(action: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        action(*arguments)
+    except Exception:  # whatever it was, no work is lost by it
+        logger.exception("A journal is incomplete: %s failed", getattr(action, "__name__", action))
+
+
+def _settle(folder: Path, unsaved: bool) -> None:
+    if unsaved:
+        mark(folder, "closed")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# Earlier runs -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The folder of a journal that an earlier run left, and how it ended."""
+
+    folder: Path
+    fate: Fate
+
+
+def journals(home: Path | None = None, own: Path | None = None) -> list[Found]:
+    """The journals of runs that ended, the newest first.
+
+    Parameters
+    ----------
+    home : Path, optional
+        `journal_folder()` if not given.
+    own : Path, optional
+        Folder of the session that asks: of it, the journals of layers that were closed without being saved.
+    """
+    home = journal_folder() if home is None else home
+    if not home.is_dir():
+        return []
+    found: list[Found] = []
+    for session in sorted((path for path in home.iterdir() if path.is_dir()), reverse=True):
+        if session == own:
+            closed = (folder for folder in sorted(session.glob("layer-*")) if (folder / "closed").exists())
+            found += [Found(folder, _fate(folder)) for folder in closed]
+            continue
+        with _ended(session) as ended:
+            if ended:
+                found += [Found(folder, _fate(folder)) for folder in sorted(session.glob("layer-*"))]
+    return found
+
+
+def recover_all(found: list[Found]) -> list[tuple[Found, Recovered]]:
+    """Those journals that can be read and hold something unsaved, with what they tell."""
+    told: list[tuple[Found, Recovered]] = []
+    for one in found:
+        try:
+            recovered = recover(one.folder)
+        except (UnreadableFileError, OSError):
+            logger.warning("The journal %s cannot be read", one.folder, exc_info=True)
+            continue
+        if recovered.unsaved:
+            told.append((one, recovered))
+    return told
+
+
+def mark(folder: Path, fate: Fate) -> None:
+    """Note how a journal ended; a folder that is gone is left alone."""
+    if folder.is_dir():
+        (folder / fate).touch()
+
+
+def forget(folder: Path) -> None:
+    """Remove a journal for good."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def tidy(home: Path | None = None, *, keep_days: float = KEEP_DAYS, keep_bytes: int = KEEP_BYTES) -> None:
+    """Remove journals of runs that ended: old ones, empty ones, and the oldest where there is too much of them.
+
+    What its user closed, declined or restored goes before what was lost.
+    """
+    home = journal_folder() if home is None else home
+    found = [(one, _size(one.folder), _touched(one.folder)) for one in journals(home)]
+    oldest = datetime.now(UTC) - timedelta(days=keep_days)
+    total = sum(size for _, size, _ in found)
+    for one, size, touched in sorted(found, key=lambda item: (item[0].fate == "lost", item[2])):
+        if touched < oldest or total > keep_bytes:
+            forget(one.folder)
+            total -= size
+    if home.is_dir():
+        for session in {path.with_suffix("") for path in home.iterdir()}:
+            _remove_if_empty(session)
+
+
+def _remove_if_empty(session: Path) -> None:
+    if any(session.glob("layer-*")):
+        return
+    with _ended(session) as ended:
+        if ended:
+            shutil.rmtree(session, ignore_errors=True)
+    if ended:
+        with suppress(OSError):
+            session.with_name(f"{session.name}.lock").unlink()
+
+
+@contextmanager
+def _ended(session: Path) -> Iterator[bool]:
+    """Whether the run is over: nobody holds its lock. It is held meanwhile."""
+    lock = _lock_of(session)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError, NotImplementedError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _fate(folder: Path) -> Fate:
+    return next((fate for fate in _FATES if (folder / fate).exists()), "lost")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _touched(folder: Path) -> datetime:
+    return datetime.fromtimestamp(max((p.stat().st_mtime for p in folder.iterdir()), default=0), UTC)

@@ -1,0 +1,171 @@
+"""The segmentations that are compared: by name, on one grid, and what all of them tell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError
+from napari_brain_tumor.geometry import Box, Grid, bounding_box
+from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, label_values, region_mask
+from napari_brain_tumor.metrics.one_grid import on_grid, resampled_onto
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["Raters", "gather"]
+
+Masks = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raters:
+    """Two or more segmentations of one grid by the names of who made them: people, models, or times.
+
+    `gather` makes it, and checks what is promised here.
+
+    Parameters
+    ----------
+    segmentations : mapping of str to Segmentation
+        All on one grid, their axes in one order, and all with `regions` as their known regions.
+    reference : str or None
+        The one that counts as the truth, if any does.
+    regions : tuple of {"WT", "TC", "ET"}
+        What all of them tell, at least one.
+    notes : tuple of str
+        What was left out or resampled, and the user should know.
+    """
+
+    segmentations: Mapping[str, Segmentation]
+    reference: str | None
+    regions: tuple[Region, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order in which they were given."""
+        return tuple(self.segmentations)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that they share."""
+        return next(iter(self.segmentations.values())).grid
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Who is scored against whom: the reference against each other one; without a reference, each pair once."""
+        if self.reference is None:
+            return tuple(combinations(self.names, 2))
+        return tuple((self.reference, name) for name in self.names if name != self.reference)
+
+    def box(self, region: Region) -> Box | None:
+        """The smallest box around what any of them marks as the region; None where none does."""
+        return bounding_box(np.logical_or.reduce([region_mask(one.data, region) for one in self._all]))
+
+    def masks(self, region: Region, box: Box | None = None) -> Masks:
+        """Who says that a voxel is of the region: `(rater, X, Y, Z)`, in the order of the names, within a box."""
+        inside = (slice(None),) * 3 if box is None else box.slices
+        return np.stack([region_mask(one.data[inside], region) for one in self._all])
+
+    @property
+    def _all(self) -> tuple[Segmentation, ...]:
+        return tuple(self.segmentations.values())
+
+
+def gather(
+    segmentations: Mapping[str, Segmentation], reference: str | None = None, *, resample: bool = False
+) -> Raters:
+    """Check that segmentations can be compared, and bring them onto one grid.
+
+    Axes in another order or direction are turned, which loses nothing. The grid is that of the reference, or of the
+    first.
+
+    Parameters
+    ----------
+    segmentations : mapping of str to Segmentation
+        Two or more, by name.
+    reference : str, optional
+        The name of the one that counts as the truth.
+    resample : bool
+        Whether those on other grids are resampled, each voxel to the nearest label, instead of refused.
+
+    Raises
+    ------
+    ComparisonError
+        If they are fewer than two, a name is empty, or the reference is none of them.
+    GridMismatchError
+        If they lie on different grids and are not to be resampled, or do not overlap.
+    SpacingUnknownError
+        If some tell the voxel size and others do not.
+    LabelSchemaError
+        If there is no region that all of them tell.
+    """
+    _check_names(segmentations, reference)
+    first = reference if reference is not None else next(iter(segmentations))
+    target = segmentations[first].grid
+    placed = {name: _placed(name, one, first, target, resample) for name, one in segmentations.items()}
+    regions = _common_regions(segmentations)
+    told = {name: replace(one, known_regions=regions) for name, one in placed.items()}
+    return Raters(told, reference, regions, _notes(segmentations, told, regions))
+
+
+def _check_names(segmentations: Mapping[str, Any], reference: str | None) -> None:
+    names = ", ".join(segmentations) or "none"
+    if len(segmentations) < 2:
+        msg = f"Segmentations to compare: {names}. Two or more of the same case are needed; add another one."
+        raise ComparisonError(msg)
+    if not all(name.strip() for name in segmentations):
+        msg = f"One of the segmentations has an empty name ({names}). Give each a name of its own."
+        raise ComparisonError(msg)
+    if reference is not None and reference not in segmentations:
+        msg = f"The reference {reference!r} is none of the segmentations. Name one of: {names}."
+        raise ComparisonError(msg)
+
+
+def _placed(name: str, one: Segmentation, first: str, target: Grid, resample: bool) -> Segmentation:
+    called = replace(one, name=name)  # messages name it as the user does
+    if resample:
+        return resampled_onto(called, target, whose=first)
+    try:
+        return on_grid(called, target, whose=first)
+    except GridMismatchError as error:
+        msg = f"{error} Where each voxel may take the nearest label, ask for it: resample=True."
+        raise GridMismatchError(msg) from error
+
+
+def _common_regions(segmentations: Mapping[str, Segmentation]) -> tuple[Region, ...]:
+    common = tuple(region for region in REGIONS if all(region in one.known_regions for one in segmentations.values()))
+    if not common:
+        told = "; ".join(f"{name}: {', '.join(one.known_regions) or 'none'}" for name, one in segmentations.items())
+        msg = (
+            f"There is no region that all segmentations tell ({told}). Compare those that share one, and name the "
+            "schema of files whose numbers were read wrongly."
+        )
+        raise LabelSchemaError(msg)
+    return common
+
+
+def _notes(
+    given: Mapping[str, Segmentation], placed: Mapping[str, Segmentation], regions: tuple[Region, ...]
+) -> tuple[str, ...]:
+    notes = []
+    left_out = [region for region in REGIONS if region not in regions]
+    fewer = [name for name, one in given.items() if any(region not in one.known_regions for region in left_out)]
+    if left_out and any(set(one.known_regions) - set(regions) for one in given.values()):
+        notes.append(f"{', '.join(left_out)} left out: not told by {', '.join(fewer)}.")
+    grid = next(iter(placed.values())).grid
+    moved = [name for name, one in given.items() if placed[name].data is not one.data and not _is_turned(one, grid)]
+    if moved:
+        notes.append(f"{', '.join(moved)} resampled onto one grid, to the nearest label: look whether it fits.")
+    if any(RESECTION_CAVITY in label_values(one.data) for one in placed.values()):
+        notes.append("Resection cavities belong to none of the regions and are not compared.")
+    return tuple(notes)
+
+
+def _is_turned(one: Segmentation, grid: Grid) -> bool:
+    try:
+        on_grid(one, grid)
+    except GridMismatchError:
+        return False
+    return True

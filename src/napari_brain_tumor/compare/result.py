@@ -1,0 +1,234 @@
+"""What a comparison of segmentations found, and the tables that it is written as."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor import __version__
+from napari_brain_tumor.compare import maps
+from napari_brain_tumor.compare.raters import Raters
+from napari_brain_tumor.compare.slices import Axis, SliceRow, slice_table
+from napari_brain_tumor.compare.statistics import RaterVolume, RegionAgreement
+from napari_brain_tumor.errors import ComparisonError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.sidecar import NOTICE, PROGRAM
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.metrics.scores import DEFINITIONS, MaskScores, TumourClass
+
+__all__ = ["COLUMNS", "SYMMETRIC", "Agreement", "PairScores"]
+
+SYMMETRIC: Final = (
+    "dice",
+    "iou",
+    "hd95_mm",
+    "hd95_pooled_mm",
+    "hd95_max_mm",
+    "hd_mm",
+    "nsd_2mm",
+    "assd_mm",
+)
+"""Scores that are the same whichever of two segmentations is taken for the truth."""
+
+_SCORES: Final = tuple(field.name for field in fields(MaskScores))
+COLUMNS: Final = ("first", "second", "region", "first_voxels", "second_voxels", *_SCORES)
+"""Of the CSV: who is compared with whom, then one column for each score, the first taken for the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """Scores of the second segmentation against the first, for one region or class.
+
+    Parameters
+    ----------
+    first, second : str
+        Names. The first is the reference if there is one; else either could stand first, and only the scores of
+        `SYMMETRIC` do not depend on it.
+    region : {"WT", "TC", "ET"} or name of a class
+    scores : MaskScores
+        With the first taken for the truth.
+    first_voxels, second_voxels : int
+        Sizes of both masks.
+    """
+
+    first: str
+    second: str
+    region: Region | TumourClass
+    scores: MaskScores
+    first_voxels: int
+    second_voxels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """How far two or more segmentations of one case agree.
+
+    Parameters
+    ----------
+    raters : Raters
+        The segmentations themselves, on one grid.
+    scores : tuple of PairScores
+        Of each pair that is compared, region by region, then class by class.
+    regions : tuple of RegionAgreement
+        Of all segmentations together.
+    volumes : tuple of RaterVolume
+        Region by region.
+    inputs : mapping
+        By name, what each was read or made from, with hashes.
+    """
+
+    raters: Raters
+    scores: tuple[PairScores, ...]
+    regions: tuple[RegionAgreement, ...]
+    volumes: tuple[RaterVolume, ...]
+    inputs: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order in which they were given."""
+        return self.raters.names
+
+    @property
+    def reference(self) -> str | None:
+        """The one that counts as the truth, if any does."""
+        return self.raters.reference
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or resampled."""
+        return self.raters.notes
+
+    def __getitem__(self, region: Region) -> RegionAgreement:
+        """What holds for all segmentations of a region."""
+        maps.check_region(self.raters, region)
+        return next(one for one in self.regions if one.region == region)
+
+    def scores_of(self, region: Region | TumourClass) -> tuple[PairScores, ...]:
+        """The scores of one region or class."""
+        return tuple(one for one in self.scores if one.region == region)
+
+    def matrix(self, region: Region, metric: str = "dice") -> npt.NDArray[np.float64]:
+        """A score of each segmentation with each, `(n, n)` in the order of the names; NaN where it is not known.
+
+        Parameters
+        ----------
+        region : {"WT", "TC", "ET"}
+        metric : str
+            One of `SYMMETRIC`. With a reference only Dice is known of pairs without it.
+
+        Raises
+        ------
+        ComparisonError
+            If the metric depends on which of two is the truth, or all of them do not tell the region.
+        """
+        if metric not in SYMMETRIC:
+            msg = f"{metric!r} has no matrix: it needs a truth. Ask for one of: {', '.join(SYMMETRIC)}."
+            raise ComparisonError(msg)
+        known = self[region]
+        if metric == "dice":
+            return known.dice.copy()
+        table = np.full(known.dice.shape, np.nan)
+        np.fill_diagonal(table, 1.0 if metric in ("iou", "nsd_2mm") else 0.0)
+        for one in self.scores_of(region):
+            value = getattr(one.scores, metric)
+            at = self.names.index(one.first), self.names.index(one.second)
+            table[at] = table[at[::-1]] = np.nan if value is None else value
+        return table
+
+    def slices(self, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None) -> tuple[SliceRow, ...]:
+        """The slices in which all, or the named ones, differ, the worst first; see `slice_table`."""
+        return slice_table(self.raters, region, axis, names)
+
+    def worst_slice(self, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None) -> SliceRow | None:
+        """The slice with the most differing voxels; None where there is none."""
+        rows = self.slices(region, axis, names)
+        return rows[0] if rows else None
+
+    def pair_map(self, region: Region, first: str, second: str) -> npt.NDArray[np.uint8]:
+        """Labels `(X, Y, Z)`: 1 agreed, 2 missed (the first alone), 3 false (the second alone)."""
+        return maps.pair_map(self.raters, region, first, second)
+
+    def count_map(self, region: Region) -> npt.NDArray[np.uint8]:
+        """How many `(X, Y, Z)` of all segmentations say that a voxel is of the region."""
+        return maps.count_map(self.raters, region)
+
+    # Tables ---------------------------------------------------------------------------------------------------------
+
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
+        """The scores as CSV text: one line for each pair and region or class; written to a file too if one is named.
+
+        Raises
+        ------
+        SaveError
+            If it cannot be written.
+        """
+        text = csv_text(COLUMNS, map(_cells, self.scores))
+        if path is not None:
+            _write(path, text)
+        return text
+
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
+        """Everything that `as_dict` holds as JSON text; written to a file too if one is named.
+
+        Raises
+        ------
+        SaveError
+            If it cannot be written.
+        """
+        text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, default=str) + "\n"
+        if path is not None:
+            _write(path, text)
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """All tables, with what each number means and what was compared: what JSON can express."""
+        return {
+            "program": PROGRAM,
+            "version": __version__,
+            "notice": NOTICE,
+            "names": list(self.names),
+            "reference": self.reference,
+            "grid": self.raters.grid.describe(),
+            "notes": list(self.notes),
+            "inputs": {name: dict(one) for name, one in self.inputs.items()},
+            "scores": [_cells(one) for one in self.scores],
+            "agreement": [_plain(one) for one in self.regions],
+            "volumes": [asdict(one) for one in self.volumes],
+            "slices": [asdict(row) for one in self.regions for row in self.slices(one.region)],
+            "definitions": _definitions(),
+        }
+
+
+def _write(path: str | PathLike[str], text: str) -> None:
+    write_atomically(Path(path), lambda place: place.write_bytes(text.encode()), lambda _: None)
+
+
+def _cells(one: PairScores) -> dict[str, Any]:
+    told = {name: getattr(one, name) for name in COLUMNS[:5]}
+    return told | {name: getattr(one.scores, name) for name in _SCORES}
+
+
+def _plain(one: RegionAgreement) -> dict[str, Any]:
+    return {field.name: getattr(one, field.name) for field in fields(one)} | {"dice": one.dice.tolist()}
+
+
+def _definitions() -> dict[str, str]:
+    told: Iterable[tuple[Literal["kappa", "dice_matrix", "slices"], str]] = (
+        (
+            "kappa",
+            "Fleiss' kappa (1971) over the voxels of the smallest box around what any of them marks. None where "
+            "chance alone explains everything.",
+        ),
+        ("dice_matrix", "Dice of each with each, in the order of the names."),
+        (
+            "slices",
+            "Axial slices, the one with the most differing voxels first; indices as the file counts them, from 0.",
+        ),
+    )
+    return {**DEFINITIONS, **dict(told)}

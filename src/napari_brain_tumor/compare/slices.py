@@ -1,0 +1,146 @@
+"""In which slices segmentations differ most."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.compare.maps import check_region
+from napari_brain_tumor.compare.raters import Raters
+from napari_brain_tumor.errors import ComparisonError
+from napari_brain_tumor.geometry import Box, Grid, to_ras
+from napari_brain_tumor.labels import Region
+
+__all__ = ["AXES", "Axis", "SliceRow", "slice_table"]
+
+Axis = Literal["axial", "coronal", "sagittal"]
+AXES: Final[dict[Axis, int]] = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""The axis of the world (right, front, head) that each kind of slice is cut across."""
+
+Masks = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRow:
+    """How far the segmentations of a region differ in one slice.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    axis : {"axial", "coronal", "sagittal"}
+        Of an oblique grid, the slices closest to it.
+    index : int
+        Of the slice, as the file counts it, from 0.
+    differing : int
+        Voxels that some say are of the region and others not.
+    area_mm2 : float or None
+        Their area; None where the voxel size is not known.
+    dice : float
+        Of the slice: the mean over the pairs that are compared.
+    centre : (x, y, z)
+        World coordinates of a differing voxel in their middle, to go to.
+    """
+
+    region: Region
+    axis: Axis
+    index: int
+    differing: int
+    area_mm2: float | None
+    dice: float
+    centre: tuple[float, float, float]
+
+
+def slice_table(
+    raters: Raters, region: Region, axis: Axis = "axial", names: Sequence[str] | None = None
+) -> tuple[SliceRow, ...]:
+    """The slices in which segmentations differ, the most differing voxels first; of equal ones the lower Dice.
+
+    Parameters
+    ----------
+    raters : Raters
+    region : {"WT", "TC", "ET"}
+    axis : {"axial", "coronal", "sagittal"}
+    names : sequence of str, optional
+        Of those that are looked at; all if not given.
+
+    Raises
+    ------
+    ComparisonError
+        If all of them do not tell the region, there is no such axis, or a name is none of theirs.
+    """
+    check_region(raters, region)
+    chosen = _chosen(raters, names)
+    if axis not in AXES:
+        msg = f"There are no {axis!r} slices. Ask for one of: {', '.join(AXES)}."
+        raise ComparisonError(msg)
+    box = raters.box(region)
+    if box is None:
+        return ()
+    masks = raters.masks(region, box)[chosen]
+    across = to_ras(raters.grid).axes[AXES[axis]]
+    rows = _rows(masks, box, raters.grid, across, _pairs(raters, chosen))
+    return tuple(
+        sorted((SliceRow(region, axis, *row) for row in rows), key=lambda row: (-row.differing, row.dice, row.index))
+    )
+
+
+def _chosen(raters: Raters, names: Sequence[str] | None) -> list[int]:
+    wanted = raters.names if names is None else tuple(names)
+    unknown = [name for name in wanted if name not in raters.names]
+    if unknown or len(set(wanted)) < 2:
+        msg = f"Asked for {', '.join(wanted) or 'none'}. Name two or more of: {', '.join(raters.names)}."
+        raise ComparisonError(msg)
+    return [raters.names.index(name) for name in wanted]
+
+
+def _pairs(raters: Raters, chosen: Sequence[int]) -> list[tuple[int, int]]:
+    """Places among the chosen whose Dice is taken: with the reference each other one, else all with all."""
+    places = range(len(chosen))
+    if raters.reference is None or raters.names.index(raters.reference) not in chosen:
+        return list(combinations(places, 2))
+    truth = list(chosen).index(raters.names.index(raters.reference))
+    return [(truth, place) for place in places if place != truth]
+
+
+def _rows(
+    masks: Masks, box: Box, grid: Grid, across: int, pairs: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, float | None, float, tuple[float, float, float]]]:
+    differs = masks.any(axis=0) & ~masks.all(axis=0)
+    within = tuple(axis for axis in range(3) if axis != across)
+    dice = _dice_by_slice(masks, within, pairs)
+    pixel_mm2 = _pixel_mm2(grid, within)
+    counts = np.count_nonzero(differs, axis=within)
+    for place in np.flatnonzero(counts).tolist():
+        count = int(counts[place])
+        area = None if pixel_mm2 is None else count * pixel_mm2
+        centre = _centre(np.take(differs, place, axis=across), box, across, place, grid)
+        yield place + box.start[across], count, area, float(dice[place]), centre
+
+
+def _dice_by_slice(masks: Masks, within: tuple[int, ...], pairs: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
+    sizes = [np.count_nonzero(mask, axis=within) for mask in masks]
+    found = []
+    for one, other in pairs:
+        total = sizes[one] + sizes[other]
+        both = np.count_nonzero(masks[one] & masks[other], axis=within)
+        found.append(np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0))
+    mean: npt.NDArray[Any] = np.mean(found, axis=0)
+    return mean
+
+
+def _pixel_mm2(grid: Grid, within: tuple[int, ...]) -> float | None:
+    if grid.unit != "mm":
+        return None
+    first, second = (grid.affine[:3, axis] for axis in within)
+    return float(np.linalg.norm(np.cross(first, second)))
+
+
+def _centre(plane: Masks, box: Box, across: int, place: int, grid: Grid) -> tuple[float, float, float]:
+    """World coordinates of the voxel of a slice `(2 axes)` that is nearest to the middle of all of them."""
+    voxels = np.argwhere(plane)
+    middle = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
+    voxel = np.insert(middle, across, place) + box.start
+    return cast("tuple[float, float, float]", tuple(grid.world(voxel).tolist()))

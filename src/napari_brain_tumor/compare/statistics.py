@@ -1,0 +1,120 @@
+"""Agreement of all segmentations of a region in a few numbers: Dice of all pairs, kappa, volumes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.compare.kappa import fleiss_kappa
+from napari_brain_tumor.compare.raters import Masks, Raters
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.metrics.overlap import dice
+
+__all__ = ["RaterVolume", "RegionAgreement", "region_agreement", "volumes_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionAgreement:
+    """How far all segmentations of a region agree.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    dice : (n, n) array of float
+        Of each with each, in the order of their names; 1 where both are empty.
+    mean_dice, least_dice : float
+        Over all pairs of different ones.
+    kappa : float or None
+        Fleiss' kappa over the voxels of the smallest box around what any of them marks: the air of the head, on which
+        nobody disagrees, would bring it up. None where no voxel of the box is marked, or every one by all.
+    by_all, by_any : int
+        Voxels that all of them, and that any of them, say are of the region.
+    """
+
+    region: Region
+    dice: npt.NDArray[np.float64]
+    mean_dice: float
+    least_dice: float
+    kappa: float | None
+    by_all: int
+    by_any: int
+
+
+@dataclass(frozen=True, slots=True)
+class RaterVolume:
+    """Size of a region in one segmentation, and how far it is from the reference or, without one, from their mean.
+
+    Parameters
+    ----------
+    name : str
+    region : {"WT", "TC", "ET"}
+    voxels : int
+    ml : float or None
+        Millilitres; None where the voxel size is not known.
+    difference_voxels : float
+        Own size less the reference's, or less the mean of all.
+    difference_ml : float or None
+        The same in millilitres.
+    difference_percent : float or None
+        The same in percent of the reference or mean; None where that is empty.
+    """
+
+    name: str
+    region: Region
+    voxels: int
+    ml: float | None
+    difference_voxels: float
+    difference_ml: float | None
+    difference_percent: float | None
+
+
+def region_agreement(raters: Raters, region: Region) -> RegionAgreement:
+    """Compare all segmentations of a region with each other."""
+    box = raters.box(region)
+    if box is None:
+        count = len(raters.names)
+        return RegionAgreement(region, np.ones((count, count)), 1.0, 1.0, None, 0, 0)
+    masks = raters.masks(region, box)
+    matrix = np.eye(len(masks))
+    pairs = list(combinations(range(len(masks)), 2))
+    for one, other in pairs:
+        matrix[one, other] = matrix[other, one] = dice(masks[one], masks[other])
+    values = [matrix[pair] for pair in pairs]
+    counts = np.bincount(masks.sum(axis=0, dtype=np.uint8).ravel(), minlength=len(masks) + 1)
+    return RegionAgreement(
+        region=region,
+        dice=matrix,
+        mean_dice=float(np.mean(values)),
+        least_dice=float(np.min(values)),
+        kappa=_kappa(counts, masks),
+        by_all=int(counts[-1]),
+        by_any=int(counts[1:].sum()),
+    )
+
+
+def _kappa(counts: Sequence[int] | npt.NDArray[np.intp], masks: Masks) -> float | None:
+    inside = np.arange(len(masks) + 1)
+    return fleiss_kappa(np.stack([inside, len(masks) - inside], axis=1), counts)
+
+
+def volumes_of(raters: Raters, region: Region) -> tuple[RaterVolume, ...]:
+    """The size of a region in each segmentation."""
+    box = raters.box(region)
+    masks = raters.masks(region, box)
+    sizes = dict(zip(raters.names, [int(np.count_nonzero(mask)) for mask in masks], strict=True))
+    base = float(np.mean(list(sizes.values()))) if raters.reference is None else float(sizes[raters.reference])
+    voxel_ml = raters.grid.voxel_volume_mm3 / 1000 if raters.grid.unit == "mm" else None
+    return tuple(
+        RaterVolume(
+            name=name,
+            region=region,
+            voxels=size,
+            ml=None if voxel_ml is None else size * voxel_ml,
+            difference_voxels=size - base,
+            difference_ml=None if voxel_ml is None else (size - base) * voxel_ml,
+            difference_percent=100 * (size - base) / base if base else None,
+        )
+        for name, size in sizes.items()
+    )

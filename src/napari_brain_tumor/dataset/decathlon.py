@@ -1,0 +1,79 @@
+"""`dataset.json`: the data set as readers of the Medical Decathlon see it.
+
+That format has one list of channels and one meaning of labels for all cases, and nothing is unknown. So it lists the
+accepted cases with complete labels that share their sequences and regions with most others; whatever it cannot express
+is in `index.json` alone, and the description says how many cases that are.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from napari_brain_tumor.dataset.index import CaseRecord, DatasetIndex
+from napari_brain_tumor.dataset.truth import class_names
+from napari_brain_tumor.study import Role
+
+__all__ = ["dataset_document", "dataset_text"]
+
+_MODALITIES: Final[dict[Role, str]] = {"T1": "T1w", "T1c": "T1gd", "T2": "T2w", "FLAIR": "FLAIR"}
+"""Roles as the Medical Decathlon spells them."""
+_Kind = tuple[tuple[Role, ...], tuple[str, ...]]
+
+
+def dataset_text(index: DatasetIndex, before: Mapping[str, Any]) -> str:
+    """The text of `dataset.json`; fields of `before` that are not ours, such as a licence, are kept."""
+    return json.dumps({**before, **dataset_document(index)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def dataset_document(index: DatasetIndex) -> dict[str, Any]:
+    """The fields that follow from the index: those of the Medical Decathlon, and `validation`."""
+    kind = _most_common_kind(index.cases)
+    listed = [case for case in index.cases if _is_listed(case, kind)]
+    roles, regions = kind
+    sides = {side: [case for case in listed if case.split == side] for side in ("train", "val", "test")}
+    values = sorted({value for case in listed for value in case.label.voxels})
+    names = class_names(regions, values) if roles else index.classes
+    return {
+        "name": index.name,
+        "description": _description(index, len(listed)),
+        "tensorImageSize": "4D" if len(roles) > 1 else "3D",
+        "modality": {str(channel): _MODALITIES[role] for channel, role in enumerate(roles)},
+        "labels": {"0": "background", **{str(value): name for value, name in names.items()}},
+        "numTraining": len(sides["train"]),
+        "numValidation": len(sides["val"]),
+        "numTest": len(sides["test"]),
+        "training": _pairs(sides["train"]),
+        "validation": _pairs(sides["val"]),
+        "test": [f"./{case.image}" for case in sides["test"]],
+    }
+
+
+def _most_common_kind(cases: Sequence[CaseRecord]) -> _Kind:
+    """Sequences and regions that most cases have, those to be listed first; of equals the one that tells more."""
+    usable = [case for case in cases if _is_usable(case)] or list(cases)
+    counts = Counter((case.roles, case.label.known_regions) for case in usable)
+    return max(counts, key=lambda kind: (counts[kind], len(kind[0]), len(kind[1]), kind), default=((), ()))
+
+
+def _is_usable(case: CaseRecord) -> bool:
+    return case.state == "accepted" and case.label.is_complete and bool(case.label.known_regions)
+
+
+def _is_listed(case: CaseRecord, kind: _Kind) -> bool:
+    return _is_usable(case) and (case.roles, case.label.known_regions) == kind
+
+
+def _pairs(cases: Sequence[CaseRecord]) -> list[dict[str, str]]:
+    return [{"image": f"./{case.image}", "label": f"./{case.label.file}"} for case in cases]
+
+
+def _description(index: DatasetIndex, listed: int) -> str:
+    left = len(index.cases) - listed
+    if not left:
+        return index.description
+    why = (
+        f"{left} of {len(index.cases)} cases are not listed here, only in index.json: not accepted yet, or with other "
+        "sequences, other regions or labels known in part."
+    )
+    return f"{index.description} {why}".strip()

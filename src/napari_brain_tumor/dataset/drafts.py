@@ -1,0 +1,74 @@
+"""Unsaved work on a label, kept in the data set's folder until it is saved: what a crash leaves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy.typing as npt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from napari_brain_tumor.dataset.index import MadeBy
+from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.inside import path_inside
+from napari_brain_tumor.io.packed import read_packed, write_packed
+
+__all__ = ["Draft", "DraftRecord", "draft_path", "forget_draft", "keep_draft", "read_draft"]
+
+FOLDER: Final = "drafts"
+
+
+class DraftRecord(BaseModel):
+    """What is known of a draft besides its labels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    case: str
+    label_sha256: str
+    """Of the saved label that was being changed."""
+    base: MadeBy
+    """Who made what was painted on: the saved label, or the prediction that took its place."""
+    edited: bool = True
+    """Whether a hand changed something of it."""
+    made_at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """Labels as they were in the layer, `(Z, Y, X)` integers, and their record."""
+
+    record: DraftRecord
+    labels: npt.NDArray[Any]
+
+
+def draft_path(folder: Path, case_id: str) -> Path:
+    """Where the draft of a case is kept; raises `OutsideFolderError` where that would not be inside the data set."""
+    return path_inside(folder, f"{FOLDER}/{case_id}.npz", named_by="The draft")
+
+
+def keep_draft(folder: Path, draft: Draft) -> None:
+    """Write the draft of a case in place of an earlier one; raises `SaveError` if that fails, the earlier one stays."""
+    write_packed(draft_path(folder, draft.record.case), draft.labels, draft.record.model_dump_json())
+
+
+def read_draft(folder: Path, case_id: str) -> Draft | None:
+    """The draft of a case, or None.
+
+    Raises
+    ------
+    UnreadableFileError
+        If its file is damaged.
+    """
+    path = draft_path(folder, case_id)
+    if not path.is_file():
+        return None
+    packed = read_packed(path)
+    try:
+        return Draft(DraftRecord.model_validate_json(packed.document), packed.labels)
+    except ValidationError as error:
+        msg = f"{path} is not a draft of this version ({error.errors(include_url=False)[0]['msg']}). Move it away."
+        raise UnreadableFileError(msg) from error
+
+
+def forget_draft(folder: Path, case_id: str) -> None:
+    """Remove the draft of a case, if there is one."""
+    draft_path(folder, case_id).unlink(missing_ok=True)

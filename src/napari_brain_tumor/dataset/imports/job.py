@@ -1,0 +1,172 @@
+"""Take found cases into a data set, one after the other: what is refused is told, and the others go on."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Literal
+
+from napari_brain_tumor.dataset.duplicates import voxels_sha256
+from napari_brain_tumor.dataset.imports.found import FoundCase, marked_slices
+from napari_brain_tumor.dataset.index import CaseRecord, MadeBy, ReviewState
+from napari_brain_tumor.dataset.split import SplitRow, read_split_table
+from napari_brain_tumor.dataset.store import CuratedDataset
+from napari_brain_tumor.dataset.truth import encode, truth_of
+from napari_brain_tumor.errors import BrainTumorError, DatasetError
+from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.volume import named_path
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases"]
+
+logger = logging.getLogger(__name__)
+
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What holds for all cases of an import.
+
+    Parameters
+    ----------
+    source : str
+        Name of the data set that they come from; rows of the table for other data sets are then left out.
+    schema : str, optional
+        Meaning of the labels' integers, over what names and files tell.
+    spacing_mm : (x, y, z), optional
+        Voxel size in mm, for files that do not tell it.
+    state : ReviewState
+        Of the review.
+    table : path-like or sequence of SplitRow, optional
+        CSV with the columns patient and split, perhaps dataset, case and grade.
+    """
+
+    source: str = ""
+    schema: str | None = None
+    spacing_mm: Spacing | None = None
+    state: ReviewState = "draft"
+    table: str | PathLike[str] | Sequence[SplitRow] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOutcome:
+    """What became of one found case: its record if it was added, and the reason if it was not."""
+
+    name: str
+    outcome: Literal["added", "already there", "refused"]
+    text: str = ""
+    record: CaseRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of all found cases, in their order."""
+
+    outcomes: tuple[CaseOutcome, ...]
+
+    def of(self, outcome: Literal["added", "already there", "refused"]) -> tuple[CaseOutcome, ...]:
+        """The cases that ended that way."""
+        return tuple(case for case in self.outcomes if case.outcome == outcome)
+
+
+def import_cases(
+    dataset: CuratedDataset, found: Sequence[FoundCase], options: ImportOptions | None = None
+) -> Job[ImportReport]:
+    """A job that adds cases; each is added whole or not at all, so it may be stopped and started again.
+
+    Parameters
+    ----------
+    dataset : CuratedDataset
+        Gets the cases. Those whose sequences it has already, voxel by voxel, are skipped.
+    found : sequence of FoundCase
+        From `find_cases`.
+    options : ImportOptions, optional
+        What holds for all of them.
+
+    Raises
+    ------
+    SplitError, DatasetError
+        If the table cannot be read. Whatever is wrong with one case is in the report.
+    """
+    chosen = options or ImportOptions()
+    rows = _rows_by_case(chosen)
+    outcomes = []
+    for number, case in enumerate(found):
+        yield Progress(number, len(found), case.name)
+        outcomes.append(_outcome(dataset, case, rows.get(case.name), chosen))
+    yield Progress(len(found), len(found))
+    return ImportReport(tuple(outcomes))
+
+
+def _rows_by_case(options: ImportOptions) -> dict[str, SplitRow]:
+    table = options.table
+    if table is None:
+        return {}
+    rows = read_split_table(named_path(table)) if isinstance(table, str | PathLike) else table
+    mine = [row for row in rows if not options.source or row.dataset in ("", options.source)]
+    return {row.case or row.patient: row for row in mine}
+
+
+def _outcome(dataset: CuratedDataset, case: FoundCase, row: SplitRow | None, options: ImportOptions) -> CaseOutcome:
+    if case.problem:
+        return CaseOutcome(case.name, "refused", case.problem)
+    try:
+        study = replace(open_study(case.scan, case.roles, spacing_mm=_spacing(case, options)), name=case.name)
+        label = open_segmentation(case.label, options.schema or case.schema, spacing_mm=_spacing(case, options))
+        return _added(dataset, case, study, label, row, options)
+    except (BrainTumorError, OSError) as error:
+        return CaseOutcome(case.name, "refused", str(error))
+    except Exception as error:  # whatever a damaged file makes a library raise, the other cases go on
+        logger.exception("%s was not imported", case.name)
+        return CaseOutcome(case.name, "refused", f"{type(error).__name__}: {error or 'without a message'}")
+
+
+def _added(
+    dataset: CuratedDataset,
+    case: FoundCase,
+    study: Study,
+    label: Segmentation,
+    row: SplitRow | None,
+    options: ImportOptions,
+) -> CaseOutcome:
+    known = marked_slices(label) if case.known == "marked" else None
+    twin = _same_voxels(dataset, study)
+    if twin is not None:
+        same = voxels_sha256(encode(truth_of(label, None, known))) == twin.label.sha256
+        text = f"as {twin.id}" if same else f"as {twin.id}, with another label: relabel it if this one is better"
+        return CaseOutcome(case.name, "already there", text, twin)
+    record = dataset.add(
+        study,
+        label,
+        patient=row.patient if row else None,
+        source=options.source,
+        grade=(row.grade if row else None) or case.grade,
+        known_slices=known,
+        made_by=MadeBy(kind="imported", source=str(case.label)),
+        state=options.state,
+        split=row.split if row else None,
+    )
+    told = (*(f"{s.kind} as {s.case}" for s in record.similar), *label.notes)
+    return CaseOutcome(case.name, "added", ", ".join(told), record)
+
+
+def _spacing(case: FoundCase, options: ImportOptions) -> Spacing | None:
+    """The spacing is for files that do not tell it; a folder of slices is one of them."""
+    return options.spacing_mm if case.scan == case.label or case.scan.suffix.lower() in (".tif", ".tiff") else None
+
+
+def _same_voxels(dataset: CuratedDataset, study: Study) -> CaseRecord | None:
+    hashes = {role: voxels_sha256(array) for role, array in study.sequences.items()}
+    for case in dataset.index.cases:
+        if hashes == {role: record.sha256 for role, record in case.sequences.items()}:
+            return case
+    return None
+
+
+def require_found(found: Sequence[FoundCase], where: object, kind: str) -> None:
+    """Raise `DatasetError` if no case was found."""
+    if not found:
+        msg = f"{where} holds no case with images and a label as {kind} has them. Choose the right folder or format."
+        raise DatasetError(msg)

@@ -1,0 +1,19 @@
+"""Kaggle LGG folders: `<patient>_<k>.tif` with `<patient>_<k>_mask.tif`. The masks tell the whole tumour alone."""
+
+from pathlib import Path
+
+from napari_brain_tumor.dataset.imports.found import FoundCase
+from napari_brain_tumor.io.case_names import folder_name
+from napari_brain_tumor.io.reading import folders_within, slices_in
+
+__all__ = ["find_lgg_tif"]
+
+
+def find_lgg_tif(root: Path) -> tuple[FoundCase, ...]:
+    """The folders within `root`, or `root` itself, that hold slices with masks; one case each."""
+    folders = sorted({root, *folders_within(root)})
+    return tuple(
+        FoundCase(folder_name(folder), folder, folder, schema="LGG-binary", grade="LGG")
+        for folder in folders
+        if any(slices.masks for slices in slices_in(folder))
+    )

@@ -1,0 +1,104 @@
+"""Any folder of images and labels, told by two patterns."""
+
+import re
+from pathlib import Path
+
+from napari_brain_tumor.dataset.imports.found import FoundCase, Roles
+from napari_brain_tumor.errors import DatasetError, RoleError
+from napari_brain_tumor.io.study_folder import role_named
+
+__all__ = ["find_pairs"]
+
+_SPECIAL = re.compile(r"\{case\}|\{role\}|\*\*/|\*|\?")
+_WILD = {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}
+
+
+def find_pairs(root: Path, images: str, labels: str, roles: Roles = None) -> tuple[FoundCase, ...]:
+    """The cases whose image and label fit two patterns.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that the patterns start from.
+    images, labels : str
+        Such as `"{case}/img.nii.gz"` and `"{case}/seg.nii.gz"`; without `{case}` the first `*` names the case.
+        `{role}` in `images` stands for the sequence: `"{case}/{case}_{role}.nii.gz"`.
+    roles : mapping or sequence, optional
+        For `open_study`, where neither `{role}` nor the names of the files tell.
+
+    Raises
+    ------
+    DatasetError
+        If a pattern names no case, or nothing fits. An image without label, with several, or with something else
+        than a sequence for `{role}` is a found case with a problem.
+    """
+    image_pattern, label_pattern = _with_case(images), _with_case(labels)
+    by_case = _matches(root, image_pattern)
+    labels_by_case = _matches(root, label_pattern)
+    if not by_case:
+        msg = f"No file in {root} fits {images!r}. Patterns are relative to that folder, with / between the parts."
+        raise DatasetError(msg)
+    has_role = "{role}" in image_pattern
+    return tuple(
+        _case(case, found, labels_by_case.get(case, []), roles, has_role) for case, found in sorted(by_case.items())
+    )
+
+
+def _case(
+    case: str, images: list[tuple[str, Path]], labels: list[tuple[str, Path]], roles: Roles, by_role: bool
+) -> FoundCase:
+    if len(labels) != 1 or (len(images) != 1 and not by_role):
+        names = ", ".join(path.name for _, path in (*images, *labels))
+        msg = (
+            f"{case} has {len(images)} images and {len(labels)} labels that fit the patterns ({names}); expected is "
+            "one label and one image, or one image for every {role}. Make the patterns narrower or wider."
+        )
+        return FoundCase(case, images[0][1], images[0][1], problem=msg)
+    label = labels[0][1]
+    chosen = [(role, path) for role, path in images if path != label]
+    if by_role:
+        try:
+            named: dict[str, str | Path | int] = {role_named(role): path for role, path in chosen}
+        except RoleError as error:
+            return FoundCase(case, label, label, problem=str(error))
+        return FoundCase(case, chosen[0][1].parent, label, named)
+    return FoundCase(case, images[0][1], label, roles)
+
+
+def _with_case(pattern: str) -> str:
+    if "{case}" in pattern:
+        return pattern
+    # `**` is a path, not a name.
+    named = re.sub(r"(?<!\*)\*(?!\*)", "{case}", pattern, count=1)
+    if named == pattern:
+        msg = f"{pattern!r} does not tell where the case's name is: write {{case}} or * there."
+        raise DatasetError(msg)
+    return named
+
+
+def _matches(root: Path, pattern: str) -> dict[str, list[tuple[str, Path]]]:
+    """Case to the text of `{role}` and the file."""
+    expression = _expression(pattern)
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for path in sorted(root.rglob("*")):
+        match = expression.fullmatch(path.relative_to(root).as_posix())
+        if match is not None and not path.name.startswith("."):
+            groups = match.groupdict()
+            found.setdefault(groups["case"], []).append((groups.get("role") or "", path))
+    return found
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """The pattern as a regular expression; a placeholder that is repeated stands for the same text."""
+    parts, at, seen = [], 0, set()
+    for match in _SPECIAL.finditer(pattern):
+        parts.append(re.escape(pattern[at : match.start()]))
+        token = match[0]
+        if token in _WILD:
+            parts.append(_WILD[token])
+        else:
+            name = token.strip("{}")
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
+            seen.add(name)
+        at = match.end()
+    return re.compile("".join(parts) + re.escape(pattern[at:]))

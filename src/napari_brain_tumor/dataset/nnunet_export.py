@@ -1,0 +1,246 @@
+"""Write the cases of a data set as nnU-Net v2 reads them (Isensee 2021, doi:10.1038/s41592-020-01008-z)."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.dataset.files import storable
+from napari_brain_tumor.dataset.index import CaseRecord, ReviewState
+from napari_brain_tumor.dataset.store import CuratedDataset
+from napari_brain_tumor.dataset.truth import Truth
+from napari_brain_tumor.errors import BrainTumorError, DatasetError, SaveError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.scratch import scratch_beside
+from napari_brain_tumor.io.volume import named_path
+from napari_brain_tumor.io.write_nifti import write_nifti
+from napari_brain_tumor.labels import RESECTION_CAVITY
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import ROLES, NiftiForms, Role
+
+__all__ = ["SPLITS_FILE", "NnunetReport", "NnunetTarget", "export_nnunet"]
+
+SPLITS_FILE: Final = "splits_final.json"
+_PREPROCESSED: Final = "nnUNet_preprocessed"
+"""nnU-Net's variable with that folder, and how the folder is called beside `nnUNet_raw` by custom."""
+
+_CLASSES: Final[dict[str, int]] = {"background": 0, "edema": 1, "non_enhancing": 2, "enhancing": 3}
+_REGIONS: Final[dict[str, int | list[int]]] = {
+    "background": 0,
+    "whole_tumour": [1, 2, 3],
+    "tumour_core": [2, 3],
+    "enhancing_tumour": 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NnunetTarget:
+    """What is written.
+
+    Parameters
+    ----------
+    number, name : int, str
+        The folder becomes `Dataset<number>_<name>`.
+    roles : tuple of Role
+        Channels; a case that lacks one is left out.
+    regions : bool
+        Whether nnU-Net shall learn the nested regions, not the classes.
+    states : tuple of ReviewState
+        Cases in other states are left out.
+    whole_tumour_only : bool
+        Whether the label is the whole tumour alone; without it, cases that tell no more are left out.
+    """
+
+    number: int
+    name: str
+    roles: tuple[Role, ...] = ROLES
+    regions: bool = False
+    states: tuple[ReviewState, ...] = ("accepted",)
+    whole_tumour_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= 999 or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name) is None:
+            msg = f"Found {self.number} and {self.name!r}; nnU-Net takes a number 1 to 999, and letters, digits and _."
+            raise DatasetError(msg)
+        if not self.roles or len(set(self.roles)) != len(self.roles):
+            msg = f"The channels are {list(self.roles)}; expected is at least one sequence, and each once."
+            raise DatasetError(msg)
+
+    @property
+    def folder(self) -> str:
+        """As nnU-Net calls it."""
+        return f"Dataset{self.number:03d}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NnunetReport:
+    """Where it was written, the ids of the cases in it, the others with the reason, and the file with the split."""
+
+    folder: Path
+    cases: tuple[str, ...]
+    left_out: Mapping[str, str]
+    split: Path
+
+
+def export_nnunet(
+    dataset: CuratedDataset,
+    raw: str | PathLike[str],
+    target: NnunetTarget,
+    preprocessed: str | PathLike[str] | None = None,
+) -> Job[NnunetReport]:
+    """A job that writes `Dataset<number>_<name>`, whole or not at all.
+
+    Training and validation go to `imagesTr` and `labelsTr`, the test side to `imagesTs` and `labelsTs`. Voxels whose
+    label is not known get nnU-Net's ignore label. `splits_final.json`, in the data set's folder of
+    `nnUNet_preprocessed` where nnU-Net reads it, holds the data set's own split as its only fold, 0.
+
+    Parameters
+    ----------
+    dataset : CuratedDataset
+        Is not changed.
+    raw : path-like
+        The folder `nnUNet_raw`.
+    target : NnunetTarget
+        What is written.
+    preprocessed : path-like, optional
+        The folder `nnUNet_preprocessed`: what the variable of that name says if not given, else the one beside `raw`.
+
+    Raises
+    ------
+    DatasetError
+        If no case can be written, the folder is there already, or another split lies where this one belongs.
+    SaveError
+        If a file cannot be written; nothing is left then.
+    """
+    place = named_path(raw) / target.folder
+    if place.exists():
+        msg = f"{place} is there already. Remove it, or choose another number or name."
+        raise DatasetError(msg)
+    split_file = _preprocessed_folder(named_path(raw), preprocessed) / target.folder / SPLITS_FILE
+    reasons = {case.id: _reason(case, target) for case in dataset.index.cases}
+    chosen = [case for case in dataset.index.cases if not reasons[case.id]]
+    left_out = {case: reason for case, reason in reasons.items() if reason}
+    if not any(case.split != "test" for case in chosen):
+        msg = f"No case of {dataset.name} can be exported for training: {_summary(left_out)}."
+        raise DatasetError(msg)
+    split_text = _json_text(_splits(chosen))
+    _refuse_other_split(split_file, split_text)
+    # A case may be known in part in one data set and fully in another: labels are the same for all cases of one.
+    has_unknown = any(not case.label.is_complete for case in chosen)
+    try:
+        with scratch_beside(place) as scratch:
+            staging = scratch / place.name
+            for number, case in enumerate(chosen):
+                yield Progress(number, len(chosen), case.id)
+                _write_case(dataset, case, staging, target)
+            _write_text(staging / "dataset.json", _json_text(_document(dataset, chosen, target, has_unknown)))
+            # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
+            write_atomically(split_file, lambda part: part.write_text(split_text, encoding="utf-8"), _check_not_empty)
+            os.replace(staging, place)
+    except OSError as error:
+        if isinstance(error, BrainTumorError):
+            raise
+        msg = f"{place} was not written: {error.strerror or error}. Free some space or choose another place."
+        raise SaveError(msg) from error
+    yield Progress(len(chosen), len(chosen))
+    return NnunetReport(place, tuple(case.id for case in chosen), left_out, split_file)
+
+
+def _preprocessed_folder(raw: Path, given: str | PathLike[str] | None) -> Path:
+    told = given or os.environ.get(_PREPROCESSED)
+    return named_path(told) if told else raw.with_name(_PREPROCESSED)
+
+
+def _refuse_other_split(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        msg = (
+            f"{path} holds another split, which nnU-Net would use for this data set. Remove it if its data set is "
+            "gone, or choose another number."
+        )
+        raise DatasetError(msg)
+
+
+def _check_not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        msg = f"{path} was not written as a whole."
+        raise SaveError(msg)
+
+
+def _reason(case: CaseRecord, target: NnunetTarget) -> str:
+    """Why a case is left out; empty if it is not."""
+    missing = [role for role in target.roles if role not in case.roles]
+    if case.state not in target.states:
+        return f"it is {case.state.replace('_', ' ')}"
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    if case.label.voxels.get(RESECTION_CAVITY):
+        return "it has a resection cavity, for which there is no label"
+    needed = ("WT",) if target.whole_tumour_only else ("WT", "TC", "ET")
+    untold = [region for region in needed if region not in case.label.known_regions]
+    return f"its label does not tell {', '.join(untold)}" if untold else ""
+
+
+def _summary(left_out: Mapping[str, str]) -> str:
+    reasons = sorted(set(left_out.values()))
+    return "; ".join(f"{list(left_out.values()).count(reason)} cases: {reason}" for reason in reasons) or "it is empty"
+
+
+def _write_case(dataset: CuratedDataset, case: CaseRecord, folder: Path, target: NnunetTarget) -> None:
+    study, truth = dataset.study(case.id), dataset.truth(case.id)
+    side = "Ts" if case.split == "test" else "Tr"
+    layout = study.layout if isinstance(study.layout, NiftiForms) else None
+    for channel, role in enumerate(target.roles):
+        path = folder / f"images{side}" / f"{case.id}_{channel:04d}.nii.gz"
+        write_nifti(storable([study.sequences[role]])[0], study.grid, layout, path, compresslevel=1)
+    write_nifti(_values(truth, target), study.grid, layout, folder / f"labels{side}" / f"{case.id}.nii.gz")
+
+
+def _values(truth: Truth, target: NnunetTarget) -> npt.NDArray[np.uint8]:
+    """Values of the label file; what is not known gets the ignore label, the next after the classes."""
+    classes = truth.segmentation.data
+    values = (classes > 0).astype(np.uint8) if target.whole_tumour_only else classes
+    return np.where(truth.known, values, np.uint8(_ignore(target)))
+
+
+def _ignore(target: NnunetTarget) -> int:
+    return 2 if target.whole_tumour_only else len(_CLASSES)
+
+
+def _document(
+    dataset: CuratedDataset, cases: Sequence[CaseRecord], target: NnunetTarget, has_unknown: bool
+) -> dict[str, Any]:
+    labels: dict[str, Any] = dict(_REGIONS if target.regions else _CLASSES)
+    if target.whole_tumour_only:
+        labels = {"background": 0, "whole_tumour": 1}
+    if has_unknown:
+        labels["ignore"] = _ignore(target)
+    by_regions = target.regions and not target.whole_tumour_only
+    return {
+        "channel_names": {str(channel): role for channel, role in enumerate(target.roles)},
+        "labels": labels,
+        **({"regions_class_order": [1, 2, 3]} if by_regions else {}),
+        "numTraining": sum(case.split != "test" for case in cases),
+        "file_ending": ".nii.gz",
+        "name": target.name,
+        "description": f"From the curated data set {dataset.name}, split {dataset.index.split_sha256[:12]}",
+    }
+
+
+def _splits(cases: Sequence[CaseRecord]) -> list[dict[str, list[str]]]:
+    return [{side: [case.id for case in cases if case.split == side] for side in ("train", "val")}]
+
+
+def _json_text(content: object) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

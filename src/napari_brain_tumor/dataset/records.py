@@ -1,0 +1,99 @@
+"""The parts of a case's record, made from what is handed in."""
+
+import numpy as np
+
+from napari_brain_tumor.dataset.duplicates import voxels_sha256
+from napari_brain_tumor.dataset.files import label_file
+from napari_brain_tumor.dataset.index import (
+    STATES,
+    CaseRecord,
+    DatasetIndex,
+    LabelRecord,
+    MadeBy,
+    Review,
+    ReviewState,
+    SliceNumbers,
+    case_id_from,
+    now,
+)
+from napari_brain_tumor.dataset.patients import patient_key
+from napari_brain_tumor.dataset.truth import Truth, encode, maker_of
+from napari_brain_tumor.errors import CaseNotFoundError, DatasetError
+from napari_brain_tumor.study import Study, TifSlices
+
+__all__ = [
+    "case_of",
+    "free_id",
+    "label_record",
+    "new_review",
+    "slice_numbers",
+    "spelling",
+    "without_mention",
+]
+
+
+def case_of(index: DatasetIndex, case_id: str) -> CaseRecord:
+    """The case of that id; raises `CaseNotFoundError` where there is none."""
+    for case in index.cases:
+        if case.id == case_id:
+            return case
+    near = ", ".join(case.id for case in index.cases[:6]) + (" ..." if len(index.cases) > 6 else "")
+    msg = f"{index.name} has no case {case_id!r}. It has {near or 'none yet'}."
+    raise CaseNotFoundError(msg)
+
+
+def free_id(index: DatasetIndex, wanted: str | None, name: str) -> str:
+    """The wanted id, or one made from the name; raises `DatasetError` if it is taken or not valid."""
+    taken = {case.id.lower() for case in index.cases}
+    chosen = wanted or case_id_from(name)
+    if chosen.lower() in taken:
+        msg = (
+            f"{index.name} has a case {chosen} already. To replace its label, relabel it; for another examination give "
+            "another id."
+        )
+        raise DatasetError(msg)
+    if chosen != case_id_from(chosen):
+        msg = f"{chosen!r} cannot be an id: use letters, digits, _ and -, for example {case_id_from(chosen)!r}."
+        raise DatasetError(msg)
+    return chosen
+
+
+def spelling(patient: str, key: str) -> str:
+    """The name as it was given, where it leads to the key by itself."""
+    return patient if patient_key(patient) == key else key
+
+
+def new_review(state: ReviewState, note: str, *, decided: bool = False) -> Review:
+    """A review of now; raises `DatasetError` if there is no such state."""
+    if state not in STATES:
+        msg = f"{state!r} is not a state of a review. Known are {', '.join(STATES)}."
+        raise DatasetError(msg)
+    return Review(state=state, note=note, reviewed_at=now() if decided or state != "draft" else None)
+
+
+def slice_numbers(study: Study) -> SliceNumbers | None:
+    """The slices that a study came from, where it came from slices."""
+    layout = study.layout
+    if not isinstance(layout, TifSlices):
+        return None
+    return SliceNumbers(patient=layout.patient, numbers=layout.numbers)
+
+
+def label_record(case_id: str, version: int, truth: Truth, maker: MadeBy | None) -> LabelRecord:
+    """What the index tells about a label."""
+    return LabelRecord(
+        file=label_file(case_id, version),
+        version=version,
+        sha256=voxels_sha256(encode(truth)),
+        known_regions=truth.segmentation.known_regions,
+        known_slices=truth.known_slices,
+        unknown_voxels=int(truth.known.size - np.count_nonzero(truth.known)),
+        voxels=truth.voxels,
+        made_by=maker or maker_of(truth.segmentation),
+        made_at=now(),
+    )
+
+
+def without_mention(case: CaseRecord, gone: str) -> CaseRecord:
+    """The case without a mention of one that is removed."""
+    return case.model_copy(update={"similar": tuple(s for s in case.similar if s.case != gone)})

@@ -1,0 +1,258 @@
+"""Which side of the split a patient is on: decided once, by a seeded rule or a given table, and never changed.
+
+A network that has seen a patient in training scores too well on that patient, and one that was chosen by its score on
+a patient was in part fitted to it. So a side is kept even when all cases of the patient are removed, and every change
+that would move a patient is refused.
+"""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.dataset.index import PatientRecord, Split, SplitPolicy, now
+from napari_brain_tumor.dataset.patients import patient_key, person_key
+from napari_brain_tumor.errors import SplitError
+
+__all__ = [
+    "Newcomer",
+    "SplitRow",
+    "assign",
+    "key_of_newcomer",
+    "read_split_table",
+    "resolve_key",
+    "side_by_rule",
+    "side_named",
+    "with_table",
+]
+
+Patients = Mapping[str, PatientRecord]
+
+_SIDES: Final[dict[str, Split]] = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing", "ts"), "test"),
+}
+_SIDE_NAMES: Final[dict[Split, str]] = {"train": "training", "val": "validation", "test": "test"}
+_COLUMNS: Final = ("patient", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRow:
+    """One row of a given split: a patient's side and, where the table tells them, a case of the patient and a grade."""
+
+    patient: str
+    split: Split
+    dataset: str = ""
+    case: str = ""
+    grade: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A case on its way into the data set: what decides its patient's side.
+
+    `twins` are the cases of other patients that show the same examination, as case id to patient key.
+    """
+
+    case: str
+    key: str
+    stratum: str
+    grade: str | None = None
+    given: Split | None = None
+    twins: Mapping[str, str] | None = None
+
+
+def side_named(text: str) -> Split:
+    """The side that a person means by `val`, `validation`, `Train` and the like; raises `SplitError` for others."""
+    side = _SIDES.get(text.strip().lower())
+    if side is None:
+        msg = f"{text!r} is no side of a split. Known are train, val and test."
+        raise SplitError(msg)
+    return side
+
+
+def resolve_key(patients: Patients, name: str) -> str:
+    """The key of the patient that a name stands for: a patient's name, or a case's that a given split told."""
+    key = patient_key(name)
+    if key in patients:
+        return key
+    return next((other for other, patient in patients.items() if key in patient.also_known_as), key)
+
+
+def key_of_newcomer(patients: Patients, name: str) -> str:
+    """The key of the patient that a new case shows: one that is there, by the same name or person, else a new one."""
+    key = resolve_key(patients, name)
+    if key in patients:
+        return key
+    person = person_key(name)
+    return next((other for other in patients if person_key(other) == person), key)
+
+
+def assign(patients: Patients, newcomer: Newcomer, policy: SplitPolicy) -> dict[str, PatientRecord]:
+    """All patients, with the newcomer's among them and on a side.
+
+    Raises
+    ------
+    SplitError
+        If the patient is on another side than the given one, or than a patient whose pictures are the same.
+    """
+    own = patients.get(newcomer.key)
+    twins = {case: key for case, key in (newcomer.twins or {}).items() if key != newcomer.key}
+    _refuse_contradiction(patients, newcomer, twins)
+    twin_keys = sorted(set(twins.values()))
+    if own is None:
+        side, decided_by = _side_of_new(patients, newcomer, twin_keys, policy)
+        own = PatientRecord(
+            split=side,
+            stratum=newcomer.stratum,
+            decided_by=decided_by,
+            decided_at=now(),
+            grade=newcomer.grade,
+        )
+    updated = {**patients, newcomer.key: own}
+    for key in twin_keys:
+        updated[newcomer.key] = _joined(updated[newcomer.key], key)
+        updated[key] = _joined(updated[key], newcomer.key)
+    return updated
+
+
+def side_by_rule(patients: Patients, key: str, stratum: str, policy: SplitPolicy) -> Split:
+    """The side of a new patient: drawn by seed and key among the sides that its stratum has too few of.
+
+    After any number of patients each side of a stratum has its share to within one patient (with two sides), whatever
+    the order; the same patients in the same order get the same sides.
+    """
+    counts = Counter(p.split for p in patients.values() if p.stratum == stratum and p.decided_by != "same person")
+    total = counts.total() + 1
+    lacking = {side: share * total - counts[side] for side, share in policy.shares.items()}
+    open_sides = {side: lack for side, lack in lacking.items() if lack > 1e-9 and policy.shares[side] > 0}
+    draw = _uniform(policy.seed, key) * sum(open_sides.values())
+    for side, lack in open_sides.items():
+        draw -= lack
+        if draw < 0:
+            return side
+    return next(reversed(open_sides))
+
+
+def read_split_table(path: Path) -> tuple[SplitRow, ...]:
+    """The rows of a CSV file with the columns `patient` and `split`, and perhaps `dataset`, `case` and `grade`.
+
+    Raises
+    ------
+    SplitError
+        If it cannot be read, a column or a value is missing, or one patient stands on two sides.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            raw = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"The split {path} cannot be read: {error}. Give a CSV file with the columns patient and split."
+        raise SplitError(msg) from error
+    if not raw or not set(_COLUMNS) <= set(raw[0]):
+        found = ", ".join(map(str, raw[0])) if raw else "no row"
+        msg = f"The split {path.name} has {found}; it needs the columns patient and split, and may have case and grade."
+        raise SplitError(msg)
+    rows = tuple(_row(entry, f"row {number} of {path.name}") for number, entry in enumerate(raw, start=2))
+    _refuse_torn(rows, path.name)
+    return rows
+
+
+def with_table(patients: Patients, rows: Sequence[SplitRow]) -> dict[str, PatientRecord]:
+    """All patients and those of a given split; names of cases in it are remembered as the patient's.
+
+    Raises
+    ------
+    SplitError
+        If a patient is on another side already.
+    """
+    updated = dict(patients)
+    claims = Counter(key for key, _ in {(patient_key(r.case), patient_key(r.patient)) for r in rows if r.case})
+    for row in rows:
+        key = resolve_key(updated, row.patient)
+        aliases = {patient_key(row.case)} - {key} if row.case and claims[patient_key(row.case)] == 1 else set()
+        for name in (key, *sorted(aliases & set(updated))):
+            _refuse_move(updated, name, row.split, "the given split puts it")
+        updated[key] = _with_row(updated.get(key), row, aliases)
+        for name in sorted(aliases & set(updated)):
+            updated[key], updated[name] = _joined(updated[key], name), _joined(updated[name], key)
+    return updated
+
+
+def _with_row(patient: PatientRecord | None, row: SplitRow, aliases: Iterable[str]) -> PatientRecord:
+    if patient is None:
+        grade = f"grade {row.grade}" if row.grade else "unknown"
+        patient = PatientRecord(split=row.split, stratum=grade, decided_by="given", decided_at=now(), grade=row.grade)
+    names = dict.fromkeys((*patient.also_known_as, *aliases))
+    return patient.model_copy(update={"also_known_as": tuple(names), "grade": patient.grade or row.grade})
+
+
+def _side_of_new(
+    patients: Patients, newcomer: Newcomer, twin_keys: Sequence[str], policy: SplitPolicy
+) -> tuple[Split, str]:
+    if twin_keys:
+        return patients[twin_keys[0]].split, "same person"
+    if newcomer.given is not None:
+        return newcomer.given, "given"
+    return side_by_rule(patients, newcomer.key, newcomer.stratum, policy), "rule"
+
+
+def _refuse_contradiction(patients: Patients, newcomer: Newcomer, twins: Mapping[str, str]) -> None:
+    if newcomer.given is not None:
+        _refuse_move(patients, newcomer.key, newcomer.given, f"case {newcomer.case} would put it")
+    own = patients.get(newcomer.key)
+    side = newcomer.given if own is None else own.split
+    for case, key in twins.items():
+        other = patients[key].split
+        side = other if side is None else side
+        if other != side:
+            msg = (
+                f"{newcomer.case} shows the same examination as {case} of {key}, who is in {_SIDE_NAMES[other]}, but "
+                f"it would go to {_SIDE_NAMES[side]}. One examination on two sides makes every score too good: give it "
+                f"the patient {key}; or, if they are different people, add it with not_same_as=[{case!r}]."
+            )
+            raise SplitError(msg)
+
+
+def _refuse_move(patients: Patients, key: str, side: Split, who: str) -> None:
+    patient = patients.get(key)
+    if patient is not None and patient.split != side:
+        msg = (
+            f"{key} is in {_SIDE_NAMES[patient.split]} since {patient.decided_at:%Y-%m-%d}, and {who} in "
+            f"{_SIDE_NAMES[side]}. A patient's side is frozen, also after its cases were removed: models were trained "
+            "and scored with it. Leave the side out, or begin a new data set for a new split."
+        )
+        raise SplitError(msg)
+
+
+def _joined(patient: PatientRecord, other: str) -> PatientRecord:
+    return patient.model_copy(update={"same_person": tuple(dict.fromkeys((*patient.same_person, other)))})
+
+
+def _uniform(seed: int, key: str) -> float:
+    """A number in [0, 1) that depends on seed and key alone."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return int.from_bytes(digest[:7]) / 2**56
+
+
+def _row(entry: Mapping[str, str | None], where: str) -> SplitRow:
+    patient, side = ((entry.get(column) or "").strip() for column in _COLUMNS)
+    split = _SIDES.get(side.lower())
+    if not patient or split is None:
+        msg = f"In {where} the patient is {patient!r} and the split {side!r}; needed are a name and train, val or test."
+        raise SplitError(msg)
+    dataset, case, grade = ((entry.get(column) or "").strip() for column in ("dataset", "case", "grade"))
+    return SplitRow(patient, split, dataset, case, grade or None)
+
+
+def _refuse_torn(rows: Sequence[SplitRow], name: str) -> None:
+    sides: dict[str, set[Split]] = {}
+    for row in rows:
+        sides.setdefault(patient_key(row.patient), set()).add(row.split)
+    torn = sorted(key for key, found in sides.items() if len(found) > 1)
+    if torn:
+        msg = f"In {name} these patients are on two sides: {', '.join(torn[:8])}. Put each on one side."
+        raise SplitError(msg)

@@ -1,0 +1,556 @@
+"""A curated data set on disk: cases with their labels, reviews and frozen split, changed whole or not at all."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.dataset.duplicates import describe_sequences, find_similar, voxels_sha256
+from napari_brain_tumor.dataset.files import (
+    image_file,
+    image_layout,
+    image_writer,
+    label_writer,
+    read_study,
+    read_truth,
+)
+from napari_brain_tumor.dataset.index import (
+    CaseRecord,
+    DatasetIndex,
+    GridRecord,
+    KnownSlices,
+    MadeBy,
+    ReviewState,
+    Split,
+    SplitPolicy,
+    now,
+)
+from napari_brain_tumor.dataset.records import (
+    case_of,
+    free_id,
+    label_record,
+    new_review,
+    slice_numbers,
+    spelling,
+    without_mention,
+)
+from napari_brain_tumor.dataset.split import (
+    Newcomer,
+    SplitRow,
+    assign,
+    key_of_newcomer,
+    read_split_table,
+    side_named,
+    with_table,
+)
+from napari_brain_tumor.dataset.transaction import (
+    FOLDERS,
+    INDEX_FILE,
+    LOCK_FILE,
+    commit,
+    locked,
+    read_index,
+    write_first,
+)
+from napari_brain_tumor.dataset.truth import (
+    Truth,
+    check_same_grid,
+    stratum,
+    truth_of,
+)
+from napari_brain_tumor.errors import BrainTumorError, DatasetError, LabelChangedError
+from napari_brain_tumor.io.volume import named_path
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["CuratedDataset"]
+
+AnyPath = str | PathLike[str]
+Known = npt.NDArray[np.bool_]
+OneOrMore = str | Collection[str]
+
+DEFAULT_TIMEOUT_S: Final = 60.0
+"""How long a change waits for another process to finish its own."""
+
+
+class CuratedDataset:
+    """Cases with their truth, who made it, what was decided about it and the side of the split.
+
+    A folder in the layout of the Medical Decathlon: `imagesTr`, `labelsTr` and `dataset.json`, with all that this
+    format cannot express in `index.json`. Reading needs no lock and always sees a whole data set; every change is made
+    whole or not at all, also if the process is killed, and one process at a time.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of a data set that exists; `create` makes a new one.
+    timeout_s : float
+        How long a change waits while another process writes.
+
+    Raises
+    ------
+    DatasetError
+        If there is no data set, or its index contradicts itself.
+
+    Examples
+    --------
+    >>> dataset = CuratedDataset.create("gliomas")  # doctest: +SKIP
+    >>> dataset.add(study, segmentation, patient="TCGA-02-0034", grade="HGG", state="accepted")  # doctest: +SKIP
+    >>> [case.id for case in dataset.cases(state="accepted", split="train")]  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: AnyPath, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._folder = named_path(folder)
+        self._timeout_s = timeout_s
+        self._stamp: tuple[int, ...] = ()
+        self._index: DatasetIndex = self.index
+
+    @classmethod
+    def open(cls, folder: AnyPath) -> Self:
+        """The data set in a folder; the same as `CuratedDataset(folder)`."""
+        return cls(folder)
+
+    @classmethod
+    def create(
+        cls,
+        folder: AnyPath,
+        name: str | None = None,
+        *,
+        description: str = "",
+        seed: int = 0,
+        val_fraction: float = 0.2,
+        test_fraction: float = 0.0,
+        split_table: AnyPath | Sequence[SplitRow] | None = None,
+    ) -> Self:
+        """Make an empty data set.
+
+        Parameters
+        ----------
+        folder : path-like
+            New or empty.
+        name : str, optional
+            Of the data set; the folder's name if not given.
+        description : str
+            For the reader of `dataset.json`.
+        seed : int
+            Of the rule that puts new patients on a side.
+        val_fraction, test_fraction : float
+            Shares of the patients of each stratum in validation and in test; the rest is for training.
+        split_table : path-like or sequence of SplitRow, optional
+            A given split: a CSV file with the columns `patient` and `split`, and perhaps `case` and `grade`.
+
+        Raises
+        ------
+        DatasetError
+            If the folder holds something, or the fractions leave nothing to train on.
+        SplitError
+            If the given split cannot be used.
+        """
+        place = named_path(folder)
+        rows = _rows(split_table)
+        policy = _policy(seed, val_fraction, test_fraction)
+        index = DatasetIndex(
+            name=name or place.name,
+            description=description,
+            created_at=now(),
+            policy=policy,
+            patients=with_table({}, rows),
+        )
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{place} cannot be made: {error.strerror or error}. Choose another place."
+            raise DatasetError(msg) from error
+        _refuse_content(place)
+        with locked(place, DEFAULT_TIMEOUT_S):
+            _refuse_content(place)
+            write_first(place, index)
+        return cls(place)
+
+    # What is in it ------------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """Where the data set is."""
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+        return self.index.name
+
+    @property
+    def index(self) -> DatasetIndex:
+        """Everything but the voxels, as it is on disk now."""
+        stamp = self._stamp_on_disk()
+        if not stamp or stamp != self._stamp:
+            # If the index is replaced in between, the older stamp makes the next access read it again.
+            self._index = read_index(self._folder)
+            self._stamp = stamp
+        return self._index
+
+    def __len__(self) -> int:
+        return len(self.index.cases)
+
+    def __contains__(self, case_id: object) -> bool:
+        return any(case.id == case_id for case in self.index.cases)
+
+    def __repr__(self) -> str:
+        return f"CuratedDataset({str(self._folder)!r}, {len(self)} cases)"
+
+    def cases(self, *, state: OneOrMore | None = None, split: OneOrMore | None = None) -> tuple[CaseRecord, ...]:
+        """The cases in the order in which they were added, of a state or side, or of several."""
+        states, sides = _several(state), _several(split)
+        return tuple(
+            case
+            for case in self.index.cases
+            if (states is None or case.state in states) and (sides is None or case.split in sides)
+        )
+
+    def case(self, case_id: str) -> CaseRecord:
+        """The record of a case; raises `CaseNotFoundError` where there is none of that id."""
+        return case_of(self.index, case_id)
+
+    def study(self, case_id: str) -> Study:
+        """The sequences of a case on its own grid, as `open_study` gives them.
+
+        Raises
+        ------
+        CaseNotFoundError
+            If there is no case of that id.
+        UnreadableFileError, DatasetError
+            If its file is missing, damaged, or not the one that the index tells.
+        """
+        return read_study(self._folder, self.case(case_id))
+
+    def truth(self, case_id: str) -> Truth:
+        """The label of a case, and which regions and voxels of it are known.
+
+        Raises
+        ------
+        CaseNotFoundError
+            If there is no case of that id.
+        UnreadableFileError, DatasetError
+            If its file is missing, damaged, or not the one that the index tells.
+        """
+        while True:
+            case, stamp = self.case(case_id), self._stamp
+            try:
+                return read_truth(self._folder, case)
+            except BrainTumorError:
+                # Another process may have replaced the label meanwhile: then the new index knows the new file.
+                if self._stamp_on_disk() == stamp:
+                    raise
+
+    def image_path(self, case_id: str) -> Path:
+        """The file with the sequences of a case."""
+        return self._folder / self.case(case_id).image
+
+    def label_path(self, case_id: str) -> Path:
+        """The file with the label of a case; another one after the case was relabelled."""
+        return self._folder / self.case(case_id).label.file
+
+    def check_files(self, *, voxels: bool = False) -> dict[str, str]:
+        """What is wrong with the files, by case id; empty where all is well.
+
+        Parameters
+        ----------
+        voxels : bool
+            Whether every image and label is read and compared with its hash, which takes a second a case.
+        """
+        problems = {}
+        for case in self.index.cases:
+            problem = self._missing(case) or (self._changed(case) if voxels else None)
+            if problem is not None:
+                problems[case.id] = problem
+        return problems
+
+    # Changes ------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        study: Study,
+        segmentation: Segmentation,
+        *,
+        patient: str | None = None,
+        case_id: str | None = None,
+        source: str = "",
+        grade: str | None = None,
+        known: Known | None = None,
+        known_slices: Sequence[int] | KnownSlices | None = None,
+        made_by: MadeBy | None = None,
+        state: ReviewState = "draft",
+        note: str = "",
+        split: Split | None = None,
+        not_same_as: Collection[str] = (),
+    ) -> CaseRecord:
+        """Add an examination with its label.
+
+        Parameters
+        ----------
+        study : Study
+            Its sequences are copied into the data set, with values and grid as they are.
+        segmentation : Segmentation
+            Our classes on the study's grid; its `known_regions` say what it tells.
+        patient : str, optional
+            Who it shows, by any spelling; the study's name if not given.
+        case_id : str, optional
+            Letters, digits, `_` and `-`; made from the study's name if not given.
+        source : str
+            The data set it came from.
+        grade : str, optional
+            Of the tumour, such as `"HGG"` or `"2"`; the split is balanced by it.
+        known : (X, Y, Z) bool array, optional
+            Voxels whose label is known; all if not given.
+        known_slices : sequence of int or KnownSlices, optional
+            Slices whose label is known, along the third axis if not said otherwise.
+        made_by : MadeBy, optional
+            Who made the label; taken from the segmentation's provenance if not given.
+        state : {"draft", "accepted", "rejected", "needs_second_look"}
+            Of the review.
+        note : str
+            Of the review.
+        split : {"train", "val", "test"}, optional
+            The side of a new patient, if the rule shall not decide.
+        not_same_as : collection of str
+            Ids of cases that look the same but are other people.
+
+        Returns
+        -------
+        CaseRecord
+            Its `similar` names the cases that show the same examination or patient; all are on one side.
+
+        Raises
+        ------
+        GridMismatchError, LabelSchemaError, DimensionError
+            If the label does not fit the study.
+        DatasetError
+            If the id is taken or not valid.
+        SplitError
+            If it would put a patient, or one examination, on two sides.
+        DatasetBusyError
+            If another process writes for too long.
+        SaveError
+            If the files cannot be written; the data set is then as before.
+        """
+        truth = truth_of(segmentation, known, known_slices)
+        check_same_grid(study.name, segmentation, study.grid)
+        side = None if split is None else side_named(split)
+        sequences = describe_sequences(study)
+        with self._change() as index:
+            new_id = free_id(index, case_id, study.name)
+            key = key_of_newcomer(index.patients, patient or study.name)
+            known_patient = index.patients.get(key)
+            grade = grade or (known_patient.grade if known_patient is not None else None)
+            similar = tuple(s for s in find_similar(sequences, key, index.cases) if s.case not in not_same_as)
+            label = label_record(new_id, 1, truth, made_by)
+            twins = {s.case: case_of(index, s.case).patient_key for s in similar if s.kind != "same patient"}
+            newcomer = Newcomer(new_id, key, stratum(grade, label), grade, side, twins)
+            patients = assign(index.patients, newcomer, index.policy)
+            record = CaseRecord(
+                id=new_id,
+                patient=spelling(patient or study.name, key),
+                source=source,
+                grade=grade,
+                image=image_file(new_id),
+                grid=GridRecord.of(study.grid),
+                sequences=sequences,
+                slices=slice_numbers(study),
+                notes=study.notes,
+                label=label,
+                review=new_review(state, note),
+                split=patients[key].split,
+                similar=similar,
+                added_at=now(),
+            )
+            after = index.model_copy(update={"cases": (*index.cases, record), "patients": patients})
+            files = {record.image: image_writer(study), label.file: label_writer(truth, study.layout)}
+            commit(self._folder, index, after, files)
+        return record
+
+    def relabel(
+        self,
+        case_id: str,
+        segmentation: Segmentation,
+        *,
+        known: Known | None = None,
+        known_slices: Sequence[int] | KnownSlices | None = None,
+        made_by: MadeBy | None = None,
+        state: ReviewState = "draft",
+        note: str | None = None,
+        based_on: str | None = None,
+    ) -> CaseRecord:
+        """Replace the label of a case. What was decided about the old label does not hold for the new one.
+
+        Parameters
+        ----------
+        case_id : str
+            Of the case.
+        segmentation, known, known_slices, made_by, state
+            As for `add`.
+        note : str, optional
+            Of the review; the old note stays if not given.
+        based_on : str, optional
+            `label.sha256` of the label that was corrected: refused if somebody replaced that label meanwhile.
+
+        Raises
+        ------
+        CaseNotFoundError
+            If there is no case of that id.
+        LabelChangedError
+            If the label is not the one that was corrected.
+        GridMismatchError, LabelSchemaError, DimensionError, DatasetError, SaveError
+            As for `add`.
+        """
+        truth = truth_of(segmentation, known, known_slices)
+        with self._change() as index:
+            case = case_of(index, case_id)
+            check_same_grid(case.id, segmentation, case.grid.grid)
+            if based_on is not None and based_on != case.label.sha256:
+                msg = (
+                    f"The label of {case.id} was replaced since it was opened (version {case.label.version}, "
+                    f"{case.label.made_at:%Y-%m-%d %H:%M} UTC). Nothing was changed: save yours to a file, open the "
+                    "case again and compare."
+                )
+                raise LabelChangedError(msg)
+            label = label_record(case.id, case.label.version + 1, truth, made_by)
+            review = new_review(state, case.review.note if note is None else note)
+            record = case.model_copy(update={"label": label, "review": review})
+            layout = image_layout(self._folder, case)
+            self._replace(index, record, {label.file: label_writer(truth, layout)})
+        return record
+
+    def review(self, case_id: str, state: ReviewState, note: str | None = None) -> CaseRecord:
+        """Note what was decided about the label of a case; the old note stays if none is given.
+
+        Raises
+        ------
+        CaseNotFoundError
+            If there is no case of that id.
+        DatasetError
+            If there is no such state.
+        """
+        with self._change() as index:
+            case = case_of(index, case_id)
+            text = case.review.note if note is None else note
+            record = case.model_copy(update={"review": new_review(state, text, decided=True)})
+            self._replace(index, record, {})
+        return record
+
+    def remove(self, case_id: str) -> None:
+        """Remove a case and its files. Its patient's side of the split stays as it is, should it ever come back.
+
+        Raises
+        ------
+        CaseNotFoundError
+            If there is no case of that id.
+        """
+        with self._change() as index:
+            gone = case_of(index, case_id)
+            kept = tuple(without_mention(case, gone.id) for case in index.cases if case.id != gone.id)
+            commit(self._folder, index, index.model_copy(update={"cases": kept}), {})
+
+    def apply_split(self, table: AnyPath | Sequence[SplitRow]) -> int:
+        """Take over a given split for patients to come; returns how many patients are new in it.
+
+        Raises
+        ------
+        SplitError
+            If it puts a patient on another side than the one it is on.
+        """
+        rows = _rows(table)
+        with self._change() as index:
+            patients = with_table(index.patients, rows)
+            commit(self._folder, index, index.model_copy(update={"patients": patients}), {})
+        return len(set(patients) - set(index.patients))
+
+    def set_policy(
+        self, *, seed: int | None = None, val_fraction: float | None = None, test_fraction: float | None = None
+    ) -> SplitPolicy:
+        """Change the rule for patients to come. Nobody who is on a side is moved.
+
+        Raises
+        ------
+        DatasetError
+            If the fractions leave nothing to train on.
+        """
+        with self._change() as index:
+            old = index.policy
+            policy = _policy(
+                old.seed if seed is None else seed,
+                old.val_fraction if val_fraction is None else val_fraction,
+                old.test_fraction if test_fraction is None else test_fraction,
+            )
+            commit(self._folder, index, index.model_copy(update={"policy": policy}), {})
+        return policy
+
+    # How ----------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _change(self) -> Iterator[DatasetIndex]:
+        """The index as it is on disk, while no other process can change it."""
+        with locked(self._folder, self._timeout_s):
+            yield read_index(self._folder)
+
+    def _replace(self, index: DatasetIndex, record: CaseRecord, files: Mapping[str, Callable[[Path], None]]) -> None:
+        cases = tuple(record if case.id == record.id else case for case in index.cases)
+        commit(self._folder, index, index.model_copy(update={"cases": cases}), files)
+
+    def _stamp_on_disk(self) -> tuple[int, ...]:
+        try:
+            found = (self._folder / INDEX_FILE).stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _missing(self, case: CaseRecord) -> str | None:
+        missing = [file for file in (case.image, case.label.file) if not (self._folder / file).is_file()]
+        return f"{' and '.join(missing)} is missing: put it back, or remove the case." if missing else None
+
+    def _changed(self, case: CaseRecord) -> str | None:
+        try:
+            read_truth(self._folder, case)
+            study = read_study(self._folder, case)
+        except (BrainTumorError, OSError) as error:
+            return str(error)
+        for role, array in study.sequences.items():
+            if voxels_sha256(array) != case.sequences[role].sha256:
+                return f"{role} in {case.image} is not what was added: put the original back, or remove the case."
+        return None
+
+
+def _several(choice: OneOrMore | None) -> Collection[str] | None:
+    return (choice,) if isinstance(choice, str) else choice
+
+
+def _rows(table: AnyPath | Sequence[SplitRow] | None) -> Sequence[SplitRow]:
+    if table is None:
+        return ()
+    return read_split_table(named_path(table)) if isinstance(table, str | PathLike) else table
+
+
+def _policy(seed: int, val_fraction: float, test_fraction: float) -> SplitPolicy:
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
+        msg = (
+            f"The shares of validation and test are {val_fraction:g} and {test_fraction:g}; each lies between 0 and 1, "
+            "and together they leave something to train on, for example 0.2 and 0."
+        )
+        raise DatasetError(msg)
+    return SplitPolicy(seed=seed, val_fraction=val_fraction, test_fraction=test_fraction)
+
+
+def _refuse_content(folder: Path) -> None:
+    """A folder may hold what an unfinished `create` left, nothing else."""
+    if (folder / INDEX_FILE).exists():
+        msg = f"{folder} is a curated data set already. Open it, or choose another folder."
+        raise DatasetError(msg)
+    ours = {*FOLDERS, LOCK_FILE, "dataset.json"}
+    there = [p for p in folder.iterdir() if p.name not in ours and not re.match(r"^\.[0-9a-f]{12}\.", p.name)]
+    there += [p for name in FOLDERS if (folder / name).is_dir() for p in (folder / name).iterdir()]
+    if there:
+        msg = f"{folder} is not empty, it holds {there[0].name}. A data set begins in a folder of its own: choose one."
+        raise DatasetError(msg)

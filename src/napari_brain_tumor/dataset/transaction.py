@@ -1,0 +1,241 @@
+"""Change a data set whole or not at all, one process at a time.
+
+A change goes in this order: a journal with the names of the files that it will write and of those that it will leave
+behind; the new files, under names that the old index does not know; the index, replaced in one step; `dataset.json`,
+which follows from the index; the files left behind; the journal. Killed before the index is replaced, the old data set
+is there, after it the new one: the next change removes what the journal names and the index does not. Readers need
+no lock, since the index is replaced as a whole and its files are never overwritten.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_brain_tumor.dataset.decathlon import dataset_text
+from napari_brain_tumor.dataset.index import DatasetIndex, RelativeFile
+from napari_brain_tumor.errors import DatasetBusyError, DatasetError, SaveError, UnreadableFileError
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.inside import path_inside, refuse_links_outside
+from napari_brain_tumor.io.json_file import read_json
+from napari_brain_tumor.io.regular_file import read_regular
+
+__all__ = ["DATASET_FILE", "FOLDERS", "INDEX_FILE", "LOCK_FILE", "commit", "locked", "read_index", "write_first"]
+
+INDEX_FILE: Final = "index.json"
+DATASET_FILE: Final = "dataset.json"
+JOURNAL_FILE: Final = ".changes.json"
+LOCK_FILE: Final = ".lock"
+FOLDERS: Final = ("imagesTr", "labelsTr")
+
+_TEMPORARY: Final = re.compile(r"^\.[0-9a-f]{12}\.(?P<name>.+)$")
+"""Names that `write_atomically` gives to files that are not finished."""
+_OWN_DOCUMENTS: Final = (INDEX_FILE, DATASET_FILE, JOURNAL_FILE)
+
+Write = Callable[[Path], Any]
+
+
+class _Journal(BaseModel):
+    """Relative paths of the files that the change under way adds and drops."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: tuple[RelativeFile, ...]
+
+
+def read_index(folder: Path) -> DatasetIndex:
+    """The index of a data set, checked as a whole.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, or it contradicts itself.
+    """
+    path = folder / INDEX_FILE
+    try:
+        content = read_regular(path)
+    except UnreadableFileError as error:
+        hint = "Create one there, or give the folder that holds index.json."
+        msg = f"{folder} is not a curated data set. {error} {hint}"
+        raise DatasetError(msg) from error
+    try:
+        return DatasetIndex.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        msg = (
+            f"{path} does not describe a valid data set, {where}: {first['msg']}. Undo what was changed in it by hand, "
+            "or open it with the version of this program that wrote it."
+        )
+        raise DatasetError(msg) from error
+
+
+@contextmanager
+def locked(folder: Path, timeout_s: float) -> Iterator[None]:
+    """Keep other processes from writing, and clear up what a killed one left.
+
+    Raises
+    ------
+    DatasetBusyError
+        If another process does not finish in that time.
+    DatasetError
+        If the folder cannot be written to.
+    """
+    try:
+        lock = FileLock(folder / LOCK_FILE)
+        lock.acquire(timeout=timeout_s)
+    except Timeout as error:
+        msg = (
+            f"Another process has been writing to {folder} for {timeout_s:g} seconds. Nothing was changed: wait until "
+            "it is done, or close the other program."
+        )
+        raise DatasetBusyError(msg) from error
+    except OSError as error:
+        msg = f"{folder} cannot be written to ({error.strerror or error}). Check that it exists and its permissions."
+        raise DatasetError(msg) from error
+    try:
+        _recover(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def write_first(folder: Path, index: DatasetIndex) -> None:
+    """Make the folders and the index of a new data set; the index comes last, and with it the data set is there."""
+    for name in FOLDERS:
+        (folder / name).mkdir(exist_ok=True)
+    _write_dataset(folder, index)
+    _write_index(folder, index)
+
+
+def commit(folder: Path, before: DatasetIndex, after: DatasetIndex, new_files: Mapping[str, Write]) -> DatasetIndex:
+    """Replace `before` by `after` in the folder; call it inside `locked`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the data set.
+    before, after : DatasetIndex
+        The index as it is and as it shall be; its revision is counted up here.
+    new_files : mapping of relative path to callable
+        Writes each file that `after` has and `before` has not, atomically, at the path it is given.
+
+    Returns
+    -------
+    DatasetIndex
+        The index that is there now.
+
+    Raises
+    ------
+    DatasetError
+        If a file that the data set does not know stands in the way.
+    SaveError
+        If a file cannot be written; the data set is then as before.
+    """
+    refuse_links_outside(folder, [folder / name for name in FOLDERS])
+    after = DatasetIndex.model_validate({**dict(after), "revision": before.revision + 1})
+    added, dropped = after.files - before.files, before.files - after.files
+    if added != set(new_files):
+        raise AssertionError(f"{sorted(added)} are new in the index, {sorted(new_files)} are to be written")
+    _refuse_strangers(folder, added)
+    try:
+        if added or dropped:
+            _write_journal(folder, added | dropped)
+        for name, write in new_files.items():
+            write(folder / name)
+        _write_index(folder, after)
+    except BaseException:
+        # The journal stays for the next change if even clearing up fails.
+        with suppress(OSError, SaveError, DatasetError):
+            _recover(folder)
+        raise
+    # From here on the change is made; what remains is done now or by the next change.
+    with suppress(OSError, SaveError):
+        _write_dataset(folder, after)
+        _recover(folder)
+    return after
+
+
+def _recover(folder: Path) -> None:
+    """Remove what an unfinished change left behind; files that no journal names are never touched."""
+    _remove_temporaries(folder, _OWN_DOCUMENTS)
+    journal = _read_journal(folder)
+    if journal is None:
+        return
+    index = read_index(folder)
+    paths = {file: path_inside(folder, file, named_by=JOURNAL_FILE) for file in journal.files}
+    for file, path in paths.items():
+        _remove_temporaries(path.parent, (path.name,))
+        if file not in index.files and not path.is_dir():
+            path.unlink(missing_ok=True)
+    _write_dataset(folder, index)
+    (folder / JOURNAL_FILE).unlink(missing_ok=True)
+
+
+def _remove_temporaries(folder: Path, names: Iterable[str]) -> None:
+    wanted = set(names)
+    for path in folder.glob(".*"):
+        match = _TEMPORARY.match(path.name)
+        if match is not None and match["name"] in wanted:
+            path.unlink(missing_ok=True)
+
+
+def _refuse_strangers(folder: Path, files: Iterable[str]) -> None:
+    there = sorted(file for file in files if (folder / file).exists())
+    if there:
+        msg = (
+            f"{folder / there[0]} is there already, but is not part of the data set. It is left as it is: move it "
+            "away, or give the case another id."
+        )
+        raise DatasetError(msg)
+
+
+def _read_journal(folder: Path) -> _Journal | None:
+    try:
+        return _Journal.model_validate_json((folder / JOURNAL_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        msg = (
+            f"{folder / JOURNAL_FILE} is not as this program writes it ({error.errors(include_url=False)[0]['msg']}). "
+            "Nothing was changed. Remove it if nobody is writing to the data set; the index is not concerned."
+        )
+        raise DatasetError(msg) from error
+
+
+def _write_journal(folder: Path, files: Iterable[str]) -> None:
+    text = _Journal(files=tuple(sorted(files))).model_dump_json()
+    _write_text(folder / JOURNAL_FILE, text)
+
+
+def _write_index(folder: Path, index: DatasetIndex) -> None:
+    _write_text(folder / INDEX_FILE, index.to_json())
+
+
+def _write_dataset(folder: Path, index: DatasetIndex) -> None:
+    path = folder / DATASET_FILE
+    text = dataset_text(index, _json_object(path))
+    # What another program wrote there may be no text.
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        _write_text(path, text)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_text(path: Path, text: str) -> None:
+    def check(temporary: Path) -> None:
+        if temporary.read_text(encoding="utf-8") != text:
+            msg = "what was written does not read back"
+            raise SaveError(msg)
+
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), check)

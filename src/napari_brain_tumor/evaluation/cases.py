@@ -1,0 +1,321 @@
+"""Which cases are scored, where the truth of each lies, and who the patients are."""
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.dataset import CuratedDataset
+from napari_brain_tumor.dataset.split import side_named
+from napari_brain_tumor.dataset.transaction import INDEX_FILE
+from napari_brain_tumor.errors import LabelSchemaError, UnreadableFileError
+from napari_brain_tumor.io import recognise
+from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.io.case_names import distinct_names, folder_name
+from napari_brain_tumor.io.reading import AnyPath, existing, is_image, slices_in, visible
+from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.study import Role, Source
+
+__all__ = ["Case", "find_cases", "is_curated", "match_by_name", "read_patients"]
+
+_CURATED_CLASSES: Final = "1=edema,2=non-enhancing,3=enhancing,4=resection cavity"
+"""What label files of curated data sets hold."""
+_DEPTH: Final = 3
+"""How many folders down cases are looked for."""
+
+_RESULT_WORDS: Final = re.compile(
+    r"[_-](seg|segm|segmentation|mask|label|labels|pred|prediction|truth|gt|roi)$", re.IGNORECASE
+)
+"""Ends of file names that only say that it is a segmentation, as ours do: `<case>_segmentation.nii.gz`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One examination with a truth to find.
+
+    Parameters
+    ----------
+    path : Path
+        What `open_study` takes.
+    name : str
+        Of the file or folder.
+    dataset : str
+        Folder of many cases in which it was found, or what the table of patients says; empty for a case by itself.
+    patient : str
+        As the table of patients has it; empty where there is none.
+    truth : Path or None
+        A segmentation, or a folder with one for each case by name; None if it lies with the case.
+    sources : mapping of role to Source, or None
+        The very files, volumes and series to open, where they are known; None: what `path` offers.
+    side : str
+        Of the split, where a curated data set tells it: train, val or test.
+    schema : str or None
+        What the integers of the truth mean, where a curated data set tells it.
+    """
+
+    path: Path
+    name: str
+    dataset: str = ""
+    patient: str = ""
+    truth: Path | None = None
+    sources: Mapping[Role, Source] | None = None
+    side: str = ""
+    schema: str | None = None
+
+
+def find_cases(
+    places: AnyPath | Iterable[AnyPath],
+    *,
+    truth: AnyPath | None = None,
+    split: AnyPath | None = None,
+    side: str | None = None,
+) -> tuple[Case, ...]:
+    """The cases in files, case folders, folders of case folders, Medical Decathlon folders and curated data sets.
+
+    Parameters
+    ----------
+    places : path-like or iterable of path-like
+        Each a case (file or folder), a folder with a folder for each case, one with `imagesTr` and `labelsTr`, or a
+        curated data set, which brings its truth, its patients and its split; rejected labels are left out.
+    truth : path-like, optional
+        A segmentation for the only case, or a folder with one for each, `<case>.nii.gz` or `<case>_seg.nii.gz`.
+    split : path-like, optional
+        CSV with the columns case and patient, and perhaps dataset and split. Cases that it lacks are kept without
+        patient, unless `side` asks for a choice.
+    side : str, optional
+        Keep the cases with this word in the column split, such as `"val"`; without a table, those that curated data
+        sets have on this side.
+
+    Returns
+    -------
+    tuple of Case
+        Each once, in the order of the places.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a place holds no case, no case is on the side, the table lacks a column, or two cases have one name.
+    LabelSchemaError
+        If one file is given as the truth of several cases.
+    """
+    given = [places] if isinstance(places, str | PathLike) else places
+    by_path: dict[Path, Case] = {}
+    for case in (case for place in given for case in _cases_at(existing(place))):
+        by_path.setdefault(case.path.resolve(), case)
+    once = _told_apart(tuple(by_path.values()))
+    if split is not None:
+        once = _with_patients(once, read_patients(existing(split)), side, Path(split).name)
+    elif side is not None:
+        once = _on_side(once, side)
+    _check_names(once)
+    return once if truth is None else _with_truth(once, existing(truth))
+
+
+def match_by_name(folder: Path, name: str) -> Path | None:
+    """The segmentation of a case in a folder, by its name: a file or a folder of masks; None where there is none.
+
+    Raises
+    ------
+    LabelSchemaError
+        If several fit.
+    """
+    fitting = [path for path in visible(folder) if _fits(path, name)]
+    exact = [path for path in fitting if short_name(path) == name]
+    if len(exact or fitting) > 1:
+        names = ", ".join(path.name for path in fitting)
+        msg = f"Several segmentations of {name} lie in {folder}: {names}. Leave one of them there."
+        raise LabelSchemaError(msg)
+    if fitting:
+        return (exact or fitting)[0]
+    return folder if [p.patient for p in slices_in(folder) if p.masks] == [name] else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What a table of patients says of one case."""
+
+    dataset: str
+    patient: str
+    side: str
+
+
+Patients = Mapping[str, Sequence[_Listed]]
+"""By the name of the case; several where data sets share a name."""
+
+
+def read_patients(path: Path) -> Patients:
+    """Rows of a CSV with the columns case and patient, and perhaps dataset and split, by case.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it cannot be read or lacks a column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"{path} cannot be read as a table: {error}. Give a CSV file with the columns case and patient."
+        raise UnreadableFileError(msg) from error
+    missing = {"case", "patient"} - set(columns)
+    if missing:
+        msg = f"{path.name} has the columns {', '.join(columns) or 'none'}; it needs case and patient."
+        raise UnreadableFileError(msg)
+    patients: dict[str, list[_Listed]] = {}
+    for row in rows:
+        listed = _Listed(row.get("dataset") or "", row["patient"] or "", row.get("split") or "")
+        patients.setdefault(row["case"], []).append(listed)
+    return patients
+
+
+def is_curated(place: Path) -> bool:
+    """Whether a folder is a curated data set, which has a split of its own."""
+    return (place / INDEX_FILE).is_file() and (place / "imagesTr").is_dir()
+
+
+def _on_side(cases: Sequence[Case], side: str) -> tuple[Case, ...]:
+    if not any(case.side for case in cases):
+        msg = (
+            f"side={side!r} is a choice from a split, and these cases have none. Give a table, split=FILE, or a "
+            "curated data set."
+        )
+        raise UnreadableFileError(msg)
+    wanted = side_named(side)
+    chosen = tuple(case for case in cases if case.side == wanted)
+    if not chosen:
+        counts = Counter(case.side for case in cases)
+        there = ", ".join(f"{count} in {name or 'none'}" for name, count in counts.items())
+        msg = f"None of the {len(cases)} cases is on the side {wanted!r}: {there}. Choose another side."
+        raise UnreadableFileError(msg)
+    return chosen
+
+
+def _curated_cases(place: Path) -> list[Case]:
+    dataset = CuratedDataset(place)
+    return [
+        Case(
+            dataset.folder / case.image,
+            case.id,
+            dataset.name,
+            case.patient_key,
+            dataset.folder / case.label.file,
+            _channels(dataset.folder / case.image, case.roles),
+            case.split,
+            "1=whole tumour" if case.label.known_regions == ("WT",) else _CURATED_CLASSES,
+        )
+        for case in dataset.cases()
+        if case.state != "rejected"
+    ]
+
+
+def _channels(image: Path, roles: Sequence[Role]) -> dict[Role, Source]:
+    return {role: Source(image, number if len(roles) > 1 else None) for number, role in enumerate(roles)}
+
+
+def _cases_at(place: Path) -> list[Case]:
+    if is_curated(place) and (cases := _curated_cases(place)):
+        return cases
+    if place.is_file():
+        dataset = place.parent.parent.name if place.parent.name == "imagesTr" else ""
+        return [Case(place, short_name(place), dataset)]
+    cases = list(_cases_in(place, _DEPTH))
+    if not cases:
+        msg = (
+            f"{place} holds no case. Give case folders or files, a folder of case folders, or one with imagesTr and "
+            "labelsTr."
+        )
+        raise UnreadableFileError(msg)
+    return cases
+
+
+def _cases_in(folder: Path, depth: int) -> Iterator[Case]:
+    if is_bids(folder):
+        yield from (Case(anat, folder_name(anat)) for anat in examinations(folder))
+        return
+    images = folder if folder.name == "imagesTr" else folder / "imagesTr"
+    if images.is_dir():
+        files = [path for path in visible(images) if path.is_file() and is_image(path)]
+        yield from (Case(path, short_name(path), images.resolve().parent.name) for path in files)
+        return
+    inner = [path for path in visible(folder) if path.is_dir()]
+    if recognise(folder) == "study" and not _holds_one_case(folder, inner):
+        yield Case(folder, _typed_name(folder))
+    elif depth:
+        for path in inner:
+            for case in _cases_in(path, depth - 1):
+                yield case if case.dataset else replace(case, dataset=_typed_name(folder))
+
+
+def _typed_name(folder: Path) -> str:
+    """The name of a folder as it was typed, not that of what a link leads to."""
+    return Path(os.path.abspath(folder)).name
+
+
+def _holds_one_case(folder: Path, inner: Sequence[Path]) -> bool:
+    """Whether a folder looks like a case only because it holds the folder of one."""
+    alone = len(inner) == 1 and not any(path.is_file() and is_image(path) for path in visible(folder))
+    return alone and recognise(inner[0]) == "study"
+
+
+def _with_patients(cases: Sequence[Case], patients: Patients, side: str | None, table: str) -> tuple[Case, ...]:
+    listed = [(case, _row(case, patients.get(case.name, ()), table)) for case in cases]
+    if side is not None:
+        sides = sorted({row.side for rows in patients.values() for row in rows if row.side})
+        listed = [(case, row) for case, row in listed if row is not None and row.side == side]
+        if not listed:
+            msg = (
+                f"None of the {len(cases)} cases is on the side {side!r} of {table}, whose column split has "
+                f"{', '.join(sides) or 'nothing'}. Check the names of the cases and of the side."
+            )
+            raise UnreadableFileError(msg)
+    return tuple(
+        case if row is None else replace(case, dataset=row.dataset or case.dataset, patient=row.patient)
+        for case, row in listed
+    )
+
+
+def _row(case: Case, rows: Sequence[_Listed], table: str) -> _Listed | None:
+    fitting = [row for row in rows if row.dataset == case.dataset] or list(rows)
+    if len({row.patient for row in fitting}) > 1 or len({row.side for row in fitting}) > 1:
+        msg = (
+            f"{table} has {len(fitting)} rows for {case.name} that differ. Keep one, or name its dataset as its folder."
+        )
+        raise UnreadableFileError(msg)
+    return fitting[0] if fitting else None
+
+
+def _told_apart(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Cases of one name in one data set get the folder above that differs in front of it, as their results do."""
+    counts = Counter((case.dataset, case.name) for case in cases)
+    several = [case for case in cases if counts[case.dataset, case.name] > 1]
+    names = dict(zip((case.path for case in several), distinct_names([c.path for c in several]), strict=True))
+    return tuple(replace(case, name=names.get(case.path, case.name)) for case in cases)
+
+
+def _check_names(cases: Sequence[Case]) -> None:
+    for (dataset, name), count in Counter((case.dataset, case.name) for case in cases).items():
+        if count > 1:
+            places = ", ".join(str(case.path) for case in cases if (case.dataset, case.name) == (dataset, name))
+            msg = f"{count} cases are called {name}: {places}. Give their folders different names."
+            raise UnreadableFileError(msg)
+
+
+def _with_truth(cases: Sequence[Case], truth: Path) -> tuple[Case, ...]:
+    if truth.is_file() and len(cases) > 1:
+        msg = f"{truth.name} is one segmentation for {len(cases)} cases. Give the folder that holds one for each."
+        raise LabelSchemaError(msg)
+    # Which file of a folder it is, is looked up when it is the case's turn: one that has none does not stop the others.
+    return tuple(replace(case, truth=truth) for case in cases)
+
+
+def _fits(path: Path, name: str) -> bool:
+    stem = short_name(path)
+    if stem != name and _RESULT_WORDS.sub("", stem) != name:
+        return False
+    return path.is_dir() or is_image(path)

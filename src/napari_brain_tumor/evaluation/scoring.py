@@ -1,0 +1,495 @@
+"""Score methods on cases: open each case once, segment it method by method, compare with its truth."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from napari_brain_tumor.brain.extraction import HeadChoice
+from napari_brain_tumor.catalogue import find_model
+from napari_brain_tumor.errors import (
+    BrainTumorError,
+    CancelledError,
+    ModelNotFoundError,
+    UnreadableFileError,
+)
+from napari_brain_tumor.evaluation.cases import Case, find_cases, match_by_name
+from napari_brain_tumor.evaluation.result import CaseOutcome, Evaluation, Refused, outcomes_of
+from napari_brain_tumor.evaluation.unfinished import FinishedCase, Unfinished
+from napari_brain_tumor.evaluation.views import view_of
+from napari_brain_tumor.io import open_segmentation, open_sources, open_study, open_truth, save_segmentation
+from napari_brain_tumor.io.given_roles import Roles
+from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
+from napari_brain_tumor.io.source_files import describe_sources, file_sha256, labels_files_sha256
+from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
+from napari_brain_tumor.metrics.compare import CaseScores, differences, summarise
+from napari_brain_tumor.metrics.one_grid import on_grid
+from napari_brain_tumor.metrics.scores import score_segmentations
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.workflow import segment_job, versions
+
+__all__ = ["evaluate", "evaluate_job", "score_cases_job"]
+
+logger = logging.getLogger(__name__)
+
+Models = Iterable[AnyPath] | Mapping[str, AnyPath]
+Opened = TypeVar("Opened", Study, Segmentation, Segmentation | None)
+
+_FORMAT: Final = 1
+"""Changed whenever scores of unfinished evaluations no longer mean the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """What is compared under a name: a model to run, or a folder of segmentations."""
+
+    name: str
+    model: str | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What is done alike with every case."""
+
+    schema: str | None
+    predictions_schema: str | None
+    roles: Roles
+    spacing_mm: Spacing | None
+    device: str
+    flips: bool
+    save_predictions: Path | None
+    brain: HeadChoice = "auto"
+
+
+def evaluate(
+    cases: AnyPath | Iterable[AnyPath],
+    models: Models = (),
+    *,
+    predictions: Mapping[str, AnyPath] | None = None,
+    truth: AnyPath | None = None,
+    split: AnyPath | None = None,
+    side: str | None = None,
+    schema: str | None = None,
+    predictions_schema: str | None = None,
+    roles: Roles = None,
+    spacing_mm: Spacing | None = None,
+    device: str = "auto",
+    flips: bool = False,
+    save_predictions: AnyPath | None = None,
+    unfinished: AnyPath | None = None,
+    brain: HeadChoice = "auto",
+) -> Evaluation:
+    """Compare methods on cases whose truth is known.
+
+    Parameters
+    ----------
+    cases : path-like or iterable of path-like
+        Case folders or files, folders of case folders, or Medical Decathlon folders, each with its truth inside.
+    models : iterable of str or path, or mapping of str to them
+        Names of models and methods (`list_models()`) or checkpoint folders; a mapping gives them names of your own.
+    predictions : mapping of str to path-like, optional
+        Segmentations of any tool: a name for it, and the folder that holds one file for each case, named after it.
+    truth : path-like, optional
+        Where the truth is elsewhere: a segmentation, or a folder with one for each case, named after it.
+    split : path-like, optional
+        CSV with the columns case and patient, and perhaps dataset and split. Cases of one patient count together.
+    side : str, optional
+        Keep the cases with this word in the column split, such as `"val"`; a curated data set needs no table.
+    schema, predictions_schema : str, optional
+        What the integers of truth and predictions mean, where the files leave a doubt.
+    roles : mapping or sequence, optional
+        Which volumes are which sequence, as for `open_study`.
+    spacing_mm : (x, y, z), optional
+        Voxel size of the cases whose files do not tell it; without it they get no score in millimetres.
+    device, flips
+        As for `segment`.
+    save_predictions : path-like, optional
+        Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
+    unfinished : path-like, optional
+        Folder that keeps finished cases until the end. With the same folder and settings an evaluation that was cut
+        off goes on.
+    brain : {"auto", "keep"}
+        Whether models see the extracted brain of whole heads, as for `segment`.
+
+    Returns
+    -------
+    Evaluation
+        A case that is refused does not stop the others; `refused` tells which and why.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError, UnreadableFileError
+        If a model, a folder or the table is not there or not right: before anything is computed.
+    BrainTumorError
+        If no case at all could be scored.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor import evaluate
+    >>> from napari_brain_tumor.sample import sample_case_folder
+    >>> found = evaluate(sample_case_folder(), ["unet"], device="cpu")  # doctest: +SKIP
+    >>> found.rows[0].region, found.rows[0].scores.dice > 0.8  # doctest: +SKIP
+    ('WT', True)
+    """
+    return run_job(
+        evaluate_job(
+            cases,
+            models,
+            predictions=predictions,
+            truth=truth,
+            split=split,
+            side=side,
+            schema=schema,
+            predictions_schema=predictions_schema,
+            roles=roles,
+            spacing_mm=spacing_mm,
+            device=device,
+            flips=flips,
+            save_predictions=save_predictions,
+            unfinished=unfinished,
+            brain=brain,
+        )
+    )
+
+
+def evaluate_job(
+    cases: AnyPath | Iterable[AnyPath],
+    models: Models = (),
+    *,
+    predictions: Mapping[str, AnyPath] | None = None,
+    truth: AnyPath | None = None,
+    split: AnyPath | None = None,
+    side: str | None = None,
+    schema: str | None = None,
+    predictions_schema: str | None = None,
+    roles: Roles = None,
+    spacing_mm: Spacing | None = None,
+    device: str = "auto",
+    flips: bool = False,
+    save_predictions: AnyPath | None = None,
+    unfinished: AnyPath | None = None,
+    brain: HeadChoice = "auto",
+) -> Job[Evaluation]:
+    """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters."""
+    methods = _methods(models, predictions or {})
+    found = find_cases(cases, truth=truth, split=split, side=side)
+    folder = None if save_predictions is None else Path(save_predictions)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder, brain)
+    kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
+    table: dict[str, str | None] | None = None if side is None else {"side": side}
+    if split is not None:
+        table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
+    return (yield from _cases_job(found, methods, settings, kept, table))
+
+
+def score_cases_job(
+    cases: Sequence[Case],
+    models: Mapping[str, AnyPath],
+    predictions: Mapping[str, AnyPath],
+    *,
+    order: Sequence[str],
+    schema: str | None = None,
+    predictions_schema: str | None = None,
+    roles: Roles = None,
+    spacing_mm: Spacing | None = None,
+    device: str = "auto",
+    flips: bool = False,
+    brain: HeadChoice = "auto",
+) -> Job[Evaluation]:
+    """`evaluate_job` for cases that were found already, methods in the given order of names."""
+    by_name = {method.name: method for method in _methods(models, predictions)}
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, None, brain)
+    return (yield from _cases_job(cases, tuple(by_name[name] for name in order), settings, None, None))
+
+
+def _cases_job(
+    found: Sequence[Case],
+    methods: Sequence[_Method],
+    settings: _Settings,
+    kept: Unfinished | None,
+    table: Mapping[str, Any] | None,
+) -> Job[Evaluation]:
+    finished: list[FinishedCase] = []
+    refused: list[Refused] = []
+    outcomes: list[CaseOutcome] = []
+    started = time.monotonic()
+    for number, case in enumerate(found):
+        job = _case_job(case, methods, settings, kept)
+        title = f"{case.name} ({number + 1} of {len(found)})"
+        yield Progress(number / len(found), 1, title, f"[{number + 1} of {len(found)}] {case.name}: scoring")
+        began = time.monotonic()
+        one, reasons = yield from part_of(job, number / len(found), (number + 1) / len(found), title)
+        finished += [one] if one is not None else []
+        refused += reasons
+        outcomes += outcomes_of(case.name, case.dataset, [method.name for method in methods], one, reasons)
+        yield Progress(
+            (number + 1) / len(found), 1, title, _milestone(case, number, len(found), reasons, began, started)
+        )
+    yield Progress(1, 1, "comparing")
+    _raise_if_nothing(finished, refused)
+    rows = tuple(row for one in finished for row in one.rows)
+    return Evaluation(
+        rows=rows,
+        summary=summarise(rows),
+        differences=differences(rows, methods[0].name),
+        refused=tuple(refused),
+        models=tuple(method.name for method in methods),
+        views={one.rows[0].case_key: one.view for one in finished},
+        about=_about(finished, methods, settings, table),
+        outcomes=tuple(outcomes),
+    )
+
+
+def _milestone(case: Case, number: int, count: int, refused: Sequence[Refused], began: float, started: float) -> str:
+    """A line of the log: how the case went, the time so far and, if it goes on like that, the time that is left."""
+    now = time.monotonic()
+    elapsed, left = now - started, count - number - 1
+    rest = f", about {elapsed / (number + 1) * left:.0f} s left" if left else ""
+    how = "scored" if not refused else f"not scored ({'; '.join(one.reason for one in refused)})"
+    return f"[{number + 1} of {count}] {case.name}: {how} in {now - began:.0f} s; {elapsed:.0f} s elapsed{rest}"
+
+
+def _methods(models: Models, predictions: Mapping[str, AnyPath]) -> tuple[_Method, ...]:
+    given = models.items() if isinstance(models, Mapping) else [(None, where) for where in models]
+    found = [_Method(name or find_model(where).name, model=os.fspath(where)) for name, where in given]
+    found += [_Method(name, folder=_folder(where)) for name, where in predictions.items()]
+    for method in found:
+        _weights(method)  # raises now where a model is missing, not after the first case
+    names = [method.name for method in found]
+    if not found:
+        msg = "There is nothing to evaluate. Name models, or folders of predictions."
+        raise ModelNotFoundError(msg)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"Several models are called {', '.join(twice)}. Give them names of their own, for example new=FOLDER."
+        raise ModelNotFoundError(msg)
+    return tuple(found)
+
+
+def _folder(where: AnyPath) -> Path:
+    place = existing(where)
+    if not place.is_dir():
+        msg = f"{place} is a file. Predictions are a folder with one segmentation for each case, named after it."
+        raise UnreadableFileError(msg)
+    return place
+
+
+def _fingerprint(methods: Sequence[_Method], settings: _Settings) -> str:
+    """What the scores depend on: methods with the hash of their weights, and settings."""
+    known = [_weights(method) for method in methods]
+    return json.dumps([_FORMAT, versions(), [asdict(m) for m in methods], known, asdict(settings)], default=str)
+
+
+def _weights(method: _Method) -> str:
+    card = None if method.model is None else getattr(find_model(method.model), "card", None)
+    return getattr(card, "weights_sha256", "")
+
+
+ScoredCase = tuple[FinishedCase | None, list[Refused]]
+
+
+def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept: Unfinished | None) -> Job[ScoredCase]:
+    """Score a case by every method. What is refused is told in the result, so that the others go on."""
+    yield Progress(0, 1, "opening")
+    try:
+        key = _stamp(case, methods)
+        if kept is not None and (earlier := kept.load(key)) is not None:
+            return earlier, []
+        study = _opened(lambda spacing: _study(case, settings, spacing), settings)
+        truth = on_grid(_truth(case, settings), study.grid)
+        finished, refused = yield from _scored_job(case, study, truth, methods, settings)
+        if kept is not None and finished is not None and not refused:
+            kept.keep(key, finished)
+    except Exception as error:  # noqa: BLE001 - a case may fail in ways that nobody thought of
+        return None, [_refused(case, None, error)]
+    return finished, refused
+
+
+def _stamp(case: Case, methods: Sequence[_Method]) -> str:
+    """What tells a case as it is now: its path, and time and size of every file that its scores come from."""
+    truth = [] if case.truth is None else [case.truth]
+    predicted = [found for method in methods if method.folder and (found := _matching(case, method.folder))]
+    places = [case.path, *truth, *predicted]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    stamps = [(str(file), status.st_mtime_ns, status.st_size) for file in files if (status := file.stat())]
+    return json.dumps([str(case.path.resolve()), stamps])
+
+
+def _scored_job(
+    case: Case, study: Study, truth: Segmentation, methods: Sequence[_Method], settings: _Settings
+) -> Job[ScoredCase]:
+    rows: list[CaseScores] = []
+    results: dict[str, Segmentation] = {}
+    refused: list[Refused] = []
+    for number, method in enumerate(methods):
+        try:
+            job = _predicted_job(case, study, method, settings)
+            predicted, seconds = yield from part_of(
+                job, number / len(methods), (number + 1) / len(methods), method.name
+            )
+            results[method.name] = on_grid(predicted, study.grid)
+            rows += _rows(case, method, truth, results[method.name], seconds)
+        except Exception as error:  # noqa: BLE001
+            refused.append(_refused(case, method, error))
+    if not rows:
+        return None, refused
+    about = _about_case(case, study, truth, results)
+    return FinishedCase(tuple(rows), view_of(study, truth, results), about), refused
+
+
+def _predicted_job(
+    case: Case, study: Study, method: _Method, settings: _Settings
+) -> Job[tuple[Segmentation, float | None]]:
+    """The method's segmentation, and the seconds that it took without loading the model."""
+    if method.folder is not None:
+        return _found(case, method.folder, settings.predictions_schema, settings), None
+    started = time.monotonic()
+    segmentation = yield from segment_job(
+        study, method.model, settings.device, flips=settings.flips, brain=settings.brain
+    )
+    seconds = time.monotonic() - started - segmentation.provenance.get("seconds", {}).get("load", 0.0)
+    if settings.save_predictions is not None:
+        folder = settings.save_predictions / method.name / (case.dataset or "")
+        target = folder / f"{case.name}_segmentation.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_segmentation(segmentation, target)
+    return segmentation, seconds
+
+
+def _study(case: Case, settings: _Settings, spacing_mm: Spacing | None) -> Study:
+    if case.sources is not None:
+        return open_sources(case.sources, case.name, spacing_mm=spacing_mm)
+    return open_study(case.path, settings.roles, spacing_mm=spacing_mm)
+
+
+def _truth(case: Case, settings: _Settings) -> Segmentation:
+    if case.truth is not None:
+        return _found(case, case.truth, settings.schema or case.schema, settings)
+    found = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
+    if found is None:
+        msg = (
+            f"No truth lies with {case.name}. Put its segmentation beside its scans (<case>_seg.nii.gz), "
+            "or name the file or folder that holds it: truth=, in the shell --truth."
+        )
+        raise UnreadableFileError(msg)
+    return found
+
+
+def _found(case: Case, place: Path, schema: str | None, settings: _Settings) -> Segmentation:
+    """The segmentation of a case: the file itself, or the one of its name in a folder."""
+    path = _matching(case, place)
+    if path is None:
+        wanted = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
+        msg = f"{place} holds no segmentation of {case.name}. It should be called {wanted}."
+        raise UnreadableFileError(msg)
+    return _opened(lambda spacing: open_segmentation(path, schema, spacing_mm=spacing), settings)
+
+
+def _matching(case: Case, place: Path) -> Path | None:
+    """The file itself, or the one of the case's name in a folder: in that of its data set, if it has one."""
+    if place.is_file():
+        return place
+    own = place / case.dataset
+    return (match_by_name(own, case.name) if own.is_dir() else None) or match_by_name(place, case.name)
+
+
+def _opened(open_with: Callable[[Spacing | None], Opened], settings: _Settings) -> Opened:
+    """What opens, with the given voxel size only where the files do not tell it."""
+    opened = open_with(None)
+    if settings.spacing_mm is None or opened is None or opened.grid.unit == "mm":
+        return opened
+    return open_with(settings.spacing_mm)
+
+
+def _rows(
+    case: Case, method: _Method, truth: Segmentation, predicted: Segmentation, seconds: float | None
+) -> list[CaseScores]:
+    return [
+        CaseScores(
+            case=case.name,
+            model=method.name,
+            region=key,
+            scores=scores,
+            truth_voxels=_voxels(truth, key),
+            predicted_voxels=_voxels(predicted, key),
+            seconds=seconds,
+            patient=case.patient,
+            dataset=case.dataset,
+        )
+        for key, scores in score_segmentations(truth, predicted).items()
+    ]
+
+
+def _voxels(segmentation: Segmentation, target: str) -> int:
+    """Voxels of a region, or of the class of that name."""
+    labels = next((classes for region, classes in REGIONS.items() if region == target), None)
+    labels = labels or tuple(value for value, name in CLASS_NAMES.items() if name == target)
+    return int(np.count_nonzero(np.isin(segmentation.data, labels)))
+
+
+def _refused(case: Case, method: _Method | None, error: Exception) -> Refused:
+    if isinstance(error, CancelledError):
+        raise error
+    logger.debug("%s was refused.", case.name, exc_info=True)
+    return Refused(case.name, None if method is None else method.name, error)
+
+
+def _raise_if_nothing(finished: Sequence[FinishedCase], refused: Sequence[Refused]) -> None:
+    if finished:
+        return
+    if len(refused) == 1:
+        raise refused[0].error
+    reasons = "\n".join(f"{one.what}: {one.reason}" for one in refused)
+    msg = f"Nothing could be scored.\n{reasons}"
+    raise BrainTumorError(msg)
+
+
+def _about_case(case: Case, study: Study, truth: Segmentation, results: Mapping[str, Segmentation]) -> dict[str, Any]:
+    return {
+        "dataset": case.dataset,
+        "case": case.name,
+        "patient": case.patient,
+        "path": str(case.path),
+        "inputs": describe_sources(study.sources),
+        "truth": _with_hash(truth.provenance),
+        "known_regions": list(truth.known_regions),
+        "roles": list(study.roles),
+        "unit": study.grid.unit,
+        "methods": {name: _about_result(found) for name, found in results.items()},
+    }
+
+
+def _about_result(segmentation: Segmentation) -> dict[str, Any]:
+    """What is worth keeping of how a prediction was made."""
+    wanted = ("model", "device", "settings", "seconds", "path", "schema")
+    return _with_hash({key: segmentation.provenance[key] for key in wanted if key in segmentation.provenance})
+
+
+def _with_hash(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the hash of the file or masks that labels were read from, if they were."""
+    return {**told, "sha256": labels_files_sha256(Path(told["path"]))} if "path" in told else dict(told)
+
+
+def _about(
+    finished: Sequence[FinishedCase],
+    methods: Sequence[_Method],
+    settings: _Settings,
+    table: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "methods": [asdict(method) | {"weights_sha256": _weights(method)} for method in methods],
+        "settings": asdict(settings),
+        "split": table,
+        "versions": versions(),
+        "cases": [one.about for one in finished],
+    }

@@ -1,0 +1,74 @@
+"""The tidy table of scores as CSV text, and back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, get_args, get_type_hints
+
+from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
+from napari_brain_tumor.metrics.compare import CaseScores
+from napari_brain_tumor.metrics.scores import MaskScores
+
+__all__ = ["COLUMNS", "read_scores", "rows_of", "scores_csv"]
+
+_SCORES: Final = tuple(field.name for field in fields(MaskScores))
+_TEXTS: Final = ("dataset", "case", "patient", "model", "region")
+_NUMBERS: Final = ("truth_voxels", "predicted_voxels", "seconds")
+COLUMNS: Final = (*_TEXTS, *_NUMBERS, *_SCORES)
+"""Of the CSV: what a row is about, then one column for each score."""
+
+
+def scores_csv(rows: Iterable[CaseScores]) -> str:
+    """One line for each case, method and region under a line of names; an undefined score is left empty.
+
+    Numbers are written so that they read back exactly.
+    """
+    return csv_text(COLUMNS, map(_cells, rows))
+
+
+def read_scores(path: Path) -> tuple[CaseScores, ...]:
+    """The rows of a table of scores that `evaluate` wrote.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file cannot be read, or is not such a table.
+    """
+    try:
+        return rows_of(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{path} is not a table of scores: {error}. Give the scores.csv of an evaluation."
+        raise UnreadableFileError(msg) from error
+
+
+def rows_of(text: str) -> tuple[CaseScores, ...]:
+    """The rows of `scores_csv`'s text; raises `ValueError` for any other text."""
+    columns, rows = read_csv_text(text)
+    if columns != COLUMNS:
+        msg = f"its columns are {', '.join(columns) or 'none'}"
+        raise ValueError(msg)
+    return tuple(map(_row, rows))
+
+
+def _cells(row: CaseScores) -> dict[str, Any]:
+    told = {name: getattr(row, name) for name in (*_TEXTS, *_NUMBERS)}
+    return told | {name: getattr(row.scores, name) for name in _SCORES}
+
+
+def _row(cells: Mapping[str, str]) -> CaseScores:
+    kinds = get_type_hints(MaskScores)
+    scores: dict[str, Any] = {name: _number(cells[name], kinds[name]) for name in _SCORES}
+    return CaseScores(
+        **{name: cells[name] for name in _TEXTS},
+        scores=MaskScores(**scores),
+        truth_voxels=int(cells["truth_voxels"]),
+        predicted_voxels=int(cells["predicted_voxels"]),
+        seconds=float(cells["seconds"]) if cells["seconds"] else None,
+    )
+
+
+def _number(text: str, kind: Any) -> float | int | None:
+    if not text:
+        return None
+    return int(text) if int in (kind, *get_args(kind)) else float(text)

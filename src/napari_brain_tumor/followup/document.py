@@ -1,0 +1,137 @@
+"""A patient's visits as a JSON document: where each examination lies, when it was, and what is told of it."""
+
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_brain_tumor.errors import SaveError, UnreadableFileError, VisitError
+from napari_brain_tumor.followup.facts import VisitFacts
+from napari_brain_tumor.followup.visits import FoundDate, Visit, date_of, with_spacing
+from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.regular_file import read_regular
+from napari_brain_tumor.io.volume import short_name
+
+__all__ = ["VisitEntry", "VisitsDocument", "open_visit", "open_visits", "read_visits", "save_visits"]
+
+USER = "the user"
+"""What told a date that stands in the document."""
+
+
+class VisitEntry(BaseModel):
+    """One examination: paths are relative to the document's folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    case: str = Field(min_length=1)
+    """Folder or file of the scans, as `open_study` takes it."""
+    segmentation: str = Field(min_length=1)
+    """File or folder of the labels."""
+    name: str = ""
+    """For tables; the case's own where it is left out."""
+    date: datetime.date | None = None
+    """When it was made; from DICOM or BIDS headers where it is left out."""
+    roles: dict[str, str | int] | list[str | None] | None = None
+    """As for `open_study`."""
+    series: dict[str, str | int] | None = None
+    """As for `open_study`: picks among DICOM series."""
+    resample: str | None = None
+    """As for `open_study`."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Voxel size, where files do not tell it or tell a false one."""
+    label_schema: str | None = None
+    """What the labels' integers mean, if in doubt."""
+    facts: VisitFacts = Field(default_factory=VisitFacts)
+    """What images cannot tell."""
+
+
+class VisitsDocument(BaseModel):
+    """The visits of one patient, in order where dates are not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    visits: tuple[VisitEntry, ...] = Field(min_length=1)
+
+
+def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
+    """Read a document of visits; raises `UnreadableFileError` or `VisitError` with what is wrong in it."""
+    place = Path(path)
+    try:
+        content = read_regular(place).decode("utf-8")
+    except (UnreadableFileError, UnicodeDecodeError) as error:
+        msg = f"{place.name} is no JSON document of visits: {error}"
+        raise UnreadableFileError(msg) from error
+    try:
+        return VisitsDocument.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        expected = '{"visits": [{"case": ..., "segmentation": ...}, ...]}'
+        msg = f"{place.name} is no list of visits: {where}: {first['msg']}. Expected {expected}."
+        raise VisitError(msg) from error
+
+
+def save_visits(entries: Sequence[VisitEntry], path: str | os.PathLike[str]) -> Path:
+    """Write a document of visits, without what is not told; raises `SaveError` if that cannot be done."""
+    target = Path(path)
+    document = VisitsDocument(visits=tuple(entries))
+    content = document.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    text = json.dumps({"format": document.format, **content}, indent=2, ensure_ascii=False) + "\n"
+
+    def check(temporary: Path) -> None:
+        if read_visits(temporary) != document:
+            msg = "what was written does not read back"
+            raise SaveError(msg)
+
+    write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"), check)
+    return target
+
+
+def open_visits(path: str | os.PathLike[str]) -> tuple[Visit, ...]:
+    """Open every examination of a document of visits.
+
+    Examples
+    --------
+    >>> visits = open_visits("visits.json")  # doctest: +SKIP
+    >>> [visit.title for visit in visits]  # doctest: +SKIP
+    ['before (2025-01-06)', 'after (2025-04-02)']
+    """
+    folder = Path(path).parent
+    return tuple(open_visit(entry, folder) for entry in read_visits(path).visits)
+
+
+def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
+    """Open one examination with its labels.
+
+    Parameters
+    ----------
+    entry : VisitEntry
+    folder : Path
+        What its paths are relative to.
+
+    Raises
+    ------
+    BrainTumorError
+        If its files cannot be opened.
+    VisitError
+        If labels and scans lie on different grids.
+    """
+    study = open_study(folder / entry.case, entry.roles, series=entry.series, resample=entry.resample)
+    segmentation = open_segmentation(folder / entry.segmentation, entry.label_schema)
+    if not study.grid.same_place(segmentation.grid):
+        msg = (
+            f"{entry.segmentation} lies on {segmentation.grid.describe()}, the scans of {entry.case} on "
+            f"{study.grid.describe()}. Give the scans on which the labels were drawn."
+        )
+        raise VisitError(msg)
+    date = date_of(study) if entry.date is None else FoundDate(entry.date, USER)
+    name = entry.name or study.name or short_name(Path(entry.case))
+    visit = Visit(name, segmentation, replace(study, name=name), date, entry.facts)
+    return visit if entry.spacing_mm is None else with_spacing(visit, entry.spacing_mm)

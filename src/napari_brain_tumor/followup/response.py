@@ -1,0 +1,331 @@
+"""Response category of each visit after RANO 2.0, for enhancing tumours (Wen 2023, 10.1200/JCO.23.01059).
+
+What is applied, for the sum of products of the target lesions (area) and for their volume:
+
+======== ================================= ================================= ==============================
+category area                              volume                            also
+======== ================================= ================================= ==============================
+PD       >= 25 % above the nadir           >= 40 % above the nadir           or a new measurable lesion,
+                                                                             or clinically worse
+CR       nothing enhances                  nothing enhances                  no steroids, confirmed
+PR       >= 50 % below the baseline        >= 65 % below the baseline        steroids not raised, confirmed
+SD       anything else                     anything else                     steroids not raised
+======== ================================= ================================= ==============================
+
+CR and PR stand where a scan at least four weeks later still shows them. Progression within twelve weeks after
+radiotherapy, which treatment itself may feign, stands where a scan at least four weeks later still shows it. The nadir
+is the smallest value from the baseline on. Tumours that do not enhance, whose criteria add a minor response, are not
+judged here. A fact that is needed and not known makes a visit "not assessable"; what the images alone would say is
+given beside it.
+"""
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from napari_brain_tumor.followup.facts import VisitFacts
+from napari_brain_tumor.followup.wording import percent
+
+__all__ = ["NOT_ASSESSABLE", "THRESHOLDS", "Burden", "Category", "Measure", "Response", "Threshold", "assess"]
+
+Measure = Literal["area", "volume"]
+Category = Literal["CR", "PR", "SD", "PD"]
+Verdict = Literal["CR", "PR", "SD", "PD", "not assessable", "baseline", "before the baseline"]
+
+NOT_ASSESSABLE: Final = "not assessable"
+CATEGORY_NAMES: Final[dict[Category, str]] = {
+    "CR": "complete response",
+    "PR": "partial response",
+    "SD": "stable disease",
+    "PD": "progressive disease",
+}
+"""Categories in words."""
+
+_CONFIRMED_DAYS: Final = 28
+_AFTER_RADIOTHERAPY_DAYS: Final = 84
+_ROUNDING: Final = 1e-9
+"""Sums of measured numbers may miss a threshold by rounding alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Shares of change from which it is progression (against the nadir) or response (against the baseline)."""
+
+    progression: float
+    response: float
+
+
+THRESHOLDS: Final[dict[Measure, Threshold]] = {"area": Threshold(0.25, 0.50), "volume": Threshold(0.40, 0.65)}
+"""Of RANO 2.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burden:
+    """What a visit's images tell of the enhancing tumour.
+
+    Parameters
+    ----------
+    name : str
+        Of the visit.
+    value : float or None
+        Sum of products in mm², or volume in mL, of the target lesions; None where it cannot be given.
+    enhancing : bool
+        Whether anything enhances at all.
+    measurable : bool
+        Whether a lesion is measurable: both diameters at least 10 mm.
+    date : date, optional
+        Of the examination.
+    new_lesion : bool, optional
+        Whether a measurable lesion is there that was not before; None where it could not be found out.
+    non_target_grew : bool
+        Whether a lesion that is no target became measurable, which a reader has to judge.
+    facts : VisitFacts
+        What the user told.
+    unknown : str
+        What would have to be known for the value, where that is None.
+    """
+
+    name: str
+    value: float | None
+    enhancing: bool
+    measurable: bool
+    date: datetime.date | None = None
+    new_lesion: bool | None = None
+    non_target_grew: bool = False
+    facts: VisitFacts = field(default_factory=VisitFacts)
+    unknown: str = ""
+
+    @property
+    def has_new_lesion(self) -> bool | None:
+        """What the reader says, or else what matching found."""
+        return self.new_lesion if self.facts.new_lesion is None else self.facts.new_lesion
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The category of one visit by one measure.
+
+    Parameters
+    ----------
+    measure : {"area", "volume"}
+    verdict : str
+        A category, "not assessable", "baseline" or "before the baseline".
+    imaging : Category or None
+        What the images alone would say; None where even they do not suffice.
+    missing : tuple of str
+        Which facts are needed and not known.
+    reasons : tuple of str
+        Why it is this category.
+    change_from_baseline, change_from_nadir : float or None
+        As shares: 0.25 is 25 % more.
+    """
+
+    measure: Measure
+    verdict: Verdict
+    imaging: Category | None = None
+    missing: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    change_from_baseline: float | None = None
+    change_from_nadir: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """As people read it, with what is missing."""
+        if self.verdict != NOT_ASSESSABLE:
+            why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
+            return f"{self.verdict}{why}"
+        alone = f"imaging alone would be: {self.imaging}" if self.imaging else "the images do not tell it either"
+        return f"not assessable; {alone}. Missing: {'; '.join(self.missing)}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is written to JSON."""
+        return {
+            "measure": self.measure,
+            "category": self.verdict,
+            "imaging_alone": self.imaging,
+            "missing": list(self.missing),
+            "reasons": list(self.reasons),
+            "change_from_baseline": self.change_from_baseline,
+            "change_from_nadir": self.change_from_nadir,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the images of one visit say, before any fact is asked."""
+
+    category: Category | None
+    reason: str
+    from_baseline: float | None = None
+    from_nadir: float | None = None
+
+
+def assess(burdens: Sequence[Burden], measure: Measure) -> tuple[Response, ...]:
+    """The category of every visit.
+
+    Parameters
+    ----------
+    burdens : sequence of Burden
+        In the order of the examinations. The one whose facts say so is the baseline; where none does, numbers are
+        given against the first, and nothing is assessable.
+    measure : {"area", "volume"}
+    """
+    if not burdens:
+        return ()
+    told = [i for i, burden in enumerate(burdens) if burden.facts.baseline]
+    start = told[0] if told else 0
+    seen = [_seen(burdens, start, i, measure) for i in range(len(burdens))]
+    return tuple(_response(burdens, seen, start, i, measure, known_baseline=len(told) == 1) for i in range(len(seen)))
+
+
+def _seen(burdens: Sequence[Burden], start: int, here: int, measure: Measure) -> _Seen:
+    if here <= start:
+        return _Seen(None, "")
+    values = [burden.value for burden in burdens[start : here + 1]]
+    if any(value is None for value in values):
+        return _Seen(None, "a size cannot be given")
+    *earlier, value = [float(v) for v in values if v is not None]
+    baseline, nadir = earlier[0], min(earlier)
+    from_baseline, from_nadir = _change(value, baseline), _change(value, nadir)
+    category, reason = _category(burdens[here], burdens[start].measurable, measure, (from_baseline, from_nadir))
+    return _Seen(category, reason, from_baseline, from_nadir)
+
+
+def _change(value: float, before: float) -> float | None:
+    return (value - before) / before if before > 0 else None
+
+
+def _category(
+    burden: Burden, measurable_before: bool, measure: Measure, changes: tuple[float | None, float | None]
+) -> tuple[Category, str]:
+    limits = THRESHOLDS[measure]
+    from_baseline, from_nadir = changes
+    if burden.has_new_lesion:
+        return "PD", "a new measurable lesion"
+    if from_nadir is not None and from_nadir >= limits.progression - _ROUNDING:
+        return "PD", f"{percent(from_nadir)} against the nadir"
+    if from_nadir is None and burden.measurable and (burden.value or 0) > 0:
+        return "PD", "a target lesion is back and measurable"
+    if not burden.enhancing:
+        return "CR", "nothing enhances"
+    if measurable_before and from_baseline is not None and from_baseline <= -limits.response + _ROUNDING:
+        return "PR", f"{percent(from_baseline)} against the baseline"
+    change = "" if from_nadir is None else f": {percent(from_nadir)} against the nadir"
+    return "SD", f"between the thresholds{change}"
+
+
+def _response(
+    burdens: Sequence[Burden], seen: Sequence[_Seen], start: int, here: int, measure: Measure, *, known_baseline: bool
+) -> Response:
+    if here <= start:
+        name: Verdict = "baseline" if here == start else "before the baseline"
+        if here == start and not known_baseline:
+            return Response(measure, NOT_ASSESSABLE, missing=(_WHICH_BASELINE,))
+        return Response(measure, name)
+    now = seen[here]
+    missing = tuple(_missing(burdens, now, start, here, known_baseline=known_baseline))
+    verdict, reason, unsettled = _verdict(burdens, seen, here)
+    missing = (*missing, *unsettled)
+    settled = verdict is not None and not missing
+    return Response(
+        measure,
+        verdict if verdict is not None and settled else NOT_ASSESSABLE,
+        now.category,
+        missing,
+        (reason,) if settled else (),
+        now.from_baseline,
+        now.from_nadir,
+    )
+
+
+_WHICH_BASELINE: Final = "which one visit is the baseline (the first after radiotherapy, or before a new treatment)"
+
+
+def _missing(burdens: Sequence[Burden], now: _Seen, start: int, here: int, *, known_baseline: bool) -> Iterator[str]:
+    burden, facts = burdens[here], burdens[here].facts
+    if not known_baseline:
+        yield _WHICH_BASELINE
+    yield from dict.fromkeys(
+        one.unknown or f"the size of {one.name}" for one in burdens[start : here + 1] if one.value is None
+    )
+    if facts.clinical_status is None:
+        yield "clinical status"
+    if facts.clinical_status == "worse":
+        return  # that alone is progression
+    if facts.steroids is None:
+        yield "dose of steroids against the baseline"
+    if burden.has_new_lesion is None:
+        yield "whether there is a new measurable lesion (register the visits, or say it)"
+    if burden.non_target_grew and facts.non_target_worse is None:
+        yield "whether lesions that are no targets clearly progress (one became measurable)"
+    if now.category != "PD" and not burdens[start].measurable:
+        yield "measurable disease at the baseline (a lesion of at least 10 x 10 mm)"
+
+
+_Outcome = tuple[Category | None, str, tuple[str, ...]]
+
+
+def _verdict(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Outcome:
+    """The category with its reason, and what keeps it from being settled."""
+    facts, now = burdens[here].facts, seen[here]
+    if facts.clinical_status == "worse":
+        return "PD", "clinically worse", ()
+    if facts.non_target_worse:
+        return "PD", "lesions that are no targets progress", ()
+    if now.category is None:
+        return None, now.reason, ()
+    if now.category == "PD":
+        return _progression(burdens, seen, here)
+    if facts.steroids == "increased":
+        return None, "", ("why steroids were raised, while images and patient are stable; assess again when known",)
+    if now.category == "SD":
+        return "SD", now.reason, ()
+    return _confirmed_response(burdens, seen, here)
+
+
+def _progression(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Outcome:
+    burden, now = burdens[here], seen[here]
+    if burden.facts.steroids == "reduced":
+        return None, "", ("a scan on a steady dose: steroids were reduced, which alone can let enhancement grow",)
+    ended = burden.facts.radiotherapy_end
+    if ended is None:
+        return None, "", ("when radiotherapy ended, or that there was none",)
+    if ended == "none":
+        return "PD", now.reason, ()
+    if burden.date is None:
+        return None, "", ("the date of the visit",)
+    if (burden.date - ended).days > _AFTER_RADIOTHERAPY_DAYS:
+        return "PD", now.reason, ()
+    held = _held(burdens, seen, here, ("PD",))
+    if held is None:
+        return None, "", ("a scan at least 4 weeks later: within 12 weeks after radiotherapy it must be confirmed",)
+    return ("PD", f"{now.reason}, confirmed", ()) if held else ("SD", "a later scan did not confirm progression", ())
+
+
+def _confirmed_response(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Outcome:
+    now, dose = seen[here], burdens[here].facts.steroids
+    complete = now.category == "CR" and dose == "none"
+    wanted: Category = "CR" if complete else "PR"
+    held = _held(burdens, seen, here, ("CR",) if complete else ("CR", "PR"))
+    if held is None:
+        return None, "", (f"a scan at least 4 weeks later that confirms {wanted}, with the dates of both",)
+    if not held:
+        return "SD", f"a later scan did not confirm {wanted}", ()
+    why = f"{now.reason}, confirmed" if complete or now.category == "PR" else "nothing enhances, but on steroids"
+    return wanted, why, ()
+
+
+def _held(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int, as_good: tuple[Category, ...]) -> bool | None:
+    """Whether later scans, up to the first that is four weeks later, still show it; None where there is none yet."""
+    first = burdens[here].date
+    if first is None:
+        return None
+    for later, burden in list(enumerate(burdens))[here + 1 :]:
+        if burden.date is None or seen[later].category is None:
+            return None
+        if seen[later].category not in as_good:
+            return False
+        if (burden.date - first).days >= _CONFIRMED_DAYS:
+            return True
+    return None

@@ -1,0 +1,96 @@
+"""Visits as rows for people and spreadsheets, and as files."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from napari_brain_tumor import __version__
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.followup.followup import Change, FollowUp
+from napari_brain_tumor.followup.wording import size_text
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.sidecar import NOTICE
+
+__all__ = ["COLUMNS", "rows_of", "save_csv", "save_json", "track_rows"]
+
+COLUMNS: Final = (
+    "visit",
+    "date",
+    "what",
+    "value",
+    "unit",
+    "change_from_baseline_percent",
+    "change_from_nadir_percent",
+    "category",
+    "imaging_alone",
+    "missing",
+)
+"""Of the CSV: one row for each visit and size; categories stand in the rows of the targets."""
+
+
+def rows_of(found: FollowUp) -> Iterator[dict[str, Any]]:
+    """Every size of every visit as a row with `COLUMNS`."""
+    for at, result in enumerate(found.visits):
+        day = result.visit.day
+        for series in found.series:
+            change = series.changes[at]
+            yield {
+                "visit": result.visit.name,
+                "date": "" if day is None else day.isoformat(),
+                "what": series.key,
+                "value": "" if change.value is None else change.value,
+                "unit": series.unit,
+                **_percents(change),
+                **_response(found, series.key, at),
+            }
+
+
+def track_rows(found: FollowUp) -> Iterator[tuple[str, ...]]:
+    """A row for each lesion over time: its name, then what it is at each visit."""
+    for track in found.tracks:
+        first = next(there for there in track.lesions if there)
+        is_target = any(lesion.title in found.targets for lesion in track.lesions[found.baseline] or ())
+        name = f"{track.number}{' (target)' if is_target else ''}, {first[0].side or 'side not known'}"
+        cells = []
+        for at, state in enumerate(track.states):
+            size = size_text(track.volume_ml(at), "mL")
+            product = size_text(track.product_mm2(at), "mm²")
+            cells.append(f"{state}: {size}, {product}" if track.lesions[at] else state)
+        yield (name, *cells)
+
+
+def save_csv(found: FollowUp, path: str | os.PathLike[str]) -> Path:
+    """Write every size of every visit as CSV; raises `SaveError` if that cannot be done."""
+    return _write(Path(path), csv_text(COLUMNS, rows_of(found)))
+
+
+def save_json(found: FollowUp, path: str | os.PathLike[str]) -> Path:
+    """Write everything that was found as JSON; raises `SaveError` if that cannot be done."""
+    document = {"program": "napari-brain-tumor", "version": __version__, "notice": NOTICE, **found.as_dict()}
+    return _write(Path(path), json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _percents(change: Change) -> dict[str, Any]:
+    shares = {"baseline": change.from_baseline, "nadir": change.from_nadir}
+    return {f"change_from_{what}_percent": "" if one is None else round(100 * one, 6) for what, one in shares.items()}
+
+
+def _response(found: FollowUp, key: str, at: int) -> dict[str, Any]:
+    responses: Sequence[Any] = found.responses.get(key, ())  # type: ignore[call-overload]
+    if not responses:
+        return {"category": "", "imaging_alone": "", "missing": ""}
+    one = responses[at]
+    return {"category": one.verdict, "imaging_alone": one.imaging or "", "missing": "; ".join(one.missing)}
+
+
+def _write(path: Path, text: str) -> Path:
+    def check(temporary: Path) -> None:
+        if temporary.read_bytes() != text.encode("utf-8"):
+            msg = "what was written does not read back"
+            raise SaveError(msg)
+
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")), check)
+    return path

@@ -1,5 +1,0 @@
-"""A page about one segmentation, or about several examinations of a patient, in one HTML file."""
-
-from napari_brain_tumor.html_report.page import report, report_job
-
-__all__ = ["report", "report_job"]

@@ -1,0 +1,166 @@
+"""How well each single lesion was found: the scores by which the BraTS challenge ranks since 2023.
+
+After the challenge's own code (github.com/rachitsaluja/BraTS-2023-Metrics at 43c9052, metrics.py; Moawad 2023,
+arXiv:2306.00838). True lesions are the parts of the truth that touch by a face, edge or corner; parts that meet when
+grown by three voxels are one lesion. Every predicted part that touches a grown lesion belongs to it, and the parts of a
+lesion together are scored against the lesion as it was before growing. A lesion that nothing touches scores Dice 0 and
+HD95 374 mm, and so does a predicted part that touches no lesion. The case's score is the mean of all these.
+
+What follows from that, and may surprise: true lesions of 50 mm³ and less are left out of the mean, but still excuse
+the predicted parts that touch them; false parts count at any size, so a single false voxel beside one perfect lesion
+halves the case; one predicted part may serve several lesions; a part three voxels away from a lesion counts as found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.geometry import Box, bounding_box
+from napari_brain_tumor.metrics.overlap import dice
+from napari_brain_tumor.metrics.surface import check_masks, hd95
+
+__all__ = ["LesionScores", "score_lesions"]
+
+MISSED_HD95_MM: Final = 374.0
+"""What the challenge counts for a lesion on one side alone: about the diagonal of its volumes."""
+
+_TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
+_GROWING: Final = ndimage.generate_binary_structure(3, 2)
+
+Array = npt.NDArray[Any]
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LesionScores:
+    """Lesion-wise scores of two masks.
+
+    Parameters
+    ----------
+    dice, hd95_mm : float
+        Means over true lesions above the threshold and false ones; 1 and 0 where there are none of either.
+    truth : int
+        True lesions above the threshold; those found and those missed.
+    found, missed : int
+        Of the true lesions above the threshold, those that a predicted part touches, and the others.
+    false : int
+        Predicted parts that touch no true lesion, of any size.
+    """
+
+    dice: float
+    hd95_mm: float
+    truth: int
+    found: int
+    missed: int
+    false: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """Numbered lesions and predicted parts in one box, and which belong together."""
+
+    lesions: Array
+    predicted: Array
+    lesion_slices: list[Slices]
+    predicted_slices: list[Slices]
+    pairs: Array
+
+    def of(self, lesion: int) -> Array:
+        """Numbers of the predicted parts that belong to the lesion."""
+        numbers: Array = self.pairs[self.pairs[:, 0] == lesion, 1]
+        return numbers
+
+
+def score_lesions(
+    truth: Array,
+    predicted: Array,
+    spacing_mm: tuple[float, float, float],
+    *,
+    dilation_voxels: int = 3,
+    threshold_mm3: float = 50.0,
+) -> LesionScores:
+    """Score each lesion of the truth, and false ones, as the BraTS challenge of 2023 does.
+
+    Parameters
+    ----------
+    truth, predicted : (X, Y, Z) bool arrays
+        Masks; anything but zero counts as inside.
+    spacing_mm : (dx, dy, dz)
+        Distance between neighbouring voxels along each axis.
+    dilation_voxels : int
+        By how many voxels lesions grow before they are told apart: 3 for gliomas, 1 for meningiomas and metastases.
+    threshold_mm3 : float
+        True lesions up to this volume are left out: 50 for gliomas, 2 for metastases.
+
+    Raises
+    ------
+    GridMismatchError
+        If the shapes differ.
+    DimensionError
+        If the arrays do not have three axes.
+    SpacingUnknownError
+        If the spacing is not three positive lengths.
+    """
+    check_masks(truth, predicted, spacing_mm)
+    parts = _parts(truth.astype(bool, copy=False), predicted.astype(bool, copy=False), dilation_voxels)
+    volumes = np.bincount(parts.lesions.ravel())[1:] * np.prod(spacing_mm)
+    lesions = (np.flatnonzero(volumes > threshold_mm3) + 1).tolist()
+    scores = [_score(parts, lesion, spacing_mm) for lesion in lesions]
+    false = len(parts.predicted_slices) - len(set(parts.pairs[:, 1].tolist()))
+    found = sum(parts.of(lesion).size > 0 for lesion in lesions)
+    counted = len(lesions) + false
+    return LesionScores(
+        dice=sum(overlap for overlap, _ in scores) / counted if counted else 1.0,
+        hd95_mm=(sum(distance for _, distance in scores) + false * MISSED_HD95_MM) / counted if counted else 0.0,
+        truth=len(lesions),
+        found=found,
+        missed=len(lesions) - found,
+        false=false,
+    )
+
+
+def _parts(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_], dilation: int) -> _Parts:
+    box = bounding_box(truth | predicted)
+    if box is None:
+        empty = np.zeros((1, 1, 1), dtype=np.int32)
+        return _Parts(empty, empty, [], [], np.zeros((0, 2), dtype=np.int64))
+    margin = max(dilation, 1)
+    inside = box.grown((margin, margin, margin), truth.shape).slices
+    grown = ndimage.binary_dilation(truth[inside], _GROWING, iterations=dilation) if dilation else truth[inside]
+    grown_lesions, _ = ndimage.label(grown, _TOUCHING)
+    lesions = grown_lesions * truth[inside]
+    numbered, _ = ndimage.label(predicted[inside], _TOUCHING)
+    pairs = _pairs(grown_lesions, numbered)
+    return _Parts(lesions, numbered, ndimage.find_objects(lesions), ndimage.find_objects(numbered), pairs)
+
+
+def _pairs(first: Array, second: Array) -> Array:
+    """Numbers `(N, 2)` that two arrays hold at the same voxel, each pair once, without background."""
+    shared = (first > 0) & (second > 0)
+    base = int(second.max()) + 1
+    # One integer for both: sorting rows of two would take ten times as long.
+    codes = np.unique(first[shared].astype(np.int64) * base + second[shared])
+    return np.stack(np.divmod(codes, base), axis=1)
+
+
+def _score(parts: _Parts, lesion: int, spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
+    """Dice and HD95 of one lesion against the predicted parts that belong to it."""
+    belonging = parts.of(lesion)
+    if belonging.size == 0:
+        return 0.0, MISSED_HD95_MM
+    # A margin of one keeps a lesion that is one voxel thick apart from a volume that is.
+    near = [parts.lesion_slices[lesion - 1], *(parts.predicted_slices[part - 1] for part in belonging)]
+    inside = _joined(near).grown((1, 1, 1), parts.lesions.shape).slices
+    truth, predicted = parts.lesions[inside] == lesion, np.isin(parts.predicted[inside], belonging)
+    return dice(truth, predicted), hd95(truth, predicted, spacing_mm)
+
+
+def _joined(boxes: Sequence[Slices]) -> Box:
+    """The smallest box around all."""
+    start = [min(box[axis].start for box in boxes) for axis in range(3)]
+    stop = [max(box[axis].stop for box in boxes) for axis in range(3)]
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))

@@ -1,0 +1,7 @@
+"""Compute a recorded result again and tell whether it came out the same."""
+
+from napari_brain_tumor.records.agreement import Agreement
+from napari_brain_tumor.records.report import Replay
+from napari_brain_tumor.records.run import rerun, rerun_job
+
+__all__ = ["Agreement", "Replay", "rerun", "rerun_job"]

@@ -1,0 +1,86 @@
+"""Do a recorded correction again: its prompts, on what it began with."""
+
+from pathlib import Path
+
+from napari_brain_tumor.errors import BrainTumorError, RecordError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.interactive.refine import refine_job
+from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.progress import Job
+from napari_brain_tumor.records.places import Places
+from napari_brain_tumor.records.records import CorrectionRecord, SegmentRecord
+from napari_brain_tumor.study import Segmentation, Study
+
+__all__ = ["corrected_job", "find_start", "spacing_for", "uses_probabilities"]
+
+
+def uses_probabilities(made: SegmentRecord | CorrectionRecord) -> bool:
+    """Whether the model's probabilities are needed for the prompts: also where it is not told."""
+    return bool(made.refined) and (made.refinement is None or made.refinement.probabilities)
+
+
+def corrected_job(
+    made: SegmentRecord | CorrectionRecord,
+    study: Study,
+    begun: Segmentation | None,
+    maps: RegionProbabilities | None,
+    notes: list[str],
+) -> Job[Segmentation]:
+    """The recorded prompts on what they were made on.
+
+    Parameters
+    ----------
+    made : SegmentRecord or CorrectionRecord
+    study : Study
+    begun : Segmentation or None
+        What was corrected, as it came out now.
+    maps : RegionProbabilities or None
+    notes : list of str
+        Is told what may explain a difference.
+    """
+    recorded = None if made.refinement is None else made.refinement.from_labels_sha256
+    if begun is not None and recorded not in (None, labels_sha256(begun.data)):
+        notes.append("What was corrected did not come out the same, so the prompts met other labels than then.")
+    if made.edited_by_hand:
+        notes.append("Between or after the prompts labels were edited by hand, which no record holds.")
+    found = yield from refine_job(study, begun, made.refined, probabilities=maps)
+    if made.refinement is None and maps is not None and made.labels_sha256 != labels_sha256(found.data):
+        without = yield from refine_job(study, begun, made.refined)
+        if made.labels_sha256 == labels_sha256(without.data):
+            return without
+    return found
+
+
+def spacing_for(path: Path, grid: Grid) -> tuple[float, float, float] | None:
+    """What a label file has to be told to be opened on a grid: its voxel size where it does not tell it itself."""
+    tells_none = path.is_dir() or path.suffix.lower() in (".tif", ".tiff")
+    return grid.spacing if grid.unit == "mm" and tells_none else None
+
+
+def find_start(made: CorrectionRecord, study: Study, places: Places) -> Segmentation:
+    """The file that was corrected, if it still holds the same labels.
+
+    Raises
+    ------
+    RecordError
+        If it is missing or was changed.
+    """
+    assert made.start is not None
+    path = made.start.path
+    recorded = None if made.refinement is None else made.refinement.from_labels_sha256
+    there = list(places.candidates(path))
+    for one in there:
+        try:
+            found = open_segmentation(one, made.start.label_schema, spacing_mm=spacing_for(one, study.grid))
+        except BrainTumorError:
+            continue
+        if recorded in (None, labels_sha256(found.data)) and found.grid.same_place(study.grid):
+            return found
+    what = f"{there[0]} holds other labels than then" if there else f"{path} is not there"
+    msg = (
+        f"The segmentation of {made.case} that was corrected is needed to do the correction again: {what}. Put it back "
+        "as it was, or name the folder that holds it: --data FOLDER (data=FOLDER)."
+    )
+    raise RecordError(msg)

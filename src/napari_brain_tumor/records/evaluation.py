@@ -1,0 +1,122 @@
+"""Score the cases of a recorded evaluation again and compare the scores."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from napari_brain_tumor.catalogue import ModelInfo
+from napari_brain_tumor.errors import RecordError
+from napari_brain_tumor.evaluation.cases import Case
+from napari_brain_tumor.evaluation.scoring import score_cases_job
+from napari_brain_tumor.evaluation.tables import read_scores
+from napari_brain_tumor.io.source_files import labels_files_sha256
+from napari_brain_tumor.progress import Job, Progress, part_of
+from napari_brain_tumor.records.places import Places, find_sources
+from napari_brain_tumor.records.records import EvaluatedCase, EvaluatedMethod, EvaluationRecord, ModelRecord
+from napari_brain_tumor.records.report import Replay
+from napari_brain_tumor.records.score_table import compare_scores
+from napari_brain_tumor.records.segmentation import changed_versions, find_recorded_model
+
+__all__ = ["replay_evaluation_job"]
+
+
+def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: str | None = None) -> Job[Replay]:
+    """Score the cases of an evaluation again with the same methods: a job; returns the `Replay`.
+
+    Raises
+    ------
+    RecordError
+        If a scan, a truth, a segmentation or a model is not what it was.
+    UnreadableFileError
+        If the table of scores is not beside the record.
+    """
+    yield Progress(0, 1, "checking scans and models")
+    recorded = read_scores(record.table)
+    notes = _unproven(record)
+    models = {one.name: _model(one) for one in record.methods if one.folder is None}
+    folders = {one.name: _folder(one, places) for one in record.methods if one.folder is not None}
+    cases = [_case(one, places) for one in record.cases]
+    for method in record.methods:
+        if method.folder is not None:
+            _check_predictions(method, folders[method.name], record)
+    settings = record.settings
+    job = score_cases_job(
+        cases,
+        models,
+        folders,
+        order=[one.name for one in record.methods],
+        schema=settings.label_schema,
+        predictions_schema=settings.predictions_schema,
+        roles=settings.roles,
+        spacing_mm=settings.spacing_mm,
+        device=device or settings.device,
+        flips=settings.flips,
+        brain=settings.brain,
+    )
+    found = yield from part_of(job, 0.05, 1)
+    refused = [f"{one.what} could not be scored: {one.error}" for one in found.refused]
+    return Replay(
+        kind="evaluate",
+        record=record.path,
+        scores=compare_scores(recorded, found.rows),
+        notes=(*notes, *refused, *changed_versions(record.versions)),
+        used={case.name: case.path for case in cases},
+        model=", ".join(one.name for one in record.methods),
+        device=device or settings.device,
+    )
+
+
+def _unproven(record: EvaluationRecord) -> list[str]:
+    if all(case.inputs for case in record.cases):
+        return []
+    return ["The record is of an earlier version and has no hashes of the scans: that they are the same is not proven."]
+
+
+def _model(method: EvaluatedMethod) -> str:
+    named = method.model or method.name
+    folder = Path(named) if Path(named).is_dir() else None
+    found = find_recorded_model(ModelRecord(name=named, weights_sha256=method.weights_sha256 or None, folder=folder))
+    return str(found.folder) if isinstance(found, ModelInfo) else found.name
+
+
+def _folder(method: EvaluatedMethod, places: Places) -> Path:
+    assert method.folder is not None
+    there = [one for one in places.candidates(method.folder) if one.is_dir()]
+    if not there:
+        msg = (
+            f"The segmentations of {method.name} are missing: {method.folder} is not there. Put the folder back, or "
+            "name one that holds it: --data FOLDER (data=FOLDER)."
+        )
+        raise RecordError(msg)
+    return there[0]
+
+
+def _case(recorded: EvaluatedCase, places: Places) -> Case:
+    case = Case(recorded.path, recorded.case, recorded.dataset, recorded.patient)
+    truth = places.labels(recorded.truth.path, recorded.truth.sha256, f"The truth of {recorded.case}")
+    if recorded.inputs:
+        sources = find_sources(recorded.inputs, places, recorded.case)
+        return replace(case, path=next(iter(sources.values())).path, truth=truth, sources=sources)
+    place = next(places.candidates(recorded.path), None)
+    if place is None:
+        msg = f"{recorded.path} is not there. Name the folder that holds it now: --data FOLDER (data=FOLDER)."
+        raise RecordError(msg)
+    return replace(case, path=place, truth=truth)
+
+
+def _check_predictions(method: EvaluatedMethod, folder: Path, record: EvaluationRecord) -> None:
+    """Raise `RecordError` where a segmentation of another tool is not what it was."""
+    for case in record.cases:
+        result = case.methods.get(method.name)
+        if result is None or result.path is None or result.sha256 is None:
+            continue
+        now = _moved(result.path, method.folder, folder)
+        if not now.exists() or labels_files_sha256(now) != result.sha256:
+            state = "was changed" if now.exists() else "is missing"
+            msg = f"The segmentation of {case.case} by {method.name} {state}: {now}. Put the original back."
+            raise RecordError(msg)
+
+
+def _moved(path: Path, before: Path | None, now: Path) -> Path:
+    if before is not None and path.is_relative_to(before):
+        return now / path.relative_to(before)
+    return now / path.name

@@ -1,0 +1,146 @@
+"""Find the files of a record again and prove that they are what they were, by SHA-256."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from napari_brain_tumor.errors import RecordError
+from napari_brain_tumor.io.source_files import combined_sha256, file_sha256, labels_files_sha256, source_files
+from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.records.records import InputRecord
+from napari_brain_tumor.study import Role, Source
+
+__all__ = ["Places", "find_sources"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where files may lie now, apart from where they were: beside the record, or anywhere in a folder that is named.
+
+    Parameters
+    ----------
+    beside : Path
+        Folder of the record.
+    data : Path or None
+        Is searched with all folders in it: by name first, then by what the files hold.
+    """
+
+    beside: Path
+    data: Path | None = None
+    _known: dict[Path, str] = field(default_factory=dict, repr=False)
+
+    def sha256(self, path: Path) -> str:
+        """Of a file, computed once."""
+        if path not in self._known:
+            self._known[path] = file_sha256(path)
+        return self._known[path]
+
+    def candidates(self, path: Path) -> Iterator[Path]:
+        """Where something of that name may be, the likeliest first; each is there."""
+        near = [self.beside / path, path, self.beside / path.name]
+        named = (one for one in self._within if one.name == path.name)
+        yield from (one for one in dict.fromkeys((*near, *named)) if one.exists())
+
+    def alike(self, path: Path) -> Iterator[Path]:
+        """What may hold the same under another name: files of the same kind; folders, where it is one."""
+        kind = path.name[len(short_name(path)) :].lower()
+        return (one for one in self._within if (one.name.lower().endswith(kind) if kind else one.is_dir()))
+
+    def labels(self, path: Path, sha256: str | None, what: str) -> Path:
+        """The label file or folder of masks with that hash; where none was recorded, what has the name.
+
+        Raises
+        ------
+        RecordError
+            If it is missing or was changed.
+        """
+        there = list(self.candidates(path))
+        if sha256 is None and there:
+            return there[0]
+        for one in (*there, *self.alike(path)):
+            if labels_files_sha256(one) == sha256:
+                return one
+        now = labels_files_sha256(there[0]) if there else ""
+        raise RecordError(_not_found(what, path, there, self.data, now, sha256))
+
+    @cached_property
+    def _within(self) -> Sequence[Path]:
+        if self.data is None:
+            return ()
+        if not self.data.is_dir():
+            msg = f"{self.data} is not a folder. Name the folder that holds the scans now."
+            raise RecordError(msg)
+        return sorted(self.data.rglob("*"))
+
+
+def find_sources(inputs: Mapping[Role, InputRecord], places: Places, case: str) -> dict[Role, Source]:
+    """Where the sequences of a record lie now, each proven by its hash where it has one.
+
+    Raises
+    ------
+    RecordError
+        If the record names no files, or a file is missing or was changed; the message tells which.
+    """
+    if not inputs:
+        msg = (
+            f"The scans of {case} came from memory, not from files, so they cannot be opened again. Save them as files "
+            "and segment those."
+        )
+        raise RecordError(msg)
+    listed = {(one.path, one.series): one.files for one in inputs.values() if one.files}
+    found: dict[tuple[Path, str | None], Path] = {}
+    for role, one in inputs.items():
+        place = one.path, one.series
+        if place not in found:
+            found[place] = _find(one, listed.get(place, {}), places, f"{role} of {case}")
+    return {role: replace(one.source, path=found[one.path, one.series]) for role, one in inputs.items()}
+
+
+def _find(recorded: InputRecord, files: Mapping[str, str], places: Places, what: str) -> Path:
+    there = list(places.candidates(recorded.path))
+    if recorded.sha256 is None and there:
+        return there[0]
+    for one in there:
+        if recorded.sha256 in (_hash(recorded, one, places), _hash_of_format_1(one, places)):
+            return one
+    for one in places.alike(recorded.path):
+        if recorded.sha256 == _hash(recorded, one, places):
+            return one
+    now = _hash(recorded, there[0], places) if there else ""
+    differing = _differing(replace(recorded.source, path=there[0]), files, places) if there and files else ""
+    raise RecordError(_not_found(what, recorded.path, there, places.data, now, recorded.sha256, differing))
+
+
+def _hash(recorded: InputRecord, place: Path, places: Places) -> str:
+    return combined_sha256([places.sha256(file) for file in source_files(replace(recorded.source, path=place))])
+
+
+def _hash_of_format_1(place: Path, places: Places) -> str:
+    """Of the single file, or of all files in the folder, whatever they are."""
+    files = [place] if place.is_file() else [p for p in sorted(place.rglob("*")) if p.is_file()]
+    return combined_sha256([places.sha256(file) for file in files])
+
+
+def _differing(source: Source, files: Mapping[str, str], places: Places) -> str:
+    """Which files of a folder are not what they were, in words."""
+    now = {file.name: places.sha256(file) for file in source_files(source)}
+    groups = {
+        "missing": sorted(set(files) - set(now)),
+        "new": sorted(set(now) - set(files)),
+        "changed": sorted(name for name in set(now) & set(files) if now[name] != files[name]),
+    }
+    return "; ".join(f"{word}: {', '.join(names[:5])}" for word, names in groups.items() if names)
+
+
+def _not_found(
+    what: str, path: Path, there: Sequence[Path], data: Path | None, now: str, sha256: str | None, differing: str = ""
+) -> str:
+    searched = f" nor anywhere in {data}" if data is not None else ""
+    help_text = "Put the original back, or name the folder that holds it: --data FOLDER (data=FOLDER)."
+    if not there:
+        return f"{what} is missing: {path} is not there{searched}. {help_text}"
+    told = f" ({differing})" if differing else ""
+    hashes = f"its SHA-256 is {now[:12]}, recorded is {(sha256 or '')[:12]}"
+    elsewhere = f", and the original is not in {data}" if data is not None else ""
+    return f"{what} was changed: {there[0]}{told}: {hashes}{elsewhere}. {help_text}"

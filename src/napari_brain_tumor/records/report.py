@@ -1,0 +1,122 @@
+"""What came of computing a recorded result again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_brain_tumor.records.agreement import Agreement, Verdict
+from napari_brain_tumor.records.score_table import ScoreDifferences
+from napari_brain_tumor.study import Segmentation
+
+__all__ = ["Replay"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replay:
+    """A result that was computed again, beside what was recorded.
+
+    Parameters
+    ----------
+    kind : {"segment", "evaluate"}
+    record : Path
+        The JSON that was followed.
+    same_labels : bool or None
+        Whether every label is that of the record, by its hash; None where it has none.
+    agreement : Agreement or None
+        With the saved file; None where it is not there or holds something else than was computed.
+    scores : ScoreDifferences or None
+        Of an evaluation.
+    notes : tuple of str
+        What explains the outcome.
+    used : mapping of str to Path
+        Where each scan was found.
+    model, device : str
+        What it was computed with.
+    segmentation : Segmentation or None
+        The new one.
+    schema : str
+        In which the recorded one was saved.
+    """
+
+    kind: Literal["segment", "evaluate"]
+    record: Path
+    same_labels: bool | None = None
+    agreement: Agreement | None = None
+    scores: ScoreDifferences | None = None
+    notes: tuple[str, ...] = ()
+    used: Mapping[str, Path] = field(default_factory=dict)
+    model: str = ""
+    device: str = ""
+    segmentation: Segmentation | None = None
+    schema: str = "MSD"
+
+    @property
+    def verdict(self) -> Verdict | Literal["not compared"]:
+        """Whether it came out the same; "not compared" where nothing is left of the recorded labels."""
+        if self.scores is not None:
+            return self.scores.verdict
+        if self.same_labels:
+            return "identical"
+        if self.agreement is not None:
+            return self.agreement.verdict
+        return "not compared" if self.same_labels is None else "different"
+
+    @property
+    def same(self) -> bool:
+        """Whether it came out the same, exactly or within what another processor may change."""
+        return self.verdict in ("identical", "within precision")
+
+    def describe(self) -> str:
+        """The outcome in words, the verdict first."""
+        lines = [self._headline(), *self._details(), *self.notes]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as JSON can express it."""
+        document: dict[str, Any] = {
+            "record": str(self.record),
+            "task": self.kind,
+            "verdict": self.verdict,
+            "same": self.same,
+            "model": self.model,
+            "device": self.device,
+            "inputs": {role: str(path) for role, path in self.used.items()},
+            "same_labels_sha256": self.same_labels,
+            "notes": list(self.notes),
+        }
+        if self.agreement is not None:
+            found = self.agreement
+            document |= {
+                "voxels": found.voxels,
+                "tumour_voxels": found.tumour,
+                "differing_voxels": found.differing,
+                "differing_share_of_tumour": found.share,
+                "tolerated_share": found.tolerance,
+                "dice": dict(found.dice),
+            }
+        if self.scores is not None:
+            document["scores"] = self.scores.as_json()
+        return document
+
+    def _headline(self) -> str:
+        what = "The scores" if self.kind == "evaluate" else "The labels"
+        told = {
+            "identical": f"The same: {what[0].lower()}{what[1:]} are exactly those of the record.",
+            "within precision": f"The same within precision: {what[0].lower()}{what[1:]} differ no more than they may "
+            "between processors, numbers of threads or versions of torch.",
+            "different": f"Not the same: {what[0].lower()}{what[1:]} differ from those of the record.",
+            "not compared": "Computed again, but nothing is left of the recorded labels to compare with: neither the "
+            "saved file nor a hash.",
+        }
+        return told[self.verdict]
+
+    def _details(self) -> list[str]:
+        if self.scores is not None:
+            return self.scores.lines()
+        found = self.agreement
+        if found is None:
+            return []
+        dice = ", ".join(f"{name} {value:.4f}" for name, value in found.dice.items())
+        share = f"{found.share:.4%} of the tumour; {found.tolerance:.1%} may" if found.tumour else "no tumour in either"
+        return [f"{found.differing} of {found.voxels} voxels differ ({share}). Dice with the record: {dice}."]

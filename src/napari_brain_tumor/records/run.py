@@ -1,0 +1,106 @@
+"""Any record, computed again."""
+
+from os import PathLike
+from pathlib import Path
+
+from napari_brain_tumor.errors import RecordError, SaveError
+from napari_brain_tumor.io import save_segmentation
+from napari_brain_tumor.io.volume import named_path
+from napari_brain_tumor.progress import Job, run_job
+from napari_brain_tumor.records.evaluation import replay_evaluation_job
+from napari_brain_tumor.records.places import Places
+from napari_brain_tumor.records.records import SidecarRecord, read_record
+from napari_brain_tumor.records.report import Replay
+from napari_brain_tumor.records.segmentation import replay_segmentation_job
+
+__all__ = ["rerun", "rerun_job"]
+
+AnyPath = str | PathLike[str]
+
+
+def rerun(
+    path: AnyPath,
+    *,
+    output: AnyPath | None = None,
+    data: AnyPath | None = None,
+    model: AnyPath | None = None,
+    device: str | None = None,
+) -> Replay:
+    """Compute a result again from its record, and tell whether it came out the same.
+
+    Scans are proven by their SHA-256, the model by that of its weights; it may be installed under another name.
+
+    Parameters
+    ----------
+    path : path-like
+        The JSON beside a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation.
+    output : path-like, optional
+        Where to save the new segmentation, in the label numbers of the recorded one. Without it nothing is written.
+    data : path-like, optional
+        Folder in which scans are looked for that are not where they were, by name and by hash.
+    model : path-like, optional
+        Folder of the model if it is not in the list of models.
+    device : str, optional
+        Instead of that of the record.
+
+    Returns
+    -------
+    Replay
+        `same` tells whether it came out the same, `describe()` says it in words, `segmentation` is the new result.
+
+    Raises
+    ------
+    RecordError
+        If the record does not suffice, or scans, truth or model are not what they were.
+    UnreadableFileError
+        If there is no such file.
+    SaveError
+        If the new segmentation cannot be saved, or would replace the recorded one.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor import rerun
+    >>> found = rerun("case_segmentation.json")  # doctest: +SKIP
+    >>> found.same, found.verdict  # doctest: +SKIP
+    (True, 'identical')
+    """
+    return run_job(rerun_job(path, output=output, data=data, model=model, device=device))
+
+
+def rerun_job(
+    path: AnyPath,
+    *,
+    output: AnyPath | None = None,
+    data: AnyPath | None = None,
+    model: AnyPath | None = None,
+    device: str | None = None,
+) -> Job[Replay]:
+    """`rerun` as a job: yields `Progress`, returns the `Replay`. Takes the same parameters."""
+    record = read_record(path)
+    places = Places(record.path.parent, None if data is None else named_path(data))
+    if not isinstance(record, SidecarRecord):
+        _refuse_for_evaluations(output, model)
+        return (yield from replay_evaluation_job(record, places, device=device))
+    target = None if output is None else _checked_output(record, named_path(output))
+    found = yield from replay_segmentation_job(record, places, model=model, device=device)
+    if target is not None and found.segmentation is not None:
+        save_segmentation(found.segmentation, target, record.label_schema)
+    return found
+
+
+def _checked_output(record: SidecarRecord, target: Path) -> Path:
+    """The target; raises `SaveError` where the new result would replace what it is to be compared with."""
+    if target.resolve() in (record.result.resolve(), record.path.resolve()):
+        msg = f"{target} is the recorded result and is not replaced. Choose another name for the new one."
+        raise SaveError(msg)
+    return target
+
+
+def _refuse_for_evaluations(output: AnyPath | None, model: AnyPath | None) -> None:
+    given = [name for name, value in (("output", output), ("model", model)) if value is not None]
+    if given:
+        msg = (
+            f"{' and '.join(given)} is for a recorded segmentation; this is the record of an evaluation. Leave it out: "
+            "models are found by the hashes of their weights."
+        )
+        raise RecordError(msg)

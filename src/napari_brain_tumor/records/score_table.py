@@ -1,0 +1,94 @@
+"""How far the scores of two evaluations agree, row by row."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from napari_brain_tumor.metrics.compare import CaseScores
+from napari_brain_tumor.records.agreement import Verdict
+
+__all__ = ["DICE_TOLERANCE", "ScoreDifferences", "compare_scores"]
+
+DICE_TOLERANCE: Final = 0.005
+"""Change of a Dice that another processor may bring: about what half a percent of a region's voxels makes."""
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreDifferences:
+    """What differs between two tables of scores.
+
+    Parameters
+    ----------
+    rows : int
+        Compared lines: each a case, method and region.
+    missing, new : tuple of str
+        Lines that are in one table alone.
+    differing : int
+        Lines of which any score differs; seconds are no scores.
+    largest_dice : float
+        Largest change of a Dice.
+    where : str
+        The line of it.
+    """
+
+    rows: int
+    missing: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    differing: int = 0
+    largest_dice: float = 0.0
+    where: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the scores came out the same."""
+        if self.missing or self.new:
+            return "different"
+        if not self.differing:
+            return "identical"
+        return "within precision" if self.largest_dice <= DICE_TOLERANCE else "different"
+
+    def lines(self) -> list[str]:
+        """The differences in words."""
+        told = [f"{self.differing} of {self.rows} lines differ (case, method and region)."]
+        if self.differing:
+            where = f", {self.where}" if self.where else ""
+            told.append(f"Largest change of a Dice: {self.largest_dice:.4f}{where}; {DICE_TOLERANCE:g} may.")
+        for what, names in (("Not there any more", self.missing), ("Not there before", self.new)):
+            if names:
+                told.append(f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}.")
+        return told
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON can express it."""
+        return asdict(self) | {"tolerated_dice": DICE_TOLERANCE}
+
+
+def compare_scores(recorded: Iterable[CaseScores], found: Iterable[CaseScores]) -> ScoreDifferences:
+    """Compare scores of the same cases, methods and regions."""
+    before, after = _by_key(recorded), _by_key(found)
+    shared = [key for key in before if key in after]
+    changes = {key: abs(_dice(before[key]) - _dice(after[key])) for key in shared}
+    largest = max(shared, key=lambda key: changes[key], default=None)
+    return ScoreDifferences(
+        rows=len(shared),
+        missing=tuple(_words(key) for key in before if key not in after),
+        new=tuple(_words(key) for key in after if key not in before),
+        differing=sum(before[key].scores != after[key].scores for key in shared),
+        largest_dice=changes[largest] if largest is not None else 0.0,
+        where=_words(largest) if largest is not None and changes[largest] else "",
+    )
+
+
+def _by_key(rows: Iterable[CaseScores]) -> Mapping[Key, CaseScores]:
+    return {(row.dataset, row.case, row.model, row.region): row for row in rows}
+
+
+def _dice(row: CaseScores) -> float:
+    return float(row.scores.dice)
+
+
+def _words(key: Key) -> str:
+    dataset, case, model, region = key
+    return f"{region} of {f'{dataset}/' if dataset else ''}{case} by {model}"

@@ -1,0 +1,355 @@
+"""Compute a recorded segmentation again and compare it with what was recorded."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from napari_brain_tumor.catalogue import Baseline, ModelInfo, find_model, list_models
+from napari_brain_tumor.errors import BrainTumorError, DeviceError, RecordError
+from napari_brain_tumor.inference.device import check_bfloat16, resolve_device
+from napari_brain_tumor.io import open_segmentation, open_sources
+from napari_brain_tumor.labels import LabelSchema, class_names_of, labels_sha256, schema_named
+from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.progress import Job, Progress, part_of
+from napari_brain_tumor.records.agreement import Agreement, agreement_of, tolerance_of
+from napari_brain_tumor.records.brain import brain_choice, changed_brain
+from napari_brain_tumor.records.correction import corrected_job, find_start, spacing_for, uses_probabilities
+from napari_brain_tumor.records.places import Places, find_sources
+from napari_brain_tumor.records.records import CorrectionRecord, ModelRecord, SegmentRecord, SidecarRecord
+from napari_brain_tumor.records.report import Replay
+from napari_brain_tumor.study import Role, Segmentation, Source, Study
+from napari_brain_tumor.workflow import segment_job, segment_with_probabilities_job, versions
+
+__all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
+
+_OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
+    "min_enhancing_mm3": lambda model: model.card.min_enhancing_mm3,
+    "min_lesion_share": lambda model: model.card.min_lesion_share,
+    "temperatures": lambda model: {region: model.card.temperature(region) for region in model.regions},
+}
+"""Settings that came from the model's card where `segment` does not take them."""
+
+
+def replay_segmentation_job(
+    record: SidecarRecord, places: Places, *, model: str | PathLike[str] | None = None, device: str | None = None
+) -> Job[Replay]:
+    """Compute a segmentation again as it was recorded: a job; returns the `Replay`.
+
+    Parameters
+    ----------
+    record : SidecarRecord
+    places : Places
+        Where its files are looked for.
+    model : str or path, optional
+        Where the model is if it is not in the list; its weights have to be those of the record.
+    device : str, optional
+        Instead of the recorded one.
+
+    Raises
+    ------
+    RecordError
+        If a scan or the model is not what it was, or the record has a setting that this version does not know.
+    """
+    yield Progress(0, 1, "checking the scans")
+    made = record.provenance
+    sources = find_sources(made.inputs, places, made.case)
+    notes: list[str] = []
+    if isinstance(made, SegmentRecord):
+        job = _segmented(made, sources, model, device, notes, places)
+        begun = yield from part_of(job, 0.1, 0.9 if made.refined else 0.95)
+    else:
+        begun = _opened(made, sources, places)
+    found = begun.segmentation
+    if made.refined:
+        found = yield from part_of(corrected_job(made, begun.study, found, begun.maps, notes), 0.9, 0.95)
+    yield Progress(0.95, 1, "comparing")
+    assert found is not None
+    agreement, exact, told = _compared(record, found, _tolerance(made, found))
+    return Replay(
+        kind="segment",
+        record=record.path,
+        same_labels=exact,
+        agreement=agreement,
+        notes=(*notes, *told, *_changes(made, found)),
+        used={role: source.path for role, source in sources.items()},
+        model=begun.model,
+        device=str(found.provenance.get("device", "cpu")),
+        segmentation=found,
+        schema=record.label_schema,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """A segmentation before prompts corrected it; none where a correction began from nothing."""
+
+    study: Study
+    segmentation: Segmentation | None
+    maps: RegionProbabilities | None = None
+    model: str = ""
+
+
+def _segmented(
+    made: SegmentRecord,
+    sources: Mapping[Role, Source],
+    model: str | PathLike[str] | None,
+    device: str | None,
+    notes: list[str],
+    places: Places,
+) -> Job[_Begun]:
+    """What the model or method gives."""
+    yield Progress(0, 1, "checking the model")
+    method = find_recorded_model(_with_folder(made.model, places.beside), model)
+    chosen = _device(made, device, method, notes)
+    settings = _settings(made, method, chosen, notes) | {"brain": brain_choice(made, places)}
+    study = _study(made, sources)
+    where = method.folder if isinstance(method, ModelInfo) else method.name
+    with _threads(made.threads if chosen == "cpu" else None):
+        if isinstance(method, ModelInfo) and uses_probabilities(made):
+            found, maps = yield from segment_with_probabilities_job(study, where, chosen, **settings)
+            notes += changed_brain(made, found)
+            return _Begun(study, found, maps, method.name)
+        found = yield from segment_job(study, where, chosen, **settings)
+    notes += changed_brain(made, found)
+    return _Begun(study, found, None, method.name)
+
+
+def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
+    """The same with its folder found from that of the record, as far as it is told relative to it."""
+    return recorded if recorded.folder is None else recorded.model_copy(update={"folder": beside / recorded.folder})
+
+
+def _opened(made: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
+    """The file that was corrected, or nothing."""
+    study = _study(made, sources)
+    return _Begun(study, None if made.start is None else find_start(made, study, places))
+
+
+def find_recorded_model(recorded: ModelRecord, given: str | PathLike[str] | None = None) -> ModelInfo | Baseline:
+    """The installed model whose weights are those of the record, whatever it is called now; or the method of that name.
+
+    Raises
+    ------
+    RecordError
+        If the weights are not there, or those of another version are.
+    ModelNotFoundError, CheckpointError
+        If a model was given that is not there or damaged.
+    """
+    if recorded.weights_sha256 is None:
+        return find_model(recorded.name if given is None else given)
+    present = _present(recorded.folder) if given is None else [find_model(given)]
+    fitting = [m for m in present if isinstance(m, ModelInfo) and m.card.weights_sha256 == recorded.weights_sha256]
+    if fitting:
+        return next((m for m in fitting if m.name == recorded.name), fitting[0])
+    raise RecordError(_no_model(recorded, present))
+
+
+def _present(folder: Path | None) -> list[ModelInfo | Baseline]:
+    """What is installed, and what lies in the folder where the model was then."""
+    listed = list_models()
+    with suppress(BrainTumorError):
+        if folder is not None and folder.is_dir():
+            listed.append(find_model(folder))
+    return listed
+
+
+def _no_model(recorded: ModelRecord, present: Sequence[ModelInfo | Baseline]) -> str:
+    wanted = f"{recorded.name} with weights {(recorded.weights_sha256 or '')[:12]}"
+    other = [m for m in present if isinstance(m, ModelInfo) and (m.name == recorded.name or len(present) == 1)]
+    found = (
+        f"{other[0].name} has other weights, {other[0].card.weights_sha256[:12]}" if other else "it is not installed"
+    )
+    return (
+        f"The result was made by {wanted}; {found}. Install that version beside the others "
+        "(brain-tumor models import FILE.zip --name ...), or name its folder: --model FOLDER (model=FOLDER). To use "
+        "the model of now instead, segment the case anew."
+    )
+
+
+def _device(made: SegmentRecord, given: str | None, method: ModelInfo | Baseline, notes: list[str]) -> str:
+    """The device to compute on: the given one, that of the record, or the best one where that is not here."""
+    if isinstance(method, Baseline):
+        return "cpu"
+    try:
+        return str(resolve_device(given or made.device))
+    except DeviceError:
+        if given is not None:
+            raise
+        instead = str(resolve_device("auto"))
+        notes.append(f"Computed on {instead}: the {made.device} of the record is not in this machine.")
+        return instead
+
+
+def _settings(made: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> dict[str, Any]:
+    """Arguments of `segment`; settings that are the card's are checked against it."""
+    known = set(inspect.signature(segment_job).parameters)
+    told = {key: value for key, value in made.settings.items() if key != "brain"}  # its record says more
+    settings = {key: value for key, value in told.items() if key in known}
+    left = {key: value for key, value in told.items() if key not in known}
+    for key in _OF_THE_CARD:
+        if key in left and isinstance(method, ModelInfo):
+            _check_card(key, left.pop(key), method)
+    if left:
+        msg = (
+            f"The record has settings that this version does not know: {', '.join(sorted(left))}. "
+            f"Install the version that made it: {made.versions.get('napari-brain-tumor', 'a newer one')}."
+        )
+        raise RecordError(msg)
+    if "precision" in settings:
+        settings["precision"] = _precision(settings["precision"], device, notes)
+    if "seeds" in settings:
+        settings["seeds"] = [tuple(seed) for seed in settings["seeds"]]
+    return settings
+
+
+def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
+    now = _OF_THE_CARD[key](model)
+    # Where everything was to be kept, the card's share was not used.
+    unused = key == "min_lesion_share" and not recorded
+    if now != recorded and not unused:
+        msg = (
+            f"The card of {model.name} has {key} {now}; the record {recorded}. The weights are the same but the card "
+            "was changed: put that back, or segment the case anew."
+        )
+        raise RecordError(msg)
+
+
+def _precision(recorded: str, device: str, notes: list[str]) -> str:
+    """How `segment` is asked for the recorded precision, or the usual one where the device does not have it."""
+    if recorded == "float16":
+        return "auto"  # what GPUs take by themselves
+    if recorded == "bfloat16":
+        try:
+            check_bfloat16(torch.device(device))
+        except DeviceError as error:
+            notes.append(f"Computed in the usual precision: {error}")
+            return "auto"
+    return recorded
+
+
+def _study(made: SegmentRecord | CorrectionRecord, sources: Mapping[Role, Source]) -> Study:
+    grid = made.grid.grid
+    if made.resampled:
+        return open_sources(sources, made.case, onto=grid)
+    study = open_sources(sources, made.case)
+    if study.grid.unit == "voxel" and grid.unit == "mm":
+        x, y, z = np.divide(grid.spacing, study.grid.spacing).tolist()
+        study = open_sources(sources, made.case, spacing_mm=(x, y, z))
+    if not study.grid.same_place(grid):
+        msg = (
+            f"The scans of {made.case} lie on {study.grid.describe()}; the record says {grid.describe()}. They were "
+            "moved or resampled before they were segmented: save them so, and segment the saved files."
+        )
+        raise RecordError(msg)
+    return replace(study, name=made.case)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with as many threads as then: sums depend on how they are split."""
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _tolerance(made: SegmentRecord | CorrectionRecord, found: Segmentation) -> float:
+    if not isinstance(made, SegmentRecord):
+        return 0.0
+    return tolerance_of(made.settings, found.provenance["settings"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What is left of the recorded labels: their hash as computed or as saved, and the file if it is as it was."""
+
+    computed: str | None
+    saved: str | None
+    file: Segmentation | None
+    touched: bool
+    """Whether the file holds something else than the model gave."""
+
+
+def _compared(
+    record: SidecarRecord, found: Segmentation, tolerance: float
+) -> tuple[Agreement | None, bool | None, list[str]]:
+    """Agreement with the file if there is one, whether the labels are exactly those of the record, and what to know."""
+    schema = schema_named(record.label_schema)
+    notes: list[str] = []
+    recorded = _recorded(record, schema, notes)
+    exact = None
+    if recorded.computed is not None:
+        exact = recorded.computed == labels_sha256(found.data)
+    elif recorded.saved is not None:
+        exact = recorded.saved == labels_sha256(schema.encode(found.data))
+    if recorded.touched and exact is None:
+        notes.append("There is no hash of the labels as the model gave them; the edited ones are compared.")
+    if recorded.file is None or (recorded.touched and exact is not None):
+        if exact is False:
+            notes.append("Their hash tells that they are not exactly the same; how far they differ it cannot tell.")
+        return None, exact, notes
+    ours = schema.decode(schema.encode(found.data))  # what is left of the classes in that schema
+    if not recorded.file.grid.same_place(found.grid):
+        msg = (
+            f"{record.result} lies on {recorded.file.grid.describe()}; the new result on {found.grid.describe()}. "
+            "The saved file was moved or resampled: put the original back."
+        )
+        raise RecordError(msg)
+    names = schema.class_names if len(schema.known_regions) == 1 else class_names_of(found.known_regions)
+    return agreement_of(recorded.file.data, ours, names, tolerance), exact, notes
+
+
+def _recorded(record: SidecarRecord, schema: LabelSchema, notes: list[str]) -> _Recorded:
+    made, file = record.provenance, _saved_file(record, notes)
+    changed = False
+    if file is not None and record.labels_sha256 is not None:
+        changed = labels_sha256(schema.encode(file.data)) != record.labels_sha256
+    if changed:
+        notes.append(f"{record.file} was changed after it was saved; the result is compared with what was recorded.")
+    if made.edited_by_hand:
+        own = "the model's own" if not made.refined else "what the prompts gave"
+        notes.append(f"The saved labels were edited by hand; {own} are what was computed again.")
+    saved = None if made.edited_by_hand else record.labels_sha256
+    return _Recorded(made.labels_sha256, saved, file, changed or made.edited_by_hand)
+
+
+def _saved_file(record: SidecarRecord, notes: list[str]) -> Segmentation | None:
+    if not record.result.exists():
+        notes.append(f"{record.file} is not beside its record, so only the recorded hash can be compared.")
+        return None
+    given = spacing_for(record.result, record.provenance.grid.grid)
+    try:
+        return open_segmentation(record.result, record.label_schema, spacing_mm=given)
+    except BrainTumorError as error:
+        notes.append(f"{record.file} cannot be read, so only the recorded hash can be compared: {error}")
+        return None
+
+
+def changed_versions(recorded: Mapping[str, str]) -> list[str]:
+    """Which versions are not those of the record, in a sentence; none if all are."""
+    now = versions()
+    differing = [
+        f"{name} {recorded[name]} then, {now[name]} now"
+        for name in recorded
+        if name in now and now[name] != recorded[name]
+    ]
+    return [f"Other versions: {'; '.join(differing)}."] if differing else []
+
+
+def _changes(made: SegmentRecord | CorrectionRecord, found: Segmentation) -> list[str]:
+    """What is not as it was when the record was written, and may explain a difference."""
+    if not isinstance(made, SegmentRecord):
+        return changed_versions(made.versions)
+    device = str(found.provenance["device"])
+    other = [f"Another device: {made.device} then, {device} now."] if device != made.device else []
+    return [*other, *changed_versions(made.versions)]

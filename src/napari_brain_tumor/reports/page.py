@@ -1,0 +1,315 @@
+"""The HTML page: gathered, filled into the template, and written whole or not at all."""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_brain_tumor.errors import GridMismatchError, SaveError
+from napari_brain_tumor.followup.followup import FollowUp
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.sidecar import NOTICE, read_sidecar
+from napari_brain_tumor.io.source_files import describe_sources, labels_files_sha256
+from napari_brain_tumor.labels import labels_sha256, schema_named
+from napari_brain_tumor.measure.examination import Examination, measure_study_job
+from napari_brain_tumor.measure.settings import MeasureSettings
+from napari_brain_tumor.preflight import questions
+from napari_brain_tumor.preflight.scans import Scans, facts_of
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.reports import tables
+from napari_brain_tumor.reports.pictures import (
+    Picture,
+    board_pictures,
+    curves,
+    diameter_pictures,
+    legend,
+    slice_pictures,
+)
+from napari_brain_tumor.reports.tables import Table
+from napari_brain_tumor.study import Segmentation, Study
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["report", "report_job"]
+
+_PACKAGES: Final = ("napari-brain-tumor", "numpy", "scipy", "nibabel", "SimpleITK", "matplotlib")
+
+
+@dataclass(frozen=True, slots=True)
+class _Board:
+    """Checkerboards of one visit, and why it was not used if so."""
+
+    title: str
+    problem: str
+    pictures: tuple[Picture, ...]
+
+
+def report(
+    study: Study,
+    segmentation: Segmentation,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    found: FollowUp | None = None,
+    settings: MeasureSettings | None = None,
+    with_paths: bool = False,
+) -> Path:
+    """Write a self-contained HTML report of a segmentation, and of earlier and later visits where they are given.
+
+    Parameters
+    ----------
+    study : Study
+        The scans.
+    segmentation : Segmentation
+        On the same grid.
+    path : path-like
+        The file to write, ending in `.html`; one that is there is replaced once the new one is whole.
+    name : str, optional
+        Of the case, as it shall stand in the report; the study's own where none is given.
+    found : FollowUp, optional
+        The visits of the patient (`follow_up`), this one among them.
+    settings : MeasureSettings, optional
+        How to measure.
+    with_paths : bool
+        Whether names and folders of files are told. They often hold names of patients and of machines.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    GridMismatchError
+        If study and segmentation lie on different grids.
+    SaveError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> report(study, segmentation, "report.html")  # doctest: +SKIP
+    PosixPath('report.html')
+    """
+    return run_job(
+        report_job(study, segmentation, path, name=name, found=found, settings=settings, with_paths=with_paths)
+    )
+
+
+def report_job(
+    study: Study,
+    segmentation: Segmentation,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    found: FollowUp | None = None,
+    settings: MeasureSettings | None = None,
+    with_paths: bool = False,
+) -> Job[Path]:
+    """Write a report, as a job; see `report`."""
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        msg = f"A report is an HTML file, got {target.name}. Let its name end in .html."
+        raise SaveError(msg)
+    if not study.grid.same_place(segmentation.grid):
+        msg = (
+            f"The study lies on {study.grid.describe()}, the segmentation on {segmentation.grid.describe()}. A report "
+            "needs both on one grid: open the scans that were segmented."
+        )
+        raise GridMismatchError(msg)
+    examination = yield from part_of(measure_study_job(segmentation, study, settings), 0, 0.3, "measuring")
+    yield Progress(0.3, 1, "drawing slices")
+    slices = tuple(slice_pictures(study, segmentation))
+    yield Progress(0.5, 1, "drawing diameters")
+    diameters = tuple(diameter_pictures(study, segmentation, examination))
+    yield Progress(0.7, 1, "looking at the files")
+    content = {
+        "title": name or study.name,
+        "created": datetime.now(UTC).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
+        "notice": NOTICE,
+        "grid": study.grid.describe(),
+        "roles": ", ".join(study.roles),
+        "volumes": tables.volume_table(examination),
+        "lesions": tables.lesion_table(examination),
+        "rim": tuple(tables.rim_rows(examination)),
+        "legend": legend(segmentation),
+        "slices": slices,
+        "diameters": diameters,
+        "made": _made(segmentation, with_paths=with_paths),
+        "inputs": _inputs(study, segmentation, with_paths=with_paths),
+        "versions": tuple(_versions()),
+        "remarks": _remarks(study, segmentation, examination, with_paths=with_paths),
+    }
+    yield Progress(0.8, 1, "drawing the visits")
+    content |= _follow_up(found, with_paths=with_paths)
+    page = _template().render(content)
+    yield Progress(0.95, 1, "writing")
+    _write(target, page)
+    return target
+
+
+def _follow_up(found: FollowUp | None, *, with_paths: bool) -> dict[str, Any]:
+    if found is None or len(found.visits) < 2:
+        return {"follow_up": None}
+    baseline = found.visits[found.baseline]
+    boards = tuple(
+        _Board(result.visit.title, result.problem, tuple(board_pictures(result, baseline)))
+        for result in found.visits
+        if result.registration is not None
+    )
+    made = [tables.series_table(found), tables.response_table(found)]
+    made += [tables.track_table(found)] if found.tracks else []
+    made += [tables.facts_table(found)]
+    registered = tables.registration_table(found)
+    notes: tuple[str, ...] = found.notes
+    if not with_paths:
+        for result in found.visits:
+            notes = _without_names(notes, result.visit.study, result.visit.segmentation)
+    return {
+        "follow_up": {
+            "curves": curves(found),
+            "tables": tuple(_told(table, found, with_paths=with_paths) for table in made),
+            "registration": registered if registered.rows else None,
+            "boards": boards,
+            "notes": notes,
+        }
+    }
+
+
+def _told(table: Table, found: FollowUp, *, with_paths: bool) -> Table:
+    """The table without the names of files, which tell where a date comes from."""
+    if with_paths:
+        return table
+    rows = table.rows
+    for result in found.visits:
+        names = _names(result.visit.study, result.visit.segmentation)
+        rows = tuple(tuple(_scrubbed(cell, names) for cell in row) for row in rows)
+    return replace(table, rows=rows)
+
+
+def _record(segmentation: Segmentation) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The provenance of the labels, and their sidecar where they were opened from a file of ours."""
+    told = segmentation.provenance
+    if "task" in told or "path" not in told or "record_disagrees" in told:
+        return told, {}
+    sidecar = read_sidecar(Path(told["path"]))
+    return {**told, **sidecar.get("provenance", {})}, sidecar
+
+
+def _made(segmentation: Segmentation, *, with_paths: bool) -> tuple[tuple[str, str], ...]:
+    provenance, _ = _record(segmentation)
+    rows = list(tables.made_rows(provenance))
+    if not any(title == "Model" for title, _ in rows):
+        rows.insert(0, ("Model", "not told: the labels carry no record of how they were made"))
+    if with_paths and provenance.get("path"):
+        rows.append(("Labels", str(provenance["path"])))
+    return tuple(rows)
+
+
+def _inputs(study: Study, segmentation: Segmentation, *, with_paths: bool) -> Table:
+    described = describe_sources(study.sources)
+    rows = [
+        (str(role), *((entry["path"],) if with_paths else ()), entry.get("sha256", "not a file"))
+        for role, entry in described.items()
+    ]
+    path = segmentation.provenance.get("path")
+    labels = labels_files_sha256(Path(path)) if path is not None else ""
+    rows.append(
+        ("Labels", *((str(path or "in memory"),) if with_paths else ()), labels or labels_sha256(segmentation.data))
+    )
+    columns = ("Input", "File", "SHA-256") if with_paths else ("Input", "SHA-256")
+    note = "" if with_paths else "Names and folders of files are left out, for they may tell who the patient is."
+    return Table("Inputs", columns, tuple(rows), note=note)
+
+
+def _remarks(
+    study: Study, segmentation: Segmentation, examination: Examination, *, with_paths: bool
+) -> tuple[str, ...]:
+    """Whatever one should know before the numbers are believed."""
+    told = dict.fromkeys(
+        (*study.notes, *segmentation.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study))
+    )
+    remarks = tuple(told)
+    return remarks if with_paths else _without_names(remarks, study, segmentation)
+
+
+def _of_labels(segmentation: Segmentation) -> Iterator[str]:
+    provenance, sidecar = _record(segmentation)
+    yield from (str(note) for note in provenance.get("notes", ()))
+    known = sidecar.get("labels_sha256")
+    changed = known is not None and known != labels_sha256(
+        schema_named(str(sidecar["schema"])).encode(segmentation.data)
+    )
+    if provenance.get("edited_by_hand") or changed:
+        yield "The labels were edited by hand after they were made."
+
+
+def _of_scans(study: Study) -> Iterator[str]:
+    facts = facts_of(Scans.of_study(study))
+    for ask in (questions.sequences, questions.grids, questions.orientation, questions.intensities):
+        row = ask(facts)
+        if row.verdict != "pass":
+            yield f"{row.question}: {row.words}"
+
+
+def _names(study: Study | None, segmentation: Segmentation) -> dict[str, str]:
+    """What tells of files, and what is said instead, the longest first."""
+    told: dict[str, str] = {}
+    for role, source in (study.sources if study is not None else {}).items():
+        told |= {str(source.path): f"the file of {role}", source.path.name: f"the file of {role}"}
+        told |= {source.path.name.split(".")[0]: f"the file of {role}", str(source.path.parent): "its folder"}
+    if segmentation.provenance.get("path"):
+        path = Path(segmentation.provenance["path"])
+        told |= {str(path): "the label file", path.name: "the label file", str(path.parent): "its folder"}
+    kept = {name: word for name, word in told.items() if len(name) > 3}
+    return dict(sorted(kept.items(), key=lambda pair: -len(pair[0])))
+
+
+def _without_names(texts: Iterable[str], study: Study | None, segmentation: Segmentation) -> tuple[str, ...]:
+    names = _names(study, segmentation)
+    return tuple(_scrubbed(text, names) for text in texts)
+
+
+def _scrubbed(text: str, names: Mapping[str, str]) -> str:
+    for name, word in names.items():
+        text = text.replace(name, word)
+    return text
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "Python", platform.python_version()
+    for package in _PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("napari_brain_tumor.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _write(target: Path, page: str) -> None:
+    content = page.encode("utf-8")
+
+    def check(temporary: Path) -> None:
+        if temporary.read_bytes() != content:
+            msg = "what was written does not read back"
+            raise SaveError(msg)
+
+    write_atomically(target, lambda temporary: temporary.write_bytes(content), check)

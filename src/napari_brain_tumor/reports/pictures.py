@@ -1,0 +1,203 @@
+"""The report's pictures: slices with outlines and diameters, checkerboards, curves; each has words in its stead."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_brain_tumor.followup.followup import FollowUp, VisitResult
+from napari_brain_tumor.followup.plot import draw_follow_up
+from napari_brain_tumor.followup.registration import checkerboard
+from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.labels import CLASS_COLORS
+from napari_brain_tumor.measure.diameters import Line
+from napari_brain_tumor.measure.examination import Examination
+from napari_brain_tumor.measure.lesions import Lesion
+from napari_brain_tumor.measure.picture import planes_through
+from napari_brain_tumor.measure.planes import (
+    PLANES,
+    Extent,
+    Plane,
+    View,
+    cropped,
+    cut,
+    draw_mask,
+    draw_slice,
+    extent,
+    grey_window,
+    in_ras,
+)
+from napari_brain_tumor.study import Role, Segmentation, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "board_pictures", "curves", "diameter_pictures", "slice_pictures"]
+
+Array = npt.NDArray[Any]
+
+_SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T1", "T2")
+_MOST_SEQUENCES: Final = 2
+_MOST_LESIONS: Final = 6
+_INCHES: Final = 3.2
+_DPI: Final = 130
+_CLASSES: Final = "classes"
+_LONG_COLOR: Final = "#F0E442"
+_SHORT_COLOR: Final = "#56B4E9"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture within the page.
+
+    Parameters
+    ----------
+    data : str
+        A `data:` address with the whole picture.
+    alternative : str
+        Words for those who do not see it.
+    caption : str
+    """
+
+    data: str
+    alternative: str
+    caption: str
+
+
+def slice_pictures(study: Study, segmentation: Segmentation) -> Iterator[Picture]:
+    """The largest slices of the tumour in three planes, on the one or two sequences that show most of it."""
+    roles = [role for role in _SHOWN if role in study.roles][:_MOST_SEQUENCES]
+    images = {str(role): study.sequences[role] for role in roles}
+    view = cropped(in_ras(images, {_CLASSES: segmentation.data}, study.grid))
+    where = planes_through(view.labels[_CLASSES])
+    names = ", ".join(segmentation.class_names[value] for value in sorted(segmentation.class_names))
+    for role, image in view.images.items():
+        for plane in PLANES:
+            position = float(view.grid.world(where)[plane.axis])
+            place = f"{plane.name} slice at {position:.0f} {view.grid.unit}"
+            yield Picture(
+                _png(_slice_figure(view, image, plane, where[plane.axis], ())),
+                f"{role}, {place}, with the outlines of {names}.",
+                f"{role}, {place}",
+            )
+
+
+def diameter_pictures(study: Study, segmentation: Segmentation, examination: Examination) -> Iterator[Picture]:
+    """The slice on which each lesion was measured, with both diameters; the largest lesions first."""
+    measured = [lesion for lesion in examination.lesions if lesion.diameters is not None]
+    if not measured:
+        return
+    role = next(role for role in _SHOWN if role in study.roles)
+    turn = to_ras(study.grid)
+    view = View({role: turn.apply(study.sequences[role])}, {_CLASSES: turn.apply(segmentation.data)}, turn.target)
+    for lesion in measured[:_MOST_LESIONS]:
+        yield _diameter_picture(view, turn.axes, turn.flips, role, lesion)
+
+
+def board_pictures(result: VisitResult, baseline: VisitResult) -> Iterator[Picture]:
+    """Checkerboards of a visit and the baseline, axial and sagittal."""
+    moving, fixed, registration = result.visit.study, baseline.visit.study, result.registration
+    if moving is None or fixed is None or registration is None:
+        return
+    board = checkerboard(moving, fixed, registration)
+    view = in_ras({"board": board}, {_CLASSES: baseline.visit.segmentation.data}, fixed.grid)
+    where = planes_through(view.labels[_CLASSES])
+    for plane in (PLANES[0], PLANES[2]):
+        figure = _slice_figure(replace(view, labels={}), view.images["board"], plane, where[plane.axis], (), (0, 1))
+        yield Picture(
+            _png(figure),
+            f"Checkerboard of {result.visit.name} and {baseline.visit.name}, {plane.name}: fields show one and the "
+            "other in turns; where edges run on across fields, both fit.",
+            f"{result.visit.name} on {baseline.visit.name}, {plane.name}",
+        )
+
+
+def curves(found: FollowUp) -> Picture:
+    """Volumes and products over the visits, as curves."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.6), layout="constrained", facecolor="white")
+    draw_follow_up(figure, found)
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    said = "; ".join(
+        f"{series.name} {', '.join('not known' if c.value is None else f'{c.value:.1f}' for c in series.changes)} "
+        f"{series.unit}"
+        for series in found.series
+    )
+    data = f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return Picture(data, f"Curves over the visits: {said}.", "Volumes of the regions, and products of the targets")
+
+
+def _diameter_picture(
+    view: View, axes: tuple[int, int, int], flips: tuple[bool, bool, bool], role: str, lesion: Lesion
+) -> Picture:
+    found = lesion.diameters
+    assert found is not None
+    axis = axes.index(found.axis)
+    index = view.grid.shape[axis] - 1 - found.index if flips[axis] else found.index
+    plane = next(plane for plane in PLANES if plane.axis == axis)
+    lines = [(found.long, _LONG_COLOR), (found.short, _SHORT_COLOR)]
+    figure = _slice_figure(view, view.images[role], plane, index, lines)
+    sizes = f"{found.long_mm:.1f} x {found.short_mm:.1f} mm, product {found.product_mm2:.0f} mm²"
+    return Picture(
+        _png(figure),
+        f"{role}, {plane.name} slice {found.index} on which lesion {lesion.title} was measured: {sizes}.",
+        f"{lesion.title}: {sizes}{' (by hand)' if found.by_hand else ''}",
+    )
+
+
+def _slice_figure(
+    view: View,
+    image: Array,
+    plane: Plane,
+    index: int,
+    lines: Any,
+    window: tuple[float, float] | None = None,
+) -> "Figure":
+    from matplotlib.figure import Figure  # not pyplot: no global state, no window
+
+    borders = extent(view.grid, plane)
+    width = _INCHES
+    figure = Figure(figsize=(width, width * borders[3] / borders[1]), dpi=_DPI, facecolor="black")
+    axes = figure.add_axes((0, 0, 1, 1))
+    draw_slice(axes, cut(image, plane, index), plane, borders, window or grey_window(image))
+    if _CLASSES in view.labels:
+        _outline(axes, cut(view.labels[_CLASSES], plane, index), borders, opacity=0.0 if lines else 0.2)
+    for line, color in lines:
+        _draw_line(axes, line, view.grid, plane, color)
+    return figure
+
+
+def _outline(axes: "Axes", classes: Array, borders: Extent, opacity: float) -> None:
+    for value, color in CLASS_COLORS.items():
+        draw_mask(axes, classes == value, color, borders, opacity)
+
+
+def _draw_line(axes: "Axes", line: Line, grid: Grid, plane: Plane, color: str) -> None:
+    """A line of the world in the plane in which it lies, with a dark rim so that it shows on any grey."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    ends = grid.voxels((line.start, line.stop))
+    across, up = (a for a in range(3) if a != plane.axis)
+    x = (grid.shape[across] - 0.5 - ends[:, across]) * grid.spacing[across]  # the picture's left is the axis's end
+    y = (ends[:, up] + 0.5) * grid.spacing[up]
+    rim = [Stroke(linewidth=2.6, foreground="black"), Normal()]
+    axes.plot(x, y, color=color, linewidth=1.3, solid_capstyle="butt", path_effects=rim)
+
+
+def _png(figure: "Figure") -> str:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", facecolor=figure.get_facecolor())
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def legend(segmentation: Segmentation) -> Mapping[str, str]:
+    """Colours of the classes by their names."""
+    present = np.unique(segmentation.data)
+    return {name: CLASS_COLORS[value] for value, name in segmentation.class_names.items() if value in present}

@@ -1,0 +1,230 @@
+"""What the report tells, as tables of plain text."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_brain_tumor.followup.facts import CLINICAL, STEROIDS, VisitFacts
+from napari_brain_tumor.followup.followup import FollowUp
+from napari_brain_tumor.followup.registration import describe
+from napari_brain_tumor.followup.response import CATEGORY_NAMES, NOT_ASSESSABLE, Response
+from napari_brain_tumor.followup.tables import track_rows
+from napari_brain_tumor.followup.visits import Visit
+from napari_brain_tumor.followup.wording import percent, size_text
+from napari_brain_tumor.labels import REGIONS
+from napari_brain_tumor.measure.examination import Examination
+
+__all__ = [
+    "Table",
+    "facts_table",
+    "lesion_table",
+    "made_rows",
+    "registration_table",
+    "response_table",
+    "rim_rows",
+    "series_table",
+    "track_table",
+    "volume_table",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: the first cell of each row names it; columns in `numbers` are aligned to the right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int] = frozenset()
+    note: str = ""
+
+
+def volume_table(examination: Examination) -> Table:
+    """Classes, then regions with what they join."""
+    table = examination.volumes
+    names = [*(row.name for row in table.classes), *(f"{row.name} ({row.key})" for row in table.regions)]
+    sized = [*table.classes, *table.regions]
+    counts = [f"{row.voxels:,}".replace(",", " ") for row in sized]
+    if table.unit == "voxels":
+        return Table("Volumes", ("Tissue or region", "Voxels"), tuple(zip(names, counts, strict=True)), frozenset({1}))
+    volumes = [f"{row.ml:.2f}" for row in sized]
+    nested = "Regions are nested: the whole tumour holds the core, the core holds the enhancing tumour."
+    note = nested if len(table.regions) > 1 else ""
+    rows = tuple(zip(names, volumes, counts, strict=True))
+    return Table("Volumes", ("Tissue or region", "mL", "Voxels"), rows, frozenset({1, 2}), note)
+
+
+def lesion_table(examination: Examination) -> Table:
+    """Every lesion with its size, place, diameters and whether it is measurable."""
+    columns = ("Lesion", "Size", "Side", "To the midline", "Diameters", "Product", "Measurable after RANO 2.0")
+    rows = tuple(_lesion_row(lesion) for lesion in examination.lesions)
+    return Table("Lesions", columns, rows, frozenset({1, 3, 4, 5}), " ".join(_left_out(examination)))
+
+
+def _lesion_row(lesion: Any) -> tuple[str, ...]:
+    found = lesion.diameters
+    return (
+        lesion.title,
+        lesion.size,
+        lesion.side or "not assessable",
+        "–" if lesion.midline_mm is None else f"{lesion.midline_mm:.0f} mm",
+        "–" if found is None else f"{found.long_mm:.1f} x {found.short_mm:.1f} mm",
+        "–" if found is None else f"{found.product_mm2:.0f} mm²",
+        lesion.reason,
+    )
+
+
+def _left_out(examination: Examination) -> Iterator[str]:
+    yield f"Parts of less than {examination.settings.smallest(examination.grid)} are not listed."
+    for region in REGIONS:
+        small = examination.left_out.get(region)
+        if small is not None and small.parts:
+            yield f"{region}: {small.parts} left out."
+
+
+def rim_rows(examination: Examination) -> Iterator[tuple[str, str]]:
+    """Thickness of the enhancing rim, and the midline."""
+    rim = examination.rim
+    if rim is None:
+        yield "Enhancing rim", "none around a core, or not assessable"
+    else:
+        yield "Enhancing rim", f"median {rim.median_mm:.1f} mm, mean {rim.mean_mm:.1f} mm, at most {rim.max_mm:.1f} mm"
+        yield "Covers", f"{rim.covered_fraction:.0%} of the core's surface"
+    plane = examination.midline
+    yield "Midline", "not assessable" if plane is None else "the plane of the brain's best symmetry"
+
+
+def series_table(found: FollowUp) -> Table:
+    """Sizes of each visit, with their change since baseline and nadir."""
+    columns = ("Size", *(_headed(result.visit) for result in found.visits))
+    rows = [
+        (
+            f"{series.name} ({series.key})" if series.key in REGIONS else series.name,
+            *(
+                "\n".join(
+                    filter(
+                        None,
+                        (
+                            size_text(change.value, series.unit),
+                            _against("baseline", change.from_baseline),
+                            _against("nadir", change.from_nadir),
+                        ),
+                    )
+                )
+                for change in series.changes
+            ),
+        )
+        for series in found.series
+    ]
+    targets = ", ".join(found.targets) or "none, for no lesion is measurable there"
+    note = (
+        f"Baseline: {found.visits[found.baseline].visit.name}. Target lesions: {targets}. The nadir is the smallest "
+        "value from the baseline up to the visit before. Each visit is measured on its own grid."
+    )
+    return Table("Sizes over time", columns, tuple(rows), frozenset(range(1, len(columns))), note)
+
+
+def _headed(visit: Visit) -> str:
+    """Name and date one below the other."""
+    return visit.name if visit.day is None else f"{visit.name}\n{visit.day.isoformat()}"
+
+
+def _against(what: str, share: float | None) -> str:
+    return "" if share is None else f"{percent(share)} to {what}"
+
+
+def response_table(found: FollowUp) -> Table:
+    """Category of each visit, by area and by volume side by side."""
+    rows = tuple(
+        (_headed(result.visit), *(_response(found.responses[measure][at]) for measure in ("area", "volume")))
+        for at, result in enumerate(found.visits)
+    )
+    names = ", ".join(f"{short} {long}" for short, long in CATEGORY_NAMES.items())
+    note = (
+        f"After RANO 2.0 (Wen 2023, doi 10.1200/JCO.23.01059), for enhancing tumour: {names}. "
+        "A category needs more than images; what is missing is listed, and nothing is guessed."
+    )
+    columns = ("Visit", "By sum of products (25 % and 50 %)", "By volume (40 % and 65 %)")
+    return Table("Response", columns, rows, note=note)
+
+
+def _response(one: Response) -> str:
+    if one.verdict != NOT_ASSESSABLE:
+        return "\n".join((one.verdict, *one.reasons))
+    alone = f"Imaging alone would be: {one.imaging}" if one.imaging else ""
+    missing = [f"• {text}" for text in one.missing]
+    return "\n".join(filter(None, ("Not assessable", alone, "Missing:", *missing)))
+
+
+def track_table(found: FollowUp) -> Table:
+    """Each enhancing lesion over time."""
+    columns = ("Lesion", *(_headed(result.visit) for result in found.visits))
+    note = "Lesions that merge or split are followed as one; sizes are sums, on each visit's own grid."
+    return Table("Enhancing lesions over time", columns, tuple(track_rows(found)), note=note)
+
+
+def registration_table(found: FollowUp) -> Table:
+    """How each visit was brought onto the baseline."""
+    rows: list[tuple[str, ...]] = []
+    centre = found.visits[found.baseline].examination.grid
+    middle = centre.world([(n - 1) / 2 for n in centre.shape])
+    names: Sequence[str] = ()
+    for at, result in enumerate(found.visits):
+        if at == found.baseline or result.registration is None:
+            continue
+        told: Mapping[str, str] = describe(result.registration, middle)
+        names = tuple(told)
+        rows.append((_headed(result.visit), *told.values(), "no: " + result.problem if result.problem else "yes"))
+    return Table("Registration", ("Visit", *names, "Used"), tuple(rows))
+
+
+def facts_table(found: FollowUp) -> Table:
+    """What was told of each visit; nothing where nobody said."""
+    columns = ("Visit", "Date told by", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
+    rows = tuple(
+        (
+            _headed(result.visit),
+            "nobody" if result.visit.date is None else result.visit.date.told_by,
+            *_facts(result.visit.facts),
+        )
+        for result in found.visits
+    )
+    return Table("Facts that were given", columns, rows)
+
+
+def _facts(facts: VisitFacts) -> tuple[str, ...]:
+    ended = facts.radiotherapy_end
+    return (
+        "not given" if facts.steroids is None else STEROIDS[facts.steroids],
+        "not given" if facts.clinical_status is None else CLINICAL[facts.clinical_status],
+        "not given" if ended is None else "there was none" if ended == "none" else ended.isoformat(),
+        {None: "not given", True: "yes, says the reader", False: "no, says the reader"}[facts.new_lesion],
+        facts.note,
+    )
+
+
+def made_rows(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Model and settings of a segmentation, as its record tells them."""
+    model = provenance.get("model")
+    if isinstance(model, Mapping):
+        yield "Model", " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
+        for key in ("weights_sha256", "licence", "license"):
+            if model.get(key):
+                yield key.replace("_", " ").capitalize(), str(model[key])
+    elif model:
+        yield "Model", str(model)
+    for key, title in (("created", "Made"), ("device", "Device"), ("schema", "Label numbers"), ("task", "Task")):
+        if provenance.get(key):
+            yield title, _flat(provenance[key])
+    for key in ("settings", "parameters"):
+        if isinstance(provenance.get(key), Mapping):
+            for name, value in provenance[key].items():
+                yield f"Setting {name}", _flat(value)
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_flat(one)}" for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_flat(one) for one in value) or "none"
+    return "none" if value is None else str(value)
