@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "Box",
@@ -28,7 +29,6 @@ __all__ = [
 
 LengthUnit = Literal["mm", "voxel"]
 ViewerWorld = Literal["RAS", "LPS"]
-Array = npt.NDArray[Any]
 
 _OBLIQUE_TOLERANCE = 1e-3
 """Largest off-axis direction cosine of a grid that counts as aligned with the world (0.06 degrees)."""

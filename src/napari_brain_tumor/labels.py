@@ -9,13 +9,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import LabelSchemaError
 from napari_brain_tumor.label_words import Meaning, meanings_of_regions
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "CLASS_COLORS",
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 Region = Literal["WT", "TC", "ET"]
-Array = npt.NDArray[Any]
 
 EDEMA: Final = 1
 NON_ENHANCING: Final = 2

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, IntensityError, RoleError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import CLASS_NAMES, Region
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "ROLES",
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 Role = Literal["T1", "T1c", "T2", "FLAIR"]
-Array = npt.NDArray[Any]
 
 ROLES: Final[tuple[Role, ...]] = ("T1", "T1c", "T2", "FLAIR")
 """Roles of MRI sequences, in the order of the networks' input channels."""

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_brain_tumor.classical.scan import Mask, Scan
+from napari_brain_tumor.classical.scan import Scan
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import Role, Study
+from napari_brain_tumor.types import Mask
 
 SHAPE = (60, 96, 80)
 """(Z, Y, X) in voxels of 2 mm at the middle of a brain of 100, 170 and 140 mm."""

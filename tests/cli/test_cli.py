@@ -266,7 +266,7 @@ def test_looking_around_loads_neither_torch_nor_matplotlib_nor_a_window(argument
         "import sys; from napari_brain_tumor.cli import main\n"
         f"try: main({arguments!r})\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'matplotlib', 'napari', 'qtpy', 'monai', 'kornia'} & set(sys.modules)\n"
+        "heavy = {'torch', 'matplotlib', 'napari', 'qtpy', 'monai'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -124,11 +124,11 @@ class _here:
 def test_the_line_that_installs_what_is_missing_names_this_python_and_its_packages(monkeypatch):
     import sys
 
-    monkeypatch.setattr(state, "missing_packages", lambda: ["monai", "kornia"])
+    monkeypatch.setattr(state, "missing_packages", lambda: ["monai", "tensorboard"])
     told = state.TrainChoices(source="x").obstacle
     assert f"{sys.executable} -P -m pip install" in told
     assert "'monai>=1.6'" in told
-    assert "'kornia>=" in told
+    assert "'tensorboard>=" in told
     assert "napari-brain-tumor[" not in told  # which no index has
 
 

@@ -1,12 +1,11 @@
 """Move samples in space: flips, and one resampling for rotation, scale and elastic deformation together.
 
-Kornia and MONAI resample once for every transformation, and neither bends volumes batch-wise on a GPU.
+MONAI resamples once for every transformation, and does not bend volumes batch-wise on a GPU.
 """
 
 from typing import Any
 
 import torch
-from kornia.geometry.conversions import angle_to_rotation_matrix, axis_angle_to_rotation_matrix
 from torch.nn import functional
 
 from napari_brain_tumor_training.config import AugmentationConfig
@@ -61,11 +60,14 @@ def _affine(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.
 
 
 def _rotations(count: int, dims: int, config: AugmentationConfig) -> torch.Tensor:
-    degrees = torch.empty(count).uniform_(-1, 1) * config.rotation_degrees
+    """Rotation matrices `(N, dims, dims)`: exponentials of skew matrices, axes x first."""
+    turn = torch.deg2rad(torch.empty(count).uniform_(-1, 1) * config.rotation_degrees)
+    zero = torch.zeros(count)
     if dims == 2:
-        return torch.as_tensor(angle_to_rotation_matrix(degrees))
-    tilts = torch.empty(count, 2).uniform_(-1, 1) * config.tilt_degrees
-    return torch.as_tensor(axis_angle_to_rotation_matrix(torch.deg2rad(torch.cat([tilts, degrees[:, None]], dim=1))))
+        return torch.linalg.matrix_exp(torch.stack([zero, turn, -turn, zero], 1).reshape(-1, 2, 2))
+    tilts = torch.deg2rad(torch.empty(2, count).uniform_(-1, 1) * config.tilt_degrees)
+    x, y = tilts
+    return torch.linalg.matrix_exp(torch.stack([zero, -turn, y, turn, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3))
 
 
 def _bending(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.Tensor:

@@ -19,7 +19,7 @@ __all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_r
 
 REQUEST_FILE: Final = "run.json"
 LOG_FILE: Final = "train.log"
-_NEEDED: Final = ("monai", "kornia")
+_NEEDED: Final = ("monai",)
 
 
 class RunRequest(BaseModel):

@@ -91,7 +91,7 @@ def export_checkpoint(
         created=datetime.now(UTC),
         software={
             "python": platform.python_version(),
-            **{name: version(name) for name in ("napari-brain-tumor", "torch", "monai", "kornia")},
+            **{name: version(name) for name in ("napari-brain-tumor", "torch", "monai")},
         },
         weights_sha256="0" * 64,
     )

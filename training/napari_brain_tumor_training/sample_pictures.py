@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napari_brain_tumor.labels import CLASS_COLORS, classes_from_regions
+from napari_brain_tumor.types import Array
 from napari_brain_tumor_training.augmentation import Augmentation
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.dataset import TrainingCase
@@ -21,7 +21,6 @@ from napari_brain_tumor_training.trainer import drawn_batch
 
 __all__ = ["SlicePictures", "draw_augmented"]
 
-Image = npt.NDArray[Any]
 
 _PANEL_INCHES = 2.0
 
@@ -30,7 +29,7 @@ _PANEL_INCHES = 2.0
 class _Panel:
     """One picture: an image `(Y, X)`, the classes whose outlines are drawn on it, and its title."""
 
-    image: Image
+    image: Array
     classes: npt.NDArray[np.uint8]
     title: str = ""
 
@@ -91,9 +90,9 @@ def _panel(image: torch.Tensor, targets: torch.Tensor, title: str) -> _Panel:
     return _Panel(_shown(image.numpy()), classes_from_regions(targets.numpy() > 0.5), title)
 
 
-def _shown(channels: Image) -> Image:
+def _shown(channels: Array) -> Array:
     """Of `(C, Y, X)` the last sequence that there is: FLAIR where the roles are in our order."""
-    filled: list[Image] = [channel for channel in channels if channel.any()]
+    filled: list[Array] = [channel for channel in channels if channel.any()]
     return filled[-1] if filled else np.zeros_like(channels[-1])
 
 

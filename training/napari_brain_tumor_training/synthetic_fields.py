@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.types import Mask
 
 __all__ = ["BandNoise", "Field", "Mask", "axis_coordinates", "logistic", "on_grid"]
 
 Field = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 _WORLD_BOX: Final = ((-110.0, 110.0), (-145.0, 115.0), (-95.0, 110.0))
 """Millimetres along x, y and z that hold any head of the template after scaling, turning and warping."""

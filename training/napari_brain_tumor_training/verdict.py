@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +29,10 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Study
+from napari_brain_tumor.types import Array
 
 __all__ = ["Samples", "Start", "fit_verdict", "joined", "play", "read_samples", "save_samples", "save_verdict"]
 
-Array = npt.NDArray[Any]
 
 _HABITS: Final[tuple[Habit, ...]] = ("outline", "outline", "stroke", "stroke", "lasso", "point")
 _MEASURES: Final[tuple[Measure, ...]] = ("share", "voxels")

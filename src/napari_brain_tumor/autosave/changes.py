@@ -4,16 +4,15 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.types import LayerLabels
 
 __all__ = ["Change", "change_between", "digest_of", "pack_change", "unpack_change"]
 
-Labels = npt.NDArray[Any]
 Slices = tuple[slice, ...]
 
 _LEVEL = 1
@@ -36,7 +35,7 @@ class Change:
 
     start: tuple[int, ...]
     mask: npt.NDArray[np.bool_]
-    values: Labels
+    values: LayerLabels
 
     @property
     def slices(self) -> Slices:
@@ -48,12 +47,12 @@ class Change:
         """Number of voxels."""
         return int(np.count_nonzero(self.mask))
 
-    def apply(self, labels: Labels) -> None:
+    def apply(self, labels: LayerLabels) -> None:
         """Make the change in an array."""
         labels[self.slices][self.mask] = self.values if len(self.values) > 1 else self.values[0]
 
 
-def change_between(before: Labels, after: Labels, box: Slices | None = None) -> Change | None:
+def change_between(before: LayerLabels, after: LayerLabels, box: Slices | None = None) -> Change | None:
     """What must change in `before` to make it `after`, in the smallest box; None where they are alike.
 
     Parameters
@@ -77,7 +76,7 @@ def change_between(before: Labels, after: Labels, box: Slices | None = None) -> 
     return replace(change, values=values[:1] if (values == values[0]).all() else values)
 
 
-def _same_bytes(one: Labels, other: Labels) -> bool:
+def _same_bytes(one: LayerLabels, other: LayerLabels) -> bool:
     """Whether two arrays are alike, eight bytes at a time where that is possible: it is done at every undo."""
     alike = one.dtype == other.dtype and one.flags.c_contiguous and other.flags.c_contiguous and one.nbytes % 8 == 0
     if not alike or one.shape != other.shape:
@@ -98,7 +97,7 @@ def _trimmed(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], npt.NDArray[
     return tuple(start), np.ascontiguousarray(mask)
 
 
-def digest_of(labels: Labels) -> bytes:
+def digest_of(labels: LayerLabels) -> bytes:
     """Sixteen bytes that tell these labels from others."""
     return hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).digest()
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.autosave.changes import Change, digest_of, pack_change, unpack_change
 from napari_brain_tumor.autosave.records import AUTOMATIC, CHANGE, DOCUMENT, SAVED, frame, read_records
@@ -27,12 +26,12 @@ from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.json_file import parse_json
 from napari_brain_tumor.io.packed import Packed, read_packed, write_packed
 from napari_brain_tumor.io.regular_file import read_regular
+from napari_brain_tumor.types import LayerLabels
 
 __all__ = ["LayerJournal", "Recovered", "make_private", "recover"]
 
 logger = logging.getLogger(__name__)
 
-Labels = npt.NDArray[Any]
 
 COMPACT_BYTES: Final = 4_000_000
 COMPACT_RECORDS: Final = 2000
@@ -69,7 +68,7 @@ class LayerJournal:
     def __init__(
         self,
         folder: Path,
-        labels: Labels,
+        labels: LayerLabels,
         document: Mapping[str, Any],
         thread: Executor,
         on_error: Callable[[Exception], None] | None = None,
@@ -122,11 +121,11 @@ class LayerJournal:
             self._document = dict(document)
         self._write(DOCUMENT, json.dumps(document).encode())
 
-    def compact(self, labels: Labels, automatic: Change | None) -> None:
+    def compact(self, labels: LayerLabels, automatic: Change | None) -> None:
         """Begin a new base with the labels as they are now, and how the last automatic ones differ from them."""
         self._guarded(lambda: self._begin_next(labels, automatic))
 
-    def begin_anew(self, labels: Labels, automatic: Change | None) -> None:
+    def begin_anew(self, labels: LayerLabels, automatic: Change | None) -> None:
         """Go on with labels of another shape or type, which no change can tell."""
 
         def begin() -> None:
@@ -136,7 +135,7 @@ class LayerJournal:
 
         self._guarded(begin)
 
-    def close(self, labels: Labels) -> bool:
+    def close(self, labels: LayerLabels) -> bool:
         """End the journal.
 
         Returns
@@ -151,7 +150,7 @@ class LayerJournal:
 
     # Files ----------------------------------------------------------------------------------------------------------
 
-    def _begin(self, labels: Labels) -> None:
+    def _begin(self, labels: LayerLabels) -> None:
         make_private(self.folder, exist_ok=False)
         self._open(0)
         self._base = self._thread.submit(self._write_base, 0, np.array(labels), self._described())
@@ -172,13 +171,13 @@ class LayerJournal:
     def _described(self) -> str:
         return json.dumps({"clean": self._clean.hex(), "layer": self._document})
 
-    def _write_base(self, generation: int, labels: Labels, document: str) -> None:
+    def _write_base(self, generation: int, labels: LayerLabels, document: str) -> None:
         write_packed(self.folder / f"{generation:06d}{_BASE}", labels, document, private=True)
         for path in self.folder.iterdir():
             if path.name[:6].isdigit() and int(path.name[:6]) < generation:
                 path.unlink(missing_ok=True)
 
-    def _begin_next(self, labels: Labels, automatic: Change | None) -> None:
+    def _begin_next(self, labels: LayerLabels, automatic: Change | None) -> None:
         with self._lock:
             self._open(self._generation + 1)
             self._put(AUTOMATIC, _packed(automatic))
@@ -257,8 +256,8 @@ class Recovered:
     """
 
     folder: Path
-    labels: Labels
-    automatic: Labels
+    labels: LayerLabels
+    automatic: LayerLabels
     document: Mapping[str, Any]
     clean: bytes
     changed_at: datetime

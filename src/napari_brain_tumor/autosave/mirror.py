@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.autosave.changes import Change, change_between, digest_of, pack_change
 from napari_brain_tumor.autosave.layer_journal import LayerJournal
+from napari_brain_tumor.types import LayerLabels
 
 __all__ = ["Mirror", "Step", "combine"]
 
-Labels = npt.NDArray[Any]
 Slices = tuple[slice, ...]
 
 _STEPS: Final = 20
@@ -33,8 +32,8 @@ class Step:
         What belongs to the labels before and after it.
     """
 
-    before: Labels
-    after: Labels
+    before: LayerLabels
+    after: LayerLabels
     forward: bytes
     backward: bytes
     notes: tuple[Any, Any] = (None, None)
@@ -53,7 +52,9 @@ class Mirror:
         Told of every change.
     """
 
-    def __init__(self, labels: Labels, automatic: Labels | None = None, journal: LayerJournal | None = None) -> None:
+    def __init__(
+        self, labels: LayerLabels, automatic: LayerLabels | None = None, journal: LayerJournal | None = None
+    ) -> None:
         self.labels = np.array(labels)
         self.automatic = self.labels.copy() if automatic is None else np.array(automatic)
         self.journal = journal
@@ -67,7 +68,7 @@ class Mirror:
         """Tells the labels as they are known here from others."""
         return digest_of(self.labels)
 
-    def painted(self, box: Slices, write: Callable[[Labels], None]) -> Change | None:
+    def painted(self, box: Slices, write: Callable[[LayerLabels], None]) -> Change | None:
         """Take in what is being painted: `write` does the same to the copy, within the box."""
         before = self.labels[box].copy()
         write(self.labels)
@@ -80,7 +81,7 @@ class Mirror:
         self._tell(change)
         return change
 
-    def look(self, labels: Labels) -> Step | None:
+    def look(self, labels: LayerLabels) -> Step | None:
         """Compare with the array and take in what changed, such as by undo.
 
         Returns
@@ -98,7 +99,7 @@ class Mirror:
         self._tell(change)
         return self._follow(pack_change(change))
 
-    def step(self, labels: Labels, automatic: Labels, notes: tuple[Any, Any] = (None, None)) -> None:
+    def step(self, labels: LayerLabels, automatic: LayerLabels, notes: tuple[Any, Any] = (None, None)) -> None:
         """An automatic step left these labels; `automatic` are its own, without what a hand did."""
         forward, backward = change_between(self.labels, labels), change_between(labels, self.labels)
         if forward is None or backward is None:
@@ -114,7 +115,7 @@ class Mirror:
             self._tell(forward)
         self._tell_automatic()
 
-    def assume(self, automatic: Labels) -> None:
+    def assume(self, automatic: LayerLabels) -> None:
         """These are the last automatic labels: someone knows better than what was told at first."""
         self.automatic = np.array(automatic)
         self._tell_automatic()
@@ -134,7 +135,7 @@ class Mirror:
         self._tell_automatic()
         return step
 
-    def _begin_anew(self, labels: Labels) -> None:
+    def _begin_anew(self, labels: LayerLabels) -> None:
         self.labels, self.automatic = np.array(labels), np.array(labels)
         self._done, self._undone = [], []
         if self.journal is not None:
@@ -152,7 +153,7 @@ class Mirror:
             self.journal.automatic(change_between(self.labels, self.automatic))
 
 
-def combine(labels: Labels, automatic: Labels, result: Labels) -> tuple[Labels, int]:
+def combine(labels: LayerLabels, automatic: LayerLabels, result: LayerLabels) -> tuple[LayerLabels, int]:
     """A new result with the voxels that a hand changed since the last one put back.
 
     Parameters

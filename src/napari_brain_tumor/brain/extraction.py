@@ -20,6 +20,7 @@ from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.preprocessing.traits import Traits, traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Study
+from napari_brain_tumor.types import Mask
 
 __all__ = [
     "PLAUSIBLE_ML",
@@ -38,7 +39,6 @@ __all__ = [
     "volume_doubt",
 ]
 
-Mask = npt.NDArray[np.bool_]
 HeadChoice = Literal["auto", "keep"]
 """What is done with whole heads: the brain extracted, or nothing."""
 BrainChoice = HeadChoice | str | PathLike[str] | npt.NDArray[Any]

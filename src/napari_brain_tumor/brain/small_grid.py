@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Grid, Reorientation, bounding_box, to_ras
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Study
+from napari_brain_tumor.types import Array, Float32Array
 
 __all__ = ["SMALL_PIXEL_MM", "SmallGrid", "small_grid", "small_study"]
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float32]
 
 SMALL_PIXEL_MM: Final = 2.0
 """Side of a pixel of the small grid."""
@@ -54,7 +52,7 @@ class SmallGrid:
     reorientation: Reorientation
     grid: Grid
 
-    def averaged(self, array: Array) -> Floats:
+    def averaged(self, array: Array) -> Float32Array:
         """Means `(X, Y, Z)` over the small voxels of an array on the study's grid; linear where those are smaller."""
         turned = np.asarray(self.reorientation.apply(array))
         # The third axis first: it makes the array smaller at once, and its values lie together in most files.
@@ -62,7 +60,7 @@ class SmallGrid:
             turned = _along(turned, _averaging(turned.shape[axis], self.grid.shape[axis]), axis)
         return np.ascontiguousarray(turned, dtype=np.float32)
 
-    def interpolated(self, values: Array) -> Floats:
+    def interpolated(self, values: Array) -> Float32Array:
         """Values `(X, Y, Z)` of the small grid on the study's grid, linear between the centres of small voxels."""
         turned = np.asarray(values, dtype=np.float32)
         shape = self.reorientation.target.shape
@@ -118,16 +116,16 @@ def _grid(shape: tuple[int, int, int], spacing: Any) -> Grid:
     return Grid(shape, np.diag([*spacing, 1.0]))
 
 
-def _along(array: Array, weights: Floats, axis: int) -> Floats:
+def _along(array: Array, weights: Float32Array, axis: int) -> Float32Array:
     """The weights `(new, old)` applied along one axis."""
     if len(weights) == array.shape[axis] and np.array_equal(weights, np.eye(len(weights), dtype=np.float32)):
         return np.asarray(array, dtype=np.float32)
     moved = np.tensordot(np.asarray(array, dtype=np.float32), weights, axes=(axis, 1))
-    back: Floats = np.moveaxis(moved, -1, axis)
+    back: Float32Array = np.moveaxis(moved, -1, axis)
     return back
 
 
-def _averaging(old: int, new: int) -> Floats:
+def _averaging(old: int, new: int) -> Float32Array:
     """Weights `(new, old)`: the share of each old voxel in each new one; linear where new voxels are smaller."""
     if new >= old:
         return _interpolation(new, old)
@@ -137,7 +135,7 @@ def _averaging(old: int, new: int) -> Floats:
     return np.asarray(np.clip(overlap, 0, None) * (new / old), dtype=np.float32)
 
 
-def _interpolation(new: int, old: int) -> Floats:
+def _interpolation(new: int, old: int) -> Float32Array:
     """Weights `(new, old)` of linear interpolation between voxel centres, constant beyond the outermost."""
     at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     low = np.minimum(at.astype(int), max(old - 2, 0))

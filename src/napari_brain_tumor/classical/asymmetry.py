@@ -12,8 +12,9 @@ import numpy as np
 from napari_brain_tumor.classical.candidate import find_candidate, half_height
 from napari_brain_tumor.classical.enhancing import with_enhancing
 from napari_brain_tumor.classical.parts import opened_part
-from napari_brain_tumor.classical.scan import Mask, Scan, Voxel, smooth
+from napari_brain_tumor.classical.scan import Scan, Voxel, smooth
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.types import Mask
 
 __all__ = ["find_regions"]
 

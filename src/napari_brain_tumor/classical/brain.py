@@ -6,9 +6,10 @@ import numpy as np
 from scipy import ndimage
 
 from napari_brain_tumor.classical.parts import depth_in_slices, distance_in_slices, fill_slices
-from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing
+from napari_brain_tumor.classical.scan import Spacing
 from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Float32Array, Mask
 
 __all__ = ["brain_in_head"]
 
@@ -24,7 +25,7 @@ _DEEP_MM = 30.0
 """Depth in the head at which there is mostly brain."""
 
 
-def brain_in_head(channels: Mapping[Role, FloatArray], head: Mask, spacing_mm: Spacing) -> Mask:
+def brain_in_head(channels: Mapping[Role, Float32Array], head: Mask, spacing_mm: Spacing) -> Mask:
     """Voxels of the brain within a head whose skull was not removed.
 
     The dark skull parts scalp and brain; what still connects them is cut by an erosion, the largest part is kept and
@@ -59,8 +60,8 @@ def brain_in_head(channels: Mapping[Role, FloatArray], head: Mask, spacing_mm: S
     return brain if brain.any() else head
 
 
-def _between_air_and_brain(image: FloatArray, head: Mask, deep: Mask) -> FloatArray:
+def _between_air_and_brain(image: Float32Array, head: Mask, deep: Mask) -> Float32Array:
     """Brightness on a scale where air is 0 and most of the brain 1."""
     air, brain = float(np.percentile(image[head], 1)), float(np.median(image[deep]))
-    scaled: FloatArray = (image - np.float32(air)) / np.float32(max(brain - air, 1e-6))
+    scaled: Float32Array = (image - np.float32(air)) / np.float32(max(brain - air, 1e-6))
     return scaled

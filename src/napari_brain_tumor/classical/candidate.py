@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from napari_brain_tumor.classical.scan import FloatArray, Scan, Voxel, clipped_brightness, smooth
+from napari_brain_tumor.classical.scan import Scan, Voxel, clipped_brightness, smooth
 from napari_brain_tumor.classical.symmetry import find_mirror_plane
+from napari_brain_tumor.types import Float32Array
 
 __all__ = ["Candidate", "find_candidate", "half_height"]
 
@@ -33,8 +34,8 @@ class Candidate:
         Brightness of the region around the seed.
     """
 
-    bright: FloatArray
-    excess: FloatArray
+    bright: Float32Array
+    excess: Float32Array
     seed: Voxel
     peak: float
 

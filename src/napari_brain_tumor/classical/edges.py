@@ -13,9 +13,10 @@ from skimage.segmentation import watershed
 from napari_brain_tumor.classical.candidate import Candidate, find_candidate, half_height
 from napari_brain_tumor.classical.enhancing import with_enhancing
 from napari_brain_tumor.classical.parts import fill_slices, opened_part
-from napari_brain_tumor.classical.scan import Mask, Scan, Voxel
+from napari_brain_tumor.classical.scan import Scan, Voxel
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.types import Mask
 
 __all__ = ["find_regions"]
 

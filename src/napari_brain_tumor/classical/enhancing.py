@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from napari_brain_tumor.classical.scan import FloatArray, Mask, Scan, brightness, smooth
+from napari_brain_tumor.classical.scan import Scan, brightness, smooth
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.types import Float32Array, Mask
 
 __all__ = ["enhancement", "with_enhancing"]
 
@@ -37,7 +38,7 @@ def with_enhancing(scan: Scan, whole: Mask) -> Mapping[Region, Mask]:
     return {"WT": whole, "ET": bright}
 
 
-def enhancement(scan: Scan) -> FloatArray:
+def enhancement(scan: Scan) -> Float32Array:
     """T1c minus T1 `(Z, Y, X)`, each in robust deviations of the brain; then in those of the difference."""
     before, after = (brightness(scan.channels[role], scan.brain) for role in ("T1", "T1c"))
     difference = smooth(np.clip(after, -4, 12) - np.clip(before, -4, 12), scan.brain, scan.spacing_mm, _NOISE_MM)

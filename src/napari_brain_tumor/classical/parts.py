@@ -3,13 +3,14 @@
 import numpy as np
 from scipy import ndimage
 
-from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing, Voxel
+from napari_brain_tumor.classical.scan import Spacing, Voxel
 from napari_brain_tumor.geometry import bounding_box
+from napari_brain_tumor.types import Float32Array, Mask
 
 __all__ = ["depth_in_slices", "distance_in_slices", "fill_slices", "opened_part", "part_at"]
 
 
-def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
+def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> Float32Array:
     """Distance of each voxel of the mask from what is outside in its slice, in millimetres.
 
     Beyond the border of the array is outside.
@@ -18,7 +19,7 @@ def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
     return np.asarray(planes, dtype=np.float32).reshape(mask.shape)
 
 
-def distance_in_slices(mask: Mask, spacing_mm: Spacing) -> FloatArray:
+def distance_in_slices(mask: Mask, spacing_mm: Spacing) -> Float32Array:
     """Distance of each voxel from the mask within its slice, in millimetres; infinite in slices without the mask."""
     distances = np.full(mask.shape, np.inf, dtype=np.float32)
     for z in np.flatnonzero(mask.any(axis=(1, 2))):

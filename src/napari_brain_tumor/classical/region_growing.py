@@ -17,9 +17,10 @@ import SimpleITK as sitk
 from napari_brain_tumor.classical.candidate import find_candidate
 from napari_brain_tumor.classical.enhancing import with_enhancing
 from napari_brain_tumor.classical.parts import fill_slices, opened_part
-from napari_brain_tumor.classical.scan import FloatArray, Mask, Scan, Voxel, clipped_brightness, smooth
+from napari_brain_tumor.classical.scan import Scan, Voxel, clipped_brightness, smooth
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Float32Array, Mask
 
 __all__ = ["find_regions", "grow"]
 
@@ -64,7 +65,7 @@ def grow(scan: Scan, seed: Voxel) -> Mask:
     return largest
 
 
-def _values(scan: Scan, role: Role) -> FloatArray:
+def _values(scan: Scan, role: Role) -> Float32Array:
     """Smoothed brightness of the brain's voxels, `(N,)`."""
     bright = clipped_brightness(scan.channels[role], scan.brain)
     return smooth(bright, scan.brain, scan.spacing_mm, _NOISE_MM)[scan.brain]
@@ -79,7 +80,7 @@ def _neighbourhood(scan: Scan, seed: Voxel) -> Mask:
     return np.asarray(scan.brain & (z + y + x <= _RADIUS_MM**2))
 
 
-def _grown(images: FloatArray, brain: Mask, start: Mask, limit: float) -> Mask:
+def _grown(images: Float32Array, brain: Mask, start: Mask, limit: float) -> Mask:
     """What is connected to the start within the limit, its mean and covariance taken anew a few times."""
     distance = np.full(brain.shape, np.inf, dtype=np.float32)
     points = [tuple(int(i) for i in voxel[::-1]) for voxel in np.argwhere(start)]
@@ -91,12 +92,12 @@ def _grown(images: FloatArray, brain: Mask, start: Mask, limit: float) -> Mask:
     return region
 
 
-def _mahalanobis(values: FloatArray, region: Mask) -> FloatArray:
+def _mahalanobis(values: Float32Array, region: Mask) -> Float32Array:
     """Distances `(N,)` of values `(C, N)` to the mean of those in the region, in its deviations."""
     inside = values[:, region].astype(np.float64)
     mean = inside.mean(axis=1, keepdims=True)
     covariance = np.atleast_2d(np.cov(inside, bias=True)) + _LEAST_DEVIATION**2 * np.eye(len(mean))
     whiten = np.linalg.cholesky(np.linalg.inv(covariance)).T.astype(np.float32)
-    offsets: FloatArray = whiten @ (values - mean.astype(np.float32))
-    distances: FloatArray = np.linalg.norm(offsets, axis=0)
+    offsets: Float32Array = whiten @ (values - mean.astype(np.float32))
+    distances: Float32Array = np.linalg.norm(offsets, axis=0)
     return distances

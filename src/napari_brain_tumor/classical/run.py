@@ -8,13 +8,14 @@ import numpy as np
 
 from napari_brain_tumor.classical.brain import brain_in_head
 from napari_brain_tumor.classical.registry import Baseline
-from napari_brain_tumor.classical.scan import Mask, Scan, Spacing, Voxel
+from napari_brain_tumor.classical.scan import Scan, Spacing, Voxel
 from napari_brain_tumor.errors import SeedError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.preprocessing.intensity import is_skull_stripped
 from napari_brain_tumor.preprocessing.pipeline import Prepared
 from napari_brain_tumor.study import ROLES, Study
+from napari_brain_tumor.types import Mask
 
 __all__ = ["Seed", "find_regions", "scan_of", "seeds_in_scan"]
 

@@ -4,16 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.errors import MissingRolesError
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Float32Array, Mask
 
 __all__ = [
     "BRIGHT_ROLES",
-    "FloatArray",
-    "Mask",
     "Scan",
     "Spacing",
     "Voxel",
@@ -22,8 +20,6 @@ __all__ = [
     "smooth",
 ]
 
-FloatArray = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Voxel = tuple[int, int, int]
 
@@ -47,12 +43,12 @@ class Scan:
         Distance between voxels along Z, Y, X; an estimate where the files do not tell it.
     """
 
-    channels: Mapping[Role, FloatArray]
+    channels: Mapping[Role, Float32Array]
     brain: Mask
     spacing_mm: tuple[float, float, float]
 
     @property
-    def bright(self) -> FloatArray:
+    def bright(self) -> Float32Array:
         """The sequence in which the whole tumour is bright; `MissingRolesError` where there is none."""
         for role in BRIGHT_ROLES:
             if role in self.channels:
@@ -61,7 +57,7 @@ class Scan:
         raise MissingRolesError(msg)
 
 
-def brightness(image: FloatArray, brain: Mask) -> FloatArray:
+def brightness(image: Float32Array, brain: Mask) -> Float32Array:
     """Deviations from the brain's median in units of its spread, 0 outside the brain.
 
     Median and median absolute deviation (times 1.4826, which makes it a standard deviation for normal tissue) are
@@ -75,15 +71,15 @@ def brightness(image: FloatArray, brain: Mask) -> FloatArray:
     return result.astype(np.float32, copy=False)
 
 
-def clipped_brightness(image: FloatArray, brain: Mask) -> FloatArray:
+def clipped_brightness(image: Float32Array, brain: Mask) -> Float32Array:
     """Brightness within a range beyond which it tells no more, lest a few very bright voxels stand for a region."""
     return np.clip(brightness(image, brain), *_RANGE)
 
 
-def smooth(image: FloatArray, brain: Mask, spacing_mm: tuple[float, float, float], sigma_mm: float) -> FloatArray:
+def smooth(image: Float32Array, brain: Mask, spacing_mm: tuple[float, float, float], sigma_mm: float) -> Float32Array:
     """Gaussian mean over brain voxels alone: air and skull beside them do not darken the brain's rim."""
     sigmas = [sigma_mm / step if step < 2 * sigma_mm else 0.0 for step in spacing_mm]  # thick slices stay apart
     weight = ndimage.gaussian_filter(brain.astype(np.float32), sigmas, truncate=3)
     total = ndimage.gaussian_filter(np.where(brain, image, np.float32(0)), sigmas, truncate=3)
-    mean: FloatArray = np.where(brain, total / np.maximum(weight, np.float32(1e-3)), np.float32(0))
+    mean: Float32Array = np.where(brain, total / np.maximum(weight, np.float32(1e-3)), np.float32(0))
     return mean

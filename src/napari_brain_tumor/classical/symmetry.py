@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, optimize
 
-from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing
+from napari_brain_tumor.classical.scan import Spacing
+from napari_brain_tumor.types import Float32Array, Mask
 
 __all__ = ["MirrorPlane", "find_mirror_plane"]
 
@@ -37,17 +38,17 @@ class MirrorPlane:
     turn: float
     tilt: float
 
-    def mirror(self, image: npt.NDArray[Any], spacing_mm: Spacing) -> FloatArray:
+    def mirror(self, image: npt.NDArray[Any], spacing_mm: Spacing) -> Float32Array:
         """The image `(Z, Y, X)` reflected in the plane; linear interpolation, 0 where nothing lies opposite."""
         matrix, shift = self._voxel_map(image.shape, spacing_mm)
-        reflected: FloatArray = ndimage.affine_transform(image.astype(np.float32, copy=False), matrix, shift, order=1)
+        reflected: Float32Array = ndimage.affine_transform(image.astype(np.float32, copy=False), matrix, shift, order=1)
         return reflected
 
-    def side(self, shape: tuple[int, ...], spacing_mm: Spacing) -> FloatArray:
+    def side(self, shape: tuple[int, ...], spacing_mm: Spacing) -> Float32Array:
         """Millimetres along X from the plane to each voxel of a `(Z, Y, X)` array: positive beyond it."""
         axes = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(shape, spacing_mm, strict=True)]
         z, y, x = np.ix_(*axes)
-        beyond: FloatArray = (x - self.offset_mm - self.turn * y - self.tilt * z).astype(np.float32)
+        beyond: Float32Array = (x - self.offset_mm - self.turn * y - self.tilt * z).astype(np.float32)
         return beyond
 
     def _voxel_map(
@@ -63,7 +64,7 @@ class MirrorPlane:
         return matrix, middle - matrix @ middle + 2 * offset * normal / steps
 
 
-def find_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing) -> MirrorPlane:
+def find_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> MirrorPlane:
     """The plane in which the brain is most like its mirror image.
 
     Maximises the overlap of the brain with its mirror image and the correlation of intensities there, less the
@@ -94,7 +95,7 @@ def find_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing) -> Mi
     return MirrorPlane(*map(float, found.x * _UNITS))
 
 
-def _unlikeness(plane: MirrorPlane, inside: FloatArray, tissue: FloatArray, spacing_mm: Spacing) -> float:
+def _unlikeness(plane: MirrorPlane, inside: Float32Array, tissue: Float32Array, spacing_mm: Spacing) -> float:
     """How little a brain is like its mirror image; planes far out of the middle count as unlike."""
     if max(abs(plane.turn), abs(plane.tilt)) > _LARGEST_SLOPE:
         return 1.0
@@ -103,28 +104,28 @@ def _unlikeness(plane: MirrorPlane, inside: FloatArray, tissue: FloatArray, spac
     return 1.0 - likeness + plane.turn**2 + plane.tilt**2
 
 
-def _coarse(image: FloatArray, spacing_mm: Spacing) -> FloatArray:
+def _coarse(image: Float32Array, spacing_mm: Spacing) -> Float32Array:
     # A slab thinner than half a coarse voxel keeps one.
     factors = [max(min(1.0, step / _COARSE_MM), 1 / n) for step, n in zip(spacing_mm, image.shape, strict=True)]
     sigmas = [0.5 / factor if factor < 1 else 0.0 for factor in factors]
     blurred = ndimage.gaussian_filter(image, sigmas)
-    small: FloatArray = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)
+    small: Float32Array = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)
     return small
 
 
-def _middle_of_mass(inside: FloatArray, spacing_mm: Spacing) -> float:
+def _middle_of_mass(inside: Float32Array, spacing_mm: Spacing) -> float:
     across = inside.sum(axis=(0, 1))
     total = float(across.sum())
     positions = (np.arange(across.size) - (across.size - 1) / 2) * spacing_mm[2]
     return float((across * positions).sum() / total) if total > 0 else 0.0
 
 
-def _overlap(one: FloatArray, other: FloatArray) -> float:
+def _overlap(one: Float32Array, other: Float32Array) -> float:
     total = float(one.sum() + other.sum())
     return 2 * float(np.minimum(one, other).sum()) / total if total > 0 else 0.0
 
 
-def _correlation(one: FloatArray, other: FloatArray, weight: FloatArray) -> float:
+def _correlation(one: Float32Array, other: Float32Array, weight: Float32Array) -> float:
     total = float(weight.sum())
     if total <= 0:
         return 0.0

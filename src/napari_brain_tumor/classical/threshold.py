@@ -12,8 +12,9 @@ from skimage.filters import threshold_multiotsu, threshold_otsu
 from napari_brain_tumor.classical.candidate import Candidate, find_candidate
 from napari_brain_tumor.classical.enhancing import with_enhancing
 from napari_brain_tumor.classical.parts import opened_part
-from napari_brain_tumor.classical.scan import Mask, Scan, Voxel
+from napari_brain_tumor.classical.scan import Scan, Voxel
 from napari_brain_tumor.labels import Region
+from napari_brain_tumor.types import Mask
 
 __all__ = ["find_regions", "otsu_level"]
 

@@ -3,11 +3,11 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.compare.raters import Raters
 from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.labels import Region, region_mask
+from napari_brain_tumor.types import Labels
 
 __all__ = ["AGREED", "AGREEMENT_COLORS", "FALSE", "MISSED", "count_map", "count_names", "pair_map", "pair_names"]
 
@@ -19,7 +19,6 @@ FALSE: Final = 3
 AGREEMENT_COLORS: Final[dict[int, str]] = {AGREED: "#56B4E9", MISSED: "#F0E442", FALSE: "#D55E00"}
 """From Okabe and Ito's palette, which people with colour-blindness can tell apart."""
 
-Labels = npt.NDArray[np.uint8]
 
 _CODES: Final = np.array([0, FALSE, MISSED, AGREED], dtype=np.uint8)
 """By 2 * first + second."""

@@ -5,10 +5,9 @@ Thresholds were set on 37 gliomas (BraTS) and 88 patients of the Kaggle LGG set,
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.dataset.duplicates import voxels_sha256
@@ -21,12 +20,11 @@ from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.labels import ENHANCING, NON_ENHANCING, RESECTION_CAVITY
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role, Study
+from napari_brain_tumor.types import Array, Mask
 
 __all__ = ["Finding", "Severity", "check_case", "check_dataset"]
 
 Severity = Literal["ok", "warning", "error"]
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _OUTSIDE_SHARE: Final = 0.02
 """Share of a label outside the head from which it is told."""

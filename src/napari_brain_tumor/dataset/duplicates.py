@@ -19,10 +19,10 @@ from scipy import ndimage
 from napari_brain_tumor.dataset.index import CaseRecord, SequenceRecord, SimilarCase
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, to_ras
 from napari_brain_tumor.study import Role, Study
+from napari_brain_tumor.types import Array
 
 __all__ = ["LOOKS_ALIKE", "describe_sequences", "find_similar", "fingerprint", "values_sha256", "voxels_sha256"]
 
-Array = npt.NDArray[Any]
 
 LOOKS_ALIKE: Final = 0.96
 """Mean correlation of the fingerprints of shared sequences from which two cases are taken for one examination."""

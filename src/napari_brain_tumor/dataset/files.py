@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.dataset.duplicates import voxels_sha256
 from napari_brain_tumor.dataset.index import CaseRecord
@@ -18,6 +17,7 @@ from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.labels import CLASS_NAMES, SCHEMAS
 from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, TifSlices
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "image_file",
@@ -30,7 +30,6 @@ __all__ = [
     "storable",
 ]
 
-Array = npt.NDArray[Any]
 
 _FAST: Final = 1
 """gzip level of images: a tenth larger than usual, three times quicker."""

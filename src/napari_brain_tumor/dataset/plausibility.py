@@ -1,15 +1,14 @@
 """Can these be pictures of one head? Questions that are asked of a data set's cases, and of a case before a run."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+
+from napari_brain_tumor.types import Array, Mask
 
 __all__ = ["is_size_of_a_head", "same_picture"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _HEAD_MM: Final = (90.0, 300.0)
 """The longest side of a head or brain lies between."""

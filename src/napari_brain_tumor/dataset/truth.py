@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.dataset.index import KnownSlices, LabelMaker, LabelRecord, MadeBy
 from napari_brain_tumor.errors import DatasetError, DimensionError, GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region, class_names_of, label_values
 from napari_brain_tumor.study import Segmentation
+from napari_brain_tumor.types import Labels, Mask
 
 __all__ = ["UNKNOWN", "Truth", "check_same_grid", "class_names", "decode", "encode", "maker_of", "stratum", "truth_of"]
 
-Labels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 UNKNOWN: Final = 128
 """Added to the class of a voxel whose label is not known."""

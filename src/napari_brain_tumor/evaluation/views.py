@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,10 @@ import numpy.typing as npt
 from napari_brain_tumor.labels import region_mask
 from napari_brain_tumor.measure.planes import AXIAL, Extent, cropped, cut, extent, grey_window, in_ras
 from napari_brain_tumor.study import Role, Segmentation, Study
+from napari_brain_tumor.types import Array, Mask
 
 __all__ = ["CaseView", "view_of"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _TRUTH: Final = ""
 """No method has an empty name."""

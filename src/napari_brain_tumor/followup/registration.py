@@ -18,6 +18,7 @@ from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample
 from napari_brain_tumor.labels import REGIONS, classes_from_known, region_mask
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role, Segmentation, Study
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "Agreement",
@@ -34,7 +35,6 @@ __all__ = [
     "resample_moved",
 ]
 
-Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]
 
 _PREFERRED: Final[tuple[Role, ...]] = ("T1", "T1c", "FLAIR", "T2")

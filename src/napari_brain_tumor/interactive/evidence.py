@@ -15,12 +15,10 @@ from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.types import Array, Float32Array, Labels
 
 __all__ = ["FEATURES", "FURTHEST_MM", "Asked", "Block", "Reach", "evidence"]
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.uint8]
 Voxels = tuple[Array, ...]
 
 FURTHEST_MM: Final = 40.0
@@ -104,9 +102,9 @@ class Block:
             self.coarse = np.stack(list(pool.map(lambda image: _smooth(image, 2.5, self.spacing), self.images)))
         self.brain = scene.brain[box.slices]
         self.present = np.array([float(role in scene.roles) for role in ROLES], np.float32)
-        self._logits: dict[Region, Floats | None] = {}
+        self._logits: dict[Region, Float32Array | None] = {}
 
-    def logit(self, region: Region) -> Floats | None:
+    def logit(self, region: Region) -> Float32Array | None:
         """Of the network's probability of a region, cut at both ends; None where there is no network."""
         if region not in self._logits:
             self._logits[region] = _logit(self.scene.prior(region, self.box))
@@ -147,7 +145,7 @@ class Reach:
 
 def evidence(
     block: Block, reach: Reach, asked: Asked, labels: Labels, alike: Array, otherwise: Array
-) -> tuple[npt.NDArray[np.intp], Floats]:
+) -> tuple[npt.NDArray[np.intp], Float32Array]:
     """Voxels that could follow a prompt, and the numbers of each.
 
     Parameters
@@ -196,12 +194,12 @@ def evidence(
     return np.stack(where, axis=1), numbers
 
 
-def _logit(prior: Floats | None) -> Floats | None:
+def _logit(prior: Float32Array | None) -> Float32Array | None:
     if prior is None:
         return None
     low = 1 / (1 + np.exp(_SURE))
     chance = np.clip(prior, low, 1 - low)
-    logit: Floats = np.log(chance / (1 - chance)).astype(np.float32)
+    logit: Float32Array = np.log(chance / (1 - chance)).astype(np.float32)
     return logit
 
 
@@ -238,13 +236,13 @@ def _of_tissue(block: Block, reach: Reach, where: Voxels) -> Iterator[Any]:
     yield reach.unlike[where]
 
 
-def _smooth(image: Floats, width_mm: float, spacing: tuple[float, float, float]) -> Floats:
+def _smooth(image: Float32Array, width_mm: float, spacing: tuple[float, float, float]) -> Float32Array:
     sigma = [width_mm / s for s in spacing]
-    found: Floats = ndimage.gaussian_filter(image, sigma, truncate=2.5)
+    found: Float32Array = ndimage.gaussian_filter(image, sigma, truncate=2.5)
     return found
 
 
-def _far(mask: Array, spacing: tuple[float, float, float]) -> Floats:
+def _far(mask: Array, spacing: tuple[float, float, float]) -> Float32Array:
     """Distance to a mask, from every second voxel: at most `FURTHEST_MM`."""
     few = mask[::2, ::2, ::2]
     if not few.any():
@@ -255,13 +253,13 @@ def _far(mask: Array, spacing: tuple[float, float, float]) -> Floats:
     return np.minimum(_full(distance.astype(np.float32), mask.shape), FURTHEST_MM)
 
 
-def _full(few: Floats, shape: tuple[int, ...]) -> Floats:
+def _full(few: Float32Array, shape: tuple[int, ...]) -> Float32Array:
     """Every second voxel back to all of them."""
-    found: Floats = few.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
+    found: Float32Array = few.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
     return found
 
 
-def _ways(block: Block, marks: Array, unlike: Floats) -> tuple[Floats, Floats]:
+def _ways(block: Block, marks: Array, unlike: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Length of the shortest way to the prompt where edges, or unlike tissue, make it longer; on every second voxel."""
     spacing = [2 * s for s in block.spacing]
     few = block.images[:, ::2, ::2, ::2]
@@ -290,7 +288,7 @@ def _fitted(
     could: Array,
     alike: Array,
     otherwise: Array,
-) -> tuple[Floats, float, float]:
+) -> tuple[Float32Array, float, float]:
     """A linear classifier of what was said, and how many voxels it was fitted on, both kinds.
 
     Fisher's discriminant (Ann Eugen 1936, 7:179) with a ridge, between the prompt and what was said alike, and what was

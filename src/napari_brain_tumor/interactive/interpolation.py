@@ -9,10 +9,9 @@ Fritsch and Butland 1984, doi:10.1137/0905021) instead of a line.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import linear_sum_assignment
@@ -22,12 +21,10 @@ from scipy.sparse.csgraph import connected_components
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, classes_from_regions, region_mask
+from napari_brain_tumor.types import Array, Labels, Mask
 
 __all__ = ["interpolate_slices", "signed_distance"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.uint8]
 
 _NEIGHBOURS: Final = np.ones((3, 3), dtype=bool)
 _STEEPEST: Final = 3.0

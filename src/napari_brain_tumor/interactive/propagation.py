@@ -11,10 +11,9 @@ the intensities do not show, it stays, for nothing has changed there.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import expit, log_softmax, softmax
 
@@ -22,11 +21,10 @@ from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.interpolation import signed_distance
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, classes_from_regions, region_mask
 from napari_brain_tumor.study import Study
+from napari_brain_tumor.types import Array, Labels
 
 __all__ = ["propagate", "propagate_slices"]
 
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.uint8]
 Direction = Literal[-1, 1]
 
 _BAND: Final = 5.0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,10 @@ from scipy import ndimage
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point, Prompt, Stroke
+from napari_brain_tumor.types import Array, Indices
 
 __all__ = ["Touched", "rasterise"]
 
-Array = npt.NDArray[Any]
-Voxels = npt.NDArray[np.intp]
 
 _ROUNDING: Final = 1e-6
 """Share of a voxel within which places count as the same."""
@@ -37,8 +36,8 @@ class Touched:
         Whether every voxel of `inside` is what the prompt says; of a box only its middle is.
     """
 
-    inside: Voxels
-    around: Voxels
+    inside: Indices
+    around: Indices
     sure: bool = True
 
     def box(self) -> Box:
@@ -83,7 +82,7 @@ def rasterise(prompt: Prompt, grid: Grid) -> Touched:
     return Touched(inside, around, sure=prompt.kind != "box")
 
 
-def _nothing() -> Voxels:
+def _nothing() -> Indices:
     return np.empty((0, 3), np.intp)
 
 
@@ -92,18 +91,18 @@ def _within(voxels: Array, grid: Grid) -> npt.NDArray[np.bool_]:
     return np.asarray(inside.all(axis=-1), bool)
 
 
-def _once(voxels: Array, grid: Grid) -> Voxels:
+def _once(voxels: Array, grid: Grid) -> Indices:
     """Whole voxels of the grid in its order, each once; those beyond it are left out."""
     whole = voxels[_within(voxels, grid)]
     places = np.unique(np.ravel_multi_index(tuple(whole.T), grid.shape))
     return np.stack(np.unravel_index(places, grid.shape), axis=-1)
 
 
-def _nearest(points: Array, grid: Grid) -> Voxels:
+def _nearest(points: Array, grid: Grid) -> Indices:
     return _once(np.rint(grid.voxels(points)).astype(np.intp), grid)
 
 
-def _block(low: Array, high: Array, grid: Grid) -> Voxels:
+def _block(low: Array, high: Array, grid: Grid) -> Indices:
     """Every voxel of the grid from `low` to `high`, fractional voxels that may lie beyond it."""
     first = np.maximum(np.floor(low), 0).astype(int)
     stop = np.minimum(np.ceil(high) + 1, grid.shape).astype(int)
@@ -115,12 +114,12 @@ def _block(low: Array, high: Array, grid: Grid) -> Voxels:
 # Lines --------------------------------------------------------------------------------------------------------------
 
 
-def _along(points: Array, radius: float, grid: Grid) -> Voxels:
+def _along(points: Array, radius: float, grid: Grid) -> Indices:
     runs = _run_through(points, grid)
     return runs if radius <= 0 else _once(np.concatenate([runs, _near_line(points, radius, grid)]), grid)
 
 
-def _run_through(points: Array, grid: Grid) -> Voxels:
+def _run_through(points: Array, grid: Grid) -> Indices:
     """Voxels that the line through `points` runs through."""
     return _nearest(_dense(points, min(grid.spacing) / 2), grid)
 
@@ -134,7 +133,7 @@ def _dense(points: Array, step: float) -> Array:
     return np.concatenate(parts)
 
 
-def _near_line(points: Array, radius: float, grid: Grid) -> Voxels:
+def _near_line(points: Array, radius: float, grid: Grid) -> Indices:
     """Voxels whose centres are within `radius` of the line through `points`.
 
     The line is taken apart into pieces, and only the voxels around each piece are looked at.
@@ -147,18 +146,18 @@ def _near_line(points: Array, radius: float, grid: Grid) -> Voxels:
     return _once(np.concatenate([_near_pieces(starts[p], along[p], offsets, radius, grid) for p in parts]), grid)
 
 
-def _offsets(reach: float, grid: Grid) -> Voxels:
+def _offsets(reach: float, grid: Grid) -> Indices:
     """Voxels around one whose centres can be within reach of a place in it."""
     steps = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1) * reach  # how far a ball reaches along each axis
     spare = np.ceil(steps + 0.5).astype(int)
     block = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in spare), indexing="ij"), axis=-1).reshape(-1, 3)
     half = np.abs(grid.affine[:3, :3]).sum(axis=1) / 2
     distance = np.linalg.norm(block @ grid.affine[:3, :3].T, axis=1)
-    near: Voxels = block[distance <= reach + float(np.linalg.norm(half))]
+    near: Indices = block[distance <= reach + float(np.linalg.norm(half))]
     return near
 
 
-def _near_pieces(starts: Array, along: Array, offsets: Voxels, radius: float, grid: Grid) -> Voxels:
+def _near_pieces(starts: Array, along: Array, offsets: Indices, radius: float, grid: Grid) -> Indices:
     """Voxels around pieces of a line that are within `radius` of one; also beyond the grid."""
     middles = np.rint(grid.voxels(starts + along / 2)).astype(np.intp)
     ways = offsets @ grid.affine[:3, :3].T
@@ -170,14 +169,14 @@ def _near_pieces(starts: Array, along: Array, offsets: Voxels, radius: float, gr
     share = np.clip(forward / np.maximum(length, 1e-12), 0, 1)
     squared += share * (share * length - 2 * forward)
     piece, offset = np.nonzero(squared <= radius**2 * (1 + 1e-9) + 1e-12)
-    found: Voxels = middles[piece] + offsets[offset]
+    found: Indices = middles[piece] + offsets[offset]
     return found
 
 
 # Outlines -----------------------------------------------------------------------------------------------------------
 
 
-def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Voxels, Voxels]:
+def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Indices, Indices]:
     origin = points.mean(axis=0)
     _, spread, axes = np.linalg.svd(points - origin, full_matrices=False)
     normal = axes[2] * np.sign(axes[2][np.abs(axes[2]).argmax()])
@@ -202,7 +201,7 @@ def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Voxels, V
     return inside, _beside(block, inside, margin, grid)
 
 
-def _beside(voxels: Voxels, inside: Voxels, margin: float, grid: Grid) -> Voxels:
+def _beside(voxels: Indices, inside: Indices, margin: float, grid: Grid) -> Indices:
     """Those of the voxels that are not inside, but no further than `margin` from a voxel that is."""
     if not len(voxels) or not len(inside):
         return _nothing()
@@ -210,7 +209,7 @@ def _beside(voxels: Voxels, inside: Voxels, margin: float, grid: Grid) -> Voxels
     empty = np.ones(np.maximum(voxels.max(axis=0), inside.max(axis=0)) - low + 1, dtype=bool)
     empty[tuple((inside - low).T)] = False
     distance = ndimage.distance_transform_edt(empty, sampling=grid.spacing)[tuple((voxels - low).T)]
-    near: Voxels = voxels[(distance > 0) & (distance <= margin * (1 + _ROUNDING))]
+    near: Indices = voxels[(distance > 0) & (distance <= margin * (1 + _ROUNDING))]
     return near
 
 
@@ -255,7 +254,7 @@ def _border_width(grid: Grid) -> float:
 # Boxes --------------------------------------------------------------------------------------------------------------
 
 
-def _within_box(corners: Array, grid: Grid) -> tuple[Voxels, Voxels]:
+def _within_box(corners: Array, grid: Grid) -> tuple[Indices, Indices]:
     """Voxels of a box along the axes of the world, and those around it; a flat one keeps to one layer."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     thickness = np.array([_thickness(direction, grid) for direction in np.eye(3)])

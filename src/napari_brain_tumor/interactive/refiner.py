@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.errors import GridMismatchError, PromptError
 from napari_brain_tumor.geometry import Box, bounding_box
@@ -19,11 +18,10 @@ from napari_brain_tumor.interactive.spread import as_said, spread
 from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.types import Labels
 
 __all__ = ["REACH_VOXELS", "UNDO_STEPS", "Change", "Refiner", "reach_of"]
 
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.uint8]
 
 REACH_VOXELS: Final = 96
 """Edge of the block around a prompt within which labels may change."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,10 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import ROLES, Role, Study
+from napari_brain_tumor.types import Array
 
 __all__ = ["Scene"]
 
-Array = npt.NDArray[Any]
 
 _SAMPLE: Final = 200_000
 """Voxels from which a sequence's mean and deviation are taken."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,10 @@ from skimage.morphology import skeletonize
 from napari_brain_tumor.geometry import Box, Grid, bounding_box
 from napari_brain_tumor.interactive.prompts import Lasso, Point, Prompt, PromptLabel, Stroke
 from napari_brain_tumor.labels import Region, region_mask
+from napari_brain_tumor.types import Array, Labels
 
 __all__ = ["Habit", "LargestError", "Measure", "largest_error", "next_prompt"]
 
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.uint8]
 
 Habit = Literal["point", "stroke", "lasso", "outline"]
 """With what a simulated user corrects."""

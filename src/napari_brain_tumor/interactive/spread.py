@@ -1,7 +1,7 @@
 """How far a prompt reaches: from its voxels to the labels of the block around it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,10 @@ from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
+from napari_brain_tumor.types import Array, Labels
 
 __all__ = ["Question", "as_said", "ask", "spread"]
 
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.uint8]
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
 

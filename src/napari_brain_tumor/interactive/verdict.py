@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.interactive.evidence import FEATURES
+from napari_brain_tumor.types import Float32Array
 
 __all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
 
-Floats = npt.NDArray[np.float32]
 
 WEIGHTS_FILE: Final = "verdict.safetensors"
 _AT_ONCE: Final = 32_768
@@ -35,10 +34,10 @@ class Verdict:
         brings it to mean 0 and deviation 1 is folded into it.
     """
 
-    weights: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
+    weights: tuple[Float32Array, ...]
+    biases: tuple[Float32Array, ...]
 
-    def __call__(self, numbers: Floats) -> Floats:
+    def __call__(self, numbers: Float32Array) -> Float32Array:
         """Probabilities `(N,)` of evidence `(N, F)`, in the order of `FEATURES`."""
         found = np.empty(len(numbers), np.float32)
         for start in range(0, len(numbers), _AT_ONCE):

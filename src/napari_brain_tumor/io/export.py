@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknownError
@@ -23,10 +22,10 @@ from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, nifti_part, req
 from napari_brain_tumor.labels import looks_like_labels, schema_named
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation, TifSlices
+from napari_brain_tumor.types import Labels
 
 __all__ = ["save_segmentation"]
 
-Labels = npt.NDArray[np.uint8]
 
 _WRITABLE: Final = ".nii.gz, .nii, .nrrd, .mha, .tif, .tiff, or a folder for <patient>_<k>_mask.tif files"
 

@@ -20,10 +20,10 @@ from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.io.volume import SPACING_NOTE, Volume, short_name
 from napari_brain_tumor.io.voxel_data import Packing, read_voxels, unpacked
 from napari_brain_tumor.study import NiftiForms
+from napari_brain_tumor.types import Array
 
 __all__ = ["SPACING_UNKNOWN_MARK", "NiftiHeader", "is_nifti", "read_nifti", "read_nifti_header"]
 
-Array = npt.NDArray[Any]
 
 SPACING_UNKNOWN_MARK: Final = "voxel size unknown"
 """Text in the header's `descrip` of files that we write for a study whose spacing nobody told."""

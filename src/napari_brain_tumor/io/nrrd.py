@@ -20,10 +20,10 @@ from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
 from napari_brain_tumor.io.voxel_data import Packing, read_voxels, remaining_bytes
+from napari_brain_tumor.types import Array
 
 __all__ = ["NrrdHeader", "is_nrrd", "nrrd_bytes", "read_nrrd", "read_nrrd_header"]
 
-Array = npt.NDArray[Any]
 
 _HEADER_BYTES: Final = 1 << 20
 """More than the segments of a large segmentation or the gradients of a diffusion scan take."""

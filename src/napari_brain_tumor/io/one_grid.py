@@ -2,19 +2,18 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.errors import GridMismatchError, RoleError
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.io.study_folder import role_named
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.types import Array
 
 __all__ = ["FINEST", "OneGrid", "bring_onto_one_grid", "distinct_grids", "reference_role", "resample_within"]
 
-Array = npt.NDArray[Any]
 Key = TypeVar("Key", bound=Hashable)
 
 FINEST: Final = "finest"

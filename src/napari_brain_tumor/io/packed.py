@@ -10,10 +10,10 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import SaveError, UnreadableFileError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.types import LayerLabels
 
 __all__ = ["Packed", "read_document", "read_packed", "write_packed"]
 
-Labels = npt.NDArray[Any]
 
 _MOST_VOXELS: Final = 1 << 33
 """Of labels: 8 GB, more than any scan of a head."""
@@ -23,11 +23,11 @@ _MOST_VOXELS: Final = 1 << 33
 class Packed:
     """Labels, a 3D array of integers, and the text of the document about them."""
 
-    labels: Labels
+    labels: LayerLabels
     document: bytes
 
 
-def write_packed(path: Path, labels: Labels, document: str, *, private: bool = False) -> None:
+def write_packed(path: Path, labels: LayerLabels, document: str, *, private: bool = False) -> None:
     """Write labels with a document, whole or not at all; raises `SaveError` where that fails.
 
     Parameters

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
 from napari_brain_tumor.study import Role, TifSlices
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "LGG_CHANNELS",
@@ -36,7 +36,6 @@ __all__ = [
     "tif_grid",
 ]
 
-Array = npt.NDArray[Any]
 Spacing = tuple[float, float, float]
 
 LGG_CHANNELS: Final[tuple[Role, Role, Role]] = ("T1", "FLAIR", "T1c")

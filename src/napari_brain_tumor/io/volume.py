@@ -4,7 +4,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.labels import LABEL_TOLERANCE
 from napari_brain_tumor.study import FileLayout
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "ORIENTATION_NOTE",
@@ -37,8 +38,6 @@ SPACING_NOTE: Final = (
     "The header does not tell the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
 )
 
-
-Array = npt.NDArray[Any]
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tiff", ".tif", ".dcm")
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.types import Array
 
 __all__ = ["Packing", "read_voxels", "remaining_bytes", "unpacked"]
 
-Array = npt.NDArray[Any]
 Packing = Literal["raw", "gzip", "bzip2", "zlib"]
 
 _STEP: Final = 1 << 22

@@ -14,10 +14,10 @@ from napari_brain_tumor.io import nifti
 from napari_brain_tumor.io.atomic import Part, write_together
 from napari_brain_tumor.io.meaning import nifti_extension
 from napari_brain_tumor.study import FileLayout, NiftiForms
+from napari_brain_tumor.types import Array
 
 __all__ = ["SAME_PLACE_VOXELS", "nifti_part", "require", "write_nifti"]
 
-Array = npt.NDArray[Any]
 
 SAME_PLACE_VOXELS: Final = 1e-3
 """How far a voxel of a saved file may lie from where it was meant; the header's float32 numbers move it less."""

@@ -12,7 +12,7 @@ doi:10.1007/s13311-016-0507-6), unless cavities are asked to count: then holes w
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,10 @@ from scipy.spatial.distance import pdist
 from skimage.measure import find_contours
 
 from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.types import Array, Mask
 
 __all__ = ["PLANES", "Bidimensional", "Line", "Plane", "largest_diameters", "measuring_axis"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 Point = tuple[float, float, float]
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 

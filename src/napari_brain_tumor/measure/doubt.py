@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,10 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import Box, Grid, bounding_box
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.types import Array
 
 __all__ = ["DoubtfulPlace", "doubtful_places"]
 
-Array = npt.NDArray[Any]
 
 _MARGIN: Final = 0.15
 _LEAST_MM3: Final = 20.0

@@ -1,7 +1,7 @@
 """The lesions of a segmentation: connected parts of a region with place, size, side and diameters."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from napari_brain_tumor.measure.settings import MEASURED_REGIONS, MeasureSetting
 
 __all__ = ["LeftOut", "Lesion", "find_lesions", "measurability"]
 
-Array = npt.NDArray[Any]
 
 _TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)
 _MM3_PER_ML: Final = 1000.0

@@ -12,10 +12,10 @@ from skimage.measure import marching_cubes
 from napari_brain_tumor.errors import DimensionError
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.types import Array
 
 __all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job", "vertex_normals"]
 
-Array = npt.NDArray[Any]
 
 _MAX_FACES: Final = 150_000
 """About how many triangles one label may have; above that the surface is sampled at every second or third voxel."""

@@ -1,7 +1,7 @@
 """The plane between the two halves of the brain in the world, and on which side of it something lies."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from napari_brain_tumor.study import ROLES, Role, Study
 
 __all__ = ["MIDLINE_ROLES", "MidlinePosition", "MidsagittalPlane", "Side", "find_midsagittal_plane"]
 
-Array = npt.NDArray[Any]
 Side = Literal["left", "right", "both sides"]
 
 MIDLINE_ROLES: Final[tuple[Role, ...]] = (*BRIGHT_ROLES, "T1", "T1c")

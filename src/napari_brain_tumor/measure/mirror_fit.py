@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, optimize
 
-from napari_brain_tumor.classical.scan import FloatArray, Mask, Spacing
+from napari_brain_tumor.classical.scan import Spacing
 from napari_brain_tumor.classical.symmetry import MirrorPlane
+from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
 __all__ = ["fit_mirror_plane"]
 
-Array = npt.NDArray[np.float64]
 
 _STEP_MM: Final = 4.0
 """Distance of the points at which the image is compared, and width of the blur before."""
@@ -33,19 +33,19 @@ _SEED: Final = 0
 class _Coarse:
     """Blurred brightness and brain `(Z, Y, X)`, zero outside, and points `(N, 3)` in mm from the middle."""
 
-    tissue: FloatArray
-    brain: FloatArray
-    steps: Array
-    points: Array
+    tissue: Float32Array
+    brain: Float32Array
+    steps: Float64Array
+    points: Float64Array
 
-    def at(self, image: FloatArray, points: Array) -> npt.NDArray[np.float32]:
+    def at(self, image: Float32Array, points: Float64Array) -> npt.NDArray[np.float32]:
         """Values of one of both images at points in mm from the middle."""
         voxels = points / self.steps + (np.array(image.shape) - 1) / 2
         values: npt.NDArray[np.float32] = ndimage.map_coordinates(image, voxels.T, order=1, prefilter=False)
         return values
 
 
-def fit_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing, first: MirrorPlane) -> MirrorPlane:
+def fit_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing, first: MirrorPlane) -> MirrorPlane:
     """The plane near a first one in which the brain is most like its mirror image.
 
     Maximises the overlap of the brain with its mirror image and the correlation of both, by Nelder and Mead's simplex
@@ -65,7 +65,7 @@ def fit_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing, first:
     if tissue.size == 0 or tissue.std() == 0:
         return first  # there is nothing to compare
 
-    def unlikeness(parameters: Array) -> float:
+    def unlikeness(parameters: Float64Array) -> float:
         mirrored = _mirrored(coarse.points, MirrorPlane(*map(float, parameters * _UNITS)))
         other, other_inside = coarse.at(coarse.tissue, mirrored), coarse.at(coarse.brain, mirrored)
         if other.std() == 0:
@@ -79,7 +79,7 @@ def fit_mirror_plane(image: FloatArray, brain: Mask, spacing_mm: Spacing, first:
     return MirrorPlane(*map(float, found.x * _UNITS))
 
 
-def _coarse(image: FloatArray, brain: Mask, spacing_mm: Spacing) -> _Coarse:
+def _coarse(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> _Coarse:
     inside = brain.astype(np.float32)
     tissue = _small((np.clip(image, _DARK, _BRIGHT) - np.float32(_DARK)) * inside, spacing_mm)
     small = _small(inside, spacing_mm)
@@ -90,18 +90,18 @@ def _coarse(image: FloatArray, brain: Mask, spacing_mm: Spacing) -> _Coarse:
     return _Coarse(tissue, small, steps, (voxels + aside - middle) * steps)
 
 
-def _small(image: FloatArray, spacing_mm: Spacing) -> FloatArray:
+def _small(image: Float32Array, spacing_mm: Spacing) -> Float32Array:
     sigmas = [_STEP_MM / step if step < 2 * _STEP_MM else 0.0 for step in spacing_mm]
     factors = [max(min(1.0, step / _STEP_MM), 1 / n) for step, n in zip(spacing_mm, image.shape, strict=True)]
     blurred = ndimage.gaussian_filter(image, sigmas, truncate=2)
-    small: FloatArray = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)
+    small: Float32Array = ndimage.zoom(blurred, factors, order=1, mode="nearest", grid_mode=True)
     return small
 
 
-def _mirrored(points: Array, plane: MirrorPlane) -> Array:
+def _mirrored(points: Float64Array, plane: MirrorPlane) -> Float64Array:
     """Points `(N, 3)` along Z, Y, X reflected in the plane."""
     normal = np.array([-plane.tilt, -plane.turn, 1.0])
     length = np.linalg.norm(normal)
     normal, offset = normal / length, plane.offset_mm / length
-    reflected: Array = points - 2 * (points @ normal - offset)[:, np.newaxis] * normal
+    reflected: Float64Array = points - 2 * (points @ normal - offset)[:, np.newaxis] * normal
     return reflected

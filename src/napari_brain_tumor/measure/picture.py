@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from napari_brain_tumor.measure.planes import (
 )
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["planes_through", "save_picture"]
 
-Array = npt.NDArray[Any]
 
 _PANEL_INCHES: Final = 2.6
 _CLASSES: Final = "classes"

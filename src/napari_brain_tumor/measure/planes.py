@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, orthogonal_grid, resample, to_ras
+from napari_brain_tumor.types import Array, Labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +28,6 @@ __all__ = [
     "in_ras",
 ]
 
-Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.uint8]
 Extent = tuple[float, float, float, float]
 """Left, right, lower and upper border of a picture, in the unit of its grid."""
 

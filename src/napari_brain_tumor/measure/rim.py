@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,10 @@ from scipy import ndimage
 
 from napari_brain_tumor.geometry import Grid, bounding_box
 from napari_brain_tumor.labels import ENHANCING, NON_ENHANCING
+from napari_brain_tumor.types import Array
 
 __all__ = ["RimThickness", "rim_thickness"]
 
-Array = npt.NDArray[Any]
 
 _MOST_VOXELS: Final = 8_000_000
 """Up to which voxels are cut."""

@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.metrics.scores import DEFINITIONS, MaskScores
+from napari_brain_tumor.types import Float64Array
 
 __all__ = [
     "METRICS",
@@ -24,7 +24,6 @@ __all__ = [
     "summarise",
 ]
 
-Floats = npt.NDArray[np.float64]
 SECONDS: Final = "seconds"
 SAMPLES: Final = 5000
 """Bootstrap samples: the ends of an interval then move by less than a fiftieth of its width from seed to seed."""
@@ -245,7 +244,7 @@ def bootstrap_interval(
     where = [index[patient] for patient in patients]
     sums, sizes = np.bincount(where, weights=values), np.bincount(where)
     drawn = np.random.default_rng(seed).multinomial(len(index), np.full(len(index), 1 / len(index)), size=samples)
-    means: Floats = (drawn @ sums) / (drawn @ sizes)
+    means: Float64Array = (drawn @ sums) / (drawn @ sizes)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
 

@@ -13,7 +13,7 @@ halves the case; one predicted part may serve several lesions; a part three voxe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.metrics.surface import check_masks, hd95
+from napari_brain_tumor.types import Array
 
 __all__ = ["LesionScores", "score_lesions"]
 
@@ -31,7 +32,6 @@ MISSED_HD95_MM: Final = 374.0
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
 _GROWING: Final = ndimage.generate_binary_structure(3, 2)
 
-Array = npt.NDArray[Any]
 Slices = tuple[slice, ...]
 
 

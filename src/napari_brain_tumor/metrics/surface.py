@@ -17,7 +17,7 @@ the outlines in its plane, not the slice's two sides.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.metrics.overlap import require_same_shape
 from napari_brain_tumor.metrics.surfels import neighbour_codes, surfel_areas
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "SurfaceDistances",
@@ -41,7 +42,6 @@ __all__ = [
 _ROUNDING: Final = 1e-9
 """Slack, so that a distance of just the tolerance does not fall out by the last bit of a sum."""
 
-Array = npt.NDArray[Any]
 Spacing = tuple[float, float, float]
 
 

@@ -12,18 +12,18 @@ so, the areas are those of DeepMind's table for each of the 256 blocks.
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_brain_tumor.types import Array
+
 __all__ = ["neighbour_codes", "surfel_areas"]
 
 _CORNERS: Final = np.array(list(np.ndindex(2, 2, 2)))
 _MOST_TRIANGLES: Final = 4
-
-Array = npt.NDArray[Any]
 
 
 def neighbour_codes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

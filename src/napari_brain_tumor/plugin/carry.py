@@ -1,27 +1,22 @@
 """Single voxels of one grid as voxels of another one that lies askew to it."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.types import Array, Indices
 
 __all__ = ["carry"]
 
-Array = npt.NDArray[Any]
-Voxels = npt.NDArray[np.intp]
-
 
 def carry(
-    voxels: Voxels,
+    voxels: Indices,
     values: Array,
     source: Grid,
     target: Grid,
     *,
     every: bool = False,
     before: Array | None = None,
-) -> tuple[Voxels, Array]:
+) -> tuple[Indices, Array]:
     """Voxels of the target whose centres lie in given voxels of the source, with the values of these.
 
     So a body covers the same place on both grids, without holes. But where the grids lie askew or steps differ, some
@@ -56,7 +51,7 @@ def carry(
     return np.concatenate([centred, near]), np.concatenate([values[which], values[of]])
 
 
-def _with_centres(voxels: Voxels, source: Grid, target: Grid) -> tuple[Voxels, Voxels]:
+def _with_centres(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices, Indices]:
     """Voxels of the target whose centres lie in given ones of the source, and the numbers of these."""
     low, high = voxels.min(axis=0), voxels.max(axis=0)
     block = np.full(high - low + 1, -1, np.int32 if len(voxels) < np.iinfo(np.int32).max else np.intp)
@@ -84,7 +79,7 @@ def _with_centres(voxels: Voxels, source: Grid, target: Grid) -> tuple[Voxels, V
     return np.concatenate(found), np.concatenate(which)
 
 
-def _nearest(voxels: Voxels, source: Grid, target: Grid) -> tuple[Voxels, Voxels]:
+def _nearest(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices, Indices]:
     """For voxels of the source those of the target at their centres, each once, and the numbers of the former."""
     centres = target.voxels(source.world(voxels)) if len(voxels) else np.empty((0, 3))
     at = np.clip(np.rint(centres), 0, np.array(target.shape) - 1).astype(np.intp)
@@ -97,5 +92,5 @@ def _nearest(voxels: Voxels, source: Grid, target: Grid) -> tuple[Voxels, Voxels
     return at[order[first]], order[first]
 
 
-def _flat(voxels: Voxels, grid: Grid) -> Voxels:
+def _flat(voxels: Indices, grid: Grid) -> Indices:
     return np.ravel_multi_index(tuple(voxels.T), grid.shape).astype(np.intp)

@@ -1,18 +1,16 @@
 """How a grid is shown: as a (Z, Y, X) array on the closest orthogonal RAS grid, and the way back."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError
 from napari_brain_tumor.geometry import Grid, Reorientation, orthogonal_grid, resample, to_ras
 from napari_brain_tumor.plugin.carry import carry
+from napari_brain_tumor.types import Array
 
 __all__ = ["Display"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.autosave.mirror import Mirror, Step, combine
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
+from napari_brain_tumor.types import LayerLabels
 
 __all__ = ["Applied", "LabelWatch", "automatic_labels", "can_be_watched", "volume_of"]
 
 logger = logging.getLogger(__name__)
-
-Labels = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,13 @@ def can_be_watched(layer: Any) -> bool:
     return isinstance(data, np.ndarray) and data.ndim in (2, 3) and data.dtype.kind in "iu"
 
 
-def volume_of(layer: Any) -> Labels:
+def volume_of(layer: Any) -> LayerLabels:
     """A layer's own array, seen as (Z, Y, X)."""
-    data: Labels = layer.data
+    data: LayerLabels = layer.data
     return data if data.ndim == 3 else data[np.newaxis]
 
 
-def automatic_labels(layer: Any) -> Labels:
+def automatic_labels(layer: Any) -> LayerLabels:
     """What the layer would hold had no hand painted on it, as far as the layer itself tells.
 
     Labels of ours that are still as they were first shown hold nothing by hand. Where that is not certain, every label
@@ -217,7 +215,7 @@ def _ranges(atom: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(int(np.min(at)), int(np.max(at)) + 1) for at in indices]
 
 
-def _write(atoms: Sequence[Any], labels: Labels) -> None:
+def _write(atoms: Sequence[Any], labels: LayerLabels) -> None:
     """Do to an array of the layer's shape what the step did to the layer."""
     for atom in atoms:
         if not hasattr(atom, "slice_key"):

@@ -26,6 +26,7 @@ from napari_brain_tumor.labels import CLASS_COLORS, CLASS_NAMES, Region, label_v
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Source, Study
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "CODES_KEY",
@@ -84,7 +85,6 @@ CODES_KEY: Final = "napari-brain-tumor codes"
 PROMPTS_KEY: Final = "napari-brain-tumor prompts"
 """Of what tells that a layer holds prompts: nothing to be measured, saved or journalled."""
 
-Array = npt.NDArray[Any]
 Key = TypeVar("Key", bound=Hashable)
 LayerData = tuple[Array, dict[str, Any], str]
 """Data, attributes and type of a layer, as napari's readers return them."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -28,6 +27,7 @@ from napari_brain_tumor.interactive.rasterise import rasterise
 from napari_brain_tumor.labels import CLASS_COLORS, Region
 from napari_brain_tumor.plugin.layers import PROMPTS_KEY
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "Extent",
@@ -45,7 +45,6 @@ __all__ = [
     "strokes_to_paint",
 ]
 
-Array = npt.NDArray[Any]
 
 _NOT: Final = 10
 """Added to the label of a stroke that says what something is not."""

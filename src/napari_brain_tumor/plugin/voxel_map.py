@@ -1,18 +1,15 @@
 """Which voxel of a scan's own grid is which voxel of the layer that shows it, and back."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.plugin.carry import carry
 from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.types import Array, Indices
 
 __all__ = ["VoxelMap"]
-
-Array = npt.NDArray[Any]
-Voxels = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +40,7 @@ class VoxelMap:
         """Fractional voxels `(N, 3)` (z, y, x) of the layer at world points `(N, 3)`."""
         return self.display.shown.voxels(points)[:, ::-1]
 
-    def to_layer(self, voxels: Voxels, values: Array) -> tuple[Voxels, Array]:
+    def to_layer(self, voxels: Indices, values: Array) -> tuple[Indices, Array]:
         """Voxels `(N, 3)` (x, y, z) of the scan with their values, as voxels `(M, 3)` (z, y, x) of the layer."""
         if not self.one_to_one:
             found, carried = carry(voxels, values, self.display.source, self.display.shown)
@@ -55,7 +52,7 @@ class VoxelMap:
         ]
         return np.stack(columns[::-1], axis=1), values
 
-    def to_scan(self, indices: Voxels, values: Array) -> tuple[Voxels, Array]:
+    def to_scan(self, indices: Indices, values: Array) -> tuple[Indices, Array]:
         """Voxels `(N, 3)` (z, y, x) of the layer with their values, as voxels `(M, 3)` (x, y, z) of the scan."""
         shown = indices[:, ::-1]
         if not self.one_to_one:

@@ -5,21 +5,19 @@ at its rim, 21 parts, at least 61 % bright on FLAIR or T2.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
 from napari_brain_tumor.postprocessing.components import count_parts
 from napari_brain_tumor.preprocessing.intensity import background_value, foreground_mask
 from napari_brain_tumor.study import Role, Study
+from napari_brain_tumor.types import Array, Mask
 
 __all__ = ["Appearance", "appearance_of", "doubts_about"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _BRIGHT: Final[tuple[Role, ...]] = ("FLAIR", "T2")
 """Sequences on which tumour and edema are bright."""

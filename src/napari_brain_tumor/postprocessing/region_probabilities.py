@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +13,9 @@ from napari_brain_tumor.postprocessing.components import relabel_small_enhancing
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.preprocessing.grid import WorkingGrid
 from napari_brain_tumor.preprocessing.world_box import WorldBox, inside_box
+from napari_brain_tumor.types import Array
 
 __all__ = ["RegionProbabilities", "SizeRules", "check_thresholds", "labels_from_masks"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Array, Mask
 
 __all__ = ["Gap", "gaps_in"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _LEAST_SHARE: Final = 0.02
 """Of the brain; masks that were drawn sequence by sequence differ by less."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,12 @@ from napari_brain_tumor.preflight.together import Togetherness, judge_together
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits_of_volumes
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
+from napari_brain_tumor.types import Array
 
 __all__ = ["BrainOutline", "BrainPlan", "Facts", "Scans", "facts_of", "with_outline"]
 
 BrainPlan = Literal["auto", "keep", "mask"]
 
-Array = npt.NDArray[Any]
 
 _ENOUGH: Final = 80
 """Voxels along an axis that suffice to find the head and to compare pictures."""

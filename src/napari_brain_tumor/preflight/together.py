@@ -3,19 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.followup.registration import RigidTransform, coarse_scan, find_misfit
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Array
 
 __all__ = ["Misfit", "Togetherness", "judge_together"]
 
-Array = npt.NDArray[Any]
 
 _LEAST_MM: Final = 3.0
 _LEAST_DEGREES: Final = 3.0

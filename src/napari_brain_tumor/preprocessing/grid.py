@@ -1,16 +1,14 @@
 """The grid that a network looks at: axial slices of a RAS grid, at the network's spacing, within the head's box."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Box, Grid, Reorientation, resample, to_ras
+from napari_brain_tumor.types import Array
 
 __all__ = ["WorkingGrid", "working_grid"]
 
-Array = npt.NDArray[Any]
 
 _SPACING_TOLERANCE = 0.15
 """Relative difference to the network's spacing that is left alone: training varied the scale by more."""

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_brain_tumor.types import Array, Mask
+
 __all__ = ["Scaling", "background_value", "foreground_mask", "is_skull_stripped", "largest_component", "standardise"]
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 Scaling = Literal["zscore", "unit"]
 
 _STATISTICS_SAMPLE = 400_000

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.metrics.overlap import dice, require_same_shape
+from napari_brain_tumor.types import Labels
 
 __all__ = ["TOLERANCES", "Agreement", "Verdict", "agreement_of", "tolerance_of"]
 
 Verdict = Literal["identical", "within precision", "different"]
-Labels = npt.NDArray[np.uint8]
 
 TOLERANCES: Final[Mapping[str, float]] = {"float32": 0.001, "float16": 0.001, "bfloat16": 0.005}
 """Share of the tumour's voxels that may change with processor, number of threads and versions, by precision: what

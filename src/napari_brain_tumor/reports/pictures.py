@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_brain_tumor.followup.followup import FollowUp, VisitResult
 from napari_brain_tumor.followup.plot import draw_follow_up
@@ -32,6 +31,7 @@ from napari_brain_tumor.measure.planes import (
     in_ras,
 )
 from napari_brain_tumor.study import Role, Segmentation, Study
+from napari_brain_tumor.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "board_pictures", "curves", "diameter_pictures", "slice_pictures"]
 
-Array = npt.NDArray[Any]
 
 _SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T1", "T2")
 _MOST_SEQUENCES: Final = 2

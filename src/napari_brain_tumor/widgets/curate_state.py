@@ -24,6 +24,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SequenceTag
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Mask
 
 __all__ = [
     "KNOWING",
@@ -72,8 +73,6 @@ KNOWING: Final[dict[Knowing, str]] = {
 
 _RECENT_FILE: Final = "recent-data-sets.json"
 _RECENT_COUNT: Final = 8
-
-Mask = npt.NDArray[np.bool_]
 
 
 # Rows and walks -----------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import bounding_box
+from napari_brain_tumor.types import Array
 
 __all__ = [
     "PLANES",
@@ -23,7 +23,6 @@ __all__ = [
     "place_text",
 ]
 
-Array = npt.NDArray[Any]
 Convention = Literal["radiological", "neurological"]
 Arrangement = Literal["column", "square", "row"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
+
+from napari_brain_tumor.types import Array
 
 __all__ = ["can_unpack", "unpack_frame"]
 
-Array = npt.NDArray[Any]
 
 _JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
 _NO_FRAME_HEADERS: Final = (0xC4, 0xC8, 0xCC)

@@ -12,10 +12,10 @@ from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.dicom.codecs import can_unpack, unpack_frame
 from napari_brain_tumor.io.dicom.files import BoundedFile, open_dicom
 from napari_brain_tumor.io.dicom.frames import Frame, PixelStore
+from napari_brain_tumor.types import Array
 
 __all__ = ["same_pixels", "stack_pixels"]
 
-Array = npt.NDArray[Any]
 
 _NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _MOST_TIMES_PACKED: Final = 2000

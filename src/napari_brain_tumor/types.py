@@ -1,0 +1,33 @@
+"""Names for the arrays that the package passes around; which axes they have is said where they are used.
+
+Volumes have the axes `(X, Y, Z)` of the scan's own grid, slices `(row, column)`, stacks of sequences or probabilities
+`(channel, X, Y, Z)`.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "Float32Array", "Float64Array", "Indices", "Labels", "LayerLabels", "Mask"]
+
+Array = npt.NDArray[Any]
+"""An array of any shape and type."""
+
+Float32Array = npt.NDArray[np.float32]
+"""Intensities, probabilities or distances as networks and filters take them."""
+
+Float64Array = npt.NDArray[np.float64]
+"""Coordinates, matrices and measurements."""
+
+Indices = npt.NDArray[np.intp]
+"""Positions of voxels: flat, or `(N, 3)`."""
+
+Mask = npt.NDArray[np.bool_]
+"""Which voxels belong to a structure."""
+
+Labels = npt.NDArray[np.uint8]
+"""The class of each voxel, in the schema of the segmentation that holds it."""
+
+LayerLabels = npt.NDArray[Any]
+"""Labels as a napari layer holds them: any integer type."""
