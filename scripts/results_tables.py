@@ -1,9 +1,9 @@
-"""Write the README's tables of measured results from docs/results.json; run as `python scripts/results_tables.py`."""
+"""Write the README's table of measured results from docs/results.json; run as `python scripts/results_tables.py`."""
 
 from pathlib import Path
 
 from napari_brain_tumor_training.results.document import read_results
-from napari_brain_tumor_training.results.readme import with_tables
+from napari_brain_tumor_training.results.readme import with_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -12,7 +12,7 @@ RESULTS = ROOT / "docs" / "results.json"
 
 def current(readme: str) -> str:
     """The README as the results say; where nothing was measured yet it says so."""
-    return with_tables(readme, read_results(RESULTS))
+    return with_table(readme, read_results(RESULTS))
 
 
 if __name__ == "__main__":

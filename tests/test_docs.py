@@ -100,14 +100,6 @@ def test_the_architecture_page_has_the_rows_that_import_linter_keeps() -> None:
     assert [re.findall(r"`([^`]+)`", cell) for cell in first_cells] == kept
 
 
-def test_the_meaning_of_integers_stands_the_same_in_readme_and_formats() -> None:
-    readme, formats = (
-        text_of(ROOT / name).split("## What the integers mean")[1].split("\n## ")[0].strip()
-        for name in ("README.md", "docs/formats.md")
-    )
-    assert formats == readme
-
-
 def shell_lines() -> list[tuple[str, str]]:
     blocks = [
         (page, block) for page in PAGES for block in re.findall(r"^```sh\n(.*?)^```$", text_of(page), re.M | re.S)

@@ -13,7 +13,7 @@ from napari_brain_tumor_training.results.document import (
 from napari_brain_tumor_training.results.markdown import Lines, number, table
 from napari_brain_tumor_training.results.statistics import dice_by_subset
 
-__all__ = ["subset_table", "subsets"]
+__all__ = ["subsets"]
 
 _REGIONS: Final = tuple(REGIONS)
 
@@ -32,11 +32,11 @@ def subsets(models: Iterable[ModelResults]) -> Lines:
         "has it, which changes 0.1 to 0.5 % of the tumour's labels.",
     ]
     for model in measured:
-        lines += ["", f"### `{model.name}`", "", *subset_table(model)]
+        lines += ["", f"### `{model.name}`", "", *_subset_table(model)]
     return lines
 
 
-def subset_table(model: ModelResults, *, slices: bool = True) -> Lines:
+def _subset_table(model: ModelResults) -> Lines:
     """Mean Dice from every subset of sequences, all of them first; of the set of slices in the last column."""
     dice = dice_by_subset(model)
     subsets = [subset for subset in role_subsets(ROLES) if any(subset == roles for _, roles in dice)]
@@ -44,7 +44,6 @@ def subset_table(model: ModelResults, *, slices: bool = True) -> Lines:
     for subset in subsets:
         _, full = dice.get((FULL_SET, subset), (0, {}))
         patients, other = dice.get((SLICE_SET, subset), (0, {}))
-        last = (f"{other['WT']:.3f} ({patients})" if "WT" in other else number(None),) if slices else ()
-        rows.append((", ".join(subset), *(number(full.get(region)) for region in _REGIONS), *last))
-    head = ("sequences", *_REGIONS, *((f"WT of `{SLICE_SET}` (patients)",) if slices else ()))
-    return table(head, rows)
+        last = f"{other['WT']:.3f} ({patients})" if "WT" in other else number(None)
+        rows.append((", ".join(subset), *(number(full.get(region)) for region in _REGIONS), last))
+    return table(("sequences", *_REGIONS, f"WT of `{SLICE_SET}` (patients)"), rows)

@@ -1,4 +1,4 @@
-"""The two tables of the README: every model in a row, and the default model from every subset of sequences."""
+"""The table of the README: the measured results of every model, one row each."""
 
 import re
 from typing import Final
@@ -7,25 +7,18 @@ from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
 from napari_brain_tumor_training.results.document import ModelResults, Results, Scores
 from napari_brain_tumor_training.results.markdown import number, table
-from napari_brain_tumor_training.results.page_subsets import subset_table
 from napari_brain_tumor_training.results.statistics import Group
 
-__all__ = ["with_tables"]
+__all__ = ["with_table"]
 
 _NOTHING: Final = "Not measured yet."
 
 
-def with_tables(readme: str, results: Results | None) -> str:
-    """The README with what stands between `<!-- results -->` and `<!-- subsets -->` and their ends replaced."""
+def with_table(readme: str, results: Results | None) -> str:
+    """The README with what stands between `<!-- results -->` and `<!-- /results -->` replaced."""
     models = [] if results is None else list(results.models.values())
-    default = next((model for model in models if FULL_SET in model.default_for), None)
-    readme = _replaced(readme, "results", _model_table(models) if models else [_NOTHING])
-    return _replaced(readme, "subsets", [_NOTHING] if default is None else subset_table(default, slices=False))
-
-
-def _replaced(text: str, name: str, lines: list[str]) -> str:
-    inside = "\n".join(lines)
-    return re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: f"{m[1]}{inside}\n{m[2]}", text, flags=re.S)
+    rows = "\n".join(_model_table(models) if models else [_NOTHING])
+    return re.sub(r"(<!-- results -->\n).*?(<!-- /results -->)", lambda m: f"{m[1]}{rows}\n{m[2]}", readme, flags=re.S)
 
 
 def _model_table(models: list[ModelResults]) -> list[str]:
