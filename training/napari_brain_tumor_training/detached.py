@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_brain_tumor.command_lines import install_command
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.interpreter import module_command, safe_environment
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
 
 __all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_request", "resume_run", "start_run"]

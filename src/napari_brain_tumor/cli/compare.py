@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.arguments import SpacingOption, parse_spacing
 from napari_brain_tumor.cli.console import new_table, note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.shell import Without
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +42,7 @@ def compare(
     labels: Annotated[
         list[Path], typer.Argument(metavar="LABELS...", help="Files or folders of two or more segmentations of a case.")
     ],
+    opening: Annotated[OpenOptions, Without("roles", "series", "resample")],
     names: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="What to call them; their file names if not given.")
     ] = None,
@@ -51,7 +53,6 @@ def compare(
         str | None,
         typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as told)."),
     ] = None,
-    spacing: SpacingOption = None,
     resample: Annotated[
         bool, typer.Option("--resample", help="Bring those on other grids onto the first's, to the nearest label.")
     ] = False,
@@ -79,8 +80,9 @@ def compare(
     _check_consensus(consensus, output)
     cut = _axis(axis)
     _check_targets(labels, [one for one in (output, csv) if one is not None], overwrite=overwrite)
-    steps = parse_spacing(spacing)
-    opened = {name: _open(path, kind, steps) for name, path, kind in zip(called, labels, schemas, strict=True)}
+    opened = {
+        name: _open(path, kind, opening.spacing_mm) for name, path, kind in zip(called, labels, schemas, strict=True)
+    }
     found = _compare(opened, reference, resample)
     joined = _join(opened, reference, consensus, resample)
     if as_json:

@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    ResampleOption,
-    SeriesOption,
-    parse_numbers,
-    parse_roles,
-    parse_series,
-    parse_spacing,
-)
+from napari_brain_tumor.cli.arguments import open_case, parse_numbers, parse_roles, parse_spacing, with_options
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,19 +69,15 @@ def create(
 
 
 @data.command()
+@with_options
 def add(
     dataset: Dataset,
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="Folder or file of an examination.")],
+    opening: OpenOptions,
     labels: Annotated[
         Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
     ] = None,
     schema: SchemaOption = None,
-    roles: Annotated[str | None, typer.Option(help="As for `segment`: t1=0,flair=1 or FLAIR,T1,T1c,T2.")] = None,
-    picks: SeriesOption = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
-    ] = None,
-    resample: ResampleOption = None,
     patient: Annotated[str | None, typer.Option(help="Who it shows; the name of the scan if not given.")] = None,
     case_id: Annotated[str | None, typer.Option("--id", help="Id of the case; from the scan's name.")] = None,
     source: Annotated[str, typer.Option(help="The data set it came from.")] = "",
@@ -107,16 +97,14 @@ def add(
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
-    from napari_brain_tumor.io import open_study
 
     slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
-    wanted_state, spacing_mm = _state(state), parse_spacing(spacing)
+    wanted_state = _state(state)
     opened = CuratedDataset(dataset)
-    picked = parse_series(picks)
-    study = open_study(scan, parse_roles(roles, scan), series=picked, spacing_mm=spacing_mm, resample=resample)
+    study = open_case(scan, opening)
     for text in study.notes:
         tell(text)
-    segmentation = _label(labels, scan, schema, spacing_mm)
+    segmentation = _label(labels, scan, schema, opening.spacing_mm)
     record = opened.add(
         study,
         segmentation,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.arguments import DeviceOption, HeadName, parse_roles, parse_spacing
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
 from napari_brain_tumor.cli.known_values import known_model, known_schema
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.requests.shell import Without
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +38,8 @@ def evaluate(
             help="Case folders or files with their truth, folders of them, Medical Decathlon or curated data sets.",
         ),
     ],
+    opening: Annotated[OpenOptions, Without("series", "resample")],
+    request: Annotated[SegmentRequest, Without("model")],
     models: Annotated[
         str, typer.Option(metavar="A,B,...", help="Models (see `models`), checkpoint folders, or NAME=FOLDER.")
     ] = "",
@@ -71,20 +75,6 @@ def evaluate(
             "--predictions-schema", callback=known_schema, help="The same for the segmentations of --predictions."
         ),
     ] = None,
-    roles: Annotated[
-        str | None, typer.Option(help="t1=0,flair=1 (volumes) or FLAIR,T1,T1c,T2 (order; - skips), for every case.")
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, for cases that do not tell them.")
-    ] = None,
-    device: DeviceOption = "auto",
-    flips: Annotated[
-        bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
-    ] = False,
-    brain: Annotated[
-        HeadName,
-        typer.Option("--brain", help="Whole heads: extract the brain first, or keep them as they are."),
-    ] = HeadName.auto,
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
@@ -101,7 +91,6 @@ def evaluate(
     _check_side(cases, side, split)
     for model in chosen.values():
         _check_model(model)
-    parsed_roles, spacing_mm = parse_roles(roles), parse_spacing(spacing)
     from napari_brain_tumor.evaluation import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
     check_folder(output, overwrite=overwrite)
@@ -114,13 +103,12 @@ def evaluate(
         side=side,
         schema=schema,
         predictions_schema=predictions_schema,
-        roles=parsed_roles,
-        spacing_mm=spacing_mm,
-        device=device,
-        flips=flips,
+        roles=opening.roles,
+        spacing_mm=opening.spacing_mm,
         save_predictions=output / PREDICTIONS if save_predictions else None,
         unfinished=output / UNFINISHED,
-        brain=brain.value,
+        device=request.device,
+        **request.options(),
     )
     result = run_shown(job, "evaluating")
     written = result.write(output, overwrite=True)  # what is there was asked about before the work

@@ -5,16 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    ResampleOption,
-    RolesOption,
-    SeriesOption,
-    parse_roles,
-    parse_series,
-    parse_spacing,
-)
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from napari_brain_tumor.followup.document import VisitEntry
@@ -33,6 +26,7 @@ _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was 
 def report(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of the examination.")],
     segmentation: Annotated[Path, typer.Option(metavar="FILE", help="Its labels: a file or folder.")],
+    opening: OpenOptions,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     visit: Annotated[
         list[str] | None,
@@ -42,13 +36,6 @@ def report(
     ] = None,
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
     name: Annotated[str | None, typer.Option(help="What the case is called in the report.")] = None,
-    roles: RolesOption = None,
-    picks: SeriesOption = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where files do not tell or tell false."),
-    ] = None,
-    resample: ResampleOption = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
     ] = None,
@@ -62,10 +49,8 @@ def report(
     from napari_brain_tumor.reports import report_job
 
     _check_target(output, overwrite=overwrite)
-    told = parse_roles(roles, case)
-    picked = parse_series(picks)
-    entry = _entry(str(case), str(segmentation), date, name, told, parse_spacing(spacing), resample, schema, picked)
-    others = [open_visit(_entry_of(text, schema, parse_spacing(spacing))) for text in visit or ()]
+    entry = _entry(str(case), str(segmentation), date, name, schema, opening.beside(case))
+    others = [open_visit(_entry_of(text, schema, opening.spacing_mm)) for text in visit or ()]
     this = open_visit(entry)
     assert this.study is not None
     found = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
@@ -113,11 +98,8 @@ def _entry(
     labels: str,
     date: str | None,
     name: str | None,
-    roles: object,
-    spacing: tuple[float, float, float] | None,
-    resample: str | None,
     schema: str | None,
-    series: dict[str, str] | None = None,
+    opening: OpenOptions,
 ) -> "VisitEntry":
     from napari_brain_tumor.followup.document import VisitEntry
     from napari_brain_tumor.followup.visits import parse_date
@@ -127,11 +109,8 @@ def _entry(
         segmentation=labels,
         date=None if date is None else parse_date(date),
         name=name or "",
-        roles=roles,
-        series=series,
-        resample=resample,
-        spacing_mm=spacing,
         label_schema=schema,
+        **opening.changed(),
     )
 
 
@@ -140,7 +119,8 @@ def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float]
     if len(parts) not in (2, 3) or not all(parts):
         msg = f"{text!r} is no visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
         raise typer.BadParameter(msg, param_hint="--visit")
-    return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, None, spacing, None, schema)
+    opening = OpenOptions(spacing_mm=spacing)
+    return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:

@@ -5,19 +5,19 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import numpy as np
 
-from napari_brain_tumor.brain.extraction import HeadChoice
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.errors import (
     BrainTumorError,
     CancelledError,
     ModelNotFoundError,
+    OptionError,
     UnreadableFileError,
 )
 from napari_brain_tumor.evaluation.cases import Case, find_cases, match_by_name
@@ -33,6 +33,8 @@ from napari_brain_tumor.metrics.compare import CaseScores, differences, summaris
 from napari_brain_tumor.metrics.one_grid import on_grid
 from napari_brain_tumor.metrics.scores import score_segmentations
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.requests.request import takes
+from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment_job, versions
 
@@ -64,12 +66,18 @@ class _Settings:
     predictions_schema: str | None
     roles: Roles
     spacing_mm: Spacing | None
-    device: str
-    flips: bool
     save_predictions: Path | None
-    brain: HeadChoice = "auto"
+    request: SegmentRequest
+    """How models segment."""
+
+    def recorded(self) -> dict[str, Any]:
+        """As JSON, with the options of `segment` beside the others."""
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "request"}
+        brain = self.request.brain if isinstance(self.request.brain, str) else str(self.request.brain)
+        return own | self.request.recorded() | {"device": self.request.device, "brain": brain}
 
 
+@takes(SegmentRequest, "model", "device")
 def evaluate(
     cases: AnyPath | Iterable[AnyPath],
     models: Models = (),
@@ -82,11 +90,10 @@ def evaluate(
     predictions_schema: str | None = None,
     roles: Roles = None,
     spacing_mm: Spacing | None = None,
-    device: str = "auto",
-    flips: bool = False,
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
-    brain: HeadChoice = "auto",
+    device: str = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> Evaluation:
     """Compare methods on cases whose truth is known.
 
@@ -110,15 +117,14 @@ def evaluate(
         Which volumes are which sequence, as for `open_study`.
     spacing_mm : (x, y, z), optional
         Voxel size of the cases whose files do not tell it; without it they get no score in millimetres.
-    device, flips
-        As for `segment`.
     save_predictions : path-like, optional
         Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
     unfinished : path-like, optional
         Folder that keeps finished cases until the end. With the same folder and settings an evaluation that was cut
         off goes on.
-    brain : {"auto", "keep"}
-        Whether models see the extracted brain of whole heads, as for `segment`.
+    device : str
+        As for `segment`.
+    {options}
 
     Returns
     -------
@@ -152,15 +158,15 @@ def evaluate(
             predictions_schema=predictions_schema,
             roles=roles,
             spacing_mm=spacing_mm,
-            device=device,
-            flips=flips,
             save_predictions=save_predictions,
             unfinished=unfinished,
-            brain=brain,
+            device=device,
+            **options,
         )
     )
 
 
+@takes(SegmentRequest, "model", "device")
 def evaluate_job(
     cases: AnyPath | Iterable[AnyPath],
     models: Models = (),
@@ -173,17 +179,18 @@ def evaluate_job(
     predictions_schema: str | None = None,
     roles: Roles = None,
     spacing_mm: Spacing | None = None,
-    device: str = "auto",
-    flips: bool = False,
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
-    brain: HeadChoice = "auto",
+    device: str = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> Job[Evaluation]:
     """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters."""
     methods = _methods(models, predictions or {})
     found = find_cases(cases, truth=truth, split=split, side=side)
     folder = None if save_predictions is None else Path(save_predictions)
-    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder, brain)
+    request = SegmentRequest(device=device, **options)
+    _check_fits(methods, request)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, folder, request)
     kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
     table: dict[str, str | None] | None = None if side is None else {"side": side}
     if split is not None:
@@ -201,13 +208,11 @@ def score_cases_job(
     predictions_schema: str | None = None,
     roles: Roles = None,
     spacing_mm: Spacing | None = None,
-    device: str = "auto",
-    flips: bool = False,
-    brain: HeadChoice = "auto",
+    request: SegmentRequest | None = None,
 ) -> Job[Evaluation]:
     """`evaluate_job` for cases that were found already, methods in the given order of names."""
     by_name = {method.name: method for method in _methods(models, predictions)}
-    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, None, brain)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, None, request or SegmentRequest())
     return (yield from _cases_job(cases, tuple(by_name[name] for name in order), settings, None, None))
 
 
@@ -275,6 +280,22 @@ def _methods(models: Models, predictions: Mapping[str, AnyPath]) -> tuple[_Metho
     return tuple(found)
 
 
+def _check_fits(methods: Sequence[_Method], request: SegmentRequest) -> None:
+    """Raise `OptionError` for options that none of the methods takes."""
+    for name in ("seeds", "thresholds"):
+        asked = getattr(request, name)
+        if asked and not any(getattr(_fitting(method, request), name) for method in methods if method.model):
+            msg = f"None of {', '.join(method.name for method in methods)} takes {name}. Leave them out."
+            raise OptionError(msg)
+
+
+def _fitting(method: _Method, request: SegmentRequest) -> SegmentRequest:
+    """The request without what the method does not take: of several that are compared each gets its own options."""
+    info = find_model(method.model)
+    seeds = request.seeds if info.takes_seeds else ()
+    return request.with_options(seeds=seeds, thresholds=None if info.is_baseline else request.thresholds)
+
+
 def _folder(where: AnyPath) -> Path:
     place = existing(where)
     if not place.is_dir():
@@ -286,7 +307,7 @@ def _folder(where: AnyPath) -> Path:
 def _fingerprint(methods: Sequence[_Method], settings: _Settings) -> str:
     """What the scores depend on: methods with the hash of their weights, and settings."""
     known = [_weights(method) for method in methods]
-    return json.dumps([_FORMAT, versions(), [asdict(m) for m in methods], known, asdict(settings)], default=str)
+    return json.dumps([_FORMAT, versions(), [asdict(m) for m in methods], known, settings.recorded()], default=str)
 
 
 def _weights(method: _Method) -> str:
@@ -353,9 +374,8 @@ def _predicted_job(
     if method.folder is not None:
         return _found(case, method.folder, settings.predictions_schema, settings), None
     started = time.monotonic()
-    segmentation = yield from segment_job(
-        study, method.model, settings.device, flips=settings.flips, brain=settings.brain
-    )
+    request = _fitting(method, settings.request)
+    segmentation = yield from segment_job(study, method.model, request.device, **request.options())
     seconds = time.monotonic() - started - segmentation.provenance.get("seconds", {}).get("load", 0.0)
     if settings.save_predictions is not None:
         folder = settings.save_predictions / method.name / (case.dataset or "")
@@ -488,7 +508,7 @@ def _about(
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "methods": [asdict(method) | {"weights_sha256": _weights(method)} for method in methods],
-        "settings": asdict(settings),
+        "settings": settings.recorded(),
         "split": table,
         "versions": versions(),
         "cases": [one.about for one in finished],

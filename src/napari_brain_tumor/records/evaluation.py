@@ -48,9 +48,7 @@ def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: s
         predictions_schema=settings.predictions_schema,
         roles=settings.roles,
         spacing_mm=settings.spacing_mm,
-        device=device or settings.device,
-        flips=settings.flips,
-        brain=settings.brain,
+        request=settings.request.with_options(device=device or settings.device),
     )
     found = yield from part_of(job, 0.05, 1)
     refused = [f"{one.what} could not be scored: {one.error}" for one in found.refused]

@@ -1,6 +1,5 @@
 """Compute a recorded segmentation again and compare it with what was recorded."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,8 +23,9 @@ from napari_brain_tumor.records.correction import corrected_job, find_start, spa
 from napari_brain_tumor.records.places import Places, find_sources
 from napari_brain_tumor.records.records import CorrectionRecord, ModelRecord, SegmentRecord, SidecarRecord
 from napari_brain_tumor.records.report import Replay
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation, Source, Study
-from napari_brain_tumor.workflow import segment_job, segment_with_probabilities_job, versions
+from napari_brain_tumor.workflow import requested_segmentation_job, versions
 
 __all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
 
@@ -108,17 +108,14 @@ def _segmented(
     yield Progress(0, 1, "checking the model")
     method = find_recorded_model(_with_folder(made.model, places.beside), model)
     chosen = _device(made, device, method, notes)
-    settings = _settings(made, method, chosen, notes) | {"brain": brain_choice(made, places)}
-    study = _study(made, sources)
     where = method.folder if isinstance(method, ModelInfo) else method.name
+    options = {"model": where, "device": chosen, "brain": brain_choice(made, places)}
+    request = _request(made, method, chosen, notes).with_options(**options)
+    study = _study(made, sources)
     with _threads(made.threads if chosen == "cpu" else None):
-        if isinstance(method, ModelInfo) and uses_probabilities(made):
-            found, maps = yield from segment_with_probabilities_job(study, where, chosen, **settings)
-            notes += changed_brain(made, found)
-            return _Begun(study, found, maps, method.name)
-        found = yield from segment_job(study, where, chosen, **settings)
-    notes += changed_brain(made, found)
-    return _Begun(study, found, None, method.name)
+        segmentation, maps = yield from requested_segmentation_job(study, request)
+    notes += changed_brain(made, segmentation)
+    return _Begun(study, segmentation, maps if uses_probabilities(made) else None, method.name)
 
 
 def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
@@ -187,26 +184,20 @@ def _device(made: SegmentRecord, given: str | None, method: ModelInfo | Baseline
         return instead
 
 
-def _settings(made: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> dict[str, Any]:
-    """Arguments of `segment`; settings that are the card's are checked against it."""
-    known = set(inspect.signature(segment_job).parameters)
-    told = {key: value for key, value in made.settings.items() if key != "brain"}  # its record says more
-    settings = {key: value for key, value in told.items() if key in known}
-    left = {key: value for key, value in told.items() if key not in known}
+def _request(made: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> SegmentRequest:
+    """What was asked for; settings that are the card's are checked against it."""
+    others = {key: value for key, value in made.settings.items() if key not in SegmentRequest.model_fields}
     for key in _OF_THE_CARD:
-        if key in left and isinstance(method, ModelInfo):
-            _check_card(key, left.pop(key), method)
-    if left:
+        if key in others and isinstance(method, ModelInfo):
+            _check_card(key, others.pop(key), method)
+    if others:
         msg = (
-            f"The record has settings that this version does not know: {', '.join(sorted(left))}. "
+            f"The record has settings that this version does not know: {', '.join(sorted(others))}. "
             f"Install the version that made it: {made.versions.get('napari-brain-tumor', 'a newer one')}."
         )
         raise RecordError(msg)
-    if "precision" in settings:
-        settings["precision"] = _precision(settings["precision"], device, notes)
-    if "seeds" in settings:
-        settings["seeds"] = [tuple(seed) for seed in settings["seeds"]]
-    return settings
+    request = SegmentRequest.recorded_in(made.settings)
+    return request.with_options(precision=_precision(request.precision, device, notes))
 
 
 def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
@@ -223,8 +214,6 @@ def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
 
 def _precision(recorded: str, device: str, notes: list[str]) -> str:
     """How `segment` is asked for the recorded precision, or the usual one where the device does not have it."""
-    if recorded == "float16":
-        return "auto"  # what GPUs take by themselves
     if recorded == "bfloat16":
         try:
             check_bfloat16(torch.device(device))

@@ -11,7 +11,6 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import ensure_colormap
 from psygnal import SignalGroupDescriptor
 
-from napari_brain_tumor.command_lines import CommandLines, compare_lines
 from napari_brain_tumor.compare import Agreement, Consensus, SliceRow, compare_segmentations_job
 from napari_brain_tumor.compare.maps import AGREEMENT_COLORS, count_map, count_names, pair_map, pair_names
 from napari_brain_tumor.compare.slices import AXES, Axis
@@ -23,6 +22,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.actions import compare_lines
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets.panel_lines import label_file_of
 
 __all__ = [

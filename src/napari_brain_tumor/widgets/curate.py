@@ -14,7 +14,6 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QTabWidget
 
-from napari_brain_tumor.command_lines import create_dataset_lines
 from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
 from napari_brain_tumor.dataset.drafts import Draft, DraftRecord
 from napari_brain_tumor.dataset.index import now
@@ -25,6 +24,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.actions import create_dataset_lines
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state

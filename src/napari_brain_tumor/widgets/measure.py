@@ -17,13 +17,13 @@ from qtpy.QtWidgets import (
     QScrollArea,
 )
 
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed

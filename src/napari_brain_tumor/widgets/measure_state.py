@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer, Shapes
 
-from napari_brain_tumor.command_lines import CommandLines, measure_study_lines
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.labels import Region
@@ -21,6 +20,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.actions import measure_study_lines
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
 from napari_brain_tumor.widgets.segment_state import candidates, match_roles

@@ -9,8 +9,11 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, 
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.requests.request import option_of
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.widgets.kept_probabilities import MAPS
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
+from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
 
 __all__ = ["MoreSettings"]
 
@@ -21,9 +24,12 @@ _MAP_TIPS: Final = {
     "uncertainty": "Show how unsure the model is as an image layer: the entropy in bits, from 0 to 1, of the region\n"
     "that is least certain. Of this result and of those to come.",
 }
-_PRECISIONS: Final = {"auto": "automatic", "float32": "float32", "bfloat16": "bfloat16"}
 _SAME: Final = 5e-4
 _BRAIN_CHOICES: Final = {"extract it from a whole head": "auto", "keep the whole head": "keep"}
+
+
+def _help(name: str) -> str:
+    return option_of(SegmentRequest.model_fields[name]).help
 
 
 class MoreSettings(QWidget):
@@ -59,7 +65,8 @@ class MoreSettings(QWidget):
         column.addWidget(self.summary_label)
         self.body = QWidget()
         self._rows = form(self.body)
-        self._build_lesions(self._rows)
+        names = [name for name, field in SegmentRequest.model_fields.items() if has_control(field)]
+        self.controls = RequestControls(SegmentRequest, names, self._rows)
         self._build_brain(self._rows)
         self._build_thresholds(self._rows)
         self._build_box(self._rows)
@@ -67,38 +74,8 @@ class MoreSettings(QWidget):
         column.addWidget(self.body)
         self.body.hide()
 
-    def _build_lesions(self, rows: QFormLayout) -> None:
-        self.lesion_box = QDoubleSpinBox()
-        self.lesion_box.setRange(0, 100_000)
-        self.lesion_box.setDecimals(0)
-        self.lesion_box.setSingleStep(10)
-        self.lesion_box.setSuffix(" mm³")
-        self.lesion_box.setAccessibleName("Smallest lesion")
-        self.lesion_box.setToolTip(
-            "Connected parts of the tumour smaller than this are removed. 0 keeps everything.\n"
-            "Without effect where the voxel size is not known."
-        )
-        rows.addRow("Smallest &lesion", self.lesion_box)
-        self.flips_box = QCheckBox("Average &mirrored copies")
-        self.flips_box.setToolTip(
-            "Segment mirrored copies too and average: a little more accurate, several times slower."
-        )
-        rows.addRow("", self.flips_box)
-        self.precision_box = combo(
-            "Of the network's numbers. Automatic is the quickest whose labels agree with float32.\n"
-            "bfloat16, on processors and GPUs that have it, is quicker and changes up to half a percent of the labels.",
-            "Precision",
-        )
-        for name, text in _PRECISIONS.items():
-            self.precision_box.addItem(text, name)
-        rows.addRow("Precision", self.precision_box)
-
     def _build_brain(self, rows: QFormLayout) -> None:
-        self.brain_box = combo(
-            "A whole head, with the skull: its brain is extracted first, and labels are within it alone.\n"
-            "Or keep the head as it is, or take a labels layer of your own as the brain.",
-            "Brain of a whole head",
-        )
+        self.brain_box = combo(_help("brain"), "Brain of a whole head")
         self.show_brain_layers((), None)
         rows.addRow("Brain", self.brain_box)
 
@@ -111,10 +88,7 @@ class MoreSettings(QWidget):
             box.setSingleStep(0.05)
             box.setPrefix("p ≥ ")
             box.setAccessibleName(f"Threshold of {REGION_NAMES[region]}")
-            box.setToolTip(
-                f"Probability from which a voxel belongs to the {REGION_NAMES[region]}.\n"
-                "Lower finds more, and more that is none."
-            )
+            box.setToolTip(f"{REGION_NAMES[region]}. {_help('thresholds')}")
             self.threshold_boxes[region] = box
             rows.addRow(_WORDS[region], box)
         self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
@@ -162,9 +136,7 @@ class MoreSettings(QWidget):
         self.draw_button.clicked.connect(self.box_drawing_requested)
         for check in self.map_boxes.values():
             check.toggled.connect(self._on_map_toggled)
-        self.flips_box.toggled.connect(self._show_summary)
-        self.lesion_box.valueChanged.connect(self._show_summary)
-        self.precision_box.currentIndexChanged.connect(self._show_summary)
+        self.controls.changed.connect(self._show_summary)
 
     # Thresholds -----------------------------------------------------------------------------------------------------
 
@@ -181,8 +153,7 @@ class MoreSettings(QWidget):
             self._rows.setRowVisible(box, region in usual)
         for widget in (self.reset_button, self.apply_button, *self.map_boxes.values()):
             self._rows.setRowVisible(widget, bool(usual))
-        self.flips_box.setEnabled(bool(usual))
-        self._rows.setRowVisible(self.precision_box, bool(usual))
+        self.controls.enable(SegmentRequest.of_networks(), bool(usual))
         self.reset_thresholds()
 
     def reset_thresholds(self) -> None:
@@ -270,9 +241,7 @@ class MoreSettings(QWidget):
     def _show_summary(self, *_: object) -> None:
         told = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
         told += [self.brain_box.currentText()] if self.brain != "auto" else []
-        told += ["mirrored copies"] if self.flips_box.isChecked() and self.flips_box.isEnabled() else []
-        chosen = self.precision_box.currentData()
-        told += [chosen] if chosen != "auto" and self.precision_box.isVisibleTo(self.body) else []
+        told += self.controls.told
         told += [self.box_label.text()] if self.box_layer is not None else []
         told += self.maps if self._usual else ()
         self.summary_label.setText("Set: " + "; ".join(told) if told else "")

@@ -10,25 +10,26 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, find_model
-from napari_brain_tumor.command_lines import (
-    CommandLines,
+from napari_brain_tumor.errors import BrainTumorError, RecordError
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
+from napari_brain_tumor.requests.actions import (
     LabelFile,
     ModelRun,
-    Opening,
     add_case_lines,
-    opening_of,
     refine_lines,
     relabel_lines,
     rerun_lines,
     review_lines,
     score_dataset_lines,
     segment_lines,
-    usual_shell,
 )
-from napari_brain_tumor.errors import BrainTumorError, RecordError
-from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.display import Display
-from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.opening import OpenRequest
+from napari_brain_tumor.requests.quoting import usual_shell
+from napari_brain_tumor.requests.reopening import opening_of
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.kept_probabilities import kept_of
 from napari_brain_tumor.widgets.saved_files import saved_file
@@ -46,8 +47,6 @@ __all__ = [
     "segment_lines_of",
 ]
 
-_RUN_SETTINGS: Final = ("flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box", "brain")
-"""Of a record, what `segment` takes; the rest is the model's own."""
 _MASK_IN_MEMORY: Final = "mask"
 """What a record says of a brain mask that no file holds."""
 _SAME: Final = 5e-4
@@ -79,9 +78,9 @@ def segment_lines_of(
     if choices.obstacle:
         raise RecordError(choices.obstacle)
     scans = opening_of_layers(choices.sequences)
-    settings = {**choices.settings, "model": _model_word(choices.model)} | _brain_word(choices)
+    request = choices.request.with_options(model=_model_word(choices.model), **_brain_word(choices))
     name = _case_of(choices.sequences)
-    lines = segment_lines(scans, settings, saved or f"{name}_segmentation{suffix}", schema)
+    lines = segment_lines(scans, request, saved or f"{name}_segmentation{suffix}", schema)
     again = rerun_lines(saved).shell(usual_shell()) if saved else ""
     notes = (
         *(["The selected labels were edited by hand; the lines give what a model gives."] if _is_edited(shown) else []),
@@ -99,7 +98,7 @@ def _is_edited(layer: Layer | None) -> bool:
     return layer is not None and layers.is_edited(layer)
 
 
-def opening_of_layers(sequences: Mapping[Role, Layer]) -> Opening:
+def opening_of_layers(sequences: Mapping[Role, Layer]) -> OpenRequest:
     """How a script opens what those layers show; raises `RecordError` where they are not from files."""
     tags = {role: layers.view(layer).tag for role, layer in sequences.items()}
     ours = {role: tag for role, tag in tags.items() if isinstance(tag, SequenceTag) and tag.source is not None}
@@ -159,37 +158,27 @@ def _run_of(layer: Layer) -> ModelRun | None:
     made_by = told.get("model") or {}
     if told.get("task") != "segment" or "name" not in made_by:
         return None
-    settings = {key: value for key, value in (told.get("settings") or {}).items() if key in _RUN_SETTINGS}
-    settings = {key: value for key, value in settings.items() if value or key == "min_lesion_mm3"}
+    settings = told.get("settings") or {}
     if settings.get("brain") == _MASK_IN_MEMORY:
         return None
-    settings |= {key: tuple(map(_plain, settings[key])) for key in ("seeds", "box") if key in settings}
+    request = SegmentRequest.recorded_in(settings).with_options(brain=settings.get("brain", "auto"))
     model: str | Path = Path(made_by["folder"]) if "folder" in made_by else str(made_by["name"])
     with suppress(BrainTumorError):
         method = find_model(model)
-        model = _model_word(method) or model
-        settings = _without_usual(settings, method)
-        return ModelRun(model, settings, not method.is_baseline)
-    return ModelRun(model, settings)
+        changes = {"model": _model_word(method) or model} | _of_the_model(request, method)
+        return ModelRun(request.with_options(**changes), not method.is_baseline)
+    return ModelRun(request.with_options(model=model))
 
 
-def _plain(value: Any) -> Any:
-    return tuple(map(float, value)) if isinstance(value, Sequence) else float(value)
-
-
-def _without_usual(settings: Mapping[str, Any], method: Method) -> dict[str, Any]:
-    """The settings without those that the model has anyway; 0 for the smallest lesion is one of its own."""
-    told = dict(settings)
-    if isinstance(method, ModelInfo):
-        card = method.card
-        thresholds = told.pop("thresholds", {})
-        changed = {region: float(p) for region, p in thresholds.items() if abs(p - card.threshold(region)) >= _SAME}
-        told |= {"thresholds": changed} if changed else {}
-    if told.get("brain") == "auto":
-        told.pop("brain")
-    if told.get("min_lesion_mm3") == method.min_lesion_mm3:
-        told.pop("min_lesion_mm3")
-    return told
+def _of_the_model(request: SegmentRequest, method: Method) -> dict[str, Any]:
+    """Options that the model has anyway; 0 for the smallest lesion is one of its own."""
+    options: dict[str, Any] = {}
+    if isinstance(method, ModelInfo) and request.thresholds is not None:
+        changed = {r: p for r, p in request.thresholds.items() if abs(p - method.card.threshold(r)) >= _SAME}
+        options["thresholds"] = changed or None
+    if request.min_lesion_mm3 == method.min_lesion_mm3:
+        options["min_lesion_mm3"] = None
+    return options
 
 
 def refine_lines_of(

@@ -11,12 +11,13 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerView, SequenceTag
-from napari_brain_tumor.preflight.check import check_facts, expected_of
+from napari_brain_tumor.preflight.check import check_facts, expected_of, plan_of
 from napari_brain_tumor.preflight.costs import Expected
 from napari_brain_tumor.preflight.questions import LABELS
 from napari_brain_tumor.preflight.rows import Row, Verdict
-from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of
+from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.traits import Traits
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.widgets.segment_state import Candidate, is_single
 
@@ -36,27 +37,23 @@ class Asked:
     elsewhere : mapping of role to LayerView
         Scans that are open too and might belong to them, on other grids.
     method : Method or None
-    device : str
-    flips : bool
+    request : SegmentRequest
+        How it is run.
     devices : sequence of DeviceMemory
         Empty while they are not known.
     models : sequence of Method
         What can be suggested.
     labels : LayerView or None
         A selected segmentation of these scans.
-    brain : {"auto", "keep", "mask"}
-        What is done with a whole head.
     """
 
     views: Mapping[Role, LayerView]
     elsewhere: Mapping[Role, LayerView] = field(default_factory=dict)
     method: Method | None = None
-    device: str = "auto"
-    flips: bool = False
+    request: SegmentRequest = field(default_factory=SegmentRequest)
     devices: Sequence[DeviceMemory] = ()
     models: Sequence[Method] = ()
     labels: LayerView | None = None
-    brain: BrainPlan = "auto"
 
     def same_scans(self, other: "Asked") -> bool:
         """Whether both ask about the same pictures, so that they need not be looked at again."""
@@ -87,7 +84,7 @@ class Answer:
 
     def answers(self, asked: Asked) -> bool:
         """Whether this is the answer to that question, also where it was asked again."""
-        ours, theirs = ((one.method, one.device, one.flips, one.brain) for one in (self.asked, asked))
+        ours, theirs = ((one.method, one.request) for one in (self.asked, asked))
         return ours == theirs and self.asked.same_scans(asked)
 
     @property
@@ -100,18 +97,9 @@ def answer(asked: Asked, before: Answer | None = None) -> Answer:
     """Answer every question; the pictures are looked at only if they are not those of the answer before."""
     known = before is not None and before.asked.same_scans(asked)
     facts = before.facts if before is not None and known else facts_of(_scans(asked))
-    rows = check_facts(
-        facts,
-        asked.method,
-        asked.device,
-        _labels(asked),
-        flips=asked.flips,
-        devices=asked.devices,
-        models=asked.models,
-        brain=asked.brain,
-    )
-    facts = replace(facts, brain=asked.brain)
-    expected = expected_of(facts, asked.method, asked.device, asked.devices, flips=asked.flips)
+    rows = check_facts(facts, asked.method, asked.request, _labels(asked), devices=asked.devices, models=asked.models)
+    facts = replace(facts, brain=plan_of(asked.request.brain))
+    expected = expected_of(facts, asked.method, asked.request, asked.devices)
     return Answer(asked, facts, rows, expected)
 
 

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, list_models
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -30,6 +29,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
@@ -90,7 +91,7 @@ class SegmentWidget(QScrollArea):
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str, optional
-        The job that runs in the worker process, called like `workflow.segment_job`; the one that suits the model where
+        The job that runs in the worker process, called like `workflow.requested_segmentation_job`, which it is where
         none is given.
     models : sequence of Method, optional
         The installed models and the methods without weights where none are given.
@@ -203,7 +204,6 @@ class SegmentWidget(QScrollArea):
         self.result_box.addItem("replaces the last one, keeps what you painted", "replace")
         rows.addRow("Res&ult", self.result_box)
         self.more = MoreSettings()
-        self.lesion_box, self.flips_box = self.more.lesion_box, self.more.flips_box
         rows.addRow(self.more)
         return rows
 
@@ -292,11 +292,7 @@ class SegmentWidget(QScrollArea):
         self.seeds_box.activated.connect(self._on_seeds_chosen)
         self.new_seeds_button.clicked.connect(self._on_new_seeds_requested)
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
-        self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
-        self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
-        self.more.precision_box.currentIndexChanged.connect(
-            lambda _: setattr(self.choices, "precision", self.more.precision_box.currentData())
-        )
+        self.more.controls.changed.connect(lambda: self.choices.choose(**self.more.controls.values))
         self._connect_more()
         self.choices.events.connect(self._refresh_readiness)
         for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):
@@ -353,7 +349,7 @@ class SegmentWidget(QScrollArea):
         doubt.doubt_steps.gone.connect(self._on_doubt_gone)
         self.about_button.clicked.connect(self.show_model_page)
         self.study_list.changed.connect(self._refresh_readiness)
-        self.more.thresholds_changed.connect(lambda: setattr(self.choices, "thresholds", self.more.thresholds))
+        self.more.thresholds_changed.connect(lambda: self.choices.choose(thresholds=self.more.thresholds or None))
         self.more.thresholds_applied.connect(self._on_thresholds_applied)
         self.more.brain_changed.connect(lambda: setattr(self.choices, "brain", self.more.brain))
         self.more.box_changed.connect(self._on_box_chosen)
@@ -494,7 +490,7 @@ class SegmentWidget(QScrollArea):
         shown = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
         if found is None or found == shown:
             return
-        chosen, lesion, thresholds = self.choices.model, self.lesion_box.value(), self.more.thresholds
+        chosen, values, thresholds = self.choices.model, self.more.controls.values, self.more.thresholds
         self.model_box.blockSignals(True)
         self.model_box.clear()
         self.model_box.setEnabled(True)
@@ -505,7 +501,7 @@ class SegmentWidget(QScrollArea):
         self.model_box.blockSignals(False)
         self._on_model_chosen()
         if self.choices.model == chosen:
-            self.lesion_box.setValue(lesion)
+            self.more.controls.choose(**values)
             self.more.set_thresholds(thresholds)
 
     def _on_model_picked(self) -> None:
@@ -534,8 +530,8 @@ class SegmentWidget(QScrollArea):
         self.choices.model = model
         self.model_box.setToolTip(state.model_tooltip(model) if model else self.choices.obstacle)
         if model is not None:
-            self.lesion_box.setValue(model.min_lesion_mm3)
-            self.choices.min_lesion_mm3 = model.min_lesion_mm3
+            self.more.controls.set_usual(min_lesion_mm3=model.min_lesion_mm3)
+            self.choices.choose(min_lesion_mm3=model.min_lesion_mm3)
         takes_seeds = model is not None and model.takes_seeds
         for widget in (self.seeds_box, self.new_seeds_button):
             self._choice_rows.setRowVisible(widget, takes_seeds)
@@ -596,7 +592,7 @@ class SegmentWidget(QScrollArea):
         self._on_device_chosen()
 
     def _on_device_chosen(self) -> None:
-        self.choices.device = self.device_box.currentData()
+        self.choices.choose(device=self.device_box.currentData())
         reason = self.device_box.currentData(Qt.ItemDataRole.ToolTipRole)
         self.device_box.setToolTip(f"Where to compute. {reason}")
 
@@ -643,19 +639,19 @@ class SegmentWidget(QScrollArea):
             if self._obstacle:
                 raise BoxError(self._obstacle)
             studies = ticked or [OpenStudy.of(self.choices.sequences)]
-            settings = self.choices.settings
+            request = self.choices.request
             if len(studies) > 1:
-                settings["seeds"] = ()  # points lie in one study
-            runs = [self._run_of(study, settings) for study in studies]
+                request = request.with_options(seeds=())  # points lie in one study
+            runs = [self._run_of(study, request) for study in studies]
         except BrainTumorError as error:
             self._show_failure(error)
             return
-        target = self._target or state.target_of(self.choices.model)
+        target = self._target or state.SEGMENT_TARGET
         self.runs.start(runs, self._worker, target, replaces=self.result_box.currentData() == "replace")
 
-    def _run_of(self, study: OpenStudy, settings: dict[str, Any]) -> Run:
+    def _run_of(self, study: OpenStudy, request: SegmentRequest) -> Run:
         views = {role: layers.view(layer) for role, layer in study.sequences.items()}
-        return Run(study.name, views, settings, self._expectation_of(study))
+        return Run(study.name, views, request, self._expectation_of(study))
 
     def _expectation_of(self, study: OpenStudy) -> Expectation | None:
         """What the run is known to take; nothing is known of a box, or of scans that the checks did not look at."""

@@ -100,7 +100,7 @@ class SegmentRuns(QObject):
             self._end("" if self.queue.is_single else self.queue.summary)
             return
         self.runner.start(
-            lambda stop: state.segment_steps(stop, now.views, now.settings, worker, target), now.expectation
+            lambda stop: state.segment_steps(stop, now.views, now.request, worker, target), now.expectation
         )
 
     def _end(self, words: str) -> None:

@@ -15,7 +15,7 @@ from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.labels import SCHEMAS, Region
+from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
@@ -24,6 +24,7 @@ from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness_of
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
 from napari_brain_tumor.widgets.kept_probabilities import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
@@ -31,7 +32,6 @@ from napari_brain_tumor.widgets.worker import Stop
 
 __all__ = [
     "FORMATS",
-    "PROBABILITIES_TARGET",
     "SEGMENT_TARGET",
     "Candidate",
     "Choices",
@@ -59,17 +59,14 @@ __all__ = [
     "segment_steps",
     "sentence",
     "short_name",
-    "target_of",
     "traits_of",
     "writable_schemas",
 ]
 
-SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:segment_job"
-"""What runs in the worker process for a method without weights."""
+SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:requested_segmentation_job"
+"""What runs in the worker process; with the probabilities of a trained model thresholds change without a new run."""
 BRAIN_TARGET: Final = "napari_brain_tumor.brain.extraction:brain_mask_job"
 """What runs there to find the brain in a whole head."""
-PROBABILITIES_TARGET: Final = "napari_brain_tumor.workflow:segment_with_probabilities_job"
-"""What runs there for a trained model: with its probabilities, thresholds can be changed without running again."""
 
 
 @dataclass
@@ -84,15 +81,10 @@ class Choices:
         A model, or a method without weights.
     seeds : Points layer or None
         For a method that takes seeds; it finds its own where there is none.
-    device : str
-        As for `segment`.
-    flips : bool
-    min_lesion_mm3 : float
-    thresholds : dict of region to float
-        Those that are not the model's own.
+    options : SegmentRequest
+        All that no layer tells.
     box : Shapes layer or None
         Around whose shapes alone labels are wanted.
-    precision : {"auto", "float32", "bfloat16"}
     brain : {"auto", "keep"} or Labels layer
         What is done with a whole head: its brain extracted, nothing, or the brain is where that layer has labels.
     """
@@ -102,34 +94,27 @@ class Choices:
     sequences: dict[Role, Layer] = field(default_factory=dict)
     model: Method | None = None
     seeds: Points | None = None
-    device: str = "auto"
-    flips: bool = False
-    min_lesion_mm3: float = 0.0
-    thresholds: dict[Region, float] = field(default_factory=dict)
+    options: SegmentRequest = field(default_factory=SegmentRequest)
     box: Shapes | None = None
-    precision: str = "auto"
     brain: str | Labels = "auto"
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Arguments of `segment` beside the study; thresholds, box and precision where they are not as usual."""
-        precision = self.precision if self.precision != "auto" and isinstance(self.model, ModelInfo) else None
-        told = {"thresholds": dict(self.thresholds), "box": self.box_ends(), "precision": precision}
-        brain = self._brain_setting()
-        return {
-            "model": self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None),
-            "device": self.device,
-            "flips": self.flips,
-            "min_lesion_mm3": self.min_lesion_mm3,
-            "seeds": self._seed_points(),
-            **{name: value for name, value in told.items() if value},
-            **({} if brain is None else {"brain": brain}),
-        }
+    def choose(self, **options: Any) -> None:
+        """Change options, by the names that `SegmentRequest` has for them."""
+        self.options = self.options.with_options(**options)
 
-    def _brain_setting(self) -> str | npt.NDArray[np.bool_] | None:
-        """As `segment` takes it, a mask on the scans' own grid; None where it is as usual."""
+    @property
+    def request(self) -> SegmentRequest:
+        """What is run, with what layers tell; what means nothing to a method without weights is left out."""
+        model = self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None)
+        unused = SegmentRequest.of_networks() if not isinstance(self.model, ModelInfo) else ()
+        usual = {name: SegmentRequest.model_fields[name].default for name in unused}
+        told = {"model": model, "seeds": self._seed_points(), "box": self.box_ends(), "brain": self._brain_setting()}
+        return self.options.with_options(**usual, **told)
+
+    def _brain_setting(self) -> str | npt.NDArray[np.bool_]:
+        """As `segment` takes it, a mask on the scans' own grid."""
         if not isinstance(self.brain, Layer):
-            return None if self.brain == "auto" else self.brain
+            return self.brain
         return layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
 
     def box_ends(self) -> tuple[float, ...] | None:
@@ -427,15 +412,10 @@ def is_result(layer: Layer | None) -> bool:
     return isinstance(layer, Labels) and layer.ndim in (2, 3) and not layers.is_prompt_layer(layer)
 
 
-def target_of(model: Method | None) -> str:
-    """What runs in the worker process for a model or method."""
-    return PROBABILITIES_TARGET if isinstance(model, ModelInfo) else SEGMENT_TARGET
-
-
 def segment_steps(
     stop: Stop,
     views: Mapping[Role, LayerView],
-    settings: Mapping[str, Any],
+    request: SegmentRequest,
     worker: WorkerProcess,
     target: str = SEGMENT_TARGET,
 ) -> Job[tuple[LayerData, tuple[str, ...]]]:
@@ -445,7 +425,7 @@ def segment_steps(
     """
     yield Progress(0, 1, "reading the layers")
     study = layers.study_from_layers(views)
-    found = yield from stop.guard(worker.run(target, study, **settings))
+    found = yield from stop.guard(worker.run(target, study, request))
     segmentation, maps = found if isinstance(found, tuple) else (found, None)
     remember(segmentation.provenance)
     doubts = [text for text in segmentation.provenance.get("doubts", ()) if segmentation.data.any()]

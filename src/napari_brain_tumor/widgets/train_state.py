@@ -7,10 +7,12 @@ from typing import ClassVar, Final, Literal, cast
 
 from psygnal import SignalGroupDescriptor
 
-from napari_brain_tumor.command_lines import CommandLines, install_command, train_lines
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.models.cards import models_folder, read_card
+from napari_brain_tumor.requests.actions import train_lines
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.widgets.worker import time_left_text
 from napari_brain_tumor_training import readiness
 from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
