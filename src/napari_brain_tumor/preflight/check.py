@@ -19,6 +19,7 @@ from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.grid import working_grid
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import BrainChoice, SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -27,6 +28,7 @@ __all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_
 AnyPath = str | PathLike[str]
 
 
+@takes(SegmentRequest, "model", "device")
 def check_study(
     study: Study,
     model: Method | AnyPath | None = None,
@@ -45,8 +47,9 @@ def check_study(
         As for `segment`.
     segmentation : Segmentation, optional
         Labels of the same case, to be looked at too.
-    **options
-        As for `segment`. With `brain="auto"` the brain of a whole head is looked for, and its size is given.
+    {options}
+
+    With `brain="auto"` the brain of a whole head is looked for, and its size is given.
 
     Returns
     -------

@@ -14,6 +14,7 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.widgets.kept_probabilities import MAPS
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
+from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 
 __all__ = ["MoreSettings"]
 
@@ -65,7 +66,8 @@ class MoreSettings(QWidget):
         column.addWidget(self.summary_label)
         self.body = QWidget()
         self._rows = form(self.body)
-        names = [name for name, field in SegmentRequest.model_fields.items() if has_control(field)]
+        fields = SegmentRequest.model_fields
+        names = [name for name, field in fields.items() if name not in CHOSEN_APART and has_control(field)]
         self.controls = RequestControls(SegmentRequest, names, self._rows)
         self._build_brain(self._rows)
         self._build_thresholds(self._rows)

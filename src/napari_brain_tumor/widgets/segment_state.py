@@ -31,6 +31,7 @@ from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 
 __all__ = [
+    "CHOSEN_APART",
     "FORMATS",
     "SEGMENT_TARGET",
     "Candidate",
@@ -65,6 +66,8 @@ __all__ = [
 
 SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:requested_segmentation_job"
 """What runs in the worker process; with the probabilities of a trained model thresholds change without a new run."""
+CHOSEN_APART: Final = ("model", "device", "seeds", "thresholds", "box", "brain")
+"""Options that layers tell, or that have controls of their own; the others get theirs from the request."""
 BRAIN_TARGET: Final = "napari_brain_tumor.brain.extraction:brain_mask_job"
 """What runs there to find the brain in a whole head."""
 
