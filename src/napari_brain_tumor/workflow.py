@@ -280,6 +280,9 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     values *= wanted
+    if request.smooth_mm:
+        for value in values:
+            value[...] = _smoothed(value, wanted, prepared, request.smooth_mm)
     smallest = _smallest(info, request)
     rules = SizeRules(smallest, info.card.min_lesion_share if smallest > 0 else 0.0, info.card.min_enhancing_mm3)
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
@@ -386,6 +389,8 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segmen
     clock.lap("prepare")
     yield Progress(0.3, 1, f"running {baseline.name}")
     masks = {region: mask & wanted for region, mask in find_regions(baseline, scan, voxels).items()}
+    if request.smooth_mm:
+        masks = {r: _smoothed(mask, wanted, prepared, request.smooth_mm) >= 0.5 for r, mask in masks.items()}
     clock.lap("method")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     smallest = _smallest(baseline, request)
@@ -404,6 +409,20 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segmen
     made |= _brain_record(extracted)
     notes = [*extracted.notes, *baseline.notes_without(study.roles)]
     return _segmentation(study, data, tuple(masks), made, notes)
+
+
+def _smoothed(
+    values: npt.NDArray[Any], inside: npt.NDArray[np.bool_], prepared: Prepared, width_mm: float
+) -> npt.NDArray[np.float32]:
+    """Values `(Z, Y, X)` after a Gaussian of that standard deviation in mm (voxels where their size is not known).
+
+    Only what lies within counts, so that an outline along the brain's border stays where it is.
+    """
+    grid = prepared.work.grid
+    sigma = [width_mm / step for step in reversed(grid.spacing)] if grid.unit == "mm" else width_mm
+    known = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    smooth = ndimage.gaussian_filter(values.astype(np.float32) * inside, sigma)
+    return np.divide(smooth, known, out=np.zeros_like(smooth), where=inside)
 
 
 class _Clock:

@@ -134,6 +134,17 @@ class SegmentRequest(Request):
             error=BoxError,
         ),
     ] = None
+    smooth_mm: Annotated[
+        float,
+        Field(ge=0, le=10),
+        Option(
+            help="Smooth the outline: a Gaussian of this standard deviation over each region's probability, or over "
+            "what a method without weights found. Details smaller than that are lost; 0 leaves all as it is.",
+            label="S&moothing",
+            unit="mm",
+            expected="a width from 0 to 10 mm",
+        ),
+    ] = 0.0
     brain: Annotated[
         Literal["auto", "keep"] | str | Path | InstanceOf[np.ndarray],
         Option(
@@ -184,4 +195,5 @@ class SegmentOptions(TypedDict, total=False):
     seeds: Sequence[tuple[float, float, float]]
     thresholds: Mapping[Region, float] | None
     box: Sequence[float] | None
+    smooth_mm: float
     brain: BrainChoice
