@@ -13,6 +13,7 @@ from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.diameters import Bidimensional, Line
 from napari_brain_tumor.measure.examination import Examination, measure_study_job, redrawn
+from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.midline import MIDLINE_ROLES
 from napari_brain_tumor.measure.settings import MeasureSettings
@@ -364,6 +365,8 @@ def lesion_details(lesion: Lesion, examination: Examination) -> str:
     if lesion.diameters is not None:
         texts.append(_slice_text(lesion.diameters, lesion, examination))
         texts.append(angle_text(lesion.diameters))
+    for name, value in lesion.numbers.items():
+        texts.append(f"{LESION_NUMBERS[name].title}: {LESION_NUMBERS[name].text(value)}.")
     if lesion.midline is not None:
         where = "crosses the midline" if lesion.midline.crosses else f"{lesion.midline_mm:.0f} mm from the midline"
         texts.append(f"It lies on the {lesion.side}, {where}." if lesion.side != "both sides" else f"It {where}.")
