@@ -32,6 +32,20 @@ def test_a_rod_through_a_tilted_thick_scan_is_as_long_as_it_is():
     assert numbers_of(one, grid)["longest_3d_mm"] == 0
 
 
+@pytest.mark.parametrize(
+    ("radius", "shape", "spacing"),
+    [(8, (32, 32, 32), (1, 1, 1)), (14, (32, 32, 32), (1, 1, 1)), (12, (40, 40, 14), (1, 1, 3))],
+)
+def test_the_surface_of_a_ball_is_four_pi_r_squared_within_three_percent(radius, shape, spacing):
+    at = (np.moveaxis(np.indices(shape), 0, -1) - np.array([20, 20, 7] if spacing[2] == 3 else [15, 15, 15])) * spacing
+    inside = (at**2).sum(axis=-1) <= radius**2
+    found = numbers_of(inside, Grid(shape, affine(tilt(15), spacing)))
+    area = 4 * np.pi * radius**2
+    assert found["surface_mm2"] == pytest.approx(area, rel=0.03)
+    hollow = inside & ((at**2).sum(axis=-1) > (radius / 2) ** 2)
+    assert numbers_of(hollow, Grid(shape, affine(tilt(15), spacing)))["surface_mm2"] == found["surface_mm2"]
+
+
 def test_every_number_is_in_the_table_and_none_is_told_without_a_voxel_size():
     labels = (ball(SHAPE, (20, 20, 15), 9) * 3).astype(np.uint8)
     known = measure_study(Segmentation(labels, Grid(SHAPE, affine()), "case"))

@@ -9,6 +9,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.measure.surface_area import surface_area_mm2
 from napari_brain_tumor.types import Mask
 
 __all__ = ["LESION_NUMBERS", "LesionNumber", "numbers_of"]
@@ -49,6 +50,7 @@ def _longest_line_mm(inside: Mask, grid: Grid) -> float:
 
 LESION_NUMBERS: Final[dict[str, LesionNumber]] = {
     "longest_3d_mm": LesionNumber("Longest in 3D", "mm", 1, _longest_line_mm),
+    "surface_mm2": LesionNumber("Surface", "mm²", 0, surface_area_mm2),
 }
 """By the name of its column. The entry is all that a new number needs beside its function."""
 
