@@ -33,6 +33,8 @@ from napari_brain_tumor.requests.actions import (
     train_lines,
     view_lines,
 )
+from napari_brain_tumor.requests.compare import CompareRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.requests.lines import CommandLines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
@@ -40,6 +42,7 @@ from napari_brain_tumor.requests.quoting import quoted
 from napari_brain_tumor.requests.reopening import opening_of
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import request_from, words_of
+from napari_brain_tumor.requests.train import TrainRequest
 from napari_brain_tumor.study import Source
 from phantoms import BRATS_ROLES, affine, noise, tumour, write_brats_case, write_lgg_patient, write_nifti
 
@@ -274,9 +277,8 @@ EVERY_ACTION = {
     ),
     "compare": compare_lines(
         {"a b": LabelFile(Path("-x.nii"), "MSD"), "c": LabelFile(Path("y.nii"))},
-        "a b",
-        resample=True,
-        joined=("staple", Path("-z.nii")),
+        CompareRequest(reference="a b", resample=True, consensus="staple"),
+        Path("-z.nii"),
     ),
     "refine a file": refine_lines(
         OpenRequest(path="-case"), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"
@@ -291,16 +293,22 @@ EVERY_ACTION = {
         Path("set"),
         OpenRequest(path="case"),
         LabelFile(Path("x.nii"), "MSD"),
-        {"patient": "p", "grade": "2", "note": "-n", "state": "needs_second_look", "not_same_as": ("a", "b")}
-        | {"made_by": ("model", "unet")},
-        [4, 5],
+        AddCaseRequest(
+            patient="p",
+            grade="2",
+            note="-n",
+            state="needs_second_look",
+            not_same_as=("a", "b"),
+            made_by="model",
+            model="unet",
+            known_slices=[4, 5],
+        ),
     ),
     "review": review_lines(Path("set"), "case", "needs_second_look", "a 'note'"),
     "relabel": relabel_lines(Path("set"), "case", LabelFile(Path("x.nii"), "MSD"), "accepted", "-"),
     "score": score_dataset_lines(Path("set"), ["a", "b"], "unet", "cpu"),
     "train": train_lines(
-        {"source": Path("set"), "model": "u2netp", "dims": 3, "device": "cpu", "epochs": 2, "batch": 3}
-        | {"learning_rate": 0.01},
+        TrainRequest(source="set", model="u2netp", dims=3, device="cpu", epochs=2, batch=3, learning_rate=0.01),
         Path("runs/new"),
     ),
 }
@@ -340,8 +348,8 @@ def test_the_words_mean_what_the_python_lines_say():
     assert list(told["seeds"]) == ["1.0,2.0,3.0", "4.0,5.0,6.0"]
     assert (told["roles"], told["spacing_mm"], told["schema"]) == ("T1=0", "1.0,1.0,5.0", "BraTS2018-2022")
     told = parsed(EVERY_ACTION["add"].arguments)
-    assert (told["patient"], told["note"], told["state"]) == ("p", "-n", "needs-second-look")
-    assert (told["made_by"], told["model"], list(told["not_same_as"])) == ("model", "unet", ["a", "b"])
+    assert (told["patient"], told["note"], told["state"].name) == ("p", "-n", "needs_second_look")
+    assert (told["made_by"].name, told["model"], list(told["not_same_as"])) == ("model", "unet", ["a", "b"])
     assert told["known_slices"] == "4,5"
     told = parsed(EVERY_ACTION["train"].arguments)
     assert (told["dims"], told["epochs"], told["batch"], told["learning_rate"]) == (3, 2, 3, 0.01)
@@ -383,11 +391,21 @@ def test_lines_of_a_data_set_do_the_same_in_python_and_in_the_shell(tmp_path):
         folder = tmp_path / name
         label = LabelFile(case / "case_seg.nii.gz", "MSD")
         run(create_dataset_lines(folder))
-        facts = {"patient": "P-1", "grade": "HGG", "note": "it's", "state": "accepted", "made_by": ("model", "unet")}
-        run(add_case_lines(folder, OpenRequest(path=case), label, facts))
+        facts = {
+            "patient": "P-1",
+            "grade": "HGG",
+            "note": "it's",
+            "state": "accepted",
+            "made_by": "model",
+            "model": "unet",
+        }
+        run(add_case_lines(folder, OpenRequest(path=case), label, AddCaseRequest(**facts)))
         run(
             add_case_lines(
-                folder, OpenRequest(path=other), LabelFile(other / "other_seg.nii.gz", "MSD"), {"patient": "P-2"}, [2]
+                folder,
+                OpenRequest(path=other),
+                LabelFile(other / "other_seg.nii.gz", "MSD"),
+                AddCaseRequest(patient="P-2", known_slices=[2]),
             )
         )
         run(review_lines(folder, "other", "needs_second_look", "why?"))
@@ -406,9 +424,10 @@ def test_labels_are_compared_and_joined_alike_in_python_and_in_the_shell(tmp_pat
     files = {
         name: LabelFile(write_nifti(tmp_path / f"{name}.nii.gz", labels), "MSD") for name, labels in numbers.items()
     }
-    run_python(compare_lines(files, "truth", joined=("majority", Path("python.nii.gz"))))
+    majority = CompareRequest(reference="truth", consensus="majority")
+    run_python(compare_lines(files, majority, Path("python.nii.gz")))
     python = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
-    told = run_shell(compare_lines(files, "truth", joined=("majority", Path("shell.nii.gz"))))
+    told = run_shell(compare_lines(files, majority, Path("shell.nii.gz")))
     shell = [re.search(rf"^{name} +([\d.]+)", told, re.M)[1] for name in ("a", "b")]
     assert [name for name, _ in python] == ["a", "b"]
     assert [f"{float(dice):.3f}" for _, dice in python] == shell
@@ -418,7 +437,7 @@ def test_labels_are_compared_and_joined_alike_in_python_and_in_the_shell(tmp_pat
 
 
 def test_names_with_commas_are_compared_in_python_alone():
-    lines = compare_lines({"a,b": LabelFile(Path("x.nii")), "c": LabelFile(Path("y.nii"))})
+    lines = compare_lines({"a,b": LabelFile(Path("x.nii")), "c": LabelFile(Path("y.nii"))}, CompareRequest())
     assert lines.arguments == ()
     assert "commas" in lines.notes[0]
     compile(lines.python, "compare", "exec")
@@ -437,7 +456,7 @@ def test_training_is_asked_for_alike_in_python_and_in_the_shell(tmp_path, monkey
         place = Path(shutil.copy(RECIPE, tmp_path / "mine.toml"))
     started = []
     monkeypatch.setattr(detached, "_launch", lambda folder: started.append(folder))
-    request = {"source": place, "dims": 3, "device": "cpu", "epochs": 2, "batch": 3, "learning_rate": 0.02}
+    request = TrainRequest(source=place, dims=3, device="cpu", epochs=2, batch=3, learning_rate=0.02)
     run_python(train_lines(request, tmp_path / "a"))
     CliRunner().invoke(training, list(train_lines(request, tmp_path / "b").arguments[1:]))
     assert started == [tmp_path / "a", tmp_path / "b"]

@@ -16,19 +16,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import napari_brain_tumor
-from napari_brain_tumor import workflow
+from napari_brain_tumor import CuratedDataset, workflow
 from napari_brain_tumor.cli import app
 from napari_brain_tumor.errors import BoxError, OptionError, ProbabilityError, SeedError
 from napari_brain_tumor.evaluation import evaluate_job
+from napari_brain_tumor.requests.compare import CompareRequest, EvaluateRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
 from napari_brain_tumor.requests.lines import call
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions, OpenRequest, ViewRequest
 from napari_brain_tumor.requests.quoting import quoted
+from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import BrainRequest, ScoreRequest, SegmentOptions, SegmentRequest
 from napari_brain_tumor.requests.shell import request_from, with_requests, words_of
+from napari_brain_tumor.requests.train import TrainRequest
 
-REQUESTS = [SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest]
+REQUESTS = [
+    *(SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest, CompareRequest),
+    *(EvaluateRequest, AddCaseRequest, RelabelRequest, TrainRequest, ReportRequest, FollowUpRequest),
+]
 WORDS = st.text("abcXYZ09 ._/'\"$é-%", min_size=1, max_size=9).filter(
     lambda text: text.strip() == text and text != "-" and not text.isdecimal()
 )
@@ -86,7 +93,7 @@ def command_of(request):
 
 
 COMMANDS = {request: command_of(request) for request in REQUESTS}
-FORMS = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+FORMS = settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("request_type", REQUESTS)
@@ -154,8 +161,37 @@ def test_every_way_to_open_a_case_has_every_option(command):
     assert set(OpenOptions.model_fields) <= options_of_command(*names)
 
 
-def test_measuring_in_the_shell_has_every_option():
-    assert set(MeasureRequest.model_fields) <= options_of_command("measure")
+@pytest.mark.parametrize(
+    ("request_type", "command"),
+    [
+        (MeasureRequest, "measure"),
+        (CompareRequest, "compare"),
+        (EvaluateRequest, "evaluate"),
+        (AddCaseRequest, "data add"),
+        (RelabelRequest, "data relabel"),
+        (ReportRequest, "report"),
+        (FollowUpRequest, "follow-up"),
+        (BrainRequest, "brain"),
+        (ScoreRequest, "data score"),
+    ],
+)
+def test_the_command_of_an_action_has_every_option(request_type, command):
+    assert set(request_type.model_fields) <= options_of_command(*command.split())
+
+
+def test_python_adds_a_case_and_compares_with_every_option():
+    add = set(inspect.signature(CuratedDataset.add).parameters) | {"model", "side"}
+    assert set(AddCaseRequest.model_fields) <= add
+    assert {"reference", "resample"} <= set(inspect.signature(napari_brain_tumor.compare_segmentations).parameters)
+    evaluated = set(inspect.signature(napari_brain_tumor.evaluate).parameters) | {"schema_name"}
+    assert set(EvaluateRequest.model_fields) <= evaluated
+
+
+def test_training_in_the_shell_has_every_option():
+    from napari_brain_tumor_training.__main__ import app as training
+
+    names = {parameter.name for parameter in typer.main.get_command(training).params}
+    assert set(TrainRequest.model_fields) <= names
 
 
 def test_where_something_is_segmented_the_precision_can_be_chosen():

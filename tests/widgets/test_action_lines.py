@@ -135,7 +135,7 @@ def test_lines_of_adding_a_case_add_the_same_case(tmp_path):
     CuratedDataset.create(tmp_path / "panel")
     expected = curate_state.add_case(tmp_path / "panel", request)
     CuratedDataset.create(tmp_path / "lines")
-    lines = panel_lines.add_lines_of(tmp_path / "lines", scans, label, request.facts, request.slices)
+    lines = panel_lines.add_lines_of(tmp_path / "lines", scans, label, request.request, request.slices)
     exec(lines.python, {})
     (found,) = CuratedDataset(tmp_path / "lines").cases()
     for name in ("id", "patient", "grade", "state", "split", "roles", "grid"):

@@ -11,6 +11,7 @@ import typer
 from napari_brain_tumor.cli.console import new_table, note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
+from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import Without
 
@@ -43,26 +44,17 @@ def compare(
         list[Path], typer.Argument(metavar="LABELS...", help="Files or folders of two or more segmentations of a case.")
     ],
     opening: Annotated[OpenOptions, Without("roles", "series", "resample")],
+    request: CompareRequest,
     names: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="What to call them; their file names if not given.")
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The one that counts as the truth; without it all pairs count.")
     ] = None,
     schema: Annotated[
         str | None,
         typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as told)."),
     ] = None,
-    resample: Annotated[
-        bool, typer.Option("--resample", help="Bring those on other grids onto the first's, to the nearest label.")
-    ] = False,
     axis: Annotated[
         str, typer.Option(metavar="axial|coronal|sagittal", help="Which slices the table of the worst is about.")
     ] = "axial",
-    consensus: Annotated[
-        str | None,
-        typer.Option(metavar="majority|staple", help="Join all but the reference into one segmentation; needs -o."),
-    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File for the consensus, such as joined.nii.gz.")
     ] = None,
@@ -75,6 +67,7 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
 ) -> None:
     """Compare segmentations of one case: scores, kappa, volumes, the slices that differ most, and a consensus."""
+    reference, resample, consensus = request.reference, request.resample, request.consensus
     called = _names(labels, names)
     schemas = _schemas(schema, len(labels))
     _check_consensus(consensus, output)

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case, parse_numbers, parse_roles, parse_spacing, with_options
+from napari_brain_tumor.cli.arguments import open_case, parse_roles, parse_spacing, with_options
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
-SlicesOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="K,K-K", help="Slices whose label is known, counted from 0: 40,52-60. The others are unknown then."
-    ),
-]
-MadeByOption = Annotated[str | None, typer.Option(metavar="model|hand|both|imported", help="Who made the label.")]
-ModelOption = Annotated[str | None, typer.Option(help="Name of the model that made the label.")]
 StateOption = Annotated[
     str, typer.Option(metavar="draft|accepted|rejected|needs-second-look", help="State of the review.")
 ]
@@ -74,32 +67,17 @@ def add(
     dataset: Dataset,
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="Folder or file of an examination.")],
     opening: OpenOptions,
+    request: AddCaseRequest,
     labels: Annotated[
         Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
     ] = None,
     schema: SchemaOption = None,
-    patient: Annotated[str | None, typer.Option(help="Who it shows; the name of the scan if not given.")] = None,
-    case_id: Annotated[str | None, typer.Option("--id", help="Id of the case; from the scan's name.")] = None,
-    source: Annotated[str, typer.Option(help="The data set it came from.")] = "",
-    grade: Annotated[str | None, typer.Option(help="Of the tumour, such as HGG, LGG or 2.")] = None,
-    known_slices: SlicesOption = None,
-    made_by: MadeByOption = None,
-    model: ModelOption = None,
-    state: StateOption = "draft",
-    note: NoteOption = None,
-    side: Annotated[str | None, typer.Option(metavar="train|val|test", help="Of a new patient; else by rule.")] = None,
-    not_same_as: Annotated[
-        list[str] | None, typer.Option(metavar="CASE", help="A case that looks the same but is another person.")
-    ] = None,
 ) -> None:
     """Add an examination with its label."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.dataset.split import side_named
 
-    slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
-    wanted_state = _state(state)
     opened = CuratedDataset(dataset)
     study = open_case(scan, opening)
     for text in study.notes:
@@ -108,16 +86,16 @@ def add(
     record = opened.add(
         study,
         segmentation,
-        patient=patient,
-        case_id=case_id,
-        source=source,
-        grade=grade,
-        known_slices=slices,
-        made_by=maker,
-        state=wanted_state,
-        note=note or "",
-        split=None if side is None else side_named(side),
-        not_same_as=not_same_as or (),
+        patient=request.patient,
+        case_id=request.case_id,
+        source=request.source,
+        grade=request.grade,
+        known_slices=request.known_slices,
+        made_by=_maker(request),
+        state=request.state,
+        note=request.note,
+        split=request.side,
+        not_same_as=request.not_same_as,
     )
     for similar in record.similar:
         tell(f"{similar.case}: {similar.kind}, so both are on the side {record.split}.")
@@ -187,31 +165,26 @@ def split(
 
 
 @data.command()
+@with_options
 def relabel(
     dataset: Dataset,
     case: Case,
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="File or folder with the new label.")],
+    request: RelabelRequest,
     schema: SchemaOption = None,
-    known_slices: SlicesOption = None,
-    made_by: MadeByOption = None,
-    model: ModelOption = None,
-    state: StateOption = "draft",
-    note: NoteOption = None,
 ) -> None:
     """Replace the label of a case."""
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation
 
-    slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
-    wanted_state = _state(state)
     record = CuratedDataset(dataset).relabel(
         case,
         open_segmentation(labels, schema),
-        known_slices=slices,
-        made_by=maker,
-        state=wanted_state,
-        note=note,
+        known_slices=request.known_slices,
+        made_by=_maker(request),
+        state=request.state,
+        note=request.note or None,
     )
     say(f"Relabelled {record.id}, version {record.label.version}, {record.state}")
 
@@ -412,18 +385,13 @@ def _state(text: str) -> "ReviewState":
     raise typer.BadParameter(msg)
 
 
-def _maker(kind: str | None, model: str | None) -> "MadeBy | None":
+def _maker(request: RelabelRequest) -> "MadeBy | None":
     """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
     from napari_brain_tumor.dataset import MadeBy
-    from napari_brain_tumor.dataset.index import LabelMaker
 
-    if kind is None and model is None:
+    if request.made_by is None and request.model is None:
         return None
-    for known in get_args(LabelMaker):
-        if known == (kind or "model"):
-            return MadeBy(kind=known, model=model)
-    msg = f"{kind!r} made no label. Known are {', '.join(get_args(LabelMaker))}."
-    raise typer.BadParameter(msg, param_hint="--made-by")
+    return MadeBy(kind=request.made_by or "model", model=request.model)
 
 
 def _cells(case: "CaseRecord") -> list[str]:

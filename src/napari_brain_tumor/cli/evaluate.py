@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
-from napari_brain_tumor.cli.known_values import known_model, known_schema
+from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
+from napari_brain_tumor.requests.compare import EvaluateRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import Without
@@ -40,6 +41,7 @@ def evaluate(
     ],
     opening: Annotated[OpenOptions, Without("series", "resample")],
     request: Annotated[SegmentRequest, Without("model")],
+    cohort: EvaluateRequest,
     models: Annotated[
         str, typer.Option(metavar="A,B,...", help="Models (see `models`), checkpoint folders, or NAME=FOLDER.")
     ] = "",
@@ -52,29 +54,6 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and pictures.")] = Path(
         "evaluation"
     ),
-    truth: Annotated[
-        Path | None, typer.Option(help="The truth if it is not with the cases: a file, or a folder with one each.")
-    ] = None,
-    split: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="Table with the columns case and patient, perhaps dataset and split."),
-    ] = None,
-    side: Annotated[
-        str | None,
-        typer.Option(help="Only cases of this side, such as val: of --split, or of a curated data set's own split."),
-    ] = None,
-    schema: Annotated[
-        str | None,
-        typer.Option(
-            callback=known_schema, help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ..."
-        ),
-    ] = None,
-    predictions_schema: Annotated[
-        str | None,
-        typer.Option(
-            "--predictions-schema", callback=known_schema, help="The same for the segmentations of --predictions."
-        ),
-    ] = None,
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep the segmentations in the output folder.")
     ] = False,
@@ -88,7 +67,7 @@ def evaluate(
     if not chosen and not given:
         msg = "Name what to evaluate: --models unet,threshold or --predictions NAME=FOLDER."
         raise typer.BadParameter(msg, param_hint="--models")
-    _check_side(cases, side, split)
+    _check_side(cases, cohort.side, cohort.split)
     for model in chosen.values():
         _check_model(model)
     from napari_brain_tumor.evaluation import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
@@ -98,11 +77,11 @@ def evaluate(
         cases,
         chosen,
         predictions=given,
-        truth=truth,
-        split=split,
-        side=side,
-        schema=schema,
-        predictions_schema=predictions_schema,
+        truth=cohort.truth,
+        split=cohort.split,
+        side=cohort.side,
+        schema=cohort.schema_name,
+        predictions_schema=cohort.predictions_schema,
         roles=opening.roles,
         spacing_mm=opening.spacing_mm,
         save_predictions=output / PREDICTIONS if save_predictions else None,

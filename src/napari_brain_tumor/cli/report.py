@@ -8,6 +8,7 @@ import typer
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 
 if TYPE_CHECKING:
     from napari_brain_tumor.followup.document import VisitEntry
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["follow_up", "report"]
 
-_WithPaths = Annotated[
-    bool, typer.Option("--with-paths", help="Tell names and folders of files; they may say who the patient is.")
-]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
 
 
@@ -27,6 +25,7 @@ def report(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of the examination.")],
     segmentation: Annotated[Path, typer.Option(metavar="FILE", help="Its labels: a file or folder.")],
     opening: OpenOptions,
+    request: ReportRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     visit: Annotated[
         list[str] | None,
@@ -35,11 +34,9 @@ def report(
         ),
     ] = None,
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
-    name: Annotated[str | None, typer.Option(help="What the case is called in the report.")] = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
     ] = None,
-    with_paths: _WithPaths = False,
     overwrite: _Overwrite = False,
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
@@ -49,12 +46,14 @@ def report(
     from napari_brain_tumor.reports import report_job
 
     _check_target(output, overwrite=overwrite)
-    entry = _entry(str(case), str(segmentation), date, name, schema, opening.beside(case))
+    entry = _entry(str(case), str(segmentation), date, request.name, schema, opening.beside(case))
     others = [open_visit(_entry_of(text, schema, opening.spacing_mm)) for text in visit or ()]
     this = open_visit(entry)
     assert this.study is not None
     found = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
-    job = report_job(this.study, this.segmentation, output, name=name, found=found, with_paths=with_paths)
+    job = report_job(
+        this.study, this.segmentation, output, name=request.name, found=found, with_paths=request.with_paths
+    )
     say(f"Wrote {run_shown(job, 'Report')}")
     if found is not None:
         _print_follow_up(found)
@@ -62,10 +61,8 @@ def report(
 
 def follow_up(
     visits: Annotated[Path, typer.Argument(metavar="VISITS", help="JSON document of the patient's visits.")],
+    request: FollowUpRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("follow-up"),
-    name: Annotated[str | None, typer.Option(help="What the patient is called in the report.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the registrations.")] = 0,
-    with_paths: _WithPaths = False,
     overwrite: _Overwrite = False,
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
@@ -79,14 +76,14 @@ def follow_up(
     targets = [output / one for one in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
         _check_target(target, overwrite=overwrite)
-    found = run_shown(follow_up_job(open_visits(visits), seed=seed), "Comparing")
+    found = run_shown(follow_up_job(open_visits(visits), seed=request.seed), "Comparing")
     table, document, plot, page = targets
     save_csv(found, table)
     save_json(found, document)
     save_plot(found, plot)
     last: Visit = found.visits[-1].visit
     assert last.study is not None
-    job = report_job(last.study, last.segmentation, page, name=name, found=found, with_paths=with_paths)
+    job = report_job(last.study, last.segmentation, page, name=request.name, found=found, with_paths=request.with_paths)
     run_shown(job, "Report")
     _print_follow_up(found)
     for target in targets:

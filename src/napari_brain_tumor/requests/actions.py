@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Final
 
+from napari_brain_tumor.requests.compare import CompareRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, call, command_lines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
@@ -12,6 +14,7 @@ from napari_brain_tumor.requests.reopening import is_tif
 from napari_brain_tumor.requests.request import Request
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import word_of
+from napari_brain_tumor.requests.train import TrainRequest
 
 __all__ = [
     "LabelFile",
@@ -156,11 +159,7 @@ def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: 
 
 
 def compare_lines(
-    files: Mapping[str, LabelFile],
-    reference: str | None = None,
-    *,
-    resample: bool = False,
-    joined: tuple[str, PurePath] | None = None,
+    files: Mapping[str, LabelFile], request: CompareRequest, output: PurePath | None = None
 ) -> CommandLines:
     """Compare saved segmentations of one case.
 
@@ -168,46 +167,38 @@ def compare_lines(
     ----------
     files : mapping of str to LabelFile
         By name.
-    reference : str, optional
-        The name of the one that counts as the truth.
-    resample : bool
-        Whether those on other grids are resampled.
-    joined : (method, path), optional
-        How a consensus of all but the reference is found, and where it is saved.
+    request : CompareRequest
+    output : path-like, optional
+        Where a consensus is saved.
     """
-    wanted = {"reference": reference} if reference is not None else {}
-    options = wanted | ({"resample": True} if resample else {})
-    names = ["compare_segmentations", *(["consensus"] if joined else []), "open_segmentation"]
+    options = {name: value for name, value in request.changed().items() if name != "consensus"}
+    saving = ["consensus", "save_segmentation"] if request.consensus is not None else []
     lines = [
-        f"from napari_brain_tumor import {', '.join([*names, *(['save_segmentation'] if joined else [])])}",
+        f"from napari_brain_tumor import {', '.join(sorted(['compare_segmentations', 'open_segmentation', *saving]))}",
         "",
         "segmentations = {",
         *(f"    {name!r}: {file.python()}," for name, file in files.items()),
         "}",
-        f"found = {call('compare_segmentations', [Name('segmentations')], options)}",
-        'for one in found.scores_of("WT"):',
-        "    print(one.first, one.second, one.scores.dice)",
+        f"result = {call('compare_segmentations', [Name('segmentations')], options)}",
+        'for pair in result.scores_of("WT"):',
+        "    print(pair.first, pair.second, pair.scores.dice)",
     ]
-    if joined is not None:
-        lines += _joining_lines(joined, reference, resample)
+    if request.consensus is not None and output is not None:
+        lines += _consensus_lines(request, output)
     if any("," in name for name in files):
         return CommandLines("\n".join(lines), (), ("The shell separates names by commas, and one has a comma in it.",))
-    words = ["compare", *(word_of(file.path) for file in files.values()), f"--names={','.join(files)}"]
-    words += [f"--reference={reference}"] if reference is not None else []
     schemas = [file.schema or "-" for file in files.values()]
+    words = ["compare", *(file.path for file in files.values()), f"--names={','.join(files)}"]
     words += _given("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
-    words += ["--resample"] if resample else []
-    words += ["--consensus", joined[0], "--output", word_of(joined[1])] if joined is not None else []
-    return command_lines(lines, words)
+    return command_lines(lines, [*words, request, *(["--output", output] if output is not None else [])])
 
 
-def _joining_lines(joined: tuple[str, PurePath], reference: str | None, resample: bool) -> list[str]:
-    method, path = joined
+def _consensus_lines(request: CompareRequest, output: PurePath) -> list[str]:
     raters = Name("segmentations")
-    if reference is not None:
-        raters = Name(f"{{name: one for name, one in segmentations.items() if name != {reference!r}}}")
-    line = call("consensus", [raters, method], {"resample": True} if resample else {})
-    return [f"joined = {line}", call("save_segmentation", [Name("joined"), path])]
+    if request.reference is not None:
+        raters = Name(f"{{name: one for name, one in segmentations.items() if name != {request.reference!r}}}")
+    line = call("consensus", [raters, request.consensus], {"resample": True} if request.resample else {})
+    return [f"joined = {line}", call("save_segmentation", [Name("joined"), output])]
 
 
 def refine_lines(
@@ -268,13 +259,7 @@ def create_dataset_lines(folder: Path) -> CommandLines:
     return command_lines(python, ["data", "create", folder])
 
 
-def add_case_lines(
-    folder: Path,
-    scans: OpenRequest,
-    labels: LabelFile,
-    facts: Mapping[str, Any],
-    known_slices: Sequence[int] | None = None,
-) -> CommandLines:
+def add_case_lines(folder: Path, scans: OpenRequest, labels: LabelFile, request: AddCaseRequest) -> CommandLines:
     """Add a case to a curated data set.
 
     Parameters
@@ -283,43 +268,24 @@ def add_case_lines(
         Of the data set.
     scans : OpenRequest
     labels : LabelFile
-    facts : mapping
-        Other arguments of `CuratedDataset.add`: patient, grade, note, state, not_same_as; made_by as (kind, model).
-    known_slices : sequence of int, optional
-        Slices whose label is known, as the file counts them.
+    request : AddCaseRequest
     """
-    options = {key: value for key, value in facts.items() if value and (key, value) != ("state", "draft")}
-    options |= {} if known_slices is None else {"known_slices": list(known_slices)}
-    kind, model = options.get("made_by", (None, None))
-    shown = options if kind is None else options | {"made_by": Name(_maker_call(kind, model))}
+    options = request.changed()
+    maker = {name: options.pop(key) for name, key in (("kind", "made_by"), ("model", "model")) if key in options}
+    if maker:
+        options["made_by"] = Name(call("MadeBy", [], {"kind": "model"} | maker))
+    if "side" in options:
+        options["split"] = options.pop("side")
     python = (
         "from napari_brain_tumor import CuratedDataset, open_segmentation, open_study",
-        *(["from napari_brain_tumor.dataset import MadeBy"] if kind else []),
+        *(["from napari_brain_tumor.dataset import MadeBy"] if maker else []),
         "",
         open_line(scans),
         f"labels = {labels.python()}",
-        f"{call('CuratedDataset', [folder])}.{call('add', [Name('study'), Name('labels')], shown)}",
+        f"{call('CuratedDataset', [folder])}.{call('add', [Name('study'), Name('labels')], options)}",
     )
     words = ["data", "add", folder, scans, "--labels", labels.path, *_given("--schema", labels.schema)]
-    return command_lines(
-        python, [*words, *(word for key, value in options.items() for word in _fact_words(key, value))]
-    )
-
-
-def _fact_words(key: str, value: Any) -> list[str]:
-    name = f"--{key.replace('_', '-')}"
-    if key == "made_by":
-        kind, model = value
-        return ["--made-by", kind, *_given("--model", model)]
-    if key == "known_slices":
-        return [name, ",".join(map(str, value))]
-    if key == "not_same_as":
-        return [word for one in value for word in (name, one)]
-    return [f"{name}={_state_word(value) if key == 'state' else value}"]
-
-
-def _maker_call(kind: str, model: str | None) -> str:
-    return call("MadeBy", [], {"kind": kind} | ({"model": model} if model else {}))
+    return command_lines(python, [*words, request])
 
 
 def review_lines(folder: Path, case_id: str, state: str, note: str = "") -> CommandLines:
@@ -363,17 +329,16 @@ def _state_word(state: str) -> str:
 # Training -----------------------------------------------------------------------------------------------------------
 
 
-def train_lines(request: Mapping[str, Any], folder: Path) -> CommandLines:
+def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
     """Start a training in a process of its own.
 
     Parameters
     ----------
-    request : mapping
-        Arguments of `RunRequest` that are not as usual; `source` is a data set's folder or a recipe.
+    request : TrainRequest
     folder : Path
         Of the run.
     """
-    shown = {key: PathCall(value) if isinstance(value, PurePath) else value for key, value in request.items()}
+    shown = {key: PathCall(value) if isinstance(value, PurePath) else value for key, value in request.changed().items()}
     python = (
         "from pathlib import Path",
         "",
@@ -382,12 +347,9 @@ def train_lines(request: Mapping[str, Any], folder: Path) -> CommandLines:
         f"request = {call('RunRequest', [], shown)}",
         f"run = start_run(request, {call('Path', [folder])})",
     )
-    options = dict(request)
-    source = Path(options.pop("source"))
-    if source.suffix.lower() == ".toml":
-        options.setdefault("data", source.parent)  # the shell would take the current folder
-    words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", word_of(value))]
-    return command_lines(python, ["train", source, *words, "--detach", "--out", folder])
+    if request.source.suffix.lower() == ".toml" and request.data is None:
+        request = request.with_options(data=request.source.parent)  # the shell would take the current folder
+    return command_lines(python, ["train", request, "--detach", "--out", folder])
 
 
 def _given(option: str, value: str | None) -> list[str]:

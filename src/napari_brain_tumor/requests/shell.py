@@ -65,7 +65,7 @@ def with_requests(function: Callable[..., Any], checks: Mapping[str, Check] | No
 
 def request_from(request: type[R], given: Mapping[str, Any]) -> R:
     """The request that options of the shell give; raises `typer.BadParameter` for one that is wrong."""
-    told = {name: value.value if isinstance(value, StrEnum) else value for name, value in given.items()}
+    told = {name: value.name if isinstance(value, StrEnum) else value for name, value in given.items()}
     told = {name: value for name, value in told.items() if name in request.model_fields and value not in (None, [], ())}
     try:
         return request.model_validate(told)
@@ -112,7 +112,7 @@ def _words(name: str, value: Any, field: FieldInfo) -> Iterator[str]:
     elif option.positional:
         yield word_of(value)
     else:
-        text = word_of(value)
+        text = _typed(value) if _is_choice(field) else word_of(value)
         yield from [f"{flag}={text}"] if text.startswith("-") or not text else [flag, text]
 
 
@@ -152,11 +152,22 @@ def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
 def _kind(field: FieldInfo) -> Any:
     """What typer reads: a switch, a number, a path, a word of a list, a text, or several texts."""
     arms = arms_of(field.annotation)
-    if len(arms) == 1 and get_origin(arms[0]) is Literal and all(isinstance(one, str) for one in get_args(arms[0])):
-        return StrEnum("Choice", {one: one for one in get_args(arms[0])})
+    if _is_choice(field):
+        return StrEnum("Choice", {one: _typed(one) for one in get_args(arms[0])})
     if len(arms) == 1 and arms[0] in (bool, int, float, Path):
         return arms[0]
     return list[str] if option_of(field).repeats else str
+
+
+def _is_choice(field: FieldInfo) -> bool:
+    """Whether it takes one of a list of words, and nothing else."""
+    arms = arms_of(field.annotation)
+    return len(arms) == 1 and get_origin(arms[0]) is Literal
+
+
+def _typed(choice: str) -> str:
+    """A word of a list as it is typed."""
+    return choice.replace("_", "-")
 
 
 def _bounds(field: FieldInfo) -> Iterator[tuple[str, Any]]:

@@ -23,6 +23,7 @@ from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.actions import compare_lines
+from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets.panel_lines import label_file_of
 
@@ -314,8 +315,8 @@ def lines_of(choices: CompareChoices, joined: ConsensusMethod | None = None) -> 
     if choices.obstacle:
         raise ComparisonError(choices.obstacle)
     files = {layer.name: label_file_of(layer) for layer in choices.layers}
-    to = None if joined is None else (joined, Path("consensus.nii.gz"))
-    return compare_lines(files, choices.reference_name, resample=choices.resample, joined=to)
+    request = CompareRequest(reference=choices.reference_name, resample=choices.resample, consensus=joined)
+    return compare_lines(files, request, None if joined is None else Path("consensus.nii.gz"))
 
 
 def axis_names() -> tuple[Axis, ...]:

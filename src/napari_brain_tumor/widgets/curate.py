@@ -776,7 +776,7 @@ class CurateWidget(QScrollArea):
             return
         folder = self.dataset.folder
         scans, label = self._chosen_scans(), self._label_layers[self.add.label_box.currentIndex()]
-        self.code_box.show_action(lambda: add_lines_of(folder, scans, label, request.facts, request.slices))
+        self.code_box.show_action(lambda: add_lines_of(folder, scans, label, request.request, request.slices))
         self._run("Adding the case…", lambda: state.add_case(folder, request), self._on_added)
 
     def _add_request(self) -> state.AddRequest:

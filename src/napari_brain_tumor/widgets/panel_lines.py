@@ -25,6 +25,7 @@ from napari_brain_tumor.requests.actions import (
     score_dataset_lines,
     segment_lines,
 )
+from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.requests.quoting import usual_shell
@@ -203,13 +204,29 @@ def refine_lines_of(
 
 
 def add_lines_of(
-    folder: Path, sequences: Mapping[Role, Layer], label: Layer, facts: Mapping[str, Any], slices: Sequence[int] | None
+    folder: Path,
+    sequences: Mapping[Role, Layer],
+    label: Layer,
+    request: AddCaseRequest,
+    slices: Sequence[int] | None,
 ) -> CommandLines:
-    """What Add case of the Curate panel does; raises `RecordError` where layers are not from files."""
-    scans = opening_of_layers(sequences)
-    told = {**facts, "patient": facts.get("patient") or _case_of(sequences), "made_by": _maker_of(label)}
+    """What Add case of the Curate panel does; raises `RecordError` where layers are not from files.
+
+    Parameters
+    ----------
+    folder : Path
+    sequences : mapping of role to layer
+    label : Layer
+    request : AddCaseRequest
+        Without the slices that are known.
+    slices : sequence of int, optional
+        Those, as the layer counts them.
+    """
     known = None if slices is None else _slices_in_file(slices, label)
-    return add_case_lines(folder, scans, label_file_of(label), told, known)
+    kind, model = _maker_of(label)
+    patient = request.patient or _case_of(sequences)
+    whole = request.with_options(patient=patient, made_by=kind, model=model, known_slices=known)
+    return add_case_lines(folder, opening_of_layers(sequences), label_file_of(label), whole)
 
 
 def relabel_lines_of(folder: Path, case_id: str, label: Layer | None, state: str, note: str) -> CommandLines:
@@ -247,13 +264,13 @@ def _case_of(sequences: Mapping[Role, Layer]) -> str:
     return tag.case if isinstance(tag, SequenceTag) else str(first.name)
 
 
-def _maker_of(label: Layer) -> tuple[str, str | None] | None:
-    """Kind and model, where it was not simply read from a file."""
+def _maker_of(label: Layer) -> tuple[str | None, str | None]:
+    """Kind and model; no kind where it was simply read from a file."""
     tag = label.metadata.get(layers.KEY)
     told = tag.provenance if isinstance(tag, SegmentationTag) else {}
     if told.get("task") == "segment":
         return "model", (told.get("model") or {}).get("name")
-    return None if "path" in told else ("hand", None)
+    return (None if "path" in told else "hand"), None
 
 
 def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
