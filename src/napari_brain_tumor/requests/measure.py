@@ -21,7 +21,7 @@ class MeasureRequest(Request):
         Option(
             help="Connected parts of less than this are no lesions; they are counted apart. 50 is what the BraTS "
             "challenge leaves out among gliomas.",
-            label="Smallest lesion",
+            label="&Smallest",
             unit="mm³",
             error=MeasureError,
             expected="a number from 0 up",
@@ -42,7 +42,7 @@ class MeasureRequest(Request):
         Literal["acquisition", "axial", "coronal", "sagittal"],
         Option(
             help="In which diameters are measured; acquisition is the plane of thick slices, else the axial one.",
-            label="Plane",
+            label="&Plane",
             error=MeasureError,
             expected="one of acquisition, axial, coronal, sagittal",
         ),
@@ -51,7 +51,7 @@ class MeasureRequest(Request):
         bool,
         Option(
             help="Let diameters run across what a lesion encloses within a slice. RANO excludes cysts and cavities.",
-            label="Fill cavities",
+            label="Measure across ca&vities",
             error=MeasureError,
         ),
     ] = False

@@ -140,7 +140,7 @@ class SegmentRequest(Request):
         Option(
             help="Smooth the outline: a Gaussian of this standard deviation over each region's probability, or over "
             "what a method without weights found. Details smaller than that are lost; 0 leaves all as it is.",
-            label="S&moothing",
+            label="Smoothing",
             unit="mm",
             expected="a width from 0 to 10 mm",
         ),

@@ -1,6 +1,7 @@
 """The folded part of the Segment panel: lesions, mirrored copies, precision, the brain, thresholds, a box, maps."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Final
 
 from napari.layers import Labels, Shapes
@@ -30,7 +31,7 @@ _BRAIN_CHOICES: Final = {"extract it from a whole head": "auto", "keep the whole
 
 
 def _help(name: str) -> str:
-    return option_of(SegmentRequest.model_fields[name]).help
+    return fill(option_of(SegmentRequest.model_fields[name]).help, 90)
 
 
 class MoreSettings(QWidget):

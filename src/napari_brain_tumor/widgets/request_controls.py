@@ -1,6 +1,7 @@
 """A request's fields as controls, made by magicgui from their types, bounds and words."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
@@ -114,7 +115,7 @@ def _is_set(arm: Any) -> bool:
 
 def _widget(name: str, field: FieldInfo) -> ValueWidget[Any]:
     (arm,), option = arms_of(field.annotation), option_of(field)
-    options: dict[str, Any] = {"tooltip": option.help}
+    options: dict[str, Any] = {"tooltip": fill(option.help, 90)}
     default = field.get_default()
     if arm in (int, float):
         least: Any = next((part.ge for part in field.metadata if isinstance(part, Ge)), 0)
