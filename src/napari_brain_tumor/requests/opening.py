@@ -10,6 +10,7 @@ from napari_brain_tumor.requests.request import Option, Request
 
 __all__ = ["OpenOptions", "OpenRequest", "Spacing", "ViewRequest"]
 
+Text = Annotated[str, Field(min_length=1)]
 VolumeNumber = Annotated[int, Field(ge=0)]
 Millimetres = Annotated[float, Field(gt=0, lt=1000, allow_inf_nan=False)]
 
@@ -27,7 +28,7 @@ class OpenOptions(Request):
     """What `open_study` can be told beside the path."""
 
     roles: Annotated[
-        dict[str, VolumeNumber | str] | tuple[str | None, ...] | None,
+        dict[str, VolumeNumber | str] | tuple[Text | None, ...] | None,
         Option(
             help="Which file or volume is which sequence: t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or "
             "FLAIR,T1,T1c,T2 (order; - skips).",

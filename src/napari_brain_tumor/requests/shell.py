@@ -134,7 +134,11 @@ def _request_of(annotation: Any) -> tuple[type[Request] | None, tuple[str, ...]]
 def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
     """The option or argument of typer for a field; values that are no plain ones are taken as text."""
     option, kind, default = option_of(field), _kind(field), field.get_default()
-    words: dict[str, Any] = {"help": option.help, "metavar": option.metavar or None, "callback": check}
+    words: dict[str, Any] = {
+        "help": option.help,
+        "metavar": option.metavar or None,
+        "callback": check if kind is str else None,
+    }
     if option.positional:
         made = typer.Argument(**words)
     else:
