@@ -124,11 +124,6 @@ def _axis(name: str) -> "Axis":
 
 
 def _check_consensus(method: str | None, output: Path | None) -> None:
-    from napari_brain_tumor.compare.together import METHODS
-
-    if method is not None and method not in METHODS:
-        msg = f"There is no consensus {method!r}. Ask for one of: {', '.join(METHODS)}."
-        raise typer.BadParameter(msg, param_hint="--consensus")
     if (method is None) != (output is None):
         msg = "A consensus needs a file, and a file a consensus: --consensus staple -o joined.nii.gz."
         raise typer.BadParameter(msg, param_hint="--consensus")

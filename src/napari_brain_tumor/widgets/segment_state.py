@@ -109,7 +109,7 @@ class Choices:
     def request(self) -> SegmentRequest:
         """What is run, with what layers tell; what means nothing to a method without weights is left out."""
         model = self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None)
-        unused = SegmentRequest.of_networks() if not isinstance(self.model, ModelInfo) else ()
+        unused = SegmentRequest.of_networks() if self.model is not None and self.model.is_baseline else ()
         usual = {name: SegmentRequest.model_fields[name].default for name in unused}
         told = {"model": model, "seeds": self._seed_points(), "box": self.box_ends(), "brain": self._brain_setting()}
         return self.options.with_options(**usual, **told)
