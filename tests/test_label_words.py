@@ -74,8 +74,29 @@ WORDS = {
     "network": None,
     "edited": None,
     "hyperenhancing": None,
+    "CE tumor": "enhancing",
+    "non-CE tumor": "non-enhancing",
+    "NCET": "non-enhancing",
+    "TumorCore": "tumour core",
+    "NonEnhancingTumor": "non-enhancing",
+    # A negation of something else than enhancement is not understood, so nothing is concluded.
+    "no edema": None,
+    "tumor without edema": None,
+    "tumor excluding edema": None,
+    "non-necrotic core": None,
+    "solid non-necrotic tumor": None,
+    "lack of enhancement": None,
+    "everything but enhancing": None,
+    "enhancing tumor without necrosis": None,
+    "hypoenhancing tumor": None,
+    "minimally enhancing": None,
     "score": None,
 }
+
+
+def test_numbers_that_no_label_has_are_no_labels():
+    texts = {str(2**64): "edema", "9" * 5000: "edema", "256": "edema", "1": "enhancing tumor"}
+    assert dataset_labels({"labels": texts}) == {"1": "enhancing tumor"}
 
 
 @pytest.mark.parametrize(("text", "meaning"), WORDS.items())

@@ -27,16 +27,31 @@ _ABBREVIATIONS: Final[dict[str, str]] = {
     "net": "nonenhancing tumor",
     "netc": "nonenhancing core",
     "cc": "cyst",
+    "ce": "enhancing",
+    "cet": "enhancing tumor",
+    "nce": "nonenhancing",
+    "ncet": "nonenhancing tumor",
     "rc": "cavity",
     "wt": "whole tumor",
     "tc": "tumor core",
     "bg": "background",
 }
-"""Only where they stand alone, or beside others of them as in `NCR/NET`."""
+"""Only where they stand alone, or beside others of them or a tumour, as in `NCR/NET` and `CE tumor`."""
+_BESIDE_ABBREVIATIONS: Final = frozenset(("and", "or", "-", "tumor", "tumour"))
 
 _NOT_ENHANCING: Final = re.compile(
-    r"\b(?:non|not|no|un|without)[-_ ]*(?:contrast[-_ ]*|gd[-_ ]*|gadolinium[-_ ]*)?enh\w*|\bnon-?enh\w*|\bunenh\w*"
+    r"\b(?:non|not|no|un|without)[-_ ]*(?:contrast[-_ ]*|gd[-_ ]*|gadolinium[-_ ]*)?(?:enh\w*|ce\b)"
+    r"|\bnon-?enh\w*|\bunenh\w*"
 )
+_NEGATION: Final = re.compile(
+    r"\b(?:no|non|not|without|lack\w*|absen\w*|exclud\w*|except\w*|but|minus|free|sans|ohne|un|outside)\b|\bnon(?=[a-z])"
+)
+"""Left over after those of enhancement and tumour were read: of what, is not understood, so nothing is concluded."""
+_BACKGROUND_TUMOUR: Final = re.compile(r"\b(?:non|not?|without)[-_ ]*tumou?r\w*")
+_QUALIFIED_ENHANCING: Final = re.compile(
+    r"(?!\benh)\B[a-z]*enhanc|\b(?:hypo|hyper|weak|minimal|poor|faint)\w*[-_ ]*enh"
+)
+"""Neither enhancing nor not, as those who drew it saw it."""
 _FACTS: Final[dict[str, re.Pattern[str]]] = {
     "enhancing": re.compile(r"\benh(?:an|\b)\w*"),
     "necrosis": re.compile(r"\bnecro|\bcyst"),
@@ -47,7 +62,7 @@ _FACTS: Final[dict[str, re.Pattern[str]]] = {
     "whole": re.compile(r"\bwhole\b|\bcomplete\b|\bentire\b"),
     "tumour": re.compile(r"\btumou?rs?\b|\bglioma|\blesions?\b|\bneoplasm|\babnormalit"),
     "background": re.compile(
-        r"\b(?:non|not?|without)[-_ ]*tumou?r|\bbackground\b|\bhealthy\b|\bnormal\b|\beverything else\b"
+        rf"{_BACKGROUND_TUMOUR.pattern}|\bbackground\b|\bhealthy\b|\bnormal\b|\beverything else\b"
     ),
     "ignore": re.compile(r"\bignore\b|\bunlabell?ed\b"),
 }
@@ -130,13 +145,16 @@ def _innermost(texts: tuple[str, ...]) -> Meaning | None:
 
 
 def _facts(text: str) -> frozenset[str]:
-    plain = re.sub(r"[_/,;()\[\]&+.|]+|\s+", " ", text.lower()).strip()
+    camel = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)  # TumorCore, nonEnhancing
+    plain = re.sub(r"[_/,;()\[\]&+.|]+|\s+", " ", camel.lower()).strip()
     words = plain.split()
-    if words and all(word in _ABBREVIATIONS or word in ("and", "or", "-") for word in words):
+    if words and all(word in _ABBREVIATIONS or word in _BESIDE_ABBREVIATIONS for word in words):
         plain = " ".join(_ABBREVIATIONS.get(word, word) for word in words)
     rest, negations = _NOT_ENHANCING.subn(" ", plain)
+    if _QUALIFIED_ENHANCING.search(rest) or _NEGATION.search(_BACKGROUND_TUMOUR.sub(" ", rest)):
+        return frozenset(("unclear",))
     facts = {name for name, pattern in _FACTS.items() if pattern.search(rest)}
-    if re.search(r"\b(?:non|not?|without)[-_ ]*tumou?r", rest):
+    if _BACKGROUND_TUMOUR.search(rest):
         facts -= {"tumour"}
     # "Surrounding non-enhancing FLAIR hyperintensity" is what is called edema elsewhere.
     if negations and re.search(r"\bsurround", rest):

@@ -14,7 +14,7 @@ T1 = (
     "T1 SIN CONTRASTE", "T1 zonder contrast", "T1_without_contrast", "T1 W/O contrast", "T1_no_gad",
     "AX T1 PRE GD", "SAG T1 PRE", "AX T1 FLAIR", "MPRAGE", "3D_AX_T1_precontrast", "preop_t1", "t1_post_op",
     "Post_Scan_T1", "T1_-C", "T1_noncontrast", "T1-Gd-", "AX T1 -GD", "T1_unenhanced", "non-contrast T1",
-    "T1_non_enhanced",
+    "T1_non_enhanced", "T1 Gd(-)", "T1 IV-", "T1 bez kontrastu", "AX T1 без контраста", "T1平扫",
 )  # fmt: skip
 T1C = (
     "UCSF-PDGM-0004_T1c_bias", "UCSF-PDGM-0004_T1gad", "UPENN-GBM-00001_11_T1GD",
@@ -24,7 +24,7 @@ T1C = (
     "t1_mpr_sag_p2_iso_KM", "T1 CON MDC", "T1 avec gado", "T1 CON CONTRASTE", "T1 met contrast", "AX T1 POST GD",
     "AX T1 FSE POST", "T1W_3D_TFE_+Gd", "MPRAGE_post", "T1_MPRAGE_GD", "3D_AX_T1_postcontrast", "T1c_postop",
     "pre_op_T1_post_gd", "T1 w/ contrast", "T1_with_contrast", "T1+C", "T1+Gd", "AX T1 +GAD", "post-contrast T1",
-    "T1_enhanced", "T1CE",
+    "T1_enhanced", "T1CE", "T1 Gd(+)", "T1 IV+", "T1 injecté", "T1 с контрастом", "T1 z kontrastem", "T1增强", "造影T1",
 )  # fmt: skip
 T2 = (
     "UCSF-PDGM-0004_T2_bias", "UPENN-GBM-00001_11_T2", "BraTS-PED-00001-000-t2w", "C1026189_T2_to_SRI",
@@ -44,7 +44,7 @@ NONE = (
     "T1_subtracted", "T1c-T1", "T1post-T1pre", "T1_minus_T1c", "T1_difference", "delta_T1", "T1rho", "T1_rho",
     "qT1", "T1_map", "T1_mapping", "T1_map_MOLLI", "T2_mapping", "FLAIR*", "FLAIRstar", "PD_T2", "DWI_b1000",
     "Loc_T1", "T1_localizer", "scout_T1", "3-plane_T1_loc", "T1_dynamic_DCE", "T2_perfusion", "EPI_T2", "T1_mask",
-    "R1_map",
+    "R1_map", "T1-T1", "T1w-T1wc", "T1 - T1c", "T1C+-", "T1 -/+ C", "T1 po kontrascie", "T1 enhancing", "MP2RAGE_INV1",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import typer
 from test_cli import AFFINE, fake_job, no_network, write_case
 
 from napari_brain_tumor import cli
+from napari_brain_tumor.cli import case_table
 from napari_brain_tumor.cli.batch import run_batch
 from napari_brain_tumor.cli.case_table import COLUMNS, CaseRow, CaseTable
 from napari_brain_tumor.cli.console import duration, prepare_streams
@@ -214,6 +217,27 @@ def test_rows_of_other_batches_stay_in_the_table(tmp_path: Path) -> None:
     CaseTable(path).write([CaseRow("a", "done", "a.nii.gz"), CaseRow("b", "failed", error="why")])
     CaseTable(path).write([CaseRow("b", "done", "b.nii.gz"), CaseRow("c", "done", "c.nii.gz")])
     assert {case: row["status"] for case, row in rows_of(path).items()} == {"a": "done", "b": "done", "c": "done"}
+
+
+def test_batches_that_write_one_table_at_the_same_time_lose_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    program = (
+        "import sys; from pathlib import Path; from napari_brain_tumor.cli.case_table import CaseRow, CaseTable\n"
+        "for number in range(25): CaseTable(Path(sys.argv[1])).write([CaseRow(f'{sys.argv[2]}{number}', 'done')])"
+    )
+    batches = [subprocess.Popen([sys.executable, "-P", "-c", program, str(path), name]) for name in "abc"]
+    assert [batch.wait(timeout=120) for batch in batches] == [0, 0, 0]
+    assert set(rows_of(path)) == {f"{name}{number}" for name in "abc" for number in range(25)}
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_the_mark_of_a_killed_batch_does_not_keep_a_table_from_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(case_table, "_PATIENCE_S", 0.2)
+    (tmp_path / ".table.csv.lock").write_text(f"{os.getpid()}\nanother-computer\n")
+    CaseTable(tmp_path / "table.csv").write([CaseRow("a", "done")])
+    assert set(rows_of(tmp_path / "table.csv")) == {"a"}
 
 
 @pytest.mark.parametrize("content", ["case,status\na,done\n", "\x00", "a table of mine"])

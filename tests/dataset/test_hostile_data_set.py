@@ -43,6 +43,14 @@ def test_journal_that_names_what_is_not_inside_removes_nothing(dataset, tmp_path
     assert set(after) - set(before) <= {"set/.lock"}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_in_place_of_the_journal_is_refused_and_not_waited_for(dataset):
+    os.mkfifo(dataset.folder / ".changes.json")
+    with pytest.raises(DatasetError, match=r"\.changes\.json is a pipe.*Nothing was changed"):
+        add_case(dataset, "bert", 2)
+    assert [case.id for case in CuratedDataset(dataset.folder).cases()] == ["anna"]
+
+
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("field", ["image", "label"])
 def test_index_that_names_what_is_not_inside_does_not_open(dataset, name, field):

@@ -30,6 +30,11 @@ from napari_brain_tumor.io.case_names import bids_name, case_name, distinct_name
         ("data/TCGA-CS-4941", "TCGA-CS-4941"),
         ("data/patient_flair", "patient_flair"),
         ("data/posterior_fossa_3", "posterior_fossa_3"),
+        # Letters that also stand for an agent or a kind of sequence, but alone are a patient's.
+        ("data/c", "c"),
+        ("data/KM", "KM"),
+        ("data/P1/CE", "CE"),
+        ("data/P1/T1", "P1"),
     ],
 )
 def test_folder_names_the_case_with_the_patient(folder, name):

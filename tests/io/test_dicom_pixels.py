@@ -182,6 +182,24 @@ def test_damaged_compressed_pixels_are_refused_by_name(tmp_path, syntax):
         open_study(tmp_path)
 
 
+@pytest.mark.parametrize("syntax", PACKERS)
+@pytest.mark.parametrize("missing", [9, 30, 70])
+def test_a_compressed_file_that_is_cut_short_is_refused(tmp_path, syntax, missing):
+    wanted = picture()
+    write(tmp_path / "bad.dcm", wanted, syntax, PACKERS[syntax](wanted))
+    content = (tmp_path / "bad.dcm").read_bytes()
+    (tmp_path / "bad.dcm").write_bytes(content[:-missing])
+    with pytest.raises(UnreadableFileError, match=r"bad\.dcm"):
+        open_study(tmp_path)
+
+
+def test_a_jpeg_stream_without_its_end_is_refused(tmp_path):
+    wanted = picture()
+    write(tmp_path / "bad.dcm", wanted, JPEG_LOSSLESS, PACKERS[JPEG_LOSSLESS](wanted)[:-40])
+    with pytest.raises(UnreadableFileError, match="before their end marker"):
+        open_study(tmp_path)
+
+
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_2000, JPEG_LS])
 def test_pixels_of_another_size_than_the_header_tells_are_refused(tmp_path, syntax):
     packed = PACKERS[syntax](picture(80))

@@ -230,6 +230,37 @@ def test_scan_is_never_replaced_by_labels_but_labels_are(tmp_path, suffix):
         save_segmentation(plain_result(), tmp_path / f"seg{suffix}")
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".tif", ""])
+def test_what_a_person_worked_on_is_only_replaced_on_purpose(tmp_path, suffix):
+    target = tmp_path / f"seg{suffix}"
+    save_segmentation(plain_result(), target)
+    save_segmentation(plain_result(), target)  # a result that nobody touched
+    corrected = replace(plain_result(), provenance={"edited_by_hand": True})
+    save_segmentation(corrected, target)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for keep in (None, False):
+        with pytest.raises(SaveError, match="was corrected by hand" if keep is None else "exists already"):
+            save_segmentation(plain_result(), target, overwrite=keep)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    save_segmentation(plain_result(), target, overwrite=True)
+    save_segmentation(plain_result(), target)
+
+
+def test_labels_of_others_and_labels_that_were_edited_elsewhere_are_left(tmp_path):
+    truth = tmp_path / "truth.nii.gz"
+    nib.save(nib.Nifti1Image(phantoms.tumour(), np.eye(4)), truth)
+    with pytest.raises(SaveError, match="were not written by this program"):
+        save_segmentation(plain_result(), truth)
+    path = save_segmentation(plain_result(), tmp_path / "seg.nii.gz")
+    edited = nib.load(path)
+    labels = np.asarray(edited.dataobj).copy()
+    labels[0, 0, 0] = 1
+    nib.save(nib.Nifti1Image(labels, edited.affine, edited.header), path)
+    with pytest.raises(SaveError, match="was edited since it was saved"):
+        save_segmentation(plain_result(), path)
+    save_segmentation(plain_result(), path, overwrite=True)
+
+
 def test_unknown_spacing_stays_unknown_in_nifti(tmp_path):
     phantoms.write_lgg_patient(tmp_path / "p", range(1, 6))
     study = open_study(tmp_path / "p")

@@ -13,6 +13,7 @@ from napari_brain_tumor.errors import (
     UnreadableFileError,
 )
 from napari_brain_tumor.io import nifti, open_segmentation, open_study, save_segmentation
+from napari_brain_tumor.io.source_files import source_files
 from napari_brain_tumor.study import NiftiForms, Segmentation
 
 MARK = (5, 1, 3)
@@ -402,3 +403,52 @@ def test_no_mutation_of_a_file_ends_in_a_traceback_or_in_other_values(tmp_path):
             continue
         if name.endswith(".gz"):
             np.testing.assert_array_equal(volume.array, values)
+
+
+# Pairs of header and voxels ------------------------------------------------------------------------------------------
+
+
+def write_pair(folder, name="case_flair", kind=nib.Nifti1Pair, packed=""):
+    values = np.random.default_rng(3).integers(0, 900, (7, 6, 5)).astype(np.int16)
+    affine = np.array([[-1.5, 0, 0, 20], [0, 0, 2, -30], [0, 1.25, 0, 4], [0, 0, 0, 1]])
+    image = kind(values, affine)
+    image.set_sform(affine, 1)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, folder / f"{name}.hdr{packed}")
+    return values, affine
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+def test_a_pair_is_read_by_either_of_its_names(tmp_path, kind, packed):
+    values, affine = write_pair(tmp_path, kind=kind, packed=packed)
+    for end in (".hdr", ".img"):
+        study = open_study(tmp_path / f"case_flair{end}{packed}")
+        np.testing.assert_array_equal(study.sequences["FLAIR"], values)
+        np.testing.assert_allclose(study.grid.affine, affine)
+        (source,) = study.sources.values()
+        assert [path.name for path in source_files(source)] == [f"case_flair.hdr{packed}", f"case_flair.img{packed}"]
+
+
+def test_a_folder_of_pairs_is_a_study(tmp_path):
+    write_pair(tmp_path, "p1_t1c")
+    write_pair(tmp_path, "p1_flair")
+    assert open_study(tmp_path).roles == ("T1c", "FLAIR")
+
+
+def test_the_voxels_of_a_pair_are_read_no_further_than_promised(tmp_path):
+    write_pair(tmp_path)
+    image = tmp_path / "case_flair.img"
+    image.write_bytes(image.read_bytes()[:-1])
+    with pytest.raises(UnreadableFileError, match=r"case_flair.img is cut short"):
+        open_study(tmp_path / "case_flair.hdr")
+
+
+def test_a_header_without_its_voxels_and_analyze_are_refused(tmp_path):
+    write_pair(tmp_path)
+    (tmp_path / "case_flair.img").rename(tmp_path / "other.img")
+    with pytest.raises(UnreadableFileError, match="of a kind that is not read"):
+        open_study(tmp_path / "case_flair.hdr")
+    nib.save(nib.AnalyzeImage(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / "old_t2.hdr")
+    with pytest.raises(UnreadableFileError, match=r"Analyze 7.5, which does not tell left from right"):
+        open_study(tmp_path / "old_t2.hdr")

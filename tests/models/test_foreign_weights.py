@@ -345,6 +345,17 @@ def test_flipped_bits_of_a_file_that_torch_saved_never_change_a_weight(tmp_path)
     assert refused > 75
 
 
+def test_an_archive_that_claims_several_disks_is_refused(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.ones(3)}, path)
+    content = bytearray(path.read_bytes())
+    locator = content.rfind(b"PK\x06\x07")  # of the end of a zip64 archive, which torch writes
+    content[locator + 16] = 9
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="multiple disks"):
+        read_tensors(path)
+
+
 def test_a_file_of_weights_that_is_compressed_is_refused(tmp_path):
     path = saved(tmp_path / "weights.pth", small_weights())
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as other:

@@ -9,6 +9,7 @@ import torch
 
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.models.tensor_file import check_archive
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.trainer import Best, Trainer
 
@@ -95,6 +96,7 @@ def _check(path: Path) -> None:
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
     try:
+        check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         # Whatever torch raises for a ruined file, to the user it means one thing.

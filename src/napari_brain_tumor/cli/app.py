@@ -135,7 +135,10 @@ def segment(
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Pass over cases whose result is there: go on with a batch.")
+        bool,
+        typer.Option(
+            "--skip-existing", help="Pass over cases that have a result of the same scans: go on with a batch."
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
 ) -> None:
@@ -204,25 +207,35 @@ def _segment_or_skip(task: "Task", choices: _Choices, method: "Method", *, alone
     if not existing or choices.overwrite:
         return _segment_one(task, choices)
     if task.existing and choices.skip_existing:
+        row = _row_of_existing(task, choices)
+        if alone and row.status == "outdated":
+            raise SaveError(row.error)
         if alone:
             say(f"{task.target} exists already and is passed over.")
-        return _row_of_existing(task)
+        return row
     if alone:
         raise SaveError(exists_already(existing[0]))
     return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing[0]} exists already.", seconds=0)
 
 
-def _row_of_existing(task: "Task") -> "CaseRow":
-    """What an earlier result tells, so that the table holds every case."""
+def _row_of_existing(task: "Task", choices: _Choices) -> "CaseRow":
+    """What an earlier result tells, so that the table holds every case; one of other scans is not passed over."""
     from napari_brain_tumor.cli.case_table import CaseRow
     from napari_brain_tumor.io import open_segmentation, read_sidecar
     from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.records.changed_scans import changes_since_result
 
     row = CaseRow(str(task.case), "skipped", str(task.target), seconds=0)
+    changes = changes_since_result(task.target, task.case, chosen=bool(choices.opening.roles or choices.opening.series))
+    if changes:
+        error = f"{task.target} is a result of other scans: {changes}. It was left as it is; --overwrite replaces it."
+        return replace(row, status="outdated", error=error)
+    if changes is None:
+        row = replace(row, notes=("No record tells of which scans the earlier result was made.",))
     try:
         volumes = measure_volumes(open_segmentation(task.target))
     except (BrainTumorError, OSError) as error:
-        return replace(row, notes=(f"The earlier result could not be read: {error}",))
+        return replace(row, notes=(*row.notes, f"The earlier result could not be read: {error}"))
     provenance = read_sidecar(task.target).get("provenance")
     model = provenance.get("model") if isinstance(provenance, Mapping) else None
     name = model.get("name") if isinstance(model, Mapping) else model

@@ -54,7 +54,7 @@ def run_batch(
     finally:
         if len(cases) > 1 and not quiet:
             _sum_up(rows, len(cases), table, done, time.monotonic() - started)
-    left = [row for row in rows if row.status in ("failed", "exists")]
+    left = [row for row in rows if row.status in ("failed", "exists", "outdated")]
     if left:
         names = ", ".join(row.case for row in left)
         msg = f"{len(left)} of {len(cases)} cases were not {done}: {names}."
@@ -95,7 +95,8 @@ def _tell_end(row: CaseRow, number: int, count: int, rows: Sequence[CaseRow], el
     if count == 1:
         return
     took = duration(row.seconds or 0)
-    told = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists"}
+    told = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists",
+            "outdated": "left, its result is of other scans"}  # fmt: skip
     what = told.get(row.status, "its result exists")
     worked = [one.seconds or 0 for one in rows if one.status in ("done", "failed")]
     left = count - number - 1
@@ -106,13 +107,14 @@ def _tell_end(row: CaseRow, number: int, count: int, rows: Sequence[CaseRow], el
 
 def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, done: str, elapsed: float) -> None:
     states = Counter[str](row.status for row in rows)
-    words = {"done": done, "skipped": "skipped", "exists": "left as they were", "failed": "failed"}
+    words = {"done": done, "skipped": "skipped", "exists": "left as they were"}
+    words |= {"outdated": "with a result of other scans", "failed": "failed"}
     parts = [f"{states[key]} {word}" for key, word in words.items() if states[key]]
     parts += [f"{count - len(rows)} not begun"] if len(rows) < count else []
     with _patient():
         say(f"{count} cases: {', '.join(parts)}, in {duration(elapsed)}.")
         for row in rows:
-            if row.status == "failed":
+            if row.status in ("failed", "outdated"):
                 say(f"  {row.case}: {row.error}")
         if states["exists"]:
             say(

@@ -1,12 +1,16 @@
 """One CSV of all cases of a batch: what became of each, its volumes, and why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from filelock import SoftFileLock, Timeout
+
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.csv_text import csv_text, one_line, read_csv_text
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 
 if TYPE_CHECKING:
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "CaseRow", "CaseTable"]
 
-Status = Literal["done", "skipped", "exists", "failed"]
+Status = Literal["done", "skipped", "exists", "outdated", "failed"]
 
 _VOLUMES: Final[Mapping[str, int | str]] = {
     **{region: region for region in REGIONS},
@@ -35,6 +39,8 @@ COLUMNS: Final = (
 )
 """Of the table. A volume is `not determined` where the labels do not tell it; other cells are empty if unknown."""
 
+_PATIENCE_S: Final = 10.0
+"""For another batch that writes its rows, which takes a moment."""
 _UNKNOWN: Final = "not determined"
 
 
@@ -86,6 +92,7 @@ class CaseTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_written = False
+        self._patience_s = _PATIENCE_S
         self._read()
 
     def write(self, rows: Sequence[CaseRow]) -> None:
@@ -100,15 +107,36 @@ class CaseTable:
 
         ours = [row.cells for row in rows]
         keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
-        others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
-        write_table(self.path, csv_text(COLUMNS, [*others, *ours]))
+        with self._alone():
+            others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
+            write_table(self.path, csv_text(COLUMNS, [*others, *ours]))
         self.is_written = True
 
-    def _read(self) -> list[dict[str, str]]:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other batches from writing their rows between our reading and our writing.
+
+        A mark that a killed batch of another computer left is waited for once; the table is not worth more.
+        """
+        # An ordinary file that exists while it is held, which works over a network and is removed afterwards.
+        lock = SoftFileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
-            columns, rows = read_csv_text(self.path.read_bytes().decode("utf-8"))
-        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=self._patience_s)
+        except Timeout:
+            self._patience_s = 0.0
+        except OSError:  # where nothing can be written the table itself says why
+            pass
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _read(self) -> list[dict[str, str]]:
+        if not self.path.exists():
             return []
+        try:
+            columns, rows = read_csv_text(read_regular(self.path).decode("utf-8"))
         except (OSError, ValueError) as error:
             msg = f"{self.path} cannot be read as a table: {error}. Choose another name with --table."
             raise SaveError(msg) from error

@@ -310,7 +310,7 @@ def _write(
         _check_targets([], map_files(found, maps), overwrite=overwrite)
     written: list[Path] = []
     if joined is not None and output is not None:
-        save_segmentation(joined.segmentation, output)
+        save_segmentation(joined.segmentation, output, overwrite=True)
         written.append(output)
     if csv is not None:
         found.to_csv(csv)

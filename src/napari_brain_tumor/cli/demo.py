@@ -34,7 +34,7 @@ def run_demo(folder: Path, request: SegmentRequest, *, window: bool = True) -> N
         volume_table(measure_volumes(segmentation), region_dice(truth, segmentation)),
     )
     target = folder / "segmentation.nii.gz"
-    save_segmentation(segmentation, target)
+    save_segmentation(segmentation, target, overwrite=True)
     picture = save_picture(study, segmentation, folder / "segmentation.png")
     for written in (target, folder / "segmentation.json", picture):
         say(f"Wrote {written}")

@@ -7,6 +7,7 @@ is there, after it the new one: the next change removes what the journal names a
 no lock, since the index is replaced as a whole and its files are never overwritten.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -195,16 +196,17 @@ def _refuse_strangers(folder: Path, files: Iterable[str]) -> None:
 
 
 def _read_journal(folder: Path) -> _Journal | None:
-    try:
-        return _Journal.model_validate_json((folder / JOURNAL_FILE).read_bytes())
-    except FileNotFoundError:
+    path = folder / JOURNAL_FILE
+    if not os.path.lexists(path):
         return None
+    try:
+        return _Journal.model_validate_json(read_regular(path))
+    except UnreadableFileError as error:
+        why: Exception | str = error
     except ValidationError as error:
-        msg = (
-            f"{folder / JOURNAL_FILE} is not as this program writes it ({error.errors(include_url=False)[0]['msg']}). "
-            "Nothing was changed. Remove it if nobody is writing to the data set; the index is not concerned."
-        )
-        raise DatasetError(msg) from error
+        why = f"{path} is not as this program writes it ({error.errors(include_url=False)[0]['msg']})."
+    msg = f"{why} Nothing was changed. Remove it if nobody is writing to the data set; the index is not concerned."
+    raise DatasetError(msg)
 
 
 def _write_journal(folder: Path, files: Iterable[str]) -> None:

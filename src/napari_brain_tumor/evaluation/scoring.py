@@ -381,7 +381,7 @@ def _predicted_job(
         folder = settings.save_predictions / method.name / (case.dataset or "")
         target = folder / f"{case.name}_segmentation.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_segmentation(segmentation, target)
+        save_segmentation(segmentation, target, overwrite=True)
     return segmentation, seconds
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
+from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.metrics.compare import CaseScores
 from napari_brain_tumor.metrics.scores import MaskScores
 
@@ -36,7 +37,7 @@ def read_scores(path: Path) -> tuple[CaseScores, ...]:
         If the file cannot be read, or is not such a table.
     """
     try:
-        return rows_of(path.read_text(encoding="utf-8"))
+        return rows_of(read_regular(path).decode("utf-8"))
     except (OSError, ValueError, TypeError) as error:
         msg = f"{path} is not a table of scores: {error}. Give the scores.csv of an evaluation."
         raise UnreadableFileError(msg) from error

@@ -138,7 +138,12 @@ def _as_sessions(visits: Sequence[str], patient: str) -> list[str]:
 
 def _names_nobody(name: str) -> bool:
     rest = [word for word in re.split(r"[-_. ]+", name) if word and word.lower() not in _PLACES]
-    return not rest or roles_in(" ".join(rest)).only_words
+    if not rest:
+        return True
+    words = roles_in(" ".join(rest))
+    # One or two letters that name no sequence (C, KM, SE) are initials, or count patients.
+    initials = words.role is None and len(rest) == 1 and len(rest[0]) <= 2 and rest[0].isalpha()
+    return words.only_words and not initials
 
 
 def _prefixes(paths: Sequence[Path]) -> list[str]:

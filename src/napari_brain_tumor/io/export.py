@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from napari_brain_tumor.io.atomic import Part, write_together
 from napari_brain_tumor.io.meaning import KEY, Meaning, meaning_inside
 from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_part
 from napari_brain_tumor.io.sidecar_paths import PathStyle
-from napari_brain_tumor.io.volume import Volume, named_path
+from napari_brain_tumor.io.volume import Volume, integral_labels, named_path
 from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, nifti_part, require
 from napari_brain_tumor.labels import looks_like_labels, schema_named
 from napari_brain_tumor.leftovers import finish_interrupted
@@ -36,7 +36,7 @@ def save_segmentation(
     schema: str = "MSD",
     *,
     sidecar: bool = True,
-    overwrite: bool = True,
+    overwrite: bool | None = None,
     paths: PathStyle = "auto",
 ) -> Path | list[Path]:
     """Save labels and their record, re-open what was written, and only then replace earlier files.
@@ -56,9 +56,10 @@ def save_segmentation(
         `"LGG-binary"` writes 0 and 255.
     sidecar : bool
         Whether provenance and the meaning of the integers are written beside it as JSON.
-    overwrite : bool
-        Whether an earlier result may be replaced. If not, of two programs that save to one name at the same time the
-        second is refused.
+    overwrite : bool, optional
+        Whether an earlier file may be replaced. By default a result of this program is, unless somebody worked on it by
+        hand since; that, and labels of others, only with True. With False nothing is replaced, and of two programs that
+        save to one name at the same time the second is refused.
     paths : {"auto", "relative", "absolute", "names"}
         How the JSON names scans and models: relative to itself (`"auto"`: those that lie near, the others absolute),
         absolute, or without folders. Scans are found again by their hashes. But for `"absolute"`, UIDs of DICOM series
@@ -94,10 +95,14 @@ def save_segmentation(
     if _is_folder(target):
         names = _mask_names(segmentation)
         parts = _slice_parts(values, meaning, target, names)
-        write_together([*parts, *record], overwrite=overwrite)
+        if overwrite is None:
+            _refuse_to_replace_work(target)
+        write_together([*parts, *record], overwrite=overwrite is not False)
         return [target / name for name in names]
     _refuse_to_replace_scan(target)
-    write_together([_file_part(values, meaning, segmentation, target), *record], overwrite=overwrite)
+    if overwrite is None:
+        _refuse_to_replace_work(target)
+    write_together([_file_part(values, meaning, segmentation, target), *record], overwrite=overwrite is not False)
     return target
 
 
@@ -132,6 +137,37 @@ def _refuse_to_replace_scan(target: Path) -> None:
     if not all(looks_like_labels(volume.array, target.name) for volume in volumes):
         msg = f"{target.name} exists and holds an image, not labels. It is left as it is: choose another name."
         raise SaveError(msg)
+
+
+def _refuse_to_replace_work(target: Path) -> None:
+    """What a person drew or corrected is not replaced by the way."""
+    try:
+        volumes = _read_back(target) if target.is_file() else _masks(target)
+        values = [integral_labels(volume.array, target.name) for volume in volumes]
+    except (BrainTumorError, OSError):
+        return  # ruined: there is nothing to lose
+    if not values:
+        return
+    record = read_sidecar(target)
+    meaning = Meaning.read(record) or meaning_inside(target)
+    provenance = record.get("provenance")
+    if meaning is None:
+        why = "holds labels that were not written by this program"
+    elif not meaning.is_of(values[0]):
+        why = "was edited since it was saved"
+    elif isinstance(provenance, Mapping) and provenance.get("edited_by_hand"):
+        why = "was corrected by hand"
+    else:
+        return
+    msg = f"{target} {why}. It is left as it is: replace it on purpose with overwrite=True, or choose another name."
+    raise SaveError(msg)
+
+
+def _masks(folder: Path) -> list[Volume]:
+    if not folder.is_dir():
+        return []
+    found = tiff.find_slices([path for path in sorted(folder.iterdir()) if path.is_file()])
+    return [tiff.read_mask_slices(patient, None) for patient in found if patient.masks]
 
 
 def _read_back(path: Path) -> list[Volume]:

@@ -19,7 +19,7 @@ from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps, right_angled
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
-from napari_brain_tumor.io.voxel_data import Packing, read_voxels, remaining_bytes
+from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels, remaining_bytes
 
 __all__ = ["MetaImageHeader", "is_metaimage", "metaimage_bytes", "read_metaimage", "read_metaimage_header"]
 
@@ -94,13 +94,7 @@ def read_metaimage(path: Path) -> list[Volume]:
     DimensionError
         If it has less than three or more than four dimensions.
     """
-    with open_regular(path) as file:
-        header = _header(file, path)
-        if header.data_file is None:
-            values, notes = _voxels(file, header, path)
-        else:
-            with open_regular(header.data_file) as data:
-                values, notes = _voxels(data, header, header.data_file)
+    header, values, notes = read_header_and_voxels(path, _header, _voxels)
     if header.channels > 1:
         values = np.moveaxis(values, 0, -1)
     elif len(header.sizes) == 4 and header.sizes[3] == 1:

@@ -1,8 +1,8 @@
 """NIfTI-1 and NIfTI-2 files: values, grid, and the two matrices that results are written back with.
 
-The voxel-to-world matrix is the sform if its code is set, else the qform if its code is set, else what the voxel
-sizes alone give (nibabel's choice: first axis to the left, origin in the centre), with a note. Of a packed file no
-more is unpacked than its header tells of.
+A file is single, or a pair of header (`.hdr`) and voxels (`.img`). The voxel-to-world matrix is the sform if its code
+is set, else the qform if its code is set, else what the voxel sizes alone give (nibabel's choice: first axis to the
+left, origin in the centre), with a note. Of a packed file no more is unpacked than its header tells of.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,20 @@ from napari_brain_tumor.errors import BrainTumorError, DimensionError, Unreadabl
 from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.io.volume import SPACING_NOTE, Volume, short_name
-from napari_brain_tumor.io.voxel_data import Packing, read_voxels, unpacked
+from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels, unpacked
 from napari_brain_tumor.study import NiftiForms
 from napari_brain_tumor.types import Array
 
-__all__ = ["SPACING_UNKNOWN_MARK", "NiftiHeader", "is_nifti", "read_nifti", "read_nifti_header"]
+__all__ = [
+    "SPACING_UNKNOWN_MARK",
+    "NiftiHeader",
+    "header_of_pair",
+    "is_nifti",
+    "is_pair",
+    "read_nifti",
+    "read_nifti_header",
+    "voxels_of_pair",
+]
 
 
 SPACING_UNKNOWN_MARK: Final = "voxel size unknown"
@@ -47,10 +56,16 @@ _ODD_NUMBERS: Final = (ValueError, KeyError, OverflowError, FloatingPointError)
 _RUINED_QFORM: Final = "The header's qform is not a rotation; it is not needed, the sform is used."
 
 
+_PAIRS: Final = ((".hdr.gz", ".img.gz"), (".hdr", ".img"))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NiftiHeader:
     """What a header tells: shape without trailing singletons, grid of the first three axes, matrices, notes."""
 
+    packing: Packing
+    data_file: Path | None
+    """The voxels of a pair; None where they are in the header's own file."""
     raw: Any
     shape: tuple[int, ...]
     grid: Grid
@@ -61,6 +76,30 @@ class NiftiHeader:
 def is_nifti(path: Path) -> bool:
     """Whether the file name ends in `.nii` or `.nii.gz`, in any case."""
     return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def is_pair(path: Path) -> bool:
+    """Whether the name is that of a header or of the voxels of a pair, and both files are there."""
+    return any(_other(path, *ends) is not None for pair in _PAIRS for ends in (pair, pair[::-1]))
+
+
+def header_of_pair(path: Path) -> Path:
+    """The header of a pair whose voxels were named; any other path as it is."""
+    return next((found for head, image in _PAIRS if (found := _other(path, image, head)) is not None), path)
+
+
+def voxels_of_pair(header: Path) -> Path | None:
+    """The file of voxels beside a header of a pair; None where there is none, or the path is no such header."""
+    return next((found for head, image in _PAIRS if (found := _other(header, head, image)) is not None), None)
+
+
+def _other(path: Path, end: str, other: str) -> Path | None:
+    """The other file of a pair: packed alike, with the same case of letters in its suffix."""
+    if not path.name.lower().endswith(end):
+        return None
+    suffix = other.upper() if path.name[-len(end) :].isupper() else other
+    beside = path.with_name(path.name[: -len(end)] + suffix)
+    return beside if beside.is_file() else None
 
 
 def read_nifti_header(path: Path) -> NiftiHeader:
@@ -74,11 +113,11 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         If the image has less than three or more than four dimensions.
     """
     with open_regular(path) as file:
-        return _parse_header(_head(file, path)[1], path)
+        return _header(file, path)
 
 
 def read_nifti(path: Path) -> list[Volume]:
-    """The 3-D images of a NIfTI file: one, or one per volume of a 4-D file.
+    """The 3-D images of a NIfTI file, or of a pair by its header: one, or one per volume of a 4-D file.
 
     Integers stay integers unless the header scales them. A gzip file is checked by its own checksum.
 
@@ -94,10 +133,7 @@ def read_nifti(path: Path) -> list[Volume]:
     DimensionError
         If the image has less than three or more than four dimensions.
     """
-    with open_regular(path) as file:
-        packing, head = _head(file, path)
-        header = _parse_header(head, path)
-        array, notes = _voxels(file, packing, header, path)
+    header, array, notes = read_header_and_voxels(path, _header, _voxels)
     name, notes = short_name(path), (*header.notes, *notes)
     if array.ndim == 3:
         return [Volume(name, array, header.grid, path, None, header.forms, notes)]
@@ -107,18 +143,19 @@ def read_nifti(path: Path) -> list[Volume]:
     ]
 
 
-def _head(file: BinaryIO, path: Path) -> tuple[Packing, bytes]:
-    """How the file is packed, and its first bytes; the file is at its beginning afterwards."""
-    packing: Packing = "gzip" if file.read(2) == b"\x1f\x8b" else "raw"
-    file.seek(0)
+def _header(file: BinaryIO, path: Path) -> NiftiHeader:
+    """The header of an open file, which is at its beginning afterwards."""
+    packing = _packing(file)
     with unpacked(file, packing, path) as stream:
-        head = stream.read(_HEADER_BYTES)
+        content = stream.read(_HEADER_BYTES)
     file.seek(0)
-    return packing, head
-
-
-def _parse_header(content: bytes, path: Path) -> NiftiHeader:
-    raw, tells_size = _raw_header(content, path)
+    data_file = None
+    if not is_nifti(path):
+        data_file = voxels_of_pair(path)
+        if data_file is None:
+            msg = f"{path.name} is a header without voxels: the file .img of the same name is not beside it."
+            raise UnreadableFileError(msg)
+    raw, tells_size = _raw_header(content, path, pair=data_file is not None)
     shape = _spatial_shape(raw, path)
     try:
         forms, affine, notes = _matrices(raw)
@@ -128,31 +165,50 @@ def _parse_header(content: bytes, path: Path) -> NiftiHeader:
     except (BrainTumorError, nib.spatialimages.HeaderDataError, ValueError, OverflowError) as error:
         msg = f"{path.name} has a ruined header: {error} Convert it again from its source."
         raise UnreadableFileError(msg) from error
-    return NiftiHeader(raw, shape, grid, forms, (*notes, *_thin_head_notes(grid)))
+    return NiftiHeader(packing, data_file, raw, shape, grid, forms, (*notes, *_thin_head_notes(grid)))
 
 
-def _raw_header(content: bytes, path: Path) -> tuple[Any, bool]:
+def _packing(file: BinaryIO) -> Packing:
+    """How an open file is packed; it is at its beginning afterwards."""
+    packing: Packing = "gzip" if file.read(2) == b"\x1f\x8b" else "raw"
+    file.seek(0)
+    return packing
+
+
+def _raw_header(content: bytes, path: Path, *, pair: bool) -> tuple[Any, bool]:
     """The header as nibabel mends it, and whether all three voxel sizes were there before."""
     if not content:
         msg = f"{path.name} is empty. Copy or download it again."
         raise UnreadableFileError(msg)
     size = int.from_bytes(content[:4], "little")
     is_second = 540 in (size, int.from_bytes(content[:4], "big"))
-    kind: Any = nib.Nifti2Header if is_second else nib.Nifti1Header
+    kinds: Any = (nib.Nifti1Pair, nib.Nifti2Pair) if pair else (nib.Nifti1Image, nib.Nifti2Image)
+    kind = kinds[is_second].header_class
     length = 540 if is_second else 348
+    magic = content[4:12] if is_second else content[344:348]
+    if pair and not magic.startswith((b"ni1", b"ni2")):
+        raise UnreadableFileError(_why_no_pair(path, magic))
     try:
         if len(content) < length:
             raise ValueError(f"it holds {len(content)} bytes, a header needs {length}.")
         header = kind(content[:length], check=True)
-        magic = bytes(header["magic"].item())
         sizes = np.asarray(kind(content[:length], check=False)["pixdim"][1:4], dtype=np.float64)
     except (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, *_ODD_NUMBERS) as error:
         msg = f"{path.name} is not a readable NIfTI file: {error} Convert or download it again."
         raise UnreadableFileError(msg) from error
-    if not magic.startswith((b"n+1", b"n+2")):
+    if not pair and not magic.startswith((b"n+1", b"n+2")):
         msg = f"{path.name} is not a single-file NIfTI image (its mark is {magic!r}). Convert it to .nii.gz."
         raise UnreadableFileError(msg)
     return header, bool(np.isfinite(sizes).all() and (sizes != 0).all())
+
+
+def _why_no_pair(path: Path, magic: bytes) -> str:
+    if not magic.strip(b"\0"):
+        return (
+            f"{path.name} is a header of Analyze 7.5, which does not tell left from right. Convert it with a program "
+            "that knows where it comes from, as NIfTI (.nii.gz)."
+        )
+    return f"{path.name} is not the header of a NIfTI pair (its mark is {magic!r}). Convert it to .nii.gz."
 
 
 def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
@@ -254,8 +310,9 @@ def _thin_head_notes(grid: Grid) -> tuple[str, ...]:
     return (f"The header's voxel size of {size} mm makes the scan only {min(thin):.0f} mm thick: it may be false.",)
 
 
-def _voxels(file: BinaryIO, packing: Packing, header: NiftiHeader, path: Path) -> tuple[Array, tuple[str, ...]]:
+def _voxels(file: BinaryIO, header: NiftiHeader, path: Path) -> tuple[Array, tuple[str, ...]]:
     raw = header.raw
+    packing = header.packing if header.data_file is None else _packing(file)
     stored = _stored_dtype(raw, path)
     offset, slope, intercept = _offset_and_scaling(raw, path)
     values, notes = read_voxels(file, path, packing, stored, header.shape, skip=offset)
@@ -270,7 +327,8 @@ def _voxels(file: BinaryIO, packing: Packing, header: NiftiHeader, path: Path) -
 def _offset_and_scaling(raw: Any, path: Path) -> tuple[int, float | None, float | None]:
     try:
         # A smaller offset than the header's own size means "right after the header".
-        offset = max(int(raw.get_data_offset()), int(raw.single_vox_offset))
+        least = int(raw.single_vox_offset) if raw.is_single else 0
+        offset = max(int(raw.get_data_offset()), least)
         slope, intercept = raw.get_slope_inter()
     except (nib.spatialimages.HeaderDataError, ValueError, OverflowError) as error:
         msg = f"{path.name} has a ruined header: {error}. Convert it again from its source."

@@ -19,8 +19,12 @@ from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
+<<<<<<< HEAD
 from napari_brain_tumor.io.voxel_data import Packing, read_voxels, remaining_bytes
 from napari_brain_tumor.types import Array
+=======
+from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels, remaining_bytes
+>>>>>>> 7514642 (Pairs of NIfTI header and voxels, negations and agents in more words, truncated JPEG, pipes for journals, results of other scans are not passed over, work by hand is not replaced)
 
 __all__ = ["NrrdHeader", "is_nrrd", "nrrd_bytes", "read_nrrd", "read_nrrd_header"]
 
@@ -101,13 +105,7 @@ def read_nrrd(path: Path) -> list[Volume]:
     DimensionError
         If it has not three axes of space, or one of colours or tensors.
     """
-    with open_regular(path) as file:
-        header = _header(file, path)
-        if header.data_file is None:
-            values, notes = _voxels(file, header, path)
-        else:
-            with open_regular(header.data_file) as data:
-                values, notes = _voxels(data, header, header.data_file)
+    header, values, notes = read_header_and_voxels(path, _header, _voxels)
     if header.steps is not None:
         values = np.moveaxis(values, header.steps, -1)
         values = values[..., 0] if values.shape[-1] == 1 else values

@@ -62,6 +62,9 @@ def existing(path: AnyPath) -> Path:
 
 
 def is_image(path: Path) -> bool:
+    """Whether a path is called like an image that is read; of a pair only the header is."""
+    if nifti.voxels_of_pair(path) is not None:
+        return True
     return nifti.is_nifti(path) or nrrd.is_nrrd(path) or metaimage.is_metaimage(path) or tiff.is_tif(path)
 
 
@@ -95,6 +98,7 @@ def slices_in(folder: Path) -> tuple[tiff.SliceFiles, ...]:
 
 def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     """Every 3-D image of a file, with the stamp that the file had just before it was read."""
+    path = nifti.header_of_pair(path)
     stamp = file_stamp(path)
     volumes = _read_volumes(path, spacing_mm)
     # A DICOM series has a stamp of all its files.
@@ -104,7 +108,7 @@ def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
 def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     if tiff.is_tif(path):
         return tiff.read_tif(path, spacing_mm)
-    if nifti.is_nifti(path):
+    if nifti.is_nifti(path) or nifti.is_pair(path):
         volumes = nifti.read_nifti(path)
     elif nrrd.is_nrrd(path):
         volumes = nrrd.read_nrrd(path)
@@ -114,8 +118,8 @@ def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
         volumes = [dicom.read_series(series) for series in dicom.contents_of(path).series]
     else:
         msg = (
-            f"{path.name} is of a kind that is not read. Readable are .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, "
-            ".tif, .tiff and DICOM series."
+            f"{path.name} is of a kind that is not read. Readable are .nii, .nii.gz, .hdr with .img, .nrrd, .nhdr, "
+            ".mha, .mhd, .tif, .tiff and DICOM series."
         )
         raise UnreadableFileError(msg)
     return [with_spacing(volume, spacing_mm) for volume in volumes]

@@ -51,6 +51,7 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
 
 
 def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
+    path = nifti.header_of_pair(path)
     if tiff.is_tif(path):
         match = tiff.find_slices([path])
         return None if not match else "segmentation" if match[0].masks else "study"

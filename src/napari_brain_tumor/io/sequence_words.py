@@ -68,7 +68,7 @@ def roles_in(text: str) -> RoleWords:
         return RoleWords(mention, "", only_words)
     agent = _agent(parts)
     if agent is None:
-        return RoleWords(None, "its words for T1 with and without contrast agent contradict each other", only_words)
+        return RoleWords(None, "its words leave open whether it is T1 with or without contrast agent", only_words)
     return RoleWords("T1c" if agent else "T1", "", only_words)
 
 
@@ -197,10 +197,12 @@ _COMPOUNDS: Final[dict[str, _Kinds]] = {
     **_entries(("pre",), "pre"),
     **_entries(("pre", "agent"), "precon pregad pregd prekm prec"),
     **_entries(("post", "agent"), "postcon postgad postgd postkm postc"),
-    **_entries(("without",), "without wo ohne sans sin sem senza zonder"),
+    **_entries(("without",), "without wo ohne sans sin sem senza zonder bez utan uden uten fara без"),
     **_entries(("without", "agent"), "woc noncon nonce"),
     **_entries(("no",), "no non nicht kein not"),
-    **_entries(("native",), "native nativ unenhanced unenh nonenhanced unkontrastiert"),
+    **_entries(("without", "agent"), "kontrastsiz"),
+    **_entries(("agent",), "kontrastli"),
+    **_entries(("native",), "平扫 平掃 単純 native nativ unenhanced unenh nonenhanced unkontrastiert"),
     **_entries(("map",), "map maps mapping"),
     **_entries(("gradient echo",), "star gre ffe flash"),
     **_entries(("T2", "gradient echo"), "t2star"),
@@ -220,15 +222,19 @@ _WORDS: Final[dict[str, _Kinds]] = {
     **_entries(("T1", "agent"), "t1k"),
     **_entries(("FLAIR",), "fla t2f"),
     **_entries(("c",), "c"),
-    **_entries(("agent",), "inj injected injection gadolinio contrastado"),
-    **_entries(("pre",), "before prior vor avant antes prae pra voor"),
-    **_entries(("post",), "after nach apres dopo despues"),
+    **_entries(
+        ("agent",),
+        "inj injected injection injecte injectee gadolinio contrastado kontrastem kontrastom "
+        "kontrastu контраст контрастом контраста контрастирования 增强 增強 造影",
+    ),
+    **_entries(("pre",), "before prior vor avant antes prae pra voor до"),
+    **_entries(("post",), "after nach apres dopo despues после"),
     # German radiologists write oKM, mKM and nKM: without, with and after contrast agent.
     **_entries(("agent",), "mkm nkm"),
     **_entries(("without", "agent"), "okm vkm"),
     **_entries(("no",), "o"),
     **_entries(("free",), "free frei none off"),
-    **_entries(("filler",), "with mit avec con com met iv the any de di w of and und et y i"),
+    **_entries(("filler",), "with mit avec con com met cu med с iv the any de di w of and und et y i"),
     **_entries(("moved",), "reg coreg registered coregistered aligned warped rigid affine onto"),
     **_entries(
         ("treatment",),
@@ -256,7 +262,7 @@ _WORDS: Final[dict[str, _Kinds]] = {
         "tmax ktrans bold fmri trace tracew mra tof angio angiography mrv venography fa colfa md ivim noddi mrs csi "
         "svs spectro spectroscopy ct cta ncct pet fdg fet suv spect t1rho mtr localizer localiser loc scout survey "
         "topogram calibration calib dir spine cspine tspine lspine spinal hws bws lws dyn dynamic cest apt qsm b0 "
-        "b1000 flairstar",
+        "b1000 flairstar inv1 inv2",
     ),
 }
 """Words that count only as they stand, since parts of names look like them."""
@@ -277,8 +283,10 @@ _LEFT_TO_RIGHT: Final[dict[tuple[_Kind, _Kind], Role | None]] = {
 
 _PLUS, _MINUS, _EITHER, _OPEN = "\x01", "\x02", "\x03", "\x04"
 _SIGNS: Final[dict[str, _Kind]] = {_PLUS: "plus", _MINUS: "minus", _EITHER: "either", _OPEN: "open c"}
+_OF_AN_AGENT: Final = re.compile(r"[ck]ontrast|kontras|enhanc|gadol|контраст|造影|增[强強]|조영")
+"""A word with this in it speaks of the agent, in whatever language: where it is not known it leaves T1 open."""
 _TOKEN: Final = re.compile("[^\\W_]+|[\x01-\x04]")
-_AGENT_WORD: Final = r"(?:c|ce|km|cm|gd|gad|gado|gadolinium|contrast|kontrast|kontrastmittel)"
+_AGENT_WORD: Final = r"(?:c|ce|km|cm|iv|gd|gad|gado|gadolinium|contrast|kontrast|kontrastmittel)"
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])(?<!(?<![A-Za-z])[cqs])")
 """Between a small and a capital letter, but not in `cT1`, `qT1` and `sT1W`, where a letter alone comes before."""
 
@@ -304,6 +312,8 @@ _BIDS_RULES: Final = _rules(
 """Entities of BIDS: only the agent and the acquisition say something about the sequence."""
 
 _RULES: Final = _rules(
+    # No space divides Chinese and Japanese from letters.
+    (r"(?<=[a-z0-9])(?=[\u3400-\u9fff])|(?<=[\u3400-\u9fff])(?=[a-z0-9])", " "),
     # What an image was moved onto is not what it shows.
     (
         r"(?:(?:co)?reg(?:istered)?|aligned|warped|resampled|mapped|transformed)[_\-. ]*(?:to|2|on|in)[_\-. ]*"
@@ -319,8 +329,9 @@ _RULES: Final = _rules(
     (r"post[ _\-]*(?:minus[ _\-]*|-|_|/)pre(?![a-z])", " subtraction "),
     (
         r"(?<![a-z0-9])t1[a-z]*[ _\-]*minus[ _\-]*t1[a-z]*"
-        r"|(?<![a-z0-9])t1(?:c|ce|gd|gad|post|km)[ _]?-[ _]?t1(?![a-z0-9])",
-        " subtraction ",
+        r"|(?<![a-z0-9])t1(?:w|wi)?(?:c|ce|gd|gad|post|km)?[ _]?-[ _]?t1(?:w|wi)?(?:c|ce|gd|gad|post|km|pre)?"
+        r"(?![a-z0-9])",
+        " t1 subtraction ",
     ),
     # With and without at once.
     (r"(?<![a-z])(?:mit|avec|con)[ _]*(?:und|u|et|y|/|&|\+)[ _]*(?:ohne|sans|sin)(?![a-z])", f" {_EITHER} "),
@@ -330,7 +341,7 @@ _RULES: Final = _rules(
         r"(?<![a-z0-9])(?:with|w/?)[ _]*(?:and|&|\+|/|or|_|-| )[ _]*(?:without|w/o|wo|w[_\-]o)(?![a-z0-9])",
         f" {_EITHER} ",
     ),
-    (r"(?<![a-z0-9])pre[ _]*(?:and|&|\+|/)[ _]*post(?![a-z0-9])|\+ ?/ ?-|±", f" {_EITHER} "),
+    (r"(?<![a-z0-9])pre[ _]*(?:and|&|\+|/)[ _]*post(?![a-z0-9])|\+ ?/? ?-|- ?/ ?\+|±", f" {_EITHER} "),
     (r"(?<![a-z0-9])w[/\\._\- ]o\.?(?![a-z0-9])", " without "),
     (r"(?<![a-z0-9])w/", " with "),
     # Signs of the agent: after it (C+, T1C-), before it (+C, " -C"), and of T1 itself (T1+, T1-).
@@ -340,6 +351,8 @@ _RULES: Final = _rules(
     (rf"(?:\+|(?<![a-z0-9])plus)[ _]?{_AGENT_WORD}(?![a-z0-9+\-])", f" {_PLUS} "),
     (rf"(?:(?<=[\s_(\[,;])|^)(?:-|minus[ _]?){_AGENT_WORD}(?![a-z0-9+])", f" {_MINUS} "),
     (rf"[ _]-[ _]{_AGENT_WORD}(?![a-z0-9])|(?<=[ _])c[ _]-(?![a-z0-9])", f" {_OPEN} "),
+    (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]?\(\+\)", rf"\1 {_PLUS} "),
+    (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]?\(-\)", rf"\1 {_MINUS} "),
     (r"\(\+\)|(?<=[ _])\+(?=[ _]|$)", f" {_PLUS} "),
     (r"\(-\)", f" {_MINUS} "),
     (r"(?<![a-z0-9])(t1(?:w|wi)?)\+(?![a-z0-9])", rf"\1 {_PLUS} "),
@@ -384,7 +397,7 @@ def _kinds(word: str) -> _Kinds:
         trimmed = re.sub(r"(?<=[a-z])\d{1,2}$", "", word)
         made_of = _taken_apart(trimmed) if trimmed != word else None
         if made_of is None or not _ROLE_KINDS & set(made_of):
-            return ("unknown",)
+            return ("open c" if _OF_AN_AGENT.search(word) else "unknown",)
     if _ROLE_KINDS & set(made_of) or len(made_of) == 1 or "neutral" not in made_of:
         return made_of
     return ("unknown",)

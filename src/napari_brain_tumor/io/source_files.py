@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.io import dicom, metaimage, nrrd
+from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd
 from napari_brain_tumor.io.reading import slices_in
 from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
@@ -107,6 +107,8 @@ def combined_sha256(hashes: Iterable[str]) -> str:
 
 
 def _voxel_files(header: Path) -> tuple[Path, ...]:
+    if (voxels := nifti.voxels_of_pair(header)) is not None:
+        return (voxels,)
     if header.suffix.lower() not in (".mhd", ".mha", ".nhdr", ".nrrd"):
         return ()
     read = nrrd.read_nrrd_header if nrrd.is_nrrd(header) else metaimage.read_metaimage_header

@@ -153,15 +153,17 @@ def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 def _numbered(key: str, value: object) -> list[tuple[int, str]]:
     """The integers of one entry with its text, whichever of the two comes first."""
-    if key.strip().isdecimal() and isinstance(value, str) and not value.strip().isdecimal():
-        return [(int(key), value)]
+    number = _whole_number(key)
+    if number is not None and isinstance(value, str) and not value.strip().isdecimal():
+        return [(number, value)]
     numbers = value if isinstance(value, list) else [value]
-    return [(number, key) for one in numbers if (number := _whole_number(one)) is not None]
+    return [(listed, key) for one in numbers if (listed := _whole_number(one)) is not None]
 
 
 def _whole_number(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
+    """The integer from 0 to 255 that a value is or spells; labels hold no other."""
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*\d{1,3}\s*", value, re.ASCII) and int(value) <= 255 else None
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return int(value) if 0 <= value <= 255 and float(value).is_integer() else None

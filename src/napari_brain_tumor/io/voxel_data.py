@@ -4,17 +4,21 @@ import bz2
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, Protocol
+from typing import Any, BinaryIO, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from napari_brain_tumor.errors import UnreadableFileError
+<<<<<<< HEAD
 from napari_brain_tumor.types import Array
+=======
+from napari_brain_tumor.io.regular_file import open_regular
+>>>>>>> 7514642 (Pairs of NIfTI header and voxels, negations and agents in more words, truncated JPEG, pipes for journals, results of other scans are not passed over, work by hand is not replaced)
 
-__all__ = ["Packing", "read_voxels", "remaining_bytes", "unpacked"]
+__all__ = ["Packing", "read_header_and_voxels", "read_voxels", "remaining_bytes", "unpacked"]
 
 Packing = Literal["raw", "gzip", "bzip2", "zlib"]
 
@@ -83,6 +87,39 @@ def unpacked(file: BinaryIO, packing: Packing, path: Path, size: int | None = No
         what = "cannot be read" if packing == "raw" else f"is a damaged {packing} file"
         msg = f"{path.name} {what} ({error}): it was cut short or changed on its way. Copy or download it again."
         raise UnreadableFileError(msg) from error
+
+
+class _NamesData(Protocol):
+    """A header that tells in which file its voxels are; None where they follow it."""
+
+    @property
+    def data_file(self) -> Path | None: ...
+
+
+Header = TypeVar("Header", bound=_NamesData)
+
+
+def read_header_and_voxels(
+    path: Path,
+    read_header: Callable[[BinaryIO, Path], Header],
+    voxels: Callable[[BinaryIO, Header, Path], tuple[Array, tuple[str, ...]]],
+) -> tuple[Header, Array, tuple[str, ...]]:
+    """Header and voxels of a file, or of a header and the file beside it; both must be ordinary files.
+
+    Parameters
+    ----------
+    path : Path
+    read_header : callable
+        Takes the open file and its path; leaves the file where its voxels begin if they are in it.
+    voxels : callable
+        Takes the open file of the voxels, the header and the file's path; returns the voxels and notes.
+    """
+    with open_regular(path) as file:
+        header = read_header(file, path)
+        if header.data_file is None:
+            return header, *voxels(file, header, path)
+        with open_regular(header.data_file) as data:
+            return header, *voxels(data, header, header.data_file)
 
 
 def read_voxels(

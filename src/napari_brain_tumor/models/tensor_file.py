@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from napari_brain_tumor.errors import CheckpointError, UnreadableFileError
 
-__all__ = ["SUFFIXES", "few", "read_tensors"]
+__all__ = ["SUFFIXES", "check_archive", "few", "read_tensors"]
 
 SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".tar", ".ckpt")
 _WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
@@ -63,7 +63,7 @@ def _safetensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _torch_file(file: Path) -> Any:
-    _check_zip(file)
+    check_archive(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is then refused
@@ -80,28 +80,36 @@ def _torch_file(file: Path) -> Any:
         raise UnreadableFileError(_damaged(file, str(error) or type(error).__name__)) from error
 
 
-def _check_zip(file: Path) -> None:
-    """Compare the checksums of a file that `torch.save` wrote, which torch itself does not look at."""
-    if not zipfile.is_zipfile(file):
-        return  # of the time before torch wrote zips, without checksums; or of another kind
+def check_archive(file: Path) -> None:
+    """Compare the checksums of a file that `torch.save` wrote, which torch itself does not look at.
+
+    Raises
+    ------
+    UnreadableFileError
+        If one is wrong, or the archive is not as torch writes it. A file that is no archive, as those of the time
+        before torch wrote zips, has no checksums.
+    """
     try:
+        if not zipfile.is_zipfile(file):
+            return
         with zipfile.ZipFile(file) as archive:
-            packed = next((info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED), None)
-            if packed is not None:
-                raise UnreadableFileError(
-                    _damaged(file, f"{packed.filename} is compressed, which torch.save never does")
-                )
-            # torch's own reader leaves the tensors of such a part as memory happens to be.
-            folder = next((info for info in archive.infolist() if info.external_attr & _IS_FOLDER), None)
-            if folder is not None:
-                raise UnreadableFileError(_damaged(file, f"{folder.filename} is marked as a folder"))
-            wrong = archive.testzip()
+            reason = _why_damaged(archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, UnreadableFileError):
-            raise
-        raise UnreadableFileError(_damaged(file, str(error) or type(error).__name__)) from error
-    if wrong is not None:
-        raise UnreadableFileError(_damaged(file, f"the checksum of {wrong} is wrong"))
+        reason = str(error) or type(error).__name__
+    if reason:
+        raise UnreadableFileError(_damaged(file, reason))
+
+
+def _why_damaged(archive: zipfile.ZipFile) -> str:
+    packed = next((info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED), None)
+    if packed is not None:
+        return f"{packed.filename} is compressed, which torch.save never does"
+    # torch's own reader leaves the tensors of such a part as memory happens to be.
+    folder = next((info for info in archive.infolist() if info.external_attr & _IS_FOLDER), None)
+    if folder is not None:
+        return f"{folder.filename} is marked as a folder"
+    wrong = archive.testzip()
+    return "" if wrong is None else f"the checksum of {wrong} is wrong"
 
 
 def _holds_objects(file: Path, text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError
+from napari_brain_tumor.io.nifti import is_pair
 from napari_brain_tumor.labels import label_values, looks_like_labels
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
@@ -133,4 +134,5 @@ def _is_ours(path: str | PathLike[str]) -> bool:
 
 
 def _has_our_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(_SUFFIXES)
+    # A .hdr alone may be a photograph.
+    return path.name.lower().endswith(_SUFFIXES) or is_pair(path)

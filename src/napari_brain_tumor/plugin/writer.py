@@ -42,7 +42,7 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     segmentations = [layers.segmentation_from_layer(layers.layer_of(one), opened) for one in layer_data]
     written: list[str] = []
     for segmentation, target, (data, _, _) in zip(segmentations, targets, layer_data, strict=True):
-        saved = io.save_segmentation(segmentation, target)
+        saved = io.save_segmentation(segmentation, target, overwrite=True)
         saved_labels.tell(data)
         written += [str(one) for one in (saved if isinstance(saved, list) else [saved])]
     return written

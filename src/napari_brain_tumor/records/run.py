@@ -84,7 +84,7 @@ def rerun_job(
     target = None if output is None else _checked_output(record, named_path(output))
     found = yield from replay_segmentation_job(record, places, model=model, device=device)
     if target is not None and found.segmentation is not None:
-        save_segmentation(found.segmentation, target, record.label_schema)
+        save_segmentation(found.segmentation, target, record.label_schema, overwrite=True)
     return found
 
 

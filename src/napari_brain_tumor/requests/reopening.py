@@ -149,8 +149,8 @@ def _tells_spacing(path: Path) -> bool:
     """Whether the files state their voxel size themselves."""
     if path.is_dir():
         return not slices_in(path)
-    if nifti.is_nifti(path):
-        return nifti.read_nifti_header(path).grid.unit == "mm"
+    if nifti.is_nifti(path) or nifti.is_pair(path):
+        return nifti.read_nifti_header(nifti.header_of_pair(path)).grid.unit == "mm"
     if nrrd.is_nrrd(path):
         return nrrd.read_nrrd_header(path).grid.unit == "mm"
     if metaimage.is_metaimage(path):

@@ -378,7 +378,7 @@ class CompareWidget(QScrollArea):
 
     def _on_file_requested(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(
-            self, "Segmentations", "", "Segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.tif *.tiff)"
+            self, "Segmentations", "", "Segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff)"
         )
         self.add_files([Path(path) for path in paths])
 

@@ -34,7 +34,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_
 __all__ = ["OpenCaseWidget"]
 
 _BY_NAME = "as its name tells"
-_FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.tif *.tiff *.dcm);;All files (*)"
+_FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
 
 
 class OpenCaseWidget(QScrollArea):

@@ -16,7 +16,7 @@ from napari_brain_tumor.study import Study
 
 __all__ = ["open_case", "open_lines", "role_options", "series_at", "spacing_of"]
 
-_IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
+_IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".tif", ".tiff")
 
 
 def open_case(request: ViewRequest) -> list[LayerData]:

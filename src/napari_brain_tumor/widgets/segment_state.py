@@ -445,7 +445,7 @@ def save_layer(layer: LayerView, references: Sequence[LayerView], path: str, sch
 
     Raises what `layers.segmentation_from_layer` and `io.save_segmentation` raise.
     """
-    saved = io.save_segmentation(layers.segmentation_from_layer(layer, references), path, schema)
+    saved = io.save_segmentation(layers.segmentation_from_layer(layer, references), path, schema, overwrite=True)
     if isinstance(saved, list):
         return f"Saved {len(saved)} masks in {saved[0].parent if saved else path}, read back and verified."
     return f"Saved {saved}, read back and verified."

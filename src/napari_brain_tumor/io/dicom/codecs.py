@@ -14,6 +14,7 @@ __all__ = ["can_unpack", "unpack_frame"]
 
 
 _JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
+_JPEG_END: Final = b"\xff\xd9"
 _NO_FRAME_HEADERS: Final = (0xC4, 0xC8, 0xCC)
 _WITHOUT_LENGTH: Final = (0x01, *range(0xD0, 0xDA))
 
@@ -21,6 +22,10 @@ _WITHOUT_LENGTH: Final = (0x01, *range(0xD0, 0xDA))
 def _jpeg(data: bytes) -> Array:
     import imagecodecs
 
+    # The codec fills up what is missing, and says nothing.
+    if not data.rstrip(b"\0").endswith(_JPEG_END):
+        msg = "they end before their end marker"
+        raise ValueError(msg)
     return np.asarray(imagecodecs.jpeg8_decode(data))
 
 

@@ -48,7 +48,13 @@ class BoundedFile:
         self.name = name
         self.size = file.seek(0, SEEK_END)
         file.seek(0)
+        self._was_too_short = False
         self._reads_left = _FEWEST_READS + self.size // _BYTES_PER_READ
+
+    @property
+    def was_too_short(self) -> bool:
+        """Whether more was asked for than is there: a part of the file states a length that leads beyond its end."""
+        return self._was_too_short
 
     def read(self, size: int | None = -1) -> bytes:
         """The next bytes, fewer at the end of the file."""
@@ -57,6 +63,7 @@ class BoundedFile:
             msg = "it has more parts than a header has"
             raise ValueError(msg)
         left = max(0, self.size - self._file.tell())
+        self._was_too_short |= size is not None and 0 < left < size
         return self._file.read(left if size is None or size < 0 else min(size, left))
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:

@@ -134,6 +134,9 @@ def _compressed(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Ite
     dtype = np.dtype(f"<u{store.bits_allocated // 8}")
     packed = generate_frames(cast("BinaryIO", stream), number_of_frames=store.frames)
     for index, data in enumerate(packed):
+        if stream.was_too_short:
+            msg = "its compressed pixels are cut short"
+            raise ValueError(msg)
         if index > max(wanted):
             return
         if index in wanted:
