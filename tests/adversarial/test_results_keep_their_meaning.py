@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import signal
 import sys
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from kill_points import kill_at
 from napari_brain_tumor import open_segmentation, save_segmentation
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
@@ -141,14 +140,14 @@ def test_a_strange_document_beside_labels_is_no_crash(tmp_path, content, name):
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
 def test_killed_while_saving_over_an_earlier_result_the_meaning_is_old_or_new(tmp_path, suffix):
     """A child dies at each of its calls that change a file; then one of the results is there, or none is believed."""
-    for point in range(1, 40):
+    for point in range(1, 60):
         folder = tmp_path / str(point)
         folder.mkdir()
         path = folder / f"a{suffix}"
         save_segmentation(result(0), path, schema="BraTS2018-2022")
         child = os.fork()
         if child == 0:
-            _die_at(point)
+            kill_at(point)
             save_segmentation(result(1), path, schema="MSD")
             os._exit(0)
         _, status = os.waitpid(child, 0)
@@ -163,25 +162,6 @@ def test_killed_while_saving_over_an_earlier_result_the_meaning_is_old_or_new(tm
         assert left == {path.name, "a.json"}, f"left behind at point {point}: {left}"
     else:
         pytest.fail("saving never ended")
-
-
-def _die_at(point):
-    calls = 0
-
-    def dying(original):
-        def call(*arguments, **named):
-            nonlocal calls
-            calls += 1
-            if calls == point:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments, **named)
-
-        return call
-
-    for name in ("replace", "rename", "unlink", "fsync", "link"):
-        setattr(os, name, dying(getattr(os, name)))
-    for name in ("write_bytes", "write_text"):
-        setattr(Path, name, dying(getattr(Path, name)))
 
 
 def test_a_record_is_true_to_the_labels_beside_it(tmp_path):

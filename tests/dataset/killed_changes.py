@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from dataset_cases import SHAPE, add_case, make_label, make_study
 
+from kill_points import kill_at
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError
 
@@ -36,38 +37,6 @@ OPERATIONS: dict[str, Callable[[CuratedDataset], Any]] = {
     "remove": lambda dataset: dataset.remove("first"),
     "review": lambda dataset: dataset.review("first", "rejected", "blurred"),
 }
-
-
-def kill_at(point: int) -> None:
-    """Make this process die at its n-th call that changes a file: before a short call, halfway through a write."""
-    calls = 0
-
-    def die_here() -> bool:
-        nonlocal calls
-        calls += 1
-        return calls == point
-
-    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            if die_here():
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments, **named)
-
-        return call
-
-    def dying_write(original: Callable[..., Any]) -> Callable[..., Any]:
-        def write(path: Path, content: Any, *arguments: Any, **named: Any) -> Any:
-            if die_here():
-                original(path, content[: len(content) // 2], *arguments, **named)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(path, content, *arguments, **named)
-
-        return write
-
-    for name in ("replace", "unlink", "fsync"):
-        setattr(os, name, dying(getattr(os, name)))
-    for name in ("write_bytes", "write_text"):
-        setattr(Path, name, dying_write(getattr(Path, name)))
 
 
 def in_child(work: Callable[[], Any]) -> int:

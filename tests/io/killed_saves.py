@@ -6,7 +6,6 @@ python killed_saves.py FOLDER KIND    prints what was found after each kill, as 
 import json
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import phantoms
+from kill_points import kill_at
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
@@ -28,24 +28,6 @@ OLD, NEW = phantoms.tumour(), SCHEMAS["BraTS2023"].encode(phantoms.tumour())
 
 def segmentation(classes: np.ndarray, by: str) -> Segmentation:
     return Segmentation(classes, Grid(classes.shape, np.eye(4)), provenance={"by": by})
-
-
-def kill_at(point: int) -> None:
-    """Make this process die at its n-th call that changes a file."""
-    calls = 0
-
-    def dying(original):
-        def call(*arguments, **named):
-            nonlocal calls
-            calls += 1
-            if calls == point:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments, **named)
-
-        return call
-
-    for name in ("replace", "rename", "unlink", "fsync", "link", "mkdir"):
-        setattr(os, name, dying(getattr(os, name)))
 
 
 def prepare(folder: Path, kind: str) -> Path:
@@ -90,7 +72,7 @@ def main(work: Path, kind: str) -> None:
         target = prepare(folder, kind)
         child = os.fork()
         if child == 0:
-            kill_at(point)
+            kill_at(point, writes=False)
             save_segmentation(segmentation(NEW, "new"), target, "MSD", overwrite="first" not in kind)
             os._exit(0)
         _, status = os.waitpid(child, 0)

@@ -5,7 +5,8 @@ import pytest
 
 from napari_brain_tumor.io.csv_text import csv_text, formula_safe, plain_text, read_csv_text
 
-FORMULAS = ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "=cmd|' /C calc'!A0", "＝1", "-", "+"]
+FORMULAS = ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "=cmd|' /C calc'!A0", "＝1", "-", "+",
+            "\u00a0=1", "\ufeff=1", "\u200b=1", "\x00=1", "\x0b@x", "\u3000-a"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -35,6 +36,19 @@ def test_table_reads_back_with_line_breaks_and_separators():
     columns, read = read_csv_text(text)
     assert columns == ("case", "note")
     assert read == [{"case": "=x", "note": "a,b\r\nc"}, {"case": "-1", "note": ""}]
+
+
+@pytest.mark.parametrize("between", [";", "\t", "\r", "\n", "\r\n", "|", '"', ","])
+def test_no_spreadsheet_finds_a_second_cell_in_a_text(between):
+    name = f"P1{between}=1+1"
+    text = csv_text(("case", "mL"), [{"case": name, "mL": 1.5}])
+    assert text == 'case,mL\n"' + name.replace('"', '""') + '",1.5\n'
+    assert read_csv_text(text)[1] == [{"case": name, "mL": "1.5"}]
+
+
+def test_an_empty_cell_alone_is_a_row():
+    text = csv_text(("case",), [{"case": ""}, {"case": None}, {"case": 0.1 + 0.2}])
+    assert [row["case"] for row in read_csv_text(text)[1]] == ["", "", "0.30000000000000004"]
 
 
 def test_bytes_of_a_file_name_that_are_no_text_are_shown_by_their_codes():

@@ -2,19 +2,26 @@
 
 A cell that begins with `=`, `+`, `-`, `@`, a tab or a line break is a formula to a spreadsheet, and names of cases,
 files and patients come from elsewhere. Such a text gets an apostrophe in front, which spreadsheets take for "this is
-text"; numbers are written as they are. Reading takes the apostrophe away again. Bytes of file names that are no text
-are shown by their codes.
+text"; numbers are written as they are. Reading takes the apostrophe away again. Cells with any character at which
+some spreadsheet begins a new cell are quoted: where `;` is usual, `a;=1` would be two cells, the second a formula.
+Bytes of file names that are no text are shown by their codes.
 """
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 __all__ = ["csv_text", "formula_safe", "one_line", "plain_text", "read_csv_text"]
 
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}")
+_UNSEEN: Final = ("Zs", "Zl", "Zp", "Cc", "Cf")
 _APOSTROPHE: Final = "'"
+_ENDS_CELL: Final = re.compile(r'[",;|\t\r\n\v\f\x85\u2028\u2029]')
+_EMPTY_LINE: Final = '""'
+"""A single empty cell: a line without anything would be no row."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separator: str = ",") -> str:
@@ -29,11 +36,19 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separ
     separator : str
         Between the cells; with tabs a spreadsheet takes the text from the clipboard.
     """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n", delimiter=separator)
-    writer.writerow({column: formula_safe(column) for column in columns})
-    writer.writerows({key: formula_safe(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
+    lines = [list(columns)]
+    for row in rows:
+        if unknown := [key for key in row if key not in columns]:
+            msg = f"{unknown} are no columns of the table"
+            raise ValueError(msg)
+        lines.append([row.get(column) for column in columns])
+    return "".join(f"{separator.join(map(_cell, line)) or _EMPTY_LINE}\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    safe = formula_safe(value)
+    text = "" if safe is None else str(safe)
+    return '"' + text.replace('"', '""') + '"' if _ENDS_CELL.search(text) else text
 
 
 def read_csv_text(text: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
@@ -60,7 +75,7 @@ def formula_safe(value: Any) -> Any:
         return value
     # Bytes of file names that are no text are shown by their codes; as they are they could not be written.
     value = value.encode("utf-8", errors="backslashreplace").decode()
-    is_formula = value.lstrip(" ").startswith(_BEGINS_FORMULA)
+    is_formula = _is_formula(value)
     # A text that looks like one that was made safe gets another apostrophe, so that it reads back as it was.
     return f"{_APOSTROPHE}{value}" if is_formula or _was_made_safe(value) else value
 
@@ -76,7 +91,17 @@ def plain_text(cell: str) -> str:
 
 
 def _was_made_safe(cell: str) -> bool:
-    return cell.startswith(_APOSTROPHE) and cell.lstrip(_APOSTROPHE).lstrip(" ").startswith(_BEGINS_FORMULA)
+    return cell.startswith(_APOSTROPHE) and _is_formula(cell.lstrip(_APOSTROPHE))
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet may run a text; what is not seen before it (blanks, marks, NUL) may be dropped."""
+    for letter in text:
+        if letter in _BEGINS_FORMULA:
+            return True
+        if unicodedata.category(letter) not in _UNSEEN:
+            return False
+    return False
 
 
 def _is_number(text: str) -> bool:

@@ -149,11 +149,11 @@ def _refuse_to_replace_work(target: Path) -> None:
     if not values:
         return
     record = read_sidecar(target)
-    meaning = Meaning.read(record) or meaning_inside(target)
     provenance = record.get("provenance")
-    if meaning is None:
+    told = [meaning for meaning in (meaning_inside(target), Meaning.read(record)) if meaning is not None]
+    if not told:
         why = "holds labels that were not written by this program"
-    elif not meaning.is_of(values[0]):
+    elif not any(meaning.is_of(values[0]) for meaning in told):
         why = "was edited since it was saved"
     elif isinstance(provenance, Mapping) and provenance.get("edited_by_hand"):
         why = "was corrected by hand"
