@@ -19,12 +19,8 @@ from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
-<<<<<<< HEAD
-from napari_brain_tumor.io.voxel_data import Packing, read_voxels, remaining_bytes
-from napari_brain_tumor.types import Array
-=======
 from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels, remaining_bytes
->>>>>>> 7514642 (Pairs of NIfTI header and voxels, negations and agents in more words, truncated JPEG, pipes for journals, results of other scans are not passed over, work by hand is not replaced)
+from napari_brain_tumor.types import Array
 
 __all__ = ["NrrdHeader", "is_nrrd", "nrrd_bytes", "read_nrrd", "read_nrrd_header"]
 

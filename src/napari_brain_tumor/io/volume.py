@@ -39,14 +39,10 @@ SPACING_NOTE: Final = (
 )
 
 
-<<<<<<< HEAD
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tiff", ".tif", ".dcm")
-=======
-Array = npt.NDArray[Any]
-
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tiff", ".tif", ".dcm", ".hdr.gz", ".hdr",
-             ".img.gz", ".img")  # fmt: skip
->>>>>>> 7514642 (Pairs of NIfTI header and voxels, negations and agents in more words, truncated JPEG, pipes for journals, results of other scans are not passed over, work by hand is not replaced)
+_SUFFIXES = (
+    *(".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tiff", ".tif", ".dcm"),
+    *(".hdr.gz", ".hdr", ".img.gz", ".img"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,8 @@ from typing import Any, BinaryIO, Final, Literal, Protocol, TypeVar
 import numpy as np
 
 from napari_brain_tumor.errors import UnreadableFileError
-<<<<<<< HEAD
-from napari_brain_tumor.types import Array
-=======
 from napari_brain_tumor.io.regular_file import open_regular
->>>>>>> 7514642 (Pairs of NIfTI header and voxels, negations and agents in more words, truncated JPEG, pipes for journals, results of other scans are not passed over, work by hand is not replaced)
+from napari_brain_tumor.types import Array
 
 __all__ = ["Packing", "read_header_and_voxels", "read_voxels", "remaining_bytes", "unpacked"]
 
