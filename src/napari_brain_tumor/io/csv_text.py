@@ -36,7 +36,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, separ
     separator : str
         Between the cells; with tabs a spreadsheet takes the text from the clipboard.
     """
-    lines = [list(columns)]
+    lines: list[list[Any]] = [list(columns)]
     for row in rows:
         if unknown := [key for key in row if key not in columns]:
             msg = f"{unknown} are no columns of the table"
