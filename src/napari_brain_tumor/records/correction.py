@@ -6,6 +6,7 @@ from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive.refine import refine_job
 from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job
@@ -55,7 +56,7 @@ def corrected_job(
 
 def spacing_for(path: Path, grid: Grid) -> tuple[float, float, float] | None:
     """What a label file has to be told to be opened on a grid: its voxel size where it does not tell it itself."""
-    tells_none = path.is_dir() or path.suffix.lower() in (".tif", ".tiff")
+    tells_none = path.is_dir() or TIFF.fits(path)
     return grid.spacing if grid.unit == "mm" and tells_none else None
 
 
