@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.errors import PromptError
-from napari_brain_tumor.interactive.prompts import Interpolate, Prompt, Propagate
+from napari_brain_tumor.interactive.prompts import Action, Prompt
 from napari_brain_tumor.widgets.correct_state import Correction, Entry, Told, Voxels, Work
 from napari_brain_tumor.widgets.worker import JobRunner
 
@@ -72,7 +72,7 @@ class CorrectionQueue(QObject):
     def prompts(self) -> list[Prompt]:
         """All prompts, those that wait included."""
         steps = [entry.step for entry in self.pending]
-        waiting = [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+        waiting = [step for step in steps if step is not None and not isinstance(step, Action)]
         return [*self.correction.prompts, *waiting]
 
     def add(self, work: Work) -> None:

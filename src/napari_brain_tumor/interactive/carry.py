@@ -1,0 +1,127 @@
+"""What is drawn around an area on a slice of the scan: exact there, and carried to the slices beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.interactive.evidence import Block
+from napari_brain_tumor.interactive.prompts import BORDERED, Lasso
+from napari_brain_tumor.interactive.rasterise import Touched
+from napari_brain_tumor.interactive.section import Section, Surroundings
+from napari_brain_tumor.interactive.verdict import Verdict
+from napari_brain_tumor.labels import REGIONS, Region, region_mask
+from napari_brain_tumor.types import Labels, Mask
+
+__all__ = ["Said", "carried", "plane_of", "sections_of"]
+
+
+_TOUCHING: Final = np.ones((3, 3), bool)
+_DECIDED: Final = np.float32(4.0)
+"""Logits are cut here, so that neighbours can be outvoted."""
+_SMOOTH_VOXELS: Final = 0.7
+"""Width of the Gaussian over which neighbours agree."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What earlier prompts settled of a region in a block: `(X, Y, Z)` where it is, and where it is not."""
+
+    is_in: Mask
+    is_out: Mask
+
+    @classmethod
+    def of(cls, said: Labels, region: Region) -> "Said":
+        """From a bit for every class that is still possible at each voxel, 0 where nothing was said."""
+        bits = np.uint8(sum(1 << value for value in REGIONS[region]))
+        told = said != 0
+        return cls(told & (said & ~bits == 0), told & (said & bits == 0))
+
+
+def plane_of(touched: Touched) -> tuple[int, int] | None:
+    """Axis and number of the one slice of the scan that a drawing lies on; None where it lies aslant of all."""
+    both = np.concatenate([touched.inside, touched.around])
+    extent = np.ptp(both, axis=0)
+    flat = np.flatnonzero(extent == 0)
+    if not len(flat):
+        return None
+    axis = int(flat[0])
+    return axis, int(touched.inside[0, axis])
+
+
+def sections_of(
+    prompt: Lasso, touched: Touched, plane: tuple[int, int], box: Box, labels: Labels, said: Labels
+) -> list[Section]:
+    """The regions of which a drawing says something, as they are on its slice after it.
+
+    Parameters
+    ----------
+    prompt : Lasso
+    touched : Touched
+        Its voxels, on the whole grid.
+    plane : (axis, index)
+        Its slice of the grid.
+    box : Box
+        The block.
+    labels, said : (X, Y, Z) uint8 array
+        Of the block, before.
+    """
+    axis, index = plane[0], plane[1] - box.start[plane[0]]
+    flat_labels, flat_said = np.take(labels, index, axis), np.take(said, index, axis)
+    drawn, around = (_flat_mask(part, box, axis, flat_labels.shape) for part in (touched.inside, touched.around))
+    found = []
+    for region in REGIONS:
+        inside = prompt.inside(region)
+        was = region_mask(flat_labels, region)
+        if prompt.border and BORDERED[prompt.label] == region:
+            told = _decided_by_border(drawn, around, was, Said.of(flat_said, region).is_in)
+            found.append(Section(region, axis, index, np.where(told, drawn, was), told, True))
+        elif inside is not None and (was[drawn] != inside).any() and not prompt.border:
+            found.append(Section(region, axis, index, np.where(drawn, inside, was), drawn, False))
+    return found
+
+
+def _flat_mask(voxels: npt.NDArray[np.intp], box: Box, axis: int, shape: tuple[int, ...]) -> Mask:
+    mask = np.zeros(shape, bool)
+    own = np.delete(voxels - box.start, axis, axis=1)
+    own = own[((own >= 0) & (own < shape)).all(axis=1)]
+    mask[tuple(own.T)] = True
+    return mask
+
+
+def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask) -> Mask:
+    """Where an outline decides: within it, around it, and wherever the region hangs together with both on the slice.
+
+    Another part of the region that was outlined before stays, unless the new line runs through it.
+    """
+    parts, _ = ndimage.label(was, _TOUCHING)
+    hanging = np.isin(parts, np.unique(parts[(drawn | around) & was])) & was
+    told = drawn | around | hanging
+    earlier, _ = ndimage.label(said_in & was, _TOUCHING)
+    crossed = np.unique(earlier[drawn])
+    decided: Mask = told & ~((earlier > 0) & ~np.isin(earlier, crossed))
+    return decided
+
+
+def carried(
+    block: Block, section: Section, before: Mask, said: Said, others: Sequence[int], verdict: Verdict | None
+) -> Mask:
+    """A region `(X, Y, Z)` of a block after a section was drawn; only the shapes decide where there is no verdict."""
+    around = Surroundings(block, section, before, said.is_in, said.is_out, others)
+    could = around.candidates()
+    where = np.nonzero(could)
+    after = np.moveaxis(before.copy(), section.axis, 0)
+    if len(where[0]):
+        logits = np.clip(around.shape, -_DECIDED, _DECIDED)
+        if verdict is not None:
+            logits[where] = verdict.logits(around.evidence(where)).clip(-_DECIDED, _DECIDED)
+        logits[~could & ~after] = -_DECIDED
+        logits[~could & after] = _DECIDED
+        logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
+        after[where] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[where] > 0
+    after[section.index] = section.inside
+    return np.moveaxis(after, 0, section.axis)
