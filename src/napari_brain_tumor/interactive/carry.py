@@ -1,6 +1,6 @@
 """What is drawn around an area on a slice of the scan: exact there, and carried to the slices beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.section import Section, Surroundings
 from napari_brain_tumor.interactive.verdict import Verdict
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
-from napari_brain_tumor.types import Labels, Mask
+from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
 
 __all__ = ["Said", "carried", "plane_of", "sections_of"]
 
@@ -23,6 +23,17 @@ __all__ = ["Said", "carried", "plane_of", "sections_of"]
 _TOUCHING: Final = np.ones((3, 3), bool)
 _DECIDED: Final = np.float32(4.0)
 """Logits are cut here, so that neighbours can be outvoted."""
+_STAYS: Final = 0.5
+"""By how much the odds must speak against what a voxel is, in logits, for it to change."""
+_NESTED: Final = 1.5
+"""By how much the regions within and around speak for or against a voxel, in logits."""
+_SURROUNDED: Final = 0.9
+"""Share of what was drawn that must lie within the region around it for that to speak."""
+_BAND_MM: Final = 4.0
+"""How far from the border that the shapes give the scans decide, beside what was drawn."""
+_WIDER_OUTSIDE: Final = 0.75
+_WIDER_INSIDE: Final = 0.25
+"""By how much that is further for every millimetre away from what was drawn."""
 _SMOOTH_VOXELS: Final = 0.7
 """Width of the Gaussian over which neighbours agree."""
 
@@ -108,9 +119,28 @@ def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask) -> M
 
 
 def carried(
-    block: Block, section: Section, before: Mask, said: Said, others: Sequence[int], verdict: Verdict | None
+    block: Block,
+    section: Section,
+    masks: Mapping[Region, Mask],
+    said: Said,
+    others: Sequence[int],
+    verdict: Verdict | None,
 ) -> Mask:
-    """A region `(X, Y, Z)` of a block after a section was drawn; only the shapes decide where there is no verdict."""
+    """The section's region in a block after it was drawn; only the shapes decide where there is no verdict.
+
+    Parameters
+    ----------
+    block : Block
+    section : Section
+    masks : mapping of region to (X, Y, Z) bool array
+        All regions before.
+    said : Said
+        What earlier prompts settled of the section's region.
+    others : sequence of int
+        Further slices along the section's axis on which the region was outlined, in the block's numbers.
+    verdict : Verdict, optional
+    """
+    before = masks[section.region]
     around = Surroundings(block, section, before, said.is_in, said.is_out, others)
     could = around.candidates()
     where = np.nonzero(could)
@@ -118,10 +148,40 @@ def carried(
     if len(where[0]):
         logits = np.clip(around.shape, -_DECIDED, _DECIDED)
         if verdict is not None:
-            logits[where] = verdict.logits(around.evidence(where)).clip(-_DECIDED, _DECIDED)
-        logits[~could & ~after] = -_DECIDED
-        logits[~could & after] = _DECIDED
+            nesting = np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
+            logits[where] = _weighed(verdict.logits(around.evidence(where)) + nesting, around, where)
+        logits[~could] = np.where(after[~could], _DECIDED, -_DECIDED)
         logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
         after[where] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[where] > 0
     after[section.index] = section.inside
     return np.moveaxis(after, 0, section.axis)
+
+
+def _nesting(section: Section, masks: Mapping[Region, Mask]) -> Float32Array:
+    """How much the other regions speak for a voxel: for it where one within it lies, against it where none is around.
+
+    What surrounds says nothing where it was not there to begin with.
+    """
+    order = list(REGIONS)
+    at = order.index(section.region)
+    found = np.zeros(masks[section.region].shape, np.float32)
+    for inner in order[at + 1 :]:
+        found[masks[inner]] = _NESTED
+    for outer in order[max(0, at - 1) : at]:
+        flat = np.take(masks[outer], section.index, section.axis)
+        if section.inside.any() and flat[section.inside].mean() > _SURROUNDED:
+            found[~masks[outer]] = -_NESTED
+    return found
+
+
+def _weighed(logits: Float32Array, around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
+    """What the scans say within a band around the shapes; further from their border the shapes decide.
+
+    The band is wider the further a voxel is from all that was drawn.
+    """
+    shape = around.shape[where]
+    away = np.minimum(around.away[where[0]], around.to_said[where])
+    logits = logits + _STAYS * np.where(around.before[where], 1, -1)
+    logits = np.where(shape < -(_BAND_MM + _WIDER_OUTSIDE * away), -_DECIDED, logits)
+    logits = np.where(shape > _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM), _DECIDED, logits)
+    return np.clip(logits, -_DECIDED, _DECIDED)

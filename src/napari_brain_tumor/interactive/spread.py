@@ -121,7 +121,7 @@ def outline(
         mask = masks[section.region]
         after = mask.copy()
         if prompt.around:
-            after = carried(block, section, mask, Said.of(before, section.region), others, verdict)
+            after = carried(block, section, masks, Said.of(before, section.region), others, verdict)
         else:
             np.moveaxis(after, section.axis, 0)[section.index] = section.inside
         _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)

@@ -61,6 +61,7 @@ __all__ = [
     "Work",
     "change_in_words",
     "slices_in_words",
+    "tidy_step",
 ]
 
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
@@ -703,6 +704,21 @@ def change_in_words(change: Change) -> str:
     told = [f"{_class_name(pairs[0, at])} to {_class_name(pairs[1, at])} {counts[at]}" for at in order.tolist()]
     slices = min(int(differs.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
     return f"{', '.join(told)}, on {slices} slice{'s'[: slices != 1]}"
+
+
+def tidy_step(kind: str, region: Region, mm: float, place: Any = None) -> Step:
+    """The step that removes an island at a place of the world, keeps the largest part, fills holes or smooths."""
+    (label,) = (name for name, one in BORDERED.items() if one == region)
+    named: dict[str, Any] = {"label": label}
+    match kind:
+        case "remove island":
+            return RemoveIsland(at=tuple(np.round(np.asarray(place, float), 3).tolist()), **named)
+        case "keep largest":
+            return KeepLargest(**named)
+        case "fill holes":
+            return FillHoles(**named)
+        case _:
+            return SmoothMargin(mm=mm, **named)
 
 
 def _class_name(value: int) -> str:
