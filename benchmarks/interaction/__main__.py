@@ -59,12 +59,13 @@ WAYS = (
 )
 
 
-def correct(way: Way, case: "Case", cache: Path, count: int) -> dict[str, Any]:
+def correct(way: Way, case: "Case", cache: Path, count: int, *, same: bool = True) -> dict[str, Any]:
     """Dice after every prompt, the seconds of each, and the Dice of shape interpolation with the same outlines."""
     segmentation, maps = case.begin(way.start, cache)
     corrected = _corrector(way, case.study, segmentation, maps)
-    shapes = _shapes(way, case.study, segmentation)
-    dice, seconds, same = [case.scores(corrected.labels)], [], [case.scores(corrected.labels)]
+    shapes = _shapes(way, case.study, segmentation) if same else None
+    dice, seconds = [case.scores(corrected.labels)], []
+    drawn = [*dice]
     for _ in range(min(way.prompts, count)):
         prompt = next_prompt(corrected.labels, case.truth, case.study.grid, way.habit, case.regions)  # type: ignore[arg-type]
         if prompt is not None:
@@ -75,9 +76,9 @@ def correct(way: Way, case: "Case", cache: Path, count: int) -> dict[str, Any]:
                 shapes.apply(prompt)
         dice.append(case.scores(corrected.labels))
         if shapes is not None:
-            same.append(case.scores(shapes.labels))
+            drawn.append(case.scores(shapes.labels))
     found = {"way": asdict(way), "case": case.study.name, "regions": case.regions, "dice": dice, "seconds": seconds}
-    return found | ({"same outlines": same} if shapes is not None else {})
+    return found | ({"same outlines": drawn} if shapes is not None else {})
 
 
 def _corrector(way: Way, study: Study, segmentation: Segmentation | None, maps: Any) -> Any:
@@ -134,7 +135,8 @@ def run(arguments: argparse.Namespace) -> None:
             continue
         case = Case(arguments.data, dataset, name)
         for way in left:
-            record = correct(way, case, arguments.out / "starts", arguments.prompts) | {"dataset": dataset}
+            record = correct(way, case, arguments.out / "starts", arguments.prompts, same=arguments.under is None)
+            record["dataset"] = dataset
             record["way"]["method"] = arguments.under or way.method
             file = place(arguments, dataset, name, way)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +148,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     for dataset, case in cases(arguments.data, arguments.split):
-        if arguments.dataset in (None, dataset):
+        if arguments.dataset in (None, dataset) and (arguments.case is None or arguments.case in case):
             yield dataset, case
 
 
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--split", default="val", choices=("val", "train"))
     parser.add_argument("--only", help="ways whose name holds this, such as 'model - ours - outline'")
     parser.add_argument("--dataset", help="glioma3d or lgg_tif; both without it")
+    parser.add_argument("--case", help="cases whose name holds this")
     parser.add_argument("--as", dest="under", help="name under which the sessions are kept")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()

@@ -18,7 +18,17 @@ from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, V
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = ["Outlined", "Question", "apply_prompt", "as_said", "ask", "outline", "outlined_by", "spread"]
+__all__ = [
+    "Outlined",
+    "Question",
+    "apply_prompt",
+    "as_said",
+    "ask",
+    "outline",
+    "outlined_by",
+    "slices_beside",
+    "spread",
+]
 
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
@@ -73,9 +83,10 @@ def apply_prompt(
     outlined : set of (region, axis, index)
         Slices of the grid on which regions were outlined before.
     """
-    plane = plane_of(touched) if isinstance(prompt, Lasso) else None
-    if plane is not None:
-        return outline(scene, box, labels, said, prompt, touched, plane, outlined, shipped_verdict(OUTLINE_FILE))  # type: ignore[arg-type]
+    plane = plane_of(touched)
+    tells = any(prompt.inside(region) is not None for region in REGIONS)
+    if isinstance(prompt, Lasso) and plane is not None and tells:
+        return outline(scene, box, labels, said, prompt, touched, plane, outlined, shipped_verdict(OUTLINE_FILE))
     return spread(scene, box, labels, said, prompt, touched, outlined=outlined)
 
 
@@ -112,21 +123,28 @@ def outline(
     before = said.copy()
     for section in sections_of(prompt, touched, plane, box, labels, said):
         _say(said, section)
-        others = sorted(
-            at - box.start[axis]
-            for region, axis, at in outlined
-            if (region, axis) == (section.region, section.axis) and box.start[axis] <= at < box.stop[axis]
-        )
-        others = [at for at in others if at != section.index]
         mask = masks[section.region]
         after = mask.copy()
         if prompt.around:
+            others = slices_beside(section, outlined, box)
             after = carried(block, section, masks, Said.of(before, section.region), others, verdict)
         else:
             np.moveaxis(after, section.axis, 0)[section.index] = section.inside
         _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)
         _settle(masks, Asked(section.region, False, _NOWHERE), mask & ~after)
+    if not prompt.border:
+        _agree(said, touched.inside - box.start, sum(1 << value for value in prompt.allowed))
     return as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
+
+
+def slices_beside(section: Section, outlined: Set[Outlined], box: Box) -> list[int]:
+    """Further slices of a block, along a section's axis, on which its region was outlined, in the block's numbers."""
+    inside = (
+        at - box.start[axis]
+        for region, axis, at in outlined
+        if (region, axis) == (section.region, section.axis) and box.start[axis] <= at < box.stop[axis]
+    )
+    return sorted(at for at in inside if at != section.index)
 
 
 def _say(said: Labels, section: Section) -> None:
