@@ -14,6 +14,7 @@ from napari_brain_tumor.interactive import (
     FillHoles,
     KeepLargest,
     Lasso,
+    Propagate,
     Refiner,
     RemoveIsland,
     SmoothMargin,
@@ -242,6 +243,17 @@ def test_a_part_outlined_before_stays_when_one_beside_it_is_outlined() -> None:
         assert prompt is not None
         made.apply(prompt)
     np.testing.assert_array_equal(made.labels[..., 20] > 0, (near | other)[..., 20] > 0)
+
+
+def test_a_slice_that_is_carried_on_stops_at_nothing_that_was_drawn() -> None:
+    made = Refiner(STUDY, start_of("too large"))
+    for index in (20, 25):
+        prompt = outline_of(TRUTH > 0, 2, index, "WT", around=False)
+        assert prompt is not None
+        made.apply(prompt)
+    made.apply(Propagate(axis=2, start=20, stop=28))
+    np.testing.assert_array_equal(made.labels[..., 25] > 0, TRUTH[..., 25] > 0)
+    assert (made.labels[..., 22] > 0).any()
 
 
 def test_an_outline_drawn_anew_on_its_slice_holds() -> None:

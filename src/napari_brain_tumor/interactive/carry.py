@@ -170,6 +170,12 @@ def carried(
     logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
     after[could] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[could] > 0
     after[section.index] = section.inside
+    parts, count = ndimage.label(after)
+    if count > 1:  # what is new hangs together with the drawing, or with what was there
+        hanging = np.zeros(count + 1, bool)
+        hanging[parts[around.before]] = True
+        hanging[parts[section.index]] = True
+        after &= hanging[parts]
     return np.moveaxis(after, 0, section.axis)
 
 

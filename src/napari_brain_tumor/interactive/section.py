@@ -113,7 +113,7 @@ class Surroundings:
         self.away = (np.abs(np.arange(len(said)) - section.index) * self.spacing[0]).astype(np.float32)
         self.radius = max(float(np.sqrt(section.inside.sum() * self.spacing[1] * self.spacing[2] / np.pi)), 2.0)
         self.to_said = _far_from(said, self.spacing)
-        self.weight = self._weight(said)
+        self.weight = self._weight(said, others)
         self.distance = _signed(self.before, self.spacing)
         self.drawn = _flat(section.inside, self.spacing[1:])
         was = self.before[section.index]
@@ -123,10 +123,15 @@ class Surroundings:
         self.shape[section.index] = self.drawn
         self.between, self.is_between = self._between(others)
 
-    def _weight(self, said: Mask) -> Float32Array:
-        """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it."""
+    def _weight(self, said: Mask, others: Sequence[int]) -> Float32Array:
+        """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
+
+        Behind a slice that was outlined nothing comes, behind other prompts nothing in their shadow.
+        """
         index = self.section.index
         behind = said.copy()
+        for other in others:
+            behind[other] = True
         behind[index] = False
         behind[index:] = np.logical_or.accumulate(behind[index:], axis=0)
         behind[: index + 1] = np.logical_or.accumulate(behind[index::-1], axis=0)[::-1]
