@@ -30,13 +30,21 @@ five then did harm further away (sections of three training patients that the we
 _RIGHT: Final = 0.05
 _WRONG: Final = 0.4
 _SHAPE: Final = 0.15
-"""Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it."""
+_BETWEEN: Final = 0.5
+"""Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it: beyond outlined slices, and
+between two, where the shapes know more."""
+_CUT_MM: Final = 6.0
+_APART: Final = 1.0
+"""How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 _NESTED: Final = 1.5
 """By how much the regions within and around speak for or against a voxel, in logits."""
 _SURROUNDED: Final = 0.9
 """Share of what was drawn that must lie within the region around it for that to speak."""
 _BAND_MM: Final = 4.0
 """How far from the border that the shapes give the scans decide, beside what was drawn."""
+_NARROW_MM: Final = 1.5
+"""The same between two outlined slices."""
+_WIDER_BETWEEN: Final = 0.5
 _WIDER_OUTSIDE: Final = 0.75
 _WIDER_INSIDE: Final = 0.25
 """By how much that is further for every millimetre away from what was drawn."""
@@ -159,12 +167,15 @@ def carried(
     around = Surroundings(block, section, before, said.is_in, said.is_out, others)
     could = around.candidates()
     after = np.moveaxis(before.copy(), section.axis, 0)
-    logits = np.where(around.shape > 0, _DECIDED, -_DECIDED)
+    base = np.where(around.is_between[:, None, None], around.between, around.shape)
+    logits = np.where(base > 0, _DECIDED, -_DECIDED)
     if verdict is not None and could.any():
-        where = np.nonzero(could & _doubtful(around))
-        speak = verdict.logits(around.evidence(where)) + np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
-        speak += _stays(around) * np.where(around.before[where], 1, -1)
-        speak += _SHAPE * np.clip(around.shape[where], -_DECIDED, _DECIDED)
+        where = np.nonzero(could & _doubtful(around, base))
+        shapes = np.where(around.is_between[where[0]], _BETWEEN, _SHAPE) * np.clip(base[where], -_CUT_MM, _CUT_MM)
+        scans = verdict.logits(around.evidence(where)) + np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
+        scans += _stays(around) * np.where(around.before[where], 1, -1)
+        trust = min(1.0, around.apart / _APART)
+        speak = trust * (scans + shapes) + (1 - trust) * base[where]
         logits[where] = np.clip(speak, -_DECIDED, _DECIDED)
     logits[~could] = np.where(after[~could], _DECIDED, -_DECIDED)
     logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
@@ -186,11 +197,14 @@ def _stays(around: Surroundings) -> float:
     return float(np.interp(wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
 
 
-def _doubtful(around: Surroundings) -> Mask:
+def _doubtful(around: Surroundings, base: Float32Array) -> Mask:
     """Where the scans decide: in a band around the shapes' border, the wider the further from all that was drawn."""
     away = np.minimum(around.away[:, None, None], around.to_said)
-    outside = around.shape > -(_BAND_MM + _WIDER_OUTSIDE * away)
-    return outside & (around.shape < _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM))
+    outside, inside = _BAND_MM + _WIDER_OUTSIDE * away, _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM)
+    narrow = _NARROW_MM + _WIDER_BETWEEN * away
+    between = around.is_between[:, None, None]
+    found: Mask = (base > -np.where(between, narrow, outside)) & (base < np.where(between, narrow, inside))
+    return found
 
 
 def _nesting(section: Section, masks: Mapping[Region, Mask]) -> Float32Array:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_brain_tumor.interactive.evidence import Block
+from napari_brain_tumor.interactive.interpolation import shapes_between
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.types import Array, Float32Array, Mask
@@ -122,6 +123,8 @@ class Surroundings:
         self.shape = np.clip(self.distance + self.weight * self.change, -_FAR, _FAR)
         self.shape[section.index] = self.drawn
         self.between, self.is_between = self._between(others)
+        self.apart = 0.0
+        """How far inside and outside lie apart in the scans: the squared distance of their means in deviations."""
 
     def _weight(self, said: Mask, others: Sequence[int]) -> Float32Array:
         """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
@@ -144,14 +147,18 @@ class Surroundings:
         """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such."""
         index = self.section.index
         found, known = self.shape.copy(), np.zeros(len(self.before), bool)
-        below, above = [at for at in others if at < index], [at for at in others if at > index]
-        for other in [*below[-1:], *above[:1]]:
-            beside = _flat(self.before[other], self.spacing[1:])
-            low, high = sorted((index, other))
-            for at in range(low + 1, high):
-                share = abs(at - other) / (high - low)
-                found[at] = share * self.drawn + (1 - share) * beside
-                known[at] = True
+        stations = sorted({*others, index})
+        masks = [self.section.inside if at == index else self.before[at] for at in stations]
+        own = stations.index(index)
+        for nth in (own - 1, own):
+            if not 0 <= nth < len(stations) - 1:
+                continue
+            between = np.arange(stations[nth] + 1, stations[nth + 1])
+            shapes = shapes_between(
+                masks, np.array(stations) * self.spacing[0], self.spacing[1:], nth, between * self.spacing[0]
+            )
+            for at, shape in zip(between, shapes, strict=True):
+                found[at], known[at] = _flat(shape, self.spacing[1:]), True
         return found, known
 
     def candidates(self) -> Mask:
@@ -239,6 +246,7 @@ class Surroundings:
         spread = sum(0.5 * np.cov(part.T, bias=True) for part in values) + 0.3 * np.eye(len(images))
         apart = [part.mean(axis=0) for part in values]
         direction = np.linalg.solve(spread, apart[0] - apart[1]).astype(np.float32)
+        self.apart = float(direction @ (apart[0] - apart[1]))
         score = np.full(images[0].shape, -float(direction @ (apart[0] + apart[1]) / 2), np.float32)
         for image, weight in zip(images, direction, strict=True):
             score += weight * image
