@@ -15,7 +15,7 @@ from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.section import Section, Surroundings
 from napari_brain_tumor.interactive.verdict import Verdict
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
-from napari_brain_tumor.types import Float32Array, Labels, Mask
+from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
 
 __all__ = ["Said", "carried", "plane_of", "sections_of"]
 
@@ -27,6 +27,8 @@ _STAYS: Final = 2.0
 """By how much the odds must speak against what a voxel is, in logits, for it to change, where less than `_RIGHT` was
 wrong on the slice; nothing where more than `_WRONG` was. So what is good stays: one prompt in fifteen instead of one in
 five then did harm further away (sections of three training patients that the weights had not seen)."""
+_FAR_STAYS: Final = 0.75
+"""By how much more for tumour to go, for every two radii of the error on the slice that a voxel is away from it."""
 _RIGHT: Final = 0.05
 _WRONG: Final = 0.4
 _SHAPE: Final = 0.15
@@ -167,13 +169,13 @@ def carried(
     around = Surroundings(block, section, before, said.is_in, said.is_out, others)
     could = around.candidates()
     after = np.moveaxis(before.copy(), section.axis, 0)
-    base = np.where(around.is_between[:, None, None], around.between, around.shape)
+    base = around.base
     logits = np.where(base > 0, _DECIDED, -_DECIDED)
     if verdict is not None and could.any():
-        where = np.nonzero(could & _doubtful(around, base))
+        where = np.nonzero(could & _doubtful(around))
         shapes = np.where(around.is_between[where[0]], _BETWEEN, _SHAPE) * np.clip(base[where], -_CUT_MM, _CUT_MM)
         scans = verdict.logits(around.evidence(where)) + np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
-        scans += _stays(around) * np.where(around.before[where], 1, -1)
+        scans += _stays(around, where)
         trust = min(1.0, around.apart / _APART)
         speak = trust * (scans + shapes) + (1 - trust) * base[where]
         logits[where] = np.clip(speak, -_DECIDED, _DECIDED)
@@ -190,19 +192,22 @@ def carried(
     return np.moveaxis(after, 0, section.axis)
 
 
-def _stays(around: Surroundings) -> float:
-    """By how much the odds must speak against what a voxel was: more, the more was right on the slice."""
+def _stays(around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
+    """How much speaks for what voxels were: more, the more was right on the slice; and for tumour the further it is."""
     inside, was = around.section.inside, around.before[around.section.index]
     wrong = float((inside != was).sum()) / max(1, int((inside | was).sum()))
-    return float(np.interp(wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
+    stays = float(np.interp(wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
+    far = np.clip(around.away[where[0]] / (2 * around.error) - 0.5, 0, 2)
+    found: Float32Array = np.where(around.before[where], stays + _FAR_STAYS * far, -stays).astype(np.float32)
+    return found
 
 
-def _doubtful(around: Surroundings, base: Float32Array) -> Mask:
+def _doubtful(around: Surroundings) -> Mask:
     """Where the scans decide: in a band around the shapes' border, the wider the further from all that was drawn."""
     away = np.minimum(around.away[:, None, None], around.to_said)
     outside, inside = _BAND_MM + _WIDER_OUTSIDE * away, _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM)
     narrow = _NARROW_MM + _WIDER_BETWEEN * away
-    between = around.is_between[:, None, None]
+    between, base = around.is_between[:, None, None], around.base
     found: Mask = (base > -np.where(between, narrow, outside)) & (base < np.where(between, narrow, inside))
     return found
 

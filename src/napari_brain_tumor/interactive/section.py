@@ -28,6 +28,10 @@ REACH_MM: Final = 40.0
 _FAR: Final = 20.0
 """Distances in millimetres are cut here: what is further from a border than this is simply far."""
 
+_LEAST_MM: Final = 3.0
+"""Radius of the smallest error on a slice, as far as its reach goes."""
+_LEAST_DEPTH_MM: Final = 2.0
+
 SECTION_FEATURES: Final = (
     "shape",
     "before",
@@ -123,6 +127,9 @@ class Surroundings:
         self.shape = np.clip(self.distance + self.weight * self.change, -_FAR, _FAR)
         self.shape[section.index] = self.drawn
         self.between, self.is_between = self._between(others)
+        changed = float((section.inside != was).sum()) * self.spacing[1] * self.spacing[2]
+        self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
+        self.base = np.where(self.is_between[:, None, None], self.between, self._cautious(was, self.weight))
         self.apart = 0.0
         """How far inside and outside lie apart in the scans: the squared distance of their means in deviations."""
 
@@ -143,10 +150,24 @@ class Surroundings:
         weight: Float32Array = np.where(behind, 0, share * np.maximum(0, 1 - away / REACH_MM)).astype(np.float32)
         return weight
 
+    def _cautious(self, was: Mask, weight: Float32Array) -> Float32Array:
+        """Shapes as an error suggests that is as deep as it is wide, and ends at twice its radius."""
+        depth = np.maximum(np.abs(self.drawn - self.change), _LEAST_DEPTH_MM) + 1
+        change = np.clip(self.drawn, -depth, depth) - (self.drawn - self.change)
+        change[(self.drawn < 0) & ~was] = 0
+        away = self.away[:, None, None]
+        share = weight / np.maximum(1 - away / REACH_MM, 1e-3)
+        share = share * np.maximum(0, 1 - away / min(2 * self.error, REACH_MM))
+        base: Float32Array = (self.distance + share * change).astype(np.float32)
+        base[self.section.index] = self.drawn
+        return base
+
     def _between(self, others: Sequence[int]) -> tuple[Float32Array, Mask]:
         """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such."""
         index = self.section.index
         found, known = self.shape.copy(), np.zeros(len(self.before), bool)
+        if not self.section.border:  # the slice was not outlined: what was not drawn on it is not known
+            return found, known
         stations = sorted({*others, index})
         masks = [self.section.inside if at == index else self.before[at] for at in stations]
         own = stations.index(index)
