@@ -152,13 +152,16 @@ class Surroundings:
 
     def _cautious(self, was: Mask, weight: Float32Array) -> Float32Array:
         """Shapes as an error suggests that is as deep as it is wide, and ends at twice its radius."""
-        depth = np.maximum(np.abs(self.drawn - self.change), _LEAST_DEPTH_MM) + 1
-        change = np.clip(self.drawn, -depth, depth) - (self.drawn - self.change)
+        # Where nothing was, it is no further to what is drawn than that is deep.
+        floor = -max(float(self.drawn.max()), _LEAST_MM)
+        earlier = np.maximum(self.drawn - self.change, floor)
+        depth = np.maximum(np.abs(earlier), _LEAST_DEPTH_MM) + 1
+        change = np.clip(self.drawn, -depth, depth) - earlier
         change[(self.drawn < 0) & ~was] = 0
         away = self.away[:, None, None]
         share = weight / np.maximum(1 - away / REACH_MM, 1e-3)
         share = share * np.maximum(0, 1 - away / min(2 * self.error, REACH_MM))
-        base: Float32Array = (self.distance + share * change).astype(np.float32)
+        base: Float32Array = (np.maximum(self.distance, floor) + share * change).astype(np.float32)
         base[self.section.index] = self.drawn
         return base
 
