@@ -36,7 +36,7 @@ _BETWEEN: Final = 0.5
 """Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it: beyond outlined slices, and
 between two, where the shapes know more."""
 _CUT_MM: Final = 6.0
-_APART: Final = 1.0
+_APART: Final = 2.0
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 _NESTED: Final = 1.5
 """By how much the regions within and around speak for or against a voxel, in logits."""
@@ -204,10 +204,13 @@ def _stays(around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
 
 def _doubtful(around: Surroundings) -> Mask:
     """Where the scans decide: in a band around the shapes' border, the wider the further from all that was drawn."""
-    away = np.minimum(around.away[:, None, None], around.to_said)
+    away = around.nearest
     outside, inside = _BAND_MM + _WIDER_OUTSIDE * away, _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM)
     narrow = _NARROW_MM + _WIDER_BETWEEN * away
     between, base = around.is_between[:, None, None], around.base
+    if not around.section.border:  # around an error alone: the scans may only speak against what the shapes change
+        narrowed: Mask = (base > 0) != around.before
+        return narrowed
     found: Mask = (base > -np.where(between, narrow, outside)) & (base < np.where(between, narrow, inside))
     return found
 

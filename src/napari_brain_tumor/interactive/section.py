@@ -31,6 +31,10 @@ _FAR: Final = 20.0
 _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
 _LEAST_DEPTH_MM: Final = 2.0
+_DETAIL_MM: Final = 0.5
+_DETAIL: Final = 0.3
+"""How far, in millimetres and for every millimetre away from what was drawn, the labels of before may be more detailed
+between two outlined slices than the shapes that were drawn."""
 
 SECTION_FEATURES: Final = (
     "shape",
@@ -129,7 +133,10 @@ class Surroundings:
         self.between, self.is_between = self._between(others)
         changed = float((section.inside != was).sum()) * self.spacing[1] * self.spacing[2]
         self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
-        self.base = np.where(self.is_between[:, None, None], self.between, self._cautious(was, self.weight))
+        self.nearest = np.minimum(self.away[:, None, None], self.to_said)
+        detail = _DETAIL_MM + _DETAIL * self.nearest
+        interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
+        self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
         self.apart = 0.0
         """How far inside and outside lie apart in the scans: the squared distance of their means in deviations."""
 
