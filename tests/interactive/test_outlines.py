@@ -25,7 +25,7 @@ from napari_brain_tumor.interactive.prompts import Prompt, PromptFile, read_prom
 from napari_brain_tumor.interactive.rasterise import rasterise
 from napari_brain_tumor.interactive.refine import check_prompts, refine
 from napari_brain_tumor.interactive.simulated_user import next_prompt
-from napari_brain_tumor.labels import REGIONS, Region, labels_sha256, region_mask
+from napari_brain_tumor.labels import Region, labels_sha256, region_mask
 from napari_brain_tumor.study import Role, Segmentation, Study
 
 SHAPE = (48, 44, 40)
