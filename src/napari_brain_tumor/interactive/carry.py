@@ -194,9 +194,7 @@ def carried(
 
 def _stays(around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
     """How much speaks for what voxels were: more, the more was right on the slice; and for tumour the further it is."""
-    inside, was = around.section.inside, around.before[around.section.index]
-    wrong = float((inside != was).sum()) / max(1, int((inside | was).sum()))
-    stays = float(np.interp(wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
+    stays = float(np.interp(around.wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
     far = np.clip(around.away[where[0]] / (2 * around.error) - 0.5, 0, 2)
     found: Float32Array = np.where(around.before[where], stays + _FAR_STAYS * far, -stays).astype(np.float32)
     return found

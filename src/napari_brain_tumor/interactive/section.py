@@ -34,7 +34,9 @@ _LEAST_DEPTH_MM: Final = 2.0
 _DETAIL_MM: Final = 0.5
 _DETAIL: Final = 0.3
 """How far, in millimetres and for every millimetre away from what was drawn, the labels of before may be more detailed
-between two outlined slices than the shapes that were drawn."""
+between two outlined slices than the shapes that were drawn; less, the more of them was wrong on the slice, and not at
+all from `_USELESS` on."""
+_USELESS: Final = 0.4
 
 SECTION_FEATURES: Final = (
     "shape",
@@ -134,7 +136,9 @@ class Surroundings:
         changed = float((section.inside != was).sum()) * self.spacing[1] * self.spacing[2]
         self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
         self.nearest = np.minimum(self.away[:, None, None], self.to_said)
-        detail = _DETAIL_MM + _DETAIL * self.nearest
+        self.wrong = float((section.inside != was).sum()) / max(1, int((section.inside | was).sum()))
+        """Share of the slice that was wrong, of what is the region or was."""
+        detail = (_DETAIL_MM + _DETAIL * self.nearest) * max(0.0, 1 - self.wrong / _USELESS)
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
         self.apart = 0.0
