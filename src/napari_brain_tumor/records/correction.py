@@ -4,6 +4,7 @@ from pathlib import Path
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.interactive.prompts import RULE
 from napari_brain_tumor.interactive.refine import refine_job
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.io.formats import TIFF
@@ -44,6 +45,9 @@ def corrected_job(
     recorded = None if made.refinement is None else made.refinement.from_labels_sha256
     if begun is not None and recorded not in (None, labels_sha256(begun.data)):
         notes.append("What was corrected did not come out the same, so the prompts met other labels than then.")
+    rule = 1 if made.refinement is None else made.refinement.rule
+    if made.refined and rule != RULE:
+        notes.append(f"The prompts were recorded with rule {rule}; rule {RULE} of this version gives other voxels.")
     if made.edited_by_hand:
         notes.append("Between or after the prompts labels were edited by hand, which no record holds.")
     found = yield from refine_job(study, begun, made.refined, probabilities=maps)
