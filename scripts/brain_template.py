@@ -3,8 +3,8 @@
     pip install nilearn
     python scripts/brain_template.py        # writes src/napari_brain_tumor/classical/template/tissues.nii.gz
 
-The maps are those of the ICBM 152 non-linear symmetric template of 2009 (release a) that nilearn distributes; NOTICE has
-their terms. They are averaged over 2 mm voxels and rounded to sixteenths, which makes the file small.
+The maps are those of the ICBM 152 non-linear symmetric template of 2009 (release a) that nilearn distributes; NOTICE
+has their terms. They are averaged over 2 mm voxels and rounded to fifteenths, which makes the file small.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """The tumour-free template that ships: how much grey matter, white matter and fluid each voxel of 2 mm holds."""
 
+import gzip
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -8,7 +9,7 @@ from typing import Final
 import nibabel
 import numpy as np
 
-from napari_brain_tumor.classical.scan import FloatArray
+from napari_brain_tumor.types import Float32Array
 
 __all__ = ["TISSUES", "Template", "tissue_template"]
 
@@ -28,19 +29,16 @@ class Template:
         The same along all axes.
     """
 
-    shares: FloatArray
+    shares: Float32Array
     spacing_mm: float
 
 
 @lru_cache(maxsize=1)
 def tissue_template() -> Template:
     """The template of the package; `scripts/brain_template.py` made it, NOTICE has its terms."""
-    image = nibabel.Nifti1Image.from_bytes(_unpacked())
+    packed = (files(__name__) / "tissues.nii.gz").read_bytes()
+    image = nibabel.Nifti1Image.from_bytes(gzip.decompress(packed))
     values = np.asarray(image.dataobj, dtype=np.float32)
-    return Template(np.ascontiguousarray(values.transpose(3, 2, 1, 0)), float(image.header.get_zooms()[0]))
-
-
-def _unpacked() -> bytes:
-    import gzip
-
-    return gzip.decompress((files(__name__) / "tissues.nii.gz").read_bytes())
+    shares = np.ascontiguousarray(values.transpose(3, 2, 1, 0))
+    shares.setflags(write=False)  # it is shared
+    return Template(shares, float(image.header.get_zooms()[0]))
