@@ -113,7 +113,7 @@ def test_departures_are_signed_and_measured_in_the_spread_of_the_tissue():
     normal = scan.brain & ~ndimage.binary_dilation(lesion, iterations=3)
     for score in scores.values():
         assert abs(np.median(score[normal])) < 0.3
-        assert 0.5 < score[normal].std() < 1.6
+        assert 0.5 < score[normal].std() < 2.2
         assert not score[~scan.brain].any()
 
 
