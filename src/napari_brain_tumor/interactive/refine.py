@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari_brain_tumor.errors import PromptError
-from napari_brain_tumor.interactive.prompts import PromptFile, Step
+from napari_brain_tumor.interactive.prompts import RULE, PromptFile, Step
 from napari_brain_tumor.interactive.refiner import Refiner
 from napari_brain_tumor.interactive.verdict import shipped_sha256
 from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
@@ -96,6 +96,7 @@ def refine_job(
         "probabilities": probabilities is not None,
         "seconds": seconds,
         "voxels": voxels,
+        "rule": RULE,
         "verdict_sha256": shipped_sha256(),
         "versions": _versions(),
         "notes": list(notes),
@@ -145,6 +146,11 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
             )
             raise PromptError(msg)
         yield other
+    if prompts.version != RULE:
+        yield (
+            f"The prompts were recorded with rule {prompts.version}; rule {RULE}, since outlines bind, gives other "
+            "voxels than were seen then. An older version of this package gives those."
+        )
     if prompts.edited_by_hand:
         count = prompts.edited_by_hand
         times = "once" if count == 1 else f"{count} times"

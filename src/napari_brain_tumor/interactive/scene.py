@@ -53,7 +53,9 @@ class Scene:
 
     @cached_property
     def brain(self) -> npt.NDArray[np.bool_]:
-        """Voxels `(X, Y, Z)` of the brain, or of the head where the skull is there."""
+        """Voxels `(X, Y, Z)` of the brain, or of the head where the skull is there and was never removed."""
+        if self._study.brain is not None:
+            return self._study.brain
         return foreground_mask([volume.T for volume in self._study.sequences.values()]).T
 
     @cached_property

@@ -1,6 +1,6 @@
 """How far a prompt reaches: from its voxels to the labels of the block around it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Final
 
 import numpy as np
@@ -8,18 +8,36 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.interactive.carry import Said, carried, plane_of, sections_of
 from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
 from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
+from napari_brain_tumor.interactive.section import Section
+from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = ["Question", "as_said", "ask", "spread"]
+__all__ = [
+    "Outlined",
+    "Question",
+    "apply_prompt",
+    "as_said",
+    "ask",
+    "outline",
+    "outlined_by",
+    "slices_beside",
+    "spread",
+]
 
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
+
+Outlined = tuple[Region, int, int]
+"""A region that was outlined on a slice of the grid: its axis and number."""
+
+_NOWHERE: Final = np.empty((0, 3), np.intp)
+_ANY_CLASS: Final = np.uint8(15)
 
 _HARDLY: Final = 0.02
 """Share of a prompt's voxels that must be wrong in a region for anything beyond the prompt to follow in it."""
@@ -39,6 +57,110 @@ _MIDDLE: Final = 0.4
 """Share of a box's edges within which everything is taken to be what the box names."""
 
 
+def apply_prompt(
+    scene: Scene,
+    box: Box,
+    labels: Labels,
+    said: Labels,
+    prompt: Prompt,
+    touched: Touched,
+    outlined: Set[Outlined] = frozenset(),
+) -> Labels:
+    """Labels `(X, Y, Z)` of a block after a prompt: as `outline` for an area on a slice of the scan, else as `spread`.
+
+    Parameters
+    ----------
+    scene : Scene
+    box : Box
+        The block.
+    labels : (X, Y, Z) uint8 array
+        Its classes before.
+    said : (X, Y, Z) uint8 array
+        What earlier prompts settled, a bit for every class still possible; what this one settles is written into it.
+    prompt : Prompt
+    touched : Touched
+        Its voxels, on the whole grid.
+    outlined : set of (region, axis, index)
+        Slices of the grid on which regions were outlined before.
+    """
+    plane = plane_of(touched)
+    tells = any(prompt.inside(region) is not None for region in REGIONS)
+    if isinstance(prompt, Lasso) and plane is not None and tells:
+        return outline(scene, box, labels, said, prompt, touched, plane, outlined, shipped_verdict(OUTLINE_FILE))
+    return spread(scene, box, labels, said, prompt, touched, outlined=outlined)
+
+
+def outlined_by(prompt: Prompt, touched: Touched) -> frozenset[Outlined]:
+    """The slice of the grid on which a prompt says where a region ends; none of most prompts."""
+    plane = plane_of(touched) if isinstance(prompt, Lasso) and prompt.border else None
+    return frozenset() if plane is None else frozenset({(BORDERED[prompt.label], *plane)})
+
+
+def outline(
+    scene: Scene,
+    box: Box,
+    labels: Labels,
+    said: Labels,
+    prompt: Lasso,
+    touched: Touched,
+    plane: tuple[int, int],
+    outlined: Set[Outlined] = frozenset(),
+    verdict: Verdict | None = None,
+) -> Labels:
+    """Labels `(X, Y, Z)` of a block after an area was drawn on one of its slices; other parameters as of `spread`.
+
+    Parameters
+    ----------
+    plane : (axis, index)
+        The slice of the grid.
+    outlined : set of (region, axis, index)
+        Slices of the grid on which regions were outlined before.
+    verdict : Verdict, optional
+        Weighs shapes and scans; without one only the shapes decide.
+    """
+    block = Block(scene, box)
+    masks = {region: region_mask(labels, region) for region in REGIONS}
+    before = said.copy()
+    for section in sections_of(prompt, touched, plane, box, labels, said):
+        _say(said, section)
+        mask = masks[section.region]
+        after = mask.copy()
+        if prompt.around:
+            others = slices_beside(section, outlined, box)
+            after = carried(block, section, masks, Said.of(before, section.region), others, verdict)
+        else:
+            np.moveaxis(after, section.axis, 0)[section.index] = section.inside
+        _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)
+        _settle(masks, Asked(section.region, False, _NOWHERE), mask & ~after)
+    if not prompt.border:
+        _agree(said, touched.inside - box.start, sum(1 << value for value in prompt.allowed))
+    return as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
+
+
+def slices_beside(section: Section, outlined: Set[Outlined], box: Box) -> list[int]:
+    """Further slices of a block, along a section's axis, on which its region was outlined, in the block's numbers."""
+    inside = (
+        at - box.start[axis]
+        for region, axis, at in outlined
+        if (region, axis) == (section.region, section.axis) and box.start[axis] <= at < box.stop[axis]
+    )
+    return sorted(at for at in inside if at != section.index)
+
+
+def _say(said: Labels, section: Section) -> None:
+    """Write what a section settles: what was settled of the same voxels before stays, as far as the two agree."""
+    bits = np.uint8(sum(1 << value for value in REGIONS[section.region]))
+    now = np.where(section.inside, bits, ~bits & _ANY_CLASS).astype(np.uint8)
+    flat = np.moveaxis(said, section.axis, 0)[section.index]
+    flat[section.told] = _agreed(flat, now)[section.told]
+
+
+def _agreed(before: Array, now: Array) -> Labels:
+    """Classes that are possible by what was said before and by what is said now; by the latter, where they differ."""
+    both = before & now
+    return np.where(both, both, now).astype(np.uint8)
+
+
 def spread(
     scene: Scene,
     box: Box,
@@ -47,8 +169,9 @@ def spread(
     prompt: Prompt,
     touched: Touched,
     verdict: Verdict | None = None,
+    outlined: Set[Outlined] = frozenset(),
 ) -> Labels:
-    """Labels `(X, Y, Z)` of a block after a prompt.
+    """Labels `(X, Y, Z)` of a block after a prompt: what is like it and hangs together with it follows.
 
     Parameters
     ----------
@@ -64,22 +187,66 @@ def spread(
         Its voxels, on the whole grid.
     verdict : Verdict, optional
         Decides from the evidence; by default the one that ships.
+    outlined : set of (region, axis, index)
+        Slices of the grid on which regions were outlined before: beyond them nothing follows.
     """
-    decide = verdict or shipped_verdict()
+    decide = verdict or shipped_verdict(WEIGHTS_FILE)
     masks = {region: region_mask(labels, region) for region in REGIONS}
     block = Block(scene, box)
     seeds = _seeds(touched, prompt, box)
     allowed = _allowed(block, prompt, labels, seeds)
     for asked, candidates, numbers in ask(block, labels, said, prompt, touched):
-        follows = _decided(labels.shape, candidates, decide(numbers))
+        follows = np.zeros(labels.shape, bool)
+        if prompt.around:
+            follows = _decided(labels.shape, candidates, decide(numbers))
+            follows &= ~_behind(outlined, asked, box, labels.shape)
+            _with_crumbs(follows, masks[asked.region], asked, block.spacing)
+            follows &= ~_against(said, asked)
         follows[tuple(asked.seeds.T)] = True
-        _with_crumbs(follows, masks[asked.region], asked, block.spacing)
-        _settle(masks, asked, follows)
+        _settle(masks, asked, _hanging(follows, masks[asked.region], asked))
     for region, beyond in _beyond(touched, prompt, box, labels.shape):
-        said[tuple(beyond.T)] = sum(1 << value for value in range(4) if value not in REGIONS[region])
-    said[tuple(seeds.T)] = sum(1 << value for value in allowed)
+        _agree(said, beyond, sum(1 << value for value in range(4) if value not in REGIONS[region]))
+    _agree(said, seeds, sum(1 << value for value in allowed))
     after = as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
     return _bounded(after, labels, prompt)
+
+
+def _agree(said: Labels, voxels: npt.NDArray[np.intp], bits: int) -> None:
+    at = tuple(voxels.T)
+    said[at] = _agreed(said[at], np.uint8(bits))
+
+
+def _against(said: Labels, asked: Asked) -> Array:
+    """Where earlier prompts said the opposite of what is asked."""
+    settled = Said.of(said, asked.region)
+    return settled.is_out if asked.inside else settled.is_in
+
+
+def _behind(outlined: Set[Outlined], asked: Asked, box: Box, shape: tuple[int, ...]) -> Array:
+    """What lies on a slice on which the region was outlined before, or beyond it as seen from the prompt."""
+    behind = np.zeros(shape, bool)
+    if not len(asked.seeds):
+        return behind
+    for region, axis, index in outlined:
+        at = index - box.start[axis]
+        if region != asked.region or not 0 <= at < shape[axis]:
+            continue
+        own = asked.seeds[:, axis]
+        view = np.moveaxis(behind, axis, 0)
+        if (own > at).all():
+            view[: at + 1] = True
+        elif (own < at).all():
+            view[at:] = True
+    return behind
+
+
+def _hanging(follows: Array, mask: Array, asked: Asked) -> Array:
+    """What follows without the parts that do not hang together with the prompt; through the region where it grows."""
+    if not len(asked.seeds) or not follows.any():
+        return follows
+    parts, _ = ndimage.label(follows | mask if asked.inside else follows, _TOUCHING)
+    own = np.unique(parts[tuple(asked.seeds.T)])
+    return follows & np.isin(parts, own[own > 0])
 
 
 def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:

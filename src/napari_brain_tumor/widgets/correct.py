@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import napari.viewer
+import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
@@ -27,9 +28,10 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.correct_layers import PromptLayers
 from napari_brain_tumor.widgets.correct_queue import CorrectionQueue
 from napari_brain_tumor.widgets.correct_start import Begun, Start, begin_job, obstacle, starts
-from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, change_in_words
+from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, Voxels, change_in_words, tidy_step
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
-from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, TOOL_KEYS, PromptTools
+from napari_brain_tumor.widgets.correct_tidy import TidySteps
+from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, SLICE_KEY, TOOL_KEYS, PromptTools
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
@@ -38,7 +40,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 __all__ = ["CorrectWidget"]
 
-_UNDO, _REDO, _STOP = "Control-Z", "Control-Shift-Z", "Escape"
+_UNDO, _REDO, _STOP, _TAKE = "Control-Z", "Control-Shift-Z", "Escape", "Enter"
 _REFRESH_MS: Final = 60
 _LOOK_MS: Final = 300
 
@@ -135,6 +137,9 @@ class CorrectWidget(QScrollArea):
         self.busy_bar.setSizePolicy(policy)
         column.addWidget(self.busy_bar)
         column.addWidget(line())
+        self.tidy = TidySteps()
+        column.addWidget(self.tidy)
+        column.addWidget(line())
         self.slices = SliceSteps()
         column.addWidget(self.slices)
         column.addWidget(line())
@@ -187,6 +192,11 @@ class CorrectWidget(QScrollArea):
         self.begin_runner.failed.connect(self._on_begin_failed)
         self.tools.meaning_changed.connect(self._on_meaning_changed)
         self.tools.tool_requested.connect(self.take)
+        self.tools.around_changed.connect(self._on_around_changed)
+        self.tidy.preview_toggled.connect(self._on_preview_toggled)
+        self.tidy.take_requested.connect(self.take_held)
+        self.tidy.drop_requested.connect(self.cancel)
+        self.tidy.requested.connect(self.tidy_up)
         self.undo_button.clicked.connect(self.undo)
         self.redo_button.clicked.connect(self.redo)
         self.cancel_button.clicked.connect(self.cancel)
@@ -304,6 +314,9 @@ class CorrectWidget(QScrollArea):
         self.queue.failed.connect(self._on_failed)
         self.queue.changed.connect(self._on_changed)
         self.queue.progressed.connect(self._on_progressed)
+        self.queue.held.connect(self._on_held)
+        self.queue.holds = self.tidy.preview_box.isChecked()
+        made.around = not self.tools.slice_box.isChecked()
         self._leaving += [self.queue.stop, correction.end_preview, made.remove, self._unbind_viewer_later()]
         self.start_part.hide()
         self.work_part.show()
@@ -320,6 +333,7 @@ class CorrectWidget(QScrollArea):
             return
         self.queue = self.prompt_layers = self._carrying = None
         queue.correction.end_preview()
+        made.show_held(None)
         self._halt.set()
         queue.stop()
         self._links.cut()
@@ -356,7 +370,11 @@ class CorrectWidget(QScrollArea):
 
     def _keys_everywhere(self) -> dict[str, Callable[[], None]]:
         """Those that also hold while a scan is selected, unless they mean something there."""
-        keys: dict[str, Callable[[], None]] = {NOT_KEY: self.tools.toggle_not}
+        keys: dict[str, Callable[[], None]] = {
+            NOT_KEY: self.tools.toggle_not,
+            SLICE_KEY: self.tools.toggle_slice,
+            _TAKE: self.take_held,
+        }
         keys |= {key: partial(self.take, tool) for key, tool in TOOL_KEYS.items()}
         return keys | {_UNDO: self.undo, _REDO: self.redo, _STOP: self.cancel}
 
@@ -403,6 +421,35 @@ class CorrectWidget(QScrollArea):
     def _on_drawn(self, prompt: Prompt) -> None:
         if self.queue is not None:
             self.queue.add(self.queue.correction.action(prompt))
+
+    def _on_around_changed(self, around: bool) -> None:
+        if self.prompt_layers is not None:
+            self.prompt_layers.around = around
+
+    def _on_preview_toggled(self, holds: bool) -> None:
+        if self.queue is not None:
+            self.queue.holds = holds
+            if not holds:
+                self.queue.take()
+
+    def take_held(self) -> None:
+        """Let the labels take what the preview shows."""
+        if self.queue is not None:
+            self.queue.take()
+
+    def tidy_up(self, kind: str, mm: float) -> None:
+        """Remove the island under the cursor of the slices, keep the largest part, fill holes or smooth the margin."""
+        region = self.tools.meaning.region
+        if self.queue is None:
+            return
+        if region is None:
+            self._tell("Choose the region first: whole tumour, tumour core or enhancing.")
+            return
+        correction, place = self.queue.correction, None
+        if kind == "remove island":
+            shown = correction.layer.world_to_data(self._viewer.dims.point[-3:])
+            place = correction.place.world(np.rint(np.asarray(shown))[None])[0]
+        self.queue.add(correction.action(tidy_step(kind, region, mm, place)))
 
     def undo(self) -> None:
         """Take back the last step with all that it changed."""
@@ -500,6 +547,14 @@ class CorrectWidget(QScrollArea):
         words = f"{changed} ({detail})" if detail else changed
         self._tell(f"{entry.text[:1].upper()}{entry.text[1:]}: {seconds:.1f} s, {words}.")
 
+    def _on_held(self, entry: Entry, edit: Voxels) -> None:
+        if self.prompt_layers is not None and entry.change is not None:
+            self.prompt_layers.show_held(edit)
+            self._tell(
+                f"{entry.text[:1].upper()}{entry.text[1:]} would change what lies within the ring: "
+                f"{change_in_words(entry.change) or 'nothing'}. Enter takes it, Escape drops it."
+            )
+
     def _on_failed(self, entry: Entry, error: Exception) -> None:
         if entry is self._carrying:
             self._carrying = None
@@ -536,6 +591,9 @@ class CorrectWidget(QScrollArea):
         if self._carrying is not None and self._carrying not in queue.pending:
             self._carrying = None
         made.show(queue.prompts)
+        if not queue.holding:
+            made.show_held(None)
+        self.tidy.show_holding(queue.holding)
         self.busy_bar.setVisible(queue.busy)
         entries = queue.correction.entries
         self.steps.show_entries(entries, queue.pending)

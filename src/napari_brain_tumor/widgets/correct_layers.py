@@ -19,11 +19,13 @@ from napari_brain_tumor.plugin.prompt_layers import (
     point_prompt,
     points_over_labels,
     points_to_draw,
+    ring_over,
     shape_prompt,
     strokes_over,
     strokes_to_paint,
 )
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
+from napari_brain_tumor.widgets.correct_state import Voxels
 from napari_brain_tumor.widgets.twins import Links
 
 __all__ = ["TOOLS", "PromptLayers", "Tool"]
@@ -82,6 +84,8 @@ class PromptLayers(QObject):
         self.meaning = Meaning()
         self.border = True
         """Whether a line drawn around an area is where the region ends."""
+        self.around = True
+        """Whether slices beside a prompt may follow it."""
         self._links = Links()
         self._writing = False
         self._strokes_made: list[Sequence[Any]] = []
@@ -99,6 +103,8 @@ class PromptLayers(QObject):
         self._back_timer.setSingleShot(True)
         self._back_timer.timeout.connect(self._take_again)
         self._added: list[Layer] = []
+        self.ring: Layer | None = None
+        """Around what a prompt would change, while that is shown."""
         self._connect()
         self.set_meaning(self.meaning)
 
@@ -120,6 +126,7 @@ class PromptLayers(QObject):
 
     def remove(self) -> None:
         """Take the layers out of the viewer, those that are still there."""
+        self.show_held(None)
         self._links.cut()
         self._timer.stop()
         self._back_timer.stop()
@@ -237,7 +244,7 @@ class PromptLayers(QObject):
                 if meaning is None:
                     self._refuse("strokes")
                 else:
-                    found.append(painted_prompt(voxels[codes == code], meaning, self._place))
+                    found.append(self._reaching(painted_prompt(voxels[codes == code], meaning, self._place)))
         self._shown["strokes"] += found
         return found
 
@@ -248,7 +255,7 @@ class PromptLayers(QObject):
             self._refuse("points")
             return []
         self.points.selected_data = set()
-        found: list[Prompt] = [point_prompt(at, self.meaning, self._place) for at in now[len(before) :]]
+        found: list[Prompt] = [self._reaching(point_prompt(at, self.meaning, self._place)) for at in now[len(before) :]]
         self._shown["points"] += found
         return found
 
@@ -263,7 +270,8 @@ class PromptLayers(QObject):
         count = len(self.outlines.data)
         border = self.border and self.meaning.has_border
         found = [
-            shape_prompt(self.outlines, at, self.meaning, self._place, border=border) for at in range(known, count)
+            self._reaching(shape_prompt(self.outlines, at, self.meaning, self._place, border=border))
+            for at in range(known, count)
         ]
         if self.border and not border and any(isinstance(prompt, Lasso) for prompt in found):
             self.refused.emit(_NO_BORDER.format(self.meaning.text))
@@ -272,6 +280,10 @@ class PromptLayers(QObject):
         else:
             self._redraw("outlines", self._shown["outlines"])  # a line becomes a stroke
         return found
+
+    def _reaching(self, prompt: Prompt) -> Prompt:
+        """The prompt, for this slice alone where that is wanted."""
+        return prompt if self.around else prompt.model_copy(update={"around": False})
 
     def _refuse(self, name: str) -> None:
         self._redraw(name, self._shown[name])
@@ -289,6 +301,21 @@ class PromptLayers(QObject):
             wanted = [prompt for prompt in prompts if isinstance(prompt, kinds)]
             if list(map(id, wanted)) != list(map(id, self._shown[name])):
                 self._redraw(name, wanted)
+
+    def show_held(self, edit: Voxels | None) -> None:
+        """A ring around the voxels that a prompt would change, on every slice; none without an edit."""
+        if edit is None:
+            if self.ring is not None and self.ring in self._viewer.layers:
+                self._viewer.layers.remove(self.ring)
+            self.ring = None
+            return
+        changed = np.zeros(self._labels.data.shape, np.uint8)
+        changed[tuple(edit.at.T)] = 1
+        self.show_held(None)
+        active = self._viewer.layers.selection.active
+        self.ring = ring_over(self._labels, changed, "Preview")
+        self._viewer.add_layer(self.ring)
+        self._viewer.layers.selection.active = active
 
     def _redraw(self, name: str, prompts: Sequence[Prompt]) -> None:
         self._shown[name] = list(prompts)

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.errors import PromptError
-from napari_brain_tumor.interactive.prompts import Interpolate, Prompt, Propagate
+from napari_brain_tumor.interactive.prompts import Action, Prompt
 from napari_brain_tumor.widgets.correct_state import Correction, Entry, Told, Voxels, Work
 from napari_brain_tumor.widgets.worker import JobRunner
 
@@ -42,6 +42,8 @@ class CorrectionQueue(QObject):
     """An entry could not be carried out, and why."""
     changed = Signal()
     """What is done, undone or waits is not what it was."""
+    held = Signal(object, object)
+    """An entry is computed and waits to be taken: it, and the `Voxels` that it would change."""
     progressed = Signal(object)
     """`Progress` of what is computed now."""
 
@@ -53,6 +55,9 @@ class CorrectionQueue(QObject):
         self._waiting: deque[_Asked] = deque()
         self._to_follow: deque[Work] = deque()
         self._stopped = False
+        self.holds = False
+        """Whether prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer."""
+        self._held: tuple[Voxels, Told] | None = None
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
         self.runner.progressed.connect(lambda progress, _: self.progressed.emit(progress))
@@ -72,7 +77,7 @@ class CorrectionQueue(QObject):
     def prompts(self) -> list[Prompt]:
         """All prompts, those that wait included."""
         steps = [entry.step for entry in self.pending]
-        waiting = [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+        waiting = [step for step in steps if step is not None and not isinstance(step, Action)]
         return [*self.correction.prompts, *waiting]
 
     def add(self, work: Work) -> None:
@@ -86,6 +91,7 @@ class CorrectionQueue(QObject):
         found = self.correction.follow()
         if found:
             self._to_follow.extend(found)
+            self._release(drop=False)
             self._next()
             self.changed.emit()
 
@@ -112,7 +118,39 @@ class CorrectionQueue(QObject):
         self._waiting.clear()
         if self._now is not None:
             self._now.dropped = True
+        self._release(drop=True)
+        self._next()
         self.changed.emit()
+
+    def take(self) -> None:
+        """Show what is held."""
+        asked, outcome = self._now, self._held
+        if asked is None or outcome is None:
+            return
+        self._now = self._held = None
+        self._show(asked, *outcome)
+        self._next()
+        self.changed.emit()
+
+    def drop(self) -> None:
+        """Do without what is held."""
+        self._release(drop=True)
+        self._next()
+        self.changed.emit()
+
+    @property
+    def holding(self) -> bool:
+        """Whether something waits to be taken."""
+        return self._held is not None
+
+    def _release(self, *, drop: bool) -> None:
+        """Take back what is held; if it is not dropped it is computed again, after what the user did meanwhile."""
+        asked = self._now
+        if asked is None or self._held is None:
+            return
+        self._now = self._held = None
+        asked.dropped = drop
+        self._take_back(asked)
 
     def stop(self) -> None:
         """Compute no more, and tell nothing any more."""
@@ -126,6 +164,8 @@ class CorrectionQueue(QObject):
             self._waiting.pop()
         elif self._now is not None:
             self._now.dropped = True
+            self._release(drop=True)
+            self._next()
 
     def _next(self) -> None:
         if self._now is not None or self._stopped:
@@ -151,6 +191,9 @@ class CorrectionQueue(QObject):
                 self.correction.record(outcome)
         elif asked.dropped or self._to_follow:
             self._take_back(asked)
+        elif self.holds and asked.work.can_be_repeated and not isinstance(asked.work.entry.step, Action):
+            self._now, self._held = asked, outcome
+            self.held.emit(asked.work.entry, outcome[0])
         else:
             self._show(asked, *outcome)
         self._next()

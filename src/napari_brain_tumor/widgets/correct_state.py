@@ -20,8 +20,25 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.autosave.changes import digest_of
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Box
-from napari_brain_tumor.interactive import Change, Interpolate, PromptFile, Propagate, Refiner, Step
-from napari_brain_tumor.interactive.prompts import BORDERED, Lasso, Prompt
+from napari_brain_tumor.interactive import (
+    Action,
+    Change,
+    Interpolate,
+    PromptFile,
+    Propagate,
+    Refiner,
+    Step,
+)
+from napari_brain_tumor.interactive.prompts import (
+    BORDERED,
+    RULE,
+    FillHoles,
+    KeepLargest,
+    Lasso,
+    Prompt,
+    RemoveIsland,
+    SmoothMargin,
+)
 from napari_brain_tumor.interactive.propagation import propagate_slices
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, RESECTION_CAVITY, Region, class_names_of
 from napari_brain_tumor.measure.volumes import REGION_NAMES
@@ -44,6 +61,7 @@ __all__ = [
     "Work",
     "change_in_words",
     "slices_in_words",
+    "tidy_step",
 ]
 
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
@@ -135,8 +153,13 @@ class Entry:
                 return f"filled {what}between {len(step.slices)} slices"
             case Propagate() as step:
                 return f"carried on over {abs(step.stop - step.start)} slices"
+            case RemoveIsland() | KeepLargest() | FillHoles():
+                return f"{self.step.kind} · {self.step.label}"
+            case SmoothMargin() as step:
+                return f"smooth margin {step.mm:g} mm · {step.label}"
             case prompt:
-                return f"{_kind_of(prompt)} · {Meaning(prompt.label, prompt.add).text}"
+                alone = "" if prompt.around else ", this slice"
+                return f"{_kind_of(prompt)} · {Meaning(prompt.label, prompt.add).text}{alone}"
 
 
 def _kind_of(prompt: Prompt) -> str:
@@ -252,7 +275,7 @@ class Correction:
     def prompts(self) -> list[Prompt]:
         """The prompts of now, in order."""
         steps = [entry.step for entry in self.entries]
-        return [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+        return [step for step in steps if step is not None and not isinstance(step, Action)]
 
     @property
     def file(self) -> PromptFile:
@@ -296,7 +319,7 @@ class Correction:
 
     def action(self, step: Step) -> Work:
         """Carry out a prompt, or another step of a file."""
-        is_prompt = not isinstance(step, Interpolate | Propagate)
+        is_prompt = not isinstance(step, Action)
         entry = Entry("step", step, extent=extent_of(step, self.place) if is_prompt else None)  # type: ignore[arg-type]
         return Work("do", entry, lambda seen: _job(lambda: self.compute_step(entry, seen)))
 
@@ -514,6 +537,7 @@ class Correction:
             "seconds": [round(entry.seconds, 3) for entry in made],
             "voxels": [entry.change.voxels if entry.change is not None else 0 for entry in made],
             "version": __version__,
+            "rule": RULE,
             "notes": [],
         }
         first = self._provenance.get("refinement") or {}
@@ -680,6 +704,21 @@ def change_in_words(change: Change) -> str:
     told = [f"{_class_name(pairs[0, at])} to {_class_name(pairs[1, at])} {counts[at]}" for at in order.tolist()]
     slices = min(int(differs.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
     return f"{', '.join(told)}, on {slices} slice{'s'[: slices != 1]}"
+
+
+def tidy_step(kind: str, region: Region, mm: float, place: Any = None) -> Step:
+    """The step that removes an island at a place of the world, keeps the largest part, fills holes or smooths."""
+    (label,) = (name for name, one in BORDERED.items() if one == region)
+    named: dict[str, Any] = {"label": label}
+    match kind:
+        case "remove island":
+            return RemoveIsland(at=tuple(np.round(np.asarray(place, float), 3).tolist()), **named)
+        case "keep largest":
+            return KeepLargest(**named)
+        case "fill holes":
+            return FillHoles(**named)
+        case _:
+            return SmoothMargin(mm=mm, **named)
 
 
 def _class_name(value: int) -> str:

@@ -4,14 +4,14 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QButtonGroup, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.interactive.prompts import PromptLabel
 from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
 from napari_brain_tumor.widgets.parts import button, flow
 
-__all__ = ["CLASS_KEYS", "NOT_KEY", "TOOL_KEYS", "PromptTools"]
+__all__ = ["CLASS_KEYS", "NOT_KEY", "SLICE_KEY", "TOOL_KEYS", "PromptTools"]
 
 CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "1": "edema",
@@ -21,6 +21,7 @@ CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "5": "whole tumour",
 }
 NOT_KEY: Final = "X"
+SLICE_KEY: Final = "A"
 TOOL_KEYS: Final[dict[str, Tool]] = {"O": "outline", "S": "stroke", "L": "lasso", "P": "point", "B": "box"}
 _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
     "edema": "What you draw is edema.",
@@ -47,6 +48,8 @@ class PromptTools(QWidget):
     """Another `Meaning` is wanted."""
     tool_requested = Signal(str)
     """A tool is wanted."""
+    around_changed = Signal(bool)
+    """Whether slices beside the next prompt may follow it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +59,13 @@ class PromptTools(QWidget):
         column.setSpacing(4)
         column.addLayout(self._build_classes())
         column.addLayout(self._build_tools())
+        self.slice_box = QCheckBox("This slice &alone (A)")
+        self.slice_box.setToolTip(
+            "Change the shown slice alone. Otherwise the slices around it follow, up to the next outlined one."
+            "\nKey in the picture: A"
+        )
+        self.slice_box.toggled.connect(lambda alone: self.around_changed.emit(not alone))
+        column.addWidget(self.slice_box)
         self.show_meaning(self.meaning)
 
     def _build_classes(self) -> QLayout:
@@ -93,6 +103,10 @@ class PromptTools(QWidget):
     def toggle_not(self) -> None:
         """Draw what it is not, or again what it is."""
         self._want(Meaning(self.meaning.label, not self.meaning.add))
+
+    def toggle_slice(self) -> None:
+        """Draw for this slice alone, or again for those around it too."""
+        self.slice_box.toggle()
 
     def show_meaning(self, meaning: Meaning) -> None:
         """Show what is drawn next."""

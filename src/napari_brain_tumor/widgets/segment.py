@@ -1,6 +1,6 @@
 """The Segment panel: choose scans, model and device, run, look at volumes, save."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QScrollArea,
     QVBoxLayout,
@@ -823,33 +824,52 @@ class SegmentWidget(QScrollArea):
             return
         chosen: state.Format = self.format_box.currentData()
         path = self._ask_where(chosen)
-        if path:
-            self.save(path)
+        more = self._ask_more(chosen) if path else None
+        if more is not None:
+            self.save(path, more)
 
     def _ask_where(self, chosen: state.Format) -> str:
         name = state.case_name(self._result)
         if not chosen.suffix:
-            return str(QFileDialog.getExistingDirectory(self, "Folder for the masks"))
+            return str(QFileDialog.getExistingDirectory(self, f"Folder for {chosen.label}"))
         start = str(Path.home() / f"{name}_segmentation{chosen.suffix}")
         path, _ = QFileDialog.getSaveFileName(self, "Save segmentation", start, f"{chosen.label} (*{chosen.suffix})")
         return path if not path or path.lower().endswith(chosen.suffix) else f"{path}{chosen.suffix}"
 
-    def save(self, path: str) -> None:
-        """Save the shown labels in the chosen schema."""
+    def _ask_more(self, chosen: state.Format) -> dict[str, str] | None:
+        """What the format has to be told beside the path; None where the user does not say it."""
+        try:
+            needed = state.still_needed(*self._seen(self._result), chosen)
+        except BrainTumorError:  # saving says it
+            return {}
+        if not needed:
+            return {}
+        if needed == "source":
+            said = str(QFileDialog.getExistingDirectory(self, "Folder of the DICOM series that the labels lie on"))
+        else:
+            said, _ = QInputDialog.getText(self, "Save segmentation", "Subject of the data set, such as 01")
+        return {needed: said} if said else None
+
+    def save(self, path: str, more: Mapping[str, str] | None = None) -> None:
+        """Save the shown labels in the chosen schema; `more` are arguments that a format needs."""
         if self._result is None:
             return
         seen, references = self._seen(self._result)
         schema = self.schema_box.currentData()
         layer, point = self._result, start_journal(self._viewer).save_point(self._result)
-        self._when_saved = lambda: self._remember_saved(layer, path, schema, point)
+        chosen: state.Format = self.format_box.currentData()
+        # A path of another suffix tells its format itself.
+        name = chosen.name if path.lower().endswith(chosen.suffix) else None
+        remembers = chosen.labels or name is None
+        self._when_saved = lambda: self._remember_saved(layer, path, schema, point) if remembers else None
         self.save_button.setEnabled(False)
         self.save_label.setText("Saving…")
-        self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema))
+        self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema, name, more))
 
     def _lines(self) -> CommandLines:
         lines = segment_lines_of(
             self.choices,
-            self.format_box.currentData().suffix,
+            self.format_box.currentData(),
             self.schema_box.currentData(),
             self._saved_to,
             self._result,
