@@ -316,7 +316,7 @@ def segment_many_job(
     tasks = _tasks([Path(case).absolute() for case in cases], folder)
     work = SegmentWork(
         opening=opening or OpenOptions(),
-        request=SegmentRequest.of(model=model, device=device, **options),
+        request=SegmentRequest(model=model, device=device, **options),
         schema=schema,
         maps=frozenset(maps),
         overwrite=overwrite,
