@@ -152,10 +152,8 @@ class SegmentWork:
             overwrite=self.overwrite,
             paths=self.paths,
         )
-        # Masks in a folder are named together; of a data set the file that lies in it.
-        written = saved if isinstance(saved, list) and not task.target.is_dir() else [task.target]
-        result = saved if isinstance(saved, Path) else task.target
-        written = [result] if isinstance(saved, Path) else written
+        result = saved if isinstance(saved, Path) else task.target  # in a data set a file that lies in it
+        written = saved if isinstance(saved, list) and not task.target.is_dir() else [result]
         if maps is not None:
             written = [*written, *write_maps(maps, self.maps, result, study, overwrite=self.overwrite)]
         volumes = measure_volumes(segmentation)
