@@ -11,7 +11,7 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.records.records import InputRecord
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["Places", "find_sources", "hash_of_format_1", "hash_of_source"]
+__all__ = ["Places", "find_sources"]
 
 
 @dataclass(frozen=True)
@@ -102,22 +102,21 @@ def _find(recorded: InputRecord, files: Mapping[str, str], places: Places, what:
     if recorded.sha256 is None and there:
         return there[0]
     for one in there:
-        if recorded.sha256 in (hash_of_source(recorded, one, places), hash_of_format_1(recorded, one, places)):
+        if recorded.sha256 in (_hash(recorded, one, places), _hash_of_format_1(one, places)):
             return one
     for one in places.alike(recorded.path):
-        if recorded.sha256 == hash_of_source(recorded, one, places):
+        if recorded.sha256 == _hash(recorded, one, places):
             return one
-    now = hash_of_source(recorded, there[0], places) if there else ""
+    now = _hash(recorded, there[0], places) if there else ""
     differing = _differing(replace(recorded.source, path=there[0]), files, places) if there and files else ""
     raise RecordError(_not_found(what, recorded.path, there, places.data, now, recorded.sha256, differing))
 
 
-def hash_of_source(recorded: InputRecord, place: Path, places: Places) -> str:
-    """Of a sequence that lies at another place, as a record has it."""
+def _hash(recorded: InputRecord, place: Path, places: Places) -> str:
     return combined_sha256([places.sha256(file) for file in source_files(replace(recorded.source, path=place))])
 
 
-def hash_of_format_1(_: InputRecord, place: Path, places: Places) -> str:
+def _hash_of_format_1(place: Path, places: Places) -> str:
     """Of the single file, or of all files in the folder, whatever they are."""
     files = [place] if place.is_file() else [p for p in sorted(place.rglob("*")) if p.is_file()]
     return combined_sha256([places.sha256(file) for file in files])

@@ -149,7 +149,7 @@ def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
         return Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, made])
     if kind not in (bool, int, float, Path) and not isinstance(default, str):
         default = None
-    annotation = Annotated[kind if default is not None else kind | None, made]
+    annotation: Any = Annotated[kind if default is not None else kind | None, made]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

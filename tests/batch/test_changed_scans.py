@@ -9,8 +9,8 @@ import pytest
 
 import phantoms
 from napari_brain_tumor import open_study, save_segmentation, segment
+from napari_brain_tumor.batch.changed_scans import changes_since_result
 from napari_brain_tumor.cli import main
-from napari_brain_tumor.records.changed_scans import changes_since_result
 
 
 def write_scan(path, seed=0):
