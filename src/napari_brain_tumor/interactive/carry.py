@@ -36,8 +36,6 @@ _BETWEEN: Final = 0.5
 """Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it: beyond outlined slices, and
 between two, where the shapes know more."""
 _CUT_MM: Final = 6.0
-_APART: Final = 2.0
-"""How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 _NESTED: Final = 1.5
 """By how much the regions within and around speak for or against a voxel, in logits."""
 _SURROUNDED: Final = 0.9
@@ -176,8 +174,7 @@ def carried(
         shapes = np.where(around.is_between[where[0]], _BETWEEN, _SHAPE) * np.clip(base[where], -_CUT_MM, _CUT_MM)
         scans = verdict.logits(around.evidence(where)) + np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
         scans += _stays(around, where)
-        trust = min(1.0, around.apart / _APART)
-        speak = trust * (scans + shapes) + (1 - trust) * base[where]
+        speak = around.trust * (scans + shapes) + (1 - around.trust) * base[where]
         logits[where] = np.clip(speak, -_DECIDED, _DECIDED)
     logits[~could] = np.where(after[~could], _DECIDED, -_DECIDED)
     logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
