@@ -37,7 +37,7 @@ _DETAIL: Final = 0.5
 between two outlined slices than the shapes that were drawn; not where the scans tell nothing, and up to ten times as
 far, the more of them was right on the slice: a share of `_USELESS` wrong counts as nothing right."""
 _USELESS: Final = 0.4
-_APART: Final = 2.0
+_APART: Final = 0.5
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 
 SECTION_FEATURES: Final = (
