@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -140,10 +140,7 @@ def _gain(data: Path, model: str, limit: int | None) -> Iterator[dict[str, Any]]
 
 def _atlas_mask(study: Study) -> Mask:
     """The brain of the ICBM 152 template (nilearn) with a head drawn around it, moved onto the scan's: affine."""
-    from nilearn import datasets
-
-    brain = np.asarray(datasets.load_mni152_template(resolution=2).dataobj, dtype=np.float32)
-    head = dress({"T1": brain}, brain > 0, 2.0, seed=0)
+    head = _atlas_head()
     small = small_grid(study)
     seen = small_study(study, small)
     fixed = _itk(next(iter(seen.sequences.values())), _believable(small.grid, study.grid.unit == "mm"))
@@ -160,6 +157,14 @@ def _atlas_mask(study: Study) -> Mask:
     moved = sitk.Resample(_itk(head.brain.astype(np.float32), head.grid), fixed, transform, sitk.sitkLinear, 0.0)
     values = sitk.GetArrayFromImage(moved).transpose(2, 1, 0)
     return small.interpolated(values) >= 0.5
+
+
+@lru_cache(maxsize=1)
+def _atlas_head() -> Any:
+    from nilearn import datasets
+
+    brain = np.asarray(datasets.load_mni152_template(resolution=2).dataobj, dtype=np.float32)
+    return dress({"T1": brain}, brain > 0, 2.0, seed=0)
 
 
 def _believable(grid: Grid, known: bool) -> Grid:
