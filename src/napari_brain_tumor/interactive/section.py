@@ -300,7 +300,8 @@ def _unlike(values: list[Float32Array], inside: Float32Array, present: Float32Ar
         return 0.0
     middle, width = inside.mean(axis=0), np.sqrt(inside.var(axis=0) + 0.15)
     squared = sum(p * ((v - m) / w) ** 2 for v, m, w, p in zip(values, middle, width, present, strict=True))
-    return np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)  # type: ignore[no-any-return]
+    found: Float32Array = np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)
+    return found
 
 
 def _some(mask: Mask, most: int = 4000) -> tuple[Array, ...]:
