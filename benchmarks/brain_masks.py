@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,6 @@ from napari_brain_tumor_training.synthetic_head import dress
 
 Mask = npt.NDArray[np.bool_]
 
-_SAMPLES = 40_000
-"""Voxels in which the atlas is compared with the scan."""
 _COVERED_MM = 145.0
 """From the first to the last slice of a head, as far as it is usually scanned."""
 
@@ -140,10 +138,7 @@ def _gain(data: Path, model: str, limit: int | None) -> Iterator[dict[str, Any]]
 
 def _atlas_mask(study: Study) -> Mask:
     """The brain of the ICBM 152 template (nilearn) with a head drawn around it, moved onto the scan's: affine."""
-    from nilearn import datasets
-
-    brain = np.asarray(datasets.load_mni152_template(resolution=2).dataobj, dtype=np.float32)
-    head = dress({"T1": brain}, brain > 0, 2.0, seed=0)
+    head = _atlas_head()
     small = small_grid(study)
     seen = small_study(study, small)
     fixed = _itk(next(iter(seen.sequences.values())), _believable(small.grid, study.grid.unit == "mm"))
@@ -162,6 +157,14 @@ def _atlas_mask(study: Study) -> Mask:
     return small.interpolated(values) >= 0.5
 
 
+@lru_cache(maxsize=1)
+def _atlas_head() -> Any:
+    from nilearn import datasets
+
+    brain = np.asarray(datasets.load_mni152_template(resolution=2).dataobj, dtype=np.float32)
+    return dress({"T1": brain}, brain > 0, 2.0, seed=0)
+
+
 def _believable(grid: Grid, known: bool) -> Grid:
     """The grid with slices as far apart as in a head that is covered from its base to its vertex, if nobody tells."""
     x, y, _ = grid.spacing
@@ -173,7 +176,7 @@ def _registered(fixed: Any, moving: Any, start: Any) -> Any:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(40)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / np.prod(fixed.GetSize())), 1)
+    method.SetMetricSamplingPercentage(0.3, 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
     method.SetOptimizerScalesFromPhysicalShift()

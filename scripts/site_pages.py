@@ -87,6 +87,7 @@ TOPICS: Final = {
     "catalogue": "Segment",
     "preflight": "Segment",
     "brain": "Segment",
+    "preparation": "Segment",
     "batch": "Many cases",
     "measure": "Measure and follow",
     "followup": "Measure and follow",

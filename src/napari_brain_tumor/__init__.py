@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_brain_tumor.measure.settings import MeasureSettings
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.preflight import check_study
+    from napari_brain_tumor.preparation import PreparedStudy, open_prepared, prepare, prepare_job
     from napari_brain_tumor.records import rerun, rerun_job
     from napari_brain_tumor.reports import report
     from napari_brain_tumor.study import Segmentation, Study
@@ -45,6 +46,7 @@ except ImportError:  # a source tree that was never built
 _HOMES = {
     "CuratedDataset": "napari_brain_tumor.dataset",
     "MeasureSettings": "napari_brain_tumor.measure.settings",
+    "PreparedStudy": "napari_brain_tumor.preparation",
     "Refiner": "napari_brain_tumor.interactive",
     "Segmentation": "napari_brain_tumor.study",
     "Series": "napari_brain_tumor.io",
@@ -66,12 +68,15 @@ _HOMES = {
     "measure_many": "napari_brain_tumor.batch.measure",
     "measure_study": "napari_brain_tumor.measure.examination",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
+    "open_prepared": "napari_brain_tumor.preparation",
     "open_segmentation": "napari_brain_tumor.io",
     "open_study": "napari_brain_tumor.io",
     "read_prompts": "napari_brain_tumor.interactive",
     "refine": "napari_brain_tumor.interactive",
     "refine_job": "napari_brain_tumor.interactive",
     "open_visits": "napari_brain_tumor.followup.document",
+    "prepare": "napari_brain_tumor.preparation",
+    "prepare_job": "napari_brain_tumor.preparation",
     "register": "napari_brain_tumor.followup.registration",
     "report": "napari_brain_tumor.reports",
     "rerun": "napari_brain_tumor.records",
@@ -89,6 +94,7 @@ _HOMES = {
 __all__ = [
     "CuratedDataset",
     "MeasureSettings",
+    "PreparedStudy",
     "Refiner",
     "Segmentation",
     "Series",
@@ -111,9 +117,12 @@ __all__ = [
     "measure_many",
     "measure_study",
     "measure_volumes",
+    "open_prepared",
     "open_segmentation",
     "open_study",
     "open_visits",
+    "prepare",
+    "prepare_job",
     "read_prompts",
     "refine",
     "refine_job",

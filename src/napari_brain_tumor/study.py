@@ -89,6 +89,8 @@ class Study:
         Sequences whose files lie on another grid, and that were brought onto this one.
     brain : (X, Y, Z) bool array, optional
         The brain, where everything outside of it was set to the background (`extract_brain`).
+    preparation : mapping
+        How it was made of raw series (`prepare`), as JSON can express it; empty where files were taken as they are.
 
     Raises
     ------
@@ -108,6 +110,7 @@ class Study:
     notes: tuple[str, ...] = ()
     resampled: tuple[Role, ...] = ()
     brain: npt.NDArray[np.bool_] | None = None
+    preparation: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.sequences if role not in ROLES]

@@ -463,6 +463,7 @@ def _segmentation(
             "inputs": describe_sources(study.sources),
             "roles": list(study.roles),
             **({"resampled": list(study.resampled)} if study.resampled else {}),
+            **({"preparation": dict(study.preparation)} if study.preparation else {}),
             "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
             **made,
             "labels_sha256": labels_sha256(data),

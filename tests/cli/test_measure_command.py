@@ -75,7 +75,8 @@ def test_a_plane_that_is_none_is_refused(tmp_path: Path, run: Run) -> None:
     path = enhancing_ball(tmp_path / "one_seg.nii.gz", 3)
     code, _, err = run("measure", path, "--schema", "MSD", "--plane", "slanted")
     assert code == 2
-    assert "'slanted' is not one of acquisition, axial, coronal, sagittal" in " ".join(err.replace("│", " ").split())
+    words = " ".join(err.replace("│", " ").split())
+    assert "'slanted' is not one of 'acquisition', 'axial', 'coronal', 'sagittal'" in words
 
 
 def test_a_table_that_cannot_be_written_says_so(tmp_path: Path, run: Run) -> None:

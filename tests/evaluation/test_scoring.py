@@ -16,17 +16,19 @@ from napari_brain_tumor.errors import (
     LabelSchemaError,
     MissingRolesError,
     ModelNotFoundError,
+    OptionError,
     SaveError,
     SpacingUnknownError,
     UnreadableFileError,
 )
-from napari_brain_tumor.evaluation import evaluate, evaluate_job
+from napari_brain_tumor.evaluation import evaluate, evaluate_job, scoring
 from napari_brain_tumor.evaluation.result import FILES
 from napari_brain_tumor.evaluation.scoring import on_grid
 from napari_brain_tumor.evaluation.tables import read_scores
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.metrics.scores import score_segmentations
 from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment
 from phantoms import affine, write_brats_case, write_lgg_patient, write_nifti
@@ -370,3 +372,15 @@ def test_truths_of_real_cases_are_found_and_read(real_data: Path, monkeypatch: p
         [row.case for row in result.rows], True
     )
     assert {row.scores.dice for row in result.rows if row.region == "WT"} == {0.0}
+
+
+def test_of_several_methods_each_gets_the_options_that_it_takes_and_what_none_takes_is_refused() -> None:
+    methods = [scoring._Method(name, model=name) for name in ("unet", "region_growing", "threshold")]
+    request = SegmentRequest(seeds=[(1, 2, 3)], thresholds={"ET": 0.4}, precision="float32")
+    scoring._check_fits(methods, request)
+    unet, growing, threshold = (scoring._fitting(method, request) for method in methods)
+    assert (unet.seeds, unet.thresholds) == ((), {"ET": 0.4})
+    assert (growing.seeds, growing.thresholds) == (((1, 2, 3),), None)
+    assert (threshold.seeds, threshold.thresholds, threshold.precision) == ((), None, "float32")
+    with pytest.raises(OptionError, match="None of threshold takes seeds"):
+        scoring._check_fits(methods[2:], request)

@@ -16,7 +16,7 @@ from napari_brain_tumor.io.volume import ORIENTATION_NOTE
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.preflight import Fix, Scans, check_scans, check_study, worst
 from napari_brain_tumor.preflight.costs import MeasuredCost, key_of
-from napari_brain_tumor.preflight.together import Togetherness
+from napari_brain_tumor.preparation.together import Togetherness
 from napari_brain_tumor.study import ROLES, NiftiForms, Segmentation, Study, TifSlices
 
 SHAPE = (40, 48, 36)

@@ -26,6 +26,7 @@ from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
 from napari_brain_tumor.requests.lines import call
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions, OpenRequest, ViewRequest
+from napari_brain_tumor.requests.prepare import PrepareRequest, RawSeriesRequest
 from napari_brain_tumor.requests.quoting import quoted
 from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 from napari_brain_tumor.requests.request import option_of
@@ -36,6 +37,7 @@ from napari_brain_tumor.requests.train import TrainRequest
 REQUESTS = [
     *(SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest, CompareRequest),
     *(ComputeRequest, EvaluateRequest, AddCaseRequest, RelabelRequest, TrainRequest, ReportRequest, FollowUpRequest),
+    *(PrepareRequest, RawSeriesRequest),
 ]
 WORDS = st.text("abcXYZ09 ._/'\"$é-%", min_size=1, max_size=9).filter(
     lambda text: text.strip() == text and text != "-" and not text.isdecimal()
@@ -182,6 +184,8 @@ def test_every_way_to_open_a_case_has_every_option(command):
         (FollowUpRequest, "follow-up"),
         (BrainRequest, "brain"),
         (ScoreRequest, "data score"),
+        (PrepareRequest, "prepare"),
+        (RawSeriesRequest, "segment"),
     ],
 )
 def test_the_command_of_an_action_has_every_option(request_type, command):

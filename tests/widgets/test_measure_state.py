@@ -257,9 +257,8 @@ def test_the_cells_of_a_lesion_tell_sizes_and_that_lines_are_by_hand() -> None:
     length = f"{lesion.diameters.long_mm:.1f} × {lesion.diameters.short_mm:.1f} mm"
     assert state.lesion_cells(lesion)[:3] == ("ET 1", "2.69 mL", length)
     assert state.lesion_cells(hand)[2] == f"{length} ✎"
-    assert state.lesion_details(lesion, examination).endswith(
-        f"Measured on axial slice {lesion.diameters.index} of the file; seen on 8 slices."
-    )
+    where = f"Measured on axial slice {lesion.diameters.index} of the file; seen on 8 slices."
+    assert where in state.lesion_details(lesion, examination)
 
 
 def test_code_says_that_lines_moved_by_hand_are_not_in_it(tmp_path: Path) -> None:

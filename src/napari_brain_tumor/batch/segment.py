@@ -11,18 +11,21 @@ from napari_brain_tumor import catalogue
 from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
 from napari_brain_tumor.batch.changed_scans import changes_since_result
 from napari_brain_tumor.batch.maps import existing_maps, write_maps
+from napari_brain_tumor.batch.raw_series import RawSeries, open_scans, prepared_job, restored, study_folder
 from napari_brain_tumor.batch.rows import BatchRows
 from napari_brain_tumor.batch.targets import Task, already_there, check_inputs_are_kept, task_of
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.executors import Finished, open_executor
 from napari_brain_tumor.executors.pool import PROCESS_NUMBER
-from napari_brain_tumor.io import open_segmentation, open_study, read_sidecar, save_segmentation
+from napari_brain_tumor.io import open_segmentation, read_sidecar, save_segmentation
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.reading import AnyPath
 from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.measure.volumes import measure_volumes
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.preparation import PreparedStudy
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.prepare import RawSeriesRequest
 from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
@@ -63,6 +66,8 @@ class SegmentWork:
         How each examination is opened; roles may be the task's own.
     request : SegmentRequest
         How it is segmented.
+    raw : RawSeriesRequest
+        What is done with raw series.
     schema : str
         In which labels are written.
     file_format : str, optional
@@ -81,6 +86,7 @@ class SegmentWork:
 
     opening: OpenOptions = field(default_factory=OpenOptions)
     request: SegmentRequest = field(default_factory=SegmentRequest)
+    raw: RawSeriesRequest = field(default_factory=RawSeriesRequest)
     schema: str = "MSD"
     file_format: str | None = None
     maps: frozenset[str] = frozenset()
@@ -104,7 +110,7 @@ class SegmentWork:
         """Return where the scans are."""
         return task.case
 
-    def read(self, task: Task) -> Study | CaseRow:
+    def read(self, task: Task) -> Study | PreparedStudy | RawSeries | CaseRow:
         """Open the examination, or say at once why there is nothing to do."""
         if task.obstacle:
             raise SaveError(task.obstacle)
@@ -115,23 +121,39 @@ class SegmentWork:
             if existing:
                 return self._left_alone(task, existing[0])
         roles = {} if task.roles is None else {"roles": task.roles}
-        return open_study(task.case, **{**self.opening.changed(), **roles})
+        return open_scans(task.case, self.opening.with_options(**roles), self.raw)
 
-    def compute(self, task: Task, opened: Study | CaseRow) -> Job[SegmentedCase]:
+    def compute(self, task: Task, opened: Study | PreparedStudy | RawSeries | CaseRow) -> Job[SegmentedCase]:
         """Segment, save and measure; what should be known before is a milestone on the way."""
         if isinstance(opened, CaseRow):
             return SegmentedCase(opened)
         try:
-            return (yield from self._segmented(task, opened))
+            if not isinstance(opened, RawSeries):
+                return (yield from self._segmented(task, opened))
+            return (yield from self._prepared(task, opened))
         except SaveError:
             if self.skip_existing and already_there(task.target):  # another batch was quicker
                 return SegmentedCase(row_of_existing(task))
             raise
 
-    def _segmented(self, task: Task, study: Study) -> Job[SegmentedCase]:
+    def _prepared(self, task: Task, series: RawSeries) -> Job[SegmentedCase]:
+        for text in series.notes:
+            yield Progress(0, 1, "", f"Note: {text}")
+        folder = study_folder(task.target)
+        job = prepared_job(series, self.request, folder, overwrite=self.overwrite)
+        prepared = yield from part_of(job, 0, 0.6)
+        own = replace(self, request=self.request.with_options(brain="auto"))  # the brain was found already
+        done = yield from part_of(own._segmented(task, prepared, on_reference=True), 0.6, 1)
+        return replace(done, written=(*done.written, folder))
+
+    def _segmented(
+        self, task: Task, opened: Study | PreparedStudy, *, on_reference: bool = False
+    ) -> Job[SegmentedCase]:
         from napari_brain_tumor.brain.extraction import notes_on_brain
         from napari_brain_tumor.preflight.costs import remember
 
+        prepared = opened if isinstance(opened, PreparedStudy) else None
+        study = opened.study if isinstance(opened, PreparedStudy) else opened
         check_inputs_are_kept(study, task.target)
         name, notes = self._notes_before(study)
         for text in notes:
@@ -145,18 +167,16 @@ class SegmentWork:
         for text in (*notes_on_brain(segmentation.provenance), *doubts):
             yield Progress(1, 1, "", f"Note: {text}")
         segmentation = replace(segmentation, provenance={**segmentation.provenance, "batch": self.batch})
-        saved = save_segmentation(
-            segmentation,
-            task.target,
-            schema=self.schema,
-            format=self.file_format,
-            overwrite=self.overwrite,
-            paths=self.paths,
-        )
+        saving = {"schema": self.schema, "format": self.file_format, "overwrite": self.overwrite, "paths": self.paths}
+        beside = restored(prepared, segmentation, self.raw.onto, task.target, saving)
+        if prepared is not None and on_reference:
+            segmentation = prepared.restore(segmentation)
+        saved = save_segmentation(segmentation, task.target, **saving)  # type: ignore[arg-type]
         result = saved if isinstance(saved, Path) else task.target  # in a data set a file that lies in it
         written = saved if isinstance(saved, list) and not task.target.is_dir() else [result]
         if maps is not None:
             written = [*written, *write_maps(maps, self.maps, result, study, overwrite=self.overwrite)]
+        written = [*written, *beside]
         volumes = measure_volumes(segmentation)
         row = CaseRow(str(task.case), "done", str(result), name, volumes, notes=(*notes, *doubts))
         return SegmentedCase(row, f"{study.name}, by {name}", tuple(written))

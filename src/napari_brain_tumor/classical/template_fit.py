@@ -142,7 +142,7 @@ def fit_template_job(scan: Scan) -> Job[TemplateFit | None]:
 def _beginnings(level: Level) -> Iterator[_Affine]:
     """The brains' centres and extents on one another, with several nods, and shifts where the brain goes on."""
     template = tissue_template()
-    places = np.stack(np.indices(template.shares.shape[1:], dtype=np.float64)) * template.spacing_mm
+    places = np.indices(template.shares.shape[1:], dtype=np.float64) * template.spacing_mm
     centre, extent = _moments(level.inside, level.points)
     shift, wanted = _moments(template.shares.sum(axis=0), places)
     scale = wanted / extent
@@ -214,7 +214,7 @@ def _affine_step(
         hessian += (directions * weight) @ directions.T
         gradient += (directions * weight) @ rest
     hessian += np.diag(np.diag(hessian)) * _DAMPING + np.eye(12) * 1e-6 * np.trace(hessian) / 12
-    step: Float64Array = np.linalg.solve(hessian, gradient).reshape(3, 4)
+    step: Float64Array = np.asarray(np.linalg.solve(hessian, gradient), dtype=np.float64).reshape(3, 4)
     return step
 
 
@@ -278,7 +278,7 @@ def _in_windows(fields: Float64Array, level: Level) -> Float64Array:
 def _solved(pull: Float64Array, steepness: Float64Array, core: Mask) -> Float64Array:
     usual = float(np.median(np.trace(steepness)[core]))
     matrices = np.moveaxis(steepness, (0, 1), (-2, -1)) + (_STIFF * usual + 1e-9) * np.eye(3)
-    steps = np.linalg.solve(matrices, np.moveaxis(pull, 0, -1)[..., None])[..., 0]
+    steps = np.asarray(np.linalg.solve(matrices, np.moveaxis(pull, 0, -1)[..., None])[..., 0], dtype=np.float64)
     return np.moveaxis(steps, -1, 0)
 
 

@@ -18,7 +18,7 @@ _BLUR: Final = 0.5
 """Of the template, in voxels of the level."""
 _TURN: Final = 2.5
 """Deviations from what is expected at which a voxel counts for a quarter."""
-_RIDGE: Final = 0.01
+_RIDGE: Final = 1e-4
 """Keeps the brightness of a tissue that is not there from running away."""
 
 
@@ -110,10 +110,10 @@ def expected(shares: Float32Array, images: Float32Array, weights: Float32Array, 
     """
     mixture, values, weight = shares[:, where].astype(np.float64), images[:, where], weights[where]
     normal = (mixture * weight) @ mixture.T
-    normal += _RIDGE * np.trace(normal) / 3 * np.eye(3) * 0.01
-    brightness = np.linalg.solve(normal, (mixture * weight) @ values.T).T
+    normal += _RIDGE * np.trace(normal) / 3 * np.eye(3)
+    brightness = np.asarray(np.linalg.solve(normal, (mixture * weight) @ values.T).T, dtype=np.float64)
     rest = np.abs(values - brightness @ mixture)
-    return Expectation(brightness, 1.4826 * np.median(rest, axis=1) + 1e-6)
+    return Expectation(brightness, np.asarray(1.4826 * np.median(rest, axis=1) + 1e-6, dtype=np.float64))
 
 
 def _means(array: Float32Array, factors: tuple[int, int, int]) -> Float32Array:

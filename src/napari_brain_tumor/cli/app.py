@@ -21,6 +21,7 @@ from napari_brain_tumor.cli.extensions import add_extensions
 from napari_brain_tumor.cli.known_values import known_format, known_schema
 from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
+from napari_brain_tumor.cli.prepare import prepare
 from napari_brain_tumor.cli.refine import refine
 from napari_brain_tumor.cli.report import follow_up, report
 from napari_brain_tumor.cli.rerun import rerun
@@ -30,6 +31,7 @@ from napari_brain_tumor.cli.view import view
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.prepare import RawSeriesRequest
 from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def segment(
     ],
     opening: OpenOptions,
     request: SegmentRequest,
+    raw: RawSeriesRequest,
     computing: ComputeRequest,
     output: Annotated[
         str | None,
@@ -176,6 +179,7 @@ def segment(
         work = SegmentWork(
             opening=opening,
             request=request,
+            raw=raw,
             schema=schema_named(schema).name,
             file_format=file_format,
             maps=maps,
@@ -248,6 +252,7 @@ app.command()(with_options(refine))
 app.command()(with_options(check))
 app.command()(with_options(brain))
 app.command()(export)
+app.command()(with_options(prepare))
 app.command()(with_options(report))
 app.command("follow-up")(with_options(follow_up))
 app.command()(rerun)

@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 _SHELL_HINTS: Final[dict[type[Exception], str]] = {
     RoleError: "In the shell: --roles t1c=FILE,flair=FILE, or for one file of several volumes --roles FLAIR,T1,T1c,T2.",
-    GridMismatchError: "In the shell: --resample finest, or --roles t1c=FILE,flair=FILE.",
+    GridMismatchError: "In the shell: `brain-tumor prepare`, --resample finest, or --roles t1c=FILE,flair=FILE.",
     SpacingUnknownError: "In the shell: --spacing X,Y,Z.",
 }
 """Messages name Python's arguments; these are the options that do the same."""

@@ -328,6 +328,8 @@ def _check_fits(methods: Sequence[_Method], request: SegmentRequest) -> None:
 
 def _fitting(method: _Method, request: SegmentRequest) -> SegmentRequest:
     """The request without what the method does not take: of several that are compared each gets its own options."""
+    if not (request.seeds or request.thresholds):
+        return request
     info = find_model(method.model)
     seeds = request.seeds if info.takes_seeds else ()
     return request.with_options(seeds=seeds, thresholds=None if info.is_baseline else request.thresholds)

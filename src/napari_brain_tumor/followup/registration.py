@@ -1,7 +1,9 @@
-"""Rigid registration of one examination onto another, and whether it can be trusted.
+"""Rigid registration of one scan onto another, and whether it can be trusted.
 
-Mutual information (Mattes 2003, 10.1109/TMI.2003.809072) over three resolutions, from the better of two beginnings:
-the heads' centres of mass on one another, and the files' own coordinates. Samples are drawn with a seed.
+Mutual information (Mattes 2003, 10.1109/TMI.2003.809072), first coarsely from many beginnings (the files' own
+coordinates, and the centres on one another, turned by some degrees about each axis), then finely from the best two.
+Thick slices make a rough landscape, on which steps along the gradient end in the nearest dent: the fine search goes
+along directions instead (Powell 1964, 10.1093/comjnl/7.2.155). Samples are drawn with a seed.
 """
 
 from collections.abc import Mapping
@@ -12,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from napari_brain_tumor.errors import RegistrationError, RoleError
 from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample
 from napari_brain_tumor.labels import REGIONS, classes_from_known, region_mask
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Role, Segmentation, Study
-from napari_brain_tumor.types import Array
+from napari_brain_tumor.types import Array, Float32Array
 
 __all__ = [
     "Agreement",
@@ -33,17 +36,30 @@ __all__ = [
     "register",
     "register_job",
     "resample_moved",
+    "unit_range",
 ]
 
 Matrix = npt.NDArray[np.float64]
 
 _PREFERRED: Final[tuple[Role, ...]] = ("T1", "T1c", "FLAIR", "T2")
 """The sequence that is registered, if both have it: plain T1 first, for treatment changes it least."""
-_LEVELS: Final = (4.0, 2.0, 1.0)
-"""Voxel sizes in mm of the three resolutions; a scan coarser than that is taken as it is."""
-_SAMPLES: Final = 40_000
-_BINS: Final = 40
-_STEPS: Final = 150
+_COARSE_MM: Final = 4.0
+_FINE_MM: Final = 2.0
+_FINEST_MM: Final = 1.0
+"""Voxel sizes of the resolutions; a scan coarser than that is taken as it is, and the last one is for fine scans."""
+_IS_FINE_MM: Final = 1.6
+_COARSE_SAMPLES: Final = 10_000
+_SAMPLES: Final = 15_000
+_BINS: Final = 32
+_COARSE_STEPS: Final = 60
+_ROUNDS: Final = 6
+"""Of the fine search, each along six directions."""
+_TURN_DEGREES: Final = 12.0
+"""By which the beginnings are turned: a search finds what is turned by up to that much more or less."""
+_BEST: Final = 2
+"""Beginnings that are followed to the end."""
+_BELOW_BRAIN_MM: Final = 5.0
+"""Around a mask that is looked at too: the edge of the brain tells the most."""
 _LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 _LEAST_OVERLAP: Final = 0.6
@@ -235,27 +251,103 @@ def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int
 
 
 def register_job(moving: Study, fixed: Study, *, role: Role | None = None, seed: int = 0) -> Job[Registration]:
-    """Do what `register` does, as a job that tells its progress."""
+    """`register` as a job; takes the same parameters.
+
+    Where both studies have a brain mask (`Study.brain`), mutual information is that of the brain, whatever the neck
+    and the jaw do, and the brains' centres are the beginning.
+    """
     moving_role, fixed_role = _roles(moving, fixed, role)
     for study in (moving, fixed):
         _ = study.grid.spacing_mm  # a motion in millimetres needs them
-    images = moving.sequences[moving_role], fixed.sequences[fixed_role]
-    grids = moving.grid, fixed.grid
-    total = 2 * len(_LEVELS) + 1
-    yield Progress(0, total, "Comparing the scans as they lie")
-    before = _agreement(images, grids, RigidTransform(np.eye(4)))
-    found: list[tuple[float, RigidTransform]] = []
-    coarse = [_image(array, grid, _LEVELS[0]) for array, grid in zip(images, grids, strict=True)]
-    for done, start in enumerate(_beginnings(*coarse)):
-        yield Progress(1 + done, total, "Looking for a beginning")
-        found.append(_search(coarse, start, seed))
-    _, best = min(found, key=lambda pair: pair[0])
-    for done, size in enumerate(_LEVELS[1:]):
-        yield Progress(3 + done, total, f"Refining at {size:g} mm")
-        finer = [_image(array, grid, size) for array, grid in zip(images, grids, strict=True)]
-        _, best = _search(finer, best, seed)
-    yield Progress(total - 1, total, "Judging the result")
-    return Registration(best, moving_role, fixed_role, before, _agreement(images, grids, best))
+    scans = (
+        _Scan(moving.sequences[moving_role], moving.grid, moving.brain),
+        _Scan(fixed.sequences[fixed_role], fixed.grid, fixed.brain),
+    )
+    yield Progress(0, 1, "Comparing the scans as they lie")
+    before = _agreement_of(scans, RigidTransform(np.eye(4)))
+    best = yield from part_of(_best_motion_job(scans, seed), 0.05, 0.95)
+    yield Progress(0.95, 1, "Judging the result")
+    return Registration(best, moving_role, fixed_role, before, _agreement_of(scans, best))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scan:
+    """What is compared: values `(X, Y, Z)`, where they lie, and the brain if it is known."""
+
+    array: Array
+    grid: Grid
+    brain: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        return max(self.grid.spacing) <= _IS_FINE_MM
+
+    def coarse(self, size_mm: float) -> "_Scan":
+        """In voxels of at least that size, without the brain."""
+        return _Scan(*coarse_scan(self.array, self.grid, size_mm))
+
+    def image(self, size_mm: float) -> Any:
+        """As SimpleITK has it, in voxels of at least that size."""
+        return _as_itk(*coarse_scan(self.array, self.grid, size_mm))
+
+    def brain_image(self, size_mm: float) -> Any:
+        """The brain and what lies just around it on the grid of `image`; None where it is not known."""
+        if self.brain is None:
+            return None
+        target = _coarser(orthogonal_grid(self.grid), size_mm)
+        away = ndimage.distance_transform_edt(~self.brain, sampling=self.grid.spacing)
+        near = resample((away <= _BELOW_BRAIN_MM).astype(np.float32), self.grid, target) > 0.5
+        return _as_itk(near.astype(np.uint8), target)
+
+    @property
+    def centre(self) -> Matrix:
+        """World point in the middle of the brain, or of the head."""
+        inside = _foreground(self.array) if self.brain is None else self.brain
+        voxels = np.argwhere(inside).mean(axis=0) if inside.any() else (np.asarray(self.grid.shape) - 1) / 2
+        return self.grid.world(voxels)
+
+
+_Scans = tuple[_Scan, _Scan]
+"""The moving one and the fixed one."""
+
+
+def _best_motion_job(scans: _Scans, seed: int) -> Job[RigidTransform]:
+    moving, fixed = scans
+    beginnings = _beginnings(moving.centre, fixed.centre)
+    pair, mask = _images(scans, _COARSE_MM)
+    judged = moving.coarse(_COARSE_MM), fixed.coarse(_COARSE_MM)
+    ends: list[tuple[float, RigidTransform]] = []
+    for done, start in enumerate(beginnings):
+        yield Progress(0.4 * done / len(beginnings), 1, "Looking for a beginning")
+        found = _search(pair, start, seed, samples=_COARSE_SAMPLES, steps=_COARSE_STEPS, mask=mask)[1]
+        # The metric looks at less where scans part, and then may rise: what it found is judged by what does not.
+        ends.append((_fitness(_agreement_of(judged, found)), found))
+    ends.sort(key=lambda end: end[0], reverse=True)
+    pair, mask = _images(scans, _FINE_MM)
+    judged = moving.coarse(_FINE_MM), fixed.coarse(_FINE_MM)
+    refined: list[tuple[float, RigidTransform]] = []
+    for done, (_, start) in enumerate(ends[:_BEST]):
+        yield Progress(0.4 + 0.4 * done / _BEST, 1, f"Refining at {_FINE_MM:g} mm")
+        found = _search_directions(pair, start, seed, mask)
+        refined.append((_fitness(_agreement_of(judged, found)), found))
+    fitness, best = max(refined, key=lambda end: end[0])
+    if moving.is_fine and fixed.is_fine:
+        yield Progress(0.8, 1, f"Refining at {_FINEST_MM:g} mm")
+        pair, mask = _images(scans, _FINEST_MM)
+        finest = _search_directions(pair, best, seed, mask)
+        if _fitness(_agreement_of(judged, finest)) >= 0.98 * fitness:
+            return finest
+    return best
+
+
+def _fitness(agreement: Agreement) -> float:
+    return agreement.mutual_information * agreement.overlap
+
+
+def _images(scans: "_Scans", size_mm: float) -> tuple[list[Any], Any]:
+    """Both scans as SimpleITK has them, and the brain of the fixed one if both are known."""
+    known = all(one.brain is not None for one in scans)
+    return [one.image(size_mm) for one in scans], scans[1].brain_image(size_mm) if known else None
 
 
 def coarse_scan(array: Array, grid: Grid, size_mm: float = 3.0) -> tuple[npt.NDArray[np.float32], Grid]:
@@ -348,9 +440,9 @@ def checkerboard(
         Along the longest axis; fields are cubes in millimetres.
     """
     grid = fixed.grid
-    below = _unit_range(fixed.sequences[registration.fixed_role])
+    below = unit_range(fixed.sequences[registration.fixed_role])
     array = moving.sequences[registration.moving_role]
-    above = _unit_range(resample_moved(array, moving.grid, grid, registration.transform))
+    above = unit_range(resample_moved(array, moving.grid, grid, registration.transform))
     side = max(n * s for n, s in zip(grid.shape, grid.spacing, strict=True)) / fields
     counts = [np.floor(np.arange(n) * s / side) for n, s in zip(grid.shape, grid.spacing, strict=True)]
     odd = sum(np.meshgrid(*counts, indexing="ij", sparse=True)) % 2 == 1
@@ -379,17 +471,13 @@ def _first(study: Study) -> Role:
     return next(one for one in _PREFERRED if one in study.roles)
 
 
-def _unit_range(array: Array) -> npt.NDArray[np.float32]:
+def unit_range(array: Array) -> Float32Array:
+    """Values from 0 to 1 between the first and the last percentile of what is brighter than nothing."""
     inside = array[array > 0] if (array > 0).any() else array
     low, high = np.percentile(inside, (1, 99))
     scaled = (np.asarray(array, np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-6))
     unit: npt.NDArray[np.float32] = np.clip(scaled, 0, 1)
     return unit
-
-
-def _image(array: Array, grid: Grid, size_mm: float) -> Any:
-    """A SimpleITK image on an upright grid of at least that voxel size."""
-    return _as_itk(*coarse_scan(array, grid, size_mm))
 
 
 def _as_itk(values: Array, grid: Grid) -> Any:
@@ -411,10 +499,17 @@ def _blurred(array: Array, grid: Grid, sigma_mm: float) -> npt.NDArray[np.float3
     return blurred
 
 
-def _beginnings(moving: Any, fixed: Any) -> tuple[RigidTransform, RigidTransform]:
-    centred = np.eye(4)
-    centred[:3, 3] = _centre_of_mass(moving) - _centre_of_mass(fixed)
-    return RigidTransform(np.eye(4)), RigidTransform(centred)
+def _beginnings(moving_centre: Matrix, fixed_centre: Matrix) -> tuple[RigidTransform, ...]:
+    """As the files say; and the centres on one another, as they lie and turned about each axis."""
+    turns = [Rotation.identity()]
+    turns += [Rotation.from_euler(axis, sign * _TURN_DEGREES, degrees=True) for axis in "xyz" for sign in (-1, 1)]
+    starts = [RigidTransform(np.eye(4))]
+    for turn in turns:
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn.as_matrix()
+        matrix[:3, 3] = moving_centre - matrix[:3, :3] @ fixed_centre
+        starts.append(RigidTransform(matrix))
+    return tuple(starts)
 
 
 def _centre_of_mass(image: Any) -> Matrix:
@@ -432,20 +527,41 @@ def _foreground(array: Array) -> npt.NDArray[np.bool_]:
 
 
 def _search(
-    images: list[Any], start: RigidTransform, seed: int, *, samples: int = _SAMPLES, steps: int = _STEPS
+    images: list[Any], start: RigidTransform, seed: int, *, samples: int, steps: int, mask: Any = None
 ) -> tuple[float, RigidTransform]:
-    """The best motion near a beginning, with the metric there (lower is better)."""
-    moving, fixed = images
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(_BINS)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    count = float(np.prod(fixed.GetSize()))
-    method.SetMetricSamplingPercentage(min(1.0, samples / count), seed + 1)  # ITK takes 0 for the time of day
-    method.SetInterpolator(sitk.sitkLinear)
-    spacing = max(fixed.GetSpacing())
+    """The best motion near a beginning along the gradient, with the metric there (lower is better)."""
+    method = _method(images[1], samples, seed, mask)
+    spacing = max(images[1].GetSpacing())
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=spacing, minStep=spacing * 2e-3, numberOfIterations=steps, relaxationFactor=0.6
     )
+    return _executed(method, images, start)
+
+
+def _search_directions(images: list[Any], start: RigidTransform, seed: int, mask: Any) -> RigidTransform:
+    """The best motion near a beginning along one direction after the other; steps over small dents."""
+    method = _method(images[1], _SAMPLES, seed, mask)
+    method.SetOptimizerAsPowell(
+        numberOfIterations=_ROUNDS, maximumLineIterations=20, stepLength=1.0, stepTolerance=1e-3, valueTolerance=1e-5
+    )
+    return _executed(method, images, start)[1]
+
+
+def _method(fixed: Any, samples: int, seed: int, mask: Any) -> Any:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(_BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    # Samples outside of the mask are drawn, too, and dropped.
+    count = float(np.prod(fixed.GetSize())) if mask is None else float(sitk.GetArrayViewFromImage(mask).sum())
+    method.SetMetricSamplingPercentage(min(1.0, samples / count), seed + 1)  # ITK takes 0 for the time of day
+    if mask is not None:
+        method.SetMetricFixedMask(mask)
+    method.SetInterpolator(sitk.sitkLinear)
+    return method
+
+
+def _executed(method: Any, images: list[Any], start: RigidTransform) -> tuple[float, RigidTransform]:
+    moving, fixed = images
     method.SetOptimizerScalesFromPhysicalShift()
     transform = _to_itk(start, _centre_of_mass(fixed))
     method.SetInitialTransform(transform, inPlace=True)
@@ -476,6 +592,11 @@ def _from_itk(transform: Any) -> RigidTransform:
     lps[:3, :3] = rotation
     lps[:3, 3] = shift + centre - rotation @ centre
     return RigidTransform(_LPS @ lps @ _LPS)
+
+
+def _agreement_of(scans: _Scans, transform: RigidTransform) -> Agreement:
+    moving, fixed = scans
+    return _agreement((moving.array, fixed.array), (moving.grid, fixed.grid), transform)
 
 
 def _agreement(images: tuple[Array, Array], grids: tuple[Grid, Grid], transform: RigidTransform) -> Agreement:

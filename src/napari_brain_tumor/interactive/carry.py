@@ -33,11 +33,9 @@ _RIGHT: Final = 0.05
 _WRONG: Final = 0.4
 _SHAPE: Final = 0.15
 _BETWEEN: Final = 0.5
-"""Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it: beyond outlined slices, and
-between two, where the shapes know more."""
+"""Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it: beyond outlined slices, where
+there was something before, and between two, where the shapes know more."""
 _CUT_MM: Final = 6.0
-_APART: Final = 2.0
-"""How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 _NESTED: Final = 1.5
 """By how much the regions within and around speak for or against a voxel, in logits."""
 _SURROUNDED: Final = 0.9
@@ -48,8 +46,9 @@ _NARROW_MM: Final = 1.5
 """The same between two outlined slices."""
 _WIDER_BETWEEN: Final = 0.5
 _WIDER_OUTSIDE: Final = 0.75
+_FROM_NOTHING: Final = 2.0
 _WIDER_INSIDE: Final = 0.25
-"""By how much that is further for every millimetre away from what was drawn."""
+"""By how much that is further for every millimetre away from what was drawn; outside it most where nothing was yet."""
 _SMOOTH_VOXELS: Final = 0.7
 """Width of the Gaussian over which neighbours agree."""
 
@@ -173,11 +172,12 @@ def carried(
     logits = np.where(base > 0, _DECIDED, -_DECIDED)
     if verdict is not None and could.any():
         where = np.nonzero(could & _doubtful(around))
-        shapes = np.where(around.is_between[where[0]], _BETWEEN, _SHAPE) * np.clip(base[where], -_CUT_MM, _CUT_MM)
+        beyond = _SHAPE if around.before.any() else 0.0
+        depth = np.clip(base[where], -_CUT_MM, _CUT_MM)
+        shapes = np.where(around.is_between[where[0]], _BETWEEN, beyond) * depth
         scans = verdict.logits(around.evidence(where)) + np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
         scans += _stays(around, where)
-        trust = min(1.0, around.apart / _APART)
-        speak = trust * (scans + shapes) + (1 - trust) * base[where]
+        speak = around.trust * (scans + shapes) + (1 - around.trust) * depth
         logits[where] = np.clip(speak, -_DECIDED, _DECIDED)
     logits[~could] = np.where(after[~could], _DECIDED, -_DECIDED)
     logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
@@ -203,7 +203,8 @@ def _stays(around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
 def _doubtful(around: Surroundings) -> Mask:
     """Where the scans decide: in a band around the shapes' border, the wider the further from all that was drawn."""
     away = around.nearest
-    outside, inside = _BAND_MM + _WIDER_OUTSIDE * away, _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM)
+    wider = _WIDER_OUTSIDE if around.before.any() else _FROM_NOTHING
+    outside, inside = _BAND_MM + wider * away, _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM)
     narrow = _NARROW_MM + _WIDER_BETWEEN * away
     between, base = around.is_between[:, None, None], around.base
     if not around.section.border:  # around an error alone: the scans may only speak against what the shapes change

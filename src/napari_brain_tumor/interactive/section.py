@@ -32,11 +32,13 @@ _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
 _LEAST_DEPTH_MM: Final = 2.0
 _DETAIL_MM: Final = 0.5
-_DETAIL: Final = 0.3
+_DETAIL: Final = 0.5
 """How far, in millimetres and for every millimetre away from what was drawn, the labels of before may be more detailed
-between two outlined slices than the shapes that were drawn; less, the more of them was wrong on the slice, and not at
-all from `_USELESS` on."""
+between two outlined slices than the shapes that were drawn; not where the scans tell nothing, and up to ten times as
+far, the more of them was right on the slice: a share of `_USELESS` wrong counts as nothing right."""
 _USELESS: Final = 0.4
+_APART: Final = 0.5
+"""How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 
 SECTION_FEATURES: Final = (
     "shape",
@@ -132,17 +134,17 @@ class Surroundings:
         self.change[(self.drawn < 0) & ~was] = 0
         self.shape = np.clip(self.distance + self.weight * self.change, -_FAR, _FAR)
         self.shape[section.index] = self.drawn
+        self._fit()
         self.between, self.is_between = self._between(others)
         changed = float((section.inside != was).sum()) * self.spacing[1] * self.spacing[2]
         self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
         self.nearest = np.minimum(self.away[:, None, None], self.to_said)
         self.wrong = float((section.inside != was).sum()) / max(1, int((section.inside | was).sum()))
         """Share of the slice that was wrong, of what is the region or was."""
-        detail = (_DETAIL_MM + _DETAIL * self.nearest) * max(0.0, 1 - self.wrong / _USELESS)
+        doubt = float(np.clip(self.wrong / _USELESS, 0.1, 1))
+        detail = (_DETAIL_MM + _DETAIL * self.nearest) * self.trust / doubt
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
-        self.apart = 0.0
-        """How far inside and outside lie apart in the scans: the squared distance of their means in deviations."""
 
     def _weight(self, said: Mask, others: Sequence[int]) -> Float32Array:
         """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
@@ -247,21 +249,16 @@ class Surroundings:
         yield smooth[self.section.index][where[1:]]
 
     def _of_tissue(self, where: tuple[Array, ...]) -> Iterator[Any]:
-        images = [np.moveaxis(one, self.section.axis, 0) for one in self.block.images]
-        coarse = [np.moveaxis(one, self.section.axis, 0) for one in self.block.coarse]
+        count = len(self.block.images)
+        images, coarse = self._seen[:count], self._seen[count : 2 * count]
         yield from (image[where] - image[self.section.index][where[1:]] for image in coarse)
         yield from (image[where] for image in images)
         yield from (image[where] for image in coarse)
-        logit = self.block.logit(self.section.region)
-        seen = images + coarse + ([] if logit is None else [np.moveaxis(logit, self.section.axis, 0)])
-        inside, outside = self._examples()
-        values = [np.stack([image[at] for image in seen], axis=1) for at in (inside, outside)]
-        yield _unlike([image[where] for image in images], values[0][:, : len(images)], self.block.present)
-        score, smooth = self._fitted(seen, values, where)
-        yield score
-        yield smooth
-        yield np.log1p(len(inside[0]))
-        yield np.log1p(len(outside[0]))
+        inside, outside = self._values
+        yield _unlike([image[where] for image in images], inside[:, :count], self.block.present)
+        yield from self._scores(where)
+        yield np.log1p(len(inside))
+        yield np.log1p(len(outside))
 
     def _examples(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Voxels known to be inside, and outside close to the border: on the slice, and where prompts said so."""
@@ -272,22 +269,29 @@ class Surroundings:
         known_out[section.index] |= ~section.inside & (self.drawn > -_FAR * 0.75)
         return _some(known_in & brain), _some(known_out & brain)
 
-    def _fitted(
-        self, images: list[Float32Array], values: list[Float32Array], where: tuple[Array, ...]
-    ) -> tuple[Float32Array | float, Float32Array | float]:
-        """Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of both, as it is and smoothed."""
-        if min(map(len, values)) < 3:
-            return 0.0, 0.0
-        spread = sum(0.5 * np.cov(part.T, bias=True) for part in values) + 0.3 * np.eye(len(images))
-        apart = [part.mean(axis=0) for part in values]
-        direction = np.linalg.solve(spread, apart[0] - apart[1]).astype(np.float32)
-        self.apart = float(direction @ (apart[0] - apart[1]))
-        score = np.full(images[0].shape, -float(direction @ (apart[0] + apart[1]) / 2), np.float32)
-        for image, weight in zip(images, direction, strict=True):
+    def _fit(self) -> None:
+        """Fit Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of what is inside and outside."""
+        axis, logit = self.section.axis, self.block.logit(self.section.region)
+        seen = [*self.block.images, *self.block.coarse, *([] if logit is None else [logit])]
+        self._seen = [np.moveaxis(image, axis, 0) for image in seen]
+        self._values = [np.stack([image[at] for image in self._seen], axis=1) for at in self._examples()]
+        self._direction, self._offset, self.trust = np.zeros(len(seen), np.float32), 0.0, 0.0
+        if min(map(len, self._values)) < 3:
+            return
+        spread = sum(0.5 * np.cov(part.T, bias=True) for part in self._values) + 0.3 * np.eye(len(seen))
+        inside, outside = (part.mean(axis=0) for part in self._values)
+        self._direction = np.linalg.solve(spread, inside - outside).astype(np.float32)
+        self._offset = float(self._direction @ (inside + outside) / 2)
+        self.trust = min(1.0, float(self._direction @ (inside - outside)) / _APART)
+
+    def _scores(self, where: tuple[Array, ...]) -> Iterator[Array]:
+        """The discriminant of voxels, as it is and smoothed."""
+        score = np.full(self._seen[0].shape, -self._offset, np.float32)
+        for image, weight in zip(self._seen, self._direction, strict=True):
             score += weight * image
         score = np.clip(score, -8, 8)
-        smooth = ndimage.gaussian_filter(score, [1.5 / s for s in self.spacing], truncate=2.5)
-        return score[where], smooth[where]
+        yield score[where]
+        yield ndimage.gaussian_filter(score, [1.5 / s for s in self.spacing], truncate=2.5)[where]
 
 
 def _unlike(values: list[Float32Array], inside: Float32Array, present: Float32Array) -> Float32Array | float:
@@ -296,7 +300,8 @@ def _unlike(values: list[Float32Array], inside: Float32Array, present: Float32Ar
         return 0.0
     middle, width = inside.mean(axis=0), np.sqrt(inside.var(axis=0) + 0.15)
     squared = sum(p * ((v - m) / w) ** 2 for v, m, w, p in zip(values, middle, width, present, strict=True))
-    return np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)  # type: ignore[no-any-return]
+    found: Float32Array = np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)
+    return found
 
 
 def _some(mask: Mask, most: int = 4000) -> tuple[Array, ...]:

@@ -42,7 +42,15 @@ from napari_brain_tumor.io.study_folder import (
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role, Source, Study
 
-__all__ = ["Sequences", "SeriesPicks", "list_series", "open_sequences", "open_sources", "open_study"]
+__all__ = [
+    "Sequences",
+    "SeriesPicks",
+    "list_series",
+    "open_sequences",
+    "open_source_volumes",
+    "open_sources",
+    "open_study",
+]
 
 SeriesPicks = Mapping[str, str | int] | None
 """Role to the number or description of a DICOM series."""
@@ -64,6 +72,10 @@ class Sequences:
     volumes: Mapping[Role, Volume]
     name: str
     notes: tuple[str, ...] = ()
+
+    def together(self) -> Study:
+        """All of them as one study; raises `GridMismatchError` where they do not share a grid."""
+        return _study(self, None)
 
     def alone(self) -> tuple[Study, ...]:
         """Each sequence as a study of its own, on its own grid; called by its file, or of DICOM by the case."""
@@ -195,13 +207,17 @@ def open_sources(
     GridMismatchError
         If the sequences do not share a grid.
     """
+    return _study(_sequences(open_source_volumes(sources, spacing_mm=spacing_mm), name, ()), onto=onto)
+
+
+def open_source_volumes(sources: Mapping[Role, Source], *, spacing_mm: Spacing | None = None) -> dict[Role, Volume]:
+    """Read again what a study was read from, each sequence on its own grid; raises as `open_sources`."""
     read: dict[tuple[Path, str | None], list[Volume]] = {}
     for source in sources.values():
         key = source.path, source.series
         if key not in read:
             read[key] = _volumes_of(existing(source.path), source.series, spacing_mm)
-    picked = {role: _picked(read[one.path, one.series], one) for role, one in sources.items()}
-    return _study(_sequences(picked, name, ()), onto=onto)
+    return {role: _picked(read[one.path, one.series], one) for role, one in sources.items()}
 
 
 def _volumes_of(place: Path, series: str | None, spacing_mm: Spacing | None) -> list[Volume]:
@@ -420,8 +436,8 @@ def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:
         return
     lines = "; ".join(f"{', '.join(members)}: {grid.describe()}" for members, grid in distinct)
     msg = (
-        f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: resample them onto "
-        f'one of them, resample="{FINEST}" (co-register them first if the patient moved), or open the sequences of one '
-        f"grid alone by naming them, {HOW_TO_NAME_FILES}. Registration is not part of this version."
+        f"The sequences lie on {len(distinct)} different grids. {lines}. A study needs one grid: prepare(PATH) "
+        f'registers them and brings them onto one, resample="{FINEST}" does the latter alone; or open the '
+        f"sequences of one grid by naming them, {HOW_TO_NAME_FILES}."
     )
     raise GridMismatchError(msg)

@@ -112,7 +112,8 @@ def measure_study_job(
     known = tuple(region for region in reversed(REGIONS) if region in segmentation.known_regions)
     steps = len(known) + 2
     yield Progress(0, steps, "finding the midline")
-    plane, brain_notes = None, ()
+    plane: MidsagittalPlane | None = None
+    brain_notes: tuple[str, ...] = ()
     if study is not None and _has_mm(segmentation, study):
         plane, brain_notes = yield from _midline_job(study, settings.brain, steps)
     lesions: list[Lesion] = []

@@ -12,7 +12,7 @@ from napari_brain_tumor.errors import BrainMaskError, IntensityError
 from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
 from napari_brain_tumor.io import Sequences, distinct_grids, reference_role
 from napari_brain_tumor.preflight.coverage import Gap, gaps_in
-from napari_brain_tumor.preflight.together import Togetherness, judge_together
+from napari_brain_tumor.preparation.together import Togetherness, judge_together
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits_of_volumes
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities

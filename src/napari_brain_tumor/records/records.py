@@ -14,6 +14,8 @@ from napari_brain_tumor.io.reading import existing
 from napari_brain_tumor.io.regular_file import is_plain_name
 from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, sidecar_path
 from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.preparation.folder import RECORD_FILE
+from napari_brain_tumor.preparation.records import PreparationRecord
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Source
 
@@ -26,7 +28,9 @@ __all__ = [
     "EvaluationSettings",
     "InputRecord",
     "ModelRecord",
+    "PreparedRecord",
     "RefinementRecord",
+    "RestoredRecord",
     "SegmentRecord",
     "SidecarRecord",
     "TruthRecord",
@@ -115,6 +119,12 @@ class _MadeRecord(_Record):
     """Where it is not told, as the window does not, both ways are tried."""
 
 
+class RestoredRecord(_Record):
+    """Onto the grid of which series labels of a prepared study were brought."""
+
+    onto: Role
+
+
 class SegmentRecord(_MadeRecord):
     """The provenance of a segmentation that a model or method made, and that prompts may have corrected."""
 
@@ -124,6 +134,9 @@ class SegmentRecord(_MadeRecord):
     settings: dict[str, Any] = Field(default_factory=dict)
     threads: int | None = None
     brain: BrainRecord | None = None
+    preparation: PreparationRecord | None = None
+    """How the study was made of raw series."""
+    restored: RestoredRecord | None = None
 
 
 class CorrectionRecord(_MadeRecord):
@@ -218,6 +231,14 @@ class EvaluationSettings(_Record):
         return SegmentRequest.recorded_in(self.model_extra or {}).with_options(device=self.device, brain=self.brain)
 
 
+class PreparedRecord(PreparationRecord):
+    """The document in the folder of a prepared study."""
+
+    path: Path
+    inputs: dict[Role, InputRecord]
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
 class EvaluationRecord(_Record):
     """The document of an evaluation; its scores lie beside it."""
 
@@ -234,14 +255,14 @@ class EvaluationRecord(_Record):
         return self.path.with_name(self.scores)
 
 
-def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord:
+def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord | PreparedRecord:
     """What was written about a result.
 
     Parameters
     ----------
     path : path-like
         The JSON beside a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation, or its
-        folder.
+        folder; the folder of a prepared study.
 
     Raises
     ------
@@ -260,6 +281,8 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord:
     try:
         if kind == "evaluate":
             return EvaluationRecord.model_validate({**content, "path": place})
+        if kind == "prepare":
+            return PreparedRecord.model_validate({**content, "path": place})
         return SidecarRecord.model_validate({**content, "path": place})
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
@@ -272,8 +295,9 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord:
 
 def _document_of(place: Path) -> Path:
     """The JSON of what was named."""
-    if place.is_dir() and (place / SCORES_FILE).is_file():
-        return place / SCORES_FILE
+    for name in (SCORES_FILE, RECORD_FILE):
+        if place.is_dir() and (place / name).is_file():
+            return place / name
     if place.suffix.lower() == ".json" and place.is_file():
         return place
     beside = sidecar_path(place)
@@ -298,7 +322,9 @@ def _content(place: Path) -> dict[str, Any]:
     return content
 
 
-def _kind(content: dict[str, Any], place: Path) -> Literal["segment", "evaluate"]:
+def _kind(content: dict[str, Any], place: Path) -> Literal["segment", "evaluate", "prepare"]:
+    if content.get("task") == "prepare":
+        return "prepare"
     if "scores" in content and "cases" in content:
         return "evaluate"
     provenance = content.get("provenance")

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_brain_tumor.records.agreement import Agreement, Verdict
 from napari_brain_tumor.records.score_table import ScoreDifferences
 from napari_brain_tumor.study import Segmentation
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.records.preparation import PreparationDifferences
 
 __all__ = ["Replay"]
 
@@ -18,7 +21,7 @@ class Replay:
 
     Parameters
     ----------
-    kind : {"segment", "evaluate"}
+    kind : {"segment", "evaluate", "prepare"}
     record : Path
         The JSON that was followed.
     same_labels : bool or None
@@ -27,6 +30,8 @@ class Replay:
         With the saved file; None where it is not there or holds something else than was computed.
     scores : ScoreDifferences or None
         Of an evaluation.
+    preparation : PreparationDifferences or None
+        Of a prepared study.
     notes : tuple of str
         What explains the outcome.
     used : mapping of str to Path
@@ -39,11 +44,12 @@ class Replay:
         In which the recorded one was saved.
     """
 
-    kind: Literal["segment", "evaluate"]
+    kind: Literal["segment", "evaluate", "prepare"]
     record: Path
     same_labels: bool | None = None
     agreement: Agreement | None = None
     scores: ScoreDifferences | None = None
+    preparation: "PreparationDifferences | None" = None
     notes: tuple[str, ...] = ()
     used: Mapping[str, Path] = field(default_factory=dict)
     model: str = ""
@@ -56,6 +62,8 @@ class Replay:
         """Whether it came out the same; "not compared" where nothing is left of the recorded labels."""
         if self.scores is not None:
             return self.scores.verdict
+        if self.preparation is not None:
+            return self.preparation.verdict
         if self.same_labels:
             return "identical"
         if self.agreement is not None:
@@ -97,10 +105,13 @@ class Replay:
             }
         if self.scores is not None:
             document["scores"] = self.scores.as_json()
+        if self.preparation is not None:
+            document["moved_mm"] = dict(self.preparation.moved_mm)
+            document["same_values"] = self.preparation.same_values
         return document
 
     def _headline(self) -> str:
-        what = "The scores" if self.kind == "evaluate" else "The labels"
+        what = {"evaluate": "The scores", "prepare": "The sequences", "segment": "The labels"}[self.kind]
         told = {
             "identical": f"The same: {what[0].lower()}{what[1:]} are exactly those of the record.",
             "within precision": f"The same within precision: {what[0].lower()}{what[1:]} differ no more than they may "
@@ -114,6 +125,8 @@ class Replay:
     def _details(self) -> list[str]:
         if self.scores is not None:
             return self.scores.lines()
+        if self.preparation is not None:
+            return self.preparation.lines()
         found = self.agreement
         if found is None:
             return []

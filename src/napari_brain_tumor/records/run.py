@@ -9,7 +9,8 @@ from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.records.evaluation import replay_evaluation_job
 from napari_brain_tumor.records.places import Places
-from napari_brain_tumor.records.records import SidecarRecord, read_record
+from napari_brain_tumor.records.preparation import replay_preparation_job
+from napari_brain_tumor.records.records import PreparedRecord, SidecarRecord, read_record
 from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.records.segmentation import replay_segmentation_job
 
@@ -33,7 +34,8 @@ def rerun(
     Parameters
     ----------
     path : path-like
-        The JSON beside a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation.
+        The JSON beside a saved segmentation, or the segmentation itself; the `scores.json` of an evaluation; the folder
+        of a prepared study.
     output : path-like, optional
         Where to save the new segmentation, in the label numbers of the recorded one. Without it nothing is written.
     data : path-like, optional
@@ -78,8 +80,11 @@ def rerun_job(
     """`rerun` as a job: yields `Progress`, returns the `Replay`. Takes the same parameters."""
     record = read_record(path)
     places = Places(record.path.parent, None if data is None else named_path(data))
+    if isinstance(record, PreparedRecord):
+        _refuse_for_others("a preparation", output, model)
+        return (yield from replay_preparation_job(record, places, device=device))
     if not isinstance(record, SidecarRecord):
-        _refuse_for_evaluations(output, model)
+        _refuse_for_others("an evaluation", output, model)
         return (yield from replay_evaluation_job(record, places, device=device))
     target = None if output is None else _checked_output(record, named_path(output))
     found = yield from replay_segmentation_job(record, places, model=model, device=device)
@@ -96,11 +101,11 @@ def _checked_output(record: SidecarRecord, target: Path) -> Path:
     return target
 
 
-def _refuse_for_evaluations(output: AnyPath | None, model: AnyPath | None) -> None:
+def _refuse_for_others(what: str, output: AnyPath | None, model: AnyPath | None) -> None:
     given = [name for name, value in (("output", output), ("model", model)) if value is not None]
     if given:
         msg = (
-            f"{' and '.join(given)} is for a recorded segmentation; this is the record of an evaluation. Leave it out: "
+            f"{' and '.join(given)} is for a recorded segmentation; this is the record of {what}. Leave it out: "
             "models are found by the hashes of their weights."
         )
         raise RecordError(msg)

@@ -16,11 +16,13 @@ from napari_brain_tumor.inference.device import check_bfloat16, resolve_device
 from napari_brain_tumor.io import open_segmentation, open_sources
 from napari_brain_tumor.labels import LabelSchema, class_names_of, labels_sha256, schema_named
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.preparation.prepared import restore_labels
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.records.agreement import Agreement, agreement_of, tolerance_of
 from napari_brain_tumor.records.brain import brain_choice, changed_brain
 from napari_brain_tumor.records.correction import corrected_job, find_start, spacing_for, uses_probabilities
 from napari_brain_tumor.records.places import Places, find_sources
+from napari_brain_tumor.records.preparation import prepared_again_job
 from napari_brain_tumor.records.records import CorrectionRecord, ModelRecord, SegmentRecord, SidecarRecord
 from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.requests.segment import SegmentRequest
@@ -111,10 +113,17 @@ def _segmented(
     where = method.folder if isinstance(method, ModelInfo) else method.name
     options = {"model": where, "device": chosen, "brain": brain_choice(made, places)}
     request = _request(made, method, chosen, notes).with_options(**options)
-    study = _study(made, sources)
+    if made.preparation is None:
+        study = _study(made, sources)
+    else:
+        study = yield from part_of(prepared_again_job(made.preparation, sources, places, chosen), 0, 0.3)
     with _threads(made.threads if chosen == "cpu" else None):
         segmentation, maps = yield from requested_segmentation_job(study, request)
     notes += changed_brain(made, segmentation)
+    if made.preparation is not None and made.restored is not None:
+        segmentation = restore_labels(
+            segmentation, made.preparation.places[made.restored.onto].place(made.restored.onto)
+        )
     return _Begun(study, segmentation, maps if uses_probabilities(made) else None, method.name)
 
 

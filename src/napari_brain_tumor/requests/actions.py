@@ -12,6 +12,7 @@ from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, Word, call, command_lines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
+from napari_brain_tumor.requests.prepare import PrepareRequest
 from napari_brain_tumor.requests.reopening import is_tif
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import word_of
@@ -24,6 +25,7 @@ __all__ = [
     "compare_lines",
     "create_dataset_lines",
     "measure_study_lines",
+    "prepare_lines",
     "refine_lines",
     "relabel_lines",
     "rerun_lines",
@@ -140,6 +142,21 @@ def view_lines(request: ViewRequest, *, labels: bool = False) -> CommandLines:
         line = f"study = {call('open_study', [request.path], options)}"
     python = (f"from napari_brain_tumor import {'open_segmentation' if labels else 'open_study'}", "", line)
     return command_lines(python, ["view", request])
+
+
+def prepare_lines(request: PrepareRequest, output: PurePath) -> CommandLines:
+    """Prepare an examination.
+
+    Parameters
+    ----------
+    request : PrepareRequest
+    output : path-like
+        The folder for the study.
+    """
+    options = request.changed()
+    line = f"prepared = {call('prepare', [options.pop('path')], options | {'output': output})}"
+    python = ("from napari_brain_tumor import prepare", "", line)
+    return command_lines(python, ["prepare", request, "--output", output])
 
 
 def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: MeasureRequest) -> CommandLines:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from napari_brain_tumor.errors import RoleError
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["OpenOptions", "OpenRequest", "Spacing", "ViewRequest"]
+__all__ = ["OpenOptions", "OpenRequest", "RolesChoice", "Spacing", "SpacingChoice", "ViewRequest"]
 
 Text = Annotated[str, Field(min_length=1)]
 VolumeNumber = Annotated[int, Field(ge=0)]
@@ -24,19 +24,34 @@ def _also_by_x(value: Any) -> Any:
 Spacing = Annotated[tuple[Millimetres, Millimetres, Millimetres], BeforeValidator(_also_by_x)]
 
 
+RolesChoice = Annotated[
+    dict[str, VolumeNumber | str] | tuple[Text | None, ...] | None,
+    Option(
+        help="Which file or volume is which sequence: t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or "
+        "FLAIR,T1,T1c,T2 (order; - skips).",
+        label="Sequences",
+        expected="role=volume pairs like t1=0,flair=1, each role once, nor an order like FLAIR,T1,T1c,T2",
+        error=RoleError,
+    ),
+]
+SpacingChoice = Annotated[
+    Spacing | None,
+    Option(
+        help="Millimetres between voxels, where files do not say.",
+        label="Voxel size",
+        unit="mm",
+        flag="--spacing",
+        metavar="X,Y,Z",
+        example="1,1,5",
+        expected="three millimetres above zero, x,y,z",
+    ),
+]
+
+
 class OpenOptions(Request):
     """What `open_study` can be told beside the path."""
 
-    roles: Annotated[
-        dict[str, VolumeNumber | str] | tuple[Text | None, ...] | None,
-        Option(
-            help="Which file or volume is which sequence: t1=0,flair=1 (volumes), t1=a.nii,flair=b.nii (files) or "
-            "FLAIR,T1,T1c,T2 (order; - skips).",
-            label="Sequences",
-            expected="role=volume pairs like t1=0,flair=1, each role once, nor an order like FLAIR,T1,T1c,T2",
-            error=RoleError,
-        ),
-    ] = None
+    roles: RolesChoice = None
     series: Annotated[
         dict[str, str] | None,
         Option(
@@ -50,18 +65,7 @@ class OpenOptions(Request):
             repeats=True,
         ),
     ] = None
-    spacing_mm: Annotated[
-        Spacing | None,
-        Option(
-            help="Millimetres between voxels, where files do not say.",
-            label="Voxel size",
-            unit="mm",
-            flag="--spacing",
-            metavar="X,Y,Z",
-            example="1,1,5",
-            expected="three millimetres above zero, x,y,z",
-        ),
-    ] = None
+    spacing_mm: SpacingChoice = None
     resample: Annotated[
         str | None,
         Option(

@@ -12,7 +12,7 @@ from napari_brain_tumor.io import open_study
 from napari_brain_tumor.preflight import Scans, check_scans
 from napari_brain_tumor.preflight.coverage import gaps_in
 from napari_brain_tumor.preflight.scans import facts_of
-from napari_brain_tumor.preflight.together import judge_together
+from napari_brain_tumor.preparation.together import judge_together
 from napari_brain_tumor.sample import sample_case_folder
 
 

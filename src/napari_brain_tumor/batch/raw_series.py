@@ -1,0 +1,141 @@
+"""What a case of a batch is opened as: a study, or raw series that are prepared before they are segmented."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_brain_tumor.errors import DuplicateRoleError, RegistrationError, RoleError
+from napari_brain_tumor.io import Sequences, open_sequences, open_study, save_segmentation
+from napari_brain_tumor.io.case_names import folder_name
+from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.preparation import (
+    PreparationSettings,
+    PreparedStudy,
+    candidates_of,
+    open_prepared,
+    save_prepared,
+    select,
+    why_prepare,
+)
+from napari_brain_tumor.preparation.folder import is_prepared, require_free
+from napari_brain_tumor.preparation.pipeline import brain_word, prepare_volumes_job
+from napari_brain_tumor.progress import Job
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.prepare import RawSeriesRequest
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.study import Role, Segmentation, Study
+
+__all__ = ["RawSeries", "open_scans", "prepared_job", "restored", "study_folder"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawSeries:
+    """Sequences that do not lie on one another yet.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    why : str
+        Why they are prepared, in a sentence.
+    table : tuple of mapping
+        Every series in words, where the best were chosen.
+    """
+
+    sequences: Sequences
+    why: str
+    table: tuple[dict[str, str], ...] = ()
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What is done, and which series are used where that was a choice."""
+        yield f"{self.why} The examination is prepared first: registered, on one grid (--prepare never skips that)."
+        for row in self.table:
+            used = f"is used as {row['role']}" if row["role"] else "is passed over"
+            yield f"Series {row['number']} ({row['name']}) {used}: {row['why']}."
+
+
+def study_folder(target: Path) -> Path:
+    """Where a prepared study is kept beside a result."""
+    return target.with_name(f"{short_name(target)}_study")
+
+
+def open_scans(case: Path, opening: OpenOptions, raw: RawSeriesRequest) -> Study | PreparedStudy | RawSeries:
+    """Open an examination: raw series where they have to be prepared, or that was asked for.
+
+    Raises
+    ------
+    BrainTumorError
+        As `open_study`.
+    """
+    if is_prepared(case) and not opening.changed():
+        return open_prepared(case)
+    if raw.prepare == "never" or opening.resample is not None:
+        return open_study(case, **opening.changed())
+    sequences, table = _sequences(case, opening, always=raw.prepare == "always")
+    why = "It was asked for." if raw.prepare == "always" else why_prepare(sequences.volumes)
+    return RawSeries(sequences, why, table) if why else sequences.together()
+
+
+def _sequences(case: Path, opening: OpenOptions, *, always: bool) -> tuple[Sequences, tuple[dict[str, str], ...]]:
+    """What headers or names tell; of several series for one role the best."""
+    try:
+        if not always or opening.series:
+            return open_sequences(case, **opening.changed()), ()
+    except DuplicateRoleError:
+        if opening.series:
+            raise
+    selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
+    volumes = {role: candidate.read() for role, candidate in selection.by_role.items()}
+    notes = tuple(dict.fromkeys(text for volume in volumes.values() for text in volume.notes))
+    return Sequences(volumes, folder_name(case) if case.is_dir() else short_name(case), notes), selection.rows()
+
+
+def prepared_job(series: RawSeries, request: SegmentRequest, folder: Path, *, overwrite: bool) -> Job[PreparedStudy]:
+    """Prepare raw series and keep the study in a folder: a job.
+
+    Raises
+    ------
+    RegistrationError
+        If a series cannot be brought onto the others; the message says how to go on.
+    SaveError
+        If the folder holds something else, or a study that may not be replaced.
+    """
+    require_free(folder, overwrite=overwrite)
+    settings = PreparationSettings(brain=brain_word(request.brain))
+    opened = series.sequences
+    try:
+        prepared = yield from prepare_volumes_job(
+            opened.volumes, opened.name, settings, request.brain, request.device, series.table
+        )
+    except RegistrationError as error:
+        msg = f"{error} To segment the scans as they lie: --prepare never --resample finest."
+        raise RegistrationError(msg) from error
+    save_prepared(prepared, folder, overwrite=overwrite)
+    return prepared
+
+
+def restored(
+    prepared: PreparedStudy | None,
+    segmentation: Segmentation,
+    onto: Sequence[Role],
+    target: Path,
+    saving: Mapping[str, Any],
+) -> list[Path]:
+    """Save labels on the grids of series, beside the result; returns the files.
+
+    Raises
+    ------
+    RoleError
+        If a series is not there, or nothing was prepared.
+    """
+    if prepared is None and onto:
+        msg = "The sequences lie on one grid, so the labels fit all of them: leave --onto out."
+        raise RoleError(msg)
+    files: list[Path] = []
+    for role in onto:
+        beside = target.with_name(f"{short_name(target)}_on_{role}{target.name[len(short_name(target)) :]}")
+        assert prepared is not None
+        saved = save_segmentation(prepared.restore(segmentation, role), beside, **saving)
+        files += saved if isinstance(saved, list) else [saved]
+    return files

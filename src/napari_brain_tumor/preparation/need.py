@@ -1,0 +1,28 @@
+"""Whether the sequences of an examination have to be prepared before they can be segmented together."""
+
+from collections.abc import Mapping
+
+from napari_brain_tumor.io import Volume, distinct_grids
+from napari_brain_tumor.preparation.together import judge_together
+from napari_brain_tumor.study import Role
+
+__all__ = ["why_prepare"]
+
+
+def why_prepare(volumes: Mapping[Role, Volume]) -> str:
+    """Why they have to be, in a sentence; empty where they lie on one grid and on one another.
+
+    Parameters
+    ----------
+    volumes : mapping of role to Volume
+        As `open_sequences` gives them. Those of unknown voxel size cannot be prepared.
+    """
+    grids = {role: volume.grid for role, volume in volumes.items()}
+    if any(grid.unit != "mm" for grid in grids.values()):
+        return ""
+    distinct = distinct_grids(grids)
+    if len(distinct) > 1:
+        return f"The sequences lie on {len(distinct)} different grids."
+    misfits = judge_together({role: volume.array for role, volume in volumes.items()}, grids).misfits
+    told = [f"{one.role} is turned by {one.degrees:.0f}° and moved by {one.shift_mm:.0f} mm" for one in misfits]
+    return f"The sequences do not lie on one another: {', '.join(told)} against {misfits[0].onto}." if told else ""

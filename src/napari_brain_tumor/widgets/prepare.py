@@ -1,0 +1,243 @@
+"""The Prepare panel: raw series of an examination, what each is used as, and what registration did."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari.viewer
+import numpy as np
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.preparation import Candidate
+from napari_brain_tumor.preparation.pipeline import PreparationReport
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.prepare import PrepareRequest
+from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.types import Labels
+from napari_brain_tumor.widgets import prepare_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, progress_bar, wrapped
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+
+__all__ = ["PrepareWidget"]
+
+_NONE = "–"
+
+
+class PrepareWidget(QScrollArea):
+    """Makes a study on one grid of the raw series of an examination, and opens it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._candidates: tuple[Candidate, ...] = ()
+        self._series: dict[str, str] = {}
+        self._view = state.SeriesView()
+        self._pictures: Mapping[Any, Labels] = {}
+        self.headers_runner, self.runner, self.open_runner = JobRunner(self), JobRunner(self), JobRunner(self)
+        self._build()
+        self._connect()
+        cancel_when_closed(self, self.headers_runner, self.runner, self.open_runner)
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(340, 520)
+
+    def _build(self) -> None:
+        column = column_in(self)
+        self.folder_button = button("Choose e&xamination…", "Folder of a DICOM study, of BIDS, or of files.")
+        column.addWidget(self.folder_button)
+        self.path_edit = self._path_edit("Examination", "Folder of the raw series", "The examination to prepare.")
+        column.addWidget(self.path_edit)
+        self.table = QTableWidget(0, len(state.COLUMNS) + 1)
+        self.table.setHorizontalHeaderLabels(["Use as", *state.COLUMNS.values()])
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setTabKeyNavigation(False)
+        self.table.setMinimumHeight(170)
+        self.table.setAccessibleName("Series of the examination")
+        self.table.setToolTip("What each series is used as, and why. Choose something else in the first column.")
+        column.addWidget(self.table)
+        self.output_edit = self._path_edit("Folder of the study", "Folder for the study", "Where the study is kept.")
+        column.addWidget(self.output_edit)
+        self.grid_box = QCheckBox("On the &reference's own grid")
+        self.grid_box.setToolTip("Keep the voxels of T1c, or of the finest sequence, instead of voxels of 1 mm.")
+        self.bias_box = QCheckBox("Correct &shading (N4)")
+        self.bias_box.setToolTip("Take away the slow shading that receiver coils leave.")
+        self.head_box = QCheckBox("&Keep the skull")
+        self.head_box.setToolTip("Do not extract the brain.")
+        for box in (self.grid_box, self.bias_box, self.head_box):
+            column.addWidget(box)
+        self.prepare_button = button("&Prepare", "Register the series, extract the brain, save and open the study.")
+        self.cancel_button = button("Cancel", "Stop within a second; nothing is kept.")
+        self.cancel_button.setEnabled(False)
+        column.addLayout(flow(self.prepare_button, self.cancel_button))
+        self.bar = progress_bar("How far the preparation is.")
+        self.bar.hide()
+        column.addWidget(self.bar)
+        self.status_label = wrapped("")
+        column.addWidget(self.status_label)
+        self.picture_box = combo("Whose checkerboard is shown.", "Checkerboard of")
+        self.picture_box.hide()
+        column.addWidget(self.picture_box)
+        self.picture_label = QLabel()
+        self.picture_label.setToolTip("Fields of both scans in turns: above as scanned, below registered.")
+        column.addWidget(self.picture_label)
+        self.code_box = ActionLines(lambda: state.lines_of(self.request, self.output))
+        column.addWidget(self.code_box)
+        column.addStretch(1)
+
+    def _path_edit(self, name: str, placeholder: str, tip: str) -> QLineEdit:
+        edit = QLineEdit()
+        edit.setPlaceholderText(placeholder)
+        edit.setAccessibleName(name)
+        edit.setToolTip(tip)
+        return edit
+
+    def _connect(self) -> None:
+        self.folder_button.clicked.connect(self._on_folder_requested)
+        self.path_edit.editingFinished.connect(self.read_headers)
+        self.prepare_button.clicked.connect(self.prepare)
+        self.cancel_button.clicked.connect(self.runner.cancel)
+        self.headers_runner.finished.connect(self._show_candidates)
+        self.headers_runner.failed.connect(self._on_failed)
+        self.runner.progressed.connect(self._on_progressed)
+        self.runner.finished.connect(self._on_prepared)
+        self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(lambda: self._on_ended("Cancelled."))
+        self.open_runner.finished.connect(self._on_opened)
+        self.open_runner.failed.connect(self._on_failed)
+        self.picture_box.currentTextChanged.connect(self._show_picture)
+        for box in (self.grid_box, self.bias_box, self.head_box):
+            box.toggled.connect(self.code_box.refresh)
+        self.output_edit.textChanged.connect(self.code_box.refresh)
+
+    @property
+    def request(self) -> PrepareRequest:
+        """What the panel is set to."""
+        return PrepareRequest(
+            path=Path(self.path_edit.text()),
+            series=self._series or None,
+            grid="reference" if self.grid_box.isChecked() else "1mm",
+            bias_correction=self.bias_box.isChecked(),
+            brain="keep" if self.head_box.isChecked() else "auto",
+        )
+
+    @property
+    def output(self) -> Path:
+        """Folder for the study."""
+        return Path(self.output_edit.text())
+
+    def show_examination(self, path: str) -> None:
+        """List the series of an examination."""
+        self.path_edit.setText(path)
+        self.read_headers()
+
+    def read_headers(self) -> None:
+        """List the series of the folder that is named."""
+        path = Path(self.path_edit.text())
+        if not self.path_edit.text().strip() or not path.exists():
+            self.status_label.setText("Choose the folder of an examination first.")
+            return
+        self.status_label.setText("Reading the headers…")
+        self.headers_runner.start(lambda _: as_job(state.offered, path))
+
+    def prepare(self) -> None:
+        """Prepare what is set; `runner` tells how it goes."""
+        if not self._candidates or self._view.problem:
+            self.status_label.setText(self._view.problem or "Choose the folder of an examination first.")
+            return
+        request, output = self.request, self.output
+        self.prepare_button.setEnabled(False)
+        self.cancel_button.setEnabled(True)
+        self.bar.setValue(0)
+        self.bar.show()
+        self.runner.start(lambda stop: state.prepare_job(shared_worker(), stop, request, output))
+
+    def choose(self, number: str, role: str) -> None:
+        """Use a series as a role, or with an empty one as none."""
+        self._series = state.after_choosing(self._view, number, role)
+        self._show_view()
+
+    def _on_folder_requested(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Examination")
+        if path:
+            self.show_examination(path)
+
+    def _show_candidates(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates, self._series = tuple(candidates), {}
+        self.output_edit.setText(str(state.free_folder(Path(self.path_edit.text()))))
+        self._show_view()
+
+    def _show_view(self) -> None:
+        self._view = state.view_of(self._candidates, self._series)
+        self.table.setRowCount(len(self._view.rows))
+        for at, row in enumerate(self._view.rows):
+            box = combo(f"What {row['name']} is used as.", f"Use of series {row['number']}")
+            box.addItems([_NONE, *ROLES])
+            box.setCurrentText(row["role"] or _NONE)
+            number = row["number"]
+            box.textActivated.connect(lambda text, number=number: self.choose(number, "" if text == _NONE else text))
+            self.table.setCellWidget(at, 0, box)
+            for column, key in enumerate(state.COLUMNS, 1):
+                item = QTableWidgetItem(row[key])
+                item.setToolTip(row["why"])
+                self.table.setItem(at, column, item)
+        self.table.resizeColumnsToContents()
+        self.status_label.setText(self._view.problem or f"{len(self._candidates)} series.")
+        self.code_box.refresh()
+
+    def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
+        self.bar.setValue(round(1000 * progress.fraction))
+        self.status_label.setText("; ".join(filter(None, (progress.message, time_left_text(seconds_left)))))
+
+    def _on_prepared(self, report: PreparationReport) -> None:
+        self._pictures = report.pictures
+        self.picture_box.clear()
+        self.picture_box.addItems(list(self._pictures))
+        self.picture_box.setVisible(len(self._pictures) > 0)
+        self._on_ended(state.report_text(report))
+        self.open_runner.start(lambda _: as_job(reader.read_path, report.folder))
+
+    def _on_opened(self, opened: Any) -> None:
+        layers.add_layers(self._viewer, opened)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._on_ended(str(error))
+        notify_error(error)
+
+    def _on_ended(self, text: str) -> None:
+        self.prepare_button.setEnabled(True)
+        self.cancel_button.setEnabled(False)
+        self.bar.hide()
+        self.status_label.setText(text)
+
+    def _show_picture(self, role: str) -> None:
+        picture = self._pictures.get(role)
+        if picture is None:
+            self.picture_label.clear()
+            return
+        values = np.ascontiguousarray(picture)
+        height, width = values.shape
+        image = QImage(values.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
+        pixmap = QPixmap.fromImage(image.copy())
+        room = max(200, self.viewport().width() - 24)  # type: ignore[union-attr,unused-ignore]
+        self.picture_label.setPixmap(pixmap.scaledToWidth(room, Qt.TransformationMode.SmoothTransformation))

@@ -1,0 +1,89 @@
+"""`brain-tumor prepare`, and `segment` of raw series: what is shown, written, refused and computed again."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_brain_tumor import open_segmentation, rerun
+from napari_brain_tumor.cli import app
+from napari_brain_tumor.sample.examination import write_examination
+
+GRIDS = {"T1c": 8, "FLAIR": 4}
+PICKS = [word for role, number in GRIDS.items() for word in ("--series", f"{role}={number}")]
+
+
+@pytest.fixture(scope="module")
+def examination(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("exam") / "patient"
+    write_examination(folder)
+    return folder
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_without_an_output_the_table_tells_every_series_and_nothing_is_written(examination, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = run("prepare", examination, "--series", "T2=-")
+    assert told.exit_code == 0, told.output
+    plain = " ".join(told.output.split())
+    for words in ("3-PLANE LOC", "GADOVIST", "T2 is left out", "150x130x36 of 1.4x1.4x5 mm", "Nothing was prepared"):
+        assert words in plain
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_raw_series_are_prepared_and_labels_lie_on_the_grids_of_the_series(examination, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = run("segment", examination, "-o", "labels.nii.gz", "--model", "threshold", *PICKS, "--onto", "flair")
+    assert told.exit_code == 0, told.output
+    assert "2 different grids" in told.output
+    assert "Registered to T1c: FLAIR by 1" in " ".join(told.output.split())
+    t1c, flair = open_segmentation("labels.nii.gz"), open_segmentation("labels_on_FLAIR.nii.gz")
+    assert t1c.grid.shape == (128, 144, 60)
+    assert flair.grid.shape == (140, 160, 34)
+    volumes = [float((one.data > 0).sum()) * one.grid.voxel_volume_mm3 for one in (t1c, flair)]
+    assert volumes[0] > 1000
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "labels.nii.gz", "labels.json", "labels_on_FLAIR.nii.gz", "labels_on_FLAIR.json", "labels_study",
+    }  # fmt: skip
+    record = json.loads(Path("labels_on_FLAIR.json").read_text(encoding="utf-8"))["provenance"]
+    assert record["restored"]["onto"] == "FLAIR"
+    for name in ("labels.nii.gz", "labels_on_FLAIR.nii.gz"):
+        again = rerun(name)
+        assert again.verdict == "identical", again.describe()
+
+
+def test_a_prepared_folder_is_segmented_on_its_own_grid_and_computed_again(examination, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = run("prepare", examination, "-o", "study", "--series", "T1=-", "--series", "T2=-", "--grid", "reference")
+    assert told.exit_code == 0, told.output
+    assert "reference" in told.output
+    told = run("segment", "study", "-o", "result.nii.gz", "--model", "threshold", "--onto", "FLAIR")
+    assert told.exit_code == 0, told.output
+    assert open_segmentation("result.nii.gz").grid.shape == (128, 144, 60)
+    assert open_segmentation("result_on_FLAIR.nii.gz").grid.shape == (140, 160, 34)
+    assert rerun("result_on_FLAIR.nii.gz").verdict == "identical"
+    again = rerun("study")
+    assert again.same, again.describe()
+    assert again.kind == "prepare"
+    told = run("prepare", examination, "-o", "study")
+    assert told.exit_code == 1
+    assert isinstance(told.exception, Exception)
+
+
+def test_never_refuses_several_grids_and_onto_needs_a_prepared_examination(examination, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = run("segment", examination, *PICKS, "--prepare", "never", "--model", "threshold")
+    assert "different grids" in str(told.exception)
+    for role, values in (("t1c", 5), ("flair", 9)):
+        data = np.random.default_rng(values).normal(100, 10, (20, 20, 20)).astype(np.float32)
+        nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / f"case_{role}.nii.gz")
+    told = run("segment", tmp_path, "-o", tmp_path / "x.nii.gz", "--model", "threshold", "--onto", "FLAIR")
+    assert "fit all of them" in str(told.exception)
+    assert not Path("x.nii.gz").exists()
