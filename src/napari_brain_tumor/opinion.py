@@ -90,12 +90,12 @@ def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, device:
         If the opinion cannot be kept.
     """
     case = dataset.case(case_id)
-    kept = read_opinion(dataset.folder, case, model.card.weights_sha256)
-    if kept is not None and kept.label_sha256 == case.label.sha256:
-        return kept
+    stored = read_opinion(dataset.folder, case, model.card.weights_sha256)
+    if stored is not None and stored.label_sha256 == case.label.sha256:
+        return stored
     truth = dataset.truth(case_id)
-    if kept is not None:
-        predicted, uncertainty = read_prediction(dataset.folder, case, kept), kept.uncertainty
+    if stored is not None:
+        predicted, uncertainty = read_prediction(dataset.folder, case, stored), stored.uncertainty
     else:
         outcome = yield from outcome_job(dataset.study(case_id), model.folder, device)
         predicted, uncertainty = _as_trained(outcome.segmentation, model), border_entropy(*_whole(outcome, model))

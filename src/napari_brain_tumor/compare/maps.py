@@ -35,8 +35,8 @@ def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
         If there is no segmentation of that name, or all of them do not tell the region.
     """
     check_region(raters, region)
-    one, other = (region_mask(_named(raters, name), region).view(np.uint8) for name in (first, second))
-    codes: Labels = _CODES[2 * one + other]
+    mask, other = (region_mask(_segmentation_named(raters, name), region).view(np.uint8) for name in (first, second))
+    codes: Labels = _CODES[2 * mask + other]
     return codes
 
 
@@ -57,8 +57,8 @@ def count_map(raters: Raters, region: Region) -> Labels:
     """
     check_region(raters, region)
     counts = np.zeros(raters.grid.shape, dtype=np.uint8)
-    for one in raters.segmentations.values():
-        counts += region_mask(one.data, region)
+    for segmentation in raters.segmentations.values():
+        counts += region_mask(segmentation.data, region)
     return counts
 
 
@@ -75,7 +75,7 @@ def check_region(raters: Raters, region: Region) -> None:
         raise ComparisonError(msg)
 
 
-def _named(raters: Raters, name: str) -> Labels:
+def _segmentation_named(raters: Raters, name: str) -> Labels:
     if name not in raters.segmentations:
         msg = f"There is no segmentation {name!r}. Name one of: {', '.join(raters.names)}."
         raise ComparisonError(msg)

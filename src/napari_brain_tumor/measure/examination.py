@@ -112,10 +112,10 @@ def measure_study_job(
     plane = find_midsagittal_plane(study) if study is not None and _has_mm(segmentation, study) else None
     lesions: list[Lesion] = []
     left_out: dict[Region, LeftOut] = {}
-    for done, region in enumerate(known, 1):
-        yield Progress(done, steps, f"measuring the {REGION_NAMES[region]}")
-        found, left_out[region] = find_lesions(segmentation.data, grid, region, settings, plane)
-        lesions += found
+    for number, region in enumerate(known, 1):
+        yield Progress(number, steps, f"measuring the {REGION_NAMES[region]}")
+        region_lesions, left_out[region] = find_lesions(segmentation.data, grid, region, settings, plane)
+        lesions += region_lesions
     yield Progress(steps - 1, steps, "measuring the rim")
     rim = rim_thickness(segmentation.data, grid) if grid.unit == "mm" and "ET" in known else None
     guesses = (*segmentation.notes, *(study.notes if study is not None else ()))

@@ -150,8 +150,8 @@ def measurability(
 
 def _in_grid(part: tuple[slice, ...], block: Box) -> Box:
     """The box in the grid of a part's slices within a block."""
-    start = tuple(one.start + first for one, first in zip(part, block.start, strict=True))
-    stop = tuple(one.stop + first for one, first in zip(part, block.start, strict=True))
+    start = tuple(inner.start + outer for inner, outer in zip(part, block.start, strict=True))
+    stop = tuple(inner.stop + outer for inner, outer in zip(part, block.start, strict=True))
     return Box(start, stop)
 
 
@@ -189,8 +189,8 @@ class _Judge:
         if self.grid.unit != "mm" or self.region not in MEASURED_REGIONS:
             return None
         part = self.grid.cropped(box)
-        found = largest_diameters(inside, part, axis, fill_cavities=self.settings.fill_cavities)
-        return None if found is None else replace(found, index=found.index + box.start[axis])
+        diameters = largest_diameters(inside, part, axis, fill_cavities=self.settings.fill_cavities)
+        return None if diameters is None else replace(diameters, index=diameters.index + box.start[axis])
 
     def _measurable(self, diameters: Bidimensional | None, slices: int, axis: int) -> tuple[bool, str]:
         if self.grid.unit != "mm":

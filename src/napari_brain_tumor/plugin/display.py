@@ -33,9 +33,9 @@ class Display:
     @classmethod
     def of(cls, source: Grid) -> Self:
         """How this grid is shown."""
-        seen = source.in_viewer
-        shown = orthogonal_grid(seen) if source.is_oblique else to_ras(seen).target
-        return cls(source, shown if source.viewer == "RAS" else shown.as_in_lps_viewer())
+        in_viewer = source.in_viewer
+        target = orthogonal_grid(in_viewer) if source.is_oblique else to_ras(in_viewer).target
+        return cls(source, target if source.viewer == "RAS" else target.as_in_lps_viewer())
 
     @property
     def turn(self) -> Reorientation:

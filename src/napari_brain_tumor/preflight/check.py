@@ -211,8 +211,8 @@ def _label_rows(facts: Facts, segmentation: Segmentation | BrainTumorError | Non
 
 
 def _cost_row(facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool) -> Row:
-    wanted = "cpu" if method is not None and method.is_baseline else device
-    return questions.time_and_memory(expected_of(facts, method, wanted, devices, flips=flips), wanted, devices)
+    run_device = "cpu" if method is not None and method.is_baseline else device
+    return questions.time_and_memory(expected_of(facts, method, run_device, devices, flips=flips), run_device, devices)
 
 
 def expected_of(

@@ -68,9 +68,9 @@ class Scans:
         volumes = {role: opened.volumes[role] for role in ROLES if role in opened.volumes}
         return cls(
             opened.name,
-            {role: one.array for role, one in volumes.items()},
-            {role: one.grid for role, one in volumes.items()},
-            {role: one.layout for role, one in volumes.items()},
+            {role: volume.array for role, volume in volumes.items()},
+            {role: volume.grid for role, volume in volumes.items()},
+            {role: volume.layout for role, volume in volumes.items()},
             opened.notes,
         )
 

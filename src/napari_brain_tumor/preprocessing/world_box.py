@@ -50,11 +50,11 @@ def voxels_of_box(grid: Grid, box: WorldBox) -> Box | None:
 
 def inside_box(grid: Grid, box: WorldBox) -> npt.NDArray[np.bool_]:
     """Which voxels `(X, Y, Z)` of a grid lie in a box."""
-    found = np.zeros(grid.shape, dtype=bool)
+    inside = np.zeros(grid.shape, dtype=bool)
     block = voxels_of_box(grid, box)
     if block is not None:
-        found[block.slices] = _centres_inside(grid.cropped(block), box)
-    return found
+        inside[block.slices] = _centres_inside(grid.cropped(block), box)
+    return inside
 
 
 def _centres_inside(grid: Grid, box: WorldBox) -> npt.NDArray[np.bool_]:
@@ -74,8 +74,9 @@ def _outside(box: WorldBox, grid: Grid) -> str:
     low, high = ends.min(axis=0), ends.max(axis=0)
     reach = ", ".join(f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip("xyz", low, high, strict=True))
     unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not tell the spacing"
-    given = ",".join(f"{end:g}" for end in box)
+    coordinates = ",".join(f"{end:g}" for end in box)
     return (
-        f"No voxel of the scan lies in the box {given}; the scan reaches over {reach}. A box is x0,x1,y0,y1,z0,z1 in "
+        f"No voxel of the scan lies in the box {coordinates}; the scan reaches over {reach}. A box is "
+        "x0,x1,y0,y1,z0,z1 in "
         f"{unit}."
     )

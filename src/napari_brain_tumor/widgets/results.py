@@ -69,7 +69,7 @@ def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
 
 def applied_text(layer: Layer, applied: Applied) -> str:
     """What putting a result into a layer did, in words."""
-    kept = f" {applied.kept} voxels that were painted by hand were kept." if applied.kept else ""
+    kept = f" {applied.preserved} voxels that were painted by hand were kept." if applied.preserved else ""
     if not applied.changed:
         return f"Nothing changed in {layer.name}.{kept}"
     return f"Replaced labels in {layer.name}: {applied.changed} voxels changed.{kept} Ctrl+Z takes it back."
