@@ -15,8 +15,8 @@ from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.preflight import Fix, Scans, check_scans, check_study, worst
+from napari_brain_tumor.preflight.alignment import Alignment
 from napari_brain_tumor.preflight.costs import MeasuredCost, key_of
-from napari_brain_tumor.preflight.together import Togetherness
 from napari_brain_tumor.study import ROLES, NiftiForms, Segmentation, Study, TifSlices
 
 SHAPE = (40, 48, 36)
@@ -53,7 +53,7 @@ def costs(monkeypatch):
 @pytest.fixture(autouse=True)
 def no_search(monkeypatch):
     """Whether sequences fit is what `test_together.py` is about."""
-    monkeypatch.setattr("napari_brain_tumor.preflight.scans.judge_together", lambda sequences, grids: Togetherness())
+    monkeypatch.setattr("napari_brain_tumor.preflight.scans.judge_alignment", lambda sequences, grids: Alignment())
 
 
 def cost(method, **changes) -> MeasuredCost:

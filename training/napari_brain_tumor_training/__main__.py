@@ -17,20 +17,20 @@ from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor_training.command_progress import command_progress
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
 from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
+from napari_brain_tumor_training.process_group import rank_of_process
 from napari_brain_tumor_training.readiness import why_not_ready
 from napari_brain_tumor_training.run_process import install_result_job, with_plan
 from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
-from napari_brain_tumor_training.shown import shown
 from napari_brain_tumor_training.stop_signals import run_until_stopped
-from napari_brain_tumor_training.team import rank_of_process
 from napari_brain_tumor_training.validate import CaseDice, summarise, validate
 
 app = typer.Typer(help="Train a network from a recipe.", add_completion=False)
@@ -86,7 +86,7 @@ def train(
     begun in the folder goes on.
     """
     _check_fold(fold, folds, max_minutes)
-    with shown("training") as (console, report):
+    with command_progress("training") as (console, report):
         logging.basicConfig(
             level=logging.INFO if rank_of_process() == 0 else logging.ERROR,
             format="%(message)s",
@@ -95,7 +95,7 @@ def train(
         )
         config, root = _described_run(recipe, data, model, dims)
         config = with_plan(config, batch=batch, learning_rate=learning_rate)
-        chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
+        settings: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
         if detach:
             if folds is not None:
@@ -110,30 +110,30 @@ def train(
                 learning_rate=learning_rate,
                 install=install,
             )
-            told = _detached(request, chosen, out)
+            message = _detached(request, settings, out)
         elif estimate:
-            told = estimate_cost(config, device).describe()
+            message = estimate_cost(config, device).describe()
         elif augmented is not None:
             cases = run_until_stopped(loaded_cases(config, root, out), report)
             training = [case for case in cases if case.files.split == "train"]
             draw_augmented(config, sampler_for(config, training), augmented)
-            told = f"{augmented}"
+            message = f"{augmented}"
         else:
             if folds is not None and fold is None:
                 job = crossvalidate(config, root, out, folds, device=device, epochs=epochs)
             elif folds is not None and fold is not None:
-                job = fit_fold(config, root, out, fold, folds, **chosen)
+                job = fit_fold(config, root, out, fold, folds, **settings)
             else:
-                job = fit(config, root, out, **chosen)
+                job = fit(config, root, out, **settings)
                 if int(os.environ.get("WORLD_SIZE", "1")) == 1:
                     # Asked to stop, one of several would leave the others waiting for it.
                     job = watched(job, out, config.title)
-            made = run_until_stopped(job, report).model
-            told = f"{made.folder}"
+            model_info = run_until_stopped(job, report).model
+            message = f"{model_info.folder}"
             if install and fold is None and rank_of_process() == 0:
-                told += f"\n{_installed(made, out)}"
+                message += f"\n{_installed(model_info, out)}"
     if rank_of_process() == 0:
-        typer.echo(told)
+        typer.echo(message)
 
 
 @validation_app.command("validate")
@@ -151,7 +151,7 @@ def score(
 ) -> None:
     """Dice of a model on the validation cases of a recipe, over whole volumes, per case and in the mean."""
     subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
-    with shown("validating") as (_, report):
+    with command_progress("validating") as (_, report):
         config = read_config(recipe)
         info = find_model(model or config.name)
         job = validate(config, data, info, subsets, flips=flips, device=device)
@@ -185,28 +185,28 @@ def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) 
 
 def _described_run(recipe: Path, data: Path | None, model: str | None, dims: int | None) -> tuple[TrainConfig, Path]:
     """The recipe of a file, or the usual one for a curated data set, and the folder that its paths are relative to."""
-    wanted: Dims | None = None if dims is None else 3 if dims == 3 else 2
+    requested_dims: Dims | None = None if dims is None else 3 if dims == 3 else 2
     if recipe.is_dir():
-        return recipe_for_dataset(recipe, model, wanted), recipe
-    return with_model(read_config(recipe), model, wanted), data or Path()
+        return recipe_for_dataset(recipe, model, requested_dims), recipe
+    return with_model(read_config(recipe), model, requested_dims), data or Path()
 
 
-def _detached(request: RunRequest, chosen: dict[str, Any], out: Path) -> str:
-    if chosen["max_minutes"] is not None:
+def _detached(request: RunRequest, settings: dict[str, Any], out: Path) -> str:
+    if settings["max_minutes"] is not None:
         msg = "--max-minutes does not go with --detach. Leave it out and stop the run with `brain-tumor runs stop`."
         raise typer.BadParameter(msg)
-    asked = request.model_copy(update={"device": chosen["device"], "epochs": chosen["epochs"]})
-    run = resume_run(out) if chosen["resume"] else start_run(asked, out)
+    full_request = request.model_copy(update={"device": settings["device"], "epochs": settings["epochs"]})
+    run = resume_run(out) if settings["resume"] else start_run(full_request, out)
     return f"Process {run.status.pid} trains in {out}. See how far it is with: brain-tumor runs show {out}"
 
 
 def _subset(text: str) -> tuple[Role, ...]:
-    wanted = [word.strip().lower() for word in text.split(",")]
-    unknown = sorted(set(wanted) - {role.lower() for role in ROLES})
+    names = [word.strip().lower() for word in text.split(",")]
+    unknown = sorted(set(names) - {role.lower() for role in ROLES})
     if unknown:
         msg = f"{', '.join(unknown)} is not a role. Name some of {', '.join(ROLES)}, separated by commas."
         raise typer.BadParameter(msg)
-    return tuple(role for role in ROLES if role.lower() in wanted)
+    return tuple(role for role in ROLES if role.lower() in names)
 
 
 def _add_to_card(info: ModelInfo, means: list[Metrics]) -> None:
@@ -217,7 +217,7 @@ def _add_to_card(info: ModelInfo, means: list[Metrics]) -> None:
 def _write_rows(path: Path, scores: list[CaseDice]) -> None:
     columns = ("dataset", "case", "asked", "roles", "flips", "region", "dice")
     rows = (
-        (s.dataset, s.name, "+".join(s.asked), "+".join(s.roles), s.flips, region, f"{value:.4f}")
+        (s.dataset, s.name, "+".join(s.subset), "+".join(s.roles), s.flips, region, f"{value:.4f}")
         for s in scores
         for region, value in s.dice.items()
     )

@@ -133,13 +133,13 @@ def attach(folder: Path) -> Run:
 def list_runs(parent: Path) -> list[Run]:
     """The runs in a folder, the newest first; those whose status cannot be read are left out."""
     folders = [path.parent for path in parent.glob(f"*/{STATUS_FILE}")] if parent.is_dir() else []
-    found = []
+    runs = []
     for folder in folders:
         try:
-            found.append(attach(folder))
+            runs.append(attach(folder))
         except TrainingError as error:
             logger.warning("%s", error)
-    return sorted(found, key=lambda run: run.status.started, reverse=True)
+    return sorted(runs, key=lambda run: run.status.started, reverse=True)
 
 
 def request_stop(folder: Path) -> None:
@@ -219,8 +219,8 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 def mean_dice(row: dict[str, float]) -> float | None:
     """Mean validation Dice of a row of the history, over regions and sets; None where it was not validated."""
-    found = [(_REGION.fullmatch(key), value) for key, value in row.items()]
-    values = [value for match, value in found if match is not None and match["set"] != "train"]
+    matches = [(_REGION.fullmatch(key), value) for key, value in row.items()]
+    values = [value for match, value in matches if match is not None and match["set"] != "train"]
     return sum(values) / len(values) if values else None
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from napari_brain_tumor.compare import Agreement, Consensus, PairScores
+    from napari_brain_tumor.compare.consensus_methods import ConsensusMethod
     from napari_brain_tumor.compare.slices import Axis
-    from napari_brain_tumor.compare.together import ConsensusMethod
     from napari_brain_tumor.labels import Region
     from napari_brain_tumor.study import Segmentation
 
@@ -129,7 +129,7 @@ def _axis(name: str) -> "Axis":
 
 
 def _check_consensus(method: str | None, output: Path | None) -> None:
-    from napari_brain_tumor.compare.together import METHODS
+    from napari_brain_tumor.compare.consensus_methods import METHODS
 
     if method is not None and method not in METHODS:
         msg = f"There is no consensus {method!r}. Ask for one of: {', '.join(METHODS)}."
@@ -173,7 +173,7 @@ def _compare(opened: Mapping[str, "Segmentation"], reference: str | None, resamp
 def _join(
     opened: Mapping[str, "Segmentation"], reference: str | None, method: str | None, resample: bool
 ) -> "Consensus | None":
-    from napari_brain_tumor.compare.together import METHODS, consensus_job
+    from napari_brain_tumor.compare.consensus_methods import METHODS, consensus_job
 
     chosen: ConsensusMethod | None = next((one for one in METHODS if one == method), None)
     if chosen is None:
@@ -272,7 +272,7 @@ def _print_consensus(found: "Agreement", joined: "Consensus | None") -> None:
         return
     from rich.markup import escape
 
-    from napari_brain_tumor.compare.together import METHODS
+    from napari_brain_tumor.compare.consensus_methods import METHODS
 
     for text in joined.notes:
         if text not in found.notes:

@@ -324,7 +324,7 @@ def check(
     findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
     for finding in findings:
         if finding.severity != "ok":
-            say(f"{finding.severity}: {finding.case}: {finding.found}. What to do: {finding.todo}.")
+            say(f"{finding.severity}: {finding.case}: {finding.problem}. What to do: {finding.todo}.")
     counts = Counter(finding.severity for finding in findings)
     checked = len({finding.case for finding in findings})
     say(f"{checked} cases: {counts['error']} errors, {counts['warning']} warnings, {counts['ok']} cases without either")

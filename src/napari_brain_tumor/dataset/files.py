@@ -56,8 +56,8 @@ def image_writer(study: Study) -> Callable[[Path], None]:
 def label_writer(truth: Truth, layout: FileLayout) -> Callable[[Path], None]:
     """A function that writes a truth as a label file with the header of the scan, and what it tells inside it."""
     values = encode(truth)
-    told = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
-    comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if told else ""
+    has_known_classes = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
+    comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if has_known_classes else ""
     return lambda path: write_nifti(values, truth.segmentation.grid, layout, path, comment=comment)
 
 

@@ -74,10 +74,10 @@ def read_opinion(folder: Path, case: CaseRecord, weights_sha256: str) -> Opinion
     """The opinion of a model on a case, or None where there is none of these images."""
     path = opinion_path(folder, case.id, weights_sha256)
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    opinion = _read(path, found.st_mtime_ns, found.st_ino)
+    opinion = _read(path, status.st_mtime_ns, status.st_ino)
     return opinion if opinion is not None and opinion.is_about(case) else None
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.batch_norm import steady_batch_norm
 from napari_brain_tumor.models.blocks import (
     Dims,
     convolution,
@@ -15,7 +16,6 @@ from napari_brain_tumor.models.blocks import (
     preactivated_convolution,
     resized,
 )
-from napari_brain_tumor.models.steady_norm import steady_batch_norm
 
 __all__ = ["ResUNetA", "ResUNetAMultitask", "TaskLogits"]
 

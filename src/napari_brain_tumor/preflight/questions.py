@@ -107,7 +107,7 @@ def _size(grid: Grid) -> str:
 
 def fit(facts: Facts) -> Row:
     """Whether the sequences lie on one another."""
-    question, judged = "Fit", facts.together
+    question, judged = "Fit", facts.alignment
     if judged.unjudged:
         return Row(question, "pass", f"Not judged: {judged.unjudged}.")
     if not judged.misfits:

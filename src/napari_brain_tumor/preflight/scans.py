@@ -11,8 +11,8 @@ from napari_brain_tumor.brain.extraction import brain_mask, brain_volume_ml
 from napari_brain_tumor.errors import BrainMaskError, IntensityError
 from napari_brain_tumor.geometry import Grid, bounding_box, to_ras
 from napari_brain_tumor.io import Sequences, distinct_grids, reference_role
+from napari_brain_tumor.preflight.alignment import Alignment, judge_alignment
 from napari_brain_tumor.preflight.coverage import Gap, gaps_in
-from napari_brain_tumor.preflight.together import Togetherness, judge_together
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, is_skull_stripped
 from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits_of_volumes
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
@@ -124,7 +124,7 @@ class Facts:
         What will be done with a whole head: its brain extracted, by the network or by a mask, or nothing.
     outline : BrainOutline or None
         The brain in a whole head, where it was looked for.
-    together : Togetherness
+    alignment : Alignment
         Whether the sequences lie on one another.
     gaps : mapping of role to Gap
         Sequences whose field of view ends within the brain.
@@ -141,7 +141,7 @@ class Facts:
     extent_mm: float | None = None
     brain: BrainPlan = "auto"
     outline: BrainOutline | None = None
-    together: Togetherness = field(default_factory=Togetherness)
+    alignment: Alignment = field(default_factory=Alignment)
     gaps: Mapping[Role, Gap] = field(default_factory=dict)
 
     @property
@@ -168,11 +168,11 @@ def facts_of(scans: Scans) -> Facts:
     head = foreground_mask(list(samples.values())) if samples else None
     sides = _sides(head, scans.grids[reference]) if head is not None and reference is not None else None
     extent = _extent(scans, reference, samples) if samples and reference is not None else None
-    together = judge_together({role: scans.sequences[role] for role in sound}, scans.grids)
+    alignment = judge_alignment({role: scans.sequences[role] for role in sound}, scans.grids)
     gaps = _gaps(samples, head, scans.grids[reference]) if head is not None and reference is not None else {}
     groups = distinct_grids(scans.grids)
     return Facts(
-        scans, groups, reference, broken, whole_head, samples, head, sides, extent, together=together, gaps=gaps
+        scans, groups, reference, broken, whole_head, samples, head, sides, extent, alignment=alignment, gaps=gaps
     )
 
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.compare import Consensus, SliceRow
-from napari_brain_tumor.compare.together import METHODS, ConsensusMethod
+from napari_brain_tumor.compare.consensus_methods import METHODS, ConsensusMethod
 from napari_brain_tumor.labels import SCHEMAS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin import layers

@@ -13,9 +13,9 @@ from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor.command_lines import CommandLines, compare_lines
 from napari_brain_tumor.compare import Agreement, Consensus, SliceRow, compare_segmentations_job
+from napari_brain_tumor.compare.consensus_methods import ConsensusMethod, consensus_job
 from napari_brain_tumor.compare.maps import AGREEMENT_COLORS, count_map, count_names, pair_map, pair_names
 from napari_brain_tumor.compare.slices import AXES, Axis
-from napari_brain_tumor.compare.together import ConsensusMethod, consensus_job
 from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.labels import Region

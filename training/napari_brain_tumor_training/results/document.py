@@ -221,8 +221,8 @@ class ModelResults(Section):
 
     def block(self, name: BlockName) -> Block | None:
         """The block of that name, if it was measured."""
-        found: Block | None = getattr(self, name)
-        return found
+        block: Block | None = getattr(self, name)
+        return block
 
 
 class Split(Section):

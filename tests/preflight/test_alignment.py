@@ -10,9 +10,9 @@ import phantoms
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.io import open_study
 from napari_brain_tumor.preflight import Scans, check_scans
+from napari_brain_tumor.preflight.alignment import judge_alignment
 from napari_brain_tumor.preflight.coverage import gaps_in
 from napari_brain_tumor.preflight.scans import facts_of
-from napari_brain_tumor.preflight.together import judge_together
 from napari_brain_tumor.sample import sample_case_folder
 
 
@@ -41,7 +41,7 @@ def moved(found, role, degrees=0.0, shift=(0, 0, 0)):
 
 
 def fits(found):
-    return judge_together(found.sequences, found.grids)
+    return judge_alignment(found.sequences, found.grids)
 
 
 def row(found, question):
@@ -88,15 +88,15 @@ def test_what_cannot_be_judged_is_not_warned_of(sample):
     assert "one sequence only" in row(alone, "Fit").words
     slab = Grid((*sample.grids["T1"].shape[:2], 6), sample.grids["T1"].affine)
     thin = {role: array[:, :, 30:36] for role, array in sample.sequences.items()}
-    assert "too few slices" in judge_together(thin, dict.fromkeys(thin, slab)).unjudged
+    assert "too few slices" in judge_alignment(thin, dict.fromkeys(thin, slab)).unjudged
     unknown = replace(sample.grids["T1"], unit="voxel")
-    assert "voxel size" in judge_together(sample.sequences, dict.fromkeys(sample.grids, unknown)).unjudged
+    assert "voxel size" in judge_alignment(sample.sequences, dict.fromkeys(sample.grids, unknown)).unjudged
 
 
 def test_noise_in_place_of_anatomy_is_no_misfit():
     grid = Grid((40, 48, 36), phantoms.affine(spacing=(4, 4, 4)))
     images = {role: phantoms.brain(grid.shape, seed) for seed, role in enumerate(("T1", "T2", "FLAIR"))}
-    assert judge_together(images, dict.fromkeys(images, grid)).misfits == ()
+    assert judge_alignment(images, dict.fromkeys(images, grid)).misfits == ()
 
 
 # Coverage -----------------------------------------------------------------------------------------------------------

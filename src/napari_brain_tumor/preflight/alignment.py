@@ -1,4 +1,4 @@
-"""Whether the sequences of an examination lie on one another: a short, coarse search for a better place."""
+"""Whether the sequences of an examination are aligned: a short, coarse search for a better position."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Array
 
-__all__ = ["Misfit", "Togetherness", "judge_together"]
+__all__ = ["Alignment", "Misfit", "judge_alignment"]
 
 
 _LEAST_MM: Final = 3.0
@@ -44,7 +44,7 @@ class Misfit:
 
 
 @dataclass(frozen=True, slots=True)
-class Togetherness:
+class Alignment:
     """How the sequences lie on one another.
 
     Parameters
@@ -59,7 +59,7 @@ class Togetherness:
     unjudged: str = ""
 
 
-def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) -> Togetherness:
+def judge_alignment(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) -> Alignment:
     """Compare every sequence with the others; a second or two for a case of full size.
 
     Parameters
@@ -69,19 +69,19 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
     """
     roles = [role for role in _FIRST if role in sequences]
     if len(roles) < 2:
-        return Togetherness(unjudged="there is one sequence only")
+        return Alignment(unjudged="there is one sequence only")
     extents = [extent_of(grids[role]) for role in roles]
     if None in extents:
-        return Togetherness(unjudged="the voxel size is not known")
+        return Alignment(unjudged="the voxel size is not known")
     if min(extent for extent in extents if extent is not None) < _LEAST_EXTENT_MM:
-        return Togetherness(unjudged="too few slices were scanned")
+        return Alignment(unjudged="too few slices were scanned")
     small = {role: coarse_scan(sequences[role], grids[role]) for role in roles}
     first = roles[0]
     still = RigidTransform(np.eye(4))
     motions = {first: still}
     for role in roles[1:]:
         motions[role] = find_misfit(small[role], small[first])[0] or still
-    return Togetherness(_misfits(roles, motions, small[first][1]))
+    return Alignment(_misfits(roles, motions, small[first][1]))
 
 
 def _misfits(roles: Sequence[Role], motions: Mapping[Role, RigidTransform], grid: Grid) -> tuple[Misfit, ...]:
