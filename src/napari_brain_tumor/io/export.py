@@ -86,9 +86,9 @@ def save_segmentation(
     """
     finish_interrupted()
     target = named_path(path)
-    chosen = schema_named(schema)
-    values = chosen.encode(segmentation.data)
-    meaning = Meaning.of(segmentation, chosen)
+    target_schema = schema_named(schema)
+    values = target_schema.encode(segmentation.data)
+    meaning = Meaning.of(segmentation, target_schema)
     # Made first, so that nothing is written if the provenance cannot be.
     record = [sidecar_part(segmentation, meaning, target, paths=paths)] if sidecar else []
     if _is_folder(target):

@@ -259,9 +259,9 @@ def _dtype(fields: _Fields) -> tuple[np.dtype[Any], tuple[str, ...]]:
     if name not in _TYPES:
         raise fields.ruined(f"ElementType is {name[:40]!r}; plain numbers are {', '.join(_TYPES)}")
     kind = np.dtype(_TYPES[name])
-    told = "BinaryDataByteOrderMSB" in fields
+    stated = "BinaryDataByteOrderMSB" in fields
     big = fields.truth("BinaryDataByteOrderMSB", False)
-    return kind.newbyteorder(">" if big else "<"), () if told or kind.itemsize == 1 else (_BYTE_ORDER_NOTE,)
+    return kind.newbyteorder(">" if big else "<"), () if stated or kind.itemsize == 1 else (_BYTE_ORDER_NOTE,)
 
 
 def _packing(fields: _Fields) -> tuple[Packing, int | None]:

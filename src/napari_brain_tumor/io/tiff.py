@@ -249,8 +249,8 @@ def _gap_notes(numbers: tuple[int, ...]) -> tuple[str, ...]:
     missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
     if not missing:
         return ()
-    shown = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
-    return (f"Slices {shown} are missing between {numbers[0]} and {numbers[-1]}: the others lie as if adjacent.",)
+    listed = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
+    return (f"Slices {listed} are missing between {numbers[0]} and {numbers[-1]}: the others lie as if adjacent.",)
 
 
 def _assumption_notes(spacing_mm: Spacing | None) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ class Restored:
     offer : Offer
     layer : LayerData
     automatic : (Z, Y, X) array
-        As in `journal.layer_journal.Recovered`, like `clean`.
+        As in `journal.layer_journal.RecoveredLabels`, like `clean`.
     scans : list of LayerData
         Of the study under it, where its files are still there.
     notes : tuple of str

@@ -108,9 +108,9 @@ def _read(path: Path) -> Header | NoImage:
 
 
 def _syntax(data: Any) -> str:
-    told = _text(getattr(data, "file_meta", None), "TransferSyntaxUID")
-    if told:
-        return told
+    uid = _text(getattr(data, "file_meta", None), "TransferSyntaxUID")
+    if uid:
+        return uid
     implicit, little = data.original_encoding
     return _IMPLICIT if implicit else _NATIVE[1] if little else _EXPLICIT_BIG
 
@@ -218,7 +218,7 @@ def _facts(path: Path, data: Any) -> FileFacts:
         contrast_agent=agent or _text(coded, "CodeMeaning"),
         frame_of_reference=_text(data, "FrameOfReferenceUID"),
         images_in_acquisition=_int(data, "ImagesInAcquisition"),
-        dates=tuple((what, told) for keyword, what in _DATES if (told := _text(data, keyword))),
+        dates=tuple((what, date) for keyword, what in _DATES if (date := _text(data, keyword))),
     )
 
 
@@ -376,7 +376,7 @@ def _index_places(data: Any) -> tuple[int, ...]:
 
     along = {tag_for_keyword(k) for k in ("InStackPositionNumber", "ImagePositionPatient", "StackID")}
     dimensions = _value(data, "DimensionIndexSequence") or ()
-    return tuple(at for at, one in enumerate(dimensions) if _value(one, "DimensionIndexPointer") not in along)
+    return tuple(at for at, entry in enumerate(dimensions) if _value(entry, "DimensionIndexPointer") not in along)
 
 
 def _functional_frame(plain: Frame, own: Any, shared: Any, places: tuple[int, ...]) -> Frame:
@@ -413,8 +413,8 @@ def _functional_frame(plain: Frame, own: Any, shared: Any, places: tuple[int, ..
     )
 
 
-def _first(told: float | None, otherwise: float) -> float:
-    return otherwise if told is None else told
+def _first(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 def _inversion(modifier: Any) -> float | None:

@@ -216,10 +216,10 @@ def _step_notes(frames: Sequence[Frame], heights: Vector, distance: float) -> li
     spread = float(np.abs(np.diff(heights) - distance).max())
     if spread > _WORTH_TELLING * distance:
         notes.append(f"The steps between slices differ by up to {spread:.2g} mm; the mean, {distance:.4g} mm, is used.")
-    told = frames[0].slice_spacing
-    if told is not None and abs(told - distance) > max(0.05 * distance, _ROUNDING_MM):
+    stated = frames[0].slice_spacing
+    if stated is not None and abs(stated - distance) > max(0.05 * distance, _ROUNDING_MM):
         notes.append(
-            f"The header states {told:.4g} mm between slices, their positions {distance:.4g} mm: positions are used."
+            f"The header states {stated:.4g} mm between slices, their positions {distance:.4g} mm: positions are used."
         )
     return notes
 
@@ -235,8 +235,8 @@ def _tilt_notes(name: str, step: Vector, straight: Vector, drift: float) -> list
 
 
 def _count_notes(frames: Sequence[Frame], name: str) -> list[str]:
-    told = {frame.facts.images_in_acquisition for frame in frames}
-    promised = told.pop() if len(told) == 1 else None
+    counts = {frame.facts.images_in_acquisition for frame in frames}
+    promised = counts.pop() if len(counts) == 1 else None
     one_acquisition = len({frame.acquisition for frame in frames}) == 1
     if promised is None or not one_acquisition or promised <= len(frames):
         return []
