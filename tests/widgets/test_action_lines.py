@@ -314,7 +314,7 @@ def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_ru
     from napari_brain_tumor.interactive import Stroke, save_prompts
     from napari_brain_tumor.progress import run_job
     from napari_brain_tumor.widgets.correct_start import begin_job, starts
-    from napari_brain_tumor.widgets.kept_probabilities import result_layer
+    from napari_brain_tumor.widgets.stored_maps import result_layer
     from napari_brain_tumor.workflow import segment_with_probabilities_job
 
     study = open_study(sample_case_folder())

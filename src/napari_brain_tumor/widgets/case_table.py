@@ -153,10 +153,10 @@ class _Item(QTableWidgetItem):
     def __lt__(self, other: QTableWidgetItem) -> bool:
         if not isinstance(other, _Item):
             return super().__lt__(other)
-        mine, theirs = self._value, other._value
-        if isinstance(mine, str) and isinstance(theirs, str):
-            return mine.lower() < theirs.lower()
-        return _number(mine) < _number(theirs)
+        own_value, other_value = self._value, other._value
+        if isinstance(own_value, str) and isinstance(other_value, str):
+            return own_value.lower() < other_value.lower()
+        return _number(own_value) < _number(other_value)
 
 
 def _number(value: Value) -> float:

@@ -29,10 +29,10 @@ from napari_brain_tumor.widgets.correct_start import Begun, Start, begin_job, ob
 from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, change_in_words
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, TOOL_KEYS, PromptTools
+from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 __all__ = ["CorrectWidget"]

@@ -24,7 +24,7 @@ from napari_brain_tumor.plugin.prompt_layers import (
     strokes_to_paint,
 )
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
-from napari_brain_tumor.widgets.twins import Links
+from napari_brain_tumor.widgets.linked_layers import Links
 
 __all__ = ["TOOLS", "PromptLayers", "Tool"]
 

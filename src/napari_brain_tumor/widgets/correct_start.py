@@ -18,8 +18,8 @@ from napari_brain_tumor.plugin.layers import KEY, LayerData, LayerView, Segmenta
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets.correct_state import Correction
-from napari_brain_tumor.widgets.kept_probabilities import kept_of
 from napari_brain_tumor.widgets.segment_state import candidates, is_result, open_studies
+from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 __all__ = ["Begun", "Start", "begin_job", "obstacle", "starts"]
@@ -127,7 +127,7 @@ def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[Begun]:
     scans = {role: layers.view(layer) for role, layer in start.study.sequences.items()}
     shown = layers.view(start.layer) if start.layer is not None else None
     references = layers.readable_views(all_layers)
-    kept = kept_of(start.layer)
+    kept = stored_maps_of(start.layer)
     return _begin(scans, shown, references, kept.maps if kept is not None else None)
 
 

@@ -215,18 +215,18 @@ class AddPage(QWidget):
 
 
 def _edit(placeholder: str, tip: str, name: str) -> QLineEdit:
-    made = QLineEdit()
-    made.setPlaceholderText(placeholder)
-    made.setToolTip(tip)
-    made.setAccessibleName(name)
-    return made
+    edit = QLineEdit()
+    edit.setPlaceholderText(placeholder)
+    edit.setToolTip(tip)
+    edit.setAccessibleName(name)
+    return edit
 
 
 def _key_button(text: str, does: str, tip: str) -> QPushButton:
     key = KEYS[does]
-    made = button(f"{text} ({_short(key)})", f"{tip}\nKey in the picture: {key}")
-    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
-    return made
+    key_button = button(f"{text} ({_short(key)})", f"{tip}\nKey in the picture: {key}")
+    key_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    return key_button
 
 
 def _short(key: str) -> str:

@@ -151,8 +151,8 @@ def next_undecided(rows: Sequence[CaseRow], current: str | None) -> str | None:
 
 def next_uncertain(rows: Sequence[CaseRow], current: str | None) -> str | None:
     """The undecided case, other than the current one, of which the model is least sure; None where it was not asked."""
-    asked = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
-    return max(asked, key=lambda row: row.unsure or 0.0).id if asked else None
+    undecided = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
+    return max(undecided, key=lambda row: row.unsure or 0.0).id if undecided else None
 
 
 def neighbour(rows: Sequence[CaseRow], current: str | None, step: Literal[-1, 1]) -> str | None:
@@ -292,9 +292,9 @@ def save_label(
     GridMismatchError, LabelSchemaError, DimensionError, SaveError
         If the labels do not fit the scan or cannot be written.
     """
-    found = layers.segmentation_from_layer(layer)
+    segmentation = layers.segmentation_from_layer(layer)
     truth = loaded.truth.segmentation
-    corrected = replace(truth, data=np.ascontiguousarray(found.data), known_regions=_regions(loaded, maker))
+    corrected = replace(truth, data=np.ascontiguousarray(segmentation.data), known_regions=_regions(loaded, maker))
     return CuratedDataset(folder).relabel(
         loaded.record.id,
         corrected,
@@ -308,11 +308,11 @@ def save_label(
 
 def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
     """What the label tells: as before, and what the model tells whose labels took its place."""
-    told = loaded.record.label.known_regions
+    labelled = loaded.record.label.known_regions
     opinion = loaded.opinion
     if opinion is None or maker.kind not in ("model", "both") or maker.model_sha256 != opinion.weights_sha256:
-        return told
-    return tuple(region for region in REGIONS if region in told or region in opinion.known_regions)
+        return labelled
+    return tuple(region for region in REGIONS if region in labelled or region in opinion.known_regions)
 
 
 def review_case(folder: Path, case_id: str, state: ReviewState, note: str) -> CaseRecord:
@@ -383,18 +383,18 @@ def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
     if wrong:
         msg = f"{label.name} has slices 0 to {count - 1}; known are said to be {wrong}. Correct the list of slices."
         raise DatasetError(msg)
-    shown = np.zeros(label.data.shape, dtype=np.uint8)
-    shown[list(slices)] = 1
-    return Display.of(grid).restore(shown, nearest=True).astype(bool)
+    mask = np.zeros(label.data.shape, dtype=np.uint8)
+    mask[list(slices)] = 1
+    return Display.of(grid).restore(mask, nearest=True).astype(bool)
 
 
-def label_to_offer(labels: Sequence[Layer], wanted: Sequence[Layer | None]) -> int:
+def label_to_offer(labels: Sequence[Layer], preferred: Sequence[Layer | None]) -> int:
     """Which of the labels layers is offered for a new case: the first wanted one that is there, else the uppermost.
 
     -1 where there is none.
     """
-    found = next((labels.index(one) for one in wanted if one is not None and one in labels), None)
-    return len(labels) - 1 if found is None else found
+    position = next((labels.index(layer) for layer in preferred if layer is not None and layer in labels), None)
+    return len(labels) - 1 if position is None else position
 
 
 def numbers_in(text: str) -> list[int] | None:
@@ -408,11 +408,11 @@ def numbers_in(text: str) -> list[int] | None:
     numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
-        chosen = range(int(match[1]), int(match[2] or match[1]) + 1) if match is not None else range(0)
-        if not chosen:
+        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match is not None else range(0)
+        if not span:
             msg = f"{text!r} is not a list of slices. Give numbers and ranges such as 40, 52-60."
             raise DatasetError(msg)
-        numbers.update(chosen)
+        numbers.update(span)
     return sorted(numbers) or None
 
 
@@ -423,17 +423,17 @@ def recent_datasets() -> list[Path]:
     """Folders of the data sets that were opened last and are still there, the newest first."""
     try:
         listed = read_json(_recent_file())
-        return [Path(one) for one in listed if (Path(one) / "index.json").is_file()]
+        return [Path(folder) for folder in listed if (Path(folder) / "index.json").is_file()]
     except (OSError, ValueError, TypeError):
         return []  # a convenience: without it the folder is chosen again
 
 
 def remember_dataset(folder: Path) -> None:
     """Put a folder at the head of the recent ones."""
-    kept = [folder.resolve(), *(one for one in recent_datasets() if one != folder.resolve())][:_RECENT_COUNT]
+    recent = [folder.resolve(), *(other for other in recent_datasets() if other != folder.resolve())][:_RECENT_COUNT]
     with suppress(OSError):
         _recent_file().parent.mkdir(parents=True, exist_ok=True)
-        _recent_file().write_text(json.dumps([str(one) for one in kept]), "utf-8")
+        _recent_file().write_text(json.dumps([str(other) for other in recent]), "utf-8")
 
 
 def _recent_file() -> Path:

@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, 
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
-from napari_brain_tumor.widgets.kept_probabilities import MAPS
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
+from napari_brain_tumor.widgets.stored_maps import MAPS
 
 __all__ = ["MoreSettings"]
 
@@ -171,8 +171,8 @@ class MoreSettings(QWidget):
     @property
     def thresholds(self) -> dict[Region, float]:
         """Those that are not the model's own."""
-        told = {region: round(self.threshold_boxes[region].value(), 3) for region in self._usual}
-        return {region: value for region, value in told.items() if abs(value - self._usual[region]) >= _SAME}
+        values = {region: round(self.threshold_boxes[region].value(), 3) for region in self._usual}
+        return {region: value for region, value in values.items() if abs(value - self._usual[region]) >= _SAME}
 
     def set_usual(self, usual: Mapping[Region, float]) -> None:
         """The model has these thresholds and tells these regions; none for a method without weights."""
@@ -208,19 +208,19 @@ class MoreSettings(QWidget):
     @property
     def brain(self) -> str | Labels:
         """`"auto"`, `"keep"`, or the layer that tells the brain."""
-        chosen: str | Labels = self.brain_box.currentData()
-        return chosen
+        choice: str | Labels = self.brain_box.currentData()
+        return choice
 
-    def show_brain_layers(self, found: Sequence[Labels], chosen: str | Labels | None) -> None:
+    def show_brain_layers(self, offered: Sequence[Labels], selected: str | Labels | None) -> None:
         """Offer these layers too; the chosen one stays chosen while it is there."""
         self.brain_box.blockSignals(True)
         self.brain_box.clear()
         for text, value in _BRAIN_CHOICES.items():
             self.brain_box.addItem(text, value)
-        for layer in found:
+        for layer in offered:
             self.brain_box.addItem(f"inside {layer.name}", layer)
-        choices = [*_BRAIN_CHOICES.values(), *found]
-        at = next((at for at, one in enumerate(choices) if one is chosen or one == chosen), 0)
+        choices = [*_BRAIN_CHOICES.values(), *offered]
+        at = next((at for at, choice in enumerate(choices) if choice is selected or choice == selected), 0)
         self.brain_box.setCurrentIndex(at)
         self.brain_box.blockSignals(False)
 
@@ -233,17 +233,17 @@ class MoreSettings(QWidget):
     @property
     def box_layer(self) -> Shapes | None:
         """The layer whose shapes tell the box; None for the whole volume."""
-        chosen: Shapes | None = self.region_box.currentData()
-        return chosen
+        layer: Shapes | None = self.region_box.currentData()
+        return layer
 
-    def show_box_layers(self, found: Sequence[Shapes], chosen: Shapes | None) -> None:
+    def show_box_layers(self, offered: Sequence[Shapes], selected: Shapes | None) -> None:
         """Offer these layers; the chosen one stays chosen while it is there."""
         self.region_box.blockSignals(True)
         self.region_box.clear()
         self.region_box.addItem("whole volume", None)
-        for layer in found:
+        for layer in offered:
             self.region_box.addItem(layer.name, layer)
-        self.region_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
+        self.region_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
         self.region_box.blockSignals(False)
 
     def show_box_size(self, text: str) -> None:
@@ -268,12 +268,12 @@ class MoreSettings(QWidget):
         self._show_summary()
 
     def _show_summary(self, *_: object) -> None:
-        told = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
-        told += [self.brain_box.currentText()] if self.brain != "auto" else []
-        told += ["mirrored copies"] if self.flips_box.isChecked() and self.flips_box.isEnabled() else []
-        chosen = self.precision_box.currentData()
-        told += [chosen] if chosen != "auto" and self.precision_box.isVisibleTo(self.body) else []
-        told += [self.box_label.text()] if self.box_layer is not None else []
-        told += self.maps if self._usual else ()
-        self.summary_label.setText("Set: " + "; ".join(told) if told else "")
-        self.summary_label.setVisible(bool(told) and not self.toggle.isChecked())
+        parts = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
+        parts += [self.brain_box.currentText()] if self.brain != "auto" else []
+        parts += ["mirrored copies"] if self.flips_box.isChecked() and self.flips_box.isEnabled() else []
+        precision = self.precision_box.currentData()
+        parts += [precision] if precision != "auto" and self.precision_box.isVisibleTo(self.body) else []
+        parts += [self.box_label.text()] if self.box_layer is not None else []
+        parts += self.maps if self._usual else ()
+        self.summary_label.setText("Set: " + "; ".join(parts) if parts else "")
+        self.summary_label.setVisible(bool(parts) and not self.toggle.isChecked())

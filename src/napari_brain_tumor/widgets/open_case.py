@@ -168,8 +168,8 @@ class OpenCaseWidget(QScrollArea):
         return OpenRequest(Path(self.path_edit.text()), self._roles(), spacing, self.schema_box.currentData(), picks)
 
     def _roles(self) -> dict[str, str | int]:
-        chosen = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
-        return {role: self._options[at][1] for role, at in chosen.items() if at >= 0}
+        positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
+        return {role: self._options[at][1] for role, at in positions.items() if at >= 0}
 
     def open(self) -> None:
         """Open what is set; `runner` tells how it goes."""

@@ -30,9 +30,9 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
 from napari_brain_tumor.study import Role
-from napari_brain_tumor.widgets.kept_probabilities import kept_of
 from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices
+from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
 __all__ = [
     "add_lines_of",
@@ -142,7 +142,7 @@ def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
     if layer is None:
         return None
     run = None if layers.is_edited(layer) else _run_of(layer)
-    if run is not None and kept_of(layer) is not None:
+    if run is not None and stored_maps_of(layer) is not None:
         return run
     try:
         return label_file_of(layer)

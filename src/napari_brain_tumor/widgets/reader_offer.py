@@ -48,8 +48,8 @@ class ReaderOffer(QFrame):
         self.later_button = button(
             "Not now", "Do not ask again. Plugins > Brain Tumor > Open case has a button that does the same."
         )
-        for made in (self.folders_box, self.yes_button, self.later_button):
-            row.addWidget(made)
+        for control in (self.folders_box, self.yes_button, self.later_button):
+            row.addWidget(control)
         self.yes_button.clicked.connect(self.accept)
         self.later_button.clicked.connect(self.leave)
 

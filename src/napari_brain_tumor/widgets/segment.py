@@ -36,24 +36,24 @@ from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import when_closed
 from napari_brain_tumor.widgets.initial_choices import start_as_preferred
-from napari_brain_tumor.widgets.kept_probabilities import kept_of, map_layers, relabel
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
-from napari_brain_tumor.widgets.look import bind_keys, key_text
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.model_page import ModelPage
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
-from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, asked_of
+from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, question_of
 from napari_brain_tumor.widgets.preflight_state import Answer
 from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.results import Placed, applied_text, put_into
+from napari_brain_tumor.widgets.results import PlacedResult, applied_text, put_into
 from napari_brain_tumor.widgets.saved_files import remember_saved
 from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
+from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_maps_of
 from napari_brain_tumor.widgets.study_list import StudyList
 from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
+from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
     Expectation,
@@ -209,7 +209,7 @@ class SegmentWidget(QScrollArea):
 
     def _build_run(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.preflight = PreflightTable(lambda devices: asked_of(self, devices), self._worker)
+        self.preflight = PreflightTable(lambda devices: question_of(self, devices), self._worker)
         column.addWidget(self.preflight)
         buttons = QHBoxLayout()
         self.run_button = button("&Run", _RUN_TIP)
@@ -694,7 +694,7 @@ class SegmentWidget(QScrollArea):
             words = state.sentence(state.running_words(progress), time_left_text(seconds_left))
             self.status_label.setText(f"{self.runs.queue.place}{words}")
 
-    def _on_placed(self, placed: Placed) -> None:
+    def _on_placed(self, placed: PlacedResult) -> None:
         self.status_label.setText(placed.text)
         if self._result is None:
             self._watch(placed.layer)  # the selection stayed with what the user is doing
@@ -709,7 +709,7 @@ class SegmentWidget(QScrollArea):
 
     def _watch_kept(self) -> None:
         """Offer what can be done with the probabilities of the result that is shown, if they are kept."""
-        kept = kept_of(self._result)
+        kept = stored_maps_of(self._result)
         self.more.apply_button.setEnabled(kept is not None)
         for one in self.doubt_buttons:
             one.setEnabled(kept is not None)
@@ -721,7 +721,7 @@ class SegmentWidget(QScrollArea):
         self.doubt_label.show()
 
     def _on_thresholds_applied(self) -> None:
-        layer, kept = self._result, kept_of(self._result)
+        layer, kept = self._result, stored_maps_of(self._result)
         if layer is None or kept is None:
             notify("Run a trained model first, or select the layer of its result: its probabilities are needed.")
             return
@@ -742,7 +742,7 @@ class SegmentWidget(QScrollArea):
 
     def _show_maps(self) -> None:
         """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
-        layer, kept = self._result, kept_of(self._result)
+        layer, kept = self._result, stored_maps_of(self._result)
         for other in [one for one in self._viewer.layers if self._is_unwanted(one)]:
             self._viewer.layers.remove(other)
         wanted = self.more.maps

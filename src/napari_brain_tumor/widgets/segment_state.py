@@ -25,7 +25,7 @@ from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
-from napari_brain_tumor.widgets.kept_probabilities import result_layer
+from napari_brain_tumor.widgets.stored_maps import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 

@@ -58,20 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--series", action="append", help="as of brain-tumor segment; repeatable")
     parser.add_argument("--spacing", help="as of brain-tumor segment")
     parser.add_argument("--schema", help="what the integers of the labels mean")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        show(_request(chosen), chosen.segmentation)
+        show(_request(options), options.segmentation)
     except (BrainTumorError, OSError, typer.BadParameter) as error:
         raise SystemExit(f"Error: {error}") from error
     napari.run()
 
 
-def _request(chosen: argparse.Namespace) -> OpenRequest:
-    roles = parse_roles(chosen.roles, chosen.case) or {}
+def _request(options: argparse.Namespace) -> OpenRequest:
+    roles = parse_roles(options.roles, options.case) or {}
     if isinstance(roles, list):
         roles = {role: number for number, role in enumerate(roles) if role is not None}
-    series = parse_series(chosen.series) or {}
-    return OpenRequest(chosen.case, roles, parse_spacing(chosen.spacing), chosen.schema, series)
+    series = parse_series(options.series) or {}
+    return OpenRequest(options.case, roles, parse_spacing(options.spacing), options.schema, series)
 
 
 if __name__ == "__main__":

@@ -179,10 +179,10 @@ class TrainWidget(QScrollArea):
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
         self.attach_button = button("Attac&h…", "Watch a run in another folder.")
-        for one in (self.stop_button, self.resume_button, self.install_button):
-            first.addWidget(one)
-        for one in (self.folder_button, self.attach_button):
-            second.addWidget(one)
+        for control in (self.stop_button, self.resume_button, self.install_button):
+            first.addWidget(control)
+        for control in (self.folder_button, self.attach_button):
+            second.addWidget(control)
         column.addLayout(first)
         column.addLayout(second)
         self.progress_bar = progress_bar("How far the run is.")
@@ -313,14 +313,14 @@ class TrainWidget(QScrollArea):
 
     def estimate(self) -> None:
         """Measure one step of what is chosen, in the worker process."""
-        asked = self.choices.request.model_dump_json()
+        run_request = self.choices.request.model_dump_json()
         self.estimate_button.setEnabled(False)
         self._show_estimate("Measuring one step…")
-        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, asked)))
+        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, run_request)))
 
-    def _on_estimated(self, told: str) -> None:
+    def _on_estimated(self, estimate: str) -> None:
         self.estimate_button.setEnabled(True)
-        self._show_estimate(told)
+        self._show_estimate(estimate)
 
     def _on_estimate_failed(self, error: Exception) -> None:
         self.estimate_button.setEnabled(True)
@@ -395,8 +395,8 @@ class TrainWidget(QScrollArea):
 
     def _show_none(self) -> None:
         self.status_label.setText("Nothing was trained yet.")
-        for one in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
-            one.setEnabled(False)
+        for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
+            control.setEnabled(False)
         self.canvas.hide()
 
     def _show_pictures(self, folder: Path) -> None:
