@@ -196,11 +196,11 @@ class Agreement:
             "reference": self.reference,
             "grid": self.raters.grid.describe(),
             "notes": list(self.notes),
-            "inputs": {name: dict(one) for name, one in self.inputs.items()},
-            "scores": [_cells(one) for one in self.scores],
-            "agreement": [_plain(one) for one in self.regions],
-            "volumes": [asdict(one) for one in self.volumes],
-            "slices": [asdict(row) for one in self.regions for row in self.slices(one.region)],
+            "inputs": {name: dict(entry) for name, entry in self.inputs.items()},
+            "scores": [_cells(entry) for entry in self.scores],
+            "agreement": [_plain(entry) for entry in self.regions],
+            "volumes": [asdict(entry) for entry in self.volumes],
+            "slices": [asdict(row) for entry in self.regions for row in self.slices(entry.region)],
             "definitions": _definitions(),
         }
 

@@ -119,7 +119,7 @@ class SequenceTag:
         As in `Study`.
     resampled : bool
         Whether it was brought onto `grid` from another one.
-    original, shown : array or None
+    original, displayed : array or None
         Of an oblique scan: the intensities on its own grid, and the array they were shown as.
     """
 
@@ -130,7 +130,7 @@ class SequenceTag:
     source: Source | None = None
     notes: tuple[str, ...] = ()
     original: Array | None = None
-    shown: Array | None = None
+    displayed: Array | None = None
     resampled: bool = False
 
 
@@ -216,7 +216,7 @@ def image_to_layer(
 def _image_layer(name: str, array: Array, tag: SequenceTag, display: Display, *, visible: bool) -> LayerData:
     displayed = display.show(array)
     if display.resampled:
-        tag = replace(tag, original=array, shown=displayed)
+        tag = replace(tag, original=array, displayed=displayed)
     attributes = {
         **_placement(display),
         "name": _name(name, display),
@@ -367,7 +367,7 @@ def display_notes(name: str, grid: Grid) -> tuple[str, ...]:
     display = Display.of(grid)
     if not display.resampled:
         return ()
-    size = " x ".join(f"{step:.2g}" for step in display.shown.spacing)
+    size = " x ".join(f"{step:.2g}" for step in display.viewer_grid.spacing)
     unit = "mm" if grid.unit == "mm" else "voxels"
     return (
         f"{name} is oblique: its slices are tilted against the patient's axes. It is shown resampled along these axes "
@@ -425,7 +425,7 @@ def view(layer: Layer | LayerView) -> LayerView:
     tag = layer.metadata.get(KEY)
     if not isinstance(tag, (SequenceTag, SegmentationTag)):
         return LayerView(layer.name, kind, volume, grid, None)
-    moved = not Display.of(tag.grid).shown.in_viewer.same_place(grid)
+    moved = not Display.of(tag.grid).viewer_grid.in_viewer.same_place(grid)
     return LayerView(layer.name, kind, volume, grid, None if moved else tag, tag.grid.viewer)
 
 
@@ -668,7 +668,7 @@ def _intensities_of(layer_view: LayerView, beside: Iterable[LayerView]) -> tuple
     tag = layer_view.tag
     if not isinstance(tag, SequenceTag):
         return np.ascontiguousarray(layer_view.data.T), _grid_of_other(layer_view, beside)
-    if tag.original is not None and layer_view.data is tag.shown:
+    if tag.original is not None and layer_view.data is tag.displayed:
         return tag.original, tag.grid
     return Display.of(tag.grid).restore(layer_view.data), tag.grid
 

@@ -244,7 +244,7 @@ def strokes_to_paint(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[A
 
 def _voxels_of(prompt: Prompt, place: VoxelMap) -> Array:
     if isinstance(prompt, Stroke):
-        return rasterise(prompt, place.display.shown).inside[:, ::-1]
+        return rasterise(prompt, place.display.viewer_grid).inside[:, ::-1]
     voxels = np.rint(place.layer(_points_of(prompt))).astype(np.intp)
     return voxels[((voxels >= 0) & (voxels < place.display.shape)).all(axis=1)]
 

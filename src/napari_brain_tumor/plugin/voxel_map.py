@@ -34,16 +34,16 @@ class VoxelMap:
 
     def world(self, indices: npt.ArrayLike) -> Array:
         """World points `(N, 3)` (x, y, z) of voxels `(N, 3)` (z, y, x) of the layer."""
-        return self.display.shown.world(np.asarray(indices)[:, ::-1])
+        return self.display.viewer_grid.world(np.asarray(indices)[:, ::-1])
 
     def layer(self, points: npt.ArrayLike) -> Array:
         """Fractional voxels `(N, 3)` (z, y, x) of the layer at world points `(N, 3)`."""
-        return self.display.shown.voxels(points)[:, ::-1]
+        return self.display.viewer_grid.voxels(points)[:, ::-1]
 
     def to_layer(self, voxels: Indices, values: Array) -> tuple[Indices, Array]:
         """Voxels `(N, 3)` (x, y, z) of the scan with their values, as voxels `(M, 3)` (z, y, x) of the layer."""
         if not self.one_to_one:
-            carried_to, values_there = carry(voxels, values, self.display.source, self.display.shown)
+            carried_to, values_there = carry(voxels, values, self.display.source, self.display.viewer_grid)
             return carried_to[:, ::-1], values_there
         turn, size = self.display.turn, np.asarray(self.display.source.shape)
         columns = [
@@ -56,7 +56,7 @@ class VoxelMap:
         """Voxels `(N, 3)` (z, y, x) of the layer with their values, as voxels `(M, 3)` (x, y, z) of the scan."""
         x_y_z = indices[:, ::-1]
         if not self.one_to_one:
-            return carry(x_y_z, values, self.display.shown, self.display.source, every=True)
+            return carry(x_y_z, values, self.display.viewer_grid, self.display.source, every=True)
         turn, size = self.display.turn, np.asarray(self.display.source.shape)
         voxels = np.empty_like(x_y_z)
         for at, (axis, flip) in enumerate(zip(turn.axes, turn.flips, strict=True)):

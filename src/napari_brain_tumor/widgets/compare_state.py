@@ -277,7 +277,7 @@ def volume_cells(agreement: Agreement, region: Region) -> Cells:
 def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Cells:
     """Slices that differ, numbered as the viewer's slider counts them."""
     grid = compared.agreement.raters.grid
-    viewer_grid = Display.of(grid).shown
+    viewer_grid = Display.of(grid).viewer_grid
     numbers = [round(float(viewer_grid.voxels(row.centre)[AXES[row.axis]])) for row in rows]
     area = "mm²" if grid.unit == "mm" else "Voxels"
     cells = [

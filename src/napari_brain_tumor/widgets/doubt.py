@@ -98,7 +98,7 @@ def _next(layer: Labels, maps_and_places: StoredMaps, step: int) -> int:
 
 
 def _go(viewer: Any, layer: Labels, place: DoubtfulPlace) -> None:
-    viewer_grid = Display.of(layer.metadata[KEY].grid).shown
+    viewer_grid = Display.of(layer.metadata[KEY].grid).viewer_grid
     point = np.asarray(layer.data_to_world(viewer_grid.voxels(place.centre)[::-1]))[-3:]
     first = viewer.dims.ndim - 3
     viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])

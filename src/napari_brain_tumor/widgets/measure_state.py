@@ -174,7 +174,7 @@ def _flat(line: Line, diameters: Bidimensional, grid: Grid) -> Ends:
 
 def _level(diameters: Bidimensional, grid: Grid) -> float:
     """Where the shown slice lies, along the axis that it cuts, on which diameters of an oblique grid are drawn."""
-    axis, viewer_grid = shown_axis(diameters, grid), Display.of(grid).shown
+    axis, viewer_grid = shown_axis(diameters, grid), Display.of(grid).viewer_grid
     middle = np.mean([diameters.long.start, diameters.long.stop], axis=0)
     return float(viewer_grid.world(np.rint(viewer_grid.voxels(middle)))[axis])
 

@@ -60,7 +60,7 @@ def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
     box = tag.provenance.get("settings", {}).get("box")
     before = journal.watch(layer).mirror.automatic.reshape(layer.data.shape)
     if box is not None and before.shape == data.shape:
-        inside = inside_box(Display.of(tag.grid).shown, tuple(box)).T
+        inside = inside_box(Display.of(tag.grid).viewer_grid, tuple(box)).T
         data = np.where(inside, data, before)
     applied = journal.apply_result(layer, (data, attributes, kind), keep_edits=True)
     keep(layer, attributes)
