@@ -19,7 +19,7 @@ __all__ = ["command_progress"]
 
 @contextmanager
 def command_progress(
-    title: str, reassurance: str = "What a training run has saved is kept: --resume goes on from there."
+    title: str, reassurance: str = "What was saved is kept: --resume continues from there."
 ) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
     """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
     # Of several processes that train together the first one tells how far they are.

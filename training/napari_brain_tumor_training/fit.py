@@ -213,7 +213,7 @@ class _Run:
                     board.add(row)
                 late = self.max_minutes is not None and time.monotonic() - self.started > 60 * self.max_minutes
                 if trainer.group.agreed(late):
-                    logger.info("The time is used up after epoch %d; resume goes on from here.", trainer.epoch)
+                    logger.info("The time is used up after epoch %d; resume continues from here.", trainer.epoch)
                     return
             if trainer.has_waited_enough:
                 logger.info("Validation did not get better for %s epochs: the run ends.", trainer.plan.patience)

@@ -31,7 +31,7 @@ def why_not_ready(card: Card) -> str:
         return ""
     when = "before its first epoch was complete" if training.epochs == 0 else f"after epoch {training.epochs}"
     return (
-        f"{card.name} was stopped {when} and was never validated, so nobody knows whether it finds anything. "
+        f"{card.name} was stopped {when} and was never validated, so its quality is unknown. "
         "Resume the run until its first validation."
     )
 

@@ -124,8 +124,8 @@ def attach(folder: Path) -> Run:
     if not status.is_alive:
         return Run(folder, status)
     reason = (
-        f"Its process {status.pid} ended without a word: it was killed, ran out of memory or the machine went down. "
-        "Resume goes on from what was saved last."
+        f"Its process {status.pid} ended unexpectedly: it was killed, ran out of memory or the machine went down. "
+        "Resume continues from the last save."
     )
     return Run(folder, status.model_copy(update={"state": "died", "reason": reason, "remaining_seconds": None}))
 
@@ -294,7 +294,7 @@ def _until_asked(job: Job[Result], folder: Path, teller: _Teller) -> Job[Result]
                 return result
             teller.step(progress)
             if (folder / STOP_FILE).exists():
-                msg = "It was asked to stop. Resume goes on from there."
+                msg = "It was asked to stop. Resume continues from there."
                 raise CancelledError(msg)
             yield progress
     finally:

@@ -296,7 +296,7 @@ def _newest_base(folder: Path) -> tuple[int, PackedLabels]:
             return int(path.name[:6]), read_packed(path)
         except UnreadableFileError as error:
             problem = error
-    msg = f"The journal {folder} has no base that can be read, so its changes tell nothing. Delete that folder."
+    msg = f"The journal {folder} has no base that can be read, so its changes cannot be applied. Delete that folder."
     raise UnreadableFileError(msg) from problem
 
 

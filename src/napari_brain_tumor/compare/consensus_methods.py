@@ -205,7 +205,7 @@ def _notes(method: ConsensusMethod, tied: Mapping[Region, int], qualities: tuple
     if method == "majority" and listed:
         notes.append(f"Voxels of a tie, which are left out: {', '.join(listed)}.")
     if method == "staple" and len({quality.name for quality in qualities}) == 2:
-        notes.append("Two segmentations cannot outvote each other: STAPLE tells little of two. Add a third.")
+        notes.append("Two segmentations cannot outvote each other: STAPLE says little about two. Add a third.")
     return tuple(notes)
 
 

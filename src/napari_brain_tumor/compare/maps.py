@@ -71,7 +71,7 @@ def count_names(raters: Raters, region: Region) -> dict[int, str]:
 def check_region(raters: Raters, region: Region) -> None:
     """Raise `ComparisonError` where the segmentations do not all tell the region."""
     if region not in raters.regions:
-        msg = f"{region} is not told by all segmentations. Ask for one of: {', '.join(raters.regions)}."
+        msg = f"{region} is not marked by all segmentations. Ask for one of: {', '.join(raters.regions)}."
         raise ComparisonError(msg)
 
 

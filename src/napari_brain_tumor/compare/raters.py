@@ -149,7 +149,7 @@ def _common_regions(segmentations: Mapping[str, Segmentation]) -> tuple[Region, 
             f"{name}: {', '.join(segmentation.known_regions) or 'none'}" for name, segmentation in segmentations.items()
         )
         msg = (
-            f"There is no region that all segmentations tell ({listed}). Compare those that share one, and name the "
+            f"There is no region that all segmentations mark ({listed}). Compare those that share one, and name the "
             "schema of files whose numbers were read wrongly."
         )
         raise LabelSchemaError(msg)
@@ -167,7 +167,7 @@ def _notes(
         if any(region not in segmentation.known_regions for region in left_out)
     ]
     if left_out and any(set(segmentation.known_regions) - set(regions) for segmentation in segmentations.values()):
-        notes.append(f"{', '.join(left_out)} left out: not told by {', '.join(fewer)}.")
+        notes.append(f"{', '.join(left_out)} left out: not marked by {', '.join(fewer)}.")
     grid = next(iter(placed.values())).grid
     moved = [
         name
@@ -175,7 +175,7 @@ def _notes(
         if placed[name].data is not segmentation.data and not _is_turned(segmentation, grid)
     ]
     if moved:
-        notes.append(f"{', '.join(moved)} resampled onto one grid, to the nearest label: look whether it fits.")
+        notes.append(f"{', '.join(moved)} resampled onto one grid, to the nearest label: check that it fits.")
     if any(RESECTION_CAVITY in label_values(segmentation.data) for segmentation in placed.values()):
         notes.append("Resection cavities belong to none of the regions and are not compared.")
     return tuple(notes)

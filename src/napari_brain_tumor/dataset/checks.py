@@ -86,7 +86,7 @@ def check_dataset(dataset: CuratedDataset, cases: Collection[str] | None = None)
     findings: list[Finding] = []
     for number, record in enumerate(records):
         yield Progress(number, len(records), record.id)
-        findings += _check_record(dataset, record) or [Finding(record.id, "all", "ok", "nothing to tell")]
+        findings += _check_record(dataset, record) or [Finding(record.id, "all", "ok", "no problem")]
     yield Progress(len(records), len(records))
     return tuple(findings)
 
@@ -157,10 +157,10 @@ def _check_values(case: _Case) -> _Findings:
     if strange:
         yield "values", "error", f"the label holds {strange}", "relabel with 1 edema, 2 non-enhancing, 3 enhancing"
     if case.record.label.known_regions == ("WT",) and counts[NON_ENHANCING:].any():
-        text = "the label is said to tell the whole tumour alone, but it holds inner classes"
+        text = "the label is said to mark only the whole tumour, but it holds inner classes"
         yield "regions", "error", text, "relabel it with the schema that it is in"
     if not case.record.label.known_regions:
-        yield "regions", "error", "the label tells no region", "relabel it"
+        yield "regions", "error", "the label marks no region", "relabel it"
 
 
 def _check_empty(case: _Case) -> _Findings:
@@ -178,7 +178,7 @@ def _check_nesting(case: _Case) -> _Findings:
     bare = float((case.classes[shell] == 0).mean()) if shell.any() else 0.0
     if bare > _BARE_SHARE:
         text = f"{bare:.0%} of what surrounds the enhancing tumour is not tumour"
-        yield "nesting", "warning", text, "look whether the schema is right: enhancing lies within core and edema"
+        yield "nesting", "warning", text, "check the schema: enhancing lies within core and edema"
 
 
 def _check_outside(case: _Case) -> _Findings:
@@ -187,7 +187,7 @@ def _check_outside(case: _Case) -> _Findings:
         share = float((tumour & ~case.head).sum() / tumour.sum())
         if share > _OUTSIDE_SHARE:
             text = f"{share:.0%} of the label lies outside the head"
-            yield "outside", "warning", text, "look whether label and scan belong together, and are not shifted"
+            yield "outside", "warning", text, "check that label and scan belong together and are not shifted"
 
 
 def _check_islands(case: _Case) -> _Findings:
@@ -263,7 +263,7 @@ def _check_spacing(case: _Case) -> _Findings:
     sides = [voxels * mm for voxels, mm in zip(box.shape, grid.spacing_mm, strict=True)]
     if not is_size_of_a_head(sides):
         text = f"by its spacing the head is {' x '.join(f'{side:.0f}' for side in sides)} mm"
-        yield "spacing", "warning", text, "look whether the spacing is true, or a part of the head was scanned"
+        yield "spacing", "warning", text, "check the spacing, or whether only part of the head was scanned"
 
 
 def _head(study: Study) -> Mask:

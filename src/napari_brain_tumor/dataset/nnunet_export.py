@@ -184,7 +184,7 @@ def _reason(case: CaseRecord, target: NnunetTarget) -> str:
         return "it has a resection cavity, for which there is no label"
     needed = ("WT",) if target.whole_tumour_only else ("WT", "TC", "ET")
     untold = [region for region in needed if region not in case.label.known_regions]
-    return f"its label does not tell {', '.join(untold)}" if untold else ""
+    return f"its label does not mark {', '.join(untold)}" if untold else ""
 
 
 def _summary(left_out: Mapping[str, str]) -> str:

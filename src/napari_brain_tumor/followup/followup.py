@@ -280,7 +280,7 @@ def _burden(
 
 def _unknown(result: VisitResult) -> str:
     if "ET" not in result.visit.segmentation.known_regions:
-        return f"labels of {result.visit.name} that tell enhancing tumour"
+        return f"labels of {result.visit.name} that mark enhancing tumour"
     return "" if result.examination.grid.unit == "mm" else f"the voxel size of {result.visit.name}"
 
 
@@ -357,4 +357,4 @@ def _notes(results: Sequence[VisitResult], start: int) -> Iterator[str]:
     if any(result.visit.day is None for result in results) and len(results) > 1:
         yield "Not every date is known: visits stand in the order in which they were given."
     if not results[start].visit.facts.baseline and len(results) > 1:
-        yield f"Nobody named a baseline: numbers compare with the first visit, {results[start].visit.name}."
+        yield f"No baseline was named: numbers compare with the first visit, {results[start].visit.name}."

@@ -242,12 +242,12 @@ def register_job(moving: Study, fixed: Study, *, role: Role | None = None, seed:
     images = moving.sequences[moving_role], fixed.sequences[fixed_role]
     grids = moving.grid, fixed.grid
     total = 2 * len(_LEVELS) + 1
-    yield Progress(0, total, "Comparing the scans as they lie")
+    yield Progress(0, total, "Comparing the scans as they are")
     before = _agreement(images, grids, RigidTransform(np.eye(4)))
     candidates: list[tuple[float, RigidTransform]] = []
     coarse = [_image(array, grid, _LEVELS[0]) for array, grid in zip(images, grids, strict=True)]
     for number, start in enumerate(_beginnings(*coarse)):
-        yield Progress(1 + number, total, "Looking for a beginning")
+        yield Progress(1 + number, total, "Searching for a start")
         candidates.append(_search(coarse, start, seed))
     _, best = min(candidates, key=lambda pair: pair[0])
     for number, size in enumerate(_LEVELS[1:]):

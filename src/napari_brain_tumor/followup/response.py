@@ -135,7 +135,7 @@ class Response:
         if self.verdict != NOT_ASSESSABLE:
             why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
             return f"{self.verdict}{why}"
-        alone = f"imaging alone would be: {self.imaging}" if self.imaging else "the images do not tell it either"
+        alone = f"imaging alone would be: {self.imaging}" if self.imaging else "the images do not say either"
         return f"not assessable; {alone}. Missing: {'; '.join(self.missing)}."
 
     def as_dict(self) -> dict[str, Any]:

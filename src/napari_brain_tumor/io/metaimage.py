@@ -50,7 +50,7 @@ _SYNONYMS: Final = {
     "rotation": "transformmatrix",
     "elementbyteordermsb": "binarydatabyteordermsb",
 }
-_BYTE_ORDER_NOTE: Final = "The header does not tell the order of bytes: the smallest is taken to come first."
+_BYTE_ORDER_NOTE: Final = "The header does not state the byte order: little-endian is assumed."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,7 +242,7 @@ def _entries(file: BinaryIO, path: Path) -> dict[str, str]:
             msg = f"{path.name} is not a MetaImage file: {line[:40]!r} is no line of a header. Is it the right file?"
             raise UnreadableFileError(msg)
         if key in entries:
-            msg = f"{path.name} tells {key} twice in its header. Convert it again from its source."
+            msg = f"{path.name} states {key} twice in its header. Convert it again from its source."
             raise UnreadableFileError(msg)
         entries[key] = value.strip()
     return entries

@@ -238,7 +238,7 @@ def _sizes(fields: Mapping[str, Any], lines: Sequence[str], path: Path) -> tuple
     if not words or not all(re.fullmatch(r"\d{1,15}", word) and int(word) > 0 for word in words):
         raise _ruined(path, f"its sizes are {' '.join(words)[:60]!r}, expected are whole numbers above 0")
     if fields.get("dimension") != len(words):
-        raise _ruined(path, f"its dimension is {fields.get('dimension')}, but it tells {len(words)} sizes")
+        raise _ruined(path, f"its dimension is {fields.get('dimension')}, but it states {len(words)} sizes")
     if len(words) not in (3, 4):
         msg = f"{path.name} has {len(words)} dimensions ({', '.join(words[:8])}); a sequence or segmentation has three."
         raise DimensionError(msg)
@@ -249,7 +249,7 @@ def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -
     """The axis along which there are several images: told by its kind, or by having no direction in space."""
     kinds = [str(kind).lower() for kind in fields.get("kinds", ())] or ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
-        raise _ruined(path, f"it tells {len(kinds)} kinds of {len(sizes)} axes")
+        raise _ruined(path, f"it states {len(kinds)} kinds for {len(sizes)} axes")
     directions = _directions(fields, len(sizes), path)
     apart = [
         axis

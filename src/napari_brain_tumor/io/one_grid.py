@@ -103,7 +103,7 @@ def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str 
     RoleError
         If `onto` is a role that is not there.
     GridMismatchError
-        If a sequence lies somewhere else, or its files do not tell the voxel size while the others do.
+        If a sequence lies somewhere else, or its files do not state the voxel size while the others do.
     """
     grids = {role: grid for role, (_, grid) in sequences.items()}
     reference = None if isinstance(onto, Grid) else reference_role(grids, onto)
@@ -145,7 +145,7 @@ def _resampling_note(moved: tuple[Role, ...], reference: Role | None, target: Gr
     whose = f"the grid of {reference}" if reference is not None else "one grid"
     size = f"{'x'.join(map(str, target.shape))} voxels of {'x'.join(f'{side:.3g}' for side in target.spacing)} mm"
     return (
-        f"{', '.join(moved)} {were} resampled onto {whose} ({size}), linearly and without registration: look whether "
+        f"{', '.join(moved)} {were} resampled onto {whose} ({size}), linearly and without registration: check whether "
         "they fit."
     )
 
@@ -154,8 +154,8 @@ def _check_units(grids: Mapping[Role, Grid], target: Grid) -> None:
     other = [role for role, grid in grids.items() if grid.unit != target.unit]
     if other:
         msg = (
-            f"{', '.join(other)} and the others do not all tell the voxel size, so they cannot be brought onto one "
-            "grid. Give it (spacing_mm), or open those alone that tell it."
+            f"{', '.join(other)} and the others do not all state the voxel size, so they cannot be brought onto one "
+            "grid. Give it (spacing_mm), or open only those that state it."
         )
         raise GridMismatchError(msg)
 

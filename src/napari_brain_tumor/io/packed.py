@@ -85,7 +85,7 @@ def read_packed(path: Path) -> PackedLabels:
     if shape.shape != (3,) or start.shape != (3,) or (start < 0).any() or (stop > shape).any() or (stop < start).any():
         raise UnreadableFileError(_damaged(path, "its labels do not fit into it"))
     if int(np.prod(shape, dtype=object)) > _MOST_VOXELS:
-        raise UnreadableFileError(_damaged(path, f"it tells of {'x'.join(map(str, shape))} voxels"))
+        raise UnreadableFileError(_damaged(path, f"it states {'x'.join(map(str, shape))} voxels"))
     labels = np.zeros(tuple(shape), dtype=values.dtype)
     labels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
     return PackedLabels(labels, parts["document"].tobytes())

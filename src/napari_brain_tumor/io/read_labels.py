@@ -177,7 +177,7 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
         return schema, ()
     what = ", ".join(map(str, sorted(present - {0})))
     return schema, (
-        f"What the labels mean is a guess: neither a record nor a name tells, and of all schemas only {schema.name} "
+        f"What the labels mean is a guess: neither a record nor the name says, and of all schemas only {schema.name} "
         f"fits the values {what}.",
     )
 

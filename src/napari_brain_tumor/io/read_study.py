@@ -263,7 +263,7 @@ def _open_named_files(folder: Path, recognised: FoundSequences, spacing_mm: Spac
     if not recognised.sequences:
         names = ", ".join(p.name for p in (*recognised.unrecognised, *recognised.segmentations)[:8])
         msg = (
-            f"No file in {folder.name} tells its sequence by name: {names}. Names need a word such as t1, t1c, t2 or "
+            f"No file in {folder.name} names its sequence: {names}. Names need a word such as t1, t1c, t2 or "
             f"flair; or say it: {HOW_TO_NAME_FILES}."
         )
         raise RoleError(msg)
@@ -319,7 +319,7 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
     role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
         doubt = roles_in(short_name(path)).doubt
-        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not tell which sequence it is"
+        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not say which sequence it is"
         what = "names a segmentation" if names_segmentation(path) else unclear
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
@@ -335,7 +335,7 @@ def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Se
     volume_roles = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
     if volume_roles is None:
         msg = (
-            f"{path.name} holds {len(volumes)} volumes and no dataset.json tells their order. Give it: {HOW_TO_ORDER}."
+            f"{path.name} holds {len(volumes)} volumes and no dataset.json gives their order. Give it: {HOW_TO_ORDER}."
         )
         raise RoleError(msg)
     if len(volume_roles) != len(volumes):
@@ -368,7 +368,8 @@ def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str, case
     by_role = {role: channel for role, channel in zip(channel_roles, channels, strict=False) if role is not None}
     if not by_role:
         msg = (
-            f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not tell its sequence. "
+            f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not say which "
+            "sequence it is. "
             'Say it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
         )
         raise RoleError(msg)

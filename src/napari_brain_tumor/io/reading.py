@@ -126,7 +126,7 @@ def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
         return volume
     if volume.grid.unit == "mm":
         msg = (
-            f"{volume.name} tells its own geometry ({volume.grid.describe()}), so spacing_mm={spacing_mm} is not "
+            f"{volume.name} has its own geometry ({volume.grid.describe()}), so spacing_mm={spacing_mm} is not "
             "used. Leave it out; if the header is wrong, correct the header first."
         )
         raise GridMismatchError(msg)

@@ -96,7 +96,7 @@ def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
 def why_unrecognised(path: Path) -> str:
     """What a note says about a file that no role was found for."""
     doubt = roles_in(short_name(path)).doubt
-    return f"{path.name} was not opened: {doubt or 'its name tells no sequence'}."
+    return f"{path.name} was not opened: {doubt or 'its name names no known sequence'}."
 
 
 def _nnunet_channel(path: Path, name: str) -> Role | None:

@@ -221,6 +221,5 @@ def _notes_on_rest(path: Path, extra: int | None) -> tuple[str, ...]:
     how_many = "many bytes" if extra is None else f"{extra} byte{'s'[: extra != 1]}"
     unchecked = ", and its checksum was not reached" if extra is None else ""
     return (
-        f"{path.name} holds {how_many} more than its header tells of{unchecked}: they were not read. Is the header "
-        "true?",
+        f"{path.name} holds {how_many} more than its header states{unchecked}: they were not read. Is the header true?",
     )

@@ -163,16 +163,16 @@ def _notes(
 ) -> Iterator[str]:
     grid = segmentation.grid
     if grid.unit != "mm":
-        yield "The files do not tell the voxel size: sizes are in voxels; lengths, sides and rim are not assessable."
+        yield "The files do not state the voxel size: sizes are in voxels; lengths, sides and rim are not assessable."
     elif study is None:
         yield "No scan was given to find the midline in: sides and distances to it are not assessable."
     elif study.grid.unit != "mm":
-        yield "The scans do not tell their voxel size: sides and distances to the midline are not assessable."
+        yield "The scans do not state their voxel size: sides and distances to the midline are not assessable."
     unknown = [region for region in REGIONS if region not in segmentation.known_regions]
     if unknown == ["TC", "ET"]:
-        yield "The labels tell the whole tumour alone: enhancing disease is not assessable."
+        yield "The labels mark only the whole tumour: enhancing disease is not assessable."
     elif unknown:
-        yield f"Not determined, for the labels do not tell it: {', '.join(REGION_NAMES[region] for region in unknown)}."
+        yield f"Not determined, as the labels do not mark it: {', '.join(REGION_NAMES[region] for region in unknown)}."
     for region, small in left_out.items():
         if small.parts:
             parts = "1 part" if small.parts == 1 else f"{small.parts} parts"

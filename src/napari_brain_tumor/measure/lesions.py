@@ -32,7 +32,7 @@ class Lesion:
     voxels : int
         How many it has.
     volume_ml : float or None
-        None where the files do not tell the voxel size.
+        None where the files do not state the voxel size.
     centre : (x, y, z)
         Mean of its voxels in the world, RAS+ mm (voxels where the size of a voxel is not known).
     box : Box
@@ -194,7 +194,7 @@ class _Judge:
 
     def _measurable(self, diameters: Bidimensional | None, slices: int, axis: int) -> tuple[bool, str]:
         if self.grid.unit != "mm":
-            return False, "not assessable: the files do not tell the voxel size"
+            return False, "not assessable: the files do not state the voxel size"
         if diameters is None:
             return False, f"not assessed: diameters are measured of {' and '.join(MEASURED_REGIONS)}"
         return measurability(diameters, slices, self.grid.spacing[axis], self.settings)

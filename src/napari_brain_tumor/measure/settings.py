@@ -24,7 +24,7 @@ class MeasureSettings:
         Connected parts of less than this are no lesions; they are counted apart. 50 is what the BraTS challenge leaves
         out among gliomas.
     least_voxels_unknown : int
-        The same where the files do not tell the voxel size.
+        The same where the files do not state the voxel size.
     plane : {"acquisition", "axial", "coronal", "sagittal"}
         In which diameters are measured; the plane of acquisition is that of thick slices, else the axial one.
     fill_cavities : bool
@@ -52,7 +52,7 @@ class MeasureSettings:
             raise MeasureError(msg)
         for name in ("least_mm3", "least_voxels_unknown", "measurable_mm", "measurable_slices", "midline_margin_mm"):
             if not getattr(self, name) >= 0:
-                msg = f"{name} is {getattr(self, name)}; it needs a number from 0 on. Leave it out for the usual one."
+                msg = f"{name} is {getattr(self, name)}; it needs a number from 0 on. Leave it out for the default."
                 raise MeasureError(msg)
 
     def least_voxels(self, grid: Grid) -> float:

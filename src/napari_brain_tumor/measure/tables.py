@@ -67,7 +67,7 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
         yield _volume_row(examination, volume)
     for region in examination.volumes.undetermined:
         row = {"case": examination.name, "kind": "region", "key": region, "name": REGION_NAMES[region]}
-        yield row | {"reason": "not determined: the labels do not tell it"}
+        yield row | {"reason": "not determined: the labels do not mark it"}
     for lesion in examination.lesions:
         yield _lesion_row(examination, lesion)
 

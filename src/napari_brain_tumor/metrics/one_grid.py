@@ -74,6 +74,6 @@ def _require_same_unit(segmentation: Segmentation, grid: Grid, whose: str) -> No
     if segmentation.grid.unit != grid.unit:
         msg = (
             f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. Give the "
-            "voxel size of the cases that do not tell it: spacing_mm=(x, y, z)."
+            "voxel size of the cases that do not state it: spacing_mm=(x, y, z)."
         )
         raise SpacingUnknownError(msg)

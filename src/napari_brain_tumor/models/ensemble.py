@@ -149,7 +149,7 @@ def _check_alike(first: ModelInfo, second: ModelInfo) -> None:
         msg = (
             f"{first.name} and {second.name} cannot be members of one ensemble: they differ in {differences}. "
             "Choose models that "
-            "take the same input and tell the same regions."
+            "take the same input and predict the same regions."
         )
         raise CheckpointError(msg)
 

@@ -264,7 +264,7 @@ def _regions(regions: Sequence[str], channels: int) -> list[Region]:
     recognised = [known[text.strip().lower()] for text in regions if text.strip().lower() in known]
     if len(recognised) != len(regions) or len(set(recognised)) != len(recognised) or len(recognised) != channels:
         msg = (
-            f"The network tells {channels} regions, but given are {', '.join(regions) or 'none'}. "
+            f"The network predicts {channels} regions, but given are {', '.join(regions) or 'none'}. "
             f"Give a different one of {', '.join(REGIONS)} for each output channel, in order."
         )
         raise CheckpointError(msg)

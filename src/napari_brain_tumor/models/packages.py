@@ -224,7 +224,7 @@ def _hashes(archive: zipfile.ZipFile, name: str) -> dict[str, str]:
     pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
     hashes = {pair[1].removeprefix("*"): pair[0].lower() for pair in pairs if len(pair) == 2}
     if set(hashes) != set(_FILES):
-        msg = f"{HASHES_FILE} in {name} does not tell the hashes of {' and '.join(_FILES)}: get the file again."
+        msg = f"{HASHES_FILE} in {name} does not list the hashes of {' and '.join(_FILES)}: get the file again."
         raise CheckpointError(msg)
     return hashes
 

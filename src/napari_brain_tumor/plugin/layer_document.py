@@ -172,7 +172,7 @@ class LayerDocument(_Document):
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            msg = f"The journal does not tell of a layer ({error.errors(include_url=False)[0]['msg']}). Delete it."
+            msg = f"The journal does not describe a layer ({error.errors(include_url=False)[0]['msg']}). Delete it."
             raise UnreadableFileError(msg) from error
 
     @property

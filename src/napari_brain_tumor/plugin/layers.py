@@ -96,7 +96,7 @@ _LINE_WIDTH: Final = 0.8
 _WORLD_OF_OTHERS: Final[ViewerWorld] = "LPS"
 """Of layers that other programs opened: that of DICOM, and of most readers, which are ITK's."""
 _ORIENTATION_OF_OTHERS: Final = (
-    "not opened by this plugin, so nothing tells the orientation: columns are taken to run to the patient's left, rows "
+    "not opened by this plugin, so its orientation is not known: columns are taken to run to the patient's left, rows "
     "to the back and slices to the head; left/right is a guess."
 )
 _SAMPLE: Final = 2_000_000
@@ -698,7 +698,7 @@ def _require_one_grid(grids: Mapping[str, Grid]) -> None:
         return
     listed = "; ".join(f"{name}: {grid.describe()}" for name, grid in grids.items())
     msg = (
-        f"The chosen layers do not lie on one grid ({listed}). A study needs one grid: choose layers of the same scan "
+        f"The selected layers are not on one grid ({listed}). A study needs one grid: choose layers of the same scan "
         f"as {first_name}, or co-register and resample the others onto it first."
     )
     raise GridMismatchError(msg)

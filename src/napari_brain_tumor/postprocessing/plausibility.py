@@ -84,7 +84,8 @@ def doubts_about(study: Study, labels: Array, *, in_box: bool = False) -> list[s
 def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list[str]:
     most = _LARGEST_SHARE_OF_SLAB if is_slab else _LARGEST_SHARE[whole_head]
     checks = {
-        f"{appearance.share:.0%} of the {'head' if whole_head else 'brain'} is called tumour": appearance.share > most,
+        f"{appearance.share:.0%} of the {'head' if whole_head else 'brain'} is labelled as tumour": appearance.share
+        > most,
         f"{appearance.at_rim:.0%} of the tumour lies along the outside of the brain": appearance.at_rim > _MOST_AT_RIM,
         f"it consists of {appearance.parts} separate parts": appearance.parts > _MOST_PARTS,
         "the scan ends where the tumour is large, part of which may lie outside": not is_slab

@@ -64,7 +64,7 @@ def check_thresholds(thresholds: Mapping[Region, float] | None, usual: Mapping[R
     chosen_values = dict(thresholds or {})
     unknown = [region for region in chosen_values if region not in usual]
     if unknown:
-        msg = f"A threshold was given for {', '.join(unknown)}; the model tells {', '.join(usual)}. Leave it out."
+        msg = f"A threshold was given for {', '.join(unknown)}; the model predicts {', '.join(usual)}. Leave it out."
         raise ProbabilityError(msg)
     for region, value in chosen_values.items():
         if not 0 < value < 1:
@@ -140,7 +140,7 @@ class RegionProbabilities:
             If the model does not tell that region.
         """
         if region not in self.regions:
-            msg = f"The model tells no {region}; it tells {', '.join(self.regions)}."
+            msg = f"The model predicts no {region}; it predicts {', '.join(self.regions)}."
             raise ProbabilityError(msg)
         # SciPy resamples no float16.
         return self._on_scan(self.values[self.regions.index(region)].astype(np.float32)).astype(np.float16)

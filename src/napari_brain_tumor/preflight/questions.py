@@ -79,7 +79,7 @@ def grids(facts: Facts) -> Row:
     if len(facts.groups) > 1:
         listed = "; ".join(f"{', '.join(roles)}: {text}" for (roles, _), text in _distinct_grids(facts))
         units = {grid.unit for _, grid in facts.groups}
-        todo = "Resample them onto one" if len(units) == 1 else "Give the voxel size of those that do not tell it"
+        todo = "Resample them onto one" if len(units) == 1 else "Give the voxel size of those that do not state it"
         words = f"The sequences lie on {len(facts.groups)} different grids. {listed}. {todo}."
         return Row("One grid", "fail", words, _BRING_TOGETHER if len(units) == 1 else None)
     if facts.scans.elsewhere:
@@ -142,7 +142,8 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
     grid, notes = facts.grid, _notes_on(facts, *_OF_SPACING)
     if grid.unit != "mm":
         unknown = (
-            "The files do not tell the voxel size: sizes are counted in voxels, and the network sees them as they are. "
+            "The files do not state the voxel size: sizes are counted in voxels, and the network sees them as "
+            "they are. "
             "Open the case again with its voxel size."
         )
         return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown, *notes])
@@ -180,9 +181,11 @@ def orientation(facts: Facts) -> Row:
         words += f" Tilted by {_tilt(grid):.0f} degrees: shown resampled, saved on the scan's own grid."
     doubts = _notes_on(facts, *_OF_ORIENTATION)
     if isinstance(layout, TifSlices) and not doubts:
-        doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
+        doubts.append(
+            "TIFF states no orientation: slices are taken from feet to head, the patient's left on the right."
+        )
     if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
-        doubts.append("The header tells no orientation: left and right are a guess.")
+        doubts.append("The header states no orientation: left and right are a guess.")
     return Row("Orientation", "warn" if doubts else "pass", " ".join([words, *doubts]))
 
 
@@ -337,7 +340,7 @@ def _memory(expected: Expected, free: int | None, device: str) -> tuple[bool, st
     sentence = f"About {_bytes_text(needed)} of memory, {there}."
     return (
         short,
-        f"{sentence} It goes on in smaller steps where memory runs out; close other programs." if short else sentence,
+        f"{sentence} It continues in smaller steps if memory runs out; close other programs." if short else sentence,
     )
 
 

@@ -205,7 +205,7 @@ def _provenance_rows(segmentation: Segmentation, *, with_paths: bool) -> tuple[t
     provenance, _ = _record(segmentation)
     rows = list(tables.made_rows(provenance))
     if not any(title == "Model" for title, _ in rows):
-        rows.insert(0, ("Model", "not told: the labels carry no record of how they were made"))
+        rows.insert(0, ("Model", "not known: the labels carry no record of how they were made"))
     if with_paths and provenance.get("path"):
         rows.append(("Labels", str(provenance["path"])))
     return tuple(rows)
@@ -223,7 +223,7 @@ def _inputs(study: Study, segmentation: Segmentation, *, with_paths: bool) -> Ta
         ("Labels", *((str(path or "in memory"),) if with_paths else ()), labels or labels_sha256(segmentation.data))
     )
     columns = ("Input", "File", "SHA-256") if with_paths else ("Input", "SHA-256")
-    note = "" if with_paths else "Names and folders of files are left out, for they may tell who the patient is."
+    note = "" if with_paths else "Names and folders of files are left out, as they may identify the patient."
     return Table("Inputs", columns, tuple(rows), note=note)
 
 

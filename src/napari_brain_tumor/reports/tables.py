@@ -181,7 +181,7 @@ def registration_table(follow_up: FollowUp) -> Table:
 
 def facts_table(follow_up: FollowUp) -> Table:
     """What was told of each visit; nothing where nobody said."""
-    columns = ("Visit", "Date told by", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
+    columns = ("Visit", "Date from", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
     rows = tuple(
         (
             _headed(result.visit),

@@ -43,7 +43,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_
 __all__ = ["CompareWidget"]
 
 _MOST_LISTED: Final = 6
-_AS_TOLD: Final = "as the file tells"
+_FROM_FILE: Final = "from the file"
 
 
 class CompareWidget(QScrollArea):
@@ -113,8 +113,8 @@ class CompareWidget(QScrollArea):
         self.list.setAccessibleName("Labels to compare")
         column.addWidget(self.list)
         rows = form()
-        self.schema_box = combo("What the integers of a file to add mean, where it does not tell.", "Label numbers")
-        self.schema_box.addItem(_AS_TOLD, None)
+        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "Label numbers")
+        self.schema_box.addItem(_FROM_FILE, None)
         for name in SCHEMAS:
             self.schema_box.addItem(name, name)
         self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
@@ -176,7 +176,7 @@ class CompareWidget(QScrollArea):
         self.summary_label = wrapped("")
         self.summary_label.setAccessibleName("All together")
         self.summary_label.setToolTip(
-            "Fleiss' kappa tells agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
+            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
             "agreement, 0 what chance gives."
         )
         column.addWidget(self.summary_label)

@@ -38,7 +38,7 @@ from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_
 __all__ = ["MeasureWidget"]
 
 _FOLLOW_MS = 60
-_LEAST_TIP = "Connected parts of less than this are no lesions; how many were left out is told."
+_LEAST_TIP = "Connected parts of less than this are no lesions; how many were left out is shown."
 _PLANE_TIPS = {
     "acquisition": "That of thick slices; axial where voxels are about as thick as wide.",
     "axial": "From foot to head.",
@@ -82,7 +82,7 @@ class MeasureWidget(QScrollArea):
         column = column_in(self)
         column.addLayout(self._build_choices())
         self.measure_button = button(
-            "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are computed anew."
+            "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are recomputed."
         )
         column.addWidget(self.measure_button)
         self.status_label = wrapped("")

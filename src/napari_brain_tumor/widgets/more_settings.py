@@ -55,7 +55,7 @@ class MoreSettings(QWidget):
         )
         column.addWidget(self.toggle)
         self.summary_label = wrapped("")
-        self.summary_label.setAccessibleName("Settings that are not as usual")
+        self.summary_label.setAccessibleName("Settings that differ from the defaults")
         column.addWidget(self.summary_label)
         self.body = QWidget()
         self._rows = form(self.body)

@@ -32,7 +32,7 @@ class OpenRequest:
         Empty: as the names tell.
     spacing_mm : (x, y, z) or None
     schema : str or None
-        What the integers of a segmentation mean; None: as the file tells.
+        What the integers of a segmentation mean; None: from the file.
     series : mapping of role to number or description
         Of DICOM: the series that are picked; empty: as their headers tell.
     """

@@ -284,6 +284,6 @@ def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
     known = Display.of(tag.grid).restore(shown, nearest=True).astype(bool)
     numbers = np.flatnonzero(known.any(axis=(0, 1)))
     if not known[:, :, numbers].all() or known.sum() != known[:, :, numbers].size:
-        msg = "The slices of this view are not those of the file's third axis, which alone a script can be told."
+        msg = "The slices of this view are not those of the file's third axis, the only ones that a script takes."
         raise RecordError(msg)
     return [int(number) for number in numbers]

@@ -40,7 +40,7 @@ from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_
 __all__ = ["TrainWidget"]
 
 _WATCH_MS: Final = 1000
-_USUAL: Final = "as usual"
+_DEFAULT: Final = "default"
 _ADD_TIP: Final = "Add the best weights so far to the model list."
 
 
@@ -117,20 +117,20 @@ class TrainWidget(QScrollArea):
         rows.addRow("", buttons)
         self.data_edit = _edit("Folder that the recipe's paths are relative to; its own if left empty.", "Data folder")
         rows.addRow("Data &folder", self.data_edit)
-        self.model_box = combo("The network. As usual: the recipe's, or a U-Net on slices.", "Network")
-        self.model_box.addItem(_USUAL, "")
+        self.model_box = combo("The network. Default: the recipe's, or a 2D U-Net.", "Network")
+        self.model_box.addItem(_DEFAULT, "")
         rows.addRow("&Network", self.model_box)
         self.dims_box = combo(
             "Slices train faster; sub-volumes see in all directions and need more memory.", "Dimensions"
         )
-        for text, dims in ((_USUAL, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
+        for text, dims in ((_DEFAULT, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
             self.dims_box.addItem(text, dims)
         rows.addRow("Dimens&ions", self.dims_box)
         self.device_box = combo("Where to train.", "Device")
         self.device_box.addItem("automatic", "auto")
         rows.addRow("&Device", self.device_box)
         self.epochs_box = _number(
-            "Passes until the run ends. As usual: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
+            "Passes over the data until the run ends. Default: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
         )
         rows.addRow("&Epochs", self.epochs_box)
         self.batch_box = _number("Samples in a step. Lower it where memory does not suffice.", "Batch", 512)
@@ -139,7 +139,7 @@ class TrainWidget(QScrollArea):
         self.rate_box.setDecimals(5)
         self.rate_box.setRange(0, 1)
         self.rate_box.setSingleStep(0.0001)
-        self.rate_box.setSpecialValueText(_USUAL)
+        self.rate_box.setSpecialValueText(_DEFAULT)
         self.rate_box.setToolTip("Size of the steps at their largest. Lower it where the loss jumps.")
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
@@ -155,7 +155,7 @@ class TrainWidget(QScrollArea):
         self.estimate_button = button(
             "&Cost", "Measure one step on this device: time and memory that the run will take."
         )
-        self.start_button = button("Sta&rt", "Train in a process of its own. It goes on when napari is closed.")
+        self.start_button = button("Sta&rt", "Train in a separate process. It continues when napari is closed.")
         buttons.addWidget(self.estimate_button, 1)
         buttons.addWidget(self.start_button, 2)
         column.addLayout(buttons)
@@ -484,7 +484,7 @@ def _edit(tip: str, name: str) -> QLineEdit:
 def _number(tip: str, name: str, largest: int = 100_000) -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, largest)
-    box.setSpecialValueText(_USUAL)
+    box.setSpecialValueText(_DEFAULT)
     box.setToolTip(tip)
     box.setAccessibleName(name)
     return box

@@ -120,7 +120,7 @@ class ViewsWidget(QWidget):
         for row, key in enumerate(("Shift+G", "Shift+H", "Shift+D"), 2):
             rows.addWidget(self.buttons[key], row, 0, 1, 3)
         self.follow_box = QCheckBox("Surfaces follow e&dits")
-        self.follow_box.setToolTip("Make the surfaces anew a moment after the labels were changed.")
+        self.follow_box.setToolTip("Update the surfaces shortly after the labels change.")
         self.follow_box.setChecked(self._surfaces.follows)
         self.follow_box.toggled.connect(self._on_follow_toggled)
         self._surfaces.changed.connect(self._show_surfaces)

@@ -113,7 +113,7 @@ class VisitsWidget(QScrollArea):
         self.register_button = button(
             "&Register on baseline", "Find how the chosen visit lies on the baseline, and show both as a checkerboard."
         )
-        self.accept_button = button("&Accept", "Use this registration to tell which lesion is which.")
+        self.accept_button = button("&Accept", "Use this registration to match the lesions.")
         self.reject_button = button("Rejec&t", "Do not use it. Sizes are compared nevertheless.")
         column.addLayout(flow(self.register_button))
         column.addLayout(flow(self.accept_button, self.reject_button))

@@ -29,7 +29,7 @@ class FactsForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self.toggle = FoldToggle(
-            "Facts", "What images cannot tell, but the response criteria ask. Belongs to the chosen visit.", "Facts"
+            "Facts", "What images cannot show, but the response criteria need. For the selected visit.", "Facts"
         )
         column.addWidget(self.toggle)
         self.body = QWidget()

@@ -82,7 +82,7 @@ def _cell(text: str, column: int, entry: Entry) -> QTableWidgetItem:
         on = entry.used if column == 0 else entry.facts.baseline
         item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
     item.setFlags(flags)
-    origin = f"\nTold by {entry.date.told_by}." if column == 1 and entry.date is not None else ""
+    origin = f"\nDate from {entry.date.told_by}." if column == 1 and entry.date is not None else ""
     item.setToolTip((f"{entry.name}\n" if column == 0 else "") + _TIPS[column] + origin)
     return item
 

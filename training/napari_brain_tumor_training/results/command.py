@@ -16,7 +16,7 @@ from napari_brain_tumor_training.stop_signals import run_until_stopped
 
 app = typer.Typer(help="Measure the models and write the results page.", add_completion=False)
 
-_KEPT = "What was measured is kept: the same command goes on from there."
+_KEPT = "What was measured is kept: the same command continues from there."
 
 
 @app.command()

@@ -60,7 +60,7 @@ def _nnunet_case(
     name: str, channels: dict[int, Path], labels: dict[str, Path], roles: Sequence[Role | None]
 ) -> FoundCase:
     files = {role: channels[number] for number, role in enumerate(roles) if role and number in channels}
-    problem = "" if files else f"dataset.json does not tell the sequence of any channel of {name}: give roles."
+    problem = "" if files else f"dataset.json does not name the sequence of any channel of {name}: give roles."
     images: dict[str, str | Path | int] = {str(role): file for role, file in files.items()}
     return FoundCase(name, next(iter(channels.values())).parent, labels[name], images, problem=problem)
 

@@ -72,7 +72,7 @@ def _with_case(pattern: str) -> str:
     # `**` is a path, not a name.
     completed = re.sub(r"(?<!\*)\*(?!\*)", "{case}", pattern, count=1)
     if completed == pattern:
-        msg = f"{pattern!r} does not tell where the case's name is: write {{case}} or * there."
+        msg = f"{pattern!r} does not say where the case's name is: write {{case}} or * there."
         raise DatasetError(msg)
     return completed
 

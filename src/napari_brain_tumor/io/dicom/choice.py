@@ -34,7 +34,7 @@ def candidates(contents: Contents, place: Path) -> tuple[Chosen, tuple[str, ...]
         if series.role is not None:
             by_role.setdefault(series.role, []).append(series)
     if not by_role:
-        msg = f"No series in {place.name} tells which sequence it is. {_how_to_pick(contents, {})}"
+        msg = f"No series in {place.name} says which sequence it is. {_how_to_pick(contents, {})}"
         raise RoleError(msg)
     several = {role: ones for role, ones in by_role.items() if len(ones) > 1}
     examinations = {series.study_uid for ones in by_role.values() for series in ones}
@@ -145,7 +145,7 @@ def _mixed(opened: Chosen) -> list[str]:
     if len(patients) > 1:
         notes.append("The series that were picked are of different patients, by their headers.")
     elif len({entry.study_uid for entry in opened.values()}) > 1:
-        notes.append("The series that were picked are of different examinations: look whether they fit.")
+        notes.append("The series that were picked are of different examinations: check that they fit.")
     return notes
 
 

@@ -64,7 +64,7 @@ def role_of_frame(frame: Frame | FileFacts) -> Guess:
     folder = facts.file.parent.name
     if (role := role_in_name(folder)) is not None:
         return Guess(role, BY_FOLDER, f"{facts.description!r} is taken as {role} by its folder, {folder}.")
-    return Guess(None, "its description tells no sequence" if facts.description else "has no description")
+    return Guess(None, "its description names no sequence" if facts.description else "has no description")
 
 
 def _role_by_header(frame: Frame | FileFacts, facts: FileFacts) -> RoleWords:

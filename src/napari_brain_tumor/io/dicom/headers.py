@@ -101,7 +101,7 @@ def _read(path: Path) -> Header | NoImage:
             return no_image
         facts, pixels = _facts(path, data), _pixel_element(stream, syntax)
         if not facts.series_uid and pixels is None:
-            return NoImage(path, defect="its header ends before it tells its series")
+            return NoImage(path, defect="its header ends before it names its series")
         store, defect = _store(data, syntax, pixels)
         facts = replace(facts, series_uid=facts.series_uid or _NO_UID, defect=defect)
         return Header(facts, tuple(_frames(data, facts, store)) if store is not None else ())
@@ -274,12 +274,12 @@ def _store(data: Any, syntax: str, pixels: _PixelElement | None) -> tuple[PixelS
 
 def _defect(store: PixelStore) -> str:
     if not (0 < store.rows <= 65535 and 0 < store.columns <= 65535 and store.rows * store.columns <= _MOST_PIXELS):
-        return f"its header tells {store.rows} rows of {store.columns} pixels"
+        return f"its header states {store.rows} rows of {store.columns} pixels"
     if not 0 < store.frames <= _MOST_FRAMES:
-        return f"its header tells {store.frames} frames"
+        return f"its header states {store.frames} frames"
     bits = store.bits_allocated, store.bits_stored, store.high_bit
     if store.bits_allocated not in (8, 16, 32) or not 0 < store.bits_stored <= store.high_bit + 1 <= bits[0]:
-        return f"its header tells pixels of {bits[0]} bits, {bits[1]} of them used, up to bit {bits[2]}"
+        return f"its header states pixels of {bits[0]} bits, {bits[1]} of them used, up to bit {bits[2]}"
     return ""
 
 

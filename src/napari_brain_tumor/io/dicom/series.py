@@ -245,7 +245,7 @@ def _without_shared_folders(series: Sequence[Series]) -> list[Series]:
         for path in entry.files:
             uids.setdefault(path.parent, set()).add(entry.uid)
     return [
-        replace(entry, role=None, reason="its description tells no sequence", notes=entry.notes[:-1])
+        replace(entry, role=None, reason="its description names no sequence", notes=entry.notes[:-1])
         if entry.reason == BY_FOLDER and len(uids[entry.files[0].parent]) > 1
         else entry
         for entry in series

@@ -246,7 +246,7 @@ def _count_notes(frames: Sequence[Frame], name: str) -> list[str]:
 def _one_slice(frame: Frame) -> Stack:
     thick = frame.thickness or frame.slice_spacing
     if thick is None:
-        note = "A single slice whose header does not tell its thickness: sizes are in voxels."
+        note = "A single slice whose header does not state its thickness: sizes are in voxels."
         return Stack((frame,), _grid((frame,), _unit_step(frame), (0, 0, 0), "voxel"), None, (note,))
     normal = normal_of(frame)
     assert normal is not None
@@ -274,7 +274,7 @@ def _in_voxels(frames: Sequence[Frame], name: str) -> Stack:
         if any(value is None for value in values)
     ]
     notes = [
-        f"The headers of {name} do not tell the {' and '.join(lacking)} of the slices: sizes are in voxels until "
+        f"The headers of {name} do not state the {' and '.join(lacking)} of the slices: sizes are in voxels until "
         f"spacing_mm=(x, y, z) is given, and the slices are in the order of their {how}."
     ]
     if "orientation" in lacking:
