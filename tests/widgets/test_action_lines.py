@@ -282,7 +282,7 @@ def test_the_curate_panel_shows_the_lines_of_its_last_action(make_napari_viewer,
     viewer.window.add_dock_widget(widget, name="Curate", area="right")
     widget.open_dataset(tmp_path / "set")
     widget.code_box.toggle.click()
-    assert widget.code_box.note_label.text() == "Nothing was done yet."
+    assert widget.code_box.note_label.text() == "Nothing has been done yet."
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000):
         widget.open_case("synthetic_glioma")
     qtbot.waitUntil(lambda: widget.case_id is not None, timeout=60_000)

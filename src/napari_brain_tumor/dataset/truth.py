@@ -179,7 +179,10 @@ def _slices_mask(shape: tuple[int, ...], known: Sequence[int] | KnownSlices) -> 
     count = shape[slices.axis]
     wrong = [k for k in slices.numbers if not 0 <= k < count]
     if wrong:
-        msg = f"The labels have slices 0 to {count - 1} along axis {slices.axis}; known are said to be {wrong}."
+        msg = (
+            f"The labels have slices 0 to {count - 1} along axis {slices.axis}; the labelled slices are given as "
+            f"{wrong}."
+        )
         raise DimensionError(msg)
     mask = np.zeros(shape, dtype=bool)
     mask[(slice(None),) * slices.axis + (list(slices.numbers),)] = True

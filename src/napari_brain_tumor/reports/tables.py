@@ -214,7 +214,7 @@ def made_rows(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield key.replace("_", " ").capitalize(), str(model[key])
     elif model:
         yield "Model", str(model)
-    for key, title in (("created", "Made"), ("device", "Device"), ("schema", "Label numbers"), ("task", "Task")):
+    for key, title in (("created", "Made"), ("device", "Device"), ("schema", "File labels"), ("task", "Task")):
         if provenance.get(key):
             yield title, _flat(provenance[key])
     for key in ("settings", "parameters"):

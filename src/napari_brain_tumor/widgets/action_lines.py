@@ -66,7 +66,7 @@ class ActionLines(QWidget):
         self.shell_edit = _text("Shell command", "What this panel does, in the shell. Select, or copy with the button.")
         self.python_button = button("Copy Python", "Copy the Python lines to the clipboard.")
         self.shell_button = button("Copy command", "Copy the shell command to the clipboard.")
-        self.shell_box = combo("The shell whose rules of quoting the command follows.", "Shell")
+        self.shell_box = combo("The shell whose quoting rules the command follows.", "Shell")
         for kind, title in SHELLS.items():
             self.shell_box.addItem(title, kind)
         self.shell_box.setCurrentIndex(self.shell_box.findData(usual_shell()))
@@ -102,7 +102,7 @@ class ActionLines(QWidget):
             self._show_lines()
 
     def _show_lines(self) -> None:
-        self.lines, message = None, "Nothing was done yet."
+        self.lines, message = None, "Nothing has been done yet."
         try:
             if self._make is not None:
                 self.lines, message = self._make(), ""

@@ -113,7 +113,7 @@ class CompareWidget(QScrollArea):
         self.list.setAccessibleName("Labels to compare")
         column.addWidget(self.list)
         rows = form()
-        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "Label numbers")
+        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
         self.schema_box.addItem(_FROM_FILE, None)
         for name in SCHEMAS:
             self.schema_box.addItem(name, name)
@@ -148,7 +148,7 @@ class CompareWidget(QScrollArea):
         buttons.addWidget(self.compare_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        self.progress_bar = progress_bar("How far the comparison is.")
+        self.progress_bar = progress_bar("Progress of the comparison.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
@@ -163,7 +163,7 @@ class CompareWidget(QScrollArea):
     def _build_tables(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.region_box = combo("What the tables, slices and layers below are about.", "Region")
+        self.region_box = combo("Region of the tables, slices and layers below.", "Region")
         rows.addRow("Re&gion", self.region_box)
         column.addLayout(rows)
         self.score_table = CellTable(
@@ -180,11 +180,11 @@ class CompareWidget(QScrollArea):
             "agreement, 0 what chance gives."
         )
         column.addWidget(self.summary_label)
-        self.metric_box = combo("The score in the table of all with all.", "Score of all with all")
+        self.metric_box = combo("The score in the pairwise table.", "Pairwise score")
         for key, (title, _) in state.MATRIX_METRICS.items():
             self.metric_box.addItem(f"{title}, all with all", key)
         column.addWidget(self.metric_box)
-        self.matrix_table = CellTable("All with all", "One score of each with each. Empty where it was not computed.")
+        self.matrix_table = CellTable("Pairwise", "One score for each pair. Empty where it was not computed.")
         column.addWidget(self.matrix_table)
         self.volume_table = CellTable(
             "Volumes", "Size of the region, and how far it is from the reference or the mean."
@@ -201,9 +201,9 @@ class CompareWidget(QScrollArea):
     def _build_slices(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.pair_box = combo("Whose differences the slices and the layer of agreement show.", "Pair")
+        self.pair_box = combo("The pair whose differences the slices and the agreement layer show.", "Pair")
         rows.addRow("&Pair", self.pair_box)
-        self.axis_box = combo("How the slices are cut.", "Slices")
+        self.axis_box = combo("Plane of the slices.", "Slices")
         for name in state.axis_names():
             self.axis_box.addItem(name, name)
         rows.addRow("&Slices", self.axis_box)
@@ -229,7 +229,7 @@ class CompareWidget(QScrollArea):
             "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"
             "The compared layers are hidden meanwhile: their eyes in the layer list show them again.",
         )
-        self.count_button = button("Show cou&nt", "Show how many of all say that a voxel is of the region.")
+        self.count_button = button("Show cou&nt", "Show how many segmentations assign each voxel to the region.")
         shows.addWidget(self.agreement_button)
         shows.addWidget(self.count_button)
         column.addLayout(shows)
@@ -242,11 +242,11 @@ class CompareWidget(QScrollArea):
 
     def _build_consensus(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.method_box = combo("How the compared labels, but the reference, are joined.", "Consensus")
+        self.method_box = combo("How the compared labels, except the reference, are combined.", "Consensus")
         for name, tip in METHODS.items():
             self.method_box.addItem("STAPLE" if name == "staple" else name, name)
             self.method_box.setItemData(self.method_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.consensus_button = button("&Make consensus", "Add what they say together as a labels layer of its own.")
+        self.consensus_button = button("&Make consensus", "Add their consensus as a new labels layer.")
         row = QHBoxLayout()
         row.addWidget(self.method_box, 1)
         row.addWidget(self.consensus_button)
@@ -450,7 +450,7 @@ class CompareWidget(QScrollArea):
         self._joined = None
         self._watch_edits()
         agreement = compared.agreement
-        against = "each with each" if agreement.reference is None else f"with {agreement.reference}"
+        against = "pairwise" if agreement.reference is None else f"with {agreement.reference}"
         self.status_label.setText(" ".join([f"Compared {len(agreement.names)} labels, {against}.", *agreement.notes]))
         self._show_result()
         self.code_box.refresh()

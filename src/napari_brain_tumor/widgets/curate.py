@@ -45,7 +45,7 @@ __all__ = ["CurateWidget"]
 
 _REFRESH_MS = 2000
 _NO_MODEL = "no model"
-_UNSAVED = {"save": "Save", "draft": "Keep for later", "discard": "Throw away", "cancel": "Cancel"}
+_UNSAVED = {"save": "Save", "draft": "Keep for later", "discard": "Discard", "cancel": "Cancel"}
 
 
 class CurateWidget(QScrollArea):
@@ -111,9 +111,9 @@ class CurateWidget(QScrollArea):
         column = column_in(self)
         column.addWidget(RestoreNotice(self._viewer))
         row = QHBoxLayout()
-        self.dataset_box = combo("The data set; the ones that were opened last are listed.", "Data set")
+        self.dataset_box = combo("The data set; recently opened ones are listed.", "Data set")
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
-        self.new_button = button("Ne&w…", "Make an empty data set in a folder that is made with it, or is empty.")
+        self.new_button = button("Ne&w…", "Create an empty data set in a new or empty folder.")
         row.addWidget(self.dataset_box, 1)
         row.addWidget(self.open_button)
         row.addWidget(self.new_button)
@@ -219,7 +219,7 @@ class CurateWidget(QScrollArea):
         if opened is None:
             self.dataset_box.insertItem(0, "Choose a data set", None)
         self.dataset_box.setCurrentIndex(0)
-        self.dataset_box.setToolTip(str(opened or "The data set; the ones that were opened last are listed."))
+        self.dataset_box.setToolTip(str(opened or "The data set; recently opened ones are listed."))
 
     def _on_recent_chosen(self) -> None:
         folder = self.dataset_box.currentData()
@@ -316,10 +316,10 @@ class CurateWidget(QScrollArea):
         )
 
     def open_next_uncertain(self) -> None:
-        """Open the undecided case of which the model is least sure."""
+        """Open the undecided case where the model is least certain."""
         self._open_or_tell(
             state.next_uncertain(self.review.table.rows, self.case_id),
-            "No other undecided case has a score. Score all to find those of which the model is least sure.",
+            "No other undecided case has a score. Score all to find those where the model is least certain.",
         )
 
     def _open_neighbour(self, step: int) -> None:
@@ -378,10 +378,10 @@ class CurateWidget(QScrollArea):
     def _offer(self, draft: Draft) -> None:
         assert self.loaded is not None
         when = f"{draft.record.made_at.astimezone():%Y-%m-%d %H:%M}"
-        question = f"There is unsaved work on {draft.record.case} from {when}. Take it up again?"
+        question = f"There is unsaved work on {draft.record.case} from {when}. Resume it?"
         if draft.record.label_sha256 != self.loaded.record.label.sha256:
             question += "\nThe saved label was replaced since: look closely before you save."
-        answers = {"take": "Take it up", "discard": "Throw it away", "later": "Not now"}
+        answers = {"take": "Resume", "discard": "Discard", "later": "Not now"}
         answer = self.question(self, question, answers)
         if answer == "take":
             self._take_up(draft)
@@ -397,7 +397,7 @@ class CurateWidget(QScrollArea):
         self.edits.mark_kept(np.array(truth.data))
         start_journal(self._viewer).mark_kept(truth)  # the draft stays on the disk
         self.edits.look()
-        self._tell("Took up the unsaved work. Save it, or undo it with Ctrl+Z.")
+        self._tell("Resumed the unsaved work. Save it, or undo it with Ctrl+Z.")
 
     # Unsaved work ---------------------------------------------------------------------------------------------------
 

@@ -230,7 +230,7 @@ def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft
     except BrainTumorError as error:
         return None, str(error)
     if draft is not None and draft.labels.shape != shape:
-        return None, f"The unsaved work on {case_id} belongs to another scan of that name, so it is left aside."
+        return None, f"The unsaved work on {case_id} belongs to another scan of that name, so it is ignored."
     return draft, ""
 
 
@@ -381,7 +381,10 @@ def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
     count = len(label.data)
     wrong = [k for k in slices if not 0 <= k < count]
     if wrong:
-        msg = f"{label.name} has slices 0 to {count - 1}; known are said to be {wrong}. Correct the list of slices."
+        msg = (
+            f"{label.name} has slices 0 to {count - 1}; the labelled slices are given as {wrong}. Correct the list of "
+            "slices."
+        )
         raise DatasetError(msg)
     mask = np.zeros(label.data.shape, dtype=np.uint8)
     mask[list(slices)] = 1

@@ -52,7 +52,10 @@ def current_session() -> Session:
 
 def _on_error(error: Exception) -> None:
     # Comes in any thread, and napari's notifications may come from any.
-    notify(f"Changes of labels are not journalled any more ({error}): save often. The labels themselves are untouched.")
+    notify(
+        f"Changes of labels are no longer saved automatically ({error}): save often. "
+        "The labels themselves are untouched."
+    )
 
 
 def journal_of(viewer: Any) -> "LabelJournal | None":

@@ -141,7 +141,7 @@ class MeasureWidget(QScrollArea):
         self.edit_button = button(
             "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
         )
-        self.computed_button = button("Compute&d lines", "Put all lines back to where they were computed.")
+        self.computed_button = button("Compute&d lines", "Reset all lines to where they were computed.")
         row.addWidget(self.edit_button)
         row.addWidget(self.computed_button)
         return row
@@ -337,7 +337,7 @@ class MeasureWidget(QScrollArea):
             self._show_state()
 
     def restore_lines(self) -> None:
-        """Put all lines back to where they were computed."""
+        """Reset all lines to where they were computed."""
         labels = self.measured_labels
         if self._computed is not None and labels is not None:
             self._show_lines(labels, self._computed)

@@ -316,8 +316,8 @@ def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> st
     lacking = sorted({title for title, _ in expected - present})
     surplus = len(shapes.data) - len(present & expected)
     texts = (
-        f"A line of {', '.join(lacking)} was taken away: the computed ones count." if lacking else "",
-        f"{surplus} more shapes were drawn; they count for nothing." if surplus else "",
+        f"A line of {', '.join(lacking)} was deleted: the computed one is used." if lacking else "",
+        f"{surplus} more shapes were drawn; they are ignored." if surplus else "",
     )
     return " ".join(filter(None, texts))
 

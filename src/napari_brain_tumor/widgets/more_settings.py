@@ -85,7 +85,7 @@ class MoreSettings(QWidget):
         )
         rows.addRow("", self.flips_box)
         self.precision_box = combo(
-            "Of the network's numbers. Automatic is the quickest whose labels agree with float32.\n"
+            "Numerical precision of the network. Automatic is the fastest whose labels agree with float32.\n"
             "bfloat16, on processors and GPUs that have it, is quicker and changes up to half a percent of the labels.",
             "Precision",
         )
@@ -95,8 +95,8 @@ class MoreSettings(QWidget):
 
     def _build_brain(self, rows: QFormLayout) -> None:
         self.brain_box = combo(
-            "A whole head, with the skull: its brain is extracted first, and labels are within it alone.\n"
-            "Or keep the head as it is, or take a labels layer of your own as the brain.",
+            "A whole head, with the skull: its brain is extracted first, and only the brain is labelled.\n"
+            "Or keep the head as it is, or use one of your labels layers as the brain.",
             "Brain of a whole head",
         )
         self.show_brain_layers((), None)
@@ -113,22 +113,22 @@ class MoreSettings(QWidget):
             box.setAccessibleName(f"Threshold of {REGION_NAMES[region]}")
             box.setToolTip(
                 f"Probability from which a voxel belongs to the {REGION_NAMES[region]}.\n"
-                "Lower finds more, and more that is none."
+                "Lower finds more, with more false positives."
             )
             self.threshold_boxes[region] = box
             rows.addRow(_WORDS[region], box)
         self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
         self.apply_button = button(
             "Apply t&hresholds",
-            "Label the selected result anew with these thresholds, at once and without running again.\n"
-            "What was painted by hand stays; Ctrl+Z takes it back.",
+            "Relabel the selected result with these thresholds, at once and without running again.\n"
+            "What was painted by hand stays; Ctrl+Z undoes it.",
         )
         rows.addRow("", self.apply_button)
         rows.addRow("", self.reset_button)
 
     def _build_box(self, rows: QFormLayout) -> None:
         self.region_box = combo(
-            "Where to look: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
+            "Where to segment: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
             "One rectangle holds for all slices; a second one in another slice limits the slices.",
             "Box",
         )

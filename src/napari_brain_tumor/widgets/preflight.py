@@ -20,7 +20,7 @@ __all__ = ["PreflightTable"]
 _REFRESH_MS = 150
 _MEMORY_TARGET = f"{list_memory.__module__}:{list_memory.__name__}"
 _TIPS = {
-    "resample": "Add copies of these scans that lie on one grid; the layers that are there stay as they are.",
+    "resample": "Add copies of these scans on one grid; the existing layers stay as they are.",
     "roles": "Go to the boxes that say which layer is which scan.",
     "model": "Choose that model instead.",
     "device": "Compute there instead.",

@@ -41,7 +41,8 @@ class ReaderOffer(QFrame):
         # No letters for Alt: it stands beside the panels, and these have theirs.
         self.folders_box = QCheckBox("Folders too")
         self.folders_box.setToolTip(
-            "Case folders, DICOM series and slices.\nOf a folder that is no case napari asks who else should open it."
+            "Case folders, DICOM series and slices.\nFor a folder that is not a case, napari asks which other "
+            "plugin should open it."
         )
         self.folders_box.setChecked(True)
         self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")

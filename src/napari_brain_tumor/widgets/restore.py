@@ -63,11 +63,11 @@ class RestoreNotice(QFrame):
         column.addWidget(self.text_label)
         row = flow()
         # No letters for Alt: the notice stands in every panel, and these have theirs.
-        self.restore_button = button("Bring them back", "Add them as layers, with their scans if these are not open.")
+        self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
             "Not now",
             "Do not ask again. They stay for "
-            f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels brings them back.",
+            f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels restores them.",
         )
         row.addWidget(self.restore_button)
         row.addWidget(self.later_button)
@@ -150,12 +150,12 @@ class RestoreWidget(QScrollArea):
         )
         self.list = QListWidget()
         self.list.setAccessibleName("Unsaved labels")
-        self.list.setToolTip("Tick what should be brought back or deleted.")
+        self.list.setToolTip("Tick what to restore or delete.")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
         row = flow()
-        self.restore_button = button("Bring &back", "Add the ticked ones as layers, with their scans if not open.")
-        self.delete_button = button("&Delete", "Delete the ticked ones for good.")
+        self.restore_button = button("&Restore", "Add the ticked ones as layers, with their scans if not open.")
+        self.delete_button = button("&Delete", "Delete the ticked ones permanently.")
         self.search_button = button("&Look again", "Look for unsaved labels again.")
         for push_button in (self.restore_button, self.delete_button, self.search_button):
             row.addWidget(push_button)
@@ -208,7 +208,7 @@ class RestoreWidget(QScrollArea):
             item.setCheckState(Qt.CheckState.Checked if offer.fate == "lost" else Qt.CheckState.Unchecked)
             self.list.addItem(item)
         self._on_ticked()
-        self.status_label.setText("" if offers else "Nothing is unsaved.")
+        self.status_label.setText("" if offers else "There are no unsaved labels.")
 
     def _on_ticked(self, item: Any = None) -> None:
         self._enable(bool(self.ticked))

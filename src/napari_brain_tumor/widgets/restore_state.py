@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 FATES: Final[dict[Fate, str]] = {
     "lost": "napari ended unexpectedly",
     "closed": "closed without saving",
-    "declined": "napari ended unexpectedly; not wanted back then",
-    "restored": "brought back before",
+    "declined": "napari ended unexpectedly; declined then",
+    "restored": "restored before",
 }
 """How journals ended, in words."""
 
@@ -109,7 +109,7 @@ def notice_text(offered: Sequence[Offer]) -> str:
     """What the user is asked."""
     listed = "\n".join(f"• {offer.text}" for offer in offered[:5])
     more = f"\n… and {len(offered) - 5} more" if len(offered) > 5 else ""
-    return f"napari ended before these labels were saved:\n{listed}{more}\nBring them back?"
+    return f"napari ended before these labels were saved:\n{listed}{more}\nRestore them?"
 
 
 def decline(offered: Sequence[Offer]) -> None:

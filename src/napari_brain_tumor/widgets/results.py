@@ -72,7 +72,7 @@ def applied_text(layer: Layer, applied: Applied) -> str:
     preserved = f" {applied.preserved} voxels that were painted by hand were kept." if applied.preserved else ""
     if not applied.changed:
         return f"Nothing changed in {layer.name}.{preserved}"
-    return f"Replaced labels in {layer.name}: {applied.changed} voxels changed.{preserved} Ctrl+Z takes it back."
+    return f"Replaced labels in {layer.name}: {applied.changed} voxels changed.{preserved} Ctrl+Z undoes it."
 
 
 def _check_classes(layer: Layer, tag: SegmentationTag) -> None:

@@ -234,7 +234,7 @@ class SegmentWidget(QScrollArea):
         column.addWidget(self.volumes)
         column.addLayout(self._build_doubt())
         rows = form()
-        self.schema_box = combo("Which integers are written: each data set has its own.", "Label numbers")
+        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
         for name in state.writable_schemas():
             self.schema_box.addItem(name, name)
             self.schema_box.setItemData(

@@ -133,14 +133,14 @@ class TrainWidget(QScrollArea):
             "Passes over the data until the run ends. Default: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
         )
         rows.addRow("&Epochs", self.epochs_box)
-        self.batch_box = _number("Samples in a step. Lower it where memory does not suffice.", "Batch", 512)
+        self.batch_box = _number("Samples per step. Lower it if memory runs out.", "Batch", 512)
         rows.addRow("&Batch", self.batch_box)
         self.rate_box = QDoubleSpinBox()
         self.rate_box.setDecimals(5)
         self.rate_box.setRange(0, 1)
         self.rate_box.setSingleStep(0.0001)
         self.rate_box.setSpecialValueText(_DEFAULT)
-        self.rate_box.setToolTip("Size of the steps at their largest. Lower it where the loss jumps.")
+        self.rate_box.setToolTip("The largest step size. Lower it if the loss jumps.")
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self._choice_rows = rows
@@ -172,8 +172,8 @@ class TrainWidget(QScrollArea):
         rows.addRow("R&un", self.runs_box)
         column.addLayout(rows)
         first, second = flow(), flow()
-        self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
-        self.resume_button = button("Resu&me", "Go on with this run in a new process.")
+        self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
+        self.resume_button = button("Resu&me", "Continue this run in a new process.")
         self.install_button = button("&Add model", _ADD_TIP)
         self.folder_button = button(
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
@@ -185,7 +185,7 @@ class TrainWidget(QScrollArea):
             second.addWidget(control)
         column.addLayout(first)
         column.addLayout(second)
-        self.progress_bar = progress_bar("How far the run is.")
+        self.progress_bar = progress_bar("Progress of the run.")
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
@@ -394,7 +394,7 @@ class TrainWidget(QScrollArea):
         self._show_pictures(run.folder)
 
     def _show_none(self) -> None:
-        self.status_label.setText("Nothing was trained yet.")
+        self.status_label.setText("Nothing has been trained yet.")
         for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
             control.setEnabled(False)
         self.canvas.hide()
@@ -434,7 +434,7 @@ class TrainWidget(QScrollArea):
             run = self.run
             self._tell_errors(lambda: request_stop(run.folder))
             self.stop_button.setEnabled(False)
-            self.status_label.setText("Stopping after the present step…")
+            self.status_label.setText("Stopping after the current step…")
 
     def _on_resume_requested(self) -> None:
         if self.run is not None:

@@ -102,19 +102,19 @@ class VisitsWidget(QScrollArea):
         return self.labels_part
 
     def _build_list_buttons(self) -> QLayout:
-        self.up_button = button("&Up", "Move the chosen visit up. Where dates are known, they decide.")
-        self.down_button = button("&Down", "Move the chosen visit down. Where dates are known, they decide.")
-        self.open_button = button("&Open…", "Add the visits that a JSON document names, without opening layers.")
+        self.up_button = button("&Up", "Move the selected visit up. Known dates take precedence.")
+        self.down_button = button("&Down", "Move the selected visit down. Known dates take precedence.")
+        self.open_button = button("&Open…", "Add the visits listed in a JSON document, without opening layers.")
         self.keep_button = button("Sa&ve list…", "Write the ticked visits, dates and facts as a JSON document.")
         return flow(self.up_button, self.down_button, self.open_button, self.keep_button)
 
     def _build_registration(self) -> QVBoxLayout:
         column = QVBoxLayout()
         self.register_button = button(
-            "&Register on baseline", "Find how the chosen visit lies on the baseline, and show both as a checkerboard."
+            "&Register on baseline", "Register the selected visit on the baseline, and show both as a checkerboard."
         )
         self.accept_button = button("&Accept", "Use this registration to match the lesions.")
-        self.reject_button = button("Rejec&t", "Do not use it. Sizes are compared nevertheless.")
+        self.reject_button = button("Rejec&t", "Do not use it. Sizes are still compared.")
         column.addLayout(flow(self.register_button))
         column.addLayout(flow(self.accept_button, self.reject_button))
         self.registration_label = wrapped("")
@@ -160,7 +160,7 @@ class VisitsWidget(QScrollArea):
             "Re&port…", "Write a self-contained HTML report about the last visit and all before."
         )
         self.csv_button = button("C&SV…", "Write every size of every visit as a table.")
-        self.json_button = button("&JSON…", "Write everything that was found.")
+        self.json_button = button("&JSON…", "Write all results.")
         column.addLayout(flow(self.report_button, self.csv_button, self.json_button))
         self.saved_label = wrapped("")
         self.saved_label.setAccessibleName("What was saved")
@@ -335,7 +335,7 @@ class VisitsWidget(QScrollArea):
     def _outdate(self) -> None:
         """What is shown was found before this change."""
         if self.found is not None:
-            self._say("Something was changed since. Press Compare visits to see what it makes.")
+            self._say("Something has changed. Press Compare visits to update the results.")
         self.code_box.refresh()
         self._show_chosen()
 
@@ -474,7 +474,7 @@ class VisitsWidget(QScrollArea):
             self.save_runner.start(lambda _, follow_up=self.found: as_job(save_csv, follow_up, path))  # type: ignore[misc]
 
     def save_json(self, path: Path) -> None:
-        """Write everything that was found."""
+        """Write all results."""
         if self.found is not None:
             self.save_runner.start(lambda _, follow_up=self.found: as_job(save_json, follow_up, path))  # type: ignore[misc]
 

@@ -35,14 +35,14 @@ class FactsForm(QWidget):
         self.body = QWidget()
         rows = form(self.body)
         self.steroids_box = _choices("Dose of corticosteroids at this visit.", "Steroids", STEROIDS)
-        self.clinical_box = _choices("How the patient is at this visit.", "Patient", CLINICAL)
+        self.clinical_box = _choices("Clinical status at this visit.", "Patient", CLINICAL)
         self.lesion_box = _choices(
-            "Whether you see a new measurable lesion. Not known: as matching of the labels finds.",
+            "Whether you see a new measurable lesion. Not known: decided by matching the labels.",
             "New lesion",
             _YES_NO,
         )
         self.others_box = _choices(
-            "Whether lesions that are too small to be measured, or no targets, clearly progress.",
+            "Whether lesions that are too small to measure, or are not targets, clearly progress.",
             "Other lesions worse",
             _YES_NO,
         )

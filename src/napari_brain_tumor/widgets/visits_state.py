@@ -116,10 +116,10 @@ class Entry:
     def place_text(self) -> str:
         """How it lies on the baseline, in a word or two."""
         if self.facts.baseline:
-            return "is it"
+            return "baseline"
         if self.registration is None:
             return "not yet"
-        return "accepted" if self.accepted else "look at it"
+        return "accepted" if self.accepted else "check it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -405,7 +405,7 @@ def registration_text(entry: Entry) -> str:
         return "\n".join(rows)
     if registration.problems:
         return "\n".join(["⚠ It failed:", *registration.problems, *rows])
-    return "\n".join([*rows, "Look whether edges run on across the fields of the checkerboard."])
+    return "\n".join([*rows, "Check that edges continue across the fields of the checkerboard."])
 
 
 def size_rows(follow_up: FollowUp) -> list[tuple[str, list[str]]]:
@@ -474,7 +474,7 @@ def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
     first = () if document is not None else (f"{_DOCUMENT} is what Save list… writes.",)
     rejected = [entry.name for entry in used if entry.registration is not None and not entry.accepted]
     notes = (
-        f"The lines register every visit anew and use what does not fail; here {', '.join(rejected)} is not used.",
+        f"These lines register every visit again and use all that succeed; here {', '.join(rejected)} is not used.",
     )
     return CommandLines(python, ("follow-up", path, "-o", "follow-up"), (*first, *(notes if rejected else ())))
 

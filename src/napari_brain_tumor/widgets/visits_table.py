@@ -12,9 +12,10 @@ __all__ = ["SizeTable", "VisitList"]
 _MOST_ROWS = 6
 _TIPS = (
     "Ticked visits are compared. Double-click to rename.",
-    "When it was made: year-month-day. Double-click to edit. Empty: not known; visits then stand as listed.",
+    "Date of the examination: year-month-day. Double-click to edit. Empty: not known; the order of the list then "
+    "counts.",
     "Tick the visit to compare with: the first after radiotherapy, or the last before a new treatment.",
-    "Whether the visit lies on the baseline. Choose it and press Register.",
+    "Whether the visit is registered on the baseline. Select it and press Register.",
 )
 
 
@@ -28,7 +29,7 @@ class VisitList(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 4)
-        self.setHorizontalHeaderLabels(["Visit", "Date", "Base", "On it"])
+        self.setHorizontalHeaderLabels(["Visit", "Date", "Base", "Registered"])
         header = self.horizontalHeader()
         assert header is not None
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
