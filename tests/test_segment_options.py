@@ -249,3 +249,25 @@ def test_seeds_are_refused_beside_probabilities(tiny):
 
     with pytest.raises(SeedError, match="takes no seeds"):
         run_job(segment_with_probabilities_job(head(), tiny, "cpu", seeds=[(0, 0, 0)]))
+
+
+# Smoothing ----------------------------------------------------------------------------------------------------------
+
+
+def border_voxels(mask):
+    """Faces between voxels within and voxels outside: the rougher an outline, the more for its volume."""
+    return sum(int(np.count_nonzero(np.diff(mask.astype(np.int8), axis=axis))) for axis in range(3))
+
+
+@pytest.mark.parametrize("model", ["tiny", "threshold"])
+def test_smoothing_leaves_a_smoother_outline_within_the_brain_and_is_recorded(tiny, model):
+    study, where = head(), tiny if model == "tiny" else model
+    options = {"min_lesion_mm3": 0} | ({"thresholds": {"WT": 0.5}} if model == "tiny" else {})
+    rough = segment(study, where, "cpu", **options)
+    smooth = segment(study, where, "cpu", smooth_mm=1.5, **options)
+    before, after = (region_mask(found.data, "WT") for found in (rough, smooth))
+    assert after.any()
+    assert border_voxels(after) / after.sum() < border_voxels(before) / before.sum()
+    assert not after[study.sequences["T1"] == 0].any()
+    assert smooth.provenance["settings"]["smooth_mm"] == 1.5
+    np.testing.assert_array_equal(segment(study, where, "cpu", smooth_mm=0, **options).data, rough.data)

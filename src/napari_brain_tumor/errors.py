@@ -45,6 +45,10 @@ class BrainTumorError(Exception):
     """Anything this package refuses to do, with the reason."""
 
 
+class OptionError(BrainTumorError, ValueError, TypeError):
+    """An action was given an option that it does not have, or a value that the option cannot take."""
+
+
 class UnreadableFileError(BrainTumorError, ValueError):
     """A file is missing, empty, truncated, ruined or of a format that is not read."""
 

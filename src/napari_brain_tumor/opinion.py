@@ -23,6 +23,7 @@ from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.models.cards import ModelInfo, find_model
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.segment import PrecisionName, SegmentRequest
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.workflow import Outcome, outcome_job
 
@@ -35,7 +36,11 @@ _BORDER_VOXELS = 2
 
 
 def opinions_job(
-    folder: AnyPath, case_ids: Sequence[str], model: AnyPath | None = None, device: str = "auto"
+    folder: AnyPath,
+    case_ids: Sequence[str],
+    model: AnyPath | None = None,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
 ) -> Job[dict[str, str]]:
     """Form a model's opinion on cases and keep it in the data set's folder, where it is not there already.
 
@@ -45,8 +50,7 @@ def opinions_job(
         Of a curated data set.
     case_ids : sequence of str
     model : str or path, optional
-        As for `segment`.
-    device : str
+    device, precision
         As for `segment`.
 
     Returns
@@ -60,9 +64,10 @@ def opinions_job(
         If no case can be judged.
     """
     dataset, info = CuratedDataset(folder), find_model(model)
+    request = SegmentRequest(model=info.folder, device=device, precision=precision)
     problems: dict[str, str] = {}
     for at, case_id in enumerate(case_ids):
-        job = opinion_job(dataset, case_id, info, device)
+        job = opinion_job(dataset, case_id, info, request)
         where = f"case {at + 1} of {len(case_ids)}, {case_id}"
         try:
             while True:
@@ -77,7 +82,7 @@ def opinions_job(
     return problems
 
 
-def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, device: str = "auto") -> Job[Opinion]:
+def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, request: SegmentRequest) -> Job[Opinion]:
     """The opinion of a model on one case: the kept one if its images and label are the same, else computed and kept.
 
     Raises
@@ -97,7 +102,7 @@ def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, device:
     if stored is not None:
         predicted, uncertainty = read_prediction(dataset.folder, case, stored), stored.uncertainty
     else:
-        outcome = yield from outcome_job(dataset.study(case_id), model.folder, device)
+        outcome = yield from outcome_job(dataset.study(case_id), request)
         predicted, uncertainty = _as_trained(outcome.segmentation, model), border_entropy(*_whole(outcome, model))
     opinion = _opinion(case, model, known_dice(truth, predicted), uncertainty)
     keep_opinion(dataset.folder, opinion, predicted.data)

@@ -3,23 +3,23 @@
 import logging
 import platform
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from napari_brain_tumor.brain.extraction import BrainChoice, ExtractedBrain, chosen_brain_job
+from napari_brain_tumor.brain.extraction import ExtractedBrain, chosen_brain_job
 from napari_brain_tumor.catalogue import Baseline, find_model
-from napari_brain_tumor.classical.run import Seed, find_regions, scan_of, seeds_in_scan
+from napari_brain_tumor.classical.run import find_regions, scan_of, seeds_in_scan
 from napari_brain_tumor.errors import BoxError, MissingRolesError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
@@ -40,12 +40,14 @@ from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpe
 from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.preprocessing.world_box import WorldBox, check_box, inside_box
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.requests.request import takes
+from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import ROLES, Segmentation, Study
 
 __all__ = [
     "Outcome",
-    "Precision",
     "outcome_job",
+    "requested_segmentation_job",
     "segment",
     "segment_job",
     "segment_with_probabilities",
@@ -55,26 +57,14 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["auto", "float32", "bfloat16"]
 ModelName = str | PathLike[str] | None
-Thresholds = Mapping[Region, float] | None
-GivenBox = Sequence[float] | None
 
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
 
 
+@takes(SegmentRequest, "model", "device")
 def segment(
-    study: Study,
-    model: ModelName = None,
-    device: str = "auto",
-    *,
-    flips: bool = False,
-    min_lesion_mm3: float | None = None,
-    precision: Precision = "auto",
-    seeds: Sequence[Seed] = (),
-    thresholds: Thresholds = None,
-    box: GivenBox = None,
-    brain: BrainChoice = "auto",
+    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
 ) -> Segmentation:
     """Segment the tumour of a study.
 
@@ -87,28 +77,7 @@ def segment(
         given, the default that suits the study.
     device : str
         `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`. Methods without weights run on the CPU.
-    flips : bool
-        Average over mirrored inputs: a little better, four (2D) or eight (3D) times slower.
-    min_lesion_mm3 : float, optional
-        Remove connected parts smaller than this; by default what the model's card says, which can also remove parts
-        that are small beside the largest one. With 0 everything is kept. Where the voxel size is not known only the
-        latter is done.
-    precision : {"auto", "float32", "bfloat16"}
-        `"auto"` is the quickest whose labels agree with float32. `"bfloat16"`, on processors and GPUs that have it, is
-        quicker and changes up to half a percent of the tumour's labels, at their borders.
-    seeds : sequence of (x, y, z)
-        Points within the tumour for `"region_growing"`: RAS+ millimetres, or voxels where the files do not tell the
-        spacing. Without any it begins in the brightest asymmetric place.
-    thresholds : mapping of {"WT", "TC", "ET"} to float, optional
-        Probability from which a voxel belongs to a region, between 0 and 1; by default what the model's card says.
-    box : (x0, x1, y0, y1, z0, z1), optional
-        World coordinates as for seeds. Only voxels whose centres lie in it get labels: those that a run over the whole
-        gives them, as far as parts that are too small are judged within the box. The network sees the same surroundings
-        as then, whole slices in 2D and whole windows in 3D, but no slice or window that does not reach into the box.
-    brain : {"auto", "keep"}, path or (X, Y, Z) array
-        What is done with a whole head: its brain is extracted first, as `extract_brain` does; it is kept as it is; or
-        the brain is what this mask of yours, on the study's grid, says. Scans that come without the skull stay as they
-        are with the first two. There are no labels outside the brain.
+    {options}
 
     Returns
     -------
@@ -133,6 +102,14 @@ def segment(
         If the box is not six numbers, or holds nothing of the brain.
     BrainMaskError
         If the brain mask that was given is not on the study's grid, is empty or covers everything.
+    OptionError
+        If there is no such option, or it cannot take that value.
+
+    Notes
+    -----
+    Within a box voxels get the labels that a run over the whole gives them, as far as parts that are too small are
+    judged within the box: the network sees the same surroundings as then, whole slices in 2D and whole windows in 3D,
+    but no slice or window that does not reach into the box.
 
     Examples
     --------
@@ -142,21 +119,12 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, brain, model is None)
-    return run_job(_segment_job(study, model, device, options))
+    return run_job(segment_job(study, model, device, **options))
 
 
+@takes(SegmentRequest, "model", "device")
 def segment_with_probabilities(
-    study: Study,
-    model: ModelName = None,
-    device: str = "auto",
-    *,
-    flips: bool = False,
-    min_lesion_mm3: float | None = None,
-    precision: Precision = "auto",
-    thresholds: Thresholds = None,
-    box: GivenBox = None,
-    brain: BrainChoice = "auto",
+    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
 ) -> tuple[Segmentation, RegionProbabilities]:
     """`segment` with a trained model, and the probabilities behind the labels.
 
@@ -179,37 +147,7 @@ def segment_with_probabilities(
     >>> probabilities["ET"].shape == segmentation.data.shape
     True
     """
-    job = segment_with_probabilities_job(
-        study,
-        model,
-        device,
-        flips=flips,
-        min_lesion_mm3=min_lesion_mm3,
-        precision=precision,
-        thresholds=thresholds,
-        box=box,
-        brain=brain,
-    )
-    return run_job(job)
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """How a study is segmented; as the parameters of `segment`."""
-
-    flips: bool = False
-    min_lesion_mm3: float | None = None
-    precision: Precision = "auto"
-    seeds: tuple[Seed, ...] = ()
-    thresholds: Thresholds = None
-    box: GivenBox = None
-    brain: BrainChoice = "auto"
-    by_default: bool = False
-    """Whether the model was chosen here."""
-
-    def smallest(self, info: ModelInfo | Baseline) -> float:
-        """Size in mm3 below which parts are removed."""
-        return info.min_lesion_mm3 if self.min_lesion_mm3 is None else self.min_lesion_mm3
+    return run_job(segment_with_probabilities_job(study, model, device, **options))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,95 +174,79 @@ class Outcome:
         return self.maps.values
 
 
+@takes(SegmentRequest, "model", "device")
 def segment_job(
-    study: Study,
-    model: ModelName = None,
-    device: str = "auto",
-    *,
-    flips: bool = False,
-    min_lesion_mm3: float | None = None,
-    precision: Precision = "auto",
-    seeds: Sequence[Seed] = (),
-    thresholds: Thresholds = None,
-    box: GivenBox = None,
-    brain: BrainChoice = "auto",
+    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
 ) -> Job[Segmentation]:
     """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    options = _Options(flips, min_lesion_mm3, precision, tuple(seeds), thresholds, box, brain, model is None)
-    return (yield from _segment_job(study, model, device, options))
+    segmentation, _ = yield from requested_segmentation_job(study, _request(model, device, options))
+    return segmentation
 
 
+@takes(SegmentRequest, "model", "device")
 def segment_with_probabilities_job(
-    study: Study,
-    model: ModelName = None,
-    device: str = "auto",
-    *,
-    flips: bool = False,
-    min_lesion_mm3: float | None = None,
-    precision: Precision = "auto",
-    seeds: Sequence[Seed] = (),
-    thresholds: Thresholds = None,
-    box: GivenBox = None,
-    brain: BrainChoice = "auto",
+    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
 ) -> Job[tuple[Segmentation, RegionProbabilities]]:
     """`segment_with_probabilities` as a job; takes the same parameters."""
-    extracted = yield from _extracted(study, brain, device)
-    info = find_model(model, traits_of(extracted.study))
-    if isinstance(info, Baseline):
-        raise ProbabilityError(_no_probabilities(info))
-    if seeds:
-        raise SeedError(_no_seeds(info))
-    options = _Options(flips, min_lesion_mm3, precision, (), thresholds, box, brain, model is None)
-    outcome = yield from _outcome_job(extracted, info, device, options)
+    request = _request(model, device, options)
+    if request.seeds:
+        raise SeedError(_no_seeds(find_model(model)))
+    outcome = yield from outcome_job(study, request)
     return outcome.segmentation, outcome.maps
 
 
-def outcome_job(
-    study: Study,
-    model: ModelName = None,
-    device: str = "auto",
-    *,
-    flips: bool = False,
-    min_lesion_mm3: float | None = None,
-    precision: Precision = "auto",
-    brain: BrainChoice = "auto",
-) -> Job[Outcome]:
-    """`segment_job` of a trained model, with the probabilities behind the labels: returns an `Outcome`."""
-    extracted = yield from _extracted(study, brain, device)
-    info = cards.find_model(model, traits_of(extracted.study))
-    options = _Options(flips, min_lesion_mm3, precision, brain=brain, by_default=model is None)
-    return (yield from _outcome_job(extracted, info, device, options))
+def outcome_job(study: Study, request: SegmentRequest) -> Job[Outcome]:
+    """Segment with a trained model as a job; returns its `Outcome`.
+
+    Raises
+    ------
+    ProbabilityError
+        For a method without weights.
+    """
+    extracted = yield from _extracted(study, request)
+    info = find_model(request.model, traits_of(extracted.study))
+    if isinstance(info, Baseline):
+        raise ProbabilityError(_no_probabilities(info))
+    return (yield from _outcome_job(extracted, info, request))
 
 
-def _segment_job(study: Study, model: ModelName, device: str, options: _Options) -> Job[Segmentation]:
-    if model is not None:
-        _check_options(find_model(model), options)  # before the brain is looked for
-    extracted = yield from _extracted(study, options.brain, device)
-    info = find_model(model, traits_of(extracted.study))
-    _check_options(info, options)
+def requested_segmentation_job(
+    study: Study, request: SegmentRequest
+) -> Job[tuple[Segmentation, RegionProbabilities | None]]:
+    """What the request asks for, as a job: the segmentation, and the probabilities of a model that has any."""
+    if request.model is not None:
+        _check_fits(find_model(request.model), request)  # before the brain is looked for
+    extracted = yield from _extracted(study, request)
+    info = find_model(request.model, traits_of(extracted.study))
+    _check_fits(info, request)
     if isinstance(info, ModelInfo):
-        return (yield from _outcome_job(extracted, info, device, options)).segmentation
+        outcome = yield from _outcome_job(extracted, info, request)
+        return outcome.segmentation, outcome.maps
     _check_roles(study, info)
-    return (yield from _baseline_job(extracted, info, options))
+    return (yield from _baseline_job(extracted, info, request)), None
 
 
-def _check_options(info: ModelInfo | Baseline, options: _Options) -> None:
-    if options.seeds and not info.takes_seeds:
+def _request(model: ModelName, device: str, options: SegmentOptions) -> SegmentRequest:
+    return SegmentRequest(model=model, device=device, **options)
+
+
+def _check_fits(info: ModelInfo | Baseline, request: SegmentRequest) -> None:
+    if request.seeds and not info.takes_seeds:
         raise SeedError(_no_seeds(info))
-    if options.thresholds and isinstance(info, Baseline):
+    if request.thresholds and isinstance(info, Baseline):
         raise ProbabilityError(_no_probabilities(info))
 
 
-def _extracted(study: Study, brain: BrainChoice, device: str) -> Job[ExtractedBrain]:
+def _extracted(study: Study, request: SegmentRequest) -> Job[ExtractedBrain]:
     clock = _Clock()
-    found = yield from part_of(chosen_brain_job(study, brain, device), 0, 0.1)
+    extracted = yield from part_of(chosen_brain_job(study, request.brain, request.device), 0, 0.1)
     clock.lap("brain")
-    return replace(found, seconds=clock.seconds) if found.record else found
+    return replace(extracted, seconds=clock.seconds) if extracted.record else extracted
 
 
 def _no_probabilities(info: Baseline) -> str:
     return (
-        f"{info.name} is a method without weights: it tells no probabilities, so none can be given or put a threshold "
+        f"{info.name} is a method without weights: it gives no probabilities, so none can be given or put a threshold "
         "on. Leave thresholds and probabilities out, or choose a trained model."
     )
 
@@ -340,51 +262,61 @@ def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
         raise MissingRolesError(msg)
 
 
-def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, device: str, options: _Options) -> Job[Outcome]:
+def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentRequest) -> Job[Outcome]:
     study = extracted.study
     _check_roles(study, info)
-    thresholds = check_thresholds(options.thresholds, {r: info.card.threshold(r) for r in info.regions})
-    box = None if options.box is None else check_box(options.box, study.grid)
+    thresholds = check_thresholds(request.thresholds, {r: info.card.threshold(r) for r in info.regions})
+    box = None if request.box is None else check_box(request.box, study.grid)
     clock = _Clock()
     yield Progress(0.1, 1, f"loading {info.name}")
-    engine = _engine(info, resolve_device(device), options.precision)
+    engine = _engine(info, resolve_device(request.device), request.precision)
     clock.lap("load")
     yield Progress(0.12, 1, "finding the brain")
     prepared = prepare(study, info.roles, info.card.preprocessing)
-    wanted, within = _wanted(prepared, box)
+    mask, within = _allowed_voxels(prepared, box)
     clock.lap("prepare")
-    network = engine.probabilities(prepared.channels, flips=options.flips, within=within)
+    network = engine.probabilities(prepared.channels, flips=request.flips, within=within)
     values = yield from part_of(network, 0.15, 0.95)
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    values *= wanted
-    smallest = options.smallest(info)
+    values *= mask
+    if request.smooth_mm:
+        for value in values:
+            value[...] = _smoothed(value, mask, prepared, request.smooth_mm)
+    smallest = _smallest(info, request)
     rules = SizeRules(smallest, info.card.min_lesion_share if smallest > 0 else 0.0, info.card.min_enhancing_mm3)
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
     data = maps.labels()
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
-    settings = _network_settings(options, info, maps, engine) | _brain_setting(extracted)
-    made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
+    settings = _network_settings(request, info, maps, engine) | _brain_setting(extracted)
+    provenance: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     # Sums depend on how they are split.
-    made |= {"threads": torch.get_num_threads(), "seconds": {**extracted.seconds, **clock.seconds}}
-    made["working_shape"] = list(prepared.mask.shape)
-    made |= _brain_record(extracted)
+    provenance |= {"threads": torch.get_num_threads(), "seconds": {**extracted.seconds, **clock.seconds}}
+    provenance["working_shape"] = list(prepared.mask.shape)
+    provenance |= _brain_record(extracted)
     traits = traits_of(study)
-    chosen = cards.why_default(cards.list_models(), traits) if options.by_default else ""
+    reason = cards.why_default(cards.list_models(), traits) if request.model is None else ""
     notes = [
         *extracted.notes,
-        *filter(None, [chosen]),
+        *filter(None, [reason]),
         *info.notes_without(study.roles, traits),
         *info.notes_on(traits),
         *info.card.notes,
     ]
-    return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
+    return Outcome(_segmentation(study, data, info.regions, provenance, notes), maps, prepared)
 
 
-def _network_settings(options: _Options, info: ModelInfo, maps: RegionProbabilities, engine: Engine) -> dict[str, Any]:
-    return {
-        "flips": options.flips,
+def _smallest(info: ModelInfo | Baseline, request: SegmentRequest) -> float:
+    """Size in mm3 below which parts are removed."""
+    return info.min_lesion_mm3 if request.min_lesion_mm3 is None else request.min_lesion_mm3
+
+
+def _network_settings(
+    request: SegmentRequest, info: ModelInfo, maps: RegionProbabilities, engine: Engine
+) -> dict[str, Any]:
+    """What was asked for, with the values that were used where the request left them to the card or the device."""
+    return request.recorded() | {
         "min_lesion_mm3": maps.rules.min_lesion_mm3,
         "min_lesion_share": maps.rules.min_lesion_share,
         "min_enhancing_mm3": maps.rules.min_enhancing_mm3,
@@ -419,7 +351,7 @@ def _box_setting(box: WorldBox | None) -> dict[str, list[float]]:
     return {} if box is None else {"box": list(box)}
 
 
-def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bool_], Box | None]:
+def _allowed_voxels(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bool_], Box | None]:
     """Voxels `(Z, Y, X)` of the prepared block that may get labels, and the block of them where a box was given.
 
     Raises
@@ -434,32 +366,34 @@ def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bo
     if prepared.work.resampled:
         # The scan's voxels at its border may be nearest to the next ones of the network.
         inside = ndimage.binary_dilation(inside, np.ones((3, 3, 3), dtype=bool))
-    wanted = prepared.mask & inside
-    within = bounding_box(wanted)
+    mask = prepared.mask & inside
+    within = bounding_box(mask)
     if within is None:
         msg = (
             f"The box {','.join(f'{end:g}' for end in box)} holds nothing of the brain, where alone tumours are looked "
             "for. Draw it over the brain; its numbers are x0,x1,y0,y1,z0,z1."
         )
         raise BoxError(msg)
-    return wanted, within
+    return mask, within
 
 
-def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, options: _Options) -> Job[Segmentation]:
+def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: SegmentRequest) -> Job[Segmentation]:
     study = extracted.study
-    box = None if options.box is None else check_box(options.box, study.grid)
+    box = None if request.box is None else check_box(request.box, study.grid)
     clock = _Clock()
     yield Progress(0.1, 1, "finding the brain")
     prepared = prepare(study, ROLES, PreprocessingSpec())
-    wanted, _ = _wanted(prepared, box)
+    inside, _ = _allowed_voxels(prepared, box)
     scan = scan_of(study, prepared)
-    voxels = seeds_in_scan(options.seeds, prepared, scan)
+    voxels = seeds_in_scan(request.seeds, prepared, scan)
     clock.lap("prepare")
     yield Progress(0.3, 1, f"running {baseline.name}")
-    masks = {region: mask & wanted for region, mask in find_regions(baseline, scan, voxels).items()}
+    masks = {region: mask & inside for region, mask in find_regions(baseline, scan, voxels).items()}
+    if request.smooth_mm:
+        masks = {r: _smoothed(mask, inside, prepared, request.smooth_mm) >= 0.5 for r, mask in masks.items()}
     clock.lap("method")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    smallest = options.smallest(baseline)
+    smallest = _smallest(baseline, request)
     data = restore(labels_from_masks(masks, prepared.work.grid, SizeRules(smallest)), prepared)
     if box is not None:
         data *= inside_box(study.grid, box)
@@ -467,14 +401,33 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, options: _Optio
         data *= study.brain
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
-    seeds = [list(map(float, seed)) for seed in options.seeds]
-    settings = {"min_lesion_mm3": smallest, "seeds": seeds, **_box_setting(box), **_brain_setting(extracted)}
+    recorded = {name: value for name, value in request.recorded().items() if name not in SegmentRequest.of_networks()}
+    settings = {"seeds": [], **recorded, "min_lesion_mm3": smallest, **_box_setting(box), **_brain_setting(extracted)}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
-    made = {"model": model, "device": "cpu", "settings": settings, "seconds": {**extracted.seconds, **clock.seconds}}
-    made["working_shape"] = list(prepared.mask.shape)
-    made |= _brain_record(extracted)
+    provenance = {
+        "model": model,
+        "device": "cpu",
+        "settings": settings,
+        "seconds": {**extracted.seconds, **clock.seconds},
+    }
+    provenance["working_shape"] = list(prepared.mask.shape)
+    provenance |= _brain_record(extracted)
     notes = [*extracted.notes, *baseline.notes_without(study.roles)]
-    return _segmentation(study, data, tuple(masks), made, notes)
+    return _segmentation(study, data, tuple(masks), provenance, notes)
+
+
+def _smoothed(
+    values: npt.NDArray[Any], inside: npt.NDArray[np.bool_], prepared: Prepared, width_mm: float
+) -> npt.NDArray[np.float32]:
+    """Values `(Z, Y, X)` after a Gaussian of that standard deviation in mm (voxels where their size is not known).
+
+    Only what lies within counts, so that an outline along the brain's border stays where it is.
+    """
+    grid = prepared.work.grid
+    sigma = [width_mm / step for step in reversed(grid.spacing)] if grid.unit == "mm" else width_mm
+    known = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    smooth = ndimage.gaussian_filter(values.astype(np.float32) * inside, sigma)
+    return np.divide(smooth, known, out=np.zeros_like(smooth), where=inside)
 
 
 class _Clock:
@@ -495,11 +448,11 @@ def _segmentation(
     study: Study,
     data: npt.NDArray[np.uint8],
     regions: Collection[Region],
-    made: dict[str, Any],
+    provenance: dict[str, Any],
     notes: Sequence[str],
 ) -> Segmentation:
-    """The result with its provenance; `made` tells model, device, settings and seconds."""
-    doubts = doubts_about(study, data, in_box="box" in made["settings"])
+    """The result with its provenance; `provenance` tells model, device, settings and seconds."""
+    doubts = doubts_about(study, data, in_box="box" in provenance["settings"])
     return Segmentation(
         data,
         study.grid,
@@ -515,7 +468,7 @@ def _segmentation(
             "roles": list(study.roles),
             **({"resampled": list(study.resampled)} if study.resampled else {}),
             "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
-            **made,
+            **provenance,
             "labels_sha256": labels_sha256(data),
             "versions": versions(),
             "doubts": doubts,
@@ -528,7 +481,7 @@ def _segmentation(
 
 @lru_cache(maxsize=2)
 def _cached_engine(
-    folder: Path, weights_sha256: str, temperatures: tuple[float, ...], device: torch.device, precision: Precision
+    folder: Path, weights_sha256: str, temperatures: tuple[float, ...], device: torch.device, precision: str
 ) -> Engine:
     info = cards.find_model(folder)
     if precision == "bfloat16":
@@ -538,17 +491,17 @@ def _cached_engine(
     return Engine.prepare(load_network(info), info.card.dims, device, dtype)
 
 
-def _engine(info: ModelInfo, device: torch.device, precision: Precision) -> Engine:
+def _engine(info: ModelInfo, device: torch.device, precision: str) -> Engine:
     temperatures = tuple(info.card.temperature(region) for region in info.regions)
     return _cached_engine(info.folder, info.card.weights_sha256, temperatures, device, precision)
 
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and what the numbers depend on, for provenance."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "torch", "numpy", "nibabel", "SimpleITK", "tifffile"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

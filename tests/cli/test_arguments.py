@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from napari_brain_tumor.cli.arguments import parse_roles, parse_seeds, parse_spacing
+from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.requests.shell import request_from
 
 
 @pytest.mark.parametrize(
@@ -12,9 +14,9 @@ from napari_brain_tumor.cli.arguments import parse_roles, parse_seeds, parse_spa
         (None, None),
         ("t1=0,flair=3", {"t1": 0, "flair": 3}),
         ("T1c = gad.nii.gz , flair=sub/dark=fluid.nii", {"T1c": "gad.nii.gz", "flair": "sub/dark=fluid.nii"}),
-        ("FLAIR,T1,T1c,T2", ["FLAIR", "T1", "T1c", "T2"]),
-        ("FLAIR,-,T1c", ["FLAIR", None, "T1c"]),
-        ("t1c", ["t1c"]),
+        ("FLAIR,T1,T1c,T2", ("FLAIR", "T1", "T1c", "T2")),
+        ("FLAIR,-,T1c", ("FLAIR", None, "T1c")),
+        ("t1c", ("t1c",)),
     ],
 )
 def test_roles_are_read_from_pairs_or_an_order(text: str | None, expected: object) -> None:
@@ -53,11 +55,15 @@ def test_spacing_that_is_not_is_wrong_usage(text: str) -> None:
 
 
 def test_seeds_are_world_coordinates_one_a_word() -> None:
-    assert parse_seeds(["12.5,-30,41", " 1, 2 ,3"]) == ((12.5, -30.0, 41.0), (1.0, 2.0, 3.0))
-    assert parse_seeds([]) == ()
+    assert seeds("12.5,-30,41", " 1, 2 ,3") == ((12.5, -30.0, 41.0), (1.0, 2.0, 3.0))
+    assert seeds() == ()
+
+
+def seeds(*texts: str) -> object:
+    return request_from(SegmentRequest, {"seeds": list(texts)}).seeds
 
 
 @pytest.mark.parametrize("text", ["1,2", "1,2,3,4", "a,b,c", "", "nan,1,1", "1,inf,2"])
 def test_seeds_that_are_not_are_wrong_usage(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="three numbers"):
-        parse_seeds([text])
+        seeds(text)

@@ -191,7 +191,7 @@ def test_a_log_that_cannot_be_written_does_not_end_the_batch(
         done.append(number)
         return CaseRow(str(number), "done")
 
-    run_batch(["a", "b", "c"], work, None, doing="doing", done="done")
+    run_batch(["a", "b", "c"], work, None, doing="doing", past_tense="done")
     assert done == [0, 1, 2]
 
 
@@ -307,6 +307,6 @@ def test_a_batch_of_one_raises_its_own_error() -> None:
         raise Odd("odd")
 
     with pytest.raises(Odd):
-        run_batch(["a"], work, None, doing="doing", done="done")
+        run_batch(["a"], work, None, doing="doing", past_tense="done")
     with pytest.raises(BrainTumorError, match="2 of 2 cases were not done"):
-        run_batch(["a", "b"], work, None, doing="doing", done="done")
+        run_batch(["a", "b"], work, None, doing="doing", past_tense="done")

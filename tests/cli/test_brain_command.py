@@ -8,8 +8,10 @@ import pytest
 
 from models_for_tests import tiny_model
 from napari_brain_tumor.brain import network
-from napari_brain_tumor.command_lines import Opening, segment_lines
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.actions import segment_lines
+from napari_brain_tumor.requests.opening import OpenRequest
+from napari_brain_tumor.requests.segment import SegmentRequest
 from phantoms import affine, ball, write_nifti
 
 SHAPE = (48, 50, 12)
@@ -83,10 +85,10 @@ def test_check_tells_how_large_the_brain_is(run, case):
 
 @pytest.mark.parametrize("brain", ["keep", "masks/own mask.nii.gz"])
 def test_lines_say_what_becomes_of_a_head_where_it_is_not_the_usual(case, brain):
-    opening = Opening(case)
-    lines = segment_lines(opening, {"model": "tiny", "brain": brain}, "found.nii.gz")
+    opening = OpenRequest(path=case)
+    lines = segment_lines(opening, SegmentRequest(model="tiny", brain=brain), "found.nii.gz")
     assert f"brain={brain!r}" in lines.python
     assert lines.arguments[lines.arguments.index("--brain") + 1] == brain
-    usual = segment_lines(opening, {"model": "tiny", "brain": "auto"}, "found.nii.gz")
+    usual = segment_lines(opening, SegmentRequest(model="tiny", brain="auto"), "found.nii.gz")
     assert "brain=" not in usual.python
     assert "--brain" not in usual.arguments

@@ -142,7 +142,7 @@ def test_other_grids_are_refused_with_the_option_that_helps(tmp_path: Path, run:
         (("truth.nii.gz", "truth.nii.gz", "--schema", "MSD"), 1, "--names"),
         ((*FILES, "--names", "a,b"), 2, "2 names for 3"),
         ((*FILES, "--reference", "nobody"), 1, "truth, near, far"),
-        ((*FILES, "--consensus", "mean", "-o", "x.nii.gz"), 2, "majority, staple"),
+        ((*FILES, "--consensus", "mean", "-o", "x.nii.gz"), 2, "'majority', 'staple'"),
         ((*FILES, "--consensus", "staple"), 2, "needs a file"),
         ((*FILES, "--axis", "oblique"), 2, "axial"),
         ((*FILES[:3], "--schema", "MSD,BraTS"), 2, "2 schemas for 3"),

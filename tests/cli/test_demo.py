@@ -7,6 +7,7 @@ from napari_brain_tumor.cli import demo
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 
 GRID = Grid((20, 24, 16), np.diag([1.0, 1.0, 2.0, 1.0]))
@@ -41,7 +42,7 @@ def test_demo_writes_labels_sidecar_and_picture_and_prints_volumes_with_dice(
 ) -> None:
     folder = small_sample / "out"
     for _ in range(2):  # earlier results are replaced
-        demo.run_demo(folder, window=False)
+        demo.run_demo(folder, SegmentRequest(), window=False)
     out, _ = capfd.readouterr()
     assert sorted(p.name for p in folder.iterdir()) == ["segmentation.json", "segmentation.nii.gz", "segmentation.png"]
     assert int((open_segmentation(folder / "segmentation.nii.gz").data > 0).sum()) == 32

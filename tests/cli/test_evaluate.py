@@ -28,7 +28,7 @@ def block(moved: int = 0) -> np.ndarray:
     return labels
 
 
-def fake_job(study: Study, model: str, device: str, *, flips: bool, brain: str) -> Job[Segmentation]:
+def fake_job(study: Study, model: str, device: str, **options: object) -> Job[Segmentation]:
     """Exact, but for the model "threshold", which is two voxels off."""
     yield Progress(1, 2, "halfway")
     return Segmentation(block(2 if model == "threshold" else 0), study.grid, study.name)

@@ -9,9 +9,11 @@ import typer
 
 from models_for_tests import tiny_model
 from napari_brain_tumor import open_study, segment_with_probabilities
-from napari_brain_tumor.cli.arguments import parse_box, parse_thresholds
-from napari_brain_tumor.command_lines import Opening, segment_lines
 from napari_brain_tumor.preprocessing.world_box import check_box, inside_box
+from napari_brain_tumor.requests.actions import segment_lines
+from napari_brain_tumor.requests.opening import OpenRequest
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.requests.shell import request_from
 from phantoms import BRATS_ROLES, affine, ball, write_nifti
 
 SHAPE = (24, 26, 10)
@@ -78,26 +80,25 @@ def test_methods_without_weights_refuse_probabilities_and_thresholds(case, run, 
 
 @pytest.mark.parametrize("texts", [["WT"], ["WT=1"], ["WT=0"], ["XX=0.5"], ["WT=0.5", "wt=0.6"], ["WT=a"]])
 def test_thresholds_that_are_none_are_wrong_usage(texts):
-    with pytest.raises(typer.BadParameter, match="Give each region once"):
-        parse_thresholds(texts)
+    with pytest.raises(typer.BadParameter, match="each region once"):
+        request_from(SegmentRequest, {"thresholds": texts})
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5,x", "1,2,3,4,5,nan"])
 def test_boxes_that_are_none_are_wrong_usage(text):
-    with pytest.raises(typer.BadParameter, match="six numbers"):
-        parse_box(text)
+    with pytest.raises(typer.BadParameter, match="six world coordinates"):
+        request_from(SegmentRequest, {"box": text})
 
 
 def test_lines_to_copy_hold_thresholds_and_box(tmp_path):
     box = (-20.0, 30.5, -10.0, 40.0, 0.0, 50.0)
-    settings = {"model": "unet", "thresholds": {"ET": 0.35, "WT": 0.4}, "box": box}
-    lines = segment_lines(Opening(tmp_path / "case"), settings, "seg.nii.gz")
+    opening = OpenRequest(path=tmp_path / "case")
+    lines = segment_lines(
+        opening, SegmentRequest(model="unet", thresholds={"ET": 0.35, "WT": 0.4}, box=box), "x.nii.gz"
+    )
     assert "thresholds={'ET': 0.35, 'WT': 0.4}" in lines.python
     assert f"box={box}" in lines.python
-    options = dict(word.split("=", 1) for word in lines.arguments if word.startswith(("--threshold=", "--box=")))
-    assert parse_box(options["--box"]) == box
-    words = [word.split("=", 1)[1] for word in lines.arguments if word.startswith("--threshold=")]
-    assert parse_thresholds(words) == {"WT": 0.4, "ET": 0.35}
-    plain = segment_lines(Opening(tmp_path / "case"), {"model": "unet", "thresholds": {}, "box": None}, "seg.nii.gz")
+    assert {"--threshold=ET=0.35", "--threshold=WT=0.4", "--box=-20.0,30.5,-10.0,40.0,0.0,50.0"} <= set(lines.arguments)
+    plain = segment_lines(opening, SegmentRequest(model="unet"), "x.nii.gz")
     assert "thresholds" not in plain.python
     assert not [word for word in plain.arguments if word.startswith(("--threshold", "--box"))]

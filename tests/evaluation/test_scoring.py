@@ -239,7 +239,7 @@ def segmented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The cases that a stand-in for the network was called with; it is cut off at a case named "cut"."""
     names: list[str] = []
 
-    def fake_job(study: Study, model: str, device: str, *, flips: bool, brain: str) -> Job[Segmentation]:
+    def fake_job(study: Study, model: str, device: str, **options: object) -> Job[Segmentation]:
         yield Progress(1, 2, "halfway")
         names.append(study.name)
         if (study.sources["T1"].path.parent / "cut").exists():

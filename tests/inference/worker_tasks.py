@@ -70,24 +70,24 @@ def big(megabytes):
     return np.ones(megabytes << 20, dtype=np.uint8)
 
 
-def segment_phantom(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=()):
-    """Stands in for `workflow.segment_job`: the brightest voxels of the first sequence are edema."""
+def segment_phantom(study, request):
+    """Stands in for `workflow.requested_segmentation_job`: the brightest voxels of the first sequence are edema."""
     from napari_brain_tumor.study import Segmentation
 
     for step in range(3):
         yield Progress(step, 3, "segmenting")
     image = next(iter(study.sequences.values()))
     data = (image > np.percentile(image, 90)).astype(np.uint8)
-    settings = {"model": model, "device": device, "flips": flips, "min_lesion_mm3": min_lesion_mm3, "seeds": seeds}
+    settings = request.recorded() | {"model": request.model, "device": request.device}
     return Segmentation(data, study.grid, study.name, layout=study.layout, provenance=settings)
 
 
-def segment_slowly(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=()):
+def segment_slowly(study, request):
     yield from sleep_steps(30)
-    return (yield from segment_phantom(study))
+    return (yield from segment_phantom(study, request))
 
 
-def segment_fatally(study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=()):
+def segment_fatally(study, request):
     yield Progress(0, 1, "about to die")
     kill_self()
 
@@ -96,9 +96,7 @@ def devices():
     return [("cpu", "Processor (cpu)", "because it is there")]
 
 
-def segment_with_maps(
-    study, model=None, device="auto", *, flips=False, min_lesion_mm3=None, seeds=(), thresholds=None, box=None
-):
+def segment_with_maps(study, request):
     """Stands in for a trained model: every region's probability grows evenly from the lowest slice to the highest."""
     from napari_brain_tumor.geometry import Box
     from napari_brain_tumor.labels import REGIONS, labels_sha256
@@ -108,6 +106,7 @@ def segment_with_maps(
     from napari_brain_tumor.study import Segmentation
 
     yield Progress(1, 2, "segmenting")
+    box, thresholds = request.box, request.thresholds
     work = working_grid(study.grid, 1.0)
     shape = work.grid.shape[::-1]
     values = np.stack([np.broadcast_to(np.linspace(0, 1, shape[0])[:, None, None], shape)] * 3).astype(np.float16)
@@ -122,19 +121,19 @@ def segment_with_maps(
     return Segmentation(data, study.grid, study.name, provenance=provenance), maps
 
 
-def segment_or_refuse(study, *args, **kwargs):
+def segment_or_refuse(study, request):
     if study.name == "refused":
         fail_ours()
-    return (yield from segment_with_maps(study, *args, **kwargs))
+    return (yield from segment_with_maps(study, request))
 
 
-def segment_within(study, model=None, device="auto", *, brain="auto", **settings):
+def segment_within(study, request):
     """Stands in for a model that labels the whole brain that it is told."""
     from napari_brain_tumor.labels import labels_sha256
     from napari_brain_tumor.study import Segmentation
 
     yield Progress(1, 2, "segmenting")
-    whole = np.ones(study.grid.shape, bool)
+    whole, brain = np.ones(study.grid.shape, bool), request.brain
     data = (whole if isinstance(brain, str) else np.asarray(brain)).astype(np.uint8)
     told = {"brain": brain if isinstance(brain, str) else "mask"}
     provenance = {"task": "segment", "settings": told, "labels_sha256": labels_sha256(data)}

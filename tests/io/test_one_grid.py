@@ -140,8 +140,8 @@ def test_a_result_on_a_resampled_case_can_be_computed_again(case, tmp_path):
 
 
 def test_a_script_is_told_onto_which_grid(case):
-    from napari_brain_tumor.command_lines import opening_of
     from napari_brain_tumor.errors import RecordError
+    from napari_brain_tumor.requests.reopening import opening_of
 
     study: Study = open_study(case, resample="finest")
     opening = opening_of(study.sources, study.roles, study.grid, study.resampled)

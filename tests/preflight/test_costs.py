@@ -7,6 +7,7 @@ from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.models.cards import ModelInfo, list_models
 from napari_brain_tumor.preflight.costs import expected_cost, key_of, known_costs, remember
 from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.requests.segment import SegmentRequest
 
 
 def provenance(**changes):
@@ -22,7 +23,7 @@ def provenance(**changes):
 
 def test_a_run_of_here_is_what_the_next_one_is_expected_to_take(tmp_path):
     remember(provenance(), tmp_path)
-    found = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path))
+    found = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path), SegmentRequest())
     assert found.seconds == pytest.approx(7.0)  # twice the voxels; loading does not count
     assert found.basis == "measured on this machine"
 
@@ -39,9 +40,9 @@ def test_mirrored_copies_do_not_count_twice(tmp_path):
     made = {"model": {"name": model.name}, "seconds": {"prepare": 1.0, "network": 40.0}, "settings": {"flips": True}}
     remember(provenance(**made), tmp_path)
     known = known_costs(tmp_path)
-    assert expected_cost(model, "cpu", 100_000, known).seconds == pytest.approx(11.0)
-    assert expected_cost(model, "cpu", 100_000, known, flips=True).seconds == pytest.approx(41.0)
-    assert expected_cost(model, "cuda:0", 100_000, known) is None
+    assert expected_cost(model, "cpu", 100_000, known, SegmentRequest()).seconds == pytest.approx(11.0)
+    assert expected_cost(model, "cpu", 100_000, known, SegmentRequest(flips=True)).seconds == pytest.approx(41.0)
+    assert expected_cost(model, "cuda:0", 100_000, known, SegmentRequest()) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_the_cost_is_that_of_the_network_not_of_its_weights():
 
 def test_every_shipped_model_and_method_has_a_measured_cost():
     shipped = [*(one for one in list_models() if one.bundled), *BASELINES.values()]
-    missing = [one.name for one in shipped if expected_cost(one, "cpu", 10**6, known_costs()) is None]
+    missing = [one.name for one in shipped if expected_cost(one, "cpu", 10**6, known_costs(), SegmentRequest()) is None]
     assert missing == [], "run: python scripts/measure_costs.py --model NAME"
 
 
@@ -99,8 +100,8 @@ def test_the_network_is_a_stage_of_its_own(tmp_path):
     model = next(one for one in list_models() if one.card.dims == 2)
     seconds = {"prepare": 1.0, "network": 8.0, "finish": 1.0}
     remember(provenance(model={"name": model.name}, seconds=seconds), tmp_path)
-    found = expected_cost(model, "cpu", 100_000, known_costs(tmp_path))
+    found = expected_cost(model, "cpu", 100_000, known_costs(tmp_path), SegmentRequest())
     assert found.network_seconds == pytest.approx(8.0)
     assert [share for _, share in found.stages] == pytest.approx([0.0, 0.1, 0.9, 0.99, 1.0])
-    baseline = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path))
+    baseline = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path), SegmentRequest())
     assert baseline.stages == ((0.0, 0.0), (1.0, 1.0))

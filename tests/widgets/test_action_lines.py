@@ -11,10 +11,12 @@ from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor import open_segmentation, open_study
 from napari_brain_tumor.catalogue import find_model
-from napari_brain_tumor.command_lines import CommandLines, LabelFile
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.requests.actions import LabelFile
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets import curate_state, panel_lines, segment_state
@@ -33,7 +35,8 @@ def label_layer(segmentation):
 
 
 def choices_of(study, **changes):
-    return segment_state.Choices(sequences=scan_layers(study), device="cpu", **changes)
+    options = SegmentRequest(device="cpu", **{key: changes.pop(key) for key in ("min_lesion_mm3",) if key in changes})
+    return segment_state.Choices(sequences=scan_layers(study), options=options, **changes)
 
 
 def run_lines(lines, folder):
@@ -68,7 +71,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(tmp_path, wo
         seed = study.grid.world(np.argwhere(truth.data == 3).mean(axis=0))[::-1]
         choices.seeds = layers.Points([seed], ndim=3)
     stop, views = Stop(), {role: layers.view(layer) for role, layer in choices.sequences.items()}
-    job = segment_state.segment_steps(stop, views, choices.settings, worker)
+    job = segment_state.segment_steps(stop, views, choices.request, worker)
     from napari_brain_tumor.progress import run_job
 
     data, _ = run_job(job)
@@ -93,7 +96,7 @@ def test_a_saved_result_is_what_the_lines_name(tmp_path):
     assert lines.notes[-1].startswith("To compute the saved result again and compare: brain-tumor rerun ")
     edited = label_layer(open_segmentation(sample_truth_path()))
     edited.data[0] = 1
-    assert "edited by hand" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD", shown=edited).notes[0]
+    assert "edited by hand" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD", result=edited).notes[0]
     choices.sequences = {"FLAIR": choices.sequences["FLAIR"]}
     assert "--roles" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD").shell("posix") or (
         panel_lines.segment_lines_of(choices, ".nrrd", "MSD").arguments[1].endswith("flair.nii.gz")
@@ -132,7 +135,7 @@ def test_lines_of_adding_a_case_add_the_same_case(tmp_path):
     CuratedDataset.create(tmp_path / "panel")
     expected = curate_state.add_case(tmp_path / "panel", request)
     CuratedDataset.create(tmp_path / "lines")
-    lines = panel_lines.add_lines_of(tmp_path / "lines", scans, label, request.facts, request.slices)
+    lines = panel_lines.add_lines_of(tmp_path / "lines", scans, label, request.request, request.slices)
     exec(lines.python, {})
     (found,) = CuratedDataset(tmp_path / "lines").cases()
     for name in ("id", "patient", "grade", "state", "split", "roles", "grid"):
@@ -257,7 +260,7 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     viewer.window.add_dock_widget(widget, name="Segment", area="right")
     widget.code_box.toggle.click()
     assert "--model threshold" in widget.code_box.shell_edit.toPlainText().replace("\n", " ")
-    widget.lesion_box.setValue(70)
+    widget.more.controls.control("min_lesion_mm3").setValue(70)
     qtbot.waitUntil(lambda: "min_lesion_mm3=70.0" in widget.code_box.python_edit.toPlainText(), timeout=10_000)
     widget.schema_box.setCurrentText("BraTS2018-2022")
     qtbot.waitUntil(lambda: "BraTS2018-2022" in widget.code_box.shell_edit.toPlainText(), timeout=10_000)
@@ -326,7 +329,7 @@ def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_ru
     shown = [*scan_layers(study).values(), layers.layer_of(result_layer(found, maps))]
     start = starts(shown)[0]
     origin = panel_lines.origin_of(start.layer)
-    assert dict(origin.settings) == options
+    assert origin.request.changed() == {"model": "unet"} | options
     correction = run_job(begin_job(start, shown)).correction_of(start.layer)
     carry_out(correction, correction.action(Stroke(label="enhancing", points=(tuple(centre.tolist()),), radius=3.0)))
     prompts = save_prompts(correction.file, tmp_path / "prompts.json")
@@ -337,14 +340,14 @@ def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_ru
 
 
 def test_a_result_without_its_probabilities_is_opened_from_its_file(tmp_path):
-    from napari_brain_tumor.command_lines import ModelRun
+    from napari_brain_tumor.requests.actions import ModelRun
 
     provenance = {"task": "segment", "model": {"name": "unet"}, "settings": {"flips": True, "temperatures": {}}}
     study = make_study()
     layer = label_layer(Segmentation(np.ones(SHAPE, np.uint8), study.grid, "case", provenance=provenance))
     run = panel_lines.origin_of(layer)
     assert isinstance(run, ModelRun)
-    assert (run.model, dict(run.settings)) == ("unet", {"flips": True})
+    assert run.request.changed() == {"model": "unet", "flips": True}
     path = io_save(layer, tmp_path / "x.nii.gz")
     assert panel_lines.origin_of(layer).path == path
 

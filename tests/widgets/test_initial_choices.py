@@ -47,7 +47,7 @@ def test_the_panel_starts_as_preferred(panel, prefer, qtbot):
     assert made.schema_box.currentData() == "BraTS2023"
     with qtbot.waitSignal(made._device_runner.finished, timeout=15_000):
         made.ask_devices("worker_tasks:devices")
-    assert made.choices.device == "cpu"
+    assert made.choices.options.device == "cpu"
 
 
 def test_what_is_not_to_be_had_leaves_the_usual_choice(panel, prefer, qtbot):
@@ -56,7 +56,7 @@ def test_what_is_not_to_be_had_leaves_the_usual_choice(panel, prefer, qtbot):
     qtbot.addWidget(made)
     with qtbot.waitSignal(made._device_runner.finished, timeout=15_000):
         made.ask_devices("worker_tasks:devices")
-    assert (made.choices.model.name, made.choices.device) == ("first", "auto")
+    assert (made.choices.model.name, made.choices.options.device) == ("first", "auto")
 
 
 def test_the_preferred_format_goes_before_that_of_the_scans(prefer):

@@ -8,8 +8,8 @@ from napari.components import ViewerModel
 
 from napari_brain_tumor.errors import RecordError, RoleError, SpacingUnknownError
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.widgets.open_state import (
-    OpenRequest,
     open_case,
     open_lines,
     role_options,
@@ -39,9 +39,9 @@ def test_roles_given_by_hand_open_files_whose_names_tell_nothing(tmp_path):
     for seed, name in enumerate(("one", "two")):
         write_scan(tmp_path / f"{name}.nii.gz", seed)
     with pytest.raises(RoleError):
-        open_case(OpenRequest(tmp_path, {"T1": 7}))
+        open_case(ViewRequest(path=tmp_path, roles={"T1": 7}))
     assert role_options(tmp_path) == [("one.nii.gz", "one.nii.gz"), ("two.nii.gz", "two.nii.gz")]
-    opened = open_case(OpenRequest(tmp_path, {"T2": "one.nii.gz", "FLAIR": "two.nii.gz"}))
+    opened = open_case(ViewRequest(path=tmp_path, roles={"T2": "one.nii.gz", "FLAIR": "two.nii.gz"}))
     assert roles_of(opened) == ["T2", "FLAIR"]
 
 
@@ -49,7 +49,7 @@ def test_volumes_of_a_file_are_chosen_by_number(tmp_path):
     path = tmp_path / "scan.nii.gz"
     write_scan(path, shape=(*SHAPE, 3))
     assert [number for _, number in role_options(path)] == [0, 1, 2]
-    opened = open_case(OpenRequest(path, {"T1c": 2, "FLAIR": 0}))
+    opened = open_case(ViewRequest(path=path, roles={"T1c": 2, "FLAIR": 0}))
     assert roles_of(opened) == ["T1c", "FLAIR"]
     back = layers.study_from_layers({"T1c": layers.layer_of(opened[0])})
     np.testing.assert_array_equal(back.sequences["T1c"], np.asarray(nib.load(path).dataobj)[..., 2])
@@ -57,7 +57,7 @@ def test_volumes_of_a_file_are_chosen_by_number(tmp_path):
 
 def test_voxel_size_given_by_hand_makes_millimetres_of_slices_and_masks(tmp_path):
     write_slices(tmp_path / "TCGA_XX")
-    opened = open_case(OpenRequest(tmp_path / "TCGA_XX", spacing_mm=(0.5, 0.5, 3.0)))
+    opened = open_case(ViewRequest(path=tmp_path / "TCGA_XX", spacing_mm=(0.5, 0.5, 3.0)))
     assert [kind for *_, kind in opened] == ["image"] * 3 + ["labels"]
     for _, attributes, _ in opened:
         assert attributes["units"] == ("mm", "mm", "mm")
@@ -68,7 +68,7 @@ def test_meaning_given_by_hand_opens_ambiguous_labels(tmp_path):
     path = tmp_path / "x_mask.nii.gz"
     data = np.random.default_rng(0).choice(np.array([0, 1, 2], np.uint8), SHAPE)
     nib.save(nib.Nifti1Image(data, np.eye(4)), path)
-    ((shown, attributes, kind),) = open_case(OpenRequest(path, schema="BraTS2018-2022"))
+    ((shown, attributes, kind),) = open_case(ViewRequest(path=path, schema_name="BraTS2018-2022"))
     assert kind == "labels"
     assert attributes["metadata"][layers.KEY].understood
     np.testing.assert_array_equal(shown.T == 1, data == 2)  # 2 is edema there, which is our 1
@@ -131,7 +131,7 @@ def test_panel_shows_why_a_file_is_refused_and_stays_usable(make_napari_viewer, 
 def test_opening_into_an_empty_viewer_turns_it(tmp_path):
     write_scan(tmp_path / "case_flair.nii.gz")
     viewer = ViewerModel()
-    layers.add_layers(viewer, open_case(OpenRequest(tmp_path / "case_flair.nii.gz")))
+    layers.add_layers(viewer, open_case(ViewRequest(path=tmp_path / "case_flair.nii.gz")))
     camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
     assert [str(one) for one in camera.orientation2d] == ["up", "left"]
 
@@ -145,7 +145,7 @@ def run_lines(lines, name):
 def test_the_lines_open_the_same_scans_as_the_panel(tmp_path):
     path = tmp_path / "scan.nii.gz"
     write_scan(path, shape=(*SHAPE, 3))
-    lines = open_lines(OpenRequest(path, {"T1c": 2, "FLAIR": 0}))
+    lines = open_lines(ViewRequest(path=path, roles={"T1c": 2, "FLAIR": 0}))
     study = run_lines(lines, "study")
     np.testing.assert_array_equal(study.sequences["T1c"], np.asarray(nib.load(path).dataobj)[..., 2])
     assert lines.arguments == ("view", str(path), "--roles=t1c=2,flair=0")
@@ -154,18 +154,18 @@ def test_the_lines_open_the_same_scans_as_the_panel(tmp_path):
 def test_the_lines_open_labels_as_what_they_are_told_to_mean(tmp_path):
     path = tmp_path / "labels.nii.gz"
     nib.save(nib.Nifti1Image(np.full(SHAPE, 4, np.uint8), np.eye(4)), path)
-    lines = open_lines(OpenRequest(path, schema="BraTS2018-2022"))
+    lines = open_lines(ViewRequest(path=path, schema_name="BraTS2018-2022"))
     assert set(np.unique(run_lines(lines, "segmentation").data)) == {3}
     assert lines.arguments == ("view", str(path), "--schema", "BraTS2018-2022")
 
 
 def test_the_lines_of_slices_tell_their_voxel_size(tmp_path):
     write_slices(tmp_path / "TCGA_XX")
-    lines = open_lines(OpenRequest(tmp_path / "TCGA_XX", spacing_mm=(0.5, 0.5, 3.0)))
+    lines = open_lines(ViewRequest(path=tmp_path / "TCGA_XX", spacing_mm=(0.5, 0.5, 3.0)))
     assert run_lines(lines, "study").grid.spacing == pytest.approx((0.5, 0.5, 3.0))
     assert "--spacing=0.5,0.5,3.0" in lines.arguments
 
 
 def test_without_a_file_the_lines_say_what_to_do():
     with pytest.raises(RecordError, match="Choose a file or a folder first"):
-        open_lines(OpenRequest(Path()))
+        open_lines(ViewRequest(path=Path()))

@@ -96,7 +96,7 @@ def test_pictures_are_looked_at_once_and_off_the_windows_thread(panel, qtbot, mo
     _, widget = panel()
     shown(qtbot, widget, "Intensities")
     with qtbot.waitSignal(widget.preflight.answered, timeout=PATIENCE_MS):
-        widget.flips_box.setChecked(True)
+        widget.more.controls.control("flips").setChecked(True)
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
 
@@ -147,7 +147,7 @@ def test_buttons_lead_to_roles_and_devices(panel, qtbot):
     shown(qtbot, widget, "Model")
     widget._on_devices_known([("cpu", "Processor (cpu)", "2 threads")])
     widget.preflight.fix_requested.emit(Fix("device", "Use cpu", "cpu"))
-    assert widget.choices.device == "cpu"
+    assert widget.choices.options.device == "cpu"
     focused = []
     for role, box in widget.role_boxes.items():
         box.setFocus = lambda role=role: focused.append(role)

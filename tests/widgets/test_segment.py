@@ -102,11 +102,11 @@ def test_unknown_voxel_size_is_counted_in_voxels(panel, qtbot):
 
 def test_choices_of_the_panel_reach_the_job(panel, qtbot):
     viewer, widget = panel(models=[make_model(min_lesion_mm3=40)])
-    assert widget.lesion_box.value() == 40
+    assert widget.more.controls.control("min_lesion_mm3").value() == 40
     widget._on_devices_known([("cpu", "Processor (cpu)", "2 threads")])
     widget.device_box.setCurrentIndex(1)
-    widget.flips_box.setChecked(True)
-    widget.lesion_box.setValue(70)
+    widget.more.controls.control("flips").setChecked(True)
+    widget.more.controls.control("min_lesion_mm3").setValue(70)
     widget.role_boxes["T2"].setCurrentIndex(0)
     widget.role_boxes["T2"].activated.emit(0)
     assert "T2" not in widget.choices.sequences
@@ -245,7 +245,7 @@ def test_methods_without_weights_stand_apart_and_take_the_seeds_of_a_points_laye
     assert widget.seeds_box.isHidden()
     widget.model_box.setCurrentIndex(3)
     assert not widget.seeds_box.isHidden()
-    assert not widget.flips_box.isEnabled()
+    assert not widget.more.controls.control("flips").isEnabled()
     assert widget.seeds_box.currentText() == "automatic"
     voxel = (5, 7, 3)
     viewer.add_points([viewer.layers[0].data_to_world(voxel)], ndim=3, name="here")
@@ -278,7 +278,7 @@ def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtb
     assert (points.name, points.mode, points.units) == ("seeds", "add", scan.units)
     points.add(scan.data_to_world((3, 7, 5)))
     qtbot.waitUntil(lambda: widget.seeds_box.currentText() == "seeds", timeout=PATIENCE_MS)
-    np.testing.assert_allclose(widget.choices.settings["seeds"], [layers.view(scan).grid.world((5, 7, 3))])
+    np.testing.assert_allclose(widget.choices.request.seeds, [layers.view(scan).grid.world((5, 7, 3))])
 
 
 def test_the_model_follows_the_thickness_of_the_slices_until_one_is_picked(panel, monkeypatch, qtbot):

@@ -53,12 +53,12 @@ def choose(widget, text):
 
 def test_the_brain_is_extracted_unless_the_head_is_to_be_kept(panel):
     _, widget, _ = panel()
-    assert "brain" not in widget.choices.settings
+    assert widget.choices.request.brain == "auto"
     choose(widget, "keep the whole head")
-    assert widget.choices.settings["brain"] == "keep"
+    assert widget.choices.request.brain == "keep"
     assert "keep the whole head" in widget.more.summary_label.text()
     choose(widget, "extract it from a whole head")
-    assert "brain" not in widget.choices.settings
+    assert widget.choices.request.brain == "auto"
 
 
 def test_the_outline_of_the_brain_can_be_looked_at_and_chosen_as_the_brain(panel, qtbot):
@@ -73,7 +73,7 @@ def test_the_outline_of_the_brain_can_be_looked_at_and_chosen_as_the_brain(panel
     assert "The brain was extracted" in widget.status_label.text()
     qtbot.waitUntil(lambda: widget.more.brain_box.findText(f"inside {outline.name}") > 0, timeout=PATIENCE_MS)
     choose(widget, f"inside {outline.name}")
-    own = widget.choices.settings["brain"]
+    own = widget.choices.request.brain
     assert own.shape == study.grid.shape
     assert own.sum() == (outline.data > 0).sum()
     run(qtbot, widget)

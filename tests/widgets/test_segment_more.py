@@ -85,7 +85,7 @@ def test_thresholds_label_a_result_anew_without_running_and_undo_finds_the_old_p
     result.undo()
     np.testing.assert_array_equal(result.data == 1, expected(0.5))
     widget.more.reset_button.click()
-    assert widget.choices.thresholds == {}
+    assert widget.choices.options.thresholds is None
     from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
     qtbot.waitUntil(lambda: stored_maps_of(result).maps.thresholds["WT"] == 0.5, timeout=PATIENCE_MS)
@@ -103,7 +103,7 @@ def test_what_is_not_as_usual_reaches_the_job_and_is_told_while_folded(panel, qt
     corners = [scan.data_to_world(one) for one in ((5, 2, 3), (5, 2, 9), (5, 8, 9), (5, 8, 3))]
     box.add_rectangles(np.array(corners))
     grid = layers.view(scan).grid
-    ends = np.array(widget.choices.settings["box"]).reshape(3, 2)
+    ends = np.array(widget.choices.request.box).reshape(3, 2)
     np.testing.assert_allclose(ends[:2].T, grid.world([(3, 2, 5), (9, 8, 5)])[:, :2])
     half = grid.spacing[2] / 2
     np.testing.assert_allclose(ends[2], grid.world([(0, 0, 0), (0, 0, SHAPE[2] - 1)])[:, 2] + [-half, half])
@@ -116,10 +116,10 @@ def test_what_is_not_as_usual_reaches_the_job_and_is_told_while_folded(panel, qt
     inside[:, 2:9, 3:10] = True
     np.testing.assert_array_equal(viewer.layers[-1].data > 0, expected(0.5) & inside)
     box.add_rectangles(np.add(corners, (4.0, 0, 0)))  # two slices further up
-    assert widget.choices.settings["box"][5] - widget.choices.settings["box"][4] == pytest.approx(4)
+    assert widget.choices.request.box[5] - widget.choices.request.box[4] == pytest.approx(4)
     viewer.layers.remove(box)
     qtbot.waitUntil(lambda: widget.choices.box is None, timeout=PATIENCE_MS)
-    assert "box" not in widget.choices.settings
+    assert widget.choices.request.box is None
 
 
 def test_a_result_within_a_box_replaces_what_lies_in_it_alone(panel, qtbot):
@@ -255,7 +255,7 @@ def test_free_memory_stands_beside_the_device(panel):
     )
     texts = [widget.device_box.itemText(at) for at in range(widget.device_box.count())]
     assert texts == ["auto: cuda:0, 3.0 GiB free", "cuda:0: 3.0 GiB free, A GPU (cuda:0)", "Processor (cpu)"]
-    assert widget.choices.device == "cpu"
+    assert widget.choices.options.device == "cpu"
 
 
 def test_mnemonics_are_unique_and_every_control_is_named(panel):

@@ -90,7 +90,7 @@ def test_a_method_without_weights_says_what_it_needs_and_how_it_works():
     assert "needs FLAIR or T2" in state.Choices(sequences={"T1": image}, model=growing).obstacle
     assert state.Choices(sequences={"T2": image}, model=growing).obstacle == ""
     assert "Begins at the points" in state.model_tooltip(growing)
-    assert state.Choices(sequences={"T2": image}, model=growing).settings["model"] == "region_growing"
+    assert state.Choices(sequences={"T2": image}, model=growing).request.model == "region_growing"
 
 
 def test_seeds_are_where_the_points_are_seen():
@@ -102,18 +102,19 @@ def test_seeds_are_where_the_points_are_seen():
     assert state.seed_layers(viewer.layers) == [points]
     choices = state.Choices(sequences={"FLAIR": scan}, model=BASELINES["region_growing"], seeds=points)
     grid = layers.view(scan).grid
-    np.testing.assert_allclose(choices.settings["seeds"], [grid.world(voxel[::-1])])
+    np.testing.assert_allclose(choices.request.seeds, [grid.world(voxel[::-1])])
     choices.model = make_model()
-    assert choices.settings["seeds"] == ()
+    assert choices.request.seeds == ()
 
 
 def test_choices_tell_of_changes():
     heard = []
     choices = state.Choices()
     choices.events.connect(lambda info: heard.append(info.signal.name))
-    choices.flips = True
-    choices.device = "cpu"
-    assert heard == ["flips", "device"]
+    choices.choose(flips=True, device="cpu")
+    choices.brain = "keep"
+    assert heard == ["options", "brain"]
+    assert (choices.request.flips, choices.request.device, choices.request.brain) == (True, "cpu", "keep")
 
 
 def test_tooltip_of_a_model_tells_scans_regions_and_notes():

@@ -7,7 +7,8 @@ from dicom_phantoms import AXIAL, write_enhanced, write_series, write_stack
 from napari_brain_tumor.errors import RoleError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.reader import read_path
-from napari_brain_tumor.widgets.open_state import OpenRequest, open_case, open_lines, series_at
+from napari_brain_tumor.requests.opening import ViewRequest
+from napari_brain_tumor.widgets.open_state import open_case, open_lines, series_at
 from phantoms import noise, write_nifti
 
 
@@ -27,7 +28,7 @@ def scans(opened):
 def test_picked_series_open_each_where_it_lies(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(layers, "tell", lambda notes, **_: told.extend(notes))
-    request = OpenRequest(write_export(tmp_path), series={"T1c": "5", "FLAIR": "4"})
+    request = ViewRequest(path=write_export(tmp_path), series={"T1c": "5", "FLAIR": "4"})
     opened = scans(open_case(request))
     assert set(opened) == {"T1c", "FLAIR"}
     assert opened["T1c"].data.size == 9 * 8 * 7
@@ -53,7 +54,7 @@ def test_there_is_nothing_to_choose_where_there_is_no_dicom(tmp_path):
 
 def test_stacks_of_one_file_are_told_by_their_numbers(tmp_path):
     from napari_brain_tumor import open_study
-    from napari_brain_tumor.command_lines import opening_of
+    from napari_brain_tumor.requests.reopening import opening_of
 
     array = noise((7, 6, 5))
     frames = [{"position": (0, 0, 4 * k), "echo": echo} for echo in (12.0, 90.0) for k in range(5)]
@@ -61,7 +62,7 @@ def test_stacks_of_one_file_are_told_by_their_numbers(tmp_path):
     write_enhanced(tmp_path / "e.dcm", planes, frames, {"orientation": AXIAL}, SeriesNumber=3)
     study = open_study(tmp_path, series={"T1": "3.1", "T2": "3.2"})
     opening = opening_of(study.sources, study.roles, study.grid)
-    assert opening.series == (("T1", "3.1"), ("T2", "3.2"))
+    assert opening.series == {"T1": "3.1", "T2": "3.2"}
     again = open_study(opening.path, series=dict(opening.series))
     np.testing.assert_array_equal(again.sequences["T2"], study.sequences["T2"])
 
@@ -92,9 +93,9 @@ def test_a_table_chooses_what_the_headers_leave_open(make_napari_viewer, qtbot, 
     assert sorted(layer.metadata[layers.KEY].role for layer in viewer.layers) == ["FLAIR", "T1c"]
     assert panel.widget().minimumSizeHint().width() <= 330
     panel.path_edit.setText(str(tmp_path / "a"))
-    assert panel.request.series == {}
+    assert panel.request.series is None
 
 
 def test_a_refusal_of_dicom_names_the_option_by_which_the_panel_knows_it(tmp_path):
     with pytest.raises(RoleError, match="--series"):
-        open_case(OpenRequest(write_export(tmp_path)))
+        open_case(ViewRequest(path=write_export(tmp_path)))

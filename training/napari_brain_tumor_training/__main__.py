@@ -16,6 +16,7 @@ from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, run_job
+from napari_brain_tumor.requests.shell import with_requests
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.command_progress import command_progress
 from napari_brain_tumor_training.config import TrainConfig, read_config
@@ -42,24 +43,11 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 @app.command()
+@with_requests
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="TOML file that describes the run (see training/recipes), or a curated data set.")
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder that the recipe's paths are relative to; the current one if not given."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A configuration of the model family, such as u2netp.")] = None,
-    dims: Annotated[int | None, typer.Option(min=2, max=3, help="2 for slices, 3 for sub-volumes.")] = None,
+    request: RunRequest,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for state, history and checkpoint.")] = Path("runs"),
-    device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the folder.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples in a step, instead of the recipe's number.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Size of the steps at their largest, instead of the recipe's.")
-    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after the epoch that exceeds it.")] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only measure one step: time and memory that the run will take.")
@@ -72,10 +60,6 @@ def train(
     detach: Annotated[
         bool, typer.Option("--detach", help="Train in a process of its own; watch it with `brain-tumor runs`.")
     ] = False,
-    install: Annotated[
-        bool,
-        typer.Option("--install/--no-install", help="Add the finished model to the list of models."),
-    ] = True,
     augmented: Annotated[
         Path | None, typer.Option(help="Only write a picture of augmented samples to this PNG file.")
     ] = None,
@@ -93,24 +77,18 @@ def train(
             handlers=[RichHandler(console=console, show_path=False)],
             force=True,
         )
-        config, root = _described_run(recipe, data, model, dims)
-        config = with_plan(config, batch=batch, learning_rate=learning_rate)
+        config, root = _described_run(request)
+        plan = {"batch": request.batch, "learning_rate": request.learning_rate}
+        config = with_plan(config, validate_every=request.validate_every, **plan)
+        device, epochs = request.device, request.epochs
         settings: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
         if detach:
             if folds is not None:
                 msg = "Cross-validation is not detached: leave --folds or --detach out."
                 raise typer.BadParameter(msg)
-            request = RunRequest(
-                source=recipe,
-                data=data or Path(),
-                model=model,
-                dims=config.model.dims,
-                batch=batch,
-                learning_rate=learning_rate,
-                install=install,
-            )
-            message = _detached(request, settings, out)
+            run_request = request.with_options(data=request.data or Path(), dims=config.model.dims)
+            message = _detached(run_request, out, resume=resume, max_minutes=max_minutes)
         elif estimate:
             message = estimate_cost(config, device).describe()
         elif augmented is not None:
@@ -130,7 +108,7 @@ def train(
                     job = watched(job, out, config.title)
             model_info = run_until_stopped(job, report).model
             message = f"{model_info.folder}"
-            if install and fold is None and rank_of_process() == 0:
+            if request.install and fold is None and rank_of_process() == 0:
                 message += f"\n{_installed(model_info, out)}"
     if rank_of_process() == 0:
         typer.echo(message)
@@ -183,20 +161,19 @@ def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) 
         raise typer.BadParameter(msg)
 
 
-def _described_run(recipe: Path, data: Path | None, model: str | None, dims: int | None) -> tuple[TrainConfig, Path]:
+def _described_run(request: RunRequest) -> tuple[TrainConfig, Path]:
     """The recipe of a file, or the usual one for a curated data set, and the folder that its paths are relative to."""
-    requested_dims: Dims | None = None if dims is None else 3 if dims == 3 else 2
-    if recipe.is_dir():
-        return recipe_for_dataset(recipe, model, requested_dims), recipe
-    return with_model(read_config(recipe), model, requested_dims), data or Path()
+    dims: Dims | None = None if request.dims is None else 3 if request.dims == 3 else 2
+    if request.source.is_dir():
+        return recipe_for_dataset(request.source, request.model, dims), request.source
+    return with_model(read_config(request.source), request.model, dims), request.data or Path()
 
 
-def _detached(request: RunRequest, settings: dict[str, Any], out: Path) -> str:
-    if settings["max_minutes"] is not None:
+def _detached(request: RunRequest, out: Path, *, resume: bool, max_minutes: float | None) -> str:
+    if max_minutes is not None:
         msg = "--max-minutes does not go with --detach. Leave it out and stop the run with `brain-tumor runs stop`."
         raise typer.BadParameter(msg)
-    full_request = request.model_copy(update={"device": settings["device"], "epochs": settings["epochs"]})
-    run = resume_run(out) if settings["resume"] else start_run(full_request, out)
+    run = resume_run(out) if resume else start_run(request, out)
     return f"Process {run.status.pid} trains in {out}. See how far it is with: brain-tumor runs show {out}"
 
 

@@ -5,14 +5,15 @@ import subprocess
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from napari_brain_tumor.command_lines import install_command
 from napari_brain_tumor.errors import SaveError, TrainingError
 from napari_brain_tumor.interpreter import module_command, safe_environment
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.requests.quoting import install_command
+from napari_brain_tumor.requests.train import TrainRequest as RunRequest
 from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
 
 __all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_request", "resume_run", "start_run"]
@@ -20,29 +21,6 @@ __all__ = ["LOG_FILE", "REQUEST_FILE", "RunRequest", "missing_packages", "read_r
 REQUEST_FILE: Final = "run.json"
 LOG_FILE: Final = "train.log"
 _NEEDED: Final = ("monai",)
-
-
-class RunRequest(BaseModel):
-    """What is to be trained; kept in the run's folder, so that the folder alone is enough to resume.
-
-    Entries that are None are as the recipe has them, or usual for the model where the data set has no recipe.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: Path
-    """A curated data set's folder, or a recipe."""
-    data: Path | None = None
-    """Folder that a recipe's paths are relative to; that of the recipe if not given."""
-    model: str | None = None
-    dims: Literal[2, 3] | None = None
-    device: str = "auto"
-    epochs: int | None = Field(default=None, gt=0)
-    batch: int | None = Field(default=None, gt=0)
-    learning_rate: float | None = Field(default=None, gt=0)
-    validate_every: int | None = Field(default=None, gt=0)
-    install: bool = True
-    """Add the finished model to the model list."""
 
 
 def missing_packages() -> list[str]:

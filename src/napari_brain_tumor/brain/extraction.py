@@ -19,6 +19,7 @@ from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.preprocessing.traits import Traits, traits_of
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.requests.segment import BrainChoice
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Mask
 
@@ -41,8 +42,6 @@ __all__ = [
 
 HeadChoice = Literal["auto", "keep"]
 """What is done with whole heads: the brain extracted, or nothing."""
-BrainChoice = HeadChoice | str | PathLike[str] | npt.NDArray[Any]
-"""`"auto"`, `"keep"`, the file of a mask, or a mask `(X, Y, Z)` on the study's grid."""
 
 PLAUSIBLE_ML: Final = (700.0, 2200.0)
 """Volumes between which a brain mask that holds a whole brain lies."""

@@ -2,31 +2,14 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import (
-    BrainOption,
-    DeviceOption,
-    ModelOption,
-    PathsOption,
-    PrecisionName,
-    PrecisionOption,
-    ResampleOption,
-    RolesOption,
-    SeriesOption,
-    SpacingOption,
-    parse_box,
-    parse_roles,
-    parse_seeds,
-    parse_series,
-    parse_spacing,
-    parse_thresholds,
-)
+from napari_brain_tumor.cli.arguments import PathsOption, open_case, with_options
 from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
@@ -44,8 +27,9 @@ from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.cli.series import series
 from napari_brain_tumor.cli.view import view
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.labels import Region
 from napari_brain_tumor.leftovers import finish_interrupted
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
     from napari_brain_tumor.catalogue import Method
@@ -67,33 +51,13 @@ app = typer.Typer(
 class _Choices:
     """What `segment` does alike with every case."""
 
-    model: str | None
-    device: str
-    roles: str | None
-    series: dict[str, str] | None
-    spacing_mm: tuple[float, float, float] | None
-    resample: str | None
+    opening: OpenOptions
+    request: SegmentRequest
     schema: str
-    flips: bool
-    min_lesion_mm3: float | None
-    seeds: tuple[tuple[float, float, float], ...]
-    thresholds: Mapping[Region, float] = field(default_factory=dict)
-    box: tuple[float, ...] | None = None
     maps: frozenset[str] = frozenset()
-    precision: str = "auto"
-    brain: str = "auto"
     paths: str = "auto"
     overwrite: bool = False
     skip_existing: bool = False
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Arguments of `segment_job` beside study, model and device."""
-        settings: dict[str, Any] = {"flips": self.flips, "min_lesion_mm3": self.min_lesion_mm3, "seeds": self.seeds}
-        settings["brain"] = self.brain
-        precision = self.precision if self.precision != "auto" else None
-        told = {"thresholds": dict(self.thresholds), "box": self.box, "precision": precision}
-        return settings | {name: value for name, value in told.items() if value}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -102,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Codes: 0 everything was done, 1 something failed or was refused, with a message, 2 wrong usage or a wrong value of
     an option, 130 stopped by Ctrl-C.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     prepare_streams()
-    shown = debugging.set(debug)
+    token = debugging.set(debug)
     try:
         finish_interrupted()
-        app(args=[word for word in given if word != "--debug"], prog_name="brain-tumor")
+        app(args=[word for word in words if word != "--debug"], prog_name="brain-tumor")
     except Exception as error:
         if debug:
             raise
@@ -117,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
     finally:
-        debugging.reset(shown)
+        debugging.reset(token)
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
+def _say_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"brain-tumor {__version__}")
         raise typer.Exit
 
@@ -137,8 +101,11 @@ def _common(
 
 
 @app.command()
+@with_options
 def segment(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE", help="Folders or files of examinations.")],
+    opening: OpenOptions,
+    request: SegmentRequest,
     output: Annotated[
         str | None,
         typer.Option(
@@ -148,40 +115,10 @@ def segment(
             "Without it: <case>_segmentation.nii.gz in the current folder.",
         ),
     ] = None,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
-    roles: RolesOption = None,
-    picks: SeriesOption = None,
-    spacing: SpacingOption = None,
-    resample: ResampleOption = None,
     schema: Annotated[
         str,
         typer.Option(callback=known_schema, help="What the integers in the result mean: MSD, BraTS, LGG-binary ..."),
     ] = "MSD",
-    flips: Annotated[
-        bool, typer.Option("--flips", help="Average over mirrored inputs: slower, a little better.")
-    ] = False,
-    min_lesion_mm3: Annotated[
-        float | None, typer.Option("--min-lesion-mm3", min=0, help="Remove parts of the tumour smaller than this.")
-    ] = None,
-    precision: PrecisionOption = PrecisionName.auto,
-    seeds: Annotated[
-        list[str] | None,
-        typer.Option("--seed", metavar="X,Y,Z", help="Point in the tumour, world mm, for region_growing; repeatable."),
-    ] = None,
-    thresholds: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--threshold",
-            metavar="REGION=P",
-            help="Probability from which a voxel is WT, TC or ET, such as ET=0.4; repeatable.",
-        ),
-    ] = None,
-    box: Annotated[
-        str | None,
-        typer.Option("--box", metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment within this box alone, world mm."),
-    ] = None,
-    brain: BrainOption = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the probability of each region, as .nii.gz.")
     ] = False,
@@ -214,34 +151,10 @@ def segment(
 
     if overwrite and skip_existing:
         raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
-    parse_roles(roles)
-    schema_name = schema_named(schema).name
-    points, steps = parse_seeds(seeds or ()), parse_spacing(spacing)
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
-    limits, ends = parse_thresholds(thresholds or ()), parse_box(box)
-    picked = parse_series(picks)
-    method = find_model(model)
-    _check_fits(method, probabilities=bool(maps or limits), seeds=bool(points))
-    choices = _Choices(
-        model=model,
-        device=device,
-        roles=roles,
-        series=picked,
-        spacing_mm=steps,
-        resample=resample,
-        schema=schema_name,
-        flips=flips,
-        min_lesion_mm3=min_lesion_mm3,
-        seeds=points,
-        thresholds=limits,
-        box=ends,
-        maps=maps,
-        precision=precision.value,
-        brain=brain,
-        paths=paths,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-    )
+    method = find_model(request.model)
+    _check_fits(method, probabilities=bool(maps or request.thresholds), seeds=bool(request.seeds))
+    choices = _Choices(opening, request, schema_named(schema).name, maps, paths, overwrite, skip_existing)
     tasks = plan_tasks(cases, output, overwrite=overwrite, skip_existing=skip_existing)
     if table is None and len(tasks) > 1:
         table = tasks[0].target.parent / "segmentation_results.csv"
@@ -250,14 +163,14 @@ def segment(
         lambda number: _segment_or_skip(tasks[number], choices, method, alone=len(tasks) == 1),
         None if table is None else CaseTable(table),
         doing="segmenting",
-        done="segmented",
+        past_tense="segmented",
     )
 
 
 def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
     """Raise `typer.BadParameter` for options that mean nothing to the method."""
     if probabilities and method.is_baseline:
-        msg = f"{method.name} is a method without weights and tells no probabilities. Choose a trained model."
+        msg = f"{method.name} is a method without weights and gives no probabilities. Choose a trained model."
         raise typer.BadParameter(msg, param_hint="--model")
     if seeds and not method.takes_seeds:
         msg = f"{method.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."
@@ -265,16 +178,16 @@ def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
 
 
 @app.command()
+@with_options
 def demo(
+    request: SegmentRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("demo-output"),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
     window: Annotated[bool, typer.Option("--window/--no-window", help="Open napari where there is a display.")] = True,
 ) -> None:
     """Segment the shipped sample case, print its volumes, save and show the result."""
     from napari_brain_tumor.cli.demo import run_demo
 
-    run_demo(output, model=model, device=device, window=window)
+    run_demo(output, request, window=window)
 
 
 def _segment_or_skip(task: "Task", choices: _Choices, method: "Method", *, alone: bool) -> "CaseRow":
@@ -323,23 +236,21 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
     from napari_brain_tumor.cli.console import note, print_table, say, volume_table
     from napari_brain_tumor.cli.maps import segment_shown, write_maps
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
-    from napari_brain_tumor.io import open_study, save_segmentation
+    from napari_brain_tumor.io import save_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
     from napari_brain_tumor.models.cards import list_models, why_default
     from napari_brain_tumor.preflight.costs import remember
     from napari_brain_tumor.preprocessing.traits import traits_of
 
-    roles = parse_roles(choices.roles, task.case)
-    study = open_study(
-        task.case, roles, series=choices.series, spacing_mm=choices.spacing_mm, resample=choices.resample
-    )
+    request = choices.request
+    study = open_case(task.case, choices.opening)
     check_inputs_are_kept(study, task.target)
-    traits = traits_within(traits_of(study), choices.brain)
-    method = find_model(choices.model, traits)
-    chosen = why_default(list_models(), traits) if choices.model is None else ""
+    traits = traits_within(traits_of(study), request.brain)
+    method = find_model(request.model, traits)
+    reason = why_default(list_models(), traits) if request.model is None else ""
     notes = (
         *study.notes,
-        *filter(None, [chosen]),
+        *filter(None, [reason]),
         *method.notes_without(study.roles, traits),
         *method.notes_on(traits),
     )
@@ -347,7 +258,7 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
         note(text)
     if study.grid.unit == "voxel":
         note("With --spacing X,Y,Z the volumes are given in millilitres.")
-    segmentation, maps = segment_shown(study, choices.model, choices.device, choices.settings, bool(choices.maps))
+    segmentation, maps = segment_shown(study, request, bool(choices.maps))
     remember(segmentation.provenance)
     doubts = segmentation.provenance.get("doubts", ())
     for text in (*notes_on_brain(segmentation.provenance), *doubts):
@@ -368,18 +279,18 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
     return CaseRow(str(task.case), "done", str(task.target), method.name, volumes, notes=(*notes, *doubts))
 
 
-data.command()(score)
-app.command()(compare)
-app.command()(evaluate)
-app.command()(measure)
-app.command()(refine)
-app.command()(check)
-app.command()(brain)
-app.command()(report)
-app.command("follow-up")(follow_up)
+data.command()(with_options(score))
+app.command()(with_options(compare))
+app.command()(with_options(evaluate))
+app.command()(with_options(measure))
+app.command()(with_options(refine))
+app.command()(with_options(check))
+app.command()(with_options(brain))
+app.command()(with_options(report))
+app.command("follow-up")(with_options(follow_up))
 app.command()(rerun)
 app.command()(series)
-app.command()(view)
+app.command()(with_options(view))
 app.add_typer(models_app, name="models")
 app.add_typer(data)
 add_extensions(app)

@@ -17,7 +17,7 @@ Work = Callable[[int], CaseRow]
 
 
 def run_batch(
-    cases: Sequence[str], work: Work, table: CaseTable | None, *, doing: str, done: str, quiet: bool = False
+    cases: Sequence[str], work: Work, table: CaseTable | None, *, doing: str, past_tense: str, quiet: bool = False
 ) -> None:
     """Work on one case after the other, and tell at the end what became of all of them.
 
@@ -45,7 +45,7 @@ def run_batch(
     rows: list[CaseRow] = []
     try:
         for number, case in enumerate(cases):
-            row = _one(number, case, len(cases), work, doing)
+            row = _run_case(number, case, len(cases), work, doing)
             rows.append(row)
             with _patient():
                 if table is not None:
@@ -53,11 +53,11 @@ def run_batch(
             _tell_end(row, number, len(cases), rows, time.monotonic() - started)
     finally:
         if len(cases) > 1 and not quiet:
-            _sum_up(rows, len(cases), table, done, time.monotonic() - started)
+            _sum_up(rows, len(cases), table, past_tense, time.monotonic() - started)
     left = [row for row in rows if row.status in ("failed", "exists")]
     if left:
         names = ", ".join(row.case for row in left)
-        msg = f"{len(left)} of {len(cases)} cases were not {done}: {names}."
+        msg = f"{len(left)} of {len(cases)} cases were not {past_tense}: {names}."
         raise BrainTumorError(msg)
 
 
@@ -73,7 +73,7 @@ def _patient() -> Iterator[None]:
         pass
 
 
-def _one(number: int, case: str, count: int, work: Work, doing: str) -> CaseRow:
+def _run_case(number: int, case: str, count: int, work: Work, doing: str) -> CaseRow:
     began = time.monotonic()
     if count > 1:
         with _patient():
@@ -95,18 +95,18 @@ def _tell_end(row: CaseRow, number: int, count: int, rows: Sequence[CaseRow], el
     if count == 1:
         return
     took = duration(row.seconds or 0)
-    told = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists"}
-    what = told.get(row.status, "its result exists")
-    worked = [one.seconds or 0 for one in rows if one.status in ("done", "failed")]
+    statements = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists"}
+    what = statements.get(row.status, "its result exists")
+    worked = [finished.seconds or 0 for finished in rows if finished.status in ("done", "failed")]
     left = count - number - 1
     rest = f", about {duration(left * sum(worked) / len(worked))} left" if worked and left else ""
     with _patient():
         progress_line(f"[{number + 1} of {count}] {row.case}: {what}; {duration(elapsed)} elapsed{rest}")
 
 
-def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, done: str, elapsed: float) -> None:
+def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, past_tense: str, elapsed: float) -> None:
     states = Counter[str](row.status for row in rows)
-    words = {"done": done, "skipped": "skipped", "exists": "left as they were", "failed": "failed"}
+    words = {"done": past_tense, "skipped": "skipped", "exists": "left as they were", "failed": "failed"}
     parts = [f"{states[key]} {word}" for key, word in words.items() if states[key]]
     parts += [f"{count - len(rows)} not begun"] if len(rows) < count else []
     with _patient():

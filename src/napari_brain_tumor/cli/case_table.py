@@ -33,7 +33,7 @@ COLUMNS: Final = (
     "notes",
     "error",
 )
-"""Of the table. A volume is `not determined` where the labels do not tell it; other cells are empty if unknown."""
+"""Of the table. A volume is `not determined` where the labels do not mark it; other cells are empty if unknown."""
 
 _UNKNOWN: Final = "not determined"
 
@@ -98,10 +98,10 @@ class CaseTable:
         """
         from napari_brain_tumor.measure.tables import write_table
 
-        ours = [row.cells for row in rows]
-        keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
+        own = [row.cells for row in rows]
+        keys = {(row["case"], row["output"]) for row in own} | {(row["case"], "") for row in own}
         others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
-        write_table(self.path, csv_text(COLUMNS, [*others, *ours]))
+        write_table(self.path, csv_text(COLUMNS, [*others, *own]))
         self.is_written = True
 
     def _read(self) -> list[dict[str, str]]:

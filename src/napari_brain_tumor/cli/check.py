@@ -7,19 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    BrainOption,
-    DeviceOption,
-    ModelOption,
-    ResampleOption,
-    RolesOption,
-    SeriesOption,
-    SpacingOption,
-    parse_roles,
-    parse_series,
-    parse_spacing,
-)
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,18 +30,12 @@ _OPTIONS: Final[dict["FixKind", str]] = {
 
 def check(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    opening: OpenOptions,
+    request: SegmentRequest,
     segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be looked at too.")] = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What their integers mean: MSD, BraTS, LGG-binary ...")
     ] = None,
-    roles: RolesOption = None,
-    picks: SeriesOption = None,
-    spacing: SpacingOption = None,
-    resample: ResampleOption = None,
-    flips: Annotated[bool, typer.Option("--flips", help="Expect mirrored inputs to be averaged.")] = False,
-    brain: BrainOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Say what to know before a case is segmented; ends with 1 if something would stop or spoil it."""
@@ -60,16 +44,12 @@ def check(
 
     rows = check_case(
         case,
-        model,
-        device,
+        request.model,
+        request.device,
         segmentation,
-        roles=parse_roles(roles, case),
-        series=parse_series(picks),
-        spacing_mm=parse_spacing(spacing),
-        resample=resample,
+        opening=opening.beside(case),
         schema=schema,
-        flips=flips,
-        brain=brain,
+        **request.options(),
     )
     if as_json:
         say(json.dumps([asdict(row) for row in rows], indent=2))

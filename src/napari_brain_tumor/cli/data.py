@@ -2,20 +2,15 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    ResampleOption,
-    SeriesOption,
-    parse_numbers,
-    parse_roles,
-    parse_series,
-    parse_spacing,
-)
+from napari_brain_tumor.cli.arguments import open_case, parse_roles, parse_spacing, with_options
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
+from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,14 +33,6 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
-SlicesOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="K,K-K", help="Slices whose label is known, counted from 0: 40,52-60. The others are unknown then."
-    ),
-]
-MadeByOption = Annotated[str | None, typer.Option(metavar="model|hand|both|imported", help="Who made the label.")]
-ModelOption = Annotated[str | None, typer.Option(help="Name of the model that made the label.")]
 StateOption = Annotated[
     str, typer.Option(metavar="draft|accepted|rejected|needs-second-look", help="State of the review.")
 ]
@@ -68,68 +55,47 @@ def create(
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
 
-    made = CuratedDataset.create(
+    created = CuratedDataset.create(
         dataset, name, description=description, seed=seed, val_fraction=val, test_fraction=test, split_table=table
     )
-    say(f"Made {made.folder}")
+    say(f"Made {created.folder}")
 
 
 @data.command()
+@with_options
 def add(
     dataset: Dataset,
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="Folder or file of an examination.")],
+    opening: OpenOptions,
+    request: AddCaseRequest,
     labels: Annotated[
         Path | None, typer.Option(help="File or folder with its label; looked for beside the scan if not given.")
     ] = None,
     schema: SchemaOption = None,
-    roles: Annotated[str | None, typer.Option(help="As for `segment`: t1=0,flair=1 or FLAIR,T1,T1c,T2.")] = None,
-    picks: SeriesOption = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
-    ] = None,
-    resample: ResampleOption = None,
-    patient: Annotated[str | None, typer.Option(help="Who it shows; the name of the scan if not given.")] = None,
-    case_id: Annotated[str | None, typer.Option("--id", help="Id of the case; from the scan's name.")] = None,
-    source: Annotated[str, typer.Option(help="The data set it came from.")] = "",
-    grade: Annotated[str | None, typer.Option(help="Of the tumour, such as HGG, LGG or 2.")] = None,
-    known_slices: SlicesOption = None,
-    made_by: MadeByOption = None,
-    model: ModelOption = None,
-    state: StateOption = "draft",
-    note: NoteOption = None,
-    side: Annotated[str | None, typer.Option(metavar="train|val|test", help="Of a new patient; else by rule.")] = None,
-    not_same_as: Annotated[
-        list[str] | None, typer.Option(metavar="CASE", help="A case that looks the same but is another person.")
-    ] = None,
 ) -> None:
     """Add an examination with its label."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.dataset.split import side_named
-    from napari_brain_tumor.io import open_study
 
-    slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
-    wanted_state, spacing_mm = _state(state), parse_spacing(spacing)
     opened = CuratedDataset(dataset)
-    picked = parse_series(picks)
-    study = open_study(scan, parse_roles(roles, scan), series=picked, spacing_mm=spacing_mm, resample=resample)
+    study = open_case(scan, opening)
     for text in study.notes:
         tell(text)
-    segmentation = _label(labels, scan, schema, spacing_mm)
+    segmentation = _label(labels, scan, schema, opening.spacing_mm)
     record = opened.add(
         study,
         segmentation,
-        patient=patient,
-        case_id=case_id,
-        source=source,
-        grade=grade,
-        known_slices=slices,
-        made_by=maker,
-        state=wanted_state,
-        note=note or "",
-        split=None if side is None else side_named(side),
-        not_same_as=not_same_as or (),
+        patient=request.patient,
+        case_id=request.case_id,
+        source=request.source,
+        grade=request.grade,
+        known_slices=request.known_slices,
+        made_by=_maker(request),
+        state=request.state,
+        note=request.note,
+        split=request.side,
+        not_same_as=request.not_same_as,
     )
     for similar in record.similar:
         tell(f"{similar.case}: {similar.kind}, so both are on the side {record.split}.")
@@ -148,14 +114,14 @@ def list_cases(
     from napari_brain_tumor.dataset.split import side_named
 
     opened = CuratedDataset(dataset)
-    chosen = opened.cases(
+    cases = opened.cases(
         state=None if state is None else _state(state), split=None if side is None else side_named(side)
     )
     columns = ("Case", "Patient", "Grade", "Sequences", "Known", "WT mL", "TC mL", "ET mL", "By", "State", "Side")
     table = new_table(*columns, right=("WT mL", "TC mL", "ET mL"))
-    for case in chosen:
+    for case in cases:
         table.add_row(*_cells(case))
-    print_table(f"{opened.name}, {len(chosen)} of {len(opened)} cases", table)
+    print_table(f"{opened.name}, {len(cases)} of {len(opened)} cases", table)
     for case_id, problem in opened.check_files().items():
         say(f"{case_id}: {problem}")
 
@@ -199,31 +165,26 @@ def split(
 
 
 @data.command()
+@with_options
 def relabel(
     dataset: Dataset,
     case: Case,
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="File or folder with the new label.")],
+    request: RelabelRequest,
     schema: SchemaOption = None,
-    known_slices: SlicesOption = None,
-    made_by: MadeByOption = None,
-    model: ModelOption = None,
-    state: StateOption = "draft",
-    note: NoteOption = None,
 ) -> None:
     """Replace the label of a case."""
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.io import open_segmentation
 
-    slices, maker = parse_numbers(known_slices, "--known-slices"), _maker(made_by, model)
-    wanted_state = _state(state)
     record = CuratedDataset(dataset).relabel(
         case,
         open_segmentation(labels, schema),
-        known_slices=slices,
-        made_by=maker,
-        state=wanted_state,
-        note=note,
+        known_slices=request.known_slices,
+        made_by=_maker(request),
+        state=request.state,
+        note=request.note or None,
     )
     say(f"Relabelled {record.id}, version {record.label.version}, {record.state}")
 
@@ -278,7 +239,7 @@ def import_command(
     schema: SchemaOption = None,
     roles: Annotated[str | None, typer.Option(help="With --images: as for `add`.")] = None,
     spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
+        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not state them.")
     ] = None,
     table: Annotated[
         Path | None, typer.Option("--table", help="CSV with patient and split, perhaps dataset, case and grade.")
@@ -293,7 +254,7 @@ def import_command(
     from napari_brain_tumor.dataset.imports import ImportOptions, import_cases
 
     opened = CuratedDataset(dataset)
-    found = _found(folder, kind, images, labels, roles)
+    cases = _found_cases(folder, kind, images, labels, roles)
     options = ImportOptions(
         source=folder.resolve().name if source is None else source,
         schema=schema,
@@ -301,7 +262,7 @@ def import_command(
         state=_state(state),
         table=table,
     )
-    report = run_shown(import_cases(opened, found, options), "Import")
+    report = run_shown(import_cases(opened, cases, options), "Import")
     for case in report.outcomes:
         if case.outcome == "refused" or case.text:
             tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
@@ -341,7 +302,8 @@ def export(
     roles: Annotated[str, typer.Option(help="Channels; cases that lack one are left out.")] = "T1,T1c,T2,FLAIR",
     regions: Annotated[bool, typer.Option("--regions", help="Learn nested regions, not classes.")] = False,
     whole_tumour: Annotated[
-        bool, typer.Option("--whole-tumour", help="Whole tumour alone; cases that tell no more are taken then.")
+        bool,
+        typer.Option("--whole-tumour", help="Only the whole tumour; cases that mark nothing more are then accepted."),
     ] = False,
     states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
     preprocessed: Annotated[
@@ -372,7 +334,7 @@ def export(
     say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
-def _found(
+def _found_cases(
     folder: Path, kind: str | None, images: str | None, labels: str | None, roles: str | None
 ) -> "tuple[FoundCase, ...]":
     from napari_brain_tumor.dataset.imports import FORMATS, find_cases, find_pairs
@@ -398,11 +360,11 @@ def _label(
 
     if labels is not None:
         return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
-    found = open_truth(scan, schema, spacing_mm=spacing_mm)
-    if found is None:
+    label = open_truth(scan, schema, spacing_mm=spacing_mm)
+    if label is None:
         msg = f"No label was found beside {scan}. Name it with --labels FILE, or segment the scan first."
         raise DatasetError(msg)
-    return found
+    return label
 
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
@@ -415,27 +377,22 @@ def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> 
 def _state(text: str) -> "ReviewState":
     from napari_brain_tumor.dataset import STATES
 
-    wanted = text.strip().lower().replace("-", "_").replace(" ", "_")
+    key = text.strip().lower().replace("-", "_").replace(" ", "_")
     for state in STATES:
-        if state == wanted:
+        if state == key:
             return state
     known = ", ".join(state.replace("_", "-") for state in STATES)
     msg = f"{text!r} is not a state of a review. Known are {known}."
     raise typer.BadParameter(msg)
 
 
-def _maker(kind: str | None, model: str | None) -> "MadeBy | None":
+def _maker(request: RelabelRequest) -> "MadeBy | None":
     """Who made the label, where the options tell; a model that is named made it, alone if not said otherwise."""
     from napari_brain_tumor.dataset import MadeBy
-    from napari_brain_tumor.dataset.index import LabelMaker
 
-    if kind is None and model is None:
+    if request.made_by is None and request.model is None:
         return None
-    for known in get_args(LabelMaker):
-        if known == (kind or "model"):
-            return MadeBy(kind=known, model=model)
-    msg = f"{kind!r} made no label. Known are {', '.join(get_args(LabelMaker))}."
-    raise typer.BadParameter(msg, param_hint="--made-by")
+    return MadeBy(kind=request.made_by or "model", model=request.model)
 
 
 def _cells(case: "CaseRecord") -> list[str]:

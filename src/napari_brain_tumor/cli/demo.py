@@ -10,13 +10,14 @@ from napari_brain_tumor.io import open_segmentation, open_study, save_segmentati
 from napari_brain_tumor.measure.picture import save_picture
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.metrics.overlap import region_dice
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.workflow import segment_job
 
 __all__ = ["run_demo"]
 
 
-def run_demo(folder: Path, *, model: str | None = None, device: str = "auto", window: bool = True) -> None:
+def run_demo(folder: Path, request: SegmentRequest, *, window: bool = True) -> None:
     """Segment the shipped sample; write `segmentation.nii.gz`, `.json` and `.png` into the folder and show the result.
 
     Earlier results of the demo in that folder are replaced.
@@ -25,7 +26,8 @@ def run_demo(folder: Path, *, model: str | None = None, device: str = "auto", wi
     study = open_study(sample_case_folder())
     truth = open_segmentation(sample_truth_path())
     start = time.perf_counter()
-    segmentation = run_shown(segment_job(study, model, device), study.name)
+    job = segment_job(study, request.model, request.device, **request.options())
+    segmentation = run_shown(job, study.name)
     seconds = time.perf_counter() - start
     print_table(
         f"{study.name}: segmented in {seconds:.1f} s; Dice against the sample's truth",
@@ -36,11 +38,11 @@ def run_demo(folder: Path, *, model: str | None = None, device: str = "auto", wi
     picture = save_picture(study, segmentation, folder / "segmentation.png")
     for written in (target, folder / "segmentation.json", picture):
         say(f"Wrote {written}")
-    _show_or_explain(sample_case_folder(), target, wanted=window)
+    _show_or_explain(sample_case_folder(), target, show=window)
 
 
-def _show_or_explain(case: Path, segmentation: Path, *, wanted: bool) -> None:
-    reason = why_no_window(os.environ) if wanted else "not asked for"
+def _show_or_explain(case: Path, segmentation: Path, *, show: bool) -> None:
+    reason = why_no_window(os.environ) if show else "not asked for"
     if reason is None:
         say("Opening napari ...")
         reason = open_window(case, segmentation, segmentation.with_name("napari.log"))

@@ -6,8 +6,8 @@ from typing import Final
 
 import typer
 
-from napari_brain_tumor.command_lines import install_command
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.requests.quoting import install_command
 
 __all__ = ["add_extensions", "run_extension"]
 

@@ -1,6 +1,6 @@
 """Probabilities and uncertainty, beside the labels that `brain-tumor segment` writes."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from napari_brain_tumor.cli.console import run_shown
 from napari_brain_tumor.cli.outputs import Task
 from napari_brain_tumor.io.maps import map_path, save_maps
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 
 __all__ = ["existing_maps", "segment_shown", "write_maps"]
@@ -37,23 +38,24 @@ def _file_names(method: Method, maps: Collection[str]) -> list[str]:
 
 
 def segment_shown(
-    study: Study, model: str | None, device: str, settings: Mapping[str, Any], with_maps: bool
+    study: Study, request: SegmentRequest, with_maps: bool
 ) -> tuple[Segmentation, RegionProbabilities | None]:
     """Segment while the terminal shows how far it is; the probabilities too where they are wanted."""
     from napari_brain_tumor import workflow  # loads torch, for seconds
 
+    model, device, options = request.model, request.device, request.options()
     if with_maps:
-        return run_shown(workflow.segment_with_probabilities_job(study, model, device, **settings), study.name)
-    return run_shown(workflow.segment_job(study, model, device, **settings), study.name), None
+        return run_shown(workflow.segment_with_probabilities_job(study, model, device, **options), study.name)
+    return run_shown(workflow.segment_job(study, model, device, **options), study.name), None
 
 
 def write_maps(
-    found: RegionProbabilities, maps: Collection[str], target: Path, study: Study, *, overwrite: bool
+    probabilities: RegionProbabilities, maps: Collection[str], target: Path, study: Study, *, overwrite: bool
 ) -> list[Path]:
     """Write the wanted maps beside the result, and tell which files they are."""
-    wanted: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     if "probabilities" in maps:
-        wanted = {f"probability_{region}": found[region] for region in found.regions}
+        arrays = {f"probability_{region}": probabilities[region] for region in probabilities.regions}
     if _UNCERTAINTY in maps:
-        wanted[_UNCERTAINTY] = found.uncertainty()
-    return save_maps(wanted, target, study.grid, study.layout, overwrite=overwrite)
+        arrays[_UNCERTAINTY] = probabilities.uncertainty()
+    return save_maps(arrays, target, study.grid, study.layout, overwrite=overwrite)

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    ResampleOption,
-    RolesOption,
-    SeriesOption,
-    SpacingOption,
-    parse_roles,
-    parse_series,
-    parse_spacing,
-)
-from napari_brain_tumor.cli.known_values import known_plane, known_schema
+from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.requests.measure import MeasureRequest
+from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from napari_brain_tumor.measure.examination import Examination
-    from napari_brain_tumor.measure.settings import MeasureSettings
     from napari_brain_tumor.measure.volumes import VolumeTable
     from napari_brain_tumor.study import Segmentation, Study
 
@@ -33,6 +26,8 @@ def measure(
     labels: Annotated[
         list[Path], typer.Argument(metavar="LABELS", help="Files or folders of segmentations, one or several.")
     ],
+    opening: OpenOptions,
+    settings: MeasureRequest,
     schema: Annotated[
         str | None,
         typer.Option(callback=known_schema, help="What their integers mean, if in doubt: MSD, BraTS, LGG-binary ..."),
@@ -41,27 +36,9 @@ def measure(
         Path | None,
         typer.Option("--study", metavar="CASE", help="The scans of LABELS: the midline is found in them, for sides."),
     ] = None,
-    roles: RolesOption = None,
-    picks: SeriesOption = None,
-    spacing: SpacingOption = None,
-    resample: ResampleOption = None,
     lesions: Annotated[
         bool, typer.Option("--lesions", help="Print each lesion too, with its diameters after RANO.")
     ] = False,
-    plane: Annotated[
-        str,
-        typer.Option(
-            metavar="acquisition|axial|coronal|sagittal",
-            callback=known_plane,
-            help="In which diameters are measured: of thick slices, or so.",
-        ),
-    ] = "acquisition",
-    fill_cavities: Annotated[
-        bool, typer.Option("--fill-cavities", help="Let diameters run across cysts and necrosis.")
-    ] = False,
-    least_mm3: Annotated[
-        float, typer.Option("--least-mm3", min=0, help="Parts of less than this are no lesions.")
-    ] = 50.0,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write one tidy table of everything measured.")
     ] = None,
@@ -82,30 +59,24 @@ def measure(
     """
     from napari_brain_tumor.cli.batch import run_batch
     from napari_brain_tumor.cli.case_table import CaseRow, CaseTable
-    from napari_brain_tumor.io import open_segmentation, open_study
-    from napari_brain_tumor.measure.settings import MeasureSettings
+    from napari_brain_tumor.io import open_segmentation
     from napari_brain_tumor.measure.volumes import measure_volumes
 
-    settings = MeasureSettings(least_mm3=least_mm3, plane=plane, fill_cavities=fill_cavities)  # type: ignore[arg-type]
-    spacing_mm = parse_spacing(spacing)
-    choice, picked = parse_roles(roles, study), parse_series(picks)
-    scans = None
-    if study is not None:
-        scans = open_study(study, choice, series=picked, spacing_mm=spacing_mm, resample=resample)
-    told = lesions or scans is not None
-    whole = told or csv is not None or output is not None
+    scans = None if study is None else open_case(study, opening)
+    lists_lesions = lesions or scans is not None
+    whole = lists_lesions or csv is not None or output is not None
     tables: list[tuple[str, VolumeTable]] = []
     examinations: list[Examination] = []
 
     def measure_one(number: int) -> CaseRow:
-        segmentation = open_segmentation(labels[number], schema, spacing_mm=spacing_mm)
+        segmentation = open_segmentation(labels[number], schema, spacing_mm=opening.spacing_mm)
         examination = _examined(segmentation, scans, settings) if whole else None
         volumes = measure_volumes(segmentation) if examination is None else examination.volumes
         tables.append((segmentation.name, volumes))
-        examinations.extend(one for one in [examination] if one is not None)
+        examinations.extend(entry for entry in [examination] if entry is not None)
         notes = () if examination is None else examination.notes
         if not as_json:
-            _print_volumes(segmentation.name, volumes, examination if told else None)
+            _print_volumes(segmentation.name, volumes, examination if lists_lesions else None)
         return CaseRow(str(labels[number]), "done", volumes=volumes, notes=notes)
 
     with _written(csv, output, examinations, as_json=as_json):
@@ -115,7 +86,7 @@ def measure(
                 measure_one,
                 None if table is None else CaseTable(table),
                 doing="measuring",
-                done="measured",
+                past_tense="measured",
                 quiet=as_json,
             )
         finally:
@@ -141,7 +112,7 @@ def _written(
                     say(f"Wrote {path}")
 
 
-def _examined(segmentation: "Segmentation", study: "Study | None", settings: "MeasureSettings") -> "Examination":
+def _examined(segmentation: "Segmentation", study: "Study | None", settings: MeasureRequest) -> "Examination":
     from napari_brain_tumor.cli.console import run_shown
     from napari_brain_tumor.measure.examination import measure_study_job
 

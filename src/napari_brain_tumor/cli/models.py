@@ -137,7 +137,7 @@ def import_(
         str | None, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
     ] = None,
     regions: Annotated[
-        str | None, typer.Option(metavar="WT,...", help="Region that each output channel tells, in order.")
+        str | None, typer.Option(metavar="WT,...", help="Region that each output channel predicts, in order.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms under which the weights may be used.")] = None,
     origin: Annotated[
@@ -383,7 +383,7 @@ def _value_or_prompt(value: str | None, option: str, question: str) -> str:
     if value is not None:
         return value
     if not sys.stdin.isatty():
-        msg = "It is kept in the model's card and has to be told."
+        msg = "It is recorded in the model's card and is required."
         raise typer.BadParameter(msg, param_hint=option)
     return str(typer.prompt(question))
 

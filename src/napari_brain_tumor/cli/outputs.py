@@ -61,10 +61,10 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    each = (one for case in cases for one in _examinations(case))
-    given = list({os.path.abspath(case): case for case in each}.values())
-    targets = _targets(given, output)
-    tasks = [_task(case, target) for case, target in zip(given, targets, strict=True)]
+    each = (examination for case in cases for examination in _examinations(case))
+    unique = list({os.path.abspath(case): case for case in each}.values())
+    targets = _targets(unique, output)
+    tasks = [_task(case, target) for case, target in zip(unique, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
@@ -72,8 +72,8 @@ def plan_tasks(
 
 def _examinations(case: Path) -> tuple[Path, ...]:
     """Those of a BIDS data set or subject with several, else the case itself."""
-    found = examinations(case) if is_bids(case) else ()
-    return found if len(found) > 1 else (case,)
+    folders = examinations(case) if is_bids(case) else ()
+    return folders if len(folders) > 1 else (case,)
 
 
 def exists_already(path: Path) -> str:
@@ -83,8 +83,8 @@ def exists_already(path: Path) -> str:
 
 def check_inputs_are_kept(study: Study, target: Path) -> None:
     """Raise `SaveError` if the result would replace a file that the study was read from."""
-    taken = {source.path.resolve() for source in study.sources.values()}
-    if target.resolve() in taken:
+    inputs = {source.path.resolve() for source in study.sources.values()}
+    if target.resolve() in inputs:
         msg = f"{target} is one of the scans of {study.name} and is never overwritten. Choose another name with -o."
         raise SaveError(msg)
 

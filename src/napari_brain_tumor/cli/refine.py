@@ -1,32 +1,16 @@
 """`brain-tumor refine`: correct a segmentation with recorded prompts."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    BoxOption,
-    DeviceOption,
-    FlipsOption,
-    MinLesionOption,
-    PrecisionName,
-    PrecisionOption,
-    ResampleOption,
-    RolesOption,
-    SeedsOption,
-    SeriesOption,
-    SpacingOption,
-    ThresholdsOption,
-    parse_roles,
-    parse_series,
-    parse_settings,
-    parse_spacing,
-)
-from napari_brain_tumor.cli.known_values import known_model, known_schema
+from napari_brain_tumor.cli.arguments import open_case
+from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
     from napari_brain_tumor.interactive import PromptFile
@@ -42,15 +26,10 @@ def refine(
         Path,
         typer.Option("--prompts", metavar="FILE", help="Prompts (JSON) as the window or save_prompts writes them."),
     ],
+    opening: OpenOptions,
+    request: SegmentRequest,
     segmentation: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What is corrected: a saved segmentation of the same scans.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            callback=known_model,
-            help="Correct what this model (see `models`) gives. Without model and file: begin from nothing.",
-        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -61,17 +40,6 @@ def refine(
             "Without it: <case>_refined.nii.gz in the current folder.",
         ),
     ] = None,
-    device: DeviceOption = "auto",
-    flips: FlipsOption = False,
-    min_lesion_mm3: MinLesionOption = None,
-    precision: PrecisionOption = PrecisionName.auto,
-    seeds: SeedsOption = None,
-    thresholds: ThresholdsOption = None,
-    box: BoxOption = None,
-    roles: RolesOption = None,
-    picks: SeriesOption = None,
-    spacing: SpacingOption = None,
-    resample: ResampleOption = None,
     schema: Annotated[
         str | None,
         typer.Option(
@@ -86,39 +54,34 @@ def refine(
     as_json: Annotated[bool, typer.Option("--json", help="Print voxels and seconds of every prompt as JSON.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
 ) -> None:
-    """Correct a segmentation with recorded prompts and save it on the scan's own grid."""
-    if segmentation is not None and model is not None:
+    """Correct a segmentation with recorded prompts and save it on the scan's own grid.
+
+    Without --segmentation and --model the correction begins from nothing.
+    """
+    if segmentation is not None and request.model is not None:
         msg = "Give what is corrected once: --segmentation FILE, or --model NAME to segment first."
         raise typer.BadParameter(msg, param_hint="--model")
-    settings = parse_settings(
-        flips=flips,
-        min_lesion_mm3=min_lesion_mm3,
-        precision=precision.value,
-        seeds=seeds,
-        thresholds=thresholds,
-        box=box,
-    )
-    if settings and model is None:
-        msg = f"No model is given that {', '.join(settings)} could be for. Add --model NAME, or leave them out."
+    options = request.options()
+    if options and request.model is None:
+        msg = f"No model is given that {', '.join(options)} could be for. Add --model NAME, or leave them out."
         raise typer.BadParameter(msg, param_hint="--model")
     from napari_brain_tumor.cli.console import note, run_shown
     from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.interactive import read_prompts, refine_job
-    from napari_brain_tumor.io import open_study, save_segmentation
+    from napari_brain_tumor.io import save_segmentation
 
     recorded = read_prompts(prompts)
     target = _target(case, output, segmentation, overwrite=overwrite)
-    parsed, spacing_mm = parse_roles(roles, case), parse_spacing(spacing)
-    study = open_study(case, parsed, series=parse_series(picks), spacing_mm=spacing_mm, resample=resample)
+    study = open_case(case, opening)
     check_inputs_are_kept(study, target)
     for text in study.notes:
         note(text)
-    begun, maps = _start(study, segmentation, schema, model, device, settings)
-    job = refine_job(study, begun, recorded, probabilities=maps, anyway=anyway)
+    initial, maps = _start(study, segmentation, schema, request)
+    job = refine_job(study, initial, recorded, probabilities=maps, anyway=anyway)
     refined = run_shown(job, study.name)
     for text in refined.provenance["refinement"]["notes"]:
         note(text)
-    written_in = _schema(begun, schema)
+    written_in = _schema(initial, schema)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(refined, target, schema=written_in, overwrite=overwrite)
     if as_json:
@@ -131,8 +94,8 @@ def _target(case: Path, output: str | None, segmentation: Path | None, *, overwr
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.io.case_names import case_name
 
-    chosen = output or f"{case_name(case)}_refined.nii.gz"
-    (task,) = plan_tasks([case], chosen, overwrite=overwrite)
+    target = output or f"{case_name(case)}_refined.nii.gz"
+    (task,) = plan_tasks([case], target, overwrite=overwrite)
     if segmentation is not None and task.target.resolve() == segmentation.resolve():
         msg = f"{segmentation} is what is corrected and is never overwritten. Choose another name with -o."
         raise SaveError(msg)
@@ -143,37 +106,35 @@ def _start(
     study: "Study",
     segmentation: Path | None,
     schema: str | None,
-    model: str | None,
-    device: str,
-    settings: Mapping[str, Any],
+    request: SegmentRequest,
 ) -> tuple["Segmentation | None", "RegionProbabilities | None"]:
     """What is corrected: a file, what a model gives with its probabilities, or nothing."""
     if segmentation is not None:
         return _opened(segmentation, schema, study), None
-    if model is None:
+    if request.model is None:
         return None, None
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.maps import segment_shown
 
-    return segment_shown(study, model, device, settings, not find_model(model).is_baseline)
+    return segment_shown(study, request, not find_model(request.model).is_baseline)
 
 
 def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
     """The file; of a voxel size that it does not tell, it has that of the study."""
     from napari_brain_tumor.io import open_segmentation
 
-    found = open_segmentation(path, schema)
-    if (found.grid.unit, study.grid.unit) == ("voxel", "mm"):
+    labels = open_segmentation(path, schema)
+    if (labels.grid.unit, study.grid.unit) == ("voxel", "mm"):
         return open_segmentation(path, schema, spacing_mm=study.grid.spacing)
-    return found
+    return labels
 
 
-def _schema(begun: "Segmentation | None", schema: str | None) -> str:
+def _schema(initial: "Segmentation | None", schema: str | None) -> str:
     """In which the result is saved."""
     from napari_brain_tumor.labels import schema_named
 
-    told = None if begun is None else begun.provenance.get("schema")
-    return schema_named(schema or told or "MSD").name
+    recorded = None if initial is None else initial.provenance.get("schema")
+    return schema_named(schema or recorded or "MSD").name
 
 
 def _print(refined: "Segmentation", target: Path) -> None:
@@ -189,20 +150,20 @@ def _print(refined: "Segmentation", target: Path) -> None:
 def _print_json(refined: "Segmentation", recorded: "PromptFile", target: Path, schema: str) -> None:
     from napari_brain_tumor.cli.console import say
 
-    told = refined.provenance["refinement"]
+    record = refined.provenance["refinement"]
     steps: list[dict[str, Any]] = [
         {"kind": step.kind, "label": getattr(step, "label", None), "voxels": voxels, "seconds": seconds}
-        for step, voxels, seconds in zip(recorded.steps, told["voxels"], told["seconds"], strict=True)
+        for step, voxels, seconds in zip(recorded.steps, record["voxels"], record["seconds"], strict=True)
     ]
     document = {
         "case": refined.name,
         "output": str(target),
         "schema": schema,
         "prompts": steps,
-        "voxels": sum(told["voxels"]),
-        "seconds": round(sum(told["seconds"]), 3),
-        "probabilities": told["probabilities"],
+        "voxels": sum(record["voxels"]),
+        "seconds": round(sum(record["seconds"]), 3),
+        "probabilities": record["probabilities"],
         "labels_sha256": refined.provenance["labels_sha256"],
-        "notes": told["notes"],
+        "notes": record["notes"],
     }
     say(json.dumps(document, indent=2, ensure_ascii=False))

@@ -5,16 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import (
-    ResampleOption,
-    RolesOption,
-    SeriesOption,
-    parse_roles,
-    parse_series,
-    parse_spacing,
-)
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 
 if TYPE_CHECKING:
     from napari_brain_tumor.followup.document import VisitEntry
@@ -24,15 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["follow_up", "report"]
 
-_WithPaths = Annotated[
-    bool, typer.Option("--with-paths", help="Tell names and folders of files; they may say who the patient is.")
-]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
 
 
 def report(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of the examination.")],
     segmentation: Annotated[Path, typer.Option(metavar="FILE", help="Its labels: a file or folder.")],
+    opening: OpenOptions,
+    request: ReportRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     visit: Annotated[
         list[str] | None,
@@ -41,18 +34,9 @@ def report(
         ),
     ] = None,
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
-    name: Annotated[str | None, typer.Option(help="What the case is called in the report.")] = None,
-    roles: RolesOption = None,
-    picks: SeriesOption = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where files do not tell or tell false."),
-    ] = None,
-    resample: ResampleOption = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
     ] = None,
-    with_paths: _WithPaths = False,
     overwrite: _Overwrite = False,
 ) -> None:
     """Write a self-contained HTML report: pictures, volumes, lesions, diameters, how it was made, remarks."""
@@ -62,25 +46,23 @@ def report(
     from napari_brain_tumor.reports import report_job
 
     _check_target(output, overwrite=overwrite)
-    told = parse_roles(roles, case)
-    picked = parse_series(picks)
-    entry = _entry(str(case), str(segmentation), date, name, told, parse_spacing(spacing), resample, schema, picked)
-    others = [open_visit(_entry_of(text, schema, parse_spacing(spacing))) for text in visit or ()]
+    entry = _entry(str(case), str(segmentation), date, request.name, schema, opening.beside(case))
+    others = [open_visit(_entry_of(text, schema, opening.spacing_mm)) for text in visit or ()]
     this = open_visit(entry)
     assert this.study is not None
-    found = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
-    job = report_job(this.study, this.segmentation, output, name=name, found=found, with_paths=with_paths)
+    follow_up_result = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
+    job = report_job(
+        this.study, this.segmentation, output, name=request.name, found=follow_up_result, with_paths=request.with_paths
+    )
     say(f"Wrote {run_shown(job, 'Report')}")
-    if found is not None:
-        _print_follow_up(found)
+    if follow_up_result is not None:
+        _print_follow_up(follow_up_result)
 
 
 def follow_up(
     visits: Annotated[Path, typer.Argument(metavar="VISITS", help="JSON document of the patient's visits.")],
+    request: FollowUpRequest,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("follow-up"),
-    name: Annotated[str | None, typer.Option(help="What the patient is called in the report.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the registrations.")] = 0,
-    with_paths: _WithPaths = False,
     overwrite: _Overwrite = False,
 ) -> None:
     """Compare a patient's visits: volumes and RANO products over time, lesions, response; table, curves, report."""
@@ -91,19 +73,21 @@ def follow_up(
     from napari_brain_tumor.followup.tables import save_csv, save_json
     from napari_brain_tumor.reports import report_job
 
-    targets = [output / one for one in ("visits.csv", "visits.json", "visits.svg", "report.html")]
+    targets = [output / name_of_file for name_of_file in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
         _check_target(target, overwrite=overwrite)
-    found = run_shown(follow_up_job(open_visits(visits), seed=seed), "Comparing")
+    result = run_shown(follow_up_job(open_visits(visits), seed=request.seed), "Comparing")
     table, document, plot, page = targets
-    save_csv(found, table)
-    save_json(found, document)
-    save_plot(found, plot)
-    last: Visit = found.visits[-1].visit
+    save_csv(result, table)
+    save_json(result, document)
+    save_plot(result, plot)
+    last: Visit = result.visits[-1].visit
     assert last.study is not None
-    job = report_job(last.study, last.segmentation, page, name=name, found=found, with_paths=with_paths)
+    job = report_job(
+        last.study, last.segmentation, page, name=request.name, found=result, with_paths=request.with_paths
+    )
     run_shown(job, "Report")
-    _print_follow_up(found)
+    _print_follow_up(result)
     for target in targets:
         say(f"Wrote {target}")
 
@@ -113,11 +97,8 @@ def _entry(
     labels: str,
     date: str | None,
     name: str | None,
-    roles: object,
-    spacing: tuple[float, float, float] | None,
-    resample: str | None,
     schema: str | None,
-    series: dict[str, str] | None = None,
+    opening: OpenOptions,
 ) -> "VisitEntry":
     from napari_brain_tumor.followup.document import VisitEntry
     from napari_brain_tumor.followup.visits import parse_date
@@ -127,11 +108,8 @@ def _entry(
         segmentation=labels,
         date=None if date is None else parse_date(date),
         name=name or "",
-        roles=roles,
-        series=series,
-        resample=resample,
-        spacing_mm=spacing,
         label_schema=schema,
+        **opening.changed(),
     )
 
 
@@ -140,7 +118,8 @@ def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float]
     if len(parts) not in (2, 3) or not all(parts):
         msg = f"{text!r} is no visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
         raise typer.BadParameter(msg, param_hint="--visit")
-    return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, None, spacing, None, schema)
+    opening = OpenOptions(spacing_mm=spacing)
+    return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
@@ -149,20 +128,20 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         raise SaveError(msg)
 
 
-def _print_follow_up(found: "FollowUp") -> None:
+def _print_follow_up(result: "FollowUp") -> None:
     from napari_brain_tumor.cli.console import note
     from napari_brain_tumor.reports.tables import response_table, series_table
 
-    for text in found.notes:
+    for text in result.notes:
         note(text)
-    for table in (series_table(found), response_table(found)):
+    for table in (series_table(result), response_table(result)):
         _print(table)
 
 
 def _print(table: "Table") -> None:
     from napari_brain_tumor.cli.console import new_table, print_table
 
-    shown = new_table(*table.columns)
+    printed = new_table(*table.columns)
     for row in table.rows:
-        shown.add_row(*row)
-    print_table(table.title, shown)
+        printed.add_row(*row)
+    print_table(table.title, printed)

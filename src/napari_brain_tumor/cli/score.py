@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import DeviceOption
-from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.requests.segment import ScoreRequest
 
 if TYPE_CHECKING:
     from napari_brain_tumor.dataset import CaseRecord
@@ -18,11 +17,8 @@ __all__ = ["score"]
 
 def score(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],
+    request: ScoreRequest,
     cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Ids; all if none is given.")] = None,
-    model: Annotated[
-        str | None, typer.Option(callback=known_model, help="Name or folder of a model; the default one if not given.")
-    ] = None,
-    device: DeviceOption = "auto",
 ) -> None:
     """Let a model segment the cases: its Dice, and how unsure it is of each, the least sure first.
 
@@ -34,15 +30,16 @@ def score(
     from napari_brain_tumor.models.cards import find_model
     from napari_brain_tumor.opinion import opinions_job
 
-    opened, info = CuratedDataset(dataset), find_model(model)
-    chosen = [opened.case(one) for one in cases] if cases else list(opened.cases())
-    problems = run_shown(opinions_job(dataset, [case.id for case in chosen], info.folder, device), "Scoring")
+    opened, info = CuratedDataset(dataset), find_model(request.model)
+    selected = [opened.case(name) for name in cases] if cases else list(opened.cases())
+    job = opinions_job(dataset, [case.id for case in selected], info.folder, request.device, request.precision)
+    problems = run_shown(job, "Scoring")
     table = new_table("Case", "State", "Side", "WT", "TC", "ET", "Unsure", right=("WT", "TC", "ET", "Unsure"))
-    found = [(case, read_opinion(opened.folder, case, info.card.weights_sha256)) for case in chosen]
-    judged = [(case, opinion) for case, opinion in found if opinion is not None and case.id not in problems]
+    opinions = [(case, read_opinion(opened.folder, case, info.card.weights_sha256)) for case in selected]
+    judged = [(case, opinion) for case, opinion in opinions if opinion is not None and case.id not in problems]
     for case, opinion in sorted(judged, key=lambda pair: -pair[1].uncertainty):
         table.add_row(*_cells(case, opinion))
-    print_table(f"Dice of {info.name} on {len(judged)} of {len(chosen)} cases, and its entropy at the border", table)
+    print_table(f"Dice of {info.name} on {len(judged)} of {len(selected)} cases, and its entropy at the border", table)
     if problems:
         raise DatasetError("\n".join(f"{case_id}: {problem}" for case_id, problem in problems.items()))
 

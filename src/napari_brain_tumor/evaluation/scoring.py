@@ -5,19 +5,19 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import numpy as np
 
-from napari_brain_tumor.brain.extraction import HeadChoice
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.errors import (
     BrainTumorError,
     CancelledError,
     ModelNotFoundError,
+    OptionError,
     UnreadableFileError,
 )
 from napari_brain_tumor.evaluation.cases import Case, find_cases, match_by_name
@@ -33,6 +33,8 @@ from napari_brain_tumor.metrics.compare import CaseScores, differences, summaris
 from napari_brain_tumor.metrics.one_grid import on_grid
 from napari_brain_tumor.metrics.scores import score_segmentations
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.requests.request import takes
+from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment_job, versions
 
@@ -64,12 +66,18 @@ class _Settings:
     predictions_schema: str | None
     roles: Roles
     spacing_mm: Spacing | None
-    device: str
-    flips: bool
     save_predictions: Path | None
-    brain: HeadChoice = "auto"
+    request: SegmentRequest
+    """How models segment."""
+
+    def recorded(self) -> dict[str, Any]:
+        """As JSON, with the options of `segment` beside the others."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "request"}
+        brain = self.request.brain if isinstance(self.request.brain, str) else str(self.request.brain)
+        return own | self.request.recorded() | {"device": self.request.device, "brain": brain}
 
 
+@takes(SegmentRequest, "model", "device")
 def evaluate(
     cases: AnyPath | Iterable[AnyPath],
     models: Models = (),
@@ -82,11 +90,10 @@ def evaluate(
     predictions_schema: str | None = None,
     roles: Roles = None,
     spacing_mm: Spacing | None = None,
-    device: str = "auto",
-    flips: bool = False,
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
-    brain: HeadChoice = "auto",
+    device: str = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> Evaluation:
     """Compare methods on cases whose truth is known.
 
@@ -110,15 +117,14 @@ def evaluate(
         Which volumes are which sequence, as for `open_study`.
     spacing_mm : (x, y, z), optional
         Voxel size of the cases whose files do not tell it; without it they get no score in millimetres.
-    device, flips
-        As for `segment`.
     save_predictions : path-like, optional
         Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
     unfinished : path-like, optional
         Folder that keeps finished cases until the end. With the same folder and settings an evaluation that was cut
         off goes on.
-    brain : {"auto", "keep"}
-        Whether models see the extracted brain of whole heads, as for `segment`.
+    device : str
+        As for `segment`.
+    {options}
 
     Returns
     -------
@@ -152,15 +158,15 @@ def evaluate(
             predictions_schema=predictions_schema,
             roles=roles,
             spacing_mm=spacing_mm,
-            device=device,
-            flips=flips,
             save_predictions=save_predictions,
             unfinished=unfinished,
-            brain=brain,
+            device=device,
+            **options,
         )
     )
 
 
+@takes(SegmentRequest, "model", "device")
 def evaluate_job(
     cases: AnyPath | Iterable[AnyPath],
     models: Models = (),
@@ -173,22 +179,23 @@ def evaluate_job(
     predictions_schema: str | None = None,
     roles: Roles = None,
     spacing_mm: Spacing | None = None,
-    device: str = "auto",
-    flips: bool = False,
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
-    brain: HeadChoice = "auto",
+    device: str = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> Job[Evaluation]:
     """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters."""
     methods = _methods(models, predictions or {})
-    found = find_cases(cases, truth=truth, split=split, side=side)
+    listed = find_cases(cases, truth=truth, split=split, side=side)
     folder = None if save_predictions is None else Path(save_predictions)
-    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, folder, brain)
-    kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
+    request = SegmentRequest(device=device, **options)
+    _check_fits(methods, request)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, folder, request)
+    store = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
     table: dict[str, str | None] | None = None if side is None else {"side": side}
     if split is not None:
         table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
-    return (yield from _cases_job(found, methods, settings, kept, table))
+    return (yield from _cases_job(listed, methods, settings, store, table))
 
 
 def score_cases_job(
@@ -201,49 +208,47 @@ def score_cases_job(
     predictions_schema: str | None = None,
     roles: Roles = None,
     spacing_mm: Spacing | None = None,
-    device: str = "auto",
-    flips: bool = False,
-    brain: HeadChoice = "auto",
+    request: SegmentRequest | None = None,
 ) -> Job[Evaluation]:
     """`evaluate_job` for cases that were found already, methods in the given order of names."""
     by_name = {method.name: method for method in _methods(models, predictions)}
-    settings = _Settings(schema, predictions_schema, roles, spacing_mm, device, flips, None, brain)
+    settings = _Settings(schema, predictions_schema, roles, spacing_mm, None, request or SegmentRequest())
     return (yield from _cases_job(cases, tuple(by_name[name] for name in order), settings, None, None))
 
 
 def _cases_job(
-    found: Sequence[Case],
+    listed: Sequence[Case],
     methods: Sequence[_Method],
     settings: _Settings,
-    kept: Unfinished | None,
+    store: Unfinished | None,
     table: Mapping[str, Any] | None,
 ) -> Job[Evaluation]:
     finished: list[FinishedCase] = []
     refused: list[Refused] = []
     outcomes: list[CaseOutcome] = []
     started = time.monotonic()
-    for number, case in enumerate(found):
-        job = _case_job(case, methods, settings, kept)
-        title = f"{case.name} ({number + 1} of {len(found)})"
-        yield Progress(number / len(found), 1, title, f"[{number + 1} of {len(found)}] {case.name}: scoring")
+    for number, case in enumerate(listed):
+        job = _case_job(case, methods, settings, store)
+        title = f"{case.name} ({number + 1} of {len(listed)})"
+        yield Progress(number / len(listed), 1, title, f"[{number + 1} of {len(listed)}] {case.name}: scoring")
         began = time.monotonic()
-        one, reasons = yield from part_of(job, number / len(found), (number + 1) / len(found), title)
-        finished += [one] if one is not None else []
+        scored, reasons = yield from part_of(job, number / len(listed), (number + 1) / len(listed), title)
+        finished += [scored] if scored is not None else []
         refused += reasons
-        outcomes += outcomes_of(case.name, case.dataset, [method.name for method in methods], one, reasons)
+        outcomes += outcomes_of(case.name, case.dataset, [method.name for method in methods], scored, reasons)
         yield Progress(
-            (number + 1) / len(found), 1, title, _milestone(case, number, len(found), reasons, began, started)
+            (number + 1) / len(listed), 1, title, _milestone(case, number, len(listed), reasons, began, started)
         )
     yield Progress(1, 1, "comparing")
     _raise_if_nothing(finished, refused)
-    rows = tuple(row for one in finished for row in one.rows)
+    rows = tuple(row for scored in finished for row in scored.rows)
     return Evaluation(
         rows=rows,
         summary=summarise(rows),
         differences=differences(rows, methods[0].name),
         refused=tuple(refused),
         models=tuple(method.name for method in methods),
-        views={one.rows[0].case_key: one.view for one in finished},
+        views={scored.rows[0].case_key: scored.view for scored in finished},
         about=_about(finished, methods, settings, table),
         outcomes=tuple(outcomes),
     )
@@ -254,25 +259,41 @@ def _milestone(case: Case, number: int, count: int, refused: Sequence[Refused], 
     now = time.monotonic()
     elapsed, left = now - started, count - number - 1
     rest = f", about {elapsed / (number + 1) * left:.0f} s left" if left else ""
-    how = "scored" if not refused else f"not scored ({'; '.join(one.reason for one in refused)})"
+    how = "scored" if not refused else f"not scored ({'; '.join(refusal.reason for refusal in refused)})"
     return f"[{number + 1} of {count}] {case.name}: {how} in {now - began:.0f} s; {elapsed:.0f} s elapsed{rest}"
 
 
 def _methods(models: Models, predictions: Mapping[str, AnyPath]) -> tuple[_Method, ...]:
-    given = models.items() if isinstance(models, Mapping) else [(None, where) for where in models]
-    found = [_Method(name or find_model(where).name, model=os.fspath(where)) for name, where in given]
-    found += [_Method(name, folder=_folder(where)) for name, where in predictions.items()]
-    for method in found:
+    pairs = models.items() if isinstance(models, Mapping) else [(None, where) for where in models]
+    methods = [_Method(name or find_model(where).name, model=os.fspath(where)) for name, where in pairs]
+    methods += [_Method(name, folder=_folder(where)) for name, where in predictions.items()]
+    for method in methods:
         _weights(method)  # raises now where a model is missing, not after the first case
-    names = [method.name for method in found]
-    if not found:
+    names = [method.name for method in methods]
+    if not methods:
         msg = "There is nothing to evaluate. Name models, or folders of predictions."
         raise ModelNotFoundError(msg)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         msg = f"Several models are called {', '.join(twice)}. Give them names of their own, for example new=FOLDER."
         raise ModelNotFoundError(msg)
-    return tuple(found)
+    return tuple(methods)
+
+
+def _check_fits(methods: Sequence[_Method], request: SegmentRequest) -> None:
+    """Raise `OptionError` for options that none of the methods takes."""
+    for name in ("seeds", "thresholds"):
+        value = getattr(request, name)
+        if value and not any(getattr(_fitting(method, request), name) for method in methods if method.model):
+            msg = f"None of {', '.join(method.name for method in methods)} takes {name}. Leave them out."
+            raise OptionError(msg)
+
+
+def _fitting(method: _Method, request: SegmentRequest) -> SegmentRequest:
+    """The request without what the method does not take: of several that are compared each gets its own options."""
+    info = find_model(method.model)
+    seeds = request.seeds if info.takes_seeds else ()
+    return request.with_options(seeds=seeds, thresholds=None if info.is_baseline else request.thresholds)
 
 
 def _folder(where: AnyPath) -> Path:
@@ -286,7 +307,7 @@ def _folder(where: AnyPath) -> Path:
 def _fingerprint(methods: Sequence[_Method], settings: _Settings) -> str:
     """What the scores depend on: methods with the hash of their weights, and settings."""
     known = [_weights(method) for method in methods]
-    return json.dumps([_FORMAT, versions(), [asdict(m) for m in methods], known, asdict(settings)], default=str)
+    return json.dumps([_FORMAT, versions(), [asdict(m) for m in methods], known, settings.recorded()], default=str)
 
 
 def _weights(method: _Method) -> str:
@@ -297,18 +318,18 @@ def _weights(method: _Method) -> str:
 ScoredCase = tuple[FinishedCase | None, list[Refused]]
 
 
-def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept: Unfinished | None) -> Job[ScoredCase]:
+def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, store: Unfinished | None) -> Job[ScoredCase]:
     """Score a case by every method. What is refused is told in the result, so that the others go on."""
     yield Progress(0, 1, "opening")
     try:
         key = _stamp(case, methods)
-        if kept is not None and (earlier := kept.load(key)) is not None:
+        if store is not None and (earlier := store.load(key)) is not None:
             return earlier, []
         study = _opened(lambda spacing: _study(case, settings, spacing), settings)
         truth = on_grid(_truth(case, settings), study.grid)
         finished, refused = yield from _scored_job(case, study, truth, methods, settings)
-        if kept is not None and finished is not None and not refused:
-            kept.keep(key, finished)
+        if store is not None and finished is not None and not refused:
+            store.keep(key, finished)
     except Exception as error:  # noqa: BLE001 - a case may fail in ways that nobody thought of
         return None, [_refused(case, None, error)]
     return finished, refused
@@ -317,7 +338,7 @@ def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, kept:
 def _stamp(case: Case, methods: Sequence[_Method]) -> str:
     """What tells a case as it is now: its path, and time and size of every file that its scores come from."""
     truth = [] if case.truth is None else [case.truth]
-    predicted = [found for method in methods if method.folder and (found := _matching(case, method.folder))]
+    predicted = [path for method in methods if method.folder and (path := _matching(case, method.folder))]
     places = [case.path, *truth, *predicted]
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     stamps = [(str(file), status.st_mtime_ns, status.st_size) for file in files if (status := file.stat())]
@@ -351,11 +372,10 @@ def _predicted_job(
 ) -> Job[tuple[Segmentation, float | None]]:
     """The method's segmentation, and the seconds that it took without loading the model."""
     if method.folder is not None:
-        return _found(case, method.folder, settings.predictions_schema, settings), None
+        return _prediction_of(case, method.folder, settings.predictions_schema, settings), None
     started = time.monotonic()
-    segmentation = yield from segment_job(
-        study, method.model, settings.device, flips=settings.flips, brain=settings.brain
-    )
+    request = _fitting(method, settings.request)
+    segmentation = yield from segment_job(study, method.model, request.device, **request.options())
     seconds = time.monotonic() - started - segmentation.provenance.get("seconds", {}).get("load", 0.0)
     if settings.save_predictions is not None:
         folder = settings.save_predictions / method.name / (case.dataset or "")
@@ -373,23 +393,23 @@ def _study(case: Case, settings: _Settings, spacing_mm: Spacing | None) -> Study
 
 def _truth(case: Case, settings: _Settings) -> Segmentation:
     if case.truth is not None:
-        return _found(case, case.truth, settings.schema or case.schema, settings)
-    found = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
-    if found is None:
+        return _prediction_of(case, case.truth, settings.schema or case.schema, settings)
+    truth = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
+    if truth is None:
         msg = (
             f"No truth lies with {case.name}. Put its segmentation beside its scans (<case>_seg.nii.gz), "
             "or name the file or folder that holds it: truth=, in the shell --truth."
         )
         raise UnreadableFileError(msg)
-    return found
+    return truth
 
 
-def _found(case: Case, place: Path, schema: str | None, settings: _Settings) -> Segmentation:
+def _prediction_of(case: Case, place: Path, schema: str | None, settings: _Settings) -> Segmentation:
     """The segmentation of a case: the file itself, or the one of its name in a folder."""
     path = _matching(case, place)
     if path is None:
-        wanted = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
-        msg = f"{place} holds no segmentation of {case.name}. It should be called {wanted}."
+        expected = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
+        msg = f"{place} holds no segmentation of {case.name}. It should be called {expected}."
         raise UnreadableFileError(msg)
     return _opened(lambda spacing: open_segmentation(path, schema, spacing_mm=spacing), settings)
 
@@ -448,7 +468,7 @@ def _raise_if_nothing(finished: Sequence[FinishedCase], refused: Sequence[Refuse
         return
     if len(refused) == 1:
         raise refused[0].error
-    reasons = "\n".join(f"{one.what}: {one.reason}" for one in refused)
+    reasons = "\n".join(f"{refusal.what}: {refusal.reason}" for refusal in refused)
     msg = f"Nothing could be scored.\n{reasons}"
     raise BrainTumorError(msg)
 
@@ -464,19 +484,19 @@ def _about_case(case: Case, study: Study, truth: Segmentation, results: Mapping[
         "known_regions": list(truth.known_regions),
         "roles": list(study.roles),
         "unit": study.grid.unit,
-        "methods": {name: _about_result(found) for name, found in results.items()},
+        "methods": {name: _about_result(result) for name, result in results.items()},
     }
 
 
 def _about_result(segmentation: Segmentation) -> dict[str, Any]:
     """What is worth keeping of how a prediction was made."""
-    wanted = ("model", "device", "settings", "seconds", "path", "schema")
-    return _with_hash({key: segmentation.provenance[key] for key in wanted if key in segmentation.provenance})
+    recorded = ("model", "device", "settings", "seconds", "path", "schema")
+    return _with_hash({key: segmentation.provenance[key] for key in recorded if key in segmentation.provenance})
 
 
-def _with_hash(told: Mapping[str, Any]) -> dict[str, Any]:
+def _with_hash(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the hash of the file or masks that labels were read from, if they were."""
-    return {**told, "sha256": labels_files_sha256(Path(told["path"]))} if "path" in told else dict(told)
+    return {**facts, "sha256": labels_files_sha256(Path(facts["path"]))} if "path" in facts else dict(facts)
 
 
 def _about(
@@ -488,8 +508,8 @@ def _about(
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "methods": [asdict(method) | {"weights_sha256": _weights(method)} for method in methods],
-        "settings": asdict(settings),
+        "settings": settings.recorded(),
         "split": table,
         "versions": versions(),
-        "cases": [one.about for one in finished],
+        "cases": [case.about for case in finished],
     }

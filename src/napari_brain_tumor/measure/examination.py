@@ -68,7 +68,7 @@ class Examination:
             "left_out": {region: asdict(small) for region, small in self.left_out.items()},
             "rim": None if self.rim is None else asdict(self.rim),
             "midline": None if self.midline is None else asdict(self.midline),
-            "settings": asdict(self.settings),
+            "settings": self.settings.model_dump(),
             "notes": list(self.notes),
         }
 

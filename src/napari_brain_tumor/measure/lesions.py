@@ -1,6 +1,7 @@
 """The lesions of a segmentation: connected parts of a region with place, size, side and diameters."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import Box, Grid, bounding_box
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.measure.diameters import Bidimensional, largest_diameters, measuring_axis
+from napari_brain_tumor.measure.lesion_numbers import numbers_of
 from napari_brain_tumor.measure.midline import MidlinePosition, MidsagittalPlane, Side
 from napari_brain_tumor.measure.settings import MEASURED_REGIONS, MeasureSettings
 
@@ -47,6 +49,8 @@ class Lesion:
         Whether it counts as measurable disease after RANO 2.0.
     reason : str
         Why, or why not.
+    numbers : mapping of str to float
+        Of `LESION_NUMBERS`; empty where the voxel size is not known.
     """
 
     region: Region
@@ -60,6 +64,7 @@ class Lesion:
     diameters: Bidimensional | None
     measurable: bool
     reason: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def side(self) -> Side | None:
@@ -183,6 +188,7 @@ class _Judge:
             diameters=diameters,
             measurable=measurable,
             reason=reason,
+            numbers=numbers_of(inside, self.grid.cropped(box)),
         )
 
     def _diameters(self, box: Box, inside: npt.NDArray[np.bool_], axis: int) -> Bidimensional | None:

@@ -10,6 +10,7 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
+from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeRow
 
@@ -54,6 +55,7 @@ COLUMNS: Final = (
     "rim_mean_mm",
     "rim_median_mm",
     "rim_max_mm",
+    *LESION_NUMBERS,
     "notes",
 )
 """Of the tidy table; a cell is empty where it does not apply or is not assessable. `notes` are the examination's."""
@@ -145,6 +147,7 @@ def _lesion_row(examination: Examination, lesion: Lesion) -> Row:
         "voxels": lesion.voxels,
         "slices": lesion.slices,
         "reason": lesion.reason,
+        **lesion.numbers,
     }
     if lesion.volume_ml is not None:
         x, y, z = lesion.centre

@@ -4,22 +4,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from os import PathLike
+from typing import Unpack
 
 from napari_brain_tumor import catalogue
-from napari_brain_tumor.brain.extraction import BrainChoice
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.io import Sequences, open_segmentation, open_sequences, open_study
-from napari_brain_tumor.io.given_roles import Roles
-from napari_brain_tumor.io.read_study import SeriesPicks
 from napari_brain_tumor.preflight import questions
 from napari_brain_tumor.preflight.costs import Expected, expected_cost, known_costs
 from napari_brain_tumor.preflight.rows import Fix, Row
 from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of, with_outline
 from napari_brain_tumor.preprocessing.grid import working_grid
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.request import takes
+from napari_brain_tumor.requests.segment import BrainChoice, SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 
 __all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_of", "plan_of"]
@@ -27,14 +28,13 @@ __all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_
 AnyPath = str | PathLike[str]
 
 
+@takes(SegmentRequest, "model", "device")
 def check_study(
     study: Study,
     model: Method | AnyPath | None = None,
     device: str = "auto",
     segmentation: Segmentation | None = None,
-    *,
-    flips: bool = False,
-    brain: BrainChoice = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> tuple[Row, ...]:
     """What to know before a study is segmented.
 
@@ -47,10 +47,9 @@ def check_study(
         As for `segment`.
     segmentation : Segmentation, optional
         Labels of the same case, to be looked at too.
-    flips : bool
-        Whether mirrored copies are to be averaged.
-    brain
-        As for `segment`. With `"auto"` the brain of a whole head is looked for, and told how large it is.
+    {options}
+
+    With `brain="auto"` the brain of a whole head is looked for, and its size is given.
 
     Returns
     -------
@@ -70,7 +69,7 @@ def check_study(
     >>> [row.question for row in rows if row.verdict == "fail"]
     []
     """
-    return check_scans(Scans.of_study(study), model, device, segmentation, flips=flips, brain=brain)
+    return check_scans(Scans.of_study(study), model, device, segmentation, **options)
 
 
 def check_scans(
@@ -79,17 +78,16 @@ def check_scans(
     device: str = "auto",
     segmentation: Segmentation | BrainTumorError | None = None,
     *,
-    flips: bool = False,
     devices: Sequence[DeviceMemory] | None = None,
     models: Sequence[Method] | None = None,
-    brain: BrainChoice = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> tuple[Row, ...]:
     """`check_study` of sequences that may not make a study.
 
     Parameters
     ----------
     scans : Scans
-    model, device, flips, brain
+    model, device, **options
         As for `check_study`.
     segmentation : Segmentation or BrainTumorError, optional
         Labels of the same case, or why they cannot be understood.
@@ -99,10 +97,14 @@ def check_scans(
     models : sequence of Method, optional
         What can be suggested instead; all that are installed where none is given.
     """
-    facts, plan = facts_of(scans), plan_of(brain)
-    if plan == "auto":
+    request = SegmentRequest(device=device, **options)
+    facts = facts_of(scans)
+    if plan_of(request.brain) == "auto":
         facts = with_outline(facts, device)
-    return check_facts(facts, model, device, segmentation, flips=flips, devices=devices, models=models, brain=plan)
+    if facts.reference is not None and not isinstance(model, Method):
+        model = catalogue.find_model(model, facts.traits)
+    method = model if isinstance(model, Method) else None
+    return check_facts(facts, method, request, segmentation, devices=devices, models=models)
 
 
 def plan_of(brain: BrainChoice) -> BrainPlan:
@@ -112,21 +114,19 @@ def plan_of(brain: BrainChoice) -> BrainPlan:
 
 def check_facts(
     facts: Facts,
-    model: Method | AnyPath | None = None,
-    device: str = "auto",
+    method: Method | None,
+    request: SegmentRequest,
     segmentation: Segmentation | BrainTumorError | None = None,
     *,
-    flips: bool = False,
     devices: Sequence[DeviceMemory] | None = None,
     models: Sequence[Method] | None = None,
-    brain: BrainPlan = "auto",
 ) -> tuple[Row, ...]:
-    """`check_scans` of sequences that were looked at before."""
-    facts = replace(facts, brain=brain)
+    """`check_scans` of sequences that were looked at before, by a method and as the request asks for it."""
+    facts = replace(facts, brain=plan_of(request.brain))
     if facts.reference is None:
         return (questions.sequences(facts),)
     others = catalogue.list_models() if models is None else models
-    method = model if isinstance(model, Method) else catalogue.find_model(model, facts.traits)
+    method = catalogue.find_model(None, facts.traits) if method is None else method
     return (
         questions.sequences(facts),
         questions.grids(facts),
@@ -137,7 +137,7 @@ def check_facts(
         questions.brain_or_head(facts, method, others),
         questions.intensities(facts),
         questions.missing_sequences(facts, method, others),
-        _cost_row(facts, method, device, list_memory() if devices is None else devices, flips=flips),
+        _cost_row(facts, method, request, list_memory() if devices is None else devices),
         *_label_rows(facts, segmentation),
     )
 
@@ -148,21 +148,18 @@ def check_case(
     device: str = "auto",
     segmentation: AnyPath | None = None,
     *,
-    roles: Roles = None,
-    series: SeriesPicks = None,
-    spacing_mm: tuple[float, float, float] | None = None,
-    resample: str | None = None,
+    opening: OpenOptions | None = None,
     schema: str | None = None,
-    flips: bool = False,
-    brain: BrainChoice = "auto",
+    **options: Unpack[SegmentOptions],
 ) -> tuple[Row, ...]:
     """`check_study` of files that may not make a study: what refuses them becomes a row that fails.
 
     Parameters
     ----------
-    path, roles, series, spacing_mm, resample
-        As for `open_study`.
-    model, device, flips, brain
+    path : path-like
+    opening : OpenOptions, optional
+        How the path is opened.
+    model, device, **options
         As for `segment`.
     segmentation, schema
         As for `open_segmentation`, if there is one.
@@ -173,23 +170,19 @@ def check_case(
         If there is no such model or its files are not right.
     """
     try:
-        scans = _opened(path, roles, series, spacing_mm, resample)
+        scans = _opened(path, opening or OpenOptions())
     except BrainTumorError as error:
         return (Row("Sequences", "fail", str(error), Fix("roles", "Choose roles")),)
+    spacing_mm = None if opening is None else opening.spacing_mm
     labels = _opened_labels(segmentation, schema, spacing_mm) if segmentation is not None else None
-    return check_scans(scans, model, device, labels, flips=flips, brain=brain)
+    return check_scans(scans, model, device, labels, **options)
 
 
-def _opened(
-    path: AnyPath,
-    roles: Roles,
-    series: SeriesPicks,
-    spacing_mm: tuple[float, float, float] | None,
-    resample: str | None,
-) -> Scans:
-    if resample is not None:
-        return Scans.of_study(open_study(path, roles, series=series, spacing_mm=spacing_mm, resample=resample))
-    opened: Sequences = open_sequences(path, roles, series=series, spacing_mm=spacing_mm)
+def _opened(path: AnyPath, opening: OpenOptions) -> Scans:
+    options = opening.changed()
+    if opening.resample is not None:
+        return Scans.of_study(open_study(path, **options))
+    opened: Sequences = open_sequences(path, **options)
     return Scans.of_opened(opened)
 
 
@@ -210,13 +203,14 @@ def _label_rows(facts: Facts, segmentation: Segmentation | BrainTumorError | Non
     return (questions.labels(segmentation, facts.grid),)
 
 
-def _cost_row(facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool) -> Row:
-    run_device = "cpu" if method is not None and method.is_baseline else device
-    return questions.time_and_memory(expected_of(facts, method, run_device, devices, flips=flips), run_device, devices)
+def _cost_row(facts: Facts, method: Method | None, request: SegmentRequest, devices: Sequence[DeviceMemory]) -> Row:
+    if method is not None and method.is_baseline:
+        request = request.with_options(device="cpu")
+    return questions.time_and_memory(expected_of(facts, method, request, devices), request.device, devices)
 
 
 def expected_of(
-    facts: Facts, method: Method | None, device: str, devices: Sequence[DeviceMemory], *, flips: bool
+    facts: Facts, method: Method | None, request: SegmentRequest, devices: Sequence[DeviceMemory]
 ) -> Expected | None:
     """What segmenting these scans will take; None where nothing like it was measured.
 
@@ -224,14 +218,16 @@ def expected_of(
     ----------
     facts : Facts
     method : Method or None
-    device, devices, flips
+    request : SegmentRequest
+    devices : sequence of DeviceMemory
         As for `check_scans`.
     """
+    device = request.device
     baseline = method is not None and method.is_baseline
     name = "cpu" if baseline else devices[0].name if device == "auto" and devices else device
     if method is None or facts.head_mm is None:
         return None
-    return expected_cost(method, name, _working_voxels(facts, method), known_costs(), flips=flips)
+    return expected_cost(method, name, _working_voxels(facts, method), known_costs(), request)
 
 
 def _working_voxels(facts: Facts, method: Method) -> int:

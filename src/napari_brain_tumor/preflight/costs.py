@@ -19,6 +19,7 @@ from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.requests.segment import SegmentRequest
 
 __all__ = [
     "NETWORK_PROGRESS",
@@ -124,13 +125,13 @@ def key_of(method: Method) -> tuple[str, str]:
     return f"{family} {json.dumps([arguments for _, arguments, _ in parts], sort_keys=True)}", family
 
 
-def passes(method: Method, *, flips: bool) -> int:
+def passes(method: Method, request: SegmentRequest) -> int:
     """How often the network is run: once, or for each combination of mirrored axes."""
-    return 2**method.card.dims if flips and isinstance(method, ModelInfo) else 1
+    return 2**method.card.dims if request.flips and isinstance(method, ModelInfo) else 1
 
 
 def expected_cost(
-    method: Method, device: str, voxels: int, known: Iterable[MeasuredCost], *, flips: bool = False
+    method: Method, device: str, voxels: int, known: Iterable[MeasuredCost], request: SegmentRequest
 ) -> Expected | None:
     """What a run will take, from the first of the measured runs that is like it; None where none is.
 
@@ -143,8 +144,8 @@ def expected_cost(
         Of the network's grid within the box of the brain or head.
     known : iterable of MeasuredCost
         The most trusted first.
-    flips : bool
-        Whether mirrored copies are averaged.
+    request : SegmentRequest
+        How it is run.
     """
     key, family = key_of(method)
     there = [cost for cost in known if cost.device == _kind(device)]
@@ -153,7 +154,7 @@ def expected_cost(
     if akin is None:
         return None
     size = 1.0 if same is not None or not isinstance(method, ModelInfo) else method.card.parameters / akin.parameters
-    network = akin.network_seconds * size * passes(method, flips=flips)
+    network = akin.network_seconds * size * passes(method, request)
     memory = akin.memory_mb
     if memory is not None:
         memory = max(0.0, memory + (voxels - akin.voxels) * _BYTES_PER_VOXEL / 2**20)
@@ -193,6 +194,7 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
     device = _kind(str(provenance.get("device", "")))
     if not seconds or not shape or device is None or settings.get("precision") == "bfloat16" or settings.get("box"):
         return None
+    request = SegmentRequest.recorded_in(settings)
     made_by = provenance["model"]
     method = catalogue.find_model(made_by.get("folder") or made_by["name"])
     key, family = key_of(method)
@@ -205,7 +207,7 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
         machine="this machine",
         voxels=z * y * x,
         seconds=max(1e-3, sum(seconds.values())),
-        network_seconds=network / passes(method, flips=bool(settings.get("flips"))),
+        network_seconds=network / passes(method, request),
     )
 
 

@@ -14,6 +14,7 @@ from napari_brain_tumor.io.reading import existing
 from napari_brain_tumor.io.regular_file import is_plain_name
 from napari_brain_tumor.io.sidecar import FORMAT, PROGRAM, sidecar_path
 from napari_brain_tumor.io.volume import short_name
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Source
 
 __all__ = [
@@ -191,22 +192,28 @@ class EvaluatedMethod(_Record):
     weights_sha256: str = ""
 
 
-def _roles(given: Any) -> Any:
+def _roles(value: Any) -> Any:
     """JSON knows lists where Python had tuples."""
-    return tuple(given) if isinstance(given, list) else given
+    return tuple(value) if isinstance(value, list) else value
 
 
 class EvaluationSettings(_Record):
-    """What was done alike with every case."""
+    """What was done alike with every case; the options of `segment` stand beside the others."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     label_schema: str | None = Field(default=None, alias="schema")
     predictions_schema: str | None = None
     roles: Annotated[dict[str, int | str] | tuple[str | None, ...] | None, BeforeValidator(_roles)] = None
     spacing_mm: tuple[float, float, float] | None = None
     device: str = "auto"
-    flips: bool = False
-    brain: Literal["auto", "keep"] = "keep"
+    brain: str = "keep"
     """Of whole heads; records from before brain extraction do not say it."""
+
+    @property
+    def request(self) -> SegmentRequest:
+        """How models segmented."""
+        return SegmentRequest.recorded_in(self.model_extra or {}).with_options(device=self.device, brain=self.brain)
 
 
 class EvaluationRecord(_Record):
@@ -243,9 +250,9 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord:
     """
     place = _document_of(existing(path))
     content = _content(place)
-    found = content.get("format", 1)
-    if not isinstance(found, int) or found > FORMAT:
-        msg = f"{place} has format {found}; this version reads up to {FORMAT}. Install a newer napari-brain-tumor."
+    version = content.get("format", 1)
+    if not isinstance(version, int) or version > FORMAT:
+        msg = f"{place} has format {version}; this version reads up to {FORMAT}. Install a newer napari-brain-tumor."
         raise RecordError(msg)
     kind = _kind(content, place)
     try:

@@ -82,10 +82,10 @@ def rerun_job(
         _refuse_for_evaluations(output, model)
         return (yield from replay_evaluation_job(record, places, device=device))
     target = None if output is None else _checked_output(record, named_path(output))
-    found = yield from replay_segmentation_job(record, places, model=model, device=device)
-    if target is not None and found.segmentation is not None:
-        save_segmentation(found.segmentation, target, record.label_schema)
-    return found
+    replay = yield from replay_segmentation_job(record, places, model=model, device=device)
+    if target is not None and replay.segmentation is not None:
+        save_segmentation(replay.segmentation, target, record.label_schema)
+    return replay
 
 
 def _checked_output(record: SidecarRecord, target: Path) -> Path:
@@ -97,10 +97,11 @@ def _checked_output(record: SidecarRecord, target: Path) -> Path:
 
 
 def _refuse_for_evaluations(output: AnyPath | None, model: AnyPath | None) -> None:
-    given = [name for name, value in (("output", output), ("model", model)) if value is not None]
-    if given:
+    options = [name for name, value in (("output", output), ("model", model)) if value is not None]
+    if options:
         msg = (
-            f"{' and '.join(given)} is for a recorded segmentation; this is the record of an evaluation. Leave it out: "
+            f"{' and '.join(options)} is for a recorded segmentation; this is the record of an evaluation. Leave "
+            "it out: "
             "models are found by the hashes of their weights."
         )
         raise RecordError(msg)

@@ -13,6 +13,7 @@ from napari_brain_tumor.followup.visits import Visit
 from napari_brain_tumor.followup.wording import percent, size_text
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.measure.examination import Examination
+from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 
 __all__ = [
     "Table",
@@ -56,9 +57,20 @@ def volume_table(examination: Examination) -> Table:
 
 def lesion_table(examination: Examination) -> Table:
     """Every lesion with its size, place, diameters and whether it is measurable."""
-    columns = ("Lesion", "Size", "Side", "To the midline", "Diameters", "Product", "Measurable after RANO 2.0")
+    numbers = [number.title for number in LESION_NUMBERS.values()]
+    columns = (
+        "Lesion",
+        "Size",
+        "Side",
+        "To the midline",
+        "Diameters",
+        "Product",
+        *numbers,
+        "Measurable after RANO 2.0",
+    )
     rows = tuple(_lesion_row(lesion) for lesion in examination.lesions)
-    return Table("Lesions", columns, rows, frozenset({1, 3, 4, 5}), " ".join(_left_out(examination)))
+    right = frozenset({1, 3, 4, 5, *range(6, 6 + len(numbers))})
+    return Table("Lesions", columns, rows, right, " ".join(_left_out(examination)))
 
 
 def _lesion_row(lesion: Any) -> tuple[str, ...]:
@@ -70,6 +82,7 @@ def _lesion_row(lesion: Any) -> tuple[str, ...]:
         "–" if lesion.midline_mm is None else f"{lesion.midline_mm:.0f} mm",
         "–" if diameters is None else f"{diameters.long_mm:.1f} x {diameters.short_mm:.1f} mm",
         "–" if diameters is None else f"{diameters.product_mm2:.0f} mm²",
+        *(number.text(lesion.numbers[n]) if n in lesion.numbers else "–" for n, number in LESION_NUMBERS.items()),
         lesion.reason,
     )
 

@@ -15,8 +15,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_brain_tumor.command_lines import SHELLS, CommandLines, Shell, usual_shell
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.quoting import SHELLS, Shell, usual_shell
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, wrapped
 
 __all__ = ["ActionLines"]

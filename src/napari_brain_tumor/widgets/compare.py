@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.compare import Consensus, SliceRow
 from napari_brain_tumor.compare.consensus_methods import METHODS, ConsensusMethod
 from napari_brain_tumor.labels import SCHEMAS, Region
@@ -27,6 +26,7 @@ from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import CODES_KEY, LayerData
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.action_lines import ActionLines

@@ -11,7 +11,6 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import ensure_colormap
 from psygnal import SignalGroupDescriptor
 
-from napari_brain_tumor.command_lines import CommandLines, compare_lines
 from napari_brain_tumor.compare import Agreement, Consensus, SliceRow, compare_segmentations_job
 from napari_brain_tumor.compare.consensus_methods import ConsensusMethod, consensus_job
 from napari_brain_tumor.compare.maps import AGREEMENT_COLORS, count_map, count_names, pair_map, pair_names
@@ -23,6 +22,9 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.actions import compare_lines
+from napari_brain_tumor.requests.compare import CompareRequest
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets.panel_lines import label_file_of
 
 __all__ = [
@@ -315,8 +317,8 @@ def lines_of(choices: CompareChoices, joined: ConsensusMethod | None = None) -> 
     if choices.obstacle:
         raise ComparisonError(choices.obstacle)
     files = {layer.name: label_file_of(layer) for layer in choices.layers}
-    to = None if joined is None else (joined, Path("consensus.nii.gz"))
-    return compare_lines(files, choices.reference_name, resample=choices.resample, joined=to)
+    request = CompareRequest(reference=choices.reference_name, resample=choices.resample, consensus=joined)
+    return compare_lines(files, request, None if joined is None else Path("consensus.nii.gz"))
 
 
 def axis_names() -> tuple[Axis, ...]:

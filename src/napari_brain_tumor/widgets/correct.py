@@ -13,7 +13,6 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
-from napari_brain_tumor.command_lines import CommandLines, LabelFile, ModelRun
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
 from napari_brain_tumor.interactive.prompts import Prompt
@@ -22,6 +21,8 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.actions import LabelFile, ModelRun
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.correct_layers import PromptLayers
 from napari_brain_tumor.widgets.correct_queue import CorrectionQueue

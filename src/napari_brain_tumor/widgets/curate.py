@@ -14,7 +14,6 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QTabWidget
 
-from napari_brain_tumor.command_lines import create_dataset_lines
 from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
 from napari_brain_tumor.dataset.drafts import Draft, DraftRecord
 from napari_brain_tumor.dataset.index import now
@@ -25,6 +24,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.actions import create_dataset_lines
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state
@@ -776,7 +776,7 @@ class CurateWidget(QScrollArea):
             return
         folder = self.dataset.folder
         scans, label = self._chosen_scans(), self._label_layers[self.add.label_box.currentIndex()]
-        self.code_box.show_action(lambda: add_lines_of(folder, scans, label, request.facts, request.slices))
+        self.code_box.show_action(lambda: add_lines_of(folder, scans, label, request.request, request.slices))
         self._run("Adding the case…", lambda: state.add_case(folder, request), self._on_added)
 
     def _add_request(self) -> state.AddRequest:

@@ -23,6 +23,7 @@ from napari_brain_tumor.models.cards import models_folder
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SequenceTag
+from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Mask
 
@@ -354,24 +355,30 @@ class AddRequest:
     not_same_as: Collection[str] = ()
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def request(self) -> AddCaseRequest:
         """What is known of it beside the layers."""
-        texts = {"patient": self.patient.strip(), "grade": self.grade.strip(), "note": self.note.strip()}
-        return texts | {"state": self.state, "not_same_as": tuple(self.not_same_as)}
+        return AddCaseRequest(
+            patient=self.patient.strip() or None,
+            grade=self.grade.strip() or None,
+            note=self.note.strip(),
+            state=self.state,
+            not_same_as=tuple(self.not_same_as),
+        )
 
 
-def add_case(folder: Path, request: AddRequest) -> CaseRecord:
+def add_case(folder: Path, form: AddRequest) -> CaseRecord:
     """Add layers as a case; raises what reading the layers and `CuratedDataset.add` raise."""
-    study = layers.study_from_layers(request.sequences)
-    label = layers.segmentation_from_layer(request.label, request.references)
+    study = layers.study_from_layers(form.sequences)
+    label = layers.segmentation_from_layer(form.label, form.references)
+    request = form.request
     return CuratedDataset(folder).add(
         study,
         label,
-        patient=request.patient.strip() or None,
-        grade=request.grade.strip() or None,
-        known=None if request.slices is None else _known_slices(request.slices, request.label, study.grid),
+        patient=request.patient,
+        grade=request.grade,
+        known=None if form.slices is None else _known_slices(form.slices, form.label, study.grid),
         state=request.state,
-        note=request.note.strip(),
+        note=request.note,
         not_same_as=request.not_same_as,
     )
 

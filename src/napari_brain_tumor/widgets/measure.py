@@ -9,28 +9,28 @@ from napari.layers import Labels, Shapes
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
-    QCheckBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QLayout,
     QScrollArea,
+    QWidget,
 )
 
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.measure_table import LesionTable
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.request_controls import RequestControls
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
@@ -38,7 +38,6 @@ from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_
 __all__ = ["MeasureWidget"]
 
 _FOLLOW_MS = 60
-_LEAST_TIP = "Connected parts of less than this are no lesions; how many were left out is shown."
 _PLANE_TIPS = {
     "acquisition": "That of thick slices; axial where voxels are about as thick as wide.",
     "axial": "From foot to head.",
@@ -116,24 +115,19 @@ class MeasureWidget(QScrollArea):
         self.scans_label = wrapped("")
         self.scans_label.setAccessibleName("Scans")
         rows.addRow(self.scans_label)
-        self.plane_box = combo("In which slices diameters are measured.", "Plane of the diameters")
+        names = ("plane", "least_mm3", "fill_cavities")
+        self.controls = RequestControls(MeasureSettings, names, rows)
+        self.plane_box, self.least_box, self.cavities_box = map(self.controls.control, names)
         for at, plane in enumerate(PLANES):
-            self.plane_box.addItem(plane, plane)
             self.plane_box.setItemData(at, _PLANE_TIPS[plane], Qt.ItemDataRole.ToolTipRole)
-        rows.addRow("&Plane", self.plane_box)
-        self.least_box = QDoubleSpinBox()
-        self.least_box.setRange(0, 100_000)
-        self.least_box.setDecimals(0)
-        self.least_box.setSuffix(" mm³")
-        self.least_box.setValue(MeasureSettings().least_mm3)
-        self.least_box.setToolTip(_LEAST_TIP)
-        self.least_box.setAccessibleName("Smallest lesion")
-        rows.addRow("&Smallest", self.least_box)
-        self.cavities_box = QCheckBox("Measure across ca&vities")
-        self.cavities_box.setToolTip(
-            "Let diameters run across what a lesion encloses within a slice. RANO leaves cysts and cavities out."
-        )
-        rows.addRow("", self.cavities_box)
+        self.more_toggle = FoldToggle("More settin&gs", "What counts as measurable, and as crossing.", "More settings")
+        rows.addRow(self.more_toggle)
+        more = QWidget()
+        others = [name for name in MeasureSettings.model_fields if name not in names]
+        self.more_controls = RequestControls(MeasureSettings, others, form(more))
+        more.hide()
+        self.more_toggle.toggled.connect(more.setVisible)
+        rows.addRow(more)
         return rows
 
     def _build_lines(self) -> QLayout:
@@ -160,8 +154,8 @@ class MeasureWidget(QScrollArea):
     def _connect(self) -> None:
         self.measure_button.clicked.connect(self.measure)
         self.labels_box.currentIndexChanged.connect(self._on_labels_chosen)
-        for changed in (self.plane_box.currentIndexChanged, self.least_box.valueChanged, self.cavities_box.toggled):
-            changed.connect(self.code_box.refresh)
+        for controls in (self.controls, self.more_controls):
+            controls.changed.connect(self.code_box.refresh)
         self.edit_button.clicked.connect(self.edit_lines)
         self.computed_button.clicked.connect(self.restore_lines)
         self.copy_button.clicked.connect(self.copy_table)
@@ -241,11 +235,7 @@ class MeasureWidget(QScrollArea):
     @property
     def settings(self) -> MeasureSettings:
         """As they are chosen now."""
-        return MeasureSettings(
-            least_mm3=self.least_box.value(),
-            plane=self.plane_box.currentData(),
-            fill_cavities=self.cavities_box.isChecked(),
-        )
+        return MeasureSettings(**self.controls.values, **self.more_controls.values)
 
     def measure(self) -> None:
         """Measure the chosen labels in a thread."""

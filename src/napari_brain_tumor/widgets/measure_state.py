@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer, Shapes
 
-from napari_brain_tumor.command_lines import CommandLines, measure_study_lines
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.diameters import Bidimensional, Line
 from napari_brain_tumor.measure.examination import Examination, measure_study_job, redrawn
+from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.midline import MIDLINE_ROLES
 from napari_brain_tumor.measure.settings import MeasureSettings
@@ -21,6 +21,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.actions import measure_study_lines
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
 from napari_brain_tumor.widgets.segment_state import candidates, match_roles
@@ -369,6 +371,8 @@ def lesion_details(lesion: Lesion, examination: Examination) -> str:
     if lesion.diameters is not None:
         texts.append(_slice_text(lesion.diameters, lesion, examination))
         texts.append(angle_text(lesion.diameters))
+    for name, value in lesion.numbers.items():
+        texts.append(f"{LESION_NUMBERS[name].title}: {LESION_NUMBERS[name].text(value)}.")
     if lesion.midline is not None:
         where = "crosses the midline" if lesion.midline.crosses else f"{lesion.midline_mm:.0f} mm from the midline"
         texts.append(f"It lies on the {lesion.side}, {where}." if lesion.side != "both sides" else f"It {where}.")

@@ -1,6 +1,7 @@
 """The folded part of the Segment panel: lesions, mirrored copies, precision, the brain, thresholds, a box, maps."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Final
 
 from napari.layers import Labels, Shapes
@@ -9,7 +10,11 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, 
 
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.requests.request import option_of
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
+from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
+from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 from napari_brain_tumor.widgets.stored_maps import MAPS
 
 __all__ = ["MoreSettings"]
@@ -21,9 +26,12 @@ _MAP_TIPS: Final = {
     "uncertainty": "Show how unsure the model is as an image layer: the entropy in bits, from 0 to 1, of the region\n"
     "that is least certain. Of this result and of those to come.",
 }
-_PRECISIONS: Final = {"auto": "automatic", "float32": "float32", "bfloat16": "bfloat16"}
 _SAME: Final = 5e-4
 _BRAIN_CHOICES: Final = {"extract it from a whole head": "auto", "keep the whole head": "keep"}
+
+
+def _help(name: str) -> str:
+    return fill(option_of(SegmentRequest.model_fields[name]).help, 90)
 
 
 class MoreSettings(QWidget):
@@ -59,7 +67,9 @@ class MoreSettings(QWidget):
         column.addWidget(self.summary_label)
         self.body = QWidget()
         self._rows = form(self.body)
-        self._build_lesions(self._rows)
+        fields = SegmentRequest.model_fields
+        names = [name for name, field in fields.items() if name not in CHOSEN_APART and has_control(field)]
+        self.controls = RequestControls(SegmentRequest, names, self._rows)
         self._build_brain(self._rows)
         self._build_thresholds(self._rows)
         self._build_box(self._rows)
@@ -67,38 +77,8 @@ class MoreSettings(QWidget):
         column.addWidget(self.body)
         self.body.hide()
 
-    def _build_lesions(self, rows: QFormLayout) -> None:
-        self.lesion_box = QDoubleSpinBox()
-        self.lesion_box.setRange(0, 100_000)
-        self.lesion_box.setDecimals(0)
-        self.lesion_box.setSingleStep(10)
-        self.lesion_box.setSuffix(" mm³")
-        self.lesion_box.setAccessibleName("Smallest lesion")
-        self.lesion_box.setToolTip(
-            "Connected parts of the tumour smaller than this are removed. 0 keeps everything.\n"
-            "Without effect where the voxel size is not known."
-        )
-        rows.addRow("Smallest &lesion", self.lesion_box)
-        self.flips_box = QCheckBox("Average &mirrored copies")
-        self.flips_box.setToolTip(
-            "Segment mirrored copies too and average: a little more accurate, several times slower."
-        )
-        rows.addRow("", self.flips_box)
-        self.precision_box = combo(
-            "Numerical precision of the network. Automatic is the fastest whose labels agree with float32.\n"
-            "bfloat16, on processors and GPUs that have it, is quicker and changes up to half a percent of the labels.",
-            "Precision",
-        )
-        for name, text in _PRECISIONS.items():
-            self.precision_box.addItem(text, name)
-        rows.addRow("Precision", self.precision_box)
-
     def _build_brain(self, rows: QFormLayout) -> None:
-        self.brain_box = combo(
-            "A whole head, with the skull: its brain is extracted first, and only the brain is labelled.\n"
-            "Or keep the head as it is, or use one of your labels layers as the brain.",
-            "Brain of a whole head",
-        )
+        self.brain_box = combo(_help("brain"), "Brain of a whole head")
         self.show_brain_layers((), None)
         rows.addRow("Brain", self.brain_box)
 
@@ -111,10 +91,7 @@ class MoreSettings(QWidget):
             box.setSingleStep(0.05)
             box.setPrefix("p ≥ ")
             box.setAccessibleName(f"Threshold of {REGION_NAMES[region]}")
-            box.setToolTip(
-                f"Probability from which a voxel belongs to the {REGION_NAMES[region]}.\n"
-                "Lower finds more, with more false positives."
-            )
+            box.setToolTip(f"{REGION_NAMES[region]}. {_help('thresholds')}")
             self.threshold_boxes[region] = box
             rows.addRow(_WORDS[region], box)
         self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
@@ -162,9 +139,7 @@ class MoreSettings(QWidget):
         self.draw_button.clicked.connect(self.box_drawing_requested)
         for check in self.map_boxes.values():
             check.toggled.connect(self._on_map_toggled)
-        self.flips_box.toggled.connect(self._show_summary)
-        self.lesion_box.valueChanged.connect(self._show_summary)
-        self.precision_box.currentIndexChanged.connect(self._show_summary)
+        self.controls.changed.connect(self._show_summary)
 
     # Thresholds -----------------------------------------------------------------------------------------------------
 
@@ -181,8 +156,7 @@ class MoreSettings(QWidget):
             self._rows.setRowVisible(box, region in usual)
         for widget in (self.reset_button, self.apply_button, *self.map_boxes.values()):
             self._rows.setRowVisible(widget, bool(usual))
-        self.flips_box.setEnabled(bool(usual))
-        self._rows.setRowVisible(self.precision_box, bool(usual))
+        self.controls.enable(SegmentRequest.of_networks(), bool(usual))
         self.reset_thresholds()
 
     def reset_thresholds(self) -> None:
@@ -270,9 +244,7 @@ class MoreSettings(QWidget):
     def _show_summary(self, *_: object) -> None:
         parts = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
         parts += [self.brain_box.currentText()] if self.brain != "auto" else []
-        parts += ["mirrored copies"] if self.flips_box.isChecked() and self.flips_box.isEnabled() else []
-        precision = self.precision_box.currentData()
-        parts += [precision] if precision != "auto" and self.precision_box.isVisibleTo(self.body) else []
+        parts += self.controls.changed_words
         parts += [self.box_label.text()] if self.box_layer is not None else []
         parts += self.maps if self._usual else ()
         self.summary_label.setText("Set: " + "; ".join(parts) if parts else "")

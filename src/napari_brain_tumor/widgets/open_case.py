@@ -14,11 +14,11 @@ from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
 from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.open_state import (
-    OpenRequest,
     open_case,
     open_lines,
     role_options,
@@ -161,11 +161,17 @@ class OpenCaseWidget(QScrollArea):
             box.currentIndexChanged.connect(self.code_box.refresh)
 
     @property
-    def request(self) -> OpenRequest:
+    def request(self) -> ViewRequest:
         """What the panel is set to open; raises `SpacingUnknownError` where the voxel size cannot be understood."""
         spacing = spacing_of(self.spacing_edit.text())
         picks = self.series_table.picks if not self.series_panel.isHidden() else {}
-        return OpenRequest(Path(self.path_edit.text()), self._roles(), spacing, self.schema_box.currentData(), picks)
+        return ViewRequest(
+            path=Path(self.path_edit.text()),
+            roles=self._roles() or None,
+            spacing_mm=spacing,
+            schema_name=self.schema_box.currentData(),
+            series=picks or None,
+        )
 
     def _roles(self) -> dict[str, str | int]:
         positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}

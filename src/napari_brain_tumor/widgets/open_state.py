@@ -1,92 +1,73 @@
 """What the Open case panel does, without Qt."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from napari_brain_tumor import io
-from napari_brain_tumor.command_lines import CommandLines, Opening, view_lines
 from napari_brain_tumor.errors import RecordError, SpacingUnknownError
 from napari_brain_tumor.io.dicom import is_dicom
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.requests.actions import view_lines
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import Study
 
-__all__ = ["OpenRequest", "open_case", "open_lines", "role_options", "series_at", "spacing_of"]
+__all__ = ["open_case", "open_lines", "role_options", "series_at", "spacing_of"]
 
 _IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
-    """What to open, and what the files do not tell.
-
-    Parameters
-    ----------
-    path : Path
-        File or case folder.
-    roles : mapping of role to file name or volume number
-        Empty: as the names tell.
-    spacing_mm : (x, y, z) or None
-    schema : str or None
-        What the integers of a segmentation mean; None: from the file.
-    series : mapping of role to number or description
-        Of DICOM: the series that are picked; empty: as their headers tell.
-    """
-
-    path: Path
-    roles: Mapping[str, str | int] = field(default_factory=dict)
-    spacing_mm: tuple[float, float, float] | None = None
-    schema: str | None = None
-    series: Mapping[str, str] = field(default_factory=dict)
-
-
-def open_case(request: OpenRequest) -> list[LayerData]:
+def open_case(request: ViewRequest) -> list[LayerData]:
     """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""
     if _is_labels(request):
         return _open_labels(request)
     if request.series:
         return reader.read_picked(request.path, request.series, spacing_mm=request.spacing_mm)
-    if not request.roles and request.spacing_mm is None and request.schema is None:
+    if not request.roles and request.spacing_mm is None and request.schema_name is None:
         return reader.read_path(request.path)
     return _with_truth(_open_scan(request), request)
 
 
-def open_lines(request: OpenRequest) -> CommandLines:
+def open_lines(request: ViewRequest) -> CommandLines:
     """What Open does, as code; raises `RecordError` where nothing is chosen."""
     if not request.path.exists() or request.path == Path():
         msg = "Choose a file or a folder first."
         raise RecordError(msg)
-    roles = tuple((io.role_named(role), place) for role, place in request.roles.items())
-    series = tuple((io.role_named(role), number) for role, number in request.series.items())
-    scans = Opening(request.path, roles, request.spacing_mm, series=series)
-    return view_lines(scans, request.schema, labels=_is_labels(request))
+    return view_lines(request.with_options(**_roles_named(request)), labels=_is_labels(request))
 
 
-def _is_labels(request: OpenRequest) -> bool:
+def _roles_named(request: ViewRequest) -> dict[str, dict[str, Any]]:
+    """Roles and series under the names that the program has for them."""
+    choices = {"roles": request.roles, "series": request.series}
+    return {
+        key: {io.role_named(role): place for role, place in choice.items()}
+        for key, choice in choices.items()
+        if isinstance(choice, dict)
+    }
+
+
+def _is_labels(request: ViewRequest) -> bool:
     """Whether labels alone are opened; a schema may also be that of the truth of a case."""
-    if request.schema is not None:
+    if request.schema_name is not None:
         return not (request.path.is_dir() and io.recognise(request.path) == "study")
     return not request.roles and not request.series and io.recognise(request.path) == "segmentation"
 
 
-def _open_labels(request: OpenRequest) -> list[LayerData]:
+def _open_labels(request: ViewRequest) -> list[LayerData]:
     if request.spacing_mm is None:
-        return [reader.read_segmentation(request.path, request.schema)]
-    opened = io.open_segmentation(request.path, request.schema, spacing_mm=request.spacing_mm)
+        return [reader.read_segmentation(request.path, request.schema_name)]
+    opened = io.open_segmentation(request.path, request.schema_name, spacing_mm=request.spacing_mm)
     return [layers.segmentation_to_layer(opened, name=request.path.name)]
 
 
-def _open_scan(request: OpenRequest) -> Study:
-    roles: dict[str, str | PathLike[str] | int] = dict(request.roles)
-    return io.open_study(request.path, roles or None, spacing_mm=request.spacing_mm)
+def _open_scan(request: ViewRequest) -> Study:
+    return io.open_study(request.path, request.roles, spacing_mm=request.spacing_mm)
 
 
-def _with_truth(study: Study, request: OpenRequest) -> list[LayerData]:
-    return reader.read_study(study, request.path, request.schema, spacing_mm=request.spacing_mm)
+def _with_truth(study: Study, request: ViewRequest) -> list[LayerData]:
+    return reader.read_study(study, request.path, request.schema_name, spacing_mm=request.spacing_mm)
 
 
 def series_at(path: Path) -> list[io.Series]:

@@ -10,25 +10,27 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, find_model
-from napari_brain_tumor.command_lines import (
-    CommandLines,
+from napari_brain_tumor.errors import BrainTumorError, RecordError
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
+from napari_brain_tumor.requests.actions import (
     LabelFile,
     ModelRun,
-    Opening,
     add_case_lines,
-    opening_of,
     refine_lines,
     relabel_lines,
     rerun_lines,
     review_lines,
     score_dataset_lines,
     segment_lines,
-    usual_shell,
 )
-from napari_brain_tumor.errors import BrainTumorError, RecordError
-from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.display import Display
-from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
+from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.opening import OpenRequest
+from napari_brain_tumor.requests.quoting import usual_shell
+from napari_brain_tumor.requests.reopening import opening_of
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices
@@ -46,8 +48,6 @@ __all__ = [
     "segment_lines_of",
 ]
 
-_RUN_SETTINGS: Final = ("flips", "min_lesion_mm3", "precision", "seeds", "thresholds", "box", "brain")
-"""Of a record, what `segment` takes; the rest is the model's own."""
 _MASK_IN_MEMORY: Final = "mask"
 """What a record says of a brain mask that no file holds."""
 _SAME: Final = 5e-4
@@ -55,7 +55,7 @@ _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment pa
 
 
 def segment_lines_of(
-    choices: Choices, suffix: str, schema: str, saved: str = "", shown: Layer | None = None
+    choices: Choices, suffix: str, schema: str, saved: str = "", result: Layer | None = None
 ) -> CommandLines:
     """What Run and Save of the Segment panel do.
 
@@ -68,7 +68,7 @@ def segment_lines_of(
         Label numbers that are chosen.
     saved : str
         Where the result was saved, if it was.
-    shown : Layer, optional
+    result : Layer, optional
         The labels that are selected.
 
     Raises
@@ -79,12 +79,16 @@ def segment_lines_of(
     if choices.obstacle:
         raise RecordError(choices.obstacle)
     scans = opening_of_layers(choices.sequences)
-    settings = {**choices.settings, "model": _model_word(choices.model)} | _brain_word(choices)
+    request = choices.request.with_options(model=_model_word(choices.model), **_brain_word(choices))
     name = _case_of(choices.sequences)
-    lines = segment_lines(scans, settings, saved or f"{name}_segmentation{suffix}", schema)
+    lines = segment_lines(scans, request, saved or f"{name}_segmentation{suffix}", schema)
     again = rerun_lines(saved).shell(usual_shell()) if saved else ""
     notes = (
-        *(["The selected labels were edited by hand; the lines give what a model gives."] if _is_edited(shown) else []),
+        *(
+            ["The selected labels were edited by hand; the lines give what a model gives."]
+            if _is_edited(result)
+            else []
+        ),
         *([f"To compute the saved result again and compare: {again}"] if again else []),
     )
     return replace(lines, notes=(*lines.notes, *notes))
@@ -99,20 +103,20 @@ def _is_edited(layer: Layer | None) -> bool:
     return layer is not None and layers.is_edited(layer)
 
 
-def opening_of_layers(sequences: Mapping[Role, Layer]) -> Opening:
+def opening_of_layers(sequences: Mapping[Role, Layer]) -> OpenRequest:
     """How a script opens what those layers show; raises `RecordError` where they are not from files."""
     tags = {role: layers.view(layer).tag for role, layer in sequences.items()}
-    ours = {role: tag for role, tag in tags.items() if isinstance(tag, SequenceTag) and tag.source is not None}
-    foreign = [sequences[role].name for role in sequences if role not in ours]
+    own = {role: tag for role, tag in tags.items() if isinstance(tag, SequenceTag) and tag.source is not None}
+    foreign = [sequences[role].name for role in sequences if role not in own]
     if foreign:
         msg = (
             f"{', '.join(foreign)} is not from a file that this plugin opened, so a script cannot open it: save the "
             "layer first (File > Save Selected Layers), open the saved file and choose it here."
         )
         raise RecordError(msg)
-    sources = {role: tag.source for role, tag in ours.items() if tag.source is not None}
-    moved = [role for role, tag in ours.items() if tag.resampled]
-    return opening_of(sources, sequences, next(iter(ours.values())).grid, moved)
+    sources = {role: tag.source for role, tag in own.items() if tag.source is not None}
+    moved = [role for role, tag in own.items() if tag.resampled]
+    return opening_of(sources, sequences, next(iter(own.values())).grid, moved)
 
 
 def label_file_of(layer: Layer) -> LabelFile:
@@ -155,41 +159,31 @@ def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
 def _run_of(layer: Layer) -> ModelRun | None:
     """How a model made the labels of a layer, with every setting of that run; None where none did."""
     tag = layer.metadata.get(layers.KEY)
-    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
-    made_by = told.get("model") or {}
-    if told.get("task") != "segment" or "name" not in made_by:
+    provenance = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    made_by = provenance.get("model") or {}
+    if provenance.get("task") != "segment" or "name" not in made_by:
         return None
-    settings = {key: value for key, value in (told.get("settings") or {}).items() if key in _RUN_SETTINGS}
-    settings = {key: value for key, value in settings.items() if value or key == "min_lesion_mm3"}
+    settings = provenance.get("settings") or {}
     if settings.get("brain") == _MASK_IN_MEMORY:
         return None
-    settings |= {key: tuple(map(_plain, settings[key])) for key in ("seeds", "box") if key in settings}
+    request = SegmentRequest.recorded_in(settings).with_options(brain=settings.get("brain", "auto"))
     model: str | Path = Path(made_by["folder"]) if "folder" in made_by else str(made_by["name"])
     with suppress(BrainTumorError):
         method = find_model(model)
-        model = _model_word(method) or model
-        settings = _without_usual(settings, method)
-        return ModelRun(model, settings, not method.is_baseline)
-    return ModelRun(model, settings)
+        changes = {"model": _model_word(method) or model} | _of_the_model(request, method)
+        return ModelRun(request.with_options(**changes), not method.is_baseline)
+    return ModelRun(request.with_options(model=model))
 
 
-def _plain(value: Any) -> Any:
-    return tuple(map(float, value)) if isinstance(value, Sequence) else float(value)
-
-
-def _without_usual(settings: Mapping[str, Any], method: Method) -> dict[str, Any]:
-    """The settings without those that the model has anyway; 0 for the smallest lesion is one of its own."""
-    told = dict(settings)
-    if isinstance(method, ModelInfo):
-        card = method.card
-        thresholds = told.pop("thresholds", {})
-        changed = {region: float(p) for region, p in thresholds.items() if abs(p - card.threshold(region)) >= _SAME}
-        told |= {"thresholds": changed} if changed else {}
-    if told.get("brain") == "auto":
-        told.pop("brain")
-    if told.get("min_lesion_mm3") == method.min_lesion_mm3:
-        told.pop("min_lesion_mm3")
-    return told
+def _of_the_model(request: SegmentRequest, method: Method) -> dict[str, Any]:
+    """Options that the model has anyway; 0 for the smallest lesion is one of its own."""
+    options: dict[str, Any] = {}
+    if isinstance(method, ModelInfo) and request.thresholds is not None:
+        changed = {r: p for r, p in request.thresholds.items() if abs(p - method.card.threshold(r)) >= _SAME}
+        options["thresholds"] = changed or None
+    if request.min_lesion_mm3 == method.min_lesion_mm3:
+        options["min_lesion_mm3"] = None
+    return options
 
 
 def refine_lines_of(
@@ -214,13 +208,29 @@ def refine_lines_of(
 
 
 def add_lines_of(
-    folder: Path, sequences: Mapping[Role, Layer], label: Layer, facts: Mapping[str, Any], slices: Sequence[int] | None
+    folder: Path,
+    sequences: Mapping[Role, Layer],
+    label: Layer,
+    request: AddCaseRequest,
+    slices: Sequence[int] | None,
 ) -> CommandLines:
-    """What Add case of the Curate panel does; raises `RecordError` where layers are not from files."""
-    scans = opening_of_layers(sequences)
-    told = {**facts, "patient": facts.get("patient") or _case_of(sequences), "made_by": _maker_of(label)}
+    """What Add case of the Curate panel does; raises `RecordError` where layers are not from files.
+
+    Parameters
+    ----------
+    folder : Path
+    sequences : mapping of role to layer
+    label : Layer
+    request : AddCaseRequest
+        Without the slices that are known.
+    slices : sequence of int, optional
+        Those, as the layer counts them.
+    """
     known = None if slices is None else _slices_in_file(slices, label)
-    return add_case_lines(folder, scans, label_file_of(label), told, known)
+    kind, model = _maker_of(label)
+    patient = request.patient or _case_of(sequences)
+    whole = request.with_options(patient=patient, made_by=kind, model=model, known_slices=known)
+    return add_case_lines(folder, opening_of_layers(sequences), label_file_of(label), whole)
 
 
 def relabel_lines_of(folder: Path, case_id: str, label: Layer | None, state: str, note: str) -> CommandLines:
@@ -246,8 +256,8 @@ def _model_word(model: Method | None) -> str | Path | None:
     if not isinstance(model, ModelInfo):
         return None if model is None else model.name
     with suppress(BrainTumorError):
-        found = find_model(model.name)
-        if isinstance(found, ModelInfo) and found.folder == model.folder:
+        installed = find_model(model.name)
+        if isinstance(installed, ModelInfo) and installed.folder == model.folder:
             return model.name
     return model.folder
 
@@ -258,13 +268,13 @@ def _case_of(sequences: Mapping[Role, Layer]) -> str:
     return tag.case if isinstance(tag, SequenceTag) else str(first.name)
 
 
-def _maker_of(label: Layer) -> tuple[str, str | None] | None:
-    """Kind and model, where it was not simply read from a file."""
+def _maker_of(label: Layer) -> tuple[str | None, str | None]:
+    """Kind and model; no kind where it was simply read from a file."""
     tag = label.metadata.get(layers.KEY)
-    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
-    if told.get("task") == "segment":
-        return "model", (told.get("model") or {}).get("name")
-    return None if "path" in told else ("hand", None)
+    provenance = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    if provenance.get("task") == "segment":
+        return "model", (provenance.get("model") or {}).get("name")
+    return (None if "path" in provenance else "hand"), None
 
 
 def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
@@ -279,9 +289,9 @@ def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
     if not isinstance(tag, (SegmentationTag, SequenceTag)):
         msg = f"{label.name} was painted from scratch, so its slices are not those of a file. {_SAVE_FIRST}."
         raise RecordError(msg)
-    shown = np.zeros(label.data.shape, np.uint8)
-    shown[list(slices)] = 1
-    known = Display.of(tag.grid).restore(shown, nearest=True).astype(bool)
+    mask = np.zeros(label.data.shape, np.uint8)
+    mask[list(slices)] = 1
+    known = Display.of(tag.grid).restore(mask, nearest=True).astype(bool)
     numbers = np.flatnonzero(known.any(axis=(0, 1)))
     if not known[:, :, numbers].all() or known.sum() != known[:, :, numbers].size:
         msg = "The slices of this view are not those of the file's third axis, the only ones that a script takes."

@@ -8,7 +8,6 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
-from napari_brain_tumor.preflight.check import plan_of
 from napari_brain_tumor.preflight.rows import Fix, FixKind
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import segment_state as state
@@ -35,12 +34,10 @@ def question_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Ques
         views,
         _views_left_out(panel),
         choices.model,
-        choices.device,
-        choices.flips,
+        choices.options.with_options(brain=choices.brain if isinstance(choices.brain, str) else "mask"),
         devices,
         [model for k in range(panel.model_box.count()) if (model := panel.model_box.itemData(k)) is not None],
         _selected_labels(panel, list(views.values())),
-        plan_of(choices.brain) if isinstance(choices.brain, str) else "mask",
     )
 
 
@@ -108,7 +105,7 @@ class PreflightFixes:
             notify_error(error)
             return
         panel.status_label.setText("Finding the brain…")
-        self.brain_runner.start(lambda stop: state.brain_steps(stop, views, panel.choices.device, panel.worker))
+        self.brain_runner.start(lambda stop: state.brain_steps(stop, views, panel.choices.options.device, panel.worker))
 
     def _on_brain_found(self, mask_data: LayerData) -> None:
         viewer, name = self._panel.viewer, mask_data[1]["name"]

@@ -11,12 +11,13 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerView, SequenceTag
-from napari_brain_tumor.preflight.check import check_facts, expected_of
+from napari_brain_tumor.preflight.check import check_facts, expected_of, plan_of
 from napari_brain_tumor.preflight.costs import Expected
 from napari_brain_tumor.preflight.questions import LABELS
 from napari_brain_tumor.preflight.rows import Row, Verdict
-from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of
+from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.traits import Traits
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.widgets.segment_state import Candidate, is_single
 
@@ -36,27 +37,23 @@ class Question:
     elsewhere : mapping of role to LayerView
         Scans that are open too and might belong to them, on other grids.
     method : Method or None
-    device : str
-    flips : bool
+    request : SegmentRequest
+        How it is run.
     devices : sequence of DeviceMemory
         Empty while they are not known.
     models : sequence of Method
         What can be suggested.
     labels : LayerView or None
         A selected segmentation of these scans.
-    brain : {"auto", "keep", "mask"}
-        What is done with a whole head.
     """
 
     views: Mapping[Role, LayerView]
     elsewhere: Mapping[Role, LayerView] = field(default_factory=dict)
     method: Method | None = None
-    device: str = "auto"
-    flips: bool = False
+    request: SegmentRequest = field(default_factory=SegmentRequest)
     devices: Sequence[DeviceMemory] = ()
     models: Sequence[Method] = ()
     labels: LayerView | None = None
-    brain: BrainPlan = "auto"
 
     def same_scans(self, other: "Question") -> bool:
         """Whether both ask about the same pictures, so that they need not be looked at again."""
@@ -87,9 +84,7 @@ class Answer:
 
     def answers(self, question: Question) -> bool:
         """Whether this is the answer to that question, also where it was asked again."""
-        own, others = (
-            (either.method, either.device, either.flips, either.brain) for either in (self.question, question)
-        )
+        own, others = ((either.method, either.request) for either in (self.question, question))
         return own == others and self.question.same_scans(question)
 
     @property
@@ -103,17 +98,10 @@ def answer(question: Question, before: Answer | None = None) -> Answer:
     known = before is not None and before.question.same_scans(question)
     facts = before.facts if before is not None and known else facts_of(_scans(question))
     rows = check_facts(
-        facts,
-        question.method,
-        question.device,
-        _labels(question),
-        flips=question.flips,
-        devices=question.devices,
-        models=question.models,
-        brain=question.brain,
+        facts, question.method, question.request, _labels(question), devices=question.devices, models=question.models
     )
-    facts = replace(facts, brain=question.brain)
-    expected = expected_of(facts, question.method, question.device, question.devices, flips=question.flips)
+    facts = replace(facts, brain=plan_of(question.request.brain))
+    expected = expected_of(facts, question.method, question.request, question.devices)
     return Answer(question, facts, rows, expected)
 
 

@@ -6,8 +6,8 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Layer
 
-from napari_brain_tumor.command_lines import LabelFile
 from napari_brain_tumor.labels import labels_sha256
+from napari_brain_tumor.requests.actions import LabelFile
 
 __all__ = ["remember_saved", "saved_file"]
 

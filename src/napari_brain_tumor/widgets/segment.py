@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, list_models
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -30,6 +29,8 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
@@ -90,7 +91,7 @@ class SegmentWidget(QScrollArea):
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str, optional
-        The job that runs in the worker process, called like `workflow.segment_job`; the one that suits the model where
+        The job that runs in the worker process, called like `workflow.requested_segmentation_job`, which it is where
         none is given.
     models : sequence of Method, optional
         The installed models and the methods without weights where none are given.
@@ -203,7 +204,6 @@ class SegmentWidget(QScrollArea):
         self.result_box.addItem("replaces the last one, keeps what you painted", "replace")
         rows.addRow("Res&ult", self.result_box)
         self.more = MoreSettings()
-        self.lesion_box, self.flips_box = self.more.lesion_box, self.more.flips_box
         rows.addRow(self.more)
         return rows
 
@@ -242,8 +242,8 @@ class SegmentWidget(QScrollArea):
             )
         rows.addRow("Label &numbers", self.schema_box)
         self.format_box = combo("The file format to save in.", "File format")
-        for one in state.FORMATS:
-            self.format_box.addItem(one.label, one)
+        for format_choice in state.FORMATS:
+            self.format_box.addItem(format_choice.label, format_choice)
         rows.addRow("&File format", self.format_box)
         column.addLayout(rows)
         self.save_button = button(
@@ -259,11 +259,13 @@ class SegmentWidget(QScrollArea):
     def _build_doubt(self) -> QVBoxLayout:
         column = QVBoxLayout()
         self.doubt_buttons = []
-        for one in doubt.KEYS:
-            made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey: {key_text(one.key)}")
-            made.clicked.connect(lambda _=False, act=one.act: act(self._viewer))
-            self.doubt_buttons.append(made)
-            column.addWidget(made)
+        for action in doubt.KEYS:
+            doubt_button = button(
+                f"{action.text} ({key_text(action.key)})", f"{action.tip}\nKey: {key_text(action.key)}"
+            )
+            doubt_button.clicked.connect(lambda _=False, act=action.act: act(self._viewer))
+            self.doubt_buttons.append(doubt_button)
+            column.addWidget(doubt_button)
         self.doubt_label = wrapped("")
         self.doubt_label.setAccessibleName("What is doubtful here")
         self.doubt_label.hide()
@@ -292,11 +294,7 @@ class SegmentWidget(QScrollArea):
         self.seeds_box.activated.connect(self._on_seeds_chosen)
         self.new_seeds_button.clicked.connect(self._on_new_seeds_requested)
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
-        self.flips_box.toggled.connect(lambda on: setattr(self.choices, "flips", on))
-        self.lesion_box.valueChanged.connect(lambda value: setattr(self.choices, "min_lesion_mm3", value))
-        self.more.precision_box.currentIndexChanged.connect(
-            lambda _: setattr(self.choices, "precision", self.more.precision_box.currentData())
-        )
+        self.more.controls.changed.connect(lambda: self.choices.choose(**self.more.controls.values))
         self._connect_more()
         self.choices.events.connect(self._refresh_readiness)
         for changed in (self.choices.events, self.schema_box.currentIndexChanged, self.format_box.currentIndexChanged):
@@ -353,7 +351,7 @@ class SegmentWidget(QScrollArea):
         doubt.doubt_steps.gone.connect(self._on_doubt_gone)
         self.about_button.clicked.connect(self.show_model_page)
         self.study_list.changed.connect(self._refresh_readiness)
-        self.more.thresholds_changed.connect(lambda: setattr(self.choices, "thresholds", self.more.thresholds))
+        self.more.thresholds_changed.connect(lambda: self.choices.choose(thresholds=self.more.thresholds or None))
         self.more.thresholds_applied.connect(self._on_thresholds_applied)
         self.more.brain_changed.connect(lambda: setattr(self.choices, "brain", self.more.brain))
         self.more.box_changed.connect(self._on_box_chosen)
@@ -371,26 +369,26 @@ class SegmentWidget(QScrollArea):
         self._match_timer.start(0)  # once for the four layers of a case, not four times
 
     def _on_layers_changed(self) -> None:
-        found = state.candidates(self._viewer.layers)
-        self._image_layers = [one.layer for one in found]
-        kept = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
-        if not kept:
+        scans = state.candidates(self._viewer.layers)
+        self._image_layers = [scan.layer for scan in scans]
+        still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
+        if not still_open:
             self._chosen_by_hand = False
-        self._show_roles(kept if self._chosen_by_hand else state.match_roles(found))
+        self._show_roles(still_open if self._chosen_by_hand else state.match_roles(scans))
         self._show_seed_layers()
         self._show_box_layers()
         self._show_brain_layers()
-        self.study_list.show_studies(state.open_studies(found))
+        self.study_list.show_studies(state.open_studies(scans))
 
     def _show_seed_layers(self) -> None:
-        chosen = self.choices.seeds
-        found = state.seed_layers(self._viewer.layers)
+        selected = self.choices.seeds
+        offered = state.seed_layers(self._viewer.layers)
         self.seeds_box.blockSignals(True)
         self.seeds_box.clear()
         self.seeds_box.addItem("automatic", None)
-        for layer in found:
+        for layer in offered:
             self.seeds_box.addItem(layer.name, layer)
-        self.seeds_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
+        self.seeds_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
         self.seeds_box.blockSignals(False)
         self._on_seeds_chosen()
 
@@ -427,13 +425,13 @@ class SegmentWidget(QScrollArea):
         self._on_box_chosen()
 
     def _on_box_chosen(self) -> None:
-        before, chosen = self.choices.box, self.more.box_layer
-        if chosen is not before:
+        before, selected = self.choices.box, self.more.box_layer
+        if selected is not before:
             if before is not None:
                 before.events.data.disconnect(self._on_box_drawn)
-            if chosen is not None:
-                chosen.events.data.connect(self._on_box_drawn)
-            self.choices.box = chosen
+            if selected is not None:
+                selected.events.data.connect(self._on_box_drawn)
+            self.choices.box = selected
         self._on_box_drawn()
 
     def _on_box_drawn(self, event: Any = None) -> None:
@@ -479,10 +477,10 @@ class SegmentWidget(QScrollArea):
     def _on_role_chosen(self, role: Role) -> None:
         self._chosen_by_hand = True
         index = self.role_boxes[role].currentIndex()
-        chosen = {other: layer for other, layer in self.choices.sequences.items() if other != role}
+        by_role = {other: layer for other, layer in self.choices.sequences.items() if other != role}
         if index > 0:
-            chosen[role] = self._image_layers[index - 1]
-        self.choices.sequences = chosen
+            by_role[role] = self._image_layers[index - 1]
+        self.choices.sequences = by_role
         self._choose_default_model()
         self._refresh_readiness()
 
@@ -490,30 +488,30 @@ class SegmentWidget(QScrollArea):
 
     def reload_models(self) -> None:
         """Read the model list anew, and keep the choice; a model that was just trained is there at once."""
-        found = list_models() if self._reloads_models else None
-        shown = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
-        if found is None or found == shown:
+        models = list_models() if self._reloads_models else None
+        listed = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
+        if models is None or models == listed:
             return
-        chosen, lesion, thresholds = self.choices.model, self.lesion_box.value(), self.more.thresholds
+        selected, values, thresholds = self.choices.model, self.more.controls.values, self.more.thresholds
         self.model_box.blockSignals(True)
         self.model_box.clear()
         self.model_box.setEnabled(True)
-        self._fill_models(found)
+        self._fill_models(models)
         places = [self.model_box.itemData(k) for k in range(self.model_box.count())]
-        kept = [k for k, one in enumerate(places) if chosen and one and state.same_method(one, chosen)]
-        self.model_box.setCurrentIndex(kept[0] if kept else 0)
+        rows = [k for k, model in enumerate(places) if selected and model and state.same_method(model, selected)]
+        self.model_box.setCurrentIndex(rows[0] if rows else 0)
         self.model_box.blockSignals(False)
         self._on_model_chosen()
-        if self.choices.model == chosen:
-            self.lesion_box.setValue(lesion)
+        if self.choices.model == selected:
+            self.more.controls.choose(**values)
             self.more.set_thresholds(thresholds)
 
     def _on_model_picked(self) -> None:
         self._model_by_hand = True
         self._on_model_chosen()
 
-    def _on_scans_looked_at(self, found: Answer) -> None:
-        self._choose_default_model(found.traits)
+    def _on_scans_looked_at(self, facts_answer: Answer) -> None:
+        self._choose_default_model(facts_answer.traits)
         self._show_run_button()
 
     def _choose_default_model(self, traits: Traits | None = None) -> None:
@@ -534,8 +532,8 @@ class SegmentWidget(QScrollArea):
         self.choices.model = model
         self.model_box.setToolTip(state.model_tooltip(model) if model else self.choices.obstacle)
         if model is not None:
-            self.lesion_box.setValue(model.min_lesion_mm3)
-            self.choices.min_lesion_mm3 = model.min_lesion_mm3
+            self.more.controls.set_usual(min_lesion_mm3=model.min_lesion_mm3)
+            self.choices.choose(min_lesion_mm3=model.min_lesion_mm3)
         takes_seeds = model is not None and model.takes_seeds
         for widget in (self.seeds_box, self.new_seeds_button):
             self._choice_rows.setRowVisible(widget, takes_seeds)
@@ -575,15 +573,15 @@ class SegmentWidget(QScrollArea):
         self._memory_runner.start(lambda stop: stop.guard(self._worker.run(target)))
 
     def _on_memory_known(self, devices: Sequence[DeviceMemory]) -> None:
-        for at, found in enumerate(devices):
-            if found.free_bytes is None:
+        for at, device in enumerate(devices):
+            if device.free_bytes is None:
                 continue
-            free = f"{found.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
-            item = self.device_box.findData(found.name)
+            free = f"{device.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
+            item = self.device_box.findData(device.name)
             if item >= 0:
-                self.device_box.setItemText(item, f"{found.name}: {free}, {found.label}")
+                self.device_box.setItemText(item, f"{device.name}: {free}, {device.label}")
             if at == 0:
-                self.device_box.setItemText(0, f"auto: {found.name}, {free}")
+                self.device_box.setItemText(0, f"auto: {device.name}, {free}")
 
     def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
         if devices:
@@ -596,7 +594,7 @@ class SegmentWidget(QScrollArea):
         self._on_device_chosen()
 
     def _on_device_chosen(self) -> None:
-        self.choices.device = self.device_box.currentData()
+        self.choices.choose(device=self.device_box.currentData())
         reason = self.device_box.currentData(Qt.ItemDataRole.ToolTipRole)
         self.device_box.setToolTip(f"Where to compute. {reason}")
 
@@ -620,8 +618,8 @@ class SegmentWidget(QScrollArea):
         """What the table of checks refuses about the chosen scans; several studies each have their own say."""
         if len(self.study_list.ticked) > 1:
             return ""
-        found = self.preflight.current_answer()
-        return found.failure if found is not None else ""
+        current = self.preflight.current_answer()
+        return current.failure if current is not None else ""
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -643,24 +641,24 @@ class SegmentWidget(QScrollArea):
             if self._obstacle:
                 raise BoxError(self._obstacle)
             studies = ticked or [OpenStudy.of(self.choices.sequences)]
-            settings = self.choices.settings
+            request = self.choices.request
             if len(studies) > 1:
-                settings["seeds"] = ()  # points lie in one study
-            runs = [self._run_of(study, settings) for study in studies]
+                request = request.with_options(seeds=())  # points lie in one study
+            runs = [self._run_of(study, request) for study in studies]
         except BrainTumorError as error:
             self._show_failure(error)
             return
-        target = self._target or state.target_of(self.choices.model)
+        target = self._target or state.SEGMENT_TARGET
         self.runs.start(runs, self._worker, target, replaces=self.result_box.currentData() == "replace")
 
-    def _run_of(self, study: OpenStudy, settings: dict[str, Any]) -> Run:
+    def _run_of(self, study: OpenStudy, request: SegmentRequest) -> Run:
         views = {role: layers.view(layer) for role, layer in study.sequences.items()}
-        return Run(study.name, views, settings, self._expectation_of(study))
+        return Run(study.name, views, request, self._expectation_of(study))
 
     def _expectation_of(self, study: OpenStudy) -> Expectation | None:
         """What the run is known to take; nothing is known of a box, or of scans that the checks did not look at."""
-        found = self.preflight.current_answer()
-        known = found.expected if found is not None else None
+        current = self.preflight.current_answer()
+        known = current.expected if current is not None else None
         is_shown = dict(study.sequences) == dict(self.choices.sequences)
         if known is None or not is_shown or self.choices.box is not None:
             return None
@@ -709,11 +707,11 @@ class SegmentWidget(QScrollArea):
 
     def _watch_kept(self) -> None:
         """Offer what can be done with the probabilities of the result that is shown, if they are kept."""
-        kept = stored_maps_of(self._result)
-        self.more.apply_button.setEnabled(kept is not None)
-        for one in self.doubt_buttons:
-            one.setEnabled(kept is not None)
-        if kept is None:
+        stored = stored_maps_of(self._result)
+        self.more.apply_button.setEnabled(stored is not None)
+        for doubt_button in self.doubt_buttons:
+            doubt_button.setEnabled(stored is not None)
+        if stored is None:
             self.doubt_label.hide()
 
     def _on_doubt_gone(self, text: str) -> None:
@@ -721,14 +719,14 @@ class SegmentWidget(QScrollArea):
         self.doubt_label.show()
 
     def _on_thresholds_applied(self) -> None:
-        layer, kept = self._result, stored_maps_of(self._result)
-        if layer is None or kept is None:
+        layer, stored = self._result, stored_maps_of(self._result)
+        if layer is None or stored is None:
             notify("Run a trained model first, or select the layer of its result: its probabilities are needed.")
             return
-        wanted = {region: self.more.threshold_boxes[region].value() for region in kept.maps.regions}
+        thresholds = {region: self.more.threshold_boxes[region].value() for region in stored.maps.regions}
         tag = layer.metadata[layers.KEY]
         self._relabelled = layer
-        self._relabel_runner.start(lambda _: as_job(relabel, tag, kept, wanted))
+        self._relabel_runner.start(lambda _: as_job(relabel, tag, stored, thresholds))
 
     def _on_relabelled(self, data: LayerData) -> None:
         layer = self._relabelled
@@ -742,21 +740,23 @@ class SegmentWidget(QScrollArea):
 
     def _show_maps(self) -> None:
         """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
-        layer, kept = self._result, stored_maps_of(self._result)
-        for other in [one for one in self._viewer.layers if self._is_unwanted(one)]:
+        layer, stored = self._result, stored_maps_of(self._result)
+        for other in [entry for entry in self._viewer.layers if self._is_unwanted(entry)]:
             self._viewer.layers.remove(other)
-        wanted = self.more.maps
-        if layer is None or kept is None or not wanted:
+        kinds = self.more.maps
+        if layer is None or stored is None or not kinds:
             return
         name = layer.name
-        self._maps_runner.start(lambda _: as_job(lambda: [one for w in wanted for one in map_layers(name, kept, w)]))
+        self._maps_runner.start(
+            lambda _: as_job(lambda: [entry for w in kinds for entry in map_layers(name, stored, w)])
+        )
 
     def _is_unwanted(self, layer: Layer) -> bool:
         return layer.metadata.get(layers.MAP_KEY, None) not in (None, *self.more.maps)
 
-    def _on_maps_made(self, made: Sequence[LayerData]) -> None:
+    def _on_maps_made(self, map_data: Sequence[LayerData]) -> None:
         active = self._viewer.layers.selection.active
-        for data in made:
+        for data in map_data:
             name = data[1]["name"]
             if name in self._viewer.layers:
                 self._viewer.layers.remove(name)  # of an earlier state of the same result
@@ -766,8 +766,8 @@ class SegmentWidget(QScrollArea):
             self._viewer.layers.selection = {active}
 
     def _below(self, layer: Layer | None) -> int:
-        found = layer if state.is_result(layer) and layer in self._viewer.layers else self._result
-        return self._viewer.layers.index(found) if found in self._viewer.layers else len(self._viewer.layers)
+        reference = layer if state.is_result(layer) and layer in self._viewer.layers else self._result
+        return self._viewer.layers.index(reference) if reference in self._viewer.layers else len(self._viewer.layers)
 
     # Volumes --------------------------------------------------------------------------------------------------------
 
@@ -806,10 +806,10 @@ class SegmentWidget(QScrollArea):
     def _measure(self) -> None:
         if self._result is None or self._result not in self._viewer.layers:
             return
-        seen, references = self._seen(self._result)
-        self._measure_runner.start(lambda _: as_job(state.measure_layer, seen, references))
+        labels_view, references = self._views_of(self._result)
+        self._measure_runner.start(lambda _: as_job(state.measure_layer, labels_view, references))
 
-    def _seen(self, layer: Layer) -> tuple[LayerView, list[LayerView]]:
+    def _views_of(self, layer: Layer) -> tuple[LayerView, list[LayerView]]:
         return layers.view(layer), layers.readable_views(self._viewer.layers)
 
     def _on_measured(self, table: Any) -> None:
@@ -825,30 +825,32 @@ class SegmentWidget(QScrollArea):
     def _on_save_requested(self) -> None:
         if self._result is None:
             return
-        chosen: state.Format = self.format_box.currentData()
-        path = self._ask_where(chosen)
+        file_format: state.Format = self.format_box.currentData()
+        path = self._ask_where(file_format)
         if path:
             self.save(path)
 
-    def _ask_where(self, chosen: state.Format) -> str:
+    def _ask_where(self, file_format: state.Format) -> str:
         name = state.case_name(self._result)
-        if not chosen.suffix:
+        if not file_format.suffix:
             return str(QFileDialog.getExistingDirectory(self, "Folder for the masks"))
-        start = str(Path.home() / f"{name}_segmentation{chosen.suffix}")
-        path, _ = QFileDialog.getSaveFileName(self, "Save segmentation", start, f"{chosen.label} (*{chosen.suffix})")
-        return path if not path or path.lower().endswith(chosen.suffix) else f"{path}{chosen.suffix}"
+        start = str(Path.home() / f"{name}_segmentation{file_format.suffix}")
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save segmentation", start, f"{file_format.label} (*{file_format.suffix})"
+        )
+        return path if not path or path.lower().endswith(file_format.suffix) else f"{path}{file_format.suffix}"
 
     def save(self, path: str) -> None:
         """Save the shown labels in the chosen schema."""
         if self._result is None:
             return
-        seen, references = self._seen(self._result)
+        labels_view, references = self._views_of(self._result)
         schema = self.schema_box.currentData()
         layer, point = self._result, start_journal(self._viewer).save_point(self._result)
         self._when_saved = lambda: self._remember_saved(layer, path, schema, point)
         self.save_button.setEnabled(False)
         self.save_label.setText("Saving…")
-        self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema))
+        self._save_runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema))
 
     def _lines(self) -> CommandLines:
         lines = segment_lines_of(

@@ -100,7 +100,7 @@ class SegmentRuns(QObject):
             self._end("" if self.queue.is_single else self.queue.summary)
             return
         self.runner.start(
-            lambda stop: state.segment_steps(stop, now.views, now.settings, worker, target), now.expectation
+            lambda stop: state.segment_steps(stop, now.views, now.request, worker, target), now.expectation
         )
 
     def _end(self, words: str) -> None:
@@ -126,7 +126,7 @@ class SegmentRuns(QObject):
             placed = replace_result(viewer, last, data)
         else:
             placed = add_result(viewer, data)
-        viewer.layers.selection = {one for one in selected if one in viewer.layers} if stays else {placed.layer}
+        viewer.layers.selection = {layer for layer in selected if layer in viewer.layers} if stays else {placed.layer}
         if not stays:
             self._attention = Attention.of(viewer)
         if is_first and not drawing:
@@ -144,8 +144,8 @@ class SegmentRuns(QObject):
 
     def _on_cancelled(self) -> None:
         self.queue.stop()
-        done = len(self.queue.done)
-        self._end(f"Cancelled. {self.queue.summary}" if done else "Cancelled. Nothing was added.")
+        finished = len(self.queue.done)
+        self._end(f"Cancelled. {self.queue.summary}" if finished else "Cancelled. Nothing was added.")
 
 
 def _stop(runner: JobRunner, *_: Any) -> None:

@@ -15,7 +15,7 @@ from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.labels import SCHEMAS, Region
+from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.plugin import layers
@@ -24,14 +24,15 @@ from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness_of
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
 from napari_brain_tumor.widgets.stored_maps import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 
 __all__ = [
+    "CHOSEN_APART",
     "FORMATS",
-    "PROBABILITIES_TARGET",
     "SEGMENT_TARGET",
     "Candidate",
     "Choices",
@@ -59,17 +60,16 @@ __all__ = [
     "segment_steps",
     "sentence",
     "short_name",
-    "target_of",
     "traits_of",
     "writable_schemas",
 ]
 
-SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:segment_job"
-"""What runs in the worker process for a method without weights."""
+SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:requested_segmentation_job"
+"""What runs in the worker process; with the probabilities of a trained model thresholds change without a new run."""
+CHOSEN_APART: Final = ("model", "device", "seeds", "thresholds", "box", "brain")
+"""Options that layers tell, or that have controls of their own; the others get theirs from the request."""
 BRAIN_TARGET: Final = "napari_brain_tumor.brain.extraction:brain_mask_job"
 """What runs there to find the brain in a whole head."""
-PROBABILITIES_TARGET: Final = "napari_brain_tumor.workflow:segment_with_probabilities_job"
-"""What runs there for a trained model: with its probabilities, thresholds can be changed without running again."""
 
 
 @dataclass
@@ -84,15 +84,10 @@ class Choices:
         A model, or a method without weights.
     seeds : Points layer or None
         For a method that takes seeds; it finds its own where there is none.
-    device : str
-        As for `segment`.
-    flips : bool
-    min_lesion_mm3 : float
-    thresholds : dict of region to float
-        Those that are not the model's own.
+    options : SegmentRequest
+        All that no layer tells.
     box : Shapes layer or None
         Around whose shapes alone labels are wanted.
-    precision : {"auto", "float32", "bfloat16"}
     brain : {"auto", "keep"} or Labels layer
         What is done with a whole head: its brain extracted, nothing, or the brain is where that layer has labels.
     """
@@ -102,34 +97,32 @@ class Choices:
     sequences: dict[Role, Layer] = field(default_factory=dict)
     model: Method | None = None
     seeds: Points | None = None
-    device: str = "auto"
-    flips: bool = False
-    min_lesion_mm3: float = 0.0
-    thresholds: dict[Region, float] = field(default_factory=dict)
+    options: SegmentRequest = field(default_factory=SegmentRequest)
     box: Shapes | None = None
-    precision: str = "auto"
     brain: str | Labels = "auto"
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Arguments of `segment` beside the study; thresholds, box and precision where they are not as usual."""
-        precision = self.precision if self.precision != "auto" and isinstance(self.model, ModelInfo) else None
-        told = {"thresholds": dict(self.thresholds), "box": self.box_ends(), "precision": precision}
-        brain = self._brain_setting()
-        return {
-            "model": self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None),
-            "device": self.device,
-            "flips": self.flips,
-            "min_lesion_mm3": self.min_lesion_mm3,
-            "seeds": self._seed_points(),
-            **{name: value for name, value in told.items() if value},
-            **({} if brain is None else {"brain": brain}),
-        }
+    def choose(self, **options: Any) -> None:
+        """Change options, by the names that `SegmentRequest` has for them."""
+        self.options = self.options.with_options(**options)
 
-    def _brain_setting(self) -> str | npt.NDArray[np.bool_] | None:
-        """As `segment` takes it, a mask on the scans' own grid; None where it is as usual."""
+    @property
+    def request(self) -> SegmentRequest:
+        """What is run, with what layers tell; what means nothing to a method without weights is left out."""
+        model = self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None)
+        unused = SegmentRequest.of_networks() if self.model is not None and self.model.is_baseline else ()
+        usual = {name: SegmentRequest.model_fields[name].default for name in unused}
+        own_settings = {
+            "model": model,
+            "seeds": self._seed_points(),
+            "box": self.box_ends(),
+            "brain": self._brain_setting(),
+        }
+        return self.options.with_options(**usual, **own_settings)
+
+    def _brain_setting(self) -> str | npt.NDArray[np.bool_]:
+        """As `segment` takes it, a mask on the scans' own grid."""
         if not isinstance(self.brain, Layer):
-            return None if self.brain == "auto" else self.brain
+            return self.brain
         return layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
 
     def box_ends(self) -> tuple[float, ...] | None:
@@ -186,53 +179,55 @@ def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
 
 
 def _candidate(layer: Layer) -> Candidate:
-    seen = layers.view(layer)
-    if isinstance(seen.tag, SequenceTag):
-        return Candidate(layer, seen.tag.role or io.role_in_name(layer.name), seen.tag.case, seen.grid)
-    return Candidate(layer, io.role_in_name(layer.name), None, seen.grid)
+    layer_view = layers.view(layer)
+    if isinstance(layer_view.tag, SequenceTag):
+        return Candidate(
+            layer, layer_view.tag.role or io.role_in_name(layer.name), layer_view.tag.case, layer_view.grid
+        )
+    return Candidate(layer, io.role_in_name(layer.name), None, layer_view.grid)
 
 
-def match_roles(found: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
+def match_roles(scans: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
     """Which layer is which sequence: those of one case; scans that were opened one by one, if they lie on one grid.
 
     Parameters
     ----------
-    found : sequence of Candidate
+    scans : sequence of Candidate
         In the viewer's order.
     near : Layer, optional
         A layer of the case that is meant, such as the selected one; the newest case where it tells no role.
     """
-    telling = [one for one in found if one.role is not None]
+    telling = [scan for scan in scans if scan.role is not None]
     if not telling:
         return {}
-    anchor = next((one for one in telling if one.layer is near), telling[-1])
+    anchor = next((scan for scan in telling if scan.layer is near), telling[-1])
     matched: dict[Role, Layer] = {}
-    for one in [anchor, *(one for one in telling if _belongs(one, anchor, telling))]:
-        if one.role is not None:
-            matched.setdefault(one.role, one.layer)
+    for scan in [anchor, *(scan for scan in telling if _belongs(scan, anchor, telling))]:
+        if scan.role is not None:
+            matched.setdefault(scan.role, scan.layer)
     return {role: matched[role] for role in ROLES if role in matched}
 
 
-def _belongs(one: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
+def _belongs(scan: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
     """Whether a layer is of the anchor's case. A case of several scans is complete; scans opened one by one are not."""
-    if not one.grid.same_place(anchor.grid):
+    if not scan.grid.same_place(anchor.grid):
         return False
-    return one.case == anchor.case or (is_single(one, telling) and is_single(anchor, telling))
+    return scan.case == anchor.case or (is_single(scan, telling) and is_single(anchor, telling))
 
 
-def is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
+def is_single(scan: Candidate, telling: Sequence[Candidate]) -> bool:
     """Whether a scan was opened by itself, so that it may belong together with others that were."""
-    return one.case is None or sum(other.case == one.case for other in telling) == 1
+    return scan.case is None or sum(other.case == scan.case for other in telling) == 1
 
 
-def open_studies(found: Sequence[Candidate]) -> list[OpenStudy]:
+def open_studies(scans: Sequence[Candidate]) -> list[OpenStudy]:
     """The studies among the layers, each with its scans; a second scan of a role is left out."""
     studies: list[OpenStudy] = []
-    taken: set[int] = set()
-    for one in found:
-        matched = match_roles(found, one.layer) if one.role is not None else {}
-        if matched and not taken & {id(layer) for layer in matched.values()}:
-            taken |= {id(layer) for layer in matched.values()}
+    used: set[int] = set()
+    for scan in scans:
+        matched = match_roles(scans, scan.layer) if scan.role is not None else {}
+        if matched and not used & {id(layer) for layer in matched.values()}:
+            used |= {id(layer) for layer in matched.values()}
             studies.append(OpenStudy.of(matched))
     return studies
 
@@ -248,9 +243,9 @@ def short_name(layer: Layer) -> str:
 # Models -------------------------------------------------------------------------------------------------------------
 
 
-def same_method(one: Method, other: Method) -> bool:
+def same_method(first: Method, second: Method) -> bool:
     """Whether two entries of lists are of the same method, or of models in the same folder."""
-    return getattr(one, "folder", one.name) == getattr(other, "folder", other.name)
+    return getattr(first, "folder", first.name) == getattr(second, "folder", second.name)
 
 
 def traits_of(choices: Choices) -> Traits | None:
@@ -317,8 +312,8 @@ def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels
     if scan is None:
         return []
     grid = layers.view(scan).grid
-    found = [layer for layer in all_layers if isinstance(layer, Labels) and is_result(layer)]
-    return [layer for layer in found if layers.view(layer).grid.same_place(grid)]
+    results = [layer for layer in all_layers if isinstance(layer, Labels) and is_result(layer)]
+    return [layer for layer in results if layers.view(layer).grid.same_place(grid)]
 
 
 def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker: WorkerProcess) -> Job[LayerData]:
@@ -389,7 +384,7 @@ def default_format(layout: FileLayout) -> Format:
     """The one that the user prefers; else as the source was: TIFF for slices, NIfTI otherwise."""
     preferred = read_preferences().saving.file_format
     if preferred != AS_THE_SCANS:
-        return next(one for one in FORMATS if one.suffix == preferred)
+        return next(choice for choice in FORMATS if choice.suffix == preferred)
     return FORMATS[4] if isinstance(layout, TifSlices) else FORMATS[0]
 
 
@@ -427,15 +422,10 @@ def is_result(layer: Layer | None) -> bool:
     return isinstance(layer, Labels) and layer.ndim in (2, 3) and not layers.is_prompt_layer(layer)
 
 
-def target_of(model: Method | None) -> str:
-    """What runs in the worker process for a model or method."""
-    return PROBABILITIES_TARGET if isinstance(model, ModelInfo) else SEGMENT_TARGET
-
-
 def segment_steps(
     stop: Stop,
     views: Mapping[Role, LayerView],
-    settings: Mapping[str, Any],
+    request: SegmentRequest,
     worker: WorkerProcess,
     target: str = SEGMENT_TARGET,
 ) -> Job[tuple[LayerData, tuple[str, ...]]]:
@@ -445,8 +435,8 @@ def segment_steps(
     """
     yield Progress(0, 1, "reading the layers")
     study = layers.study_from_layers(views)
-    found = yield from stop.guard(worker.run(target, study, **settings))
-    segmentation, maps = found if isinstance(found, tuple) else (found, None)
+    result = yield from stop.guard(worker.run(target, study, request))
+    segmentation, maps = result if isinstance(result, tuple) else (result, None)
     remember(segmentation.provenance)
     doubts = [text for text in segmentation.provenance.get("doubts", ()) if segmentation.data.any()]
     return result_layer(segmentation, maps), (*doubts, *study.notes)

@@ -7,35 +7,36 @@ from pathlib import Path
 import napari
 import typer
 
-from napari_brain_tumor.cli.arguments import parse_roles, parse_series, parse_spacing
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.plugin.layers import LayerData, add_layers, segmentation_to_layer
+from napari_brain_tumor.requests.opening import ViewRequest
+from napari_brain_tumor.requests.shell import request_from
 from napari_brain_tumor.widgets.activation import prepare
-from napari_brain_tumor.widgets.open_state import OpenRequest, open_case
+from napari_brain_tumor.widgets.open_state import open_case
 from napari_brain_tumor.widgets.segment import SegmentWidget
 
 __all__ = ["main", "show"]
 
 
 def show(
-    case: Path | OpenRequest, segmentation: Path | None = None, viewer: napari.Viewer | None = None
+    case: Path | ViewRequest, segmentation: Path | None = None, viewer: napari.Viewer | None = None
 ) -> napari.Viewer:
     """A viewer with the scans of a case, the segmentation above them, and the Segment panel at its side.
 
     Parameters
     ----------
-    case : Path or OpenRequest
+    case : Path or ViewRequest
         Anything that can be dropped on the window; one of several sequences is shown, J steps through them.
     segmentation : Path, optional
         Labels on the study's grid. A truth that lies in the case's folder waits hidden then.
     viewer : napari.Viewer, optional
         To add to; a new one otherwise.
     """
-    request = OpenRequest(case) if isinstance(case, Path) else case
+    request = ViewRequest(path=case) if isinstance(case, Path) else case
     layers = open_case(request)
     if segmentation is not None:
-        opened = open_segmentation(segmentation, request.schema, spacing_mm=request.spacing_mm)
+        opened = open_segmentation(segmentation, request.schema_name, spacing_mm=request.spacing_mm)
         layers = [*map(_hidden_if_labels, layers), segmentation_to_layer(opened)]
     viewer = viewer or napari.Viewer(title="Brain Tumor")
     prepare(viewer)
@@ -66,12 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     napari.run()
 
 
-def _request(options: argparse.Namespace) -> OpenRequest:
-    roles = parse_roles(options.roles, options.case) or {}
-    if isinstance(roles, list):
-        roles = {role: number for number, role in enumerate(roles) if role is not None}
-    series = parse_series(options.series) or {}
-    return OpenRequest(options.case, roles, parse_spacing(options.spacing), options.schema, series)
+def _request(options: argparse.Namespace) -> ViewRequest:
+    values = {
+        "roles": options.roles,
+        "series": options.series,
+        "spacing_mm": options.spacing,
+        "schema_name": options.schema,
+    }
+    request = request_from(ViewRequest, {"path": options.case, **values})
+    if isinstance(request.roles, tuple):
+        return request.with_options(roles={role: at for at, role in enumerate(request.roles) if role is not None})
+    return request.with_options(roles=request.beside(options.case).roles)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from napari.layers import Layer
 
 from napari_brain_tumor.plugin.layers import KEY, LayerView, SequenceTag
+from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.worker import Expectation
 
@@ -37,15 +37,14 @@ class Run:
     name : str
     views : mapping of role to LayerView
         What its layers hold.
-    settings : mapping
-        Arguments of the job beside the study.
+    request : SegmentRequest
     expectation : Expectation, optional
         What is known of the time that it takes.
     """
 
     name: str
     views: Mapping[Role, LayerView]
-    settings: Mapping[str, Any]
+    request: SegmentRequest
     expectation: Expectation | None = None
 
 

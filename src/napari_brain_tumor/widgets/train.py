@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Final, Literal, cast
+from typing import ClassVar, Final
 
 from psygnal import SignalGroupDescriptor
 
-from napari_brain_tumor.command_lines import CommandLines, install_command, train_lines
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.models.cards import models_folder, read_card
+from napari_brain_tumor.requests.actions import train_lines
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.widgets.worker import time_left_text
 from napari_brain_tumor_training import readiness
 from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
@@ -86,7 +88,7 @@ class TrainChoices:
             source=Path(self.source),
             data=Path(self.data) if self.data and self.is_recipe else None,
             model=self.model or None,
-            dims=cast("Literal[2, 3] | None", self.dims or None),
+            dims=self.dims or None,
             device=self.device,
             epochs=self.epochs or None,
             batch=self.batch or None,
@@ -98,7 +100,7 @@ def lines_of(choices: TrainChoices, folder: Path) -> CommandLines:
     """What Start does, in a run's folder; raises `RecordError` where it cannot be started."""
     if choices.obstacle:
         raise RecordError(choices.obstacle)
-    return train_lines(choices.request.model_dump(exclude_defaults=True), folder)
+    return train_lines(choices.request, folder)
 
 
 def default_runs_folder() -> Path:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from napari.layers import Image, Labels, Layer
 
-from napari_brain_tumor.command_lines import CommandLines
 from napari_brain_tumor.errors import RecordError, VisitError
 from napari_brain_tumor.followup.document import USER, VisitEntry, open_visits, read_visits
 from napari_brain_tumor.followup.facts import VisitFacts
@@ -21,6 +20,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import Role, Source
 from napari_brain_tumor.widgets.examinations import Identity, identity_of_labels, identity_of_sources
 from napari_brain_tumor.widgets.measure_state import DrawnLines, drawn_lines, lines_layer_of, with_hand_lines
@@ -307,10 +307,7 @@ def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
     return VisitEntry(
         case=str(opening.path),
         segmentation=str(labels.path),
-        roles=dict(opening.roles) or None,
-        series=dict(opening.series) or None,
-        resample=opening.resample,
-        spacing_mm=opening.spacing_mm,
+        **{name: value for name, value in opening.changed().items() if name != "path"},
         label_schema=labels.schema,
         **changes,
     )

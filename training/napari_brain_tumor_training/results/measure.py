@@ -19,8 +19,9 @@ from napari_brain_tumor.metrics.overlap import region_dice
 from napari_brain_tumor.metrics.scores import score_masks
 from napari_brain_tumor.postprocessing.components import count_parts
 from napari_brain_tumor.progress import Job, Progress, part_of
+from napari_brain_tumor.requests.segment import PrecisionName
 from napari_brain_tumor.study import ROLES, Segmentation, Study
-from napari_brain_tumor.workflow import Precision, segment_job
+from napari_brain_tumor.workflow import segment_job
 from napari_brain_tumor_training.case_files import CaseFiles, OpenedCase
 from napari_brain_tumor_training.report import role_subsets
 from napari_brain_tumor_training.results.bench import Bench, lesions_of, tumour_free_heads, twins_of
@@ -170,7 +171,7 @@ def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: Opene
 
 
 def _within(
-    study: Study, subject: Subject, bench: Bench, number: int, count: int, precision: Precision = "auto"
+    study: Study, subject: Subject, bench: Bench, number: int, count: int, precision: PrecisionName = "auto"
 ) -> Job[Segmentation]:
     job = segment_job(study, subject.place, bench.device, precision=precision)
     return (yield from part_of(job, number / count, (number + 1) / count, "+".join(study.roles)))

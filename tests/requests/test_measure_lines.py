@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_brain_tumor.cli.app import app
-from napari_brain_tumor.command_lines import CommandLines, LabelFile, Opening, measure_study_lines
 from napari_brain_tumor.measure.settings import MeasureSettings
+from napari_brain_tumor.requests.actions import LabelFile, measure_study_lines
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from phantoms import affine, ball, write_nifti
 
@@ -55,13 +57,15 @@ def test_lesions_are_the_same_in_python_and_in_the_shell(
 
 
 def test_scans_are_told_in_both() -> None:
-    lines = measure_study_lines(LabelFile(sample_truth_path(), "MSD"), Opening(sample_case_folder()), MeasureSettings())
+    lines = measure_study_lines(
+        LabelFile(sample_truth_path(), "MSD"), OpenRequest(path=sample_case_folder()), MeasureSettings()
+    )
     assert "measure_study(segmentation, study)" in lines.python
     assert lines.arguments[-2:] == ("--study", str(sample_case_folder()))
 
 
 def test_scans_that_the_shell_has_no_words_for_leave_the_python_lines() -> None:
-    scans = Opening(Path("case"), (("T1", "a,b.nii"),))
+    scans = OpenRequest(path="case", roles={"T1": "a,b.nii"})
     lines = measure_study_lines(LabelFile(Path("x.nii")), scans, MeasureSettings())
     assert lines.arguments == ()
     assert "Use the Python lines." in lines.notes[0]

@@ -15,19 +15,15 @@ from typer.testing import CliRunner
 from dicom_phantoms import write_series
 from napari_brain_tumor import CuratedDataset, open_segmentation, open_study
 from napari_brain_tumor.cli import app
-from napari_brain_tumor.command_lines import (
-    CommandLines,
+from napari_brain_tumor.errors import RecordError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.requests.actions import (
     LabelFile,
     ModelRun,
-    Opening,
     add_case_lines,
-    check_dataset_lines,
     compare_lines,
     create_dataset_lines,
-    evaluate_lines,
-    measure_lines,
-    opening_of,
-    quoted,
+    measure_study_lines,
     refine_lines,
     relabel_lines,
     rerun_lines,
@@ -37,12 +33,20 @@ from napari_brain_tumor.command_lines import (
     train_lines,
     view_lines,
 )
-from napari_brain_tumor.errors import RecordError
-from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.requests.compare import CompareRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.lines import CommandLines, open_line
+from napari_brain_tumor.requests.measure import MeasureRequest
+from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
+from napari_brain_tumor.requests.quoting import quoted
+from napari_brain_tumor.requests.reopening import opening_of
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.requests.shell import request_from, words_of
+from napari_brain_tumor.requests.train import TrainRequest
 from napari_brain_tumor.study import Source
 from phantoms import BRATS_ROLES, affine, noise, tumour, write_brats_case, write_lgg_patient, write_nifti
 
-RECIPE = Path(__file__).parent.parent / "training" / "recipes" / "unet.toml"
+RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "unet.toml"
 WORDS = st.lists(
     st.text("ab 'x\"\\$`*?;&|<>()%!^#~,=-.:/@{}[]\u2019é", min_size=0, max_size=12), min_size=1, max_size=4
 )
@@ -136,19 +140,13 @@ def test_usual_paths_stay_readable():
 
 def opened_as_told(study, roles=None):
     """The opening of a study, and the study that it opens: in Python, and by the words for the shell."""
-    from napari_brain_tumor.cli.arguments import parse_roles, parse_spacing
-
     chosen = study if roles is None else study.only(roles)
     opening = opening_of(chosen.sources, chosen.roles, chosen.grid)
     scope = {}
-    exec(f"from napari_brain_tumor import open_study\n{opening.python()}", scope)
-    path, *options = opening.arguments()
-    given_options = dict(option.split("=", 1) for option in options)
-    by_shell = open_study(
-        path,
-        parse_roles(given_options.get("--roles"), Path(path)),
-        spacing_mm=parse_spacing(given_options.get("--spacing")),
-    )
+    exec(f"from napari_brain_tumor import open_study\n{open_line(opening)}", scope)
+    told = request_from(OpenRequest, parsed(["view", *words_of(opening)]))
+    assert told == opening
+    by_shell = open_study(told.path, **{k: v for k, v in told.changed().items() if k != "path"})
     for again in (scope["study"], by_shell):
         assert again.roles == chosen.roles
         assert again.grid == chosen.grid
@@ -160,41 +158,43 @@ def opened_as_told(study, roles=None):
 
 def test_a_case_whose_names_tell_its_roles_is_opened_by_its_folder_alone(tmp_path):
     study = open_study(write_brats_case(tmp_path / "case"))
-    assert opened_as_told(study) == Opening(tmp_path / "case")
+    assert opened_as_told(study) == OpenRequest(path=tmp_path / "case")
 
 
 def test_some_sequences_of_a_case_are_named(tmp_path):
     study = open_study(write_brats_case(tmp_path / "case"))
     opening = opened_as_told(study, ("T1c", "FLAIR"))
-    assert opening == Opening(tmp_path / "case", (("T1c", "case_t1ce.nii.gz"), ("FLAIR", "case_flair.nii.gz")))
+    assert opening == OpenRequest(
+        path=tmp_path / "case", roles={"T1c": "case_t1ce.nii.gz", "FLAIR": "case_flair.nii.gz"}
+    )
 
 
 def test_sequences_of_several_folders_are_named_from_the_one_above(tmp_path):
     for seed, name in enumerate(("first/1.nii.gz", "second/2.nii.gz")):
         write_nifti(tmp_path / "all" / name, noise(seed=seed))
     roles = {"T1": "first/1.nii.gz", "T2": "second/2.nii.gz"}
-    assert opened_as_told(open_study(tmp_path / "all", roles)) == Opening(tmp_path / "all", tuple(roles.items()))
+    assert opened_as_told(open_study(tmp_path / "all", roles)) == OpenRequest(path=tmp_path / "all", roles=roles)
 
 
 def test_volumes_of_one_file_are_told_by_number(tmp_path):
     write_nifti(tmp_path / "scan.nii.gz", np.stack([noise(seed=k) for k in range(4)], axis=-1))
     study = open_study(tmp_path / "scan.nii.gz", ("FLAIR", None, "T1c", "T2"))
-    assert opened_as_told(study).roles == (("T1c", 2), ("T2", 3), ("FLAIR", 0))
+    assert opened_as_told(study).roles == {"T1c": 2, "T2": 3, "FLAIR": 0}
 
 
 def test_slices_keep_their_channels_and_their_given_voxel_size(tmp_path):
     write_lgg_patient(tmp_path / "p", range(1, 6), repeats=(0,))
     opening = opened_as_told(open_study(tmp_path / "p", spacing_mm=(1, 1, 5)))
-    assert opening == Opening(tmp_path / "p", (("T1c", 2), ("FLAIR", 1)), (1.0, 1.0, 5.0))
+    assert opening == OpenRequest(path=tmp_path / "p", roles={"T1c": 2, "FLAIR": 1}, spacing_mm=(1, 1, 5))
     assert opened_as_told(open_study(tmp_path / "p")).spacing_mm is None
 
 
 def test_single_files_are_opened_alone_or_with_their_role(tmp_path):
     write_nifti(tmp_path / "x_t1.nii.gz", noise())
-    assert opened_as_told(open_study(tmp_path / "x_t1.nii.gz")) == Opening(tmp_path / "x_t1.nii.gz")
+    assert opened_as_told(open_study(tmp_path / "x_t1.nii.gz")) == OpenRequest(path=tmp_path / "x_t1.nii.gz")
     write_nifti(tmp_path / "y" / "1.nii.gz", noise())
     study = open_study(tmp_path / "y" / "1.nii.gz", {"T2": "1.nii.gz"})
-    assert opened_as_told(study) == Opening(tmp_path / "y", (("T2", "1.nii.gz"),))
+    assert opened_as_told(study) == OpenRequest(path=tmp_path / "y", roles={"T2": "1.nii.gz"})
 
 
 def test_dicom_series_are_told_by_one_of_their_files(tmp_path):
@@ -202,8 +202,8 @@ def test_dicom_series_are_told_by_one_of_their_files(tmp_path):
     write_series(tmp_path / "s" / "11", "T2", seed=1, uid="2")
     study = open_study(tmp_path / "s", roles={"T1": "10", "T2": "11"})
     opening = opened_as_told(study)
-    assert [role for role, _ in opening.roles] == ["T1", "T2"]
-    assert all(str(value).endswith(".dcm") for _, value in opening.roles)
+    assert list(opening.roles) == ["T1", "T2"]
+    assert all(str(value).endswith(".dcm") for value in opening.roles.values())
 
 
 def test_what_is_in_memory_or_gone_or_spread_is_told(tmp_path):
@@ -225,7 +225,7 @@ def test_names_that_the_shell_has_no_words_for_are_left_to_python(tmp_path):
     write_nifti(tmp_path / "c" / "a,b_flair.nii.gz", noise())
     study = open_study(tmp_path / "c")
     opening = opening_of(study.only(("T1", "T2")).sources, ("T1", "T2"), study.grid)
-    lines = segment_lines(opening, {"model": "unet"}, "out.nii.gz")
+    lines = segment_lines(opening, SegmentRequest(model="unet"), "out.nii.gz")
     assert lines.shell("posix") == ""
     assert "comma" in lines.notes[0]
     ast.parse(lines.python)
@@ -235,79 +235,80 @@ def test_names_that_the_shell_has_no_words_for_are_left_to_python(tmp_path):
 
 
 def test_segment_leaves_out_what_is_usual_and_keeps_the_rest(tmp_path):
-    plain = segment_lines(Opening(Path("case")), {"model": "unet", "device": "auto", "flips": False}, "x.nii.gz")
+    plain = segment_lines(
+        OpenRequest(path="case"), SegmentRequest(model="unet", device="auto", flips=False), "x.nii.gz"
+    )
     assert plain.shell("posix") == "brain-tumor segment case --model unet --output x.nii.gz"
     assert 'segmentation = segment(study, "unet")'.replace('"', "'") in plain.python
     every = {"model": Path("m"), "device": "cpu", "flips": True, "min_lesion_mm3": 50.0, "seeds": ((1, -2, 3.5),)}
-    lines = segment_lines(Opening(Path("case")), every, "x.nii", "LGG-binary")
+    lines = segment_lines(OpenRequest(path="case"), SegmentRequest(**every), "x.nii", "LGG-binary")
     assert lines.arguments == (
         *("segment", "case", "--model", "m", "--device", "cpu", "--flips", "--min-lesion-mm3", "50.0"),
         *("--seed=1.0,-2.0,3.5", "--output", "x.nii", "--schema", "LGG-binary"),
     )
-    assert "seeds=((1, -2, 3.5),)" in lines.python
-    unknown = segment_lines(Opening(Path("case")), {"of_the_future": 1}, "x.nii")
-    assert (unknown.arguments, unknown.notes) == (
-        (),
-        ("The shell has no option for of_the_future. Use the Python lines.",),
-    )
+    assert "seeds=((1.0, -2.0, 3.5),)" in lines.python
 
 
 def test_masks_slice_by_slice_are_written_by_the_shell_for_slices_alone(tmp_path):
     write_lgg_patient(tmp_path / "p")
-    lines = segment_lines(Opening(tmp_path / "p"), {}, tmp_path / "masks")
+    lines = segment_lines(OpenRequest(path=tmp_path / "p"), SegmentRequest(), tmp_path / "masks")
     assert lines.arguments[-1] == f"{tmp_path / 'masks'}/"
     write_brats_case(tmp_path / "case")
-    assert segment_lines(Opening(tmp_path / "case"), {}, "masks").arguments == ()
+    assert segment_lines(OpenRequest(path=tmp_path / "case"), SegmentRequest(), "masks").arguments == ()
 
 
 EVERY_ACTION = {
     "segment": segment_lines(
-        Opening(Path("-case"), (("T1", 0),), (1, 1, 5)),
-        {"model": "unet", "device": "cpu", "flips": True, "min_lesion_mm3": 3.0, "seeds": ((1, 2, 3), (4, 5, 6))}
-        | {"precision": "bfloat16"},
+        OpenRequest(path="-case", roles={"T1": 0}, spacing_mm=(1, 1, 5)),
+        SegmentRequest(
+            model="unet",
+            device="cpu",
+            flips=True,
+            min_lesion_mm3=3.0,
+            seeds=((1, 2, 3), (4, 5, 6)),
+            precision="bfloat16",
+        ),
         Path("-x.nii"),
         "BraTS2018-2022",
     ),
-    "view": view_lines(Opening(Path("-case"), (("T1", 0),), (1, 1, 5)), "MSD"),
-    "measure": measure_lines(LabelFile(Path("x.nii"), "MSD")),
+    "view": view_lines(ViewRequest(path="-case", roles={"T1": 0}, spacing_mm=(1, 1, 5), schema_name="MSD")),
+    "measure": measure_study_lines(
+        LabelFile(Path("x.nii"), "MSD"), None, MeasureRequest(plane="axial", fill_cavities=True, least_mm3=2.5)
+    ),
     "compare": compare_lines(
         {"a b": LabelFile(Path("-x.nii"), "MSD"), "c": LabelFile(Path("y.nii"))},
-        "a b",
-        resample=True,
-        joined=("staple", Path("-z.nii")),
+        CompareRequest(reference="a b", resample=True, consensus="staple"),
+        Path("-z.nii"),
     ),
     "refine a file": refine_lines(
-        Opening(Path("-case")), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"
+        OpenRequest(path="-case"), LabelFile(Path("x.nii"), "MSD"), "prompts.json", "out.nii.gz"
     ),
-    "refine a result": refine_lines(Opening(Path("-case")), ModelRun("unet"), "the prompts.json", "out.nii.gz"),
-    "refine from nothing": refine_lines(Opening(Path("-case")), None, "prompts.json", "out.nii.gz"),
+    "refine a result": refine_lines(
+        OpenRequest(path="-case"), ModelRun(SegmentRequest(model="unet")), "the prompts.json", "out.nii.gz"
+    ),
+    "refine from nothing": refine_lines(OpenRequest(path="-case"), None, "prompts.json", "out.nii.gz"),
     "rerun": rerun_lines("x.json"),
-    "evaluate": evaluate_lines(
-        [Path("one"), Path("two")],
-        {"new": Path("runs/new"), "unet": "unet"},
-        Path("out"),
-        predictions={"theirs": Path("theirs")},
-        device="cpu",
-        flips=True,
-        schema="MSD",
-        spacing_mm=(1, 1, 5),
-    ),
     "create": create_dataset_lines(Path("set")),
     "add": add_case_lines(
         Path("set"),
-        Opening(Path("case")),
+        OpenRequest(path="case"),
         LabelFile(Path("x.nii"), "MSD"),
-        {"patient": "p", "grade": "2", "note": "-n", "state": "needs_second_look", "not_same_as": ("a", "b")}
-        | {"made_by": ("model", "unet")},
-        [4, 5],
+        AddCaseRequest(
+            patient="p",
+            grade="2",
+            note="-n",
+            state="needs_second_look",
+            not_same_as=("a", "b"),
+            made_by="model",
+            model="unet",
+            known_slices=[4, 5],
+        ),
     ),
     "review": review_lines(Path("set"), "case", "needs_second_look", "a 'note'"),
     "relabel": relabel_lines(Path("set"), "case", LabelFile(Path("x.nii"), "MSD"), "accepted", "-"),
     "score": score_dataset_lines(Path("set"), ["a", "b"], "unet", "cpu"),
-    "check": check_dataset_lines(Path("set"), ["a"]),
     "train": train_lines(
-        {"source": Path("set"), "model": "u2netp", "dims": 3, "device": "cpu", "epochs": 2, "batch": 3}
-        | {"learning_rate": 0.01},
+        TrainRequest(source="set", model="u2netp", dims=3, device="cpu", epochs=2, batch=3, learning_rate=0.01),
         Path("runs/new"),
     ),
 }
@@ -345,10 +346,10 @@ def test_the_words_mean_what_the_python_lines_say():
     assert told["cases"] == [Path("./-case")] or list(told["cases"]) == [Path("-case")]
     assert (told["model"], told["device"], told["flips"], told["min_lesion_mm3"]) == ("unet", "cpu", True, 3.0)
     assert list(told["seeds"]) == ["1.0,2.0,3.0", "4.0,5.0,6.0"]
-    assert (told["roles"], told["spacing"], told["schema"]) == ("t1=0", "1.0,1.0,5.0", "BraTS2018-2022")
+    assert (told["roles"], told["spacing_mm"], told["schema"]) == ("T1=0", "1.0,1.0,5.0", "BraTS2018-2022")
     told = parsed(EVERY_ACTION["add"].arguments)
-    assert (told["patient"], told["note"], told["state"]) == ("p", "-n", "needs-second-look")
-    assert (told["made_by"], told["model"], list(told["not_same_as"])) == ("model", "unet", ["a", "b"])
+    assert (told["patient"], told["note"], told["state"].name) == ("p", "-n", "needs_second_look")
+    assert (told["made_by"].name, told["model"], list(told["not_same_as"])) == ("model", "unet", ["a", "b"])
     assert told["known_slices"] == "4,5"
     told = parsed(EVERY_ACTION["train"].arguments)
     assert (told["dims"], told["epochs"], told["batch"], told["learning_rate"]) == (3, 2, 3, 0.01)
@@ -379,7 +380,7 @@ def facts_of(dataset):
 
 
 def test_lines_of_a_data_set_do_the_same_in_python_and_in_the_shell(tmp_path):
-    """Made, filled, reviewed, relabelled and checked by lines alone."""
+    """Made, filled, reviewed and relabelled by lines alone."""
     case = write_brats_case(tmp_path / "case", tumour())
     better = write_nifti(tmp_path / "better.nii.gz", np.where(tumour() == 3, 2, tumour()))
     other = write_brats_case(tmp_path / "other", tumour((7, 6, 5)), matrix=affine(spacing=(1, 1, 3)))
@@ -390,16 +391,25 @@ def test_lines_of_a_data_set_do_the_same_in_python_and_in_the_shell(tmp_path):
         folder = tmp_path / name
         label = LabelFile(case / "case_seg.nii.gz", "MSD")
         run(create_dataset_lines(folder))
-        facts = {"patient": "P-1", "grade": "HGG", "note": "it's", "state": "accepted", "made_by": ("model", "unet")}
-        run(add_case_lines(folder, Opening(case), label, facts))
+        facts = {
+            "patient": "P-1",
+            "grade": "HGG",
+            "note": "it's",
+            "state": "accepted",
+            "made_by": "model",
+            "model": "unet",
+        }
+        run(add_case_lines(folder, OpenRequest(path=case), label, AddCaseRequest(**facts)))
         run(
             add_case_lines(
-                folder, Opening(other), LabelFile(other / "other_seg.nii.gz", "MSD"), {"patient": "P-2"}, [2]
+                folder,
+                OpenRequest(path=other),
+                LabelFile(other / "other_seg.nii.gz", "MSD"),
+                AddCaseRequest(patient="P-2", known_slices=[2]),
             )
         )
         run(review_lines(folder, "other", "needs_second_look", "why?"))
         run(relabel_lines(folder, "case", LabelFile(better, "MSD"), "accepted", "core"))
-        run(check_dataset_lines(folder))
         found[name] = facts_of(CuratedDataset(folder))
     assert found["python"] == found["shell"]
     by_id = {case["id"]: case for case in found["python"]}
@@ -408,25 +418,16 @@ def test_lines_of_a_data_set_do_the_same_in_python_and_in_the_shell(tmp_path):
     assert by_id["other"]["known"].numbers == (2,)
 
 
-def test_volumes_are_the_same_in_python_and_in_the_shell(tmp_path, capsys):
-    path = write_nifti(tmp_path / "x_seg.nii.gz", tumour(), affine(spacing=(10, 10, 10)))
-    lines = measure_lines(LabelFile(path, "MSD"))
-    run_python(lines)
-    python = [line.rsplit(" ", 2)[1] for line in capsys.readouterr().out.splitlines()]
-    shell = [re.search(r"([\d.]+)\s+\d+$", line)[1] for line in run_shell(lines).splitlines()[2:] if line.strip()]
-    assert python == shell
-    assert python[0] == f"{np.count_nonzero(open_segmentation(path, 'MSD').data == 1):.2f}"
-
-
 def test_labels_are_compared_and_joined_alike_in_python_and_in_the_shell(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbers = {"truth": tumour(), "a": np.roll(tumour(), 1, axis=0), "b": np.roll(tumour(), 1, axis=1)}
     files = {
         name: LabelFile(write_nifti(tmp_path / f"{name}.nii.gz", labels), "MSD") for name, labels in numbers.items()
     }
-    run_python(compare_lines(files, "truth", joined=("majority", Path("python.nii.gz"))))
+    majority = CompareRequest(reference="truth", consensus="majority")
+    run_python(compare_lines(files, majority, Path("python.nii.gz")))
     python = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
-    told = run_shell(compare_lines(files, "truth", joined=("majority", Path("shell.nii.gz"))))
+    told = run_shell(compare_lines(files, majority, Path("shell.nii.gz")))
     shell = [re.search(rf"^{name} +([\d.]+)", told, re.M)[1] for name in ("a", "b")]
     assert [name for name, _ in python] == ["a", "b"]
     assert [f"{float(dice):.3f}" for _, dice in python] == shell
@@ -436,7 +437,7 @@ def test_labels_are_compared_and_joined_alike_in_python_and_in_the_shell(tmp_pat
 
 
 def test_names_with_commas_are_compared_in_python_alone():
-    lines = compare_lines({"a,b": LabelFile(Path("x.nii")), "c": LabelFile(Path("y.nii"))})
+    lines = compare_lines({"a,b": LabelFile(Path("x.nii")), "c": LabelFile(Path("y.nii"))}, CompareRequest())
     assert lines.arguments == ()
     assert "commas" in lines.notes[0]
     compile(lines.python, "compare", "exec")
@@ -455,7 +456,7 @@ def test_training_is_asked_for_alike_in_python_and_in_the_shell(tmp_path, monkey
         place = Path(shutil.copy(RECIPE, tmp_path / "mine.toml"))
     started = []
     monkeypatch.setattr(detached, "_launch", lambda folder: started.append(folder))
-    request = {"source": place, "dims": 3, "device": "cpu", "epochs": 2, "batch": 3, "learning_rate": 0.02}
+    request = TrainRequest(source=place, dims=3, device="cpu", epochs=2, batch=3, learning_rate=0.02)
     run_python(train_lines(request, tmp_path / "a"))
     CliRunner().invoke(training, list(train_lines(request, tmp_path / "b").arguments[1:]))
     assert started == [tmp_path / "a", tmp_path / "b"]
@@ -479,7 +480,9 @@ def test_a_result_that_is_corrected_keeps_every_setting_of_its_run():
         "thresholds": {"ET": 0.3},
         "box": (-20.0, 20.0, -10.0, 30.0, 0.0, 40.0),
     }
-    lines = refine_lines(Opening(Path("case")), ModelRun("unet", settings), "prompts.json", "out.nii.gz")
+    lines = refine_lines(
+        OpenRequest(path="case"), ModelRun(SegmentRequest(model="unet", **settings)), "prompts.json", "out.nii.gz"
+    )
     told = parsed(lines.arguments)
     assert (told["model"], told["flips"], told["min_lesion_mm3"], told["precision"].value) == (
         "unet",
@@ -492,9 +495,8 @@ def test_a_result_that_is_corrected_keeps_every_setting_of_its_run():
     assert "thresholds={'ET': 0.3}" in lines.python
     assert "min_lesion_mm3=0.0" in lines.python
     assert "segment_with_probabilities" in lines.python
-    method = refine_lines(
-        Opening(Path("case")), ModelRun("region_growing", {"seeds": ((1.0, 2.0, 3.0),)}, False), "p.json", "out.nii.gz"
-    )
+    growing = ModelRun(SegmentRequest(model="region_growing", seeds=((1.0, 2.0, 3.0),)), False)
+    method = refine_lines(OpenRequest(path="case"), growing, "p.json", "out.nii.gz")
     assert "segment(study, 'region_growing', seeds=((1.0, 2.0, 3.0),))" in method.python
     assert "probabilities" not in method.python
     assert parsed(method.arguments)["seeds"] == ["1.0,2.0,3.0"]

@@ -1,0 +1,358 @@
+"""Each action of the window as the Python lines and the shell command that do the same. Does not load torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Final
+
+from napari_brain_tumor.requests.compare import CompareRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, call, command_lines, open_line
+from napari_brain_tumor.requests.measure import MeasureRequest
+from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
+from napari_brain_tumor.requests.reopening import is_tif
+from napari_brain_tumor.requests.request import Request
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.requests.shell import word_of
+from napari_brain_tumor.requests.train import TrainRequest
+
+__all__ = [
+    "LabelFile",
+    "ModelRun",
+    "add_case_lines",
+    "compare_lines",
+    "create_dataset_lines",
+    "measure_study_lines",
+    "refine_lines",
+    "relabel_lines",
+    "rerun_lines",
+    "review_lines",
+    "score_dataset_lines",
+    "segment_lines",
+    "train_lines",
+    "view_lines",
+]
+
+_DATASET: Final = "from napari_brain_tumor import CuratedDataset"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """A saved segmentation: its file or folder, and its schema where the file leaves a doubt."""
+
+    path: Path
+    schema: str | None = None
+
+    def python(self) -> str:
+        """The call that opens it."""
+        return call("open_segmentation", [self.path, *([self.schema] if self.schema else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """Labels as the result of a model or method: which, and how it was run.
+
+    Parameters
+    ----------
+    request : SegmentRequest
+    has_probabilities : bool
+        Whether it gives probabilities, which methods without weights do not.
+    """
+
+    request: SegmentRequest
+    has_probabilities: bool = True
+
+    def python(self) -> tuple[str, str]:
+        """The function that is called, and the line that calls it."""
+        if self.has_probabilities:
+            return "segment_with_probabilities", _segment_line(
+                self.request, "segmentation, probabilities", "segment_with_probabilities"
+            )
+        return "segment", _segment_line(self.request)
+
+
+def _segment_line(request: SegmentRequest, result: str = "segmentation", function: str = "segment") -> str:
+    options = request.changed()
+    model = [options.pop("model")] if "model" in options else []
+    return f"{result} = {call(function, [Name('study'), *model], options)}"
+
+
+def segment_lines(
+    scans: OpenRequest, request: SegmentRequest, output: PurePath | str, schema: str = "MSD"
+) -> CommandLines:
+    """Segment a case, print its volumes and save it.
+
+    Parameters
+    ----------
+    scans : OpenRequest
+    request : SegmentRequest
+    output : path-like
+        Where the result is saved.
+    schema : str
+        Which integers are written.
+    """
+    target = PurePath(output)
+    saving = {"schema": schema} if schema != "MSD" else {}
+    python = (
+        "from napari_brain_tumor import measure_volumes, open_study, save_segmentation, segment",
+        "",
+        open_line(scans),
+        _segment_line(request),
+        "for row in measure_volumes(segmentation).rows:",
+        "    print(row.name, row.size)",
+        call("save_segmentation", [Name("segmentation"), target], saving),
+    )
+    if not target.suffix and not is_tif(scans.path):
+        note = "The shell saves masks slice by slice for TIFF slices alone. Use the Python lines."
+        return CommandLines("\n".join(python), (), (note,))
+    place = target if target.suffix else f"{word_of(target)}/"
+    words = ["segment", scans, request, "--output", place, *(["--schema", schema] if saving else [])]
+    return command_lines(python, words)
+
+
+def view_lines(request: ViewRequest, *, labels: bool = False) -> CommandLines:
+    """Open an examination, or labels; in the shell, in a window of its own.
+
+    Parameters
+    ----------
+    request : ViewRequest
+    labels : bool
+        Whether it holds labels instead of scans.
+    """
+    options = {name: value for name, value in request.changed().items() if name not in ("path", "schema_name")}
+    if labels:
+        options = ({"schema": request.schema_name} if request.schema_name else {}) | options
+        line = f"segmentation = {call('open_segmentation', [request.path], options)}"
+    else:
+        line = f"study = {call('open_study', [request.path], options)}"
+    python = (f"from napari_brain_tumor import {'open_segmentation' if labels else 'open_study'}", "", line)
+    return command_lines(python, ["view", request])
+
+
+def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: MeasureRequest) -> CommandLines:
+    """Volumes, lesions and diameters of a saved segmentation.
+
+    Parameters
+    ----------
+    labels : LabelFile
+    scans : OpenRequest, optional
+        In which the midline is found.
+    settings : MeasureRequest
+        How to measure.
+    """
+    changed = settings.changed()
+    options = {"settings": Name(call("MeasureSettings", [], changed))} if changed else {}
+    with_scans = [Name("study")] if scans is not None else []
+    python = [
+        f"from napari_brain_tumor import open_segmentation{', open_study' if scans is not None else ''}",
+        "from napari_brain_tumor.measure.examination import measure_study",
+        *(["from napari_brain_tumor.measure.settings import MeasureSettings"] if changed else []),
+        "",
+        f"segmentation = {labels.python()}",
+        *([open_line(scans)] if scans is not None else []),
+        f"examination = {call('measure_study', [Name('segmentation'), *with_scans], options)}",
+        "for lesion in examination.lesions:",
+        "    print(lesion.title, lesion.size, lesion.side, lesion.reason)",
+    ]
+    words = ["measure", labels.path, *_option_words("--schema", labels.schema), "--lesions"]
+    return command_lines(python, [*words, *(["--study", scans] if scans is not None else []), settings])
+
+
+def compare_lines(
+    files: Mapping[str, LabelFile], request: CompareRequest, output: PurePath | None = None
+) -> CommandLines:
+    """Compare saved segmentations of one case.
+
+    Parameters
+    ----------
+    files : mapping of str to LabelFile
+        By name.
+    request : CompareRequest
+    output : path-like, optional
+        Where a consensus is saved.
+    """
+    options = {name: value for name, value in request.changed().items() if name != "consensus"}
+    saving = ["consensus", "save_segmentation"] if request.consensus is not None else []
+    lines = [
+        f"from napari_brain_tumor import {', '.join(sorted(['compare_segmentations', 'open_segmentation', *saving]))}",
+        "",
+        "segmentations = {",
+        *(f"    {name!r}: {file.python()}," for name, file in files.items()),
+        "}",
+        f"result = {call('compare_segmentations', [Name('segmentations')], options)}",
+        'for pair in result.scores_of("WT"):',
+        "    print(pair.first, pair.second, pair.scores.dice)",
+    ]
+    if request.consensus is not None and output is not None:
+        lines += _consensus_lines(request, output)
+    if any("," in name for name in files):
+        return CommandLines("\n".join(lines), (), ("The shell separates names by commas, and one has a comma in it.",))
+    schemas = [file.schema or "-" for file in files.values()]
+    words = ["compare", *(file.path for file in files.values()), f"--names={','.join(files)}"]
+    words += _option_words("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
+    return command_lines(lines, [*words, request, *(["--output", output] if output is not None else [])])
+
+
+def _consensus_lines(request: CompareRequest, output: PurePath) -> list[str]:
+    raters = Name("segmentations")
+    if request.reference is not None:
+        raters = Name(f"{{name: one for name, one in segmentations.items() if name != {request.reference!r}}}")
+    line = call("consensus", [raters, request.consensus], {"resample": True} if request.resample else {})
+    return [f"joined = {line}", call("save_segmentation", [Name("joined"), output])]
+
+
+def refine_lines(
+    scans: OpenRequest, labels: LabelFile | ModelRun | None, prompts: PurePath | str, output: PurePath | str
+) -> CommandLines:
+    """Correct a segmentation with recorded prompts, and save it.
+
+    Parameters
+    ----------
+    scans : OpenRequest
+    labels : LabelFile, ModelRun or None
+        What is corrected: a file, what a model gives, or nothing.
+    prompts, output : path-like
+    """
+    start: list[str] = []
+    names = ["open_study", "read_prompts", "refine", "save_segmentation"]
+    if isinstance(labels, LabelFile):
+        start, names = [f"segmentation = {labels.python()}"], [*names, "open_segmentation"]
+    elif labels is not None:
+        function, line = labels.python()
+        start, names = [line], [*names, function]
+    arguments = [Name("study"), Name("segmentation" if labels is not None else "None")]
+    has_more = isinstance(labels, ModelRun) and labels.has_probabilities
+    options = {"probabilities": Name("probabilities")} if has_more else {}
+    python = (
+        f"from napari_brain_tumor import {', '.join(sorted(names))}",
+        "",
+        open_line(scans),
+        *start,
+        f"prompts = {call('read_prompts', [PurePath(prompts)])}",
+        f"corrected = {call('refine', [*arguments, Name('prompts')], options)}",
+        call("save_segmentation", [Name("corrected"), PurePath(output)]),
+    )
+    origin: list[str | PurePath | Request] = [labels.request] if isinstance(labels, ModelRun) else []
+    if isinstance(labels, LabelFile):
+        origin = ["--segmentation", labels.path, *_option_words("--schema", labels.schema)]
+    files = ["--prompts", PurePath(prompts), "-o", PurePath(output)]
+    return command_lines(python, ["refine", scans, *origin, *files])
+
+
+def rerun_lines(record: PurePath | str) -> CommandLines:
+    """Compute a saved result again and compare."""
+    python = (
+        "from napari_brain_tumor import rerun",
+        "",
+        f"result = {call('rerun', [PurePath(record)])}",
+        "print(result.describe())",
+    )
+    return command_lines(python, ["rerun", PurePath(record)])
+
+
+# Curated data sets --------------------------------------------------------------------------------------------------
+
+
+def create_dataset_lines(folder: Path) -> CommandLines:
+    """Make an empty curated data set."""
+    python = (_DATASET, "", call("CuratedDataset.create", [folder]))
+    return command_lines(python, ["data", "create", folder])
+
+
+def add_case_lines(folder: Path, scans: OpenRequest, labels: LabelFile, request: AddCaseRequest) -> CommandLines:
+    """Add a case to a curated data set.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the data set.
+    scans : OpenRequest
+    labels : LabelFile
+    request : AddCaseRequest
+    """
+    options = request.changed()
+    maker = {name: options.pop(key) for name, key in (("kind", "made_by"), ("model", "model")) if key in options}
+    if maker:
+        options["made_by"] = Name(call("MadeBy", [], {"kind": "model"} | maker))
+    if "side" in options:
+        options["split"] = options.pop("side")
+    python = (
+        "from napari_brain_tumor import CuratedDataset, open_segmentation, open_study",
+        *(["from napari_brain_tumor.dataset import MadeBy"] if maker else []),
+        "",
+        open_line(scans),
+        f"labels = {labels.python()}",
+        f"{call('CuratedDataset', [folder])}.{call('add', [Name('study'), Name('labels')], options)}",
+    )
+    words = ["data", "add", folder, scans, "--labels", labels.path, *_option_words("--schema", labels.schema)]
+    return command_lines(python, [*words, request])
+
+
+def review_lines(folder: Path, case_id: str, state: str, note: str = "") -> CommandLines:
+    """Note what was decided about the label of a case."""
+    python = (_DATASET, "", f"{call('CuratedDataset', [folder])}.{call('review', [case_id, state, note])}")
+    return command_lines(python, ["data", "review", folder, case_id, _state_word(state), f"--note={note}"])
+
+
+def relabel_lines(folder: Path, case_id: str, labels: LabelFile, state: str = "draft", note: str = "") -> CommandLines:
+    """Replace the label of a case by a saved one."""
+    options = {"state": state, "note": note}
+    python = (
+        "from napari_brain_tumor import CuratedDataset, open_segmentation",
+        "",
+        f"labels = {labels.python()}",
+        f"{call('CuratedDataset', [folder])}.{call('relabel', [case_id, Name('labels')], options)}",
+    )
+    words = ["data", "relabel", folder, case_id, labels.path, *_option_words("--schema", labels.schema)]
+    return command_lines(python, [*words, "--state", _state_word(state), f"--note={note}"])
+
+
+def score_dataset_lines(
+    folder: Path, case_ids: Sequence[str], model: str | PurePath, device: str = "auto"
+) -> CommandLines:
+    """Let a model segment the cases of a curated data set, and keep what it thinks."""
+    python = (
+        "from napari_brain_tumor.opinion import opinions_job",
+        "from napari_brain_tumor.progress import run_job",
+        "",
+        f"problems = run_job({call('opinions_job', [folder, list(case_ids), str(model), device])})",
+        "print(problems)",
+    )
+    words = ["data", "score", folder, *case_ids, "--model", str(model)]
+    return command_lines(python, [*words, *(["--device", device] if device != "auto" else [])])
+
+
+def _state_word(state: str) -> str:
+    return state.replace("_", "-")
+
+
+# Training -----------------------------------------------------------------------------------------------------------
+
+
+def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
+    """Start a training in a process of its own.
+
+    Parameters
+    ----------
+    request : TrainRequest
+    folder : Path
+        Of the run.
+    """
+    options = {
+        key: PathCall(value) if isinstance(value, PurePath) else value for key, value in request.changed().items()
+    }
+    python = (
+        "from pathlib import Path",
+        "",
+        "from napari_brain_tumor_training.detached import RunRequest, start_run",
+        "",
+        f"request = {call('RunRequest', [], options)}",
+        f"run = start_run(request, {call('Path', [folder])})",
+    )
+    if request.source.suffix.lower() == ".toml" and request.data is None:
+        request = request.with_options(data=request.source.parent)  # the shell would take the current folder
+    return command_lines(python, ["train", request, "--detach", "--out", folder])
+
+
+def _option_words(option: str, value: str | None) -> list[str]:
+    return [] if value is None else [option, value]

@@ -1,0 +1,84 @@
+"""Curated data sets: what is known of a case that is added, of a label that is replaced, and what a review decides."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.requests.request import Option, Request
+
+__all__ = ["AddCaseRequest", "RelabelRequest"]
+
+SliceNumber = Annotated[int, Field(ge=0)]
+
+
+def _numbers(text: Any) -> Any:
+    """Numbers in order and each once, of numbers and of texts such as `40` and `52-60`."""
+    if not isinstance(text, Iterable):
+        return text
+    numbers: set[int] = set()
+    for part in text:
+        first, _, last = str(part).partition("-")
+        if int(last or first) < int(first):
+            msg = f"{part!r} ends before it begins"
+            raise ValueError(msg)
+        numbers.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(numbers))
+
+
+class RelabelRequest(Request):
+    """Replace the label of a case: `CuratedDataset.relabel`, `brain-tumor data relabel`, the Curate panel."""
+
+    known_slices: Annotated[
+        Annotated[tuple[SliceNumber, ...], BeforeValidator(_numbers)] | None,
+        Option(
+            help="Slices whose label is known, counted from 0: 40,52-60. The others are unknown then.",
+            label="Labelled slices",
+            metavar="K,K-K",
+            example="40,52-60",
+            expected="a list of slice numbers such as 40,52-60",
+            error=DatasetError,
+        ),
+    ] = None
+    made_by: Annotated[
+        Literal["model", "hand", "both", "imported"] | None,
+        Option(help="Who made the label.", label="Made by", error=DatasetError),
+    ] = None
+    model: Annotated[str | None, Option(help="Name of the model that made the label.", label="Model")] = None
+    state: Annotated[
+        Literal["draft", "accepted", "rejected", "needs_second_look"],
+        Option(
+            help="State of the review.",
+            label="State",
+            expected="a state of a review: draft, accepted, rejected or needs_second_look",
+            error=DatasetError,
+        ),
+    ] = "draft"
+    note: Annotated[str, Option(help="Of the review.", label="Note")] = ""
+
+
+class AddCaseRequest(RelabelRequest):
+    """Add an examination with its label: `CuratedDataset.add`, `brain-tumor data add`, the Curate panel."""
+
+    patient: Annotated[str | None, Option(help="Who it shows; the name of the scan if not given.", label="Patient")] = (
+        None
+    )
+    case_id: Annotated[
+        str | None, Option(help="Id of the case; made from the scan's name if not given.", label="Id", flag="--id")
+    ] = None
+    source: Annotated[str, Option(help="The data set it came from.", label="From")] = ""
+    grade: Annotated[str | None, Option(help="Of the tumour, such as HGG, LGG or 2.", label="Grade")] = None
+    side: Annotated[
+        Literal["train", "val", "test"] | None,
+        Option(help="Of a new patient; else by rule.", label="Side", error=DatasetError),
+    ] = None
+    not_same_as: Annotated[
+        tuple[str, ...],
+        Option(
+            help="A case that looks the same but is another person; repeatable.",
+            label="Not the same as",
+            metavar="CASE",
+            repeats=True,
+        ),
+    ] = ()

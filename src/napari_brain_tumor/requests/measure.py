@@ -1,0 +1,102 @@
+"""Measuring: what counts as a lesion, and how diameters are taken."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from napari_brain_tumor.errors import MeasureError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.requests.request import Option, Request
+
+__all__ = ["MeasureRequest"]
+
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class MeasureRequest(Request):
+    """Measure a segmentation: `measure_study(..., settings=MeasureSettings(...))`, `brain-tumor measure --lesions`."""
+
+    least_mm3: Annotated[
+        NotNegative,
+        Option(
+            help="Connected parts of less than this are no lesions; they are counted apart. 50 is what the BraTS "
+            "challenge leaves out among gliomas.",
+            label="&Smallest",
+            unit="mm³",
+            error=MeasureError,
+            expected="a number from 0 up",
+        ),
+    ] = 50.0
+    least_voxels_unknown: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            help="The same in voxels, where the files do not say the voxel size.",
+            label="Smallest lesion, size unknown",
+            unit="voxels",
+            error=MeasureError,
+            expected="a number from 0 up",
+        ),
+    ] = 50
+    plane: Annotated[
+        Literal["acquisition", "axial", "coronal", "sagittal"],
+        Option(
+            help="In which diameters are measured; acquisition is the plane of thick slices, else the axial one.",
+            label="&Plane",
+            error=MeasureError,
+            expected="one of acquisition, axial, coronal, sagittal",
+        ),
+    ] = "acquisition"
+    fill_cavities: Annotated[
+        bool,
+        Option(
+            help="Let diameters run across what a lesion encloses within a slice. RANO excludes cysts and cavities.",
+            label="Measure across ca&vities",
+            error=MeasureError,
+        ),
+    ] = False
+    measurable_mm: Annotated[
+        NotNegative,
+        Option(
+            help="Least length of both diameters of a measurable lesion; where slices lie farther apart than half of "
+            "it, twice their distance counts (Wen 2010, doi:10.1200/JCO.2009.26.3541; "
+            "Wen 2023, doi:10.1200/JCO.23.01059).",
+            label="Measurable from",
+            unit="mm",
+            error=MeasureError,
+            expected="a number from 0 up",
+        ),
+    ] = 10.0
+    measurable_slices: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            help="On how many slices a measurable lesion is seen at least.",
+            label="Measurable on",
+            unit="slices",
+            error=MeasureError,
+            expected="a number from 0 up",
+        ),
+    ] = 2
+    midline_margin_mm: Annotated[
+        NotNegative,
+        Option(
+            help="How far a lesion reaches to both sides of the midline before it is said to cross it.",
+            label="Margin of the midline",
+            unit="mm",
+            error=MeasureError,
+            expected="a number from 0 up",
+        ),
+    ] = 3.0
+
+    def least_voxels(self, grid: Grid) -> float:
+        """How many voxels of a grid a lesion has at least."""
+        return self.least_mm3 / grid.voxel_volume_mm3 if grid.unit == "mm" else float(self.least_voxels_unknown)
+
+    def least_length_mm(self, slice_distance_mm: float) -> float:
+        """Least length of both diameters of a measurable lesion, given how far slices lie apart."""
+        return max(self.measurable_mm, 2 * slice_distance_mm)
+
+    def smallest(self, grid: Grid) -> str:
+        """The size of the smallest lesion in words."""
+        return f"{self.least_mm3:g} mm³" if grid.unit == "mm" else f"{self.least_voxels_unknown} voxels"

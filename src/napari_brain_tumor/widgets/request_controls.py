@@ -1,0 +1,136 @@
+"""A request's fields as controls, made by magicgui from their types, bounds and words."""
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Le
+from magicgui.widgets import Widget, create_widget
+from magicgui.widgets.bases import ValueWidget
+from pydantic.fields import FieldInfo
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QWidget
+
+from napari_brain_tumor.requests.request import Request, arms_of, option_of
+
+__all__ = ["RequestControls", "has_control"]
+
+_LARGEST = 100_000
+_CHOICE_WORDS = {"auto": "automatic"}
+
+
+def has_control(field: FieldInfo) -> bool:
+    """Whether magicgui can make a control of the field: a switch, a number, or a choice."""
+    arms = arms_of(field.annotation)
+    return len(arms) == 1 and (arms[0] in (bool, int, float) or get_origin(arms[0]) is Literal or _is_set(arms[0]))
+
+
+class RequestControls(QObject):
+    """Controls of some fields of a request, each with its label, tooltip and name for screen readers.
+
+    Parameters
+    ----------
+    request : type of Request
+    names : sequence of str
+        Of the fields, in the order of the rows.
+    rows : QFormLayout
+        To which they are added.
+    """
+
+    changed = Signal()
+
+    def __init__(self, request: type[Request], names: Sequence[str], rows: QFormLayout) -> None:
+        super().__init__()
+        self._request = request
+        self.widgets: dict[str, ValueWidget[Any]] = {}
+        for name in names:
+            field = request.model_fields[name]
+            widget = _widget(name, field)
+            native = self._native(widget)
+            native.setAccessibleName(option_of(field).label.replace("&", ""))
+            if isinstance(native, QCheckBox):
+                native.setText(option_of(field).label)
+            rows.addRow("" if isinstance(native, QCheckBox) else option_of(field).label, native)
+            widget.changed.connect(self._on_changed)
+            self.widgets[name] = widget
+        self._usual = self.values
+
+    def control(self, name: str) -> Any:
+        """The Qt widget of a field."""
+        return self._native(self.widgets[name])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is chosen, as the request takes it."""
+        values = {name: widget.value for name, widget in self.widgets.items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+    def choose(self, **values: Any) -> None:
+        """Set these fields."""
+        for name, value in values.items():
+            self.widgets[name].value = value
+
+    def set_usual(self, **values: Any) -> None:
+        """Set fields to what is usual: only what the user changes from there is told."""
+        self.choose(**values)
+        self._usual |= {name: self.values[name] for name in values}
+
+    @property
+    def changed_words(self) -> list[str]:
+        """What differs from the usual values, in words."""
+        changed = {name: value for name, value in self.values.items() if value != self._usual[name]}
+        return [self._words(name, value) for name, value in changed.items() if self.control(name).isEnabled()]
+
+    def enable(self, names: Sequence[str], on: bool) -> None:
+        """Whether these fields can be chosen."""
+        for name in names:
+            if name in self.widgets:
+                self.control(name).setEnabled(on)
+
+    def _words(self, name: str, value: Any) -> str:
+        option = option_of(self._request.model_fields[name])
+        label = option.label.replace("&", "")
+        if isinstance(value, bool):
+            return label.lower()
+        if isinstance(value, tuple):
+            text = ", ".join(map(str, value))
+        else:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{label.lower()} {text} {option.unit}".rstrip()
+
+    def _on_changed(self, *_: Any) -> None:
+        self.changed.emit()
+
+    @staticmethod
+    def _native(widget: Widget) -> QWidget:
+        return widget.native
+
+
+def _is_set(arm: Any) -> bool:
+    """A tuple of any length whose members are from a list of words."""
+    inner = get_args(arm)
+    many = get_origin(arm) is tuple and len(inner) == 2 and inner[1] is ...
+    return many and get_origin(arms_of(inner[0])[0]) is Literal
+
+
+def _widget(name: str, field: FieldInfo) -> ValueWidget[Any]:
+    (arm,), option = arms_of(field.annotation), option_of(field)
+    options: dict[str, Any] = {"tooltip": fill(option.help, 90)}
+    default = field.get_default()
+    if arm in (int, float):
+        least: Any = next((part.ge for part in field.metadata if isinstance(part, Ge)), 0)
+        most: Any = next((part.le for part in field.metadata if isinstance(part, Le)), _LARGEST)
+        options |= {"min": least, "max": most, "step": 10 if most > 1000 else 1}
+        default = least if default is None else default
+    elif get_origin(arm) is Literal:
+        options["choices"] = [(_CHOICE_WORDS.get(choice, choice), choice) for choice in get_args(arm)]
+    elif _is_set(arm):
+        arm, options["choices"] = list[str], list(get_args(arms_of(get_args(arm)[0])[0]))
+        options["widget_type"] = "Select"
+        default = options["choices"] if default is None else list(default)
+    widget = create_widget(name=name, annotation=arm, value=default, options=options)
+    assert isinstance(widget, ValueWidget)
+    if isinstance(widget.native, QDoubleSpinBox):
+        widget.native.setDecimals(0 if option.unit == "mm³" else 2)
+        widget.native.setSuffix(f" {option.unit}" if option.unit else "")
+    return widget
