@@ -36,7 +36,7 @@ def test_view_hands_on_what_the_files_do_not_tell(started):
     assert run("-5.nii.gz") == 2  # an option that is none
     given = ["scan.nii.gz", "--segmentation", "seg.nii.gz", "--roles", "FLAIR,-,T1", "--spacing", "1,1,5"]
     assert run(*given, "--schema", "BraTS") == 0
-    options = ["--roles=FLAIR,-,T1", "--spacing=1,1,5", "--schema=BraTS"]
+    options = ["--roles=FLAIR,-,T1", "--spacing=1.0,1.0,5.0", "--schema", "BraTS"]
     assert started[0][4:] == [*options, "--", "scan.nii.gz", "seg.nii.gz"]
 
 

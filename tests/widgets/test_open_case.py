@@ -148,7 +148,7 @@ def test_the_lines_open_the_same_scans_as_the_panel(tmp_path):
     lines = open_lines(ViewRequest(path=path, roles={"T1c": 2, "FLAIR": 0}))
     study = run_lines(lines, "study")
     np.testing.assert_array_equal(study.sequences["T1c"], np.asarray(nib.load(path).dataobj)[..., 2])
-    assert lines.arguments == ("view", str(path), "--roles=t1c=2,flair=0")
+    assert lines.arguments == ("view", str(path), "--roles=T1c=2,FLAIR=0")
 
 
 def test_the_lines_open_labels_as_what_they_are_told_to_mean(tmp_path):
