@@ -100,7 +100,7 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Spacing in millimetres; raises `SpacingUnknownError` where the files do not tell it."""
+        """Spacing in millimetres; raises `SpacingUnknownError` where the files do not state it."""
         self._require_mm()
         return self.spacing
 

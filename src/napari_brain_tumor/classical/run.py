@@ -91,7 +91,7 @@ def _text(point: np.ndarray) -> str:
 
 
 def _spacing(grid: Grid, slices: int) -> Spacing:
-    """Spacing along Z, Y, X; where the files do not tell it, what a head of usual size would have."""
+    """Spacing along Z, Y, X; where the files do not state it, what a head of usual size would have."""
     if grid.unit == "mm":
         x, y, z = grid.spacing
         return z, y, x

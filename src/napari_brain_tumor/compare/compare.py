@@ -42,7 +42,7 @@ def compare_segmentations(
     GridMismatchError
         If they lie on different grids.
     SpacingUnknownError
-        If some tell the voxel size and others do not.
+        If some state the voxel size and others do not.
     LabelSchemaError
         If there is no region that all of them tell.
 

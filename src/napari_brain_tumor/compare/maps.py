@@ -32,7 +32,7 @@ def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
     Raises
     ------
     ComparisonError
-        If there is no segmentation of that name, or all of them do not tell the region.
+        If there is no segmentation of that name, or all of them do not mark the region.
     """
     check_region(raters, region)
     mask, other = (region_mask(_segmentation_named(raters, name), region).view(np.uint8) for name in (first, second))
@@ -53,7 +53,7 @@ def count_map(raters: Raters, region: Region) -> Labels:
     Raises
     ------
     ComparisonError
-        If all of them do not tell the region.
+        If all of them do not mark the region.
     """
     check_region(raters, region)
     counts = np.zeros(raters.grid.shape, dtype=np.uint8)
@@ -69,7 +69,7 @@ def count_names(raters: Raters, region: Region) -> dict[int, str]:
 
 
 def check_region(raters: Raters, region: Region) -> None:
-    """Raise `ComparisonError` where the segmentations do not all tell the region."""
+    """Raise `ComparisonError` where the segmentations do not all mark the region."""
     if region not in raters.regions:
         msg = f"{region} is not marked by all segmentations. Ask for one of: {', '.join(raters.regions)}."
         raise ComparisonError(msg)

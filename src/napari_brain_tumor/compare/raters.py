@@ -99,7 +99,7 @@ def gather(
     GridMismatchError
         If they lie on different grids and are not to be resampled, or do not overlap.
     SpacingUnknownError
-        If some tell the voxel size and others do not.
+        If some state the voxel size and others do not.
     LabelSchemaError
         If there is no region that all of them tell.
     """

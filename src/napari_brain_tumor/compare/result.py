@@ -125,7 +125,7 @@ class Agreement:
         Raises
         ------
         ComparisonError
-            If the metric depends on which of two is the truth, or all of them do not tell the region.
+            If the metric depends on which of two is the truth, or all of them do not mark the region.
         """
         if metric not in SYMMETRIC:
             msg = f"{metric!r} has no matrix: it needs a truth. Ask for one of: {', '.join(SYMMETRIC)}."

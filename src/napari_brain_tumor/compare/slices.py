@@ -69,7 +69,7 @@ def slice_table(
     Raises
     ------
     ComparisonError
-        If all of them do not tell the region, there is no such axis, or a name is none of theirs.
+        If all of them do not mark the region, there is no such axis, or a name is none of theirs.
     """
     check_region(raters, region)
     indices = _indices(raters, names)

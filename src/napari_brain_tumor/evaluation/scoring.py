@@ -116,7 +116,7 @@ def evaluate(
     roles : mapping or sequence, optional
         Which volumes are which sequence, as for `open_study`.
     spacing_mm : (x, y, z), optional
-        Voxel size of the cases whose files do not tell it; without it they get no score in millimetres.
+        Voxel size of the cases whose files do not state it; without it they get no score in millimetres.
     save_predictions : path-like, optional
         Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
     unfinished : path-like, optional
@@ -423,7 +423,7 @@ def _matching(case: Case, place: Path) -> Path | None:
 
 
 def _opened(open_with: Callable[[Spacing | None], Opened], settings: _Settings) -> Opened:
-    """What opens, with the given voxel size only where the files do not tell it."""
+    """What opens, with the given voxel size only where the files do not state it."""
     opened = open_with(None)
     if settings.spacing_mm is None or opened is None or opened.grid.unit == "mm":
         return opened

@@ -274,7 +274,7 @@ def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -
 
 
 def _directions(fields: Mapping[str, Any], dims: int, path: Path) -> npt.NDArray[np.float64] | None:
-    """The direction of each axis, a row; not finite where it has none. None where the header tells no directions."""
+    """The direction of each axis, a row; not finite where it has none. None where the header states no directions."""
     vectors = fields.get("space directions")
     if vectors is None:
         return None

@@ -86,7 +86,7 @@ def find_midsagittal_plane(study: Study) -> MidsagittalPlane:
     Parameters
     ----------
     study : Study
-        Whose files tell the voxel size.
+        Whose files state the voxel size.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def save_ensemble(
     folder : Path
         Where to; its name is the model's. Replaced if it exists.
     models : sequence of ModelInfo
-        Two or more that take the same roles, prepared the same way, and tell the same regions.
+        Two or more that take the same roles, prepared the same way, and predict the same regions.
     title : str
         For people.
     shares : sequence of dict of str to float, optional

@@ -1,6 +1,6 @@
 """The one translation between studies and segmentations and napari's layers.
 
-Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres where the files tell the voxel size. What is
+Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres where the files state the voxel size. What is
 needed to get back to the source scan's own grid travels with each layer, as a `SequenceTag` or `SegmentationTag` in
 its metadata under `"napari-brain-tumor"`.
 """

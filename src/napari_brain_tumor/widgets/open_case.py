@@ -38,7 +38,7 @@ _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.ti
 
 
 class OpenCaseWidget(QScrollArea):
-    """Opens an examination or a segmentation, and asks for what its files do not tell.
+    """Opens an examination or a segmentation, and asks for what its files do not state.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def is_regular(frames: Sequence[Frame]) -> bool:
 
 
 def normal_of(frame: Frame) -> Vector | None:
-    """Direction perpendicular to a slice, in LPS; None where the header tells no orientation."""
+    """Direction perpendicular to a slice, in LPS; None where the header states no orientation."""
     if frame.orientation is None:
         return None
     row, column = np.asarray(frame.orientation[0]), np.asarray(frame.orientation[1])
