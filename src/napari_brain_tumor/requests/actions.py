@@ -312,10 +312,10 @@ def score_dataset_lines(
 ) -> CommandLines:
     """Let a model segment the cases of a curated data set, and keep what it thinks."""
     python = (
-        "from napari_brain_tumor.opinion import opinions_job",
+        "from napari_brain_tumor.case_scoring import score_dataset_job",
         "from napari_brain_tumor.progress import run_job",
         "",
-        f"problems = run_job({call('opinions_job', [folder, list(case_ids), str(model), device])})",
+        f"problems = run_job({call('score_dataset_job', [folder, list(case_ids), str(model), device])})",
         "print(problems)",
     )
     words = ["data", "score", folder, *case_ids, "--model", str(model)]

@@ -60,7 +60,7 @@ class CurateWidget(QScrollArea):
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str
-        The job that runs in the worker process, called like `opinion.opinions_job`.
+        The job that runs in the worker process, called like `case_scoring.score_dataset_job`.
     models : sequence of ModelInfo, optional
         The installed ones where none are given.
     question : callable
@@ -72,7 +72,7 @@ class CurateWidget(QScrollArea):
         napari_viewer: napari.viewer.Viewer,
         worker: WorkerProcess | None = None,
         *,
-        target: str = state.OPINIONS_TARGET,
+        target: str = state.SCORES_TARGET,
         models: Sequence[ModelInfo] | None = None,
         question: Ask = ask,
     ) -> None:
@@ -489,12 +489,12 @@ class CurateWidget(QScrollArea):
     def use_prediction(self) -> None:
         """Put the model's labels in place of the label, to be corrected; nothing is saved yet."""
         truth = self.edits.layer
-        if self.loaded is None or self.loaded.opinion is None or self._prediction is None or truth is None:
+        if self.loaded is None or self.loaded.score is None or self._prediction is None or truth is None:
             self._tell("There is no prediction for this case yet: score it first.")
             return
         replace_labels(truth, self._prediction.data)
-        opinion = self.loaded.opinion
-        self._base = MadeBy(kind="model", model=opinion.model, model_sha256=opinion.weights_sha256)
+        score = self.loaded.score
+        self._base = MadeBy(kind="model", model=score.model, model_sha256=score.weights_sha256)
         self._base_data = np.array(truth.data)
         self.edits.look()
         self._tell("The model's labels are in place of the label. Correct them, then save or decide.")
@@ -649,11 +649,11 @@ class CurateWidget(QScrollArea):
         if self.loaded is None or self.dataset is None:
             return
         try:
-            opinion, data = state.prediction_of(self.dataset, self.loaded.record, self._weights)
+            score, data = state.prediction_of(self.dataset, self.loaded.record, self._weights)
         except BrainTumorError as error:
             self._on_failed(error)
             return
-        self.loaded = replace(self.loaded, opinion=opinion, prediction=data)
+        self.loaded = replace(self.loaded, score=score, prediction=data)
         self._show_prediction(data, visible=True)
         self._show_case()
 

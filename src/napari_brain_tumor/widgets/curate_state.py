@@ -14,7 +14,7 @@ from napari.layers import Layer
 
 from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState, Truth
 from napari_brain_tumor.dataset.drafts import Draft, read_draft
-from napari_brain_tumor.dataset.opinions import Opinion, read_opinion, read_prediction
+from napari_brain_tumor.dataset.stored_scores import StoredScore, read_prediction, read_score
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.json_file import read_json
@@ -29,7 +29,7 @@ from napari_brain_tumor.types import Mask
 
 __all__ = [
     "KNOWING",
-    "OPINIONS_TARGET",
+    "SCORES_TARGET",
     "STATE_NAMES",
     "AddRequest",
     "CaseRow",
@@ -53,7 +53,7 @@ __all__ = [
     "show_roles",
 ]
 
-OPINIONS_TARGET: Final = "napari_brain_tumor.opinion:opinions_job"
+SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
 """What runs in the worker process."""
 
 STATE_NAMES: Final[dict[ReviewState, str]] = {
@@ -117,8 +117,8 @@ def case_rows(dataset: CuratedDataset, weights_sha256: str | None = None) -> lis
 
 
 def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, drafts: Collection[str]) -> CaseRow:
-    opinion = read_opinion(dataset.folder, case, weights_sha256) if weights_sha256 is not None else None
-    current = opinion is not None and opinion.label_sha256 == case.label.sha256
+    score = read_score(dataset.folder, case, weights_sha256) if weights_sha256 is not None else None
+    current = score is not None and score.label_sha256 == case.label.sha256
     return CaseRow(
         case.id,
         case.patient,
@@ -127,8 +127,8 @@ def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, 
         case.label.is_complete,
         case.region_ml("WT"),
         _class_ml(case),
-        {**opinion.dice} if opinion is not None and current else {},
-        opinion.uncertainty if opinion is not None else None,
+        {**score.dice} if score is not None and current else {},
+        score.uncertainty if score is not None else None,
         case.id in drafts,
     )
 
@@ -184,7 +184,7 @@ class LoadedCase:
     scans : list of LayerData
     label : LayerData
         The truth's labels.
-    opinion : Opinion or None
+    score : StoredScore or None
     prediction : LayerData or None
         The model's labels.
     draft : Draft or None
@@ -197,7 +197,7 @@ class LoadedCase:
     truth: Truth
     scans: list[LayerData]
     label: LayerData
-    opinion: Opinion | None = None
+    score: StoredScore | None = None
     prediction: LayerData | None = None
     draft: Draft | None = None
     warning: str = ""
@@ -209,20 +209,20 @@ def load_case(folder: Path, case_id: str, weights_sha256: str | None = None) -> 
     record, truth = dataset.case(case_id), dataset.truth(case_id)
     scans = layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
     label = layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
-    opinion, prediction = prediction_of(dataset, record, weights_sha256)
+    score, prediction = prediction_of(dataset, record, weights_sha256)
     draft, warning = _draft_of(folder, case_id, label[0].shape)
-    return LoadedCase(record, truth, scans, label, opinion, prediction, draft, warning)
+    return LoadedCase(record, truth, scans, label, score, prediction, draft, warning)
 
 
 def prediction_of(
     dataset: CuratedDataset, record: CaseRecord, weights_sha256: str | None
-) -> tuple[Opinion | None, LayerData | None]:
-    """The kept opinion of a model on a case, and its labels as a layer."""
-    opinion = read_opinion(dataset.folder, record, weights_sha256) if weights_sha256 is not None else None
-    if opinion is None:
+) -> tuple[StoredScore | None, LayerData | None]:
+    """The kept score of a model on a case, and its labels as a layer."""
+    score = read_score(dataset.folder, record, weights_sha256) if weights_sha256 is not None else None
+    if score is None:
         return None, None
-    predicted = read_prediction(dataset.folder, record, opinion)
-    return opinion, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
+    predicted = read_prediction(dataset.folder, record, score)
+    return score, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
 
 
 def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft | None, str]:
@@ -310,10 +310,10 @@ def save_label(
 def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
     """What the label tells: as before, and what the model tells whose labels took its place."""
     labelled = loaded.record.label.known_regions
-    opinion = loaded.opinion
-    if opinion is None or maker.kind not in ("model", "both") or maker.model_sha256 != opinion.weights_sha256:
+    score = loaded.score
+    if score is None or maker.kind not in ("model", "both") or maker.model_sha256 != score.weights_sha256:
         return labelled
-    return tuple(region for region in REGIONS if region in labelled or region in opinion.known_regions)
+    return tuple(region for region in REGIONS if region in labelled or region in score.known_regions)
 
 
 def review_case(folder: Path, case_id: str, state: ReviewState, note: str) -> CaseRecord:
