@@ -68,12 +68,20 @@ def plain_values_of(annotation, limits):
     simple = {str: WORDS, Path: WORDS.map(Path), bool: st.booleans()}
     if annotation in simple:
         return simple[annotation]
-    low = 0 if limits.keys() & {annotated_types.Ge, annotated_types.Gt} else -1000
-    high = next((part.lt for part in limits.values() if isinstance(part, annotated_types.Lt)), 1000)
+    low = next((getattr(part, "ge", getattr(part, "gt", None)) for part in limits.values() if is_low(part)), -1000)
+    high = next((getattr(part, "le", getattr(part, "lt", None)) for part in limits.values() if is_high(part)), 1000)
     if annotation is int:
-        return st.integers(low, high)
+        return st.integers(low + (annotated_types.Gt in limits), high - (annotated_types.Lt in limits))
     assert annotation is float
     return st.floats(low, high, exclude_min=annotated_types.Gt in limits, exclude_max=annotated_types.Lt in limits)
+
+
+def is_low(bound):
+    return isinstance(bound, annotated_types.Ge | annotated_types.Gt)
+
+
+def is_high(bound):
+    return isinstance(bound, annotated_types.Le | annotated_types.Lt)
 
 
 def any_request(request):
