@@ -36,6 +36,8 @@ from napari_brain_tumor_training.synthetic_head import dress
 
 Mask = npt.NDArray[np.bool_]
 
+_SAMPLES = 40_000
+"""Voxels in which the atlas is compared with the scan."""
 _COVERED_MM = 145.0
 """From the first to the last slice of a head, as far as it is usually scanned."""
 
@@ -171,7 +173,7 @@ def _registered(fixed: Any, moving: Any, start: Any) -> Any:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(40)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(0.3, 1)
+    method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / np.prod(fixed.GetSize())), 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
     method.SetOptimizerScalesFromPhysicalShift()
@@ -204,6 +206,7 @@ def _raw(folder: Path) -> list[dict[str, Any]]:
         rows += [
             {"case": folder.name, "method": f"network {role}"}
             | _measured(partial(brain_mask, study, "cpu"), majority, {}),
+            {"case": folder.name, "method": f"atlas {role}"} | _measured(partial(_atlas_mask, study), majority, {}),
             {"case": folder.name, "method": f"deepbet {role}", "dice": _dice(deepbet[role], majority)},
         ]
     return rows

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -30,3 +31,24 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real cases (../shared/data) are not beside this repository")
     return folder
+
+
+@pytest.fixture
+def given_brain(monkeypatch, tmp_path):
+    """A function: from now on the brain network finds exactly that mask, `(X, Y, Z)` on the study's grid."""
+    from models_for_tests import tiny_model
+    from napari_brain_tumor.brain import network
+    from napari_brain_tumor.progress import Progress
+
+    model = tiny_model(tmp_path / "brain-network", target="brain")[0]
+
+    def find(mask):
+        def probabilities(study, small, device="auto"):
+            yield Progress(0.5, 1, "looking")
+            return small.averaged(np.asarray(mask))
+
+        monkeypatch.setattr(network, "brain_probabilities", probabilities)
+        monkeypatch.setattr(network, "brain_model", lambda: model)
+        monkeypatch.setattr("napari_brain_tumor.records.brain.brain_model", lambda: model)
+
+    return find

@@ -121,6 +121,7 @@ def test_the_wheel_holds_everything_that_is_needed_and_no_more(wheel: zipfile.Zi
         "napari_brain_tumor/checkpoints/unet/weights.safetensors",
     ):
         assert wanted in names
+    assert "napari_brain_tumor/classical/template/tissues.nii.gz" in names
     assert sum(re.match(r"napari_brain_tumor/sample/.*\.nii\.gz$", name) is not None for name in names) == 5
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import editors
 import imagecodecs
+import numpy as np
 import openers
 from cases import Seed
 from image_seeds import noise
@@ -18,6 +19,7 @@ _EXPLICIT: Final = "1.2.840.10008.1.2.1"
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _MR: Final = "1.2.840.10008.5.1.4.1.1.4"
 _ENHANCED_MR: Final = "1.2.840.10008.5.1.4.1.1.4.1"
+_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _SERIES: Final = "1.2.826.0.1.3680043.2.1125.77"
 _EDITS: Final = {".dcm": (editors.dicom_element,)}
 _SLICES: Final = 6
@@ -40,6 +42,8 @@ def dicom_seeds() -> Iterator[Seed]:
     yield Seed("DICOM", "one slice", files, openers.scan(""), _EDITS, whole=frozenset(files))
     files = {"frames.dcm": _bytes(_many_frames())}
     yield Seed("DICOM", "many frames", files, openers.scan(""), _EDITS, whole=frozenset(files))
+    files = {"seg.dcm": _bytes(_segmentation())}
+    yield Seed("DICOM", "segmentation", files, openers.labels("seg.dcm"), _EDITS, whole=frozenset(files))
 
 
 def _series(name: str, syntax: str, encode: Encode | None = None) -> Seed:
@@ -87,6 +91,40 @@ def _many_frames() -> Dataset:
     data.PixelData = noise(22, (_SLICES, _ROWS, _COLUMNS), "<u2").tobytes()
     data["PixelData"].VR = "OW"
     return data
+
+
+def _segmentation() -> Dataset:
+    data = _common(_SEGMENTATION, f"{_SERIES}.1", _EXPLICIT)
+    data.Modality, data.SegmentationType, data.NumberOfFrames = "SEG", "BINARY", str(_SLICES)
+    data.BitsAllocated, data.BitsStored, data.HighBit = 1, 1, 0
+    data.SegmentSequence = Sequence([_segment(1, "79654002", "SCT", "Edema"), _segment(2, "C113842", "NCIt", "Lesion")])
+    shared, measures, plane = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = ["1.5", "0.75"], "5"
+    plane.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Sequence([measures]), Sequence([plane])
+    data.SharedFunctionalGroupsSequence = Sequence([shared])
+    frames = []
+    for k in range(_SLICES):
+        position, named, frame = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = ["-6", "-8", str(5.0 * (k // 2))]
+        named.ReferencedSegmentNumber = k % 2 + 1
+        frame.PlanePositionSequence, frame.SegmentIdentificationSequence = Sequence([position]), Sequence([named])
+        frames.append(frame)
+    data.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    # Of each pair of segments the second marks what the first does not.
+    first = noise(23, (_SLICES // 2, _ROWS, _COLUMNS), "<u2") % 2
+    bits = np.stack([first, 1 - first], axis=1).ravel().astype(np.uint8)
+    data.PixelData = np.packbits(bits, bitorder="little").tobytes()
+    data["PixelData"].VR = "OB"
+    return data
+
+
+def _segment(number: int, code: str, scheme: str, meaning: str) -> Dataset:
+    item, coded = Dataset(), Dataset()
+    coded.CodeValue, coded.CodingSchemeDesignator, coded.CodeMeaning = code, scheme, meaning
+    item.SegmentNumber, item.SegmentLabel, item.SegmentAlgorithmType = number, meaning, "MANUAL"
+    item.SegmentedPropertyTypeCodeSequence = Sequence([coded])
+    return item
 
 
 def _common(kind: str, instance: str, syntax: str) -> Dataset:

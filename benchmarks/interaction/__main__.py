@@ -1,15 +1,16 @@
-"""What a few prompts are worth: a simulated user corrects validation cases by our rule and by two known methods.
+"""What a few prompts are worth: a simulated user corrects validation cases by our rule and by others.
 
     python benchmarks/interaction --data DATA [--out runs/interaction] [--prompts 20] [--only ...] [--table]
 
-From nothing and from the shipped default model's result, the next prompt goes to the middle of the largest error
-(`napari_brain_tumor.interactive.simulated_user`), until there are 20. Dice of WT, TC and ET after every prompt and the
-seconds that each took are kept in OUT, a file for every case and way; a run that was stopped goes on. `--table` writes
-the tables and the curves of what is there into docs/interaction.md, docs/interaction.json and docs/images.
+From nothing, from the shipped default model's result, and from what is worse, the next prompt goes to the middle of the
+largest error (`napari_brain_tumor.interactive.simulated_user`). Beside our sessions the same outlines are turned into
+labels by shape interpolation alone. Dice of WT, TC and ET after every prompt and the seconds that each took are kept
+in OUT, a file for every case and way; a run that was stopped goes on. `--table` writes tables and curves of what is
+there into docs/interaction.md, docs/interaction.json and docs/images. With another checkout's `src` on PYTHONPATH and
+`--as "the version before"`, its sessions are kept under that name.
 """
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Iterator
@@ -19,133 +20,142 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from peers import METHODS, peer_spread
-from tables import write_tables
+from starts import Maps, begin, cases, opened
 
-from napari_brain_tumor import open_segmentation, open_study, segment_with_probabilities
+from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive import Refiner
-from napari_brain_tumor.interactive.rasterise import rasterise
-from napari_brain_tumor.interactive.refiner import reach_of
-from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.simulated_user import next_prompt
-from napari_brain_tumor.labels import Region, region_mask
+from napari_brain_tumor.labels import region_mask
+from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Segmentation, Study
 
 Labels = npt.NDArray[np.uint8]
 OURS = "ours"
 NO_NETWORK = "ours, no probabilities"
+SHAPES = "shape interpolation, same outlines"
+WALKER = "random walker"
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a case is corrected: with what rule, from what start, by which habit and measure of the simulated user."""
+    """How a case is corrected: with what rule, from what start, by which habit, with how many prompts at most."""
 
     method: str
     start: str
-    habit: str
-    measure: str = "share"
+    habit: str = "outline"
+    prompts: int = 20
 
     @property
     def name(self) -> str:
-        return " - ".join((self.start, self.method, self.habit, self.measure))
+        return " - ".join((self.start, self.method, self.habit))
 
 
 WAYS = (
-    *(Way(OURS, start, habit) for habit in ("outline", "stroke") for start in ("model", "nothing")),
-    *(Way(method, start, "outline") for method in METHODS for start in ("model", "nothing")),
-    Way(NO_NETWORK, "model", "outline"),
-    Way(OURS, "model", "outline", "voxels"),
-    *(Way(OURS, "model", habit) for habit in ("lasso", "point")),
+    *(Way(OURS, start) for start in ("model", "nothing")),
+    *(Way(OURS, start, prompts=10) for start in ("u2netp", "threshold", "shifted")),
+    Way(NO_NETWORK, "model", prompts=10),
+    *(Way(OURS, "model", habit, 10) for habit in ("lasso", "stroke", "point")),
+    *(Way(WALKER, start, prompts=10) for start in ("model", "nothing")),
 )
 
 
-def cases(data: Path) -> Iterator[tuple[str, str]]:
-    """Data set and name of every validation case."""
-    with (data / "subjects.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == "val":
-                yield row["dataset"], row["case"]
-
-
-def opened(data: Path, dataset: str, case: str) -> tuple[Study, Labels, tuple[Region, ...]]:
-    """The study, its truth, and the regions that this knows."""
-    if dataset == "glioma3d":
-        study = open_study(data / dataset / "imagesTr" / f"{case}.nii.gz")
-        truth = open_segmentation(data / dataset / "labelsTr" / f"{case}.nii.gz", "MSD")
-    else:
-        study, truth = open_study(data / dataset / case), open_segmentation(data / dataset / case, "LGG-binary")
-    return study, truth.data, truth.known_regions
-
-
-def correct(
-    way: Way, study: Study, truth: Labels, regions: tuple[Region, ...], result: Any, count: int
-) -> dict[str, Any]:
-    """Dice after every prompt, and the seconds of each."""
-    segmentation, maps = result if way.start == "model" else (None, None)
-    if segmentation is not None and regions == ("WT",):
-        # The truth is one class: so is what is corrected.
-        whole = (segmentation.data > 0).astype(np.uint8)
-        segmentation = Segmentation(whole, study.grid, known_regions=regions)
-    prior = maps if way.method == OURS else None
-    corrected = Peer(way.method, study, segmentation) if way.method in METHODS else Refiner(study, segmentation, prior)
-    dice, seconds = [scores(corrected.labels, truth, regions)], []
-    for _ in range(count):
-        prompt = next_prompt(corrected.labels, truth, study.grid, way.habit, regions, way.measure)  # type: ignore[arg-type]
+def correct(way: Way, case: "Case", cache: Path, count: int, *, same: bool = True) -> dict[str, Any]:
+    """Dice after every prompt, the seconds of each, and the Dice of shape interpolation with the same outlines."""
+    segmentation, maps = case.begin(way.start, cache)
+    corrected = _corrector(way, case.study, segmentation, maps)
+    shapes = _shapes(way, case.study, segmentation) if same else None
+    dice, seconds = [case.scores(corrected.labels)], []
+    drawn = [*dice]
+    for _ in range(min(way.prompts, count)):
+        prompt = next_prompt(corrected.labels, case.truth, case.study.grid, way.habit, case.regions)  # type: ignore[arg-type]
         if prompt is not None:
             began = time.perf_counter()
             corrected.apply(prompt)
             seconds.append(time.perf_counter() - began)
-        dice.append(scores(corrected.labels, truth, regions))
-    return {"way": asdict(way), "case": study.name, "regions": regions, "dice": dice, "seconds": seconds}
+            if shapes is not None:
+                shapes.apply(prompt)
+        dice.append(case.scores(corrected.labels))
+        if shapes is not None:
+            drawn.append(case.scores(shapes.labels))
+    found = {"way": asdict(way), "case": case.study.name, "regions": case.regions, "dice": dice, "seconds": seconds}
+    return found | ({"same outlines": drawn} if shapes is not None else {})
 
 
-class Peer:
-    """Labels that another method's prompts change."""
+def _corrector(way: Way, study: Study, segmentation: Segmentation | None, maps: Any) -> Any:
+    if way.method == WALKER:
+        from peers import Walker
 
-    def __init__(self, method: str, study: Study, segmentation: Segmentation | None) -> None:
-        self.method, self.study, self.scene = method, study, Scene(study)
-        self.labels = np.zeros(study.grid.shape, np.uint8) if segmentation is None else segmentation.data.copy()
-        self.said = np.zeros(study.grid.shape, np.uint8)
-
-    def apply(self, prompt: Any) -> None:
-        touched = rasterise(prompt, self.study.grid)
-        at = (box := reach_of(touched, self.labels.shape)).slices
-        said = self.said[at].copy()
-        self.labels[at] = peer_spread(self.method, self.scene, box, self.labels[at], said, prompt, touched)
-        self.said[at] = said
+        return Walker(study, segmentation)
+    return Refiner(study, segmentation, maps if way.method == OURS else None)
 
 
-def scores(labels: Labels, truth: Labels, regions: tuple[Region, ...]) -> list[float]:
-    """Dice of every region; 1 where neither has it."""
-    found = []
-    for region in regions:
-        mine, true = region_mask(labels, region), region_mask(truth, region)
-        total = int(mine.sum() + true.sum())
-        found.append(2 * int((mine & true).sum()) / total if total else 1.0)
-    return found
+def _shapes(way: Way, study: Study, segmentation: Segmentation | None) -> Any:
+    if way.method != OURS or way.habit != "outline":
+        return None
+    from peers import Shapes
+
+    return Shapes(study, segmentation)
+
+
+class Case:
+    """A case cut to the brain, so that the simulated user looks at no air."""
+
+    def __init__(self, data: Path, dataset: str, case: str) -> None:
+        whole, truth, self.regions = opened(data, dataset, case)
+        self._whole, self._truth = whole, truth
+        seen = foreground_mask([volume.T for volume in whole.sequences.values()]).T | (truth > 0)
+        box = bounding_box(seen) or Box.whole(whole.grid.shape)
+        self.at = box.slices
+        cut = {role: np.ascontiguousarray(volume[self.at]) for role, volume in whole.sequences.items()}
+        self.study, self.truth = Study(cut, whole.grid.cropped(box), whole.name), truth[self.at].copy()
+
+    def begin(self, start: str, cache: Path) -> tuple[Segmentation | None, Any]:
+        """Labels and probabilities that a correction begins with."""
+        segmentation, maps = begin(start, self._whole, self._truth, self.regions, cache)
+        if segmentation is None:
+            return None, None
+        cut = Segmentation(segmentation.data[self.at].copy(), self.study.grid, known_regions=self.regions)
+        return cut, None if maps is None else Maps({region: maps[region][self.at] for region in maps.regions})
+
+    def scores(self, labels: Labels) -> list[float]:
+        """Dice of every region; 1 where neither has it."""
+        found = []
+        for region in self.regions:
+            mine, true = region_mask(labels, region), region_mask(self.truth, region)
+            total = int(mine.sum() + true.sum())
+            found.append(2 * int((mine & true).sum()) / total if total else 1.0)
+        return found
 
 
 def run(arguments: argparse.Namespace) -> None:
     ways = [way for way in WAYS if arguments.only is None or arguments.only in way.name]
-    for dataset, case in cases(arguments.data):
-        if arguments.dataset not in (None, dataset):
-            continue
-        left = [way for way in ways if not place(arguments.out, dataset, case, way).exists()]
+    for dataset, name in _chosen(arguments):
+        left = [way for way in ways if not place(arguments, dataset, name, way).exists()]
         if not left:
             continue
-        study, truth, regions = opened(arguments.data, dataset, case)
-        result = segment_with_probabilities(study) if any(way.start == "model" for way in left) else None
+        case = Case(arguments.data, dataset, name)
         for way in left:
-            record = correct(way, study, truth, regions, result, arguments.prompts) | {"dataset": dataset}
-            file = place(arguments.out, dataset, case, way)
+            record = correct(way, case, arguments.out / "starts", arguments.prompts, same=arguments.under is None)
+            record["dataset"] = dataset
+            record["way"]["method"] = arguments.under or way.method
+            file = place(arguments, dataset, name, way)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(record))
-            at = [np.round(record["dice"][min(n, arguments.prompts)], 3).tolist() for n in (0, 5, 10)]
-            print(case, way.name, at, f"{np.median(record['seconds'] or [0]):.2f} s", flush=True)
+            last = len(record["dice"]) - 1
+            at = [np.round(record["dice"][min(n, last)], 3).tolist() for n in (0, 5, 10)]
+            print(name, way.name, at, f"{np.median(record['seconds'] or [0]):.2f} s", flush=True)
 
 
-def place(out: Path, dataset: str, case: str, way: Way) -> Path:
-    return out / f"{dataset} {case} - {way.name}.json"
+def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    for dataset, case in cases(arguments.data, arguments.split):
+        if arguments.dataset in (None, dataset) and (arguments.case is None or arguments.case in case):
+            yield dataset, case
+
+
+def place(arguments: argparse.Namespace, dataset: str, case: str, way: Way) -> Path:
+    name = way.name if arguments.under is None else f"{way.start} - {arguments.under} - {way.habit}"
+    found: Path = arguments.out / f"{dataset} {case} - {name}.json"
+    return found
 
 
 def main() -> None:
@@ -153,12 +163,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/interaction"))
     parser.add_argument("--prompts", type=int, default=20)
-    parser.add_argument("--only", help="ways whose name holds this")
+    parser.add_argument("--split", default="val", choices=("val", "train"))
+    parser.add_argument("--only", help="ways whose name holds this, such as 'model - ours - outline'")
     parser.add_argument("--dataset", help="glioma3d or lgg_tif; both without it")
+    parser.add_argument("--case", help="cases whose name holds this")
+    parser.add_argument("--as", dest="under", help="name under which the sessions are kept")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if not arguments.table:
         run(arguments)
+        return
+    from tables import write_tables
+
     write_tables(arguments.out)
 
 

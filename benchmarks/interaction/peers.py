@@ -1,52 +1,94 @@
-"""The same prompts spread by known methods: scikit-image's random walker, SimpleITK's confidence-connected growing.
-
-Both get what our own rule gets: the sequences of the block around the prompt, the prompt, and what earlier prompts
-settled there. As with ours, what a prompt asks of a region is only ever added to (or only taken from) it.
-"""
+"""The same prompts turned into labels by known methods: shape interpolation, and scikit-image's random walker."""
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import SimpleITK as sitk
 from scipy import ndimage
 from skimage.segmentation import random_walker
 
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive import spread as ours
 from napari_brain_tumor.interactive.evidence import Asked, Block
+from napari_brain_tumor.interactive.interpolation import interpolate_slices
 from napari_brain_tumor.interactive.prompts import Prompt
-from napari_brain_tumor.interactive.rasterise import Touched
+from napari_brain_tumor.interactive.rasterise import Touched, rasterise
+from napari_brain_tumor.interactive.refiner import reach_of
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.labels import REGIONS, classes_from_regions, region_mask
-
-Array = npt.NDArray[Any]
+from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
+from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.types import Array
 
 FAR_MM = 20.0
 """A walker needs seeds of both kinds: what is further away than this, and does not follow, stays as it is."""
 
 
-def peer_spread(
-    method: str, scene: Scene, box: Box, labels: Array, said: Array, prompt: Prompt, touched: Touched
-) -> Array:
-    """Labels of the block after a prompt; `said` is written to, as by `spread`."""
-    block = Block(scene, box)
-    masks = {region: region_mask(labels, region) for region in REGIONS}
-    seeds = touched.inside - box.start
-    for region, classes in REGIONS.items():
-        told = {value in classes for value in prompt.allowed}
-        if len(told) == 1:
-            asked = Asked(region, told.pop(), seeds)
-            follows = METHODS[method](block, asked, masks[region] == asked.inside, *settled(said, asked, classes))
-            follows[tuple(seeds.T)] = True
-            ours._settle(masks, asked, follows)
-    for region, beyond in ours._beyond(touched, prompt, box, labels.shape):
-        follows = np.zeros(labels.shape, bool)
-        follows[tuple(beyond.T)] = True
-        ours._settle(masks, Asked(region, False, beyond), follows)
-        said[tuple(beyond.T)] = sum(1 << value for value in range(4) if value not in REGIONS[region])
-    said[tuple(seeds.T)] = sum(1 << value for value in prompt.allowed)
-    return ours._as_said(classes_from_regions(np.stack(list(masks.values()))), said)
+class _Peer:
+    """Labels that another method's prompts change, within the block that our rule would change."""
+
+    def __init__(self, study: Study, segmentation: Segmentation | None) -> None:
+        self.study = study
+        self.labels = np.zeros(study.grid.shape, np.uint8) if segmentation is None else segmentation.data.copy()
+        self.said = np.zeros(study.grid.shape, np.uint8)
+
+    def settle(self, masks: dict[Region, Array], prompt: Prompt, touched: Touched, box: Box) -> Array:
+        """The classes of a block's masks, with what the prompt says."""
+        at = box.slices
+        said = self.said[at]
+        for region, beyond in ours._beyond(touched, prompt, box, said.shape):
+            said[tuple(beyond.T)] = sum(1 << value for value in range(4) if value not in REGIONS[region])
+        said[tuple((touched.inside - box.start).T)] = sum(1 << value for value in prompt.allowed)
+        return ours.as_said(classes_from_regions(np.stack(list(masks.values()))), said)
+
+
+class Shapes(_Peer):
+    """Shape-based interpolation between the outlined slices (Raya and Udupa 1990), and nothing else.
+
+    Beyond them, and on other slices, the labels stay as they were when the correction began. Of outlines of a region in
+    several planes those in the plane with the most of them are interpolated; the others are put on top.
+    """
+
+    def __init__(self, study: Study, segmentation: Segmentation | None) -> None:
+        super().__init__(study, segmentation)
+        self._drawn: dict[tuple[Region, int], list[int]] = {}
+
+    def apply(self, prompt: Prompt) -> None:
+        touched = rasterise(prompt, self.study.grid)
+        masks = {region: region_mask(self.labels, region) for region in REGIONS}
+        self.labels = self.settle(masks, prompt, touched, Box.whole(self.study.grid.shape))
+        for region, axis, index in ours.outlined_by(prompt, touched):
+            self._drawn.setdefault((region, axis), []).append(index)
+            slices = {along: set(self._drawn.get((region, along), ())) for along in range(3)}
+            axis = max(slices, key=lambda along: len(slices[along]))
+            if len(slices[axis]) > 1:
+                self.labels = interpolate_slices(self.labels, self.study.grid, axis, sorted(slices[axis]), region)
+                self.labels = ours.as_said(self.labels, self.said)
+
+
+class Walker(_Peer):
+    """Grady's random walker (2006, 10.1109/TPAMI.2006.233) on every second voxel: all of them take ten seconds."""
+
+    def __init__(self, study: Study, segmentation: Segmentation | None) -> None:
+        super().__init__(study, segmentation)
+        self.scene = Scene(study)
+
+    def apply(self, prompt: Prompt) -> None:
+        touched = rasterise(prompt, self.study.grid)
+        at = (box := reach_of(touched, self.labels.shape)).slices
+        block, said = Block(self.scene, box), self.said[at]
+        masks = {region: region_mask(self.labels[at], region) for region in REGIONS}
+        seeds = touched.inside - box.start
+        for region, classes in REGIONS.items():
+            told = {value in classes for value in prompt.allowed}
+            if len(told) == 1:
+                asked = Asked(region, told.pop(), seeds)
+                follows = walk(block, asked, masks[region] == asked.inside, *settled(said, asked, classes))
+                follows[tuple(seeds.T)] = True
+                ours._settle(masks, asked, follows)
+        for region, beyond in ours._beyond(touched, prompt, box, said.shape):
+            around = np.zeros(said.shape, bool)
+            around[tuple(beyond.T)] = True
+            ours._settle(masks, Asked(region, False, beyond), around)
+        self.labels[at] = self.settle(masks, prompt, touched, box)
 
 
 def settled(said: Array, asked: Asked, classes: tuple[int, ...]) -> tuple[Array, Array]:
@@ -55,7 +97,7 @@ def settled(said: Array, asked: Asked, classes: tuple[int, ...]) -> tuple[Array,
 
 
 def walk(block: Block, asked: Asked, follows: Array, alike: Array, otherwise: Array) -> Array:
-    """Grady's random walker (2006, 10.1109/TPAMI.2006.233) on every second voxel: all of them take ten seconds."""
+    """What follows the prompt by a random walk."""
     marks = np.zeros(follows.shape, bool)
     marks[tuple(asked.seeds.T)] = True
     far = ndimage.distance_transform_edt(~marks, sampling=block.spacing) > FAR_MM
@@ -69,24 +111,7 @@ def walk(block: Block, asked: Asked, follows: Array, alike: Array, otherwise: Ar
     if len(np.unique(few)) < 3:
         return marks
     images = np.moveaxis(block.images[:, ::2, ::2, ::2], 0, -1)[..., block.present > 0]
-    found = random_walker(
-        images.astype(float), few, beta=90, mode="cg_j", tol=1e-2, channel_axis=-1, spacing=block.spacing
-    )
+    options: dict[str, Any] = {"beta": 90, "mode": "cg_j", "tol": 1e-2, "channel_axis": -1, "spacing": block.spacing}
+    found = random_walker(images.astype(float), few, **options)
     full = found.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: follows.shape[0], : follows.shape[1], : follows.shape[2]]
     return (full == 1) & ~otherwise
-
-
-def grow(block: Block, asked: Asked, follows: Array, alike: Array, otherwise: Array) -> Array:
-    """SimpleITK's VectorConfidenceConnected from the prompt's voxels over all sequences."""
-    image = sitk.GetImageFromArray(
-        np.moveaxis(block.images[block.present > 0], 0, -1).astype(np.float32), isVector=True
-    )
-    seeds = asked.seeds[:: max(1, len(asked.seeds) // 200)]
-    places = [tuple(int(v) for v in seed[::-1]) for seed in seeds]
-    grown = sitk.VectorConfidenceConnected(
-        image, seedList=places, numberOfIterations=2, multiplier=2.0, initialNeighborhoodRadius=1
-    )
-    return (sitk.GetArrayFromImage(grown) > 0) & ~otherwise
-
-
-METHODS = {"random walker": walk, "confidence-connected": grow}

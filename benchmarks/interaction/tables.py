@@ -8,57 +8,104 @@ from typing import Any
 import numpy as np
 
 DOCS = Path(__file__).parents[2] / "docs"
-SHOWN = (0, 1, 2, 3, 5, 10, 15, 20)
+SHOWN = (0, 1, 2, 3, 5, 7, 10, 15, 20)
 GOALS = (0.90, 0.95)
-TARGETS = {("model", 5): {"WT": 0.94, "TC": 0.90, "ET": 0.85}, ("nothing", 10): {"WT": 0.88}}
-SETS = {"glioma3d": "glioma3d (gliomas, four sequences, WT, TC, ET)", "lgg_tif": "LGG (Kaggle slices, WT alone)"}
-MAIN = ("ours", "outline", "share")
+SETS = {"glioma3d": "Gliomas (glioma3d: four sequences; WT, TC and ET)", "lgg_tif": "LGG (Kaggle slices; WT alone)"}
+STARTS = {
+    "model": "the default model's result",
+    "nothing": "nothing",
+    "u2netp": "the small model's result (u2netp)",
+    "threshold": "a threshold",
+    "shifted": "the truth, 5 mm to the side",
+}
+TARGETS = (
+    ("glioma3d", "model", 5, {"WT": 0.94, "TC": 0.90, "ET": 0.85}),
+    ("glioma3d", "model", 10, {"WT": 0.96, "TC": 0.93, "ET": 0.90}),
+    ("glioma3d", "nothing", 5, {"WT": 0.92}),
+    ("lgg_tif", "model", 5, {"WT": 0.93}),
+    ("lgg_tif", "nothing", 5, {"WT": 0.92}),
+)
+OURS = "ours"
+SHAPES = "shape interpolation, same outlines"
+BEFORE = "the version before"
+METHODS = (OURS, "ours, no probabilities", SHAPES, BEFORE, "random walker")
+HABITS = ("outline", "lasso", "stroke", "point")
+LOWERED = 0.01
 
 INTRODUCTION = """A simulated user who knows the truth corrects the validation patients, prompt by prompt: the next
 prompt goes to the middle of the largest connected error, on that of the three slices through it on which the error is
-largest. `outline`: a line around the region as it should be on that slice; `lasso`: around the error; `stroke`: along
-the middle of the error; `point`: a click. The largest error is the one with the largest share of its region, so that
-the small enhancing part counts as much as the large edema; or, where `voxels` is said, the one with the most voxels.
-Made by `python benchmarks/interaction --data DATA --prompts {prompts}`; nothing was fitted on these patients."""
+largest; the largest error is the one with the largest share of its region, so that the small enhancing part counts as
+much as the large edema. `outline`: an exact line around the region as it should be on that slice (around the error
+alone, where another part is close by); `lasso`: around the error; `stroke`: along the middle of the error; `point`: a
+click. *Shape interpolation* turns the outlines of our sessions into labels as it has been done for thirty years: exact
+on the outlined slices, signed distances interpolated between them, elsewhere the labels as they were at the start.
+*The version before* and the *random walker* have sessions of their own, since the user answers to their errors. Dice is
+the mean over cases; nothing was fitted on these patients."""
+
+COMMANDS = """```
+python benchmarks/interaction --data DATA
+PYTHONPATH=OLDER/src python benchmarks/interaction --data DATA --only "ours - outline" --as "the version before"
+python benchmarks/interaction --data DATA --table
+```"""
 
 Records = list[dict[str, Any]]
+Row = dict[str, Any]
 
 
 def write_tables(out: Path) -> None:
     """Write docs/interaction.md, docs/interaction.json and the curves from every record of a folder."""
-    groups: dict[tuple[str, str, str, str, str], Records] = defaultdict(list)
+    groups: dict[tuple[str, ...], Records] = defaultdict(list)
     for file in sorted(out.glob("*.json")):
         record = json.loads(file.read_text())
         way = record["way"]
-        groups[record["dataset"], way["start"], way["method"], way["habit"], way["measure"]].append(record)
+        groups[record["dataset"], way["start"], way["method"], way["habit"]].append(record)
+        if "same outlines" in record:
+            same = {**record, "dice": record["same outlines"], "seconds": []}
+            groups[record["dataset"], way["start"], SHAPES, way["habit"]].append(same)
     rows = [summary(key, records) for key, records in groups.items()]
+    rows.sort(key=_order)
     (DOCS / "interaction.json").write_text(json.dumps(rows, indent=1) + "\n")
     (DOCS / "interaction.md").write_text(page(rows))
     draw(rows)
 
 
-def summary(key: tuple[str, str, str, str, str], records: Records) -> dict[str, Any]:
-    """Mean Dice after every prompt, prompts needed, and seconds, of one way on one data set."""
-    dataset, start, method, habit, measure = key
+def _order(row: Row) -> tuple[int, ...]:
+    places = (tuple(SETS), tuple(STARTS), METHODS, HABITS)
+    return tuple(
+        names.index(row[key]) for key, names in zip(("dataset", "start", "method", "habit"), places, strict=True)
+    )
+
+
+def summary(key: tuple[str, ...], records: Records) -> Row:
+    """Mean Dice after every prompt, prompts needed, prompts that lowered a case, and seconds, of one way."""
+    dataset, start, method, habit = key
     dice = np.array([record["dice"] for record in records])
     seconds = np.concatenate([record["seconds"] or [0.0] for record in records])
     regions = records[0]["regions"]
+    steps = np.diff(dice, axis=1)
+    means = np.diff(dice.mean(axis=0), axis=0)
     return {
         "dataset": dataset,
         "start": start,
         "method": method,
         "habit": habit,
-        "measure": measure,
         "cases": len(records),
         "dice": {region: dice[:, :, at].mean(axis=0).round(4).tolist() for at, region in enumerate(regions)},
         "reached": {
             region: {str(goal): reached(dice[:, :, at], goal) for goal in GOALS} for at, region in enumerate(regions)
         },
+        "lowered": {
+            "prompts": int(steps.shape[0] * steps.shape[1]),
+            "at all": round(float((steps < -1e-9).any(axis=2).mean()), 4),
+            "by more than .01": round(float((steps < -LOWERED).any(axis=2).mean()), 4),
+            "most": round(float(-steps.min()), 4),
+            "mean": round(float(-means.min()), 4),
+        },
         "seconds": {"median": round(float(np.median(seconds)), 2), "worst": round(float(seconds.max()), 2)},
     }
 
 
-def reached(dice: Any, goal: float) -> dict[str, Any]:
+def reached(dice: Any, goal: float) -> Row:
     """In how many cases the goal is reached, and the median of prompts needed over all cases, None if most never do."""
     first = [int(np.argmax(row >= goal)) if (row >= goal).any() else None for row in dice]
     known = sorted(99 if at is None else at for at in first)
@@ -66,114 +113,121 @@ def reached(dice: Any, goal: float) -> dict[str, Any]:
     return {"cases": sum(at is not None for at in first), "median prompts": None if middle == 99 else middle}
 
 
-def page(rows: list[dict[str, Any]]) -> str:
+def page(rows: list[Row]) -> str:
     """The page of results."""
-    prompts = max(len(next(iter(row["dice"].values()))) for row in rows) - 1
-    parts = [
-        "# What a few prompts are worth",
-        INTRODUCTION.format(prompts=prompts),
-        targets(rows),
-    ]
+    parts = ["# What a few prompts are worth", INTRODUCTION, COMMANDS, targets(rows)]
+    parts += ["## Curves", "![Mean Dice after every prompt](images/interaction.png)"]
     for dataset, title in SETS.items():
-        for start in ("model", "nothing"):
-            own = [row for row in rows if row["dataset"] == dataset and row["start"] == start]
+        for start, words in STARTS.items():
+            own = [row for row in rows if (row["dataset"], row["start"]) == (dataset, start)]
             if own:
-                begin = "From the default model's result" if start == "model" else "From nothing"
-                parts += [f"## {title}: {begin.lower()}", dice_table(own), reached_table(own)]
-    parts += [
-        "## Curves",
-        "![Mean Dice after every prompt](images/interaction.png)",
-        "## Seconds for a prompt",
-        seconds(rows),
-    ]
-    return "\n\n".join(parts) + "\n"
+                parts += [f"## {title}: from {words}", dice_table(own)]
+    parts += ["## Prompts needed", reached_table(rows), "## Prompts that lowered a case", LOWERED_WORDS, lowered(rows)]
+    return "\n\n".join([*parts, "## Seconds for a prompt", seconds(rows)]) + "\n"
 
 
-def order(row: dict[str, Any]) -> tuple[Any, ...]:
-    habits = ("outline", "lasso", "stroke", "point")
-    return not row["method"].startswith("ours"), row["method"], row["measure"], habits.index(row["habit"])
+LOWERED_WORDS = """Share of prompts after which the Dice of some region of the case was lower than before, at all and by
+more than .01; the most that one prompt cost one case; and the most that one prompt cost the mean over cases."""
 
 
-def named(row: dict[str, Any]) -> str:
-    return f"{row['method']} | {row['habit']}" + (" (voxels)" if row["measure"] == "voxels" else "")
+def named(row: Row) -> str:
+    return f"{row['method']} | {row['habit']}"
 
 
-def targets(rows: list[dict[str, Any]]) -> str:
+def targets(rows: list[Row]) -> str:
     """What was aimed at, and what is reached."""
-    lines = ["| from | prompts | region | target | reached |", "|---|---|---|---|---|"]
-    for (start, prompts), wanted in TARGETS.items():
-        way = ("glioma3d", start, *MAIN)
-        for row in rows:
-            if (row["dataset"], row["start"], row["method"], row["habit"], row["measure"]) == way:
-                for region, goal in wanted.items():
-                    got = row["dice"][region][prompts]
-                    lines.append(f"| {start} | {prompts} | {region} | {goal:.2f} | {got:.3f} |")
+    lines = [
+        "| data | from | prompts | region | target | reached | shape interpolation |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for dataset, start, prompts, wanted in TARGETS:
+        found = {
+            row["method"]: row
+            for row in rows
+            if (row["dataset"], row["start"], row["habit"]) == (dataset, start, "outline")
+        }
+        for region, goal in wanted.items():
+            got = [_after(found.get(method), region, prompts) for method in (OURS, SHAPES)]
+            lines.append(f"| {dataset} | {start} | {prompts} | {region} | {goal:.2f} | {got[0]} | {got[1]} |")
     return "\n".join(lines)
 
 
-def dice_table(rows: list[dict[str, Any]]) -> str:
+def _after(row: Row | None, region: str, prompts: int) -> str:
+    values = [] if row is None else row["dice"][region]
+    return f"{values[prompts]:.3f}" if prompts < len(values) else "-"
+
+
+def dice_table(rows: list[Row]) -> str:
     """Mean Dice after so many prompts."""
-    last = len(next(iter(rows[0]["dice"].values()))) - 1
-    shown = [at for at in SHOWN if at <= last]
     lines = [f"Mean Dice over {rows[0]['cases']} cases after so many prompts:", ""]
-    lines += ["| method | prompt | region | " + " | ".join(map(str, shown)) + " |", "|---" * (3 + len(shown)) + "|"]
-    for row in sorted(rows, key=order):
-        for region, dice in row["dice"].items():
-            lines.append(f"| {named(row)} | {region} | " + " | ".join(f"{dice[at]:.3f}" for at in shown) + " |")
+    lines += ["| method | prompt | region | " + " | ".join(map(str, SHOWN)) + " |", "|---" * (3 + len(SHOWN)) + "|"]
+    for row in rows:
+        for region in row["dice"]:
+            lines.append(f"| {named(row)} | {region} | " + " | ".join(_after(row, region, at) for at in SHOWN) + " |")
     return "\n".join(lines)
 
 
-def reached_table(rows: list[dict[str, Any]]) -> str:
+def reached_table(rows: list[Row]) -> str:
     """Prompts needed."""
-    lines = ["Prompts needed (median over the cases; in brackets, how many cases reach it at all):", ""]
-    lines += ["| method | prompt | region | " + " | ".join(f"{goal:.2f}" for goal in GOALS) + " |", "|---" * 5 + "|"]
-    for row in sorted(rows, key=order):
+    lines = ["Median over the cases; in brackets, how many cases reach it at all:", ""]
+    lines += ["| data | from | method | prompt | region | " + " | ".join(f"{goal:.2f}" for goal in GOALS) + " |"]
+    lines += ["|---" * 7 + "|"]
+    for row in rows:
         for region, goals in row["reached"].items():
             cells = [
                 f"{'-' if got['median prompts'] is None else got['median prompts']} ({got['cases']})"
                 for got in goals.values()
             ]
-            lines.append(f"| {named(row)} | {region} | " + " | ".join(cells) + " |")
+            lines.append(f"| {row['dataset']} | {row['start']} | {named(row)} | {region} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def seconds(rows: list[dict[str, Any]]) -> str:
-    """From the prompt to the new labels."""
-    lines = ["| data | from | method | prompt | median | worst |", "|---|---|---|---|---|---|"]
-    for row in sorted(rows, key=lambda row: (row["dataset"], row["start"], *order(row))):
-        took = row["seconds"]
+def lowered(rows: list[Row]) -> str:
+    """How often a prompt did harm, and how much."""
+    lines = ["| data | from | method | prompt | prompts | lowered | by more than .01 | most | mean, most |"]
+    lines += ["|---" * 9 + "|"]
+    for row in rows:
+        got = row["lowered"]
+        cells = (f"{got['at all']:.1%}", f"{got['by more than .01']:.1%}", f"{got['most']:.3f}", f"{got['mean']:.4f}")
         lines.append(
-            f"| {row['dataset']} | {row['start']} | {named(row)} | {took['median']:.2f} | {took['worst']:.2f} |"
+            f"| {row['dataset']} | {row['start']} | {named(row)} | {got['prompts']} | " + " | ".join(cells) + " |"
         )
     return "\n".join(lines)
 
 
-def draw(rows: list[dict[str, Any]]) -> None:
+def seconds(rows: list[Row]) -> str:
+    """From the prompt to the new labels."""
+    lines = ["| data | from | method | prompt | median | worst |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        took = row["seconds"]
+        if took["worst"]:
+            cells = f"{took['median']:.2f} | {took['worst']:.2f}"
+            lines.append(f"| {row['dataset']} | {row['start']} | {named(row)} | {cells} |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[Row]) -> None:
     """The curves, a panel for every region and start."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = [("glioma3d", region) for region in ("WT", "TC", "ET")] + [("lgg_tif", "WT")]
-    figure = Figure(figsize=(14, 6.5), layout="constrained")
+    starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
+    figure = Figure(figsize=(14, 3.1 * len(starts)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, len(panels), sharey=True, sharex=True)
-    colors = {"ours": "#0072B2", "ours, no probabilities": "#56B4E9", "random walker": "#D55E00"}
-    for across, start in zip(axes, ("model", "nothing"), strict=True):
+    axes = figure.subplots(len(starts), len(panels), sharey=True, sharex=True, squeeze=False)
+    colors = dict(zip(METHODS, ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#D55E00"), strict=True))
+    for across, start in zip(axes, starts, strict=True):
         for panel, (dataset, region) in zip(across, panels, strict=True):
             for row in rows:
-                at = (row["dataset"], row["start"], row["measure"]) == (dataset, start, "share")
-                if at and region in row["dice"] and row["habit"] in ("outline", "stroke"):
-                    panel.plot(
-                        row["dice"][region],
-                        color=colors.get(row["method"], "#999999"),
-                        linestyle="-" if row["habit"] == "outline" else ":",
-                        label=f"{row['method']}, {row['habit']}",
-                    )
-            panel.set_title(f"{dataset} {region}, from {'the model' if start == 'model' else start}", fontsize=9)
+                if (row["dataset"], row["start"], row["habit"]) == (dataset, start, "outline") and region in row[
+                    "dice"
+                ]:
+                    panel.plot(row["dice"][region], color=colors[row["method"]], label=row["method"])
+            panel.set_title(f"{dataset} {region}, from {STARTS[start]}", fontsize=8)
             panel.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("Dice")
-    axes[1, 0].set_ylabel("Dice")
-    for panel in axes[1]:
-        panel.set_xlabel("prompts")
+        across[0].set_ylabel("Dice")
+    for panel in axes[-1]:
+        panel.set_xlabel("outlines")
     axes[0, -1].legend(fontsize=7)
-    figure.savefig(DOCS / "images" / "interaction.png", dpi=80)
+    figure.savefig(DOCS / "images" / "interaction.png", dpi=70)

@@ -32,6 +32,7 @@ __all__ = [
     "RoleError",
     "SaveError",
     "SeedError",
+    "SourceSeriesError",
     "SpacingUnknownError",
     "SplitError",
     "TrainingError",
@@ -138,6 +139,10 @@ class OutOfMemoryError(BrainTumorError, MemoryError):
 
 class SaveError(BrainTumorError, OSError):
     """A file could not be written, or what was written did not read back the same."""
+
+
+class SourceSeriesError(BrainTumorError, ValueError):
+    """The DICOM series that a result has to refer to is not DICOM, not known, not at hand, or has another grid."""
 
 
 class MeasureError(BrainTumorError, ValueError):

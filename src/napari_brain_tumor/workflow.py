@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from napari_brain_tumor.brain.extraction import ExtractedBrain, chosen_brain_job
 from napari_brain_tumor.catalogue import Baseline, find_model
-from napari_brain_tumor.classical.run import find_regions, scan_of, seeds_in_scan
+from napari_brain_tumor.classical.run import find_regions_job, scan_of, seeds_in_scan
 from napari_brain_tumor.errors import BoxError, MissingRolesError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
@@ -388,7 +388,8 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segmen
     voxels = seeds_in_scan(request.seeds, prepared, scan)
     clock.lap("prepare")
     yield Progress(0.3, 1, f"running {baseline.name}")
-    masks = {region: mask & inside for region, mask in find_regions(baseline, scan, voxels).items()}
+    result = yield from part_of(find_regions_job(baseline, scan, voxels), 0.3, 0.95)
+    masks = {region: mask & mask for region, mask in result.masks.items()}
     if request.smooth_mm:
         masks = {r: _smoothed(mask, inside, prepared, request.smooth_mm) >= 0.5 for r, mask in masks.items()}
     clock.lap("method")
@@ -412,7 +413,7 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segmen
     }
     provenance["working_shape"] = list(prepared.mask.shape)
     provenance |= _brain_record(extracted)
-    notes = [*extracted.notes, *baseline.notes_without(study.roles)]
+    notes = [*extracted.notes, *result.notes, *baseline.notes_without(study.roles)]
     return _segmentation(study, data, tuple(masks), provenance, notes)
 
 

@@ -68,6 +68,7 @@ def test_a_schema_of_one_class_leaves_the_whole_tumour_alone(tmp_path):
     again = open_segmentation(tmp_path / "seg.nii.gz")
     assert again.known_regions == ("WT",)
     assert again.class_names == {1: "whole tumour"}
+    assert meaning_inside(tmp_path / "seg.nii.gz").values == {255: "whole tumour"}
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])

@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
 
+from napari_brain_tumor import extract_brain
 from napari_brain_tumor.classical.symmetry import MirrorPlane
 from napari_brain_tumor.errors import SpacingUnknownError
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.io import open_study
+from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.measure.midline import MidsagittalPlane, find_midsagittal_plane
 from napari_brain_tumor.measure.mirror_fit import fit_mirror_plane
+from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.sample import sample_case_folder
-from napari_brain_tumor.study import Study
+from napari_brain_tumor.study import Segmentation, Study
 
 PLANE = MidsagittalPlane((1.0, 0.0, 0.0), 5.0)
 
@@ -101,3 +104,49 @@ def test_distances_to_a_tilted_plane_are_at_right_angles_to_it() -> None:
     plane = MidsagittalPlane(tuple(normal), 4.0)
     along = np.array([normal[1], -normal[0], 0.0])
     assert plane.beyond_mm((4.0 + 12.5) * normal + 30 * along) == pytest.approx(12.5)
+
+
+def head_and_brain() -> tuple[Study, np.ndarray, Segmentation]:
+    """A brain, mirrored about x = 0, in a head whose scalp and air are not; and labels of its tumour."""
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:3, 3] = -96
+    grid = Grid((64, 64, 64), affine)
+    study = brain(np.array([1.0, 0, 0]), 0.0, grid)
+    image = study.sequences["FLAIR"]
+    inside = image > 0
+    x, y, z = grid.world(np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)).T
+    shell = (((x - 9) / 84) ** 2 + (y / 92) ** 2 + (z / 76) ** 2).T
+    random = np.random.default_rng(0)
+    head = np.where(shell < 1, np.where(shell > 0.85, 700.0, 30.0), 0) + np.abs(random.normal(0, 6, grid.shape))
+    whole = Study({"FLAIR": np.where(inside, image, head).astype(np.float32)}, grid, "head")
+    return whole, inside, Segmentation((image == 800).astype(np.uint8), grid)
+
+
+def test_the_midline_of_a_whole_head_is_that_of_its_brain(given_brain) -> None:
+    study, inside, labels = head_and_brain()
+    given_brain(inside)
+    examination = measure_study(labels, study)
+    assert np.degrees(np.arccos(min(1.0, examination.midline.normal[0]))) < 1.5
+    assert examination.midline.offset_mm == pytest.approx(0, abs=1.5)
+    assert any("The brain was extracted from the whole head" in note for note in examination.notes)
+
+
+def test_the_midline_is_found_in_a_mask_of_the_users_own_or_in_the_head_as_it_is(given_brain) -> None:
+    study, inside, labels = head_and_brain()
+    given_brain(np.zeros(study.grid.shape))  # the network finds nothing
+    own = measure_study(labels, extract_brain(study, mask=inside))
+    assert own.midline.offset_mm == pytest.approx(0, abs=1.5)
+    assert any("by the given mask" in note for note in own.notes)
+    kept = measure_study(labels, study, MeasureSettings(brain="keep"))
+    lost = measure_study(labels, study)
+    assert kept.midline == lost.midline
+    assert not any("brain" in note.lower() for note in kept.notes)
+    assert any("No brain was found in the head" in note for note in lost.notes)
+
+
+def test_a_brain_that_comes_without_its_skull_is_measured_as_before(given_brain) -> None:
+    study, inside, labels = head_and_brain()
+    stripped = Study({"FLAIR": np.where(inside, study.sequences["FLAIR"], 0)}, study.grid)
+    examination = measure_study(labels, stripped)
+    assert examination.midline == find_midsagittal_plane(stripped)
+    assert not any("brain" in note.lower() for note in examination.notes)

@@ -1,8 +1,10 @@
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from napari.components import ViewerModel
 
+from dicom_results import write_source
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, SaveError
 from napari_brain_tumor.plugin import layers
@@ -88,3 +90,28 @@ def test_labels_of_no_opened_scan_are_refused(monkeypatch, tmp_path):
     stray = ViewerModel().add_labels(np.ones((3, 4, 5), np.uint8))
     with pytest.raises(GridMismatchError, match="no opened scan"):
         write_labels(str(tmp_path / "out.nii.gz"), [stray.as_layer_data_tuple()])
+
+
+def test_labels_painted_on_a_dicom_scan_are_saved_as_a_dicom_segmentation(monkeypatch, tmp_path):
+    viewer = ViewerModel()
+    layers.add_layers(viewer, get_reader(str(write_source(tmp_path / "source", "axial")))(str(tmp_path / "source")))
+    monkeypatch.setattr(layers, "current_layers", lambda: list(viewer.layers))
+    viewer.layers.selection = {viewer.layers[0]}
+    viewer._new_labels()
+    labels = viewer.layers[-1]
+    labels.data_setitem(tuple(np.array([at]) for at in (3, 4, 5)), 3)
+    path = tmp_path / "mine.dcm"
+    assert write_labels(str(path), [labels.as_layer_data_tuple()]) == [str(path)]
+    segments = pydicom.dcmread(path).SegmentSequence
+    assert {one.SegmentAlgorithmType for one in segments} == {"MANUAL"}
+    assert (io.open_segmentation(path).data == 3).sum() == 1
+    # It is offered to us, and opens as labels.
+    ((data, attributes, kind),) = get_reader(str(path))(str(path))
+    assert (kind, (data == 3).sum()) == ("labels", 1)
+    assert attributes["name"] == "mine.dcm"
+
+
+def test_surfaces_of_a_layer_are_files_of_its_regions(viewer, tmp_path):
+    labels = painted(viewer, (2, 7, 3), 3)
+    written = write_labels(str(tmp_path / "mine.stl"), [labels.as_layer_data_tuple()])
+    assert written == [str(tmp_path / f"mine_{region}.stl") for region in ("WT", "TC", "ET")]

@@ -64,6 +64,13 @@ def test_scans_are_told_in_both() -> None:
     assert lines.arguments[-2:] == ("--study", str(sample_case_folder()))
 
 
+def test_that_a_head_is_kept_is_told_in_both() -> None:
+    scans = OpenRequest(path=sample_case_folder())
+    lines = measure_study_lines(LabelFile(sample_truth_path(), "MSD"), scans, MeasureSettings(brain="keep"))
+    assert "measure_study(segmentation, study, settings=MeasureSettings(brain='keep'))" in lines.python
+    assert lines.arguments[-2:] == ("--brain", "keep")
+
+
 def test_scans_that_the_shell_has_no_words_for_leave_the_python_lines() -> None:
     scans = OpenRequest(path="case", roles={"T1": "a,b.nii"})
     lines = measure_study_lines(LabelFile(Path("x.nii")), scans, MeasureSettings())

@@ -78,7 +78,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(tmp_path, wo
     layer = layers.layer_of(data)
     assert layer.data.any()
     segment_state.save_layer(layers.view(layer), [], str(tmp_path / "panel.nii.gz"), "BraTS2018-2022")
-    lines = panel_lines.segment_lines_of(choices, ".nii.gz", "BraTS2018-2022")
+    lines = panel_lines.segment_lines_of(choices, format_of(".nii.gz"), "BraTS2018-2022")
     expected = open_segmentation(tmp_path / "panel.nii.gz")
     for place in run_lines(lines, tmp_path):
         found = open_segmentation(place / f"{study.name}_segmentation.nii.gz")
@@ -86,29 +86,33 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(tmp_path, wo
         assert found.grid == expected.grid
 
 
+def format_of(suffix):
+    return next(one for one in segment_state.FORMATS if one.suffix == suffix)
+
+
 def test_a_saved_result_is_what_the_lines_name(tmp_path):
     choices = choices_of(open_study(sample_case_folder()), model=find_model("threshold"))
-    lines = panel_lines.segment_lines_of(choices, ".nrrd", "MSD")
+    lines = panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD")
     assert lines.arguments[-2:] == ("--output", "synthetic_glioma_segmentation.nrrd")
     assert lines.arguments[1:4] == (str(sample_case_folder()), "--model", "threshold")
-    lines = panel_lines.segment_lines_of(choices, ".nrrd", "MSD", str(tmp_path / "mine.nii"))
+    lines = panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD", str(tmp_path / "mine.nii"))
     assert lines.arguments[-1] == str(tmp_path / "mine.nii")
     assert lines.notes[-1].startswith("To compute the saved result again and compare: brain-tumor rerun ")
     edited = label_layer(open_segmentation(sample_truth_path()))
     edited.data[0] = 1
-    assert "edited by hand" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD", result=edited).notes[0]
+    assert "edited by hand" in panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD", result=edited).notes[0]
     choices.sequences = {"FLAIR": choices.sequences["FLAIR"]}
-    assert "--roles" in panel_lines.segment_lines_of(choices, ".nrrd", "MSD").shell("posix") or (
-        panel_lines.segment_lines_of(choices, ".nrrd", "MSD").arguments[1].endswith("flair.nii.gz")
+    assert "--roles" in panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD").shell("posix") or (
+        panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD").arguments[1].endswith("flair.nii.gz")
     )
 
 
 def test_arrays_are_to_be_saved_first_and_obstacles_are_told():
     choices = choices_of(make_study(), model=find_model("threshold"))
     with pytest.raises(RecordError, match=r"case T1.* is not from a file.*save the layer first"):
-        panel_lines.segment_lines_of(choices, ".nii.gz", "MSD")
+        panel_lines.segment_lines_of(choices, format_of(".nii.gz"), "MSD")
     with pytest.raises(RecordError, match="Open a case"):
-        panel_lines.segment_lines_of(segment_state.Choices(), ".nii.gz", "MSD")
+        panel_lines.segment_lines_of(segment_state.Choices(), format_of(".nii.gz"), "MSD")
 
 
 def test_a_labels_layer_is_a_file_once_it_was_saved_and_until_it_is_painted_on(tmp_path):

@@ -577,3 +577,63 @@ def test_after_3d_and_back_the_tool_is_in_the_hand_again(begun, qtbot):
     qtbot.wait(50)
     assert panel.prompt_layers.tool is None  # the user has turned to something else
     assert viewer.layers.selection.active is labels
+
+
+def test_a_preview_shows_a_ring_and_waits_until_it_is_taken_or_dropped(begun, qtbot):
+    viewer, labels, panel = begun
+    before = labels.data.copy()
+    panel.tools.choose_class("edema")
+    panel.tidy.preview_box.setChecked(True)
+    for key, taken in ((Qt.Key.Key_Escape, False), (Qt.Key.Key_Return, True)):
+        paint(panel, Z, LY, range(LX - 6, LX - 2))
+        qtbot.waitUntil(lambda: panel.queue.holding and panel.tidy.take_button.isEnabled(), timeout=20000)
+        np.testing.assert_array_equal(labels.data, before)
+        ring = viewer.layers["Preview"].data > 0
+        assert ring.sum() > 20
+        assert "Enter takes it" in panel.status_label.text()
+        if taken:
+            panel.tidy.take_button.click()
+        else:
+            press(viewer, key)
+        settle(panel, qtbot, int(taken))
+        assert "Preview" not in viewer.layers
+        np.testing.assert_array_equal(labels.data != before, ring if taken else False)
+        assert holds_the_same(panel.correction)
+
+
+def test_this_slice_alone_leaves_the_slices_around(begun, qtbot):
+    _, labels, panel = begun
+    before = labels.data.copy()
+    panel.tools.choose_class("edema")
+    panel.tools.toggle_slice()
+    paint(panel, Z, LY, range(LX - 6, LX - 2))
+    settle(panel, qtbot, 1)
+    assert np.flatnonzero((labels.data != before).any(axis=(1, 2))).tolist() == [Z]
+    assert panel.correction.prompts[0].around is False
+    assert "this slice" in panel.steps.texts()[0]
+    panel.tools.toggle_slice()
+    paint(panel, Z, LY - 1, range(LX - 6, LX - 2))
+    settle(panel, qtbot, 2)
+    assert panel.correction.prompts[1].around is True
+
+
+def test_islands_are_removed_and_margins_smoothed_for_the_chosen_region(begun, qtbot):
+    viewer, labels, panel = begun
+    before = labels.data.copy()
+    panel.tools.choose_class("edema")
+    panel.tidy.buttons["keep largest"].click()
+    assert "Choose the region first" in panel.status_label.text()
+    panel.tools.choose_class("whole tumour")
+    panel.tidy.buttons["smooth margin"].click()
+    settle(panel, qtbot)
+    assert panel.steps.texts() == ["1  smooth margin 2 mm · whole tumour"]
+    panel.undo()
+    settle(panel, qtbot)
+    z, y, x = (int(one) for one in np.argwhere(labels.data > 0).mean(axis=0))
+    for axis, index in enumerate((z, y, x)):
+        go_to(viewer, labels, axis, index)
+    panel.tidy.buttons["remove island"].click()
+    settle(panel, qtbot)
+    assert before.any()
+    assert not labels.data.any()
+    assert holds_the_same(panel.correction)

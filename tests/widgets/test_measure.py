@@ -40,6 +40,7 @@ def panel(make_napari_viewer):
         layers.add_layers(viewer, layers.study_to_layers(study))
         layers.add_layers(viewer, [layers.segmentation_to_layer(lesions(study.grid))])
         widget = MeasureWidget(viewer)
+        widget.more_controls.choose(brain="keep")  # these scans are noise
         viewer.window.add_dock_widget(widget, name="Measure", area="right")
         return viewer, widget
 

@@ -39,6 +39,10 @@ def shown(grid: Grid | None = None) -> tuple[Labels, Examination]:
     return labels, measure_study(block(grid))
 
 
+def _no_worker(*arguments):
+    raise AssertionError("nothing here needs the worker process")
+
+
 def diameters_of(examination: Examination) -> list[Bidimensional]:
     return [lesion.diameters for lesion in examination.lesions if lesion.diameters is not None]
 
@@ -208,16 +212,41 @@ def test_labels_without_a_scan_have_none_and_are_told_what_that_means() -> None:
 
 def test_measuring_layers_gives_what_measuring_the_files_gives() -> None:
     labels, examination = shown(GRIDS["oblique"])
-    found = run_job(state.measure_steps(state.frozen_view(labels), [], {}, MeasureSettings()))
+    found = run_job(state.measure_steps(state.frozen_view(labels), [], {}, MeasureSettings(), _no_worker))
     assert found.lesions == examination.lesions
     assert found.volumes == examination.volumes
+
+
+def test_a_whole_head_is_measured_in_the_worker_process_unless_it_is_to_be_kept() -> None:
+    labels, examination = shown()
+    scans = {"FLAIR": layers.view(layers.layer_of(study_to_layers(make_study(roles=("FLAIR",)))[0]))}
+    asked = []
+
+    def in_worker(target, segmentation, study, settings):
+        asked.append((target, study.roles, settings.brain))
+        return examination
+        yield
+
+    def found(brain, scans=scans):
+        settings = MeasureSettings(brain=brain)
+        return run_job(state.measure_steps(state.frozen_view(labels), [], scans, settings, in_worker))
+
+    assert found("auto") is examination
+    assert asked == [("napari_brain_tumor.measure.examination:measure_study_job", ("FLAIR",), "auto")]
+    assert found("keep").midline is not None
+    stripped = make_study(roles=("FLAIR",))
+    stripped.sequences["FLAIR"][:8] = 0
+    brain = {"FLAIR": layers.view(layers.layer_of(study_to_layers(stripped)[0]))}
+    assert found("auto", brain).midline is not None
+    assert found("auto", {}).midline is None
+    assert len(asked) == 1  # only the whole head needed the process
 
 
 def test_what_is_painted_meanwhile_is_not_measured() -> None:
     labels, examination = shown()
     seen = state.frozen_view(labels)
     labels.data[:] = 0
-    assert run_job(state.measure_steps(seen, [], {}, MeasureSettings())).lesions == examination.lesions
+    assert run_job(state.measure_steps(seen, [], {}, MeasureSettings(), _no_worker)).lesions == examination.lesions
 
 
 def test_the_cells_of_a_lesion_tell_sizes_and_that_lines_are_by_hand() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from panel_cases import SHAPE, make_model, make_study
 
+from dicom_results import result_of, write_source
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -428,3 +429,25 @@ def test_run_waits_while_a_check_fails_and_says_which(panel, qtbot):
     widget.role_boxes["T1"].activated.emit(0)
     qtbot.waitUntil(lambda: widget.run_button.isEnabled(), timeout=PATIENCE_MS)
     assert "Cannot" not in widget.run_button.toolTip()
+
+
+def test_a_format_that_needs_more_asks_for_it_and_saves_with_it(panel, qtbot, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog, QInputDialog
+
+    study = open_study(write_source(tmp_path / "source", "axial"))
+    viewer, widget = panel(study=study)
+    plain = result_of(study, inputs={})
+    layers.add_layers(viewer, [layers.segmentation_to_layer(plain)])
+    viewer.layers.selection = {viewer.layers[-1]}
+    folders = iter([str(tmp_path), str(tmp_path / "source")])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(folders))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "x"), ""))
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("9", True))
+    for name in ("bids", "rtstruct"):
+        at = next(i for i in range(widget.format_box.count()) if widget.format_box.itemData(i).name == name)
+        widget.format_box.setCurrentIndex(at)
+        with qtbot.waitSignal(widget._save_runner.finished, timeout=PATIENCE_MS):
+            widget.save_button.click()
+    home = tmp_path / "derivatives" / "napari-brain-tumor" / "sub-9" / "anat"
+    assert (home / "sub-9_space-orig_desc-tumor_dseg.nii.gz").is_file()
+    assert (tmp_path / "x.dcm").is_file()

@@ -4,8 +4,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from panel_cases import SHAPE, make_model, make_study
 
+from dicom_results import result_of, write_source
 from napari_brain_tumor.classical.registry import BASELINES
-from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.formats import saved_formats
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation, TifSlices
@@ -170,3 +172,31 @@ def test_a_run_is_never_told_to_be_done_while_its_result_is_not_there():
 def test_progress_in_words():
     assert state.sentence("slice 3 of 9", "about 4 s left") == "Slice 3 of 9, about 4 s left"
     assert state.sentence("loading unet", "") == "Loading unet"
+
+
+def test_formats_are_those_of_the_table_and_those_that_need_more_say_so(tmp_path):
+    formats = {one.name: one for one in state.FORMATS}
+    assert set(formats) == {one.name for one in saved_formats()}
+    study = open_study(write_source(tmp_path / "source", "axial"))
+    dicom = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study))))
+    plain = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study, inputs={}))))
+    needed = {name: state.still_needed(dicom, [], one) for name, one in formats.items()}
+    assert {name: what for name, what in needed.items() if what} == {"bids": "subject"}
+    assert state.still_needed(plain, [], formats["rtstruct"]) == "source"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "more", "said"),
+    [
+        ("dicom-seg", "x.dcm", {}, "Saved {}/x.dcm, read back"),
+        ("rtstruct", "x.dcm", {}, "Saved {}/x.dcm, read back"),
+        ("stl", "x.stl", {}, "Saved x_WT.stl, x_TC.stl, x_ET.stl in {}"),
+        ("bids", "", {"subject": "3"}, "sub-3_space-orig_desc-tumor_dseg.nii.gz, read back"),
+    ],
+)
+def test_a_layer_is_saved_in_the_format_that_is_chosen(tmp_path, name, path, more, said):
+    study = open_study(write_source(tmp_path / "source", "axial"))
+    layer = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study))))
+    (tmp_path / "out").mkdir()
+    message = state.save_layer(layer, [], str(tmp_path / "out" / path), "MSD", name, more)
+    assert said.format(tmp_path / "out") in message

@@ -243,7 +243,7 @@ def save_verdict(verdict: Verdict, path: str | PathLike[str]) -> None:
 
 
 def _check(path: Path, verdict: Verdict) -> None:
-    if not all(map(np.array_equal, load_verdict(path).weights, verdict.weights)):
+    if not all(map(np.array_equal, load_verdict(path, len(verdict.weights[0])).weights, verdict.weights)):
         msg = "what was written does not read back the same"
         raise TrainingError(msg)
 

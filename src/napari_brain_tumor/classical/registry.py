@@ -1,7 +1,8 @@
 """The table of methods without weights: what each is, what it needs, and where it is written.
 
 The module of a method has `find_regions(scan, seeds)`, which returns masks `(Z, Y, X)` of the regions that it tells:
-WT always, further ones where the sequences for them are there. It is imported when the method is run.
+WT always, further ones where the sequences for them are there. One that takes long has `find_regions_job` beside it.
+It is imported when the method is run.
 """
 
 from collections.abc import Iterable
@@ -31,6 +32,8 @@ class Baseline:
         The publication that it follows.
     takes_seeds : bool
         Whether points within the tumour can be given.
+    takes_long : bool
+        Whether it tells its progress, as a job.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Baseline:
     summary: str
     source: str
     takes_seeds: bool = False
+    takes_long: bool = False
 
     is_baseline: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ROLES
@@ -92,6 +96,13 @@ BASELINES: Final[dict[str, Baseline]] = {
             "Asymmetry (baseline, no training)",
             "Bright tissue whose mirror image across the middle of the brain is not bright.",
             "Ardekani 1997, IEEE TMI 16:947",
+        ),
+        Baseline(
+            "atlas",
+            "Atlas (baseline, no training)",
+            "What departs from a tumour-free template laid onto the brain: bright on FLAIR and T2, dark on T1.",
+            "Prastawa 2004, doi:10.1016/j.media.2004.06.007",
+            takes_long=True,
         ),
     )
 }

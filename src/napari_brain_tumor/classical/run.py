@@ -7,6 +7,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from napari_brain_tumor.classical.brain import brain_in_head
+from napari_brain_tumor.classical.method import MethodResult
 from napari_brain_tumor.classical.registry import Baseline
 from napari_brain_tumor.classical.scan import Scan, Spacing, Voxel
 from napari_brain_tumor.errors import SeedError
@@ -14,10 +15,11 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.preprocessing.intensity import is_skull_stripped
 from napari_brain_tumor.preprocessing.pipeline import Prepared
+from napari_brain_tumor.progress import Job
 from napari_brain_tumor.study import ROLES, Study
 from napari_brain_tumor.types import Mask
 
-__all__ = ["Seed", "find_regions", "scan_of", "seeds_in_scan"]
+__all__ = ["Seed", "find_regions", "find_regions_job", "scan_of", "seeds_in_scan"]
 
 Seed = tuple[float, float, float]
 """World coordinates (x, y, z): RAS+ millimetres, or voxels where the files do not state the spacing."""
@@ -30,10 +32,25 @@ class _Method(Protocol):
     def find_regions(self, scan: Scan, seeds: Sequence[Voxel]) -> Mapping[Region, Mask]: ...
 
 
+class _LongMethod(Protocol):
+    def find_regions_job(self, scan: Scan, seeds: Sequence[Voxel]) -> Job[MethodResult]: ...
+
+
 def find_regions(baseline: Baseline, scan: Scan, seeds: Sequence[Voxel] = ()) -> Mapping[Region, Mask]:
     """Masks `(Z, Y, X)` of the regions that the method tells of these sequences, within the brain."""
-    method = cast("_Method", import_module(f"napari_brain_tumor.classical.{baseline.name}"))
+    method = cast("_Method", _module(baseline))
     return method.find_regions(scan, seeds)
+
+
+def find_regions_job(baseline: Baseline, scan: Scan, seeds: Sequence[Voxel] = ()) -> Job[MethodResult]:
+    """`find_regions` as a job, with what the method notes; a quick method yields nothing."""
+    if baseline.takes_long:
+        return (yield from cast("_LongMethod", _module(baseline)).find_regions_job(scan, seeds))
+    return MethodResult(find_regions(baseline, scan, seeds))
+
+
+def _module(baseline: Baseline) -> object:
+    return import_module(f"napari_brain_tumor.classical.{baseline.name}")
 
 
 def scan_of(study: Study, prepared: Prepared) -> Scan:

@@ -16,8 +16,9 @@ from napari_brain_tumor.cli.compare import compare
 from napari_brain_tumor.cli.console import debugging, prepare_streams, say_error
 from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
+from napari_brain_tumor.cli.export import export
 from napari_brain_tumor.cli.extensions import add_extensions
-from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.cli.known_values import known_format, known_schema
 from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
 from napari_brain_tumor.cli.refine import refine
@@ -58,6 +59,7 @@ class _Choices:
     paths: str = "auto"
     overwrite: bool = False
     skip_existing: bool = False
+    file_format: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -111,8 +113,18 @@ def segment(
         typer.Option(
             "--output",
             "-o",
-            help="File (.nii.gz, .nii, .nrrd, .mha, .tif) or folder. "
+            help="File (.nii.gz, .nii, .nrrd, .mha, .tif, .dcm, .stl, .ply) or folder. "
             "Without it: <case>_segmentation.nii.gz in the current folder.",
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            callback=known_format,
+            help="If the suffix is ambiguous, or for several cases: dicom-seg, rtstruct, stl, ply, bids "
+            "(-o is the data set), nrrd ...",
         ),
     ] = None,
     schema: Annotated[
@@ -147,6 +159,7 @@ def segment(
     from napari_brain_tumor.cli.batch import run_batch
     from napari_brain_tumor.cli.case_table import CaseTable
     from napari_brain_tumor.cli.outputs import plan_tasks
+    from napari_brain_tumor.io.formats import format_named
     from napari_brain_tumor.labels import schema_named
 
     if overwrite and skip_existing:
@@ -154,8 +167,10 @@ def segment(
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     method = find_model(request.model)
     _check_fits(method, probabilities=bool(maps or request.thresholds), seeds=bool(request.seeds))
-    choices = _Choices(opening, request, schema_named(schema).name, maps, paths, overwrite, skip_existing)
-    tasks = plan_tasks(cases, output, overwrite=overwrite, skip_existing=skip_existing)
+    name = schema_named(schema).name
+    choices = _Choices(opening, request, name, maps, paths, overwrite, skip_existing, file_format)
+    written = None if file_format is None else format_named(file_format)
+    tasks = plan_tasks(cases, output, overwrite=overwrite, skip_existing=skip_existing, file_format=written)
     if table is None and len(tasks) > 1:
         table = tasks[0].target.parent / "segmentation_results.csv"
     run_batch(
@@ -263,20 +278,31 @@ def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
     doubts = segmentation.provenance.get("doubts", ())
     for text in (*notes_on_brain(segmentation.provenance), *doubts):
         note(text)
-    save_segmentation(
+    saved = save_segmentation(
         segmentation,
         task.target,
         schema=choices.schema,
+        format=choices.file_format,
         overwrite=choices.overwrite,
         paths=choices.paths,  # type: ignore[arg-type]
     )
     volumes = measure_volumes(segmentation)
     print_table(f"{study.name}, by {method.name}", volume_table(volumes))
-    say(f"Wrote {task.target}")
+    _say_written(saved, task.target)
+    result = saved if isinstance(saved, Path) else task.target
     if maps is not None:
-        for path in write_maps(maps, choices.maps, task.target, study, overwrite=choices.overwrite):
+        for path in write_maps(maps, choices.maps, result, study, overwrite=choices.overwrite):
             say(f"Wrote {path}")
-    return CaseRow(str(task.case), "done", str(task.target), method.name, volumes, notes=(*notes, *doubts))
+    return CaseRow(str(task.case), "done", str(result), method.name, volumes, notes=(*notes, *doubts))
+
+
+def _say_written(saved: Path | list[Path], target: Path) -> None:
+    """Name what was written; the masks of a folder together."""
+    from napari_brain_tumor.cli.console import say
+
+    files = saved if isinstance(saved, list) and not target.is_dir() else [saved if isinstance(saved, Path) else target]
+    for path in files:
+        say(f"Wrote {path}")
 
 
 data.command()(with_options(score))
@@ -286,6 +312,7 @@ app.command()(with_options(measure))
 app.command()(with_options(refine))
 app.command()(with_options(check))
 app.command()(with_options(brain))
+app.command()(export)
 app.command()(with_options(report))
 app.command("follow-up")(with_options(follow_up))
 app.command()(rerun)

@@ -4,10 +4,37 @@ import re
 
 import typer
 
-from napari_brain_tumor.errors import LabelSchemaError, ModelNotFoundError, RoleError
+from napari_brain_tumor.errors import LabelSchemaError, ModelNotFoundError, RoleError, SaveError
 from napari_brain_tumor.labels import schema_named
 
-__all__ = ["known_device", "known_grid", "known_model", "known_plane", "known_schema", "known_style"]
+__all__ = [
+    "known_axes",
+    "known_device",
+    "known_format",
+    "known_grid",
+    "known_model",
+    "known_plane",
+    "known_schema",
+    "known_style",
+]
+
+
+def known_axes(text: str) -> str:
+    """Which way the world of surfaces runs."""
+    if text.upper() not in ("RAS", "LPS"):
+        msg = f"{text!r} is neither RAS (to the right, front and head) nor LPS (to the left, back and head)."
+        raise typer.BadParameter(msg)
+    return text.upper()
+
+
+def known_format(text: str | None) -> str | None:
+    """The name of a format that segmentations are saved in."""
+    from napari_brain_tumor.io.formats import format_named
+
+    try:
+        return None if text is None else format_named(text).name
+    except SaveError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def known_device(text: str | None) -> str | None:

@@ -4,19 +4,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import typer
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.bids import examinations, is_bids
 from napari_brain_tumor.io.case_names import distinct_names
+from napari_brain_tumor.io.formats import BIDS, NIFTI, TIFF, FileFormat, format_to_write, saved_suffixes
 from napari_brain_tumor.study import Study
 
 __all__ = ["Task", "check_inputs_are_kept", "exists_already", "plan_tasks"]
-
-_TIF_SUFFIXES: Final = (".tif", ".tiff")
-_WRITTEN_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha", *_TIF_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,12 @@ class Task:
 
 
 def plan_tasks(
-    cases: Sequence[Path], output: str | None, *, overwrite: bool = False, skip_existing: bool = False
+    cases: Sequence[Path],
+    output: str | None,
+    *,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    file_format: FileFormat | None = None,
 ) -> list[Task]:
     """Decide where the result of each case goes.
 
@@ -52,6 +54,8 @@ def plan_tasks(
         `<case>_segmentation.nii.gz` in the current folder. A folder for a single tif case takes one mask per slice.
     overwrite, skip_existing : bool
         Whether earlier results may be replaced, or are passed over.
+    file_format : FileFormat, optional
+        In which results are saved; without it the suffix tells, else NIfTI.
 
     Raises
     ------
@@ -63,8 +67,8 @@ def plan_tasks(
     """
     each = (examination for case in cases for examination in _examinations(case))
     unique = list({os.path.abspath(case): case for case in each}.values())
-    targets = _targets(unique, output)
-    tasks = [_task(case, target) for case, target in zip(unique, targets, strict=True)]
+    targets = _targets(unique, output, file_format)
+    tasks = [_task(case, target, file_format) for case, target in zip(unique, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
@@ -89,26 +93,33 @@ def check_inputs_are_kept(study: Study, target: Path) -> None:
         raise SaveError(msg)
 
 
-def _targets(cases: Sequence[Path], output: str | None) -> list[Path]:
+def _targets(cases: Sequence[Path], output: str | None, file_format: FileFormat | None) -> list[Path]:
+    if file_format is BIDS:
+        return [Path(output or ".")] * len(cases)
     several = len(cases) > 1
-    names = [f"{name}_segmentation.nii.gz" for name in distinct_names(cases)]
+    suffix = (file_format or NIFTI).saved[0]
+    names = [f"{name}_segmentation{suffix}" for name in distinct_names(cases)]
     if output is None:
         return [Path(name) for name in names]
     if _names_folder(output):
-        return [
-            Path(output) if _is_tif(case) and not several else Path(output) / n
-            for case, n in zip(cases, names, strict=True)
-        ]
+        masks = [file_format is None and _is_tif(case) and not several for case in cases]
+        return [Path(output) if alone else Path(output) / name for alone, name in zip(masks, names, strict=True)]
     if several:
         msg = f"With several cases -o names a folder, got {output!r}. End it with a slash or leave out the suffix."
         raise typer.BadParameter(msg, param_hint="--output")
-    if not output.lower().endswith(_WRITTEN_SUFFIXES):
-        known = ", ".join(_WRITTEN_SUFFIXES)
+    _check_suffix(output, file_format)
+    return [Path(output)]
+
+
+def _check_suffix(output: str, file_format: FileFormat | None) -> None:
+    try:
+        format_to_write(Path(output), None if file_format is None else file_format.name)
+    except SaveError as error:
+        known = ", ".join(saved_suffixes() if file_format is None else file_format.saved)
         msg = (
             f"A segmentation cannot be written as {output!r}. End it with one of {known}, or with a slash for a folder."
         )
-        raise typer.BadParameter(msg, param_hint="--output")
-    return [Path(output)]
+        raise typer.BadParameter(msg, param_hint="--output") from error
 
 
 def _names_folder(output: str) -> bool:
@@ -120,20 +131,22 @@ def _is_tif(case: Path) -> bool:
         candidates = list(case.iterdir()) if case.is_dir() else [case]
     except OSError:
         return False  # opening the case tells why
-    return any(path.suffix.lower() in _TIF_SUFFIXES for path in candidates)
+    return any(map(TIFF.fits, candidates))
 
 
-def _task(case: Path, target: Path) -> Task:
+def _task(case: Path, target: Path, file_format: FileFormat | None) -> Task:
     try:
-        return Task(case, target, _obstacle(case, target), tuple(_already_there(target)))
+        existing = () if file_format is BIDS else tuple(_already_there(target))
+        return Task(case, target, _obstacle(case, target, within=file_format is BIDS), existing)
     except OSError as error:
         return Task(
             case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o."
         )
 
 
-def _obstacle(case: Path, target: Path) -> str:
-    if target.resolve() == case.resolve():
+def _obstacle(case: Path, target: Path, *, within: bool) -> str:
+    """Why a file cannot be written; results that lie within a data set may have the folder of the case."""
+    if target.resolve() == case.resolve() and not within:
         return f"The result would be written over its input {case}. Choose another place with -o."
     folder = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
     if not os.access(folder, os.W_OK):

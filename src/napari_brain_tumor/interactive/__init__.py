@@ -1,14 +1,19 @@
 """Correct a segmentation with a few prompts: strokes, points, boxes, lassos; without napari and without torch."""
 
 from napari_brain_tumor.interactive.prompts import (
+    Action,
     Box3D,
+    FillHoles,
     Interpolate,
+    KeepLargest,
     Lasso,
     Painted,
     Point,
     Prompt,
     PromptFile,
     Propagate,
+    RemoveIsland,
+    SmoothMargin,
     Step,
     Stroke,
     read_prompts,
@@ -18,9 +23,12 @@ from napari_brain_tumor.interactive.refine import refine, refine_job
 from napari_brain_tumor.interactive.refiner import Change, Refiner
 
 __all__ = [
+    "Action",
     "Box3D",
     "Change",
+    "FillHoles",
     "Interpolate",
+    "KeepLargest",
     "Lasso",
     "Painted",
     "Point",
@@ -28,6 +36,8 @@ __all__ = [
     "PromptFile",
     "Propagate",
     "Refiner",
+    "RemoveIsland",
+    "SmoothMargin",
     "Step",
     "Stroke",
     "read_prompts",

@@ -23,7 +23,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels, Mask
 
-__all__ = ["interpolate_slices", "signed_distance"]
+__all__ = ["interpolate_slices", "shapes_between", "signed_distance"]
 
 
 _NEIGHBOURS: Final = np.ones((3, 3), dtype=bool)
@@ -87,6 +87,31 @@ def interpolate_slices(
         cavity = (filled[between] == RESECTION_CAVITY) & (classes == 0)
         filled[between] = np.where(cavity, np.uint8(RESECTION_CAVITY), classes)
     return np.moveaxis(filled, 0, axis)
+
+
+def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float], nth: int, positions: Array) -> Mask:
+    """A region between two of the slices on which it is known, as `interpolate_slices` does it.
+
+    Parameters
+    ----------
+    masks : sequence of (A, B) bool array
+        The region on the known slices, in order.
+    places : (N,) array
+        Where they lie along the axis across them, in the unit of the spacing.
+    spacing : sequence of float
+        Of the slices' own axes.
+    nth : int
+        Wanted is what lies between the known slices `nth` and `nth + 1`.
+    positions : (M,) array
+        Places between them.
+
+    Returns
+    -------
+    (M, A, B) bool array
+    """
+    if not len(positions):
+        return np.zeros((0, *masks[0].shape), bool)
+    return _Chain(masks, places, spacing).between(nth, positions)
 
 
 def _with_region(labels: Labels, inside: Mask, region: Region) -> Labels:

@@ -19,8 +19,12 @@ from napari_brain_tumor.labels import REGIONS, Region
 __all__ = [
     "BORDERED",
     "PROMPT_LABELS",
+    "RULE",
+    "Action",
     "Box3D",
+    "FillHoles",
     "Interpolate",
+    "KeepLargest",
     "Lasso",
     "Painted",
     "Point",
@@ -28,6 +32,8 @@ __all__ = [
     "PromptFile",
     "PromptLabel",
     "Propagate",
+    "RemoveIsland",
+    "SmoothMargin",
     "Step",
     "Stroke",
     "read_prompts",
@@ -47,6 +53,9 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
+
+RULE: Final = 2
+"""By which prompts change labels: 1 until outlines bound, 2 since. Other rules give other voxels."""
 
 _FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""
@@ -68,12 +77,14 @@ class _Prompt(_Document):
     label: PromptLabel
     add: bool = True
     """False: "not this". Not whole tumour means background."""
+    around: bool = True
+    """Whether slices beside it may follow. False: this slice alone changes, or the prompt's own voxels."""
 
     @property
     def allowed(self) -> tuple[int, ...]:
         """Classes that its voxels can still be, 0 for background."""
-        named = PROMPT_LABELS[self.label]
-        return named if self.add else tuple(value for value in _ALL_CLASSES if value not in named)
+        values = PROMPT_LABELS[self.label]
+        return values if self.add else tuple(value for value in _ALL_CLASSES if value not in values)
 
     def inside(self, region: Region) -> bool | None:
         """Whether its voxels lie in a region (True), outside (False), or may do either (None)."""
@@ -122,8 +133,8 @@ class Lasso(_Prompt):
     @model_validator(mode="after")
     def _borders_a_region(self) -> Self:
         if self.border and (not self.add or self.label not in BORDERED):
-            said = self.label if self.add else f"not {self.label}"
-            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {said}. Leave `border` out"
+            meaning = self.label if self.add else f"not {self.label}"
+            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {meaning}. Leave `border` out"
             raise ValueError(msg)
         return self
 
@@ -179,8 +190,61 @@ class Propagate(_Document):
         return self
 
 
+RegionLabel = Literal["whole tumour", "tumour core", "enhancing"]
+
+
+class _OfRegion(_Document):
+    """An action on one region, which needs neither scans nor a network."""
+
+    label: RegionLabel = "whole tumour"
+
+    @property
+    def region(self) -> Region:
+        """The region that it is about."""
+        return BORDERED[self.label]
+
+
+class RemoveIsland(_OfRegion):
+    """Take away the connected part of a region at a place, also where it was drawn."""
+
+    kind: Literal["remove island"] = "remove island"
+    at: WorldPoint
+
+
+class KeepLargest(_OfRegion):
+    """Take away all connected parts of a region but the largest, and those that were drawn."""
+
+    kind: Literal["keep largest"] = "keep largest"
+
+
+class FillHoles(_OfRegion):
+    """Fill what a region encloses on all sides."""
+
+    kind: Literal["fill holes"] = "fill holes"
+
+
+class SmoothMargin(_OfRegion):
+    """Smooth the margin of a region: details narrower than `mm` go; what was drawn stays."""
+
+    kind: Literal["smooth margin"] = "smooth margin"
+    mm: Annotated[float, Field(gt=0, le=20, allow_inf_nan=False)] = 2.0
+
+
+Action = Interpolate | Propagate | RemoveIsland | KeepLargest | FillHoles | SmoothMargin
+"""Steps that are no prompts: they say nothing of any voxel, and what prompts said holds."""
+
 Step = Annotated[
-    Point | Stroke | Painted | Lasso | Box3D | Interpolate | Propagate,
+    Point
+    | Stroke
+    | Painted
+    | Lasso
+    | Box3D
+    | Interpolate
+    | Propagate
+    | RemoveIsland
+    | KeepLargest
+    | FillHoles
+    | SmoothMargin,
     Field(discriminator="kind"),
 ]
 """One step of a correction, in the order in which they were made."""
@@ -205,7 +269,8 @@ class PromptFile(_Document):
     """
 
     format: Literal["napari-brain-tumor prompts"] = "napari-brain-tumor prompts"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = RULE
+    """`RULE` of when it was recorded."""
     case: str = ""
     unit: Literal["mm", "voxel"] = "mm"
     labels_sha256: str | None = None
@@ -244,7 +309,8 @@ def read_prompts(path: str | PathLike[str]) -> PromptFile:
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         msg = (
             f"{path}: {place}: {first['msg']}. Expected prompts (point, stroke, painted, lasso, box, interpolate, "
-            'propagate) under "steps", as save_prompts writes them.'
+            "propagate, remove island, keep largest, fill holes, smooth margin) under 'steps', as save_prompts writes "
+            "them."
         )
         raise PromptError(msg) from error
 

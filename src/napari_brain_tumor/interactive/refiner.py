@@ -10,11 +10,23 @@ import numpy as np
 from napari_brain_tumor.errors import GridMismatchError, PromptError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.interpolation import interpolate_slices
-from napari_brain_tumor.interactive.prompts import Interpolate, PromptFile, Propagate, Step
+from napari_brain_tumor.interactive.prompts import (
+    Action,
+    FillHoles,
+    Interpolate,
+    KeepLargest,
+    PromptFile,
+    Propagate,
+    RemoveIsland,
+    SmoothMargin,
+    Step,
+)
 from napari_brain_tumor.interactive.propagation import propagate
 from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.interactive.spread import as_said, spread
+from napari_brain_tumor.interactive.spread import Outlined, apply_prompt, as_said, outlined_by
+from napari_brain_tumor.interactive.tidy import Tidying, tidied
+from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, shipped_verdict
 from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation, Study
@@ -45,6 +57,8 @@ class Change:
     said_before, said_after : (X, Y, Z) uint8 array
         What prompts and hand have settled there: a bit for every class that is still possible, 0 where nothing was
         said.
+    outlined_before, outlined_after : set of (region, axis, index)
+        Slices of the scan on which regions were outlined.
     """
 
     step: Step | None
@@ -53,6 +67,8 @@ class Change:
     after: Labels
     said_before: Labels
     said_after: Labels
+    outlined_before: frozenset[Outlined] = frozenset()
+    outlined_after: frozenset[Outlined] = frozenset()
 
     @property
     def voxels(self) -> int:
@@ -79,9 +95,10 @@ class Refiner:
 
     Notes
     -----
-    What was said at a voxel stays: a later prompt elsewhere never changes it, a later prompt at the voxel does. Labels
-    further from a prompt than half of `REACH_VOXELS` are never touched. A prompt adds to the class or region that it
-    names, or takes from it, and changes nothing else.
+    What was said at a voxel stays: a later prompt elsewhere never changes it, a later prompt at the voxel does. So a
+    slice that was outlined is what the outline says, inside and around it. A prompt changes what it names, and what
+    nesting forces with it: what is not whole tumour is no core either. It reaches no further than half of
+    `REACH_VOXELS`, never past a slice that was outlined before, and with `around=False` nothing but its own voxels.
     """
 
     def __init__(
@@ -102,6 +119,7 @@ class Refiner:
         start = None if segmentation is None else segmentation.data
         self._labels: Labels = np.zeros(study.grid.shape, np.uint8) if start is None else start.copy()
         self._said: Labels = np.zeros(study.grid.shape, np.uint8)
+        self._outlined: frozenset[Outlined] = frozenset()
         self._scene = Scene(study, probabilities)
         self._start_sha256 = labels_sha256(self._labels)
         self._model = None if segmentation is None else _model_of(segmentation)
@@ -120,7 +138,7 @@ class Refiner:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The prompts and actions that led here, in order."""
-        return tuple(made.step for made in self._made if made.step is not None)
+        return tuple(entry.step for entry in self._made if entry.step is not None)
 
     @property
     def prompts(self) -> PromptFile:
@@ -130,14 +148,14 @@ class Refiner:
             unit=self.study.grid.unit,
             labels_sha256=self._start_sha256,
             model=self._model,
-            edited_by_hand=sum(made.step is None for made in self._made),
+            edited_by_hand=sum(entry.step is None for entry in self._made),
             steps=self.steps,
         )
 
     @property
     def known_regions(self) -> tuple[Region, ...]:
         """Regions that the labels tell: those from the start, and those that prompts or hand have told since."""
-        known = {*self._started_with, *(region for made in self._made for region in made.tells)}
+        known = {*self._started_with, *(region for entry in self._made for region in entry.tells)}
         return tuple(region for region in REGIONS if region in known)
 
     @property
@@ -160,6 +178,8 @@ class Refiner:
         self._scene.intensities(nowhere)
         for region in REGIONS:
             self._scene.prior(region, nowhere)
+        for name in (WEIGHTS_FILE, OUTLINE_FILE):
+            shipped_verdict(name)
 
     def apply(self, step: Step) -> Change:
         """Carry out a prompt or an action.
@@ -175,8 +195,11 @@ class Refiner:
             If it touches no voxel of the scan, lies outside the brain, or names slices that the scan does not have;
             nothing is changed then.
         """
-        change = self._action(step) if isinstance(step, Interpolate | Propagate) else self._prompted(step)
-        return self._commit(change)
+        return self._commit(self.preview(step))
+
+    def preview(self, step: Step) -> Change:
+        """What `apply` would change, without changing anything; parameters and errors as there."""
+        return self._action(step) if isinstance(step, Action) else self._prompted(step)
 
     def adopt(self, labels: Labels) -> Change | None:
         """Take over labels that were edited by hand; what was edited stays like the voxels of a prompt.
@@ -199,9 +222,9 @@ class Refiner:
         if box is None:
             return None
         after = labels[box.slices].astype(np.uint8)
-        said = self._said[box.slices].copy()
-        said[edited[box.slices]] = np.left_shift(1, after[edited[box.slices]]).astype(np.uint8)
-        return self._commit(self._change(None, box, after, said))
+        allowed = self._said[box.slices].copy()
+        allowed[edited[box.slices]] = np.left_shift(1, after[edited[box.slices]]).astype(np.uint8)
+        return self._commit(self._change(None, box, after, allowed))
 
     def undo(self) -> Change | None:
         """Take back the last change; the change that was taken back, or None."""
@@ -209,6 +232,7 @@ class Refiner:
             return None
         change = self._done.pop()
         self._write(change.box, change.before, change.said_before)
+        self._outlined = change.outlined_before
         self._undone.append(change)
         return change
 
@@ -218,35 +242,41 @@ class Refiner:
             return None
         change = self._undone.pop()
         self._write(change.box, change.after, change.said_after)
+        self._outlined = change.outlined_after
         self._done.append(change)
         return change
 
     def _commit(self, change: Change) -> Change:
         self._write(change.box, change.after, change.said_after)
+        self._outlined = change.outlined_after
         self._done.append(change)
         self._undone.clear()
         if len(self._done) > UNDO_STEPS:
             self._settled.append(_Made.of(self._done.popleft()))
         return change
 
-    def _write(self, box: Box, labels: Labels, said: Labels) -> None:
+    def _write(self, box: Box, labels: Labels, allowed: Labels) -> None:
         self._labels[box.slices] = labels
-        self._said[box.slices] = said
+        self._said[box.slices] = allowed
 
-    def _change(self, step: Step | None, box: Box, after: Labels, said: Labels) -> Change:
+    def _change(
+        self, step: Step | None, box: Box, after: Labels, allowed: Labels, outlined: frozenset[Outlined] | None = None
+    ) -> Change:
         """The change without what it left as it was."""
         before, said_before = self._labels[box.slices], self._said[box.slices]
-        inner = bounding_box((before != after) | (said_before != said)) or Box((0, 0, 0), (1, 1, 1))
-        arrays = (array[inner.slices].copy() for array in (before, after, said_before, said))
-        return Change(step, _within(box, inner), *arrays)
+        inner = bounding_box((before != after) | (said_before != allowed)) or Box((0, 0, 0), (1, 1, 1))
+        arrays = (array[inner.slices].copy() for array in (before, after, said_before, allowed))
+        now = self._outlined if outlined is None else outlined
+        return Change(step, _within(box, inner), *arrays, self._outlined, now)
 
     def _prompted(self, step: Any) -> Change:
         touched = rasterise(step, self.study.grid)
         self._check_within_brain(step, touched)
         box = reach_of(touched, self._labels.shape)
-        said = self._said[box.slices].copy()
-        after = spread(self._scene, box, self._labels[box.slices], said, step, touched)
-        return self._change(step, box, _as_known(after, {*self.known_regions, *_told_by(step)}), said)
+        allowed = self._said[box.slices].copy()
+        after = apply_prompt(self._scene, box, self._labels[box.slices], allowed, step, touched, self._outlined)
+        after = _as_known(after, {*self.known_regions, *_told_by(step)})
+        return self._change(step, box, after, allowed, self._outlined | outlined_by(step, touched))
 
     def _check_within_brain(self, step: Any, touched: Touched) -> None:
         """Refuse what lies in the air; labels that are there by mistake can still be taken away."""
@@ -259,14 +289,27 @@ class Refiner:
         )
         raise PromptError(msg)
 
-    def _action(self, step: Interpolate | Propagate) -> Change:
+    def _action(self, step: Action) -> Change:
+        if isinstance(step, RemoveIsland | KeepLargest | FillHoles | SmoothMargin):
+            return self._tidied(step)
         self._check_slices(step)
         if isinstance(step, Interpolate):
             after = interpolate_slices(self._labels, self.study.grid, step.axis, step.slices, step.region)
-            after = as_said(np.where(after != self._labels, _as_known(after, self.known_regions), after), self._said)
+            after = np.where(after != self._labels, _as_known(after, self.known_regions), after)
         else:
             after = propagate(self.study, self._labels, step.axis, step.start, step.stop)
-        return self._change(step, Box.whole(self.study.grid.shape), after, self._said)
+        return self._change(step, Box.whole(self.study.grid.shape), as_said(after, self._said), self._said)
+
+    def _tidied(self, step: Tidying) -> Change:
+        """Only a clicked island goes against what was said before; what was said of it is forgotten then."""
+        after = tidied(self._labels, self._said, self.study.grid, step)
+        after = np.where(after != self._labels, _as_known(after, self.known_regions), after)
+        said = self._said
+        if isinstance(step, RemoveIsland):
+            said = said.copy()
+            gone = after != self._labels
+            said[gone] = np.left_shift(1, after[gone]).astype(np.uint8)
+        return self._change(step, Box.whole(self.study.grid.shape), after, said)
 
     def _check_slices(self, step: Interpolate | Propagate) -> None:
         last = max(step.slices) if isinstance(step, Interpolate) else max(step.start, step.stop)
@@ -294,7 +337,7 @@ class _Made:
 
 def _told_by(step: Step) -> frozenset[Region]:
     """Regions that a prompt speaks of: who marks a core tells that there is one."""
-    if isinstance(step, Interpolate | Propagate) or not step.add:
+    if isinstance(step, Action) or not step.add:
         return frozenset()
     return _told_of([min(step.allowed)])
 
@@ -307,11 +350,11 @@ def _told_of(classes: Iterable[int]) -> frozenset[Region]:
 
 def _as_known(labels: Labels, known: Iterable[Region]) -> Labels:
     """Labels without classes that tell what is not known: each becomes that of the region around it that is."""
-    told = set(known)
+    known_regions = set(known)
     core = labels.copy()
-    if "ET" not in told:
+    if "ET" not in known_regions:
         core[core == ENHANCING] = NON_ENHANCING
-    if "TC" not in told and "WT" in told:
+    if "TC" not in known_regions and "WT" in known_regions:
         core[core == NON_ENHANCING] = EDEMA
     return core
 

@@ -1,6 +1,6 @@
 """How far a prompt reaches: from its voxels to the labels of the block around it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Final
 
 import numpy as np
@@ -8,18 +8,36 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.interactive.carry import Said, carried, plane_of, sections_of
 from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
 from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
+from napari_brain_tumor.interactive.section import Section
+from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = ["Question", "as_said", "ask", "spread"]
+__all__ = [
+    "Outlined",
+    "Question",
+    "apply_prompt",
+    "as_said",
+    "ask",
+    "outline",
+    "outlined_by",
+    "slices_beside",
+    "spread",
+]
 
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
+
+Outlined = tuple[Region, int, int]
+"""A region that was outlined on a slice of the grid: its axis and number."""
+
+_NOWHERE: Final = np.empty((0, 3), np.intp)
+_ANY_CLASS: Final = np.uint8(15)
 
 _HARDLY: Final = 0.02
 """Share of a prompt's voxels that must be wrong in a region for anything beyond the prompt to follow in it."""
@@ -39,6 +57,110 @@ _MIDDLE: Final = 0.4
 """Share of a box's edges within which everything is taken to be what the box names."""
 
 
+def apply_prompt(
+    scene: Scene,
+    box: Box,
+    labels: Labels,
+    said: Labels,
+    prompt: Prompt,
+    touched: Touched,
+    outlined: Set[Outlined] = frozenset(),
+) -> Labels:
+    """Labels `(X, Y, Z)` of a block after a prompt: as `outline` for an area on a slice of the scan, else as `spread`.
+
+    Parameters
+    ----------
+    scene : Scene
+    box : Box
+        The block.
+    labels : (X, Y, Z) uint8 array
+        Its classes before.
+    said : (X, Y, Z) uint8 array
+        What earlier prompts settled, a bit for every class still possible; what this one settles is written into it.
+    prompt : Prompt
+    touched : Touched
+        Its voxels, on the whole grid.
+    outlined : set of (region, axis, index)
+        Slices of the grid on which regions were outlined before.
+    """
+    plane = plane_of(touched)
+    tells = any(prompt.inside(region) is not None for region in REGIONS)
+    if isinstance(prompt, Lasso) and plane is not None and tells:
+        return outline(scene, box, labels, said, prompt, touched, plane, outlined, shipped_verdict(OUTLINE_FILE))
+    return spread(scene, box, labels, said, prompt, touched, outlined=outlined)
+
+
+def outlined_by(prompt: Prompt, touched: Touched) -> frozenset[Outlined]:
+    """The slice of the grid on which a prompt says where a region ends; none of most prompts."""
+    plane = plane_of(touched) if isinstance(prompt, Lasso) and prompt.border else None
+    return frozenset() if plane is None else frozenset({(BORDERED[prompt.label], *plane)})
+
+
+def outline(
+    scene: Scene,
+    box: Box,
+    labels: Labels,
+    said: Labels,
+    prompt: Lasso,
+    touched: Touched,
+    plane: tuple[int, int],
+    outlined: Set[Outlined] = frozenset(),
+    verdict: Verdict | None = None,
+) -> Labels:
+    """Labels `(X, Y, Z)` of a block after an area was drawn on one of its slices; other parameters as of `spread`.
+
+    Parameters
+    ----------
+    plane : (axis, index)
+        The slice of the grid.
+    outlined : set of (region, axis, index)
+        Slices of the grid on which regions were outlined before.
+    verdict : Verdict, optional
+        Weighs shapes and scans; without one only the shapes decide.
+    """
+    block = Block(scene, box)
+    masks = {region: region_mask(labels, region) for region in REGIONS}
+    before = said.copy()
+    for section in sections_of(prompt, touched, plane, box, labels, said):
+        _say(said, section)
+        mask = masks[section.region]
+        after = mask.copy()
+        if prompt.around:
+            others = slices_beside(section, outlined, box)
+            after = carried(block, section, masks, Said.of(before, section.region), others, verdict)
+        else:
+            np.moveaxis(after, section.axis, 0)[section.index] = section.inside
+        _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)
+        _settle(masks, Asked(section.region, False, _NOWHERE), mask & ~after)
+    if not prompt.border:
+        _agree(said, touched.inside - box.start, sum(1 << value for value in prompt.allowed))
+    return as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
+
+
+def slices_beside(section: Section, outlined: Set[Outlined], box: Box) -> list[int]:
+    """Further slices of a block, along a section's axis, on which its region was outlined, in the block's numbers."""
+    inside = (
+        at - box.start[axis]
+        for region, axis, at in outlined
+        if (region, axis) == (section.region, section.axis) and box.start[axis] <= at < box.stop[axis]
+    )
+    return sorted(at for at in inside if at != section.index)
+
+
+def _say(said: Labels, section: Section) -> None:
+    """Write what a section settles: what was settled of the same voxels before stays, as far as the two agree."""
+    bits = np.uint8(sum(1 << value for value in REGIONS[section.region]))
+    now = np.where(section.inside, bits, ~bits & _ANY_CLASS).astype(np.uint8)
+    flat = np.moveaxis(said, section.axis, 0)[section.index]
+    flat[section.told] = _agreed(flat, now)[section.told]
+
+
+def _agreed(before: Array, now: Array) -> Labels:
+    """Classes that are possible by what was said before and by what is said now; by the latter, where they differ."""
+    both = before & now
+    return np.where(both, both, now).astype(np.uint8)
+
+
 def spread(
     scene: Scene,
     box: Box,
@@ -47,8 +169,9 @@ def spread(
     prompt: Prompt,
     touched: Touched,
     verdict: Verdict | None = None,
+    outlined: Set[Outlined] = frozenset(),
 ) -> Labels:
-    """Labels `(X, Y, Z)` of a block after a prompt.
+    """Labels `(X, Y, Z)` of a block after a prompt: what is like it and hangs together with it follows.
 
     Parameters
     ----------
@@ -64,22 +187,66 @@ def spread(
         Its voxels, on the whole grid.
     verdict : Verdict, optional
         Decides from the evidence; by default the one that ships.
+    outlined : set of (region, axis, index)
+        Slices of the grid on which regions were outlined before: beyond them nothing follows.
     """
-    decide = verdict or shipped_verdict()
+    decide = verdict or shipped_verdict(WEIGHTS_FILE)
     masks = {region: region_mask(labels, region) for region in REGIONS}
     block = Block(scene, box)
     seeds = _seeds(touched, prompt, box)
     allowed = _allowed(block, prompt, labels, seeds)
-    for asked, candidates, numbers in ask(block, labels, said, prompt, touched):
-        follows = _decided(labels.shape, candidates, decide(numbers))
-        follows[tuple(asked.seeds.T)] = True
-        _with_crumbs(follows, masks[asked.region], asked, block.spacing)
-        _settle(masks, asked, follows)
+    for question, candidates, numbers in ask(block, labels, said, prompt, touched):
+        follows = np.zeros(labels.shape, bool)
+        if prompt.around:
+            follows = _decided(labels.shape, candidates, decide(numbers))
+            follows &= ~_behind(outlined, question, box, labels.shape)
+            _with_crumbs(follows, masks[question.region], question, block.spacing)
+            follows &= ~_against(said, question)
+        follows[tuple(question.seeds.T)] = True
+        _settle(masks, question, _hanging(follows, masks[question.region], question))
     for region, beyond in _beyond(touched, prompt, box, labels.shape):
-        said[tuple(beyond.T)] = sum(1 << value for value in range(4) if value not in REGIONS[region])
-    said[tuple(seeds.T)] = sum(1 << value for value in allowed)
+        _agree(said, beyond, sum(1 << value for value in range(4) if value not in REGIONS[region]))
+    _agree(said, seeds, sum(1 << value for value in allowed))
     after = as_said(classes_from_regions(np.stack([masks[region] for region in REGIONS])), said)
     return _bounded(after, labels, prompt)
+
+
+def _agree(said: Labels, voxels: npt.NDArray[np.intp], bits: int) -> None:
+    at = tuple(voxels.T)
+    said[at] = _agreed(said[at], np.uint8(bits))
+
+
+def _against(said: Labels, asked: Asked) -> Array:
+    """Where earlier prompts said the opposite of what is asked."""
+    settled = Said.of(said, asked.region)
+    return settled.is_out if asked.inside else settled.is_in
+
+
+def _behind(outlined: Set[Outlined], asked: Asked, box: Box, shape: tuple[int, ...]) -> Array:
+    """What lies on a slice on which the region was outlined before, or beyond it as seen from the prompt."""
+    behind = np.zeros(shape, bool)
+    if not len(asked.seeds):
+        return behind
+    for region, axis, index in outlined:
+        at = index - box.start[axis]
+        if region != asked.region or not 0 <= at < shape[axis]:
+            continue
+        own = asked.seeds[:, axis]
+        view = np.moveaxis(behind, axis, 0)
+        if (own > at).all():
+            view[: at + 1] = True
+        elif (own < at).all():
+            view[at:] = True
+    return behind
+
+
+def _hanging(follows: Array, mask: Array, asked: Asked) -> Array:
+    """What follows without the parts that do not hang together with the prompt; through the region where it grows."""
+    if not len(asked.seeds) or not follows.any():
+        return follows
+    parts, _ = ndimage.label(follows | mask if asked.inside else follows, _TOUCHING)
+    own = np.unique(parts[tuple(asked.seeds.T)])
+    return follows & np.isin(parts, own[own > 0])
 
 
 def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:
@@ -88,12 +255,12 @@ def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:
     Who marks a class adds voxels to it, who marks "not this" takes voxels from it, and a border does both; nothing else
     changes, although the evidence for a class is evidence for the regions around it too.
     """
-    named = PROMPT_LABELS[prompt.label]
-    was, becomes = np.isin(before, named), np.isin(after, named)
+    values = PROMPT_LABELS[prompt.label]
+    was, becomes = np.isin(before, values), np.isin(after, values)
     joins, leaves = becomes & ~was, was & ~becomes
     both = isinstance(prompt, Lasso) and prompt.border
-    meant = joins | leaves if both else joins if prompt.add else leaves
-    return np.where(meant, after, before)
+    intended = joins | leaves if both else joins if prompt.add else leaves
+    return np.where(intended, after, before)
 
 
 def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Touched) -> Iterator[Question]:
@@ -105,10 +272,10 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
     for region, beyond in bordered:
         yield _question(block, labels, said, Asked(region, False, beyond), _mask(seeds, labels.shape), outline=True)
     for region, classes in REGIONS.items():
-        told = {value in classes for value in allowed}
-        if len(told) > 1:
+        sides = {value in classes for value in allowed}
+        if len(sides) > 1:
             continue
-        inside = told.pop()
+        inside = sides.pop()
         # A line that stops before a voxel says that it is right as it is; a border, that it is outside.
         ends = inside and region in dict(bordered)
         stays = around if ends else around & (region_mask(labels, region) != inside)
@@ -116,17 +283,19 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
         yield _question(block, labels, said, Asked(region, inside, seeds), stays, outline=outline)
 
 
-def _question(block: Block, labels: Labels, said: Labels, told: Asked, stays: Array, *, outline: bool) -> Question:
+def _question(
+    block: Block, labels: Labels, allowed: Labels, request: Asked, stays: Array, *, outline: bool
+) -> Question:
     """What is asked of a region: to follow those voxels of the prompt that are wrong as yet, if they are enough."""
-    wrong = region_mask(labels[tuple(told.seeds.T)], told.region) != told.inside
-    asked = Asked(told.region, told.inside, told.seeds[wrong])
+    wrong = region_mask(labels[tuple(request.seeds.T)], request.region) != request.inside
+    question = Asked(request.region, request.inside, request.seeds[wrong])
     if wrong.mean() < _HARDLY:
-        return asked, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
-    is_in, is_out = _settled(said, REGIONS[told.region])
-    alike, otherwise = (is_in, is_out) if told.inside else (is_out, is_in)
-    alike = alike | _mask(told.seeds[~wrong], labels.shape)
-    reach = Reach(block, asked.seeds, outline=outline)
-    return asked, *evidence(block, reach, asked, labels, alike, otherwise | stays)
+        return question, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
+    is_in, is_out = _settled(allowed, REGIONS[request.region])
+    alike, otherwise = (is_in, is_out) if request.inside else (is_out, is_in)
+    alike = alike | _mask(request.seeds[~wrong], labels.shape)
+    reach = Reach(block, question.seeds, outline=outline)
+    return question, *evidence(block, reach, question, labels, alike, otherwise | stays)
 
 
 def _beyond(
@@ -142,8 +311,8 @@ def _beyond(
 def _within(voxels: npt.NDArray[np.intp], box: Box, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
     """Voxels of the grid as voxels of the block, those that it holds."""
     own = voxels - box.start
-    found: npt.NDArray[np.intp] = own[((own >= 0) & (own < shape)).all(axis=1)]
-    return found
+    inside: npt.NDArray[np.intp] = own[((own >= 0) & (own < shape)).all(axis=1)]
+    return inside
 
 
 def _mask(voxels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -187,33 +356,33 @@ def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], valu
     return float((others > value).mean()) if others.size else 0.0
 
 
-def _settled(said: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
+def _settled(allowed: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
     """Where prompts settled that a voxel is of these classes, and where that it is not."""
     bits = sum(1 << value for value in classes)
-    told = said != 0
-    return told & (said & ~np.uint8(bits) == 0), told & (said & np.uint8(bits) == 0)
+    is_settled = allowed != 0
+    return is_settled & (allowed & ~np.uint8(bits) == 0), is_settled & (allowed & np.uint8(bits) == 0)
 
 
 def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
     """Which candidates follow: by the logits of their probabilities, smoothed with those of other candidates."""
-    found = np.zeros(shape, bool)
+    decided = np.zeros(shape, bool)
     if len(candidates):
         at = tuple(candidates.T)
         logits = np.zeros(shape, np.float32)
         logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
-        found[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
-    return found
+        decided[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
+    return decided
 
 
-def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> None:
+def _with_crumbs(follows: Array, mask: Array, question: Asked, spacing: tuple[float, float, float]) -> None:
     """Let follow what would be left as crumbs of a region taken away, or as holes in one that grows.
 
     Crumbs are connected parts, smaller than a tenth of what follows and than `_CRUMB_MM3`, that touch no side of the
     block.
     """
-    left = mask & ~follows if not asked.inside else ~(mask | follows)
-    changed = int((follows & (mask != asked.inside)).sum())
-    parts, count = ndimage.label(left, _TOUCHING if not asked.inside else None)
+    left = mask & ~follows if not question.inside else ~(mask | follows)
+    changed = int((follows & (mask != question.inside)).sum())
+    parts, count = ndimage.label(left, _TOUCHING if not question.inside else None)
     if not count:
         return
     sizes = np.bincount(parts.ravel())
@@ -225,11 +394,11 @@ def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float
     follows |= crumbs[parts]
 
 
-def _settle(masks: Mapping[Region, Array], asked: Asked, follows: Array) -> None:
+def _settle(masks: Mapping[Region, Array], question: Asked, follows: Array) -> None:
     """Write what follows into the masks, which stay nested."""
     order = list(REGIONS)
-    at = order.index(asked.region)
-    if asked.inside:
+    at = order.index(question.region)
+    if question.inside:
         for region in order[: at + 1]:
             masks[region][follows] = True
     else:
@@ -237,16 +406,16 @@ def _settle(masks: Mapping[Region, Array], asked: Asked, follows: Array) -> None
             masks[region][follows] = False
 
 
-def as_said(labels: Labels, said: Labels) -> Labels:
+def as_said(labels: Labels, allowed: Labels) -> Labels:
     """The labels with every voxel that was spoken of at the nearest class that it may be."""
-    wrong = (said != 0) & ((said >> labels) & 1 == 0)
+    wrong = (allowed != 0) & ((allowed >> labels) & 1 == 0)
     if wrong.any():
         steps = np.array([(c, c - 1, c + 1, c - 2, c + 2, c - 3, c + 3) for c in range(4)])
-        found = labels[wrong]
+        corrected = labels[wrong]
         for column in steps.T[::-1]:
-            wanted = column[labels[wrong]]
-            fits = (wanted >= 0) & (wanted <= 3)
-            fits[fits] = (said[wrong][fits] >> wanted[fits].astype(np.uint8)) & 1 == 1
-            found[fits] = wanted[fits]
-        labels[wrong] = found
+            replacements = column[labels[wrong]]
+            fits = (replacements >= 0) & (replacements <= 3)
+            fits[fits] = (allowed[wrong][fits] >> replacements[fits].astype(np.uint8)) & 1 == 1
+            corrected[fits] = replacements[fits]
+        labels[wrong] = corrected
     return labels

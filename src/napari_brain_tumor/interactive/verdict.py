@@ -13,12 +13,17 @@ from safetensors.numpy import load_file
 
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.interactive.evidence import FEATURES
+from napari_brain_tumor.interactive.section import SECTION_FEATURES
 from napari_brain_tumor.types import Float32Array
 
-__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
+__all__ = ["OUTLINE_FILE", "WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
 
 
 WEIGHTS_FILE: Final = "verdict.safetensors"
+"""Of strokes, points and boxes."""
+OUTLINE_FILE: Final = "outline.safetensors"
+"""Of what is drawn around an area on a slice."""
+_INPUTS: Final = {WEIGHTS_FILE: len(FEATURES), OUTLINE_FILE: len(SECTION_FEATURES)}
 _AT_ONCE: Final = 32_768
 """Voxels decided in one go: their numbers then stay in the processor's cache."""
 
@@ -39,18 +44,21 @@ class Verdict:
 
     def __call__(self, numbers: Float32Array) -> Float32Array:
         """Probabilities `(N,)` of evidence `(N, F)`, in the order of `FEATURES`."""
-        found = np.empty(len(numbers), np.float32)
+        return 1 / (1 + np.exp(-np.clip(self.logits(numbers), -30, 30)))  # type: ignore[no-any-return]
+
+    def logits(self, numbers: Float32Array) -> Float32Array:
+        """Logarithms of the odds `(N,)` of evidence `(N, F)`."""
+        logits = np.empty(len(numbers), np.float32)
         for start in range(0, len(numbers), _AT_ONCE):
             values = numbers[start : start + _AT_ONCE]
             for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
                 values = np.maximum(values @ weight + bias, 0)
-            logit = (values @ self.weights[-1] + self.biases[-1])[:, 0]
-            found[start : start + _AT_ONCE] = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
-        return found
+            logits[start : start + _AT_ONCE] = (values @ self.weights[-1] + self.biases[-1])[:, 0]
+        return logits
 
 
-def load_verdict(path: str | PathLike[str]) -> Verdict:
-    """Read what `save` of the training package wrote.
+def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verdict:
+    """Read what `save_verdict` of the training package wrote, for so many numbers a voxel.
 
     Raises
     ------
@@ -64,8 +72,8 @@ def load_verdict(path: str | PathLike[str]) -> Verdict:
         raise CheckpointError(msg) from error
     count = len(tensors) // 2
     names = [f"{kind}{at}" for at in range(count) for kind in ("weight", "bias")]
-    if sorted(names) != sorted(tensors) or tensors["weight0"].shape[0] != len(FEATURES):
-        msg = f"{path} holds {sorted(tensors)}; expected layers for {len(FEATURES)} numbers. Install the package again."
+    if sorted(names) != sorted(tensors) or tensors["weight0"].shape[0] != inputs:
+        msg = f"{path} holds {sorted(tensors)}; expected layers for {inputs} numbers. Install the package again."
         raise CheckpointError(msg)
     return Verdict(
         tuple(tensors[f"weight{at}"] for at in range(count)), tuple(tensors[f"bias{at}"] for at in range(count))
@@ -74,11 +82,12 @@ def load_verdict(path: str | PathLike[str]) -> Verdict:
 
 @lru_cache(maxsize=1)
 def shipped_sha256() -> str:
-    """Hash of the weights that come with the package, to tell by what a correction was made."""
-    return hashlib.sha256((files("napari_brain_tumor.interactive") / WEIGHTS_FILE).read_bytes()).hexdigest()
+    """Hash of all weights that come with the package, to tell by what a correction was made."""
+    folder = files("napari_brain_tumor.interactive")
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _INPUTS)).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def shipped_verdict() -> Verdict:
-    """The one that comes with the package."""
-    return load_verdict(str(files("napari_brain_tumor.interactive") / WEIGHTS_FILE))
+@lru_cache(maxsize=2)
+def shipped_verdict(name: str = WEIGHTS_FILE) -> Verdict:
+    """One of those that come with the package."""
+    return load_verdict(str(files("napari_brain_tumor.interactive") / name), _INPUTS[name])

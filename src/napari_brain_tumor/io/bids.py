@@ -12,12 +12,30 @@ from napari_brain_tumor.errors import DuplicateRoleError, UnreadableFileError
 from napari_brain_tumor.io.case_names import folder_name
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["anatomy_of", "examinations", "is_bids"]
+__all__ = ["anatomy_of", "data_set_root", "entities_of", "examinations", "is_bids"]
 
 _SUBJECT: Final = re.compile(r"sub-[A-Za-z0-9]+")
 _SESSION: Final = re.compile(r"ses-[A-Za-z0-9]+")
+_ENTITY: Final = re.compile(r"(?:^|_)([A-Za-z]+)-([A-Za-z0-9]+)(?=_|$)")
 _MOST_LISTED: Final = 8
 _TABLES: Final = (".json", ".tsv", ".bval", ".bvec", ".txt", ".md")
+
+
+def entities_of(path: Path) -> dict[str, str]:
+    """The entities in the name of a file, `sub-01_ce-gd_T1w.nii.gz`, in order; those of its folders where it has none.
+
+    Of a folder, such as one of DICOM slices below `sub-01/ses-2`, subject and session are told by the folders above.
+    """
+    entities = dict(_ENTITY.findall(short_name(path)))
+    if "sub" in entities:
+        return entities
+    above = [part for part in path.parts if _SUBJECT.fullmatch(part) or _SESSION.fullmatch(part)]
+    return dict(_ENTITY.findall("_".join(above)))
+
+
+def data_set_root(scan: Path) -> Path | None:
+    """The folder of the data set of BIDS that a scan lies in: that above its subject; None where it lies in none."""
+    return next((folder.parent for folder in scan.absolute().parents if _SUBJECT.fullmatch(folder.name)), None)
 
 
 def is_bids(folder: Path) -> bool:

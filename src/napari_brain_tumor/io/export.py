@@ -1,33 +1,23 @@
-"""Save segmentations: as NIfTI on the source's own grid, NRRD, MHA, a TIFF stack, or TIFF masks slice by slice."""
+"""Save segmentations, in any of the formats of `formats.py`."""
 
-import glob
-import json
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-import tifffile
-
-from napari_brain_tumor.errors import BrainTumorError, SaveError, SpacingUnknownError
-from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import metaimage, nifti, nrrd, tiff
+from napari_brain_tumor.errors import BrainTumorError, SaveError
+from napari_brain_tumor.io import dicom
 from napari_brain_tumor.io.atomic import Part, write_together
-from napari_brain_tumor.io.meaning import KEY, Meaning, meaning_inside
-from napari_brain_tumor.io.sidecar import read_sidecar, sidecar_part
+from napari_brain_tumor.io.formats import format_to_write, load
+from napari_brain_tumor.io.output import Axes, Output, SaveOptions
+from napari_brain_tumor.io.reading import read_volumes
+from napari_brain_tumor.io.sidecar import sidecar_part
 from napari_brain_tumor.io.sidecar_paths import PathStyle
-from napari_brain_tumor.io.volume import Volume, named_path
-from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, nifti_part, require
-from napari_brain_tumor.labels import looks_like_labels, schema_named
+from napari_brain_tumor.io.volume import named_path
+from napari_brain_tumor.labels import Region, looks_like_labels, schema_named
 from napari_brain_tumor.leftovers import finish_interrupted
-from napari_brain_tumor.study import Segmentation, TifSlices
-from napari_brain_tumor.types import Labels
+from napari_brain_tumor.study import Segmentation
 
 __all__ = ["save_segmentation"]
-
-
-_WRITABLE: Final = ".nii.gz, .nii, .nrrd, .mha, .tif, .tiff, or a folder for <patient>_<k>_mask.tif files"
 
 
 def save_segmentation(
@@ -35,13 +25,19 @@ def save_segmentation(
     path: str | PathLike[str],
     schema: str = "MSD",
     *,
+    format: str | None = None,  # noqa: A002
+    source: str | PathLike[str] | None = None,
+    axes: Axes = "RAS",
+    regions: Sequence[Region] = (),
+    subject: str | None = None,
+    session: str | None = None,
     sidecar: bool = True,
     overwrite: bool = True,
     paths: PathStyle = "auto",
 ) -> Path | list[Path]:
     """Save labels and their record, re-open what was written, and only then replace earlier files.
 
-    What the integers mean also travels inside each file, so that a copy without its JSON opens rightly.
+    What the integers mean also travels inside each file of labels, so that a copy without its JSON opens rightly.
 
     Parameters
     ----------
@@ -49,11 +45,25 @@ def save_segmentation(
         Our classes on the source's grid. Its `layout` decides the matrices and codes of a NIfTI header, and patient
         and slice numbers of masks.
     path : path-like
-        The suffix chooses the format: `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.tif` (one `(Z, Y, X)` stack). A folder
-        gets one `<patient>_<k>_mask.tif` per slice; masks there that this package did not write are not replaced.
+        The suffix chooses the format: `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.tif` (one `(Z, Y, X)` stack), `.dcm` (a
+        DICOM segmentation), `.stl` and `.ply` (surfaces). A folder gets one `<patient>_<k>_mask.tif` per slice; masks
+        there that this package did not write are not replaced.
     schema : str
         Which integers are written (`labels.SCHEMAS`): `"MSD"` is ours, `"BraTS"` means BraTS2018-2022,
-        `"LGG-binary"` writes 0 and 255.
+        `"LGG-binary"` writes 0 and 255. DICOM has segments with codes instead; a schema of the whole tumour alone makes
+        them one.
+    format : str, optional
+        If the suffix is ambiguous: `"rtstruct"` (contours, `.dcm`), or `"bids"`, for which `path` is the
+        folder of the data set (`formats.FORMATS`).
+    source : path-like, optional
+        For DICOM: folder or file of the series that the labels lie on, if the record of the segmentation does not
+        name it. It must have the grid of the labels; axes may run otherwise.
+    axes : {"RAS", "LPS"}
+        Of surfaces: whether x and y run to the patient's right and front, or left and back.
+    regions : sequence of {"WT", "TC", "ET"}
+        Of which surfaces and contours are made; by default all that the labels define.
+    subject, session : str, optional
+        For BIDS, if the names of the scans do not contain them.
     sidecar : bool
         Whether provenance and the meaning of the integers are written beside it as JSON.
     overwrite : bool
@@ -67,7 +77,7 @@ def save_segmentation(
     Returns
     -------
     Path or list of Path
-        The file; for a folder, the masks in order of their slices.
+        The file; for a folder, the masks in order of their slices; of surfaces a file for each region.
 
     Raises
     ------
@@ -75,6 +85,8 @@ def save_segmentation(
         If the schema is unknown or cannot express a class.
     SpacingUnknownError
         If the format always states millimetres but the voxel size is not known.
+    SourceSeriesError
+        If a DICOM object is to be made and the series that the labels lie on is not DICOM, not known or not at hand.
     SaveError
         If the files cannot be written, do not read back the same, or are there already and may not be replaced.
         Nothing half-written is left, and labels never get another result's JSON.
@@ -86,166 +98,42 @@ def save_segmentation(
     """
     finish_interrupted()
     target = named_path(path)
-    target_schema = schema_named(schema)
-    values = target_schema.encode(segmentation.data)
-    meaning = Meaning.of(segmentation, target_schema)
+    target_schema = format_to_write(target, format)
+    options = SaveOptions(
+        schema_named(schema),
+        None if source is None else named_path(source),
+        axes,
+        tuple(regions),
+        subject,
+        session,
+        paths,
+    )
+    if not target_schema.is_folder:
+        _refuse_to_replace_scan(target)
+    output: Output = load(target_schema.writer)(segmentation, target, options)
     # Made first, so that nothing is written if the provenance cannot be.
-    record = [sidecar_part(segmentation, meaning, target, paths=paths)] if sidecar else []
-    if _is_folder(target):
-        names = _mask_names(segmentation)
-        parts = _slice_parts(values, meaning, target, names)
-        write_together([*parts, *record], overwrite=overwrite)
-        return [target / name for name in names]
-    _refuse_to_replace_scan(target)
-    write_together([_file_part(values, meaning, segmentation, target), *record], overwrite=overwrite)
-    return target
+    record = [_record(segmentation, output, paths)] if sidecar else []
+    write_together([*output.parts, *record], overwrite=overwrite)
+    return output.saved
 
 
-def _is_folder(target: Path) -> bool:
-    return target.is_dir() or not target.suffix
-
-
-def _file_part(values: Labels, meaning: Meaning, segmentation: Segmentation, target: Path) -> Part:
-    name = target.name.lower()
-    if nifti.is_nifti(target):
-        return nifti_part(values, segmentation.grid, segmentation.layout, target, comment=meaning.text)
-    if name.endswith((".nrrd", ".mha")):
-        return _medical_part(values, meaning, segmentation.grid, target)
-    if tiff.is_tif(target):
-        return Part(
-            target,
-            lambda temporary: _write_tif(temporary, values.transpose(2, 1, 0), "ZYX", meaning),
-            lambda temporary: _check_tif(temporary, values, meaning),
-        )
-    msg = f"{target.name} has a suffix that is not written. Possible are {_WRITABLE}."
-    raise SaveError(msg)
+def _record(segmentation: Segmentation, output: Output, paths: PathStyle) -> Part:
+    return sidecar_part(segmentation, output.meaning, output.described, paths=paths, more=output.more)
 
 
 def _refuse_to_replace_scan(target: Path) -> None:
     """A mistyped name must not cost the scan itself."""
     if not target.exists():
         return
+    if dicom.is_dicom(target):
+        if not dicom.holds_results(target):
+            msg = f"{target.name} exists and is a DICOM file that holds no segmentation. Choose another name."
+            raise SaveError(msg)
+        return
     try:
-        volumes = _read_back(target)
+        volumes = read_volumes(target, None)
     except BrainTumorError:
         return
     if not all(looks_like_labels(volume.array, target.name) for volume in volumes):
         msg = f"{target.name} exists and holds an image, not labels. It is left as it is: choose another name."
         raise SaveError(msg)
-
-
-def _read_back(path: Path) -> list[Volume]:
-    if nifti.is_nifti(path):
-        return nifti.read_nifti(path)
-    if tiff.is_tif(path):
-        return tiff.read_tif(path)
-    return nrrd.read_nrrd(path) if nrrd.is_nrrd(path) else metaimage.read_metaimage(path)
-
-
-# NRRD and MHA -----------------------------------------------------------------------------------------------------
-
-
-def _medical_part(values: Labels, meaning: Meaning, grid: Grid, target: Path) -> Part:
-    if grid.unit != "mm":
-        msg = (
-            f"{target.suffix} files always state millimetres, but the voxel size of this study is not known. Save as "
-            ".nii.gz or .tif, or open the study with spacing_mm=(x, y, z)."
-        )
-        raise SpacingUnknownError(msg)
-    as_bytes = nrrd.nrrd_bytes if nrrd.is_nrrd(target) else metaimage.metaimage_bytes
-    content = as_bytes(values, grid, {KEY: meaning.text})
-    return Part(
-        target,
-        lambda temporary: temporary.write_bytes(content),
-        lambda temporary: _check_medical(temporary, values, grid, meaning),
-    )
-
-
-def _check_medical(path: Path, values: Labels, grid: Grid, meaning: Meaning) -> None:
-    (volume,) = _read_back(path)
-    require(volume.array.dtype == np.uint8, f"its type is {volume.array.dtype}, not uint8")
-    require(volume.grid.same_place(grid, SAME_PLACE_VOXELS), "its voxels lie elsewhere in the world")
-    require(np.array_equal(volume.array, values), "its labels differ")
-    _require_meaning(path, meaning)
-
-
-def _require_meaning(path: Path, meaning: Meaning) -> None:
-    read = meaning_inside(path)
-    require(read is not None and read.document == meaning.document, "the meaning of its labels differs")
-
-
-# TIFF -------------------------------------------------------------------------------------------------------------
-
-
-def _slice_parts(values: Labels, meaning: Meaning, folder: Path, names: Sequence[str]) -> list[Part]:
-    """The masks one by one where the folder is there, else the folder as a whole."""
-    planes = {name: values[:, :, k : k + 1] for k, name in enumerate(names)}
-
-    def write_folder(place: Path) -> None:
-        place.mkdir()
-        for name, plane in planes.items():
-            _write_tif(place / name, plane[..., 0].T, "YX", meaning)
-
-    def check_folder(place: Path) -> None:
-        for name, plane in planes.items():
-            _check_tif(place / name, plane, meaning)
-
-    if not folder.exists():
-        return [Part(folder, write_folder, check_folder)]
-    _refuse_to_replace_truth(folder, names)
-    return [_slice_part(folder / name, plane, meaning) for name, plane in planes.items()]
-
-
-def _slice_part(path: Path, plane: Labels, meaning: Meaning) -> Part:
-    return Part(
-        path,
-        lambda temporary: _write_tif(temporary, plane[..., 0].T, "YX", meaning),
-        lambda temporary: _check_tif(temporary, plane, meaning),
-    )
-
-
-def _refuse_to_replace_truth(folder: Path, names: Sequence[str]) -> None:
-    """Masks of the same names that say nothing of us are somebody's annotation: the patient's folder was chosen."""
-    there = [name for name in names if (folder / name).exists()]
-    if there and not read_sidecar(folder) and meaning_inside(folder) is None:
-        msg = (
-            f"{folder} holds {len(there)} masks that were not written by this program, such as {there[0]}. They are "
-            "left as they are: choose another folder, or move them away first."
-        )
-        raise SaveError(msg)
-    patient = names[0].rsplit("_", 2)[0]
-    others = [
-        path.name for path in sorted(folder.glob(f"{glob.escape(patient)}_*_mask.tif*")) if path.name not in names
-    ]
-    if others:
-        msg = (
-            f"{folder} holds {len(others)} masks of other slices of {patient}, such as {others[0]}: together with the "
-            "new ones they would be a mixture. Choose another folder, or move them away first."
-        )
-        raise SaveError(msg)
-
-
-def _mask_names(segmentation: Segmentation) -> list[str]:
-    slices = segmentation.layout
-    count = segmentation.grid.shape[2]
-    if not isinstance(slices, TifSlices) or len(slices.numbers) != count:
-        slices = TifSlices(segmentation.name, tuple(range(1, count + 1)))
-    return [f"{slices.patient}_{number}_mask.tif" for number in slices.numbers]
-
-
-def _write_tif(path: Path, planes: Labels, axes: str, meaning: Meaning) -> None:
-    tifffile.imwrite(
-        path,
-        np.ascontiguousarray(planes),
-        photometric="minisblack",
-        compression="zlib",
-        metadata={"axes": axes, **json.loads(meaning.text)},
-    )
-
-
-def _check_tif(path: Path, values: Labels, meaning: Meaning) -> None:
-    volumes = tiff.read_tif(path)
-    require(len(volumes) == 1, f"it holds {len(volumes)} channels")
-    require(volumes[0].array.dtype == np.uint8, f"its type is {volumes[0].array.dtype}, not uint8")
-    require(np.array_equal(volumes[0].array, values), "its labels differ")
-    _require_meaning(path, meaning)

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_brain_tumor.errors import LabelSchemaError
+from napari_brain_tumor.errors import LabelSchemaError, SaveError
 from napari_brain_tumor.io import nifti, tiff
 from napari_brain_tumor.labels import REGIONS, LabelSchema, Region, labels_sha256, schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["KEY", "Meaning", "meaning_inside", "nifti_extension", "texts_of"]
+__all__ = ["KEY", "Meaning", "meaning_inside", "nifti_extension", "require_meaning", "texts_of"]
 
 KEY: Final = "napari-brain-tumor"
 
@@ -57,10 +57,11 @@ class Meaning:
     @classmethod
     def of(cls, segmentation: Segmentation, schema: LabelSchema) -> "Meaning":
         """That of a segmentation which is saved in a schema."""
-        names = segmentation.class_names
-        values = {schema.from_class[c]: names[c] for c in names if c in schema.from_class}
         # In a schema of one class nothing of the others is left.
-        known = schema.known_regions if len(schema.known_regions) == 1 else segmentation.known_regions
+        joined = len(schema.known_regions) == 1
+        names = schema.class_names if joined else segmentation.class_names
+        values = {schema.from_class[c]: names[c] for c in names if c in schema.from_class}
+        known = schema.known_regions if joined else segmentation.known_regions
         sha256 = labels_sha256(schema.encode(segmentation.data))
         return cls(schema, dict(sorted(values.items())), tuple(known), sha256, segmentation.notes)
 
@@ -133,6 +134,14 @@ def meaning_inside(place: Path) -> Meaning | None:
         masks = [path for path in sorted(place.glob("*_mask.tif")) if not path.name.startswith(".")]
         return _common([Meaning.read(_entry(_text_inside(path))) for path in masks])
     return Meaning.read(_entry(_text_inside(place)))
+
+
+def require_meaning(path: Path, meaning: Meaning) -> None:
+    """Raise `SaveError` if a file that was written does not say what its labels mean."""
+    read = meaning_inside(path)
+    if read is None or read.document != meaning.document:
+        msg = "it did not read back as it was meant, the meaning of its labels differs"
+        raise SaveError(msg)
 
 
 def _common(meanings: Sequence[Meaning | None]) -> Meaning | None:

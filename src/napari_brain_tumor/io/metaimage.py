@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
+from napari_brain_tumor.io.formats import METAIMAGE
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps, right_angled
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
@@ -70,7 +71,7 @@ class MetaImageHeader:
 
 def is_metaimage(path: Path) -> bool:
     """Whether the file name ends in `.mha` or `.mhd`, in any case."""
-    return path.name.lower().endswith((".mha", ".mhd"))
+    return METAIMAGE.fits(path)
 
 
 def read_metaimage_header(path: Path) -> MetaImageHeader:

@@ -16,6 +16,7 @@ from nibabel.volumeutils import apply_read_scaling
 
 from napari_brain_tumor.errors import BrainTumorError, DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
+from napari_brain_tumor.io.formats import NIFTI
 from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.io.volume import SPACING_NOTE, Volume, short_name
 from napari_brain_tumor.io.voxel_data import Packing, read_voxels, unpacked
@@ -60,7 +61,7 @@ class NiftiHeader:
 
 def is_nifti(path: Path) -> bool:
     """Whether the file name ends in `.nii` or `.nii.gz`, in any case."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
+    return NIFTI.fits(path)
 
 
 def read_nifti_header(path: Path) -> NiftiHeader:

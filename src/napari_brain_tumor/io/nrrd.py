@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
+from napari_brain_tumor.io.formats import NRRD
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
@@ -77,7 +78,7 @@ class NrrdHeader:
 
 def is_nrrd(path: Path) -> bool:
     """Whether the file name ends in `.nrrd` or `.nhdr`, in any case."""
-    return path.name.lower().endswith((".nrrd", ".nhdr"))
+    return NRRD.fits(path)
 
 
 def read_nrrd_header(path: Path) -> NrrdHeader:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
-from napari_brain_tumor.io import tiff
+from napari_brain_tumor.io import dicom, tiff
 from napari_brain_tumor.io.bids import anatomy_of
+from napari_brain_tumor.io.dicom.read_seg import meaning_of_segments, read_seg
 from napari_brain_tumor.io.meaning import Meaning, meaning_inside
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing, images_in, read_volumes, slices_in
 from napari_brain_tumor.io.sidecar import notes_in, read_sidecar
@@ -39,7 +40,7 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     Parameters
     ----------
     path : path-like
-        A label file (NIfTI, NRRD, MHA, `.tif`), or a folder with `<patient>_<k>_mask.tif` files.
+        A label file (NIfTI, NRRD, MHA, `.tif`, DICOM SEG), or a folder with `<patient>_<k>_mask.tif` files.
     schema : str, optional
         What the integers mean (`labels.SCHEMAS`). Without it: what the file itself says, then our own sidecar, both
         as long as their hash is that of the labels; then `dataset.json`, then the file's name, then the values, if only
@@ -55,10 +56,10 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
         If the values are not labels, or more than one schema fits.
     """
     finish_interrupted()
-    place = existing(path)
-    volume = _label_volume(place, spacing_mm)
+    place = _with_labels(existing(path))
+    volume, inside = _label_volume(place, spacing_mm, has_schema=schema is not None)
     values = integral_labels(volume.array, volume.name)
-    statement = _recorded_meaning(place, values)
+    statement = _recorded_meaning(place, values, inside)
     guess: tuple[str, ...] = ()
     if schema is not None:
         label_schema = schema_named(schema)
@@ -103,14 +104,25 @@ def preferred_labels(files: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(p for p in files if (_is_corrected(p) or p.name.lower() not in corrected) and not _is_brain_mask(p))
 
 
-def _label_volume(place: Path, spacing_mm: Spacing | None) -> Volume:
+def _with_labels(place: Path) -> Path:
+    """The path itself; of a folder without masks, the DICOM segmentation in it."""
+    if not place.is_dir() or any(patient.masks for patient in slices_in(place)):
+        return place
+    return dicom.seg_in(place) or place
+
+
+def _label_volume(place: Path, spacing_mm: Spacing | None, *, has_schema: bool) -> tuple[Volume, Meaning | None]:
+    """The labels, and what the file itself says of them; where that is told otherwise, no need to understand it."""
+    if dicom.is_seg(place):
+        volume, words = read_seg(place)
+        return volume, None if has_schema else meaning_of_segments(words, place.name)
     if place.is_dir():
-        return _masks_in(place, spacing_mm)
+        return _masks_in(place, spacing_mm), meaning_inside(place)
     volumes = read_volumes(place, spacing_mm)
     if len(volumes) > 1:
         msg = f"{place.name} holds {len(volumes)} images; a segmentation is one. Open it as a study instead."
         raise DimensionError(msg)
-    return volumes[0]
+    return volumes[0], meaning_inside(place)
 
 
 def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
@@ -134,9 +146,9 @@ class _RecordedMeaning:
     notes: tuple[str, ...]
 
 
-def _recorded_meaning(place: Path, values: npt.NDArray[np.uint8]) -> _RecordedMeaning:
+def _recorded_meaning(place: Path, values: npt.NDArray[np.uint8], inside: Meaning | None) -> _RecordedMeaning:
     record = read_sidecar(place)
-    inside, beside = meaning_inside(place), Meaning.read(record)
+    beside = Meaning.read(record)
     # What was guessed of the scan stays a guess, whoever edited the labels since; a record of others says nothing.
     notes = inside.notes if inside is not None else ()
     if inside is not None and not inside.is_of(values):

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, DuplicateRoleError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd, tiff
+from napari_brain_tumor.io import dicom, tiff
+from napari_brain_tumor.io.formats import DICOM, FORMATS, image_suffixes, load
 from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
@@ -45,7 +46,7 @@ def open_volumes(path: AnyPath, *, spacing_mm: Spacing | None = None) -> list[Vo
     """As `open_image`, with what the reader noticed."""
     place = existing(path)
     if place.is_dir():
-        volumes = [dicom.read_series(series) for series in dicom.contents_of(place).series]
+        volumes = dicom.read_volumes(place)
         if not volumes:
             msg = f"{place.name} is a folder without a DICOM series. Open a file, or the folder as a study."
             raise UnreadableFileError(msg)
@@ -62,7 +63,8 @@ def existing(path: AnyPath) -> Path:
 
 
 def is_image(path: Path) -> bool:
-    return nifti.is_nifti(path) or nrrd.is_nrrd(path) or metaimage.is_metaimage(path) or tiff.is_tif(path)
+    """Whether the name of a file is that of an image which is read, other than DICOM."""
+    return path.name.lower().endswith(image_suffixes())
 
 
 def visible(folder: Path) -> list[Path]:
@@ -104,21 +106,14 @@ def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
 def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     if tiff.is_tif(path):
         return tiff.read_tif(path, spacing_mm)
-    if nifti.is_nifti(path):
-        volumes = nifti.read_nifti(path)
-    elif nrrd.is_nrrd(path):
-        volumes = nrrd.read_nrrd(path)
-    elif metaimage.is_metaimage(path):
-        volumes = metaimage.read_metaimage(path)
-    elif dicom.is_dicom(path):
-        volumes = [dicom.read_series(series) for series in dicom.contents_of(path).series]
-    else:
-        msg = (
-            f"{path.name} is of a kind that is not read. Readable are .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, "
-            ".tif, .tiff and DICOM series."
-        )
+    file_format = next(
+        (candidate for candidate in FORMATS if candidate.reader and candidate.fits(path)),
+        DICOM if dicom.is_dicom(path) else None,
+    )
+    if file_format is None:
+        msg = f"{path.name} is of a kind that is not read. Readable are {', '.join(image_suffixes())} and DICOM series."
         raise UnreadableFileError(msg)
-    return [with_spacing(volume, spacing_mm) for volume in volumes]
+    return [with_spacing(volume, spacing_mm) for volume in load(file_format.reader)(path)]
 
 
 def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:

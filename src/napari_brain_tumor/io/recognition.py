@@ -55,7 +55,7 @@ def _recognise_file(path: Path) -> Literal["study", "segmentation"] | None:
         match = tiff.find_slices([path])
         return None if not match else "segmentation" if match[0].masks else "study"
     if not is_image(path):
-        return "study" if dicom.is_dicom(path) else None
+        return "segmentation" if dicom.is_seg(path) else "study" if dicom.is_dicom(path) else None
     if names_segmentation(path) or path.parent.name.lower().startswith("labels"):
         return "segmentation"
     if role_of_file(path, images_in(path.parent)) is not None:

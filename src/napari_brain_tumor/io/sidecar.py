@@ -57,8 +57,15 @@ def write_sidecar(segmentation: Segmentation, path: Path, schema: str = "MSD", *
     return part.path
 
 
-def sidecar_part(segmentation: Segmentation, meaning: Meaning, path: Path, *, paths: PathStyle = "auto") -> Part:
-    """The sidecar of a file or folder, to be written together with it.
+def sidecar_part(
+    segmentation: Segmentation,
+    meaning: Meaning,
+    path: Path,
+    *,
+    paths: PathStyle = "auto",
+    more: Mapping[str, Any] | None = None,
+) -> Part:
+    """The sidecar of a file or folder, to be written together with it; `more` are entries that come first in it.
 
     Raises
     ------
@@ -67,6 +74,7 @@ def sidecar_part(segmentation: Segmentation, meaning: Meaning, path: Path, *, pa
     """
     target = next(place for place in _candidates(path) if _is_free(place, path))
     document = {
+        **(more or {}),
         "program": PROGRAM,
         "format": FORMAT,
         "version": __version__,

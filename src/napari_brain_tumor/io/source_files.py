@@ -107,7 +107,7 @@ def combined_sha256(hashes: Iterable[str]) -> str:
 
 
 def _voxel_files(header: Path) -> tuple[Path, ...]:
-    if header.suffix.lower() not in (".mhd", ".mha", ".nhdr", ".nrrd"):
+    if not (nrrd.is_nrrd(header) or metaimage.is_metaimage(header)):
         return ()
     read = nrrd.read_nrrd_header if nrrd.is_nrrd(header) else metaimage.read_metaimage_header
     try:

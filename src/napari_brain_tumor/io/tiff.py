@@ -20,6 +20,7 @@ import tifffile
 
 from napari_brain_tumor.errors import DimensionError, GridMismatchError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
 from napari_brain_tumor.study import Role, TifSlices
 from napari_brain_tumor.types import Array
@@ -75,7 +76,7 @@ class SliceFiles:
 
 def is_tif(path: Path) -> bool:
     """Whether the file name ends in `.tif` or `.tiff`, in any case."""
-    return path.name.lower().endswith((".tif", ".tiff"))
+    return TIFF.fits(path)
 
 
 def find_slices(names: Sequence[Path]) -> tuple[SliceFiles, ...]:

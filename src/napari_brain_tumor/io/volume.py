@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.formats import is_known_suffix, split_suffix
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.labels import LABEL_TOLERANCE
 from napari_brain_tumor.study import FileLayout
@@ -37,9 +38,6 @@ POSITION_NOTE: Final = "The header states no position: the first voxel is taken 
 SPACING_NOTE: Final = (
     "The header does not state the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
 )
-
-
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tiff", ".tif", ".dcm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,12 +103,9 @@ def named_path(path: str | os.PathLike[str]) -> Path:
 
 
 def short_name(path: Path) -> str:
-    """Base name without the suffixes of image files: `scan.nii.gz` gives `scan`."""
-    lower = path.name.lower()
-    for suffix in _SUFFIXES:
-        if lower.endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.name
+    """Base name without the suffixes of the files that are read or written: `scan.nii.gz` gives `scan`."""
+    stem, suffix = split_suffix(path)
+    return stem if is_known_suffix(suffix) else path.name
 
 
 def integral_labels(array: Array, what: str) -> npt.NDArray[np.uint8]:

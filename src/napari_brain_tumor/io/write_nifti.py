@@ -12,11 +12,12 @@ from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import nifti
 from napari_brain_tumor.io.atomic import Part, write_together
-from napari_brain_tumor.io.meaning import nifti_extension
-from napari_brain_tumor.study import FileLayout, NiftiForms
+from napari_brain_tumor.io.meaning import Meaning, nifti_extension
+from napari_brain_tumor.io.output import Output, SaveOptions
+from napari_brain_tumor.study import FileLayout, NiftiForms, Segmentation
 from napari_brain_tumor.types import Array
 
-__all__ = ["SAME_PLACE_VOXELS", "nifti_part", "require", "write_nifti"]
+__all__ = ["SAME_PLACE_VOXELS", "nifti_output", "nifti_part", "require", "write_nifti"]
 
 
 SAME_PLACE_VOXELS: Final = 1e-3
@@ -64,6 +65,14 @@ def nifti_part(
         lambda temporary: temporary.write_bytes(content),
         lambda temporary: _check(temporary, values, grid, header, comment),
     )
+
+
+def nifti_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
+    """The labels as a NIfTI file, with what its integers mean inside."""
+    meaning = Meaning.of(segmentation, options.schema)
+    values = options.schema.encode(segmentation.data)
+    part = nifti_part(values, segmentation.grid, segmentation.layout, target, comment=meaning.text)
+    return Output([part], target, meaning, target)
 
 
 def require(condition: bool, problem: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from napari_brain_tumor.brain.extraction import HeadChoice, chosen_brain_job
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.diameters import Bidimensional, Line
@@ -12,7 +13,7 @@ from napari_brain_tumor.measure.midline import MidsagittalPlane, find_midsagitta
 from napari_brain_tumor.measure.rim import RimThickness, rim_thickness
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeTable, measure_volumes
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Segmentation, Study
 
 __all__ = ["Examination", "measure_study", "measure_study_job", "redrawn"]
@@ -83,7 +84,9 @@ def measure_study(
     segmentation : Segmentation
         Our classes.
     study : Study, optional
-        The scans that were segmented; the midline is found in them. Without it sides are not assessable.
+        The scans that were segmented; the midline is found in them. Without it sides are not assessable. In a whole
+        head it is that of the brain, which is extracted first (`settings.brain`); to take a mask of your own, hand over
+        `extract_brain(study, mask=...)`.
     settings : MeasureSettings, optional
         How to measure.
 
@@ -109,7 +112,9 @@ def measure_study_job(
     known = tuple(region for region in reversed(REGIONS) if region in segmentation.known_regions)
     steps = len(known) + 2
     yield Progress(0, steps, "finding the midline")
-    plane = find_midsagittal_plane(study) if study is not None and _has_mm(segmentation, study) else None
+    plane, brain_notes = None, ()
+    if study is not None and _has_mm(segmentation, study):
+        plane, brain_notes = yield from _midline_job(study, settings.brain, steps)
     lesions: list[Lesion] = []
     left_out: dict[Region, LeftOut] = {}
     for number, region in enumerate(known, 1):
@@ -119,7 +124,7 @@ def measure_study_job(
     yield Progress(steps - 1, steps, "measuring the rim")
     rim = rim_thickness(segmentation.data, grid) if grid.unit == "mm" and "ET" in known else None
     guesses = (*segmentation.notes, *(study.notes if study is not None else ()))
-    notes = tuple(dict.fromkeys((*guesses, *_notes(segmentation, study, lesions, left_out, settings))))
+    notes = tuple(dict.fromkeys((*guesses, *brain_notes, *_notes(segmentation, study, lesions, left_out, settings))))
     volumes = measure_volumes(segmentation)
     return Examination(segmentation.name, grid, volumes, tuple(lesions), left_out, rim, plane, settings, notes)
 
@@ -148,6 +153,16 @@ def _redrawn(lesion: Lesion, examination: Examination, long: Line, short: Line) 
     distance = examination.grid.spacing[before.axis]
     measurable, reason = measurability(diameters, lesion.slices, distance, examination.settings)
     return replace(lesion, diameters=diameters, measurable=measurable, reason=reason)
+
+
+def _midline_job(study: Study, brain: HeadChoice, steps: int) -> Job[tuple[MidsagittalPlane, tuple[str, ...]]]:
+    """The plane, and what to know of the brain that it was found in."""
+    extracted = yield from part_of(chosen_brain_job(study, brain), 0, 0.9 / steps)
+    yield Progress(0.9 / steps, 1, "finding the midline")
+    plane = find_midsagittal_plane(extracted.study)
+    if extracted.notes:
+        return plane, ("No brain was found in the head: the midline is that of the head as it is.",)
+    return plane, tuple(note for note in extracted.study.notes if note not in study.notes)
 
 
 def _has_mm(segmentation: Segmentation, study: Study) -> bool:

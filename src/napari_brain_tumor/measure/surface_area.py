@@ -3,7 +3,7 @@
 import numpy as np
 
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.measure.mesh import label_mesh
+from napari_brain_tumor.mesh import label_mesh
 from napari_brain_tumor.types import Mask
 
 __all__ = ["surface_area_mm2"]

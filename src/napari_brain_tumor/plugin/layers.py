@@ -839,6 +839,15 @@ def _doubts_of(reference: LayerView) -> tuple[str, ...]:
     return () if reference.world is not None else (f"{reference.name}: {_ORIENTATION_OF_OTHERS}",)
 
 
+def _inputs_of(tag: SequenceTag | SegmentationTag | None) -> dict[str, Any]:
+    """The DICOM series that labels were painted on, so that what is made of them can refer to it."""
+    source = tag.source if isinstance(tag, SequenceTag) and not tag.resampled else None
+    if source is None or source.series is None:
+        return {}
+    role = tag.role if isinstance(tag, SequenceTag) else None
+    return {"inputs": {role or "scan": {"path": str(source.path), "series": source.series}}}
+
+
 def _on_reference(labels_view: LayerView, reference: LayerView) -> Segmentation:
     tag = reference.tag
     source = tag.grid if tag is not None else _grid_of_other(reference, ())
@@ -853,7 +862,7 @@ def _on_reference(labels_view: LayerView, reference: LayerView) -> Segmentation:
         source,
         tag.case if tag is not None else reference.name,
         layout=tag.layout if tag is not None else None,
-        provenance={"method": "painted by hand"},
+        provenance={"method": "painted by hand", **_inputs_of(tag)},
         notes=tag.notes if tag is not None else _doubts_of(reference),
     )
 

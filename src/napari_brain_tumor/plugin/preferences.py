@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.formats import saved_suffixes
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import SCHEMAS
 
@@ -35,7 +36,7 @@ PLUGIN: Final = "napari-brain-tumor"
 
 AS_THE_SCANS: Final = "as the scans"
 DEVICES: Final = ("auto", "cpu", "cuda", "mps")
-FILE_FORMATS: Final = (AS_THE_SCANS, ".nii.gz", ".nii", ".nrrd", ".mha", ".tif")
+FILE_FORMATS: Final = (AS_THE_SCANS, *saved_suffixes(labels=True))
 
 
 def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:

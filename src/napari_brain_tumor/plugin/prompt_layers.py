@@ -40,6 +40,7 @@ __all__ = [
     "point_prompt",
     "points_over_labels",
     "points_to_draw",
+    "ring_over",
     "shape_prompt",
     "strokes_over",
     "strokes_to_paint",
@@ -165,6 +166,20 @@ def outlines_over(labels: Labels, name: str) -> Shapes:
     layer = Shapes(ndim=3, name=name, edge_width=0.6, **_like(labels))
     layer.metadata = {PROMPTS_KEY: "outlines"}
     return layer
+
+
+def ring_over(labels: Labels, changed: Array, name: str) -> Labels:
+    """A white ring around voxels `(Z, Y, X)` over the labels."""
+    colors: dict[int | None, Any] = {None: "white", 0: "transparent", 1: "white"}
+    ring = Labels(
+        changed,
+        name=name,
+        colormap=DirectLabelColormap(color_dict=colors),
+        metadata={PROMPTS_KEY: "ring"},
+        **_like(labels),
+    )
+    ring.contour = 1
+    return ring
 
 
 def _like(labels: Labels) -> dict[str, Any]:

@@ -4,18 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Final
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError
+from napari_brain_tumor.io.formats import offered_suffixes
 from napari_brain_tumor.labels import label_values, looks_like_labels
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
 __all__ = ["get_reader", "read_path", "read_paths", "read_picked", "read_segmentation", "read_study"]
-
-_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -133,4 +131,4 @@ def _is_ours(path: str | PathLike[str]) -> bool:
 
 
 def _has_our_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(_SUFFIXES)
+    return path.name.lower().endswith(offered_suffixes())

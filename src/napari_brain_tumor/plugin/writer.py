@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.formats import split_suffix
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.plugin.saved_labels import saved_labels
@@ -14,9 +15,9 @@ __all__ = ["write_labels"]
 
 
 def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
-    """Save labels as NIfTI, NRRD or MHA in the Medical Decathlon schema.
+    """Save labels as NIfTI, NRRD, MHA, DICOM segmentation or surfaces, with the numbers of the Medical Decathlon.
 
-    The Segment panel saves in other schemas, and as TIFF.
+    The Segment panel saves with other numbers, and in the other formats.
 
     Parameters
     ----------
@@ -51,18 +52,13 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
 def _targets(path: Path, attributes: Sequence[Mapping[str, Any]]) -> list[Path]:
     if len(attributes) == 1:
         return [path]
-    stem, suffix = _split(path.name)
+    stem, suffix = split_suffix(path)
     targets = [path.with_name(f"{stem}_{_as_file_name(attribute['name'])}{suffix}") for attribute in attributes]
     if len(set(targets)) < len(targets):
         names = ", ".join(str(attribute["name"]) for attribute in attributes)
         msg = f"Several of the layers {names} would be saved to one file. Rename them, or save them one at a time."
         raise SaveError(msg)
     return targets
-
-
-def _split(name: str) -> tuple[str, str]:
-    suffix = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix
-    return name[: len(name) - len(suffix)], name[len(name) - len(suffix) :]
 
 
 def _as_file_name(name: str) -> str:

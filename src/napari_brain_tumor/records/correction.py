@@ -4,8 +4,10 @@ from pathlib import Path
 
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.interactive.prompts import RULE
 from napari_brain_tumor.interactive.refine import refine_job
 from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.progress import Job
@@ -43,7 +45,10 @@ def corrected_job(
     recorded = None if provenance.refinement is None else provenance.refinement.from_labels_sha256
     if initial is not None and recorded not in (None, labels_sha256(initial.data)):
         notes.append("What was corrected did not come out the same, so the prompts met other labels than then.")
-    if provenance.edited_by_hand:
+    rule = 1 if recorded.refinement is None else recorded.refinement.rule
+    if recorded.refined and rule != RULE:
+        notes.append(f"The prompts were recorded with rule {rule}; rule {RULE} of this version gives other voxels.")
+    if recorded.edited_by_hand:
         notes.append("Between or after the prompts labels were edited by hand, which no record holds.")
     refined = yield from refine_job(study, initial, provenance.refined, probabilities=maps)
     if provenance.refinement is None and maps is not None and provenance.labels_sha256 != labels_sha256(refined.data):
@@ -55,7 +60,7 @@ def corrected_job(
 
 def spacing_for(path: Path, grid: Grid) -> tuple[float, float, float] | None:
     """What a label file has to be told to be opened on a grid: its voxel size where it does not tell it itself."""
-    tells_none = path.is_dir() or path.suffix.lower() in (".tif", ".tiff")
+    tells_none = path.is_dir() or TIFF.fits(path)
     return grid.spacing if grid.unit == "mm" and tells_none else None
 
 

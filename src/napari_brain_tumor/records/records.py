@@ -73,6 +73,8 @@ class RefinementRecord(_Record):
     from_labels_sha256: str | None = None
     probabilities: bool = False
     """Whether those of the model were used."""
+    rule: int = 1
+    """By which prompts changed labels, `interactive.prompts.RULE`."""
 
 
 class BrainRecord(_Record):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.formats import format_to_write
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, call, command_lines, open_line
@@ -78,7 +80,7 @@ def _segment_line(request: SegmentRequest, result: str = "segmentation", functio
 
 
 def segment_lines(
-    scans: OpenRequest, request: SegmentRequest, output: PurePath | str, schema: str = "MSD"
+    scans: OpenRequest, request: SegmentRequest, output: PurePath | str, schema: str = "MSD", file_format: str = ""
 ) -> CommandLines:
     """Segment a case, print its volumes and save it.
 
@@ -90,9 +92,12 @@ def segment_lines(
         Where the result is saved.
     schema : str
         Which integers are written.
+    file_format : str
+        Name of the file format; written only if the suffix means another one, or none.
     """
     target = PurePath(output)
-    saving = {"schema": schema} if schema != "MSD" else {}
+    format_name = _named_format(target, file_format)
+    saving = ({"schema": schema} if schema != "MSD" else {}) | ({"format": format_name} if format_name else {})
     python = (
         "from napari_brain_tumor import measure_volumes, open_study, save_segmentation, segment",
         "",
@@ -102,12 +107,21 @@ def segment_lines(
         "    print(row.name, row.size)",
         call("save_segmentation", [Name("segmentation"), target], saving),
     )
-    if not target.suffix and not is_tif(scans.path):
+    if not target.suffix and not format_name and not is_tif(scans.path):
         note = "The shell saves masks slice by slice for TIFF slices alone. Use the Python lines."
         return CommandLines("\n".join(python), (), (note,))
     place = target if target.suffix else f"{word_of(target)}/"
-    words = ["segment", scans, request, "--output", place, *(["--schema", schema] if saving else [])]
-    return command_lines(python, words)
+    options = [word for name, value in saving.items() for word in (f"--{name}", value)]
+    return command_lines(python, ["segment", scans, request, "--output", place, *options])
+
+
+def _named_format(output: PurePath, name: str) -> str:
+    """The format, unless the suffix alone means it."""
+    try:
+        by_suffix = format_to_write(Path(output)).name
+    except SaveError:
+        by_suffix = ""
+    return "" if name in ("", by_suffix) else name
 
 
 def view_lines(request: ViewRequest, *, labels: bool = False) -> CommandLines:

@@ -89,6 +89,17 @@ class MeasureRequest(Request):
         ),
     ] = 3.0
 
+    brain: Annotated[
+        Literal["auto", "keep"],
+        Option(
+            help="Where the scans show a whole head: find the midline in its brain, which is extracted first (auto), "
+            "or in the head as it is (keep).",
+            label="Midline of a whole head",
+            error=MeasureError,
+            expected="auto or keep",
+        ),
+    ] = "auto"
+
     def least_voxels(self, grid: Grid) -> float:
         """How many voxels of a grid a lesion has at least."""
         return self.least_mm3 / grid.voxel_volume_mm3 if grid.unit == "mm" else float(self.least_voxels_unknown)

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.errors import PromptError
-from napari_brain_tumor.interactive.prompts import Interpolate, Prompt, Propagate
+from napari_brain_tumor.interactive.prompts import Action, Prompt
 from napari_brain_tumor.widgets.correct_state import Correction, Entry, Told, Voxels, Work
 from napari_brain_tumor.widgets.worker import JobRunner
 
@@ -42,6 +42,8 @@ class CorrectionQueue(QObject):
     """An entry could not be carried out, and why."""
     changed = Signal()
     """What is done, undone or waits is not what it was."""
+    held = Signal(object, object)
+    """An entry is computed and waits to be taken: it, and the `Voxels` that it would change."""
     progressed = Signal(object)
     """`Progress` of what is computed now."""
 
@@ -53,6 +55,9 @@ class CorrectionQueue(QObject):
         self._waiting: deque[_Asked] = deque()
         self._to_follow: deque[Work] = deque()
         self._stopped = False
+        self.holds = False
+        """Whether prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer."""
+        self._held: tuple[Voxels, Told] | None = None
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
         self.runner.progressed.connect(lambda progress, _: self.progressed.emit(progress))
@@ -66,13 +71,13 @@ class CorrectionQueue(QObject):
     def pending(self) -> list[Entry]:
         """What was asked for and is not seen yet, in order."""
         now = [self._now] if self._now is not None and self._now.work.kind == "do" else []
-        return [asked.work.entry for asked in (*now, *self._waiting) if not asked.dropped]
+        return [request.work.entry for request in (*now, *self._waiting) if not request.dropped]
 
     @property
     def prompts(self) -> list[Prompt]:
         """All prompts, those that wait included."""
         steps = [entry.step for entry in self.pending]
-        waiting = [step for step in steps if step is not None and not isinstance(step, Interpolate | Propagate)]
+        waiting = [step for step in steps if step is not None and not isinstance(step, Action)]
         return [*self.correction.prompts, *waiting]
 
     def add(self, work: Work) -> None:
@@ -83,9 +88,10 @@ class CorrectionQueue(QObject):
 
     def follow(self) -> None:
         """The layer may have been changed by somebody else."""
-        found = self.correction.follow()
-        if found:
-            self._to_follow.extend(found)
+        changes = self.correction.follow()
+        if changes:
+            self._to_follow.extend(changes)
+            self._release(drop=False)
             self._next()
             self.changed.emit()
 
@@ -112,7 +118,39 @@ class CorrectionQueue(QObject):
         self._waiting.clear()
         if self._now is not None:
             self._now.dropped = True
+        self._release(drop=True)
+        self._next()
         self.changed.emit()
+
+    def take(self) -> None:
+        """Show what is held."""
+        request, outcome = self._now, self._held
+        if request is None or outcome is None:
+            return
+        self._now = self._held = None
+        self._show(request, *outcome)
+        self._next()
+        self.changed.emit()
+
+    def drop(self) -> None:
+        """Do without what is held."""
+        self._release(drop=True)
+        self._next()
+        self.changed.emit()
+
+    @property
+    def holding(self) -> bool:
+        """Whether something waits to be taken."""
+        return self._held is not None
+
+    def _release(self, *, drop: bool) -> None:
+        """Take back what is held; if it is not dropped it is computed again, after what the user did meanwhile."""
+        request = self._now
+        if request is None or self._held is None:
+            return
+        self._now = self._held = None
+        request.dropped = drop
+        self._take_back(request)
 
     def stop(self) -> None:
         """Compute no more, and tell nothing any more."""
@@ -126,6 +164,8 @@ class CorrectionQueue(QObject):
             self._waiting.pop()
         elif self._now is not None:
             self._now.dropped = True
+            self._release(drop=True)
+            self._next()
 
     def _next(self) -> None:
         if self._now is not None or self._stopped:
@@ -137,47 +177,50 @@ class CorrectionQueue(QObject):
         else:
             return
         work = self._now.work
-        seen = self.correction.snapshot() if work.kind == "do" else None
-        self.runner.start(lambda _: work.job(seen))
+        labels = self.correction.snapshot() if work.kind == "do" else None
+        self.runner.start(lambda _: work.job(labels))
 
     def _on_finished(self, outcome: Any) -> None:
-        asked, self._now = self._now, None
-        if asked is None or self._stopped:
+        request, self._now = self._now, None
+        if request is None or self._stopped:
             return
         self.correction.end_preview()
         self._to_follow.extend(self.correction.follow())
-        if asked.work.kind == "follow":
+        if request.work.kind == "follow":
             if not self._to_follow:
                 self.correction.record(outcome)
-        elif asked.dropped or self._to_follow:
-            self._take_back(asked)
+        elif request.dropped or self._to_follow:
+            self._take_back(request)
+        elif self.holds and request.work.can_be_repeated and not isinstance(request.work.entry.step, Action):
+            self._now, self._held = request, outcome
+            self.held.emit(request.work.entry, outcome[0])
         else:
-            self._show(asked, *outcome)
+            self._show(request, *outcome)
         self._next()
         self.changed.emit()
 
-    def _show(self, asked: _Asked, edit: Voxels, told: Told) -> None:
-        entry = asked.work.entry
+    def _show(self, request: _Asked, edit: Voxels, state: Told) -> None:
+        entry = request.work.entry
         voxels = self.correction.show(entry, edit)
-        self.correction.record(told)
-        self.shown.emit(entry, time.monotonic() - asked.since, voxels)
+        self.correction.record(state)
+        self.shown.emit(entry, time.monotonic() - request.since, voxels)
 
-    def _take_back(self, asked: _Asked) -> None:
-        self._to_follow.appendleft(self.correction.forget(asked.work.entry))
-        if asked.dropped:
+    def _take_back(self, request: _Asked) -> None:
+        self._to_follow.appendleft(self.correction.forget(request.work.entry))
+        if request.dropped:
             return
-        if asked.work.can_be_repeated:
-            self._waiting.appendleft(asked)
+        if request.work.can_be_repeated:
+            self._waiting.appendleft(request)
         else:
             msg = "The labels were changed meanwhile, so nothing was done. Do it again."
-            self.failed.emit(asked.work.entry, PromptError(msg))
+            self.failed.emit(request.work.entry, PromptError(msg))
 
     def _on_failed(self, error: Exception) -> None:
-        asked, self._now = self._now, None
-        if asked is None or self._stopped:
+        request, self._now = self._now, None
+        if request is None or self._stopped:
             return
         self.correction.end_preview()
-        if not asked.dropped:
-            self.failed.emit(asked.work.entry, error)
+        if not request.dropped:
+            self.failed.emit(request.work.entry, error)
         self._next()
         self.changed.emit()

@@ -4,14 +4,14 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QButtonGroup, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.interactive.prompts import PromptLabel
 from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
 from napari_brain_tumor.widgets.parts import button, flow
 
-__all__ = ["CLASS_KEYS", "NOT_KEY", "TOOL_KEYS", "PromptTools"]
+__all__ = ["CLASS_KEYS", "NOT_KEY", "SLICE_KEY", "TOOL_KEYS", "PromptTools"]
 
 CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "1": "edema",
@@ -21,6 +21,7 @@ CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "5": "whole tumour",
 }
 NOT_KEY: Final = "X"
+SLICE_KEY: Final = "A"
 TOOL_KEYS: Final[dict[str, Tool]] = {"O": "outline", "S": "stroke", "L": "lasso", "P": "point", "B": "box"}
 _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
     "edema": "What you draw is edema.",
@@ -47,6 +48,8 @@ class PromptTools(QWidget):
     """Another `Meaning` is wanted."""
     tool_requested = Signal(str)
     """A tool is wanted."""
+    around_changed = Signal(bool)
+    """Whether slices beside the next prompt may follow it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +59,13 @@ class PromptTools(QWidget):
         column.setSpacing(4)
         column.addLayout(self._build_classes())
         column.addLayout(self._build_tools())
+        self.slice_box = QCheckBox("This slice &alone (A)")
+        self.slice_box.setToolTip(
+            "Change the shown slice alone. Otherwise the slices around it follow, up to the next outlined one."
+            "\nKey in the picture: A"
+        )
+        self.slice_box.toggled.connect(lambda alone: self.around_changed.emit(not alone))
+        column.addWidget(self.slice_box)
         self.show_meaning(self.meaning)
 
     def _build_classes(self) -> QLayout:
@@ -63,11 +73,11 @@ class PromptTools(QWidget):
         group = QButtonGroup(self)
         self.class_buttons: dict[PromptLabel, QPushButton] = {}
         for key, label in CLASS_KEYS.items():
-            made = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
-            made.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
-            group.addButton(made)
-            self.class_buttons[label] = made
-            rows.addWidget(made)
+            class_button = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
+            class_button.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
+            group.addButton(class_button)
+            self.class_buttons[label] = class_button
+            rows.addWidget(class_button)
         self.not_button = _toggle(
             f"Not this ({NOT_KEY})",
             f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
@@ -80,10 +90,10 @@ class PromptTools(QWidget):
         rows = flow()
         self.tool_buttons: dict[Tool, QPushButton] = {}
         for key, tool in TOOL_KEYS.items():
-            made = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
-            made.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
-            self.tool_buttons[tool] = made
-            rows.addWidget(made)
+            tool_button = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
+            tool_button.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
+            self.tool_buttons[tool] = tool_button
+            rows.addWidget(tool_button)
         return rows
 
     def choose_class(self, label: PromptLabel) -> None:
@@ -94,18 +104,22 @@ class PromptTools(QWidget):
         """Draw what it is not, or again what it is."""
         self._want(Meaning(self.meaning.label, not self.meaning.add))
 
+    def toggle_slice(self) -> None:
+        """Draw for this slice alone, or again for those around it too."""
+        self.slice_box.toggle()
+
     def show_meaning(self, meaning: Meaning) -> None:
         """Show what is drawn next."""
         self.meaning = meaning
-        for label, made in self.class_buttons.items():
-            made.setIcon(_swatch(Meaning(label, meaning.add)))
-            made.setChecked(label == meaning.label)
+        for label, class_button in self.class_buttons.items():
+            class_button.setIcon(_swatch(Meaning(label, meaning.add)))
+            class_button.setChecked(label == meaning.label)
         self.not_button.setChecked(not meaning.add)
 
     def show_tool(self, tool: Tool | None) -> None:
         """Show which tool is in the user's hand, if any."""
-        for one, made in self.tool_buttons.items():
-            made.setChecked(one == tool)
+        for name, tool_button in self.tool_buttons.items():
+            tool_button.setChecked(name == tool)
 
     def _want(self, meaning: Meaning) -> None:
         self.show_meaning(meaning)
@@ -120,10 +134,10 @@ class PromptTools(QWidget):
 
 
 def _toggle(text: str, tip: str) -> QPushButton:
-    made = button(text, tip)
-    made.setCheckable(True)
-    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
-    return made
+    toggle = button(text, tip)
+    toggle.setCheckable(True)
+    toggle.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    return toggle
 
 
 def _swatch(meaning: Meaning) -> QIcon:

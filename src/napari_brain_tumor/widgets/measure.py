@@ -16,12 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
 from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
@@ -33,7 +34,7 @@ from napari_brain_tumor.widgets.parts import FoldToggle, button, column_in, comb
 from napari_brain_tumor.widgets.request_controls import RequestControls
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
-from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+from napari_brain_tumor.widgets.worker import JobRunner, Stop, as_job, notify, notify_error, shared_worker
 
 __all__ = ["MeasureWidget"]
 
@@ -55,10 +56,13 @@ class MeasureWidget(QScrollArea):
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
+    worker : WorkerProcess, optional
+        Where the brain of a whole head is looked for; by default the process that all panels share.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.viewer.Viewer, worker: WorkerProcess | None = None) -> None:
         super().__init__()
+        self._worker = worker or shared_worker()
         self._viewer = napari_viewer
         self.runner = JobRunner(self)
         self._save_runner = JobRunner(self, must_finish=True)
@@ -238,7 +242,7 @@ class MeasureWidget(QScrollArea):
         return MeasureSettings(**self.controls.values, **self.more_controls.values)
 
     def measure(self) -> None:
-        """Measure the chosen labels in a thread."""
+        """Measure the chosen labels in a thread; in the worker process where a brain has to be extracted."""
         labels = self.chosen_labels
         if labels is None:
             return
@@ -252,7 +256,14 @@ class MeasureWidget(QScrollArea):
         self._busy, self._failure = True, ""
         self.measure_button.setEnabled(False)
         self.status_label.setText("Measuring…")
-        self.runner.start(lambda _: state.measure_steps(labels_view, references, scans, settings))
+
+        def steps(stop: Stop) -> Job[Examination]:
+            def in_worker(target: str, *arguments: Any) -> Job[Examination]:
+                return stop.guard(self._worker.run(target, *arguments))
+
+            return state.measure_steps(labels_view, references, scans, settings, in_worker)
+
+        self.runner.start(steps)
 
     def _on_progress(self, progress: Progress, left: float | None) -> None:
         self.status_label.setText(f"{progress.message[:1].upper()}{progress.message[1:]}…")

@@ -1,6 +1,6 @@
 """What the Measure panel decides, without Qt: which layers belong together, what is drawn, what an edit means."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
+from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.actions import measure_study_lines
 from napari_brain_tumor.requests.lines import CommandLines
@@ -30,6 +31,7 @@ from napari_brain_tumor.widgets.segment_state import candidates, match_roles
 __all__ = [
     "DIAMETERS_KEY",
     "LESION_COLUMNS",
+    "MEASURE_TARGET",
     "DrawnLines",
     "angle_text",
     "draw",
@@ -56,6 +58,9 @@ __all__ = [
 
 Ends = npt.NDArray[np.float64]
 """Both ends `(2, 3)` of a line in the world, in mm."""
+
+MEASURE_TARGET: Final = "napari_brain_tumor.measure.examination:measure_study_job"
+"""The job that runs in the worker process."""
 
 DIAMETERS_KEY: Final = "napari-brain-tumor diameters"
 """In the metadata of a layer of diameters: the id of its labels, and the lines as they were computed."""
@@ -123,12 +128,22 @@ def midline_scan(scans: Mapping[Role, Layer]) -> dict[Role, Layer]:
 
 
 def measure_steps(
-    labels: LayerView, references: Sequence[LayerView], scans: Mapping[Role, LayerView], settings: MeasureSettings
+    labels: LayerView,
+    references: Sequence[LayerView],
+    scans: Mapping[Role, LayerView],
+    settings: MeasureSettings,
+    in_worker: Callable[..., Job[Examination]],
 ) -> Job[Examination]:
-    """Read the layers and measure, on the scan's own grid."""
+    """Read the layers and measure, on the scan's own grid.
+
+    Where the brain of a whole head is looked for, which takes torch, `in_worker` runs a job, given its name and
+    arguments, in another process.
+    """
     yield Progress(0, 1, "reading the layers")
     segmentation = layers.segmentation_from_layer(labels, references)
     study: Study | None = layers.study_from_layers(scans) if scans else None
+    if study is not None and settings.brain == "auto" and traits_of(study).whole_head:
+        return (yield from in_worker(MEASURE_TARGET, segmentation, study, settings))
     return (yield from measure_study_job(segmentation, study, settings))
 
 

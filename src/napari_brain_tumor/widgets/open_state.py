@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import RecordError, SpacingUnknownError
 from napari_brain_tumor.io.dicom import is_dicom
+from napari_brain_tumor.io.reading import is_image
 from napari_brain_tumor.plugin import layers, reader
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.requests.actions import view_lines
@@ -15,8 +16,6 @@ from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import Study
 
 __all__ = ["open_case", "open_lines", "role_options", "series_at", "spacing_of"]
-
-_IMAGE_SUFFIXES: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff")
 
 
 def open_case(request: ViewRequest) -> list[LayerData]:
@@ -79,7 +78,7 @@ def series_at(path: Path) -> list[io.Series]:
 def role_options(path: Path) -> list[tuple[str, str | int]]:
     """What may be chosen for a role: the images of a folder by name, or the volumes or channels of a file by number."""
     if path.is_dir():
-        names = sorted(file.name for file in path.iterdir() if file.name.lower().endswith(_IMAGE_SUFFIXES))
+        names = sorted(file.name for file in path.iterdir() if is_image(file))
         return [(name, name) for name in names if not name.startswith(".")]
     return [(name, number) for number, (name, _, _) in enumerate(io.open_image(path))]
 

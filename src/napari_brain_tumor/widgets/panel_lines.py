@@ -11,6 +11,7 @@ from napari.layers import Layer
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, find_model
 from napari_brain_tumor.errors import BrainTumorError, RecordError
+from napari_brain_tumor.io.formats import BIDS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
@@ -33,7 +34,7 @@ from napari_brain_tumor.requests.reopening import opening_of
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.saved_files import saved_file
-from napari_brain_tumor.widgets.segment_state import Choices
+from napari_brain_tumor.widgets.segment_state import Choices, Format
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
 __all__ = [
@@ -55,15 +56,15 @@ _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment pa
 
 
 def segment_lines_of(
-    choices: Choices, suffix: str, schema: str, saved: str = "", result: Layer | None = None
+    choices: Choices, file_format: Format, schema: str, saved: str = "", result: Layer | None = None
 ) -> CommandLines:
     """What Run and Save of the Segment panel do.
 
     Parameters
     ----------
     choices : Choices
-    suffix : str
-        Of the file format that is chosen; empty for a folder of masks.
+    file_format : Format
+        That is chosen.
     schema : str
         Label numbers that are chosen.
     saved : str
@@ -81,8 +82,9 @@ def segment_lines_of(
     scans = opening_of_layers(choices.sequences)
     request = choices.request.with_options(model=_model_word(choices.model), **_brain_word(choices))
     name = _case_of(choices.sequences)
-    lines = segment_lines(scans, request, saved or f"{name}_segmentation{suffix}", schema)
-    again = rerun_lines(saved).shell(usual_shell()) if saved else ""
+    usual = f"{name}_segmentation{file_format.suffix}" if file_format.name != BIDS.name else "data_set"
+    lines = segment_lines(scans, request, saved or usual, schema, file_format.name)
+    again = rerun_lines(saved).shell(usual_shell()) if saved and file_format.labels else ""
     notes = (
         *(
             ["The selected labels were edited by hand; the lines give what a model gives."]

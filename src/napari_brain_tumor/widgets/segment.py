@@ -1,6 +1,6 @@
 """The Segment panel: choose scans, model and device, run, look at volumes, save."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QScrollArea,
     QVBoxLayout,
@@ -827,35 +828,54 @@ class SegmentWidget(QScrollArea):
             return
         file_format: state.Format = self.format_box.currentData()
         path = self._ask_where(file_format)
-        if path:
-            self.save(path)
+        more = self._ask_more(file_format) if path else None
+        if more is not None:
+            self.save(path, more)
 
     def _ask_where(self, file_format: state.Format) -> str:
         name = state.case_name(self._result)
         if not file_format.suffix:
-            return str(QFileDialog.getExistingDirectory(self, "Folder for the masks"))
+            return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
         start = str(Path.home() / f"{name}_segmentation{file_format.suffix}")
         path, _ = QFileDialog.getSaveFileName(
             self, "Save segmentation", start, f"{file_format.label} (*{file_format.suffix})"
         )
         return path if not path or path.lower().endswith(file_format.suffix) else f"{path}{file_format.suffix}"
 
-    def save(self, path: str) -> None:
-        """Save the shown labels in the chosen schema."""
+    def _ask_more(self, file_format: state.Format) -> dict[str, str] | None:
+        """What the format has to be told beside the path; None where the user does not say it."""
+        try:
+            needed = state.still_needed(*self._views_of(self._result), file_format)
+        except BrainTumorError:  # saving says it
+            return {}
+        if not needed:
+            return {}
+        if needed == "source":
+            entered = str(QFileDialog.getExistingDirectory(self, "Folder of the DICOM series that the labels lie on"))
+        else:
+            entered, _ = QInputDialog.getText(self, "Save segmentation", "Subject of the data set, such as 01")
+        return {needed: entered} if entered else None
+
+    def save(self, path: str, more: Mapping[str, str] | None = None) -> None:
+        """Save the shown labels in the chosen schema; `more` are arguments that a format needs."""
         if self._result is None:
             return
         labels_view, references = self._views_of(self._result)
         schema = self.schema_box.currentData()
         layer, point = self._result, start_journal(self._viewer).save_point(self._result)
-        self._when_saved = lambda: self._remember_saved(layer, path, schema, point)
+        file_format: state.Format = self.format_box.currentData()
+        # A path of another suffix tells its format itself.
+        name = file_format.name if path.lower().endswith(file_format.suffix) else None
+        remembers = file_format.labels or name is None
+        self._when_saved = lambda: self._remember_saved(layer, path, schema, point) if remembers else None
         self.save_button.setEnabled(False)
         self.save_label.setText("Saving…")
-        self._save_runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema))
+        self._save_runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema, name, more))
 
     def _lines(self) -> CommandLines:
         lines = segment_lines_of(
             self.choices,
-            self.format_box.currentData().suffix,
+            self.format_box.currentData(),
             self.schema_box.currentData(),
             self._saved_to,
             self._result,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.errors import BoxError, BrainTumorError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.io.formats import BIDS, DICOM_SEG, MASKS, RTSTRUCT, saved_formats
+from napari_brain_tumor.io.origin import record_of
+from napari_brain_tumor.io.write_bids import names_subject
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
@@ -367,25 +371,25 @@ class Format:
 
     label: str
     suffix: str
-    """Empty for a folder of masks."""
+    """Empty for a folder."""
+    name: str
+    """Of the entry in `io.formats`."""
+    labels: bool
+    """Whether the file can be opened again as labels."""
 
 
-FORMATS: Final = (
-    Format("NIfTI, compressed (.nii.gz)", ".nii.gz"),
-    Format("NIfTI (.nii)", ".nii"),
-    Format("NRRD (.nrrd)", ".nrrd"),
-    Format("MetaImage (.mha)", ".mha"),
-    Format("TIFF, one stack (.tif)", ".tif"),
-    Format("TIFF masks, one a slice (folder)", ""),
+FORMATS: Final = tuple(
+    Format(f"{one.title} ({suffix or 'folder'})", suffix, one.name, one.labels)
+    for one in saved_formats()
+    for suffix in one.saved
 )
 
 
 def default_format(layout: FileLayout) -> Format:
     """The one that the user prefers; else as the source was: TIFF for slices, NIfTI otherwise."""
     preferred = read_preferences().saving.file_format
-    if preferred != AS_THE_SCANS:
-        return next(choice for choice in FORMATS if choice.suffix == preferred)
-    return FORMATS[4] if isinstance(layout, TifSlices) else FORMATS[0]
+    suffix = preferred if preferred != AS_THE_SCANS else ".tif" if isinstance(layout, TifSlices) else ".nii.gz"
+    return next(choice for choice in FORMATS if choice.suffix == suffix)
 
 
 def writable_schemas() -> list[str]:
@@ -447,15 +451,41 @@ def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTa
     return measure_volumes(layers.segmentation_from_layer(layer, references))
 
 
-def save_layer(layer: LayerView, references: Sequence[LayerView], path: str, schema: str) -> str:
+def still_needed(
+    layer: LayerView, references: Sequence[LayerView], file_format: Format
+) -> Literal["", "source", "subject"]:
+    """What a format has to be told that nothing here tells: the folder of a DICOM series, or a subject for BIDS."""
+    if file_format.name not in (DICOM_SEG.name, RTSTRUCT.name, BIDS.name):
+        return ""
+    segmentation = layers.segmentation_from_layer(layer, references)
+    if file_format.name == BIDS.name:
+        return "" if names_subject(segmentation) else "subject"
+    inputs = record_of(segmentation).provenance.get("inputs")
+    entries = inputs.values() if isinstance(inputs, Mapping) else ()
+    return "" if any(isinstance(entry, Mapping) and entry.get("series") for entry in entries) else "source"
+
+
+def save_layer(
+    layer: LayerView,
+    references: Sequence[LayerView],
+    path: str,
+    schema: str,
+    file_format: str | None = None,
+    more: Mapping[str, str] | None = None,
+) -> str:
     """Save a labels layer on its scan's own grid; returns what to tell the user.
+
+    `more` are further arguments of `io.save_segmentation`, such as those that `still_needed` names.
 
     Raises what `layers.segmentation_from_layer` and `io.save_segmentation` raise.
     """
-    saved = io.save_segmentation(layers.segmentation_from_layer(layer, references), path, schema)
-    if isinstance(saved, list):
+    segmentation = layers.segmentation_from_layer(layer, references)
+    saved = io.save_segmentation(segmentation, path, schema, format=file_format, **(more or {}))  # type: ignore[arg-type]
+    if isinstance(saved, Path):
+        return f"Saved {saved}, read back and verified."
+    if file_format in (None, MASKS.name):
         return f"Saved {len(saved)} masks in {saved[0].parent if saved else path}, read back and verified."
-    return f"Saved {saved}, read back and verified."
+    return f"Saved {', '.join(one.name for one in saved)} in {saved[0].parent}, read back and verified."
 
 
 def case_name(layer: Layer) -> str:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unu
 
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.labels import label_values
-from napari_brain_tumor.measure.mesh import Mesh, label_meshes_job, vertex_normals
+from napari_brain_tumor.mesh import Mesh, label_meshes_job, vertex_normals
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, camera_of
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error

@@ -14,6 +14,7 @@ from napari_brain_tumor.dataset.store import CuratedDataset
 from napari_brain_tumor.dataset.truth import encode, truth_of
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
@@ -154,7 +155,7 @@ def _added(
 
 def _spacing(case: FoundCase, options: ImportOptions) -> Spacing | None:
     """The spacing is for files that do not tell it; a folder of slices is one of them."""
-    return options.spacing_mm if case.scan == case.label or case.scan.suffix.lower() in (".tif", ".tiff") else None
+    return options.spacing_mm if case.scan == case.label or TIFF.fits(case.scan) else None
 
 
 def _same_voxels(dataset: CuratedDataset, study: Study) -> CaseRecord | None:

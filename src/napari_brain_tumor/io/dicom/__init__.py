@@ -2,6 +2,7 @@
 
 from napari_brain_tumor.io.dicom.choice import candidates, describe, listing, pick, size_words, slice_words, time_words
 from napari_brain_tumor.io.dicom.files import holds_dicom, is_dicom
+from napari_brain_tumor.io.dicom.kinds import holds_results, is_seg, seg_in
 from napari_brain_tumor.io.dicom.series import (
     Contents,
     Series,
@@ -9,6 +10,7 @@ from napari_brain_tumor.io.dicom.series import (
     dates_at,
     hidden_key,
     read_series,
+    read_volumes,
     series_of_source,
     stamp_of,
 )
@@ -22,10 +24,14 @@ __all__ = [
     "describe",
     "hidden_key",
     "holds_dicom",
+    "holds_results",
     "is_dicom",
+    "is_seg",
     "listing",
     "pick",
     "read_series",
+    "read_volumes",
+    "seg_in",
     "series_of_source",
     "size_words",
     "slice_words",

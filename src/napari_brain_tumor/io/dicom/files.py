@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.formats import DICOM
 from napari_brain_tumor.io.regular_file import open_regular
 
 __all__ = ["BoundedFile", "DicomFiles", "dicom_files", "holds_dicom", "is_dicom", "open_dicom"]
 
-_SUFFIXES: Final = (".dcm", ".ima", ".dicom")
 _MOST_FILES: Final = 100_000
 _MOST_LOOKED_AT: Final = 400
 """Files that are asked before a folder counts as one without DICOM, where the answer must be quick."""
@@ -94,7 +94,7 @@ def is_dicom(path: Path) -> bool:
     """Whether a regular file is DICOM: by the letters DICM after its preamble, a usual suffix, or a bare data set."""
     if not path.is_file():  # nor a pipe nor a device, from which reading may never end
         return False
-    if path.suffix.lower() in _SUFFIXES:
+    if DICOM.fits(path):
         return True
     try:
         with open_regular(path) as file:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, cast
 from napari_brain_tumor.io.dicom.files import BoundedFile, open_dicom
 from napari_brain_tumor.io.dicom.frames import FileFacts, Frame, PixelStore
 
-__all__ = ["Header", "NoImage", "header_of"]
+__all__ = ["Header", "NoImage", "frames_of", "header_of"]
 
 _KEYWORDS: Final = (
     "ImageType SOPClassUID SOPInstanceUID StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime "
@@ -290,6 +290,26 @@ def _wrong_length(store: PixelStore, pixels: _PixelElement) -> str:
     if promised <= there < promised + store.frame_bytes // store.rows:
         return ""
     return f"its header promises {promised} bytes of pixels, {max(0, there)} are there"
+
+
+def frames_of(path: Path, data: Any) -> tuple[Frame, ...]:
+    """The frames of a multi-frame object that is not an image, such as a segmentation, from its whole header."""
+    store = PixelStore(
+        transfer_syntax=_syntax(data),
+        offset=0,
+        rows=_int(data, "Rows") or 0,
+        columns=_int(data, "Columns") or 0,
+        frames=_int(data, "NumberOfFrames") or 1,
+        bits_allocated=_int(data, "BitsAllocated") or 0,
+        bits_stored=_int(data, "BitsStored") or 0,
+        high_bit=_int(data, "HighBit") or 0,
+        signed=False,
+        inverted=False,
+        big_endian=False,
+        words=False,
+        lossy=False,
+    )
+    return tuple(_frames(data, _facts(path, data), store))
 
 
 # Frames -------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     "dates_at",
     "hidden_key",
     "read_series",
+    "read_volumes",
     "series_of_source",
     "stamp_of",
 ]
@@ -212,6 +213,11 @@ def read_series(series: Series) -> Volume:
     array = stack_pixels(stack.frames, series.title)
     name = series.description or series.folder.name
     return Volume(name, array, stack.grid, series.folder, notes=tuple(notes), series=series.key, stamp=stamp)
+
+
+def read_volumes(place: Path) -> list[Volume]:
+    """Every series below a folder, or that a file is part of, as an image."""
+    return [read_series(series) for series in contents_of(place).series]
 
 
 def _all_files(series: Series) -> set[Path]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor.errors import DimensionError
-from napari_brain_tumor.measure.mesh import enclosed_volume, label_mesh, label_meshes_job, vertex_normals
+from napari_brain_tumor.mesh import enclosed_volume, label_mesh, label_meshes_job, vertex_normals
 from napari_brain_tumor.progress import run_job
 
 SPACING = (3.0, 1.0, 1.5)

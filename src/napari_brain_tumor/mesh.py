@@ -12,9 +12,9 @@ from skimage.measure import marching_cubes
 from napari_brain_tumor.errors import DimensionError
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.progress import Job, Progress
-from napari_brain_tumor.types import Array
+from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job", "vertex_normals"]
+__all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job", "mask_mesh", "vertex_normals"]
 
 
 _MAX_FACES: Final = 150_000
@@ -65,12 +65,34 @@ def label_mesh(
     if labels.ndim != 3:
         msg = f"The labels have {labels.ndim} axes; a surface needs a volume (Z, Y, X). Choose the labels of a volume."
         raise DimensionError(msg)
-    mask = labels == value
+    return mask_mesh(labels == value, spacing_mm, fill=True, max_faces=max_faces)
+
+
+def mask_mesh(
+    mask: Mask,
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    fill: bool = False,
+    max_faces: int | None = None,
+) -> Mesh | None:
+    """The outline of a mask, lightly smoothed; None where it is empty.
+
+    Parameters
+    ----------
+    mask : (A, B, C) bool array
+    spacing_mm : three floats
+        Along the array's axes; smoothing is as wide in each of them.
+    fill : bool
+        Whether holes are filled; else they have walls of their own, and the volume within the surface is that of the
+        mask.
+    max_faces : int, optional
+        Of a larger surface only every second or third voxel is used.
+    """
     box = bounding_box(mask)
     if box is None:
         return None
-    filled = ndimage.binary_fill_holes(mask[box.slices])
-    step = _step(filled, max_faces)
+    filled = ndimage.binary_fill_holes(mask[box.slices]) if fill else mask[box.slices]
+    step = 1 if max_faces is None else _step(filled, max_faces)
     corner = np.array([side.start for side in box.slices], dtype=np.float32) - step
     vertices, faces, *_ = marching_cubes(np.pad(filled, step).astype(np.float32), 0.5, step_size=step)
     scale = np.asarray(spacing_mm, dtype=np.float64)
@@ -118,7 +140,7 @@ def _signed_volume(corners: npt.NDArray[np.float64]) -> float:
     return float(np.einsum("ij,ij->i", first, np.cross(second, third)).sum() / 6)
 
 
-def _step(mask: npt.NDArray[np.bool_], max_faces: int) -> int:
+def _step(mask: Mask, max_faces: int) -> int:
     walls = sum(int(np.count_nonzero(np.diff(mask, axis=axis))) for axis in range(3))
     # Each wall between voxels gives about two triangles; a step of n leaves one in n squared.
     return next((step for step in (1, 2) if 2 * walls / step**2 <= max_faces), 3)

@@ -1,0 +1,69 @@
+"""By how much each voxel departs from what healthy tissue at its place looks like, as signed z-scores."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from napari_brain_tumor.classical.scan import Scan
+from napari_brain_tumor.classical.template_level import expected, weights_of
+from napari_brain_tumor.study import Role
+from napari_brain_tumor.types import Float32Array, Float64Array
+
+__all__ = ["departures"]
+
+_SAMPLE: Final = 60_000
+_ROUNDS: Final = 10
+_LEAST_SHARE: Final = 0.3
+"""Of the template's brain in a voxel, below which nothing is expected there."""
+_CLIPPED: Final = 2.5
+"""Deviations beyond which a voxel adds no more to the spread of its tissue."""
+
+
+def departures(scan: Scan, shares: Float32Array) -> Mapping[Role, Float32Array]:
+    """Signed z-scores `(Z, Y, X)` of each sequence; 0 outside the brain and where the template has none.
+
+    What is expected is the mean of the tissues' brightness, mixed by their shares at the place, and the spread that of
+    these tissues. Both are fitted to the scan itself; voxels that depart count little, so that a tumour, however
+    large, is not taken for the rule.
+
+    Parameters
+    ----------
+    scan : Scan
+    shares : (3, Z, Y, X) float32 array
+        Of the tissues in each voxel, as `TemplateFit` gives them.
+    """
+    within = scan.brain & (shares.sum(axis=0) > _LEAST_SHARE)
+    mixture = shares[:, within] / shares[:, within].sum(axis=0)
+    values = np.stack([image[within] for image in scan.channels.values()])
+    scores = _scores(mixture, values) if values.shape[1] > _SAMPLE // 1000 else np.zeros_like(values)
+    return {role: _put(score, within) for role, score in zip(scan.channels, scores, strict=True)}
+
+
+def _scores(mixture: Float32Array, values: Float32Array) -> Float32Array:
+    thinned = slice(None, None, max(1, values.shape[1] // _SAMPLE))
+    some, sample = mixture[:, thinned], values[:, thinned]
+    everywhere = np.ones(sample.shape[1], dtype=bool)
+    weights = np.ones(sample.shape[1], dtype=np.float32)
+    for _ in range(_ROUNDS):
+        expectation = expected(some, sample, weights, everywhere)
+        rest = sample - expectation.brightness @ some
+        weights = weights_of(((rest / expectation.spread[:, None]) ** 2).mean(axis=0).astype(np.float32))
+    spreads = _spreads(some, rest, expectation.spread, weights)
+    apart = values - expectation.brightness.astype(np.float32) @ mixture
+    scores: Float32Array = (apart / np.sqrt(spreads.astype(np.float32) @ mixture)).astype(np.float32)
+    return scores
+
+
+def _spreads(mixture: Float32Array, rest: Float64Array, spread: Float64Array, weights: Float32Array) -> Float64Array:
+    """Variance `(C, 3)` of each tissue in each sequence, from the voxels that hold most of it."""
+    squares = np.minimum(np.abs(rest), _CLIPPED * spread[:, None]) ** 2
+    counted = mixture.astype(np.float64) ** 2 * weights
+    means: Float64Array = (squares @ counted.T + 1e-9) / (counted.sum(axis=1) + 1e-9)
+    return np.maximum(means, 1e-6)
+
+
+def _put(values: Float32Array, within: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> Float32Array:
+    image = np.zeros(within.shape, dtype=np.float32)
+    image[within] = values
+    return image

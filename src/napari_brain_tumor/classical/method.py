@@ -1,0 +1,23 @@
+"""What a method without weights hands back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.types import Mask
+
+__all__ = ["MethodResult"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MethodResult:
+    """Regions, and what the user should know of how they were found.
+
+    Parameters
+    ----------
+    masks : mapping of region to (Z, Y, X) bool array
+    notes : tuple of str
+    """
+
+    masks: Mapping[Region, Mask]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,337 @@
+"""What was drawn on one slice, and what that says of the slices beside it: shapes, distances, tissue, the network.
+
+A section is drawn around a region on a slice of the scan. Its border's distance to the border that was there is carried
+to the slices on both sides, ever less with distance and never past what other prompts settled; between two outlined
+slices that is shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52991) with what the labels before knew
+beyond it. Everything else that is known of a voxel stands beside that, and `verdict` weighs it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy import ndimage
+
+from napari_brain_tumor.interactive.evidence import Block
+from napari_brain_tumor.interactive.interpolation import shapes_between
+from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.study import ROLES
+from napari_brain_tumor.types import Array, Float32Array, Mask
+
+__all__ = ["REACH_MM", "SECTION_FEATURES", "Section", "Surroundings"]
+
+
+REACH_MM: Final = 40.0
+"""Slices further from the drawn one than this never change."""
+
+_FAR: Final = 20.0
+"""Distances in millimetres are cut here: what is further from a border than this is simply far."""
+
+_LEAST_MM: Final = 3.0
+"""Radius of the smallest error on a slice, as far as its reach goes."""
+_LEAST_DEPTH_MM: Final = 2.0
+_DETAIL_MM: Final = 0.5
+_DETAIL: Final = 0.3
+"""How far, in millimetres and for every millimetre away from what was drawn, the labels of before may be more detailed
+between two outlined slices than the shapes that were drawn; less, the more of them was wrong on the slice, and not at
+all from `_USELESS` on."""
+_USELESS: Final = 0.4
+
+SECTION_FEATURES: Final = (
+    "shape",
+    "before",
+    "carried change",
+    "drawn",
+    "drawn change",
+    "between",
+    "is between",
+    "slices away",
+    "slices away, logarithm",
+    "distance to what was said before",
+    "weight",
+    "radius",
+    "slices away, in radii",
+    "has prior",
+    "logit",
+    "smooth logit",
+    "logit on the slice",
+    *(f"{role} beside that on the slice" for role in ROLES),
+    *(role for role in ROLES),
+    *(f"smooth {role}" for role in ROLES),
+    "unlike the inside",
+    "fitted",
+    "smooth fitted",
+    "voxels said inside, logarithm",
+    "voxels said outside, logarithm",
+    *(f"about {region}" for region in REGIONS),
+    *(f"has {role}" for role in ROLES),
+    "is an outline",
+    "adds",
+)
+"""Names of the numbers, in their order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """A region on one slice of a block, as it was drawn.
+
+    Parameters
+    ----------
+    region : {"WT", "TC", "ET"}
+    axis, index : int
+        The slice of the block.
+    inside : (U, V) bool array
+        The region on the whole slice: where nothing was drawn, as it was.
+    told : (U, V) bool array
+        Where the drawing decides.
+    border : bool
+        Whether the line is where the region ends.
+    """
+
+    region: Region
+    axis: int
+    index: int
+    inside: Mask
+    told: Mask
+    border: bool
+
+
+class Surroundings:
+    """A region around a drawn section: everything with the section's axis first.
+
+    Parameters
+    ----------
+    block : Block
+    section : Section
+    before : (X, Y, Z) bool array
+        The region in the block before.
+    is_in, is_out : (X, Y, Z) bool array
+        What earlier prompts settled of the region.
+    others : sequence of int
+        Further slices along the section's axis on which the region was outlined, in the block's numbers.
+    """
+
+    def __init__(
+        self, block: Block, section: Section, before: Mask, is_in: Mask, is_out: Mask, others: Sequence[int]
+    ) -> None:
+        self.block, self.section = block, section
+        axis = section.axis
+        self.spacing = (block.spacing[axis], *(s for a, s in enumerate(block.spacing) if a != axis))
+        self.before = np.moveaxis(before, axis, 0)
+        self.said_in, self.said_out = np.moveaxis(is_in, axis, 0), np.moveaxis(is_out, axis, 0)
+        said = self.said_in | self.said_out
+        self.away = (np.abs(np.arange(len(said)) - section.index) * self.spacing[0]).astype(np.float32)
+        self.radius = max(float(np.sqrt(section.inside.sum() * self.spacing[1] * self.spacing[2] / np.pi)), 2.0)
+        self.to_said = _far_from(said, self.spacing)
+        self.weight = self._weight(said, others)
+        self.distance = _signed(self.before, self.spacing)
+        self.drawn = _flat(section.inside, self.spacing[1:])
+        was = self.before[section.index]
+        self.change = self.drawn - _flat(was, self.spacing[1:])
+        self.change[(self.drawn < 0) & ~was] = 0
+        self.shape = np.clip(self.distance + self.weight * self.change, -_FAR, _FAR)
+        self.shape[section.index] = self.drawn
+        self.between, self.is_between = self._between(others)
+        changed = float((section.inside != was).sum()) * self.spacing[1] * self.spacing[2]
+        self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
+        self.nearest = np.minimum(self.away[:, None, None], self.to_said)
+        self.wrong = float((section.inside != was).sum()) / max(1, int((section.inside | was).sum()))
+        """Share of the slice that was wrong, of what is the region or was."""
+        detail = (_DETAIL_MM + _DETAIL * self.nearest) * max(0.0, 1 - self.wrong / _USELESS)
+        interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
+        self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
+        self.apart = 0.0
+        """How far inside and outside lie apart in the scans: the squared distance of their means in deviations."""
+
+    def _weight(self, said: Mask, others: Sequence[int]) -> Float32Array:
+        """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
+
+        Behind a slice that was outlined nothing comes, behind other prompts nothing in their shadow.
+        """
+        index = self.section.index
+        behind = said.copy()
+        for other in others:
+            behind[other] = True
+        behind[index] = False
+        behind[index:] = np.logical_or.accumulate(behind[index:], axis=0)
+        behind[: index + 1] = np.logical_or.accumulate(behind[index::-1], axis=0)[::-1]
+        away = self.away[:, None, None]
+        share = self.to_said / np.maximum(self.to_said + away, 1e-3)
+        weight: Float32Array = np.where(behind, 0, share * np.maximum(0, 1 - away / REACH_MM)).astype(np.float32)
+        return weight
+
+    def _cautious(self, was: Mask, weight: Float32Array) -> Float32Array:
+        """Shapes as an error suggests that is as deep as it is wide, and ends at twice its radius."""
+        # Where nothing was, it is no further to what is drawn than that is deep.
+        floor = -max(float(self.drawn.max()), _LEAST_MM)
+        earlier = np.maximum(self.drawn - self.change, floor)
+        depth = np.maximum(np.abs(earlier), _LEAST_DEPTH_MM) + 1
+        change = np.clip(self.drawn, -depth, depth) - earlier
+        change[(self.drawn < 0) & ~was] = 0
+        away = self.away[:, None, None]
+        share = weight / np.maximum(1 - away / REACH_MM, 1e-3)
+        share = share * np.maximum(0, 1 - away / min(2 * self.error, REACH_MM))
+        base: Float32Array = (np.maximum(self.distance, floor) + share * change).astype(np.float32)
+        base[self.section.index] = self.drawn
+        return base
+
+    def _between(self, others: Sequence[int]) -> tuple[Float32Array, Mask]:
+        """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such."""
+        index = self.section.index
+        found, known = self.shape.copy(), np.zeros(len(self.before), bool)
+        if not self.section.border:  # the slice was not outlined: what was not drawn on it is not known
+            return found, known
+        stations = sorted({*others, index})
+        masks = [self.section.inside if at == index else self.before[at] for at in stations]
+        own = stations.index(index)
+        for nth in (own - 1, own):
+            if not 0 <= nth < len(stations) - 1:
+                continue
+            between = np.arange(stations[nth] + 1, stations[nth + 1])
+            shapes = shapes_between(
+                masks, np.array(stations) * self.spacing[0], self.spacing[1:], nth, between * self.spacing[0]
+            )
+            for at, shape in zip(between, shapes, strict=True):
+                found[at], known[at] = _flat(shape, self.spacing[1:]), True
+        return found, known
+
+    def candidates(self) -> Mask:
+        """Voxels that the section says something of, and that nobody spoke of."""
+        close = (np.abs(self.shape) < _FAR) | (np.abs(self.between) < _FAR)
+        brain = np.moveaxis(self.block.brain, self.section.axis, 0) | self.before
+        could: Mask = (self.weight > 0.02) & ~(self.said_in | self.said_out) & brain & close
+        could[self.section.index] = False
+        return could
+
+    def evidence(self, where: tuple[Array, ...]) -> Float32Array:
+        """Numbers `(N, F)` of voxels, in the order of `SECTION_FEATURES`."""
+        numbers = np.zeros((len(where[0]), len(SECTION_FEATURES)), np.float32)
+        for column, values in zip(numbers.T, self._columns(where), strict=True):
+            column[:] = values
+        return numbers
+
+    def _columns(self, where: tuple[Array, ...]) -> Iterator[Any]:
+        under = where[1:]
+        away = self.away[where[0]]
+        yield self.shape[where] / 10
+        yield np.clip(self.distance[where], -_FAR, _FAR) / 10
+        yield self.weight[where] * self.change[under] / 10
+        yield self.drawn[under] / 10
+        yield self.change[under] / 10
+        yield np.clip(self.between[where], -_FAR, _FAR) / 10
+        yield self.is_between[where[0]]
+        yield away / 10
+        yield np.log1p(away)
+        yield self.to_said[where] / 10
+        yield self.weight[where]
+        yield self.radius / 10
+        yield np.minimum(away / self.radius, 4)
+        yield from self._of_prior(where)
+        yield from self._of_tissue(where)
+        yield from (region == self.section.region for region in REGIONS)
+        yield from self.block.present
+        yield self.section.border
+        yield 1.0 if self.section.inside[self.section.told].any() else -1.0
+
+    def _of_prior(self, where: tuple[Array, ...]) -> Iterator[Any]:
+        logit = self.block.logit(self.section.region)
+        if logit is None:
+            yield from (0, 0, 0, 0)
+            return
+        smooth = self.block.smooth_logit(self.section.region)
+        logit, smooth = (np.moveaxis(one, self.section.axis, 0) for one in (logit, smooth))
+        yield 1
+        yield logit[where]
+        yield smooth[where]
+        yield smooth[self.section.index][where[1:]]
+
+    def _of_tissue(self, where: tuple[Array, ...]) -> Iterator[Any]:
+        images = [np.moveaxis(one, self.section.axis, 0) for one in self.block.images]
+        coarse = [np.moveaxis(one, self.section.axis, 0) for one in self.block.coarse]
+        yield from (image[where] - image[self.section.index][where[1:]] for image in coarse)
+        yield from (image[where] for image in images)
+        yield from (image[where] for image in coarse)
+        logit = self.block.logit(self.section.region)
+        seen = images + coarse + ([] if logit is None else [np.moveaxis(logit, self.section.axis, 0)])
+        inside, outside = self._examples()
+        values = [np.stack([image[at] for image in seen], axis=1) for at in (inside, outside)]
+        yield _unlike([image[where] for image in images], values[0][:, : len(images)], self.block.present)
+        score, smooth = self._fitted(seen, values, where)
+        yield score
+        yield smooth
+        yield np.log1p(len(inside[0]))
+        yield np.log1p(len(outside[0]))
+
+    def _examples(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Voxels known to be inside, and outside close to the border: on the slice, and where prompts said so."""
+        section = self.section
+        known_in, known_out = self.said_in.copy(), self.said_out.copy()
+        brain = np.moveaxis(self.block.brain, section.axis, 0)
+        known_in[section.index] |= section.inside
+        known_out[section.index] |= ~section.inside & (self.drawn > -_FAR * 0.75)
+        return _some(known_in & brain), _some(known_out & brain)
+
+    def _fitted(
+        self, images: list[Float32Array], values: list[Float32Array], where: tuple[Array, ...]
+    ) -> tuple[Float32Array | float, Float32Array | float]:
+        """Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of both, as it is and smoothed."""
+        if min(map(len, values)) < 3:
+            return 0.0, 0.0
+        spread = sum(0.5 * np.cov(part.T, bias=True) for part in values) + 0.3 * np.eye(len(images))
+        apart = [part.mean(axis=0) for part in values]
+        direction = np.linalg.solve(spread, apart[0] - apart[1]).astype(np.float32)
+        self.apart = float(direction @ (apart[0] - apart[1]))
+        score = np.full(images[0].shape, -float(direction @ (apart[0] + apart[1]) / 2), np.float32)
+        for image, weight in zip(images, direction, strict=True):
+            score += weight * image
+        score = np.clip(score, -8, 8)
+        smooth = ndimage.gaussian_filter(score, [1.5 / s for s in self.spacing], truncate=2.5)
+        return score[where], smooth[where]
+
+
+def _unlike(values: list[Float32Array], inside: Float32Array, present: Float32Array) -> Float32Array | float:
+    """How far intensities are from those inside, in standard deviations; over the sequences that are there."""
+    if not len(inside):
+        return 0.0
+    middle, width = inside.mean(axis=0), np.sqrt(inside.var(axis=0) + 0.15)
+    squared = sum(p * ((v - m) / w) ** 2 for v, m, w, p in zip(values, middle, width, present, strict=True))
+    return np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)  # type: ignore[no-any-return]
+
+
+def _some(mask: Mask, most: int = 4000) -> tuple[Array, ...]:
+    at = np.nonzero(mask)
+    step = max(1, len(at[0]) // most)
+    return tuple(index[::step] for index in at)
+
+
+def _flat(mask: Mask, spacing: Sequence[float]) -> Float32Array:
+    """Signed distance to a mask's border on its slice, positive inside, between -20 and 20 mm."""
+    if not mask.any():
+        return np.full(mask.shape, -_FAR, np.float32)
+    padded = np.pad(mask, 1)
+    inside = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
+    outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    half = min(spacing) / 2
+    return np.clip(np.where(mask, inside - half, half - outside), -_FAR, _FAR).astype(np.float32)
+
+
+def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
+    """Signed distance to a mask's border: inside on each slice of its own, outside in space; cut as by `_flat`."""
+    if not mask.any():
+        return np.full(mask.shape, -_FAR, np.float32)
+    half = min(spacing[1:]) / 2
+    outside = ndimage.distance_transform_edt(~mask, sampling=spacing).astype(np.float32)
+    found: Float32Array = np.maximum(half - outside, -_FAR)
+    for at, flat in enumerate(mask):
+        if flat.any():
+            inside = ndimage.distance_transform_edt(np.pad(flat, 1), sampling=spacing[1:])[1:-1, 1:-1]
+            found[at][flat] = np.minimum(inside[flat] - half, _FAR)
+    return found
+
+
+def _far_from(mask: Mask, spacing: Sequence[float]) -> Float32Array:
+    if not mask.any():
+        return np.full(mask.shape, 2 * REACH_MM, np.float32)
+    distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    return np.minimum(distance, 2 * REACH_MM).astype(np.float32)

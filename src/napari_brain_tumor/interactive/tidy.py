@@ -1,0 +1,114 @@
+"""Islands, holes and rough margins of a region: removed, filled and smoothed, without evidence."""
+
+from typing import Any, Final
+
+import numpy as np
+from scipy import ndimage
+
+from napari_brain_tumor.errors import PromptError
+from napari_brain_tumor.geometry import Grid, bounding_box
+from napari_brain_tumor.interactive.prompts import FillHoles, KeepLargest, RemoveIsland, SmoothMargin
+from napari_brain_tumor.labels import REGIONS, Region, region_mask
+from napari_brain_tumor.types import Labels, Mask
+
+__all__ = ["Tidying", "tidied"]
+
+Tidying = RemoveIsland | KeepLargest | FillHoles | SmoothMargin
+
+_TOUCHING: Final = ndimage.generate_binary_structure(3, 3)
+_SAME_WIDTH: Final = 0.5
+"""Deviation of the Gaussian that smooths a margin, as a share of the millimetres that are asked for."""
+
+
+def tidied(labels: Labels, said: Labels, grid: Grid, step: Tidying) -> Labels:
+    """Labels after islands of a region were removed, its holes filled, or its margin smoothed.
+
+    Parameters
+    ----------
+    labels : (X, Y, Z) uint8 array
+        Classes.
+    said : (X, Y, Z) uint8 array
+        What prompts settled, a bit for every class still possible, 0 where nothing was said. Only a clicked island is
+        removed against it.
+    grid : Grid
+    step : RemoveIsland, KeepLargest, FillHoles or SmoothMargin
+
+    Returns
+    -------
+    (X, Y, Z) uint8 array
+        What a region loses becomes the class around it, what it gains its outermost class.
+
+    Raises
+    ------
+    PromptError
+        If there is no such island, or none of the region at all.
+    """
+    mask = region_mask(labels, step.region)
+    if not mask.any():
+        msg = f"There is no {step.label} in these labels, so there is nothing to change. Choose another region."
+        raise PromptError(msg)
+    match step:
+        case RemoveIsland():
+            return _with_region(labels, mask & ~_island(mask, grid, step), step.region)
+        case KeepLargest():
+            after = _largest(mask, said, step.region)
+        case FillHoles():
+            after = ndimage.binary_fill_holes(mask)
+        case SmoothMargin():
+            after = _smooth(mask, grid, step.mm)
+    return _with_region(labels, np.where(said == 0, after, mask), step.region)
+
+
+def _with_region(labels: Labels, inside: Any, region: Region) -> Labels:
+    outermost = REGIONS[region][0]
+    before = region_mask(labels, region)
+    changed = labels.copy()
+    changed[inside & ~before] = outermost
+    changed[before & ~inside] = outermost - 1
+    return changed
+
+
+def _island(mask: Mask, grid: Grid, step: RemoveIsland) -> Mask:
+    """The connected part at a place, or the one that touches its voxel."""
+    at = np.rint(grid.voxels(np.array(step.at))).astype(int)
+    near = tuple(slice(max(0, c - 1), c + 2) for c in at)
+    parts, _ = ndimage.label(mask, _TOUCHING)
+    inside = bool(((at >= 0) & (at < mask.shape)).all())
+    own = int(parts[tuple(at)]) if inside else 0
+    if not own:
+        beside = parts[near][parts[near] > 0]
+        own = int(np.bincount(beside).argmax()) if beside.size else 0
+    if not own:
+        place = ", ".join(f"{c:g}" for c in step.at)
+        msg = (
+            f"There is no {step.label} at ({place}), so no island was removed. Click on the part of it that should go."
+        )
+        raise PromptError(msg)
+    return np.asarray(parts == own)
+
+
+def _largest(mask: Mask, said: Labels, region: Region) -> Mask:
+    """The largest connected part, and those of which a prompt said that they are of the region."""
+    parts, count = ndimage.label(mask, _TOUCHING)
+    keep = np.zeros(count + 1, bool)
+    keep[np.bincount(parts.ravel())[1:].argmax() + 1] = True
+    bits = np.uint8(sum(1 << value for value in REGIONS[region]))
+    keep[np.unique(parts[mask & (said != 0) & (said & ~bits == 0)])] = True
+    keep[0] = False
+    return np.asarray(keep[parts])
+
+
+def _smooth(mask: Mask, grid: Grid, mm: float) -> Mask:
+    """The mask without details narrower than so many millimetres, of about the same volume."""
+    box = bounding_box(mask)
+    assert box is not None
+    sigma = [mm * _SAME_WIDTH / s for s in grid.spacing]
+    spare = [int(np.ceil(3 * s)) + 1 for s in sigma]
+    at = tuple(
+        slice(max(0, a - n), min(size, b + n))
+        for a, b, n, size in zip(box.start, box.stop, spare, mask.shape, strict=True)
+    )
+    blurred = ndimage.gaussian_filter(mask[at].astype(np.float32), sigma, truncate=3, mode="nearest")
+    after = mask.copy()
+    after[at] = blurred > 0.5
+    return after

@@ -1,0 +1,98 @@
+"""Coded concepts for the parts of a brain tumour, and the words that they stand for.
+
+DICOM's own groups for brain lesions, CID 7168 and 7169 (PS3.16), take edema and necrosis from SNOMED CT, and
+enhancing and non-enhancing lesion from the NCI Thesaurus, since SNOMED CT has no concept for these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from napari_brain_tumor.label_words import meaning_of
+from napari_brain_tumor.labels import RESECTION_CAVITY, LabelSchema, Region, guess_schema
+from napari_brain_tumor.study import Segmentation
+
+__all__ = [
+    "ABNORMAL",
+    "BRAIN",
+    "REGION_TITLES",
+    "Concept",
+    "concept_of",
+    "schema_of_segments",
+    "segment_words",
+    "words_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A code, the scheme that defines it, and its meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+ABNORMAL: Final = Concept("49755003", "SCT", "Morphologically Abnormal Structure")
+BRAIN: Final = Concept("12738006", "SCT", "Brain")
+_EDEMA: Final = Concept("79654002", "SCT", "Edema")
+_NECROSIS: Final = Concept("6574001", "SCT", "Necrosis")
+_ENHANCING: Final = Concept("C113842", "NCIt", "Enhancing Lesion")
+_NON_ENHANCING: Final = Concept("C81175", "NCIt", "Non-Enhancing Lesion")
+_NEOPLASM: Final = Concept("108369006", "SCT", "Neoplasm")
+_CAVITY: Final = Concept("RESECTION_CAVITY", "99NBT", "Resection cavity")
+"""Of our own, since neither DICOM nor SNOMED CT as DICOM lists it has one."""
+
+_CONCEPTS: Final[Mapping[str, Concept]] = {
+    "edema": _EDEMA,
+    "necrosis": _NECROSIS,
+    "necrosis and non-enhancing": _NON_ENHANCING,
+    "non-enhancing": _NON_ENHANCING,
+    "enhancing": _ENHANCING,
+    "resection cavity": _CAVITY,
+}
+_WORDS: Final[Mapping[tuple[str, str], str]] = {
+    (_EDEMA.value, _EDEMA.scheme): "edema",
+    (_NECROSIS.value, _NECROSIS.scheme): "necrosis",
+    (_ENHANCING.value, _ENHANCING.scheme): "enhancing",
+    (_NON_ENHANCING.value, _NON_ENHANCING.scheme): "non-enhancing",
+    (_CAVITY.value, _CAVITY.scheme): "resection cavity",
+}
+
+REGION_TITLES: Final[Mapping[Region, str]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing tumour"}
+
+
+def concept_of(words: str) -> Concept:
+    """What a segment shows; of whatever has no code of its own, the whole tumour among it, a neoplasm."""
+    return _CONCEPTS.get(words, _NEOPLASM)
+
+
+def words_of(value: str, scheme: str, label: str) -> str:
+    """What a segment means: by its code, or by its label where the code leaves it open, as `Neoplasm` does."""
+    known = _WORDS.get((value, scheme))
+    if known is not None:
+        return known
+    return label if meaning_of(label) is not None else "tumour"
+
+
+def segment_words(segmentation: Segmentation, schema: LabelSchema) -> dict[int, str]:
+    """What each class of a segmentation is called in a schema, in order.
+
+    A schema that has a word of its own for a class, such as `necrosis`, lends it; one of the whole tumour alone joins
+    all classes into one.
+    """
+    if len(schema.known_regions) == 1:
+        return {1: "whole tumour"}
+    words = dict(segmentation.class_names)
+    for value, name in words.items():
+        written = schema.meanings.get(schema.from_class.get(value, 0), name)
+        if "necrosis" in written and name == "non-enhancing":
+            words[value] = written
+    if (segmentation.data == RESECTION_CAVITY).any():
+        words.setdefault(RESECTION_CAVITY, "resection cavity")
+    return dict(sorted(words.items()))
+
+
+def schema_of_segments(words: Mapping[int, str]) -> LabelSchema:
+    """The schema that the words of numbered segments describe; raises `LabelSchemaError` if they are ambiguous."""
+    return guess_schema(words, dataset_labels={str(number): text for number, text in words.items()})

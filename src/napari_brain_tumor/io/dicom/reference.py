@@ -1,0 +1,166 @@
+"""The DICOM series that labels lie on: named by their record or by the user, and compared voxel by voxel."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from napari_brain_tumor.errors import BrainTumorError, SourceSeriesError
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.dicom.series import Series, contents_of, series_of_source
+from napari_brain_tumor.io.dicom.stack import Stack, arrange
+from napari_brain_tumor.study import Role, Segmentation
+from napari_brain_tumor.types import Labels
+
+__all__ = ["Reference", "reference_at", "reference_in"]
+
+_TOLERANCE: Final = 0.1
+"""How far, in the smallest side of a voxel, any corner of the labels' grid may lie from that of the series."""
+_PREFERRED: Final[tuple[Role | None, ...]] = ("T1c", "FLAIR", "T2", "T1", None)
+"""Of several series on the grid, that on which most of the tumour is seen."""
+_HOW: Final = (
+    "Name the folder of the series that the labels lie on: --source FOLDER in the shell, source=FOLDER in Python."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A series, and labels on its grid.
+
+    Parameters
+    ----------
+    series : Series
+    stack : Stack
+        Its slices in order.
+    labels : (X, Y, Z) uint8 array
+        In the order of the columns, rows and slices of the stack.
+    """
+
+    series: Series
+    stack: Stack
+    labels: Labels
+
+
+def reference_at(segmentation: Segmentation, place: Path) -> Reference:
+    """The series below a folder, or that a file is part of, on whose grid the labels lie.
+
+    Raises
+    ------
+    SourceSeriesError
+        If there is none; the message lists the grids.
+    """
+    try:
+        series = contents_of(place).series
+    except (BrainTumorError, OSError) as error:
+        msg = f"{place} holds no DICOM series that labels could refer to: {error}"
+        raise SourceSeriesError(msg) from error
+    if not series:
+        msg = f"{place} holds no DICOM series. {_HOW}"
+        raise SourceSeriesError(msg)
+    return _fitting(segmentation, series, str(place))
+
+
+def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], folder: Path) -> Reference:
+    """The series that the record of the labels names.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    provenance : mapping
+        Of it; `inputs` says where the scans were read from.
+    folder : Path
+        That relative paths start from.
+
+    Raises
+    ------
+    SourceSeriesError
+        If the labels do not come from DICOM, their scans are not there any more, or have another grid.
+    """
+    inputs = provenance.get("inputs")
+    series_keys = list(_named_series(inputs, provenance.get("resampled", ()))) if isinstance(inputs, Mapping) else []
+    if not series_keys:
+        msg = (
+            f"The labels of {segmentation.name} do not come from a DICOM series, according to their record, and a "
+            f"DICOM object has to refer to the images that it lies on. {_HOW}"
+        )
+        raise SourceSeriesError(msg)
+    candidates: list[Series] = []
+    for path, key in series_keys:
+        place = path if path.is_absolute() else folder / path
+        candidates += _series_at(place, key)
+    if not candidates:
+        places = ", ".join(dict.fromkeys(str(path) for path, _ in series_keys))
+        msg = f"The DICOM series that {segmentation.name} comes from is no longer at {places}. {_HOW}"
+        raise SourceSeriesError(msg)
+    return _fitting(
+        segmentation, candidates, ", ".join(dict.fromkeys(str(candidate.folder) for candidate in candidates))
+    )
+
+
+def _named_series(inputs: Mapping[str, Any], resampled: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    ordered = sorted(inputs, key=lambda role: _PREFERRED.index(role) if role in _PREFERRED else len(_PREFERRED))
+    for role in ordered:
+        entry = inputs[role]
+        if role not in resampled and isinstance(entry, Mapping) and entry.get("path") and entry.get("series"):
+            yield Path(str(entry["path"])), str(entry["series"])
+
+
+def _series_at(place: Path, key: str) -> tuple[Series, ...]:
+    try:
+        return series_of_source(place, key) if place.exists() else ()
+    except (BrainTumorError, OSError):
+        return ()
+
+
+def _fitting(segmentation: Segmentation, series: Sequence[Series], where: str) -> Reference:
+    reasons = []
+    ordered = sorted(series, key=lambda candidate: _PREFERRED.index(candidate.role))
+    for candidate in ordered:
+        if candidate.problem:
+            reasons.append(f"{candidate.title}: {candidate.problem}")
+            continue
+        stack = arrange(candidate.content.frames, candidate.title)
+        if not candidate.content.frames[0].facts.frame_of_reference:
+            reasons.append(f"{candidate.title} has no frame of reference, so nothing can be placed relative to it")
+            continue
+        labels, reason = _labels_on(stack.grid, segmentation)
+        if labels is not None:
+            return Reference(candidate, stack, labels)
+        reasons.append(f"{candidate.title} {reason}")
+    msg = (
+        f"The labels of {segmentation.name} ({segmentation.grid.describe()}) lie on none of the DICOM series at {where}"
+        f": {'; '.join(reasons)}. A DICOM object needs the grid of a series: segment that series itself, or name the "
+        "right one with --source FOLDER (source=FOLDER)."
+    )
+    raise SourceSeriesError(msg)
+
+
+def _labels_on(grid: Grid, segmentation: Segmentation) -> tuple[Labels | None, str]:
+    """The labels with their axes turned as those of the grid, if its voxels are the same ones; else why not."""
+    own = segmentation.grid
+    if "voxel" in (grid.unit, own.unit):
+        return None, "or the labels have no known voxel size"
+    step = np.linalg.inv(own.affine) @ grid.affine
+    turn = np.rint(step[:3, :3]).astype(int)
+    if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
+        return None, f"has other voxels ({grid.describe()})"
+    axes = tuple(int(np.flatnonzero(column)[0]) for column in turn.T)
+    if tuple(own.shape[axis] for axis in axes) != grid.shape:
+        return None, f"has another size ({grid.describe()})"
+    flips = tuple(turn[axis, at] < 0 for at, axis in enumerate(axes))
+    labels = segmentation.data.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    away = _farthest_corner(grid, own, axes, flips)
+    if away > _TOLERANCE * min(own.spacing):
+        return None, f"lies up to {away:.3g} mm beside them ({grid.describe()})"
+    return np.ascontiguousarray(labels), ""
+
+
+def _farthest_corner(grid: Grid, own: Grid, axes: Sequence[int], flips: Sequence[bool]) -> float:
+    """Distance in mm between the corner voxels of the grid and those of the labels, once their axes are turned."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T
+    turned = np.empty_like(corners)
+    for at, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
+        turned[:, axis] = grid.shape[at] - 1 - corners[:, at] if flip else corners[:, at]
+    return float(np.linalg.norm(grid.world(corners) - own.world(turned), axis=1).max())

@@ -1,0 +1,65 @@
+"""The part of the Correct panel that shows a prompt before it is taken, and tidies a region up."""
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QVBoxLayout, QWidget
+
+from napari_brain_tumor.widgets.parts import button, flow
+
+__all__ = ["TidySteps"]
+
+
+class TidySteps(QWidget):
+    """A preview with *Take* and *Drop*; islands, holes and margins of the region that is chosen above."""
+
+    preview_toggled = Signal(bool)
+    """Whether prompts are shown before they are taken."""
+    take_requested = Signal()
+    drop_requested = Signal()
+    requested = Signal(str, float)
+    """What to do, named as the step, and the millimetres of a smooth margin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self.preview_box = QCheckBox("Pre&view")
+        self.preview_box.setToolTip("Show a ring around what a prompt would change before the labels take it.")
+        self.take_button = button("Ta&ke", "Let the labels take what lies within the ring.\nKey: Enter")
+        self.drop_button = button("Dro&p", "Do without this prompt.\nKey: Escape")
+        top = flow()
+        for control in (self.preview_box, self.take_button, self.drop_button):
+            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            top.addWidget(control)
+        column.addLayout(top)
+        self.buttons = {
+            "remove island": button(
+                "Remove &island", "Remove the part of the chosen region under the cross: click on it first."
+            ),
+            "keep largest": button("Keep largest", "Remove all parts of the chosen region but the largest."),
+            "fill holes": button("Fill holes", "Fill what the chosen region encloses."),
+            "smooth margin": button("Smooth margin", "Smooth the margin of the chosen region; what you drew stays."),
+        }
+        self.mm_box = QDoubleSpinBox()
+        self.mm_box.setRange(0.5, 20)
+        self.mm_box.setValue(2)
+        self.mm_box.setSingleStep(0.5)
+        self.mm_box.setSuffix(" mm")
+        self.mm_box.setToolTip("Details narrower than this go.")
+        self.mm_box.setAccessibleName("Width of what is smoothed")
+        rows = flow()
+        for kind, control in self.buttons.items():
+            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            control.clicked.connect(lambda _=False, kind=kind: self.requested.emit(kind, self.mm_box.value()))
+            rows.addWidget(control)
+        rows.addWidget(self.mm_box)
+        column.addLayout(rows)
+        self.preview_box.toggled.connect(self.preview_toggled)
+        self.take_button.clicked.connect(self.take_requested)
+        self.drop_button.clicked.connect(self.drop_requested)
+        self.show_holding(False)
+
+    def show_holding(self, holding: bool) -> None:
+        """Show whether something waits to be taken."""
+        self.take_button.setEnabled(holding)
+        self.drop_button.setEnabled(holding)
