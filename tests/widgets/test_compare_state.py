@@ -1,5 +1,6 @@
 """What the Compare panel decides, without a window."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,7 @@ def test_lines_open_the_files_of_the_layers(viewer, tmp_path):
     lines = state.lines_of(choices, "staple")
     assert lines.arguments[0] == "compare"
     assert "--names=truth,near,far" in lines.arguments
-    assert "--reference=truth" in lines.arguments
+    assert ("--reference", "truth") in pairwise(lines.arguments)
     assert lines.arguments[-4:] == ("--consensus", "staple", "--output", "consensus.nii.gz")
     with pytest.raises(ComparisonError, match="Tick two"):
         state.lines_of(state.CompareChoices())

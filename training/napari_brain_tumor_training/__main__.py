@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -163,7 +163,7 @@ def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) 
 
 def _described_run(request: RunRequest) -> tuple[TrainConfig, Path]:
     """The recipe of a file, or the usual one for a curated data set, and the folder that its paths are relative to."""
-    dims: Dims | None = None if request.dims is None else 3 if request.dims == 3 else 2
+    dims = cast("Dims | None", request.dims)
     if request.source.is_dir():
         return recipe_for_dataset(request.source, request.model, dims), request.source
     return with_model(read_config(request.source), request.model, dims), request.data or Path()

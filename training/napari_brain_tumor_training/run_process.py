@@ -7,11 +7,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
 from napari_brain_tumor.errors import BrainTumorError, CancelledError, TrainingError
+from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import ModelInfo, list_models, models_folder
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.config import TrainConfig, read_config
@@ -60,10 +61,11 @@ def config_of(request: RunRequest) -> tuple[TrainConfig, Path]:
     DatasetError
         If the folder is no data set.
     """
+    dims = cast("Dims | None", request.dims)
     if request.source.is_dir():
-        config, root = recipe_for_dataset(request.source, request.model, request.dims), request.source
+        config, root = recipe_for_dataset(request.source, request.model, dims), request.source
     else:
-        config = with_model(read_config(request.source), request.model, request.dims)
+        config = with_model(read_config(request.source), request.model, dims)
         root = request.data or request.source.parent
     return _with_settings(config, request), root
 

@@ -9,11 +9,10 @@ from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.formats import format_to_write
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.dataset import AddCaseRequest
-from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, call, command_lines, open_line
+from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, Word, call, command_lines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
 from napari_brain_tumor.requests.reopening import is_tif
-from napari_brain_tumor.requests.request import Request
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import word_of
 from napari_brain_tumor.requests.train import TrainRequest
@@ -168,8 +167,8 @@ def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: 
         "for lesion in examination.lesions:",
         "    print(lesion.title, lesion.size, lesion.side, lesion.reason)",
     ]
-    words = ["measure", labels.path, *_option_words("--schema", labels.schema), "--lesions"]
-    return command_lines(python, [*words, *(["--study", scans] if scans is not None else []), settings])
+    words: list[Word] = ["measure", labels.path, *_given("--schema", labels.schema), "--lesions"]
+    return command_lines(python, [*words, *_given("--study", scans), settings])
 
 
 def compare_lines(
@@ -202,9 +201,9 @@ def compare_lines(
     if any("," in name for name in files):
         return CommandLines("\n".join(lines), (), ("The shell separates names by commas, and one has a comma in it.",))
     schemas = [file.schema or "-" for file in files.values()]
-    words = ["compare", *(file.path for file in files.values()), f"--names={','.join(files)}"]
-    words += _option_words("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
-    return command_lines(lines, [*words, request, *(["--output", output] if output is not None else [])])
+    words: list[Word] = ["compare", *(file.path for file in files.values()), f"--names={','.join(files)}"]
+    words += _given("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
+    return command_lines(lines, [*words, request, *_given("--output", output)])
 
 
 def _consensus_lines(request: CompareRequest, output: PurePath) -> list[str]:
@@ -246,10 +245,10 @@ def refine_lines(
         f"corrected = {call('refine', [*arguments, Name('prompts')], options)}",
         call("save_segmentation", [Name("corrected"), PurePath(output)]),
     )
-    origin: list[str | PurePath | Request] = [labels.request] if isinstance(labels, ModelRun) else []
+    origin: list[Word] = [labels.request] if isinstance(labels, ModelRun) else []
     if isinstance(labels, LabelFile):
-        origin = ["--segmentation", labels.path, *_option_words("--schema", labels.schema)]
-    files = ["--prompts", PurePath(prompts), "-o", PurePath(output)]
+        origin = ["--segmentation", labels.path, *_given("--schema", labels.schema)]
+    files: list[Word] = ["--prompts", PurePath(prompts), "-o", PurePath(output)]
     return command_lines(python, ["refine", scans, *origin, *files])
 
 
@@ -298,7 +297,7 @@ def add_case_lines(folder: Path, scans: OpenRequest, labels: LabelFile, request:
         f"labels = {labels.python()}",
         f"{call('CuratedDataset', [folder])}.{call('add', [Name('study'), Name('labels')], options)}",
     )
-    words = ["data", "add", folder, scans, "--labels", labels.path, *_option_words("--schema", labels.schema)]
+    words: list[Word] = ["data", "add", folder, scans, "--labels", labels.path, *_given("--schema", labels.schema)]
     return command_lines(python, [*words, request])
 
 
@@ -317,7 +316,7 @@ def relabel_lines(folder: Path, case_id: str, labels: LabelFile, state: str = "d
         f"labels = {labels.python()}",
         f"{call('CuratedDataset', [folder])}.{call('relabel', [case_id, Name('labels')], options)}",
     )
-    words = ["data", "relabel", folder, case_id, labels.path, *_option_words("--schema", labels.schema)]
+    words: list[Word] = ["data", "relabel", folder, case_id, labels.path, *_given("--schema", labels.schema)]
     return command_lines(python, [*words, "--state", _state_word(state), f"--note={note}"])
 
 
@@ -332,7 +331,7 @@ def score_dataset_lines(
         f"problems = run_job({call('score_dataset_job', [folder, list(case_ids), str(model), device])})",
         "print(problems)",
     )
-    words = ["data", "score", folder, *case_ids, "--model", str(model)]
+    words: list[Word] = ["data", "score", folder, *case_ids, "--model", str(model)]
     return command_lines(python, [*words, *(["--device", device] if device != "auto" else [])])
 
 
@@ -368,5 +367,5 @@ def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
     return command_lines(python, ["train", request, "--detach", "--out", folder])
 
 
-def _option_words(option: str, value: str | None) -> list[str]:
+def _given(option: str, value: Word | None) -> list[Word]:
     return [] if value is None else [option, value]

@@ -11,10 +11,13 @@ from napari_brain_tumor.requests.quoting import Shell, quoted
 from napari_brain_tumor.requests.request import Request
 from napari_brain_tumor.requests.shell import word_of, words_of
 
-__all__ = ["CommandLines", "Name", "PathCall", "call", "command_lines", "open_line"]
+__all__ = ["CommandLines", "Name", "PathCall", "Word", "call", "command_lines", "open_line"]
 
 _WIDTH: Final = 100
 _PROGRAM: Final = "brain-tumor"
+
+Word = str | PurePath | Request
+"""Of a command: as it is, a path, or a request that stands for its options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class CommandLines:
         return quoted((_PROGRAM, *self.arguments), kind) if self.arguments else ""
 
 
-def command_lines(python: Sequence[str], words: Sequence[str | PurePath | Request]) -> CommandLines:
+def command_lines(python: Sequence[str], words: Sequence[Word]) -> CommandLines:
     """Python lines, and a command whose requests are written as their options.
 
     Where the shell has no words for a value there is no command, and a note says why.

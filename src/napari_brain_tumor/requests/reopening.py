@@ -77,9 +77,11 @@ def _reference(sources: Mapping[Role, Source], moved: set[Role]) -> Role:
 
 def _place_and_roles(sources: Mapping[Role, Source]) -> tuple[Path, dict[str, int | str]]:
     paths = {(source.path, source.series) for source in sources.values()}
-    numbered = {role: source.channel for role, source in sources.items() if source.channel is not None}
+    numbered: dict[str, int | str] = {
+        role: source.channel for role, source in sources.items() if source.channel is not None
+    }
     if len(paths) == 1 and len(numbered) == len(sources):
-        return next(iter(sources.values())).path, dict(numbered)
+        return next(iter(sources.values())).path, numbered
     if numbered:
         names = ", ".join(dict.fromkeys(source.path.name for source in sources.values()))
         msg = (

@@ -151,7 +151,7 @@ def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
         return Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, parameter_info])
     if kind not in (bool, int, float, Path) and not isinstance(default, str):
         default = None
-    annotation = Annotated[kind if default is not None else kind | None, parameter_info]
+    annotation: Any = Annotated[kind if default is not None else kind | None, parameter_info]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
