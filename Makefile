@@ -2,6 +2,7 @@
 # make test   set up and run all tests, without a display; QT=pyside6 for the other Qt binding, ARGS="-k name" for some
 # make lint   formatting, types, import contracts, names, spelling of code and documents
 # make screenshots   the pictures of README and tutorials anew, from the sample, under Xvfb
+# make site   the documents as a site with search, and a reference from the docstrings, in site/
 # make tour   drive napari through the whole story; pictures in tour/; CASE=/path for a case of yours
 # PYTHON=/path/to/python3.11 chooses the Python.
 
@@ -11,7 +12,7 @@ ARGS ?=
 CASE ?=
 export QT VENV PYTHON
 
-.PHONY: help demo test lint screenshots tour constraints clean
+.PHONY: help demo test lint screenshots site tour constraints clean
 
 help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile
@@ -38,6 +39,10 @@ screenshots:
 	@sh scripts/setup.sh test
 	@sh scripts/in_display.sh $(VENV)/bin/python scripts/make_screenshots.py docs/images $(ARGS)
 
+site:
+	@sh scripts/setup.sh site
+	$(VENV)-site/bin/mkdocs build
+
 tour:
 	@sh scripts/setup.sh test
 	@sh scripts/in_display.sh $(VENV)/bin/python scripts/tour.py tour $(if $(CASE),"$(CASE)") $(ARGS)
@@ -47,4 +52,4 @@ constraints:
 	@sh scripts/pin.sh $(VENV) > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist demo-output tour .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage
+	rm -rf $(VENV) $(VENV)-site site build dist demo-output tour .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make .venv ready: scripts/setup.sh demo | test | lint   (with QT=pyside6 for the other Qt binding)
+# Make .venv ready: scripts/setup.sh demo | test | lint | site   (with QT=pyside6 for the other Qt binding)
 #
 # Installs only what is missing; a second call takes a moment. Where something cannot be installed it says what to
 # install and goes on as far as possible. Packages come from wherever pip is configured to look.
@@ -107,12 +107,23 @@ install_libraries() {
 
 pip_install() { "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt "$@"; }
 
+# The site is built beside .venv, without what the package itself needs.
+install_site() {
+    stamp="$VENV/.ready-site-$(cat pyproject.toml constraints.txt scripts/setup.sh | cksum | cut -d' ' -f1)"
+    [ -f "$stamp" ] && return 0
+    say "Installing what builds the site into $VENV"
+    pip_install pip
+    pip_install --group site
+    : >"$stamp"
+}
+
 install_packages() {
     case "$GOAL" in
         demo) set -- "$QT" ;;
-        test) set -- "train,synthetic,onnx,$QT" --group test ;;
-        lint) set -- "train,synthetic,onnx,$QT" --group dev ;;
-        *) warn "Usage: scripts/setup.sh demo|test|lint"; exit 2 ;;
+        test) set -- "train,synthetic,onnx,cluster,$QT" --group test ;;
+        lint) set -- "train,synthetic,onnx,cluster,$QT" --group dev ;;
+        site) install_site; return ;;
+        *) warn "Usage: scripts/setup.sh demo|test|lint|site"; exit 2 ;;
     esac
     extras=$1
     shift
@@ -125,6 +136,7 @@ install_packages() {
     : >"$stamp"
 }
 
+[ "$GOAL" = site ] && VENV="$VENV-site"
 make_venv
 install_libraries
 install_packages

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.batch.measure import measure_many
+    from napari_brain_tumor.batch.segment import segment_many, segment_many_job
     from napari_brain_tumor.brain.extraction import brain_mask, brain_mask_job, extract_brain, extract_brain_job
     from napari_brain_tumor.catalogue import list_models
     from napari_brain_tumor.compare import compare_segmentations, consensus
@@ -61,6 +63,7 @@ _HOMES = {
     "follow_up": "napari_brain_tumor.followup.followup",
     "list_models": "napari_brain_tumor.catalogue",
     "list_series": "napari_brain_tumor.io",
+    "measure_many": "napari_brain_tumor.batch.measure",
     "measure_study": "napari_brain_tumor.measure.examination",
     "measure_volumes": "napari_brain_tumor.measure.volumes",
     "open_segmentation": "napari_brain_tumor.io",
@@ -77,6 +80,8 @@ _HOMES = {
     "save_segmentation": "napari_brain_tumor.io",
     "segment": "napari_brain_tumor.workflow",
     "segment_job": "napari_brain_tumor.workflow",
+    "segment_many": "napari_brain_tumor.batch.segment",
+    "segment_many_job": "napari_brain_tumor.batch.segment",
     "segment_with_probabilities": "napari_brain_tumor.workflow",
     "segment_with_probabilities_job": "napari_brain_tumor.workflow",
 }
@@ -103,6 +108,7 @@ __all__ = [
     "follow_up",
     "list_models",
     "list_series",
+    "measure_many",
     "measure_study",
     "measure_volumes",
     "open_segmentation",
@@ -119,6 +125,8 @@ __all__ = [
     "save_segmentation",
     "segment",
     "segment_job",
+    "segment_many",
+    "segment_many_job",
     "segment_with_probabilities",
     "segment_with_probabilities_job",
 ]

@@ -10,6 +10,7 @@ __all__ = [
     "CancelledError",
     "CaseNotFoundError",
     "CheckpointError",
+    "ClusterError",
     "ComparisonError",
     "DatasetBusyError",
     "DatasetError",
@@ -131,6 +132,10 @@ class ComparisonError(BrainTumorError, ValueError):
 
 class DeviceError(BrainTumorError, RuntimeError):
     """The asked-for device is not present or cannot be used."""
+
+
+class ClusterError(BrainTumorError, RuntimeError):
+    """A cluster cannot be reached or started, or its workers cannot do the work."""
 
 
 class OutOfMemoryError(BrainTumorError, MemoryError):

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -13,14 +15,15 @@ import typer
 from test_cli import AFFINE, fake_job, no_network, write_case
 
 from napari_brain_tumor import cli
+from napari_brain_tumor.batch.case_table import COLUMNS, CaseRow, CaseTable
 from napari_brain_tumor.cli.batch import run_batch
-from napari_brain_tumor.cli.case_table import COLUMNS, CaseRow, CaseTable
 from napari_brain_tumor.cli.console import duration, prepare_streams
 from napari_brain_tumor.errors import BrainTumorError, SaveError
+from napari_brain_tumor.executors import SerialExecutor
 from napari_brain_tumor.io import save_segmentation
 from napari_brain_tumor.io.csv_text import formula_safe, one_line
 from napari_brain_tumor.labels import class_names_of
-from napari_brain_tumor.progress import Job
+from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,6 +45,27 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
 
 def results(folder: str = "out") -> list[str]:
     return sorted(path.name.split("_")[0] for path in Path(folder).glob("*.nii.gz"))
+
+
+@dataclass(frozen=True)
+class Work:
+    """Does what it is given to do with each case, which is a name."""
+
+    do: Callable[[str], CaseRow]
+
+    def place(self, name: str) -> Path:
+        return Path(name)
+
+    def read(self, name: str) -> str:
+        return name
+
+    def compute(self, name: str, opened: str) -> Job[CaseRow]:
+        yield Progress(0, 1)
+        return self.do(opened)
+
+
+def batch_of(names: list[str], do: Callable[[str], CaseRow]) -> None:
+    run_batch(SerialExecutor(), Work(do), names, names, lambda _, row: row, None, doing="doing", past_tense="done")
 
 
 class Odd(Exception):
@@ -157,7 +181,7 @@ def test_ctrl_c_leaves_the_table_of_what_was_done(cases: list[Path], run: Run, m
     monkeypatch.setattr("napari_brain_tumor.workflow.segment_job", stopped_at_the_second)
     code, out, _ = run("segment", *cases, "-o", "out")
     assert code == 130
-    assert "3 cases: 1 segmented, 2 not begun" in out
+    assert "3 cases: 1 segmented, 2 not finished" in out
     assert list(rows_of(Path("out/segmentation_results.csv"))) == ["one"]
 
 
@@ -185,14 +209,14 @@ def test_a_log_that_cannot_be_written_does_not_end_the_batch(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(typer, "echo", full)
-    done: list[int] = []
+    done: list[str] = []
 
-    def work(number: int) -> CaseRow:
-        done.append(number)
-        return CaseRow(str(number), "done")
+    def work(name: str) -> CaseRow:
+        done.append(name)
+        return CaseRow(name, "done")
 
-    run_batch(["a", "b", "c"], work, None, doing="doing", past_tense="done")
-    assert done == [0, 1, 2]
+    batch_of(["a", "b", "c"], work)
+    assert done == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "utf-8"])
@@ -204,6 +228,18 @@ def test_a_console_that_lacks_letters_shows_their_codes(monkeypatch: pytest.Monk
     console.flush()
     shown = console.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
     assert shown == ("患者" if encoding == "utf-8" else "\\u60a3\\u8005") + " pat\\udce9\n"
+
+
+def test_the_first_line_comes_before_anything_heavy_is_loaded(cases: list[Path]) -> None:
+    script = (
+        "import sys; from napari_brain_tumor import cli; import napari_brain_tumor.cli.batch as batch\n"
+        "def line(text): print(text, [name for name in ('torch', 'napari', 'matplotlib') if name in sys.modules]); "
+        "sys.exit(7)\n"
+        f"batch.progress_line = line; cli.main(['segment', *{[str(case) for case in cases]!r}, '-o', 'out/'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.splitlines()[0].endswith("one: segmenting []")
 
 
 # The table ----------------------------------------------------------------------------------------------------------
@@ -303,10 +339,10 @@ def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
 
 
 def test_a_batch_of_one_raises_its_own_error() -> None:
-    def work(_: int) -> CaseRow:
+    def work(_: str) -> CaseRow:
         raise Odd("odd")
 
     with pytest.raises(Odd):
-        run_batch(["a"], work, None, doing="doing", past_tense="done")
+        batch_of(["a"], work)
     with pytest.raises(BrainTumorError, match="2 of 2 cases were not done"):
-        run_batch(["a", "b"], work, None, doing="doing", past_tense="done")
+        batch_of(["a", "b"], work)

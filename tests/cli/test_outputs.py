@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import typer
 
-from napari_brain_tumor.cli.outputs import Task, check_inputs_are_kept, plan_tasks
+from napari_brain_tumor.batch.targets import Task, check_inputs_are_kept
+from napari_brain_tumor.cli.outputs import plan_tasks
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.study import Source, Study

@@ -1,15 +1,15 @@
 """The commands and their options. Whatever is heavy is imported by the command that needs it."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.cli.arguments import PathsOption, open_case, with_options
+from napari_brain_tumor.cli.arguments import PathsOption, with_options
 from napari_brain_tumor.cli.brain import brain
 from napari_brain_tumor.cli.check import check
 from napari_brain_tumor.cli.compare import compare
@@ -27,15 +27,16 @@ from napari_brain_tumor.cli.rerun import rerun
 from napari_brain_tumor.cli.score import score
 from napari_brain_tumor.cli.series import series
 from napari_brain_tumor.cli.view import view
-from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.leftovers import finish_interrupted
+from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.batch.case_table import CaseRow
+    from napari_brain_tumor.batch.segment import SegmentedCase
+    from napari_brain_tumor.batch.targets import Task
     from napari_brain_tumor.catalogue import Method
-    from napari_brain_tumor.cli.case_table import CaseRow
-    from napari_brain_tumor.cli.outputs import Task
 
 __all__ = ["app", "main"]
 
@@ -46,20 +47,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Choices:
-    """What `segment` does alike with every case."""
-
-    opening: OpenOptions
-    request: SegmentRequest
-    schema: str
-    maps: frozenset[str] = frozenset()
-    paths: str = "auto"
-    overwrite: bool = False
-    skip_existing: bool = False
-    file_format: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,9 +92,15 @@ def _common(
 @app.command()
 @with_options
 def segment(
-    cases: Annotated[list[Path], typer.Argument(metavar="CASE", help="Folders or files of examinations.")],
+    cases: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CASE", help="Examinations: folders or files, folders of them, or a .txt that lists them."
+        ),
+    ],
     opening: OpenOptions,
     request: SegmentRequest,
+    computing: ComputeRequest,
     output: Annotated[
         str | None,
         typer.Option(
@@ -155,9 +148,11 @@ def segment(
 
     A case that fails does not stop the others; the code at the end is 1 then.
     """
+    from napari_brain_tumor.batch.case_table import CaseTable
+    from napari_brain_tumor.batch.segment import SegmentWork
     from napari_brain_tumor.catalogue import find_model
     from napari_brain_tumor.cli.batch import run_batch
-    from napari_brain_tumor.cli.case_table import CaseTable
+    from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.io.formats import format_named
     from napari_brain_tumor.labels import schema_named
@@ -167,19 +162,35 @@ def segment(
     maps = frozenset(n for n, on in (("probabilities", probabilities), ("uncertainty", uncertainty)) if on)
     method = find_model(request.model)
     _check_fits(method, probabilities=bool(maps or request.thresholds), seeds=bool(request.seeds))
-    name = schema_named(schema).name
-    choices = _Choices(opening, request, name, maps, paths, overwrite, skip_existing, file_format)
     written = None if file_format is None else format_named(file_format)
     tasks = plan_tasks(cases, output, overwrite=overwrite, skip_existing=skip_existing, file_format=written)
+    tasks = [replace(task, roles=opening.beside(task.case).roles) for task in tasks]
     if table is None and len(tasks) > 1:
         table = tasks[0].target.parent / "segmentation_results.csv"
-    run_batch(
-        [str(task.case) for task in tasks],
-        lambda number: _segment_or_skip(tasks[number], choices, method, alone=len(tasks) == 1),
-        None if table is None else CaseTable(table),
-        doing="segmenting",
-        past_tense="segmented",
-    )
+    results = None if table is None else CaseTable(table)
+    with chosen_executor(computing) as executor:
+        parallel = executor.parallel
+        work = SegmentWork(
+            opening=opening,
+            request=request,
+            schema=schema_named(schema).name,
+            file_format=file_format,
+            maps=maps,
+            paths=paths,  # type: ignore[arg-type]
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            remembers_cost=not parallel,
+        )
+        run_batch(
+            executor,
+            work.absolute() if parallel else work,
+            [task.absolute() for task in tasks] if parallel else tasks,
+            [str(task.case) for task in tasks],
+            lambda number, result: _show_segmented(tasks[number], result, alone=len(tasks) == 1, parallel=parallel),
+            results,
+            doing="segmenting",
+            past_tense="segmented",
+        )
 
 
 def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
@@ -205,104 +216,23 @@ def demo(
     run_demo(output, request, window=window)
 
 
-def _segment_or_skip(task: "Task", choices: _Choices, method: "Method", *, alone: bool) -> "CaseRow":
-    """Segment a case unless its result is there; what is in the way of a single one is an error."""
-    from napari_brain_tumor.cli.case_table import CaseRow
-    from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.cli.maps import existing_maps
-    from napari_brain_tumor.cli.outputs import exists_already
+def _show_segmented(task: "Task", result: "SegmentedCase", *, alone: bool, parallel: bool) -> "CaseRow":
+    """Print what became of a case; an earlier result in the way of a single one is an error."""
+    from napari_brain_tumor.batch.segment import named_as_given
+    from napari_brain_tumor.cli.console import print_table, say, volume_table
     from napari_brain_tumor.errors import SaveError
 
-    if task.obstacle:
-        raise SaveError(task.obstacle)
-    existing = [*task.existing, *existing_maps(task, method, choices.maps)]
-    if not existing or choices.overwrite:
-        return _segment_one(task, choices)
-    if task.existing and choices.skip_existing:
-        if alone:
-            say(f"{task.target} exists already and is passed over.")
-        return _row_of_existing(task)
-    if alone:
-        raise SaveError(exists_already(existing[0]))
-    return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing[0]} exists already.", seconds=0)
-
-
-def _row_of_existing(task: "Task") -> "CaseRow":
-    """What an earlier result tells, so that the table holds every case."""
-    from napari_brain_tumor.cli.case_table import CaseRow
-    from napari_brain_tumor.io import open_segmentation, read_sidecar
-    from napari_brain_tumor.measure.volumes import measure_volumes
-
-    row = CaseRow(str(task.case), "skipped", str(task.target), seconds=0)
-    try:
-        volumes = measure_volumes(open_segmentation(task.target))
-    except (BrainTumorError, OSError) as error:
-        return replace(row, notes=(f"The earlier result could not be read: {error}",))
-    provenance = read_sidecar(task.target).get("provenance")
-    model = provenance.get("model") if isinstance(provenance, Mapping) else None
-    name = model.get("name") if isinstance(model, Mapping) else model
-    return replace(row, volumes=volumes, model=str(name or ""))
-
-
-def _segment_one(task: "Task", choices: _Choices) -> "CaseRow":
-    from napari_brain_tumor.brain.extraction import notes_on_brain, traits_within
-    from napari_brain_tumor.catalogue import find_model
-    from napari_brain_tumor.cli.case_table import CaseRow
-    from napari_brain_tumor.cli.console import note, print_table, say, volume_table
-    from napari_brain_tumor.cli.maps import segment_shown, write_maps
-    from napari_brain_tumor.cli.outputs import check_inputs_are_kept
-    from napari_brain_tumor.io import save_segmentation
-    from napari_brain_tumor.measure.volumes import measure_volumes
-    from napari_brain_tumor.models.cards import list_models, why_default
-    from napari_brain_tumor.preflight.costs import remember
-    from napari_brain_tumor.preprocessing.traits import traits_of
-
-    request = choices.request
-    study = open_case(task.case, choices.opening)
-    check_inputs_are_kept(study, task.target)
-    traits = traits_within(traits_of(study), request.brain)
-    method = find_model(request.model, traits)
-    reason = why_default(list_models(), traits) if request.model is None else ""
-    notes = (
-        *study.notes,
-        *filter(None, [reason]),
-        *method.notes_without(study.roles, traits),
-        *method.notes_on(traits),
-    )
-    for text in notes:
-        note(text)
-    if study.grid.unit == "voxel":
-        note("With --spacing X,Y,Z the volumes are given in millilitres.")
-    segmentation, maps = segment_shown(study, request, bool(choices.maps))
-    remember(segmentation.provenance)
-    doubts = segmentation.provenance.get("doubts", ())
-    for text in (*notes_on_brain(segmentation.provenance), *doubts):
-        note(text)
-    saved = save_segmentation(
-        segmentation,
-        task.target,
-        schema=choices.schema,
-        format=choices.file_format,
-        overwrite=choices.overwrite,
-        paths=choices.paths,  # type: ignore[arg-type]
-    )
-    volumes = measure_volumes(segmentation)
-    print_table(f"{study.name}, by {method.name}", volume_table(volumes))
-    _say_written(saved, task.target)
-    result = saved if isinstance(saved, Path) else task.target
-    if maps is not None:
-        for path in write_maps(maps, choices.maps, result, study, overwrite=choices.overwrite):
+    row = named_as_given(result.row, task)
+    if alone and row.status == "skipped":
+        say(f"{task.target} exists already and is passed over.")
+    if alone and row.status == "exists":
+        msg = f"{row.error} Give --overwrite to replace it, or another name with -o."
+        raise SaveError(msg)
+    if result.title and row.volumes is not None and not parallel:
+        print_table(result.title, volume_table(row.volumes))
+        for path in result.written:
             say(f"Wrote {path}")
-    return CaseRow(str(task.case), "done", str(result), method.name, volumes, notes=(*notes, *doubts))
-
-
-def _say_written(saved: Path | list[Path], target: Path) -> None:
-    """Name what was written; the masks of a folder together."""
-    from napari_brain_tumor.cli.console import say
-
-    files = saved if isinstance(saved, list) and not target.is_dir() else [saved if isinstance(saved, Path) else target]
-    for path in files:
-        say(f"Wrote {path}")
+    return row
 
 
 data.command()(with_options(score))

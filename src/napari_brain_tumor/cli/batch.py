@@ -1,36 +1,59 @@
-"""Several cases one after the other: none stops the others, each leaves a line on the way and a row in a table."""
+"""Several cases: none stops the others, each leaves a line on the way and a row in a table."""
 
 import contextlib
 import os
-import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-from napari_brain_tumor.cli.case_table import CaseRow, CaseTable
-from napari_brain_tumor.cli.console import debugging, duration, explain, progress_line, say, say_error
+from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
+from napari_brain_tumor.batch.rows import BatchRows
+from napari_brain_tumor.cli.console import (
+    debugging,
+    duration,
+    explain,
+    note,
+    progress_line,
+    progress_shown,
+    say,
+    say_error,
+)
 from napari_brain_tumor.errors import BrainTumorError, SaveError
+from napari_brain_tumor.executors import Advanced, CaseWork, Executor, Finished, Started
 
 __all__ = ["run_batch"]
 
-Work = Callable[[int], CaseRow]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def run_batch(
-    cases: Sequence[str], work: Work, table: CaseTable | None, *, doing: str, past_tense: str, quiet: bool = False
+    executor: Executor,
+    work: CaseWork[Item, Any, Result],
+    items: Sequence[Item],
+    names: Sequence[str],
+    show: Callable[[int, Result], CaseRow],
+    table: CaseTable | None,
+    *,
+    doing: str,
+    past_tense: str,
+    quiet: bool = False,
 ) -> None:
-    """Work on one case after the other, and tell at the end what became of all of them.
+    """Work on all cases, and say at the end what became of them.
 
     A single case that fails raises its own error.
 
     Parameters
     ----------
-    cases : sequence of str
+    executor, work, items
+        Where and how the cases are computed.
+    names : sequence of str
         What they are called on the screen.
-    work : callable
-        Does the case of that number and returns its row. Whatever it raises is the case's own affair, but for Ctrl-C.
+    show : callable
+        Prints the result of the case of that number, and returns its row.
     table : CaseTable or None
-        Is written after every case, so that it holds them if the batch is stopped.
+        Is written on the way, so that it holds nearly all cases if the batch is stopped.
     doing, done : str
         The verb, as in `"segmenting"` and `"segmented"`.
     quiet : bool
@@ -41,24 +64,43 @@ def run_batch(
     BrainTumorError
         If not every case was done, after the last one.
     """
-    started = time.monotonic()
-    rows: list[CaseRow] = []
+    rows = BatchRows(len(items), table)
     try:
-        for number, case in enumerate(cases):
-            row = _run_case(number, case, len(cases), work, doing)
-            rows.append(row)
+        for event in _shown(executor, executor.run(work, items), names, doing):
+            row = _row(event, names[event.number], show, alone=len(items) == 1)
             with _patient():
-                if table is not None:
-                    table.write(rows)
-            _tell_end(row, number, len(cases), rows, time.monotonic() - started)
+                rows.add(event.number, row)
+            _tell_end(row, event.number, rows, parallel=executor.parallel)
     finally:
-        if len(cases) > 1 and not quiet:
-            _sum_up(rows, len(cases), table, past_tense, time.monotonic() - started)
-    left = [row for row in rows if row.status in ("failed", "exists")]
+        with _patient():
+            rows.write()
+        if len(items) > 1 and not quiet:
+            _sum_up(rows, past_tense)
+    left = [row for row in rows.rows if row.status in ("failed", "exists")]
     if left:
-        names = ", ".join(row.case for row in left)
-        msg = f"{len(left)} of {len(cases)} cases were not {past_tense}: {names}."
+        some = ", ".join(row.case for row in left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+        msg = f"{len(left)} of {len(items)} cases were not {past_tense}: {some}."
         raise BrainTumorError(msg)
+
+
+def _shown(executor: Executor, events: Iterator[Any], names: Sequence[str], doing: str) -> Iterator[Finished[Any]]:
+    """Show how far the case is, where there is one at a time, and yield the ends of cases."""
+    with contextlib.closing(events), contextlib.ExitStack() as shown:  # type: ignore[type-var]
+        show: Callable[[Any], None] = lambda _: None  # noqa: E731
+        for event in events:
+            if isinstance(event, Finished):
+                shown.close()
+                yield event
+            elif executor.parallel:
+                continue
+            elif isinstance(event, Started):
+                if len(names) > 1:
+                    with _patient():
+                        progress_line(f"[{event.number + 1} of {len(names)}] {names[event.number]}: {doing}")
+                show = shown.enter_context(progress_shown(Path(names[event.number]).name))
+            elif isinstance(event, Advanced):
+                with _patient():
+                    show(event.progress)
 
 
 @contextlib.contextmanager
@@ -73,51 +115,52 @@ def _patient() -> Iterator[None]:
         pass
 
 
-def _run_case(number: int, case: str, count: int, work: Work, doing: str) -> CaseRow:
-    began = time.monotonic()
-    if count > 1:
-        with _patient():
-            progress_line(f"[{number + 1} of {count}] {case}: {doing}")
-    try:
-        row = work(number)
-    except Exception as error:
-        if count == 1:
-            raise
-        with _patient():
-            say_error(error, case)
-            if debugging.get():
-                progress_line("".join(traceback.format_exception(error)))
-        return CaseRow(case, "failed", error=explain(error), seconds=time.monotonic() - began)
-    return row if row.seconds is not None else row.taking(time.monotonic() - began)
+def _row(event: Finished[Any], case: str, show: Callable[[int, Any], CaseRow], *, alone: bool) -> CaseRow:
+    if event.error is None:
+        try:
+            row = show(event.number, event.result)
+        except (OSError, ValueError):  # nobody reads it any more
+            if alone:
+                raise
+            row = CaseRow(case, "done")
+        return row if row.seconds is not None else row.taking(event.seconds)
+    if alone:
+        raise event.error
+    with _patient():
+        say_error(event.error, case)
+        if debugging.get():
+            progress_line("".join(traceback.format_exception(event.error)))
+    return CaseRow(case, "failed", error=explain(event.error), seconds=event.seconds)
 
 
-def _tell_end(row: CaseRow, number: int, count: int, rows: Sequence[CaseRow], elapsed: float) -> None:
-    if count == 1:
+def _tell_end(row: CaseRow, number: int, rows: BatchRows, *, parallel: bool) -> None:
+    if rows.count == 1:
         return
     took = duration(row.seconds or 0)
     statements = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists"}
     what = statements.get(row.status, "its result exists")
-    worked = [finished.seconds or 0 for finished in rows if finished.status in ("done", "failed")]
-    left = count - number - 1
-    rest = f", about {duration(left * sum(worked) / len(worked))} left" if worked and left else ""
+    place = f"{sum(rows.states.values()) if parallel else number + 1} of {rows.count}"
+    rest = "" if rows.seconds_left is None else f", about {duration(rows.seconds_left)} left"
     with _patient():
-        progress_line(f"[{number + 1} of {count}] {row.case}: {what}; {duration(elapsed)} elapsed{rest}")
+        for text in row.notes if parallel else ():
+            note(f"{row.case}: {text}")
+        progress_line(f"[{place}] {row.case}: {what}; {duration(rows.seconds)} elapsed{rest}")
 
 
-def _sum_up(rows: Sequence[CaseRow], count: int, table: CaseTable | None, past_tense: str, elapsed: float) -> None:
-    states = Counter[str](row.status for row in rows)
+def _sum_up(rows: BatchRows, past_tense: str) -> None:
     words = {"done": past_tense, "skipped": "skipped", "exists": "left as they were", "failed": "failed"}
-    parts = [f"{states[key]} {word}" for key, word in words.items() if states[key]]
-    parts += [f"{count - len(rows)} not begun"] if len(rows) < count else []
+    parts = [f"{rows.states[key]} {word}" for key, word in words.items() if rows.states[key]]
+    begun = sum(rows.states.values())
+    parts += [f"{rows.count - begun} not finished"] if begun < rows.count else []
     with _patient():
-        say(f"{count} cases: {', '.join(parts)}, in {duration(elapsed)}.")
-        for row in rows:
+        say(f"{rows.count} cases: {', '.join(parts)}, in {duration(rows.seconds)}.")
+        for row in rows.rows:
             if row.status == "failed":
                 say(f"  {row.case}: {row.error}")
-        if states["exists"]:
+        if rows.states["exists"]:
             say(
                 "  Results that exist already were left as they are. --skip-existing passes over them without an "
                 "error, --overwrite replaces them."
             )
-        if table is not None and table.is_written:
-            say(f"Table of all cases: {os.fspath(table.path)}")
+        if rows.table is not None and rows.table.is_written:
+            say(f"Table of all cases: {os.fspath(rows.table.path)}")

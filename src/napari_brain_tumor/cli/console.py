@@ -2,9 +2,10 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import typer
 from rich import box
@@ -14,11 +15,13 @@ from rich.table import Table
 
 from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.measure.examination import Examination
-from napari_brain_tumor.measure.lesions import Lesion
-from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeRow, VolumeTable
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
+
+if TYPE_CHECKING:
+    from napari_brain_tumor.measure.examination import Examination
+    from napari_brain_tumor.measure.lesions import Lesion
+    from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 
 __all__ = [
     "debugging",
@@ -30,6 +33,7 @@ __all__ = [
     "prepare_streams",
     "print_table",
     "progress_line",
+    "progress_shown",
     "run_shown",
     "say",
     "say_error",
@@ -127,8 +131,10 @@ def print_table(title: str, table: Table) -> None:
     console.print(table)
 
 
-def volume_table(volumes: VolumeTable, dice: Mapping[Region, float] | None = None) -> Table:
+def volume_table(volumes: "VolumeTable", dice: Mapping[Region, float] | None = None) -> Table:
     """A table of classes and regions: millilitres where the voxel size is known, voxels, and each region's Dice."""
+    from napari_brain_tumor.measure.volumes import REGION_NAMES
+
     columns = ["Tissue", "mL", "Voxels", "Dice"]
     unknown = {"mL"} if volumes.unit == "voxels" else set()
     unknown |= {"Dice"} if dice is None else set()
@@ -144,7 +150,7 @@ def volume_table(volumes: VolumeTable, dice: Mapping[Region, float] | None = Non
     return table
 
 
-def _volume_cells(row: VolumeRow, dice: Mapping[Region, float]) -> dict[str, str]:
+def _volume_cells(row: "VolumeRow", dice: Mapping[Region, float]) -> dict[str, str]:
     score = dice.get(row.key) if isinstance(row.key, str) else None
     return {
         "Tissue": row.name if row.kind == "class" else f"{row.name} ({row.key})",
@@ -154,7 +160,7 @@ def _volume_cells(row: VolumeRow, dice: Mapping[Region, float]) -> dict[str, str
     }
 
 
-def lesion_table(examination: Examination) -> Table:
+def lesion_table(examination: "Examination") -> Table:
     """A table of lesions: size, side, distance to the midline, diameters in mm, and whether they are measurable."""
     numbers = ("Size", "Midline", "Slice", "Long", "Short", "Product")
     table = new_table("Lesion", "Size", "Side", *numbers[1:], "RANO", right=numbers)
@@ -163,7 +169,7 @@ def lesion_table(examination: Examination) -> Table:
     return table
 
 
-def _lesion_cells(lesion: Lesion) -> list[str]:
+def _lesion_cells(lesion: "Lesion") -> list[str]:
     diameters = lesion.diameters
     slice_and_lengths = ["", "", "", ""]
     if diameters is not None:
@@ -176,9 +182,17 @@ def _lesion_cells(lesion: Lesion) -> list[str]:
 
 def run_shown(job: Job[Result], title: str) -> Result:
     """Run a job with a bar and the remaining time on standard error, or with a line at times if that is no terminal."""
+    with progress_shown(title) as show:
+        return run_job(job, show)
+
+
+@contextmanager
+def progress_shown(title: str) -> Iterator[Callable[[Step], None]]:
+    """A function that shows how far a job is: a bar on a terminal, else a line at times."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        return run_job(job, _Lines(title).show)
+        yield _Lines(title).show
+        return
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
@@ -189,7 +203,7 @@ def run_shown(job: Job[Result], title: str) -> Result:
             text = f"{title}: {step.message}" if step.message else title
             bar.update(task, completed=step.done, total=step.total, description=text)
 
-        return run_job(job, show)
+        yield show
 
 
 class _Lines:

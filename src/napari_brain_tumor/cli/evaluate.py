@@ -11,6 +11,7 @@ from napari_brain_tumor.cli.console import new_table, print_table, run_shown, sa
 from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
 from napari_brain_tumor.requests.compare import EvaluateRequest
+from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import Without
@@ -42,6 +43,7 @@ def evaluate(
     opening: Annotated[OpenOptions, Without("series", "resample")],
     request: Annotated[SegmentRequest, Without("model")],
     cohort: EvaluateRequest,
+    computing: ComputeRequest,
     models: Annotated[
         str, typer.Option(metavar="A,B,...", help="Models (see `models`), checkpoint folders, or NAME=FOLDER.")
     ] = "",
@@ -73,26 +75,29 @@ def evaluate(
     _check_side(cases, cohort.side, cohort.split)
     for model in by_model.values():
         _check_model(model)
+    from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.evaluation import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
 
     check_folder(output, overwrite=overwrite)
-    job = evaluate_job(
-        cases,
-        by_model,
-        predictions=by_folder,
-        truth=cohort.truth,
-        split=cohort.split,
-        side=cohort.side,
-        schema=cohort.schema_name,
-        predictions_schema=cohort.predictions_schema,
-        roles=opening.roles,
-        spacing_mm=opening.spacing_mm,
-        save_predictions=output / PREDICTIONS if save_predictions else None,
-        unfinished=output / UNFINISHED,
-        device=request.device,
-        **request.options(),
-    )
-    result = run_shown(job, "evaluating")
+    with chosen_executor(computing) as executor:
+        job = evaluate_job(
+            cases,
+            by_model,
+            predictions=by_folder,
+            truth=cohort.truth,
+            split=cohort.split,
+            side=cohort.side,
+            schema=cohort.schema_name,
+            predictions_schema=cohort.predictions_schema,
+            roles=opening.roles,
+            spacing_mm=opening.spacing_mm,
+            save_predictions=output / PREDICTIONS if save_predictions else None,
+            unfinished=output / UNFINISHED,
+            device=request.device,
+            executor=executor,
+            **request.options(),
+        )
+        result = run_shown(job, "evaluating")
     written = result.write(output, overwrite=True)  # what is there was asked about before the work
     shutil.rmtree(output / UNFINISHED, ignore_errors=True)
     _print_result(result)

@@ -1,25 +1,27 @@
 """`brain-tumor measure`: volumes, lesions and their diameters of saved segmentations."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from napari_brain_tumor.cli.arguments import open_case
 from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from napari_brain_tumor.measure.examination import Examination
     from napari_brain_tumor.measure.volumes import VolumeTable
-    from napari_brain_tumor.study import Segmentation, Study
 
 __all__ = ["measure"]
+
+T = TypeVar("T")
 
 
 def measure(
@@ -28,6 +30,7 @@ def measure(
     ],
     opening: OpenOptions,
     settings: MeasureRequest,
+    computing: ComputeRequest,
     schema: Annotated[
         str | None,
         typer.Option(callback=known_schema, help="What their integers mean, if in doubt: MSD, BraTS, LGG-binary ..."),
@@ -57,46 +60,57 @@ def measure(
 
     Research use only, not for clinical use.
     """
+    from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
+    from napari_brain_tumor.batch.measure import MeasuredCase, MeasureWork
     from napari_brain_tumor.cli.batch import run_batch
-    from napari_brain_tumor.cli.case_table import CaseRow, CaseTable
-    from napari_brain_tumor.io import open_segmentation
-    from napari_brain_tumor.measure.volumes import measure_volumes
+    from napari_brain_tumor.cli.executor import chosen_executor
 
-    scans = None if study is None else open_case(study, opening)
-    lists_lesions = lesions or scans is not None
+    if study is not None:
+        opening = opening.beside(study)
+        open_case(study, opening)  # what is wrong with the scans is said once, before the work
+    lists_lesions = lesions or study is not None
     whole = lists_lesions or csv is not None or output is not None
-    tables: list[tuple[str, VolumeTable]] = []
-    examinations: list[Examination] = []
+    tables: dict[int, tuple[str, VolumeTable]] = {}
+    examinations: dict[int, Examination] = {}
 
-    def measure_one(number: int) -> CaseRow:
-        segmentation = open_segmentation(labels[number], schema, spacing_mm=opening.spacing_mm)
-        examination = _examined(segmentation, scans, settings) if whole else None
-        volumes = measure_volumes(segmentation) if examination is None else examination.volumes
-        tables.append((segmentation.name, volumes))
-        examinations.extend(entry for entry in [examination] if entry is not None)
-        notes = () if examination is None else examination.notes
+    def show(number: int, measured: MeasuredCase) -> CaseRow:
+        tables[number] = measured.name, measured.volumes
+        if measured.examination is not None:
+            examinations[number] = measured.examination
+        notes = () if measured.examination is None else measured.examination.notes
         if not as_json:
-            _print_volumes(segmentation.name, volumes, examination if lists_lesions else None)
-        return CaseRow(str(labels[number]), "done", volumes=volumes, notes=notes)
+            _print_volumes(measured.name, measured.volumes, measured.examination if lists_lesions else None)
+        return CaseRow(str(labels[number]), "done", volumes=measured.volumes, notes=notes)
 
-    with _written(csv, output, examinations, as_json=as_json):
+    results = None if table is None else CaseTable(table)
+    with chosen_executor(computing) as executor, _written(csv, output, examinations, as_json=as_json):
+        parallel = executor.parallel
+        place = study.absolute() if study is not None and parallel else study
+        work = MeasureWork(schema, opening, settings if whole else None, place)
         try:
             run_batch(
+                executor,
+                work,
+                [path.absolute() for path in labels] if parallel else labels,
                 [str(path) for path in labels],
-                measure_one,
-                None if table is None else CaseTable(table),
+                show,
+                results,
                 doing="measuring",
                 past_tense="measured",
                 quiet=as_json,
             )
         finally:
             if as_json:
-                _print_json(tables, several=len(labels) > 1)
+                _print_json(_in_order(tables), several=len(labels) > 1)
+
+
+def _in_order(by_number: "Mapping[int, T]") -> "list[T]":
+    return [value for _, value in sorted(by_number.items())]
 
 
 @contextmanager
 def _written(
-    csv: Path | None, output: Path | None, examinations: "list[Examination]", *, as_json: bool
+    csv: Path | None, output: Path | None, examinations: "Mapping[int, Examination]", *, as_json: bool
 ) -> Iterator[None]:
     """Write what was measured at the end, also if some files were not."""
     from napari_brain_tumor.cli.console import say
@@ -107,16 +121,9 @@ def _written(
     finally:
         for path, text in ((csv, examinations_csv), (output, examinations_json)):
             if path is not None and examinations:
-                write_table(path, text(examinations))
+                write_table(path, text(_in_order(examinations)))
                 if not as_json:
                     say(f"Wrote {path}")
-
-
-def _examined(segmentation: "Segmentation", study: "Study | None", settings: MeasureRequest) -> "Examination":
-    from napari_brain_tumor.cli.console import run_shown
-    from napari_brain_tumor.measure.examination import measure_study_job
-
-    return run_shown(measure_study_job(segmentation, study, settings), f"measuring {segmentation.name}")
 
 
 def _print_json(tables: "list[tuple[str, VolumeTable]]", *, several: bool) -> None:

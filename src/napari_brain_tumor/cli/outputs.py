@@ -2,37 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
 
-from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.bids import examinations, is_bids
+from napari_brain_tumor.batch.targets import Task, exists_already, task_of
+from napari_brain_tumor.errors import SaveError, UnreadableFileError
+from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.formats import BIDS, NIFTI, TIFF, FileFormat, format_to_write, saved_suffixes
-from napari_brain_tumor.study import Study
 
-__all__ = ["Task", "check_inputs_are_kept", "exists_already", "plan_tasks"]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One case to segment, and the file (or, for a tif study, perhaps the folder) that its result is written to.
-
-    Parameters
-    ----------
-    case, target : Path
-    obstacle : str
-        Why nothing can be written there, found before anything is computed; empty where nothing is in the way.
-    existing : tuple of Path
-        Earlier results that are there.
-    """
-
-    case: Path
-    target: Path
-    obstacle: str = ""
-    existing: tuple[Path, ...] = field(default=())
+__all__ = ["plan_tasks"]
 
 
 def plan_tasks(
@@ -48,7 +28,8 @@ def plan_tasks(
     Parameters
     ----------
     cases : sequence of Path
-        Files or folders; one that is given twice is done once, and of a folder of BIDS every examination.
+        Files or folders; one that is given twice is done once. A folder of cases, or a BIDS data set, stands for every
+        case in it, and a `.txt` file for the cases that its lines name, from its own folder.
     output : str, optional
         A file, or a folder: one that exists, ends with a slash or has no suffix. Without it,
         `<case>_segmentation.nii.gz` in the current folder. A folder for a single tif case takes one mask per slice.
@@ -65,32 +46,35 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    each = (examination for case in cases for examination in _examinations(case))
+    each = (examination for unique in cases for case in _listed(unique) for examination in _examinations(case))
     unique = list({os.path.abspath(case): case for case in each}.values())
     targets = _targets(unique, output, file_format)
-    tasks = [_task(case, target, file_format) for case, target in zip(unique, targets, strict=True)]
+    tasks = [task_of(case, target, file_format) for case, target in zip(unique, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
 
 
-def _examinations(case: Path) -> tuple[Path, ...]:
-    """Those of a BIDS data set or subject with several, else the case itself."""
-    folders = examinations(case) if is_bids(case) else ()
-    return folders if len(folders) > 1 else (case,)
+def _listed(case: Path) -> list[Path]:
+    """Return the cases that a text file names, one a line; else the case itself."""
+    if case.suffix.lower() != ".txt" or not case.is_file():
+        return [case]
+    try:
+        lines = case.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{case} cannot be read as a list of cases, one path a line: {error}"
+        raise UnreadableFileError(msg) from error
+    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not named:
+        msg = f"{case} names no case. Write one path a line."
+        raise UnreadableFileError(msg)
+    return [case.parent / Path(name).expanduser() for name in named]
 
 
-def exists_already(path: Path) -> str:
-    """What to say of an earlier result that is in the way."""
-    return f"{path} exists already. Give --overwrite to replace it, or another name with -o."
-
-
-def check_inputs_are_kept(study: Study, target: Path) -> None:
-    """Raise `SaveError` if the result would replace a file that the study was read from."""
-    inputs = {source.path.resolve() for source in study.sources.values()}
-    if target.resolve() in inputs:
-        msg = f"{target} is one of the scans of {study.name} and is never overwritten. Choose another name with -o."
-        raise SaveError(msg)
+def _examinations(case: Path) -> Sequence[Path]:
+    """Return those of a folder of cases, or a BIDS data set or subject, with several; else the case itself."""
+    inside = [folders.path for folders in case_folders(case)] if case.is_dir() else []
+    return inside if len(inside) > 1 else (case,)
 
 
 def _targets(cases: Sequence[Path], output: str | None, file_format: FileFormat | None) -> list[Path]:
@@ -132,29 +116,3 @@ def _is_tif(case: Path) -> bool:
     except OSError:
         return False  # opening the case tells why
     return any(map(TIFF.fits, candidates))
-
-
-def _task(case: Path, target: Path, file_format: FileFormat | None) -> Task:
-    try:
-        existing = () if file_format is BIDS else tuple(_already_there(target))
-        return Task(case, target, _obstacle(case, target, within=file_format is BIDS), existing)
-    except OSError as error:
-        return Task(
-            case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o."
-        )
-
-
-def _obstacle(case: Path, target: Path, *, within: bool) -> str:
-    """Why a file cannot be written; results that lie within a data set may have the folder of the case."""
-    if target.resolve() == case.resolve() and not within:
-        return f"The result would be written over its input {case}. Choose another place with -o."
-    folder = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
-    if not os.access(folder, os.W_OK):
-        return f"The folder {folder} cannot be written to. Choose another place with -o."
-    return ""
-
-
-def _already_there(target: Path) -> list[Path]:
-    if target.is_dir():
-        return sorted(target.glob("*_mask.tif*"))
-    return [target] if target.exists() else []

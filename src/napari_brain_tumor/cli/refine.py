@@ -65,8 +65,8 @@ def refine(
     if options and request.model is None:
         msg = f"No model is given that {', '.join(options)} could be for. Add --model NAME, or leave them out."
         raise typer.BadParameter(msg, param_hint="--model")
+    from napari_brain_tumor.batch.targets import check_inputs_are_kept
     from napari_brain_tumor.cli.console import note, run_shown
-    from napari_brain_tumor.cli.outputs import check_inputs_are_kept
     from napari_brain_tumor.interactive import read_prompts, refine_job
     from napari_brain_tumor.io import save_segmentation
 
@@ -113,10 +113,14 @@ def _start(
         return _opened(segmentation, schema, study), None
     if request.model is None:
         return None, None
+    from napari_brain_tumor import workflow  # loads torch, for seconds
     from napari_brain_tumor.catalogue import find_model
-    from napari_brain_tumor.cli.maps import segment_shown
+    from napari_brain_tumor.cli.console import run_shown
 
-    return segment_shown(study, request, not find_model(request.model).is_baseline)
+    model, device, options = request.model, request.device, request.options()
+    if find_model(model).is_baseline:
+        return run_shown(workflow.segment_job(study, model, device, **options), study.name), None
+    return run_shown(workflow.segment_with_probabilities_job(study, model, device, **options), study.name)
 
 
 def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":

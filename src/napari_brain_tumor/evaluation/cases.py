@@ -1,10 +1,9 @@
 """Which cases are scored, where the truth of each lies, and who the patients are."""
 
 import csv
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -14,9 +13,8 @@ from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.split import side_named
 from napari_brain_tumor.dataset.transaction import INDEX_FILE
 from napari_brain_tumor.errors import LabelSchemaError, UnreadableFileError
-from napari_brain_tumor.io import recognise
-from napari_brain_tumor.io.bids import examinations, is_bids
-from napari_brain_tumor.io.case_names import distinct_names, folder_name
+from napari_brain_tumor.io.case_folders import case_folders
+from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.reading import AnyPath, existing, is_image, slices_in, visible
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
@@ -25,9 +23,6 @@ __all__ = ["Case", "find_cases", "is_curated", "match_by_name", "read_patients"]
 
 _CURATED_CLASSES: Final = "1=edema,2=non-enhancing,3=enhancing,4=resection cavity"
 """What label files of curated data sets hold."""
-_DEPTH: Final = 3
-"""How many folders down cases are looked for."""
-
 _RESULT_WORDS: Final = re.compile(
     r"[_-](seg|segm|segmentation|mask|label|labels|pred|prediction|truth|gt|roi)$", re.IGNORECASE
 )
@@ -66,6 +61,14 @@ class Case:
     sources: Mapping[Role, Source] | None = None
     side: str = ""
     schema: str | None = None
+
+    def absolute(self) -> "Case":
+        """Return the same for a process that runs in another folder."""
+        sources = self.sources
+        if sources is not None:
+            sources = {role: replace(source, path=source.path.absolute()) for role, source in sources.items()}
+        truth = None if self.truth is None else self.truth.absolute()
+        return replace(self, path=self.path.absolute(), truth=truth, sources=sources)
 
 
 def find_cases(
@@ -224,7 +227,7 @@ def _cases_at(place: Path) -> list[Case]:
     if place.is_file():
         dataset = place.parent.parent.name if place.parent.name == "imagesTr" else ""
         return [Case(place, short_name(place), dataset)]
-    cases = list(_cases_in(place, _DEPTH))
+    cases = [Case(found.path, found.name, found.dataset) for found in case_folders(place)]
     if not cases:
         msg = (
             f"{place} holds no case. Give case folders or files, a folder of case folders, or one with imagesTr and "
@@ -232,35 +235,6 @@ def _cases_at(place: Path) -> list[Case]:
         )
         raise UnreadableFileError(msg)
     return cases
-
-
-def _cases_in(folder: Path, depth: int) -> Iterator[Case]:
-    if is_bids(folder):
-        yield from (Case(anat, folder_name(anat)) for anat in examinations(folder))
-        return
-    images = folder if folder.name == "imagesTr" else folder / "imagesTr"
-    if images.is_dir():
-        files = [path for path in visible(images) if path.is_file() and is_image(path)]
-        yield from (Case(path, short_name(path), images.resolve().parent.name) for path in files)
-        return
-    inner = [path for path in visible(folder) if path.is_dir()]
-    if recognise(folder) == "study" and not _holds_one_case(folder, inner):
-        yield Case(folder, _typed_name(folder))
-    elif depth:
-        for path in inner:
-            for case in _cases_in(path, depth - 1):
-                yield case if case.dataset else replace(case, dataset=_typed_name(folder))
-
-
-def _typed_name(folder: Path) -> str:
-    """The name of a folder as it was typed, not that of what a link leads to."""
-    return Path(os.path.abspath(folder)).name
-
-
-def _holds_one_case(folder: Path, inner: Sequence[Path]) -> bool:
-    """Whether a folder looks like a case only because it holds the folder of one."""
-    alone = len(inner) == 1 and not any(path.is_file() and is_image(path) for path in visible(folder))
-    return alone and recognise(inner[0]) == "study"
 
 
 def _with_patients(cases: Sequence[Case], patients: Patients, side: str | None, table: str) -> tuple[Case, ...]:

@@ -5,10 +5,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from napari_brain_tumor.errors import (
     UnreadableFileError,
 )
 from napari_brain_tumor.evaluation.cases import Case, find_cases, match_by_name
-from napari_brain_tumor.evaluation.result import CaseOutcome, Evaluation, Refused, outcomes_of
+from napari_brain_tumor.evaluation.result import Evaluation, Refused, outcomes_of
 from napari_brain_tumor.evaluation.unfinished import FinishedCase, Unfinished
 from napari_brain_tumor.evaluation.views import view_of
+from napari_brain_tumor.executors import Advanced, Executor, Finished, SerialExecutor, open_executor
 from napari_brain_tumor.io import open_segmentation, open_sources, open_study, open_truth, save_segmentation
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
@@ -37,6 +38,9 @@ from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment_job, versions
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["evaluate", "evaluate_job", "score_cases_job"]
 
@@ -56,6 +60,12 @@ class _Method:
     name: str
     model: str | None = None
     folder: Path | None = None
+
+    def absolute(self) -> "_Method":
+        """Return the same for a process that runs in another folder."""
+        folder = None if self.folder is None else self.folder.absolute()
+        model = self.model
+        return replace(self, folder=folder, model=os.path.abspath(model) if model and os.path.isdir(model) else model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,8 @@ def evaluate(
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
     device: str = "auto",
+    jobs: int = 1,
+    client: "Client | None" = None,
     **options: Unpack[SegmentOptions],
 ) -> Evaluation:
     """Compare methods on cases whose truth is known.
@@ -124,6 +136,10 @@ def evaluate(
         off goes on.
     device : str
         As for `segment`.
+    jobs : int
+        Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
+    client : distributed.Client, optional
+        Of a dask cluster, whose workers have this package and see the files under the same paths.
     {options}
 
     Returns
@@ -161,6 +177,8 @@ def evaluate(
             save_predictions=save_predictions,
             unfinished=unfinished,
             device=device,
+            jobs=jobs,
+            client=client,
             **options,
         )
     )
@@ -182,9 +200,12 @@ def evaluate_job(
     save_predictions: AnyPath | None = None,
     unfinished: AnyPath | None = None,
     device: str = "auto",
+    jobs: int = 1,
+    client: "Client | None" = None,
+    executor: Executor | None = None,
     **options: Unpack[SegmentOptions],
 ) -> Job[Evaluation]:
-    """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters."""
+    """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters or an executor."""
     methods = _methods(models, predictions or {})
     listed = find_cases(cases, truth=truth, split=split, side=side)
     folder = None if save_predictions is None else Path(save_predictions)
@@ -195,7 +216,10 @@ def evaluate_job(
     table: dict[str, str | None] | None = None if side is None else {"side": side}
     if split is not None:
         table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
-    return (yield from _cases_job(listed, methods, settings, store, table))
+    if executor is not None:
+        return (yield from _cases_job(listed, methods, settings, store, table, executor))
+    with open_executor(jobs, client=client) as own:
+        return (yield from _cases_job(listed, methods, settings, store, table, own))
 
 
 def score_cases_job(
@@ -213,7 +237,8 @@ def score_cases_job(
     """`evaluate_job` for cases that were found already, methods in the given order of names."""
     by_name = {method.name: method for method in _methods(models, predictions)}
     settings = _Settings(schema, predictions_schema, roles, spacing_mm, None, request or SegmentRequest())
-    return (yield from _cases_job(cases, tuple(by_name[name] for name in order), settings, None, None))
+    ordered = tuple(by_name[name] for name in order)
+    return (yield from _cases_job(cases, ordered, settings, None, None, SerialExecutor()))
 
 
 def _cases_job(
@@ -222,45 +247,57 @@ def _cases_job(
     settings: _Settings,
     store: Unfinished | None,
     table: Mapping[str, Any] | None,
+    executor: Executor,
 ) -> Job[Evaluation]:
-    finished: list[FinishedCase] = []
-    refused: list[Refused] = []
-    outcomes: list[CaseOutcome] = []
+    work = _ScoringWork(tuple(methods), settings, store)
+    if executor.parallel:  # other processes may run in another folder
+        work, listed = work.absolute(), [case.absolute() for case in listed]
+    scored: dict[int, _Scored] = {}
     started = time.monotonic()
-    for number, case in enumerate(listed):
-        job = _case_job(case, methods, settings, store)
-        title = f"{case.name} ({number + 1} of {len(listed)})"
-        yield Progress(number / len(listed), 1, title, f"[{number + 1} of {len(listed)}] {case.name}: scoring")
-        began = time.monotonic()
-        scored, reasons = yield from part_of(job, number / len(listed), (number + 1) / len(listed), title)
-        finished += [scored] if scored is not None else []
-        refused += reasons
-        outcomes += outcomes_of(case.name, case.dataset, [method.name for method in methods], scored, reasons)
-        yield Progress(
-            (number + 1) / len(listed), 1, title, _milestone(case, number, len(listed), reasons, began, started)
-        )
+    for event in executor.run(work, listed):
+        case = listed[event.number]
+        title = f"{case.name} ({event.number + 1} of {len(listed)})"
+        if isinstance(event, Finished):
+            scored = event.result if event.result is not None else _Scored(None, (_refused(case, None, event.error),))
+            scored[event.number] = scored
+            line = _milestone(case, len(scored), len(listed), scored.refused, event.seconds, started)
+            yield Progress(len(scored) / len(listed), 1, title, line)
+        elif isinstance(event, Advanced):
+            under_way = 0 if executor.parallel else event.progress.fraction
+            message = ": ".join(filter(None, (title, event.progress.message)))
+            yield Progress((len(scored) + under_way) / len(listed), 1, message)
+        elif not executor.parallel:
+            line = f"[{event.number + 1} of {len(listed)}] {case.name}: scoring"
+            yield Progress(event.number / len(listed), 1, title, line)
     yield Progress(1, 1, "comparing")
+    results = [scored[number] for number in range(len(listed))]
+    finished = [scored.finished for scored in results if scored.finished is not None]
+    refused = [reason for scored in results for reason in scored.refused]
     _raise_if_nothing(finished, refused)
+    names = [method.name for method in methods]
     rows = tuple(row for scored in finished for row in scored.rows)
     return Evaluation(
         rows=rows,
         summary=summarise(rows),
         differences=differences(rows, methods[0].name),
         refused=tuple(refused),
-        models=tuple(method.name for method in methods),
+        models=tuple(names),
         views={scored.rows[0].case_key: scored.view for scored in finished},
         about=_about(finished, methods, settings, table),
-        outcomes=tuple(outcomes),
+        outcomes=tuple(
+            outcome
+            for case, scored in zip(listed, results, strict=True)
+            for outcome in outcomes_of(case.name, case.dataset, names, scored.finished, scored.refused)
+        ),
     )
 
 
-def _milestone(case: Case, number: int, count: int, refused: Sequence[Refused], began: float, started: float) -> str:
+def _milestone(case: Case, done: int, count: int, refused: Sequence[Refused], seconds: float, started: float) -> str:
     """A line of the log: how the case went, the time so far and, if it goes on like that, the time that is left."""
-    now = time.monotonic()
-    elapsed, left = now - started, count - number - 1
-    rest = f", about {elapsed / (number + 1) * left:.0f} s left" if left else ""
+    elapsed, left = time.monotonic() - started, count - done
+    rest = f", about {elapsed / done * left:.0f} s left" if left else ""
     how = "scored" if not refused else f"not scored ({'; '.join(refusal.reason for refusal in refused)})"
-    return f"[{number + 1} of {count}] {case.name}: {how} in {now - began:.0f} s; {elapsed:.0f} s elapsed{rest}"
+    return f"[{done} of {count}] {case.name}: {how} in {seconds:.0f} s; {elapsed:.0f} s elapsed{rest}"
 
 
 def _methods(models: Models, predictions: Mapping[str, AnyPath]) -> tuple[_Method, ...]:
@@ -315,24 +352,49 @@ def _weights(method: _Method) -> str:
     return getattr(card, "weights_sha256", "")
 
 
-ScoredCase = tuple[FinishedCase | None, list[Refused]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """What became of a case: its scores, if it has any, and what was refused of it."""
+
+    finished: FinishedCase | None
+    refused: Sequence[Refused] = ()
 
 
-def _case_job(case: Case, methods: Sequence[_Method], settings: _Settings, store: Unfinished | None) -> Job[ScoredCase]:
-    """Score a case by every method. What is refused is told in the result, so that the others go on."""
-    yield Progress(0, 1, "opening")
-    try:
-        key = _stamp(case, methods)
-        if store is not None and (earlier := store.load(key)) is not None:
-            return earlier, []
-        study = _opened(lambda spacing: _study(case, settings, spacing), settings)
-        truth = on_grid(_truth(case, settings), study.grid)
-        finished, refused = yield from _scored_job(case, study, truth, methods, settings)
-        if store is not None and finished is not None and not refused:
-            store.keep(key, finished)
-    except Exception as error:  # noqa: BLE001 - a case may fail in ways that nobody thought of
-        return None, [_refused(case, None, error)]
-    return finished, refused
+@dataclass(frozen=True, slots=True)
+class _ScoringWork:
+    """Scores a case by every method; see `executors.CaseWork`."""
+
+    methods: tuple[_Method, ...]
+    settings: _Settings
+    kept: Unfinished | None
+
+    def absolute(self) -> "_ScoringWork":
+        """Return the same for a process that runs in another folder."""
+        kept = None if self.kept is None else replace(self.kept, folder=self.kept.folder.absolute())
+        place = self.settings.save_predictions
+        settings = replace(self.settings, save_predictions=None if place is None else place.absolute())
+        return _ScoringWork(tuple(method.absolute() for method in self.methods), settings, kept)
+
+    def place(self, case: Case) -> Path:
+        """Return where the case is."""
+        return case.path
+
+    def read(self, case: Case) -> FinishedCase | tuple[Study, Segmentation]:
+        """Open the case and its truth, unless it was finished before."""
+        if self.kept is not None and (earlier := self.kept.load(_stamp(case, self.methods))) is not None:
+            return earlier
+        study = _opened(lambda spacing: _study(case, self.settings, spacing), self.settings)
+        return study, on_grid(_truth(case, self.settings), study.grid)
+
+    def compute(self, case: Case, opened: FinishedCase | tuple[Study, Segmentation]) -> Job[_Scored]:
+        """Run every method and compare with the truth; one that is refused does not stop the others."""
+        if isinstance(opened, FinishedCase):
+            return _Scored(opened)
+        key = _stamp(case, self.methods)
+        scored = yield from _scored_job(case, *opened, self.methods, self.settings)
+        if self.kept is not None and scored.finished is not None and not scored.refused:
+            self.kept.keep(key, scored.finished)
+        return scored
 
 
 def _stamp(case: Case, methods: Sequence[_Method]) -> str:
@@ -347,7 +409,7 @@ def _stamp(case: Case, methods: Sequence[_Method]) -> str:
 
 def _scored_job(
     case: Case, study: Study, truth: Segmentation, methods: Sequence[_Method], settings: _Settings
-) -> Job[ScoredCase]:
+) -> Job[_Scored]:
     rows: list[CaseScores] = []
     results: dict[str, Segmentation] = {}
     refused: list[Refused] = []
@@ -362,9 +424,9 @@ def _scored_job(
         except Exception as error:  # noqa: BLE001
             refused.append(_refused(case, method, error))
     if not rows:
-        return None, refused
+        return _Scored(None, refused)
     about = _about_case(case, study, truth, results)
-    return FinishedCase(tuple(rows), view_of(study, truth, results), about), refused
+    return _Scored(FinishedCase(tuple(rows), view_of(study, truth, results), about), refused)
 
 
 def _predicted_job(
@@ -456,10 +518,11 @@ def _voxels(segmentation: Segmentation, target: str) -> int:
     return int(np.count_nonzero(np.isin(segmentation.data, labels)))
 
 
-def _refused(case: Case, method: _Method | None, error: Exception) -> Refused:
+def _refused(case: Case, method: _Method | None, error: Exception | None) -> Refused:
+    assert error is not None
     if isinstance(error, CancelledError):
         raise error
-    logger.debug("%s was refused.", case.name, exc_info=True)
+    logger.debug("%s was refused.", case.name, exc_info=error)
     return Refused(case.name, None if method is None else method.name, error)
 
 

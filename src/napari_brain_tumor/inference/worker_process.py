@@ -21,14 +21,14 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Generator, Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Any, BinaryIO, Final, Self
 
 from napari_brain_tumor.errors import BrainTumorError, CancelledError, OutOfMemoryError, WorkerDiedError
 from napari_brain_tumor.interpreter import module_command, safe_environment, safe_path
 from napari_brain_tumor.progress import Job, Progress
 
-__all__ = ["WorkerJob", "WorkerProcess"]
+__all__ = ["WorkerJob", "WorkerProcess", "sendable"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,13 +88,19 @@ class WorkerProcess:
     The child starts with the first task, or with `start`, stays for the next one, and is replaced by a new one after
     it was stopped or died. A second task waits for the first. All methods may be called from any thread.
 
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Variables for the child beside those of this process, such as its number of threads.
+
     Examples
     --------
     >>> with WorkerProcess() as worker:  # doctest: +SKIP
     ...     segmentation = run_job(worker.run("napari_brain_tumor.workflow:segment_job", study))
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._environment = environment
         self._turn = threading.Lock()
         self._state = threading.Lock()
         self._child: _Child | None = None
@@ -201,7 +207,7 @@ class WorkerProcess:
     def _living_child(self, job: WorkerJob | None = None) -> "_Child":
         with self._state:
             if self._child is None or self._child.process.poll() is not None:
-                self._child = _Child()
+                self._child = _Child(self._environment)
             child = self._child
         try:
             child.wait_until_ready()
@@ -237,7 +243,7 @@ def _raise_if_cancelled(job: WorkerJob) -> None:
 class _Child:
     """The parent's end of one child process."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
             module_command(__spec__.name if __spec__ else __name__),
@@ -245,7 +251,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=self.log,
             bufsize=0,
-            env=_child_environment(),
+            env=_child_environment() | dict(environment),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._ready = False
@@ -316,7 +322,7 @@ def _obituary(code: int, log: str) -> str:
     else:
         why, hint = f"it ended with code {code}", "Run again; if it happens again, report it with the lines below."
     last_words = f"\nIts last words:\n{log}" if log else ""
-    return f"The computing process died: {why}. Your layers are untouched. {hint}{last_words}"
+    return f"The computing process died: {why}. Nothing was changed. {hint}{last_words}"
 
 
 def _signal_name(number: int) -> str:
@@ -405,7 +411,7 @@ def _serve(task: tuple[str, tuple[Any, ...], Mapping[str, Any]], send: Callable[
             outcome = _drain(outcome, send)
     except Exception as error:
         logger.exception("%s failed", target)
-        send(("error", _sendable(error)))
+        send(("error", sendable(error)))
     else:
         send(("result", outcome))
 
@@ -419,8 +425,8 @@ def _drain(job: Job[Any], send: Callable[[tuple[str, Any]], None]) -> Any:
         send(("progress", progress))
 
 
-def _sendable(error: Exception) -> Exception:
-    """The error itself if the parent can rebuild it without loading torch, else one of ours that tells the same."""
+def sendable(error: Exception) -> Exception:
+    """Return the error itself if it can be rebuilt without loading torch, else one of ours that says the same."""
     if isinstance(error, MemoryError) and not isinstance(error, BrainTumorError):
         error = OutOfMemoryError(_OUT_OF_MEMORY)
     safe = type(error).__module__ in ("builtins", "napari_brain_tumor.errors")

@@ -1,52 +1,38 @@
-"""Probabilities and uncertainty, beside the labels that `brain-tumor segment` writes."""
+"""Probabilities and uncertainty, beside the labels of a case."""
 
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from napari_brain_tumor.catalogue import Method
-from napari_brain_tumor.cli.console import run_shown
-from napari_brain_tumor.cli.outputs import Task
 from napari_brain_tumor.io.maps import map_path, save_maps
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
-from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.study import Study
 
-__all__ = ["existing_maps", "segment_shown", "write_maps"]
+__all__ = ["existing_maps", "write_maps"]
 
 _UNCERTAINTY = "uncertainty"
 
 
-def existing_maps(task: Task, method: Method, maps: Collection[str]) -> list[Path]:
+def existing_maps(target: Path, method: Method, maps: Collection[str]) -> list[Path]:
     """Files of maps of the case that are there already.
 
     Parameters
     ----------
-    task : Task
+    target : Path
+        Of the labels.
     method : Method
         One without a given name may yet be replaced by another default, which has probabilities too.
     maps : collection of str
         Of `"probabilities"` and `"uncertainty"`.
     """
-    paths = (map_path(task.target, name) for name in _file_names(method, maps))
+    paths = (map_path(target, name) for name in _file_names(method, maps))
     return [path for path in paths if path.exists()]
 
 
 def _file_names(method: Method, maps: Collection[str]) -> list[str]:
     regions = [f"probability_{region}" for region in method.regions] if "probabilities" in maps else []
     return [*regions, *([_UNCERTAINTY] if _UNCERTAINTY in maps else [])]
-
-
-def segment_shown(
-    study: Study, request: SegmentRequest, with_maps: bool
-) -> tuple[Segmentation, RegionProbabilities | None]:
-    """Segment while the terminal shows how far it is; the probabilities too where they are wanted."""
-    from napari_brain_tumor import workflow  # loads torch, for seconds
-
-    model, device, options = request.model, request.device, request.options()
-    if with_maps:
-        return run_shown(workflow.segment_with_probabilities_job(study, model, device, **options), study.name)
-    return run_shown(workflow.segment_job(study, model, device, **options), study.name), None
 
 
 def write_maps(

@@ -1,0 +1,139 @@
+"""Measure many segmentations."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_brain_tumor.executors import Finished, open_executor
+from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.io.reading import AnyPath
+from napari_brain_tumor.measure.examination import Examination, measure_study_job
+from napari_brain_tumor.measure.settings import MeasureSettings
+from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
+from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.study import Segmentation, Study
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["MeasureWork", "MeasuredCase", "measure_many", "measure_many_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCase:
+    """What was measured of a segmentation.
+
+    Parameters
+    ----------
+    name : str
+    volumes : VolumeTable
+    examination : Examination or None
+        Lesions and the rest, where they were asked for.
+    """
+
+    name: str
+    volumes: VolumeTable
+    examination: Examination | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureWork:
+    """How every segmentation of a batch is measured; see `executors.CaseWork`.
+
+    Parameters
+    ----------
+    schema : str, optional
+        What the integers mean, where the files leave a doubt.
+    opening : OpenOptions
+        How the scans are opened; voxel sizes count for labels too, where the files do not tell them.
+    settings : MeasureSettings or None
+        How lesions are measured; None: volumes alone.
+    study : Path, optional
+        The scans, in which the midline is found.
+    """
+
+    schema: str | None = None
+    opening: OpenOptions = field(default_factory=OpenOptions)
+    settings: MeasureSettings | None = None
+    study: Path | None = None
+
+    def place(self, labels: Path) -> Path:
+        """Return where the labels are."""
+        return labels
+
+    def read(self, labels: Path) -> tuple[Segmentation, Study | None]:
+        """Open the labels, and the scans if there are any."""
+        segmentation = open_segmentation(labels, self.schema, spacing_mm=self.opening.spacing_mm)
+        return segmentation, None if self.study is None else open_study(self.study, **self.opening.changed())
+
+    def compute(self, labels: Path, opened: tuple[Segmentation, Study | None]) -> Job[MeasuredCase]:
+        """Measure."""
+        segmentation, study = opened
+        if self.settings is None:
+            return MeasuredCase(segmentation.name, measure_volumes(segmentation))
+        examination = yield from measure_study_job(segmentation, study, self.settings)
+        return MeasuredCase(segmentation.name, examination.volumes, examination)
+
+
+def measure_many(
+    labels: Iterable[AnyPath],
+    settings: MeasureSettings | None = None,
+    *,
+    schema: str | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    jobs: int = 1,
+    client: "Client | None" = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[Examination | Exception]:
+    """Measure many segmentations, as `measure_study` does one.
+
+    Parameters
+    ----------
+    labels : iterable of path-like
+        Files or folders of segmentations.
+    settings : MeasureSettings, optional
+    schema, spacing_mm
+        As for `open_segmentation`.
+    jobs : int
+        Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
+    client : distributed.Client, optional
+        Of a dask cluster.
+    on_progress : callable, optional
+        Called with each `Progress`.
+
+    Returns
+    -------
+    list of Examination or Exception
+        In the order of the segmentations; of one that could not be measured the error that says why.
+
+    Raises
+    ------
+    ClusterError
+        If the workers of the cluster cannot do the work, or both `jobs` and `client` are given.
+    """
+    job = measure_many_job(labels, settings, schema=schema, spacing_mm=spacing_mm, jobs=jobs, client=client)
+    return run_job(job, on_progress)
+
+
+def measure_many_job(
+    labels: Iterable[AnyPath],
+    settings: MeasureSettings | None = None,
+    *,
+    schema: str | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    jobs: int = 1,
+    client: "Client | None" = None,
+) -> Job[list[Examination | Exception]]:
+    """`measure_many` as a job: yields `Progress`, returns the examinations and errors. Takes the same parameters."""
+    paths = [Path(one).absolute() for one in labels]
+    work = MeasureWork(schema, OpenOptions(spacing_mm=spacing_mm), settings or MeasureSettings())
+    measured: dict[int, Examination | Exception] = {}
+    with open_executor(jobs, client=client) as executor:
+        for event in executor.run(work, paths):
+            if isinstance(event, Finished):
+                examination = None if event.result is None else event.result.examination
+                measured[event.number] = examination or event.error or AssertionError()
+                yield Progress(len(measured), len(paths), paths[event.number].name)
+    return [measured[number] for number in sorted(measured)]

@@ -1,0 +1,371 @@
+"""Segment many cases: open, segment, save and measure each, in whatever process; the same from Python and the shell."""
+
+import os
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from napari_brain_tumor import catalogue
+from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
+from napari_brain_tumor.batch.maps import existing_maps, write_maps
+from napari_brain_tumor.batch.rows import BatchRows
+from napari_brain_tumor.batch.targets import Task, already_there, check_inputs_are_kept, task_of
+from napari_brain_tumor.errors import BrainTumorError, SaveError
+from napari_brain_tumor.executors import Finished, open_executor
+from napari_brain_tumor.executors.pool import PROCESS_NUMBER
+from napari_brain_tumor.io import open_segmentation, open_study, read_sidecar, save_segmentation
+from napari_brain_tumor.io.case_names import distinct_names
+from napari_brain_tumor.io.reading import AnyPath
+from napari_brain_tumor.io.sidecar_paths import PathStyle
+from napari_brain_tumor.measure.volumes import measure_volumes
+from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.request import takes
+from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
+from napari_brain_tumor.study import Segmentation, Study
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
+
+__all__ = ["SegmentWork", "SegmentedCase", "finished_row", "named_as_given", "segment_many", "segment_many_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedCase:
+    """What became of a case, and what a person at the shell is shown of it.
+
+    Parameters
+    ----------
+    row : CaseRow
+    title : str
+        Examination and model; empty where nothing was computed.
+    written : tuple of Path
+        Files, the labels first.
+    """
+
+    row: CaseRow
+    title: str = ""
+    written: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentWork:
+    """How every case of a batch is segmented; see `executors.CaseWork`.
+
+    Parameters
+    ----------
+    opening : OpenOptions
+        How each examination is opened; roles may be the task's own.
+    request : SegmentRequest
+        How it is segmented.
+    schema : str
+        In which labels are written.
+    file_format : str, optional
+        In which they are saved; else the suffix tells.
+    maps : frozenset of str
+        Of `"probabilities"` and `"uncertainty"`.
+    paths : str
+        How the record of a result names its scans.
+    overwrite, skip_existing : bool
+        Whether earlier results are replaced, or passed over.
+    remembers_cost : bool
+        Whether the time that it takes is kept for estimates: not where cases are computed beside one another.
+    batch : str
+        Tells the results of this batch from earlier ones.
+    """
+
+    opening: OpenOptions = field(default_factory=OpenOptions)
+    request: SegmentRequest = field(default_factory=SegmentRequest)
+    schema: str = "MSD"
+    file_format: str | None = None
+    maps: frozenset[str] = frozenset()
+    paths: PathStyle = "auto"
+    overwrite: bool = False
+    skip_existing: bool = False
+    remembers_cost: bool = False
+    batch: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def absolute(self) -> "SegmentWork":
+        """Return the same for a process that runs in another folder."""
+        folders = {"model": self.request.model, "brain": self.request.brain}
+        found = {
+            name: os.path.abspath(where)
+            for name, where in folders.items()
+            if isinstance(where, str | Path) and os.path.exists(where)
+        }
+        return replace(self, request=self.request.with_options(**found)) if found else self
+
+    def place(self, task: Task) -> Path:
+        """Return where the scans are."""
+        return task.case
+
+    def read(self, task: Task) -> Study | CaseRow:
+        """Open the examination, or say at once why there is nothing to do."""
+        if task.obstacle:
+            raise SaveError(task.obstacle)
+        if self._is_from_this_batch(task):
+            return replace(row_of_existing(task), status="done", error="")
+        if not self.overwrite:
+            existing = [*already_there(task.target), *self._existing_maps(task)]
+            if existing:
+                return self._left_alone(task, existing[0])
+        roles = {} if task.roles is None else {"roles": task.roles}
+        return open_study(task.case, **{**self.opening.changed(), **roles})
+
+    def compute(self, task: Task, opened: Study | CaseRow) -> Job[SegmentedCase]:
+        """Segment, save and measure; what should be known before is a milestone on the way."""
+        if isinstance(opened, CaseRow):
+            return SegmentedCase(opened)
+        try:
+            return (yield from self._segmented(task, opened))
+        except SaveError:
+            if self.skip_existing and already_there(task.target):  # another batch was quicker
+                return SegmentedCase(row_of_existing(task))
+            raise
+
+    def _segmented(self, task: Task, study: Study) -> Job[SegmentedCase]:
+        from napari_brain_tumor.brain.extraction import notes_on_brain
+        from napari_brain_tumor.preflight.costs import remember
+
+        check_inputs_are_kept(study, task.target)
+        name, notes = self._notes_before(study)
+        for text in notes:
+            yield Progress(0, 1, "", f"Note: {text}")
+        if study.grid.unit == "voxel":
+            yield Progress(0, 1, "", "Note: With --spacing X,Y,Z the volumes are given in millilitres.")
+        segmentation, maps = yield from self._job(study)
+        if self.remembers_cost:
+            remember(segmentation.provenance)
+        doubts = tuple(segmentation.provenance.get("doubts", ()))
+        for text in (*notes_on_brain(segmentation.provenance), *doubts):
+            yield Progress(1, 1, "", f"Note: {text}")
+        segmentation = replace(segmentation, provenance={**segmentation.provenance, "batch": self.batch})
+        saved = save_segmentation(
+            segmentation,
+            task.target,
+            schema=self.schema,
+            format=self.file_format,
+            overwrite=self.overwrite,
+            paths=self.paths,
+        )
+        result = saved if isinstance(saved, Path) else task.target  # in a data set a file that lies in it
+        written = saved if isinstance(saved, list) and not task.target.is_dir() else [result]
+        if maps is not None:
+            written = [*written, *write_maps(maps, self.maps, result, study, overwrite=self.overwrite)]
+        volumes = measure_volumes(segmentation)
+        row = CaseRow(str(task.case), "done", str(result), name, volumes, notes=(*notes, *doubts))
+        return SegmentedCase(row, f"{study.name}, by {name}", tuple(written))
+
+    def _notes_before(self, study: Study) -> tuple[str, tuple[str, ...]]:
+        """Return the model that suits the study, and what should be known before it runs."""
+        from napari_brain_tumor.brain.extraction import traits_within
+        from napari_brain_tumor.models.cards import list_models, why_default
+        from napari_brain_tumor.preprocessing.traits import traits_of
+
+        traits = traits_within(traits_of(study), self.request.brain)
+        method = catalogue.find_model(self.request.model, traits)
+        chosen = why_default(list_models(), traits) if self.request.model is None else ""
+        missing = method.notes_without(study.roles, traits)
+        return method.name, (*study.notes, *filter(None, [chosen]), *missing, *method.notes_on(traits))
+
+    def _job(self, study: Study) -> Job[tuple[Segmentation, "RegionProbabilities | None"]]:
+        from napari_brain_tumor import workflow  # loads torch, for seconds
+
+        model, device, options = self.request.model, _own_device(self.request.device), self.request.options()
+        if self.maps:
+            return (yield from workflow.segment_with_probabilities_job(study, model, device, **options))
+        return (yield from workflow.segment_job(study, model, device, **options)), None
+
+    def _existing_maps(self, task: Task) -> list[Path]:
+        return existing_maps(task.target, catalogue.find_model(self.request.model), self.maps) if self.maps else []
+
+    def _left_alone(self, task: Task, existing: Path) -> CaseRow:
+        if self.skip_existing and already_there(task.target):
+            return row_of_existing(task)
+        return CaseRow(str(task.case), "exists", str(task.target), error=f"{existing} exists already.", seconds=0)
+
+    def _is_from_this_batch(self, task: Task) -> bool:
+        """Whether a worker wrote the result and was lost before it could say so."""
+        if not already_there(task.target):
+            return False
+        made = read_sidecar(task.target).get("provenance")
+        return isinstance(made, Mapping) and made.get("batch") == self.batch
+
+
+def row_of_existing(task: Task) -> CaseRow:
+    """What an earlier result tells, so that the table holds every case."""
+    row = CaseRow(str(task.case), "skipped", str(task.target), seconds=0)
+    try:
+        volumes = measure_volumes(open_segmentation(task.target))
+    except (BrainTumorError, OSError) as error:
+        return replace(row, notes=(f"The earlier result could not be read: {error}",))
+    provenance = read_sidecar(task.target).get("provenance")
+    model = provenance.get("model") if isinstance(provenance, Mapping) else None
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return replace(row, volumes=volumes, model=str(name or ""))
+
+
+@takes(SegmentRequest, "model", "device")
+def segment_many(
+    cases: Iterable[AnyPath],
+    output: AnyPath,
+    model: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    *,
+    jobs: int = 1,
+    client: "Client | None" = None,
+    opening: OpenOptions | None = None,
+    schema: str = "MSD",
+    maps: Collection[str] = (),
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Unpack[SegmentOptions],
+) -> tuple[CaseRow, ...]:
+    """Segment many cases and save each result on its scan's own grid.
+
+    Parameters
+    ----------
+    cases : iterable of path-like
+        Files or folders of examinations, each once.
+    output : path-like
+        Folder for the results, `<case>_segmentation.nii.gz`, and the table `segmentation_results.csv`.
+    model, device
+        As for `segment`. With `jobs`, `"auto"` and `"cuda"` share out the GPUs of the machine.
+    jobs : int
+        Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
+    client : distributed.Client, optional
+        Of a dask cluster, whose workers have this package and see the files under the same paths.
+    opening : OpenOptions, optional
+        How each is opened, such as `OpenOptions(resample="finest")`.
+    schema : str
+        In which the labels are written.
+    maps : collection of str
+        Of `"probabilities"` and `"uncertainty"`: also written, beside the labels.
+    overwrite, skip_existing : bool
+        Whether earlier results are replaced, or passed over: so a batch that was stopped goes on.
+    on_progress : callable, optional
+        Called with each `Progress`.
+    {options}
+
+    Returns
+    -------
+    tuple of CaseRow
+        One for each case, in their order: its status (done, skipped, exists or failed), volumes, notes and error. A
+        case that fails does not stop the others.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such model.
+    ClusterError
+        If the workers of the cluster cannot do the work, or both `jobs` and `client` are given.
+    SaveError
+        If the table cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from napari_brain_tumor import segment_many
+    >>> rows = segment_many(Path("cohort").iterdir(), "results", jobs=4, skip_existing=True)  # doctest: +SKIP
+    >>> [row.case for row in rows if row.status == "failed"]  # doctest: +SKIP
+    []
+    """
+    job = segment_many_job(
+        cases,
+        output,
+        model,
+        device,
+        jobs=jobs,
+        client=client,
+        opening=opening,
+        schema=schema,
+        maps=maps,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        **options,
+    )
+    return run_job(job, on_progress)
+
+
+@takes(SegmentRequest, "model", "device")
+def segment_many_job(
+    cases: Iterable[AnyPath],
+    output: AnyPath,
+    model: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    *,
+    jobs: int = 1,
+    client: "Client | None" = None,
+    opening: OpenOptions | None = None,
+    schema: str = "MSD",
+    maps: Collection[str] = (),
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    **options: Unpack[SegmentOptions],
+) -> Job[tuple[CaseRow, ...]]:
+    """`segment_many` as a job: yields `Progress`, returns the rows. Takes the same parameters."""
+    catalogue.find_model(model)
+    folder = Path(output).absolute()
+    tasks = _tasks([Path(case).absolute() for case in cases], folder)
+    work = SegmentWork(
+        opening=opening or OpenOptions(),
+        request=SegmentRequest(model=model, device=device, **options),
+        schema=schema,
+        maps=frozenset(maps),
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        remembers_cost=jobs == 1 and client is None,
+    )
+    rows = BatchRows(len(tasks), CaseTable(folder / "segmentation_results.csv"))
+    with open_executor(jobs, client=client) as executor:
+        try:
+            for event in executor.run(work.absolute(), tasks):
+                if isinstance(event, Finished):
+                    row = finished_row(event, tasks[event.number])
+                    rows.add(event.number, row)
+                    milestone = f"{row.case}: {row.status}" + (f" ({row.error})" if row.error else "")
+                    yield Progress(len(rows.rows), len(tasks), Path(row.case).name, milestone)
+        finally:
+            rows.write()
+    return tuple(rows.rows)
+
+
+def _tasks(cases: Sequence[Path], folder: Path) -> list[Task]:
+    once = list(dict.fromkeys(cases))
+    return [
+        task_of(case, folder / f"{name}_segmentation.nii.gz")
+        for case, name in zip(once, distinct_names(once), strict=True)
+    ]
+
+
+def finished_row(event: Finished[SegmentedCase], task: Task) -> CaseRow:
+    """The row of a case, by the names that the user gave; of one that failed, with the reason."""
+    if event.result is None:
+        error = event.error
+        known = isinstance(error, BrainTumorError | OSError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        return CaseRow(str(task.case), "failed", error=reason, seconds=event.seconds)
+    row = named_as_given(event.result.row, task)
+    return row if row.seconds is not None else row.taking(event.seconds)
+
+
+def named_as_given(row: CaseRow, task: Task) -> CaseRow:
+    """The row with case and result called as the user did, who may have given relative paths."""
+    output = str(task.target) if row.output == str(task.target.absolute()) else row.output
+    return replace(row, case=str(task.case), output=output)
+
+
+def _own_device(device: str) -> str:
+    """The GPU of this process of a pool, where there are several; else the device as it was given."""
+    number = os.environ.get(PROCESS_NUMBER)
+    if number is None or device not in ("auto", "cuda"):
+        return device
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{int(number) % count}" if count > 1 else device

@@ -1,0 +1,79 @@
+"""The file that the result of a case goes to, and what is in its way. No input is ever overwritten."""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.io.formats import BIDS, FileFormat
+from napari_brain_tumor.io.given_roles import Roles
+from napari_brain_tumor.study import Study
+
+__all__ = ["Task", "already_there", "check_inputs_are_kept", "exists_already", "task_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One case to segment, and the file (or, for a tif study, perhaps the folder) that its result is written to.
+
+    Parameters
+    ----------
+    case, target : Path
+    obstacle : str
+        Why nothing can be written there, found before anything is computed; empty where nothing is in the way.
+    existing : tuple of Path
+        Earlier results that were there when the batch was planned.
+    roles : mapping or sequence, optional
+        Which of its files or volumes are which sequence, as for `open_study`.
+    """
+
+    case: Path
+    target: Path
+    obstacle: str = ""
+    existing: tuple[Path, ...] = field(default=())
+    roles: Roles = None
+
+    def absolute(self) -> "Task":
+        """The same for a process that runs in another folder."""
+        return replace(self, case=self.case.absolute(), target=self.target.absolute())
+
+
+def exists_already(path: Path) -> str:
+    """What to say of an earlier result that is in the way."""
+    return f"{path} exists already. Give --overwrite to replace it, or another name with -o."
+
+
+def check_inputs_are_kept(study: Study, target: Path) -> None:
+    """Raise `SaveError` if the result would replace a file that the study was read from."""
+    taken = {source.path.resolve() for source in study.sources.values()}
+    if target.resolve() in taken:
+        msg = f"{target} is one of the scans of {study.name} and is never overwritten. Choose another name with -o."
+        raise SaveError(msg)
+
+
+def task_of(case: Path, target: Path, file_format: FileFormat | None = None) -> Task:
+    """The task of a case, with what is in its way."""
+    try:
+        taken = () if file_format is BIDS else tuple(already_there(target))
+        return Task(case, target, _obstacle(case, target, within=file_format is BIDS), taken)
+    except OSError as error:
+        return Task(
+            case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o."
+        )
+
+
+def _obstacle(case: Path, target: Path, *, within: bool) -> str:
+    """Why a file cannot be written; results that lie within a data set may have the folder of the case."""
+    if target.resolve() == case.resolve() and not within:
+        return f"The result would be written over its input {case}. Choose another place with -o."
+    folder = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
+    if not os.access(folder, os.W_OK):
+        return f"The folder {folder} cannot be written to. Choose another place with -o."
+    return ""
+
+
+def already_there(target: Path) -> list[Path]:
+    """Earlier results: the file, or masks in the folder."""
+    if target.is_dir():
+        return sorted(target.glob("*_mask.tif*"))
+    return [target] if target.exists() else []

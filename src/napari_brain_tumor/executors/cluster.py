@@ -1,0 +1,270 @@
+"""Many machines, through dask.distributed: its scheduler hands the cases out and moves those of lost workers."""
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_brain_tumor.errors import ClusterError, WorkerDiedError
+from napari_brain_tumor.executors.pool import ATTEMPTS
+from napari_brain_tumor.executors.work import CaseWork, Event, Finished, Item, Result
+from napari_brain_tumor.inference.worker_process import sendable
+from napari_brain_tumor.progress import run_job
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["ClusterExecutor", "connect"]
+
+_PACKAGE: Final = "napari-brain-tumor"
+_CASES_PER_WORKER: Final = 2
+"""One that is computed and one that is read meanwhile. More would only take memory."""
+_REFRESH_SECONDS: Final = 2.0
+"""How often new workers are looked for."""
+_GATHER_SECONDS: Final = 60.0
+"""For the result of a case that is done, which is small."""
+
+
+def connect(address: str, timeout_s: float = 10.0) -> "Client":
+    """A client of the scheduler at an address such as `tcp://10.0.0.5:8786`.
+
+    Raises
+    ------
+    ClusterError
+        If dask.distributed is not installed, or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        msg = (
+            "Working on several machines needs dask.distributed, which is not installed. "
+            'Install it with: pip install "napari-brain-tumor[cluster]"'
+        )
+        raise ClusterError(msg) from error
+    try:
+        return Client(address, timeout=timeout_s, name=_PACKAGE)
+    except (OSError, TimeoutError, ValueError) as error:
+        msg = (
+            f"No scheduler answers at {address} within {timeout_s:g} s ({error}). Start one with `dask scheduler`; it "
+            "prints its address, such as tcp://10.0.0.5:8786."
+        )
+        raise ClusterError(msg) from error
+
+
+class ClusterExecutor:
+    """Works on the workers of a scheduler. Each must have this package, and see the files under the same paths.
+
+    A worker computes one case at a time with as many threads as it was started with (`--nthreads`), and reads the next
+    one meanwhile.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    parallel = True
+
+    def __init__(self, client: "Client") -> None:
+        self.client = client
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page that shows what the workers do; empty where the scheduler has none."""
+        return self.client.dashboard_link or ""
+
+    def run(self, work: CaseWork[Item, Any, Result], items: Sequence[Item]) -> Iterator[Event[Result]]:
+        """Yield what happens; see `Executor`.
+
+        Raises
+        ------
+        ClusterError
+            If the workers have another version of this package or do not see the files, or the scheduler is gone.
+        """
+        if not items:
+            return
+        run = _Run(self.client, work, items)
+        try:
+            yield from run.events()
+        finally:
+            run.cancel()
+
+
+class _Run:
+    """The cases of one run: a few of them are with the workers, the others still here.
+
+    Which worker has a case is decided here and not by the scheduler, so that each has one to compute and one to read
+    meanwhile, and a case that ends its workers does not take others with it: one whose worker was lost is tried again
+    without company.
+    """
+
+    def __init__(self, client: "Client", work: CaseWork[Any, Any, Any], items: Sequence[Any]) -> None:
+        self._client = client
+        self._work = work
+        self._items = items
+        self._numbers = deque(range(len(items)))
+        self._again: deque[int] = deque()
+        self._losses = Counter[int]()
+        self._given: dict[Future, tuple[int, str]] = {}
+        self._done: queue.Queue[Future] = queue.Queue()
+        self._threads: dict[str, int] = {}
+        self._looked = float("-inf")
+        self._checked: set[str] = set()
+
+    def events(self) -> Iterator[Event[Any]]:
+        """Yield the end of each case."""
+        left = len(self._items)
+        while left:
+            self._look_for_workers()
+            ended = [*self._with_lost_workers(), *self._one_that_is_done()]
+            left -= len(ended)
+            yield from ended
+
+    def _one_that_is_done(self) -> Iterator[Finished[Any]]:
+        self._hand_out()
+        try:
+            future = self._done.get(timeout=_REFRESH_SECONDS)
+        except queue.Empty:
+            return
+        if future in self._given:  # else its worker was lost meanwhile
+            yield from self._finished(future, *self._given.pop(future))
+
+    def _with_lost_workers(self) -> Iterator[Finished[Any]]:
+        for future, (number, address) in list(self._given.items()):
+            if address not in self._threads:
+                del self._given[future]
+                self._client.cancel([future], force=True)
+                yield from self._lost(number, address)
+
+    def _lost(self, number: int, address: str) -> Iterator[Finished[Any]]:
+        """Try the case again, or give it up."""
+        self._losses[number] += 1
+        if self._losses[number] < ATTEMPTS:
+            self._again.append(number)
+            return
+        msg = (
+            f"The workers that had this case were lost {ATTEMPTS} times, the last one at {address}: most often because "
+            "memory ran out. Start workers with more memory (`dask worker --memory-limit`), or fewer on a machine."
+        )
+        yield Finished(number, error=WorkerDiedError(msg))
+
+    def cancel(self) -> None:
+        """Take back what was not begun; what is being computed ends by itself, and writes whole results."""
+        with contextlib.suppress(Exception):
+            self._client.cancel(list(self._given), force=True)
+
+    def _look_for_workers(self) -> None:
+        if time.monotonic() - self._looked < _REFRESH_SECONDS:
+            return
+        if self._client.status != "running":
+            msg = (
+                "The connection to the scheduler was lost. Start it again, then run the same command with "
+                "--skip-existing: finished cases are passed over."
+            )
+            raise ClusterError(msg)
+        self._threads = dict(self._client.nthreads())
+        fresh = set(self._threads) - self._checked
+        if fresh:
+            _check(self._client, fresh, str(self._work.place(self._items[0])))
+            self._checked |= fresh
+        self._looked = time.monotonic()
+
+    def _hand_out(self) -> None:
+        load = Counter(address for _, address in self._given.values())
+        alone = {address for number, address in self._given.values() if self._losses[number]}
+        while True:
+            address = min(set(self._threads) - alone, key=lambda one: load[one], default=None)
+            if address is None:
+                return
+            if self._again and not load[address]:
+                alone.add(address)
+                self._give(self._again.popleft(), address)
+            elif self._numbers and load[address] < _CASES_PER_WORKER:
+                self._give(self._numbers.popleft(), address)
+            else:
+                return
+            load[address] += 1
+
+    def _give(self, number: int, address: str) -> None:
+        # Never with `allow_other_workers`: handed out while its worker ends, such a task waits for ever.
+        future = self._client.submit(
+            _perform,
+            self._work,
+            self._items[number],
+            workers=address,
+            pure=False,
+            key=f"case-{number}-{self._losses[number]}-{id(self)}",
+        )
+        self._given[future] = number, address
+        future.add_done_callback(self._done.put)
+
+    def _finished(self, future: "Future", number: int, address: str) -> Iterator[Finished[Any]]:
+        from distributed import KilledWorker
+
+        try:
+            result, error, seconds = future.result(timeout=_GATHER_SECONDS)
+        except (KilledWorker, TimeoutError):  # a result that was still with a worker is lost with it
+            yield from self._lost(number, address)
+        except Exception as failed:  # noqa: BLE001 - of the transport
+            yield Finished(number, error=ClusterError(f"The case could not be computed on a worker: {failed}"))
+        else:
+            yield Finished(number, result, error, seconds)
+
+
+def _check(client: "Client", workers: set[str], place: str) -> None:
+    """Raise `ClusterError` where a worker could do no case at all."""
+    ours, chosen = version(_PACKAGE), sorted(workers)
+    theirs = client.run(version, _PACKAGE, workers=chosen, on_error="return")
+    for address, found in theirs.items():
+        if isinstance(found, PackageNotFoundError):
+            msg = f"{_PACKAGE} is not installed on the worker {address}. Install version {ours} there."
+            raise ClusterError(msg)
+        if isinstance(found, str) and found != ours:
+            msg = f"The worker {address} has {_PACKAGE} {found}, here it is {ours}. Install the same version there."
+            raise ClusterError(msg)
+    sees = client.run(os.path.exists, place, workers=chosen, on_error="return")
+    blind = [address for address, found in sees.items() if found is False]
+    if blind and os.path.exists(place):
+        msg = (
+            f"{place} is not there on the worker {blind[0]}. Workers read and write the files themselves: put them in "
+            "a folder that every machine has under the same path."
+        )
+        raise ClusterError(msg)
+
+
+# On the worker --------------------------------------------------------------------------------------------------------
+
+_room = threading.BoundedSemaphore(_CASES_PER_WORKER)
+_turn = threading.Lock()
+
+Outcome = tuple[Any, Exception | None, float]
+
+
+def _perform(work: CaseWork[Any, Any, Any], item: Any) -> Outcome:
+    """Do a case on a worker; what is wrong with it is an answer, since an exception would be taken for the worker's."""
+    with _room:
+        try:
+            opened = work.read(item)
+            with _turn:
+                began = time.monotonic()
+                _use_threads()
+                result = run_job(work.compute(item, opened))
+                return result, None, time.monotonic() - began
+        except Exception as error:  # noqa: BLE001
+            return None, sendable(error), 0.0
+
+
+def _use_threads() -> None:
+    """Let torch use the threads that the worker was started with: dask gives each process one by default."""
+    from distributed import get_worker
+
+    threads = get_worker().state.nthreads
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for torch that is not loaded yet
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)

@@ -1,0 +1,48 @@
+"""One case after the other in this process; the next one is read meanwhile."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from napari_brain_tumor.executors.work import Advanced, CaseWork, Event, Finished, Item, ReadAhead, Result, Started
+
+__all__ = ["SerialExecutor"]
+
+
+class SerialExecutor:
+    """Works in this process."""
+
+    parallel = False
+
+    def run(self, work: CaseWork[Item, Any, Result], items: Sequence[Item]) -> Iterator[Event[Result]]:
+        """Yield what happens; see `Executor`."""
+        ahead = ReadAhead()
+        try:
+            for number in range(len(items)):
+                yield from _one(work, items, number, ahead)
+        finally:
+            ahead.close()
+
+
+def _one(
+    work: CaseWork[Item, Any, Result], items: Sequence[Item], number: int, ahead: ReadAhead
+) -> Iterator[Event[Result]]:
+    began = time.monotonic()
+    yield Started(number)
+    try:
+        opened = ahead.take(work, number, items[number])
+        if number + 1 < len(items):
+            ahead.begin(work, number + 1, items[number + 1])
+        job = work.compute(items[number], opened)
+        del opened  # the job may let go of it
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as finished:
+                result = finished.value
+                break
+            yield Advanced(number, progress)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a case is that case's own affair
+        yield Finished(number, error=error, seconds=time.monotonic() - began)
+    else:
+        yield Finished(number, result, seconds=time.monotonic() - began)

@@ -1,0 +1,115 @@
+"""Workers that Slurm starts, through dask-jobqueue, as a small file of the site says."""
+
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_brain_tumor.errors import ClusterError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["SlurmProfile", "read_profile", "slurm_client"]
+
+
+class SlurmProfile(BaseModel):
+    """What one Slurm job of workers asks for, and how many such jobs there are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    jobs: Annotated[int, Field(ge=1, description="How many Slurm jobs, at most.")] = 1
+    cores: Annotated[int, Field(ge=1, description="Cores of each.")]
+    processes: Annotated[int, Field(ge=1, description="Worker processes in each; they share its cores.")] = 1
+    memory: Annotated[str, Field(description="Memory of each, such as '16GB'.")]
+    walltime: Annotated[str, Field(description="Hours of each, such as '04:00:00'.")] = "04:00:00"
+    partition: Annotated[str | None, Field(description="Slurm's partition.")] = None
+    account: Annotated[str | None, Field(description="Whose hours they are.")] = None
+    interface: Annotated[str | None, Field(description="Network between the nodes, such as 'ib0'.")] = None
+    python: Annotated[str | None, Field(description="Python on the nodes; by default the one that runs here.")] = None
+    prologue: Annotated[list[str], Field(description="Lines of shell before the workers start.")] = []
+    directives: Annotated[list[str], Field(description="More lines for #SBATCH, such as '--gres=gpu:1'.")] = []
+    log_folder: Annotated[str | None, Field(description="Where Slurm's logs go.")] = None
+
+    def options(self) -> dict[str, Any]:
+        """As `dask_jobqueue.SLURMCluster` takes it."""
+        chosen: dict[str, Any] = {
+            "queue": self.partition,
+            "account": self.account,
+            "interface": self.interface,
+            "python": self.python,
+            "log_directory": self.log_folder,
+        }
+        return {
+            "cores": self.cores,
+            "processes": self.processes,
+            "memory": self.memory,
+            "walltime": self.walltime,
+            "job_script_prologue": list(self.prologue),
+            "job_extra_directives": list(self.directives),
+            "job_name": "brain-tumor",
+            **{name: value for name, value in chosen.items() if value is not None},
+        }
+
+
+def read_profile(path: Path) -> SlurmProfile:
+    """Read a profile from a TOML file.
+
+    Raises
+    ------
+    ClusterError
+        If it cannot be read, lacks an entry or has one that is not known.
+    """
+    try:
+        return SlurmProfile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"The Slurm profile {path} cannot be read: {error}. docs/many_cases.md shows one."
+        raise ClusterError(msg) from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        known = ", ".join(SlurmProfile.model_fields)
+        msg = f"The Slurm profile {path} is not right: {wrong}. Its entries are {known}."
+        raise ClusterError(msg) from error
+
+
+@contextmanager
+def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
+    """Start a scheduler here and workers through Slurm, which end with the block.
+
+    Raises
+    ------
+    ClusterError
+        If dask-jobqueue is not installed, or Slurm refuses the job.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster
+        from distributed import Client
+    except ImportError as error:
+        msg = (
+            "Workers through Slurm need dask-jobqueue, which is not installed. "
+            'Install it with: pip install "napari-brain-tumor[cluster]"'
+        )
+        raise ClusterError(msg) from error
+    try:
+        cluster = SLURMCluster(**profile.options())
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        msg = f"The scheduler for Slurm's workers could not be started: {error}"
+        raise ClusterError(msg) from error
+    with cluster, Client(cluster) as client:
+        _submit(cluster, profile.jobs)
+        yield client
+
+
+def _submit(cluster: Any, jobs: int) -> None:
+    try:
+        cluster.scale(jobs=jobs)
+        cluster.sync(cluster._correct_state)
+    except (OSError, RuntimeError) as error:
+        msg = (
+            f"Slurm did not take the job: {error}. The script that was handed to sbatch:\n{cluster.job_script()}"
+            "Check partition, account, memory and walltime in the profile."
+        )
+        raise ClusterError(msg) from error
