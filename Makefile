@@ -1,6 +1,6 @@
 # make demo   set up and run the whole path on the shipped case
 # make test   set up and run all tests, without a display; QT=pyside6 for the other Qt binding, ARGS="-k name" for some
-# make lint   formatting, types, import contracts, spelling of code and documents
+# make lint   formatting, types, import contracts, names, spelling of code and documents
 # make screenshots   the pictures of README and tutorials anew, from the sample, under Xvfb
 # make site   the documents as a site with search, and a reference from the docstrings, in site/
 # make tour   drive napari through the whole story; pictures in tour/; CASE=/path for a case of yours
@@ -31,6 +31,7 @@ lint:
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python scripts/check_names.py
 	$(VENV)/bin/codespell
 	$(VENV)/bin/validate-pyproject pyproject.toml
 

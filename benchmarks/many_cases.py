@@ -67,7 +67,7 @@ def simulated(executor: Executor, count: int, folder: Path) -> float:
             lambda _, row: row,
             CaseTable(folder / "table.csv"),
             doing="computing",
-            done="computed",
+            past_tense="computed",
         )
     seconds = time.perf_counter() - began
     assert (folder / "table.csv").read_text().count("\n") == count + 1

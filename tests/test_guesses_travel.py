@@ -20,7 +20,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.preflight import check_study
 from napari_brain_tumor.reports import report
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets.preflight_state import Asked, answer
+from napari_brain_tumor.widgets.preflight_state import Question, answer
 
 MATRIX = phantoms.affine(spacing=(4, 4, 4))
 
@@ -139,7 +139,7 @@ def test_a_guess_is_said_at_every_station(tmp_path, made, words):
 
     shown = {role: layers.layer_of(one) for role, one in zip(study.roles, layers.study_to_layers(study), strict=True)}
     assert note in layers.study_from_layers(shown).notes
-    assert any(note in row.words for row in answer(Asked({r: layers.view(one) for r, one in shown.items()})).rows)
+    assert any(note in row.words for row in answer(Question({r: layers.view(one) for r, one in shown.items()})).rows)
     labels = layers.layer_of(layers.segmentation_to_layer(result))
     assert note in layers.segmentation_from_layer(labels).notes
 

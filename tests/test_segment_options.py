@@ -183,7 +183,7 @@ def test_thresholds_that_are_none_are_refused(tiny, thresholds, why):
 
 
 def test_a_region_that_the_model_does_not_tell_has_no_threshold():
-    with pytest.raises(ProbabilityError, match="given for ET; the model tells WT"):
+    with pytest.raises(ProbabilityError, match="given for ET; the model predicts WT"):
         check_thresholds({"ET": 0.4}, {"WT": 0.5})
     assert check_thresholds({"WT": 0.4}, {"WT": 0.5}) == {"WT": 0.4}
 
@@ -217,7 +217,7 @@ def test_probabilities_lie_on_the_scan_and_give_the_labels(tiny, degrees, spacin
     outside = study.sequences["T1"] == 0
     if spacing == (1.0, 1.0, 1.0):
         assert not found["WT"][outside].any()
-    with pytest.raises(ProbabilityError, match="tells no XX"):
+    with pytest.raises(ProbabilityError, match="predicts no XX"):
         found["XX"]
 
 

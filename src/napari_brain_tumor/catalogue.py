@@ -68,7 +68,7 @@ def find_model(name: str | os.PathLike[str] | None = None, traits: Traits | None
     CheckpointError
         If the folder is not a valid checkpoint.
     """
-    wanted = None if name is None else os.fspath(name)
-    if wanted in BASELINES and wanted not in {model.name for model in cards.list_models()}:
-        return BASELINES[wanted]
+    text = None if name is None else os.fspath(name)
+    if text in BASELINES and text not in {model.name for model in cards.list_models()}:
+        return BASELINES[text]
     return cards.find_model(name, traits, also=tuple(BASELINES))

@@ -88,7 +88,7 @@ class VisitError(BrainTumorError, ValueError):
 
 
 class SpacingUnknownError(BrainTumorError, ValueError):
-    """Millimetres were asked of a study whose files do not tell the voxel size."""
+    """Millimetres were asked of a study whose files do not state the voxel size."""
 
 
 class SeedError(BrainTumorError, ValueError):

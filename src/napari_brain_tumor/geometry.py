@@ -61,7 +61,7 @@ class Grid:
     affine : (4, 4) array-like
         Maps voxel indices to world RAS+ coordinates.
     unit : {"mm", "voxel"}
-        `"voxel"` where the files do not tell the spacing: the world then counts voxels.
+        `"voxel"` where the files do not state the spacing: the world then counts voxels.
     viewer : {"RAS", "LPS"}
         Which way the world of a viewer runs in which it is shown. `"LPS"` for layers that another program opened, and
         for what is computed from them: it must lie over them.
@@ -100,7 +100,7 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Spacing in millimetres; raises `SpacingUnknownError` where the files do not tell it."""
+        """Spacing in millimetres; raises `SpacingUnknownError` where the files do not state it."""
         self._require_mm()
         return self.spacing
 
@@ -171,7 +171,7 @@ class Grid:
     def _require_mm(self) -> None:
         if self.unit != "mm":
             msg = (
-                "The files of this study do not tell the voxel size, so millimetres cannot be given. "
+                "The files of this study do not state the voxel size, so millimetres cannot be given. "
                 "Open it again with its spacing: open_study(path, spacing_mm=(x, y, z))."
             )
             raise SpacingUnknownError(msg)

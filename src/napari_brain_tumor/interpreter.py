@@ -24,18 +24,18 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def safe_environment() -> dict[str, str]:
     """The environment for a child: no module comes from the current folder, in its own children neither."""
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    given = environment.pop("PYTHONPATH", "")
+    inherited = environment.pop("PYTHONPATH", "")
     # An empty entry, which a trailing colon makes, is the current folder: -P does not take that one away.
-    if kept := safe_path(given.split(os.pathsep)):
-        environment["PYTHONPATH"] = os.pathsep.join(kept)
+    if path := safe_path(inherited.split(os.pathsep)):
+        environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment
 
 
 def safe_path(entries: Iterable[str]) -> list[str]:
     """The entries of a search path but the current folder, unless this package itself was loaded from there."""
-    given, own = [entry for entry in entries if entry], str(Path(__file__).resolve().parent.parent)
+    present, own = [entry for entry in entries if entry], str(Path(__file__).resolve().parent.parent)
     try:
         here = os.path.realpath(os.curdir)
     except FileNotFoundError:  # it was removed: nothing can be run from it
-        return given
-    return given if here == own else [entry for entry in given if os.path.realpath(entry) != here]
+        return present
+    return present if here == own else [entry for entry in present if os.path.realpath(entry) != here]

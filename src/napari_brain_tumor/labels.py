@@ -94,8 +94,8 @@ class LabelSchema:
 
     def decode(self, values: Array) -> npt.NDArray[np.uint8]:
         """Our classes for an array of file integers; raises `LabelSchemaError` for a value the schema lacks."""
-        found = label_values(values)
-        unknown = sorted(found - set(self.to_class) - {0})
+        present = label_values(values)
+        unknown = sorted(present - set(self.to_class) - {0})
         if unknown:
             known = ", ".join(f"{value} {meaning}" for value, meaning in self.meanings.items())
             msg = f"The labels hold {unknown}, which {self.name} does not define ({known}). Name the right schema."
@@ -209,12 +209,12 @@ def schema_named(name: str) -> LabelSchema:
     LabelSchemaError
         If there is none of that name.
     """
-    wanted = name.strip().lower()
-    if "=" in wanted:
-        return _spelt_out(wanted)
-    wanted = _ALIASES.get(wanted, wanted).lower()
+    key = name.strip().lower()
+    if "=" in key:
+        return _spelt_out(key)
+    key = _ALIASES.get(key, key).lower()
     for schema in SCHEMAS.values():
-        if schema.name.lower() == wanted:
+        if schema.name.lower() == key:
             return schema
     msg = (
         f"No label schema is called {name!r}. Known are: {', '.join(SCHEMAS)}; or say what each number is, such as "
@@ -238,22 +238,23 @@ def guess_schema(
         The `labels` entry of a `dataset.json` beside the file: integer as text to class name, or to several, one a
         line, where regions are listed.
     """
-    found = {int(v) for v in values} - {0}
-    named = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name, found)
-    if named is not None:
-        if not found <= set(named.to_class):
+    present = {int(v) for v in values} - {0}
+    schema_by_name = _schema_of_dataset(dataset_labels) if dataset_labels else _schema_of_name(file_name, present)
+    if schema_by_name is not None:
+        if not present <= set(schema_by_name.to_class):
             msg = (
-                f"{file_name or 'The label file'} holds {sorted(found)}, but by its name or dataset.json it is "
-                f"{named.name}, which defines {sorted(named.to_class)}. Name the schema that is right."
+                f"{file_name or 'The label file'} holds {sorted(present)}, but by its name or dataset.json it is "
+                f"{schema_by_name.name}, which defines {sorted(schema_by_name.to_class)}. Name the schema that is "
+                "right."
             )
             raise LabelSchemaError(msg)
-        return named
-    fitting = [schema for schema in SCHEMAS.values() if found and found <= set(schema.to_class)]
+        return schema_by_name
+    fitting = [schema for schema in SCHEMAS.values() if present and present <= set(schema.to_class)]
     if len(fitting) == 1:
         return fitting[0]
     candidates = ", ".join(schema.name for schema in fitting) or "none that is known"
     msg = (
-        f"What the labels {sorted(found)} in {file_name or 'this segmentation'} mean is not certain: "
+        f"What the labels {sorted(present)} in {file_name or 'this segmentation'} mean is not certain: "
         f"they fit {candidates}. Name the schema, for example schema='MSD'. Known are: {', '.join(SCHEMAS)}."
     )
     raise LabelSchemaError(msg)
@@ -266,7 +267,7 @@ def names_maker(file_name: str) -> bool:
 
 def looks_like_labels(array: Array, file_name: str = "") -> bool:
     """Whether an image holds labels, not intensities: few small non-negative integers, or a name that says so."""
-    named = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
+    telling_name = re.search(r"(?<![a-z])(seg|segmentation|mask|label|labels|roi|truth|gt)(?![a-z])", file_name.lower())
     sample = np.asarray(array)
     floating = not np.issubdtype(sample.dtype, np.integer) and sample.dtype != np.bool_
     if floating and (not np.isfinite(sample).all() or (np.abs(sample - np.rint(sample)) > LABEL_TOLERANCE).any()):
@@ -274,7 +275,7 @@ def looks_like_labels(array: Array, file_name: str = "") -> bool:
     if sample.min() < 0 or sample.max() > 255:
         return False
     distinct = len(label_values(sample))
-    return distinct <= 2 or (distinct <= 8 and int(sample.max()) <= 8) or (named is not None and distinct <= 64)
+    return distinct <= 2 or (distinct <= 8 and int(sample.max()) <= 8) or (telling_name is not None and distinct <= 64)
 
 
 def label_values(array: Array) -> set[int]:
@@ -331,14 +332,14 @@ def class_names_of(regions: Iterable[Region]) -> dict[int, str]:
     >>> class_names_of(["WT", "ET"])
     {1: 'edema and non-enhancing', 3: 'enhancing'}
     """
-    told = set(regions)
+    present = set(regions)
     names: dict[int, str] = {}
-    if "WT" in told:
-        apart = "edema and non-enhancing" if "ET" in told else "whole tumour"
-        names[EDEMA] = CLASS_NAMES[EDEMA] if "TC" in told else apart
-    if "TC" in told:
-        names[NON_ENHANCING] = CLASS_NAMES[NON_ENHANCING] if "ET" in told else "tumour core"
-    if "ET" in told:
+    if "WT" in present:
+        apart = "edema and non-enhancing" if "ET" in present else "whole tumour"
+        names[EDEMA] = CLASS_NAMES[EDEMA] if "TC" in present else apart
+    if "TC" in present:
+        names[NON_ENHANCING] = CLASS_NAMES[NON_ENHANCING] if "ET" in present else "tumour core"
+    if "ET" in present:
         names[ENHANCING] = CLASS_NAMES[ENHANCING]
     return names
 
@@ -373,10 +374,10 @@ _REGIONS_TOLD: Final[dict[frozenset[Meaning], tuple[Region, ...]]] = {
 def _schema_of_dataset(labels: Mapping[str, str]) -> LabelSchema | None:
     """The schema that the words tell; None where none of them says anything."""
     texts = {int(value): tuple(text.split("\n")) for value, text in labels.items() if str(value).isdigit()}
-    told = meanings_of_regions({value: text for value, text in texts.items() if value != 0})
-    if not any(told.values()):
+    meanings = meanings_of_regions({value: text for value, text in texts.items() if value != 0})
+    if not any(meanings.values()):
         return None
-    marked = {value: meaning for value, meaning in told.items() if meaning not in ("background", "ignore")}
+    marked = {value: meaning for value, meaning in meanings.items() if meaning not in ("background", "ignore")}
     schema = None if None in marked.values() else _schema_of_meanings({v: m for v, m in marked.items() if m})
     if schema is not None:
         return schema
@@ -434,8 +435,8 @@ def _of_several(file_name: str, schemas: Sequence[LabelSchema], values: set[int]
     """The first schema where all that fit say the same of these values; raises `LabelSchemaError` otherwise."""
     fitting = [schema for schema in schemas if values <= set(schema.to_class)] or list(schemas[:1])
     common = set.intersection(*(set(schema.to_class) for schema in fitting))
-    said = {tuple(schema.to_class[value] for value in sorted(values & common)) for schema in fitting}
-    if len(said) > 1 or (not values and len({tuple(s.to_class[v] for v in sorted(common)) for s in fitting}) > 1):
+    readings = {tuple(schema.to_class[value] for value in sorted(values & common)) for schema in fitting}
+    if len(readings) > 1 or (not values and len({tuple(s.to_class[v] for v in sorted(common)) for s in fitting}) > 1):
         names = " or ".join(f"{s.name} ({', '.join(f'{v} {m}' for v, m in s.meanings.items())})" for s in fitting)
         msg = (
             f"The name of {file_name} fits {names}, which give the numbers {sorted(values)} different meanings. Name "

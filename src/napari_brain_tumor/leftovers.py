@@ -147,15 +147,15 @@ def _settle(path: Path) -> None:
     try:
         content = json.loads(path.read_bytes())
         moves = [(Path(a), Path(b)) for a, b in content.get("moves", ())]
-        temporary = [Path(one) for one in content["temporary"]]
+        temporary = [Path(file) for file in content["temporary"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
     with suppress(OSError):
         if all(map(_is_plain_move, moves)):
             _finish(moves, claim=bool(moves) and bool(content.get("claim")))
-    for one in temporary:
-        if TEMPORARY_NAME.match(one.name):
-            remove_quietly(one)
+    for file in temporary:
+        if TEMPORARY_NAME.match(file.name):
+            remove_quietly(file)
 
 
 def _is_plain_move(move: Move) -> bool:

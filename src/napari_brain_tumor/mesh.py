@@ -93,7 +93,7 @@ def mask_mesh(
         return None
     filled = ndimage.binary_fill_holes(mask[box.slices]) if fill else mask[box.slices]
     step = 1 if max_faces is None else _step(filled, max_faces)
-    corner = np.array([one.start for one in box.slices], dtype=np.float32) - step
+    corner = np.array([side.start for side in box.slices], dtype=np.float32) - step
     vertices, faces, *_ = marching_cubes(np.pad(filled, step).astype(np.float32), 0.5, step_size=step)
     scale = np.asarray(spacing_mm, dtype=np.float64)
     smooth = _smoothed(vertices * scale, faces) / scale

@@ -239,14 +239,14 @@ def _check_fits(info: ModelInfo | Baseline, request: SegmentRequest) -> None:
 
 def _extracted(study: Study, request: SegmentRequest) -> Job[ExtractedBrain]:
     clock = _Clock()
-    found = yield from part_of(chosen_brain_job(study, request.brain, request.device), 0, 0.1)
+    extracted = yield from part_of(chosen_brain_job(study, request.brain, request.device), 0, 0.1)
     clock.lap("brain")
-    return replace(found, seconds=clock.seconds) if found.record else found
+    return replace(extracted, seconds=clock.seconds) if extracted.record else extracted
 
 
 def _no_probabilities(info: Baseline) -> str:
     return (
-        f"{info.name} is a method without weights: it tells no probabilities, so none can be given or put a threshold "
+        f"{info.name} is a method without weights: it gives no probabilities, so none can be given or put a threshold "
         "on. Leave thresholds and probabilities out, or choose a trained model."
     )
 
@@ -273,16 +273,16 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     clock.lap("load")
     yield Progress(0.12, 1, "finding the brain")
     prepared = prepare(study, info.roles, info.card.preprocessing)
-    wanted, within = _wanted(prepared, box)
+    mask, within = _allowed_voxels(prepared, box)
     clock.lap("prepare")
     network = engine.probabilities(prepared.channels, flips=request.flips, within=within)
     values = yield from part_of(network, 0.15, 0.95)
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    values *= wanted
+    values *= mask
     if request.smooth_mm:
         for value in values:
-            value[...] = _smoothed(value, wanted, prepared, request.smooth_mm)
+            value[...] = _smoothed(value, mask, prepared, request.smooth_mm)
     smallest = _smallest(info, request)
     rules = SizeRules(smallest, info.card.min_lesion_share if smallest > 0 else 0.0, info.card.min_enhancing_mm3)
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
@@ -290,21 +290,21 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
     settings = _network_settings(request, info, maps, engine) | _brain_setting(extracted)
-    made: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
+    provenance: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     # Sums depend on how they are split.
-    made |= {"threads": torch.get_num_threads(), "seconds": {**extracted.seconds, **clock.seconds}}
-    made["working_shape"] = list(prepared.mask.shape)
-    made |= _brain_record(extracted)
+    provenance |= {"threads": torch.get_num_threads(), "seconds": {**extracted.seconds, **clock.seconds}}
+    provenance["working_shape"] = list(prepared.mask.shape)
+    provenance |= _brain_record(extracted)
     traits = traits_of(study)
-    chosen = cards.why_default(cards.list_models(), traits) if request.model is None else ""
+    reason = cards.why_default(cards.list_models(), traits) if request.model is None else ""
     notes = [
         *extracted.notes,
-        *filter(None, [chosen]),
+        *filter(None, [reason]),
         *info.notes_without(study.roles, traits),
         *info.notes_on(traits),
         *info.card.notes,
     ]
-    return Outcome(_segmentation(study, data, info.regions, made, notes), maps, prepared)
+    return Outcome(_segmentation(study, data, info.regions, provenance, notes), maps, prepared)
 
 
 def _smallest(info: ModelInfo | Baseline, request: SegmentRequest) -> float:
@@ -351,7 +351,7 @@ def _box_setting(box: WorldBox | None) -> dict[str, list[float]]:
     return {} if box is None else {"box": list(box)}
 
 
-def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bool_], Box | None]:
+def _allowed_voxels(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bool_], Box | None]:
     """Voxels `(Z, Y, X)` of the prepared block that may get labels, and the block of them where a box was given.
 
     Raises
@@ -366,15 +366,15 @@ def _wanted(prepared: Prepared, box: WorldBox | None) -> tuple[npt.NDArray[np.bo
     if prepared.work.resampled:
         # The scan's voxels at its border may be nearest to the next ones of the network.
         inside = ndimage.binary_dilation(inside, np.ones((3, 3, 3), dtype=bool))
-    wanted = prepared.mask & inside
-    within = bounding_box(wanted)
+    mask = prepared.mask & inside
+    within = bounding_box(mask)
     if within is None:
         msg = (
             f"The box {','.join(f'{end:g}' for end in box)} holds nothing of the brain, where alone tumours are looked "
             "for. Draw it over the brain; its numbers are x0,x1,y0,y1,z0,z1."
         )
         raise BoxError(msg)
-    return wanted, within
+    return mask, within
 
 
 def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: SegmentRequest) -> Job[Segmentation]:
@@ -383,15 +383,15 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segmen
     clock = _Clock()
     yield Progress(0.1, 1, "finding the brain")
     prepared = prepare(study, ROLES, PreprocessingSpec())
-    wanted, _ = _wanted(prepared, box)
+    inside, _ = _allowed_voxels(prepared, box)
     scan = scan_of(study, prepared)
     voxels = seeds_in_scan(request.seeds, prepared, scan)
     clock.lap("prepare")
     yield Progress(0.3, 1, f"running {baseline.name}")
     result = yield from part_of(find_regions_job(baseline, scan, voxels), 0.3, 0.95)
-    masks = {region: mask & wanted for region, mask in result.masks.items()}
+    masks = {region: mask & mask for region, mask in result.masks.items()}
     if request.smooth_mm:
-        masks = {r: _smoothed(mask, wanted, prepared, request.smooth_mm) >= 0.5 for r, mask in masks.items()}
+        masks = {r: _smoothed(mask, inside, prepared, request.smooth_mm) >= 0.5 for r, mask in masks.items()}
     clock.lap("method")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     smallest = _smallest(baseline, request)
@@ -402,14 +402,19 @@ def _baseline_job(extracted: ExtractedBrain, baseline: Baseline, request: Segmen
         data *= study.brain
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
-    asked = {name: value for name, value in request.recorded().items() if name not in SegmentRequest.of_networks()}
-    settings = {"seeds": [], **asked, "min_lesion_mm3": smallest, **_box_setting(box), **_brain_setting(extracted)}
+    recorded = {name: value for name, value in request.recorded().items() if name not in SegmentRequest.of_networks()}
+    settings = {"seeds": [], **recorded, "min_lesion_mm3": smallest, **_box_setting(box), **_brain_setting(extracted)}
     model = {"name": baseline.name, "method": baseline.summary, "source": baseline.source}
-    made = {"model": model, "device": "cpu", "settings": settings, "seconds": {**extracted.seconds, **clock.seconds}}
-    made["working_shape"] = list(prepared.mask.shape)
-    made |= _brain_record(extracted)
+    provenance = {
+        "model": model,
+        "device": "cpu",
+        "settings": settings,
+        "seconds": {**extracted.seconds, **clock.seconds},
+    }
+    provenance["working_shape"] = list(prepared.mask.shape)
+    provenance |= _brain_record(extracted)
     notes = [*extracted.notes, *result.notes, *baseline.notes_without(study.roles)]
-    return _segmentation(study, data, tuple(masks), made, notes)
+    return _segmentation(study, data, tuple(masks), provenance, notes)
 
 
 def _smoothed(
@@ -444,11 +449,11 @@ def _segmentation(
     study: Study,
     data: npt.NDArray[np.uint8],
     regions: Collection[Region],
-    made: dict[str, Any],
+    provenance: dict[str, Any],
     notes: Sequence[str],
 ) -> Segmentation:
-    """The result with its provenance; `made` tells model, device, settings and seconds."""
-    doubts = doubts_about(study, data, in_box="box" in made["settings"])
+    """The result with its provenance; `provenance` tells model, device, settings and seconds."""
+    doubts = doubts_about(study, data, in_box="box" in provenance["settings"])
     return Segmentation(
         data,
         study.grid,
@@ -465,7 +470,7 @@ def _segmentation(
             **({"resampled": list(study.resampled)} if study.resampled else {}),
             **({"preparation": dict(study.preparation)} if study.preparation else {}),
             "grid": {"shape": list(study.grid.shape), "affine": study.grid.affine.tolist(), "unit": study.grid.unit},
-            **made,
+            **provenance,
             "labels_sha256": labels_sha256(data),
             "versions": versions(),
             "doubts": doubts,
@@ -495,10 +500,10 @@ def _engine(info: ModelInfo, device: torch.device, precision: str) -> Engine:
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and what the numbers depend on, for provenance."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "torch", "numpy", "nibabel", "SimpleITK", "tifffile"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -46,7 +46,7 @@ def test_where_the_spacing_is_not_known_seeds_count_voxels():
     prepared, scan = prepared_scan(study)
     (voxel,) = seeds_in_scan([MARK], prepared, scan)
     assert scan.channels["FLAIR"][voxel] == scan.channels["FLAIR"].max()
-    with pytest.raises(SeedError, match="voxels, as the files do not tell the spacing"):
+    with pytest.raises(SeedError, match="voxels, as the files do not state the spacing"):
         seeds_in_scan([(0, 0, 0)], prepared, scan)
 
 

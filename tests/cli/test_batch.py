@@ -67,7 +67,7 @@ class Work:
 
 
 def batch_of(names: list[str], do: Callable[[str], CaseRow]) -> None:
-    run_batch(SerialExecutor(), Work(do), names, names, lambda _, row: row, None, doing="doing", done="done")
+    run_batch(SerialExecutor(), Work(do), names, names, lambda _, row: row, None, doing="doing", past_tense="done")
 
 
 class Odd(Exception):
@@ -304,7 +304,7 @@ def test_a_volume_that_labels_do_not_tell_is_not_determined_and_not_zero(tmp_pat
         assert row[word] == "not determined"
     with (tmp_path / "tidy.csv").open() as file:
         tidy = {one["key"]: one for one in csv.DictReader(file) if one["kind"] == "region"}
-    assert (tidy["TC"]["voxels"], tidy["TC"]["reason"]) == ("", "not determined: the labels do not tell it")
+    assert (tidy["TC"]["voxels"], tidy["TC"]["reason"]) == ("", "not determined: the labels do not mark it")
 
 
 def test_files_that_cannot_be_measured_do_not_stop_the_others(tmp_path: Path, run: Run) -> None:

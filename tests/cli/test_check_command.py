@@ -69,7 +69,7 @@ def test_a_folder_that_tells_no_roles_is_a_row_that_fails(run, tmp_path):
     phantoms.write_nifti(tmp_path / "x" / "b.nii.gz", phantoms.brain(SHAPE, 1), MATRIX)
     code, out, _ = run(tmp_path / "x")
     assert code == 1
-    assert "No file in x tells its sequence by name" in out
+    assert "No file in x names its sequence" in out
     assert "--roles" in out
 
 

@@ -133,7 +133,7 @@ def test_only_regions_that_all_tell_are_compared_and_that_is_said() -> None:
     found = compare_segmentations({"truth": TRUTH, "mask": whole})
     assert {one.region for one in found.scores} == {"WT"}
     assert found.scores[0].scores.dice == 1
-    assert found.notes == ("TC, ET left out: not told by mask.",)
+    assert found.notes == ("TC, ET left out: not marked by mask.",)
     with pytest.raises(ComparisonError, match="Ask for one of: WT"):
         found.slices("ET")
     with pytest.raises(LabelSchemaError, match="no region that all"):
@@ -173,7 +173,7 @@ def test_turned_axes_are_compared_and_other_grids_refused_or_resampled() -> None
         compare_segmentations({"a": TRUTH, "b": halved})
     found = compare_segmentations({"a": TRUTH, "b": halved}, resample=True)
     assert found.scores[0].scores.dice == pytest.approx(0.8)
-    assert found.notes == ("b resampled onto one grid, to the nearest label: look whether it fits.",)
+    assert found.notes == ("b resampled onto one grid, to the nearest label: check that it fits.",)
     away = Segmentation(TRUTH.data, Grid(GRID.shape, affine(origin=(500, 0, 0))))
     with pytest.raises(GridMismatchError, match="one examination"):
         compare_segmentations({"a": TRUTH, "b": away}, resample=True)

@@ -7,7 +7,7 @@ import pytest
 
 from napari_brain_tumor.dataset import CuratedDataset, SplitRow
 from napari_brain_tumor.dataset.imports import ImportOptions, find_cases, find_pairs, import_cases
-from napari_brain_tumor.dataset.imports.found import marked_slices
+from napari_brain_tumor.dataset.imports.found_case import marked_slices
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io import open_study
 from napari_brain_tumor.progress import run_job

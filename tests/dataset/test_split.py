@@ -206,4 +206,4 @@ def test_the_hash_of_the_split_is_that_of_patients_and_sides(tmp_path):
 def test_the_message_names_the_day_of_the_decision():
     patients = {"A": PatientRecord(split="val", decided_at=now())}
     with pytest.raises(SplitError, match=f"since {now():%Y-%m-%d}"):
-        assign(patients, Newcomer("c", "A", "", given="train"), SplitPolicy())
+        assign(patients, Newcomer("c", "A", "", required="train"), SplitPolicy())

@@ -161,7 +161,7 @@ def test_labels_of_the_whole_tumour_alone_give_its_volume_and_no_category() -> N
     found = follow_up([plain("one"), plain("two")], {"two": STILL})
     assert [series.key for series in found.series] == ["WT", "area", "volume"]
     missing = found.responses["area"][1].missing
-    assert "tell enhancing tumour" in missing[0]
+    assert "mark enhancing tumour" in missing[0]
     assert any("new measurable lesion" in one for one in missing), (
         "that labels do not tell it is not that there is none"
     )

@@ -166,7 +166,7 @@ def test_a_size_that_is_not_known_is_missing() -> None:
     *_, last = assess(visits(1000, 900, value=None), "area")
     assert last.imaging is None
     assert last.missing == ("the size of visit 1",)
-    assert "do not tell it either" in last.sentence
+    assert "do not say either" in last.sentence
 
 
 RADIOTHERAPY = [

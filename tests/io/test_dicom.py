@@ -108,7 +108,7 @@ def test_a_single_slice_of_unknown_thickness_claims_no_millimetres(tmp_path):
     write(tmp_path / "one.dcm", noise((6, 7)), SliceThickness=None)
     _, grid, notes = opened(tmp_path)
     assert grid.unit == "voxel"
-    assert "does not tell its thickness" in notes
+    assert "does not state its thickness" in notes
 
 
 @pytest.mark.parametrize(

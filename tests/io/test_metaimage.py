@@ -88,7 +88,7 @@ def test_spellings_and_orders_of_bytes(tmp_path):
     np.testing.assert_array_equal(volume.array, VALUES)
     np.testing.assert_allclose(volume.grid.world((0, 0, 0)), (30, -12, 70))
     (volume,) = read_metaimage(write(tmp_path / "x.mha", BinaryDataByteOrderMSB=None))
-    assert any("order of bytes" in note for note in volume.notes)
+    assert any("byte order" in note for note in volume.notes)
     centimetres = write(tmp_path / "x.mha", DistanceUnits="cm", ElementSpacing="0.05 0.125 0.6", Offset="-3 1.2 7")
     np.testing.assert_allclose(read_metaimage(centimetres)[0].grid.affine, volume.grid.affine)
 

@@ -77,7 +77,7 @@ def test_scans_of_another_place_or_of_unknown_voxel_size_are_refused():
     with pytest.raises(GridMismatchError, match=r"T2 .* lies nowhere on the grid"):
         bring_onto_one_grid({"T1": (ramp(FINE), FINE), "T2": (ramp(far), far)}, "T1")
     unknown = Grid(FINE.shape, np.eye(4), "voxel")
-    with pytest.raises(GridMismatchError, match="do not all tell the voxel size"):
+    with pytest.raises(GridMismatchError, match="do not all state the voxel size"):
         bring_onto_one_grid({"T1": (ramp(FINE), FINE), "T2": (ramp(FINE), unknown)}, "T1")
 
 

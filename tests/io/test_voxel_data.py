@@ -118,7 +118,7 @@ def test_a_bomb_costs_no_more_than_its_header_promises(tmp_path, kind):
     tracemalloc.stop()
     assert volume.array.shape == (10, 10, 20)
     assert peak < 20e6
-    assert any("more than its header tells" in note for note in volume.notes)
+    assert any("more than its header states" in note for note in volume.notes)
 
 
 def _nifti_head(labels):

@@ -150,7 +150,7 @@ def test_without_millimetres_nothing_is_given_in_them() -> None:
     assert (found.rim, found.midline) == (None, None)
     assert {lesion.volume_ml for lesion in found.lesions} == {None}
     assert {lesion.diameters for lesion in found.lesions} == {None}
-    assert {lesion.reason for lesion in found.lesions} == {"not assessable: the files do not tell the voxel size"}
+    assert {lesion.reason for lesion in found.lesions} == {"not assessable: the files do not state the voxel size"}
     assert "mm" not in " ".join(found.notes)
     rows = list(csv.DictReader(io.StringIO(examinations_csv([found]))))
     assert {row[column] for row in rows for column in COLUMNS if "_m" in column and "cross" not in column} == {""}

@@ -114,7 +114,7 @@ def test_scores_are_those_of_the_challenge(case: str, region: str, overlap: floa
 )
 def test_lesions_are_counted(case: str, truth: int, found: int, missed: int, false: int) -> None:
     scores = score_lesions(*masks(case, "ET"), UNIT)
-    assert (scores.truth, scores.found, scores.missed, scores.false) == (truth, found, missed, false)
+    assert (scores.truth, scores.detected, scores.missed, scores.false) == (truth, found, missed, false)
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_other_files_are_refused(tmp_path):
     ("changes", "expected"),
     [
         ({"roles": ["FLAIR"]}, r"takes 3 channels, but 1 roles are given \(FLAIR\)"),
-        ({"regions": ["WT", "TC"]}, "tells 1 regions, but given are WT, TC"),
+        ({"regions": ["WT", "TC"]}, "predicts 1 regions, but given are WT, TC"),
         ({"regions": ["brain"]}, "different one of WT, TC, ET"),
         ({"name": "../mine"}, "cannot be the name"),
         ({"name": ""}, "cannot be the name"),

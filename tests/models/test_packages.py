@@ -75,7 +75,7 @@ def test_the_same_model_gives_the_same_bytes(packed, tmp_path):
     [
         ({"weights.safetensors": b"other"}, "is not what was packed"),
         ({"card.json": b"{}"}, "is not what was packed"),
-        ({"SHA256SUMS": b"abc"}, "does not tell the hashes"),
+        ({"SHA256SUMS": b"abc"}, "does not list the hashes"),
         ({"SHA256SUMS": None}, "is not a package of a model"),
         ({"../evil.txt": b"x"}, "is not a package of a model"),
     ],

@@ -4,9 +4,9 @@ from torch import nn
 from torch.nn import functional
 
 from models_for_tests import lively
+from napari_brain_tumor.models.batch_norm import SteadyBatchNorm2d, steady_batch_norm
 from napari_brain_tumor.models.resunet_a import ResUNetA, ResUNetAMultitask, _grid_maxima, _PyramidPooling
 from napari_brain_tumor.models.resunet_plus_plus import ResUNetPlusPlus, _Attention, _ResidualBlock
-from napari_brain_tumor.models.steady_norm import SteadyBatchNorm2d, steady_batch_norm
 
 
 def after_steps(pyramid, seed=0, steps=200, side=8):

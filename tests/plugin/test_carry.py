@@ -30,7 +30,7 @@ def shown_inside(grid):
     """Voxels (z, y, x) of the layer whose centres lie in the scan."""
     display = Display.of(grid)
     z_y_x = np.argwhere(np.ones(display.shape, bool))
-    at = grid.voxels(display.shown.world(z_y_x[:, ::-1]))
+    at = grid.voxels(display.viewer_grid.world(z_y_x[:, ::-1]))
     return z_y_x[((at > -0.5) & (at < np.array(grid.shape) - 0.5)).all(axis=1)], display
 
 
@@ -44,7 +44,7 @@ def test_no_single_voxel_stroke_is_lost_and_nothing_else_changes(steps, angles, 
     inside, display = shown_inside(grid)
     layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(before, grid)))
     start = layer.data.copy()
-    reach = 0.5 + 0.5 * np.abs(np.linalg.inv(grid.affine)[:3, :3] @ display.shown.affine[:3, :3]).sum(axis=1)
+    reach = 0.5 + 0.5 * np.abs(np.linalg.inv(grid.affine)[:3, :3] @ display.viewer_grid.affine[:3, :3]).sum(axis=1)
     for at in inside[rng.choice(len(inside), 24, replace=False)]:
         layer.data = start.copy()
         layer.data[tuple(at)] = value
@@ -53,7 +53,7 @@ def test_no_single_voxel_stroke_is_lost_and_nothing_else_changes(steps, angles, 
         assert len(changed) >= 1, f"the {stroke} at {at} is lost"
         assert (after[tuple(changed.T)] == value).all()
         # What changed touches the voxel that was edited.
-        centre = grid.voxels(display.shown.world(at[::-1]))
+        centre = grid.voxels(display.viewer_grid.world(at[::-1]))
         assert (np.abs(changed - centre) < reach + 1e-6).all()
 
 
@@ -67,7 +67,7 @@ def test_a_line_that_is_one_voxel_wide_arrives_whole(angles):
     layer = layers.layer_of(layers.segmentation_to_layer(empty))
     layer.data[tuple(line.T)] = 2
     after = np.argwhere(layers.segmentation_from_layer(layer).data)
-    there = display.shown.world(line[:, ::-1])
+    there = display.viewer_grid.world(line[:, ::-1])
     nearest = np.linalg.norm(grid.world(after)[:, None] - there[None], axis=2).min(axis=0)
     assert nearest.max() <= np.sqrt(3) / 2 + 1e-6
 

@@ -168,7 +168,7 @@ def test_a_result_takes_the_place_of_the_one_before_in_one_step(watch, layer):
     first = layer.data.copy()
     applied = watch.apply(segmentation(2, stop=14))
     np.testing.assert_array_equal(layer.data, segmentation(2, stop=14)[0])
-    assert applied.kept == 0
+    assert applied.preserved == 0
     assert applied.changed == np.count_nonzero(first != layer.data)
     assert layer.metadata[KEY].provenance == {"method": 2}
     layer.undo()
@@ -186,7 +186,7 @@ def test_a_result_never_destroys_what_a_hand_painted_or_erased(watch, layer):
     expected[0, 0, 0] = 3
     expected[erased] = 0
     np.testing.assert_array_equal(layer.data, expected)
-    assert applied.kept == 1 + np.count_nonzero(erased)
+    assert applied.preserved == 1 + np.count_nonzero(erased)
     layer.undo()
     assert layer.data[0, 0, 0] == 3
     assert not layer.data[erased].any()
@@ -196,7 +196,7 @@ def test_everything_is_replaced_on_request(watch, layer):
     layer.paint((0, 3, 3), 3)
     applied = watch.apply(segmentation(2), keep_edits=False)
     np.testing.assert_array_equal(layer.data, segmentation(2)[0])
-    assert applied.kept == 0
+    assert applied.preserved == 0
     assert not by_hand(watch).any()
 
 

@@ -135,7 +135,7 @@ def test_scans_of_another_case_or_another_place_are_not_under_a_layer():
 
 
 def test_something_else_than_a_document_is_refused():
-    with pytest.raises(UnreadableFileError, match="does not tell of a layer"):
+    with pytest.raises(UnreadableFileError, match="does not describe a layer"):
         LayerDocument.read({"anything": 1})
 
 

@@ -47,7 +47,7 @@ def test_half_a_brain_is_no_tumour():
     half = np.zeros(SHAPE, bool)
     half[:30] = phantoms.brain(SHAPE)[:30] > 0
     (text,) = doubts(half)
-    assert "50% of the brain is called tumour" in text
+    assert "50% of the brain is labelled as tumour" in text
     assert any("of the head" in text for text in doubts(half, skull=True))
 
 

@@ -100,7 +100,7 @@ def test_without_scans_that_alone_is_told():
 
 def test_what_the_reader_noticed_stands_in_the_row_that_it_is_about():
     notes = (
-        "b.nii was not opened: its name tells no sequence.",
+        "b.nii was not opened: its name names no known sequence.",
         "The header's sform and qform disagree by up to 3.0 mm; the sform is used.",
         "The header's voxel size of 1x1x1 mm makes the scan only 24 mm thick: it may be false.",
     )
@@ -145,7 +145,7 @@ def test_resampling_is_told():
 
 
 def test_unknown_voxel_size_and_odd_heads_are_told():
-    assert "do not tell the voxel size" in rows(scans(grid=replace(GRID, unit="voxel")))["Spacing"].words
+    assert "do not state the voxel size" in rows(scans(grid=replace(GRID, unit="voxel")))["Spacing"].words
     fist = rows(scans(grid=Grid(SHAPE, phantoms.affine(spacing=(1, 1, 1)))))["Spacing"]
     assert fist.verdict == "warn"
     assert "By it the head is" in fist.words
@@ -164,7 +164,7 @@ def test_slices_too_thick_for_the_model_lead_to_one_that_takes_them():
 @pytest.mark.parametrize(
     ("layout", "words"),
     [
-        (TifSlices("p", (1, 2)), "TIFF tells no orientation"),
+        (TifSlices("p", (1, 2)), "TIFF states no orientation"),
         (NiftiForms(np.eye(4), 0, None, 0), "left and right are a guess"),
     ],
 )

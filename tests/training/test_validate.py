@@ -21,7 +21,7 @@ def data(tmp_path_factory):
 def test_only_validation_cases_are_scored_from_the_roles_they_have(data, tmp_path):
     model, _ = tiny_model(tmp_path / "tiny")
     scores = run_job(validate(read_config(data / "recipe.toml"), data, model, [ROLES, ("T2",)], device="cpu"))
-    found = {(s.dataset, s.name, s.asked, s.roles) for s in scores}
+    found = {(s.dataset, s.name, s.subset, s.roles) for s in scores}
     assert found == {
         ("volumes", "volume_2", ROLES, ROLES),
         ("volumes", "volume_2", ("T2",), ("T2",)),

@@ -1,10 +1,10 @@
-"""Opinions for the tests of the Curate panel, without a network; they run in the worker process."""
+"""Scores for the tests of the Curate panel, without a network; they run in the worker process."""
 
 import numpy as np
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.index import now
-from napari_brain_tumor.dataset.opinions import Opinion, images_sha256, keep_opinion
+from napari_brain_tumor.dataset.stored_scores import StoredScore, images_sha256, store_score
 from napari_brain_tumor.progress import Progress
 
 WEIGHTS = "0" * 64
@@ -16,14 +16,14 @@ def prediction(shape):
     return labels
 
 
-def give_opinions(folder, case_ids, model, device="auto"):
+def give_scores(folder, case_ids, model, device="auto"):
     """The same labels for every case; each case is less certain than the one before, in the order of the data set."""
     dataset = CuratedDataset(folder)
     order = [case.id for case in dataset.cases()]
     for at, case_id in enumerate(case_ids):
         yield Progress(at, len(case_ids), case_id)
         case = dataset.case(case_id)
-        opinion = Opinion(
+        score = StoredScore(
             case=case_id,
             model="test",
             weights_sha256=WEIGHTS,
@@ -34,5 +34,5 @@ def give_opinions(folder, case_ids, model, device="auto"):
             uncertainty=0.1 * (1 + order.index(case_id)),
             made_at=now(),
         )
-        keep_opinion(dataset.folder, opinion, prediction(case.grid.shape))
+        store_score(dataset.folder, score, prediction(case.grid.shape))
     return {}

@@ -100,7 +100,7 @@ def test_a_saved_result_is_what_the_lines_name(tmp_path):
     assert lines.notes[-1].startswith("To compute the saved result again and compare: brain-tumor rerun ")
     edited = label_layer(open_segmentation(sample_truth_path()))
     edited.data[0] = 1
-    assert "edited by hand" in panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD", shown=edited).notes[0]
+    assert "edited by hand" in panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD", result=edited).notes[0]
     choices.sequences = {"FLAIR": choices.sequences["FLAIR"]}
     assert "--roles" in panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD").shell("posix") or (
         panel_lines.segment_lines_of(choices, format_of(".nrrd"), "MSD").arguments[1].endswith("flair.nii.gz")
@@ -289,7 +289,7 @@ def test_the_curate_panel_shows_the_lines_of_its_last_action(make_napari_viewer,
     viewer.window.add_dock_widget(widget, name="Curate", area="right")
     widget.open_dataset(tmp_path / "set")
     widget.code_box.toggle.click()
-    assert widget.code_box.note_label.text() == "Nothing was done yet."
+    assert widget.code_box.note_label.text() == "Nothing has been done yet."
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000):
         widget.open_case("synthetic_glioma")
     qtbot.waitUntil(lambda: widget.case_id is not None, timeout=60_000)
@@ -321,7 +321,7 @@ def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_ru
     from napari_brain_tumor.interactive import Stroke, save_prompts
     from napari_brain_tumor.progress import run_job
     from napari_brain_tumor.widgets.correct_start import begin_job, starts
-    from napari_brain_tumor.widgets.kept_probabilities import result_layer
+    from napari_brain_tumor.widgets.stored_maps import result_layer
     from napari_brain_tumor.workflow import segment_with_probabilities_job
 
     study = open_study(sample_case_folder())

@@ -17,7 +17,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import CODES_KEY
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import compare_walk, doubt, look
+from napari_brain_tumor.widgets import compare_walk, doubt, view_actions
 from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
 from napari_brain_tumor.widgets.saved_files import remember_saved
@@ -312,7 +312,7 @@ def test_the_keys_are_nobody_elses():
     others = {str(key) for keys in default_shortcuts.values() for key in keys}
     for kind in (Image, Labels, Points, Shapes, Surface):
         others |= {str(key) for key in kind.class_keymap if key is not Ellipsis}
-    others |= {str(coerce_keybinding(one.key)) for one in (*look.KEYS, *doubt.KEYS)}
+    others |= {str(coerce_keybinding(one.key)) for one in (*view_actions.KEYS, *doubt.KEYS)}
     others |= {str(coerce_keybinding(key)) for key in CURATE_KEYS.values()}
     assert not ours & others
     assert len(ours) == 2

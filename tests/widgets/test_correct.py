@@ -19,7 +19,7 @@ from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.widgets import correct_state
 from napari_brain_tumor.widgets.correct import CorrectWidget
-from napari_brain_tumor.widgets.look import labels_in_view
+from napari_brain_tumor.widgets.view_actions import labels_in_view
 
 pytestmark = pytest.mark.gui
 

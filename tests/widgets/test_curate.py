@@ -72,7 +72,7 @@ def panel(make_napari_viewer, worker, dataset, answers, qtbot):
     def make(keep_ms=100):
         viewer = make_napari_viewer()
         widget = CurateWidget(
-            viewer, worker, target="curate_tasks:give_opinions", models=[make_model()], question=answers
+            viewer, worker, target="curate_tasks:give_scores", models=[make_model()], question=answers
         )
         widget.edits._keep_timer.setInterval(keep_ms)
         viewer.window.add_dock_widget(widget, name="Curate", area="right")

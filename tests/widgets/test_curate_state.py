@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from curate_tasks import WEIGHTS, give_opinions, prediction
+from curate_tasks import WEIGHTS, give_scores, prediction
 from napari.layers import Labels
 from panel_cases import SHAPE, make_study
 
@@ -49,7 +49,7 @@ def loaded_layer(loaded):
 
 
 def test_rows_tell_volumes_and_what_the_model_thinks(dataset):
-    run_job(give_opinions(dataset.folder, ["p1", "p2"], "test"))
+    run_job(give_scores(dataset.folder, ["p1", "p2"], "test"))
     first, _, third = state.case_rows(dataset, WEIGHTS)
     assert first.whole_ml == pytest.approx(5 * 5 * 5 * 2 / 1000)
     assert first.class_ml == pytest.approx({1: 0.25, 2: 0.0, 3: 0.0})
@@ -154,7 +154,7 @@ def test_whole_tumour_truth_tells_all_regions_once_the_models_labels_took_its_pl
     dataset = CuratedDataset.create(tmp_path / "set")
     study = make_study("p1")
     dataset.add(study, label_of(study, known_regions=("WT",)))
-    run_job(give_opinions(dataset.folder, ["p1"], "test"))
+    run_job(give_scores(dataset.folder, ["p1"], "test"))
     loaded = state.load_case(dataset.folder, "p1", WEIGHTS)
     by_hand = MadeBy(kind="hand")
     record = state.save_label(dataset.folder, loaded, layers.view(loaded_layer(loaded)), maker=by_hand)

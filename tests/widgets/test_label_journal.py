@@ -123,7 +123,7 @@ def test_a_result_is_applied_through_the_journal(viewer, journal):
     layer.brush_size = 1
     layer.paint((0, 0, 0), 3)
     applied = journal.apply_result(layer, result(5))
-    assert applied.kept == 1
+    assert applied.preserved == 1
     assert layer.data[0, 0, 0] == 3
     found = recover(folder_of(journal, layer))
     np.testing.assert_array_equal(found.labels, layer.data)

@@ -248,7 +248,7 @@ def test_a_study_of_unknown_spacing_shows_voxels_and_no_lines(panel, qtbot):
     assert row_of(widget, "ET 1")[1] == "672 voxels"
     assert widget.shapes is None
     assert not widget.edit_button.isEnabled()
-    assert "do not tell the voxel size" in widget.notes_label.text()
+    assert "do not state the voxel size" in widget.notes_label.text()
     assert all("mm" not in cell for row in widget.lesions.texts() for cell in row)
 
 

@@ -156,7 +156,7 @@ def test_a_line_that_was_taken_away_leaves_the_computed_ones_and_is_told() -> No
     shapes.selected_data = {1}
     shapes.remove_selected()
     assert state.hand_drawn(examination, shapes, labels).lesions == examination.lesions
-    assert state.surplus_text(shapes, labels, examination) == "A line of ET 1 was taken away: the computed ones count."
+    assert state.surplus_text(shapes, labels, examination) == "A line of ET 1 was deleted: the computed one is used."
 
 
 def test_other_shapes_count_for_nothing_and_are_told() -> None:
@@ -166,7 +166,7 @@ def test_other_shapes_count_for_nothing_and_are_told() -> None:
     shapes.add(np.array([[5, 1, 1], [5, 9, 9]]), shape_type="line")
     shapes.add(np.array([[5, 1, 1], [5, 1, 9], [5, 9, 9], [5, 9, 1]]), shape_type="rectangle")
     assert state.hand_drawn(examination, shapes, labels).lesions == examination.lesions
-    assert state.surplus_text(shapes, labels, examination) == "2 more shapes were drawn; they count for nothing."
+    assert state.surplus_text(shapes, labels, examination) == "2 more shapes were drawn; they are ignored."
 
 
 def test_drawing_anew_brings_all_lines_back() -> None:

@@ -37,7 +37,7 @@ def test_letters_say_where_ras_coordinates_grow(plane, convention, letters):
 def test_letters_agree_with_the_turn_of_the_camera(plane, convention):
     camera = Camera((0.0, 0.0), 2.0, plane.orientation(convention), (100, 200))
     towards = {2: "R", 1: "A", 0: "S"}
-    row, column = plane.shown
+    row, column = plane.picture_axes
     letters = plane.letters(convention)
     x, _ = camera.pixel(0.0, 10.0)
     assert (letters.right if x > 100 else letters.left) == towards[column]

@@ -204,7 +204,7 @@ def test_the_panel_lists_restores_and_deletes(make_napari_viewer, home, case, qt
         panel.list.item(row).setCheckState(panel.list.item(row).checkState().__class__.Checked)
     panel.delete_button.click()
     qtbot.waitUntil(lambda: panel.list.count() == 0, timeout=PATIENCE_MS)
-    assert panel.status_label.text() == "Nothing is unsaved."
+    assert panel.status_label.text() == "There are no unsaved labels."
     session.finish()
 
 
@@ -231,7 +231,7 @@ def test_labels_that_were_removed_in_this_session_are_listed_and_come_back(make_
     study = io.open_study(case)
     layers.add_layers(viewer, layers.study_to_layers(study))
     untouched, painted = layers.add_layers(viewer, [result(1), result(1)])
-    qtbot.waitUntil(lambda: panel.status_label.text() == "Nothing is unsaved.", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: panel.status_label.text() == "There are no unsaved labels.", timeout=PATIENCE_MS)
     painted.brush_size = 3
     painted.paint((4, 5, 5), 3)
     labels = painted.data.copy()

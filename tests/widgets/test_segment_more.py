@@ -86,9 +86,9 @@ def test_thresholds_label_a_result_anew_without_running_and_undo_finds_the_old_p
     np.testing.assert_array_equal(result.data == 1, expected(0.5))
     widget.more.reset_button.click()
     assert widget.choices.options.thresholds is None
-    from napari_brain_tumor.widgets.kept_probabilities import kept_of
+    from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
-    qtbot.waitUntil(lambda: kept_of(result).maps.thresholds["WT"] == 0.5, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: stored_maps_of(result).maps.thresholds["WT"] == 0.5, timeout=PATIENCE_MS)
 
 
 def test_what_is_not_as_usual_reaches_the_job_and_is_told_while_folded(panel, qtbot):
@@ -279,10 +279,10 @@ def test_keys_are_nobody_elses():
     from napari.utils.key_bindings import coerce_keybinding
     from napari.utils.shortcuts import default_shortcuts
 
-    from napari_brain_tumor.widgets import doubt, look
+    from napari_brain_tumor.widgets import doubt, view_actions
     from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
 
     others = {str(key) for keys in default_shortcuts.values() for key in keys}
-    others |= {str(coerce_keybinding(key)) for key in [*CURATE_KEYS.values(), *(one.key for one in look.KEYS)]}
+    others |= {str(coerce_keybinding(key)) for key in [*CURATE_KEYS.values(), *(one.key for one in view_actions.KEYS)]}
     assert "Shift+J" in others
     assert not others & {str(coerce_keybinding(one.key)) for one in doubt.KEYS}

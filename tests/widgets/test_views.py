@@ -7,10 +7,10 @@ import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
-from test_twins import count_of_connections
+from test_linked_layers import count_of_connections
 from views_cases import fill
 
-from napari_brain_tumor.widgets import look
+from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.views import ViewsWidget
 
 pytestmark = pytest.mark.gui
@@ -174,11 +174,11 @@ def test_keys_in_a_view_step_its_own_plane_and_others_go_to_napari(opened, qtbot
 
 def test_buttons_tell_their_keys(opened):
     _, _, panel = opened
-    assert set(panel.buttons) == {one.key for one in look.KEYS}
-    for one in look.KEYS:
+    assert set(panel.buttons) == {one.key for one in view_actions.KEYS}
+    for one in view_actions.KEYS:
         made = panel.buttons[one.key]
         assert made.text().endswith((f" {one.key}", f"({one.key})"))
-        assert look.key_text(one.key) in made.toolTip()
+        assert view_actions.key_text(one.key) in made.toolTip()
         assert made.accessibleName() == one.name
 
 
@@ -199,7 +199,7 @@ def test_in_3d_the_patients_right_is_on_the_left_as_of_a_person_who_faces_us(ope
     labels.data = np.zeros_like(labels.data)
     labels.data_setitem(tuple(np.indices(labels.data.shape)[:, 3:9, 6:18, 15:19].reshape(3, -1)), 3)
     assert labels.scale[2] > 0
-    look.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     qtbot.waitUntil(lambda: any("surface" in layer.name for layer in viewer.layers), timeout=20_000)
     viewer.reset_view()
     viewer.scene.camera.set_view_direction((0, -1, 0), (1, 0, 0))
@@ -215,12 +215,12 @@ def test_views_go_on_showing_slices_while_the_large_canvas_shows_surfaces(opened
     viewer, _labels, panel = opened
     view = panel.views[0]
     visible = [layer.visible for layer in view.model.layers]
-    look.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     qtbot.waitUntil(lambda: any("surface" in layer.name for layer in viewer.layers), timeout=20_000)
     qtbot.wait(50)
     assert view.model.dims.ndisplay == 2
     assert [layer.visible for layer in view.model.layers] == visible
-    look.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     assert [layer.visible for layer in view.model.layers] == visible
 
 
@@ -265,7 +265,7 @@ def test_napari_can_be_closed_in_the_middle_of_a_stroke(opened, qtbot):
 def test_napari_can_be_closed_while_surfaces_are_made(opened, qtbot):
     viewer, _labels, panel = opened
     panel.follow_box.setChecked(True)
-    look.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     viewer.close()
     qtbot.wait(50)
 

@@ -18,20 +18,20 @@ from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.requests.shell import with_requests
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor_training.command_progress import command_progress
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
 from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
+from napari_brain_tumor_training.process_group import rank_of_process
 from napari_brain_tumor_training.readiness import why_not_ready
 from napari_brain_tumor_training.run_process import install_result_job, with_plan
 from napari_brain_tumor_training.run_status import watched
 from napari_brain_tumor_training.sample_pictures import draw_augmented
 from napari_brain_tumor_training.sampling import sampler_for
-from napari_brain_tumor_training.shown import shown
 from napari_brain_tumor_training.stop_signals import run_until_stopped
-from napari_brain_tumor_training.team import rank_of_process
 from napari_brain_tumor_training.validate import CaseDice, summarise, validate
 
 app = typer.Typer(help="Train a network from a recipe.", add_completion=False)
@@ -70,7 +70,7 @@ def train(
     begun in the folder goes on.
     """
     _check_fold(fold, folds, max_minutes)
-    with shown("training") as (console, report):
+    with command_progress("training") as (console, report):
         logging.basicConfig(
             level=logging.INFO if rank_of_process() == 0 else logging.ERROR,
             format="%(message)s",
@@ -81,37 +81,37 @@ def train(
         plan = {"batch": request.batch, "learning_rate": request.learning_rate}
         config = with_plan(config, validate_every=request.validate_every, **plan)
         device, epochs = request.device, request.epochs
-        chosen: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
+        settings: dict[str, Any] = {"device": device, "resume": resume, "epochs": epochs, "max_minutes": max_minutes}
         job: Job[Any]
         if detach:
             if folds is not None:
                 msg = "Cross-validation is not detached: leave --folds or --detach out."
                 raise typer.BadParameter(msg)
-            asked = request.with_options(data=request.data or Path(), dims=config.model.dims)
-            told = _detached(asked, out, resume=resume, max_minutes=max_minutes)
+            run_request = request.with_options(data=request.data or Path(), dims=config.model.dims)
+            message = _detached(run_request, out, resume=resume, max_minutes=max_minutes)
         elif estimate:
-            told = estimate_cost(config, device).describe()
+            message = estimate_cost(config, device).describe()
         elif augmented is not None:
             cases = run_until_stopped(loaded_cases(config, root, out), report)
             training = [case for case in cases if case.files.split == "train"]
             draw_augmented(config, sampler_for(config, training), augmented)
-            told = f"{augmented}"
+            message = f"{augmented}"
         else:
             if folds is not None and fold is None:
                 job = crossvalidate(config, root, out, folds, device=device, epochs=epochs)
             elif folds is not None and fold is not None:
-                job = fit_fold(config, root, out, fold, folds, **chosen)
+                job = fit_fold(config, root, out, fold, folds, **settings)
             else:
-                job = fit(config, root, out, **chosen)
+                job = fit(config, root, out, **settings)
                 if int(os.environ.get("WORLD_SIZE", "1")) == 1:
                     # Asked to stop, one of several would leave the others waiting for it.
                     job = watched(job, out, config.title)
-            made = run_until_stopped(job, report).model
-            told = f"{made.folder}"
+            model_info = run_until_stopped(job, report).model
+            message = f"{model_info.folder}"
             if request.install and fold is None and rank_of_process() == 0:
-                told += f"\n{_installed(made, out)}"
+                message += f"\n{_installed(model_info, out)}"
     if rank_of_process() == 0:
-        typer.echo(told)
+        typer.echo(message)
 
 
 @validation_app.command("validate")
@@ -129,7 +129,7 @@ def score(
 ) -> None:
     """Dice of a model on the validation cases of a recipe, over whole volumes, per case and in the mean."""
     subsets = [_subset(text) for text in roles or [",".join(ROLES)]]
-    with shown("validating") as (_, report):
+    with command_progress("validating") as (_, report):
         config = read_config(recipe)
         info = find_model(model or config.name)
         job = validate(config, data, info, subsets, flips=flips, device=device)
@@ -178,12 +178,12 @@ def _detached(request: RunRequest, out: Path, *, resume: bool, max_minutes: floa
 
 
 def _subset(text: str) -> tuple[Role, ...]:
-    wanted = [word.strip().lower() for word in text.split(",")]
-    unknown = sorted(set(wanted) - {role.lower() for role in ROLES})
+    names = [word.strip().lower() for word in text.split(",")]
+    unknown = sorted(set(names) - {role.lower() for role in ROLES})
     if unknown:
         msg = f"{', '.join(unknown)} is not a role. Name some of {', '.join(ROLES)}, separated by commas."
         raise typer.BadParameter(msg)
-    return tuple(role for role in ROLES if role.lower() in wanted)
+    return tuple(role for role in ROLES if role.lower() in names)
 
 
 def _add_to_card(info: ModelInfo, means: list[Metrics]) -> None:
@@ -194,7 +194,7 @@ def _add_to_card(info: ModelInfo, means: list[Metrics]) -> None:
 def _write_rows(path: Path, scores: list[CaseDice]) -> None:
     columns = ("dataset", "case", "asked", "roles", "flips", "region", "dice")
     rows = (
-        (s.dataset, s.name, "+".join(s.asked), "+".join(s.roles), s.flips, region, f"{value:.4f}")
+        (s.dataset, s.name, "+".join(s.subset), "+".join(s.roles), s.flips, region, f"{value:.4f}")
         for s in scores
         for region, value in s.dice.items()
     )

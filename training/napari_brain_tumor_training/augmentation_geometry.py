@@ -18,11 +18,11 @@ _SMOOTH: dict[int, Any] = {2: "bicubic", 3: "trilinear"}
 def flip(images: torch.Tensor, masks: torch.Tensor, probability: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Images and masks `(N, ., *sides)`, each sample mirrored along each axis with the probability."""
     for axis in range(2, images.ndim):
-        chosen = torch.rand(len(images)) < probability
-        if chosen.any():
-            chosen = chosen.reshape(-1, *[1] * (images.ndim - 1)).to(images.device)
-            images = torch.where(chosen, images.flip(axis), images)
-            masks = torch.where(chosen, masks.flip(axis), masks)
+        flipped = torch.rand(len(images)) < probability
+        if flipped.any():
+            flipped = flipped.reshape(-1, *[1] * (images.ndim - 1)).to(images.device)
+            images = torch.where(flipped, images.flip(axis), images)
+            masks = torch.where(flipped, masks.flip(axis), masks)
     return images, masks
 
 
@@ -30,18 +30,18 @@ def warp(images: torch.Tensor, masks: torch.Tensor, config: AugmentationConfig) 
     """Images (linear) and masks (nearest) `(N, ., *sides)`, turned, scaled and bent; zeros come in from outside."""
     moved = torch.rand(len(images)) < config.affine_probability
     bent = torch.rand(len(images)) < config.elastic_probability
-    chosen = torch.nonzero(moved | bent).flatten()
-    if not len(chosen):
+    warped = torch.nonzero(moved | bent).flatten()
+    if not len(warped):
         return images, masks
     sides = images.shape[2:]
     matrices = torch.where(moved[:, None, None], _affine(len(images), sides, config), _identity(len(images), sides))
-    places = functional.affine_grid(matrices[chosen], [len(chosen), 1, *sides], align_corners=False)
+    places = functional.affine_grid(matrices[warped], [len(warped), 1, *sides], align_corners=False)
     if bent.any():
-        places = places + bent[chosen].reshape(-1, *[1] * (images.ndim - 1)) * _bending(len(chosen), sides, config)
-    places, chosen = places.to(images), chosen.to(images.device)
+        places = places + bent[warped].reshape(-1, *[1] * (images.ndim - 1)) * _bending(len(warped), sides, config)
+    places, warped = places.to(images), warped.to(images.device)
     images, masks = images.clone(), masks.clone()
-    images[chosen] = functional.grid_sample(images[chosen], places, mode="bilinear", align_corners=False)
-    masks[chosen] = functional.grid_sample(masks[chosen], places, mode="nearest", align_corners=False)
+    images[warped] = functional.grid_sample(images[warped], places, mode="bilinear", align_corners=False)
+    masks[warped] = functional.grid_sample(masks[warped], places, mode="nearest", align_corners=False)
     return images, masks
 
 

@@ -53,16 +53,16 @@ def remap(images: torch.Tensor, probability: float, stacked: int = 1) -> torch.T
     along C, those of one sequence are changed alike.
     """
     channels = images.shape[1] // stacked
-    chosen = torch.nonzero(torch.rand(len(images), channels) < probability)
-    if not len(chosen):
+    pairs = torch.nonzero(torch.rand(len(images), channels) < probability)
+    if not len(pairs):
         return images
     first, last, number = _KNOTS
-    heights = torch.rand(len(chosen), number) * (last - first) + first
-    kind = torch.rand(len(chosen), 1)
+    heights = torch.rand(len(pairs), number) * (last - first) + first
+    kind = torch.rand(len(pairs), 1)
     rising = heights.sort(dim=1).values
     heights = torch.where(kind < 0.5, rising, torch.where(kind < 0.75, rising.flip(1), heights)).to(images)
     images = images.clone()
-    for (sample, channel), curve in zip(chosen.tolist(), heights, strict=True):
+    for (sample, channel), curve in zip(pairs.tolist(), heights, strict=True):
         image = images[sample, channel::channels]
         place = ((image - first) / (last - first) * (number - 1)).clamp(0, number - 1 - 1e-4)
         low = place.long()
@@ -74,21 +74,21 @@ def remap(images: torch.Tensor, probability: float, stacked: int = 1) -> torch.T
 
 def blur(images: torch.Tensor, probability: float) -> torch.Tensor:
     """Images `(N, C, *sides)`, with the probability blurred by a Gaussian of 0.4 to 1.3 voxels."""
-    chosen = _chosen(images, probability)
-    sigmas = torch.empty(len(chosen)).uniform_(*_BLUR_SIGMA).tolist()
-    images = images.clone() if len(chosen) else images
-    for index, sigma in zip(chosen, sigmas, strict=True):
+    indices = _random_indices(images, probability)
+    sigmas = torch.empty(len(indices)).uniform_(*_BLUR_SIGMA).tolist()
+    images = images.clone() if len(indices) else images
+    for index, sigma in zip(indices, sigmas, strict=True):
         images[index] = GaussianFilter(images.ndim - 2, sigma).to(images.device)(images[index][None])[0]
     return images
 
 
 def lower_resolution(images: torch.Tensor, probability: float, largest: float) -> torch.Tensor:
     """Images `(N, C, *sides)`, with the probability made coarser by a factor of its own along each axis, and back."""
-    chosen = _chosen(images, probability)
-    factors = torch.empty(len(chosen), images.ndim - 2).uniform_(1, largest).tolist()
-    images = images.clone() if len(chosen) else images
+    indices = _random_indices(images, probability)
+    factors = torch.empty(len(indices), images.ndim - 2).uniform_(1, largest).tolist()
+    images = images.clone() if len(indices) else images
     sides = images.shape[2:]
-    for index, factor in zip(chosen, factors, strict=True):
+    for index, factor in zip(indices, factors, strict=True):
         fewer = [max(1, round(side / f)) for side, f in zip(sides, factor, strict=True)]
         coarse = functional.interpolate(images[index][None], fewer, mode="area")
         images[index] = functional.interpolate(coarse, sides, mode=_LINEAR[images.ndim], align_corners=False)[0]
@@ -103,5 +103,5 @@ def add_noise(images: torch.Tensor, probability: float, deviation: float) -> tor
     return images + active.to(images) * deviation * torch.randn_like(images)
 
 
-def _chosen(images: torch.Tensor, probability: float) -> list[int]:
+def _random_indices(images: torch.Tensor, probability: float) -> list[int]:
     return [int(index) for index in torch.nonzero(torch.rand(len(images)) < probability)]

@@ -51,8 +51,8 @@ def count_logits(network: nn.Module, dims: int, cases: Sequence[TrainingCase], d
         inside = channels.any(axis=0) if case.where is None else channels.any(axis=0) & case.where
         for place, (region, known) in enumerate(zip(REGIONS, case.known, strict=True)):
             if known:
-                found = LogitCounts.of(_logits(soft[place][inside]), region_mask(case.classes, region)[inside])
-                counts[region] = counts.get(region, LogitCounts()) + found
+                case_counts = LogitCounts.of(_logits(soft[place][inside]), region_mask(case.classes, region)[inside])
+                counts[region] = counts.get(region, LogitCounts()) + case_counts
     return counts
 
 
@@ -62,17 +62,17 @@ def calibrations(counts: Mapping[Region, LogitCounts]) -> dict[Region, Calibrati
     It is the one under which the truth is likeliest. Where a network is not too sure or unsure but wrong throughout,
     dividing helps nothing: such a region, and one without voxels inside and outside of it, is left as it is.
     """
-    found = {}
+    by_region = {}
     for region, count in counts.items():
         temperature = count.best_temperature()
         if temperature is None:
             continue
         before, after = count.reliability().error, count.reliability(temperature).error
         if after < before:
-            found[region] = Calibration(
+            by_region[region] = Calibration(
                 temperature=temperature, error_before=before, error_after=after, voxels=count.voxels
             )
-    return found
+    return by_region
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -170,7 +170,7 @@ def sides_hash(cases: Sequence[CaseFiles]) -> str:
 
 
 def _refuse_torn(sides: dict[str, set[str]], where: str) -> None:
-    torn = sorted(patient for patient, found in sides.items() if len(found) > 1)
+    torn = sorted(patient for patient, sides_of_patient in sides.items() if len(sides_of_patient) > 1)
     if torn:
         msg = f"In {where} these patients are in training and in validation: {', '.join(torn)}. Put each on one side."
         raise TrainingError(msg)

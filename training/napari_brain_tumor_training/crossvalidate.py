@@ -22,9 +22,9 @@ from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.dataset import load_cases
 from napari_brain_tumor_training.fit import CACHE_FOLDER, REPORT_FILE, TrainingResult, fit
 from napari_brain_tumor_training.folds import Fold, frozen_folds
+from napari_brain_tumor_training.process_group import number_of_processes
 from napari_brain_tumor_training.report import score_subsets, write_report
 from napari_brain_tumor_training.run_state import STATE_FILE
-from napari_brain_tumor_training.team import processes_of_team
 
 __all__ = ["CrossValidation", "crossvalidate", "fit_fold", "summarise_folds"]
 
@@ -118,7 +118,7 @@ def crossvalidate(
     TrainingError, OutOfMemoryError, SaveError
         As for `fit`, or if the folds cannot be made.
     """
-    if processes_of_team() > 1:
+    if number_of_processes() > 1:
         msg = (
             "A cross-validation is not run by several processes as a whole. Train each fold with them (--fold 1, 2, "
             "...), then join the folds with one process."
@@ -126,8 +126,8 @@ def crossvalidate(
         raise TrainingError(msg)
     members = []
     for number in range(1, count + 1):
-        begun = (_fold_folder(folder, number) / STATE_FILE).is_file()
-        job = fit_fold(config, data_root, folder, number, count, device=device, resume=begun, epochs=epochs)
+        has_state = (_fold_folder(folder, number) / STATE_FILE).is_file()
+        job = fit_fold(config, data_root, folder, number, count, device=device, resume=has_state, epochs=epochs)
         result = yield from part_of(job, (number - 1) / count, number / count, f"fold {number} of {count}")
         members.append(result.model)
     pooled = summarise_folds(members)
@@ -148,15 +148,17 @@ def summarise_folds(members: Sequence[ModelInfo]) -> list[Metrics]:
     for member in members:
         for m in member.card.metrics:
             groups.setdefault((m.dataset, tuple(m.roles)), []).append(m)
-    return [_pooled(found) for found in groups.values()]
+    return [_pooled(group) for group in groups.values()]
 
 
-def _pooled(found: Sequence[Metrics]) -> Metrics:
+def _pooled(metrics: Sequence[Metrics]) -> Metrics:
     means = {}
-    for region in found[0].mean_dice:
-        told = [m for m in found if region in m.mean_dice]
-        means[region] = float(np.average([m.mean_dice[region] for m in told], weights=[m.cases for m in told]))
-    return found[0].model_copy(update={"cases": sum(m.cases for m in found), "mean_dice": means})
+    for region in metrics[0].mean_dice:
+        with_region = [m for m in metrics if region in m.mean_dice]
+        means[region] = float(
+            np.average([m.mean_dice[region] for m in with_region], weights=[m.cases for m in with_region])
+        )
+    return metrics[0].model_copy(update={"cases": sum(m.cases for m in metrics), "mean_dice": means})
 
 
 def _held_out_scores(

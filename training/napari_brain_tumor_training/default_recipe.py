@@ -44,15 +44,15 @@ def recipe_for_dataset(folder: Path, model: str | None = None, dims: Dims | None
         If no configuration has that name.
     """
     name, model = CuratedDataset(folder).name, model and current_name(model)
-    chosen: Dims = dims or (CONFIGURATIONS[model].dims if model in CONFIGURATIONS else 2)
+    model_dims: Dims = dims or (CONFIGURATIONS[model].dims if model in CONFIGURATIONS else 2)
     entries = {
         "name": case_id_from(name),
         "title": f"Trained on {name}",
         "sources": [{"dataset": name, "kind": "curated", "path": ".", "share": 1}],
-        "model": {"configuration": model or _MODELS[chosen], "dims": chosen},
-        "patch": _PATCHES[chosen],
-        "optimisation": _OPTIMISATION[chosen],
-        "min_extent_mm": _MIN_EXTENT_MM[chosen],
+        "model": {"configuration": model or _MODELS[model_dims], "dims": model_dims},
+        "patch": _PATCHES[model_dims],
+        "optimisation": _OPTIMISATION[model_dims],
+        "min_extent_mm": _MIN_EXTENT_MM[model_dims],
     }
     return _checked(entries)
 
@@ -72,11 +72,11 @@ def with_model(config: TrainConfig, model: str | None, dims: Dims | None) -> Tra
         entries["model"] = {"configuration": model, "dims": dims} if dims else {"configuration": model}
     else:
         entries["model"]["dims"] = dims
-    wanted = dims or (CONFIGURATIONS[model].dims if model in CONFIGURATIONS else config.model.dims)
-    if wanted != config.model.dims:
-        entries["patch"] = _PATCHES[wanted]
-        entries["optimisation"]["batch"] = _OPTIMISATION[wanted]["batch"]
-        entries["min_extent_mm"] = _MIN_EXTENT_MM[wanted]
+    model_dims = dims or (CONFIGURATIONS[model].dims if model in CONFIGURATIONS else config.model.dims)
+    if model_dims != config.model.dims:
+        entries["patch"] = _PATCHES[model_dims]
+        entries["optimisation"]["batch"] = _OPTIMISATION[model_dims]["batch"]
+        entries["min_extent_mm"] = _MIN_EXTENT_MM[model_dims]
         entries["model"].get("arguments", {}).pop(NEIGHBOURS, None)  # a volume holds its neighbouring slices
     return _checked(entries)
 

@@ -97,9 +97,9 @@ def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
     with torch_settings(plan), torch.random.fork_rng():
         trainer = Trainer.start(config, plan, target)
         trainer.set_to_train()
-        kept = _KeptBytes()
+        saved_bytes = _KeptBytes()
         try:
-            with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+            with torch.autograd.graph.saved_tensors_hooks(saved_bytes.pack, lambda tensor: tensor):
                 trainer.step(batches)
             _wait(target)
             began = time.perf_counter()
@@ -113,7 +113,9 @@ def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
         seconds = time.perf_counter() - began
     fixed = sum(p.numel() * 4 for p in trainer.network.parameters()) * 5  # weights, average, gradients, two moments
     memory = (
-        torch.cuda.max_memory_reserved(target) if target.type == "cuda" else kept.total // plan.accumulation + fixed
+        torch.cuda.max_memory_reserved(target)
+        if target.type == "cuda"
+        else saved_bytes.total // plan.accumulation + fixed
     )
     parameters = sum(p.numel() for p in trainer.network.parameters())
     steps = plan.epochs * plan.iterations_per_epoch

@@ -73,13 +73,13 @@ def mean_scores(scores: Iterable[CaseScore]) -> dict[str, float]:
 
 def as_metrics(row: dict[str, float], cases: Sequence[TrainingCase], roles: Sequence[Role]) -> list[Metrics]:
     """What a row of the history says of the validation cases, as a card keeps it."""
-    found = []
+    metrics = []
     for dataset in dict.fromkeys(case.files.dataset for case in cases):
-        told = {region: row[f"{dataset} {region}"] for region in REGIONS if f"{dataset} {region}" in row}
+        mean_dice = {region: row[f"{dataset} {region}"] for region in REGIONS if f"{dataset} {region}" in row}
         count = sum(case.files.dataset == dataset for case in cases)
-        if told:
-            found.append(Metrics(dataset=dataset, roles=list(roles), cases=count, mean_dice=told))
-    return found
+        if mean_dice:
+            metrics.append(Metrics(dataset=dataset, roles=list(roles), cases=count, mean_dice=mean_dice))
+    return metrics
 
 
 def _score(case: TrainingCase, predicted: npt.NDArray[np.uint8]) -> CaseScore:

@@ -24,6 +24,7 @@ from napari_brain_tumor_training.evaluate import as_metrics, mean_scores, score_
 from napari_brain_tumor_training.export import export_checkpoint
 from napari_brain_tumor_training.folds import Fold, with_fold
 from napari_brain_tumor_training.optimisation import learning_rate_at, torch_settings
+from napari_brain_tumor_training.process_group import ProcessGroup, joined
 from napari_brain_tumor_training.report import score_subsets, write_report
 from napari_brain_tumor_training.run_files import (
     CURVES_FILE,
@@ -37,7 +38,6 @@ from napari_brain_tumor_training.run_state import restore, save_best, save_state
 from napari_brain_tumor_training.sample_pictures import SlicePictures
 from napari_brain_tumor_training.sampling import sampler_for
 from napari_brain_tumor_training.synthetic_source import make_synthetic_cases
-from napari_brain_tumor_training.team import Team, joined
 from napari_brain_tumor_training.trainer import Best, Trainer
 from napari_brain_tumor_training.validation_loss import validation_loss
 
@@ -120,11 +120,11 @@ def fit(
     plan = config.optimisation if epochs is None else config.optimisation.model_copy(update={"epochs": epochs})
     try:
         with (
-            joined(device) as (team, own_device),
-            FileLock(run_folder / LOCK_FILE, timeout=0) if team.is_first else nullcontext(),
+            joined(device) as (group, own_device),
+            FileLock(run_folder / LOCK_FILE, timeout=0) if group.is_first else nullcontext(),
             torch_settings(plan),
         ):
-            trainer = Trainer.start(config, plan, own_device, team)
+            trainer = Trainer.start(config, plan, own_device, group)
             restore(trainer, run_folder, resume=resume)
             return (yield from _fit(trainer, data_root, run_folder, max_minutes, fold))
     except Timeout as error:
@@ -133,53 +133,53 @@ def fit(
 
 
 def loaded_cases(
-    config: TrainConfig, data_root: Path, run_folder: Path, team: Team | None = None, fold: Fold | None = None
+    config: TrainConfig, data_root: Path, run_folder: Path, group: ProcessGroup | None = None, fold: Fold | None = None
 ) -> Job[list[TrainingCase]]:
     """The prepared cases of a recipe or a fold of it, with what is still missing of synthetic sources made: a job.
 
     Of several processes each prepares its share, and then all read what is in the run's cache.
     """
-    team, cache = team or Team(), run_folder / CACHE_FOLDER
-    if team.is_first:
+    group, cache = group or ProcessGroup(), run_folder / CACHE_FOLDER
+    if group.is_first:
         for source in config.sources:
             if source.kind == "synthetic":
                 yield from make_synthetic_cases(source, data_root)
-    team.wait()
-    found = find_cases(config, data_root) if fold is None else with_fold(find_cases(config, data_root), fold)
-    files = [case for case in found if case.split in ("train", "val")]
-    if team.size > 1:
-        yield from load_cases(team.share(files), config.roles, config.preprocessing, cache)
-        team.wait()
+    group.wait()
+    cases = find_cases(config, data_root) if fold is None else with_fold(find_cases(config, data_root), fold)
+    files = [case for case in cases if case.split in ("train", "val")]
+    if group.size > 1:
+        yield from load_cases(group.share(files), config.roles, config.preprocessing, cache)
+        group.wait()
     return (yield from load_cases(files, config.roles, config.preprocessing, cache))
 
 
 def _fit(
     trainer: Trainer, data_root: Path, run_folder: Path, max_minutes: float | None, fold: Fold | None
 ) -> Job[TrainingResult]:
-    config, team = trainer.config, trainer.team
+    config, group = trainer.config, trainer.group
     # The folds of a cross-validation prepare the same cases.
     shared = run_folder if fold is None else run_folder.parent
-    cases = yield from loaded_cases(config, data_root, shared, team, fold)
+    cases = yield from loaded_cases(config, data_root, shared, group, fold)
     files = [case.files for case in cases]
     split = split_hash(config, data_root, files) if fold is None else sides_hash(files)
     run = _Run(trainer, run_folder, cases, split, max_minutes)
     try:
         yield from run.go()
-        if config.output.report and team.is_first:
+        if config.output.report and group.is_first:
             yield from run.report()
     except GeneratorExit:
         # Whoever closes the job does so between two steps: all that was done is worth keeping.
-        if trainer.steps and team.is_first:
+        if trainer.steps and group.is_first:
             run.save()
             run.export()
         raise
     except TrainingError:
-        if trainer.best is not None and team.is_first:
+        if trainer.best is not None and group.is_first:
             run.export()
         raise
-    if team.is_first:
+    if group.is_first:
         run.export()
-    team.wait()
+    group.wait()
     return TrainingResult(find_model(run_folder / config.name), trainer.history)
 
 
@@ -202,7 +202,7 @@ class _Run:
         """Every epoch that is left."""
         trainer, output = self.trainer, self.trainer.config.output
         sampler = sampler_for(trainer.config, self._side("train"))
-        board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard and trainer.team.is_first else None
+        board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard and trainer.group.is_first else None
         try:
             while trainer.epoch < trainer.plan.epochs and not trainer.has_waited_enough:
                 row = yield from self._saved_now_and_then(trainer.train_epoch(sampler))
@@ -212,8 +212,8 @@ class _Run:
                 if board is not None:
                     board.add(row)
                 late = self.max_minutes is not None and time.monotonic() - self.started > 60 * self.max_minutes
-                if trainer.team.agreed(late):
-                    logger.info("The time is used up after epoch %d; resume goes on from here.", trainer.epoch)
+                if trainer.group.agreed(late):
+                    logger.info("The time is used up after epoch %d; resume continues from here.", trainer.epoch)
                     return
             if trainer.has_waited_enough:
                 logger.info("Validation did not get better for %s epochs: the run ends.", trainer.plan.patience)
@@ -262,14 +262,14 @@ class _Run:
                 row: Row = finished.value
                 return row
             due = time.monotonic() - self.saved >= 60 * self.trainer.config.output.save_minutes
-            if due and self.trainer.team.is_first:
+            if due and self.trainer.group.is_first:
                 self.save()
             yield progress
 
     def _validation_loss(self, epoch: int) -> Job[Row]:
-        """The loss on the validation side; the first process of a team alone writes the history."""
+        """The loss on the validation side; the first process of a group alone writes the history."""
         trainer, validation = self.trainer, self._side("val")
-        if not validation or not trainer.team.is_first:
+        if not validation or not trainer.group.is_first:
             return {}
         return (yield from _within_epoch(validation_loss(trainer, validation), epoch, trainer.plan.epochs))
 
@@ -280,23 +280,23 @@ class _Run:
         if not validation or not (epoch % config.validate_every == 0 or epoch == trainer.plan.epochs):
             return {}
         pictures = SlicePictures(config.output.sample_slices)
-        own = trainer.team.share(validation)
+        own = trainer.group.share(validation)
         scoring = score_cases(trainer.average.module, config.model.dims, own, trainer.device, pictures.observe)
         scores = yield from _within_epoch(scoring, epoch, trainer.plan.epochs)
-        row = mean_scores(trainer.team.together(scores))
-        if trainer.team.is_first:
+        row = mean_scores(trainer.group.gathered(scores))
+        if trainer.group.is_first:
             pictures.draw(self.folder / "samples" / f"epoch_{epoch:04d}.png")
         score = sum(row.values()) / len(row) if row else 0.0
         if trainer.best is None or score > trainer.best.score:
             weights = {name: t.detach().cpu().clone() for name, t in trainer.average.module.state_dict().items()}
             trainer.best = Best(score, epoch, row, weights)
-            if trainer.team.is_first:
+            if trainer.group.is_first:
                 save_best(trainer.best, self.folder)
         return row
 
     def _finish_epoch(self, row: Row) -> None:
         self.trainer.end_epoch(row)
-        if not self.trainer.team.is_first:
+        if not self.trainer.group.is_first:
             return
         self.save()
         write_history(self.folder / HISTORY_FILE, self.trainer.history)
@@ -307,7 +307,7 @@ class _Run:
         self, name: str, weights: dict[str, torch.Tensor], epoch: int, row: Row, *, is_best: bool = False
     ) -> ModelInfo:
         config = self.trainer.config
-        told = as_metrics(row, self._side("val"), config.roles)
+        metrics = as_metrics(row, self._side("val"), config.roles)
         return export_checkpoint(
             config,
             weights,
@@ -316,7 +316,7 @@ class _Run:
             split_sha256=self.split_sha256,
             epochs=self.trainer.epoch,
             weights_of_epoch=epoch,
-            metrics=self.metrics if is_best and self.metrics else told,
+            metrics=self.metrics if is_best and self.metrics else metrics,
             calibration=self.calibration if is_best else None,
         )
 

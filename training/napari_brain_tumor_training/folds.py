@@ -123,8 +123,8 @@ def _read(path: Path, count: int) -> dict[str, int]:
         msg = f"The table of folds {path} cannot be read: {error!r}. It has the columns {', '.join(_COLUMNS)}."
         raise TrainingError(msg) from error
     if set(folds.values()) != set(range(1, count + 1)):
-        found = len(set(folds.values()))
-        msg = f"{path} is the table of {found} folds, and {count} were asked for. Choose another folder for these."
+        number = len(set(folds.values()))
+        msg = f"{path} is the table of {number} folds, and {count} were asked for. Choose another folder for these."
         raise TrainingError(msg)
     return folds
 

@@ -54,10 +54,10 @@ def with_lesion_of(lender: Window, borrower: Window, random: np.random.Generator
     level = random.uniform(-depth / 2, 0) if random.random() < 0.5 else random.uniform(0, depth)
     tissue = lender.image.any(axis=0) & borrower.image.any(axis=0)
     carved = (distance <= level) & tissue
-    shown = carved & borrower.present.reshape(-1, *[1] * carved.ndim)
+    pasted = carved & borrower.present.reshape(-1, *[1] * carved.ndim)
     return replace(
         borrower,
-        image=np.where(shown, lender.image, borrower.image),
+        image=np.where(pasted, lender.image, borrower.image),
         targets=np.where(carved, lender.targets, borrower.targets),
         where=None if borrower.where is None else borrower.where | carved,
     )

@@ -68,15 +68,15 @@ class PartialRegionLoss(nn.Module):
 
     def _region_term(self, logits: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Mean over the regions (and samples, where they count one by one) that know anything."""
-        told = mask.flatten(2).any(dim=2)
+        is_known = mask.flatten(2).any(dim=2)
         if self.config.region == "generalised":
-            told = told.any(dim=1)
+            is_known = is_known.any(dim=1)
         if self.config.per == "batch":
-            told = told.any(dim=0)
+            is_known = is_known.any(dim=0)
         masked = torch.sigmoid(logits) * mask, targets * mask
         # The complement of what is masked is not: it needs the mask itself.
         values: torch.Tensor = self._region(*masked, *([mask] if self.config.region == "tanimoto" else []))
-        weights = told.to(logits)
+        weights = is_known.to(logits)
         return (values.reshape(weights.shape) * weights).sum() / weights.sum()
 
     def _voxel_term(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

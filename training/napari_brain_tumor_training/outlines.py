@@ -65,7 +65,7 @@ def play_outlines(
     """
     scene, labels = Scene(study, start.probabilities), start.labels.copy()
     said, outlined = np.zeros(labels.shape, np.uint8), frozenset[Outlined]()
-    found: list[Samples] = []
+    samples: list[Samples] = []
     for _ in range(prompts):
         habit = "outline" if random.random() < _OUTLINES else "lasso"
         measure = "share" if random.random() < _SHARES else "voxels"
@@ -79,13 +79,13 @@ def play_outlines(
         for section in sections_of(prompt, touched, plane, box, labels[at], said[at]):
             if section.region in regions:
                 others = slices_beside(section, outlined, box)
-                found += _sampled(block, section, labels[at], said[at], others, truth[at], random, most)
+                samples += _sampled(block, section, labels[at], said[at], others, truth[at], random, most)
         settled = said[at].copy()
         after = outline(scene, box, labels[at], settled, prompt, touched, plane, outlined, verdict)
         labels[at] = after if "TC" in regions else after > 0
         said[at] = settled
         outlined |= outlined_by(prompt, touched)
-    return joined(found)
+    return joined(samples)
 
 
 def _sampled(
@@ -105,12 +105,12 @@ def _sampled(
     if not len(where[0]):
         return
     near = np.abs(around.shape[where]) < _NEAR_MM
-    chosen, weights = [], []
+    indices, weights = [], []
     for part in (np.flatnonzero(near), np.flatnonzero(~near)):
         some = random.choice(part, min(most, len(part)), replace=False)
-        chosen.append(some)
+        indices.append(some)
         weights.append(np.full(len(some), len(part) / max(1, len(some)), np.float32))
-    at = tuple(index[np.concatenate(chosen)] for index in where)
+    at = tuple(index[np.concatenate(indices)] for index in where)
     inside = np.moveaxis(region_mask(truth, section.region), section.axis, 0)[at]
     zeros = np.zeros(len(inside), np.intp)
     yield Samples(around.evidence(at).astype(np.float16), inside, np.concatenate(weights), zeros)
@@ -168,8 +168,8 @@ def _depth(mask: Mask, grid: Grid) -> Array:
 
 def within_brain(study: Study, truth: Labels) -> tuple[Study, Labels, tuple[slice, slice, slice]]:
     """A case cut to the brain, so that the simulated user looks at no air; and where that lies in the whole."""
-    seen = foreground_mask([volume.T for volume in study.sequences.values()]).T | (truth > 0)
-    box = bounding_box(seen)
+    foreground = foreground_mask([volume.T for volume in study.sequences.values()]).T | (truth > 0)
+    box = bounding_box(foreground)
     assert box is not None
     cut = {role: np.ascontiguousarray(volume[box.slices]) for role, volume in study.sequences.items()}
     return Study(cut, study.grid.cropped(box), study.name), truth[box.slices].copy(), box.slices

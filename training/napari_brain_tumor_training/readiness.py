@@ -14,8 +14,8 @@ _LEAST_EPOCHS: Final = 5
 
 def best_checkpoint(run_folder: Path) -> Path | None:
     """The folder of a run's best weights so far, as a model; None where there is none yet."""
-    found = [path.parent for path in run_folder.glob(f"*/{CARD_FILE}") if not path.parent.name.endswith("-last")]
-    return max(found, key=lambda folder: (folder / CARD_FILE).stat().st_mtime, default=None)
+    folders = [path.parent for path in run_folder.glob(f"*/{CARD_FILE}") if not path.parent.name.endswith("-last")]
+    return max(folders, key=lambda folder: (folder / CARD_FILE).stat().st_mtime, default=None)
 
 
 def why_not_ready(card: Card) -> str:
@@ -29,9 +29,9 @@ def why_not_ready(card: Card) -> str:
     planned = _planned_epochs(training.settings)
     if training.epochs >= (min(_LEAST_EPOCHS, planned) if planned else _LEAST_EPOCHS):
         return ""
-    done = "before its first epoch was complete" if training.epochs == 0 else f"after epoch {training.epochs}"
+    when = "before its first epoch was complete" if training.epochs == 0 else f"after epoch {training.epochs}"
     return (
-        f"{card.name} was stopped {done} and was never validated, so nobody knows whether it finds anything. "
+        f"{card.name} was stopped {when} and was never validated, so its quality is unknown. "
         "Resume the run until its first validation."
     )
 

@@ -46,7 +46,7 @@ def score_subsets(
     device : torch.device
     """
     subsets = role_subsets(roles)
-    found = []
+    metrics = []
     for number, subset in enumerate(subsets):
         keep = np.array([role in subset for role in roles])
         able = [case for case in cases if number == 0 or case.present[keep].all()]
@@ -55,8 +55,8 @@ def score_subsets(
             scoring = score_cases(network, dims, reduced, device)
             low, high = number / len(subsets), (number + 1) / len(subsets)
             scores = yield from part_of(scoring, low, high, f"from {'+'.join(subset)}")
-            found += as_metrics(mean_scores(scores), able, subset)
-    return found
+            metrics += as_metrics(mean_scores(scores), able, subset)
+    return metrics
 
 
 def write_report(path: Path, title: str, metrics: Sequence[Metrics], calibration: Mapping[Region, Calibration]) -> None:

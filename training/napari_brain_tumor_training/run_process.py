@@ -75,7 +75,7 @@ def configurations_job() -> Job[list[tuple[str, str, int]]]:
     from napari_brain_tumor.models.configurations import CONFIGURATIONS
 
     yield Progress(0, 1)
-    return [(name, one.title, one.dims) for name, one in CONFIGURATIONS.items()]
+    return [(name, configuration.title, configuration.dims) for name, configuration in CONFIGURATIONS.items()]
 
 
 def estimate_job(request: str) -> Job[str]:
@@ -83,9 +83,9 @@ def estimate_job(request: str) -> Job[str]:
     from napari_brain_tumor_training.estimate import estimate_cost
 
     yield Progress(0, 1, "measuring one step")
-    asked = RunRequest.model_validate_json(request)
-    config, _ = config_of(asked)
-    return estimate_cost(config, asked.device).describe()
+    run_request = RunRequest.model_validate_json(request)
+    config, _ = config_of(run_request)
+    return estimate_cost(config, run_request.device).describe()
 
 
 def install_job(folder: Path, name: str | None = None, *, anyway: bool = False) -> Job[str]:
@@ -114,11 +114,11 @@ def install_job(folder: Path, name: str | None = None, *, anyway: bool = False) 
     if not anyway:
         require_ready(folder)
     model = find_model(folder)
-    chosen = name or _free_name(model)
+    new_name = name or _free_name(model)
     with tempfile.TemporaryDirectory() as scratch:
         package = export_package(model, Path(scratch) / "model.zip")
-        replaces = (models_folder() / chosen).is_dir()
-        return import_package(package, name=chosen, replace=replaces).name
+        replaces = (models_folder() / new_name).is_dir()
+        return import_package(package, name=new_name, replace=replaces).name
 
 
 def _training(folder: Path) -> Job[str]:
@@ -174,9 +174,9 @@ def with_plan(config: TrainConfig, *, validate_every: int | None = None, **plan:
 
 
 def _free_name(model: ModelInfo) -> str:
-    taken = {one.name for one in list_models()}
-    names = (model.card.name if k == 1 else f"{model.card.name}-{k}" for k in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken)
+    used = {installed.name for installed in list_models()}
+    names = (model.card.name if k == 1 else f"{model.card.name}-{k}" for k in range(1, len(used) + 2))
+    return next(name for name in names if name not in used)
 
 
 def _installed_before(folder: Path) -> str | None:

@@ -23,7 +23,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     """Write everything that changes but the best weights; raises `SaveError` where it cannot, and keeps the old."""
     state = {
         "config": trainer.config.model_dump_json(),
-        "processes": trainer.team.size,
+        "processes": trainer.group.size,
         "epoch": trainer.epoch,
         "iteration": trainer.iteration,
         "total_loss": trainer.total_loss,
@@ -40,8 +40,8 @@ def save_state(trainer: Trainer, folder: Path) -> None:
 
 def save_best(best: Best, folder: Path) -> None:
     """Write the best weights; raises `SaveError` where it cannot, and keeps the old."""
-    kept = {"score": best.score, "epoch": best.epoch, "row": json.dumps(best.row), "weights": best.weights}
-    _write(folder / BEST_FILE, kept)
+    content = {"score": best.score, "epoch": best.epoch, "row": json.dumps(best.row), "weights": best.weights}
+    _write(folder / BEST_FILE, content)
 
 
 def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
@@ -64,9 +64,9 @@ def restore(trainer: Trainer, folder: Path, *, resume: bool) -> None:
         msg = f"The recipe changed since the run in {folder} began ({', '.join(changed)}). Start it in a new folder."
         raise TrainingError(msg)
     processes = state.get("processes", 1)
-    if processes != trainer.team.size:
+    if processes != trainer.group.size:
         msg = (
-            f"The run in {folder} is one of {processes} processes, and {trainer.team.size} of them resume it, whose "
+            f"The run in {folder} is one of {processes} processes, and {trainer.group.size} of them resume it, whose "
             f"batches would be others. Resume it with {processes}, or start in a new folder."
         )
         raise TrainingError(msg)

@@ -124,8 +124,8 @@ def attach(folder: Path) -> Run:
     if not status.is_alive:
         return Run(folder, status)
     reason = (
-        f"Its process {status.pid} ended without a word: it was killed, ran out of memory or the machine went down. "
-        "Resume goes on from what was saved last."
+        f"Its process {status.pid} ended unexpectedly: it was killed, ran out of memory or the machine went down. "
+        "Resume continues from the last save."
     )
     return Run(folder, status.model_copy(update={"state": "died", "reason": reason, "remaining_seconds": None}))
 
@@ -133,13 +133,13 @@ def attach(folder: Path) -> Run:
 def list_runs(parent: Path) -> list[Run]:
     """The runs in a folder, the newest first; those whose status cannot be read are left out."""
     folders = [path.parent for path in parent.glob(f"*/{STATUS_FILE}")] if parent.is_dir() else []
-    found = []
+    runs = []
     for folder in folders:
         try:
-            found.append(attach(folder))
+            runs.append(attach(folder))
         except TrainingError as error:
             logger.warning("%s", error)
-    return sorted(found, key=lambda run: run.status.started, reverse=True)
+    return sorted(runs, key=lambda run: run.status.started, reverse=True)
 
 
 def request_stop(folder: Path) -> None:
@@ -219,8 +219,8 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 def mean_dice(row: dict[str, float]) -> float | None:
     """Mean validation Dice of a row of the history, over regions and sets; None where it was not validated."""
-    found = [(_REGION.fullmatch(key), value) for key, value in row.items()]
-    values = [value for match, value in found if match is not None and match["set"] != "train"]
+    matches = [(_REGION.fullmatch(key), value) for key, value in row.items()]
+    values = [value for match, value in matches if match is not None and match["set"] != "train"]
     return sum(values) / len(values) if values else None
 
 
@@ -294,7 +294,7 @@ def _until_asked(job: Job[Result], folder: Path, teller: _Teller) -> Job[Result]
                 return result
             teller.step(progress)
             if (folder / STOP_FILE).exists():
-                msg = "It was asked to stop. Resume goes on from there."
+                msg = "It was asked to stop. Resume continues from there."
                 raise CancelledError(msg)
             yield progress
     finally:

@@ -49,7 +49,7 @@ class SlicePictures:
         if case.files.name not in self._rows and len(self._rows) >= self.count:
             return
         z = int(np.count_nonzero(case.classes, axis=(1, 2)).argmax())
-        image = _shown(case.channels[z].astype(np.float32))
+        image = _as_picture(case.channels[z].astype(np.float32))
         name = f"{case.files.name}, slice {z + 1}"
         self._rows[case.files.name] = [
             _Panel(image, np.zeros_like(case.classes[z]), name),
@@ -87,10 +87,10 @@ def _panel(image: torch.Tensor, targets: torch.Tensor, title: str) -> _Panel:
     if image.ndim == 4:
         middle = image.shape[1] // 2
         image, targets = image[:, middle], targets[:, middle]
-    return _Panel(_shown(image.numpy()), classes_from_regions(targets.numpy() > 0.5), title)
+    return _Panel(_as_picture(image.numpy()), classes_from_regions(targets.numpy() > 0.5), title)
 
 
-def _shown(channels: Array) -> Array:
+def _as_picture(channels: Array) -> Array:
     """Of `(C, Y, X)` the last sequence that there is: FLAIR where the roles are in our order."""
     filled: list[Array] = [channel for channel in channels if channel.any()]
     return filled[-1] if filled else np.zeros_like(channels[-1])

@@ -221,9 +221,9 @@ def _chances(group: Sequence[TrainingCase], shares: dict[str, float]) -> npt.NDA
         return None
     grades = Counter(case.files.grade for case in group)
     if set(grades) != set(shares) or min(shares.values()) <= 0:
-        found = ", ".join(f"{grade or 'no grade'} ({number})" for grade, number in sorted(grades.items()))
+        listed = ", ".join(f"{grade or 'no grade'} ({number})" for grade, number in sorted(grades.items()))
         msg = (
-            f"{group[0].files.dataset} has cases of {found}; grade_shares names {', '.join(sorted(shares))}. "
+            f"{group[0].files.dataset} has cases of {listed}; grade_shares names {', '.join(sorted(shares))}. "
             "Give every grade of the training cases a share above zero, and no other."
         )
         raise TrainingError(msg)

@@ -56,38 +56,44 @@ def frozen_parts(network: nn.Module, model: ModelConfig) -> list[nn.Module]:
 
 def _begin_with(network: nn.Module, model: ModelInfo, config: TrainConfig) -> None:
     card, own = model.card, config.model
-    found = (card.architecture, card.arguments, card.dims)
-    wanted = (own.architecture, own.arguments, own.dims)
+    kind_of_model = (card.architecture, card.arguments, card.dims)
+    kind_of_recipe = (own.architecture, own.arguments, own.dims)
     added = _ADDITIONS.get(own.architecture)
     optional = {added, NEIGHBOURS} - set(card.arguments)
     without = {name: value for name, value in own.arguments.items() if name not in optional}
-    if found != (own.architecture, without, own.dims):
-        msg = f"{model.name} is {found}; the recipe is for {wanted}. A run can begin with weights of its own kind only."
+    if kind_of_model != (own.architecture, without, own.dims):
+        msg = (
+            f"{model.name} is {kind_of_model}; the recipe is for {kind_of_recipe}. A run can begin with weights of "
+            "its own kind only."
+        )
         raise TrainingError(msg)
     shared: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
         ("role", card.roles, config.roles),
         ("region", card.regions, list(REGIONS)),
     )
-    for what, given, ours in shared:
-        if not set(given) & set(ours):
+    for what, model_names, recipe_names in shared:
+        if not set(model_names) & set(recipe_names):
             msg = (
-                f"{model.name} has the {what}s {', '.join(given)}, the recipe {', '.join(ours)}: no {what} is in "
+                f"{model.name} has the {what}s {', '.join(model_names)}, the recipe {', '.join(recipe_names)}: no "
+                f"{what} is in "
                 "both, so nothing of it would help. Start without init, or from another model."
             )
             raise TrainingError(msg)
-    theirs = load_network(model, calibrated=False).state_dict()
+    model_weights = load_network(model, calibrated=False).state_dict()
     if own.neighbours and NEIGHBOURS not in card.arguments:
-        theirs = _seeing_neighbours(theirs, own, len(card.roles), len(card.regions))
+        model_weights = _seeing_neighbours(model_weights, own, len(card.roles), len(card.regions))
     sizes = len(card.roles), len(card.regions)
     roles, regions = _matches(card.roles, config.roles), _matches(card.regions, list(REGIONS))
     growth, fresh_ones = _growth(own), {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    begun = {
-        name: _moved(theirs[name], fresh, growth[name], sizes, (roles, regions)) if name in theirs else fresh
+    new_weights = {
+        name: _moved(model_weights[name], fresh, growth[name], sizes, (roles, regions))
+        if name in model_weights
+        else fresh
         for name, fresh in network.state_dict().items()
     }
     # Earlier versions stored running variances beyond the range of float16 as infinite, which no training mends.
     network.load_state_dict(
-        {name: torch.where(torch.isfinite(tensor), tensor, fresh_ones[name]) for name, tensor in begun.items()}
+        {name: torch.where(torch.isfinite(tensor), tensor, fresh_ones[name]) for name, tensor in new_weights.items()}
     )
 
 
@@ -111,9 +117,9 @@ def _fresh(model: ModelConfig, roles: int, regions: int) -> nn.Module:
     return build_network(model.architecture, roles, regions, model.dims, model.arguments)
 
 
-def _matches(theirs: Sequence[str], ours: Sequence[str]) -> list[int | None]:
+def _matches(model_names: Sequence[str], recipe_names: Sequence[str]) -> list[int | None]:
     """For each of ours its place among theirs; None where they lack it."""
-    return [theirs.index(one) if one in theirs else None for one in ours]
+    return [model_names.index(name) if name in model_names else None for name in recipe_names]
 
 
 def _growth(model: ModelConfig) -> dict[str, list[tuple[int, int]]]:
@@ -144,7 +150,7 @@ def _moved(
     keeps its fresh weights.
     """
     result = fresh.clone()
-    ours, theirs = [], []
+    own_channels, other_channels = [], []
     for axis, by_kind in enumerate(growth):
         kind = 0 if by_kind[0] else 1
         if all(by_kind):
@@ -154,9 +160,9 @@ def _moved(
         if by_kind[0]:
             missing = [own for own, other in pairs if other is None]
             result.index_fill_(axis, torch.tensor(missing, dtype=torch.long), 0)
-        ours.append([own for own, other in pairs if other is not None])
-        theirs.append([other for _, other in pairs if other is not None])
-    result[_grid(ours)] = source[_grid(theirs)]
+        own_channels.append([own for own, other in pairs if other is not None])
+        other_channels.append([other for _, other in pairs if other is not None])
+    result[_grid(own_channels)] = source[_grid(other_channels)]
     return result
 
 
@@ -166,8 +172,8 @@ def _pairs(side: int, blocks: int, size: int, matches: Sequence[int | None]) -> 
     pairs: list[tuple[int, int | None]] = [(place, place) for place in range(before)]
     for block in range(blocks):
         for own, other in enumerate(matches):
-            found = None if other is None else before + block * size + other
-            pairs.append((before + block * len(matches) + own, found))
+            channel = None if other is None else before + block * size + other
+            pairs.append((before + block * len(matches) + own, channel))
     return pairs
 
 

@@ -265,9 +265,9 @@ def _blurred(share: Field, width_voxels: float) -> Field:
 def _grown(start: Field, medium: _Medium, roughness: Field, level: float, voxels: float) -> Field:
     """Density once `voxels` lie above the level, or after the last allowed step."""
     density = start
-    for done, density in enumerate(_steps(start, medium)):
+    for number, density in enumerate(_steps(start, medium)):
         if (
-            done % _STEPS_BETWEEN_CHECKS == 0
+            number % _STEPS_BETWEEN_CHECKS == 0
             and np.count_nonzero((density + roughness > level) & medium.room) >= voxels
         ):
             break

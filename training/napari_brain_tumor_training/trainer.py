@@ -21,9 +21,9 @@ from napari_brain_tumor_training.config import OptimisationConfig, TrainConfig
 from napari_brain_tumor_training.flat_convolutions import with_exact_flat_convolutions
 from napari_brain_tumor_training.losses import PartialRegionLoss, weighted_outputs
 from napari_brain_tumor_training.optimisation import learning_rate_at, optimiser_for
+from napari_brain_tumor_training.process_group import ProcessGroup
 from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead
 from napari_brain_tumor_training.starting_weights import frozen_parts, network_for
-from napari_brain_tumor_training.team import Team
 
 __all__ = ["Best", "Trainer", "drawn_batch"]
 
@@ -64,7 +64,7 @@ class Trainer:
     scaler: torch.amp.GradScaler
     augment: Augmentation
     loss: PartialRegionLoss
-    team: Team
+    group: ProcessGroup
     outputs: nn.Module
     """The network with its side outputs, which shares gradients with the other processes."""
     overlap: torch.Tensor
@@ -80,11 +80,11 @@ class Trainer:
 
     @classmethod
     def start(
-        cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device, team: Team | None = None
+        cls, config: TrainConfig, plan: OptimisationConfig, device: torch.device, group: ProcessGroup | None = None
     ) -> "Trainer":
-        """A run before its first step; raises `TrainingError` where a batch cannot be parted among the team."""
-        team = team or Team()
-        _check_shards(plan, team)
+        """A run before its first step; raises `TrainingError` where a batch cannot be parted among the group."""
+        group = group or ProcessGroup()
+        _check_shards(plan, group)
         torch.manual_seed(config.seed)
         network = network_for(config)
         if plan.channels_last:
@@ -92,7 +92,7 @@ class Trainer:
             network = network.to(memory_format=_layout(config.model.dims))  # type: ignore[call-overload]
         if config.model.dims == 3 and device.type == "cpu" and plan.precision != "float32":
             network = with_exact_flat_convolutions(network)
-        if team.size > 1 and device.type == "cuda":
+        if group.size > 1 and device.type == "cuda":
             # On the CPU there is no such layer: there every process normalises by its own part of the batch.
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         network = network.to(device)
@@ -110,8 +110,8 @@ class Trainer:
             scaler,
             Augmentation(config.augmentation),
             PartialRegionLoss(config.loss),
-            team,
-            _shared(network, config.loss.deep_supervision, team),
+            group,
+            _shared(network, config.loss.deep_supervision, group),
             overlap,
         )
 
@@ -134,9 +134,9 @@ class Trainer:
             self.total_loss += self.step(batches)
             self.iteration += 1
             self.seconds += time.monotonic() - began
-            done = self.epoch + self.iteration / self.plan.iterations_per_epoch
+            epochs_done = self.epoch + self.iteration / self.plan.iterations_per_epoch
             message = f"epoch {self.epoch + 1} of {self.plan.epochs}, loss {self.total_loss / self.iteration:.3f}"
-            yield Progress(done, self.plan.epochs, message)
+            yield Progress(epochs_done, self.plan.epochs, message)
         return self._row()
 
     def end_epoch(self, row: dict[str, float]) -> None:
@@ -202,24 +202,24 @@ class Trainer:
             return
         buffers = dict(self.network.named_buffers())
         sound = torch.stack([(buffers[name].abs() < _ABSURD).all() for name in before]).tolist()  # a GPU is asked once
-        for (name, kept), is_sound in zip(before.items(), sound, strict=True):
+        for (name, previous), is_sound in zip(before.items(), sound, strict=True):
             if not is_sound:
                 logger.warning("%s became infinite in step %d; what it was before is taken.", name, self.steps + 1)
-                buffers[name].copy_(kept)
+                buffers[name].copy_(previous)
 
     def _batches(self, sampler: VolumeSampler) -> Iterator[tuple[Batch, int]]:
         own = self._own_shards
-        shards = own * self.team.size
+        shards = own * self.group.size
         first = self.steps * self.plan.accumulation
         last = (self.epoch + 1) * self.plan.iterations_per_epoch * self.plan.accumulation
-        numbers = [batch * shards + self.team.rank * own + k for batch in range(first, last) for k in range(own)]
+        numbers = [batch * shards + self.group.rank * own + k for batch in range(first, last) for k in range(own)]
         size = self.plan.batch // own
         return draw_ahead(lambda number: drawn_batch(sampler, size, self.config.seed, number), numbers)
 
     @property
     def _own_shards(self) -> int:
         """In how many parts this process draws its batch."""
-        return (self.plan.shards or self.team.size) // self.team.size
+        return (self.plan.shards or self.group.size) // self.group.size
 
     def _backward(self, shards: Sequence[tuple[Batch, int]], *, last: bool) -> float:
         """Add the gradients of a batch, and of the other processes' with the last; returns its part of the loss."""
@@ -229,7 +229,7 @@ class Trainer:
         with self.outputs.no_sync() if apart else nullcontext():  # type: ignore[operator]
             with torch.autocast(self.device.type, _PRECISIONS[self.plan.precision], self.plan.precision != "float32"):
                 own = self.outputs(images)
-            outputs = [(weight, self.team.joined_batch(logits.float())) for weight, logits in own]
+            outputs = [(weight, self.group.joined_batch(logits.float())) for weight, logits in own]
             fraction = self.steps / (self.plan.epochs * self.plan.iterations_per_epoch)
             losses = [weight * self.loss(logits, targets, known, fraction) for weight, logits in outputs]
             loss = torch.stack(losses).sum() / self.plan.accumulation
@@ -237,7 +237,7 @@ class Trainer:
             if not np.isfinite(value):
                 raise TrainingError(self._not_finite("loss", value))
             # Each process has the gradient by its own logits; what is averaged over processes is to be their sum.
-            self.scaler.scale(loss * self.team.size).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(loss * self.group.size).backward()  # type: ignore[no-untyped-call]
         self.overlap += _overlap(outputs[0][1].detach(), targets, known)
         return value
 
@@ -247,11 +247,11 @@ class Trainer:
         for batch, seed in shards:
             torch.manual_seed(seed)
             parts.append(self._prepared(batch))
-        if len(parts) == self.team.size == 1:
+        if len(parts) == self.group.size == 1:
             return parts[0]
         images, targets = (torch.cat([part[k] for part in parts]) for k in (0, 1))
         known = torch.cat([part[2].expand_as(part[1]) for part in parts])
-        return images, self.team.joined_batch(targets), self.team.joined_batch(known)
+        return images, self.group.joined_batch(targets), self.group.joined_batch(known)
 
     def _prepared(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Varied images, targets, and where these are known, on the device."""
@@ -312,19 +312,19 @@ class _Outputs(nn.Module):
         return weighted_outputs(self.network, images, self._supervision)
 
 
-def _shared(network: nn.Module, supervision: str, team: Team) -> nn.Module:
+def _shared(network: nn.Module, supervision: str, group: ProcessGroup) -> nn.Module:
     outputs = _Outputs(network, supervision)
-    if team.size == 1:
+    if group.size == 1:
         return outputs
     idle = supervision == "none" and isinstance(network, HasSides)
     return DistributedDataParallel(outputs, find_unused_parameters=idle)
 
 
-def _check_shards(plan: OptimisationConfig, team: Team) -> None:
-    shards = plan.shards or team.size
-    if shards % team.size or plan.batch % (shards // team.size):
+def _check_shards(plan: OptimisationConfig, group: ProcessGroup) -> None:
+    shards = plan.shards or group.size
+    if shards % group.size or plan.batch % (shards // group.size):
         msg = (
-            f"optimisation.shards is {shards}, with {team.size} processes and batches of {plan.batch} on each. Let it "
+            f"optimisation.shards is {shards}, with {group.size} processes and batches of {plan.batch} on each. Let it "
             "be a multiple of the number of processes, and the batch one of the parts on each; or leave it out."
         )
         raise TrainingError(msg)

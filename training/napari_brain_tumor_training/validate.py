@@ -23,12 +23,12 @@ __all__ = ["CaseDice", "summarise", "validate"]
 class CaseDice:
     """Dice per known region of one validation case.
 
-    `asked` is the subset of roles that it was to be segmented from, `roles` those of them that the case has.
+    `subset` is the subset of roles that it was to be segmented from, `roles` those of them that the case has.
     """
 
     dataset: str
     name: str
-    asked: tuple[Role, ...]
+    subset: tuple[Role, ...]
     roles: tuple[Role, ...]
     flips: bool
     dice: dict[Region, float]
@@ -67,12 +67,12 @@ def validate(
         yield Progress(number, len(files), case.name)
         opened = case.open()
         study, truth = opened.study, opened.truth
-        for number_of_subset, asked in enumerate(tuple(subset) for subset in subsets):
-            roles = tuple(role for role in asked if role in study.sequences)
-            if roles == asked or (number_of_subset == 0 and roles):
+        for number_of_subset, subset in enumerate(map(tuple, subsets)):
+            roles = tuple(role for role in subset if role in study.sequences)
+            if roles == subset or (number_of_subset == 0 and roles):
                 predicted = segment(study.only(roles), model.folder, device, flips=flips, brain=case.brain)
-                told = [_where_known(labels, opened.known) for labels in (truth, predicted)]
-                scores.append(CaseDice(case.dataset, case.name, asked, roles, flips, region_dice(*told)))
+                masks = [_where_known(labels, opened.known) for labels in (truth, predicted)]
+                scores.append(CaseDice(case.dataset, case.name, subset, roles, flips, region_dice(*masks)))
     yield Progress(len(files), len(files), "")
     return scores
 
@@ -86,14 +86,14 @@ def summarise(scores: Iterable[CaseDice]) -> list[Metrics]:
     """Mean Dice per set, subset of roles and region."""
     groups: dict[tuple[str, tuple[Role, ...], bool], list[dict[Region, float]]] = {}
     for score in scores:
-        groups.setdefault((score.dataset, score.asked, score.flips), []).append(score.dice)
+        groups.setdefault((score.dataset, score.subset, score.flips), []).append(score.dice)
     return [
         Metrics(
             dataset=dataset,
             roles=list(roles),
-            cases=len(found),
-            mean_dice={region: float(np.mean([d[region] for d in found])) for region in found[0]},
+            cases=len(group),
+            mean_dice={region: float(np.mean([d[region] for d in group])) for region in group[0]},
             flips=flips,
         )
-        for (dataset, roles, flips), found in groups.items()
+        for (dataset, roles, flips), group in groups.items()
     ]

@@ -47,7 +47,7 @@ def validation_loss(trainer: Trainer, cases: Sequence[TrainingCase]) -> Job[dict
     count = max(1, min(_MOST_BATCHES, trainer.plan.iterations_per_epoch // 10))
     trainer.average.eval()
     values = []
-    size = trainer.plan.batch * trainer.team.size  # the windows of a run are the same with any number of processes
+    size = trainer.plan.batch * trainer.group.size  # the windows of a run are the same with any number of processes
     for number, batch in enumerate(_batches(sampler, size, count)):
         yield Progress(number, count, f"validation loss, batch {number + 1} of {count}")
         values.append(trainer.loss_of(batch))

@@ -109,8 +109,8 @@ def play(
         Voxels of every ring around the prompt, for every question.
     """
     scene, labels = Scene(study, start.probabilities), start.labels.copy()
-    said = np.zeros(labels.shape, np.uint8)
-    found: list[Samples] = []
+    answered = np.zeros(labels.shape, np.uint8)
+    samples: list[Samples] = []
     for _ in range(prompts):
         habit = _HABITS[random.integers(len(_HABITS))]
         measure = _MEASURES[random.integers(len(_MEASURES))]
@@ -120,15 +120,15 @@ def play(
         touched = rasterise(prompt, study.grid)
         box = reach_of(touched, labels.shape)
         block, true = Block(scene, box), truth[box.slices]
-        for asked, candidates, numbers in ask(block, labels[box.slices], said[box.slices], prompt, touched):
-            if asked.region in regions and len(candidates):
-                should = region_mask(true[tuple(candidates.T)], asked.region) == asked.inside
-                found.append(_sampled(numbers, should, random, most))
-        settled = said[box.slices].copy()
+        for question, candidates, numbers in ask(block, labels[box.slices], answered[box.slices], prompt, touched):
+            if question.region in regions and len(candidates):
+                should = region_mask(true[tuple(candidates.T)], question.region) == question.inside
+                samples.append(_sampled(numbers, should, random, most))
+        settled = answered[box.slices].copy()
         after = spread(scene, box, labels[box.slices], settled, prompt, touched, verdict or _NEVER)
         labels[box.slices] = after if verdict else _partly(after, true, touched.inside - box.start, random)
-        said[box.slices] = settled
-    return joined(found)
+        answered[box.slices] = settled
+    return joined(samples)
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
@@ -153,13 +153,13 @@ def joined(parts: Sequence[Samples]) -> Samples:
 
 def _sampled(numbers: Array, should: Array, random: np.random.Generator, most: int) -> Samples:
     ring = np.digitize(numbers[:, FEATURES.index("distance to the prompt")] * 10, _RINGS_MM)
-    chosen, weights = [], []
+    indices, weights = [], []
     for number in np.unique(ring):
         inside = np.flatnonzero(ring == number)
         some = random.choice(inside, min(most, len(inside)), replace=False)
-        chosen.append(some)
+        indices.append(some)
         weights.append(np.full(len(some), len(inside) / len(some), np.float32))
-    at = np.concatenate(chosen)
+    at = np.concatenate(indices)
     zeros = np.zeros(len(at), np.intp)
     return Samples(numbers[at].astype(np.float16), should[at], np.concatenate(weights), zeros)
 
@@ -191,7 +191,7 @@ def fit_verdict(
     numbers = samples.numbers.astype(np.float32)
     middle, width = numbers.mean(axis=0), numbers.std(axis=0) + 1e-3
     network = _network(numbers.shape[1], layers)
-    inputs, wanted = torch.from_numpy((numbers - middle) / width), torch.from_numpy(samples.follows.astype(np.float32))
+    inputs, targets = torch.from_numpy((numbers - middle) / width), torch.from_numpy(samples.follows.astype(np.float32))
     weights = torch.from_numpy(_weights(samples))
     steps = epochs * max(1, -(-len(numbers) // batch))
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=3e-2)
@@ -199,7 +199,7 @@ def fit_verdict(
     for _ in range(epochs):
         for part in torch.split(torch.randperm(len(numbers)), batch):
             logits = network(inputs[part])[:, 0]
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted[part], reduction="none")
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[part], reduction="none")
             optimiser.zero_grad()
             (loss * weights[part]).mean().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -210,8 +210,8 @@ def fit_verdict(
 def _weights(samples: Samples) -> npt.NDArray[np.float32]:
     total = np.bincount(samples.prompts, samples.weights)
     each = samples.weights / np.sqrt(np.maximum(total, _FEW))[samples.prompts]
-    found: npt.NDArray[np.float32] = np.minimum(each / each.mean(), 20).astype(np.float32)
-    return found
+    weights: npt.NDArray[np.float32] = np.minimum(each / each.mean(), 20).astype(np.float32)
+    return weights
 
 
 def _network(inputs: int, layers: Sequence[int]) -> nn.Sequential:

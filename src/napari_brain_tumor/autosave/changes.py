@@ -67,21 +67,23 @@ def change_between(before: LayerLabels, after: LayerLabels, box: Slices | None =
             return None
         box = tuple(slice(0, n) for n in before.shape)
     offset = tuple(at.start for at in box)
-    found = _trimmed(before[box] != after[box])
-    if found is None:
+    trimmed = _trimmed(before[box] != after[box])
+    if trimmed is None:
         return None
-    start, mask = found
+    start, mask = trimmed
     change = Change(tuple(a + b for a, b in zip(offset, start, strict=True)), mask, np.zeros(1, after.dtype))
     values = after[change.slices][mask]
     return replace(change, values=values[:1] if (values == values[0]).all() else values)
 
 
-def _same_bytes(one: LayerLabels, other: LayerLabels) -> bool:
+def _same_bytes(first: LayerLabels, second: LayerLabels) -> bool:
     """Whether two arrays are alike, eight bytes at a time where that is possible: it is done at every undo."""
-    alike = one.dtype == other.dtype and one.flags.c_contiguous and other.flags.c_contiguous and one.nbytes % 8 == 0
-    if not alike or one.shape != other.shape:
-        return np.array_equal(one, other)
-    return np.array_equal(one.reshape(-1).view(np.uint64), other.reshape(-1).view(np.uint64))
+    alike = (
+        first.dtype == second.dtype and first.flags.c_contiguous and second.flags.c_contiguous and first.nbytes % 8 == 0
+    )
+    if not alike or first.shape != second.shape:
+        return np.array_equal(first, second)
+    return np.array_equal(first.reshape(-1).view(np.uint64), second.reshape(-1).view(np.uint64))
 
 
 def _trimmed(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], npt.NDArray[np.bool_]] | None:

@@ -24,11 +24,11 @@ from napari_brain_tumor.autosave.changes import Change, digest_of, pack_change, 
 from napari_brain_tumor.autosave.records import AUTOMATIC, CHANGE, DOCUMENT, SAVED, frame, read_records
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.json_file import parse_json
-from napari_brain_tumor.io.packed import Packed, read_packed, write_packed
+from napari_brain_tumor.io.packed import PackedLabels, read_packed, write_packed
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["LayerJournal", "Recovered", "make_private", "recover"]
+__all__ = ["LayerJournal", "RecoveredLabels", "make_private", "recover"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,13 +180,13 @@ class LayerJournal:
     def _begin_next(self, labels: LayerLabels, automatic: Change | None) -> None:
         with self._lock:
             self._open(self._generation + 1)
-            self._put(AUTOMATIC, _packed(automatic))
+            self._append(AUTOMATIC, _packed(automatic))
             self._base = self._thread.submit(self._write_base, self._generation, np.array(labels), self._described())
 
     def _write(self, kind: bytes, payload: bytes) -> None:
-        self._guarded(lambda: self._put(kind, payload))
+        self._guarded(lambda: self._append(kind, payload))
 
-    def _put(self, kind: bytes, payload: bytes) -> None:
+    def _append(self, kind: bytes, payload: bytes) -> None:
         with self._lock:
             if self._file is None:
                 return
@@ -236,7 +236,7 @@ def _flush(file: BinaryIO) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recovered:
+class RecoveredLabels:
     """What a journal tells.
 
     Parameters
@@ -268,7 +268,7 @@ class Recovered:
         return digest_of(self.labels) != self.clean
 
 
-def recover(folder: Path) -> Recovered:
+def recover(folder: Path) -> RecoveredLabels:
     """The last state that a journal tells; what was torn off its end is left out.
 
     Raises
@@ -286,29 +286,29 @@ def recover(folder: Path) -> Recovered:
             break
     at = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
     changed_at = datetime.fromtimestamp(at, UTC)
-    return Recovered(folder, state.labels, state.automatic, state.document, state.clean, changed_at)
+    return RecoveredLabels(folder, state.labels, state.automatic, state.document, state.clean, changed_at)
 
 
-def _newest_base(folder: Path) -> tuple[int, Packed]:
+def _newest_base(folder: Path) -> tuple[int, PackedLabels]:
     problem: Exception | None = None
     for path in sorted(folder.glob(f"{_NUMBERED}{_BASE}"), reverse=True):
         try:
             return int(path.name[:6]), read_packed(path)
         except UnreadableFileError as error:
             problem = error
-    msg = f"The journal {folder} has no base that can be read, so its changes tell nothing. Delete that folder."
+    msg = f"The journal {folder} has no base that can be read, so its changes cannot be applied. Delete that folder."
     raise UnreadableFileError(msg) from problem
 
 
 class _State:
     """Labels, the automatic ones, the document and the digest of what is clean, as records tell of them."""
 
-    def __init__(self, base: Packed) -> None:
-        told = parse_json(base.document)
+    def __init__(self, base: PackedLabels) -> None:
+        document = parse_json(base.document)
         self.labels = base.labels
         self.automatic = np.array(base.labels)
-        self.document: Mapping[str, Any] = told["layer"]
-        self.clean = bytes.fromhex(told["clean"])
+        self.document: Mapping[str, Any] = document["layer"]
+        self.clean = bytes.fromhex(document["clean"])
 
     def replay(self, records: Iterable[tuple[bytes, bytes]]) -> bool:
         """Take the records in; whether all of them could be."""

@@ -29,16 +29,16 @@ def read_records(content: bytes) -> tuple[list[tuple[bytes, bytes]], bool]:
 
     It ends at the first record that is torn or damaged: what follows it cannot be trusted.
     """
-    found: list[tuple[bytes, bytes]] = []
+    records: list[tuple[bytes, bytes]] = []
     at = 0
     while at + _HEAD.size <= len(content):
         kind, length, checksum = _HEAD.unpack_from(content, at)
         payload = content[at + _HEAD.size : at + _HEAD.size + length]
         if len(payload) < length or _checksum(kind, payload) != checksum:
             break
-        found.append((kind, payload))
+        records.append((kind, payload))
         at += _HEAD.size + length
-    return found, at == len(content)
+    return records, at == len(content)
 
 
 def _checksum(kind: bytes, payload: bytes) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from napari_brain_tumor.autosave.layer_journal import LayerJournal, Recovered, make_private, recover
+from napari_brain_tumor.autosave.layer_journal import LayerJournal, RecoveredLabels, make_private, recover
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.home import home_folder
 
@@ -22,8 +22,8 @@ __all__ = [
     "KEEP_BYTES",
     "KEEP_DAYS",
     "Fate",
-    "Found",
     "Session",
+    "StoredJournal",
     "forget",
     "journal_folder",
     "journals",
@@ -157,14 +157,14 @@ def _settle(folder: Path, unsaved: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredJournal:
     """The folder of a journal that an earlier run left, and how it ended."""
 
     folder: Path
     fate: Fate
 
 
-def journals(home: Path | None = None, own: Path | None = None) -> list[Found]:
+def journals(home: Path | None = None, own: Path | None = None) -> list[StoredJournal]:
     """The journals of runs that ended, the newest first.
 
     Parameters
@@ -177,30 +177,30 @@ def journals(home: Path | None = None, own: Path | None = None) -> list[Found]:
     home = journal_folder() if home is None else home
     if not home.is_dir():
         return []
-    found: list[Found] = []
+    entries: list[StoredJournal] = []
     for session in sorted((path for path in home.iterdir() if path.is_dir()), reverse=True):
         if session == own:
             closed = (folder for folder in sorted(session.glob("layer-*")) if (folder / "closed").exists())
-            found += [Found(folder, _fate(folder)) for folder in closed]
+            entries += [StoredJournal(folder, _fate(folder)) for folder in closed]
             continue
         with _ended(session) as ended:
             if ended:
-                found += [Found(folder, _fate(folder)) for folder in sorted(session.glob("layer-*"))]
-    return found
+                entries += [StoredJournal(folder, _fate(folder)) for folder in sorted(session.glob("layer-*"))]
+    return entries
 
 
-def recover_all(found: list[Found]) -> list[tuple[Found, Recovered]]:
+def recover_all(entries: list[StoredJournal]) -> list[tuple[StoredJournal, RecoveredLabels]]:
     """Those journals that can be read and hold something unsaved, with what they tell."""
-    told: list[tuple[Found, Recovered]] = []
-    for one in found:
+    recoveries: list[tuple[StoredJournal, RecoveredLabels]] = []
+    for entry in entries:
         try:
-            recovered = recover(one.folder)
+            recovered = recover(entry.folder)
         except (UnreadableFileError, OSError):
-            logger.warning("The journal %s cannot be read", one.folder, exc_info=True)
+            logger.warning("The journal %s cannot be read", entry.folder, exc_info=True)
             continue
         if recovered.unsaved:
-            told.append((one, recovered))
-    return told
+            recoveries.append((entry, recovered))
+    return recoveries
 
 
 def mark(folder: Path, fate: Fate) -> None:
@@ -220,12 +220,12 @@ def tidy(home: Path | None = None, *, keep_days: float = KEEP_DAYS, keep_bytes: 
     What its user closed, declined or restored goes before what was lost.
     """
     home = journal_folder() if home is None else home
-    found = [(one, _size(one.folder), _touched(one.folder)) for one in journals(home)]
+    sized = [(entry, _size(entry.folder), _touched(entry.folder)) for entry in journals(home)]
     oldest = datetime.now(UTC) - timedelta(days=keep_days)
-    total = sum(size for _, size, _ in found)
-    for one, size, touched in sorted(found, key=lambda item: (item[0].fate == "lost", item[2])):
+    total = sum(size for _, size, _ in sized)
+    for entry, size, touched in sorted(sized, key=lambda item: (item[0].fate == "lost", item[2])):
         if touched < oldest or total > keep_bytes:
-            forget(one.folder)
+            forget(entry.folder)
             total -= size
     if home.is_dir():
         for session in {path.with_suffix("") for path in home.iterdir()}:

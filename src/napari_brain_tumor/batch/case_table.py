@@ -37,7 +37,7 @@ COLUMNS: Final = (
     "notes",
     "error",
 )
-"""Of the table. A volume is `not determined` where the labels do not tell it; other cells are empty if unknown."""
+"""Of the table. A volume is `not determined` where the labels do not mark it; other cells are empty if unknown."""
 
 _PATIENCE_S: Final = 10.0
 """For another batch that writes its rows, which takes a moment."""

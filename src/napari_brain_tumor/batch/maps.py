@@ -36,12 +36,12 @@ def _file_names(method: Method, maps: Collection[str]) -> list[str]:
 
 
 def write_maps(
-    found: RegionProbabilities, maps: Collection[str], target: Path, study: Study, *, overwrite: bool
+    probabilities: RegionProbabilities, maps: Collection[str], target: Path, study: Study, *, overwrite: bool
 ) -> list[Path]:
     """Write the wanted maps beside the result, and tell which files they are."""
-    wanted: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     if "probabilities" in maps:
-        wanted = {f"probability_{region}": found[region] for region in found.regions}
+        arrays = {f"probability_{region}": probabilities[region] for region in probabilities.regions}
     if _UNCERTAINTY in maps:
-        wanted[_UNCERTAINTY] = found.uncertainty()
-    return save_maps(wanted, target, study.grid, study.layout, overwrite=overwrite)
+        arrays[_UNCERTAINTY] = probabilities.uncertainty()
+    return save_maps(arrays, target, study.grid, study.layout, overwrite=overwrite)

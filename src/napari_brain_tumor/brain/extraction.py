@@ -97,8 +97,8 @@ def brain_mask_job(study: Study, device: str = "auto") -> Job[Mask]:
         raise BrainMaskError(_none_found(study))
     small = small_grid(study)
     job = brain_probabilities(study, small, device)
-    found = _one_body((yield from part_of(job, 0.1, 0.9, "finding the brain")))
-    mask = small.interpolated(found) >= 0.5
+    extracted = _one_body((yield from part_of(job, 0.1, 0.9, "finding the brain")))
+    mask = small.interpolated(extracted) >= 0.5
     if mask.mean() < _LEAST_SHARE:
         raise BrainMaskError(_none_found(study))
     yield Progress(1, 1, "")
@@ -205,16 +205,16 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
 
 def traits_within(traits: Traits, brain: BrainChoice = "auto") -> Traits:
     """What a study will be like once that choice is carried out."""
-    kept = isinstance(brain, str) and brain == "keep"
-    return traits if kept else replace(traits, whole_head=False)
+    unmasked = isinstance(brain, str) and brain == "keep"
+    return traits if unmasked else replace(traits, whole_head=False)
 
 
 def brain_note(grid: Grid, mask: Mask, *, own: bool = False) -> str:
     """That the brain was extracted, and how large it is, in a sentence or two."""
     how = "by the given mask" if own else "from the whole head"
     size = brain_volume_ml(grid, mask)
-    told = f"{_EXTRACTED} {how}" + (f": {size:.0f} mL." if size is not None else ".")
-    return " ".join(filter(None, (told, volume_doubt(size))))
+    summary = f"{_EXTRACTED} {how}" + (f": {size:.0f} mL." if size is not None else ".")
+    return " ".join(filter(None, (summary, volume_doubt(size))))
 
 
 def notes_on_brain(provenance: Mapping[str, Any]) -> list[str]:
@@ -243,8 +243,8 @@ def _masked(study: Study, mask: npt.NDArray[Any], record: dict[str, Any]) -> Ext
 
 def _facts(grid: Grid, mask: Mask) -> dict[str, Any]:
     size = brain_volume_ml(grid, mask)
-    told = {"mask_sha256": labels_sha256(mask.astype(np.uint8))}
-    return told | ({"volume_ml": round(size, 1)} if size is not None else {})
+    facts = {"mask_sha256": labels_sha256(mask.astype(np.uint8))}
+    return facts | ({"volume_ml": round(size, 1)} if size is not None else {})
 
 
 def _checked(mask: npt.NDArray[Any], study: Study) -> Mask:

@@ -1,6 +1,6 @@
 """The small grid that the brain network looks at: about 2 mm in the plane and 3 mm across, whatever the scan's own.
 
-A brain's outline needs no more, and a small network on few pixels is quick. Where the files do not tell the spacing,
+A brain's outline needs no more, and a small network on few pixels is quick. Where the files do not state the spacing,
 the size of the head stands in for it.
 """
 
@@ -45,7 +45,7 @@ class SmallGrid:
     reorientation : Reorientation
         From the study's grid to RAS order.
     grid : Grid
-        The small grid, in RAS order. Where the study does not tell its spacing, in millimetres as the head's size
+        The small grid, in RAS order. Where the study does not state its spacing, in millimetres as the head's size
         suggests them, for the network alone.
     """
 

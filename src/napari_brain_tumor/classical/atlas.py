@@ -101,8 +101,8 @@ def _regions(scan: Scan, departure: Float32Array) -> Mask:
     numbers = np.arange(1, count + 1)
     heights = ndimage.maximum(height, parts, numbers)
     volumes = ndimage.sum_labels(inside, parts, numbers) * np.prod(spacing) / 1000
-    kept = numbers[
+    large_parts = numbers[
         (heights >= max(_LEAST_PEAKS["FLAIR" in scan.channels], _PEAK_SHARE * peak)) & (volumes >= _LEAST_ML)
     ]
-    around = distance_in_slices(np.isin(parts, kept), spacing) <= _BRIDGE_MM + 1
+    around = distance_in_slices(np.isin(parts, large_parts), spacing) <= _BRIDGE_MM + 1
     return fill_slices(tumour & around) & scan.brain

@@ -42,12 +42,12 @@ def departures(scan: Scan, shares: Float32Array) -> Mapping[Role, Float32Array]:
 
 def _scores(mixture: Float32Array, values: Float32Array) -> Float32Array:
     thinned = slice(None, None, max(1, values.shape[1] // _SAMPLE))
-    some, seen = mixture[:, thinned], values[:, thinned]
-    everywhere = np.ones(seen.shape[1], dtype=bool)
-    weights = np.ones(seen.shape[1], dtype=np.float32)
+    some, sample = mixture[:, thinned], values[:, thinned]
+    everywhere = np.ones(sample.shape[1], dtype=bool)
+    weights = np.ones(sample.shape[1], dtype=np.float32)
     for _ in range(_ROUNDS):
-        expectation = expected(some, seen, weights, everywhere)
-        rest = seen - expectation.brightness @ some
+        expectation = expected(some, sample, weights, everywhere)
+        rest = sample - expectation.brightness @ some
         weights = weights_of(((rest / expectation.spread[:, None]) ** 2).mean(axis=0).astype(np.float32))
     spreads = _spreads(some, rest, expectation.spread, weights)
     apart = values - expectation.brightness.astype(np.float32) @ mixture

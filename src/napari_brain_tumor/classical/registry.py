@@ -61,7 +61,7 @@ class Baseline:
         if "FLAIR" not in roles:
             notes.append("Without FLAIR the ventricles can be taken for tumour.")
         if not {"T1", "T1c"} <= roles:
-            notes.append("The enhancing class needs T1 and T1c; here only the whole tumour is told.")
+            notes.append("The enhancing class needs T1 and T1c; only the whole tumour is marked here.")
         return notes
 
     def notes_on(self, traits: Traits) -> list[str]:

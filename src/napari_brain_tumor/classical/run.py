@@ -22,10 +22,10 @@ from napari_brain_tumor.types import Mask
 __all__ = ["Seed", "find_regions", "find_regions_job", "scan_of", "seeds_in_scan"]
 
 Seed = tuple[float, float, float]
-"""World coordinates (x, y, z): RAS+ millimetres, or voxels where the files do not tell the spacing."""
+"""World coordinates (x, y, z): RAS+ millimetres, or voxels where the files do not state the spacing."""
 
 _HEAD_MM = 150.0
-"""Height of the slices of an examination whose files do not tell their distance."""
+"""Height of the slices of an examination whose files do not state their distance."""
 
 
 class _Method(Protocol):
@@ -84,7 +84,7 @@ def _voxel(seed: Seed, prepared: Prepared, scan: Scan) -> Voxel:
     inside = all(0 <= i < n for i, n in zip(where, scan.brain.shape, strict=True))
     if not inside or not scan.brain[where]:
         low, high = _extent(prepared, scan)
-        unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not tell the spacing"
+        unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not state the spacing"
         msg = (
             f"The seed {_text(point)} does not lie in the brain, which reaches from {_text(low)} to {_text(high)}. "
             f"Seeds are x,y,z in {unit}."
@@ -108,7 +108,7 @@ def _text(point: np.ndarray) -> str:
 
 
 def _spacing(grid: Grid, slices: int) -> Spacing:
-    """Spacing along Z, Y, X; where the files do not tell it, what a head of usual size would have."""
+    """Spacing along Z, Y, X; where the files do not state it, what a head of usual size would have."""
     if grid.unit == "mm":
         x, y, z = grid.spacing
         return z, y, x

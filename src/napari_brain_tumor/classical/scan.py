@@ -40,7 +40,7 @@ class Scan:
     brain : (Z, Y, X) bool array
         Voxels that may be tumour: the brain without scalp and skull.
     spacing_mm : tuple of float
-        Distance between voxels along Z, Y, X; an estimate where the files do not tell it.
+        Distance between voxels along Z, Y, X; an estimate where the files do not state it.
     """
 
     channels: Mapping[Role, Float32Array]

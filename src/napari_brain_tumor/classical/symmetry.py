@@ -86,13 +86,13 @@ def find_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> 
     def unlikeness(parameters: npt.NDArray[np.float64]) -> float:
         return _unlikeness(MirrorPlane(*map(float, parameters * _UNITS)), inside, tissue, steps)
 
-    found = optimize.minimize(
+    minimum = optimize.minimize(
         unlikeness,
         np.array([_middle_of_mass(inside, steps), 0.0, 0.0]) / _UNITS,
         method="Powell",
         options={"xtol": 0.02, "ftol": 1e-4},
     )
-    return MirrorPlane(*map(float, found.x * _UNITS))
+    return MirrorPlane(*map(float, minimum.x * _UNITS))
 
 
 def _unlikeness(plane: MirrorPlane, inside: Float32Array, tissue: Float32Array, spacing_mm: Spacing) -> float:
@@ -120,16 +120,16 @@ def _middle_of_mass(inside: Float32Array, spacing_mm: Spacing) -> float:
     return float((across * positions).sum() / total) if total > 0 else 0.0
 
 
-def _overlap(one: Float32Array, other: Float32Array) -> float:
-    total = float(one.sum() + other.sum())
-    return 2 * float(np.minimum(one, other).sum()) / total if total > 0 else 0.0
+def _overlap(first: Float32Array, second: Float32Array) -> float:
+    total = float(first.sum() + second.sum())
+    return 2 * float(np.minimum(first, second).sum()) / total if total > 0 else 0.0
 
 
-def _correlation(one: Float32Array, other: Float32Array, weight: Float32Array) -> float:
+def _correlation(first: Float32Array, second: Float32Array, weight: Float32Array) -> float:
     total = float(weight.sum())
     if total <= 0:
         return 0.0
-    a = one - float((weight * one).sum()) / total
-    b = other - float((weight * other).sum()) / total
+    a = first - float((weight * first).sum()) / total
+    b = second - float((weight * second).sum()) / total
     scale = float(np.sqrt((weight * a * a).sum() * (weight * b * b).sum()))
     return float((weight * a * b).sum()) / scale if scale > 0 else 0.0

@@ -118,8 +118,8 @@ def fit_template_job(scan: Scan) -> Job[TemplateFit | None]:
     coarse, fine = level_of(scan, _COARSE_MM), level_of(scan, _FINE_MM)
     starts = list(_beginnings(coarse)) if scan.brain.any() else []
     placements = []
-    for done, start in enumerate(starts):
-        yield Progress(0.3 * done / len(starts), 1, "laying the template onto the brain")
+    for number, start in enumerate(starts):
+        yield Progress(0.3 * number / len(starts), 1, "laying the template onto the brain")
         placements.append(_aligned(coarse, start, _COARSE_STEPS))
     cost, best = min(placements, key=lambda pair: pair[0], default=(np.inf, None))
     if best is None or not np.isfinite(cost):
@@ -144,8 +144,8 @@ def _beginnings(level: Level) -> Iterator[_Affine]:
     template = tissue_template()
     places = np.indices(template.shares.shape[1:], dtype=np.float64) * template.spacing_mm
     centre, extent = _moments(level.inside, level.points)
-    shift, wanted = _moments(template.shares.sum(axis=0), places)
-    scale = wanted / extent
+    shift, extents = _moments(template.shares.sum(axis=0), places)
+    scale = extents / extent
     areas = level.inside.sum(axis=(1, 2))
     cut = bool(max(areas[0], areas[-1]) > _CUT * areas.max())
     if cut:
@@ -169,12 +169,12 @@ def _aligned(level: Level, affine: _Affine, steps: int) -> tuple[float, _Affine]
     cost = np.inf
     for _ in range(steps):
         places = affine.apply(level.points)
-        seen = _compared(level, places, weights)
-        if seen is None:
+        comparison = _compared(level, places, weights)
+        if comparison is None:
             return np.inf, affine
-        weights = np.where(seen.core, weights_of(seen.distances), np.float32(0))
-        cost = _cost(level, seen)
-        step = _affine_step(level, affine, places, seen, weights)
+        weights = np.where(comparison.core, weights_of(comparison.distances), np.float32(0))
+        cost = _cost(level, comparison)
+        step = _affine_step(level, affine, places, comparison, weights)
         affine = affine.moved(step)
         if np.abs(step[:, 3]).max() < _STILL_MM and np.abs(step[:, :3]).max() < _STILL:
             break
@@ -195,21 +195,21 @@ def _compared(level: Level, places: Float64Array, weights: Float32Array) -> _Com
     return _Comparison(shares, core, level.inside - brain, rest, distances, expectation)
 
 
-def _cost(level: Level, seen: _Comparison) -> float:
-    apart = seen.distances[seen.core]
+def _cost(level: Level, comparison: _Comparison) -> float:
+    apart = comparison.distances[comparison.core]
     robust = float((apart / (1 + apart / 6.25)).sum())
-    return (_OUTLINE * float((seen.outline**2).sum()) + robust) / float((level.inside > 0.5).sum())
+    return (_OUTLINE * float((comparison.outline**2).sum()) + robust) / float((level.inside > 0.5).sum())
 
 
 def _affine_step(
-    level: Level, affine: _Affine, places: Float64Array, seen: _Comparison, weights: Float32Array
+    level: Level, affine: _Affine, places: Float64Array, comparison: _Comparison, weights: Float32Array
 ) -> Float64Array:
-    near = (level.inside > 0) | (seen.shares.sum(axis=0) > 0.02)
+    near = (level.inside > 0) | (comparison.shares.sum(axis=0) > 0.02)
     slopes = _slopes_at(level, places[:, near])
     offsets = level.points[:, near] - affine.centre[:, None]
     arms = np.vstack([offsets, np.ones(offsets.shape[1])])
     hessian, gradient = np.zeros((12, 12)), np.zeros(12)
-    for rest, slope, weight in _terms(seen, slopes, weights, near):
+    for rest, slope, weight in _terms(comparison, slopes, weights, near):
         directions = (slope[:, None, :] * arms[None]).reshape(12, -1)
         hessian += (directions * weight) @ directions.T
         gradient += (directions * weight) @ rest
@@ -224,13 +224,13 @@ def _slopes_at(level: Level, places: Float64Array) -> Float32Array:
 
 
 def _terms(
-    seen: _Comparison, slopes: Float32Array, weights: Float32Array, where: Mask
+    comparison: _Comparison, slopes: Float32Array, weights: Float32Array, where: Mask
 ) -> Iterator[tuple[Float32Array, Float32Array, Float32Array]]:
     """What is left, its slope along the template's axes and its weight: of the outline, then of each sequence."""
-    outline = seen.outline[where]
+    outline = comparison.outline[where]
     yield outline, slopes.sum(axis=0), np.full_like(outline, _OUTLINE)
-    expectation, sequences = seen.expectation, len(seen.rest)
-    for rest, brightness, spread in zip(seen.rest, expectation.brightness, expectation.spread, strict=True):
+    expectation, sequences = comparison.expectation, len(comparison.rest)
+    for rest, brightness, spread in zip(comparison.rest, expectation.brightness, expectation.spread, strict=True):
         slope = np.tensordot(brightness.astype(np.float32), slopes, 1)
         yield rest[where], slope, weights[where] / np.float32(spread**2 * sequences)
 
@@ -250,17 +250,17 @@ def _warped(
 ) -> tuple[Float64Array, Float32Array]:
     """One step of the deformation `(3, Z, Y, X)` in the template's mm, and the weights for the next."""
     places = affine.apply(level.points) + warp
-    seen = _compared(level, places, weights)
-    if seen is None:
+    comparison = _compared(level, places, weights)
+    if comparison is None:
         return warp, weights
-    weights = np.where(seen.core, weights_of(seen.distances), np.float32(0))
+    weights = np.where(comparison.core, weights_of(comparison.distances), np.float32(0))
     everywhere = np.ones(level.inside.shape, dtype=bool)
     slopes = _slopes_at(level, places[:, everywhere])
     pull, steepness = np.zeros((3, everywhere.size)), np.zeros((3, 3, everywhere.size))
-    for rest, slope, weight in _terms(seen, slopes, weights, everywhere):
+    for rest, slope, weight in _terms(comparison, slopes, weights, everywhere):
         pull += weight * rest * slope
         steepness += weight * slope[:, None] * slope[None]
-    step = _solved(_in_windows(pull, level), _in_windows(steepness, level), seen.core)
+    step = _solved(_in_windows(pull, level), _in_windows(steepness, level), comparison.core)
     warp = warp + np.clip(step, -_STEP_MM, _STEP_MM)
     warp = np.stack([ndimage.gaussian_filter(part, _sigmas(level, _SMOOTH_MM)) for part in warp])
     length = np.sqrt((warp**2).sum(axis=0))

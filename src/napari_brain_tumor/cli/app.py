@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Codes: 0 everything was done, 1 something failed or was refused, with a message, 2 wrong usage or a wrong value of
     an option, 130 stopped by Ctrl-C.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     prepare_streams()
-    shown = debugging.set(debug)
+    token = debugging.set(debug)
     try:
         finish_interrupted()
-        app(args=[word for word in given if word != "--debug"], prog_name="brain-tumor")
+        app(args=[word for word in words if word != "--debug"], prog_name="brain-tumor")
     except Exception as error:
         if debug:
             raise
@@ -72,11 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
     finally:
-        debugging.reset(shown)
+        debugging.reset(token)
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
+def _say_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"brain-tumor {__version__}")
         raise typer.Exit
 
@@ -196,14 +196,14 @@ def segment(
             lambda number, result: _show_segmented(tasks[number], result, alone=len(tasks) == 1, parallel=parallel),
             results,
             doing="segmenting",
-            done="segmented",
+            past_tense="segmented",
         )
 
 
 def _check_fits(method: "Method", *, probabilities: bool, seeds: bool) -> None:
     """Raise `typer.BadParameter` for options that mean nothing to the method."""
     if probabilities and method.is_baseline:
-        msg = f"{method.name} is a method without weights and tells no probabilities. Choose a trained model."
+        msg = f"{method.name} is a method without weights and gives no probabilities. Choose a trained model."
         raise typer.BadParameter(msg, param_hint="--model")
     if seeds and not method.takes_seeds:
         msg = f"{method.name} finds the tumour by itself and takes no seeds. Leave them out, or choose region_growing."

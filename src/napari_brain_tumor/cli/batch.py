@@ -37,7 +37,7 @@ def run_batch(
     table: CaseTable | None,
     *,
     doing: str,
-    done: str,
+    past_tense: str,
     quiet: bool = False,
 ) -> None:
     """Work on all cases, and say at the end what became of them.
@@ -54,7 +54,7 @@ def run_batch(
         Prints the result of the case of that number, and returns its row.
     table : CaseTable or None
         Is written on the way, so that it holds nearly all cases if the batch is stopped.
-    doing, done : str
+    doing, past_tense : str
         The verb, as in `"segmenting"` and `"segmented"`.
     quiet : bool
         Leave standard output to the results: no summary.
@@ -75,11 +75,11 @@ def run_batch(
         with _patient():
             rows.write()
         if len(items) > 1 and not quiet:
-            _sum_up(rows, done)
+            _sum_up(rows, past_tense)
     left = [row for row in rows.rows if row.status in ("failed", "exists", "outdated")]
     if left:
         some = ", ".join(row.case for row in left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
-        msg = f"{len(left)} of {len(items)} cases were not {done}: {some}."
+        msg = f"{len(left)} of {len(items)} cases were not {past_tense}: {some}."
         raise BrainTumorError(msg)
 
 
@@ -148,8 +148,8 @@ def _tell_end(row: CaseRow, number: int, rows: BatchRows, *, parallel: bool) -> 
         progress_line(f"[{place}] {row.case}: {what}; {duration(rows.seconds)} elapsed{rest}")
 
 
-def _sum_up(rows: BatchRows, done: str) -> None:
-    words = {"done": done, "skipped": "skipped", "exists": "left as they were"}
+def _sum_up(rows: BatchRows, past_tense: str) -> None:
+    words = {"done": past_tense, "skipped": "skipped", "exists": "left as they were"}
     words |= {"outdated": "with a result of other scans", "failed": "failed"}
     parts = [f"{rows.states[key]} {word}" for key, word in words.items() if rows.states[key]]
     begun = sum(rows.states.values())

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from napari_brain_tumor.compare import Agreement, Consensus, PairScores
+    from napari_brain_tumor.compare.consensus_methods import ConsensusMethod
     from napari_brain_tumor.compare.slices import Axis
-    from napari_brain_tumor.compare.together import ConsensusMethod
     from napari_brain_tumor.labels import Region
     from napari_brain_tumor.study import Segmentation
 
@@ -68,22 +68,23 @@ def compare(
 ) -> None:
     """Compare segmentations of one case: scores, kappa, volumes, the slices that differ most, and a consensus."""
     reference, resample, consensus = request.reference, request.resample, request.consensus
-    called = _names(labels, names)
+    names_of_files = _names(labels, names)
     schemas = _schemas(schema, len(labels))
     _check_consensus(consensus, output)
     cut = _axis(axis)
-    _check_targets(labels, [one for one in (output, csv) if one is not None], overwrite=overwrite)
+    _check_targets(labels, [target for target in (output, csv) if target is not None], overwrite=overwrite)
     opened = {
-        name: _open(path, kind, opening.spacing_mm) for name, path, kind in zip(called, labels, schemas, strict=True)
+        name: _open(path, kind, opening.spacing_mm)
+        for name, path, kind in zip(names_of_files, labels, schemas, strict=True)
     }
-    found = _compare(opened, reference, resample)
+    agreement = _compare(opened, reference, resample)
     joined = _join(opened, reference, consensus, resample)
     if as_json:
-        say(json.dumps({**found.as_dict(), **_told(joined)}, indent=2, ensure_ascii=False, default=str))
+        say(json.dumps({**agreement.as_dict(), **_consensus_entry(joined)}, indent=2, ensure_ascii=False, default=str))
     else:
-        _print(found, cut)
-        _print_consensus(found, joined)
-    _write(found, joined, output, csv, maps, overwrite=overwrite, quiet=as_json)
+        _print(agreement, cut)
+        _print_consensus(agreement, joined)
+    _write(agreement, joined, output, csv, maps, overwrite=overwrite, quiet=as_json)
 
 
 # What was asked for -------------------------------------------------------------------------------------------------
@@ -92,35 +93,35 @@ def compare(
 def _names(labels: Sequence[Path], names: str | None) -> list[str]:
     from napari_brain_tumor.io.volume import short_name
 
-    called = [part.strip() for part in names.split(",")] if names is not None else [short_name(one) for one in labels]
-    if len(called) != len(labels):
-        msg = f"{len(called)} names for {len(labels)} segmentations. Give one for each, such as --names unet,anna."
+    listed = [part.strip() for part in names.split(",")] if names is not None else [short_name(path) for path in labels]
+    if len(listed) != len(labels):
+        msg = f"{len(listed)} names for {len(labels)} segmentations. Give one for each, such as --names unet,anna."
         raise typer.BadParameter(msg, param_hint="--names")
-    twice = [name for name, count in Counter(called).items() if count > 1]
+    twice = [name for name, count in Counter(listed).items() if count > 1]
     if twice:
         msg = f"Several segmentations are called {', '.join(twice)}. Give each a name of its own with --names A,B,..."
         raise ComparisonError(msg)
-    return called
+    return listed
 
 
 def _schemas(schema: str | None, count: int) -> list[str | None]:
-    told = [None if part.strip() in ("", "-") else part.strip() for part in (schema or "-").split(",")]
-    for one in told:
-        known_schema(one)
-    if len(told) not in (1, count):
-        msg = f"{len(told)} schemas for {count} segmentations. Give one for all, or one for each."
+    listed = [None if part.strip() in ("", "-") else part.strip() for part in (schema or "-").split(",")]
+    for name in listed:
+        known_schema(name)
+    if len(listed) not in (1, count):
+        msg = f"{len(listed)} schemas for {count} segmentations. Give one for all, or one for each."
         raise typer.BadParameter(msg, param_hint="--schema")
-    return told if len(told) == count else told * count
+    return listed if len(listed) == count else listed * count
 
 
 def _axis(name: str) -> "Axis":
     from napari_brain_tumor.compare.slices import AXES
 
-    chosen: Axis | None = next((one for one in AXES if one == name), None)
-    if chosen is None:
+    axis: Axis | None = next((candidate for candidate in AXES if candidate == name), None)
+    if axis is None:
         msg = f"There are no {name!r} slices. Ask for one of: {', '.join(AXES)}."
         raise typer.BadParameter(msg, param_hint="--axis")
-    return chosen
+    return axis
 
 
 def _check_consensus(method: str | None, output: Path | None) -> None:
@@ -130,9 +131,9 @@ def _check_consensus(method: str | None, output: Path | None) -> None:
 
 
 def _check_targets(labels: Sequence[Path], targets: Sequence[Path], *, overwrite: bool) -> None:
-    taken = {one.resolve() for one in labels}
+    inputs = {path.resolve() for path in labels}
     for target in targets:
-        if target.resolve() in taken:
+        if target.resolve() in inputs:
             msg = f"{target} is one of the segmentations that are compared and is never overwritten. Choose another."
             raise SaveError(msg)
         if target.exists() and not overwrite:
@@ -163,57 +164,59 @@ def _compare(opened: Mapping[str, "Segmentation"], reference: str | None, resamp
 def _join(
     opened: Mapping[str, "Segmentation"], reference: str | None, method: str | None, resample: bool
 ) -> "Consensus | None":
-    from napari_brain_tumor.compare.together import METHODS, consensus_job
+    from napari_brain_tumor.compare.consensus_methods import METHODS, consensus_job
 
-    chosen: ConsensusMethod | None = next((one for one in METHODS if one == method), None)
-    if chosen is None:
+    known_method: ConsensusMethod | None = next((candidate for candidate in METHODS if candidate == method), None)
+    if known_method is None:
         return None
-    raters = {name: one for name, one in opened.items() if name != reference}
+    raters = {name: candidate for name, candidate in opened.items() if name != reference}
     if len(raters) < 2:
         msg = (
             f"The reference {reference} takes no part in the consensus, which leaves {', '.join(raters)}. Two or more "
             "are needed: add another segmentation, or leave out --reference."
         )
         raise ComparisonError(msg)
-    return run_shown(consensus_job(raters, chosen, resample=resample), "joining")
+    return run_shown(consensus_job(raters, known_method, resample=resample), "joining")
 
 
 # What was found -----------------------------------------------------------------------------------------------------
 
 
-def _print(found: "Agreement", axis: "Axis") -> None:
+def _print(agreement: "Agreement", axis: "Axis") -> None:
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
-    for text in found.notes:
+    for text in agreement.notes:
         note(text)
-    for one in found.regions:
-        name = REGION_NAMES[one.region]
-        title = f"{name[0].upper()}{name[1:]} ({one.region})"
-        print_table(f"{title}: {_against(found)}", _score_table(found, one.region))
-        print_table(_agreement_line(found, one.region), _volume_table(found, one.region))
-        slices = found.slices(one.region, axis)
+    for regional in agreement.regions:
+        name = REGION_NAMES[regional.region]
+        title = f"{name[0].upper()}{name[1:]} ({regional.region})"
+        print_table(f"{title}: {_against(agreement)}", _score_table(agreement, regional.region))
+        print_table(_agreement_line(agreement, regional.region), _volume_table(agreement, regional.region))
+        slices = agreement.slices(regional.region, axis)
         if slices:
-            print_table(f"{len(slices)} {axis} slices differ; the worst:", _slice_table(found, one.region, axis))
+            print_table(
+                f"{len(slices)} {axis} slices differ; the worst:", _slice_table(agreement, regional.region, axis)
+            )
         say("")
-    if found.reference is None:
+    if agreement.reference is None:
         say("Sensitivity, precision and lesion-wise Dice take the first of a pair for the truth. Name it: --reference.")
 
 
-def _against(found: "Agreement") -> str:
-    return "each pair" if found.reference is None else f"against {found.reference}"
+def _against(agreement: "Agreement") -> str:
+    return "each pair" if agreement.reference is None else f"against {agreement.reference}"
 
 
-def _score_table(found: "Agreement", region: "Region") -> "Table":
+def _score_table(agreement: "Agreement", region: "Region") -> "Table":
     from rich.markup import escape
 
-    rows = found.scores_of(region)
-    shown = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
-    titles = [_SCORES[key][0] for key in shown]
-    who = ["Segmentation"] if found.reference is not None else ["First", "Second"]
+    rows = agreement.scores_of(region)
+    metrics = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
+    titles = [_SCORES[key][0] for key in metrics]
+    who = ["Segmentation"] if agreement.reference is not None else ["First", "Second"]
     table = new_table(*who, *titles, right=tuple(titles))
     for row in rows:
-        told = [row.second] if found.reference is not None else [row.first, row.second]
-        table.add_row(*map(escape, told), *(_score_cell(row, key) for key in shown))
+        names = [row.second] if agreement.reference is not None else [row.first, row.second]
+        table.add_row(*map(escape, names), *(_score_cell(row, key) for key in metrics))
     return table
 
 
@@ -222,33 +225,33 @@ def _score_cell(row: "PairScores", key: str) -> str:
     return "" if value is None else f"{value:.{_SCORES[key][1]}f}"
 
 
-def _agreement_line(found: "Agreement", region: "Region") -> str:
-    one = found[region]
-    kappa = "not defined" if one.kappa is None else f"{one.kappa:.3f}"
-    return f"All {len(found.names)}: mean Dice of pairs {one.mean_dice:.3f}, Fleiss' kappa {kappa}; volumes:"
+def _agreement_line(agreement: "Agreement", region: "Region") -> str:
+    regional = agreement[region]
+    kappa = "not defined" if regional.kappa is None else f"{regional.kappa:.3f}"
+    return f"All {len(agreement.names)}: mean Dice of pairs {regional.mean_dice:.3f}, Fleiss' kappa {kappa}; volumes:"
 
 
-def _volume_table(found: "Agreement", region: "Region") -> "Table":
+def _volume_table(agreement: "Agreement", region: "Region") -> "Table":
     from rich.markup import escape
 
-    base = "the mean" if found.reference is None else found.reference
-    in_ml = found.raters.grid.unit == "mm"
+    base = "the mean" if agreement.reference is None else agreement.reference
+    in_ml = agreement.raters.grid.unit == "mm"
     size = "mL" if in_ml else "Voxels"
     table = new_table(
         "Segmentation", size, f"Against {escape(base)}", "%", right=(size, f"Against {escape(base)}", "%")
     )
-    for row in found.volumes:
+    for row in agreement.volumes:
         if row.region == region:
-            told = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
+            volume = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
             off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
             percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f}"
-            table.add_row(escape(row.name), told, off, percent)
+            table.add_row(escape(row.name), volume, off, percent)
     return table
 
 
-def _slice_table(found: "Agreement", region: "Region", axis: "Axis") -> "Table":
-    rows = found.slices(region, axis)[:_MOST_SLICES]
-    in_mm = found.raters.grid.unit == "mm"
+def _slice_table(agreement: "Agreement", region: "Region", axis: "Axis") -> "Table":
+    rows = agreement.slices(region, axis)[:_MOST_SLICES]
+    in_mm = agreement.raters.grid.unit == "mm"
     columns = ["Slice", "Differing voxels", *(["mm²"] if in_mm else []), "Dice"]
     table = new_table(*columns, right=tuple(columns))
     for row in rows:
@@ -257,36 +260,38 @@ def _slice_table(found: "Agreement", region: "Region", axis: "Axis") -> "Table":
     return table
 
 
-def _print_consensus(found: "Agreement", joined: "Consensus | None") -> None:
+def _print_consensus(agreement: "Agreement", joined: "Consensus | None") -> None:
     if joined is None:
         return
     from rich.markup import escape
 
-    from napari_brain_tumor.compare.together import METHODS
+    from napari_brain_tumor.compare.consensus_methods import METHODS
 
     for text in joined.notes:
-        if text not in found.notes:
+        if text not in agreement.notes:
             note(text)
     table = new_table("Segmentation", "Region", "Sensitivity", "Specificity", right=("Sensitivity", "Specificity"))
-    for one in joined.qualities:
-        numbers = ["" if value is None else f"{value:.3f}" for value in (one.sensitivity, one.specificity)]
-        table.add_row(escape(one.name), one.region, *numbers)
+    for quality in joined.qualities:
+        numbers = ["" if value is None else f"{value:.3f}" for value in (quality.sensitivity, quality.specificity)]
+        table.add_row(escape(quality.name), quality.region, *numbers)
     print_table(f"Consensus by {joined.method}, and how well each finds it", table)
     say(METHODS[joined.method])
-    if found.reference is not None:
-        dice = _against_reference(found, joined)
-        say(f"Dice of the consensus against {found.reference}: {', '.join(f'{r} {d:.3f}' for r, d in dice.items())}")
+    if agreement.reference is not None:
+        dice = _against_reference(agreement, joined)
+        say(
+            f"Dice of the consensus against {agreement.reference}: {', '.join(f'{r} {d:.3f}' for r, d in dice.items())}"
+        )
 
 
-def _against_reference(found: "Agreement", joined: "Consensus") -> dict["Region", float]:
+def _against_reference(agreement: "Agreement", joined: "Consensus") -> dict["Region", float]:
     from napari_brain_tumor.metrics.one_grid import resampled_onto
     from napari_brain_tumor.metrics.overlap import region_dice
 
-    truth = found.raters.segmentations[str(found.reference)]
+    truth = agreement.raters.segmentations[str(agreement.reference)]
     return region_dice(truth, resampled_onto(joined.segmentation, truth.grid))
 
 
-def _told(joined: "Consensus | None") -> dict[str, object]:
+def _consensus_entry(joined: "Consensus | None") -> dict[str, object]:
     return {} if joined is None else {"consensus": dict(joined.segmentation.provenance)}
 
 
@@ -294,7 +299,7 @@ def _told(joined: "Consensus | None") -> dict[str, object]:
 
 
 def _write(
-    found: "Agreement",
+    agreement: "Agreement",
     joined: "Consensus | None",
     output: Path | None,
     csv: Path | None,
@@ -307,15 +312,15 @@ def _write(
     from napari_brain_tumor.io import save_segmentation
 
     if maps is not None:
-        _check_targets([], map_files(found, maps), overwrite=overwrite)
+        _check_targets([], map_files(agreement, maps), overwrite=overwrite)
     written: list[Path] = []
     if joined is not None and output is not None:
         save_segmentation(joined.segmentation, output, overwrite=True)
         written.append(output)
     if csv is not None:
-        found.to_csv(csv)
+        agreement.to_csv(csv)
         written.append(csv)
     if maps is not None:
-        written += write_maps(found, maps)
+        written += write_maps(agreement, maps)
     for path in written if not quiet else ():
         say(f"Wrote {path}")

@@ -138,15 +138,15 @@ def volume_table(volumes: "VolumeTable", dice: Mapping[Region, float] | None = N
     columns = ["Tissue", "mL", "Voxels", "Dice"]
     unknown = {"mL"} if volumes.unit == "voxels" else set()
     unknown |= {"Dice"} if dice is None else set()
-    shown = [column for column in columns if column not in unknown]
-    table = new_table(*shown, right=("mL", "Voxels", "Dice"))
+    visible = [column for column in columns if column not in unknown]
+    table = new_table(*visible, right=("mL", "Voxels", "Dice"))
     for rows in (volumes.classes, volumes.regions):
         for row in rows:
             cells = _volume_cells(row, dice or {})
-            table.add_row(*(cells[column] for column in shown))
+            table.add_row(*(cells[column] for column in visible))
         table.add_section()
     for region in volumes.undetermined:
-        table.add_row(f"{REGION_NAMES[region]} ({region})", "not determined", *([""] * (len(shown) - 2)))
+        table.add_row(f"{REGION_NAMES[region]} ({region})", "not determined", *([""] * (len(visible) - 2)))
     return table
 
 
@@ -170,11 +170,11 @@ def lesion_table(examination: "Examination") -> Table:
 
 
 def _lesion_cells(lesion: "Lesion") -> list[str]:
-    found = lesion.diameters
+    diameters = lesion.diameters
     slice_and_lengths = ["", "", "", ""]
-    if found is not None:
-        lengths = f"{found.long_mm:.1f} mm", f"{found.short_mm:.1f} mm", f"{found.product_mm2:.0f} mm²"
-        slice_and_lengths = [str(found.index), *lengths]
+    if diameters is not None:
+        lengths = f"{diameters.long_mm:.1f} mm", f"{diameters.short_mm:.1f} mm", f"{diameters.product_mm2:.0f} mm²"
+        slice_and_lengths = [str(diameters.index), *lengths]
     side = lesion.side or "not assessable"
     distance = "" if lesion.midline_mm is None else f"{lesion.midline_mm:.0f} mm"
     return [lesion.title, lesion.size, side, distance, *slice_and_lengths, lesion.reason]

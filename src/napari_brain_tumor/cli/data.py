@@ -55,10 +55,10 @@ def create(
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
 
-    made = CuratedDataset.create(
+    created = CuratedDataset.create(
         dataset, name, description=description, seed=seed, val_fraction=val, test_fraction=test, split_table=table
     )
-    say(f"Made {made.folder}")
+    say(f"Made {created.folder}")
 
 
 @data.command()
@@ -114,14 +114,14 @@ def list_cases(
     from napari_brain_tumor.dataset.split import side_named
 
     opened = CuratedDataset(dataset)
-    chosen = opened.cases(
+    cases = opened.cases(
         state=None if state is None else _state(state), split=None if side is None else side_named(side)
     )
     columns = ("Case", "Patient", "Grade", "Sequences", "Known", "WT mL", "TC mL", "ET mL", "By", "State", "Side")
     table = new_table(*columns, right=("WT mL", "TC mL", "ET mL"))
-    for case in chosen:
+    for case in cases:
         table.add_row(*_cells(case))
-    print_table(f"{opened.name}, {len(chosen)} of {len(opened)} cases", table)
+    print_table(f"{opened.name}, {len(cases)} of {len(opened)} cases", table)
     for case_id, problem in opened.check_files().items():
         say(f"{case_id}: {problem}")
 
@@ -239,7 +239,7 @@ def import_command(
     schema: SchemaOption = None,
     roles: Annotated[str | None, typer.Option(help="With --images: as for `add`.")] = None,
     spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not tell.")
+        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not state them.")
     ] = None,
     table: Annotated[
         Path | None, typer.Option("--table", help="CSV with patient and split, perhaps dataset, case and grade.")
@@ -254,7 +254,7 @@ def import_command(
     from napari_brain_tumor.dataset.imports import ImportOptions, import_cases
 
     opened = CuratedDataset(dataset)
-    found = _found(folder, kind, images, labels, roles)
+    cases = _found_cases(folder, kind, images, labels, roles)
     options = ImportOptions(
         source=folder.resolve().name if source is None else source,
         schema=schema,
@@ -262,7 +262,7 @@ def import_command(
         state=_state(state),
         table=table,
     )
-    report = run_shown(import_cases(opened, found, options), "Import")
+    report = run_shown(import_cases(opened, cases, options), "Import")
     for case in report.outcomes:
         if case.outcome == "refused" or case.text:
             tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
@@ -285,7 +285,7 @@ def check(
     findings = run_shown(check_dataset(CuratedDataset(dataset), cases or None), "Check")
     for finding in findings:
         if finding.severity != "ok":
-            say(f"{finding.severity}: {finding.case}: {finding.found}. What to do: {finding.todo}.")
+            say(f"{finding.severity}: {finding.case}: {finding.problem}. What to do: {finding.todo}.")
     counts = Counter(finding.severity for finding in findings)
     checked = len({finding.case for finding in findings})
     say(f"{checked} cases: {counts['error']} errors, {counts['warning']} warnings, {counts['ok']} cases without either")
@@ -302,7 +302,8 @@ def export(
     roles: Annotated[str, typer.Option(help="Channels; cases that lack one are left out.")] = "T1,T1c,T2,FLAIR",
     regions: Annotated[bool, typer.Option("--regions", help="Learn nested regions, not classes.")] = False,
     whole_tumour: Annotated[
-        bool, typer.Option("--whole-tumour", help="Whole tumour alone; cases that tell no more are taken then.")
+        bool,
+        typer.Option("--whole-tumour", help="Only the whole tumour; cases that mark nothing more are then accepted."),
     ] = False,
     states: Annotated[list[str] | None, typer.Option("--state", help="States to take; accepted if not given.")] = None,
     preprocessed: Annotated[
@@ -333,7 +334,7 @@ def export(
     say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
 
 
-def _found(
+def _found_cases(
     folder: Path, kind: str | None, images: str | None, labels: str | None, roles: str | None
 ) -> "tuple[FoundCase, ...]":
     from napari_brain_tumor.dataset.imports import FORMATS, find_cases, find_pairs
@@ -359,11 +360,11 @@ def _label(
 
     if labels is not None:
         return open_segmentation(labels, schema, spacing_mm=_spacing_of(labels, spacing_mm))
-    found = open_truth(scan, schema, spacing_mm=spacing_mm)
-    if found is None:
+    label = open_truth(scan, schema, spacing_mm=spacing_mm)
+    if label is None:
         msg = f"No label was found beside {scan}. Name it with --labels FILE, or segment the scan first."
         raise DatasetError(msg)
-    return found
+    return label
 
 
 def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
@@ -376,9 +377,9 @@ def _spacing_of(labels: Path, spacing_mm: tuple[float, float, float] | None) -> 
 def _state(text: str) -> "ReviewState":
     from napari_brain_tumor.dataset import STATES
 
-    wanted = text.strip().lower().replace("-", "_").replace(" ", "_")
+    key = text.strip().lower().replace("-", "_").replace(" ", "_")
     for state in STATES:
-        if state == wanted:
+        if state == key:
             return state
     known = ", ".join(state.replace("_", "-") for state in STATES)
     msg = f"{text!r} is not a state of a review. Known are {known}."

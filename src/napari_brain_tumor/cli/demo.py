@@ -38,11 +38,11 @@ def run_demo(folder: Path, request: SegmentRequest, *, window: bool = True) -> N
     picture = save_picture(study, segmentation, folder / "segmentation.png")
     for written in (target, folder / "segmentation.json", picture):
         say(f"Wrote {written}")
-    _show_or_explain(sample_case_folder(), target, wanted=window)
+    _show_or_explain(sample_case_folder(), target, show=window)
 
 
-def _show_or_explain(case: Path, segmentation: Path, *, wanted: bool) -> None:
-    reason = why_no_window(os.environ) if wanted else "not asked for"
+def _show_or_explain(case: Path, segmentation: Path, *, show: bool) -> None:
+    reason = why_no_window(os.environ) if show else "not asked for"
     if reason is None:
         say("Opening napari ...")
         reason = open_window(case, segmentation, segmentation.with_name("napari.log"))

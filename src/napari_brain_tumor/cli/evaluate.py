@@ -27,7 +27,7 @@ __all__ = ["evaluate"]
 _REGIONS: Final = {"WT": "Whole tumour (WT)", "TC": "Tumour core (TC)", "ET": "Enhancing tumour (ET)"}
 _HINTS: Final[dict[type[Exception], str]] = {
     LabelSchemaError: "In the shell: --schema NAME for the truth, --predictions-schema NAME for predictions.",
-    SpacingUnknownError: "In the shell: --spacing X,Y,Z; it is used for the cases alone that do not tell it.",
+    SpacingUnknownError: "In the shell: --spacing X,Y,Z; it is used only for cases that do not state it.",
 }
 _MINUS: Final = "\N{MINUS SIGN}"
 
@@ -65,12 +65,15 @@ def evaluate(
 
     If it is stopped, the same command goes on after the cases that were finished.
     """
-    chosen, given = _named(models.split(",") if models.strip() else [], "--models"), _named_folders(predictions or [])
-    if not chosen and not given:
+    by_model, by_folder = (
+        _sources_by_name(models.split(",") if models.strip() else [], "--models"),
+        _named_folders(predictions or []),
+    )
+    if not by_model and not by_folder:
         msg = "Name what to evaluate: --models unet,threshold or --predictions NAME=FOLDER."
         raise typer.BadParameter(msg, param_hint="--models")
     _check_side(cases, cohort.side, cohort.split)
-    for model in chosen.values():
+    for model in by_model.values():
         _check_model(model)
     from napari_brain_tumor.cli.executor import chosen_executor
     from napari_brain_tumor.evaluation import PREDICTIONS, UNFINISHED, check_folder, evaluate_job
@@ -79,8 +82,8 @@ def evaluate(
     with chosen_executor(computing) as executor:
         job = evaluate_job(
             cases,
-            chosen,
-            predictions=given,
+            by_model,
+            predictions=by_folder,
             truth=cohort.truth,
             split=cohort.split,
             side=cohort.side,
@@ -118,37 +121,37 @@ def _check_model(model: str) -> None:
         raise typer.BadParameter(error.message, param_hint="--models") from error
 
 
-def _named(words: Iterable[str], option: str) -> dict[str, str]:
+def _sources_by_name(words: Iterable[str], option: str) -> dict[str, str]:
     """Name to model or folder from `unet`, `runs/new` or `new=runs/new`; the name is the last part of a path."""
     pairs = [word.strip().partition("=") for word in words]
-    named = {name if separator else Path(name).name: where or name for name, separator, where in pairs}
-    if len(named) < len(pairs) or not all(named) or not all(named.values()):
+    by_name = {name if separator else Path(name).name: where or name for name, separator, where in pairs}
+    if len(by_name) < len(pairs) or not all(by_name) or not all(by_name.values()):
         msg = "Each needs a name of its own: a,b or new=FOLDER,old=FOLDER."
         raise typer.BadParameter(msg, param_hint=option)
-    return named
+    return by_name
 
 
 def _named_folders(words: Sequence[str]) -> dict[str, str]:
     if not all("=" in word for word in words):
         msg = "Give a name and a folder: --predictions nnunet=results/nnunet."
         raise typer.BadParameter(msg, param_hint="--predictions")
-    return _named(words, "--predictions")
+    return _sources_by_name(words, "--predictions")
 
 
 def _print_result(result: "Evaluation") -> None:
     from napari_brain_tumor.metrics.compare import METRICS, definition
 
     for region, title in _REGIONS.items():
-        found = [summary for summary in result.summary if summary.region == region]
-        if found:
-            print_table(f"{title}: mean (95 % interval over patients), median", _summary_table(found))
+        summaries = [summary for summary in result.summary if summary.region == region]
+        if summaries:
+            print_table(f"{title}: mean (95 % interval over patients), median", _summary_table(summaries))
             say("")
     if result.differences:
         title = f"Against {result.models[0]}, over the cases that both have: mean difference (95 % interval)"
         print_table(title, _difference_table(result.differences))
         say("")
-    shown = [metric for metric in METRICS if any(summary.metric == metric for summary in result.summary)]
-    for metric in shown:
+    metrics = [metric for metric in METRICS if any(summary.metric == metric for summary in result.summary)]
+    for metric in metrics:
         say(f"{METRICS[metric].label}: {definition(metric)}")
     say("The CSV holds every score for the classes too, the JSON what each means.")
 
@@ -161,14 +164,14 @@ def _summary_table(summaries: Sequence["Summary"]) -> "Table":
     rows: dict[tuple[str, str | None], dict[str, Summary]] = {}
     for summary in summaries:
         rows.setdefault((summary.model, summary.dataset), {})[summary.metric] = summary
-    metrics = [metric for metric in METRICS if any(metric in found for found in rows.values())]
+    metrics = [metric for metric in METRICS if any(metric in of_metrics for of_metrics in rows.values())]
     several = len({dataset for _, dataset in rows}) > 1
     columns = ["Model", *(["Data set"] if several else []), "Cases", *(METRICS[metric].label for metric in metrics)]
     table = new_table(*columns)
-    for (model, dataset), found in rows.items():
+    for (model, dataset), of_metrics in rows.items():
         place = [dataset or "all"] if several else []
-        cells = [_summary_cell(found.get(metric), found["dice"].cases) for metric in metrics]
-        table.add_row(*map(escape, (model, *place, _cases_cell(found["dice"]))), *cells)
+        cells = [_summary_cell(of_metrics.get(metric), of_metrics["dice"].cases) for metric in metrics]
+        table.add_row(*map(escape, (model, *place, _cases_cell(of_metrics["dice"]))), *cells)
     return table
 
 
@@ -203,14 +206,14 @@ def _difference_table(differences: Sequence["Difference"]) -> "Table":
     from napari_brain_tumor.metrics.compare import METRICS
 
     rows: dict[tuple[str, str], dict[str, Difference]] = {}
-    for one in differences:
-        if one.region in _REGIONS:  # those of several data sets together come last and stay
-            rows.setdefault((one.model, one.region), {})[one.metric] = one
-    metrics = [metric for metric in METRICS if any(metric in found for found in rows.values())]
+    for difference in differences:
+        if difference.region in _REGIONS:  # those of several data sets together come last and stay
+            rows.setdefault((difference.model, difference.region), {})[difference.metric] = difference
+    metrics = [metric for metric in METRICS if any(metric in of_region for of_region in rows.values())]
     table = new_table("Model", "Region", "Cases", *(METRICS[metric].label for metric in metrics))
-    for (model, region), found in rows.items():
-        cases = found["dice"].cases
-        table.add_row(escape(model), region, str(cases), *(_difference_cell(found.get(m), cases) for m in metrics))
+    for (model, region), of_region in rows.items():
+        cases = of_region["dice"].cases
+        table.add_row(escape(model), region, str(cases), *(_difference_cell(of_region.get(m), cases) for m in metrics))
     return table
 
 
@@ -225,10 +228,10 @@ def _difference_cell(difference: "Difference | None", cases: int) -> str:
     return "\n".join((number, *_interval(difference, digits, signed=True), f"{difference.verdict}{fewer}"))
 
 
-def _interval(found: "Summary | Difference", digits: int, *, signed: bool = False) -> list[str]:
-    if found.low is None or found.high is None:
+def _interval(entry: "Summary | Difference", digits: int, *, signed: bool = False) -> list[str]:
+    if entry.low is None or entry.high is None:
         return []
-    low, high = (_signed(v, digits) if signed else f"{v:.{digits}f}" for v in (found.low, found.high))
+    low, high = (_signed(v, digits) if signed else f"{v:.{digits}f}" for v in (entry.low, entry.high))
     return [f"({low} to {high})"]
 
 
@@ -237,9 +240,9 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _tell_refused(result: "Evaluation") -> None:
-    for one in result.refused:
-        say_error(one.error, one.what, _HINTS)
+    for refusal in result.refused:
+        say_error(refusal.error, refusal.what, _HINTS)
     if result.refused:
-        names = ", ".join(one.what for one in result.refused)
+        names = ", ".join(refusal.what for refusal in result.refused)
         msg = f"Not everything was scored: {names}. The tables hold the rest."
         raise BrainTumorError(msg)

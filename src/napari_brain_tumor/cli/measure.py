@@ -68,8 +68,8 @@ def measure(
     if study is not None:
         opening = opening.beside(study)
         open_case(study, opening)  # what is wrong with the scans is said once, before the work
-    told = lesions or study is not None
-    whole = told or csv is not None or output is not None
+    lists_lesions = lesions or study is not None
+    whole = lists_lesions or csv is not None or output is not None
     tables: dict[int, tuple[str, VolumeTable]] = {}
     examinations: dict[int, Examination] = {}
 
@@ -79,7 +79,7 @@ def measure(
             examinations[number] = measured.examination
         notes = () if measured.examination is None else measured.examination.notes
         if not as_json:
-            _print_volumes(measured.name, measured.volumes, measured.examination if told else None)
+            _print_volumes(measured.name, measured.volumes, measured.examination if lists_lesions else None)
         return CaseRow(str(labels[number]), "done", volumes=measured.volumes, notes=notes)
 
     results = None if table is None else CaseTable(table)
@@ -96,7 +96,7 @@ def measure(
                 show,
                 results,
                 doing="measuring",
-                done="measured",
+                past_tense="measured",
                 quiet=as_json,
             )
         finally:

@@ -110,14 +110,14 @@ def count(
     columns = ("Name", "Network", "Dims", "Parameters", "Statistics")
     table = new_table(*columns, *(() if dims else ("In the other dims",)), right=("Parameters", "Statistics"))
     for name, configuration in CONFIGURATIONS.items():
-        shown: Dims = configuration.dims if dims is None else (2 if dims == 2 else 3)
-        other: Dims = 3 if shown == 2 else 2
+        counted_dims: Dims = configuration.dims if dims is None else (2 if dims == 2 else 3)
+        other: Dims = 3 if counted_dims == 2 else 2
         cells = [
             name,
             configuration.title,
-            f"{shown}D",
-            f"{count_parameters(name, inputs, outputs, shown):,}",
-            f"{count_statistics(name, inputs, outputs, shown):,}",
+            f"{counted_dims}D",
+            f"{count_parameters(name, inputs, outputs, counted_dims):,}",
+            f"{count_statistics(name, inputs, outputs, counted_dims):,}",
         ]
         table.add_row(*cells, *(() if dims else (f"{count_parameters(name, inputs, outputs, other):,} in {other}D",)))
     print_table(f"Parameters for {inputs} input and {outputs} output channels", table)
@@ -137,7 +137,7 @@ def import_(
         str | None, typer.Option(metavar="T1,FLAIR,...", help="Sequence in each input channel, in order; may repeat.")
     ] = None,
     regions: Annotated[
-        str | None, typer.Option(metavar="WT,...", help="Region that each output channel tells, in order.")
+        str | None, typer.Option(metavar="WT,...", help="Region that each output channel predicts, in order.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms under which the weights may be used.")] = None,
     origin: Annotated[
@@ -177,17 +177,17 @@ def import_(
         statistics=statistics.value,
         margin_voxels=margin,
     )
-    chosen = _needed(name, "--name")
-    _check_no_baseline(chosen)
+    model_name = _needed(name, "--name")
+    _check_no_baseline(model_name)
     try:
         model = import_weights(
             file,
             _needed(architecture, "--architecture"),
-            name=chosen,
+            name=model_name,
             roles=_words(_needed(roles, "--roles")),
             regions=_words(_needed(regions, "--regions")),
-            licence=_asked(licence, "--licence", "Licence of the weights"),
-            origin=_asked(origin, "--origin", "Where are they from"),
+            licence=_value_or_prompt(licence, "--licence", "Licence of the weights"),
+            origin=_value_or_prompt(origin, "--origin", "Where are they from"),
             title=title,
             preprocessing=preprocessing,
             replace=replace,
@@ -269,11 +269,11 @@ def _say_installed(model: "ModelInfo") -> None:
     say(f"To use it: brain-tumor segment CASE --model {model.name}")
 
 
-def _needed(given: str | None, option: str) -> str:
-    if given is None:
+def _needed(value: str | None, option: str) -> str:
+    if value is None:
         msg = "Weights without a card need it; a zip that `models export` wrote would not."
         raise typer.BadParameter(msg, param_hint=option)
-    return given
+    return value
 
 
 def _model_cells(model: "ModelInfo") -> list[str]:
@@ -293,7 +293,7 @@ def _model_cells(model: "ModelInfo") -> list[str]:
 
 def _whole_metrics(card: "Card") -> "list[Metrics]":
     """Those from every sequence; all, where none is. `show` tells the other subsets."""
-    return [one for one in card.metrics if set(one.roles) == set(card.roles)] or card.metrics
+    return [entry for entry in card.metrics if set(entry.roles) == set(card.roles)] or card.metrics
 
 
 def _inputs(card: "Card") -> str:
@@ -336,9 +336,9 @@ def _card_entries(card: "Card") -> dict[str, str]:
         "Dice on validation cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
         "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
         "Calibration": "\n".join(
-            f"{region}: temperature {found.temperature:.2f}, error {found.error_before:.4f} before, "
-            f"{found.error_after:.4f} after"
-            for region, found in card.calibration.items()
+            f"{region}: temperature {calibration.temperature:.2f}, error {calibration.error_before:.4f} before, "
+            f"{calibration.error_after:.4f} after"
+            for region, calibration in card.calibration.items()
         ),
         "Notes": "\n".join(card.notes),
         "Licence": card.licence,
@@ -378,12 +378,12 @@ def _check_no_baseline(name: str) -> None:
         raise CheckpointError(msg)
 
 
-def _asked(given: str | None, option: str, question: str) -> str:
+def _value_or_prompt(value: str | None, option: str, question: str) -> str:
     """What was given, or the answer to the question where somebody sits at a terminal."""
-    if given is not None:
-        return given
+    if value is not None:
+        return value
     if not sys.stdin.isatty():
-        msg = "It is kept in the model's card and has to be told."
+        msg = "It is recorded in the model's card and is required."
         raise typer.BadParameter(msg, param_hint=option)
     return str(typer.prompt(question))
 

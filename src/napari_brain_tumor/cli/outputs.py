@@ -46,10 +46,10 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    each = (one for given in cases for case in _listed(given) for one in _examinations(case))
-    given = list({os.path.abspath(case): case for case in each}.values())
-    targets = _targets(given, output, file_format)
-    tasks = [task_of(case, target, file_format) for case, target in zip(given, targets, strict=True)]
+    each = (examination for unique in cases for case in _listed(unique) for examination in _examinations(case))
+    unique = list({os.path.abspath(case): case for case in each}.values())
+    targets = _targets(unique, output, file_format)
+    tasks = [task_of(case, target, file_format) for case, target in zip(unique, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
@@ -73,7 +73,7 @@ def _listed(case: Path) -> list[Path]:
 
 def _examinations(case: Path) -> Sequence[Path]:
     """Return those of a folder of cases, or a BIDS data set or subject, with several; else the case itself."""
-    inside = [found.path for found in case_folders(case)] if case.is_dir() else []
+    inside = [folders.path for folders in case_folders(case)] if case.is_dir() else []
     return inside if len(inside) > 1 else (case,)
 
 

@@ -76,12 +76,12 @@ def refine(
     check_inputs_are_kept(study, target)
     for text in study.notes:
         note(text)
-    begun, maps = _start(study, segmentation, schema, request)
-    job = refine_job(study, begun, recorded, probabilities=maps, anyway=anyway)
+    initial, maps = _start(study, segmentation, schema, request)
+    job = refine_job(study, initial, recorded, probabilities=maps, anyway=anyway)
     refined = run_shown(job, study.name)
     for text in refined.provenance["refinement"]["notes"]:
         note(text)
-    written_in = _schema(begun, schema)
+    written_in = _schema(initial, schema)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_segmentation(refined, target, schema=written_in, overwrite=overwrite)
     if as_json:
@@ -94,8 +94,8 @@ def _target(case: Path, output: str | None, segmentation: Path | None, *, overwr
     from napari_brain_tumor.cli.outputs import plan_tasks
     from napari_brain_tumor.io.case_names import case_name
 
-    chosen = output or f"{case_name(case)}_refined.nii.gz"
-    (task,) = plan_tasks([case], chosen, overwrite=overwrite)
+    target = output or f"{case_name(case)}_refined.nii.gz"
+    (task,) = plan_tasks([case], target, overwrite=overwrite)
     if segmentation is not None and task.target.resolve() == segmentation.resolve():
         msg = f"{segmentation} is what is corrected and is never overwritten. Choose another name with -o."
         raise SaveError(msg)
@@ -127,18 +127,18 @@ def _opened(path: Path, schema: str | None, study: "Study") -> "Segmentation":
     """The file; of a voxel size that it does not tell, it has that of the study."""
     from napari_brain_tumor.io import open_segmentation
 
-    found = open_segmentation(path, schema)
-    if (found.grid.unit, study.grid.unit) == ("voxel", "mm"):
+    labels = open_segmentation(path, schema)
+    if (labels.grid.unit, study.grid.unit) == ("voxel", "mm"):
         return open_segmentation(path, schema, spacing_mm=study.grid.spacing)
-    return found
+    return labels
 
 
-def _schema(begun: "Segmentation | None", schema: str | None) -> str:
+def _schema(initial: "Segmentation | None", schema: str | None) -> str:
     """In which the result is saved."""
     from napari_brain_tumor.labels import schema_named
 
-    told = None if begun is None else begun.provenance.get("schema")
-    return schema_named(schema or told or "MSD").name
+    recorded = None if initial is None else initial.provenance.get("schema")
+    return schema_named(schema or recorded or "MSD").name
 
 
 def _print(refined: "Segmentation", target: Path) -> None:
@@ -154,20 +154,20 @@ def _print(refined: "Segmentation", target: Path) -> None:
 def _print_json(refined: "Segmentation", recorded: "PromptFile", target: Path, schema: str) -> None:
     from napari_brain_tumor.cli.console import say
 
-    told = refined.provenance["refinement"]
+    record = refined.provenance["refinement"]
     steps: list[dict[str, Any]] = [
         {"kind": step.kind, "label": getattr(step, "label", None), "voxels": voxels, "seconds": seconds}
-        for step, voxels, seconds in zip(recorded.steps, told["voxels"], told["seconds"], strict=True)
+        for step, voxels, seconds in zip(recorded.steps, record["voxels"], record["seconds"], strict=True)
     ]
     document = {
         "case": refined.name,
         "output": str(target),
         "schema": schema,
         "prompts": steps,
-        "voxels": sum(told["voxels"]),
-        "seconds": round(sum(told["seconds"]), 3),
-        "probabilities": told["probabilities"],
+        "voxels": sum(record["voxels"]),
+        "seconds": round(sum(record["seconds"]), 3),
+        "probabilities": record["probabilities"],
         "labels_sha256": refined.provenance["labels_sha256"],
-        "notes": told["notes"],
+        "notes": record["notes"],
     }
     say(json.dumps(document, indent=2, ensure_ascii=False))

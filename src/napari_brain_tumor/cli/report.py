@@ -50,13 +50,13 @@ def report(
     others = [open_visit(_entry_of(text, schema, opening.spacing_mm)) for text in visit or ()]
     this = open_visit(entry)
     assert this.study is not None
-    found = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
+    follow_up_result = run_shown(follow_up_job([*others, this]), "Comparing") if others else None
     job = report_job(
-        this.study, this.segmentation, output, name=request.name, found=found, with_paths=request.with_paths
+        this.study, this.segmentation, output, name=request.name, found=follow_up_result, with_paths=request.with_paths
     )
     say(f"Wrote {run_shown(job, 'Report')}")
-    if found is not None:
-        _print_follow_up(found)
+    if follow_up_result is not None:
+        _print_follow_up(follow_up_result)
 
 
 def follow_up(
@@ -73,19 +73,21 @@ def follow_up(
     from napari_brain_tumor.followup.tables import save_csv, save_json
     from napari_brain_tumor.reports import report_job
 
-    targets = [output / one for one in ("visits.csv", "visits.json", "visits.svg", "report.html")]
+    targets = [output / name_of_file for name_of_file in ("visits.csv", "visits.json", "visits.svg", "report.html")]
     for target in targets:
         _check_target(target, overwrite=overwrite)
-    found = run_shown(follow_up_job(open_visits(visits), seed=request.seed), "Comparing")
+    result = run_shown(follow_up_job(open_visits(visits), seed=request.seed), "Comparing")
     table, document, plot, page = targets
-    save_csv(found, table)
-    save_json(found, document)
-    save_plot(found, plot)
-    last: Visit = found.visits[-1].visit
+    save_csv(result, table)
+    save_json(result, document)
+    save_plot(result, plot)
+    last: Visit = result.visits[-1].visit
     assert last.study is not None
-    job = report_job(last.study, last.segmentation, page, name=request.name, found=found, with_paths=request.with_paths)
+    job = report_job(
+        last.study, last.segmentation, page, name=request.name, found=result, with_paths=request.with_paths
+    )
     run_shown(job, "Report")
-    _print_follow_up(found)
+    _print_follow_up(result)
     for target in targets:
         say(f"Wrote {target}")
 
@@ -126,20 +128,20 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         raise SaveError(msg)
 
 
-def _print_follow_up(found: "FollowUp") -> None:
+def _print_follow_up(result: "FollowUp") -> None:
     from napari_brain_tumor.cli.console import note
     from napari_brain_tumor.reports.tables import response_table, series_table
 
-    for text in found.notes:
+    for text in result.notes:
         note(text)
-    for table in (series_table(found), response_table(found)):
+    for table in (series_table(result), response_table(result)):
         _print(table)
 
 
 def _print(table: "Table") -> None:
     from napari_brain_tumor.cli.console import new_table, print_table
 
-    shown = new_table(*table.columns)
+    printed = new_table(*table.columns)
     for row in table.rows:
-        shown.add_row(*row)
-    print_table(table.title, shown)
+        printed.add_row(*row)
+    print_table(table.title, printed)

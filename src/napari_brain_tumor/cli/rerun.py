@@ -48,9 +48,9 @@ def rerun(
     if output is not None and output.exists() and not overwrite:
         msg = f"{output} exists already. Give --overwrite to replace it, or another name with -o."
         raise SaveError(msg)
-    found = run_shown(rerun_job(record, output=output, data=data, model=model, device=device), record.name)
-    say(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if as_json else found.describe())
+    replay = run_shown(rerun_job(record, output=output, data=data, model=model, device=device), record.name)
+    say(json.dumps(replay.as_json(), indent=2, ensure_ascii=False) if as_json else replay.describe())
     if output is not None and not as_json:
         say(f"Wrote {output}")
-    if not found.same:
+    if not replay.same:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from napari_brain_tumor.requests.segment import ScoreRequest
 
 if TYPE_CHECKING:
     from napari_brain_tumor.dataset import CaseRecord
-    from napari_brain_tumor.dataset.opinions import Opinion
+    from napari_brain_tumor.dataset.stored_scores import StoredScore
 
 __all__ = ["score"]
 
@@ -24,26 +24,26 @@ def score(
 
     The scores are kept in the data set's folder, where the Curate panel shows them.
     """
+    from napari_brain_tumor.case_scoring import score_dataset_job
     from napari_brain_tumor.cli.console import new_table, print_table, run_shown
     from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.dataset.opinions import read_opinion
+    from napari_brain_tumor.dataset.stored_scores import read_score
     from napari_brain_tumor.models.cards import find_model
-    from napari_brain_tumor.opinion import opinions_job
 
     opened, info = CuratedDataset(dataset), find_model(request.model)
-    chosen = [opened.case(one) for one in cases] if cases else list(opened.cases())
-    job = opinions_job(dataset, [case.id for case in chosen], info.folder, request.device, request.precision)
+    selected = [opened.case(name) for name in cases] if cases else list(opened.cases())
+    job = score_dataset_job(dataset, [case.id for case in selected], info.folder, request.device, request.precision)
     problems = run_shown(job, "Scoring")
     table = new_table("Case", "State", "Side", "WT", "TC", "ET", "Unsure", right=("WT", "TC", "ET", "Unsure"))
-    found = [(case, read_opinion(opened.folder, case, info.card.weights_sha256)) for case in chosen]
-    judged = [(case, opinion) for case, opinion in found if opinion is not None and case.id not in problems]
-    for case, opinion in sorted(judged, key=lambda pair: -pair[1].uncertainty):
-        table.add_row(*_cells(case, opinion))
-    print_table(f"Dice of {info.name} on {len(judged)} of {len(chosen)} cases, and its entropy at the border", table)
+    scored = [(case, read_score(opened.folder, case, info.card.weights_sha256)) for case in selected]
+    judged = [(case, score) for case, score in scored if score is not None and case.id not in problems]
+    for case, score in sorted(judged, key=lambda pair: -pair[1].uncertainty):
+        table.add_row(*_cells(case, score))
+    print_table(f"Dice of {info.name} on {len(judged)} of {len(selected)} cases, and its entropy at the border", table)
     if problems:
         raise DatasetError("\n".join(f"{case_id}: {problem}" for case_id, problem in problems.items()))
 
 
-def _cells(case: "CaseRecord", opinion: "Opinion") -> list[str]:
-    scores = [f"{opinion.dice[region]:.3f}" if region in opinion.dice else "" for region in ("WT", "TC", "ET")]
-    return [case.id, case.state, case.split, *scores, f"{opinion.uncertainty:.2f}"]
+def _cells(case: "CaseRecord", score: "StoredScore") -> list[str]:
+    scores = [f"{score.dice[region]:.3f}" if region in score.dice else "" for region in ("WT", "TC", "ET")]
+    return [case.id, case.state, case.split, *scores, f"{score.uncertainty:.2f}"]

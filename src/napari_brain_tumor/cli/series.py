@@ -25,15 +25,15 @@ def series(
 
     listed = list_series(case)
     if as_json:
-        say(json.dumps([_plain(one) for one in listed], indent=2))
+        say(json.dumps([_plain(entry) for entry in listed], indent=2))
         return
     if not listed:
         say(f"{case} holds no DICOM series.")
         return
     print_table(f"{case}: {len(listed)} series. Pick with --series T1c=NUMBER, or by description.", _table(listed))
-    for one in listed:
-        if one.problem:
-            note(f"{one.title} cannot be opened: {one.problem}")
+    for entry in listed:
+        if entry.problem:
+            note(f"{entry.title} cannot be opened: {entry.problem}")
 
 
 def _table(listed: "list[Series]") -> "Table":
@@ -44,22 +44,22 @@ def _table(listed: "list[Series]") -> "Table":
     table = new_table(*titles)
     for column in table.columns:
         column.overflow = "fold"  # nothing may be cut off of what decides
-    for one in listed:
+    for entry in listed:
         table.add_row(
-            one.number,
-            one.description,
-            one.plane if one.modality in ("MR", "") else f"{one.plane} {one.modality}",
-            size_words(one),
-            slice_words(one),
-            one.contrast_agent,
-            time_words(one),
-            "\\".join(one.image_type),
-            one.acquired or one.study_date,
-            "cannot be opened" if one.problem else one.role or f"- ({one.reason})",
+            entry.number,
+            entry.description,
+            entry.plane if entry.modality in ("MR", "") else f"{entry.plane} {entry.modality}",
+            size_words(entry),
+            slice_words(entry),
+            entry.contrast_agent,
+            time_words(entry),
+            "\\".join(entry.image_type),
+            entry.acquired or entry.study_date,
+            "cannot be opened" if entry.problem else entry.role or f"- ({entry.reason})",
         )
     return table
 
 
-def _plain(one: "Series") -> dict[str, Any]:
-    told = {each.name: getattr(one, each.name) for each in fields(one) if each.repr}
-    return told | {"folder": str(one.folder), "files": [str(path) for path in one.files]}
+def _plain(entry: "Series") -> dict[str, Any]:
+    values = {each.name: getattr(entry, each.name) for each in fields(entry) if each.repr}
+    return values | {"folder": str(entry.folder), "files": [str(path) for path in entry.files]}

@@ -1,9 +1,9 @@
 """How far segmentations of one case agree, where they do not, and what they say together."""
 
 from napari_brain_tumor.compare.compare import compare_segmentations, compare_segmentations_job
+from napari_brain_tumor.compare.consensus_methods import Consensus, RaterQuality, consensus, find_consensus
 from napari_brain_tumor.compare.result import Agreement, PairScores
 from napari_brain_tumor.compare.slices import SliceRow
-from napari_brain_tumor.compare.together import Consensus, RaterQuality, consensus, find_consensus
 
 __all__ = [
     "Agreement",

@@ -42,7 +42,7 @@ def compare_segmentations(
     GridMismatchError
         If they lie on different grids.
     SpacingUnknownError
-        If some tell the voxel size and others do not.
+        If some state the voxel size and others do not.
     LabelSchemaError
         If there is no region that all of them tell.
 
@@ -64,8 +64,8 @@ def compare_segmentations_job(
     yield Progress(0, 1, "bringing them onto one grid")
     raters = gather(segmentations, reference, resample=resample)
     pairs, scores = raters.pairs, list[PairScores]()
-    for done, (first, second) in enumerate(pairs):
-        yield Progress(done, len(pairs) + 1, f"{first} and {second}")
+    for number, (first, second) in enumerate(pairs):
+        yield Progress(number, len(pairs) + 1, f"{first} and {second}")
         scores.extend(_pair_scores(raters, first, second))
     yield Progress(len(pairs), len(pairs) + 1, "all together")
     return Agreement(
@@ -78,8 +78,8 @@ def compare_segmentations_job(
 
 
 def _pair_scores(raters: Raters, first: str, second: str) -> Iterator[PairScores]:
-    one, other = raters.segmentations[first], raters.segmentations[second]
-    sizes = [np.bincount(each.data.ravel(order="K"), minlength=256) for each in (one, other)]
-    for region, scores in score_segmentations(one, other).items():
+    segmentation, other = raters.segmentations[first], raters.segmentations[second]
+    sizes = [np.bincount(each.data.ravel(order="K"), minlength=256) for each in (segmentation, other)]
+    for region, scores in score_segmentations(segmentation, other).items():
         labels = list(target_labels(region))
         yield PairScores(first, second, region, scores, *(int(size[labels].sum()) for size in sizes))

@@ -20,12 +20,12 @@ _LEGEND: Final = "maps.json"
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
 
 
-def map_files(found: Agreement, folder: Path) -> list[Path]:
+def map_files(agreement: Agreement, folder: Path) -> list[Path]:
     """The files that `write_maps` writes: of each region one for each compared pair, and one that counts."""
-    return [folder / _LEGEND, *(folder / name for name, _, _ in _maps(found, made=False))]
+    return [folder / _LEGEND, *(folder / name for name, _, _ in _maps(agreement, with_values=False))]
 
 
-def write_maps(found: Agreement, folder: Path) -> list[Path]:
+def write_maps(agreement: Agreement, folder: Path) -> list[Path]:
     """Write the maps of all regions as NIfTI, and `maps.json`, which says what each value of each file means.
 
     Those of pairs are called `agreement_...` (1 agreed, 2 missed, 3 false), those that count `count_<region>.nii.gz`.
@@ -35,24 +35,30 @@ def write_maps(found: Agreement, folder: Path) -> list[Path]:
     SaveError
         If a file cannot be written, or does not read back the same.
     """
-    first = next(iter(found.raters.segmentations.values()))
+    first = next(iter(agreement.raters.segmentations.values()))
     legend: dict[str, Any] = {}
-    for name, values, meanings in _maps(found):
-        write_nifti(values, found.raters.grid, first.layout, folder / name)
+    for name, values, meanings in _maps(agreement):
+        write_nifti(values, agreement.raters.grid, first.layout, folder / name)
         legend[name] = {str(value): meaning for value, meaning in meanings.items()}
     text = json.dumps(legend, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / _LEGEND, lambda place: place.write_text(text, encoding="utf-8"), lambda _: None)
-    return map_files(found, folder)
+    return map_files(agreement, folder)
 
 
-def _maps(found: Agreement, *, made: bool = True) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[int, str]]]:
+def _maps(
+    agreement: Agreement, *, with_values: bool = True
+) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[int, str]]]:
     """Name, values and meanings of each map; without the values where only the names are needed."""
-    raters, nothing = found.raters, np.zeros(0, np.uint8)
+    raters, nothing = agreement.raters, np.zeros(0, np.uint8)
     for region in raters.regions:
-        for at, (one, other) in enumerate(raters.pairs):
-            values = pair_map(raters, region, one, other) if made else nothing
-            yield _file_name("agreement", region, one, other, at), values, pair_names(raters, one, other)
-        yield f"count_{region}.nii.gz", count_map(raters, region) if made else nothing, count_names(raters, region)
+        for at, (name, other) in enumerate(raters.pairs):
+            values = pair_map(raters, region, name, other) if with_values else nothing
+            yield _file_name("agreement", region, name, other, at), values, pair_names(raters, name, other)
+        yield (
+            f"count_{region}.nii.gz",
+            count_map(raters, region) if with_values else nothing,
+            count_names(raters, region),
+        )
 
 
 def _file_name(what: str, region: str, first: str, second: str, at: int) -> str:

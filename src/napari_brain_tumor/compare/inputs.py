@@ -15,12 +15,12 @@ _KEPT: Final = ("path", "schema", "task", "method", "model", "edited_by_hand")
 
 def describe_inputs(segmentations: Mapping[str, Segmentation]) -> dict[str, dict[str, Any]]:
     """By name: the hash of the labels, and file with its hash, schema, and model as far as provenance tells them."""
-    return {name: _described(one) for name, one in segmentations.items()}
+    return {name: _described(segmentation) for name, segmentation in segmentations.items()}
 
 
-def _described(one: Segmentation) -> dict[str, Any]:
-    told = {key: one.provenance[key] for key in _KEPT if key in one.provenance}
-    place = Path(told["path"]) if "path" in told else None
+def _described(segmentation: Segmentation) -> dict[str, Any]:
+    entry = {key: segmentation.provenance[key] for key in _KEPT if key in segmentation.provenance}
+    place = Path(entry["path"]) if "path" in entry else None
     if place is not None and place.exists():
-        told["sha256"] = labels_files_sha256(place)
-    return {**told, "labels_sha256": labels_sha256(one.data)}
+        entry["sha256"] = labels_files_sha256(place)
+    return {**entry, "labels_sha256": labels_sha256(segmentation.data)}

@@ -40,8 +40,8 @@ def fleiss_kappa(votes: npt.ArrayLike, times: npt.ArrayLike | None = None) -> fl
     weights = np.ones(len(counts)) if times is None else np.asarray(times, dtype=np.float64)
     raters = counts.sum(axis=1)
     if not len(counts) or raters[0] < 2 or (raters != raters[0]).any():
-        found = ", ".join(f"{n:.0f}" for n in np.unique(raters)) or "no row"
-        msg = f"Votes per subject: {found}. Every subject needs the votes of the same raters, two or more."
+        sizes = ", ".join(f"{n:.0f}" for n in np.unique(raters)) or "no row"
+        msg = f"Votes per subject: {sizes}. Every subject needs the votes of the same raters, two or more."
         raise ComparisonError(msg)
     shares = weights / weights.sum()
     agreeing = (counts * (counts - 1)).sum(axis=1) / (raters * (raters - 1))

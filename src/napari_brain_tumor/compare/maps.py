@@ -32,11 +32,11 @@ def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
     Raises
     ------
     ComparisonError
-        If there is no segmentation of that name, or all of them do not tell the region.
+        If there is no segmentation of that name, or all of them do not mark the region.
     """
     check_region(raters, region)
-    one, other = (region_mask(_named(raters, name), region).view(np.uint8) for name in (first, second))
-    codes: Labels = _CODES[2 * one + other]
+    mask, other = (region_mask(_segmentation_named(raters, name), region).view(np.uint8) for name in (first, second))
+    codes: Labels = _CODES[2 * mask + other]
     return codes
 
 
@@ -53,12 +53,12 @@ def count_map(raters: Raters, region: Region) -> Labels:
     Raises
     ------
     ComparisonError
-        If all of them do not tell the region.
+        If all of them do not mark the region.
     """
     check_region(raters, region)
     counts = np.zeros(raters.grid.shape, dtype=np.uint8)
-    for one in raters.segmentations.values():
-        counts += region_mask(one.data, region)
+    for segmentation in raters.segmentations.values():
+        counts += region_mask(segmentation.data, region)
     return counts
 
 
@@ -69,13 +69,13 @@ def count_names(raters: Raters, region: Region) -> dict[int, str]:
 
 
 def check_region(raters: Raters, region: Region) -> None:
-    """Raise `ComparisonError` where the segmentations do not all tell the region."""
+    """Raise `ComparisonError` where the segmentations do not all mark the region."""
     if region not in raters.regions:
-        msg = f"{region} is not told by all segmentations. Ask for one of: {', '.join(raters.regions)}."
+        msg = f"{region} is not marked by all segmentations. Ask for one of: {', '.join(raters.regions)}."
         raise ComparisonError(msg)
 
 
-def _named(raters: Raters, name: str) -> Labels:
+def _segmentation_named(raters: Raters, name: str) -> Labels:
     if name not in raters.segmentations:
         msg = f"There is no segmentation {name!r}. Name one of: {', '.join(raters.names)}."
         raise ComparisonError(msg)

@@ -61,12 +61,14 @@ class Raters:
 
     def box(self, region: Region) -> Box | None:
         """The smallest box around what any of them marks as the region; None where none does."""
-        return bounding_box(np.logical_or.reduce([region_mask(one.data, region) for one in self._all]))
+        return bounding_box(
+            np.logical_or.reduce([region_mask(segmentation.data, region) for segmentation in self._all])
+        )
 
     def masks(self, region: Region, box: Box | None = None) -> Masks:
         """Who says that a voxel is of the region: `(rater, X, Y, Z)`, in the order of the names, within a box."""
         inside = (slice(None),) * 3 if box is None else box.slices
-        return np.stack([region_mask(one.data[inside], region) for one in self._all])
+        return np.stack([region_mask(segmentation.data[inside], region) for segmentation in self._all])
 
     @property
     def _all(self) -> tuple[Segmentation, ...]:
@@ -97,17 +99,19 @@ def gather(
     GridMismatchError
         If they lie on different grids and are not to be resampled, or do not overlap.
     SpacingUnknownError
-        If some tell the voxel size and others do not.
+        If some state the voxel size and others do not.
     LabelSchemaError
         If there is no region that all of them tell.
     """
     _check_names(segmentations, reference)
     first = reference if reference is not None else next(iter(segmentations))
     target = segmentations[first].grid
-    placed = {name: _placed(name, one, first, target, resample) for name, one in segmentations.items()}
+    placed = {
+        name: _placed(name, segmentation, first, target, resample) for name, segmentation in segmentations.items()
+    }
     regions = _common_regions(segmentations)
-    told = {name: replace(one, known_regions=regions) for name, one in placed.items()}
-    return Raters(told, reference, regions, _notes(segmentations, told, regions))
+    restricted = {name: replace(segmentation, known_regions=regions) for name, segmentation in placed.items()}
+    return Raters(restricted, reference, regions, _notes(segmentations, restricted, regions))
 
 
 def _check_names(segmentations: Mapping[str, Any], reference: str | None) -> None:
@@ -123,23 +127,29 @@ def _check_names(segmentations: Mapping[str, Any], reference: str | None) -> Non
         raise ComparisonError(msg)
 
 
-def _placed(name: str, one: Segmentation, first: str, target: Grid, resample: bool) -> Segmentation:
-    called = replace(one, name=name)  # messages name it as the user does
+def _placed(name: str, segmentation: Segmentation, first: str, target: Grid, resample: bool) -> Segmentation:
+    renamed = replace(segmentation, name=name)  # messages name it as the user does
     if resample:
-        return resampled_onto(called, target, whose=first)
+        return resampled_onto(renamed, target, whose=first)
     try:
-        return on_grid(called, target, whose=first)
+        return on_grid(renamed, target, whose=first)
     except GridMismatchError as error:
         msg = f"{error} Where each voxel may take the nearest label, ask for it: resample=True."
         raise GridMismatchError(msg) from error
 
 
 def _common_regions(segmentations: Mapping[str, Segmentation]) -> tuple[Region, ...]:
-    common = tuple(region for region in REGIONS if all(region in one.known_regions for one in segmentations.values()))
+    common = tuple(
+        region
+        for region in REGIONS
+        if all(region in segmentation.known_regions for segmentation in segmentations.values())
+    )
     if not common:
-        told = "; ".join(f"{name}: {', '.join(one.known_regions) or 'none'}" for name, one in segmentations.items())
+        listed = "; ".join(
+            f"{name}: {', '.join(segmentation.known_regions) or 'none'}" for name, segmentation in segmentations.items()
+        )
         msg = (
-            f"There is no region that all segmentations tell ({told}). Compare those that share one, and name the "
+            f"There is no region that all segmentations mark ({listed}). Compare those that share one, and name the "
             "schema of files whose numbers were read wrongly."
         )
         raise LabelSchemaError(msg)
@@ -147,25 +157,33 @@ def _common_regions(segmentations: Mapping[str, Segmentation]) -> tuple[Region, 
 
 
 def _notes(
-    given: Mapping[str, Segmentation], placed: Mapping[str, Segmentation], regions: tuple[Region, ...]
+    segmentations: Mapping[str, Segmentation], placed: Mapping[str, Segmentation], regions: tuple[Region, ...]
 ) -> tuple[str, ...]:
     notes = []
     left_out = [region for region in REGIONS if region not in regions]
-    fewer = [name for name, one in given.items() if any(region not in one.known_regions for region in left_out)]
-    if left_out and any(set(one.known_regions) - set(regions) for one in given.values()):
-        notes.append(f"{', '.join(left_out)} left out: not told by {', '.join(fewer)}.")
+    fewer = [
+        name
+        for name, segmentation in segmentations.items()
+        if any(region not in segmentation.known_regions for region in left_out)
+    ]
+    if left_out and any(set(segmentation.known_regions) - set(regions) for segmentation in segmentations.values()):
+        notes.append(f"{', '.join(left_out)} left out: not marked by {', '.join(fewer)}.")
     grid = next(iter(placed.values())).grid
-    moved = [name for name, one in given.items() if placed[name].data is not one.data and not _is_turned(one, grid)]
+    moved = [
+        name
+        for name, segmentation in segmentations.items()
+        if placed[name].data is not segmentation.data and not _is_turned(segmentation, grid)
+    ]
     if moved:
-        notes.append(f"{', '.join(moved)} resampled onto one grid, to the nearest label: look whether it fits.")
-    if any(RESECTION_CAVITY in label_values(one.data) for one in placed.values()):
+        notes.append(f"{', '.join(moved)} resampled onto one grid, to the nearest label: check that it fits.")
+    if any(RESECTION_CAVITY in label_values(segmentation.data) for segmentation in placed.values()):
         notes.append("Resection cavities belong to none of the regions and are not compared.")
     return tuple(notes)
 
 
-def _is_turned(one: Segmentation, grid: Grid) -> bool:
+def _is_turned(segmentation: Segmentation, grid: Grid) -> bool:
     try:
-        on_grid(one, grid)
+        on_grid(segmentation, grid)
     except GridMismatchError:
         return False
     return True

@@ -107,11 +107,11 @@ class Agreement:
     def __getitem__(self, region: Region) -> RegionAgreement:
         """What holds for all segmentations of a region."""
         maps.check_region(self.raters, region)
-        return next(one for one in self.regions if one.region == region)
+        return next(agreement for agreement in self.regions if agreement.region == region)
 
     def scores_of(self, region: Region | TumourClass) -> tuple[PairScores, ...]:
         """The scores of one region or class."""
-        return tuple(one for one in self.scores if one.region == region)
+        return tuple(pair for pair in self.scores if pair.region == region)
 
     def matrix(self, region: Region, metric: str = "dice") -> npt.NDArray[np.float64]:
         """A score of each segmentation with each, `(n, n)` in the order of the names; NaN where it is not known.
@@ -125,7 +125,7 @@ class Agreement:
         Raises
         ------
         ComparisonError
-            If the metric depends on which of two is the truth, or all of them do not tell the region.
+            If the metric depends on which of two is the truth, or all of them do not mark the region.
         """
         if metric not in SYMMETRIC:
             msg = f"{metric!r} has no matrix: it needs a truth. Ask for one of: {', '.join(SYMMETRIC)}."
@@ -135,9 +135,9 @@ class Agreement:
             return known.dice.copy()
         table = np.full(known.dice.shape, np.nan)
         np.fill_diagonal(table, 1.0 if metric in ("iou", "nsd_2mm") else 0.0)
-        for one in self.scores_of(region):
-            value = getattr(one.scores, metric)
-            at = self.names.index(one.first), self.names.index(one.second)
+        for pair in self.scores_of(region):
+            value = getattr(pair.scores, metric)
+            at = self.names.index(pair.first), self.names.index(pair.second)
             table[at] = table[at[::-1]] = np.nan if value is None else value
         return table
 
@@ -196,11 +196,11 @@ class Agreement:
             "reference": self.reference,
             "grid": self.raters.grid.describe(),
             "notes": list(self.notes),
-            "inputs": {name: dict(one) for name, one in self.inputs.items()},
-            "scores": [_cells(one) for one in self.scores],
-            "agreement": [_plain(one) for one in self.regions],
-            "volumes": [asdict(one) for one in self.volumes],
-            "slices": [asdict(row) for one in self.regions for row in self.slices(one.region)],
+            "inputs": {name: dict(entry) for name, entry in self.inputs.items()},
+            "scores": [_cells(entry) for entry in self.scores],
+            "agreement": [_plain(entry) for entry in self.regions],
+            "volumes": [asdict(entry) for entry in self.volumes],
+            "slices": [asdict(row) for entry in self.regions for row in self.slices(entry.region)],
             "definitions": _definitions(),
         }
 
@@ -209,17 +209,19 @@ def _write(path: str | PathLike[str], text: str) -> None:
     write_atomically(Path(path), lambda place: place.write_bytes(text.encode()), lambda _: None)
 
 
-def _cells(one: PairScores) -> dict[str, Any]:
-    told = {name: getattr(one, name) for name in COLUMNS[:5]}
-    return told | {name: getattr(one.scores, name) for name in _SCORES}
+def _cells(pair: PairScores) -> dict[str, Any]:
+    cells = {name: getattr(pair, name) for name in COLUMNS[:5]}
+    return cells | {name: getattr(pair.scores, name) for name in _SCORES}
 
 
-def _plain(one: RegionAgreement) -> dict[str, Any]:
-    return {field.name: getattr(one, field.name) for field in fields(one)} | {"dice": one.dice.tolist()}
+def _plain(agreement: RegionAgreement) -> dict[str, Any]:
+    return {field.name: getattr(agreement, field.name) for field in fields(agreement)} | {
+        "dice": agreement.dice.tolist()
+    }
 
 
 def _definitions() -> dict[str, str]:
-    told: Iterable[tuple[Literal["kappa", "dice_matrix", "slices"], str]] = (
+    optional: Iterable[tuple[Literal["kappa", "dice_matrix", "slices"], str]] = (
         (
             "kappa",
             "Fleiss' kappa (1971) over the voxels of the smallest box around what any of them marks. None where "
@@ -231,4 +233,4 @@ def _definitions() -> dict[str, str]:
             "Axial slices, the one with the most differing voxels first; indices as the file counts them, from 0.",
         ),
     )
-    return {**DEFINITIONS, **dict(told)}
+    return {**DEFINITIONS, **dict(optional)}

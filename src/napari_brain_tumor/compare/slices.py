@@ -69,39 +69,39 @@ def slice_table(
     Raises
     ------
     ComparisonError
-        If all of them do not tell the region, there is no such axis, or a name is none of theirs.
+        If all of them do not mark the region, there is no such axis, or a name is none of theirs.
     """
     check_region(raters, region)
-    chosen = _chosen(raters, names)
+    indices = _indices(raters, names)
     if axis not in AXES:
         msg = f"There are no {axis!r} slices. Ask for one of: {', '.join(AXES)}."
         raise ComparisonError(msg)
     box = raters.box(region)
     if box is None:
         return ()
-    masks = raters.masks(region, box)[chosen]
+    masks = raters.masks(region, box)[indices]
     across = to_ras(raters.grid).axes[AXES[axis]]
-    rows = _rows(masks, box, raters.grid, across, _pairs(raters, chosen))
+    rows = _rows(masks, box, raters.grid, across, _pairs(raters, indices))
     return tuple(
         sorted((SliceRow(region, axis, *row) for row in rows), key=lambda row: (-row.differing, row.dice, row.index))
     )
 
 
-def _chosen(raters: Raters, names: Sequence[str] | None) -> list[int]:
-    wanted = raters.names if names is None else tuple(names)
-    unknown = [name for name in wanted if name not in raters.names]
-    if unknown or len(set(wanted)) < 2:
-        msg = f"Asked for {', '.join(wanted) or 'none'}. Name two or more of: {', '.join(raters.names)}."
+def _indices(raters: Raters, names: Sequence[str] | None) -> list[int]:
+    selection = raters.names if names is None else tuple(names)
+    unknown = [name for name in selection if name not in raters.names]
+    if unknown or len(set(selection)) < 2:
+        msg = f"Asked for {', '.join(selection) or 'none'}. Name two or more of: {', '.join(raters.names)}."
         raise ComparisonError(msg)
-    return [raters.names.index(name) for name in wanted]
+    return [raters.names.index(name) for name in selection]
 
 
-def _pairs(raters: Raters, chosen: Sequence[int]) -> list[tuple[int, int]]:
+def _pairs(raters: Raters, indices: Sequence[int]) -> list[tuple[int, int]]:
     """Places among the chosen whose Dice is taken: with the reference each other one, else all with all."""
-    places = range(len(chosen))
-    if raters.reference is None or raters.names.index(raters.reference) not in chosen:
+    places = range(len(indices))
+    if raters.reference is None or raters.names.index(raters.reference) not in indices:
         return list(combinations(places, 2))
-    truth = list(chosen).index(raters.names.index(raters.reference))
+    truth = list(indices).index(raters.names.index(raters.reference))
     return [(truth, place) for place in places if place != truth]
 
 
@@ -122,12 +122,12 @@ def _rows(
 
 def _dice_by_slice(masks: Masks, within: tuple[int, ...], pairs: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
     sizes = [np.count_nonzero(mask, axis=within) for mask in masks]
-    found = []
-    for one, other in pairs:
-        total = sizes[one] + sizes[other]
-        both = np.count_nonzero(masks[one] & masks[other], axis=within)
-        found.append(np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0))
-    mean: npt.NDArray[Any] = np.mean(found, axis=0)
+    by_pair = []
+    for first, second in pairs:
+        total = sizes[first] + sizes[second]
+        both = np.count_nonzero(masks[first] & masks[second], axis=within)
+        by_pair.append(np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0))
+    mean: npt.NDArray[Any] = np.mean(by_pair, axis=0)
     return mean
 
 

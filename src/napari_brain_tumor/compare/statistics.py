@@ -79,8 +79,8 @@ def region_agreement(raters: Raters, region: Region) -> RegionAgreement:
     masks = raters.masks(region, box)
     matrix = np.eye(len(masks))
     pairs = list(combinations(range(len(masks)), 2))
-    for one, other in pairs:
-        matrix[one, other] = matrix[other, one] = dice(masks[one], masks[other])
+    for first, second in pairs:
+        matrix[first, second] = matrix[second, first] = dice(masks[first], masks[second])
     values = [matrix[pair] for pair in pairs]
     counts = np.bincount(masks.sum(axis=0, dtype=np.uint8).ravel(), minlength=len(masks) + 1)
     return RegionAgreement(

@@ -56,14 +56,14 @@ class Finding:
         Name of the check, such as `"flip"`.
     severity : {"ok", "warning", "error"}
         An error makes the case unfit; a warning is for a person to look at.
-    found, todo : str
+    problem, todo : str
         What was found, and what to do; `todo` is empty where all is well.
     """
 
     case: str
     check: str
     severity: Severity
-    found: str
+    problem: str
     todo: str = ""
 
 
@@ -86,7 +86,7 @@ def check_dataset(dataset: CuratedDataset, cases: Collection[str] | None = None)
     findings: list[Finding] = []
     for number, record in enumerate(records):
         yield Progress(number, len(records), record.id)
-        findings += _check_record(dataset, record) or [Finding(record.id, "all", "ok", "nothing to tell")]
+        findings += _check_record(dataset, record) or [Finding(record.id, "all", "ok", "no problem")]
     yield Progress(len(records), len(records))
     return tuple(findings)
 
@@ -119,7 +119,7 @@ def check_case(record: CaseRecord, study: Study, truth: Truth) -> tuple[Finding,
         text = f"the label lies on {truth.segmentation.grid.describe()}, the scan on {study.grid.describe()}"
         return (Finding(record.id, "grid", "error", text, "relabel the case with a label on the scan's grid"),)
     case = _Case(record, study, truth, _head(study))
-    return tuple(Finding(record.id, *found) for check in _CHECKS for found in check(case))
+    return tuple(Finding(record.id, *text_and_fix) for check in _CHECKS for text_and_fix in check(case))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,34 +141,34 @@ class _Case:
         return marked
 
 
-_Found = Iterator[tuple[str, Severity, str, str]]
+_Findings = Iterator[tuple[str, Severity, str, str]]
 
 
-def _check_hashes(case: _Case) -> _Found:
+def _check_hashes(case: _Case) -> _Findings:
     for role, array in case.study.sequences.items():
         if voxels_sha256(array) != case.record.sequences[role].sha256:
             todo = "put the original back, or remove the case"
             yield "hash", "error", f"{role} in {case.record.image} is not what was added", todo
 
 
-def _check_values(case: _Case) -> _Found:
+def _check_values(case: _Case) -> _Findings:
     counts = np.bincount(case.truth.segmentation.data.ravel())
     strange = [int(v) for v in np.flatnonzero(counts) if v > RESECTION_CAVITY]
     if strange:
         yield "values", "error", f"the label holds {strange}", "relabel with 1 edema, 2 non-enhancing, 3 enhancing"
     if case.record.label.known_regions == ("WT",) and counts[NON_ENHANCING:].any():
-        text = "the label is said to tell the whole tumour alone, but it holds inner classes"
+        text = "the label is said to mark only the whole tumour, but it holds inner classes"
         yield "regions", "error", text, "relabel it with the schema that it is in"
     if not case.record.label.known_regions:
-        yield "regions", "error", "the label tells no region", "relabel it"
+        yield "regions", "error", "the label marks no region", "relabel it"
 
 
-def _check_empty(case: _Case) -> _Found:
+def _check_empty(case: _Case) -> _Findings:
     if not case.classes.any():
         yield "empty", "warning", "nothing is marked", "accept it only if there is no tumour, else mark it"
 
 
-def _check_nesting(case: _Case) -> _Found:
+def _check_nesting(case: _Case) -> _Findings:
     """Classes are nested by their meaning; what can be seen is enhancing tumour that lies bare in healthy tissue."""
     enhancing = case.classes == ENHANCING
     count = int(enhancing.sum())
@@ -178,19 +178,19 @@ def _check_nesting(case: _Case) -> _Found:
     bare = float((case.classes[shell] == 0).mean()) if shell.any() else 0.0
     if bare > _BARE_SHARE:
         text = f"{bare:.0%} of what surrounds the enhancing tumour is not tumour"
-        yield "nesting", "warning", text, "look whether the schema is right: enhancing lies within core and edema"
+        yield "nesting", "warning", text, "check the schema: enhancing lies within core and edema"
 
 
-def _check_outside(case: _Case) -> _Found:
+def _check_outside(case: _Case) -> _Findings:
     tumour = case.tumour
     if tumour.any():
         share = float((tumour & ~case.head).sum() / tumour.sum())
         if share > _OUTSIDE_SHARE:
             text = f"{share:.0%} of the label lies outside the head"
-            yield "outside", "warning", text, "look whether label and scan belong together, and are not shifted"
+            yield "outside", "warning", text, "check that label and scan belong together and are not shifted"
 
 
-def _check_islands(case: _Case) -> _Found:
+def _check_islands(case: _Case) -> _Findings:
     parts, count = ndimage.label(case.tumour, np.ones((3, 3, 3)))
     sizes = np.bincount(parts.ravel())[1:]
     tiny = int((sizes <= _TINY_VOXELS).sum())
@@ -199,7 +199,7 @@ def _check_islands(case: _Case) -> _Found:
         yield "islands", "warning", text, "look at them, and remove those that are no tumour"
 
 
-def _check_flips(case: _Case) -> _Found:
+def _check_flips(case: _Case) -> _Findings:
     tumour, box = case.tumour, bounding_box(case.head)
     if box is None or int(tumour.sum()) < _ENOUGH_VOXELS:
         return
@@ -219,15 +219,15 @@ def _brightness(case: _Case) -> Array:
 
     FLAIR or T2, else what contrast adds to T1, else T1 after contrast, else T1 turned to dark.
     """
-    chosen = case.study.sequences
+    sequences = case.study.sequences
     best: tuple[Role, ...] = ("FLAIR", "T2")
     for role in best:
-        if role in chosen:
-            return _standardised(chosen[role], case.head)
-    if "T1c" in chosen:
-        after = _standardised(chosen["T1c"], case.head)
-        return after - _standardised(chosen["T1"], case.head) if "T1" in chosen else after
-    return -_standardised(chosen["T1"], case.head)
+        if role in sequences:
+            return _standardised(sequences[role], case.head)
+    if "T1c" in sequences:
+        after = _standardised(sequences["T1c"], case.head)
+        return after - _standardised(sequences["T1"], case.head) if "T1" in sequences else after
+    return -_standardised(sequences["T1"], case.head)
 
 
 def _standardised(array: Array, head: Mask) -> Array:
@@ -246,7 +246,7 @@ def _direction(case: _Case, axis: int) -> str:
     return names.get(case.study.grid.axis_codes[axis], "up-down")
 
 
-def _check_repeats(case: _Case) -> _Found:
+def _check_repeats(case: _Case) -> _Findings:
     roles = case.record.roles
     for number, role in enumerate(roles):
         for other in roles[:number]:
@@ -256,14 +256,14 @@ def _check_repeats(case: _Case) -> _Found:
                 yield "repeats", "error", f"{role} and {other} are the same picture", todo
 
 
-def _check_spacing(case: _Case) -> _Found:
+def _check_spacing(case: _Case) -> _Findings:
     box, grid = bounding_box(case.head), case.study.grid
     if grid.unit != "mm" or box is None:
         return
     sides = [voxels * mm for voxels, mm in zip(box.shape, grid.spacing_mm, strict=True)]
     if not is_size_of_a_head(sides):
         text = f"by its spacing the head is {' x '.join(f'{side:.0f}' for side in sides)} mm"
-        yield "spacing", "warning", text, "look whether the spacing is true, or a part of the head was scanned"
+        yield "spacing", "warning", text, "check the spacing, or whether only part of the head was scanned"
 
 
 def _head(study: Study) -> Mask:
@@ -277,7 +277,7 @@ def _head(study: Study) -> Mask:
     return np.stack([ndimage.binary_fill_holes(head[..., k]) for k in range(head.shape[2])], axis=2)
 
 
-_CHECKS: Final[tuple[Callable[[_Case], _Found], ...]] = (
+_CHECKS: Final[tuple[Callable[[_Case], _Findings], ...]] = (
     _check_hashes,
     _check_values,
     _check_empty,

@@ -112,16 +112,16 @@ def find_similar(
     """
     flipped = {role: _flips(_vector(record)) for role, record in sequences.items()}
     values = {record.values_sha256 for record in sequences.values()}
-    found = []
+    similar = []
     for case in cases:
         score = _likeness(flipped, case)
         if values & {record.values_sha256 for record in case.sequences.values()}:
-            found.append(SimilarCase(case=case.id, kind="same voxels"))
+            similar.append(SimilarCase(case=case.id, kind="same voxels"))
         elif score >= LOOKS_ALIKE:
-            found.append(SimilarCase(case=case.id, kind="looks alike", score=round(score, 4)))
+            similar.append(SimilarCase(case=case.id, kind="looks alike", score=round(score, 4)))
         elif case.patient_key == key:
-            found.append(SimilarCase(case=case.id, kind="same patient"))
-    return tuple(found)
+            similar.append(SimilarCase(case=case.id, kind="same patient"))
+    return tuple(similar)
 
 
 def _likeness(flipped: Mapping[Role, Array], case: CaseRecord) -> float:

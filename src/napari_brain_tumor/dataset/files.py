@@ -56,8 +56,8 @@ def image_writer(study: Study) -> Callable[[Path], None]:
 def label_writer(truth: Truth, layout: FileLayout) -> Callable[[Path], None]:
     """A function that writes a truth as a label file with the header of the scan, and what it tells inside it."""
     values = encode(truth)
-    told = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
-    comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if told else ""
+    has_known_classes = set(truth.voxels) <= set(CLASS_NAMES) and truth.is_complete
+    comment = Meaning.of(truth.segmentation, SCHEMAS["MSD"]).text if has_known_classes else ""
     return lambda path: write_nifti(values, truth.segmentation.grid, layout, path, comment=comment)
 
 
@@ -85,7 +85,7 @@ def read_study(folder: Path, case: CaseRecord) -> Study:
     volumes = read_nifti(path)
     if len(volumes) != len(case.roles):
         msg = (
-            f"{path} holds {len(volumes)} images, the index tells {', '.join(case.roles)}. It was changed by another "
+            f"{path} holds {len(volumes)} images, the index lists {', '.join(case.roles)}. It was changed by another "
             "program: put the original back, or remove the case and add it again."
         )
         raise DatasetError(msg)
@@ -121,7 +121,7 @@ def read_truth(folder: Path, case: CaseRecord) -> Truth:
     _check_grid(volume, case)
     if voxels_sha256(volume.array) != case.label.sha256:
         msg = (
-            f"{path} is not the label that the index tells: it was changed by another program. To keep the change, "
+            f"{path} is not the label recorded in the index: it was changed by another program. To keep the change, "
             "relabel the case with that file; to undo it, put the original back."
         )
         raise DatasetError(msg)
@@ -144,7 +144,7 @@ def _check_grid(volume: Volume, case: CaseRecord) -> None:
     expected = case.grid.grid
     if not volume.grid.same_place(expected):
         msg = (
-            f"{volume.path} lies on {volume.grid.describe()}, the index tells {expected.describe()}. It was changed by "
+            f"{volume.path} lies on {volume.grid.describe()}, the index lists {expected.describe()}. It was changed by "
             "another program: put the original back, or remove the case and add it again."
         )
         raise DatasetError(msg)

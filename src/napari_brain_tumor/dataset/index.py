@@ -235,7 +235,10 @@ class CaseRecord(_Document):
             raise ValueError(msg)
         known = self.label.known_slices
         if known is not None and not all(0 <= k < self.grid.shape[known.axis] for k in known.numbers):
-            msg = f"case {self.id}: it has {self.grid.shape[known.axis]} slices, known are said to be {known.numbers}"
+            msg = (
+                f"case {self.id}: it has {self.grid.shape[known.axis]} slices, the labelled slices are given as "
+                f"{known.numbers}"
+            )
             raise ValueError(msg)
         return self
 

@@ -125,22 +125,22 @@ def export_nnunet(
         raise DatasetError(msg)
     split_file = _preprocessed_folder(named_path(raw), preprocessed) / target.folder / SPLITS_FILE
     reasons = {case.id: _reason(case, target) for case in dataset.index.cases}
-    chosen = [case for case in dataset.index.cases if not reasons[case.id]]
+    cases = [case for case in dataset.index.cases if not reasons[case.id]]
     left_out = {case: reason for case, reason in reasons.items() if reason}
-    if not any(case.split != "test" for case in chosen):
+    if not any(case.split != "test" for case in cases):
         msg = f"No case of {dataset.name} can be exported for training: {_summary(left_out)}."
         raise DatasetError(msg)
-    split_text = _json_text(_splits(chosen))
+    split_text = _json_text(_splits(cases))
     _refuse_other_split(split_file, split_text)
     # A case may be known in part in one data set and fully in another: labels are the same for all cases of one.
-    has_unknown = any(not case.label.is_complete for case in chosen)
+    has_unknown = any(not case.label.is_complete for case in cases)
     try:
         with scratch_beside(place) as scratch:
             staging = scratch / place.name
-            for number, case in enumerate(chosen):
-                yield Progress(number, len(chosen), case.id)
+            for number, case in enumerate(cases):
+                yield Progress(number, len(cases), case.id)
                 _write_case(dataset, case, staging, target)
-            _write_text(staging / "dataset.json", _json_text(_document(dataset, chosen, target, has_unknown)))
+            _write_text(staging / "dataset.json", _json_text(_document(dataset, cases, target, has_unknown)))
             # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
             write_atomically(split_file, lambda part: part.write_text(split_text, encoding="utf-8"), _check_not_empty)
             os.replace(staging, place)
@@ -149,13 +149,13 @@ def export_nnunet(
             raise
         msg = f"{place} was not written: {error.strerror or error}. Free some space or choose another place."
         raise SaveError(msg) from error
-    yield Progress(len(chosen), len(chosen))
-    return NnunetReport(place, tuple(case.id for case in chosen), left_out, split_file)
+    yield Progress(len(cases), len(cases))
+    return NnunetReport(place, tuple(case.id for case in cases), left_out, split_file)
 
 
-def _preprocessed_folder(raw: Path, given: str | PathLike[str] | None) -> Path:
-    told = given or os.environ.get(_PREPROCESSED)
-    return named_path(told) if told else raw.with_name(_PREPROCESSED)
+def _preprocessed_folder(raw: Path, folder: str | PathLike[str] | None) -> Path:
+    path = folder or os.environ.get(_PREPROCESSED)
+    return named_path(path) if path else raw.with_name(_PREPROCESSED)
 
 
 def _refuse_other_split(path: Path, text: str) -> None:
@@ -184,7 +184,7 @@ def _reason(case: CaseRecord, target: NnunetTarget) -> str:
         return "it has a resection cavity, for which there is no label"
     needed = ("WT",) if target.whole_tumour_only else ("WT", "TC", "ET")
     untold = [region for region in needed if region not in case.label.known_regions]
-    return f"its label does not tell {', '.join(untold)}" if untold else ""
+    return f"its label does not mark {', '.join(untold)}" if untold else ""
 
 
 def _summary(left_out: Mapping[str, str]) -> str:

@@ -93,10 +93,10 @@ def person_key(name: str) -> str:
 def _without_sequence(key: str) -> str:
     """`P7-T1-POST` is of P7, whichever sequence it shows; what is nothing but a sequence stays."""
     words = key.split("-")
-    for kept in range(1, len(words)):
-        rest = roles_in(" ".join(words[kept:]))
-        if rest.role is not None and rest.only_words and re.search(r"\d", "".join(words[:kept])):
-            return "-".join(words[:kept])
+    for count in range(1, len(words)):
+        rest = roles_in(" ".join(words[count:]))
+        if rest.role is not None and rest.only_words and re.search(r"\d", "".join(words[:count])):
+            return "-".join(words[:count])
     return key
 
 

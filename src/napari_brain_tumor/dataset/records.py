@@ -42,20 +42,21 @@ def case_of(index: DatasetIndex, case_id: str) -> CaseRecord:
     raise CaseNotFoundError(msg)
 
 
-def free_id(index: DatasetIndex, wanted: str | None, name: str) -> str:
+def free_id(index: DatasetIndex, requested: str | None, name: str) -> str:
     """The wanted id, or one made from the name; raises `DatasetError` if it is taken or not valid."""
-    taken = {case.id.lower() for case in index.cases}
-    chosen = wanted or case_id_from(name)
-    if chosen.lower() in taken:
+    used = {case.id.lower() for case in index.cases}
+    case_id = requested or case_id_from(name)
+    if case_id.lower() in used:
         msg = (
-            f"{index.name} has a case {chosen} already. To replace its label, relabel it; for another examination give "
+            f"{index.name} has a case {case_id} already. To replace its label, relabel it; for another "
+            "examination give "
             "another id."
         )
         raise DatasetError(msg)
-    if chosen != case_id_from(chosen):
-        msg = f"{chosen!r} cannot be an id: use letters, digits, _ and -, for example {case_id_from(chosen)!r}."
+    if case_id != case_id_from(case_id):
+        msg = f"{case_id!r} cannot be an id: use letters, digits, _ and -, for example {case_id_from(case_id)!r}."
         raise DatasetError(msg)
-    return chosen
+    return case_id
 
 
 def spelling(patient: str, key: str) -> str:
@@ -94,6 +95,6 @@ def label_record(case_id: str, version: int, truth: Truth, maker: MadeBy | None)
     )
 
 
-def without_mention(case: CaseRecord, gone: str) -> CaseRecord:
+def without_mention(case: CaseRecord, removed: str) -> CaseRecord:
     """The case without a mention of one that is removed."""
-    return case.model_copy(update={"similar": tuple(s for s in case.similar if s.case != gone)})
+    return case.model_copy(update={"similar": tuple(s for s in case.similar if s.case != removed)})

@@ -62,7 +62,7 @@ class Newcomer:
     key: str
     stratum: str
     grade: str | None = None
-    given: Split | None = None
+    required: Split | None = None
     twins: Mapping[str, str] | None = None
 
 
@@ -153,8 +153,10 @@ def read_split_table(path: Path) -> tuple[SplitRow, ...]:
         msg = f"The split {path} cannot be read: {error}. Give a CSV file with the columns patient and split."
         raise SplitError(msg) from error
     if not raw or not set(_COLUMNS) <= set(raw[0]):
-        found = ", ".join(map(str, raw[0])) if raw else "no row"
-        msg = f"The split {path.name} has {found}; it needs the columns patient and split, and may have case and grade."
+        columns = ", ".join(map(str, raw[0])) if raw else "no row"
+        msg = (
+            f"The split {path.name} has {columns}; it needs the columns patient and split, and may have case and grade."
+        )
         raise SplitError(msg)
     rows = tuple(_row(entry, f"row {number} of {path.name}") for number, entry in enumerate(raw, start=2))
     _refuse_torn(rows, path.name)
@@ -195,16 +197,16 @@ def _side_of_new(
 ) -> tuple[Split, str]:
     if twin_keys:
         return patients[twin_keys[0]].split, "same person"
-    if newcomer.given is not None:
-        return newcomer.given, "given"
+    if newcomer.required is not None:
+        return newcomer.required, "given"
     return side_by_rule(patients, newcomer.key, newcomer.stratum, policy), "rule"
 
 
 def _refuse_contradiction(patients: Patients, newcomer: Newcomer, twins: Mapping[str, str]) -> None:
-    if newcomer.given is not None:
-        _refuse_move(patients, newcomer.key, newcomer.given, f"case {newcomer.case} would put it")
+    if newcomer.required is not None:
+        _refuse_move(patients, newcomer.key, newcomer.required, f"case {newcomer.case} would put it")
     own = patients.get(newcomer.key)
-    side = newcomer.given if own is None else own.split
+    side = newcomer.required if own is None else own.split
     for case, key in twins.items():
         other = patients[key].split
         side = other if side is None else side
@@ -252,7 +254,7 @@ def _refuse_torn(rows: Sequence[SplitRow], name: str) -> None:
     sides: dict[str, set[Split]] = {}
     for row in rows:
         sides.setdefault(patient_key(row.patient), set()).add(row.split)
-    torn = sorted(key for key, found in sides.items() if len(found) > 1)
+    torn = sorted(key for key, sides_of_patient in sides.items() if len(sides_of_patient) > 1)
     if torn:
         msg = f"In {name} these patients are on two sides: {', '.join(torn[:8])}. Put each on one side."
         raise SplitError(msg)

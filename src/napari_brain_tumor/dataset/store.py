@@ -450,9 +450,9 @@ class CuratedDataset:
             If there is no case of that id.
         """
         with self._change() as index:
-            gone = case_of(index, case_id)
-            kept = tuple(without_mention(case, gone.id) for case in index.cases if case.id != gone.id)
-            commit(self._folder, index, index.model_copy(update={"cases": kept}), {})
+            removed = case_of(index, case_id)
+            remaining = tuple(without_mention(case, removed.id) for case in index.cases if case.id != removed.id)
+            commit(self._folder, index, index.model_copy(update={"cases": remaining}), {})
 
     def apply_split(self, table: AnyPath | Sequence[SplitRow]) -> int:
         """Take over a given split for patients to come; returns how many patients are new in it.
@@ -502,10 +502,10 @@ class CuratedDataset:
 
     def _stamp_on_disk(self) -> tuple[int, ...]:
         try:
-            found = (self._folder / INDEX_FILE).stat()
+            status = (self._folder / INDEX_FILE).stat()
         except OSError:
             return ()
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _missing(self, case: CaseRecord) -> str | None:
         missing = [file for file in (case.image, case.label.file) if not (self._folder / file).is_file()]
@@ -548,8 +548,8 @@ def _refuse_content(folder: Path) -> None:
     if (folder / INDEX_FILE).exists():
         msg = f"{folder} is a curated data set already. Open it, or choose another folder."
         raise DatasetError(msg)
-    ours = {*FOLDERS, LOCK_FILE, "dataset.json"}
-    there = [p for p in folder.iterdir() if p.name not in ours and not re.match(r"^\.[0-9a-f]{12}\.", p.name)]
+    own = {*FOLDERS, LOCK_FILE, "dataset.json"}
+    there = [p for p in folder.iterdir() if p.name not in own and not re.match(r"^\.[0-9a-f]{12}\.", p.name)]
     there += [p for name in FOLDERS if (folder / name).is_dir() for p in (folder / name).iterdir()]
     if there:
         msg = f"{folder} is not empty, it holds {there[0].name}. A data set begins in a folder of its own: choose one."

@@ -178,10 +178,10 @@ def _recover(folder: Path) -> None:
 
 
 def _remove_temporaries(folder: Path, names: Iterable[str]) -> None:
-    wanted = set(names)
+    targets = set(names)
     for path in folder.glob(".*"):
         match = _TEMPORARY.match(path.name)
-        if match is not None and match["name"] in wanted:
+        if match is not None and match["name"] in targets:
             path.unlink(missing_ok=True)
 
 

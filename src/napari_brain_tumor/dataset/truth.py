@@ -141,13 +141,13 @@ def class_names(known_regions: Sequence[str], values: Sequence[int]) -> dict[int
 
 def maker_of(segmentation: Segmentation) -> MadeBy:
     """Who made a segmentation, as far as its provenance tells; somebody's hand where it tells nothing."""
-    told = segmentation.provenance
-    if told.get("task") == "segment":
-        model = told.get("model") or {}
-        by: LabelMaker = "both" if told.get("edited_by_hand") or told.get("refined") else "model"
+    provenance = segmentation.provenance
+    if provenance.get("task") == "segment":
+        model = provenance.get("model") or {}
+        by: LabelMaker = "both" if provenance.get("edited_by_hand") or provenance.get("refined") else "model"
         return MadeBy(kind=by, model=model.get("name"), model_sha256=model.get("weights_sha256"))
-    kind: LabelMaker = "imported" if "path" in told and not told.get("refined") else "hand"
-    return MadeBy(kind=kind, source=str(told["path"]) if "path" in told else None)
+    kind: LabelMaker = "imported" if "path" in provenance and not provenance.get("refined") else "hand"
+    return MadeBy(kind=kind, source=str(provenance["path"]) if "path" in provenance else None)
 
 
 def stratum(grade: str | None, label: LabelRecord) -> str:
@@ -175,12 +175,15 @@ def _check_classes(segmentation: Segmentation) -> None:
 
 
 def _slices_mask(shape: tuple[int, ...], known: Sequence[int] | KnownSlices) -> Mask:
-    chosen = known if isinstance(known, KnownSlices) else KnownSlices(numbers=tuple(int(k) for k in known))
-    count = shape[chosen.axis]
-    wrong = [k for k in chosen.numbers if not 0 <= k < count]
+    slices = known if isinstance(known, KnownSlices) else KnownSlices(numbers=tuple(int(k) for k in known))
+    count = shape[slices.axis]
+    wrong = [k for k in slices.numbers if not 0 <= k < count]
     if wrong:
-        msg = f"The labels have slices 0 to {count - 1} along axis {chosen.axis}; known are said to be {wrong}."
+        msg = (
+            f"The labels have slices 0 to {count - 1} along axis {slices.axis}; the labelled slices are given as "
+            f"{wrong}."
+        )
         raise DimensionError(msg)
     mask = np.zeros(shape, dtype=bool)
-    mask[(slice(None),) * chosen.axis + (list(chosen.numbers),)] = True
+    mask[(slice(None),) * slices.axis + (list(slices.numbers),)] = True
     return mask

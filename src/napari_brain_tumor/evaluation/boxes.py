@@ -42,17 +42,17 @@ def draw_boxes(rows: Iterable[CaseScores], metrics: Sequence[str] = SHOWN_METRIC
     """
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
-    chosen = [row for row in rows if row.region in REGIONS]
-    shown = [metric for metric in metrics if any(row.value(metric) is not None for row in chosen)]
-    models = list(dict.fromkeys(row.model for row in chosen))
-    regions = [region for region in REGIONS if any(row.region == region for row in chosen)]
-    datasets = list(dict.fromkeys(row.dataset for row in chosen))
+    scored = [row for row in rows if row.region in REGIONS]
+    drawn = [metric for metric in metrics if any(row.value(metric) is not None for row in scored)]
+    models = list(dict.fromkeys(row.model for row in scored))
+    regions = [region for region in REGIONS if any(row.region == region for row in scored)]
+    datasets = list(dict.fromkeys(row.dataset for row in scored))
     width = max(3.4, _INCHES_A_BOX * len(models) * len(regions) + 1.2)
-    figure = Figure(figsize=(max(width * len(shown), 5), 4.8), dpi=120, layout="constrained")
-    panels = figure.subplots(1, max(len(shown), 1), squeeze=False)[0]
-    for axes, metric in zip(panels, shown, strict=False):
-        _draw_panel(axes, metric, chosen, models, regions, datasets)
-    if not shown:
+    figure = Figure(figsize=(max(width * len(drawn), 5), 4.8), dpi=120, layout="constrained")
+    panels = figure.subplots(1, max(len(drawn), 1), squeeze=False)[0]
+    for axes, metric in zip(panels, drawn, strict=False):
+        _draw_panel(axes, metric, scored, models, regions, datasets)
+    if not drawn:
         panels[0].set_axis_off()
     _add_legend(figure, models, datasets)
     return figure
@@ -69,11 +69,11 @@ def _draw_panel(
     step = _GROUP_WIDTH / len(models)
     for place, region in enumerate(regions):
         for number, model in enumerate(models):
-            found = [r for r in rows if (r.region, r.model) == (region, model) and r.value(metric) is not None]
-            if found:
+            scored = [r for r in rows if (r.region, r.model) == (region, model) and r.value(metric) is not None]
+            if scored:
                 x = place + (number - (len(models) - 1) / 2) * step
-                _draw_box(axes, x, step, [_value(row, metric) for row in found], _color(number))
-                _draw_points(axes, x, step, metric, found, datasets)
+                _draw_box(axes, x, step, [_value(row, metric) for row in scored], _color(number))
+                _draw_points(axes, x, step, metric, scored, datasets)
     counts = {region: len({row.case_key for row in rows if row.region == region}) for region in regions}
     axes.set_xticks(range(len(regions)), [f"{region}\n{counts[region]} cases" for region in regions])
     axes.set_xlim(-0.6, len(regions) - 0.4)

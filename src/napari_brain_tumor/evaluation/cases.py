@@ -106,9 +106,9 @@ def find_cases(
     LabelSchemaError
         If one file is given as the truth of several cases.
     """
-    given = [places] if isinstance(places, str | PathLike) else places
+    folders = [places] if isinstance(places, str | PathLike) else places
     by_path: dict[Path, Case] = {}
-    for case in (case for place in given for case in _cases_at(existing(place))):
+    for case in (case for place in folders for case in _cases_at(existing(place))):
         by_path.setdefault(case.path.resolve(), case)
     once = _told_apart(tuple(by_path.values()))
     if split is not None:
@@ -189,14 +189,14 @@ def _on_side(cases: Sequence[Case], side: str) -> tuple[Case, ...]:
             "curated data set."
         )
         raise UnreadableFileError(msg)
-    wanted = side_named(side)
-    chosen = tuple(case for case in cases if case.side == wanted)
-    if not chosen:
+    wanted_side = side_named(side)
+    selected = tuple(case for case in cases if case.side == wanted_side)
+    if not selected:
         counts = Counter(case.side for case in cases)
         there = ", ".join(f"{count} in {name or 'none'}" for name, count in counts.items())
-        msg = f"None of the {len(cases)} cases is on the side {wanted!r}: {there}. Choose another side."
+        msg = f"None of the {len(cases)} cases is on the side {wanted_side!r}: {there}. Choose another side."
         raise UnreadableFileError(msg)
-    return chosen
+    return selected
 
 
 def _curated_cases(place: Path) -> list[Case]:

@@ -80,7 +80,7 @@ def outcomes_of(
 ) -> list[CaseOutcome]:
     """Rows of a case, one for each method."""
     seconds = {row.model: row.seconds for row in finished.rows} if finished is not None else {}
-    reasons = {one.model: one.reason for one in refused}
+    reasons = {refusal.model: refusal.reason for refusal in refused}
     return [
         CaseOutcome(dataset, case, model, "scored", seconds[model])
         if model in seconds
@@ -188,7 +188,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 def _outcomes_csv(outcomes: Sequence[CaseOutcome]) -> str:
     columns = [field.name for field in fields(CaseOutcome)]
-    rows = ({name: getattr(one, name) for name in columns} for one in outcomes)
+    rows = ({name: getattr(outcome, name) for name in columns} for outcome in outcomes)
     return csv_text(
         columns, ({**row, "seconds": _seconds(row["seconds"]), "error": one_line(row["error"])} for row in rows)
     )

@@ -82,7 +82,7 @@ class _Settings:
 
     def recorded(self) -> dict[str, Any]:
         """As JSON, with the options of `segment` beside the others."""
-        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "request"}
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "request"}
         brain = self.request.brain if isinstance(self.request.brain, str) else str(self.request.brain)
         return own | self.request.recorded() | {"device": self.request.device, "brain": brain}
 
@@ -128,7 +128,7 @@ def evaluate(
     roles : mapping or sequence, optional
         Which volumes are which sequence, as for `open_study`.
     spacing_mm : (x, y, z), optional
-        Voxel size of the cases whose files do not tell it; without it they get no score in millimetres.
+        Voxel size of the cases whose files do not state it; without it they get no score in millimetres.
     save_predictions : path-like, optional
         Folder for the segmentations, `<model>/[<dataset>/]<case>_segmentation.nii.gz`.
     unfinished : path-like, optional
@@ -207,19 +207,19 @@ def evaluate_job(
 ) -> Job[Evaluation]:
     """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters or an executor."""
     methods = _methods(models, predictions or {})
-    found = find_cases(cases, truth=truth, split=split, side=side)
+    listed = find_cases(cases, truth=truth, split=split, side=side)
     folder = None if save_predictions is None else Path(save_predictions)
     request = SegmentRequest(device=device, **options)
     _check_fits(methods, request)
     settings = _Settings(schema, predictions_schema, roles, spacing_mm, folder, request)
-    kept = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
+    store = None if unfinished is None else Unfinished(Path(unfinished), _fingerprint(methods, settings))
     table: dict[str, str | None] | None = None if side is None else {"side": side}
     if split is not None:
         table = {"file": str(split), "sha256": file_sha256(Path(split)), "side": side}
     if executor is not None:
-        return (yield from _cases_job(found, methods, settings, kept, table, executor))
+        return (yield from _cases_job(listed, methods, settings, store, table, executor))
     with open_executor(jobs, client=client) as own:
-        return (yield from _cases_job(found, methods, settings, kept, table, own))
+        return (yield from _cases_job(listed, methods, settings, store, table, own))
 
 
 def score_cases_job(
@@ -242,52 +242,52 @@ def score_cases_job(
 
 
 def _cases_job(
-    found: Sequence[Case],
+    listed: Sequence[Case],
     methods: Sequence[_Method],
     settings: _Settings,
-    kept: Unfinished | None,
+    store: Unfinished | None,
     table: Mapping[str, Any] | None,
     executor: Executor,
 ) -> Job[Evaluation]:
-    work = _ScoringWork(tuple(methods), settings, kept)
+    work = _ScoringWork(tuple(methods), settings, store)
     if executor.parallel:  # other processes may run in another folder
-        work, found = work.absolute(), [case.absolute() for case in found]
+        work, listed = work.absolute(), [case.absolute() for case in listed]
     scored: dict[int, _Scored] = {}
     started = time.monotonic()
-    for event in executor.run(work, found):
-        case = found[event.number]
-        title = f"{case.name} ({event.number + 1} of {len(found)})"
+    for event in executor.run(work, listed):
+        case = listed[event.number]
+        title = f"{case.name} ({event.number + 1} of {len(listed)})"
         if isinstance(event, Finished):
-            one = event.result if event.result is not None else _Scored(None, (_refused(case, None, event.error),))
-            scored[event.number] = one
-            line = _milestone(case, len(scored), len(found), one.refused, event.seconds, started)
-            yield Progress(len(scored) / len(found), 1, title, line)
+            outcome = event.result if event.result is not None else _Scored(None, (_refused(case, None, event.error),))
+            scored[event.number] = outcome
+            line = _milestone(case, len(scored), len(listed), outcome.refused, event.seconds, started)
+            yield Progress(len(scored) / len(listed), 1, title, line)
         elif isinstance(event, Advanced):
             under_way = 0 if executor.parallel else event.progress.fraction
             message = ": ".join(filter(None, (title, event.progress.message)))
-            yield Progress((len(scored) + under_way) / len(found), 1, message)
+            yield Progress((len(scored) + under_way) / len(listed), 1, message)
         elif not executor.parallel:
-            line = f"[{event.number + 1} of {len(found)}] {case.name}: scoring"
-            yield Progress(event.number / len(found), 1, title, line)
+            line = f"[{event.number + 1} of {len(listed)}] {case.name}: scoring"
+            yield Progress(event.number / len(listed), 1, title, line)
     yield Progress(1, 1, "comparing")
-    results = [scored[number] for number in range(len(found))]
-    finished = [one.finished for one in results if one.finished is not None]
-    refused = [reason for one in results for reason in one.refused]
+    results = [scored[number] for number in range(len(listed))]
+    finished = [scored.finished for scored in results if scored.finished is not None]
+    refused = [reason for scored in results for reason in scored.refused]
     _raise_if_nothing(finished, refused)
     names = [method.name for method in methods]
-    rows = tuple(row for one in finished for row in one.rows)
+    rows = tuple(row for scored in finished for row in scored.rows)
     return Evaluation(
         rows=rows,
         summary=summarise(rows),
         differences=differences(rows, methods[0].name),
         refused=tuple(refused),
         models=tuple(names),
-        views={one.rows[0].case_key: one.view for one in finished},
+        views={scored.rows[0].case_key: scored.view for scored in finished},
         about=_about(finished, methods, settings, table),
         outcomes=tuple(
             outcome
-            for case, one in zip(found, results, strict=True)
-            for outcome in outcomes_of(case.name, case.dataset, names, one.finished, one.refused)
+            for case, scored in zip(listed, results, strict=True)
+            for outcome in outcomes_of(case.name, case.dataset, names, scored.finished, scored.refused)
         ),
     )
 
@@ -296,32 +296,32 @@ def _milestone(case: Case, done: int, count: int, refused: Sequence[Refused], se
     """A line of the log: how the case went, the time so far and, if it goes on like that, the time that is left."""
     elapsed, left = time.monotonic() - started, count - done
     rest = f", about {elapsed / done * left:.0f} s left" if left else ""
-    how = "scored" if not refused else f"not scored ({'; '.join(one.reason for one in refused)})"
+    how = "scored" if not refused else f"not scored ({'; '.join(refusal.reason for refusal in refused)})"
     return f"[{done} of {count}] {case.name}: {how} in {seconds:.0f} s; {elapsed:.0f} s elapsed{rest}"
 
 
 def _methods(models: Models, predictions: Mapping[str, AnyPath]) -> tuple[_Method, ...]:
-    given = models.items() if isinstance(models, Mapping) else [(None, where) for where in models]
-    found = [_Method(name or find_model(where).name, model=os.fspath(where)) for name, where in given]
-    found += [_Method(name, folder=_folder(where)) for name, where in predictions.items()]
-    for method in found:
+    pairs = models.items() if isinstance(models, Mapping) else [(None, where) for where in models]
+    methods = [_Method(name or find_model(where).name, model=os.fspath(where)) for name, where in pairs]
+    methods += [_Method(name, folder=_folder(where)) for name, where in predictions.items()]
+    for method in methods:
         _weights(method)  # raises now where a model is missing, not after the first case
-    names = [method.name for method in found]
-    if not found:
+    names = [method.name for method in methods]
+    if not methods:
         msg = "There is nothing to evaluate. Name models, or folders of predictions."
         raise ModelNotFoundError(msg)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         msg = f"Several models are called {', '.join(twice)}. Give them names of their own, for example new=FOLDER."
         raise ModelNotFoundError(msg)
-    return tuple(found)
+    return tuple(methods)
 
 
 def _check_fits(methods: Sequence[_Method], request: SegmentRequest) -> None:
     """Raise `OptionError` for options that none of the methods takes."""
     for name in ("seeds", "thresholds"):
-        asked = getattr(request, name)
-        if asked and not any(getattr(_fitting(method, request), name) for method in methods if method.model):
+        value = getattr(request, name)
+        if value and not any(getattr(_fitting(method, request), name) for method in methods if method.model):
             msg = f"None of {', '.join(method.name for method in methods)} takes {name}. Leave them out."
             raise OptionError(msg)
 
@@ -402,7 +402,7 @@ class _ScoringWork:
 def _stamp(case: Case, methods: Sequence[_Method]) -> str:
     """What tells a case as it is now: its path, and time and size of every file that its scores come from."""
     truth = [] if case.truth is None else [case.truth]
-    predicted = [found for method in methods if method.folder and (found := _matching(case, method.folder))]
+    predicted = [path for method in methods if method.folder and (path := _matching(case, method.folder))]
     places = [case.path, *truth, *predicted]
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     stamps = [(str(file), status.st_mtime_ns, status.st_size) for file in files if (status := file.stat())]
@@ -436,7 +436,7 @@ def _predicted_job(
 ) -> Job[tuple[Segmentation, float | None]]:
     """The method's segmentation, and the seconds that it took without loading the model."""
     if method.folder is not None:
-        return _found(case, method.folder, settings.predictions_schema, settings), None
+        return _prediction_of(case, method.folder, settings.predictions_schema, settings), None
     started = time.monotonic()
     request = _fitting(method, settings.request)
     segmentation = yield from segment_job(study, method.model, request.device, **request.options())
@@ -457,23 +457,23 @@ def _study(case: Case, settings: _Settings, spacing_mm: Spacing | None) -> Study
 
 def _truth(case: Case, settings: _Settings) -> Segmentation:
     if case.truth is not None:
-        return _found(case, case.truth, settings.schema or case.schema, settings)
-    found = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
-    if found is None:
+        return _prediction_of(case, case.truth, settings.schema or case.schema, settings)
+    truth = _opened(lambda spacing: open_truth(case.path, settings.schema, spacing_mm=spacing), settings)
+    if truth is None:
         msg = (
             f"No truth lies with {case.name}. Put its segmentation beside its scans (<case>_seg.nii.gz), "
             "or name the file or folder that holds it: truth=, in the shell --truth."
         )
         raise UnreadableFileError(msg)
-    return found
+    return truth
 
 
-def _found(case: Case, place: Path, schema: str | None, settings: _Settings) -> Segmentation:
+def _prediction_of(case: Case, place: Path, schema: str | None, settings: _Settings) -> Segmentation:
     """The segmentation of a case: the file itself, or the one of its name in a folder."""
     path = _matching(case, place)
     if path is None:
-        wanted = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
-        msg = f"{place} holds no segmentation of {case.name}. It should be called {wanted}."
+        expected = f"{case.name}.nii.gz or {case.name}_seg.nii.gz"
+        msg = f"{place} holds no segmentation of {case.name}. It should be called {expected}."
         raise UnreadableFileError(msg)
     return _opened(lambda spacing: open_segmentation(path, schema, spacing_mm=spacing), settings)
 
@@ -487,7 +487,7 @@ def _matching(case: Case, place: Path) -> Path | None:
 
 
 def _opened(open_with: Callable[[Spacing | None], Opened], settings: _Settings) -> Opened:
-    """What opens, with the given voxel size only where the files do not tell it."""
+    """What opens, with the given voxel size only where the files do not state it."""
     opened = open_with(None)
     if settings.spacing_mm is None or opened is None or opened.grid.unit == "mm":
         return opened
@@ -533,7 +533,7 @@ def _raise_if_nothing(finished: Sequence[FinishedCase], refused: Sequence[Refuse
         return
     if len(refused) == 1:
         raise refused[0].error
-    reasons = "\n".join(f"{one.what}: {one.reason}" for one in refused)
+    reasons = "\n".join(f"{refusal.what}: {refusal.reason}" for refusal in refused)
     msg = f"Nothing could be scored.\n{reasons}"
     raise BrainTumorError(msg)
 
@@ -549,19 +549,19 @@ def _about_case(case: Case, study: Study, truth: Segmentation, results: Mapping[
         "known_regions": list(truth.known_regions),
         "roles": list(study.roles),
         "unit": study.grid.unit,
-        "methods": {name: _about_result(found) for name, found in results.items()},
+        "methods": {name: _about_result(result) for name, result in results.items()},
     }
 
 
 def _about_result(segmentation: Segmentation) -> dict[str, Any]:
     """What is worth keeping of how a prediction was made."""
-    wanted = ("model", "device", "settings", "seconds", "path", "schema")
-    return _with_hash({key: segmentation.provenance[key] for key in wanted if key in segmentation.provenance})
+    recorded = ("model", "device", "settings", "seconds", "path", "schema")
+    return _with_hash({key: segmentation.provenance[key] for key in recorded if key in segmentation.provenance})
 
 
-def _with_hash(told: Mapping[str, Any]) -> dict[str, Any]:
+def _with_hash(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the hash of the file or masks that labels were read from, if they were."""
-    return {**told, "sha256": labels_files_sha256(Path(told["path"]))} if "path" in told else dict(told)
+    return {**facts, "sha256": labels_files_sha256(Path(facts["path"]))} if "path" in facts else dict(facts)
 
 
 def _about(
@@ -576,5 +576,5 @@ def _about(
         "settings": settings.recorded(),
         "split": table,
         "versions": versions(),
-        "cases": [one.about for one in finished],
+        "cases": [case.about for case in finished],
     }

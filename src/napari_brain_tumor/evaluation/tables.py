@@ -53,8 +53,8 @@ def rows_of(text: str) -> tuple[CaseScores, ...]:
 
 
 def _cells(row: CaseScores) -> dict[str, Any]:
-    told = {name: getattr(row, name) for name in (*_TEXTS, *_NUMBERS)}
-    return told | {name: getattr(row.scores, name) for name in _SCORES}
+    cells = {name: getattr(row, name) for name in (*_TEXTS, *_NUMBERS)}
+    return cells | {name: getattr(row.scores, name) for name in _SCORES}
 
 
 def _row(cells: Mapping[str, str]) -> CaseScores:

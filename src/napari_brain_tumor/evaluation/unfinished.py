@@ -37,8 +37,8 @@ class Unfinished:
     def load(self, case: str) -> FinishedCase | None:
         """The case, if it was finished with the same settings; `case` is whatever tells it from the others."""
         try:
-            with np.load(self._path(case), allow_pickle=False) as kept:
-                return _from_arrays(dict(kept))
+            with np.load(self._path(case), allow_pickle=False) as archive:
+                return _from_arrays(dict(archive))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None  # absent, or torn off while it was written by an older version: it is done again
 

@@ -44,7 +44,7 @@ class VisitEntry(BaseModel):
     resample: str | None = None
     """As for `open_study`."""
     spacing_mm: tuple[float, float, float] | None = None
-    """Voxel size, where files do not tell it or tell a false one."""
+    """Voxel size, where the files do not state it, or state it wrongly."""
     label_schema: str | None = None
     """What the labels' integers mean, if in doubt."""
     facts: VisitFacts = Field(default_factory=VisitFacts)

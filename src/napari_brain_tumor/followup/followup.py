@@ -92,10 +92,10 @@ class FollowUp:
 
     def __getitem__(self, key: str) -> Series:
         """The series of a region or of the targets, by its key."""
-        for one in self.series:
-            if one.key == key:
-                return one
-        msg = f"There is no series {key!r}; there are {[one.key for one in self.series]}."
+        for series in self.series:
+            if series.key == key:
+                return series
+        msg = f"There is no series {key!r}; there are {[series.key for series in self.series]}."
         raise KeyError(msg)
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,18 +104,20 @@ class FollowUp:
             "baseline": self.visits[self.baseline].visit.name,
             "visits": [_visit_dict(result) for result in self.visits],
             "series": {
-                one.key: {
-                    "name": one.name,
-                    "unit": one.unit,
-                    "values": [change.value for change in one.changes],
-                    "change_from_baseline": [change.from_baseline for change in one.changes],
-                    "change_from_nadir": [change.from_nadir for change in one.changes],
+                series.key: {
+                    "name": series.name,
+                    "unit": series.unit,
+                    "values": [change.value for change in series.changes],
+                    "change_from_baseline": [change.from_baseline for change in series.changes],
+                    "change_from_nadir": [change.from_nadir for change in series.changes],
                 }
-                for one in self.series
+                for series in self.series
             },
             "targets": list(self.targets),
             "tracks": [track.as_dict() for track in self.tracks],
-            "responses": {measure: [one.as_dict() for one in found] for measure, found in self.responses.items()},
+            "responses": {
+                measure: [response.as_dict() for response in assessed] for measure, assessed in self.responses.items()
+            },
             "notes": list(self.notes),
         }
 
@@ -206,8 +208,8 @@ def compare(results: tuple[VisitResult, ...], start: int, match: MatchSettings |
     }
     series = (
         *_region_series(results, start),
-        Series("area", "products of the target lesions", "mm²", _changes([one.value for one in areas], start)),
-        Series("volume", "volume of the target lesions", "mL", _changes([one.value for one in volumes], start)),
+        Series("area", "products of the target lesions", "mm²", _changes([size.value for size in areas], start)),
+        Series("volume", "volume of the target lesions", "mL", _changes([size.value for size in volumes], start)),
     )
     titles = tuple(lesion.title for lesion in targets)
     return FollowUp(results, start, series, tracks, titles, responses, tuple(_notes(results, start)))
@@ -220,17 +222,17 @@ def _placed_job(
     if visit is baseline:
         return None, ""
     if registrations is not None:
-        given = registrations.get(visit.name)
-        return given, "" if given is not None else "not registered"
+        existing = registrations.get(visit.name)
+        return existing, "" if existing is not None else "not registered"
     if visit.study is None or baseline.study is None:
         return None, "not registered: there are no scans of it, or none of the baseline"
     if "voxel" in (visit.study.grid.unit, baseline.study.grid.unit):
         return None, "not registered: the voxel size is not known"
     try:
-        found = yield from register_job(visit.study, baseline.study, seed=seed)
+        registration = yield from register_job(visit.study, baseline.study, seed=seed)
     except RegistrationError as error:
         return None, str(error)
-    return found, "" if found.trusted else f"the registration failed: {'; '.join(found.problems)}"
+    return registration, "" if registration.trusted else f"the registration failed: {'; '.join(registration.problems)}"
 
 
 def _lesions_in_baseline(result: VisitResult, is_baseline: bool) -> tuple[LesionVoxels, ...] | None:
@@ -262,7 +264,7 @@ def _burden(
     counted = _counted(lesions, tracks, targets, start, at)
     compared = bool(tracks) and all(track.lesions[at] is not None for track in tracks)
     nothing = not lesions and not unknown
-    told = {
+    shared = {
         "enhancing": (visit.segmentation.data == 3).any().item(),
         "measurable": any(lesion.measurable for lesion in lesions),
         "date": visit.day,
@@ -273,12 +275,12 @@ def _burden(
     }
     area = None if unknown else sum(_product(lesion) for lesion in counted)
     volume = None if unknown else sum(lesion.volume_ml or 0.0 for lesion in counted)
-    return Burden(visit.name, area, **told), Burden(visit.name, volume, **told)
+    return Burden(visit.name, area, **shared), Burden(visit.name, volume, **shared)
 
 
 def _unknown(result: VisitResult) -> str:
     if "ET" not in result.visit.segmentation.known_regions:
-        return f"labels of {result.visit.name} that tell enhancing tumour"
+        return f"labels of {result.visit.name} that mark enhancing tumour"
     return "" if result.examination.grid.unit == "mm" else f"the voxel size of {result.visit.name}"
 
 
@@ -308,12 +310,12 @@ def _non_target_grew(tracks: Sequence[Track], targets: Sequence[Lesion], start: 
 def _region_series(results: Sequence[VisitResult], start: int) -> Iterator[Series]:
     for region in REGIONS:
         rows = [_row(result, region) for result in results]
-        told = [row for row in rows if row is not None]
-        if not told:
+        present = [row for row in rows if row is not None]
+        if not present:
             continue
-        in_ml = all(row.ml is not None for row in told)
+        in_ml = all(row.ml is not None for row in present)
         values = [None if row is None else row.ml if in_ml else float(row.voxels) for row in rows]
-        yield Series(region, told[0].name, "mL" if in_ml else "voxels", _changes(values, start))
+        yield Series(region, present[0].name, "mL" if in_ml else "voxels", _changes(values, start))
 
 
 def _row(result: VisitResult, region: Region) -> Any:
@@ -323,7 +325,7 @@ def _row(result: VisitResult, region: Region) -> Any:
 def _changes(values: Sequence[float | None], start: int) -> tuple[Change, ...]:
     changes = []
     for at, value in enumerate(values):
-        earlier = [one for one in values[start:at] if one is not None]
+        earlier = [previous for previous in values[start:at] if previous is not None]
         if value is None or at <= start or values[start] is None or not earlier:
             changes.append(Change(value, None, None))
             continue
@@ -355,4 +357,4 @@ def _notes(results: Sequence[VisitResult], start: int) -> Iterator[str]:
     if any(result.visit.day is None for result in results) and len(results) > 1:
         yield "Not every date is known: visits stand in the order in which they were given."
     if not results[start].visit.facts.baseline and len(results) > 1:
-        yield f"Nobody named a baseline: numbers compare with the first visit, {results[start].visit.name}."
+        yield f"No baseline was named: numbers compare with the first visit, {results[start].visit.name}."

@@ -104,7 +104,7 @@ class Track:
         return {
             "number": self.number,
             "region": self.region,
-            "lesions": [None if there is None else [one.title for one in there] for there in self.lesions],
+            "lesions": [None if there is None else [lesion.title for lesion in there] for there in self.lesions],
             "states": list(self.states),
             "volume_ml": [self.volume_ml(i) for i in visits],
             "product_mm2": [self.product_mm2(i) for i in visits],
@@ -190,19 +190,19 @@ def _links(
     for place, now in enumerate(compared):
         unmatched = set(range(len(visits[now] or ())))
         for before in reversed(compared[:place]):
-            found = list(_pairs(visits[before] or (), visits[now] or (), settings, unmatched))
-            unmatched -= {new for _, new in found}
-            for old, new in found:
+            pairs = list(_pairs(visits[before] or (), visits[now] or (), settings, unmatched))
+            unmatched -= {new for _, new in pairs}
+            for old, new in pairs:
                 yield (before, old), (now, new)
 
 
 def _pairs(
-    old: Sequence[LesionVoxels], new: Sequence[LesionVoxels], settings: MatchSettings, wanted: set[int]
+    old: Sequence[LesionVoxels], new: Sequence[LesionVoxels], settings: MatchSettings, candidates: set[int]
 ) -> Iterator[tuple[int, int]]:
-    trees = [cKDTree(one.points) for one in old]
+    trees = [cKDTree(lesion.points) for lesion in old]
     overlapping: set[tuple[int, int]] = set()
     near: set[tuple[int, int]] = set()
-    for j in sorted(wanted):
+    for j in sorted(candidates):
         for i, tree in enumerate(trees):
             share, distance = _closeness(old[i], tree, new[j])
             if share >= settings.least_overlap:
@@ -234,7 +234,7 @@ def _track(
         None if there is None else tuple(there[at].lesion for visit, at in sorted(family) if visit == i)
         for i, there in enumerate(visits)
     )
-    region = next(one.region for there in lesions for one in there or ())
+    region = next(lesion.region for there in lesions for lesion in there or ())
     return Track(number, region, lesions, tuple(_states(lesions, settings)))
 
 

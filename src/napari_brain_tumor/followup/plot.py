@@ -25,27 +25,27 @@ _STYLES: Final = {
 """Colour of Okabe and Ito, marker and dashes: told apart without colours too."""
 
 
-def draw_follow_up(figure: "Figure", found: FollowUp, *, ink: str = "black") -> None:
+def draw_follow_up(figure: "Figure", follow_up: FollowUp, *, ink: str = "black") -> None:
     """Draw volumes of the regions above, products of the target lesions below.
 
     Parameters
     ----------
     figure : matplotlib Figure
         Is cleared.
-    found : FollowUp
+    follow_up : FollowUp
     ink : str
         Colour of axes and words, so that it can be read on the figure's ground.
     """
     figure.clear()
-    regions = [series for series in found.series if series.key in REGIONS]
-    groups = [regions, [found["area"]]] if _told(found["area"]) else [regions]
+    regions = [series for series in follow_up.series if series.key in REGIONS]
+    groups = [regions, [follow_up["area"]]] if _has_values(follow_up["area"]) else [regions]
     axes = figure.subplots(len(groups), 1, squeeze=False, sharex=True)[:, 0]
-    for one, series in zip(axes, groups, strict=True):
-        _draw(one, series, found, ink)
-    _name_visits(axes[-1], found)
+    for plot_axes, series in zip(axes, groups, strict=True):
+        _draw(plot_axes, series, follow_up, ink)
+    _name_visits(axes[-1], follow_up)
 
 
-def save_plot(found: FollowUp, path: str | os.PathLike[str]) -> Path:
+def save_plot(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
     """Write the curves as PNG or SVG, as the name's end says; raises `SaveError` if that cannot be done."""
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
@@ -54,19 +54,19 @@ def save_plot(found: FollowUp, path: str | os.PathLike[str]) -> Path:
         msg = f"The plot cannot be written as {target.name}. End it with .png or .svg."
         raise SaveError(msg)
     figure = Figure(figsize=(7, 5), dpi=120, layout="constrained", facecolor="white")
-    draw_follow_up(figure, found)
+    draw_follow_up(figure, follow_up)
     # Without a date two runs give the same bytes.
     metadata = {"Date": None} if target.suffix.lower() == ".svg" else None
     write_atomically(target, lambda temporary: figure.savefig(temporary, metadata=metadata), lambda _: None)
     return target
 
 
-def _told(series: Series) -> bool:
+def _has_values(series: Series) -> bool:
     return any(change.value for change in series.changes)
 
 
-def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> None:
-    places = _places(found)
+def _draw(axes: "Axes", group: Sequence[Series], follow_up: FollowUp, ink: str) -> None:
+    places = _places(follow_up)
     for series in group:
         color, marker, dashes = _STYLES[series.key]
         values = [float("nan") if change.value is None else change.value for change in series.changes]
@@ -78,7 +78,7 @@ def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> N
             linestyle=dashes,
             label=series.key if series.key in REGIONS else series.name,
         )
-    axes.axvline(places[found.baseline], color=ink, linewidth=0.6, alpha=0.5)
+    axes.axvline(places[follow_up.baseline], color=ink, linewidth=0.6, alpha=0.5)
     largest = max((change.value or 0.0 for series in group for change in series.changes), default=0.0)
     axes.set_ylim(0, 1.1 * largest or 1.0)
     axes.set_ylabel(group[0].unit if group else "", color=ink)
@@ -92,20 +92,20 @@ def _draw(axes: "Axes", group: Sequence[Series], found: FollowUp, ink: str) -> N
     axes.legend(fontsize=8, frameon=False, labelcolor=ink, ncols=max(1, len(group)), columnspacing=1.2, **above)
 
 
-def _places(found: FollowUp) -> list[float]:
+def _places(follow_up: FollowUp) -> list[float]:
     """Days since the baseline where every date is known, else the visits' numbers."""
-    days = [result.visit.day for result in found.visits]
-    first = days[found.baseline]
+    days = [result.visit.day for result in follow_up.visits]
+    first = days[follow_up.baseline]
     known = [day for day in days if day is not None]
     if first is None or len(known) < len(days) or len(set(known)) < len(known):
         return [float(i) for i in range(len(days))]
     return [float((day - first).days) for day in known]
 
 
-def _name_visits(axes: "Axes", found: FollowUp) -> None:
-    places = _places(found)
-    names = [result.visit.name for result in found.visits]
-    days = [result.visit.day for result in found.visits]
+def _name_visits(axes: "Axes", follow_up: FollowUp) -> None:
+    places = _places(follow_up)
+    names = [result.visit.name for result in follow_up.visits]
+    days = [result.visit.day for result in follow_up.visits]
     labels = [name if day is None else f"{name}\n{day.isoformat()}" for name, day in zip(names, days, strict=True)]
     axes.set_xticks(places, labels, fontsize=8, rotation=0 if len(places) <= 4 else 30)
     apart = max(places) - min(places) or 1.0

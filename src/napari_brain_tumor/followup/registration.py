@@ -163,19 +163,19 @@ class Registration:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why it is not to be trusted; empty where nothing speaks against it."""
-        found = []
+        problems = []
         if self.after.overlap < _LEAST_OVERLAP:
-            found.append(
+            problems.append(
                 f"the heads overlap by {self.after.overlap:.0%} only (at least {_LEAST_OVERLAP:.0%} is expected): "
                 "one of the scans covers another part of the body, or its geometry is wrong"
             )
         least = _LEAST_DETAIL[self.moving_role == self.fixed_role]
         if self.after.detail < least:
-            found.append(
+            problems.append(
                 f"edges within the heads agree by {self.after.detail:.2f} only (at least {least} is expected): "
                 "perhaps these are two patients, or other sequences than named"
             )
-        return tuple(found)
+        return tuple(problems)
 
     @property
     def trusted(self) -> bool:
@@ -461,14 +461,14 @@ def _roles(moving: Study, fixed: Study, role: Role | None) -> tuple[Role, Role]:
                 msg = f"{study.name} has {', '.join(study.roles)}, but {role} was to be registered. Name another one."
                 raise RoleError(msg)
         return role, role
-    both = next((one for one in _PREFERRED if one in moving.roles and one in fixed.roles), None)
+    both = next((candidate for candidate in _PREFERRED if candidate in moving.roles and candidate in fixed.roles), None)
     if both is not None:
         return both, both
     return _first(moving), _first(fixed)
 
 
 def _first(study: Study) -> Role:
-    return next(one for one in _PREFERRED if one in study.roles)
+    return next(role for role in _PREFERRED if role in study.roles)
 
 
 def unit_range(array: Array) -> Float32Array:
@@ -625,7 +625,7 @@ def _edge_agreement(images: list[Array], inside: npt.NDArray[np.bool_]) -> float
     The sign does not matter, so that sequences of different contrast can be compared (Haber and Modersitzki 2006,
     10.1007/11866763_89).
     """
-    slopes = [np.array(np.gradient(ndimage.gaussian_filter(one, 0.75))) for one in images]
+    slopes = [np.array(np.gradient(ndimage.gaussian_filter(image, 0.75))) for image in images]
     steep = [np.sqrt((slope**2).sum(axis=0)) for slope in slopes]
     edges = inside & np.logical_and(*(s > np.quantile(s[inside], _EDGE_QUANTILE) for s in steep))
     if not edges.any():
@@ -647,7 +647,7 @@ def _coarser(grid: Grid, size_mm: float) -> Grid:
 
 
 def _mutual_information(first: Array, second: Array) -> float:
-    ranks = [np.digitize(one, np.quantile(one, np.linspace(0, 1, 33)[1:-1])) for one in (first, second)]
+    ranks = [np.digitize(image, np.quantile(image, np.linspace(0, 1, 33)[1:-1])) for image in (first, second)]
     joint = np.bincount(32 * ranks[0] + ranks[1], minlength=32 * 32).reshape(32, 32) / first.size
     product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     there = joint > 0

@@ -135,7 +135,7 @@ class Response:
         if self.verdict != NOT_ASSESSABLE:
             why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
             return f"{self.verdict}{why}"
-        alone = f"imaging alone would be: {self.imaging}" if self.imaging else "the images do not tell it either"
+        alone = f"imaging alone would be: {self.imaging}" if self.imaging else "the images do not say either"
         return f"not assessable; {alone}. Missing: {'; '.join(self.missing)}."
 
     def as_dict(self) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Observation:
     """What the images of one visit say, before any fact is asked."""
 
     category: Category | None
@@ -173,23 +173,26 @@ def assess(burdens: Sequence[Burden], measure: Measure) -> tuple[Response, ...]:
     """
     if not burdens:
         return ()
-    told = [i for i, burden in enumerate(burdens) if burden.facts.baseline]
-    start = told[0] if told else 0
-    seen = [_seen(burdens, start, i, measure) for i in range(len(burdens))]
-    return tuple(_response(burdens, seen, start, i, measure, known_baseline=len(told) == 1) for i in range(len(seen)))
+    baselines = [i for i, burden in enumerate(burdens) if burden.facts.baseline]
+    start = baselines[0] if baselines else 0
+    observations = [_observation(burdens, start, i, measure) for i in range(len(burdens))]
+    return tuple(
+        _response(burdens, observations, start, i, measure, known_baseline=len(baselines) == 1)
+        for i in range(len(observations))
+    )
 
 
-def _seen(burdens: Sequence[Burden], start: int, here: int, measure: Measure) -> _Seen:
+def _observation(burdens: Sequence[Burden], start: int, here: int, measure: Measure) -> _Observation:
     if here <= start:
-        return _Seen(None, "")
+        return _Observation(None, "")
     values = [burden.value for burden in burdens[start : here + 1]]
     if any(value is None for value in values):
-        return _Seen(None, "a size cannot be given")
+        return _Observation(None, "a size cannot be given")
     *earlier, value = [float(v) for v in values if v is not None]
     baseline, nadir = earlier[0], min(earlier)
     from_baseline, from_nadir = _change(value, baseline), _change(value, nadir)
     category, reason = _category(burdens[here], burdens[start].measurable, measure, (from_baseline, from_nadir))
-    return _Seen(category, reason, from_baseline, from_nadir)
+    return _Observation(category, reason, from_baseline, from_nadir)
 
 
 def _change(value: float, before: float) -> float | None:
@@ -216,16 +219,22 @@ def _category(
 
 
 def _response(
-    burdens: Sequence[Burden], seen: Sequence[_Seen], start: int, here: int, measure: Measure, *, known_baseline: bool
+    burdens: Sequence[Burden],
+    observations: Sequence[_Observation],
+    start: int,
+    here: int,
+    measure: Measure,
+    *,
+    known_baseline: bool,
 ) -> Response:
     if here <= start:
         name: Verdict = "baseline" if here == start else "before the baseline"
         if here == start and not known_baseline:
             return Response(measure, NOT_ASSESSABLE, missing=(_WHICH_BASELINE,))
         return Response(measure, name)
-    now = seen[here]
+    now = observations[here]
     missing = tuple(_missing(burdens, now, start, here, known_baseline=known_baseline))
-    verdict, reason, unsettled = _verdict(burdens, seen, here)
+    verdict, reason, unsettled = _verdict(burdens, observations, here)
     missing = (*missing, *unsettled)
     settled = verdict is not None and not missing
     return Response(
@@ -242,12 +251,14 @@ def _response(
 _WHICH_BASELINE: Final = "which one visit is the baseline (the first after radiotherapy, or before a new treatment)"
 
 
-def _missing(burdens: Sequence[Burden], now: _Seen, start: int, here: int, *, known_baseline: bool) -> Iterator[str]:
+def _missing(
+    burdens: Sequence[Burden], now: _Observation, start: int, here: int, *, known_baseline: bool
+) -> Iterator[str]:
     burden, facts = burdens[here], burdens[here].facts
     if not known_baseline:
         yield _WHICH_BASELINE
     yield from dict.fromkeys(
-        one.unknown or f"the size of {one.name}" for one in burdens[start : here + 1] if one.value is None
+        other.unknown or f"the size of {other.name}" for other in burdens[start : here + 1] if other.value is None
     )
     if facts.clinical_status is None:
         yield "clinical status"
@@ -266,9 +277,9 @@ def _missing(burdens: Sequence[Burden], now: _Seen, start: int, here: int, *, kn
 _Outcome = tuple[Category | None, str, tuple[str, ...]]
 
 
-def _verdict(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Outcome:
+def _verdict(burdens: Sequence[Burden], observations: Sequence[_Observation], here: int) -> _Outcome:
     """The category with its reason, and what keeps it from being settled."""
-    facts, now = burdens[here].facts, seen[here]
+    facts, now = burdens[here].facts, observations[here]
     if facts.clinical_status == "worse":
         return "PD", "clinically worse", ()
     if facts.non_target_worse:
@@ -276,16 +287,16 @@ def _verdict(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Ou
     if now.category is None:
         return None, now.reason, ()
     if now.category == "PD":
-        return _progression(burdens, seen, here)
+        return _progression(burdens, observations, here)
     if facts.steroids == "increased":
         return None, "", ("why steroids were raised, while images and patient are stable; assess again when known",)
     if now.category == "SD":
         return "SD", now.reason, ()
-    return _confirmed_response(burdens, seen, here)
+    return _confirmed_response(burdens, observations, here)
 
 
-def _progression(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Outcome:
-    burden, now = burdens[here], seen[here]
+def _progression(burdens: Sequence[Burden], observations: Sequence[_Observation], here: int) -> _Outcome:
+    burden, now = burdens[here], observations[here]
     if burden.facts.steroids == "reduced":
         return None, "", ("a scan on a steady dose: steroids were reduced, which alone can let enhancement grow",)
     ended = burden.facts.radiotherapy_end
@@ -297,34 +308,36 @@ def _progression(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) ->
         return None, "", ("the date of the visit",)
     if (burden.date - ended).days > _AFTER_RADIOTHERAPY_DAYS:
         return "PD", now.reason, ()
-    held = _held(burdens, seen, here, ("PD",))
+    held = _held(burdens, observations, here, ("PD",))
     if held is None:
         return None, "", ("a scan at least 4 weeks later: within 12 weeks after radiotherapy it must be confirmed",)
     return ("PD", f"{now.reason}, confirmed", ()) if held else ("SD", "a later scan did not confirm progression", ())
 
 
-def _confirmed_response(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int) -> _Outcome:
-    now, dose = seen[here], burdens[here].facts.steroids
+def _confirmed_response(burdens: Sequence[Burden], observations: Sequence[_Observation], here: int) -> _Outcome:
+    now, dose = observations[here], burdens[here].facts.steroids
     complete = now.category == "CR" and dose == "none"
-    wanted: Category = "CR" if complete else "PR"
-    held = _held(burdens, seen, here, ("CR",) if complete else ("CR", "PR"))
+    category: Category = "CR" if complete else "PR"
+    held = _held(burdens, observations, here, ("CR",) if complete else ("CR", "PR"))
     if held is None:
-        return None, "", (f"a scan at least 4 weeks later that confirms {wanted}, with the dates of both",)
+        return None, "", (f"a scan at least 4 weeks later that confirms {category}, with the dates of both",)
     if not held:
-        return "SD", f"a later scan did not confirm {wanted}", ()
+        return "SD", f"a later scan did not confirm {category}", ()
     why = f"{now.reason}, confirmed" if complete or now.category == "PR" else "nothing enhances, but on steroids"
-    return wanted, why, ()
+    return category, why, ()
 
 
-def _held(burdens: Sequence[Burden], seen: Sequence[_Seen], here: int, as_good: tuple[Category, ...]) -> bool | None:
+def _held(
+    burdens: Sequence[Burden], observations: Sequence[_Observation], here: int, as_good: tuple[Category, ...]
+) -> bool | None:
     """Whether later scans, up to the first that is four weeks later, still show it; None where there is none yet."""
     first = burdens[here].date
     if first is None:
         return None
     for later, burden in list(enumerate(burdens))[here + 1 :]:
-        if burden.date is None or seen[later].category is None:
+        if burden.date is None or observations[later].category is None:
             return None
-        if seen[later].category not in as_good:
+        if observations[later].category not in as_good:
             return False
         if (burden.date - first).days >= _CONFIRMED_DAYS:
             return True

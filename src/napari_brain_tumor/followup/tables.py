@@ -31,11 +31,11 @@ COLUMNS: Final = (
 """Of the CSV: one row for each visit and size; categories stand in the rows of the targets."""
 
 
-def rows_of(found: FollowUp) -> Iterator[dict[str, Any]]:
+def rows_of(follow_up: FollowUp) -> Iterator[dict[str, Any]]:
     """Every size of every visit as a row with `COLUMNS`."""
-    for at, result in enumerate(found.visits):
+    for at, result in enumerate(follow_up.visits):
         day = result.visit.day
-        for series in found.series:
+        for series in follow_up.series:
             change = series.changes[at]
             yield {
                 "visit": result.visit.name,
@@ -44,15 +44,15 @@ def rows_of(found: FollowUp) -> Iterator[dict[str, Any]]:
                 "value": "" if change.value is None else change.value,
                 "unit": series.unit,
                 **_percents(change),
-                **_response(found, series.key, at),
+                **_response(follow_up, series.key, at),
             }
 
 
-def track_rows(found: FollowUp) -> Iterator[tuple[str, ...]]:
+def track_rows(follow_up: FollowUp) -> Iterator[tuple[str, ...]]:
     """A row for each lesion over time: its name, then what it is at each visit."""
-    for track in found.tracks:
+    for track in follow_up.tracks:
         first = next(there for there in track.lesions if there)
-        is_target = any(lesion.title in found.targets for lesion in track.lesions[found.baseline] or ())
+        is_target = any(lesion.title in follow_up.targets for lesion in track.lesions[follow_up.baseline] or ())
         name = f"{track.number}{' (target)' if is_target else ''}, {first[0].side or 'side not known'}"
         cells = []
         for at, state in enumerate(track.states):
@@ -62,28 +62,34 @@ def track_rows(found: FollowUp) -> Iterator[tuple[str, ...]]:
         yield (name, *cells)
 
 
-def save_csv(found: FollowUp, path: str | os.PathLike[str]) -> Path:
+def save_csv(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
     """Write every size of every visit as CSV; raises `SaveError` if that cannot be done."""
-    return _write(Path(path), csv_text(COLUMNS, rows_of(found)))
+    return _write(Path(path), csv_text(COLUMNS, rows_of(follow_up)))
 
 
-def save_json(found: FollowUp, path: str | os.PathLike[str]) -> Path:
+def save_json(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
     """Write everything that was found as JSON; raises `SaveError` if that cannot be done."""
-    document = {"program": "napari-brain-tumor", "version": __version__, "notice": NOTICE, **found.as_dict()}
+    document = {"program": "napari-brain-tumor", "version": __version__, "notice": NOTICE, **follow_up.as_dict()}
     return _write(Path(path), json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _percents(change: Change) -> dict[str, Any]:
     shares = {"baseline": change.from_baseline, "nadir": change.from_nadir}
-    return {f"change_from_{what}_percent": "" if one is None else round(100 * one, 6) for what, one in shares.items()}
+    return {
+        f"change_from_{what}_percent": "" if share is None else round(100 * share, 6) for what, share in shares.items()
+    }
 
 
-def _response(found: FollowUp, key: str, at: int) -> dict[str, Any]:
-    responses: Sequence[Any] = found.responses.get(key, ())  # type: ignore[call-overload]
+def _response(follow_up: FollowUp, key: str, at: int) -> dict[str, Any]:
+    responses: Sequence[Any] = follow_up.responses.get(key, ())  # type: ignore[call-overload]
     if not responses:
         return {"category": "", "imaging_alone": "", "missing": ""}
-    one = responses[at]
-    return {"category": one.verdict, "imaging_alone": one.imaging or "", "missing": "; ".join(one.missing)}
+    response = responses[at]
+    return {
+        "category": response.verdict,
+        "imaging_alone": response.imaging or "",
+        "missing": "; ".join(response.missing),
+    }
 
 
 def _write(path: Path, text: str) -> Path:

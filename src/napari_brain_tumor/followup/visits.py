@@ -137,17 +137,17 @@ def with_spacing(visit: Visit, spacing_mm: tuple[float, float, float]) -> Visit:
 
 def _respaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     affine = grid.affine.copy()
-    affine[:3, :3] *= [wanted / now for wanted, now in zip(spacing_mm, grid.spacing, strict=True)]
+    affine[:3, :3] *= [target / now for target, now in zip(spacing_mm, grid.spacing, strict=True)]
     return Grid(grid.shape, affine, "mm")
 
 
 def parse_date(text: str) -> datetime.date:
     """A date from `2025-01-31` or `20250131`; raises `VisitError` for anything else."""
-    found = _date_in(text)
-    if found is None:
+    parsed = _date_in(text)
+    if parsed is None:
         msg = f"{text!r} is not a date. Give year, month and day: 2025-01-31."
         raise VisitError(msg)
-    return found
+    return parsed
 
 
 def date_of(study: Study) -> FoundDate | None:
@@ -161,9 +161,9 @@ def date_of(study: Study) -> FoundDate | None:
 def date_of_sources(sources: Iterable[Source]) -> FoundDate | None:
     """When scans were made, by where they were read from; see `date_of`."""
     for source in sources:
-        found = next(_dates_at(source.path), None)
-        if found is not None:
-            return found
+        date = next(_dates_at(source.path), None)
+        if date is not None:
+            return date
     return None
 
 

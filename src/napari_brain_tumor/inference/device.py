@@ -24,19 +24,19 @@ class DeviceInfo:
 
 def available_devices() -> list[DeviceInfo]:
     """The devices of this machine, the one that `"auto"` takes first."""
-    found: list[DeviceInfo] = []
+    devices: list[DeviceInfo] = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         properties = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
         label = f"{properties.name} (cuda:{index})"
-        found.append(DeviceInfo(f"cuda:{index}", label, f"{free / 2**30:.0f} of {total / 2**30:.0f} GiB free"))
+        devices.append(DeviceInfo(f"cuda:{index}", label, f"{free / 2**30:.0f} of {total / 2**30:.0f} GiB free"))
     if torch.backends.mps.is_available():
-        found.append(DeviceInfo("mps", "Apple GPU (mps)", "Metal is available"))
+        devices.append(DeviceInfo("mps", "Apple GPU (mps)", "Metal is available"))
     cores = torch.get_num_threads()
     precision = "float32, bfloat16 on request" if _cpu_has_bfloat16() else "float32"
-    missing = "" if found else "; no CUDA or Apple GPU is present"
-    found.append(DeviceInfo("cpu", "Processor (cpu)", f"{cores} threads, {precision}{missing}"))
-    return found
+    missing = "" if devices else "; no CUDA or Apple GPU is present"
+    devices.append(DeviceInfo("cpu", "Processor (cpu)", f"{cores} threads, {precision}{missing}"))
+    return devices
 
 
 def resolve_device(name: str) -> torch.device:
@@ -50,11 +50,11 @@ def resolve_device(name: str) -> torch.device:
     present = [device.name for device in available_devices()]
     if name == "auto":
         return torch.device(present[0])
-    wanted = "cuda:0" if name == "cuda" else name
-    if wanted not in present:
+    full_name = "cuda:0" if name == "cuda" else name
+    if full_name not in present:
         msg = f"The device {name!r} is not present. This machine has {', '.join(present)}; 'auto' takes {present[0]}."
         raise DeviceError(msg)
-    return torch.device(wanted)
+    return torch.device(full_name)
 
 
 def free_bytes(name: str) -> int | None:

@@ -13,7 +13,7 @@ def list_devices() -> list[tuple[str, str, str]]:
     For the worker process: the answer of `device.available_devices` could not be received without torch.
     """
     device = import_module("napari_brain_tumor.inference.device")  # loads torch, for seconds
-    return [(found.name, found.label, found.reason) for found in device.available_devices()]
+    return [(info.name, info.label, info.reason) for info in device.available_devices()]
 
 
 def list_memory() -> list[DeviceMemory]:
@@ -22,4 +22,4 @@ def list_memory() -> list[DeviceMemory]:
     For the worker process, like `list_devices`.
     """
     device = import_module("napari_brain_tumor.inference.device")
-    return [DeviceMemory(one.name, one.label, device.free_bytes(one.name)) for one in device.available_devices()]
+    return [DeviceMemory(info.name, info.label, device.free_bytes(info.name)) for info in device.available_devices()]

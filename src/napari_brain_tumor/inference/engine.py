@@ -96,12 +96,12 @@ class Engine:
         """
         engine = self
         _, depth, height, width = channels.shape
-        wanted = within or Box.whole((depth, height, width))
+        block = within or Box.whole((depth, height, width))
         batch = (_SLICES_PER_BATCH if self.dims == 2 else _WINDOWS_PER_BATCH)[self.device.type]
         while True:
             try:
                 run = engine._slices if engine.dims == 2 else engine._windows
-                return (yield from run(channels, batch, wanted, flips=flips))
+                return (yield from run(channels, batch, block, flips=flips))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -154,11 +154,11 @@ class Engine:
             yield Progress(start - first, last - first, f"slice {start + 1} of {last}")
             some = slice(start, min(start + batch, depth))
             rows, columns = _occupied(channels[:, some])
-            seen = stacked_slices(slices[:, :, rows, columns], some.start, some.stop, neighbours)
-            found = self._infer(seen, flips=flips).to(torch.float16).cpu().numpy()
+            stacked = stacked_slices(slices[:, :, rows, columns], some.start, some.stop, neighbours)
+            probabilities = self._infer(stacked, flips=flips).to(torch.float16).cpu().numpy()
             if result is None:
-                result = np.zeros((found.shape[1], *channels.shape[1:]), dtype=np.float16)
-            result[:, some, rows, columns] = found.swapaxes(0, 1)
+                result = np.zeros((probabilities.shape[1], *channels.shape[1:]), dtype=np.float16)
+            result[:, some, rows, columns] = probabilities.swapaxes(0, 1)
         yield Progress(last - first, last - first, "")
         assert result is not None
         return result
@@ -172,13 +172,13 @@ class Engine:
         places = [place for place in plan_windows(sides, window, overlap=0.5) if _reaches(place, within)]
         total: npt.NDArray[np.float32] | None = None
         coverage = np.zeros(sides, dtype=np.float32)
-        for done, some in enumerate(_batches(places, batch)):
-            yield Progress(done * batch, len(places), f"window {done * batch + 1} of {len(places)}")
+        for number, some in enumerate(_batches(places, batch)):
+            yield Progress(number * batch, len(places), f"window {number * batch + 1} of {len(places)}")
             stacked = torch.from_numpy(np.stack([channels[(slice(None), *place)] for place in some]))
-            found = self._infer(stacked, flips=flips).cpu().numpy()
+            predicted = self._infer(stacked, flips=flips).cpu().numpy()
             if total is None:
-                total = np.zeros((found.shape[1], *sides), dtype=np.float32)
-            for place, probabilities in zip(some, found, strict=True):
+                total = np.zeros((predicted.shape[1], *sides), dtype=np.float32)
+            for place, probabilities in zip(some, predicted, strict=True):
                 total[(slice(None), *place)] += probabilities * weights
                 coverage[place] += weights
         yield Progress(len(places), len(places), "")
@@ -227,12 +227,12 @@ def _copy_on_cpu(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 def _occupied(channels: npt.NDArray[np.float32]) -> tuple[slice, slice]:
     """Rows and columns of slices `(C, Z, Y, X)` that hold anything, with a margin of context around them."""
     filled = (channels != 0).any(axis=(0, 1))
-    found = []
+    extents = []
     for hits, side in ((filled.any(axis=1), filled.shape[0]), (filled.any(axis=0), filled.shape[1])):
         places = np.flatnonzero(hits)
         low, high = (places[0], places[-1] + 1) if places.size else (side // 2, side // 2 + 1)
-        found.append(slice(max(0, int(low) - _CONTEXT), min(side, int(high) + _CONTEXT)))
-    return found[0], found[1]
+        extents.append(slice(max(0, int(low) - _CONTEXT), min(side, int(high) + _CONTEXT)))
+    return extents[0], extents[1]
 
 
 def _reaches(place: tuple[slice, ...], box: Box) -> bool:

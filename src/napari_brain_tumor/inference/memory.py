@@ -15,9 +15,9 @@ class DeviceMemory(NamedTuple):
     free_bytes: int | None = None
 
 
-def free_host_bytes(told: Path = Path("/proc/meminfo")) -> int | None:
+def free_host_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     """Memory of this machine that programs can still have, in bytes; None where the system does not tell."""
-    if not told.is_file():
+    if not meminfo.is_file():
         return None
-    found = re.search(r"MemAvailable:\s+(\d+) kB", told.read_text(encoding="ascii"))
-    return int(found[1]) * 1024 if found else None
+    match = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"))
+    return int(match[1]) * 1024 if match else None

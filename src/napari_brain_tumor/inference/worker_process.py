@@ -263,13 +263,13 @@ class _Child:
                 stream.close()  # type: ignore[union-attr]
 
     def wait_until_ready(self) -> None:
-        seen = b""
+        last_bytes = b""
         while not self._ready:
             byte = self._stdout.read(1)
             if not byte:
                 raise EOFError
-            seen = (seen + byte)[-len(_PREAMBLE) :]
-            self._ready = seen == _PREAMBLE
+            last_bytes = (last_bytes + byte)[-len(_PREAMBLE) :]
+            self._ready = last_bytes == _PREAMBLE
 
     def write(self, message: object) -> None:
         assert self.process.stdin is not None
@@ -360,10 +360,10 @@ def _read_exactly(stream: IO[bytes], size: int) -> bytearray:
     view = memoryview(data)
     start = 0
     while start < size:
-        got = stream.readinto(view[start : start + _CHUNK])  # type: ignore[attr-defined]
-        if not got:
+        count = stream.readinto(view[start : start + _CHUNK])  # type: ignore[attr-defined]
+        if not count:
             raise EOFError
-        start += got
+        start += count
     return data
 
 

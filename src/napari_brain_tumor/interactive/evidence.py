@@ -153,7 +153,7 @@ class Reach:
 
 
 def evidence(
-    block: Block, reach: Reach, asked: Asked, labels: Labels, alike: Array, otherwise: Array
+    block: Block, reach: Reach, question: Asked, labels: Labels, alike: Array, otherwise: Array
 ) -> tuple[npt.NDArray[np.intp], Float32Array]:
     """Voxels that could follow a prompt, and the numbers of each.
 
@@ -161,7 +161,7 @@ def evidence(
     ----------
     block : Block
     reach : Reach
-    asked : Asked
+    question : Asked
     labels : (X, Y, Z) uint8 array
         Classes of the block.
     alike, otherwise : (X, Y, Z) bool array
@@ -174,27 +174,27 @@ def evidence(
     numbers : (N, F) float32 array
         In the order of `FEATURES`.
     """
-    sign = 1.0 if asked.inside else -1.0
-    current = region_mask(labels, asked.region)
-    follows = current if asked.inside else ~current
+    sign = 1.0 if question.inside else -1.0
+    current = region_mask(labels, question.region)
+    follows = current if question.inside else ~current
     could = ~follows & (reach.distance <= FURTHEST_MM) & ~otherwise
-    if asked.inside:
+    if question.inside:
         could &= block.brain
     where = np.nonzero(could)
-    score, *counts = _fitted(block, reach, asked, where, could, alike, otherwise)
+    score, *counts = _fitted(block, reach, question, where, could, alike, otherwise)
     likely = (score > _UNLIKELY) | (reach.distance[where] <= _ANYWAY_MM)
     where, score = tuple(index[likely] for index in where), score[likely]
     numbers = np.zeros((len(score), len(FEATURES)), np.float32)
     if not len(numbers):
         return np.stack(where, axis=1), numbers
     fill = chain(
-        _of_prior(block, asked, sign, where),
+        _of_prior(block, question, sign, where),
         _of_places(block, reach, follows, alike, otherwise, where),
         _of_tissue(block, reach, where),
         [score, *counts],
         [_smooth(follows.astype(np.float32), 3.0, block.spacing)[where]],
         (labels[where] == value for value in range(4)),
-        (region == asked.region for region in REGIONS),
+        (region == question.region for region in REGIONS),
         [sign, np.log1p(reach.extent), reach.outline],
         block.present,
     )
@@ -212,15 +212,15 @@ def _logit(prior: Float32Array | None) -> Float32Array | None:
     return logit
 
 
-def _of_prior(block: Block, asked: Asked, sign: float, where: Voxels) -> Iterator[Any]:
-    logit = block.logit(asked.region)
+def _of_prior(block: Block, question: Asked, sign: float, where: Voxels) -> Iterator[Any]:
+    logit = block.logit(question.region)
     if logit is None:
         yield from (0, 0, 0, 0)
         return
     yield 1
     yield sign * logit[where]
     yield sign * _smooth(logit, 2.0, block.spacing)[where]
-    yield sign * (logit[where] - np.median(logit[tuple(asked.seeds.T)]))
+    yield sign * (logit[where] - np.median(logit[tuple(question.seeds.T)]))
 
 
 def _of_places(
@@ -247,8 +247,8 @@ def _of_tissue(block: Block, reach: Reach, where: Voxels) -> Iterator[Any]:
 
 def _smooth(image: Float32Array, width_mm: float, spacing: tuple[float, float, float]) -> Float32Array:
     sigma = [width_mm / s for s in spacing]
-    found: Float32Array = ndimage.gaussian_filter(image, sigma, truncate=2.5)
-    return found
+    smoothed: Float32Array = ndimage.gaussian_filter(image, sigma, truncate=2.5)
+    return smoothed
 
 
 def _far(mask: Array, spacing: tuple[float, float, float]) -> Float32Array:
@@ -264,8 +264,8 @@ def _far(mask: Array, spacing: tuple[float, float, float]) -> Float32Array:
 
 def _full(few: Float32Array, shape: tuple[int, ...]) -> Float32Array:
     """Every second voxel back to all of them."""
-    found: Float32Array = few.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
-    return found
+    enlarged: Float32Array = few.repeat(2, 0).repeat(2, 1).repeat(2, 2)[: shape[0], : shape[1], : shape[2]]
+    return enlarged
 
 
 def _ways(block: Block, marks: Array, unlike: Float32Array) -> tuple[Float32Array, Float32Array]:
@@ -284,15 +284,15 @@ def _ways(block: Block, marks: Array, unlike: Float32Array) -> tuple[Float32Arra
     outside = 4.0 * ~block.brain[::2, ::2, ::2]
     lengths = []
     for cost in (1 + _EDGE * 4 * edges + outside, 0.2 + np.minimum(unlike[::2, ::2, ::2], 6.0) + outside):
-        found, _ = MCP_Geometric(cost, sampling=spacing).find_costs(starts)
-        lengths.append(_full(np.minimum(found, 400).astype(np.float32), marks.shape))
+        path_costs, _ = MCP_Geometric(cost, sampling=spacing).find_costs(starts)
+        lengths.append(_full(np.minimum(path_costs, 400).astype(np.float32), marks.shape))
     return lengths[0], lengths[1]
 
 
 def _fitted(
     block: Block,
     reach: Reach,
-    asked: Asked,
+    question: Asked,
     where: Voxels,
     could: Array,
     alike: Array,
@@ -303,11 +303,11 @@ def _fitted(
     Fisher's discriminant (Ann Eugen 1936, 7:179) with a ridge, between the prompt and what was said alike, and what was
     said otherwise; what is neither near the prompt nor follows yet counts a little as otherwise.
     """
-    logit = block.logit(asked.region)
+    logit = block.logit(question.region)
     images = [*block.images, *block.coarse] + ([] if logit is None else [logit])
     counts = float(np.log1p(alike.sum())), float(np.log1p(otherwise.sum()))
     own = np.zeros(could.shape, bool)
-    own[tuple(asked.seeds.T)] = True
+    own[tuple(question.seeds.T)] = True
     yes, no = _some(own | alike), _some(otherwise & block.brain)
     weak = _some(could & (reach.distance > 8) & (reach.distance < 30) & block.brain)
     if len(yes[0]) == 0 or len(no[0]) + len(weak[0]) < 20:

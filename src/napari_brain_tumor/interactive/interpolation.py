@@ -67,26 +67,29 @@ def interpolate_slices(
     paired part is moved onto its partner first where that makes them overlap more: so slanted parts keep their width.
     """
     order = _checked(labels.shape, axis, slices)
-    found = np.moveaxis(labels.copy(), axis, 0)
+    filled = np.moveaxis(labels.copy(), axis, 0)
     in_plane = [s for a, s in enumerate(grid.spacing) if a != axis]
     places = np.asarray(order) * grid.spacing[axis]
     followed = REGIONS if region is None else (region,)
-    per_region = [_Chain([region_mask(found[at], one) for at in order], places, in_plane) for one in followed]
+    per_region = [
+        _Chain([region_mask(filled[at], followed_region) for at in order], places, in_plane)
+        for followed_region in followed
+    ]
     for nth, (low, high) in enumerate(pairwise(order)):
         if high - low < 2:
             continue
         between = np.arange(low + 1, high)
         masks = np.stack([chain.between(nth, between * grid.spacing[axis]) for chain in per_region])
         if region is not None:
-            found[between] = _with_region(found[between], masks[0], region)
+            filled[between] = _with_region(filled[between], masks[0], region)
             continue
         classes = classes_from_regions(masks)
-        cavity = (found[between] == RESECTION_CAVITY) & (classes == 0)
-        found[between] = np.where(cavity, np.uint8(RESECTION_CAVITY), classes)
-    return np.moveaxis(found, 0, axis)
+        cavity = (filled[between] == RESECTION_CAVITY) & (classes == 0)
+        filled[between] = np.where(cavity, np.uint8(RESECTION_CAVITY), classes)
+    return np.moveaxis(filled, 0, axis)
 
 
-def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float], nth: int, wanted: Array) -> Mask:
+def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float], nth: int, positions: Array) -> Mask:
     """A region between two of the slices on which it is known, as `interpolate_slices` does it.
 
     Parameters
@@ -99,16 +102,16 @@ def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float
         Of the slices' own axes.
     nth : int
         Wanted is what lies between the known slices `nth` and `nth + 1`.
-    wanted : (M,) array
+    positions : (M,) array
         Places between them.
 
     Returns
     -------
     (M, A, B) bool array
     """
-    if not len(wanted):
+    if not len(positions):
         return np.zeros((0, *masks[0].shape), bool)
-    return _Chain(masks, places, spacing).between(nth, wanted)
+    return _Chain(masks, places, spacing).between(nth, positions)
 
 
 def _with_region(labels: Labels, inside: Mask, region: Region) -> Labels:
@@ -179,12 +182,12 @@ class _Chain:
 
     def between(self, nth: int, places: Array) -> Mask:
         """Masks `(N, A, B)` at places between the given slices `nth` and `nth + 1`."""
-        found = np.zeros((len(places), *self._shape), dtype=bool)
+        masks = np.zeros((len(places), *self._shape), dtype=bool)
         for link in self._links[nth]:
-            self._draw(nth, link, places, found)
-        return found
+            self._draw(nth, link, places, masks)
+        return masks
 
-    def _draw(self, nth: int, link: _Link, places: Array, found: Mask) -> None:
+    def _draw(self, nth: int, link: _Link, places: Array, masks: Mask) -> None:
         """Add what becomes of the parts of one link, computed in the block around them alone."""
         known = dict(self._stations(nth, link))
         block = _block([mask for mask, _ in known.values()], [shift for _, shift in known.values()], self._shape)
@@ -198,7 +201,7 @@ class _Chain:
         shares = (places - self._places[nth]) / (self._places[nth + 1] - self._places[nth])
         curves = PchipInterpolator(self._places[stations], values, axis=0)(places)
         for at, (share, curve) in enumerate(zip(shares, curves, strict=True)):
-            found[(at, *block)] |= _moved(curve, share * link.shift) > 0
+            masks[(at, *block)] |= _moved(curve, share * link.shift) > 0
 
     def _stations(self, nth: int, link: _Link) -> Iterator[tuple[int, tuple[Mask, Array]]]:
         """The parts on the two slices of a link and on those before and after: their masks and places.
@@ -206,18 +209,18 @@ class _Chain:
         A place is how far they lie from the link's first parts, in voxels.
         """
         if nth > 0:
-            before = [one for one in self._links[nth - 1] if one.second & link.first]
+            before = [neighbour for neighbour in self._links[nth - 1] if neighbour.second & link.first]
             shift = before[0].shift if len(before) == 1 else np.zeros(2)
-            yield nth - 1, (self._mask(nth - 1, (one.first for one in before)), -shift)
+            yield nth - 1, (self._mask(nth - 1, (neighbour.first for neighbour in before)), -shift)
         yield nth, (self._mask(nth, [link.first]), np.zeros(2))
         yield nth + 1, (self._mask(nth + 1, [link.second]), link.shift)
         if nth + 1 < len(self._links):
-            after = [one for one in self._links[nth + 1] if one.first & link.second]
+            after = [neighbour for neighbour in self._links[nth + 1] if neighbour.first & link.second]
             shift = after[0].shift if len(after) == 1 else np.zeros(2)
-            yield nth + 2, (self._mask(nth + 2, (one.second for one in after)), link.shift + shift)
+            yield nth + 2, (self._mask(nth + 2, (neighbour.second for neighbour in after)), link.shift + shift)
 
     def _mask(self, nth: int, parts: Iterable[frozenset[int]]) -> Mask:
-        return np.isin(self._parts[nth], [number for one in parts for number in one])
+        return np.isin(self._parts[nth], [number for numbers in parts for number in numbers])
 
 
 def _moved(distance: Array, shift: Array) -> Array:
@@ -231,7 +234,7 @@ def _taper(known: dict[int, tuple[Mask, Array]], distances: dict[int, Array], nt
     """Give slices on which the parts are absent, beside one on which they are, distances of parts that end there."""
     present = [at for at in (nth, nth + 1) if at in distances]
     for at in known:
-        beside = [one for one in present if abs(one - at) == 1]
+        beside = [other for other in present if abs(other - at) == 1]
         if at not in distances and beside:
             distances[at] = distances[beside[0]] - distances[beside[0]].max()
 
@@ -247,15 +250,15 @@ def _links(first: Array, second: Array, spacing: Array, gap: float) -> list[_Lin
     graph = coo_array((np.ones(rows.size), (rows, columns)), shape=(size, size))
     _, group = connected_components(graph, directed=False)
     sides = [
-        (_numbers(group[: counts[0]] == one), _numbers(group[counts[0] :] == one))
-        for one in range(int(group.max()) + 1)
+        (_numbers(group[: counts[0]] == group_number), _numbers(group[counts[0] :] == group_number))
+        for group_number in range(int(group.max()) + 1)
     ]
     lost = [a for a, b in sides if not b]
     new = [b for a, b in sides if not a]
     met = [pair for pair in sides if all(pair)] + list(_nearest(lost, new, first, second, spacing, gap))
-    taken = [{part for pair in met for part in pair[side]} for side in (0, 1)]
-    met += [(a, frozenset[int]()) for a in lost if not a <= taken[0]]
-    met += [(frozenset[int](), b) for b in new if not b <= taken[1]]
+    linked = [{part for pair in met for part in pair[side]} for side in (0, 1)]
+    met += [(a, frozenset[int]()) for a in lost if not a <= linked[0]]
+    met += [(frozenset[int](), b) for b in new if not b <= linked[1]]
     return [_Link(a, b, _shift(np.isin(first, list(a)), np.isin(second, list(b)))) for a, b in met]
 
 
@@ -286,7 +289,7 @@ def _nearest(
 
 def _middles_and_sizes(parts: Array, numbers: Sequence[frozenset[int]], spacing: Array) -> tuple[Array, Array]:
     """Centres `(N, 2)`, and radii of discs of the same area."""
-    which = [next(iter(one)) for one in numbers]
+    which = [next(iter(part_numbers)) for part_numbers in numbers]
     middles = np.asarray(ndimage.center_of_mass(parts > 0, parts, which)) * spacing
     areas = np.asarray(ndimage.sum_labels(np.ones(parts.shape), parts, which)) * spacing.prod()
     return middles, np.sqrt(areas / np.pi)

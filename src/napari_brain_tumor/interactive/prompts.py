@@ -83,8 +83,8 @@ class _Prompt(_Document):
     @property
     def allowed(self) -> tuple[int, ...]:
         """Classes that its voxels can still be, 0 for background."""
-        named = PROMPT_LABELS[self.label]
-        return named if self.add else tuple(value for value in _ALL_CLASSES if value not in named)
+        values = PROMPT_LABELS[self.label]
+        return values if self.add else tuple(value for value in _ALL_CLASSES if value not in values)
 
     def inside(self, region: Region) -> bool | None:
         """Whether its voxels lie in a region (True), outside (False), or may do either (None)."""
@@ -133,8 +133,8 @@ class Lasso(_Prompt):
     @model_validator(mode="after")
     def _borders_a_region(self) -> Self:
         if self.border and (not self.add or self.label not in BORDERED):
-            said = self.label if self.add else f"not {self.label}"
-            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {said}. Leave `border` out"
+            meaning = self.label if self.add else f"not {self.label}"
+            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {meaning}. Leave `border` out"
             raise ValueError(msg)
         return self
 

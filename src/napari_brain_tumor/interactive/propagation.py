@@ -61,12 +61,12 @@ def propagate(study: Study, labels: Labels, axis: int, start: int, stop: int) ->
     Parameters and errors as for `propagate_slices`; `stop` is included.
     """
     direction: Direction = 1 if stop > start else -1
-    found = labels.copy()
-    view = np.moveaxis(found, axis, 0)
+    propagated = labels.copy()
+    view = np.moveaxis(propagated, axis, 0)
     _check_slice(view.shape[0], axis, stop)
     for at, values in islice(propagate_slices(study, labels, axis, start, direction), abs(stop - start)):
         view[at] = values
-    return found
+    return propagated
 
 
 def propagate_slices(
@@ -138,10 +138,10 @@ def _followed(
             return
         shape = np.zeros_like(shape)
         shape[block] = inside
-        found = slices[at].copy()
-        keeps = (found[block] == RESECTION_CAVITY) & (inside == 0)
-        found[block] = np.where(keeps, np.uint8(RESECTION_CAVITY), inside)
-        yield at, found
+        followed = slices[at].copy()
+        keeps = (followed[block] == RESECTION_CAVITY) & (inside == 0)
+        followed[block] = np.where(keeps, np.uint8(RESECTION_CAVITY), inside)
+        yield at, followed
 
 
 def _next_shape(model: "_Tissues", now: Array, ahead: Array, shape: Labels, spacing: Array) -> Labels:
@@ -218,21 +218,21 @@ def _moved(images: Array, origin: Array) -> Array:
 
 def _moved_distances(shape: Labels, origin: Array, spacing: Array) -> Array:
     """Signed distances `(3, A, B)` to the borders of WT, TC and ET that moved there from `origin`; far where absent."""
-    found = []
+    distances = []
     for region in REGIONS:
         mask = region_mask(shape, region)
         if not mask.any():
-            found.append(np.full(shape.shape, -1e3, np.float32))
+            distances.append(np.full(shape.shape, -1e3, np.float32))
             continue
         distance = signed_distance(mask, spacing).astype(np.float32)
-        found.append(_moved(distance[None], origin)[0])
-    return np.stack(found)
+        distances.append(_moved(distance[None], origin)[0])
+    return np.stack(distances)
 
 
 def _log_prior(distances: Array) -> Array:
     """Logarithm of the probability `(4, A, B)` of background and the classes, by the moved shape."""
     whole, core, enhancing = np.where(np.abs(distances) > _BAND, np.sign(distances) * 1e3, distances)
-    whole, core, enhancing = (expit(one / _DOUBT) for one in (whole, core, enhancing))
+    whole, core, enhancing = (expit(logit / _DOUBT) for logit in (whole, core, enhancing))
     core = np.minimum(core, whole)
     enhancing = np.minimum(enhancing, core)
     chances = np.stack([1 - whole, whole - core, core - enhancing, enhancing])
@@ -271,10 +271,10 @@ class _Tissues:
         within = self.square.sum(axis=0) - np.einsum("k,ki,kj->ij", self.weight, means, means)
         covariance = within / max(self.weight.sum(), 1.0) + _RIDGE * np.eye(len(images))
         inverse = np.linalg.inv(covariance)
-        found = np.full((4, *images.shape[1:]), -1e3)
+        likelihoods = np.full((4, *images.shape[1:]), -1e3)
         for value in np.flatnonzero(self.weight >= _RARE):
             off = images - means[value][:, None, None]
             squared = np.einsum("iab,ij,jab->ab", off, inverse, off, optimize=True)
-            found[value] = ndimage.gaussian_filter(-0.5 * squared, _BLUR)
-        scaled: Array = log_softmax(found, axis=0)
+            likelihoods[value] = ndimage.gaussian_filter(-0.5 * squared, _BLUR)
+        scaled: Array = log_softmax(likelihoods, axis=0)
         return scaled

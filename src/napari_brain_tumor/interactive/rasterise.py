@@ -169,8 +169,8 @@ def _near_pieces(starts: Array, along: Array, offsets: Indices, radius: float, g
     share = np.clip(forward / np.maximum(length, 1e-12), 0, 1)
     squared += share * (share * length - 2 * forward)
     piece, offset = np.nonzero(squared <= radius**2 * (1 + 1e-9) + 1e-12)
-    found: Indices = middles[piece] + offsets[offset]
-    return found
+    near: Indices = middles[piece] + offsets[offset]
+    return near
 
 
 # Outlines -----------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def refine_job(
         began = time.perf_counter()
         voxels.append(refiner.apply(step).voxels)
         seconds.append(round(time.perf_counter() - began, 3))
-    told = {
+    record = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "from_labels_sha256": refiner.prompts.labels_sha256,
         "probabilities": probabilities is not None,
@@ -101,7 +101,7 @@ def refine_job(
         "versions": _versions(),
         "notes": list(notes),
     }
-    return _result(refiner, segmentation, told)
+    return _result(refiner, segmentation, record)
 
 
 def check_prompts(prompts: PromptFile, study: Study, start_sha256: str, *, anyway: bool = False) -> tuple[str, ...]:
@@ -135,9 +135,9 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
     if prompts.case and prompts.case != study.name:
         yield f"The prompts were recorded on the case {prompts.case}; this is {study.name}."
     if prompts.labels_sha256 not in (None, start_sha256):
-        made = f" (of {prompts.model})" if prompts.model else ""
+        source = f" (of {prompts.model})" if prompts.model else ""
         other = (
-            f"The prompts were recorded on other labels{made} than they are used on: SHA-256 "
+            f"The prompts were recorded on other labels{source} than they are used on: SHA-256 "
             f"{(prompts.labels_sha256 or '')[:12]} then, {start_sha256[:12]} now."
         )
         if not anyway:
@@ -159,41 +159,41 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
 
 def _versions() -> dict[str, str]:
     """Of what the labels depend on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in ("napari-brain-tumor", "numpy", "scipy", "scikit-image"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _unit_name(unit: str) -> str:
     return "millimetres" if unit == "mm" else "voxels of unknown size"
 
 
-def _result(refiner: Refiner, segmentation: Segmentation | None, told: Mapping[str, Any]) -> Segmentation:
+def _result(refiner: Refiner, segmentation: Segmentation | None, record: Mapping[str, Any]) -> Segmentation:
     study, data = refiner.study, refiner.labels.copy()
     earlier = begun_provenance(study, segmentation)
     steps = [step.model_dump(mode="json") for step in refiner.steps]
     provenance = {
         **earlier,
         "refined": [*earlier.get("refined", ()), *steps],
-        "refinement": {**told, **_continued(earlier.get("refinement"))},
+        "refinement": {**record, **_continued(earlier.get("refinement"))},
         "labels_sha256": labels_sha256(data),
     }
-    begun = segmentation or Segmentation(data, study.grid, study.name, layout=study.layout)
+    initial = segmentation or Segmentation(data, study.grid, study.name, layout=study.layout)
     known = refiner.known_regions
-    names = begun.class_names if known == begun.known_regions else class_names_of(known)
-    names = {**names, **{value: name for value, name in begun.class_names.items() if value == RESECTION_CAVITY}}
-    notes = tuple(dict.fromkeys((*study.notes, *begun.notes)))
-    return Segmentation(data, study.grid, begun.name, names, known, begun.layout, provenance, notes)
+    names = initial.class_names if known == initial.known_regions else class_names_of(known)
+    names = {**names, **{value: name for value, name in initial.class_names.items() if value == RESECTION_CAVITY}}
+    notes = tuple(dict.fromkeys((*study.notes, *initial.notes)))
+    return Segmentation(data, study.grid, initial.name, names, known, initial.layout, provenance, notes)
 
 
 def _continued(earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """What stays true of a correction that goes on: what it began with."""
-    kept = ("from_labels_sha256", "probabilities")
-    return {} if earlier is None else {key: earlier[key] for key in kept if key in earlier}
+    keys = ("from_labels_sha256", "probabilities")
+    return {} if earlier is None else {key: earlier[key] for key in keys if key in earlier}
 
 
 def begun_provenance(study: Study, segmentation: Segmentation | None) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Refiner:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The prompts and actions that led here, in order."""
-        return tuple(made.step for made in self._made if made.step is not None)
+        return tuple(entry.step for entry in self._made if entry.step is not None)
 
     @property
     def prompts(self) -> PromptFile:
@@ -148,14 +148,14 @@ class Refiner:
             unit=self.study.grid.unit,
             labels_sha256=self._start_sha256,
             model=self._model,
-            edited_by_hand=sum(made.step is None for made in self._made),
+            edited_by_hand=sum(entry.step is None for entry in self._made),
             steps=self.steps,
         )
 
     @property
     def known_regions(self) -> tuple[Region, ...]:
         """Regions that the labels tell: those from the start, and those that prompts or hand have told since."""
-        known = {*self._started_with, *(region for made in self._made for region in made.tells)}
+        known = {*self._started_with, *(region for entry in self._made for region in entry.tells)}
         return tuple(region for region in REGIONS if region in known)
 
     @property
@@ -222,9 +222,9 @@ class Refiner:
         if box is None:
             return None
         after = labels[box.slices].astype(np.uint8)
-        said = self._said[box.slices].copy()
-        said[edited[box.slices]] = np.left_shift(1, after[edited[box.slices]]).astype(np.uint8)
-        return self._commit(self._change(None, box, after, said))
+        allowed = self._said[box.slices].copy()
+        allowed[edited[box.slices]] = np.left_shift(1, after[edited[box.slices]]).astype(np.uint8)
+        return self._commit(self._change(None, box, after, allowed))
 
     def undo(self) -> Change | None:
         """Take back the last change; the change that was taken back, or None."""
@@ -255,17 +255,17 @@ class Refiner:
             self._settled.append(_Made.of(self._done.popleft()))
         return change
 
-    def _write(self, box: Box, labels: Labels, said: Labels) -> None:
+    def _write(self, box: Box, labels: Labels, allowed: Labels) -> None:
         self._labels[box.slices] = labels
-        self._said[box.slices] = said
+        self._said[box.slices] = allowed
 
     def _change(
-        self, step: Step | None, box: Box, after: Labels, said: Labels, outlined: frozenset[Outlined] | None = None
+        self, step: Step | None, box: Box, after: Labels, allowed: Labels, outlined: frozenset[Outlined] | None = None
     ) -> Change:
         """The change without what it left as it was."""
         before, said_before = self._labels[box.slices], self._said[box.slices]
-        inner = bounding_box((before != after) | (said_before != said)) or Box((0, 0, 0), (1, 1, 1))
-        arrays = (array[inner.slices].copy() for array in (before, after, said_before, said))
+        inner = bounding_box((before != after) | (said_before != allowed)) or Box((0, 0, 0), (1, 1, 1))
+        arrays = (array[inner.slices].copy() for array in (before, after, said_before, allowed))
         now = self._outlined if outlined is None else outlined
         return Change(step, _within(box, inner), *arrays, self._outlined, now)
 
@@ -273,10 +273,10 @@ class Refiner:
         touched = rasterise(step, self.study.grid)
         self._check_within_brain(step, touched)
         box = reach_of(touched, self._labels.shape)
-        said = self._said[box.slices].copy()
-        after = apply_prompt(self._scene, box, self._labels[box.slices], said, step, touched, self._outlined)
+        allowed = self._said[box.slices].copy()
+        after = apply_prompt(self._scene, box, self._labels[box.slices], allowed, step, touched, self._outlined)
         after = _as_known(after, {*self.known_regions, *_told_by(step)})
-        return self._change(step, box, after, said, self._outlined | outlined_by(step, touched))
+        return self._change(step, box, after, allowed, self._outlined | outlined_by(step, touched))
 
     def _check_within_brain(self, step: Any, touched: Touched) -> None:
         """Refuse what lies in the air; labels that are there by mistake can still be taken away."""
@@ -350,11 +350,11 @@ def _told_of(classes: Iterable[int]) -> frozenset[Region]:
 
 def _as_known(labels: Labels, known: Iterable[Region]) -> Labels:
     """Labels without classes that tell what is not known: each becomes that of the region around it that is."""
-    told = set(known)
+    known_regions = set(known)
     core = labels.copy()
-    if "ET" not in told:
+    if "ET" not in known_regions:
         core[core == ENHANCING] = NON_ENHANCING
-    if "TC" not in told and "WT" in told:
+    if "TC" not in known_regions and "WT" in known_regions:
         core[core == NON_ENHANCING] = EDEMA
     return core
 

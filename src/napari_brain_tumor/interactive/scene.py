@@ -70,14 +70,14 @@ class Scene:
 
     def intensities(self, box: Box) -> npt.NDArray[np.float32]:
         """Standardised intensities `(4, X, Y, Z)` of a block, in the order of `ROLES`; 0 where a sequence is absent."""
-        found = np.zeros((len(ROLES), *box.shape), np.float32)
+        intensities = np.zeros((len(ROLES), *box.shape), np.float32)
         brain = self.brain[box.slices]
         for at, role in enumerate(ROLES):
             if role in self._scales:
                 mean, deviation = self._scales[role]
                 values = (self._study.sequences[role][box.slices].astype(np.float32) - mean) / deviation
-                found[at] = np.clip(values, -5, 8) * brain
-        return found
+                intensities[at] = np.clip(values, -5, 8) * brain
+        return intensities
 
     def prior(self, region: Region, box: Box) -> npt.NDArray[np.float32] | None:
         """The network's probability `(X, Y, Z)` of a region in a block; None where there is none."""

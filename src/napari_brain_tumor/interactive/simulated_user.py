@@ -86,9 +86,9 @@ def largest_error(
         mine, true = region_mask(labels, region), region_mask(truth, region)
         weight = 1.0 if measure == "voxels" else 1 / max(1, int((mine | true).sum()))
         for missed in (True, False):
-            found = _largest_part(true & ~mine if missed else mine & ~true)
-            if found is not None and (best is None or found[1].sum() * weight > best[0]):
-                best = float(found[1].sum() * weight), region, missed, *found
+            part = _largest_part(true & ~mine if missed else mine & ~true)
+            if part is not None and (best is None or part[1].sum() * weight > best[0]):
+                best = float(part[1].sum() * weight), region, missed, *part
     if best is None:
         return None
     _, region, missed, box, mask = best
@@ -140,7 +140,7 @@ def next_prompt(
     error = largest_error(labels, truth, grid, regions, measure)
     if error is None:
         return None
-    said, add = _SAID[error.region], error.missed
+    label, add = _SAID[error.region], error.missed
     axis, section = _best_section(error, grid)
     if habit == "outline":
         true = region_mask(np.take(truth, error.middle[axis], axis), error.region)
@@ -151,17 +151,17 @@ def next_prompt(
             alone = not (ndimage.binary_dilation(own, iterations=_BESIDE) & true & ~own).any()
             if alone or error.missed:
                 points = _to_world(outline, axis, error.middle[axis], (0, 0), grid)
-                return Lasso(label=said, points=points, border=alone)
+                return Lasso(label=label, points=points, border=alone)
     start = tuple(np.delete(error.box.start, axis).tolist())
     if habit in ("lasso", "outline"):
         outline = _outline(section)
         if outline is not None:
-            return Lasso(label=said, add=add, points=_to_world(outline, axis, error.middle[axis], start, grid))
+            return Lasso(label=label, add=add, points=_to_world(outline, axis, error.middle[axis], start, grid))
     if habit == "point":
         x, y, z = grid.world(error.middle).tolist()
-        return Point(label=said, add=add, at=(x, y, z))
+        return Point(label=label, add=add, at=(x, y, z))
     line, radius = _middle_line(error, axis, section, grid)
-    return Stroke(label=said, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
+    return Stroke(label=label, add=add, points=_to_world(line, axis, error.middle[axis], start, grid), radius=radius)
 
 
 def _true_section(error: LargestError, axis: int, section: Array, true: Array) -> Array:
@@ -231,11 +231,11 @@ def _walk(neighbours: list[list[int]], start: int) -> list[int]:
 
 
 def _reached(neighbours: list[list[int]], start: int) -> Iterator[int]:
-    seen, edge = {start}, [start]
+    visited, edge = {start}, [start]
     while edge:
         yield from edge
-        ahead = dict.fromkeys(j for i in edge for j in neighbours[i] if j not in seen)
-        seen.update(ahead)
+        ahead = dict.fromkeys(j for i in edge for j in neighbours[i] if j not in visited)
+        visited.update(ahead)
         edge = list(ahead)
 
 

@@ -195,15 +195,15 @@ def spread(
     block = Block(scene, box)
     seeds = _seeds(touched, prompt, box)
     allowed = _allowed(block, prompt, labels, seeds)
-    for asked, candidates, numbers in ask(block, labels, said, prompt, touched):
+    for question, candidates, numbers in ask(block, labels, said, prompt, touched):
         follows = np.zeros(labels.shape, bool)
         if prompt.around:
             follows = _decided(labels.shape, candidates, decide(numbers))
-            follows &= ~_behind(outlined, asked, box, labels.shape)
-            _with_crumbs(follows, masks[asked.region], asked, block.spacing)
-            follows &= ~_against(said, asked)
-        follows[tuple(asked.seeds.T)] = True
-        _settle(masks, asked, _hanging(follows, masks[asked.region], asked))
+            follows &= ~_behind(outlined, question, box, labels.shape)
+            _with_crumbs(follows, masks[question.region], question, block.spacing)
+            follows &= ~_against(said, question)
+        follows[tuple(question.seeds.T)] = True
+        _settle(masks, question, _hanging(follows, masks[question.region], question))
     for region, beyond in _beyond(touched, prompt, box, labels.shape):
         _agree(said, beyond, sum(1 << value for value in range(4) if value not in REGIONS[region]))
     _agree(said, seeds, sum(1 << value for value in allowed))
@@ -255,12 +255,12 @@ def _bounded(after: Labels, before: Labels, prompt: Prompt) -> Labels:
     Who marks a class adds voxels to it, who marks "not this" takes voxels from it, and a border does both; nothing else
     changes, although the evidence for a class is evidence for the regions around it too.
     """
-    named = PROMPT_LABELS[prompt.label]
-    was, becomes = np.isin(before, named), np.isin(after, named)
+    values = PROMPT_LABELS[prompt.label]
+    was, becomes = np.isin(before, values), np.isin(after, values)
     joins, leaves = becomes & ~was, was & ~becomes
     both = isinstance(prompt, Lasso) and prompt.border
-    meant = joins | leaves if both else joins if prompt.add else leaves
-    return np.where(meant, after, before)
+    intended = joins | leaves if both else joins if prompt.add else leaves
+    return np.where(intended, after, before)
 
 
 def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Touched) -> Iterator[Question]:
@@ -272,10 +272,10 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
     for region, beyond in bordered:
         yield _question(block, labels, said, Asked(region, False, beyond), _mask(seeds, labels.shape), outline=True)
     for region, classes in REGIONS.items():
-        told = {value in classes for value in allowed}
-        if len(told) > 1:
+        sides = {value in classes for value in allowed}
+        if len(sides) > 1:
             continue
-        inside = told.pop()
+        inside = sides.pop()
         # A line that stops before a voxel says that it is right as it is; a border, that it is outside.
         ends = inside and region in dict(bordered)
         stays = around if ends else around & (region_mask(labels, region) != inside)
@@ -283,17 +283,19 @@ def ask(block: Block, labels: Labels, said: Labels, prompt: Prompt, touched: Tou
         yield _question(block, labels, said, Asked(region, inside, seeds), stays, outline=outline)
 
 
-def _question(block: Block, labels: Labels, said: Labels, told: Asked, stays: Array, *, outline: bool) -> Question:
+def _question(
+    block: Block, labels: Labels, allowed: Labels, request: Asked, stays: Array, *, outline: bool
+) -> Question:
     """What is asked of a region: to follow those voxels of the prompt that are wrong as yet, if they are enough."""
-    wrong = region_mask(labels[tuple(told.seeds.T)], told.region) != told.inside
-    asked = Asked(told.region, told.inside, told.seeds[wrong])
+    wrong = region_mask(labels[tuple(request.seeds.T)], request.region) != request.inside
+    question = Asked(request.region, request.inside, request.seeds[wrong])
     if wrong.mean() < _HARDLY:
-        return asked, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
-    is_in, is_out = _settled(said, REGIONS[told.region])
-    alike, otherwise = (is_in, is_out) if told.inside else (is_out, is_in)
-    alike = alike | _mask(told.seeds[~wrong], labels.shape)
-    reach = Reach(block, asked.seeds, outline=outline)
-    return asked, *evidence(block, reach, asked, labels, alike, otherwise | stays)
+        return question, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
+    is_in, is_out = _settled(allowed, REGIONS[request.region])
+    alike, otherwise = (is_in, is_out) if request.inside else (is_out, is_in)
+    alike = alike | _mask(request.seeds[~wrong], labels.shape)
+    reach = Reach(block, question.seeds, outline=outline)
+    return question, *evidence(block, reach, question, labels, alike, otherwise | stays)
 
 
 def _beyond(
@@ -309,8 +311,8 @@ def _beyond(
 def _within(voxels: npt.NDArray[np.intp], box: Box, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
     """Voxels of the grid as voxels of the block, those that it holds."""
     own = voxels - box.start
-    found: npt.NDArray[np.intp] = own[((own >= 0) & (own < shape)).all(axis=1)]
-    return found
+    inside: npt.NDArray[np.intp] = own[((own >= 0) & (own < shape)).all(axis=1)]
+    return inside
 
 
 def _mask(voxels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -354,33 +356,33 @@ def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], valu
     return float((others > value).mean()) if others.size else 0.0
 
 
-def _settled(said: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
+def _settled(allowed: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
     """Where prompts settled that a voxel is of these classes, and where that it is not."""
     bits = sum(1 << value for value in classes)
-    told = said != 0
-    return told & (said & ~np.uint8(bits) == 0), told & (said & np.uint8(bits) == 0)
+    is_settled = allowed != 0
+    return is_settled & (allowed & ~np.uint8(bits) == 0), is_settled & (allowed & np.uint8(bits) == 0)
 
 
 def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
     """Which candidates follow: by the logits of their probabilities, smoothed with those of other candidates."""
-    found = np.zeros(shape, bool)
+    decided = np.zeros(shape, bool)
     if len(candidates):
         at = tuple(candidates.T)
         logits = np.zeros(shape, np.float32)
         logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
-        found[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
-    return found
+        decided[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
+    return decided
 
 
-def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> None:
+def _with_crumbs(follows: Array, mask: Array, question: Asked, spacing: tuple[float, float, float]) -> None:
     """Let follow what would be left as crumbs of a region taken away, or as holes in one that grows.
 
     Crumbs are connected parts, smaller than a tenth of what follows and than `_CRUMB_MM3`, that touch no side of the
     block.
     """
-    left = mask & ~follows if not asked.inside else ~(mask | follows)
-    changed = int((follows & (mask != asked.inside)).sum())
-    parts, count = ndimage.label(left, _TOUCHING if not asked.inside else None)
+    left = mask & ~follows if not question.inside else ~(mask | follows)
+    changed = int((follows & (mask != question.inside)).sum())
+    parts, count = ndimage.label(left, _TOUCHING if not question.inside else None)
     if not count:
         return
     sizes = np.bincount(parts.ravel())
@@ -392,11 +394,11 @@ def _with_crumbs(follows: Array, mask: Array, asked: Asked, spacing: tuple[float
     follows |= crumbs[parts]
 
 
-def _settle(masks: Mapping[Region, Array], asked: Asked, follows: Array) -> None:
+def _settle(masks: Mapping[Region, Array], question: Asked, follows: Array) -> None:
     """Write what follows into the masks, which stay nested."""
     order = list(REGIONS)
-    at = order.index(asked.region)
-    if asked.inside:
+    at = order.index(question.region)
+    if question.inside:
         for region in order[: at + 1]:
             masks[region][follows] = True
     else:
@@ -404,16 +406,16 @@ def _settle(masks: Mapping[Region, Array], asked: Asked, follows: Array) -> None
             masks[region][follows] = False
 
 
-def as_said(labels: Labels, said: Labels) -> Labels:
+def as_said(labels: Labels, allowed: Labels) -> Labels:
     """The labels with every voxel that was spoken of at the nearest class that it may be."""
-    wrong = (said != 0) & ((said >> labels) & 1 == 0)
+    wrong = (allowed != 0) & ((allowed >> labels) & 1 == 0)
     if wrong.any():
         steps = np.array([(c, c - 1, c + 1, c - 2, c + 2, c - 3, c + 3) for c in range(4)])
-        found = labels[wrong]
+        corrected = labels[wrong]
         for column in steps.T[::-1]:
-            wanted = column[labels[wrong]]
-            fits = (wanted >= 0) & (wanted <= 3)
-            fits[fits] = (said[wrong][fits] >> wanted[fits].astype(np.uint8)) & 1 == 1
-            found[fits] = wanted[fits]
-        labels[wrong] = found
+            replacements = column[labels[wrong]]
+            fits = (replacements >= 0) & (replacements <= 3)
+            fits[fits] = (allowed[wrong][fits] >> replacements[fits].astype(np.uint8)) & 1 == 1
+            corrected[fits] = replacements[fits]
+        labels[wrong] = corrected
     return labels

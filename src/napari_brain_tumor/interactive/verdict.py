@@ -49,13 +49,13 @@ class Verdict:
 
     def logits(self, numbers: Float32Array) -> Float32Array:
         """Logarithms of the odds `(N,)` of evidence `(N, F)`."""
-        found = np.empty(len(numbers), np.float32)
+        logits = np.empty(len(numbers), np.float32)
         for start in range(0, len(numbers), _AT_ONCE):
             values = numbers[start : start + _AT_ONCE]
             for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
                 values = np.maximum(values @ weight + bias, 0)
-            found[start : start + _AT_ONCE] = (values @ self.weights[-1] + self.biases[-1])[:, 0]
-        return found
+            logits[start : start + _AT_ONCE] = (values @ self.weights[-1] + self.biases[-1])[:, 0]
+        return logits
 
 
 def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verdict:

@@ -89,7 +89,7 @@ def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
             finally:
                 for path in (*(source for source, _ in moves), *earlier):
                     remove_quietly(path)
-    except _SaidError as error:
+    except _CompleteError as error:
         raise SaveError(str(error)) from error
     except Exception as error:
         # Whatever a library raises while it writes or reads back, to the user it means one thing.
@@ -125,12 +125,12 @@ def _flush_folders(parts: Sequence[Part]) -> None:
             raise SaveError(msg) from error
 
 
-class _SaidError(Exception):
+class _CompleteError(Exception):
     """Whose message says all there is to know."""
 
 
-def _taken(path: Path) -> _SaidError:
-    return _SaidError(
+def _exists_already(path: Path) -> _CompleteError:
+    return _CompleteError(
         f"{path} exists already, perhaps written by another run a moment ago. It was left as it is: replace it on "
         "purpose (--overwrite, overwrite=True), or choose another name."
     )
@@ -153,14 +153,14 @@ def _move(moves: Sequence[Move], earlier: Sequence[Path], note: Note, *, overwri
         if target.is_file() and (overwrite or number > 0):
             _keep(target, copy)
     note.decide(moves, claim=not overwrite)
-    given: list[tuple[Path, Path]] = []
+    moved: list[tuple[Path, Path]] = []
     try:
         for number, ((source, target), copy) in enumerate(zip(moves, earlier, strict=True)):
             (_claim if number == 0 and not overwrite else _replace)(source, target)
-            given.append((target, copy))
+            moved.append((target, copy))
     except BaseException as error:
         note.withdraw()
-        _take_back(given, error)
+        _take_back(moved, error)
         raise
 
 
@@ -182,7 +182,7 @@ def _claim(source: Path, target: Path) -> None:
 
     Raises
     ------
-    _SaidError
+    _CompleteError
         If there is something of that name.
     """
     try:
@@ -193,7 +193,7 @@ def _claim(source: Path, target: Path) -> None:
     except OSError as error:
         if not target.exists():
             raise
-        raise _taken(target) from error
+        raise _exists_already(target) from error
 
 
 def _link(source: Path, target: Path) -> None:
@@ -208,9 +208,9 @@ def _link(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-def _take_back(given: Sequence[tuple[Path, Path]], error: BaseException) -> None:
+def _take_back(moved: Sequence[tuple[Path, Path]], error: BaseException) -> None:
     left = []
-    for target, copy in reversed(given):
+    for target, copy in reversed(moved):
         try:
             if copy.exists():
                 os.replace(copy, target)
@@ -226,4 +226,4 @@ def _take_back(given: Sequence[tuple[Path, Path]], error: BaseException) -> None
             f"Saving stopped halfway: {reason}. New already: {', '.join(left)}; what belongs to it is still the "
             "earlier one. Save again, to another place if need be."
         )
-        raise _SaidError(msg) from error
+        raise _CompleteError(msg) from error

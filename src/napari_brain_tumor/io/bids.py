@@ -26,9 +26,9 @@ def entities_of(path: Path) -> dict[str, str]:
 
     Of a folder, such as one of DICOM slices below `sub-01/ses-2`, subject and session are told by the folders above.
     """
-    named = dict(_ENTITY.findall(short_name(path)))
-    if "sub" in named:
-        return named
+    entities = dict(_ENTITY.findall(short_name(path)))
+    if "sub" in entities:
+        return entities
     above = [part for part in path.parts if _SUBJECT.fullmatch(part) or _SESSION.fullmatch(part)]
     return dict(_ENTITY.findall("_".join(above)))
 
@@ -68,16 +68,16 @@ def anatomy_of(folder: Path) -> Path:
     """
     if not is_bids(folder):
         return folder
-    found = examinations(folder)
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    folders = examinations(folder)
+    if len(folders) == 1:
+        return folders[0]
+    if not folders:
         msg = f"{folder.name} is a folder of BIDS without anatomical scans: no anat folder of it holds a file."
         raise UnreadableFileError(msg)
-    names = ", ".join(folder_name(anat) for anat in found[:_MOST_LISTED])
-    more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
-    where = found[0].relative_to(folder).parent.as_posix()
-    msg = f"{folder.name} holds {len(found)} examinations: {names}{more}. Open one of them, such as {where}."
+    names = ", ".join(folder_name(anat) for anat in folders[:_MOST_LISTED])
+    more = f" and {len(folders) - _MOST_LISTED} more" if len(folders) > _MOST_LISTED else ""
+    where = folders[0].relative_to(folder).parent.as_posix()
+    msg = f"{folder.name} holds {len(folders)} examinations: {names}{more}. Open one of them, such as {where}."
     raise DuplicateRoleError(msg)
 
 

@@ -100,7 +100,7 @@ def save_segmentation(
     """
     finish_interrupted()
     target = named_path(path)
-    chosen = format_to_write(target, format)
+    target_schema = format_to_write(target, format)
     options = SaveOptions(
         schema_named(schema),
         None if source is None else named_path(source),
@@ -110,9 +110,9 @@ def save_segmentation(
         session,
         paths,
     )
-    if not chosen.is_folder:
+    if not target_schema.is_folder:
         _refuse_to_replace_scan(target)
-    output: Output = load(chosen.writer)(segmentation, target, options)
+    output: Output = load(target_schema.writer)(segmentation, target, options)
     # Made first, so that nothing is written if the provenance cannot be.
     record = [_record(segmentation, output, paths)] if sidecar else []
     if overwrite is None:

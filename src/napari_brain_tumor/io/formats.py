@@ -179,8 +179,8 @@ def saved_formats() -> tuple[FileFormat, ...]:
 
 def saved_suffixes(*, labels: bool = False) -> tuple[str, ...]:
     """Suffixes of the files that are written, each once; optionally only those that hold labels."""
-    chosen = (entry for entry in saved_formats() if entry.labels or not labels)
-    return tuple(dict.fromkeys(suffix for entry in chosen for suffix in entry.saved if suffix))
+    formats = (entry for entry in saved_formats() if entry.labels or not labels)
+    return tuple(dict.fromkeys(suffix for entry in formats for suffix in entry.saved if suffix))
 
 
 def format_named(name: str) -> FileFormat:
@@ -210,10 +210,10 @@ def format_to_write(path: Path, name: str | None = None) -> FileFormat:
     """
     suffix = "" if path.is_dir() else split_suffix(path)[1]
     if name is not None:
-        chosen = format_named(name)
-        if chosen.is_folder or suffix in (*chosen.saved, *chosen.also):
-            return chosen
-        msg = f"{path.name} does not end as files of the format {chosen.name} do: {', '.join(chosen.saved)}."
+        file_format = format_named(name)
+        if file_format.is_folder or suffix in (*file_format.saved, *file_format.also):
+            return file_format
+        msg = f"{path.name} does not end as files of the format {file_format.name} do: {', '.join(file_format.saved)}."
         raise SaveError(msg)
     for entry in saved_formats():
         if suffix in (*entry.saved, *entry.also):

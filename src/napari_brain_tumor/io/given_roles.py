@@ -41,12 +41,12 @@ def ordered_roles(
 ) -> tuple[Role | None, ...]:
     """The role of each of `count` volumes, from an order or from role-to-number."""
     ordered = _from_numbers(roles, count, what) if isinstance(roles, Mapping) else _from_order(roles, count, what)
-    given = [role for role in ordered if role is not None]
-    if not given:
+    present = [role for role in ordered if role is not None]
+    if not present:
         msg = f"No role is given for any volume of {what}. Give the order: {HOW_TO_ORDER}."
         raise RoleError(msg)
-    if len(set(given)) != len(given):
-        msg = f"{what}: a role is given twice in {', '.join(given)}. A study has one of each."
+    if len(set(present)) != len(present):
+        msg = f"{what}: a role is given twice in {', '.join(present)}. A study has one of each."
         raise DuplicateRoleError(msg)
     return ordered
 

@@ -146,8 +146,8 @@ def require_meaning(path: Path, meaning: Meaning) -> None:
 
 def _common(meanings: Sequence[Meaning | None]) -> Meaning | None:
     """What all masks say; where they differ it is of no labels."""
-    first = next((one for one in meanings if one is not None), None)
-    if first is None or all(one is not None and one.document == first.document for one in meanings):
+    first = next((meaning for meaning in meanings if meaning is not None), None)
+    if first is None or all(meaning is not None and meaning.document == first.document for meaning in meanings):
         return first
     return replace(first, labels_sha256="")
 

@@ -51,7 +51,7 @@ _SYNONYMS: Final = {
     "rotation": "transformmatrix",
     "elementbyteordermsb": "binarydatabyteordermsb",
 }
-_BYTE_ORDER_NOTE: Final = "The header does not tell the order of bytes: the smallest is taken to come first."
+_BYTE_ORDER_NOTE: Final = "The header does not state the byte order: little-endian is assumed."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,7 +237,7 @@ def _entries(file: BinaryIO, path: Path) -> dict[str, str]:
             msg = f"{path.name} is not a MetaImage file: {line[:40]!r} is no line of a header. Is it the right file?"
             raise UnreadableFileError(msg)
         if key in entries:
-            msg = f"{path.name} tells {key} twice in its header. Convert it again from its source."
+            msg = f"{path.name} states {key} twice in its header. Convert it again from its source."
             raise UnreadableFileError(msg)
         entries[key] = value.strip()
     return entries
@@ -254,9 +254,9 @@ def _dtype(fields: _Fields) -> tuple[np.dtype[Any], tuple[str, ...]]:
     if name not in _TYPES:
         raise fields.ruined(f"ElementType is {name[:40]!r}; plain numbers are {', '.join(_TYPES)}")
     kind = np.dtype(_TYPES[name])
-    told = "BinaryDataByteOrderMSB" in fields
+    stated = "BinaryDataByteOrderMSB" in fields
     big = fields.truth("BinaryDataByteOrderMSB", False)
-    return kind.newbyteorder(">" if big else "<"), () if told or kind.itemsize == 1 else (_BYTE_ORDER_NOTE,)
+    return kind.newbyteorder(">" if big else "<"), () if stated or kind.itemsize == 1 else (_BYTE_ORDER_NOTE,)
 
 
 def _packing(fields: _Fields) -> tuple[Packing, int | None]:

@@ -251,7 +251,7 @@ def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str,
     if qform_code > 0:
         msg = "its only matrix, the qform, is not that of a rotation."
         raise ValueError(msg)
-    note = "The header tells no orientation (sform and qform codes are 0): left/right and the position are a guess."
+    note = "The header states no orientation (sform and qform codes are 0): left/right and the position are a guess."
     return forms, scale @ np.asarray(raw.get_base_affine(), dtype=np.float64), (note,)
 
 

@@ -233,7 +233,7 @@ def _sizes(fields: Mapping[str, Any], lines: Sequence[str], path: Path) -> tuple
     if not words or not all(re.fullmatch(r"\d{1,15}", word) and int(word) > 0 for word in words):
         raise _ruined(path, f"its sizes are {' '.join(words)[:60]!r}, expected are whole numbers above 0")
     if fields.get("dimension") != len(words):
-        raise _ruined(path, f"its dimension is {fields.get('dimension')}, but it tells {len(words)} sizes")
+        raise _ruined(path, f"its dimension is {fields.get('dimension')}, but it states {len(words)} sizes")
     if len(words) not in (3, 4):
         msg = f"{path.name} has {len(words)} dimensions ({', '.join(words[:8])}); a sequence or segmentation has three."
         raise DimensionError(msg)
@@ -244,7 +244,7 @@ def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -
     """The axis along which there are several images: told by its kind, or by having no direction in space."""
     kinds = [str(kind).lower() for kind in fields.get("kinds", ())] or ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
-        raise _ruined(path, f"it tells {len(kinds)} kinds of {len(sizes)} axes")
+        raise _ruined(path, f"it states {len(kinds)} kinds for {len(sizes)} axes")
     directions = _directions(fields, len(sizes), path)
     apart = [
         axis
@@ -269,11 +269,11 @@ def _steps_axis(fields: Mapping[str, Any], sizes: tuple[int, ...], path: Path) -
 
 
 def _directions(fields: Mapping[str, Any], dims: int, path: Path) -> npt.NDArray[np.float64] | None:
-    """The direction of each axis, a row; not finite where it has none. None where the header tells no directions."""
-    told = fields.get("space directions")
-    if told is None:
+    """The direction of each axis, a row; not finite where it has none. None where the header states no directions."""
+    vectors = fields.get("space directions")
+    if vectors is None:
         return None
-    rows = np.asarray(told, dtype=np.float64)
+    rows = np.asarray(vectors, dtype=np.float64)
     if rows.shape != (dims, 3):
         raise _ruined(path, f"its space directions are {rows.shape[0]} vectors, expected are {dims} of 3 numbers")
     return rows
@@ -302,8 +302,8 @@ def _grid(fields: Mapping[str, Any], shape: list[int], spatial: list[int], path:
 def _grid_of_spacings(
     fields: Mapping[str, Any], shape: tuple[int, int, int], spatial: list[int], path: Path
 ) -> tuple[Grid, tuple[str, ...]]:
-    told = np.asarray(fields.get("spacings", ()), dtype=np.float64)
-    spacing = told[spatial] if len(told) == len(fields["sizes"]) else np.full(3, np.nan)
+    spacings = np.asarray(fields.get("spacings", ()), dtype=np.float64)
+    spacing = spacings[spatial] if len(spacings) == len(fields["sizes"]) else np.full(3, np.nan)
     if not np.isfinite(spacing).all():
         grid = grid_of_header(shape, LPS_TO_RAS, np.zeros(3), "voxel", path.name)
         return grid, (SPACING_NOTE, ORIENTATION_NOTE)
@@ -317,8 +317,8 @@ def _grid_of_spacings(
 def _length(units: Any, axes: Sequence[int]) -> tuple[float, LengthUnit, tuple[str, ...]]:
     """Millimetres per unit; sizes count as voxels where the unit is no length that is known."""
     words = [str(word).strip().lower() for word in units or ()]
-    named = {words[axis] for axis in axes if axis < len(words)} or {""}
-    if len(named) == 1 and (word := named.pop()) in _MM_PER_UNIT:
+    axis_units = {words[axis] for axis in axes if axis < len(words)} or {""}
+    if len(axis_units) == 1 and (word := axis_units.pop()) in _MM_PER_UNIT:
         return _MM_PER_UNIT[word], "mm", ()
     return 1.0, "voxel", (f"{SPACING_NOTE} (Its units are {' '.join(words)[:60]!r}.)",)
 

@@ -52,24 +52,24 @@ class OneGrid:
 
 def distinct_grids(grids: Mapping[Key, Grid]) -> list[tuple[tuple[Key, ...], Grid]]:
     """The different grids among them, each with the keys of those that lie on it."""
-    found: list[tuple[list[Key], Grid]] = []
+    groups: list[tuple[list[Key], Grid]] = []
     for key, grid in grids.items():
-        for members, known in found:
+        for members, known in groups:
             if known.same_place(grid):
                 members.append(key)
                 break
         else:
-            found.append(([key], grid))
-    return [(tuple(members), grid) for members, grid in found]
+            groups.append(([key], grid))
+    return [(tuple(members), grid) for members, grid in groups]
 
 
-def reference_role(grids: Mapping[Role, Grid], wanted: str = FINEST) -> Role:
+def reference_role(grids: Mapping[Role, Grid], target: str = FINEST) -> Role:
     """The sequence whose grid the others are brought onto.
 
     Parameters
     ----------
     grids : mapping of role to Grid
-    wanted : str
+    target : str
         `"finest"` for the smallest voxels (of equal ones T1c before FLAIR, T2 and T1), or a role.
 
     Raises
@@ -77,8 +77,8 @@ def reference_role(grids: Mapping[Role, Grid], wanted: str = FINEST) -> Role:
     RoleError
         If there is no sequence of that role.
     """
-    if wanted.strip().lower() != FINEST:
-        role = role_named(wanted)
+    if target.strip().lower() != FINEST:
+        role = role_named(target)
         if role not in grids:
             msg = f"There is no {role} to resample onto; the sequences are {', '.join(grids)}. Name one, or {FINEST!r}."
             raise RoleError(msg)
@@ -103,7 +103,7 @@ def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str 
     RoleError
         If `onto` is a role that is not there.
     GridMismatchError
-        If a sequence lies somewhere else, or its files do not tell the voxel size while the others do.
+        If a sequence lies somewhere else, or its files do not state the voxel size while the others do.
     """
     grids = {role: grid for role, (_, grid) in sequences.items()}
     reference = None if isinstance(onto, Grid) else reference_role(grids, onto)
@@ -111,7 +111,7 @@ def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str 
     _check_units(grids, target)
     moved = tuple(role for role in ROLES if role in grids and not grids[role].same_place(target))
     arrays = {role: array for role, (array, _) in sequences.items()}
-    notes = [_told(moved, reference, target)] if moved else []
+    notes = [_resampling_note(moved, reference, target)] if moved else []
     covered: dict[Role, float] = {}
     for role in moved:
         arrays[role], covered[role] = resample_within(arrays[role], grids[role], target)
@@ -140,12 +140,12 @@ def resample_within(array: Array, source: Grid, target: Grid) -> tuple[Array, fl
     return values, float(scanned.mean())
 
 
-def _told(moved: tuple[Role, ...], reference: Role | None, target: Grid) -> str:
+def _resampling_note(moved: tuple[Role, ...], reference: Role | None, target: Grid) -> str:
     were = "was" if len(moved) == 1 else "were"
     whose = f"the grid of {reference}" if reference is not None else "one grid"
     size = f"{'x'.join(map(str, target.shape))} voxels of {'x'.join(f'{side:.3g}' for side in target.spacing)} mm"
     return (
-        f"{', '.join(moved)} {were} resampled onto {whose} ({size}), linearly and without registration: look whether "
+        f"{', '.join(moved)} {were} resampled onto {whose} ({size}), linearly and without registration: check whether "
         "they fit."
     )
 
@@ -154,8 +154,8 @@ def _check_units(grids: Mapping[Role, Grid], target: Grid) -> None:
     other = [role for role, grid in grids.items() if grid.unit != target.unit]
     if other:
         msg = (
-            f"{', '.join(other)} and the others do not all tell the voxel size, so they cannot be brought onto one "
-            "grid. Give it (spacing_mm), or open those alone that tell it."
+            f"{', '.join(other)} and the others do not all state the voxel size, so they cannot be brought onto one "
+            "grid. Give it (spacing_mm), or open only those that state it."
         )
         raise GridMismatchError(msg)
 

@@ -91,7 +91,7 @@ def _version(provenance: Mapping[str, Any]) -> str:
 
 
 def _settings(provenance: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, str]:
-    named = {key: str(model[key]) for key in ("architecture", "weights_sha256", "source") if model.get(key)}
+    texts = {key: str(model[key]) for key in ("architecture", "weights_sha256", "source") if model.get(key)}
     settings = provenance.get("settings")
     flags = settings.items() if isinstance(settings, Mapping) else ()
-    return named | {key: str(value) for key, value in flags if isinstance(value, bool | int | float | str)}
+    return texts | {key: str(value) for key, value in flags if isinstance(value, bool | int | float | str)}

@@ -73,5 +73,5 @@ class Output:
 
 def regions_to_save(segmentation: Segmentation, options: SaveOptions) -> tuple[Region, ...]:
     """The nested regions that are written: those of the options, else all that the labels define."""
-    chosen = options.regions or tuple(REGIONS)
-    return tuple(region for region in chosen if region in segmentation.known_regions)
+    regions = options.regions or tuple(REGIONS)
+    return tuple(region for region in regions if region in segmentation.known_regions)

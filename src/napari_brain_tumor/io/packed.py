@@ -12,7 +12,7 @@ from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["Packed", "read_document", "read_packed", "write_packed"]
+__all__ = ["PackedLabels", "read_document", "read_packed", "write_packed"]
 
 
 _MOST_VOXELS: Final = 1 << 33
@@ -20,7 +20,7 @@ _MOST_VOXELS: Final = 1 << 33
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Packed:
+class PackedLabels:
     """Labels, a 3D array of integers, and the text of the document about them."""
 
     labels: LayerLabels
@@ -70,25 +70,25 @@ def read_document(path: Path) -> bytes | None:
     UnreadableFileError
         If the file is damaged.
     """
-    found = _parts(path, "document")
-    return None if found is None else found["document"].tobytes()
+    parts = _parts(path, "document")
+    return None if parts is None else parts["document"].tobytes()
 
 
-def read_packed(path: Path) -> Packed:
+def read_packed(path: Path) -> PackedLabels:
     """Labels and document; raises `UnreadableFileError` if the file is missing or damaged."""
-    found = _parts(path, "values", "start", "shape", "document")
-    if found is None:
+    parts = _parts(path, "values", "start", "shape", "document")
+    if parts is None:
         msg = f"{path} is not there."
         raise UnreadableFileError(msg)
-    values, start, shape = found["values"], found["start"], found["shape"]
+    values, start, shape = parts["values"], parts["start"], parts["shape"]
     stop = start + values.shape if len(start) == values.ndim else start - 1
     if shape.shape != (3,) or start.shape != (3,) or (start < 0).any() or (stop > shape).any() or (stop < start).any():
         raise UnreadableFileError(_damaged(path, "its labels do not fit into it"))
     if int(np.prod(shape, dtype=object)) > _MOST_VOXELS:
-        raise UnreadableFileError(_damaged(path, f"it tells of {'x'.join(map(str, shape))} voxels"))
+        raise UnreadableFileError(_damaged(path, f"it states {'x'.join(map(str, shape))} voxels"))
     labels = np.zeros(tuple(shape), dtype=values.dtype)
     labels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
-    return Packed(labels, found["document"].tobytes())
+    return PackedLabels(labels, parts["document"].tobytes())
 
 
 def _parts(path: Path, *names: str) -> dict[str, npt.NDArray[Any]] | None:

@@ -57,27 +57,27 @@ def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: S
     """
     finish_interrupted()
     place = _with_labels(existing(path))
-    volume, inside = _label_volume(place, spacing_mm, told=schema is not None)
+    volume, inside = _label_volume(place, spacing_mm, has_schema=schema is not None)
     values = integral_labels(volume.array, volume.name)
-    told = _told(place, values, inside)
+    statement = _recorded_meaning(place, values, inside)
     guess: tuple[str, ...] = ()
     if schema is not None:
-        chosen = schema_named(schema)
-    elif told.meaning is not None:
-        chosen = told.meaning.schema
+        label_schema = schema_named(schema)
+    elif statement.meaning is not None:
+        label_schema = statement.meaning.schema
     else:
-        chosen, guess = _guessed_schema(place, values, told.doubt)
-    regions = _known_regions(chosen, told.meaning)
-    doubt = {"record_disagrees": told.doubt} if told.doubt else {}
+        label_schema, guess = _guessed_schema(place, values, statement.doubt)
+    regions = _known_regions(label_schema, statement.meaning)
+    doubt = {"record_disagrees": statement.doubt} if statement.doubt else {}
     return Segmentation(
-        data=chosen.decode(values),
+        data=label_schema.decode(values),
         grid=volume.grid,
         name=short_name(place),
-        class_names=_class_names(chosen, regions),
+        class_names=_class_names(label_schema, regions),
         known_regions=regions,
         layout=volume.layout,
-        provenance={"schema": chosen.name, "path": str(place), **doubt},
-        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *told.notes, *guess))),
+        provenance={"schema": label_schema.name, "path": str(place), **doubt},
+        notes=tuple(dict.fromkeys((*volume.notes, *_notes(place), *statement.notes, *guess))),
     )
 
 
@@ -88,8 +88,8 @@ def open_truth(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing 
     slices. `path`, `schema` and `spacing_mm` are as for `open_study` and `open_segmentation`.
     """
     place = existing(path)
-    found = _truth_path(anatomy_of(place) if place.is_dir() else place)
-    return None if found is None else open_segmentation(found, schema, spacing_mm=spacing_mm)
+    truth_path = _truth_path(anatomy_of(place) if place.is_dir() else place)
+    return None if truth_path is None else open_segmentation(truth_path, schema, spacing_mm=spacing_mm)
 
 
 def preferred_labels(files: Sequence[Path]) -> tuple[Path, ...]:
@@ -111,11 +111,11 @@ def _with_labels(place: Path) -> Path:
     return dicom.seg_in(place) or place
 
 
-def _label_volume(place: Path, spacing_mm: Spacing | None, *, told: bool) -> tuple[Volume, Meaning | None]:
+def _label_volume(place: Path, spacing_mm: Spacing | None, *, has_schema: bool) -> tuple[Volume, Meaning | None]:
     """The labels, and what the file itself says of them; where that is told otherwise, no need to understand it."""
     if dicom.is_seg(place):
         volume, words = read_seg(place)
-        return volume, None if told else meaning_of_segments(words, place.name)
+        return volume, None if has_schema else meaning_of_segments(words, place.name)
     if place.is_dir():
         return _masks_in(place, spacing_mm), meaning_inside(place)
     volumes = read_volumes(place, spacing_mm)
@@ -128,9 +128,9 @@ def _label_volume(place: Path, spacing_mm: Spacing | None, *, told: bool) -> tup
 def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
     patients = [p for p in slices_in(folder) if p.masks]
     if len(patients) != 1:
-        found = ", ".join(p.patient for p in patients[:4]) or "none"
+        listed = ", ".join(p.patient for p in patients[:4]) or "none"
         msg = (
-            f"{folder.name} should hold <patient>_<k>_mask.tif files of one patient; patients found: {found}. "
+            f"{folder.name} should hold <patient>_<k>_mask.tif files of one patient; patients found: {listed}. "
             "Open a label file, or the folder of one patient."
         )
         raise UnreadableFileError(msg)
@@ -138,7 +138,7 @@ def _masks_in(folder: Path, spacing_mm: Spacing | None) -> Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _RecordedMeaning:
     """What is written of labels, as far as it was written for these labels; in words what was not; and notes."""
 
     meaning: Meaning | None
@@ -146,18 +146,18 @@ class _Told:
     notes: tuple[str, ...]
 
 
-def _told(place: Path, values: npt.NDArray[np.uint8], inside: Meaning | None) -> _Told:
+def _recorded_meaning(place: Path, values: npt.NDArray[np.uint8], inside: Meaning | None) -> _RecordedMeaning:
     record = read_sidecar(place)
     beside = Meaning.read(record)
     # What was guessed of the scan stays a guess, whoever edited the labels since; a record of others says nothing.
     notes = inside.notes if inside is not None else ()
     if inside is not None and not inside.is_of(values):
         doubt = _doubt(place, inside, beside=False)
-        return _Told(None, doubt, (*notes, doubt))
+        return _RecordedMeaning(None, doubt, (*notes, doubt))
     if beside is not None and not beside.is_of(values):
         doubt = _doubt(place, beside, beside=True)
-        return _Told(inside, doubt, (*notes, doubt))
-    return _Told(inside or beside, "", notes or notes_in(record))
+        return _RecordedMeaning(inside, doubt, (*notes, doubt))
+    return _RecordedMeaning(inside or beside, "", notes or notes_in(record))
 
 
 def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
@@ -170,16 +170,16 @@ def _doubt(place: Path, meaning: Meaning, *, beside: bool) -> str:
 
 def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> tuple[LabelSchema, tuple[str, ...]]:
     """The schema that names or values leave, and a note where it was the values alone."""
-    found = label_values(values)
+    present = label_values(values)
     stem, case = (place.name, place.name) if place.is_dir() else (short_name(place), place.parent.name)
     if place.is_dir():
         stem = f"{case}_mask"
     dataset = None if place.is_dir() else dataset_labels(dataset_json(place))
     name = stem if dataset or names_maker(stem) or not names_maker(case) else case
     try:
-        schema = guess_schema(found, name, dataset)
+        schema = guess_schema(present, name, dataset)
     except LabelSchemaError as error:
-        if not found - {0} and dataset is None:
+        if not present - {0} and dataset is None:
             return SCHEMAS["MSD"], ()  # nothing is marked, so every schema says the same
         if not doubt:
             raise
@@ -187,9 +187,9 @@ def _guessed_schema(place: Path, values: npt.NDArray[np.uint8], doubt: str) -> t
         raise LabelSchemaError(msg) from error
     if dataset is not None or names_maker(name):
         return schema, ()
-    what = ", ".join(map(str, sorted(found - {0})))
+    what = ", ".join(map(str, sorted(present - {0})))
     return schema, (
-        f"What the labels mean is a guess: neither a record nor a name tells, and of all schemas only {schema.name} "
+        f"What the labels mean is a guess: neither a record nor the name says, and of all schemas only {schema.name} "
         f"fits the values {what}.",
     )
 
@@ -213,16 +213,16 @@ def _truth_path(place: Path) -> Path | None:
     if place.is_dir():
         if any(p.masks for p in slices_in(place)):
             return place
-        found = list(preferred_labels([p for p in images_in(place) if names_segmentation(p)]))
+        candidates = list(preferred_labels([p for p in images_in(place) if names_segmentation(p)]))
     elif place.parent.name.lower() in ("imagestr", "images"):
-        found = [p for p in _twins(place) if p.is_file()]
+        candidates = [p for p in _twins(place) if p.is_file()]
     else:
         return _truth_beside(place)
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found)
+    if len(candidates) > 1:
+        names = ", ".join(p.name for p in candidates)
         msg = f"{place.name} has several segmentations: {names}. Open the right one by its path."
         raise LabelSchemaError(msg)
-    return found[0] if found else None
+    return candidates[0] if candidates else None
 
 
 def _twins(place: Path) -> list[Path]:
@@ -237,8 +237,8 @@ def _truth_beside(place: Path) -> Path | None:
         return twin if twin.is_file() else None
     prefix = re.split(r"[_-](?=[^_-]*$)", short_name(place))[0]
     beside = [p for p in images_in(place.parent) if names_segmentation(p) and p.name.startswith(prefix)]
-    found = preferred_labels(beside)
-    return found[0] if len(found) == 1 else None
+    candidates = preferred_labels(beside)
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _is_brain_mask(path: Path) -> bool:

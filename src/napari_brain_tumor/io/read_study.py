@@ -80,8 +80,13 @@ class Sequences:
     def alone(self) -> tuple[Study, ...]:
         """Each sequence as a study of its own, on its own grid; called by its file, or of DICOM by the case."""
         return tuple(
-            _study(Sequences({role: one}, short_name(one.path) if one.series is None else self.name, one.notes), None)
-            for role, one in self.volumes.items()
+            _study(
+                Sequences(
+                    {role: volume}, short_name(volume.path) if volume.series is None else self.name, volume.notes
+                ),
+                None,
+            )
+            for role, volume in self.volumes.items()
         )
 
 
@@ -149,10 +154,10 @@ def open_sequences(
             msg = "Give either series, which picks among DICOM series, or roles, which names files or volumes."
             raise RoleError(msg)
         return _open_dicom(place, series, spacing_mm)
-    named = files_by_role(roles, place)
-    if named is not None:
-        volumes = read_files(named, spacing_mm)
-        name = folder_name(place) if place.is_dir() else study_name(list(named.values()), place)
+    files = files_by_role(roles, place)
+    if files is not None:
+        volumes = read_files(files, spacing_mm)
+        name = folder_name(place) if place.is_dir() else study_name(list(files.values()), place)
         return _sequences(volumes, name, ())
     if place.is_dir():
         return _open_folder(anatomy_of(place), roles, spacing_mm)
@@ -226,20 +231,20 @@ def _volumes_of(place: Path, series: str | None, spacing_mm: Spacing | None) -> 
     patients = [p for p in slices_in(place) if p.images]
     if len(patients) == 1:
         return tiff.read_slices(patients[0], spacing_mm)
-    found = dicom.series_of_source(place, series)
-    if len(found) != 1:
-        msg = f"{place} holds {len(found)} DICOM series that fit {series or 'it'}; one was read before. Put it back."
+    matching = dicom.series_of_source(place, series)
+    if len(matching) != 1:
+        msg = f"{place} holds {len(matching)} DICOM series that fit {series or 'it'}; one was read before. Put it back."
         raise UnreadableFileError(msg)
-    return [with_spacing(dicom.read_series(found[0]), spacing_mm)]
+    return [with_spacing(dicom.read_series(matching[0]), spacing_mm)]
 
 
 def _picked(volumes: Sequence[Volume], source: Source) -> Volume:
-    wanted = source.channel or 0
-    if wanted >= len(volumes) or (source.channel is None and len(volumes) > 1):
+    channel = source.channel or 0
+    if channel >= len(volumes) or (source.channel is None and len(volumes) > 1):
         what = "one image" if source.channel is None else f"a volume {source.channel}"
         msg = f"{source.path} holds {len(volumes)} images; {what} was read from it before. Put the original back."
         raise DimensionError(msg)
-    return volumes[wanted]
+    return volumes[channel]
 
 
 def _open_folder(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequences:
@@ -270,18 +275,18 @@ def _are_slices(slices: tiff.SliceFiles) -> bool:
     return bool(slices.masks) or len(slices.images) > 1 or role_in_name(slices.patient) is None
 
 
-def _open_named_files(folder: Path, found: FoundSequences, spacing_mm: Spacing | None) -> Sequences:
-    if not found.sequences:
-        names = ", ".join(p.name for p in (*found.unrecognised, *found.segmentations)[:8])
+def _open_named_files(folder: Path, recognised: FoundSequences, spacing_mm: Spacing | None) -> Sequences:
+    if not recognised.sequences:
+        names = ", ".join(p.name for p in (*recognised.unrecognised, *recognised.segmentations)[:8])
         msg = (
-            f"No file in {folder.name} tells its sequence by name: {names}. Names need a word such as t1, t1c, t2 or "
+            f"No file in {folder.name} names its sequence: {names}. Names need a word such as t1, t1c, t2 or "
             f"flair; or say it: {HOW_TO_NAME_FILES}."
         )
         raise RoleError(msg)
-    notes = map(why_unrecognised, found.unrecognised)
-    by_folder = (note for role, path in found.sequences.items() for note in _folder_notes(role, path))
-    files = list(found.sequences.values())
-    return _sequences(read_files(found.sequences, spacing_mm), study_name(files, folder), (*notes, *by_folder))
+    notes = map(why_unrecognised, recognised.unrecognised)
+    by_folder = (note for role, path in recognised.sequences.items() for note in _folder_notes(role, path))
+    files = list(recognised.sequences.values())
+    return _sequences(read_files(recognised.sequences, spacing_mm), study_name(files, folder), (*notes, *by_folder))
 
 
 def _folder_notes(role: Role, path: Path) -> tuple[str, ...]:
@@ -299,8 +304,8 @@ def _open_dicom(place: Path, picks: Mapping[str, str | int] | None, spacing_mm: 
             f"Open the folder of one case. {' '.join(contents.notes)}"
         )
         raise UnreadableFileError(msg.rstrip())
-    chosen, notes = dicom.pick(contents, picks, place) if picks else dicom.candidates(contents, place)
-    volumes = {role: with_spacing(dicom.read_series(one), spacing_mm) for role, one in chosen.items()}
+    series_by_role, notes = dicom.pick(contents, picks, place) if picks else dicom.candidates(contents, place)
+    volumes = {role: with_spacing(dicom.read_series(series), spacing_mm) for role, series in series_by_role.items()}
     return _sequences(volumes, folder_name(place) if place.is_dir() else short_name(place), notes)
 
 
@@ -315,7 +320,7 @@ def _open_all_dicom(folder: Path, roles: Roles, spacing_mm: Spacing | None) -> S
             f'series={{"T1c": "{contents.series[0].number}"}} (--series), by number or description.'
         )
         raise RoleError(f"{msg}\n{dicom.listing(contents)}")
-    picks = {str(_the_one_role(roles, folder)): one.number for one in contents.series}
+    picks = {str(_the_one_role(roles, folder)): series.number for series in contents.series}
     return _open_dicom(folder, picks, spacing_mm)
 
 
@@ -330,7 +335,7 @@ def _open_file(path: Path, roles: Roles, spacing_mm: Spacing | None) -> Sequence
     role = role_of_file(path, images_in(path.parent)) if roles is None else _the_one_role(roles, path)
     if role is None or (roles is None and names_segmentation(path)):
         doubt = roles_in(short_name(path)).doubt
-        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not tell which sequence it is"
+        unclear = f"leaves its sequence open: {doubt}" if doubt else "does not say which sequence it is"
         what = "names a segmentation" if names_segmentation(path) else unclear
         msg = f'The name {path.name} {what}. Say it, for example roles={{"T1c": "{path.name}"}}.'
         raise RoleError(msg)
@@ -343,66 +348,69 @@ def _the_one_role(roles: Mapping[str, AnyPath | int] | Sequence[str | None], pat
 
 
 def _study_of_volumes(volumes: Sequence[Volume], roles: Roles, path: Path) -> Sequences:
-    told = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
-    if told is None:
+    volume_roles = dataset_roles(dataset_json(path)) if roles is None else ordered_roles(roles, len(volumes), path.name)
+    if volume_roles is None:
         msg = (
-            f"{path.name} holds {len(volumes)} volumes and no dataset.json tells their order. Give it: {HOW_TO_ORDER}."
+            f"{path.name} holds {len(volumes)} volumes and no dataset.json gives their order. Give it: {HOW_TO_ORDER}."
         )
         raise RoleError(msg)
-    if len(told) != len(volumes):
+    if len(volume_roles) != len(volumes):
         msg = (
-            f"{path.name} holds {len(volumes)} volumes, its dataset.json names {len(told)}. "
+            f"{path.name} holds {len(volumes)} volumes, its dataset.json names {len(volume_roles)}. "
             f"Give the order: {HOW_TO_ORDER}."
         )
         raise RoleError(msg)
-    chosen = {role: volume for role, volume in zip(told, volumes, strict=True) if role is not None}
-    if len(chosen) != sum(role is not None for role in told):
-        msg = f"{path.name}: a role is given to two volumes in {told}. A study has one of each."
+    by_role = {role: volume for role, volume in zip(volume_roles, volumes, strict=True) if role is not None}
+    if len(by_role) != sum(role is not None for role in volume_roles):
+        msg = f"{path.name}: a role is given to two volumes in {volume_roles}. A study has one of each."
         raise DuplicateRoleError(msg)
     left = (
-        f"Volume {i} of {path.name} was not opened: no role is given for it." for i, r in enumerate(told) if r is None
+        f"Volume {i} of {path.name} was not opened: no role is given for it."
+        for i, r in enumerate(volume_roles)
+        if r is None
     )
-    return _sequences(chosen, study_name([path], path), tuple(left))
+    return _sequences(by_role, study_name([path], path), tuple(left))
 
 
 def _study_of_channels(channels: Sequence[Volume], roles: Roles, name: str, case: str) -> Sequences:
     notes: tuple[str, ...] = ()
     if roles is not None:
-        told = ordered_roles(roles, len(channels), name)
+        channel_roles = ordered_roles(roles, len(channels), name)
     elif len(channels) == 3:
-        told = tiff.LGG_CHANNELS
+        channel_roles = tiff.LGG_CHANNELS
         notes = ("Red, green and blue are taken as T1, FLAIR and T1c, as in the Kaggle LGG set.",)
     else:
-        told = (role_in_name(name),) if len(channels) == 1 else ()
-    chosen = {role: channel for role, channel in zip(told, channels, strict=False) if role is not None}
-    if not chosen:
+        channel_roles = (role_in_name(name),) if len(channels) == 1 else ()
+    by_role = {role: channel for role, channel in zip(channel_roles, channels, strict=False) if role is not None}
+    if not by_role:
         msg = (
-            f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not tell its sequence. "
+            f"{name} is a TIFF with {len(channels)} channel{'s'[: len(channels) != 1]} and does not say which "
+            "sequence it is. "
             'Say it: roles=("FLAIR",) for one channel, roles=("T1", "FLAIR", "T1c") for three.'
         )
         raise RoleError(msg)
-    kept, dropped = _without_repeats(chosen)
-    return _sequences(kept, case, (*notes, *dropped))
+    distinct, dropped = _without_repeats(by_role)
+    return _sequences(distinct, case, (*notes, *dropped))
 
 
-def _without_repeats(chosen: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
+def _without_repeats(volumes: Mapping[Role, Volume]) -> tuple[dict[Role, Volume], tuple[str, ...]]:
     """Channels that repeat FLAIR or are blank stand for a sequence that was not made."""
-    flair = chosen.get("FLAIR")
-    kept: dict[Role, Volume] = {}
+    flair = volumes.get("FLAIR")
+    distinct: dict[Role, Volume] = {}
     notes = []
-    for role, volume in chosen.items():
+    for role, volume in volumes.items():
         if flair is not None and volume is not flair and tiff.repeats(volume.array, flair.array):
             notes.append(f"The channel of {role} only repeats FLAIR: {role} counts as absent.")
-        elif len(chosen) > 1 and volume.array.min() == volume.array.max():
+        elif len(volumes) > 1 and volume.array.min() == volume.array.max():
             notes.append(f"The channel of {role} is blank: {role} counts as absent.")
         else:
-            kept[role] = volume
-    return (kept, tuple(notes)) if kept else (dict(chosen), ())
+            distinct[role] = volume
+    return (distinct, tuple(notes)) if distinct else (dict(volumes), ())
 
 
 def _sequences(volumes: Mapping[Role, Volume], name: str, notes: Iterable[str]) -> Sequences:
-    told = dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))
-    return Sequences(volumes, name, tuple(told))
+    all_notes = dict.fromkeys((*notes, *(note for volume in volumes.values() for note in volume.notes)))
+    return Sequences(volumes, name, tuple(all_notes))
 
 
 def _study(opened: Sequences, onto: str | Grid | None) -> Study:
@@ -410,24 +418,24 @@ def _study(opened: Sequences, onto: str | Grid | None) -> Study:
     if onto is None:
         _check_one_grid(volumes)
         first = next(iter(volumes.values()))
-        found = OneGrid(None, first.grid, {role: volume.array for role, volume in volumes.items()}, (), ())
+        aligned = OneGrid(None, first.grid, {role: volume.array for role, volume in volumes.items()}, (), ())
     else:
-        found = bring_onto_one_grid({role: (volume.array, volume.grid) for role, volume in volumes.items()}, onto)
-        first = volumes[found.reference] if found.reference is not None else _on(found.grid, volumes)
+        aligned = bring_onto_one_grid({role: (volume.array, volume.grid) for role, volume in volumes.items()}, onto)
+        first = volumes[aligned.reference] if aligned.reference is not None else _on(aligned.grid, volumes)
     return Study(
-        sequences=found.arrays,
-        grid=found.grid,
+        sequences=aligned.arrays,
+        grid=aligned.grid,
         name=opened.name,
         sources={role: Source(v.path, v.channel, v.series, v.stamp) for role, v in volumes.items()},
         layout=first.layout,
-        notes=(*opened.notes, *found.notes),
-        resampled=found.resampled,
+        notes=(*opened.notes, *aligned.notes),
+        resampled=aligned.resampled,
     )
 
 
 def _on(grid: Grid, volumes: Mapping[Role, Volume]) -> Volume:
     """A volume that lies on the grid; any one where none does."""
-    return next((one for one in volumes.values() if one.grid.same_place(grid)), next(iter(volumes.values())))
+    return next((volume for volume in volumes.values() if volume.grid.same_place(grid)), next(iter(volumes.values())))
 
 
 def _check_one_grid(volumes: Mapping[Role, Volume]) -> None:

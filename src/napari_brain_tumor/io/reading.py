@@ -109,11 +109,14 @@ def read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
 def _read_volumes(path: Path, spacing_mm: Spacing | None) -> list[Volume]:
     if tiff.is_tif(path):
         return tiff.read_tif(path, spacing_mm)
-    chosen = next((one for one in FORMATS if one.reader and one.fits(path)), DICOM if dicom.is_dicom(path) else None)
-    if chosen is None:
+    file_format = next(
+        (candidate for candidate in FORMATS if candidate.reader and candidate.fits(path)),
+        DICOM if dicom.is_dicom(path) else None,
+    )
+    if file_format is None:
         msg = f"{path.name} is of a kind that is not read. Readable are {', '.join(image_suffixes())} and DICOM series."
         raise UnreadableFileError(msg)
-    return [with_spacing(volume, spacing_mm) for volume in load(chosen.reader)(path)]
+    return [with_spacing(volume, spacing_mm) for volume in load(file_format.reader)(path)]
 
 
 def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
@@ -121,7 +124,7 @@ def with_spacing(volume: Volume, spacing_mm: Spacing | None) -> Volume:
         return volume
     if volume.grid.unit == "mm":
         msg = (
-            f"{volume.name} tells its own geometry ({volume.grid.describe()}), so spacing_mm={spacing_mm} is not "
+            f"{volume.name} has its own geometry ({volume.grid.describe()}), so spacing_mm={spacing_mm} is not "
             "used. Leave it out; if the header is wrong, correct the header first."
         )
         raise GridMismatchError(msg)

@@ -41,11 +41,11 @@ def _recognise_folder(folder: Path) -> Literal["study", "segmentation"] | None:
     if patients:
         return "segmentation"
     try:
-        found = find_sequences(images_in(folder))
+        recognised = find_sequences(images_in(folder))
     except DuplicateRoleError:
         # Two files for one role in the folder itself are a case to complain about; subfolders are several cases.
         return "study" if any(p.is_file() and is_image(p) for p in visible(folder)) else None
-    if found.sequences:
+    if recognised.sequences:
         return "study"
     return "study" if dicom.holds_dicom(folder) else None
 

@@ -479,14 +479,14 @@ def _as_role(part: _Part) -> Role | None:
 def _agent(parts: Sequence[_Part]) -> bool | None:
     """Whether the words around T1 tell of a contrast agent; None where they contradict each other."""
     first_t1 = next(i for i, part in enumerate(parts) if part.kind == "T1")
-    said: set[bool] = set()
+    answers: set[bool] = set()
     at = 0
     while at < len(parts):
         what, at = _said_at(parts, at, first_t1)
         if what == "open":
             return None
-        said |= {what} if isinstance(what, bool) else set()
-    return None if len(said) == 2 else True in said
+        answers |= {what} if isinstance(what, bool) else set()
+    return None if len(answers) == 2 else True in answers
 
 
 def _said_at(parts: Sequence[_Part], at: int, t1: int) -> tuple[bool | Literal["open"] | None, int]:

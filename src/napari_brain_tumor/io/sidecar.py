@@ -98,8 +98,8 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
 
     It tells what was saved once. Whether that is what the file holds now its `labels_sha256` tells.
     """
-    found = sidecar_path(path)
-    return {} if found is None else _content(found)
+    document_path = sidecar_path(path)
+    return {} if document_path is None else _content(document_path)
 
 
 def sidecar_path(path: Path) -> Path | None:

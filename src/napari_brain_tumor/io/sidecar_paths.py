@@ -27,24 +27,24 @@ def with_paths(provenance: Mapping[str, Any], folder: Path, style: PathStyle) ->
 
     UIDs of DICOM series, by which an archive finds the patient, are replaced by their hashes, but for `"absolute"`.
     """
-    made = {key: _rewritten(value, folder, style) for key, value in provenance.items()}
+    rewritten = {key: _rewritten(value, folder, style) for key, value in provenance.items()}
     # A path of its own is where labels were opened, perhaps to be saved again.
-    return made | ({"path": _named(provenance["path"], folder, style)} if "path" in provenance else {})
+    return rewritten | ({"path": _path_in_style(provenance["path"], folder, style)} if "path" in provenance else {})
 
 
 def _rewritten(value: Any, folder: Path, style: PathStyle) -> Any:
     if isinstance(value, list | tuple):
-        return [_rewritten(one, folder, style) for one in value]
+        return [_rewritten(entry, folder, style) for entry in value]
     if not isinstance(value, Mapping):
         return value
-    made = {key: _rewritten(one, folder, style) for key, one in value.items()}
-    made |= {key: _named(value[key], folder, style) for key in _PATH_KEYS if key in value}
+    rewritten = {key: _rewritten(entry, folder, style) for key, entry in value.items()}
+    rewritten |= {key: _path_in_style(value[key], folder, style) for key in _PATH_KEYS if key in value}
     if isinstance(value.get("series"), str) and style != "absolute":
-        made["series"] = hidden_key(value["series"])
-    return made
+        rewritten["series"] = hidden_key(value["series"])
+    return rewritten
 
 
-def _named(path: Any, folder: Path, style: PathStyle) -> Any:
+def _path_in_style(path: Any, folder: Path, style: PathStyle) -> Any:
     if not isinstance(path, str | PurePath) or not str(path):
         return path
     place = Path(path)

@@ -113,7 +113,7 @@ def _voxel_files(header: Path) -> tuple[Path, ...]:
         return ()
     read = nrrd.read_nrrd_header if nrrd.is_nrrd(header) else metaimage.read_metaimage_header
     try:
-        named = read(header).data_file
+        data_file = read(header).data_file
     except BrainTumorError:
         return ()  # nothing was read from it either
-    return () if named is None else (named,)
+    return () if data_file is None else (data_file,)

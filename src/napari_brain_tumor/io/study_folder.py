@@ -96,7 +96,7 @@ def role_of_file(path: Path, siblings: Iterable[Path]) -> Role | None:
 def why_unrecognised(path: Path) -> str:
     """What a note says about a file that no role was found for."""
     doubt = roles_in(short_name(path)).doubt
-    return f"{path.name} was not opened: {doubt or 'its name tells no sequence'}."
+    return f"{path.name} was not opened: {doubt or 'its name names no known sequence'}."
 
 
 def _nnunet_channel(path: Path, name: str) -> Role | None:
@@ -144,11 +144,11 @@ def dataset_labels(dataset: Mapping[str, Any] | None) -> dict[str, str] | None:
     entry = (dataset or {}).get("labels")
     if not isinstance(entry, Mapping):
         return None
-    told: dict[str, list[str]] = {}
+    texts_by_number: dict[str, list[str]] = {}
     for key, value in entry.items():
         for number, text in _numbered(str(key), value):
-            told.setdefault(str(number), []).append(text)
-    return {number: "\n".join(dict.fromkeys(texts)) for number, texts in told.items()} or None
+            texts_by_number.setdefault(str(number), []).append(text)
+    return {number: "\n".join(dict.fromkeys(texts)) for number, texts in texts_by_number.items()} or None
 
 
 def _numbered(key: str, value: object) -> list[tuple[int, str]]:
@@ -180,9 +180,9 @@ _LABEL_WORDS: Final = frozenset(
 
 
 def _duplicate_message(role: Role, paths: Sequence[Path]) -> str:
-    shown = [str(Path(p.parent.name) / p.name) for p in paths[:_MOST_LISTED]]
-    names = f"{', '.join(shown[:-1])} and {shown[-1]}"
-    more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+    listed = [str(Path(p.parent.name) / p.name) for p in paths[:_MOST_LISTED]]
+    names = f"{', '.join(listed[:-1])} and {listed[-1]}"
+    more = f" and {len(paths) - len(listed)} more" if len(paths) > len(listed) else ""
     count = "Two" if len(paths) == 2 else str(len(paths))
     return (
         f"{count} files claim to be {role}: {names}{more}. A study has one of each: if this folder holds several "

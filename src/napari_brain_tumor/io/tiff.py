@@ -43,10 +43,10 @@ LGG_CHANNELS: Final[tuple[Role, Role, Role]] = ("T1", "FLAIR", "T1c")
 """Roles of red, green and blue in the Kaggle LGG set."""
 
 ORIENTATION_NOTE: Final = (
-    "A TIFF does not tell which way it lies: columns are taken to run to the patient's left, rows to the back, "
+    "A TIFF does not state its orientation: columns are taken to run to the patient's left, rows to the back, "
     "slices to the head, as in the Kaggle LGG set."
 )
-SPACING_NOTE: Final = "A TIFF does not tell the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
+SPACING_NOTE: Final = "A TIFF does not state the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
 
 REPEAT_LEVELS: Final = 3.0
 """Two channels are the same sequence if they differ by less than this mean, in 255ths of the range, where bright.
@@ -250,8 +250,8 @@ def _gap_notes(numbers: tuple[int, ...]) -> tuple[str, ...]:
     missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
     if not missing:
         return ()
-    shown = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
-    return (f"Slices {shown} are missing between {numbers[0]} and {numbers[-1]}: the others lie as if adjacent.",)
+    listed = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
+    return (f"Slices {listed} are missing between {numbers[0]} and {numbers[-1]}: the others lie as if adjacent.",)
 
 
 def _assumption_notes(spacing_mm: Spacing | None) -> tuple[str, ...]:

@@ -31,12 +31,12 @@ __all__ = [
 ]
 
 ORIENTATION_NOTE: Final = (
-    "The header tells no orientation: the axes are taken to run to the patient's left, back and head; left/right is a "
+    "The header states no orientation: the axes are taken to run to the patient's left, back and head; left/right is a "
     "guess."
 )
-POSITION_NOTE: Final = "The header tells no position: the first voxel is taken to lie at the origin, which is a guess."
+POSITION_NOTE: Final = "The header states no position: the first voxel is taken to lie at the origin, which is a guess."
 SPACING_NOTE: Final = (
-    "The header does not tell the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
+    "The header does not state the voxel size: sizes are in voxels until spacing_mm=(x, y, z) is given."
 )
 
 

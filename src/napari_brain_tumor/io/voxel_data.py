@@ -45,9 +45,9 @@ class _Inflating:
             packed = self._inflate.unconsumed_tail or self._file.read(min(_STEP, self._left))
             if not self._inflate.unconsumed_tail:
                 self._left -= len(packed)
-            found = self._inflate.decompress(packed, size)
-            if found:
-                return found
+            inflated = self._inflate.decompress(packed, size)
+            if inflated:
+                return inflated
             if not packed:
                 raise EOFError("the compressed data end before their checksum")
         return b""
@@ -211,14 +211,14 @@ def _cut_short(path: Path, promised: int, present: int, at_most: bool = False) -
 def _filled(file: BinaryIO, promised: int) -> bytearray:
     """As many bytes, read into one piece of memory."""
     content = bytearray(promised)
-    view, done = memoryview(content), 0
-    while done < promised:
-        count = file.readinto(view[done : done + (1 << 30)])  # type: ignore[attr-defined]
+    view, filled = memoryview(content), 0
+    while filled < promised:
+        count = file.readinto(view[filled : filled + (1 << 30)])  # type: ignore[attr-defined]
         if not count:
             break
-        done += count
+        filled += count
     view.release()
-    del content[done:]
+    del content[filled:]
     return content
 
 
@@ -234,13 +234,13 @@ def _grown(stream: Stream, promised: int) -> bytearray:
 
 
 def _discard(stream: Stream, count: int) -> int:
-    done = 0
-    while done < count:
-        part = stream.read(min(_STEP, count - done))
+    discarded = 0
+    while discarded < count:
+        part = stream.read(min(_STEP, count - discarded))
         if not part:
             break
-        done += len(part)
-    return done
+        discarded += len(part)
+    return discarded
 
 
 def _rest(stream: Stream, limit: int) -> int | None:
@@ -255,6 +255,5 @@ def _notes_on_rest(path: Path, extra: int | None) -> tuple[str, ...]:
     how_many = "many bytes" if extra is None else f"{extra} byte{'s'[: extra != 1]}"
     unchecked = ", and its checksum was not reached" if extra is None else ""
     return (
-        f"{path.name} holds {how_many} more than its header tells of{unchecked}: they were not read. Is the header "
-        "true?",
+        f"{path.name} holds {how_many} more than its header states{unchecked}: they were not read. Is the header true?",
     )

@@ -120,7 +120,7 @@ def _same_affine(affine: npt.NDArray[np.float64], grid: Grid) -> bool:
         return False
 
 
-def _check(path: Path, values: Array, grid: Grid, meant: Any, comment: str) -> None:
+def _check(path: Path, values: Array, grid: Grid, expected_header: Any, comment: str) -> None:
     """Re-open with nibabel, not with what wrote the file."""
     image: Any = nib.load(path)
     header = image.header
@@ -128,8 +128,8 @@ def _check(path: Path, values: Array, grid: Grid, meant: Any, comment: str) -> N
     require(image.shape == values.shape, f"its shape is {image.shape}, not {values.shape}")
     require(header.get_data_dtype() == values.dtype, f"its type is {header.get_data_dtype()}, not {values.dtype}")
     require(_same_affine(image.affine, grid), "its voxels lie elsewhere in the world")
-    require(np.array_equal(header.get_sform(), meant.get_sform()), "its sform changed")
-    require(all(int(header[c]) == int(meant[c]) for c in codes), "its codes changed")
+    require(np.array_equal(header.get_sform(), expected_header.get_sform()), "its sform changed")
+    require(all(int(header[c]) == int(expected_header[c]) for c in codes), "its codes changed")
     require(np.array_equal(np.asarray(image.dataobj), values), "its values differ")
     require(not comment or comment in map(_text_of, header.extensions), "the meaning of its labels differs")
 

@@ -72,12 +72,12 @@ def doubtful_places(
     margin : float
         Largest distance to the threshold.
     """
-    found = [
+    places = [
         place
         for region, values in probabilities.items()
         for place in _places_of(region, values, thresholds[region], grid, margin)
     ]
-    return sorted(found, key=lambda place: -place.voxels)[:_MOST]
+    return sorted(places, key=lambda place: -place.voxels)[:_MOST]
 
 
 def _places_of(region: Region, values: Array, threshold: float, grid: Grid, margin: float) -> Iterator[DoubtfulPlace]:
@@ -92,7 +92,7 @@ def _places_of(region: Region, values: Array, threshold: float, grid: Grid, marg
         if sizes[at] < _least_voxels(grid):
             return
         inside = parts[boxes[at]] == at + 1
-        start = np.array(block.start) + [one.start for one in boxes[at]]
+        start = np.array(block.start) + [box_slice.start for box_slice in boxes[at]]
         yield _place(region, values, inside, start, grid)
 
 
@@ -106,8 +106,8 @@ def _place(region: Region, values: Array, inside: npt.NDArray[np.bool_], start: 
     deepest = np.argwhere(depth >= depth.max() - 1e-6)
     centre = deepest[np.square(deepest - deepest.mean(axis=0)).sum(axis=1).argmin()] + start
     block = Box(tuple(start.tolist()), tuple((start + inside.shape).tolist()))
-    seen = values[block.slices][inside]
+    inside_values = values[block.slices][inside]
     voxels = int(inside.sum())
     ml = voxels * grid.voxel_volume_mm3 / 1000 if grid.unit == "mm" else None
     world = cast("tuple[float, float, float]", tuple(grid.world(centre).tolist()))
-    return DoubtfulPlace(region, world, voxels, ml, float(seen.min()), float(seen.max()))
+    return DoubtfulPlace(region, world, voxels, ml, float(inside_values.min()), float(inside_values.max()))

@@ -118,10 +118,10 @@ def measure_study_job(
         plane, brain_notes = yield from _midline_job(study, settings.brain, steps)
     lesions: list[Lesion] = []
     left_out: dict[Region, LeftOut] = {}
-    for done, region in enumerate(known, 1):
-        yield Progress(done, steps, f"measuring the {REGION_NAMES[region]}")
-        found, left_out[region] = find_lesions(segmentation.data, grid, region, settings, plane)
-        lesions += found
+    for number, region in enumerate(known, 1):
+        yield Progress(number, steps, f"measuring the {REGION_NAMES[region]}")
+        region_lesions, left_out[region] = find_lesions(segmentation.data, grid, region, settings, plane)
+        lesions += region_lesions
     yield Progress(steps - 1, steps, "measuring the rim")
     rim = rim_thickness(segmentation.data, grid) if grid.unit == "mm" and "ET" in known else None
     guesses = (*segmentation.notes, *(study.notes if study is not None else ()))
@@ -179,16 +179,16 @@ def _notes(
 ) -> Iterator[str]:
     grid = segmentation.grid
     if grid.unit != "mm":
-        yield "The files do not tell the voxel size: sizes are in voxels; lengths, sides and rim are not assessable."
+        yield "The files do not state the voxel size: sizes are in voxels; lengths, sides and rim are not assessable."
     elif study is None:
         yield "No scan was given to find the midline in: sides and distances to it are not assessable."
     elif study.grid.unit != "mm":
-        yield "The scans do not tell their voxel size: sides and distances to the midline are not assessable."
+        yield "The scans do not state their voxel size: sides and distances to the midline are not assessable."
     unknown = [region for region in REGIONS if region not in segmentation.known_regions]
     if unknown == ["TC", "ET"]:
-        yield "The labels tell the whole tumour alone: enhancing disease is not assessable."
+        yield "The labels mark only the whole tumour: enhancing disease is not assessable."
     elif unknown:
-        yield f"Not determined, for the labels do not tell it: {', '.join(REGION_NAMES[region] for region in unknown)}."
+        yield f"Not determined, as the labels do not mark it: {', '.join(REGION_NAMES[region] for region in unknown)}."
     for region, small in left_out.items():
         if small.parts:
             parts = "1 part" if small.parts == 1 else f"{small.parts} parts"

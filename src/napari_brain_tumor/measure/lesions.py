@@ -34,7 +34,7 @@ class Lesion:
     voxels : int
         How many it has.
     volume_ml : float or None
-        None where the files do not tell the voxel size.
+        None where the files do not state the voxel size.
     centre : (x, y, z)
         Mean of its voxels in the world, RAS+ mm (voxels where the size of a voxel is not known).
     box : Box
@@ -155,8 +155,8 @@ def measurability(
 
 def _in_grid(part: tuple[slice, ...], block: Box) -> Box:
     """The box in the grid of a part's slices within a block."""
-    start = tuple(one.start + first for one, first in zip(part, block.start, strict=True))
-    stop = tuple(one.stop + first for one, first in zip(part, block.start, strict=True))
+    start = tuple(inner.start + outer for inner, outer in zip(part, block.start, strict=True))
+    stop = tuple(inner.stop + outer for inner, outer in zip(part, block.start, strict=True))
     return Box(start, stop)
 
 
@@ -195,12 +195,12 @@ class _Judge:
         if self.grid.unit != "mm" or self.region not in MEASURED_REGIONS:
             return None
         part = self.grid.cropped(box)
-        found = largest_diameters(inside, part, axis, fill_cavities=self.settings.fill_cavities)
-        return None if found is None else replace(found, index=found.index + box.start[axis])
+        diameters = largest_diameters(inside, part, axis, fill_cavities=self.settings.fill_cavities)
+        return None if diameters is None else replace(diameters, index=diameters.index + box.start[axis])
 
     def _measurable(self, diameters: Bidimensional | None, slices: int, axis: int) -> tuple[bool, str]:
         if self.grid.unit != "mm":
-            return False, "not assessable: the files do not tell the voxel size"
+            return False, "not assessable: the files do not state the voxel size"
         if diameters is None:
             return False, f"not assessed: diameters are measured of {' and '.join(MEASURED_REGIONS)}"
         return measurability(diameters, slices, self.grid.spacing[axis], self.settings)

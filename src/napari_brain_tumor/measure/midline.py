@@ -86,7 +86,7 @@ def find_midsagittal_plane(study: Study) -> MidsagittalPlane:
     Parameters
     ----------
     study : Study
-        Whose files tell the voxel size.
+        Whose files state the voxel size.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def find_midsagittal_plane(study: Study) -> MidsagittalPlane:
     """
     _ = study.grid.spacing_mm
     role = next(role for role in MIDLINE_ROLES if role in study.sequences)
-    seen = study.only((role,))
-    prepared = prepare(seen, ROLES, PreprocessingSpec())
-    scan = scan_of(seen, prepared)
+    scan_study = study.only((role,))
+    prepared = prepare(scan_study, ROLES, PreprocessingSpec())
+    scan = scan_of(scan_study, prepared)
     image = clipped_brightness(scan.channels[role], scan.brain)
     first = find_mirror_plane(image, scan.brain, scan.spacing_mm)
     plane = fit_mirror_plane(image, scan.brain, scan.spacing_mm, first)

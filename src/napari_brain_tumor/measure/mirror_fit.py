@@ -75,8 +75,8 @@ def fit_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing, firs
 
     start = np.array([first.offset_mm, first.turn, first.tilt]) / _UNITS
     options: Any = {"initial_simplex": start + _SIMPLEX, "xatol": 0.01, "fatol": 1e-5, "maxiter": 200}
-    found = optimize.minimize(unlikeness, start, method="Nelder-Mead", options=options)
-    return MirrorPlane(*map(float, found.x * _UNITS))
+    minimum = optimize.minimize(unlikeness, start, method="Nelder-Mead", options=options)
+    return MirrorPlane(*map(float, minimum.x * _UNITS))
 
 
 def _coarse(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> _Coarse:

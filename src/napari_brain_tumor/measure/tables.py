@@ -69,7 +69,7 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
         yield _volume_row(examination, volume)
     for region in examination.volumes.undetermined:
         row = {"case": examination.name, "kind": "region", "key": region, "name": REGION_NAMES[region]}
-        yield row | {"reason": "not determined: the labels do not tell it"}
+        yield row | {"reason": "not determined: the labels do not mark it"}
     for lesion in examination.lesions:
         yield _lesion_row(examination, lesion)
 
@@ -89,7 +89,7 @@ def examinations_csv(examinations: Iterable[Examination], separator: str = ",") 
 
 def examinations_json(examinations: Sequence[Examination]) -> str:
     """Everything of any number of examinations, as JSON, with what it must not be used for."""
-    document = {"notice": NOT_FOR_CLINICAL_USE, "examinations": [one.as_dict() for one in examinations]}
+    document = {"notice": NOT_FOR_CLINICAL_USE, "examinations": [examination.as_dict() for examination in examinations]}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -156,8 +156,8 @@ def _lesion_row(examination: Examination, lesion: Lesion) -> Row:
         crosses = lesion.midline.crosses
         row |= {"side": lesion.side, "crosses_midline": crosses, "midline_mm": lesion.midline_mm}
     if lesion.diameters is not None:
-        found = lesion.diameters
-        row |= {"slice_axis": found.axis, "slice_index": found.index, "measurable": lesion.measurable}
-        row |= {"long_mm": found.long_mm, "short_mm": found.short_mm, "product_mm2": found.product_mm2}
-        row |= {"angle_degrees": found.angle_degrees, "by_hand": found.by_hand}
+        diameters = lesion.diameters
+        row |= {"slice_axis": diameters.axis, "slice_index": diameters.index, "measurable": lesion.measurable}
+        row |= {"long_mm": diameters.long_mm, "short_mm": diameters.short_mm, "product_mm2": diameters.product_mm2}
+        row |= {"angle_degrees": diameters.angle_degrees, "by_hand": diameters.by_hand}
     return row

@@ -41,7 +41,7 @@ class VolumeRow:
     voxels : int
         How many voxels it covers.
     ml : float or None
-        Its volume in millilitres; None where the files do not tell the voxel size.
+        Its volume in millilitres; None where the files do not state the voxel size.
     """
 
     kind: Literal["class", "region"]
@@ -87,7 +87,7 @@ class VolumeTable:
         for row in self.rows:
             if row.key == key:
                 return row
-        reason = "The labels do not tell" if key in self.undetermined else "This table has no row"
+        reason = "The labels do not mark" if key in self.undetermined else "This table has no row"
         msg = f"{reason} {key!r}; known are {[row.key for row in self.rows]}."
         raise KeyError(msg)
 

@@ -59,7 +59,7 @@ class LogitCounts:
     def of(cls, logits: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> "LogitCounts":
         """The counts of voxels with these logits, of which those in `truth` belong to the region."""
         places = np.clip(np.floor((logits + _LARGEST) / _STEP).astype(np.int64), 0, _BINS - 1)
-        return cls(np.stack([np.bincount(places[chosen], minlength=_BINS) for chosen in (~truth, truth)]))
+        return cls(np.stack([np.bincount(places[selected], minlength=_BINS) for selected in (~truth, truth)]))
 
     def __add__(self, other: "LogitCounts") -> "LogitCounts":
         return LogitCounts(self.counts + other.counts)
@@ -77,8 +77,8 @@ class LogitCounts:
         if not self.counts.any(axis=1).all():
             return None
         low, high = (math.log(limit) for limit in _TEMPERATURES)
-        found = minimize_scalar(lambda t: self._surprise(math.exp(t)), bounds=(low, high), method="bounded")
-        return math.exp(found.x)
+        minimum = minimize_scalar(lambda t: self._surprise(math.exp(t)), bounds=(low, high), method="bounded")
+        return math.exp(minimum.x)
 
     def reliability(self, temperature: float = 1.0, bins: int = 15) -> Reliability:
         """How probabilities and truth agree if logits are divided by a temperature.

@@ -99,8 +99,8 @@ class CaseScores:
 
     def value(self, metric: str) -> float | None:
         """A score by its name, or the seconds; None where it is not defined."""
-        found = self.seconds if metric == SECONDS else getattr(self.scores, metric)
-        return None if found is None else float(found)
+        score = self.seconds if metric == SECONDS else getattr(self.scores, metric)
+        return None if score is None else float(score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +203,15 @@ def differences(
     samples, seed : int
         Of the bootstrap.
     """
-    found: list[Difference] = []
+    results: list[Difference] = []
     for dataset, group in _groups(rows, lambda row: (row.region,)):
         others = dict.fromkeys(row.model for row in group if row.model != reference)
         for model in others:
             pairs = _pairs(group, model, reference)
-            found.extend(
+            results.extend(
                 _difference(dataset, metric, pairs, samples, seed) for metric in metrics if _both(pairs, metric)
             )
-    return tuple(found)
+    return tuple(results)
 
 
 def bootstrap_interval(
@@ -259,29 +259,29 @@ def _groups(
     everything = list(rows)
     datasets = dict.fromkeys(row.dataset for row in everything)
     for dataset in (*datasets, None) if len(datasets) > 1 else (None,):
-        chosen = [row for row in everything if dataset is None or row.dataset == dataset]
-        order = {found: i for i, found in enumerate(dict.fromkeys(map(key, chosen)))}
-        for _, grouped in groupby(sorted(chosen, key=lambda row: order[key(row)]), key):
+        selected = [row for row in everything if dataset is None or row.dataset == dataset]
+        order = {group_key: i for i, group_key in enumerate(dict.fromkeys(map(key, selected)))}
+        for _, grouped in groupby(sorted(selected, key=lambda row: order[key(row)]), key):
             group = list(grouped)
             if dataset is not None or len(datasets) == 1 or len({row.dataset for row in group}) > 1:
                 yield dataset, group
 
 
 def _summary(dataset: str | None, metric: str, group: Sequence[CaseScores], samples: int, seed: int) -> Summary:
-    found = [(row, value) for row in group if (value := row.value(metric)) is not None]
-    values = [value for _, value in found]
-    patients = [row.patient_key for row, _ in found]
+    scored = [(row, value) for row in group if (value := row.value(metric)) is not None]
+    values = [value for _, value in scored]
+    patients = [row.patient_key for row, _ in scored]
     interval = bootstrap_interval(values, patients, samples=samples, seed=seed)
-    present = [value for row, value in found if row.truth_voxels]
+    present = [value for row, value in scored if row.truth_voxels]
     low, high = interval if interval is not None else (None, None)
     return Summary(
         dataset=dataset,
         region=group[0].region,
         model=group[0].model,
         metric=metric,
-        cases=len(found),
+        cases=len(scored),
         patients=len(set(patients)),
-        empty_truth=len(found) - len(present),
+        empty_truth=len(scored) - len(present),
         mean=float(np.mean(values)),
         low=low,
         high=high,
@@ -307,12 +307,12 @@ def _both(pairs: Iterable[Pair], metric: str) -> list[tuple[Pair, float]]:
 
 
 def _difference(dataset: str | None, metric: str, pairs: Sequence[Pair], samples: int, seed: int) -> Difference:
-    found = _both(pairs, metric)
-    values = [value for _, value in found]
-    patients = [row.patient_key for (row, _), _ in found]
+    scored = _both(pairs, metric)
+    values = [value for _, value in scored]
+    patients = [row.patient_key for (row, _), _ in scored]
     interval = bootstrap_interval(values, patients, samples=samples, seed=seed)
     sign = 1 if METRICS[metric].higher_is_better else -1
-    (row, other), _ = found[0]
+    (row, other), _ = scored[0]
     low, high = interval if interval is not None else (None, None)
     return Difference(
         dataset=dataset,
@@ -320,7 +320,7 @@ def _difference(dataset: str | None, metric: str, pairs: Sequence[Pair], samples
         model=row.model,
         reference=other.model,
         metric=metric,
-        cases=len(found),
+        cases=len(scored),
         patients=len(set(patients)),
         mean=float(np.mean(values)),
         low=low,
@@ -345,10 +345,10 @@ def ranked_cases(rows: Iterable[CaseScores], region: str = "WT") -> tuple[Ranked
         if row.region == region:
             by_case.setdefault(row.case_key, {})[row.model] = row.scores.dice
     ordered = sorted(by_case, key=lambda key: -float(np.mean(list(by_case[key].values()))))
-    chosen = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
+    ranks = {"best": 0, "median": len(ordered) // 2, "worst": len(ordered) - 1}
     if len(ordered) < 3:
-        chosen = dict(list({"best": 0, "worst": 1}.items())[: len(ordered)])
+        ranks = dict(list({"best": 0, "worst": 1}.items())[: len(ordered)])
     return tuple(
         RankedCase(f"{rank} case" if len(ordered) > 1 else "the case", ordered[place], by_case[ordered[place]])
-        for rank, place in chosen.items()
+        for rank, place in ranks.items()
     )

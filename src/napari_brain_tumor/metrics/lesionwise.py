@@ -1,4 +1,4 @@
-"""How well each single lesion was found: the scores by which the BraTS challenge ranks since 2023.
+"""How well each single lesion was detected: the scores by which the BraTS challenge ranks since 2023.
 
 After the challenge's own code (github.com/rachitsaluja/BraTS-2023-Metrics at 43c9052, metrics.py; Moawad 2023,
 arXiv:2306.00838). True lesions are the parts of the truth that touch by a face, edge or corner; parts that meet when
@@ -45,7 +45,7 @@ class LesionScores:
         Means over true lesions above the threshold and false ones; 1 and 0 where there are none of either.
     truth : int
         True lesions above the threshold; those found and those missed.
-    found, missed : int
+    detected, missed : int
         Of the true lesions above the threshold, those that a predicted part touches, and the others.
     false : int
         Predicted parts that touch no true lesion, of any size.
@@ -54,7 +54,7 @@ class LesionScores:
     dice: float
     hd95_mm: float
     truth: int
-    found: int
+    detected: int
     missed: int
     false: int
 
@@ -111,14 +111,14 @@ def score_lesions(
     lesions = (np.flatnonzero(volumes > threshold_mm3) + 1).tolist()
     scores = [_score(parts, lesion, spacing_mm) for lesion in lesions]
     false = len(parts.predicted_slices) - len(set(parts.pairs[:, 1].tolist()))
-    found = sum(parts.of(lesion).size > 0 for lesion in lesions)
+    detected = sum(parts.of(lesion).size > 0 for lesion in lesions)
     counted = len(lesions) + false
     return LesionScores(
         dice=sum(overlap for overlap, _ in scores) / counted if counted else 1.0,
         hd95_mm=(sum(distance for _, distance in scores) + false * MISSED_HD95_MM) / counted if counted else 0.0,
         truth=len(lesions),
-        found=found,
-        missed=len(lesions) - found,
+        detected=detected,
+        missed=len(lesions) - detected,
         false=false,
     )
 

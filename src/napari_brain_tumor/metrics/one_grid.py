@@ -31,14 +31,14 @@ def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans")
     if segmentation.grid.same_place(grid):
         return segmentation
     _require_same_unit(segmentation, grid, whose)
-    ours, theirs = to_ras(segmentation.grid), to_ras(grid)
-    if not ours.target.same_place(theirs.target):
+    own, other = to_ras(segmentation.grid), to_ras(grid)
+    if not own.target.same_place(other.target):
         msg = (
             f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. They can be "
             f"compared on one grid only: resample the segmentation onto {whose}."
         )
         raise GridMismatchError(msg)
-    turned = np.ascontiguousarray(theirs.undo(ours.apply(segmentation.data)))
+    turned = np.ascontiguousarray(other.undo(own.apply(segmentation.data)))
     return replace(segmentation, data=turned, grid=grid)
 
 
@@ -74,6 +74,6 @@ def _require_same_unit(segmentation: Segmentation, grid: Grid, whose: str) -> No
     if segmentation.grid.unit != grid.unit:
         msg = (
             f"{segmentation.name} lies on {segmentation.grid.describe()}; {whose} on {grid.describe()}. Give the "
-            "voxel size of the cases that do not tell it: spacing_mm=(x, y, z)."
+            "voxel size of the cases that do not state it: spacing_mm=(x, y, z)."
         )
         raise SpacingUnknownError(msg)

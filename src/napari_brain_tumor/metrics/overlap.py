@@ -92,10 +92,10 @@ def confusion(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> Confusion
         If the shapes differ.
     """
     require_same_shape(truth, predicted)
-    inside, found = truth.astype(bool, copy=False), predicted.astype(bool, copy=False)
-    both = int(np.count_nonzero(inside & found))
+    inside, predicted = truth.astype(bool, copy=False), predicted.astype(bool, copy=False)
+    both = int(np.count_nonzero(inside & predicted))
     missed = int(np.count_nonzero(inside)) - both
-    false = int(np.count_nonzero(found)) - both
+    false = int(np.count_nonzero(predicted)) - both
     return Confusion(both, missed, false, inside.size - both - missed - false)
 
 

@@ -164,7 +164,7 @@ def score_masks(
         lesionwise_dice=lesions.dice,
         lesionwise_hd95_mm=lesions.hd95_mm,
         lesions_truth=lesions.truth,
-        lesions_found=lesions.found,
+        lesions_found=lesions.detected,
         lesions_missed=lesions.missed,
         lesions_false=lesions.false,
     )

@@ -210,13 +210,13 @@ def _outermost(padded: npt.NDArray[np.bool_]) -> Array:
 
 def _padded_crops(truth: Array, predicted: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Both masks within the box around them and a border of one voxel: outside, or more of the same where flat."""
-    inside, found = truth.astype(bool, copy=False), predicted.astype(bool, copy=False)
-    box = bounding_box(inside | found)
+    inside, other = truth.astype(bool, copy=False), predicted.astype(bool, copy=False)
+    box = bounding_box(inside | other)
     assert box is not None, "masks without surface are answered before"
     flat = [n == 1 for n in truth.shape]
     outside = [(0, 0) if is_flat else (1, 1) for is_flat in flat]
     same = [(1, 1) if is_flat else (0, 0) for is_flat in flat]
-    first, second = (np.pad(np.pad(mask[box.slices], outside), same, mode="edge") for mask in (inside, found))
+    first, second = (np.pad(np.pad(mask[box.slices], outside), same, mode="edge") for mask in (inside, other))
     return first, second
 
 

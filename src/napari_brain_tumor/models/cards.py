@@ -207,9 +207,9 @@ class Card(BaseModel):
 
     def metrics_with(self, roles: Iterable[Role]) -> list[Metrics]:
         """Results with exactly those roles, one a data set, without mirrored inputs."""
-        wanted = set(roles)
-        found = [m for m in self.metrics if set(m.roles) == wanted and not m.flips]
-        return list({m.dataset: m for m in reversed(found)}.values())[::-1]
+        subset = set(roles)
+        matching = [m for m in self.metrics if set(m.roles) == subset and not m.flips]
+        return list({m.dataset: m for m in reversed(matching)}.values())[::-1]
 
     def notes_without(self, roles: Iterable[Role], traits: Traits | None = None) -> list[str]:
         """What the user should know where a study has only those roles, in plain words; nothing if it has all.
@@ -300,12 +300,12 @@ class ModelInfo(BaseModel):
 
     def obstacle(self, present: Iterable[Role]) -> str:
         """Why those sequences do not suffice, in words; empty if they do."""
-        roles, wanted = set(present), list(dict.fromkeys(self.card.roles))
-        missing = [role for role in wanted if role not in roles]
-        if len(missing) == len(wanted):
-            return f"{self.title} needs at least one of {', '.join(wanted)}."
+        roles, required = set(present), list(dict.fromkeys(self.card.roles))
+        missing = [role for role in required if role not in roles]
+        if len(missing) == len(required):
+            return f"{self.title} needs at least one of {', '.join(required)}."
         if missing and not self.card.optional_roles:
-            return f"{self.title} needs {', '.join(missing)}: it was trained for {', '.join(wanted)} together only."
+            return f"{self.title} needs {', '.join(missing)}: it was trained for {', '.join(required)} together only."
         return ""
 
     def notes_without(self, present: Iterable[Role], traits: Traits | None = None) -> list[str]:
@@ -363,10 +363,10 @@ def default_model(models: Iterable[ModelInfo], traits: Traits | None = None) -> 
 def why_default(models: Iterable[ModelInfo], traits: Traits) -> str:
     """Why the default model for such a study is not the first one; empty where it is."""
     installed = list(models)
-    first, chosen = default_model(installed), default_model(installed, traits)
-    if first is None or chosen is None or chosen.name == first.name:
+    first, fitting = default_model(installed), default_model(installed, traits)
+    if first is None or fitting is None or fitting.name == first.name:
         return ""
-    return " ".join([f"{chosen.name} was chosen.", *first.card.limits_met(traits)])
+    return " ".join([f"{fitting.name} was chosen.", *first.card.limits_met(traits)])
 
 
 def find_model(
@@ -387,16 +387,16 @@ def find_model(
     default = default_model(installed, traits) if name is None else None
     if default is not None:
         return default
-    wanted = DEFAULT_MODELS[0] if name is None else os.fspath(name)
+    requested = DEFAULT_MODELS[0] if name is None else os.fspath(name)
     for model in reversed(installed):
-        if model.name == wanted:
+        if model.name == requested:
             return model
-    folder = Path(wanted)
+    folder = Path(requested)
     if folder.is_dir():
         card = read_card(folder)
         return ModelInfo(name=card.name, folder=folder, card=card, bundled=folder.parent == BUNDLED)
     names = ", ".join([*(model.name for model in installed), *also]) or "none"
-    msg = f"No model is called {wanted!r}, and it is not a folder of a checkpoint. Installed: {names}."
+    msg = f"No model is called {requested!r}, and it is not a folder of a checkpoint. Installed: {names}."
     raise ModelNotFoundError(msg)
 
 
@@ -405,12 +405,12 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _models_in(parent: Path, *, bundled: bool) -> list[ModelInfo]:
-    found = []
+    models = []
     for folder in sorted(parent.glob("*/")):
         try:
             card = read_card(folder)
         except CheckpointError:
             continue
         if card.target == "tumor":
-            found.append(ModelInfo(name=card.name, folder=folder, card=card, bundled=bundled))
-    return found
+            models.append(ModelInfo(name=card.name, folder=folder, card=card, bundled=bundled))
+    return models

@@ -65,8 +65,8 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
         If they are not those the card was written for, or cannot be read.
     """
     content = (model.folder / WEIGHTS_FILE).read_bytes()
-    found = ShippedFile.of(content)
-    digest = found.sha256
+    file = ShippedFile.of(content)
+    digest = file.sha256
     if digest != model.card.weights_sha256:
         msg = (
             f"The weights of {model.name} are not the ones its card was written for (SHA-256 {digest[:12]}..., "
@@ -75,7 +75,7 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
         )
         raise CheckpointError(msg)
     if model.bundled:
-        read_manifest().check(model.name, found)
+        read_manifest().check(model.name, file)
     try:
         return load_tensors(content) | _shipped_weights(model.card)
     except SafetensorError as error:
@@ -85,13 +85,13 @@ def read_weights(model: ModelInfo) -> dict[str, torch.Tensor]:
 
 def _shipped_weights(card: Card) -> dict[str, torch.Tensor]:
     """Those of the members that are other shipped models, under the names that `Ensemble` gives them."""
-    found: dict[str, torch.Tensor] = {}
+    weights: dict[str, torch.Tensor] = {}
     for number, member in enumerate(card.members):
         if member.shipped:
             inner = "network." if member.dims == 2 and card.dims == 3 else ""
             tensors = read_weights(_shipped_model(card, member))
-            found |= {f"members.{number}.{inner}{name}": tensor for name, tensor in tensors.items()}
-    return found
+            weights |= {f"members.{number}.{inner}{name}": tensor for name, tensor in tensors.items()}
+    return weights
 
 
 def _shipped_model(card: Card, member: Member) -> ModelInfo:
@@ -173,10 +173,10 @@ def save_checkpoint(folder: Path, weights: dict[str, torch.Tensor], card: Card, 
         Store floating-point tensors as float16, which halves the file; one that holds a number beyond the range of
         float16, as running variances may, stays as it is.
     """
-    kept = {name: _stored(tensor.detach().cpu(), half=half) for name, tensor in weights.items()}
+    stored = {name: _stored(tensor.detach().cpu(), half=half) for name, tensor in weights.items()}
     # The digest of the file is to tell ensembles apart whose weights are stored with other models.
     members = {"members": " ".join(member.weights_sha256 for member in card.members)} if card.members else None
-    content = save_tensors(kept, members)
+    content = save_tensors(stored, members)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
     with scratch_beside(folder) as scratch:
         new = scratch / "new"

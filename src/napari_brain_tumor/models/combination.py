@@ -69,8 +69,8 @@ class SliceBySlice(nn.Module):
         """Logits `(Z, R, Y, X)` of the slices `(Z, C, Y, X)` of a volume."""
         neighbours, depth = neighbours_of(self.network), len(slices)
         starts = range(0, depth, _SLICES_AT_ONCE)
-        seen = (stacked_slices(slices, start, min(start + _SLICES_AT_ONCE, depth), neighbours) for start in starts)
-        return torch.cat([self.network(some) for some in seen])
+        batches = (stacked_slices(slices, start, min(start + _SLICES_AT_ONCE, depth), neighbours) for start in starts)
+        return torch.cat([self.network(some) for some in batches])
 
 
 class Ensemble(nn.Module):
@@ -93,15 +93,16 @@ class Ensemble(nn.Module):
         known = [multiple for multiple in multiples if isinstance(multiple, int)]
         self.multiple = math.lcm(*known) if len(known) == len(multiples) else None
         """Sides of the input that no member has to pad, where all members tell theirs."""
-        seen = {neighbours_of(member) for member in members}
-        if len(seen) > 1:
+        neighbours = {neighbours_of(member) for member in members}
+        if len(neighbours) > 1:
             msg = (
-                f"The members see {sorted(seen)} neighbouring slices; those of an ensemble for slices must see as many."
+                f"The members see {sorted(neighbours)} neighbouring slices; those of an ensemble for slices must "
+                "see as many."
             )
             raise CheckpointError(msg)
-        with_neighbours(self, seen.pop())
-        told = torch.tensor(shares if shares is not None else [[1.0]] * len(members), dtype=torch.float32)
-        self.register_buffer("log_shares", (told / told.sum(0)).log(), persistent=False)
+        with_neighbours(self, neighbours.pop())
+        weights = torch.tensor(shares if shares is not None else [[1.0]] * len(members), dtype=torch.float32)
+        self.register_buffer("log_shares", (weights / weights.sum(0)).log(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(N, R, [Z,] Y, X)` of the mean probability, from images `(N, C, [Z,] Y, X)`."""

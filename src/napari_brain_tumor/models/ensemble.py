@@ -39,7 +39,7 @@ def save_ensemble(
     folder : Path
         Where to; its name is the model's. Replaced if it exists.
     models : sequence of ModelInfo
-        Two or more that take the same roles, prepared the same way, and tell the same regions.
+        Two or more that take the same roles, prepared the same way, and predict the same regions.
     title : str
         For people.
     shares : sequence of dict of str to float, optional
@@ -64,8 +64,10 @@ def save_ensemble(
     first = next(model for model in models if model.card.dims == dims)
     for other in models:
         _check_alike(first, other)
-    given = shares or [{} for _ in models]
-    by_model = [_members(model, dims, share, by_reference) for model, share in zip(models, given, strict=True)]
+    shares_by_model = shares or [{} for _ in models]
+    by_model = [
+        _members(model, dims, share, by_reference) for model, share in zip(models, shares_by_model, strict=True)
+    ]
     members = [member for some in by_model for member in some]
     _check_shares(first, members)
     weights: dict[str, torch.Tensor] = {}
@@ -98,20 +100,21 @@ def save_ensemble(
 def _members(model: ModelInfo, dims: int, share: Mapping[Region, float], by_reference: bool) -> list[Member]:
     """What an ensemble of such dims says of a model, or of the members of an ensemble."""
     card = model.card
-    found = card.members or [_member(model, shipped=model.name if by_reference and model.bundled else "")]
+    members = card.members or [_member(model, shipped=model.name if by_reference and model.bundled else "")]
     sliced = 2 if card.dims < dims else None
     parts = [
-        {region: member.shares.get(region, 1.0) * share.get(region, 1.0) for region in card.regions} for member in found
+        {region: member.shares.get(region, 1.0) * share.get(region, 1.0) for region in card.regions}
+        for member in members
     ]
     return [
         member.model_copy(update={"dims": member.dims or sliced, "shares": {} if set(part.values()) == {1.0} else part})
-        for member, part in zip(found, parts, strict=True)
+        for member, part in zip(members, parts, strict=True)
     ]
 
 
 def _member(model: ModelInfo, *, shipped: str) -> Member:
-    kept = {name: getattr(model.card, name) for name in _KEPT}
-    return Member(name=model.name, shipped=shipped, **kept)
+    entries = {name: getattr(model.card, name) for name in _KEPT}
+    return Member(name=model.name, shipped=shipped, **entries)
 
 
 def _renumbered(model: ModelInfo, members: Sequence[Member], first: int) -> dict[str, torch.Tensor]:
@@ -137,13 +140,16 @@ def _check_shares(model: ModelInfo, members: Sequence[Member]) -> None:
             raise CheckpointError(msg)
 
 
-def _check_alike(one: ModelInfo, two: ModelInfo) -> None:
-    different = [entry for entry in _SHARED if _compared(one, two, entry) != _compared(two, one, entry)]
+def _check_alike(first: ModelInfo, second: ModelInfo) -> None:
+    different = [entry for entry in _SHARED if _compared(first, second, entry) != _compared(second, first, entry)]
     if different:
-        told = "; ".join(f"{entry}: {_told(one.card, entry)} and {_told(two.card, entry)}" for entry in different)
+        differences = "; ".join(
+            f"{entry}: {_described(first.card, entry)} and {_described(second.card, entry)}" for entry in different
+        )
         msg = (
-            f"{one.name} and {two.name} cannot be members of one ensemble: they differ in {told}. Choose models that "
-            "take the same input and tell the same regions."
+            f"{first.name} and {second.name} cannot be members of one ensemble: they differ in {differences}. "
+            "Choose models that "
+            "take the same input and predict the same regions."
         )
         raise CheckpointError(msg)
 
@@ -156,6 +162,6 @@ def _compared(model: ModelInfo, other: ModelInfo, entry: str) -> Any:
     return value
 
 
-def _told(card: Card, entry: str) -> str:
+def _described(card: Card, entry: str) -> str:
     value = getattr(card, entry)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -151,9 +151,9 @@ def _free_place(path: Path, suffix: str, *, overwrite: bool) -> Path:
         msg = f"The network would be written as {path.name}; its name has to end with {suffix}."
         raise SaveError(msg)
     document = path.with_suffix(".json")
-    taken = [place for place in (path, document) if place.exists()]
-    if taken and not overwrite:
-        msg = f"{taken[0]} exists already. Choose another name, or ask to overwrite it."
+    existing = [place for place in (path, document) if place.exists()]
+    if existing and not overwrite:
+        msg = f"{existing[0]} exists already. Choose another name, or ask to overwrite it."
         raise SaveError(msg)
     return document
 
@@ -202,11 +202,11 @@ def _exported(
 def _as_onnx(program: ExportedProgram) -> tuple[bytes, Runner]:
     import onnxruntime
 
-    made = torch.onnx.export(
+    program_file = torch.onnx.export(
         program, dynamo=True, external_data=False, verbose=False, input_names=[_INPUT], output_names=[_OUTPUT]
     )
-    assert made is not None
-    content: bytes = made.model_proto.SerializeToString()
+    assert program_file is not None
+    content: bytes = program_file.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return content, lambda images: torch.from_numpy(session.run([_OUTPUT], {_INPUT: images.numpy()})[0])
 
@@ -224,9 +224,9 @@ def _largest_difference(network: nn.Module, run: Runner, images: Sequence[torch.
     """Largest difference of a logit on any of the images; raises `CheckpointError` if it is more than rounding."""
     worst = 0.0
     for batch in images:
-        expected, found = network(batch), run(batch)
+        expected, actual = network(batch), run(batch)
         scale = max(1.0, float(expected.abs().max()))
-        difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
+        difference = float((actual - expected).abs().max()) if actual.shape == expected.shape else float("inf")
         # Written so that NaN is refused too.
         if not difference <= _TOLERANCE * scale:
             msg = (

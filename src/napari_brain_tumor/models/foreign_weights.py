@@ -150,7 +150,7 @@ def translate(tensors: Mapping[str, torch.Tensor], upstream: Upstream, what: str
     sizes = _sizes(tensors, upstream)
     expected = _expected(upstream, *sizes)
     names = tensor_names(upstream, expected)
-    problems = _misfits(tensors, {theirs: expected[ours] for theirs, ours in names.items()})
+    problems = _misfits(tensors, {foreign: expected[own] for foreign, own in names.items()})
     if problems:
         msg = f"{what} does not hold the weights of {upstream.title}: {'; '.join(problems)}. {_hint(tensors)}"
         raise CheckpointError(msg)
@@ -159,10 +159,10 @@ def translate(tensors: Mapping[str, torch.Tensor], upstream: Upstream, what: str
         msg = f"{what} holds NaN or infinite weights in {few(broken)}. Its training failed: take an earlier file."
         raise CheckpointError(msg)
     weights = {
-        ours: upstream.adapted(theirs, tensors[theirs]).float().contiguous()
-        if expected[ours].is_floating_point()
-        else tensors.get(theirs, torch.zeros((), dtype=torch.long)).long()
-        for theirs, ours in names.items()
+        own: upstream.adapted(foreign, tensors[foreign]).float().contiguous()
+        if expected[own].is_floating_point()
+        else tensors.get(foreign, torch.zeros((), dtype=torch.long)).long()
+        for foreign, own in names.items()
     }
     return Translated(weights, *sizes)
 
@@ -209,7 +209,7 @@ def _hint(tensors: Mapping[str, torch.Tensor]) -> str:
 def _fits(tensors: Mapping[str, torch.Tensor], upstream: Upstream) -> bool:
     expected = _expected(upstream, *_sizes(tensors, upstream))
     names = tensor_names(upstream, expected)
-    return not _misfits(tensors, {theirs: expected[ours] for theirs, ours in names.items()})
+    return not _misfits(tensors, {foreign: expected[own] for foreign, own in names.items()})
 
 
 def _count(translated: Translated, upstream: Upstream) -> int:
@@ -232,14 +232,14 @@ def _free_folder(name: str, *, replace: bool) -> Path:
         msg = f"{name!r} cannot be the name of a model. Use letters, digits, '_', '-' and '.', such as 'u2net-mine'."
         raise CheckpointError(msg)
     folder = models_folder() / name
-    taken = next((model for model in list_models() if model.name == name), None)
-    if taken is not None and taken.bundled:
+    existing = next((model for model in list_models() if model.name == name), None)
+    if existing is not None and existing.bundled:
         msg = f"A model that ships with this package is called {name!r}. Choose another name."
         raise CheckpointError(msg)
-    if (taken is not None or folder.exists()) and not replace:
+    if (existing is not None or folder.exists()) and not replace:
         msg = f"A model called {name!r} is installed already. Choose another name, or ask to replace it."
         raise CheckpointError(msg)
-    return folder if taken is None else taken.folder
+    return folder if existing is None else existing.folder
 
 
 def _check_told(**texts: str) -> None:
@@ -261,14 +261,14 @@ def _roles(roles: Sequence[str], channels: int) -> list[Role]:
 
 def _regions(regions: Sequence[str], channels: int) -> list[Region]:
     known: dict[str, Region] = {region.lower(): region for region in REGIONS}
-    found = [known[text.strip().lower()] for text in regions if text.strip().lower() in known]
-    if len(found) != len(regions) or len(set(found)) != len(found) or len(found) != channels:
+    recognised = [known[text.strip().lower()] for text in regions if text.strip().lower() in known]
+    if len(recognised) != len(regions) or len(set(recognised)) != len(recognised) or len(recognised) != channels:
         msg = (
-            f"The network tells {channels} regions, but given are {', '.join(regions) or 'none'}. "
+            f"The network predicts {channels} regions, but given are {', '.join(regions) or 'none'}. "
             f"Give a different one of {', '.join(REGIONS)} for each output channel, in order."
         )
         raise CheckpointError(msg)
-    return found
+    return recognised
 
 
 def _described(tensor: torch.Tensor) -> str:

@@ -40,7 +40,7 @@ class Manifest(BaseModel):
     format: Literal[1] = 1
     weights: dict[str, ShippedFile]
 
-    def check(self, name: str, found: ShippedFile) -> None:
+    def check(self, name: str, actual: ShippedFile) -> None:
         """Refuse weights of a shipped model that are not byte for byte what was shipped.
 
         Raises
@@ -49,11 +49,12 @@ class Manifest(BaseModel):
             If they are not, or the manifest does not know the model.
         """
         expected = self.weights.get(name)
-        if found == expected:
+        if actual == expected:
             return
-        told = "does not know that model" if expected is None else f"says {_told(expected)}"
+        statement = "does not know that model" if expected is None else f"says {_described(expected)}"
         msg = (
-            f"The weights of the shipped model {name} are {_told(found)}; the package's manifest {told}. The file was "
+            f"The weights of the shipped model {name} are {_described(actual)}; the package's manifest "
+            f"{statement}. The file was "
             "changed or damaged: install napari-brain-tumor again."
         )
         raise CheckpointError(msg)
@@ -76,5 +77,5 @@ def manifest_of(folder: Path) -> Manifest:
     return Manifest(weights={file.parent.name: ShippedFile.of(file.read_bytes()) for file in files})
 
 
-def _told(file: ShippedFile) -> str:
+def _described(file: ShippedFile) -> str:
     return f"{file.size} bytes with SHA-256 {file.sha256[:12]}..."

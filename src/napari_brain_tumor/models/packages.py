@@ -101,13 +101,13 @@ def import_package(path: Path, *, name: str | None = None, replace: bool = False
             folder.mkdir()
             _unpack(path, folder)
             card = read_card(folder)
-            wanted = _free_name(name or card.name, replace=replace)
-            if wanted != card.name:
-                card = card.model_copy(update={"name": wanted})
+            new_name = _free_name(name or card.name, replace=replace)
+            if new_name != card.name:
+                card = card.model_copy(update={"name": new_name})
                 (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            model = ModelInfo(name=wanted, folder=folder, card=card, bundled=False)
+            model = ModelInfo(name=new_name, folder=folder, card=card, bundled=False)
             load_network(model)
-            target = home / wanted
+            target = home / new_name
             swap_in(folder, target, scratch)
     except OSError as error:
         if isinstance(error, SaveError):
@@ -175,10 +175,10 @@ def _unpack(path: Path, folder: Path) -> None:
 def _unpack_entry(archive: zipfile.ZipFile, name: str, folder: Path, hashes: dict[str, str], package: str) -> None:
     with archive.open(name) as source, (folder / name).open("wb") as target:
         shutil.copyfileobj(source, target, _PIECE)
-    found = _file_sha256(folder / name)
-    if found != hashes[name]:
+    digest = _file_sha256(folder / name)
+    if digest != hashes[name]:
         msg = (
-            f"{name} in {package} is not what was packed (SHA-256 {found[:12]}..., {HASHES_FILE} says "
+            f"{name} in {package} is not what was packed (SHA-256 {digest[:12]}..., {HASHES_FILE} says "
             f"{hashes[name][:12]}...). The file was changed or damaged: get it again."
         )
         raise CheckpointError(msg)
@@ -198,12 +198,12 @@ def _check_size(archive: zipfile.ZipFile, card: Card, name: str) -> None:
 def _check_entries(archive: zipfile.ZipFile, name: str) -> None:
     """Refuse what is no package before anything of it is unpacked."""
     entries = {info.filename: info.file_size for info in archive.infolist()}
-    wanted = {HASHES_FILE: _LARGEST_HASHES, CARD_FILE: LARGEST_CARD_BYTES, WEIGHTS_FILE: LARGEST_WEIGHTS_BYTES}
-    if set(entries) != set(wanted) or len(archive.infolist()) != len(wanted):
-        found = ", ".join(sorted(entries)[:5]) or "nothing"
-        msg = f"{name} is not a package of a model: it holds {found}; a package holds {', '.join(wanted)}."
+    largest = {HASHES_FILE: _LARGEST_HASHES, CARD_FILE: LARGEST_CARD_BYTES, WEIGHTS_FILE: LARGEST_WEIGHTS_BYTES}
+    if set(entries) != set(largest) or len(archive.infolist()) != len(largest):
+        listed = ", ".join(sorted(entries)[:5]) or "nothing"
+        msg = f"{name} is not a package of a model: it holds {listed}; a package holds {', '.join(largest)}."
         raise CheckpointError(msg)
-    large = [entry for entry, size in entries.items() if size > wanted[entry]]
+    large = [entry for entry, size in entries.items() if size > largest[entry]]
     if large:
         msg = f"{large[0]} in {name} says to have {entries[large[0]]:,} bytes, more than any model: it is not unpacked."
         raise CheckpointError(msg)
@@ -224,7 +224,7 @@ def _hashes(archive: zipfile.ZipFile, name: str) -> dict[str, str]:
     pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
     hashes = {pair[1].removeprefix("*"): pair[0].lower() for pair in pairs if len(pair) == 2}
     if set(hashes) != set(_FILES):
-        msg = f"{HASHES_FILE} in {name} does not tell the hashes of {' and '.join(_FILES)}: get the file again."
+        msg = f"{HASHES_FILE} in {name} does not list the hashes of {' and '.join(_FILES)}: get the file again."
         raise CheckpointError(msg)
     return hashes
 
@@ -234,15 +234,15 @@ def _free_name(name: str, *, replace: bool) -> str:
     if not _NAME.fullmatch(name):
         msg = f"{name!r} cannot be a model's name: choose one of letters, digits, dots, dashes and underscores."
         raise CheckpointError(msg)
-    taken = [model for model in list_models() if model.name == name]
-    if any(model.bundled for model in taken):
+    existing = [model for model in list_models() if model.name == name]
+    if any(model.bundled for model in existing):
         msg = f"{name} is the name of a model that comes with the package. Choose another name for yours."
         raise CheckpointError(msg)
-    if (taken or (models_folder() / name).exists()) and not replace:
+    if (existing or (models_folder() / name).exists()) and not replace:
         msg = f"A model called {name} is installed. Choose another name, or replace it."
         raise CheckpointError(msg)
-    if taken and taken[0].folder != models_folder() / name:
-        msg = f"The installed model {name} is in {taken[0].folder.name}. Remove it first, or choose another name."
+    if existing and existing[0].folder != models_folder() / name:
+        msg = f"The installed model {name} is in {existing[0].folder.name}. Remove it first, or choose another name."
         raise CheckpointError(msg)
     return name
 

@@ -140,8 +140,8 @@ class ResidualUNet(nn.Module):
         """Logits `(N, out_channels, [Z,] Y, X)` of every supervised level, the finest (final) first."""
         x, crop = padded_to(x, self.multiple)
         finest, *coarser = self._decoded(x)
-        found = [resized(side(y), x.shape[2:])[crop] for side, y in zip(self.sides, coarser, strict=False)]
-        return [self._logits(x, finest)[crop], *found]
+        side_logits = [resized(side(y), x.shape[2:])[crop] for side, y in zip(self.sides, coarser, strict=False)]
+        return [self._logits(x, finest)[crop], *side_logits]
 
     def _logits(self, x: torch.Tensor, finest: torch.Tensor) -> torch.Tensor:
         logits = unfolded(self.head(finest), self.fold)
@@ -158,11 +158,11 @@ class ResidualUNet(nn.Module):
             x = stage(x)
             skips.append(x)
         skips.pop()
-        found: list[torch.Tensor] = []
+        features: list[torch.Tensor] = []
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(torch.cat([skips.pop(), up(x)], dim=1))
-            found.append(x)
-        return found[::-1]
+            features.append(x)
+        return features[::-1]
 
 
 def _correction(dims: Dims, inputs: int, width: int, outputs: int, norm: Norm) -> nn.Sequential:

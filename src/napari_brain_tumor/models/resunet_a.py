@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.batch_norm import steady_batch_norm
 from napari_brain_tumor.models.blocks import (
     Dims,
     convolution,
@@ -15,7 +16,6 @@ from napari_brain_tumor.models.blocks import (
     preactivated_convolution,
     resized,
 )
-from napari_brain_tumor.models.steady_norm import steady_batch_norm
 
 __all__ = ["ResUNetA", "ResUNetAMultitask", "TaskLogits"]
 
@@ -156,7 +156,7 @@ class ResUNetA(nn.Module):
     features, ReLU after each pyramid pooling. Differences from it: logits, with no softmax inside; a regular grid of
     maxima instead of a recursive split, so that sides need to be multiples of 32 (d6) or 64 (d7) and not of 256, to
     which they are padded with zeros; the batch norm after global pooling works with one image at a time (see
-    `steady_norm`); it exists in 3D.
+    `batch_norm`); it exists in 3D.
     Training needs sides of more than 32 (d6) or 64 (d7).
 
     Parameters

@@ -129,8 +129,8 @@ class U2Net(nn.Module):
         for block in self.decoder:
             skip = skips.pop()
             maps.append(block(torch.cat([resized(maps[-1], skip.shape[2:]), skip], dim=1)))
-        found = [resized(side(x), sides) for side, x in zip(self.sides, reversed(maps), strict=True)]
-        return [self.fusion(torch.cat(found, dim=1)), *found]
+        side_logits = [resized(side(x), sides) for side, x in zip(self.sides, reversed(maps), strict=True)]
+        return [self.fusion(torch.cat(side_logits, dim=1)), *side_logits]
 
 
 class U2NetP(U2Net):

@@ -45,16 +45,16 @@ class Upstream:
     adapted: Callable[[str, torch.Tensor], torch.Tensor] = _as_it_is
 
 
-def tensor_names(upstream: Upstream, ours: Iterable[str]) -> dict[str, str]:
+def tensor_names(upstream: Upstream, own: Iterable[str]) -> dict[str, str]:
     """Their name of every tensor, with ours, in the order of their state dict.
 
     Parameters
     ----------
     upstream : Upstream
-    ours : iterable of str
+    own : iterable of str
         Names in the state dict of our network.
     """
-    names = list(ours)
+    names = list(own)
     return {
         their_module + name.removeprefix(our_module): name
         for their_module, our_module in upstream.modules
@@ -74,12 +74,12 @@ def _u2net() -> Iterator[tuple[str, str]]:
     yield "outconv", "fusion"
 
 
-def _residual_u(theirs: str, ours: str, height: int) -> Iterator[tuple[str, str]]:
+def _residual_u(foreign: str, own: str, height: int) -> Iterator[tuple[str, str]]:
     down = [(f"rebnconv{i + 1}", f"encoder.{i}") for i in range(height - 1)]
     up = [(f"rebnconv{height - 1 - i}d", f"decoder.{i}") for i in range(height - 1)]
     for their_block, our_block in [("rebnconvin", "entry"), *down, (f"rebnconv{height}", "bottom"), *up]:
-        yield f"{theirs}.{their_block}.conv_s1", f"{ours}.{our_block}.0"
-        yield f"{theirs}.{their_block}.bn_s1", f"{ours}.{our_block}.1"
+        yield f"{foreign}.{their_block}.conv_s1", f"{own}.{our_block}.0"
+        yield f"{foreign}.{their_block}.bn_s1", f"{own}.{our_block}.1"
 
 
 def _resunet_plus_plus() -> Iterator[tuple[str, str]]:
@@ -87,23 +87,23 @@ def _resunet_plus_plus() -> Iterator[tuple[str, str]]:
         yield from _residual(f"c{i + 1}", f"encoder.{i}")
     yield from _pyramid("b1", "bridge")
     for i in range(3):
-        for theirs, ours in (("g_conv", "from_skip"), ("x_conv", "from_below"), ("gc_conv", "gate")):
-            yield f"d{i + 1}.a1.{theirs}", f"decoder.{i}.attention.{ours}"
+        for foreign, own in (("g_conv", "from_skip"), ("x_conv", "from_below"), ("gc_conv", "gate")):
+            yield f"d{i + 1}.a1.{foreign}", f"decoder.{i}.attention.{own}"
         yield from _residual(f"d{i + 1}.r1", f"decoder.{i}.block")
     yield from _pyramid("aspp", "final")
     yield "output", "head"
 
 
-def _residual(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    yield f"{theirs}.c1", f"{ours}.body"
-    yield f"{theirs}.c2", f"{ours}.shortcut"
-    yield f"{theirs}.attn.net", f"{ours}.excitation.gate"
+def _residual(foreign: str, own: str) -> Iterator[tuple[str, str]]:
+    yield f"{foreign}.c1", f"{own}.body"
+    yield f"{foreign}.c2", f"{own}.shortcut"
+    yield f"{foreign}.attn.net", f"{own}.excitation.gate"
 
 
-def _pyramid(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+def _pyramid(foreign: str, own: str) -> Iterator[tuple[str, str]]:
     for i in range(4):
-        yield f"{theirs}.c{i + 1}", f"{ours}.branches.{i}"
-    yield f"{theirs}.c5", f"{ours}.mix"
+        yield f"{foreign}.c{i + 1}", f"{own}.branches.{i}"
+    yield f"{foreign}.c5", f"{own}.mix"
 
 
 def _unet_brain() -> Iterator[tuple[str, str]]:
@@ -116,9 +116,9 @@ def _unet_brain() -> Iterator[tuple[str, str]]:
     yield "conv", "head"
 
 
-def _double(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+def _double(foreign: str, own: str) -> Iterator[tuple[str, str]]:
     for their_layer, our_layer in (("conv1", 0), ("norm1", 1), ("conv2", 3), ("norm2", 4)):
-        yield theirs + their_layer, f"{ours}.{our_layer}"
+        yield foreign + their_layer, f"{own}.{our_layer}"
 
 
 def _skip_first(name: str, tensor: torch.Tensor) -> torch.Tensor:

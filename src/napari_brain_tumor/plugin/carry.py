@@ -63,7 +63,7 @@ def _with_centres(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices,
     step = np.linalg.inv(source.affine) @ target.affine
     rows = np.arange(start[1], max(start[1], stop[1]))[:, np.newaxis]
     columns = np.arange(start[2], max(start[2], stop[2]))
-    found, which = [], []
+    cells, which = [], []
     for first in range(start[0], stop[0]):  # slice by slice, for a whole scan would need gigabytes
         at = [
             np.rint(step[k, 0] * first + step[k, 1] * rows + step[k, 2] * columns + step[k, 3]).astype(np.intp) - low[k]
@@ -72,11 +72,11 @@ def _with_centres(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices,
         within = np.logical_and.reduce([(a >= 0) & (a < n) for a, n in zip(at, block.shape, strict=True)])
         numbers = block[tuple(a[within] for a in at)]
         places = np.argwhere(within)[numbers >= 0] + (start[1], start[2])
-        found.append(np.column_stack([np.full(len(places), first, np.intp), places]))
+        cells.append(np.column_stack([np.full(len(places), first, np.intp), places]))
         which.append(numbers[numbers >= 0].astype(np.intp))
-    if not found:
+    if not cells:
         return np.empty((0, 3), np.intp), np.empty(0, np.intp)
-    return np.concatenate(found), np.concatenate(which)
+    return np.concatenate(cells), np.concatenate(which)
 
 
 def _nearest(voxels: Indices, source: Grid, target: Grid) -> tuple[Indices, Indices]:

@@ -23,19 +23,19 @@ class Display:
     ----------
     source : Grid
         The scan's own grid; arrays on it are (X, Y, Z) in file order.
-    shown : Grid
+    viewer_grid : Grid
         The grid of the layer; arrays on it are shown as (Z, Y, X).
     """
 
     source: Grid
-    shown: Grid
+    viewer_grid: Grid
 
     @classmethod
     def of(cls, source: Grid) -> Self:
         """How this grid is shown."""
-        seen = source.in_viewer
-        shown = orthogonal_grid(seen) if source.is_oblique else to_ras(seen).target
-        return cls(source, shown if source.viewer == "RAS" else shown.as_in_lps_viewer())
+        in_viewer = source.in_viewer
+        target = orthogonal_grid(in_viewer) if source.is_oblique else to_ras(in_viewer).target
+        return cls(source, target if source.viewer == "RAS" else target.as_in_lps_viewer())
 
     @property
     def turn(self) -> Reorientation:
@@ -50,32 +50,32 @@ class Display:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (Z, Y, X) of the layer's array."""
-        x, y, z = self.shown.shape
+        x, y, z = self.viewer_grid.shape
         return z, y, x
 
     @property
     def scale(self) -> tuple[float, float, float]:
         """Spacing along Z, Y, X, in the grid's unit."""
-        x, y, z = self.shown.spacing
+        x, y, z = self.viewer_grid.spacing
         return z, y, x
 
     @property
     def translate(self) -> tuple[float, float, float]:
         """Coordinates (z, y, x) of the first voxel's centre in the viewer's world, in the grid's unit."""
-        x, y, z = self.shown.in_viewer.affine[:3, 3]
+        x, y, z = self.viewer_grid.in_viewer.affine[:3, 3]
         return float(z), float(y), float(x)
 
     def show(self, array: Array, *, nearest: bool = False) -> Array:
         """A source array (X, Y, Z) as (Z, Y, X): a view, or resampled (linear; nearest for labels) if oblique."""
         if self.resampled:
-            return np.ascontiguousarray(resample(array, self.source, self.shown, nearest=nearest).T)
+            return np.ascontiguousarray(resample(array, self.source, self.viewer_grid, nearest=nearest).T)
         return self.turn.apply(array).T
 
     def restore(self, array: Array, *, nearest: bool = False) -> Array:
         """A shown array (Z, Y, X) in the source's order (X, Y, Z); the inverse of `show`."""
         self._check(array)
         if self.resampled:
-            return resample(array.T, self.shown, self.source, nearest=nearest)
+            return resample(array.T, self.viewer_grid, self.source, nearest=nearest)
         return self.turn.undo(array.T)
 
     def restore_labels(self, labels: Array, original: Array | None) -> Array:
@@ -96,7 +96,9 @@ class Display:
         self._check(labels)
         before = np.zeros(self.source.shape, labels.dtype) if original is None else original
         altered = (labels != self.show(before, nearest=True)).T
-        at, values = carry(np.argwhere(altered), labels.T[altered], self.shown, self.source, every=True, before=before)
+        at, values = carry(
+            np.argwhere(altered), labels.T[altered], self.viewer_grid, self.source, every=True, before=before
+        )
         restored = np.array(before, dtype=labels.dtype)
         restored[tuple(at.T)] = values
         return restored

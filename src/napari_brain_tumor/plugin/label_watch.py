@@ -30,7 +30,7 @@ class Applied:
     """What applying a result did: voxels of the layer that changed, and voxels kept because a hand had changed them."""
 
     changed: int
-    kept: int
+    preserved: int
 
 
 def can_be_watched(layer: Any) -> bool:
@@ -126,8 +126,10 @@ class LabelWatch:
         data, attributes, _ = result
         self._check_place(result)
         self.look()
-        wanted = np.asarray(data).reshape(self.mirror.labels.shape)
-        combined, kept = combine(self.mirror.labels, self.mirror.automatic, wanted) if keep_edits else (wanted, 0)
+        automatic = np.asarray(data).reshape(self.mirror.labels.shape)
+        combined, preserved = (
+            combine(self.mirror.labels, self.mirror.automatic, automatic) if keep_edits else (automatic, 0)
+        )
         self._paused = True
         try:
             changed = replace_labels(self.layer, combined.reshape(self.layer.data.shape))
@@ -135,9 +137,9 @@ class LabelWatch:
             self._paused = False
             self._undo_state = _undo_state(self.layer)
         before, after = self.layer.metadata.get(KEY), attributes["metadata"][KEY]
-        self.mirror.step(volume_of(self.layer), wanted.astype(self.mirror.labels.dtype), (before, after))
+        self.mirror.step(volume_of(self.layer), automatic.astype(self.mirror.labels.dtype), (before, after))
         self._set_tag(after)
-        return Applied(changed, kept)
+        return Applied(changed, preserved)
 
     def _check_place(self, result: LayerData) -> None:
         tag = self.layer.metadata.get(KEY)
@@ -157,8 +159,8 @@ class LabelWatch:
         self._set_tag(before if self.mirror.automatic is step.before else after)
 
     def _set_tag(self, tag: Any) -> None:
-        kept = {key: value for key, value in self.layer.metadata.items() if key != KEY}
-        self.layer.metadata = kept if tag is None else {**kept, KEY: tag}
+        metadata = {key: value for key, value in self.layer.metadata.items() if key != KEY}
+        self.layer.metadata = metadata if tag is None else {**metadata, KEY: tag}
 
     # Events ---------------------------------------------------------------------------------------------------------
 
@@ -186,10 +188,10 @@ class LabelWatch:
         if self._paused:
             return
         self.look_if_undone()
-        seen = self._sight()
-        if seen == self._seen:
+        sight = self._sight()
+        if sight == self._seen:
             self._later()
-        self._seen = seen
+        self._seen = sight
 
     def _on_data_replaced(self, event: Any = None) -> None:
         if not self._paused:

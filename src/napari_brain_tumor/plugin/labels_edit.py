@@ -37,15 +37,15 @@ def replace_labels(layer: Any, labels: npt.ArrayLike) -> int:
     LabelSchemaError
         If the layer's type cannot hold the labels.
     """
-    wanted = np.asarray(labels)
-    _check_shape(layer, wanted)
-    changed = np.nonzero(np.asarray(layer.data) != wanted)
+    new_labels = np.asarray(labels)
+    _check_shape(layer, new_labels)
+    changed = np.nonzero(np.asarray(layer.data) != new_labels)
     if not changed[0].size:
         return 0
-    values = wanted[changed]
-    _check_values(layer, values)
+    replacements = new_labels[changed]
+    _check_values(layer, replacements)
     with _sliced(layer):
-        layer.data_setitem(changed, values.astype(layer.data.dtype))
+        layer.data_setitem(changed, replacements.astype(layer.data.dtype))
     return int(changed[0].size)
 
 
@@ -97,8 +97,8 @@ class History:
 def history_of(layer: Any) -> History:
     """The history of a layer; empty where a napari keeps it elsewhere."""
     # Not public, in napari 0.6 to 0.9 under these names.
-    done, undone = (getattr(layer, name, ()) for name in ("_undo_history", "_redo_history"))
-    return History(tuple(map(tuple, done)), tuple(map(tuple, undone)))
+    undo, redo = (getattr(layer, name, ()) for name in ("_undo_history", "_redo_history"))
+    return History(tuple(map(tuple, undo)), tuple(map(tuple, redo)))
 
 
 def painted_voxels(parts: Sequence[Any], shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
@@ -113,9 +113,9 @@ def painted_voxels(parts: Sequence[Any], shape: tuple[int, ...]) -> tuple[npt.ND
     """
     places, values = [], []
     for part in parts:
-        at, given = _changes_of(part, shape)
+        at, painted = _changes_of(part, shape)
         places.append(np.ravel_multi_index(at, shape))
-        values.append(np.broadcast_to(given, places[-1].shape))
+        values.append(np.broadcast_to(painted, places[-1].shape))
     # Backwards, for of what was painted twice the last counts.
     flat, first = np.unique(np.concatenate(places)[::-1], return_index=True)
     return np.stack(np.unravel_index(flat, shape), axis=1), np.concatenate(values)[::-1][first].astype(np.int64)
@@ -133,10 +133,10 @@ def _changes_of(part: Any, shape: tuple[int, ...]) -> tuple[tuple[npt.NDArray[np
 # Checks and care ----------------------------------------------------------------------------------------------------
 
 
-def _check_shape(layer: Any, wanted: npt.NDArray[Any]) -> None:
-    if layer.multiscale or tuple(layer.data.shape) != wanted.shape:
+def _check_shape(layer: Any, labels: npt.NDArray[Any]) -> None:
+    if layer.multiscale or tuple(layer.data.shape) != labels.shape:
         held = "several resolutions" if layer.multiscale else f"shape {tuple(layer.data.shape)}"
-        msg = f"The layer {layer.name!r} has {held}, the new labels have shape {wanted.shape}. Add them as a new layer."
+        msg = f"The layer {layer.name!r} has {held}, the new labels have shape {labels.shape}. Add them as a new layer."
         raise DimensionError(msg)
 
 

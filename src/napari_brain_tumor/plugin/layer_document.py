@@ -172,21 +172,21 @@ class LayerDocument(_Document):
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            msg = f"The journal does not tell of a layer ({error.errors(include_url=False)[0]['msg']}). Delete it."
+            msg = f"The journal does not describe a layer ({error.errors(include_url=False)[0]['msg']}). Delete it."
             raise UnreadableFileError(msg) from error
 
     @property
     def study_sources(self) -> dict[Role, Source]:
         """Where the study under the labels came from."""
-        return {role: one.source for role, one in self.sources.items()}
+        return {role: document.source for role, document in self.sources.items()}
 
 
 def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
     """What must be written down of a labels layer over these scans."""
     tag = layer.metadata.get(KEY)
     tags = list(scans)
-    case = tag.case if isinstance(tag, SegmentationTag) else next((one.case for one in tags), "")
-    sliced = next((one.grid for one in tags if isinstance(one.layout, TifSlices) and one.grid.unit == "mm"), None)
+    case = tag.case if isinstance(tag, SegmentationTag) else next((scan.case for scan in tags), "")
+    sliced = next((scan.grid for scan in tags if isinstance(scan.layout, TifSlices) and scan.grid.unit == "mm"), None)
     return LayerDocument(
         name=layer.name,
         ndim=layer.ndim,
@@ -195,26 +195,26 @@ def document_of(layer: Any, scans: Iterable[SequenceTag] = ()) -> LayerDocument:
         tag=TagDocument.of(tag) if isinstance(tag, SegmentationTag) else None,
         case=case,
         sources={
-            one.role: SourceDocument(
-                path=one.source.path.absolute(), channel=one.source.channel, series=one.source.series
+            scan.role: SourceDocument(
+                path=scan.source.path.absolute(), channel=scan.source.channel, series=scan.source.series
             )
-            for one in tags
-            if one.role is not None and one.source is not None
+            for scan in tags
+            if scan.role is not None and scan.source is not None
         },
         spacing_mm=sliced.spacing_mm if sliced is not None else None,
-        scan_grid=next((GridRecord.of(one.grid) for one in tags if one.resampled), None),
+        scan_grid=next((GridRecord.of(scan.grid) for scan in tags if scan.resampled), None),
     )
 
 
 def scans_under(layer: Any, all_layers: Iterable[Layer]) -> list[SequenceTag]:
     """What the scans of ours remember on which a labels layer lies, those of its own case if it knows one."""
     try:
-        seen = layers.view(layer)
+        own = layers.view(layer)
     except BrainTumorError:
         return []
-    views = [one for one in layers.readable_views(all_layers) if one.grid.same_place(seen.grid)]
-    tags = [one.tag for one in views if isinstance(one.tag, SequenceTag)]
-    case = seen.tag.case if seen.tag is not None else (tags[-1].case if tags else "")
+    views = [view for view in layers.readable_views(all_layers) if view.grid.same_place(own.grid)]
+    tags = [view.tag for view in views if isinstance(view.tag, SequenceTag)]
+    case = own.tag.case if own.tag is not None else (tags[-1].case if tags else "")
     return [tag for tag in tags if tag.case == case]
 
 

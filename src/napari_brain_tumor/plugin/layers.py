@@ -1,6 +1,6 @@
 """The one translation between studies and segmentations and napari's layers.
 
-Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres where the files tell the voxel size. What is
+Layers are (Z, Y, X) on the closest orthogonal RAS grid, in millimetres where the files state the voxel size. What is
 needed to get back to the source scan's own grid travels with each layer, as a `SequenceTag` or `SegmentationTag` in
 its metadata under `"napari-brain-tumor"`.
 """
@@ -96,7 +96,7 @@ _LINE_WIDTH: Final = 0.8
 _WORLD_OF_OTHERS: Final[ViewerWorld] = "LPS"
 """Of layers that other programs opened: that of DICOM, and of most readers, which are ITK's."""
 _ORIENTATION_OF_OTHERS: Final = (
-    "not opened by this plugin, so nothing tells the orientation: columns are taken to run to the patient's left, rows "
+    "not opened by this plugin, so its orientation is not known: columns are taken to run to the patient's left, rows "
     "to the back and slices to the head; left/right is a guess."
 )
 _SAMPLE: Final = 2_000_000
@@ -119,7 +119,7 @@ class SequenceTag:
         As in `Study`.
     resampled : bool
         Whether it was brought onto `grid` from another one.
-    original, shown : array or None
+    original, displayed : array or None
         Of an oblique scan: the intensities on its own grid, and the array they were shown as.
     """
 
@@ -130,7 +130,7 @@ class SequenceTag:
     source: Source | None = None
     notes: tuple[str, ...] = ()
     original: Array | None = None
-    shown: Array | None = None
+    displayed: Array | None = None
     resampled: bool = False
 
 
@@ -214,19 +214,19 @@ def image_to_layer(
 
 
 def _image_layer(name: str, array: Array, tag: SequenceTag, display: Display, *, visible: bool) -> LayerData:
-    shown = display.show(array)
+    displayed = display.show(array)
     if display.resampled:
-        tag = replace(tag, original=array, shown=shown)
+        tag = replace(tag, original=array, displayed=displayed)
     attributes = {
         **_placement(display),
         "name": _name(name, display),
         "metadata": {KEY: tag},
         "colormap": "gray",
-        "contrast_limits": _contrast_limits(shown),
+        "contrast_limits": _contrast_limits(displayed),
         "interpolation2d": "linear",
         "visible": visible,
     }
-    return shown, attributes, "image"
+    return displayed, attributes, "image"
 
 
 def segmentation_to_layer(
@@ -243,7 +243,7 @@ def segmentation_to_layer(
     opacity : float
     """
     display = Display.of(segmentation.grid)
-    shown = np.array(display.show(segmentation.data, nearest=True), order="C")
+    displayed = np.array(display.show(segmentation.data, nearest=True), order="C")
     tag = SegmentationTag(
         segmentation.name,
         segmentation.grid,
@@ -252,7 +252,7 @@ def segmentation_to_layer(
         segmentation.known_regions,
         dict(segmentation.provenance),
         original=segmentation.data if display.resampled else None,
-        digest=digest_of(shown).hex(),
+        digest=digest_of(displayed).hex(),
         notes=segmentation.notes,
     )
     attributes = {
@@ -264,7 +264,7 @@ def segmentation_to_layer(
         "opacity": opacity,
         "visible": visible,
     }
-    return shown, attributes, "labels"
+    return displayed, attributes, "labels"
 
 
 def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[str, ...] = ()) -> LayerData:
@@ -299,7 +299,7 @@ def coded_labels_to_layer(
         What it is kept under in the metadata, to find it again.
     """
     display = Display.of(grid)
-    shown = np.array(display.show(values, nearest=True), order="C")
+    displayed = np.array(display.show(values, nearest=True), order="C")
     tag = SegmentationTag(name, grid, class_names=dict(names), known_regions=(), understood=False)
     shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
     attributes = {
@@ -310,12 +310,12 @@ def coded_labels_to_layer(
         "features": _features(names),
         "opacity": 0.6,
     }
-    return shown, attributes, "labels"
+    return displayed, attributes, "labels"
 
 
-def put_codes(layer: Layer, made: LayerData) -> bool:
+def put_codes(layer: Layer, layer_data: LayerData) -> bool:
     """Show other codes in a layer of codes; False, and nothing is changed, where they lie on another grid."""
-    values, attributes, _ = made
+    values, attributes, _ = layer_data
     if layer.data.shape != values.shape or not layer.metadata[KEY].grid.same_place(attributes["metadata"][KEY].grid):
         return False
     replace_labels(layer, values)
@@ -367,7 +367,7 @@ def display_notes(name: str, grid: Grid) -> tuple[str, ...]:
     display = Display.of(grid)
     if not display.resampled:
         return ()
-    size = " x ".join(f"{step:.2g}" for step in display.shown.spacing)
+    size = " x ".join(f"{step:.2g}" for step in display.viewer_grid.spacing)
     unit = "mm" if grid.unit == "mm" else "voxels"
     return (
         f"{name} is oblique: its slices are tilted against the patient's axes. It is shown resampled along these axes "
@@ -425,7 +425,7 @@ def view(layer: Layer | LayerView) -> LayerView:
     tag = layer.metadata.get(KEY)
     if not isinstance(tag, (SequenceTag, SegmentationTag)):
         return LayerView(layer.name, kind, volume, grid, None)
-    moved = not Display.of(tag.grid).shown.in_viewer.same_place(grid)
+    moved = not Display.of(tag.grid).viewer_grid.in_viewer.same_place(grid)
     return LayerView(layer.name, kind, volume, grid, None if moved else tag, tag.grid.viewer)
 
 
@@ -459,13 +459,15 @@ def world_points(points: Points, scan: Layer) -> tuple[tuple[float, float, float
 def _seen_at(drawn: Layer, coordinates: Iterable[Any], scan: Layer) -> Array:
     """Where in the viewer's world (N, 3) (z, y, x) something is drawn over a scan, in the unit of the scan's world."""
     factor, _ = _millimetres(scan)
-    return np.array([np.asarray(drawn.data_to_world(one)) * factor for one in coordinates]).reshape(-1, drawn.ndim)
+    return np.array([np.asarray(drawn.data_to_world(position)) * factor for position in coordinates]).reshape(
+        -1, drawn.ndim
+    )
 
 
 def anchor(scans: Iterable[Layer]) -> Layer:
     """The scan that tells best where a study lies: one that this plugin opened, else the first."""
     present = list(scans)
-    return next((one for one in present if view(one).world is not None), present[0])
+    return next((layer for layer in present if view(layer).world is not None), present[0])
 
 
 def _world_of_scan(scan: Layer) -> ViewerWorld:
@@ -530,9 +532,9 @@ def lines_over(
         That of the grid of what was measured.
     """
     placed = {key: getattr(labels, key) for key in ("scale", "translate", "rotate", "shear", "affine", "units")}
-    made = Shapes(ndim=labels.ndim, name=name, opacity=1.0, axis_labels=labels.axis_labels, **placed)
-    draw_lines(made, labels, lines, colors, features, world)
-    return made
+    shapes = Shapes(ndim=labels.ndim, name=name, opacity=1.0, axis_labels=labels.axis_labels, **placed)
+    draw_lines(shapes, labels, lines, colors, features, world)
+    return shapes
 
 
 def draw_lines(
@@ -544,7 +546,7 @@ def draw_lines(
     world: ViewerWorld = "RAS",
 ) -> None:
     """Show these lines in a layer of `lines_over` instead of what it shows."""
-    drawn = [np.stack([shapes.world_to_data(shown_point(labels, end, world)) for end in one]) for one in lines]
+    drawn = [np.stack([shapes.world_to_data(shown_point(labels, end, world)) for end in line]) for line in lines]
     shapes.data = []
     if not drawn:
         return
@@ -568,7 +570,7 @@ def in_viewer(point: Sequence[float], world: ViewerWorld) -> Array:
 def world_lines(shapes: Shapes, labels: Layer, world: ViewerWorld = "RAS") -> list[Array | None]:
     """Both ends `(2, 3)` of each shape in the world (x, y, z) of a labels layer; None where it is no straight line."""
     turn = _turn(world)
-    return [(_seen_at(shapes, one, labels) * turn)[:, ::-1] if len(one) == 2 else None for one in shapes.data]
+    return [(_seen_at(shapes, line, labels) * turn)[:, ::-1] if len(line) == 2 else None for line in shapes.data]
 
 
 def points_over(scan: Layer, name: str) -> Points:
@@ -598,7 +600,7 @@ def study_from_layers(layers: Mapping[Role, Layer | LayerView]) -> Study:
     on_grid = intensities_of_all(views)
     grids = {role: grid for role, (_, grid) in on_grid.items()}
     _require_one_grid({f"{role} ({views[role].name})": grid for role, grid in grids.items()})
-    tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
+    tags = {role: layer_view.tag for role, layer_view in views.items() if isinstance(layer_view.tag, SequenceTag)}
     names = list(dict.fromkeys(tag.case for tag in tags.values()))
     first = next(iter(tags.values()), None)
     return Study(
@@ -627,17 +629,17 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
         If a layer is no volume, there is no such role, or they cannot be brought onto one grid.
     """
     views = {role: view(layer) for role, layer in layers.items()}
-    found = bring_onto_one_grid(intensities_of_all(views), onto)
-    tags = {role: seen.tag for role, seen in views.items() if isinstance(seen.tag, SequenceTag)}
-    reference = tags.get(found.reference) if found.reference is not None else None
+    resampled = bring_onto_one_grid(intensities_of_all(views), onto)
+    tags = {role: layer_view.tag for role, layer_view in views.items() if isinstance(layer_view.tag, SequenceTag)}
+    reference = tags.get(resampled.reference) if resampled.reference is not None else None
     study = Study(
-        found.arrays,
-        found.grid,
+        resampled.arrays,
+        resampled.grid,
         name=f"{_common_name(list(tags.values()))} one grid",
         sources={role: tag.source for role, tag in tags.items() if tag.source is not None},
         layout=reference.layout if reference is not None else None,
-        notes=(*notes_of(views), *found.notes),
-        resampled=tuple(role for role in views if role in found.resampled or _was_resampled(tags.get(role))),
+        notes=(*notes_of(views), *resampled.notes),
+        resampled=tuple(role for role in views if role in resampled.resampled or _was_resampled(tags.get(role))),
     )
     return study_to_layers(study)
 
@@ -659,28 +661,35 @@ def _common_name(tags: Sequence[SequenceTag]) -> str:
 
 def intensities_of_all(views: Mapping[Key, LayerView]) -> dict[Key, tuple[Array, Grid]]:
     """The array (X, Y, Z) of each image's view on its own grid, that of its source scan if this plugin opened it."""
-    return {key: _intensities_of(seen, views.values()) for key, seen in views.items()}
+    return {key: _intensities_of(layer_view, views.values()) for key, layer_view in views.items()}
 
 
-def _intensities_of(seen: LayerView, beside: Iterable[LayerView]) -> tuple[Array, Grid]:
-    tag = seen.tag
+def _intensities_of(layer_view: LayerView, beside: Iterable[LayerView]) -> tuple[Array, Grid]:
+    tag = layer_view.tag
     if not isinstance(tag, SequenceTag):
-        return np.ascontiguousarray(seen.data.T), _grid_of_other(seen, beside)
-    if tag.original is not None and seen.data is tag.shown:
+        return np.ascontiguousarray(layer_view.data.T), _grid_of_other(layer_view, beside)
+    if tag.original is not None and layer_view.data is tag.displayed:
         return tag.original, tag.grid
-    return Display.of(tag.grid).restore(seen.data), tag.grid
+    return Display.of(tag.grid).restore(layer_view.data), tag.grid
 
 
-def _grid_of_other(seen: LayerView, beside: Iterable[LayerView]) -> Grid:
+def _grid_of_other(layer_view: LayerView, beside: Iterable[LayerView]) -> Grid:
     """The grid in the patient's world of a layer that another program opened, or that was made from one of ours."""
-    ours = _ours_there(seen, beside)
-    world = (seen if ours is None else ours).world or _WORLD_OF_OTHERS
-    return seen.grid if world == "RAS" else seen.grid.as_in_lps_viewer()
+    known = _ours_there(layer_view, beside)
+    world = (layer_view if known is None else known).world or _WORLD_OF_OTHERS
+    return layer_view.grid if world == "RAS" else layer_view.grid.as_in_lps_viewer()
 
 
-def _ours_there(seen: LayerView, beside: Iterable[LayerView]) -> LayerView | None:
+def _ours_there(layer_view: LayerView, beside: Iterable[LayerView]) -> LayerView | None:
     """What lies there and tells which way the world runs: the layer itself, or another one."""
-    return next((one for one in (seen, *beside) if one.world is not None and one.grid.same_place(seen.grid)), None)
+    return next(
+        (
+            candidate
+            for candidate in (layer_view, *beside)
+            if candidate.world is not None and candidate.grid.same_place(layer_view.grid)
+        ),
+        None,
+    )
 
 
 def _require_one_grid(grids: Mapping[str, Grid]) -> None:
@@ -689,7 +698,7 @@ def _require_one_grid(grids: Mapping[str, Grid]) -> None:
         return
     listed = "; ".join(f"{name}: {grid.describe()}" for name, grid in grids.items())
     msg = (
-        f"The chosen layers do not lie on one grid ({listed}). A study needs one grid: choose layers of the same scan "
+        f"The selected layers are not on one grid ({listed}). A study needs one grid: choose layers of the same scan "
         f"as {first_name}, or co-register and resample the others onto it first."
     )
     raise GridMismatchError(msg)
@@ -697,10 +706,14 @@ def _require_one_grid(grids: Mapping[str, Grid]) -> None:
 
 def notes_of(views: Mapping[Role, LayerView]) -> tuple[str, ...]:
     """What is known to be guessed of layers that make a study: what their readers noticed, and where they lie."""
-    tags = [seen.tag for seen in views.values() if isinstance(seen.tag, SequenceTag)]
+    tags = [layer_view.tag for layer_view in views.values() if isinstance(layer_view.tag, SequenceTag)]
     notes = list(dict.fromkeys(note for tag in tags for note in tag.notes))
-    others = {role: seen for role, seen in views.items() if not isinstance(seen.tag, SequenceTag)}
-    alone = [f"{role} ({seen.name})" for role, seen in others.items() if _ours_there(seen, views.values()) is None]
+    others = {role: layer_view for role, layer_view in views.items() if not isinstance(layer_view.tag, SequenceTag)}
+    alone = [
+        f"{role} ({layer_view.name})"
+        for role, layer_view in others.items()
+        if _ours_there(layer_view, views.values()) is None
+    ]
     if alone:
         notes.append(f"{', '.join(alone)}: {_ORIENTATION_OF_OTHERS}")
     names = list(dict.fromkeys(tag.case for tag in tags))
@@ -726,20 +739,23 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
     GridMismatchError
         If the labels belong to none of the references, or to several.
     """
-    seen = view(layer)
-    tag = seen.tag if isinstance(seen.tag, SegmentationTag) else None
+    labels_view = view(layer)
+    tag = labels_view.tag if isinstance(labels_view.tag, SegmentationTag) else None
     if tag is None:
-        reference = _reference(seen, [view(one) for one in references if _readable(one)])
-        return _on_reference(seen, reference)
+        reference = _reference(
+            labels_view, [view(layer_of_scan) for layer_of_scan in references if _readable(layer_of_scan)]
+        )
+        return _on_reference(labels_view, reference)
     if not tag.understood:
         msg = (
-            f"What the labels in {seen.name!r} mean is not known, so they cannot be measured or saved. Open the file "
+            f"What the labels in {labels_view.name!r} mean is not known, so they cannot be measured or saved. "
+            "Open the file "
             "again with Plugins > Brain Tumor > Open case and choose what the labels mean."
         )
         raise LabelSchemaError(msg)
-    data = Display.of(tag.grid).restore_labels(_classes(seen), tag.original)
+    data = Display.of(tag.grid).restore_labels(_classes(labels_view), tag.original)
     provenance = dict(tag.provenance)
-    if digest_of(seen.data).hex() not in (tag.digest, tag.refined_digest):
+    if digest_of(labels_view.data).hex() not in (tag.digest, tag.refined_digest):
         provenance["edited_by_hand"] = True
     if "refined" in provenance:
         provenance["labels_sha256"] = labels_sha256(data)
@@ -769,49 +785,53 @@ def _readable(layer: Layer | LayerView) -> bool:
     return isinstance(layer, (Image, Labels)) and layer.ndim in (2, 3) and not getattr(layer, "rgb", False)
 
 
-def _classes(seen: LayerView) -> npt.NDArray[np.uint8]:
-    if seen.data.dtype == np.uint8:
-        return seen.data
-    low, high = int(seen.data.min()), int(seen.data.max())
+def _classes(labels_view: LayerView) -> npt.NDArray[np.uint8]:
+    if labels_view.data.dtype == np.uint8:
+        return labels_view.data
+    low, high = int(labels_view.data.min()), int(labels_view.data.max())
     if low < 0 or high > 255:
         msg = (
-            f"The labels in {seen.name!r} run from {low} to {high}; classes are 1 to {max(CLASS_COLORS)}. Relabel them."
+            f"The labels in {labels_view.name!r} run from {low} to {high}; classes are 1 to {max(CLASS_COLORS)}. "
+            "Relabel them."
         )
         raise LabelSchemaError(msg)
-    return seen.data.astype(np.uint8)
+    return labels_view.data.astype(np.uint8)
 
 
-def _reference(seen: LayerView, candidates: Sequence[LayerView]) -> LayerView:
+def _reference(labels_view: LayerView, candidates: Sequence[LayerView]) -> LayerView:
     """The opened layer on whose scan the labels were painted."""
-    others = [one for one in candidates if one.name != seen.name and (one.tag is not None or one.kind == "image")]
-    exact = [one for one in others if one.grid.same_place(seen.grid)]
-    holding = exact or [one for one in others if _holds(one, seen)]
+    others = [
+        scan for scan in candidates if scan.name != labels_view.name and (scan.tag is not None or scan.kind == "image")
+    ]
+    exact = [scan for scan in others if scan.grid.same_place(labels_view.grid)]
+    holding = exact or [scan for scan in others if _holds(scan, labels_view)]
     # A tagged layer knows its file; a plain image only where it lies.
-    holding.sort(key=lambda one: one.tag is None)
+    holding.sort(key=lambda scan: scan.tag is None)
     if not holding:
-        listed = "; ".join(f"{one.name}: {one.grid.describe()}" for one in others) or "none"
+        listed = "; ".join(f"{scan.name}: {scan.grid.describe()}" for scan in others) or "none"
         msg = (
-            f"The labels layer {seen.name!r} ({seen.grid.describe()}) lies on no opened scan ({listed}). Open the scan "
+            f"The labels layer {labels_view.name!r} ({labels_view.grid.describe()}) lies on no opened scan "
+            f"({listed}). Open the scan "
             "it belongs to, or select a scan's layer before making a new labels layer."
         )
         raise GridMismatchError(msg)
-    if not exact and any(not holding[0].grid.same_place(one.grid) for one in holding[1:]):
-        names = ", ".join(one.name for one in holding)
+    if not exact and any(not holding[0].grid.same_place(scan.grid) for scan in holding[1:]):
+        names = ", ".join(scan.name for scan in holding)
         msg = (
-            f"The labels layer {seen.name!r} lies on several opened scans with different grids ({names}). "
+            f"The labels layer {labels_view.name!r} lies on several opened scans with different grids ({names}). "
             "Remove the layers that it does not belong to, or paint on labels made with one scan selected."
         )
         raise GridMismatchError(msg)
     return holding[0]
 
 
-def _holds(reference: LayerView, seen: LayerView) -> bool:
+def _holds(reference: LayerView, labels_view: LayerView) -> bool:
     """Whether every painted voxel lies within the reference's volume."""
-    box = bounding_box(seen.data.T != 0)
-    if reference.grid.unit != seen.grid.unit or box is None:
+    box = bounding_box(labels_view.data.T != 0)
+    if reference.grid.unit != labels_view.grid.unit or box is None:
         return False
     corners = np.array(np.meshgrid(*zip(box.start, np.array(box.stop) - 1, strict=True))).reshape(3, -1).T
-    at = reference.grid.voxels(seen.grid.world(corners))
+    at = reference.grid.voxels(labels_view.grid.world(corners))
     return bool((at >= -0.51).all() and (at <= np.array(reference.grid.shape) - 0.49).all())
 
 
@@ -828,15 +848,15 @@ def _inputs_of(tag: SequenceTag | SegmentationTag | None) -> dict[str, Any]:
     return {"inputs": {role or "scan": {"path": str(source.path), "series": source.series}}}
 
 
-def _on_reference(seen: LayerView, reference: LayerView) -> Segmentation:
+def _on_reference(labels_view: LayerView, reference: LayerView) -> Segmentation:
     tag = reference.tag
     source = tag.grid if tag is not None else _grid_of_other(reference, ())
-    if not reference.grid.same_place(seen.grid):
-        data = resample(_classes(seen).T, seen.grid, source.in_viewer, nearest=True)
+    if not reference.grid.same_place(labels_view.grid):
+        data = resample(_classes(labels_view).T, labels_view.grid, source.in_viewer, nearest=True)
     elif tag is not None:
-        data = Display.of(source).restore_labels(_classes(seen), None)
+        data = Display.of(source).restore_labels(_classes(labels_view), None)
     else:
-        data = np.ascontiguousarray(_classes(seen).T)
+        data = np.ascontiguousarray(_classes(labels_view).T)
     return Segmentation(
         data,
         source,
@@ -859,11 +879,11 @@ def orient_viewer(viewer: Any) -> None:
         With or without layers.
     """
     turn_camera(viewer)
-    ours = [layer for layer in viewer.layers if KEY in layer.metadata]
-    if not ours:
+    own = [layer for layer in viewer.layers if KEY in layer.metadata]
+    if not own:
         return
-    labels = [layer for layer in ours if isinstance(layer, Labels) and layer.data.any()]
-    point = _tumour_point(labels[-1]) if labels else ours[-1].extent.world.mean(axis=0)
+    labels = [layer for layer in own if isinstance(layer, Labels) and layer.data.any()]
+    point = _tumour_point(labels[-1]) if labels else own[-1].extent.world.mean(axis=0)
     first = viewer.dims.ndim - len(point)
     for axis, at in enumerate(point):
         viewer.dims.set_point(first + axis, at)
@@ -890,12 +910,12 @@ def show_tumour(viewer: Any, layer: Labels) -> None:
     first = viewer.dims.ndim - layer.ndim
     cut = int(viewer.dims.order[-3]) - first
     point = _tumour_point(layer, cut if 0 <= cut < layer.ndim else 0)
-    viewer.dims.set_point(range(first, viewer.dims.ndim), [float(one) for one in point])
+    viewer.dims.set_point(range(first, viewer.dims.ndim), [float(coordinate) for coordinate in point])
 
 
 def _tumour_point(layer: Labels, axis: int = 0) -> npt.NDArray[np.float64]:
     """World point of the labelled voxel nearest to the middle of the largest section across an axis."""
-    sections = np.count_nonzero(layer.data, axis=tuple(one for one in range(layer.ndim) if one != axis))
+    sections = np.count_nonzero(layer.data, axis=tuple(other for other in range(layer.ndim) if other != axis))
     section = int(sections.argmax())
     voxels = np.argwhere(np.take(layer.data, section, axis))
     nearest = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
@@ -942,7 +962,7 @@ def current_layers() -> list[Layer]:
 def add_layers(viewer: Any, layers: Iterable[LayerData]) -> list[Layer]:
     """Add layers to a viewer; orient it if it was empty."""
     was_empty = len(viewer.layers) == 0
-    added = [viewer.add_layer(layer_of(one)) for one in layers]
+    added = [viewer.add_layer(layer_of(layer_data)) for layer_data in layers]
     if was_empty:
         orient_viewer(viewer)
     return added

@@ -188,12 +188,12 @@ def _write_file(path: Path, preferences: Preferences) -> None:
 
 def _understood(entries: Mapping[str, Any]) -> Preferences:
     """The preferences of these entries without the ones that cannot be used."""
-    kept = {section: dict(values) for section, values in entries.items() if isinstance(values, Mapping)}
+    sections = {section: dict(values) for section, values in entries.items() if isinstance(values, Mapping)}
     try:
-        return Preferences.model_validate(kept)
+        return Preferences.model_validate(sections)
     except ValidationError as error:
-        for one in error.errors():
-            section, name = (str(part) for part in one["loc"][:2])
-            logger.warning("The preference %s.%s is not used: %s", section, name, one["msg"])
-            kept[section].pop(name, None)
-        return Preferences.model_validate(kept)
+        for problem in error.errors():
+            section, name = (str(part) for part in problem["loc"][:2])
+            logger.warning("The preference %s.%s is not used: %s", section, name, problem["msg"])
+            sections[section].pop(name, None)
+        return Preferences.model_validate(sections)

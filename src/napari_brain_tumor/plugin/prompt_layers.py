@@ -130,7 +130,7 @@ def color_of(meaning: Meaning) -> tuple[float, float, float]:
     red, green, blue = (int(text[at : at + 2], 16) / 255 for at in (1, 3, 5))
     if meaning.add:
         return red, green, blue
-    return tuple(0.5 * _GREY + one * (1 - _GREY) for one in (red, green, blue))  # type: ignore[return-value]
+    return tuple(0.5 * _GREY + channel * (1 - _GREY) for channel in (red, green, blue))  # type: ignore[return-value]
 
 
 # Layers -------------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def strokes_over(labels: Labels, name: str) -> Labels:
     meanings = [Meaning(label, add) for add in (True, False) for label in PROMPT_LABELS]
     colors: dict[int | None, Any] = {None: "white", 0: "transparent"}
     colors |= {meaning.code: (*color_of(meaning), 1.0) for meaning in meanings}
-    made = Labels(
+    layer = Labels(
         np.zeros(labels.data.shape, np.uint8),
         name=name,
         colormap=DirectLabelColormap(color_dict=colors),
@@ -150,36 +150,36 @@ def strokes_over(labels: Labels, name: str) -> Labels:
         metadata={PROMPTS_KEY: "strokes"},
         **_like(labels),
     )
-    made.brush_size = 4
-    return made
+    layer.brush_size = 4
+    return layer
 
 
 def points_over_labels(labels: Labels, name: str) -> Points:
     """An empty layer of points over the labels."""
-    made = Points(ndim=3, name=name, size=4, border_width=0.15, **_like(labels))
-    made.metadata = {PROMPTS_KEY: "points"}
-    return made
+    layer = Points(ndim=3, name=name, size=4, border_width=0.15, **_like(labels))
+    layer.metadata = {PROMPTS_KEY: "points"}
+    return layer
 
 
 def outlines_over(labels: Labels, name: str) -> Shapes:
     """An empty layer of boxes and lassos over the labels."""
-    made = Shapes(ndim=3, name=name, edge_width=0.6, **_like(labels))
-    made.metadata = {PROMPTS_KEY: "outlines"}
-    return made
+    layer = Shapes(ndim=3, name=name, edge_width=0.6, **_like(labels))
+    layer.metadata = {PROMPTS_KEY: "outlines"}
+    return layer
 
 
 def ring_over(labels: Labels, changed: Array, name: str) -> Labels:
     """A white ring around voxels `(Z, Y, X)` over the labels."""
     colors: dict[int | None, Any] = {None: "white", 0: "transparent", 1: "white"}
-    made = Labels(
+    ring = Labels(
         changed,
         name=name,
         colormap=DirectLabelColormap(color_dict=colors),
         metadata={PROMPTS_KEY: "ring"},
         **_like(labels),
     )
-    made.contour = 1
-    return made
+    ring.contour = 1
+    return ring
 
 
 def _like(labels: Labels) -> dict[str, Any]:
@@ -206,14 +206,14 @@ def shape_prompt(shapes: Shapes, at: int, meaning: Meaning, place: VoxelMap, *, 
     With `border` the region ends at the line around an area.
     """
     kind, corners = str(shapes.shape_type[at]), np.asarray(shapes.data[at])
-    told: dict[str, Any] = {"label": meaning.label, "add": meaning.add}
+    meaning_fields: dict[str, Any] = {"label": meaning.label, "add": meaning.add}
     if kind == "rectangle":
-        return Box3D(corners=_plain(place.world([corners.min(axis=0), corners.max(axis=0)])), **told)
+        return Box3D(corners=_plain(place.world([corners.min(axis=0), corners.max(axis=0)])), **meaning_fields)
     if kind in ("path", "line"):
         radius = float(shapes.edge_width[at]) / 2 * min(place.display.scale)  # as wide as it is seen
-        return Stroke(points=_plain(place.world(corners)), radius=round(radius, _DECIMALS), **told)
+        return Stroke(points=_plain(place.world(corners)), radius=round(radius, _DECIMALS), **meaning_fields)
     outline = _ellipse(corners) if kind == "ellipse" else corners
-    return Lasso(points=_plain(place.world(outline)), border=border, **told)
+    return Lasso(points=_plain(place.world(outline)), border=border, **meaning_fields)
 
 
 def _plain(points: Array) -> Any:
@@ -259,7 +259,7 @@ def strokes_to_paint(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[A
 
 def _voxels_of(prompt: Prompt, place: VoxelMap) -> Array:
     if isinstance(prompt, Stroke):
-        return rasterise(prompt, place.display.shown).inside[:, ::-1]
+        return rasterise(prompt, place.display.viewer_grid).inside[:, ::-1]
     voxels = np.rint(place.layer(_points_of(prompt))).astype(np.intp)
     return voxels[((voxels >= 0) & (voxels < place.display.shape)).all(axis=1)]
 
@@ -275,14 +275,14 @@ def points_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Arr
 
 def outlines_to_draw(prompts: Sequence[Prompt], place: VoxelMap) -> list[tuple[Array, str, Meaning]]:
     """What the layer of outlines shows of prompts: corners `(N, 3)` (z, y, x), type of shape and meaning of each."""
-    found: list[tuple[Array, str, Meaning]] = []
+    outlines: list[tuple[Array, str, Meaning]] = []
     for prompt in prompts:
         meaning = Meaning(prompt.label, prompt.add)
         if isinstance(prompt, Lasso):
-            found.append((place.layer(prompt.points), "polygon", meaning))
+            outlines.append((place.layer(prompt.points), "polygon", meaning))
         elif isinstance(prompt, Box3D):
-            found.append((_rectangle(place.layer(prompt.corners)), "rectangle", meaning))
-    return found
+            outlines.append((_rectangle(place.layer(prompt.corners)), "rectangle", meaning))
+    return outlines
 
 
 def _rectangle(corners: Array) -> Array:
@@ -291,6 +291,6 @@ def _rectangle(corners: Array) -> Array:
     thin = int(np.argmin(high - low))
     low[thin] = high[thin] = (low[thin] + high[thin]) / 2
     first, second = (axis for axis in range(3) if axis != thin)
-    made = np.tile(low, (4, 1))
-    made[1:3, first], made[2:, second] = high[first], high[second]
-    return made
+    rectangle = np.tile(low, (4, 1))
+    rectangle[1:3, first], rectangle[2:, second] = high[first], high[second]
+    return rectangle

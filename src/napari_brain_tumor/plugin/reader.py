@@ -26,12 +26,12 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
     path : path-like or list of path-like
         A file, a case folder, or several files.
     """
-    return read_paths if all(_is_ours(one) for one in _as_paths(path)) else None
+    return read_paths if all(_is_ours(entry) for entry in _as_paths(path)) else None
 
 
 def read_paths(path: Paths) -> list[LayerData]:
     """Open one path, or several that belong together, as layers; the errors are those of `io.open_study`."""
-    opened = list(chain.from_iterable(read_path(one) for one in _as_paths(path)))
+    opened = list(chain.from_iterable(read_path(entry) for entry in _as_paths(path)))
     layers.orient_current_viewer(opened)
     return opened
 
@@ -119,13 +119,13 @@ def _read_unnamed(path: Path) -> list[LayerData]:
         return [read_segmentation(path)]
     layers.tell([*first.notes, *layers.display_notes(path.name, first.grid)])
     return [
-        layers.image_to_layer(one.name, one.array, one.grid, visible=at == 0, notes=one.notes)
-        for at, one in enumerate(images)
+        layers.image_to_layer(image.name, image.array, image.grid, visible=at == 0, notes=image.notes)
+        for at, image in enumerate(images)
     ]
 
 
 def _as_paths(path: Paths) -> list[Path]:
-    return [Path(path)] if isinstance(path, (str, PathLike)) else [Path(one) for one in path]
+    return [Path(path)] if isinstance(path, (str, PathLike)) else [Path(entry) for entry in path]
 
 
 def _is_ours(path: str | PathLike[str]) -> bool:

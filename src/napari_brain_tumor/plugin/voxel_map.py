@@ -34,17 +34,17 @@ class VoxelMap:
 
     def world(self, indices: npt.ArrayLike) -> Array:
         """World points `(N, 3)` (x, y, z) of voxels `(N, 3)` (z, y, x) of the layer."""
-        return self.display.shown.world(np.asarray(indices)[:, ::-1])
+        return self.display.viewer_grid.world(np.asarray(indices)[:, ::-1])
 
     def layer(self, points: npt.ArrayLike) -> Array:
         """Fractional voxels `(N, 3)` (z, y, x) of the layer at world points `(N, 3)`."""
-        return self.display.shown.voxels(points)[:, ::-1]
+        return self.display.viewer_grid.voxels(points)[:, ::-1]
 
     def to_layer(self, voxels: Indices, values: Array) -> tuple[Indices, Array]:
         """Voxels `(N, 3)` (x, y, z) of the scan with their values, as voxels `(M, 3)` (z, y, x) of the layer."""
         if not self.one_to_one:
-            found, carried = carry(voxels, values, self.display.source, self.display.shown)
-            return found[:, ::-1], carried
+            carried_to, values_there = carry(voxels, values, self.display.source, self.display.viewer_grid)
+            return carried_to[:, ::-1], values_there
         turn, size = self.display.turn, np.asarray(self.display.source.shape)
         columns = [
             size[axis] - 1 - voxels[:, axis] if flip else voxels[:, axis]
@@ -54,13 +54,13 @@ class VoxelMap:
 
     def to_scan(self, indices: Indices, values: Array) -> tuple[Indices, Array]:
         """Voxels `(N, 3)` (z, y, x) of the layer with their values, as voxels `(M, 3)` (x, y, z) of the scan."""
-        shown = indices[:, ::-1]
+        x_y_z = indices[:, ::-1]
         if not self.one_to_one:
-            return carry(shown, values, self.display.shown, self.display.source, every=True)
+            return carry(x_y_z, values, self.display.viewer_grid, self.display.source, every=True)
         turn, size = self.display.turn, np.asarray(self.display.source.shape)
-        voxels = np.empty_like(shown)
+        voxels = np.empty_like(x_y_z)
         for at, (axis, flip) in enumerate(zip(turn.axes, turn.flips, strict=True)):
-            voxels[:, axis] = size[axis] - 1 - shown[:, at] if flip else shown[:, at]
+            voxels[:, axis] = size[axis] - 1 - x_y_z[:, at] if flip else x_y_z[:, at]
         return voxels, values
 
     def file_axis(self, layer_axis: int) -> int:

@@ -40,12 +40,12 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     """
     opened = layers.current_layers()
     targets = _targets(Path(path), [attributes for _, attributes, _ in layer_data])
-    segmentations = [layers.segmentation_from_layer(layers.layer_of(one), opened) for one in layer_data]
+    segmentations = [layers.segmentation_from_layer(layers.layer_of(entry), opened) for entry in layer_data]
     written: list[str] = []
     for segmentation, target, (data, _, _) in zip(segmentations, targets, layer_data, strict=True):
         saved = io.save_segmentation(segmentation, target, overwrite=True)
         saved_labels.tell(data)
-        written += [str(one) for one in (saved if isinstance(saved, list) else [saved])]
+        written += [str(entry) for entry in (saved if isinstance(saved, list) else [saved])]
     return written
 
 
@@ -53,9 +53,9 @@ def _targets(path: Path, attributes: Sequence[Mapping[str, Any]]) -> list[Path]:
     if len(attributes) == 1:
         return [path]
     stem, suffix = split_suffix(path)
-    targets = [path.with_name(f"{stem}_{_as_file_name(one['name'])}{suffix}") for one in attributes]
+    targets = [path.with_name(f"{stem}_{_as_file_name(attribute['name'])}{suffix}") for attribute in attributes]
     if len(set(targets)) < len(targets):
-        names = ", ".join(str(one["name"]) for one in attributes)
+        names = ", ".join(str(attribute["name"]) for attribute in attributes)
         msg = f"Several of the layers {names} would be saved to one file. Rename them, or save them one at a time."
         raise SaveError(msg)
     return targets

@@ -77,22 +77,23 @@ def doubts_about(study: Study, labels: Array, *, in_box: bool = False) -> list[s
         where = "within the box" if in_box else "in these scans"
         return [f"No tumour was found {where}. That does not prove that there is none: look at the scans."]
     whole_head = study.brain is None and any(background_value(volume) is None for volume in study.sequences.values())
-    found = _against(appearance_of(study, labels), whole_head, is_slab=min(study.grid.shape) < _FEW_SLICES)
-    return [f"The result is doubtful: {text}." for text in found]
+    doubts = _against(appearance_of(study, labels), whole_head, is_slab=min(study.grid.shape) < _FEW_SLICES)
+    return [f"The result is doubtful: {text}." for text in doubts]
 
 
-def _against(seen: Appearance, whole_head: bool, *, is_slab: bool) -> list[str]:
+def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list[str]:
     most = _LARGEST_SHARE_OF_SLAB if is_slab else _LARGEST_SHARE[whole_head]
     checks = {
-        f"{seen.share:.0%} of the {'head' if whole_head else 'brain'} is called tumour": seen.share > most,
-        f"{seen.at_rim:.0%} of the tumour lies along the outside of the brain": seen.at_rim > _MOST_AT_RIM,
-        f"it consists of {seen.parts} separate parts": seen.parts > _MOST_PARTS,
+        f"{appearance.share:.0%} of the {'head' if whole_head else 'brain'} is labelled as tumour": appearance.share
+        > most,
+        f"{appearance.at_rim:.0%} of the tumour lies along the outside of the brain": appearance.at_rim > _MOST_AT_RIM,
+        f"it consists of {appearance.parts} separate parts": appearance.parts > _MOST_PARTS,
         "the scan ends where the tumour is large, part of which may lie outside": not is_slab
-        and seen.cut > _LARGEST_CUT,
+        and appearance.cut > _LARGEST_CUT,
     }
-    if seen.bright is not None:
-        text = f"only {seen.bright:.0%} of the tumour is brighter than the brain's median on FLAIR or T2"
-        checks[text] = seen.bright < _LEAST_BRIGHT
+    if appearance.bright is not None:
+        text = f"only {appearance.bright:.0%} of the tumour is brighter than the brain's median on FLAIR or T2"
+        checks[text] = appearance.bright < _LEAST_BRIGHT
     return [text for text, applies in checks.items() if applies]
 
 

@@ -53,7 +53,7 @@ def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid,
     return relabel_small_enhancing(labels, rules.min_enhancing_mm3, volume)
 
 
-def check_thresholds(given: Mapping[Region, float] | None, usual: Mapping[Region, float]) -> dict[Region, float]:
+def check_thresholds(thresholds: Mapping[Region, float] | None, usual: Mapping[Region, float]) -> dict[Region, float]:
     """Thresholds of all regions of a model, in the model's order: the given ones, the usual ones for the others.
 
     Raises
@@ -61,16 +61,16 @@ def check_thresholds(given: Mapping[Region, float] | None, usual: Mapping[Region
     ProbabilityError
         If one is of another region, or not between 0 and 1.
     """
-    wanted = dict(given or {})
-    unknown = [region for region in wanted if region not in usual]
+    chosen_values = dict(thresholds or {})
+    unknown = [region for region in chosen_values if region not in usual]
     if unknown:
-        msg = f"A threshold was given for {', '.join(unknown)}; the model tells {', '.join(usual)}. Leave it out."
+        msg = f"A threshold was given for {', '.join(unknown)}; the model predicts {', '.join(usual)}. Leave it out."
         raise ProbabilityError(msg)
-    for region, value in wanted.items():
+    for region, value in chosen_values.items():
         if not 0 < value < 1:
             msg = f"The threshold of {region} is {value:g}; a probability between 0 and 1 is needed, such as 0.5."
             raise ProbabilityError(msg)
-    return {region: float(wanted.get(region, value)) for region, value in usual.items()}
+    return {region: float(chosen_values.get(region, value)) for region, value in usual.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +140,7 @@ class RegionProbabilities:
             If the model does not tell that region.
         """
         if region not in self.regions:
-            msg = f"The model tells no {region}; it tells {', '.join(self.regions)}."
+            msg = f"The model predicts no {region}; it predicts {', '.join(self.regions)}."
             raise ProbabilityError(msg)
         # SciPy resamples no float16.
         return self._on_scan(self.values[self.regions.index(region)].astype(np.float32)).astype(np.float16)
@@ -154,9 +154,9 @@ class RegionProbabilities:
         return self._on_scan(most)
 
     def _on_scan(self, values: Array) -> Array:
-        found = self.work.labels_to_source(values, self.block)
+        labels = self.work.labels_to_source(values, self.block)
         if self.box is not None and self.work.resampled:
-            found *= inside_box(self.scan_grid, self.box)  # the nearest voxel of the network may lie in it, ours not
+            labels *= inside_box(self.scan_grid, self.box)  # the nearest voxel of the network may lie in it, ours not
         if self.brain is not None:
-            found *= self.brain
-        return found
+            labels *= self.brain
+        return labels

@@ -118,7 +118,7 @@ def key_of(method: Method) -> tuple[str, str]:
     if not isinstance(method, ModelInfo):
         return method.name, method.name
     card = method.card
-    parts = [(one.architecture, one.arguments, one.dims or card.dims) for one in card.members]
+    parts = [(member.architecture, member.arguments, member.dims or card.dims) for member in card.members]
     parts = parts or [(card.architecture, card.arguments, card.dims)]
     spacing = card.preprocessing.plane_spacing_mm
     family = f"{'+'.join(f'{name} {dims}D' for name, _, dims in parts)} {spacing:g} mm"
@@ -148,9 +148,9 @@ def expected_cost(
         How it is run.
     """
     key, family = key_of(method)
-    there = [one for one in known if one.device == _kind(device)]
-    same = next((one for one in there if one.method == key), None)
-    akin = same or next((one for one in there if one.family == family and one.parameters), None)
+    there = [cost for cost in known if cost.device == _kind(device)]
+    same = next((cost for cost in there if cost.method == key), None)
+    akin = same or next((cost for cost in there if cost.family == family and cost.parameters), None)
     if akin is None:
         return None
     size = 1.0 if same is not None or not isinstance(method, ModelInfo) else method.card.parameters / akin.parameters
@@ -174,8 +174,8 @@ def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
         measured = _of_run(provenance)
         if measured is not None:
             same = measured.method, measured.device
-            kept = [one for one in read_costs(_own(home)) if (one.method, one.device) != same]
-            save_costs(_own(home), [measured, *kept])
+            others = [cost for cost in read_costs(_own(home)) if (cost.method, cost.device) != same]
+            save_costs(_own(home), [measured, *others])
     except BrainTumorError as error:
         logger.info("The time of this run is not kept: %s", error)
 
@@ -212,8 +212,8 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
 
 
 def _kind(device: str) -> Kind | None:
-    named = device.partition(":")[0]
-    return next((kind for kind in _KINDS if kind == named), None)
+    family = device.partition(":")[0]
+    return next((kind for kind in _KINDS if kind == family), None)
 
 
 def _own(home: Path | None) -> Path:

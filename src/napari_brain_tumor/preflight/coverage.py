@@ -52,8 +52,8 @@ def gaps_in(samples: Mapping[Role, Array], head: Mask, spacing: tuple[float, flo
     spacing : (z, y, x)
         Between the voxels of the samples.
     """
-    found = {role: _gap(sample, head, spacing) for role, sample in samples.items()} if len(samples) > 1 else {}
-    return {role: gap for role, gap in found.items() if gap is not None}
+    gaps = {role: _gap(sample, head, spacing) for role, sample in samples.items()} if len(samples) > 1 else {}
+    return {role: gap for role, gap in gaps.items() if gap is not None}
 
 
 def _gap(sample: Array, head: Mask, spacing: tuple[float, float, float]) -> Gap | None:

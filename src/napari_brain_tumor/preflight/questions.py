@@ -66,25 +66,25 @@ def sequences(facts: Facts) -> Row:
     """Whether the roles were found."""
     if not facts.scans.roles:
         return Row("Sequences", "fail", "No scan is chosen. Open a case and say which scan is which.", _CHOOSE_ROLES)
-    told = set(_notes_on(facts, *_OF_GRID, *_OF_SPACING, *_OF_ORIENTATION))
-    notes = [note for note in facts.scans.notes if note not in told]
-    found = f"Found {', '.join(facts.scans.roles)}."
+    said_elsewhere = set(_notes_on(facts, *_OF_GRID, *_OF_SPACING, *_OF_ORIENTATION))
+    notes = [note for note in facts.scans.notes if note not in said_elsewhere]
+    summary = f"Found {', '.join(facts.scans.roles)}."
     if notes:
-        return Row("Sequences", "warn", " ".join([found, *notes]), _CHOOSE_ROLES)
-    return Row("Sequences", "pass", found)
+        return Row("Sequences", "warn", " ".join([summary, *notes]), _CHOOSE_ROLES)
+    return Row("Sequences", "pass", summary)
 
 
 def grids(facts: Facts) -> Row:
     """Whether all sequences lie on one grid."""
     if len(facts.groups) > 1:
-        listed = "; ".join(f"{', '.join(roles)}: {text}" for (roles, _), text in _told_apart(facts))
+        listed = "; ".join(f"{', '.join(roles)}: {text}" for (roles, _), text in _distinct_grids(facts))
         units = {grid.unit for _, grid in facts.groups}
-        todo = "Resample them onto one" if len(units) == 1 else "Give the voxel size of those that do not tell it"
+        todo = "Resample them onto one" if len(units) == 1 else "Give the voxel size of those that do not state it"
         words = f"The sequences lie on {len(facts.groups)} different grids. {listed}. {todo}."
         return Row("One grid", "fail", words, _BRING_TOGETHER if len(units) == 1 else None)
     if facts.scans.elsewhere:
-        others, one = ", ".join(facts.scans.elsewhere), len(facts.scans.elsewhere) == 1
-        so = "is open too, but on another grid, so it is" if one else "are open too, but on other grids, so they are"
+        others, single = ", ".join(facts.scans.elsewhere), len(facts.scans.elsewhere) == 1
+        so = "is open too, but on another grid, so it is" if single else "are open too, but on other grids, so they are"
         words = f"{others} {so} left out."
         return Row("One grid", "warn", words, _BRING_TOGETHER)
     notes = _notes_on(facts, *_OF_GRID)
@@ -94,7 +94,7 @@ def grids(facts: Facts) -> Row:
     return Row("One grid", "pass", f"{all_on} {'x'.join(map(str, facts.grid.shape))} voxels.")
 
 
-def _told_apart(facts: Facts) -> list[tuple[tuple[tuple[Role, ...], Grid], str]]:
+def _distinct_grids(facts: Facts) -> list[tuple[tuple[tuple[Role, ...], Grid], str]]:
     """Each grid in as few words as tell it from the others."""
     short = [f"{'x'.join(map(str, grid.shape))} voxels of {_size(grid)}" for _, grid in facts.groups]
     texts = short if len(set(short)) == len(short) else [grid.describe() for _, grid in facts.groups]
@@ -107,18 +107,18 @@ def _size(grid: Grid) -> str:
 
 def fit(facts: Facts) -> Row:
     """Whether the sequences lie on one another."""
-    question, judged = "Fit", facts.together
+    question, judged = "Fit", facts.alignment
     if judged.unjudged:
         return Row(question, "pass", f"Not judged: {judged.unjudged}.")
     if not judged.misfits:
         return Row(question, "pass", "The sequences lie on one another.")
-    told = [
-        f"{one.role} does not lie on {one.onto}: it is turned by {one.degrees:.1f} degrees and shifted by "
-        f"{one.shift_mm:.1f} mm."
-        for one in judged.misfits
+    sentences = [
+        f"{misfit.role} does not lie on {misfit.onto}: it is turned by {misfit.degrees:.1f} degrees and shifted by "
+        f"{misfit.shift_mm:.1f} mm."
+        for misfit in judged.misfits
     ]
-    which = "it" if len(told) == 1 else "them"
-    words = f"{' '.join(told)} Register {which} rigidly to {judged.misfits[0].onto} first, or leave {which} out."
+    which = "it" if len(sentences) == 1 else "them"
+    words = f"{' '.join(sentences)} Register {which} rigidly to {judged.misfits[0].onto} first, or leave {which} out."
     return Row(question, "warn", words, _CHOOSE_ROLES)
 
 
@@ -126,12 +126,14 @@ def coverage(facts: Facts) -> Row:
     """Whether each sequence shows the brain that the others show."""
     if not facts.gaps:
         return Row("Coverage", "pass", "No sequence ends within the brain that another one shows.")
-    told = [
+    sentences = [
         f"{role} shows only {1 - gap.share:.0%} of the brain: its {gap.place} part was not scanned."
         for role, gap in facts.gaps.items()
     ]
-    which = "it" if len(told) == 1 else "them"
-    words = f"{' '.join(told)} The result is not reliable there; leave {which} out, or have the whole brain scanned."
+    which = "it" if len(sentences) == 1 else "them"
+    words = (
+        f"{' '.join(sentences)} The result is not reliable there; leave {which} out, or have the whole brain scanned."
+    )
     return Row("Coverage", "warn", words, _CHOOSE_ROLES)
 
 
@@ -140,7 +142,8 @@ def spacing(facts: Facts, method: Method | None, others: Sequence[Method]) -> Ro
     grid, notes = facts.grid, _notes_on(facts, *_OF_SPACING)
     if grid.unit != "mm":
         unknown = (
-            "The files do not tell the voxel size: sizes are counted in voxels, and the network sees them as they are. "
+            "The files do not state the voxel size: sizes are counted in voxels, and the network sees them as "
+            "they are. "
             "Open the case again with its voxel size."
         )
         return _of_model("Spacing", facts, method, others, Traits(None, False), [unknown, *notes])
@@ -159,11 +162,11 @@ def _of_model(
     others: Sequence[Method],
     traits: Traits,
     notes: Sequence[str],
-    found: str = "",
+    summary: str = "",
 ) -> Row:
     """A row of what was found and noted, with what the model is not for; another model may be the remedy."""
     unfit = method.notes_on(traits) if method is not None else []
-    words = " ".join(filter(None, (found, *notes, *unfit)))
+    words = " ".join(filter(None, (summary, *notes, *unfit)))
     if not unfit and not notes:
         return Row(question, "pass", words)
     return Row(question, "warn", words, suggested_model(facts, method, others) if unfit else None)
@@ -178,9 +181,11 @@ def orientation(facts: Facts) -> Row:
         words += f" Tilted by {_tilt(grid):.0f} degrees: shown resampled, saved on the scan's own grid."
     doubts = _notes_on(facts, *_OF_ORIENTATION)
     if isinstance(layout, TifSlices) and not doubts:
-        doubts.append("TIFF tells no orientation: slices are taken from feet to head, the patient's left on the right.")
+        doubts.append(
+            "TIFF states no orientation: slices are taken from feet to head, the patient's left on the right."
+        )
     if isinstance(layout, NiftiForms) and not doubts and not (layout.sform_code or layout.qform_code):
-        doubts.append("The header tells no orientation: left and right are a guess.")
+        doubts.append("The header states no orientation: left and right are a guess.")
     return Row("Orientation", "warn" if doubts else "pass", " ".join([words, *doubts]))
 
 
@@ -200,8 +205,8 @@ def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method])
         notes.append(f"{', '.join(heads)} with the skull, {stripped} without: mask all alike, or leave some out.")
     if heads and facts.brain != "keep":
         return _extraction(question, facts, notes)
-    found = "Whole head, with the skull." if heads else "Brain, the skull was removed."
-    return _of_model(question, facts, method, others, Traits(0.0, bool(heads)), notes, "" if notes else found)
+    summary = "Whole head, with the skull." if heads else "Brain, the skull was removed."
+    return _of_model(question, facts, method, others, Traits(0.0, bool(heads)), notes, "" if notes else summary)
 
 
 def _extraction(question: str, facts: Facts, notes: list[str]) -> Row:
@@ -232,8 +237,8 @@ def intensities(facts: Facts) -> Row:
 
 
 def _labels_among(facts: Facts) -> list[str]:
-    found = [role for role, sample in facts.samples.items() if looks_like_labels(sample)]
-    return [f"{role} looks like labels, not like a scan: choose the scan." for role in found]
+    suspects = [role for role, sample in facts.samples.items() if looks_like_labels(sample)]
+    return [f"{role} looks like labels, not like a scan: choose the scan." for role in suspects]
 
 
 def _repeats(facts: Facts) -> list[str]:
@@ -246,13 +251,13 @@ def _repeats(facts: Facts) -> list[str]:
 
 
 def _cut_off(facts: Facts) -> list[str]:
-    found = []
+    sentences = []
     for role, sample in facts.samples.items():
         inside = sample[facts.head] if facts.head is not None else sample.ravel()
         share = float(np.mean(inside == inside.max())) if inside.size else 0.0
         if share > _CLIPPED_SHARE:
-            found.append(f"{role} is cut off at the top: {share:.0%} of the head has the largest value.")
-    return found
+            sentences.append(f"{role} is cut off at the top: {share:.0%} of the head has the largest value.")
+    return sentences
 
 
 def _coarse(facts: Facts) -> list[str]:
@@ -276,11 +281,11 @@ def missing_sequences(facts: Facts, method: Method | None, others: Sequence[Meth
 
 def suggested_model(facts: Facts, method: Method | None, others: Sequence[Method]) -> Fix | None:
     """Another model that takes these sequences and is for such scans; None where there is none."""
-    able = [one for one in others if not one.obstacle(facts.scans.roles) and one != method]
-    fitting = [one for one in able if not one.notes_on(facts.traits)]
-    default = default_model([one for one in fitting if isinstance(one, ModelInfo)])
-    chosen = default or next(iter(fitting), None)
-    return Fix("model", f"Use {chosen.name}", chosen.name) if chosen is not None else None
+    able = [candidate for candidate in others if not candidate.obstacle(facts.scans.roles) and candidate != method]
+    fitting = [candidate for candidate in able if not candidate.notes_on(facts.traits)]
+    default = default_model([candidate for candidate in fitting if isinstance(candidate, ModelInfo)])
+    model = default or next(iter(fitting), None)
+    return Fix("model", f"Use {model.name}", model.name) if model is not None else None
 
 
 def time_and_memory(expected: Expected | None, device: str, devices: Sequence[DeviceMemory]) -> Row:
@@ -294,25 +299,29 @@ def time_and_memory(expected: Expected | None, device: str, devices: Sequence[De
     devices : sequence of DeviceMemory
         The first is the one that `"auto"` takes; empty while they are not known.
     """
-    question, known = "Time, memory", {one.name: one for one in devices}
-    wanted = _resolved(device, devices)
-    if devices and wanted not in known:
+    question, known = "Time, memory", {device_memory.name: device_memory for device_memory in devices}
+    run_device = _resolved(device, devices)
+    if devices and run_device not in known:
         words = f"The device {device} is not present; this machine has {', '.join(known)}."
         return Row(question, "fail", words, Fix("device", "Use automatic", "auto"))
-    if not wanted:
+    if not run_device:
         return Row(question, "pass", "Not known until the devices of this machine are.")
-    label = known[wanted].label if wanted in known else wanted
-    free = known[wanted].free_bytes if wanted in known else None
+    label = known[run_device].label if run_device in known else run_device
+    free = known[run_device].free_bytes if run_device in known else None
     if expected is None:
         words = f"Not known on {label}: no run of this method was measured on it. After the first one it is."
         return Row(question, "pass", words)
-    told = [f"About {seconds_text(expected.seconds)} on {label}, {expected.basis}."]
-    short, sentence = _memory(expected, free, wanted)
-    told += [sentence] if sentence else []
-    slow = expected.seconds > _SLOW_SECONDS and wanted == "cpu"
-    elsewhere = next((one for one in devices if one.name != "cpu"), None) if wanted == "cpu" else None
+    sentences = [f"About {seconds_text(expected.seconds)} on {label}, {expected.basis}."]
+    short, sentence = _memory(expected, free, run_device)
+    sentences += [sentence] if sentence else []
+    slow = expected.seconds > _SLOW_SECONDS and run_device == "cpu"
+    elsewhere = (
+        next((device_memory for device_memory in devices if device_memory.name != "cpu"), None)
+        if run_device == "cpu"
+        else None
+    )
     fix = Fix("device", f"Use {elsewhere.name}", elsewhere.name) if elsewhere is not None and (slow or short) else None
-    return Row(question, "warn" if short or slow else "pass", " ".join(told), fix)
+    return Row(question, "warn" if short or slow else "pass", " ".join(sentences), fix)
 
 
 def _resolved(device: str, devices: Sequence[DeviceMemory]) -> str:
@@ -328,8 +337,11 @@ def _memory(expected: Expected, free: int | None, device: str) -> tuple[bool, st
         return False, f"Memory not known; {there}." if free is not None else "Memory not known."
     needed = expected.memory_mb * 2**20
     short = free is not None and needed > free
-    told = f"About {_bytes_text(needed)} of memory, {there}."
-    return short, f"{told} It goes on in smaller steps where memory runs out; close other programs." if short else told
+    sentence = f"About {_bytes_text(needed)} of memory, {there}."
+    return (
+        short,
+        f"{sentence} It continues in smaller steps if memory runs out; close other programs." if short else sentence,
+    )
 
 
 def _bytes_text(count: float) -> str:
@@ -354,12 +366,12 @@ def labels(segmentation: Segmentation, grid: Grid) -> Row:
     values = label_values(segmentation.data) - {0}
     strange = sorted(values - set(CLASS_NAMES) - {RESECTION_CAVITY})
     if strange:
-        return Row(question, "fail", f"They hold {strange}; classes are {_named(CLASS_NAMES)}. Relabel those.")
+        return Row(question, "fail", f"They hold {strange}; classes are {_listed(CLASS_NAMES)}. Relabel those.")
     schema = segmentation.provenance.get("schema")
-    told = f"Read as {schema}: " if isinstance(schema, str) else ""
+    prefix = f"Read as {schema}: " if isinstance(schema, str) else ""
     if not values:
-        return Row(question, "warn", f"{told}nothing is marked.")
-    return Row(question, "pass", f"{told}{_named(segmentation.class_names, values)}.")
+        return Row(question, "warn", f"{prefix}nothing is marked.")
+    return Row(question, "pass", f"{prefix}{_listed(segmentation.class_names, values)}.")
 
 
 def refused_labels(error: BrainTumorError) -> Row:
@@ -367,6 +379,6 @@ def refused_labels(error: BrainTumorError) -> Row:
     return Row(LABELS, "fail", str(error))
 
 
-def _named(names: Mapping[int, str], values: Iterable[int] | None = None) -> str:
-    shown = sorted(names) if values is None else sorted(values)
-    return ", ".join(f"{value} {names.get(value, 'without a name')}" for value in shown)
+def _listed(names: Mapping[int, str], values: Iterable[int] | None = None) -> str:
+    listed = sorted(names) if values is None else sorted(values)
+    return ", ".join(f"{value} {names.get(value, 'without a name')}" for value in listed)

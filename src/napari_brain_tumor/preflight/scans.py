@@ -68,9 +68,9 @@ class Scans:
         volumes = {role: opened.volumes[role] for role in ROLES if role in opened.volumes}
         return cls(
             opened.name,
-            {role: one.array for role, one in volumes.items()},
-            {role: one.grid for role, one in volumes.items()},
-            {role: one.layout for role, one in volumes.items()},
+            {role: volume.array for role, volume in volumes.items()},
+            {role: volume.grid for role, volume in volumes.items()},
+            {role: volume.layout for role, volume in volumes.items()},
             opened.notes,
         )
 
@@ -124,7 +124,7 @@ class Facts:
         What will be done with a whole head: its brain extracted, by the network or by a mask, or nothing.
     outline : BrainOutline or None
         The brain in a whole head, where it was looked for.
-    together : Togetherness
+    alignment : Togetherness
         Whether the sequences lie on one another.
     gaps : mapping of role to Gap
         Sequences whose field of view ends within the brain.
@@ -141,7 +141,7 @@ class Facts:
     extent_mm: float | None = None
     brain: BrainPlan = "auto"
     outline: BrainOutline | None = None
-    together: Togetherness = field(default_factory=Togetherness)
+    alignment: Togetherness = field(default_factory=Togetherness)
     gaps: Mapping[Role, Gap] = field(default_factory=dict)
 
     @property
@@ -168,11 +168,11 @@ def facts_of(scans: Scans) -> Facts:
     head = foreground_mask(list(samples.values())) if samples else None
     sides = _sides(head, scans.grids[reference]) if head is not None and reference is not None else None
     extent = _extent(scans, reference, samples) if samples and reference is not None else None
-    together = judge_together({role: scans.sequences[role] for role in sound}, scans.grids)
+    alignment = judge_together({role: scans.sequences[role] for role in sound}, scans.grids)
     gaps = _gaps(samples, head, scans.grids[reference]) if head is not None and reference is not None else {}
     groups = distinct_grids(scans.grids)
     return Facts(
-        scans, groups, reference, broken, whole_head, samples, head, sides, extent, together=together, gaps=gaps
+        scans, groups, reference, broken, whole_head, samples, head, sides, extent, alignment=alignment, gaps=gaps
     )
 
 

@@ -77,7 +77,7 @@ def working_grid(grid: Grid, plane_spacing_mm: float, slice_spacing_mm: float | 
     if ras.unit == "voxel":
         return WorkingGrid(reorientation, ras)
     across = ras.spacing[2] if slice_spacing_mm is None else slice_spacing_mm
-    factors = [s / wanted for s, wanted in zip(ras.spacing, (plane_spacing_mm, plane_spacing_mm, across), strict=True)]
+    factors = [s / target for s, target in zip(ras.spacing, (plane_spacing_mm, plane_spacing_mm, across), strict=True)]
     if all(abs(factor - 1) <= _SPACING_TOLERANCE for factor in factors):
         return WorkingGrid(reorientation, ras)
     x, y, z = (max(1, round(n * factor)) for n, factor in zip(ras.shape, factors, strict=True))

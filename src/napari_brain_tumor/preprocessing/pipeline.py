@@ -75,8 +75,8 @@ def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Pre
         mask = foreground_mask(list(volumes.values()))
     else:
         mask = work.labels_to_work(study.brain.astype(np.uint8)).astype(np.bool_)
-    found = bounding_box(mask) or Box.whole(mask.shape)
-    box = found.grown((0, spec.margin_voxels, spec.margin_voxels), mask.shape)
+    foreground = bounding_box(mask) or Box.whole(mask.shape)
+    box = foreground.grown((0, spec.margin_voxels, spec.margin_voxels), mask.shape)
     mask = np.ascontiguousarray(mask[box.slices])
     channels = np.zeros((len(roles), *box.shape), dtype=np.float32)
     for channel, role in enumerate(roles):
@@ -93,8 +93,8 @@ def restore(labels: npt.NDArray[Any], prepared: Prepared) -> npt.NDArray[Any]:
 
 
 def _scaled(volume: npt.NDArray[Any], mask: npt.NDArray[np.bool_], spec: PreprocessingSpec) -> npt.NDArray[np.float32]:
-    seen = mask if spec.statistics == "foreground" else np.ones_like(mask)
-    return standardise(volume, seen, spec.clip_percentiles, "zscore" if spec.scaling == "zscore" else "unit")
+    voxels = mask if spec.statistics == "foreground" else np.ones_like(mask)
+    return standardise(volume, voxels, spec.clip_percentiles, "zscore" if spec.scaling == "zscore" else "unit")
 
 
 def _as_photographs(channels: npt.NDArray[np.float32], *, grey: bool) -> None:

@@ -13,7 +13,7 @@ from napari_brain_tumor.geometry import Box, Grid
 __all__ = ["WorldBox", "check_box", "inside_box", "voxels_of_box"]
 
 WorldBox = tuple[float, float, float, float, float, float]
-"""World coordinates (x0, x1, y0, y1, z0, z1): RAS+ millimetres, or voxels where the files do not tell the spacing.
+"""World coordinates (x0, x1, y0, y1, z0, z1): RAS+ millimetres, or voxels where the files do not state the spacing.
 
 A voxel lies in it if its centre does; the ends belong to it.
 """
@@ -50,11 +50,11 @@ def voxels_of_box(grid: Grid, box: WorldBox) -> Box | None:
 
 def inside_box(grid: Grid, box: WorldBox) -> npt.NDArray[np.bool_]:
     """Which voxels `(X, Y, Z)` of a grid lie in a box."""
-    found = np.zeros(grid.shape, dtype=bool)
+    inside = np.zeros(grid.shape, dtype=bool)
     block = voxels_of_box(grid, box)
     if block is not None:
-        found[block.slices] = _centres_inside(grid.cropped(block), box)
-    return found
+        inside[block.slices] = _centres_inside(grid.cropped(block), box)
+    return inside
 
 
 def _centres_inside(grid: Grid, box: WorldBox) -> npt.NDArray[np.bool_]:
@@ -73,9 +73,10 @@ def _outside(box: WorldBox, grid: Grid) -> str:
     ends = grid.world(np.array(list(product(*((0, n - 1) for n in grid.shape)))))
     low, high = ends.min(axis=0), ends.max(axis=0)
     reach = ", ".join(f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip("xyz", low, high, strict=True))
-    unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not tell the spacing"
-    given = ",".join(f"{end:g}" for end in box)
+    unit = "mm (RAS)" if grid.unit == "mm" else "voxels, as the files do not state the spacing"
+    coordinates = ",".join(f"{end:g}" for end in box)
     return (
-        f"No voxel of the scan lies in the box {given}; the scan reaches over {reach}. A box is x0,x1,y0,y1,z0,z1 in "
+        f"No voxel of the scan lies in the box {coordinates}; the scan reaches over {reach}. A box is "
+        "x0,x1,y0,y1,z0,z1 in "
         f"{unit}."
     )

@@ -52,7 +52,7 @@ class Agreement:
 
 
 def agreement_of(
-    recorded: Labels, found: Labels, class_names: Mapping[int, str], tolerance: float = TOLERANCES["float32"]
+    recorded: Labels, recomputed: Labels, class_names: Mapping[int, str], tolerance: float = TOLERANCES["float32"]
 ) -> Agreement:
     """Compare labels voxel by voxel.
 
@@ -70,17 +70,17 @@ def agreement_of(
     GridMismatchError
         If the shapes differ.
     """
-    require_same_shape(recorded, found)
+    require_same_shape(recorded, recomputed)
     return Agreement(
         voxels=recorded.size,
-        tumour=int(np.count_nonzero(recorded | found)),
-        differing=int(np.count_nonzero(recorded != found)),
+        tumour=int(np.count_nonzero(recorded | recomputed)),
+        differing=int(np.count_nonzero(recorded != recomputed)),
         tolerance=tolerance,
-        dice={name: dice(recorded == value, found == value) for value, name in class_names.items()},
+        dice={name: dice(recorded == value, recomputed == value) for value, name in class_names.items()},
     )
 
 
 def tolerance_of(settings: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """The larger tolerance of the precisions of two runs; methods without weights have none: 0."""
-    told = [str(one["precision"]) for one in (settings, other) if "precision" in one]
-    return max((TOLERANCES.get(one, TOLERANCES["float32"]) for one in told), default=0.0)
+    precisions = [str(entry["precision"]) for entry in (settings, other) if "precision" in entry]
+    return max((TOLERANCES.get(entry, TOLERANCES["float32"]) for entry in precisions), default=0.0)

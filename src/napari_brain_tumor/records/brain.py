@@ -12,7 +12,7 @@ from napari_brain_tumor.study import Segmentation
 __all__ = ["brain_choice", "changed_brain"]
 
 
-def brain_choice(made: SegmentRecord, places: Places) -> Literal["auto", "keep"] | Path:
+def brain_choice(recorded: SegmentRecord, places: Places) -> Literal["auto", "keep"] | Path:
     """What `segment` is told of the brain so that it does as it did then.
 
     Records that say nothing of it are of scans without a skull, or older than brain extraction: all was kept.
@@ -22,9 +22,9 @@ def brain_choice(made: SegmentRecord, places: Places) -> Literal["auto", "keep"]
     RecordError
         If the network or the mask of then is not there.
     """
-    brain = made.brain
+    brain = recorded.brain
     if brain is None:
-        return "auto" if made.settings.get("brain") == "auto" else "keep"
+        return "auto" if recorded.settings.get("brain") == "auto" else "keep"
     if brain.source == "mask":
         return _mask_file(brain, places)
     present = brain_model().card.weights_sha256
@@ -37,12 +37,12 @@ def brain_choice(made: SegmentRecord, places: Places) -> Literal["auto", "keep"]
     return "auto"
 
 
-def changed_brain(made: SegmentRecord, segmentation: Segmentation) -> list[str]:
+def changed_brain(recorded: SegmentRecord, segmentation: Segmentation) -> list[str]:
     """That the brain is not the very same now, in a sentence; nothing if it is."""
-    if made.brain is None:
+    if recorded.brain is None:
         return []
     now = segmentation.provenance.get("brain", {}).get("mask_sha256")
-    return [] if now == made.brain.mask_sha256 else ["The brain is not exactly the one that was recorded."]
+    return [] if now == recorded.brain.mask_sha256 else ["The brain is not exactly the one that was recorded."]
 
 
 def _mask_file(brain: BrainRecord, places: Places) -> Path:

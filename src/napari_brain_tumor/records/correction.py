@@ -18,15 +18,15 @@ from napari_brain_tumor.study import Segmentation, Study
 __all__ = ["corrected_job", "find_start", "spacing_for", "uses_probabilities"]
 
 
-def uses_probabilities(made: SegmentRecord | CorrectionRecord) -> bool:
+def uses_probabilities(recorded: SegmentRecord | CorrectionRecord) -> bool:
     """Whether the model's probabilities are needed for the prompts: also where it is not told."""
-    return bool(made.refined) and (made.refinement is None or made.refinement.probabilities)
+    return bool(recorded.refined) and (recorded.refinement is None or recorded.refinement.probabilities)
 
 
 def corrected_job(
-    made: SegmentRecord | CorrectionRecord,
+    provenance: SegmentRecord | CorrectionRecord,
     study: Study,
-    begun: Segmentation | None,
+    initial: Segmentation | None,
     maps: RegionProbabilities | None,
     notes: list[str],
 ) -> Job[Segmentation]:
@@ -34,28 +34,28 @@ def corrected_job(
 
     Parameters
     ----------
-    made : SegmentRecord or CorrectionRecord
+    provenance : SegmentRecord or CorrectionRecord
     study : Study
-    begun : Segmentation or None
+    initial : Segmentation or None
         What was corrected, as it came out now.
     maps : RegionProbabilities or None
     notes : list of str
         Is told what may explain a difference.
     """
-    recorded = None if made.refinement is None else made.refinement.from_labels_sha256
-    if begun is not None and recorded not in (None, labels_sha256(begun.data)):
+    recorded = None if provenance.refinement is None else provenance.refinement.from_labels_sha256
+    if initial is not None and recorded not in (None, labels_sha256(initial.data)):
         notes.append("What was corrected did not come out the same, so the prompts met other labels than then.")
-    rule = 1 if made.refinement is None else made.refinement.rule
-    if made.refined and rule != RULE:
+    rule = 1 if provenance.refinement is None else provenance.refinement.rule
+    if provenance.refined and rule != RULE:
         notes.append(f"The prompts were recorded with rule {rule}; rule {RULE} of this version gives other voxels.")
-    if made.edited_by_hand:
+    if provenance.edited_by_hand:
         notes.append("Between or after the prompts labels were edited by hand, which no record holds.")
-    found = yield from refine_job(study, begun, made.refined, probabilities=maps)
-    if made.refinement is None and maps is not None and made.labels_sha256 != labels_sha256(found.data):
-        without = yield from refine_job(study, begun, made.refined)
-        if made.labels_sha256 == labels_sha256(without.data):
+    refined = yield from refine_job(study, initial, provenance.refined, probabilities=maps)
+    if provenance.refinement is None and maps is not None and provenance.labels_sha256 != labels_sha256(refined.data):
+        without = yield from refine_job(study, initial, provenance.refined)
+        if provenance.labels_sha256 == labels_sha256(without.data):
             return without
-    return found
+    return refined
 
 
 def spacing_for(path: Path, grid: Grid) -> tuple[float, float, float] | None:
@@ -64,7 +64,7 @@ def spacing_for(path: Path, grid: Grid) -> tuple[float, float, float] | None:
     return grid.spacing if grid.unit == "mm" and tells_none else None
 
 
-def find_start(made: CorrectionRecord, study: Study, places: Places) -> Segmentation:
+def find_start(provenance: CorrectionRecord, study: Study, places: Places) -> Segmentation:
     """The file that was corrected, if it still holds the same labels.
 
     Raises
@@ -72,20 +72,21 @@ def find_start(made: CorrectionRecord, study: Study, places: Places) -> Segmenta
     RecordError
         If it is missing or was changed.
     """
-    assert made.start is not None
-    path = made.start.path
-    recorded = None if made.refinement is None else made.refinement.from_labels_sha256
+    assert provenance.start is not None
+    path = provenance.start.path
+    recorded = None if provenance.refinement is None else provenance.refinement.from_labels_sha256
     there = list(places.candidates(path))
-    for one in there:
+    for place in there:
         try:
-            found = open_segmentation(one, made.start.label_schema, spacing_mm=spacing_for(one, study.grid))
+            labels = open_segmentation(place, provenance.start.label_schema, spacing_mm=spacing_for(place, study.grid))
         except BrainTumorError:
             continue
-        if recorded in (None, labels_sha256(found.data)) and found.grid.same_place(study.grid):
-            return found
+        if recorded in (None, labels_sha256(labels.data)) and labels.grid.same_place(study.grid):
+            return labels
     what = f"{there[0]} holds other labels than then" if there else f"{path} is not there"
     msg = (
-        f"The segmentation of {made.case} that was corrected is needed to do the correction again: {what}. Put it back "
+        f"The segmentation of {provenance.case} that was corrected is needed to do the correction again: {what}. "
+        "Put it back "
         "as it was, or name the folder that holds it: --data FOLDER (data=FOLDER)."
     )
     raise RecordError(msg)

@@ -32,9 +32,9 @@ def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: s
     yield Progress(0, 1, "checking scans and models")
     recorded = read_scores(record.table)
     notes = _unproven(record)
-    models = {one.name: _model(one) for one in record.methods if one.folder is None}
-    folders = {one.name: _folder(one, places) for one in record.methods if one.folder is not None}
-    cases = [_case(one, places) for one in record.cases]
+    models = {entry.name: _model(entry) for entry in record.methods if entry.folder is None}
+    folders = {entry.name: _folder(entry, places) for entry in record.methods if entry.folder is not None}
+    cases = [_case(entry, places) for entry in record.cases]
     for method in record.methods:
         if method.folder is not None:
             _check_predictions(method, folders[method.name], record)
@@ -43,22 +43,22 @@ def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: s
         cases,
         models,
         folders,
-        order=[one.name for one in record.methods],
+        order=[entry.name for entry in record.methods],
         schema=settings.label_schema,
         predictions_schema=settings.predictions_schema,
         roles=settings.roles,
         spacing_mm=settings.spacing_mm,
         request=settings.request.with_options(device=device or settings.device),
     )
-    found = yield from part_of(job, 0.05, 1)
-    refused = [f"{one.what} could not be scored: {one.error}" for one in found.refused]
+    replayed = yield from part_of(job, 0.05, 1)
+    refused = [f"{entry.what} could not be scored: {entry.error}" for entry in replayed.refused]
     return Replay(
         kind="evaluate",
         record=record.path,
-        scores=compare_scores(recorded, found.rows),
+        scores=compare_scores(recorded, replayed.rows),
         notes=(*notes, *refused, *changed_versions(record.versions)),
         used={case.name: case.path for case in cases},
-        model=", ".join(one.name for one in record.methods),
+        model=", ".join(entry.name for entry in record.methods),
         device=device or settings.device,
     )
 
@@ -70,15 +70,15 @@ def _unproven(record: EvaluationRecord) -> list[str]:
 
 
 def _model(method: EvaluatedMethod) -> str:
-    named = method.model or method.name
-    folder = Path(named) if Path(named).is_dir() else None
-    found = find_recorded_model(ModelRecord(name=named, weights_sha256=method.weights_sha256 or None, folder=folder))
-    return str(found.folder) if isinstance(found, ModelInfo) else found.name
+    text = method.model or method.name
+    folder = Path(text) if Path(text).is_dir() else None
+    model = find_recorded_model(ModelRecord(name=text, weights_sha256=method.weights_sha256 or None, folder=folder))
+    return str(model.folder) if isinstance(model, ModelInfo) else model.name
 
 
 def _folder(method: EvaluatedMethod, places: Places) -> Path:
     assert method.folder is not None
-    there = [one for one in places.candidates(method.folder) if one.is_dir()]
+    there = [place for place in places.candidates(method.folder) if place.is_dir()]
     if not there:
         msg = (
             f"The segmentations of {method.name} are missing: {method.folder} is not there. Put the folder back, or "

@@ -39,13 +39,17 @@ class Places:
     def candidates(self, path: Path) -> Iterator[Path]:
         """Where something of that name may be, the likeliest first; each is there."""
         near = [self.beside / path, path, self.beside / path.name]
-        named = (one for one in self._within if one.name == path.name)
-        yield from (one for one in dict.fromkeys((*near, *named)) if one.exists())
+        same_name = (candidate for candidate in self._within if candidate.name == path.name)
+        yield from (candidate for candidate in dict.fromkeys((*near, *same_name)) if candidate.exists())
 
     def alike(self, path: Path) -> Iterator[Path]:
         """What may hold the same under another name: files of the same kind; folders, where it is one."""
         kind = path.name[len(short_name(path)) :].lower()
-        return (one for one in self._within if (one.name.lower().endswith(kind) if kind else one.is_dir()))
+        return (
+            candidate
+            for candidate in self._within
+            if (candidate.name.lower().endswith(kind) if kind else candidate.is_dir())
+        )
 
     def labels(self, path: Path, sha256: str | None, what: str) -> Path:
         """The label file or folder of masks with that hash; where none was recorded, what has the name.
@@ -58,9 +62,9 @@ class Places:
         there = list(self.candidates(path))
         if sha256 is None and there:
             return there[0]
-        for one in (*there, *self.alike(path)):
-            if labels_files_sha256(one) == sha256:
-                return one
+        for place in (*there, *self.alike(path)):
+            if labels_files_sha256(place) == sha256:
+                return place
         now = labels_files_sha256(there[0]) if there else ""
         raise RecordError(_not_found(what, path, there, self.data, now, sha256))
 
@@ -88,25 +92,28 @@ def find_sources(inputs: Mapping[Role, InputRecord], places: Places, case: str) 
             "and segment those."
         )
         raise RecordError(msg)
-    listed = {(one.path, one.series): one.files for one in inputs.values() if one.files}
-    found: dict[tuple[Path, str | None], Path] = {}
-    for role, one in inputs.items():
-        place = one.path, one.series
-        if place not in found:
-            found[place] = _find(one, listed.get(place, {}), places, f"{role} of {case}")
-    return {role: replace(one.source, path=found[one.path, one.series]) for role, one in inputs.items()}
+    listed = {(recorded.path, recorded.series): recorded.files for recorded in inputs.values() if recorded.files}
+    places_of_files: dict[tuple[Path, str | None], Path] = {}
+    for role, recorded in inputs.items():
+        place = recorded.path, recorded.series
+        if place not in places_of_files:
+            places_of_files[place] = _find(recorded, listed.get(place, {}), places, f"{role} of {case}")
+    return {
+        role: replace(recorded.source, path=places_of_files[recorded.path, recorded.series])
+        for role, recorded in inputs.items()
+    }
 
 
 def _find(recorded: InputRecord, files: Mapping[str, str], places: Places, what: str) -> Path:
     there = list(places.candidates(recorded.path))
     if recorded.sha256 is None and there:
         return there[0]
-    for one in there:
-        if recorded.sha256 in (_hash(recorded, one, places), _hash_of_format_1(one, places)):
-            return one
-    for one in places.alike(recorded.path):
-        if recorded.sha256 == _hash(recorded, one, places):
-            return one
+    for place in there:
+        if recorded.sha256 in (_hash(recorded, place, places), _hash_of_format_1(place, places)):
+            return place
+    for place in places.alike(recorded.path):
+        if recorded.sha256 == _hash(recorded, place, places):
+            return place
     now = _hash(recorded, there[0], places) if there else ""
     differing = _differing(replace(recorded.source, path=there[0]), files, places) if there and files else ""
     raise RecordError(_not_found(what, recorded.path, there, places.data, now, recorded.sha256, differing))
@@ -140,7 +147,7 @@ def _not_found(
     help_text = "Put the original back, or name the folder that holds it: --data FOLDER (data=FOLDER)."
     if not there:
         return f"{what} is missing: {path} is not there{searched}. {help_text}"
-    told = f" ({differing})" if differing else ""
+    difference = f" ({differing})" if differing else ""
     hashes = f"its SHA-256 is {now[:12]}, recorded is {(sha256 or '')[:12]}"
     elsewhere = f", and the original is not in {data}" if data is not None else ""
-    return f"{what} was changed: {there[0]}{told}: {hashes}{elsewhere}. {help_text}"
+    return f"{what} was changed: {there[0]}{difference}: {hashes}{elsewhere}. {help_text}"

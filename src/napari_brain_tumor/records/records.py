@@ -207,9 +207,9 @@ class EvaluatedMethod(_Record):
     weights_sha256: str = ""
 
 
-def _roles(given: Any) -> Any:
+def _roles(value: Any) -> Any:
     """JSON knows lists where Python had tuples."""
-    return tuple(given) if isinstance(given, list) else given
+    return tuple(value) if isinstance(value, list) else value
 
 
 class EvaluationSettings(_Record):
@@ -273,9 +273,9 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord |
     """
     place = _document_of(existing(path))
     content = _content(place)
-    found = content.get("format", 1)
-    if not isinstance(found, int) or found > FORMAT:
-        msg = f"{place} has format {found}; this version reads up to {FORMAT}. Install a newer napari-brain-tumor."
+    version = content.get("format", 1)
+    if not isinstance(version, int) or version > FORMAT:
+        msg = f"{place} has format {version}; this version reads up to {FORMAT}. Install a newer napari-brain-tumor."
         raise RecordError(msg)
     kind = _kind(content, place)
     try:

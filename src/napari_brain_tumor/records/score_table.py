@@ -51,23 +51,23 @@ class ScoreDifferences:
 
     def lines(self) -> list[str]:
         """The differences in words."""
-        told = [f"{self.differing} of {self.rows} lines differ (case, method and region)."]
+        lines = [f"{self.differing} of {self.rows} lines differ (case, method and region)."]
         if self.differing:
             where = f", {self.where}" if self.where else ""
-            told.append(f"Largest change of a Dice: {self.largest_dice:.4f}{where}; {DICE_TOLERANCE:g} may.")
+            lines.append(f"Largest change of a Dice: {self.largest_dice:.4f}{where}; {DICE_TOLERANCE:g} may.")
         for what, names in (("Not there any more", self.missing), ("Not there before", self.new)):
             if names:
-                told.append(f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}.")
-        return told
+                lines.append(f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}.")
+        return lines
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON can express it."""
         return asdict(self) | {"tolerated_dice": DICE_TOLERANCE}
 
 
-def compare_scores(recorded: Iterable[CaseScores], found: Iterable[CaseScores]) -> ScoreDifferences:
+def compare_scores(recorded: Iterable[CaseScores], recomputed: Iterable[CaseScores]) -> ScoreDifferences:
     """Compare scores of the same cases, methods and regions."""
-    before, after = _by_key(recorded), _by_key(found)
+    before, after = _by_key(recorded), _by_key(recomputed)
     shared = [key for key in before if key in after]
     changes = {key: abs(_dice(before[key]) - _dice(after[key])) for key in shared}
     largest = max(shared, key=lambda key: changes[key], default=None)

@@ -140,7 +140,7 @@ def report_job(
         "legend": legend(segmentation),
         "slices": slices,
         "diameters": diameters,
-        "made": _made(segmentation, with_paths=with_paths),
+        "made": _provenance_rows(segmentation, with_paths=with_paths),
         "inputs": _inputs(study, segmentation, with_paths=with_paths),
         "versions": tuple(_versions()),
         "remarks": _remarks(study, segmentation, examination, with_paths=with_paths),
@@ -153,27 +153,27 @@ def report_job(
     return target
 
 
-def _follow_up(found: FollowUp | None, *, with_paths: bool) -> dict[str, Any]:
-    if found is None or len(found.visits) < 2:
+def _follow_up(follow_up: FollowUp | None, *, with_paths: bool) -> dict[str, Any]:
+    if follow_up is None or len(follow_up.visits) < 2:
         return {"follow_up": None}
-    baseline = found.visits[found.baseline]
+    baseline = follow_up.visits[follow_up.baseline]
     boards = tuple(
         _Board(result.visit.title, result.problem, tuple(board_pictures(result, baseline)))
-        for result in found.visits
+        for result in follow_up.visits
         if result.registration is not None
     )
-    made = [tables.series_table(found), tables.response_table(found)]
-    made += [tables.track_table(found)] if found.tracks else []
-    made += [tables.facts_table(found)]
-    registered = tables.registration_table(found)
-    notes: tuple[str, ...] = found.notes
+    shown_tables = [tables.series_table(follow_up), tables.response_table(follow_up)]
+    shown_tables += [tables.track_table(follow_up)] if follow_up.tracks else []
+    shown_tables += [tables.facts_table(follow_up)]
+    registered = tables.registration_table(follow_up)
+    notes: tuple[str, ...] = follow_up.notes
     if not with_paths:
-        for result in found.visits:
+        for result in follow_up.visits:
             notes = _without_names(notes, result.visit.study, result.visit.segmentation)
     return {
         "follow_up": {
-            "curves": curves(found),
-            "tables": tuple(_told(table, found, with_paths=with_paths) for table in made),
+            "curves": curves(follow_up),
+            "tables": tuple(_without_file_names(table, follow_up, with_paths=with_paths) for table in shown_tables),
             "registration": registered if registered.rows else None,
             "boards": boards,
             "notes": notes,
@@ -181,12 +181,12 @@ def _follow_up(found: FollowUp | None, *, with_paths: bool) -> dict[str, Any]:
     }
 
 
-def _told(table: Table, found: FollowUp, *, with_paths: bool) -> Table:
+def _without_file_names(table: Table, follow_up: FollowUp, *, with_paths: bool) -> Table:
     """The table without the names of files, which tell where a date comes from."""
     if with_paths:
         return table
     rows = table.rows
-    for result in found.visits:
+    for result in follow_up.visits:
         names = _names(result.visit.study, result.visit.segmentation)
         rows = tuple(tuple(_scrubbed(cell, names) for cell in row) for row in rows)
     return replace(table, rows=rows)
@@ -194,18 +194,18 @@ def _told(table: Table, found: FollowUp, *, with_paths: bool) -> Table:
 
 def _record(segmentation: Segmentation) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The provenance of the labels, and their sidecar where they were opened from a file of ours."""
-    told = segmentation.provenance
-    if "task" in told or "path" not in told or "record_disagrees" in told:
-        return told, {}
-    sidecar = read_sidecar(Path(told["path"]))
-    return {**told, **sidecar.get("provenance", {})}, sidecar
+    provenance = segmentation.provenance
+    if "task" in provenance or "path" not in provenance or "record_disagrees" in provenance:
+        return provenance, {}
+    sidecar = read_sidecar(Path(provenance["path"]))
+    return {**provenance, **sidecar.get("provenance", {})}, sidecar
 
 
-def _made(segmentation: Segmentation, *, with_paths: bool) -> tuple[tuple[str, str], ...]:
+def _provenance_rows(segmentation: Segmentation, *, with_paths: bool) -> tuple[tuple[str, str], ...]:
     provenance, _ = _record(segmentation)
     rows = list(tables.made_rows(provenance))
     if not any(title == "Model" for title, _ in rows):
-        rows.insert(0, ("Model", "not told: the labels carry no record of how they were made"))
+        rows.insert(0, ("Model", "not known: the labels carry no record of how they were made"))
     if with_paths and provenance.get("path"):
         rows.append(("Labels", str(provenance["path"])))
     return tuple(rows)
@@ -223,7 +223,7 @@ def _inputs(study: Study, segmentation: Segmentation, *, with_paths: bool) -> Ta
         ("Labels", *((str(path or "in memory"),) if with_paths else ()), labels or labels_sha256(segmentation.data))
     )
     columns = ("Input", "File", "SHA-256") if with_paths else ("Input", "SHA-256")
-    note = "" if with_paths else "Names and folders of files are left out, for they may tell who the patient is."
+    note = "" if with_paths else "Names and folders of files are left out, as they may identify the patient."
     return Table("Inputs", columns, tuple(rows), note=note)
 
 
@@ -231,10 +231,10 @@ def _remarks(
     study: Study, segmentation: Segmentation, examination: Examination, *, with_paths: bool
 ) -> tuple[str, ...]:
     """Whatever one should know before the numbers are believed."""
-    told = dict.fromkeys(
+    distinct = dict.fromkeys(
         (*study.notes, *segmentation.notes, *examination.notes, *_of_labels(segmentation), *_of_scans(study))
     )
-    remarks = tuple(told)
+    remarks = tuple(distinct)
     return remarks if with_paths else _without_names(remarks, study, segmentation)
 
 
@@ -259,15 +259,15 @@ def _of_scans(study: Study) -> Iterator[str]:
 
 def _names(study: Study | None, segmentation: Segmentation) -> dict[str, str]:
     """What tells of files, and what is said instead, the longest first."""
-    told: dict[str, str] = {}
+    words: dict[str, str] = {}
     for role, source in (study.sources if study is not None else {}).items():
-        told |= {str(source.path): f"the file of {role}", source.path.name: f"the file of {role}"}
-        told |= {source.path.name.split(".")[0]: f"the file of {role}", str(source.path.parent): "its folder"}
+        words |= {str(source.path): f"the file of {role}", source.path.name: f"the file of {role}"}
+        words |= {source.path.name.split(".")[0]: f"the file of {role}", str(source.path.parent): "its folder"}
     if segmentation.provenance.get("path"):
         path = Path(segmentation.provenance["path"])
-        told |= {str(path): "the label file", path.name: "the label file", str(path.parent): "its folder"}
-    kept = {name: word for name, word in told.items() if len(name) > 3}
-    return dict(sorted(kept.items(), key=lambda pair: -len(pair[0])))
+        words |= {str(path): "the label file", path.name: "the label file", str(path.parent): "its folder"}
+    long_enough = {name: word for name, word in words.items() if len(name) > 3}
+    return dict(sorted(long_enough.items(), key=lambda pair: -len(pair[0])))
 
 
 def _without_names(texts: Iterable[str], study: Study | None, segmentation: Segmentation) -> tuple[str, ...]:

@@ -116,38 +116,38 @@ def board_pictures(result: VisitResult, baseline: VisitResult) -> Iterator[Pictu
         )
 
 
-def curves(found: FollowUp) -> Picture:
+def curves(follow_up: FollowUp) -> Picture:
     """Volumes and products over the visits, as curves."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.6), layout="constrained", facecolor="white")
-    draw_follow_up(figure, found)
+    draw_follow_up(figure, follow_up)
     content = io.BytesIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
-    said = "; ".join(
+    summary = "; ".join(
         f"{series.name} {', '.join('not known' if c.value is None else f'{c.value:.1f}' for c in series.changes)} "
         f"{series.unit}"
-        for series in found.series
+        for series in follow_up.series
     )
     data = f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
-    return Picture(data, f"Curves over the visits: {said}.", "Volumes of the regions, and products of the targets")
+    return Picture(data, f"Curves over the visits: {summary}.", "Volumes of the regions, and products of the targets")
 
 
 def _diameter_picture(
     view: View, axes: tuple[int, int, int], flips: tuple[bool, bool, bool], role: str, lesion: Lesion
 ) -> Picture:
-    found = lesion.diameters
-    assert found is not None
-    axis = axes.index(found.axis)
-    index = view.grid.shape[axis] - 1 - found.index if flips[axis] else found.index
+    diameters = lesion.diameters
+    assert diameters is not None
+    axis = axes.index(diameters.axis)
+    index = view.grid.shape[axis] - 1 - diameters.index if flips[axis] else diameters.index
     plane = next(plane for plane in PLANES if plane.axis == axis)
-    lines = [(found.long, _LONG_COLOR), (found.short, _SHORT_COLOR)]
+    lines = [(diameters.long, _LONG_COLOR), (diameters.short, _SHORT_COLOR)]
     figure = _slice_figure(view, view.images[role], plane, index, lines)
-    sizes = f"{found.long_mm:.1f} x {found.short_mm:.1f} mm, product {found.product_mm2:.0f} mm²"
+    sizes = f"{diameters.long_mm:.1f} x {diameters.short_mm:.1f} mm, product {diameters.product_mm2:.0f} mm²"
     return Picture(
         _png(figure),
-        f"{role}, {plane.name} slice {found.index} on which lesion {lesion.title} was measured: {sizes}.",
-        f"{lesion.title}: {sizes}{' (by hand)' if found.by_hand else ''}",
+        f"{role}, {plane.name} slice {diameters.index} on which lesion {lesion.title} was measured: {sizes}.",
+        f"{lesion.title}: {sizes}{' (by hand)' if diameters.by_hand else ''}",
     )
 
 

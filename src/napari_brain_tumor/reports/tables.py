@@ -74,14 +74,14 @@ def lesion_table(examination: Examination) -> Table:
 
 
 def _lesion_row(lesion: Any) -> tuple[str, ...]:
-    found = lesion.diameters
+    diameters = lesion.diameters
     return (
         lesion.title,
         lesion.size,
         lesion.side or "not assessable",
         "–" if lesion.midline_mm is None else f"{lesion.midline_mm:.0f} mm",
-        "–" if found is None else f"{found.long_mm:.1f} x {found.short_mm:.1f} mm",
-        "–" if found is None else f"{found.product_mm2:.0f} mm²",
+        "–" if diameters is None else f"{diameters.long_mm:.1f} x {diameters.short_mm:.1f} mm",
+        "–" if diameters is None else f"{diameters.product_mm2:.0f} mm²",
         *(number.text(lesion.numbers[n]) if n in lesion.numbers else "–" for n, number in LESION_NUMBERS.items()),
         lesion.reason,
     )
@@ -107,9 +107,9 @@ def rim_rows(examination: Examination) -> Iterator[tuple[str, str]]:
     yield "Midline", "not assessable" if plane is None else "the plane of the brain's best symmetry"
 
 
-def series_table(found: FollowUp) -> Table:
+def series_table(follow_up: FollowUp) -> Table:
     """Sizes of each visit, with their change since baseline and nadir."""
-    columns = ("Size", *(_headed(result.visit) for result in found.visits))
+    columns = ("Size", *(_headed(result.visit) for result in follow_up.visits))
     rows = [
         (
             f"{series.name} ({series.key})" if series.key in REGIONS else series.name,
@@ -127,11 +127,12 @@ def series_table(found: FollowUp) -> Table:
                 for change in series.changes
             ),
         )
-        for series in found.series
+        for series in follow_up.series
     ]
-    targets = ", ".join(found.targets) or "none, for no lesion is measurable there"
+    targets = ", ".join(follow_up.targets) or "none, for no lesion is measurable there"
     note = (
-        f"Baseline: {found.visits[found.baseline].visit.name}. Target lesions: {targets}. The nadir is the smallest "
+        f"Baseline: {follow_up.visits[follow_up.baseline].visit.name}. Target lesions: {targets}. The nadir is "
+        "the smallest "
         "value from the baseline up to the visit before. Each visit is measured on its own grid."
     )
     return Table("Sizes over time", columns, tuple(rows), frozenset(range(1, len(columns))), note)
@@ -146,11 +147,11 @@ def _against(what: str, share: float | None) -> str:
     return "" if share is None else f"{percent(share)} to {what}"
 
 
-def response_table(found: FollowUp) -> Table:
+def response_table(follow_up: FollowUp) -> Table:
     """Category of each visit, by area and by volume side by side."""
     rows = tuple(
-        (_headed(result.visit), *(_response(found.responses[measure][at]) for measure in ("area", "volume")))
-        for at, result in enumerate(found.visits)
+        (_headed(result.visit), *(_response(follow_up.responses[measure][at]) for measure in ("area", "volume")))
+        for at, result in enumerate(follow_up.visits)
     )
     names = ", ".join(f"{short} {long}" for short, long in CATEGORY_NAMES.items())
     note = (
@@ -161,46 +162,46 @@ def response_table(found: FollowUp) -> Table:
     return Table("Response", columns, rows, note=note)
 
 
-def _response(one: Response) -> str:
-    if one.verdict != NOT_ASSESSABLE:
-        return "\n".join((one.verdict, *one.reasons))
-    alone = f"Imaging alone would be: {one.imaging}" if one.imaging else ""
-    missing = [f"• {text}" for text in one.missing]
+def _response(response: Response) -> str:
+    if response.verdict != NOT_ASSESSABLE:
+        return "\n".join((response.verdict, *response.reasons))
+    alone = f"Imaging alone would be: {response.imaging}" if response.imaging else ""
+    missing = [f"• {text}" for text in response.missing]
     return "\n".join(filter(None, ("Not assessable", alone, "Missing:", *missing)))
 
 
-def track_table(found: FollowUp) -> Table:
+def track_table(follow_up: FollowUp) -> Table:
     """Each enhancing lesion over time."""
-    columns = ("Lesion", *(_headed(result.visit) for result in found.visits))
+    columns = ("Lesion", *(_headed(result.visit) for result in follow_up.visits))
     note = "Lesions that merge or split are followed as one; sizes are sums, on each visit's own grid."
-    return Table("Enhancing lesions over time", columns, tuple(track_rows(found)), note=note)
+    return Table("Enhancing lesions over time", columns, tuple(track_rows(follow_up)), note=note)
 
 
-def registration_table(found: FollowUp) -> Table:
+def registration_table(follow_up: FollowUp) -> Table:
     """How each visit was brought onto the baseline."""
     rows: list[tuple[str, ...]] = []
-    centre = found.visits[found.baseline].examination.grid
+    centre = follow_up.visits[follow_up.baseline].examination.grid
     middle = centre.world([(n - 1) / 2 for n in centre.shape])
     names: Sequence[str] = ()
-    for at, result in enumerate(found.visits):
-        if at == found.baseline or result.registration is None:
+    for at, result in enumerate(follow_up.visits):
+        if at == follow_up.baseline or result.registration is None:
             continue
-        told: Mapping[str, str] = describe(result.registration, middle)
-        names = tuple(told)
-        rows.append((_headed(result.visit), *told.values(), "no: " + result.problem if result.problem else "yes"))
+        described: Mapping[str, str] = describe(result.registration, middle)
+        names = tuple(described)
+        rows.append((_headed(result.visit), *described.values(), "no: " + result.problem if result.problem else "yes"))
     return Table("Registration", ("Visit", *names, "Used"), tuple(rows))
 
 
-def facts_table(found: FollowUp) -> Table:
+def facts_table(follow_up: FollowUp) -> Table:
     """What was told of each visit; nothing where nobody said."""
-    columns = ("Visit", "Date told by", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
+    columns = ("Visit", "Date from", "Steroids", "Patient", "Radiotherapy ended", "New lesion", "Note")
     rows = tuple(
         (
             _headed(result.visit),
             "nobody" if result.visit.date is None else result.visit.date.told_by,
             *_facts(result.visit.facts),
         )
-        for result in found.visits
+        for result in follow_up.visits
     )
     return Table("Facts that were given", columns, rows)
 
@@ -226,7 +227,7 @@ def made_rows(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield key.replace("_", " ").capitalize(), str(model[key])
     elif model:
         yield "Model", str(model)
-    for key, title in (("created", "Made"), ("device", "Device"), ("schema", "Label numbers"), ("task", "Task")):
+    for key, title in (("created", "Made"), ("device", "Device"), ("schema", "File labels"), ("task", "Task")):
         if provenance.get(key):
             yield title, _flat(provenance[key])
     for key in ("settings", "parameters"):
@@ -237,7 +238,7 @@ def made_rows(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_flat(entry)}" for key, entry in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_flat(one) for one in value) or "none"
+        return ", ".join(_flat(entry) for entry in value) or "none"
     return "none" if value is None else str(value)

@@ -97,8 +97,8 @@ def segment_lines(
         Name of the file format; written only if the suffix means another one, or none.
     """
     target = PurePath(output)
-    named = _named_format(target, file_format)
-    saving = ({"schema": schema} if schema != "MSD" else {}) | ({"format": named} if named else {})
+    format_name = _named_format(target, file_format)
+    saving = ({"schema": schema} if schema != "MSD" else {}) | ({"format": format_name} if format_name else {})
     python = (
         "from napari_brain_tumor import measure_volumes, open_study, save_segmentation, segment",
         "",
@@ -108,7 +108,7 @@ def segment_lines(
         "    print(row.name, row.size)",
         call("save_segmentation", [Name("segmentation"), target], saving),
     )
-    if not target.suffix and not named and not is_tif(scans.path):
+    if not target.suffix and not format_name and not is_tif(scans.path):
         note = "The shell saves masks slice by slice for TIFF slices alone. Use the Python lines."
         return CommandLines("\n".join(python), (), (note,))
     place = target if target.suffix else f"{word_of(target)}/"
@@ -119,10 +119,10 @@ def segment_lines(
 def _named_format(output: PurePath, name: str) -> str:
     """The format, unless the suffix alone means it."""
     try:
-        meant = format_to_write(Path(output)).name
+        by_suffix = format_to_write(Path(output)).name
     except SaveError:
-        meant = ""
-    return "" if name in ("", meant) else name
+        by_suffix = ""
+    return "" if name in ("", by_suffix) else name
 
 
 def view_lines(request: ViewRequest, *, labels: bool = False) -> CommandLines:
@@ -342,10 +342,10 @@ def score_dataset_lines(
 ) -> CommandLines:
     """Let a model segment the cases of a curated data set, and keep what it thinks."""
     python = (
-        "from napari_brain_tumor.opinion import opinions_job",
+        "from napari_brain_tumor.case_scoring import score_dataset_job",
         "from napari_brain_tumor.progress import run_job",
         "",
-        f"problems = run_job({call('opinions_job', [folder, list(case_ids), str(model), device])})",
+        f"problems = run_job({call('score_dataset_job', [folder, list(case_ids), str(model), device])})",
         "print(problems)",
     )
     words: list[Word] = ["data", "score", folder, *case_ids, "--model", str(model)]
@@ -368,13 +368,15 @@ def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
     folder : Path
         Of the run.
     """
-    shown = {key: PathCall(value) if isinstance(value, PurePath) else value for key, value in request.changed().items()}
+    options = {
+        key: PathCall(value) if isinstance(value, PurePath) else value for key, value in request.changed().items()
+    }
     python = (
         "from pathlib import Path",
         "",
         "from napari_brain_tumor_training.detached import RunRequest, start_run",
         "",
-        f"request = {call('RunRequest', [], shown)}",
+        f"request = {call('RunRequest', [], options)}",
         f"run = start_run(request, {call('Path', [folder])})",
     )
     if request.source.suffix.lower() == ".toml" and request.data is None:

@@ -13,12 +13,12 @@ __all__ = ["AddCaseRequest", "RelabelRequest"]
 SliceNumber = Annotated[int, Field(ge=0)]
 
 
-def _numbers(given: Any) -> Any:
+def _numbers(text: Any) -> Any:
     """Numbers in order and each once, of numbers and of texts such as `40` and `52-60`."""
-    if not isinstance(given, Iterable):
-        return given
+    if not isinstance(text, Iterable):
+        return text
     numbers: set[int] = set()
-    for part in given:
+    for part in text:
         first, _, last = str(part).partition("-")
         if int(last or first) < int(first):
             msg = f"{part!r} ends before it begins"
@@ -34,7 +34,7 @@ class RelabelRequest(Request):
         Annotated[tuple[SliceNumber, ...], BeforeValidator(_numbers)] | None,
         Option(
             help="Slices whose label is known, counted from 0: 40,52-60. The others are unknown then.",
-            label="Known slices",
+            label="Labelled slices",
             metavar="K,K-K",
             example="40,52-60",
             expected="a list of slice numbers such as 40,52-60",

@@ -50,7 +50,13 @@ def command_lines(python: Sequence[str], words: Sequence[Word]) -> CommandLines:
     """
     text = "\n".join(python)
     try:
-        arguments = [word for one in words for word in (words_of(one) if isinstance(one, Request) else [word_of(one)])]
+        arguments = [
+            word
+            for word_or_request in words
+            for word in (
+                words_of(word_or_request) if isinstance(word_or_request, Request) else [word_of(word_or_request)]
+            )
+        ]
     except RecordError as error:
         return CommandLines(text, (), (f"{error} Use the Python lines.",))
     return CommandLines(text, tuple(arguments))
@@ -77,15 +83,15 @@ class PathCall:
 
 def call(name: str, arguments: Sequence[Any], options: Mapping[str, Any] | None = None) -> str:
     """A call on one line, or on several where it would be long."""
-    shown = [*map(_shown, arguments), *(f"{key}={_shown(value)}" for key, value in (options or {}).items())]
-    line = f"{name}({', '.join(shown)})"
+    texts = [*map(_literal, arguments), *(f"{key}={_literal(value)}" for key, value in (options or {}).items())]
+    line = f"{name}({', '.join(texts)})"
     if len(line) <= _WIDTH:
         return line
-    inner = "".join(f"    {one},\n" for one in shown)
+    inner = "".join(f"    {argument},\n" for argument in texts)
     return f"{name}(\n{inner})"
 
 
-def _shown(value: Any) -> str:
+def _literal(value: Any) -> str:
     if isinstance(value, Name):
         return str(value)
     if isinstance(value, PathCall):
@@ -93,9 +99,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, PurePath):
         return repr(str(value))
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_shown(key)}: {_shown(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_shown, value)) + "]"
+        return "[" + ", ".join(map(_literal, value)) + "]"
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(_shown, value)) + ("," if len(value) == 1 else "") + ")"
+        return "(" + ", ".join(map(_literal, value)) + ("," if len(value) == 1 else "") + ")"
     return repr(value)

@@ -42,21 +42,21 @@ def opening_of(
     RecordError
         If a sequence is not from a file, or no one call opens them together.
     """
-    chosen = tuple(roles)
-    in_memory = [role for role in chosen if role not in sources]
-    sources = {role: sources[role] for role in ROLES if role in sources and role in chosen}
+    wanted_roles = tuple(roles)
+    in_memory = [role for role in wanted_roles if role not in sources]
+    sources = {role: sources[role] for role in ROLES if role in sources and role in wanted_roles}
     missing = [str(source.path) for source in sources.values() if not source.path.exists()]
     if in_memory or missing:
         what = f"{', '.join(in_memory)} is not from a file" if in_memory else f"{missing[0]} is not there any more"
         msg = f"{what}: save the layer first (File > Save Selected Layers), open the saved file and choose it here."
         raise RecordError(msg)
     picked = _picked_series(sources)
-    place, named = (next(iter(sources.values())).path, {}) if picked else _place_and_roles(sources)
+    place, roles_by_file = (next(iter(sources.values())).path, {}) if picked else _place_and_roles(sources)
     spacing = grid.spacing if grid.unit == "mm" and not _tells_spacing(next(iter(sources.values())).path) else None
     moved = set(resampled)
     return OpenRequest(
         path=place,
-        roles=named or None,
+        roles=roles_by_file or None,
         series=picked or None,
         spacing_mm=spacing,
         resample=_reference(sources, moved) if moved else None,
@@ -98,10 +98,12 @@ def _picked_series(sources: Mapping[Role, Source]) -> dict[str, str]:
     folders = {source.path for source in sources.values()}
     if len(folders) != 1 or not all(source.series is not None and "#" in source.series for source in sources.values()):
         return {}
-    numbers = {role: [one.number for one in dicom.series_of_source(s.path, s.series)] for role, s in sources.items()}
-    if any(len(found) != 1 for found in numbers.values()):
+    numbers = {
+        role: [entry.number for entry in dicom.series_of_source(s.path, s.series)] for role, s in sources.items()
+    }
+    if any(len(numbers_of_role) != 1 for numbers_of_role in numbers.values()):
         return {}
-    return {role: found[0] for role, found in numbers.items()}
+    return {role: numbers_of_role[0] for role, numbers_of_role in numbers.items()}
 
 
 def _one_file(source: Source) -> Path:
@@ -128,10 +130,10 @@ def _short_place(files: Mapping[Role, Path]) -> tuple[Path, dict[str, int | str]
     if {path.parent for path in files.values()} != {first.parent} or any(p.images for p in slices_in(first.parent)):
         return None
     try:
-        found = find_sequences(images_in(first.parent))
+        recognised = find_sequences(images_in(first.parent))
     except BrainTumorError:
         return None
-    return (first.parent, {}) if found.sequences == dict(files) else None
+    return (first.parent, {}) if recognised.sequences == dict(files) else None
 
 
 def _explicit_place(files: Mapping[Role, Path]) -> tuple[Path, dict[str, int | str]]:

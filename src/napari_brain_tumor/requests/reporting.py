@@ -9,7 +9,7 @@ __all__ = ["FollowUpRequest", "ReportRequest"]
 WithPaths = Annotated[
     bool,
     Option(
-        help="Tell names and folders of files; they may say who the patient is.",
+        help="Include names and folders of files; they may identify the patient.",
         label="With names of files",
     ),
 ]

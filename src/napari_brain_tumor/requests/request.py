@@ -99,8 +99,8 @@ class Request(BaseModel):
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults, in the order of the fields."""
-        told = {name: (getattr(self, name), field) for name, field in type(self).model_fields.items()}
-        return {name: value for name, (value, field) in told.items() if not _same(value, field.get_default())}
+        entries = {name: (getattr(self, name), field) for name, field in type(self).model_fields.items()}
+        return {name: value for name, (value, field) in entries.items() if not _same(value, field.get_default())}
 
     def with_options(self, **options: Any) -> Self:
         """The request with other options, checked again."""
@@ -108,8 +108,8 @@ class Request(BaseModel):
 
     def recorded(self) -> dict[str, Any]:
         """The options as JSON, for the record of a result; those that are not set are left out."""
-        told = self.model_dump(mode="json", exclude=set(self.not_recorded), exclude_none=True)
-        return {name: value for name, value in told.items() if value not in ([], {})}
+        entries = self.model_dump(mode="json", exclude=set(self.not_recorded), exclude_none=True)
+        return {name: value for name, value in entries.items() if value not in ([], {})}
 
     @classmethod
     def recorded_in(cls, settings: Mapping[str, Any]) -> Self:
@@ -132,7 +132,7 @@ class Request(BaseModel):
 
 def option_of(field: FieldInfo) -> Option:
     """The words of a field."""
-    return next(one for one in field.metadata if isinstance(one, Option))
+    return next(entry for entry in field.metadata if isinstance(entry, Option))
 
 
 def arms_of(annotation: Any) -> list[Any]:
@@ -140,7 +140,7 @@ def arms_of(annotation: Any) -> list[Any]:
     if get_origin(annotation) is Annotated:
         return arms_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [arm for one in get_args(annotation) for arm in arms_of(one)]
+        return [arm for argument in get_args(annotation) for arm in arms_of(argument)]
     return [] if annotation is type(None) else [annotation]
 
 
@@ -187,14 +187,14 @@ def _split(text: str) -> list[str]:
 
 def _pairs(texts: Iterable[str], mapping: Any) -> dict[str, Any]:
     takes_int = int in arms_of(get_args(mapping)[1])
-    found: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for text in texts:
         key, sign, value = (part.strip() for part in text.partition("="))
-        if not sign or not key or not value or key.lower() in map(str.lower, found):
+        if not sign or not key or not value or key.lower() in map(str.lower, pairs):
             msg = f"{text!r} is not a name and a value, each name once"
             raise ValueError(msg)
-        found[key] = int(value) if takes_int and value.isdecimal() else value
-    return found
+        pairs[key] = int(value) if takes_int and value.isdecimal() else value
+    return pairs
 
 
 def takes(request: type[Request], *positional: str) -> Callable[[F], F]:
@@ -204,29 +204,29 @@ def takes(request: type[Request], *positional: str) -> Callable[[F], F]:
     """
     fields = {name: field for name, field in request.model_fields.items() if name not in positional}
 
-    def named(function: F) -> F:
+    def decorate(function: F) -> F:
         own = signature(function)
-        plain = [one for one in own.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+        plain = [parameter for parameter in own.parameters.values() if parameter.kind is not Parameter.VAR_KEYWORD]
         options = [
             Parameter(name, Parameter.KEYWORD_ONLY, default=field.get_default(), annotation=field.annotation)
             for name, field in fields.items()
         ]
-        made = Signature([*plain, *options], return_annotation=own.return_annotation)
-        function.__signature__ = made  # type: ignore[attr-defined]
+        combined = Signature([*plain, *options], return_annotation=own.return_annotation)
+        function.__signature__ = combined  # type: ignore[attr-defined]
         words = "\n    ".join(
             f"{name} : {_type_words(field)}\n        {option_of(field).help}" for name, field in fields.items()
         )
         function.__doc__ = (function.__doc__ or "").replace("{options}", words)
         return function
 
-    return named
+    return decorate
 
 
 def _type_words(field: FieldInfo) -> str:
     names = []
     for arm in arms_of(field.annotation):
         if get_origin(arm) is Literal:
-            names.append("{" + ", ".join(f'"{one}"' for one in get_args(arm)) + "}")
+            names.append("{" + ", ".join(f'"{word}"' for word in get_args(arm)) + "}")
         elif get_origin(arm) is None:
             names.append("path" if isinstance(arm, type) and issubclass(arm, PurePath) else arm.__name__)
         else:

@@ -168,8 +168,8 @@ class SegmentRequest(Request):
 
     def options(self) -> "SegmentOptions":
         """The options that are set, as `segment` takes them beside study, model and device."""
-        told = {name: value for name, value in self.changed().items() if name not in ("model", "device")}
-        return cast("SegmentOptions", told)
+        changed = {name: value for name, value in self.changed().items() if name not in ("model", "device")}
+        return cast("SegmentOptions", changed)
 
 
 class BrainRequest(Request):

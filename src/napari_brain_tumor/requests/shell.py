@@ -51,28 +51,30 @@ def with_requests(function: Callable[..., Any], checks: Mapping[str, Check] | No
         parameters += [_parameter(name, field, (checks or {}).get(name)) for name, field in fields.items()]
 
     @wraps(function)
-    def command(**given: Any) -> Any:
+    def command(**arguments: Any) -> Any:
         own = {
-            name: request_from(request, {field: given.pop(field) for field in fields})
+            name: request_from(request, {field: arguments.pop(field) for field in fields})
             for name, (request, fields) in parts.items()
         }
-        return function(**given, **own)
+        return function(**arguments, **own)
 
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
-def request_from(request: type[R], given: Mapping[str, Any]) -> R:
+def request_from(request: type[R], arguments: Mapping[str, Any]) -> R:
     """The request that options of the shell give; raises `typer.BadParameter` for one that is wrong."""
-    told = {name: value.name if isinstance(value, StrEnum) else value for name, value in given.items()}
-    told = {name: value for name, value in told.items() if name in request.model_fields and value not in (None, [], ())}
+    values = {name: value.name if isinstance(value, StrEnum) else value for name, value in arguments.items()}
+    values = {
+        name: value for name, value in values.items() if name in request.model_fields and value not in (None, [], ())
+    }
     try:
-        return request.model_validate(told)
+        return request.model_validate(values)
     except ValidationError as error:
         name, reason = request.refusal(error)
         option, flag = option_of(request.model_fields[name]), flag_of(name, request.model_fields[name])
-        texts = told[name] if isinstance(told[name], list) else [told[name]]
+        texts = values[name] if isinstance(values[name], list) else [values[name]]
         expected = f"not {option.expected}" if option.expected else reason
         example = f", for example {flag}={option.example}" if option.example else ""
         msg = f"{', '.join(map(repr, map(str, texts)))} is {expected}{example}."
@@ -87,9 +89,9 @@ def flag_of(name: str, field: FieldInfo) -> str:
 def words_of(request: Request, *left_out: str) -> list[str]:
     """The words that give a request again; raises `RecordError` where the shell has none for a value."""
     fields = type(request).model_fields
-    told = [(name, value) for name, value in request.changed().items() if name not in left_out]
-    told.sort(key=lambda one: not option_of(fields[one[0]]).positional)
-    return [word for name, value in told for word in _words(name, value, fields[name])]
+    changed = [(name, value) for name, value in request.changed().items() if name not in left_out]
+    changed.sort(key=lambda pair: not option_of(fields[pair[0]]).positional)
+    return [word for name, value in changed for word in _words(name, value, fields[name])]
 
 
 def word_of(value: Any) -> str:
@@ -118,17 +120,17 @@ def _words(name: str, value: Any, field: FieldInfo) -> Iterator[str]:
 
 def _texts(values: Mapping[str, Any] | tuple[Any, ...]) -> Iterator[str]:
     if isinstance(values, Mapping):
-        yield from (f"{key}={word_of(one)}" for key, one in values.items())
+        yield from (f"{key}={word_of(entry)}" for key, entry in values.items())
         return
-    for one in values:
-        yield ",".join(map(word_of, one)) if isinstance(one, tuple) else "-" if one is None else word_of(one)
+    for entry in values:
+        yield ",".join(map(word_of, entry)) if isinstance(entry, tuple) else "-" if entry is None else word_of(entry)
 
 
 def _request_of(annotation: Any) -> tuple[type[Request] | None, tuple[str, ...]]:
     base, *extra = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     if not (isinstance(base, type) and issubclass(base, Request)):
         return None, ()
-    return base, tuple(name for one in extra if isinstance(one, Without) for name in one.names)
+    return base, tuple(name for mark in extra if isinstance(mark, Without) for name in mark.names)
 
 
 def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
@@ -140,16 +142,16 @@ def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
         "callback": check if kind is str else None,
     }
     if option.positional:
-        made = typer.Argument(**words)
+        parameter_info = typer.Argument(**words)
     else:
         flag = flag_of(name, field) + (f"/--no-{name.replace('_', '-')}" if default is True else "")
         bounds: dict[str, Any] = dict(_bounds(field)) if kind in (int, float) else {}
-        made = typer.Option(flag, **words, **bounds)
+        parameter_info = typer.Option(flag, **words, **bounds)
     if field.is_required():
-        return Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, made])
+        return Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, parameter_info])
     if kind not in (bool, int, float, Path) and not isinstance(default, str):
         default = None
-    annotation: Any = Annotated[kind if default is not None else kind | None, made]
+    annotation: Any = Annotated[kind if default is not None else kind | None, parameter_info]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -157,7 +159,7 @@ def _kind(field: FieldInfo) -> Any:
     """What typer reads: a switch, a number, a path, a word of a list, a text, or several texts."""
     arms = arms_of(field.annotation)
     if _is_choice(field):
-        return StrEnum("Choice", {one: _typed(one) for one in get_args(arms[0])})
+        return StrEnum("Choice", {word: _typed(word) for word in get_args(arms[0])})
     if len(arms) == 1 and arms[0] in (bool, int, float, Path):
         return arms[0]
     return list[str] if option_of(field).repeats else str

@@ -67,7 +67,7 @@ class ActionLines(QWidget):
         self.shell_edit = _text("Shell command", "What this panel does, in the shell. Select, or copy with the button.")
         self.python_button = button("Copy Python", "Copy the Python lines to the clipboard.")
         self.shell_button = button("Copy command", "Copy the shell command to the clipboard.")
-        self.shell_box = combo("The shell whose rules of quoting the command follows.", "Shell")
+        self.shell_box = combo("The shell whose quoting rules the command follows.", "Shell")
         for kind, title in SHELLS.items():
             self.shell_box.addItem(title, kind)
         self.shell_box.setCurrentIndex(self.shell_box.findData(usual_shell()))
@@ -103,17 +103,17 @@ class ActionLines(QWidget):
             self._show_lines()
 
     def _show_lines(self) -> None:
-        self.lines, told = None, "Nothing was done yet."
+        self.lines, message = None, "Nothing has been done yet."
         try:
             if self._make is not None:
-                self.lines, told = self._make(), ""
+                self.lines, message = self._make(), ""
         except BrainTumorError as error:
-            told = str(error)
-        found = self.lines
-        self.note_label.setText(told if found is None else "\n".join(found.notes))
+            message = str(error)
+        lines = self.lines
+        self.note_label.setText(message if lines is None else "\n".join(lines.notes))
         self.note_label.setVisible(bool(self.note_label.text()))
-        _fill(self.python_edit, found.python if found is not None else "")
-        self.python_button.setEnabled(found is not None)
+        _fill(self.python_edit, lines.python if lines is not None else "")
+        self.python_button.setEnabled(lines is not None)
         self._show_shell()
 
     def _show_shell(self) -> None:
@@ -153,7 +153,7 @@ def _fill(edit: QPlainTextEdit, text: str) -> None:
         edit.setPlainText(text)
     columns = max(10, (edit.width() - 24) // max(1, edit.fontMetrics().averageCharWidth()))
     wraps = edit.lineWrapMode() != QPlainTextEdit.LineWrapMode.NoWrap
-    rows = sum(1 + (len(one) // columns if wraps else 0) for one in text.splitlines() or [""])
+    rows = sum(1 + (len(row) // columns if wraps else 0) for row in text.splitlines() or [""])
     edit.setFixedHeight((min(rows, _MOST_LINES) + 1) * edit.fontMetrics().lineSpacing() + 16)
 
 

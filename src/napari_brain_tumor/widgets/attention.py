@@ -40,7 +40,9 @@ class Attention:
         stays, selected = self.is_elsewhere, set(self.viewer.layers.selection)
         self.viewer.add_layer(layer)
         if stays:
-            self.viewer.layers.selection = {one for one in selected if one in self.viewer.layers}
+            self.viewer.layers.selection = {
+                selected_layer for selected_layer in selected if selected_layer in self.viewer.layers
+            }
         return layer
 
     @property

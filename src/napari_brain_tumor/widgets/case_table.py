@@ -52,12 +52,12 @@ COLUMNS: Final = (
     _dice_column("WT"),
     Column(
         "Unsure",
-        "How unsure the chosen model is along the tumour's border: entropy in bits, 0 to 1.",
+        "Uncertainty of the selected model along the tumour's border: entropy in bits, 0 to 1.",
         lambda row: row.unsure,
         2,
     ),
     Column("Side", "The patient's side of the split, which never changes.", lambda row: row.split),
-    Column("Patient", "Whom it shows.", lambda row: row.patient),
+    Column("Patient", "The patient.", lambda row: row.patient),
     _dice_column("TC"),
     _dice_column("ET"),
     *(_class_column(value, name) for value, name in CLASS_NAMES.items()),
@@ -153,10 +153,10 @@ class _Item(QTableWidgetItem):
     def __lt__(self, other: QTableWidgetItem) -> bool:
         if not isinstance(other, _Item):
             return super().__lt__(other)
-        mine, theirs = self._value, other._value
-        if isinstance(mine, str) and isinstance(theirs, str):
-            return mine.lower() < theirs.lower()
-        return _number(mine) < _number(theirs)
+        own_value, other_value = self._value, other._value
+        if isinstance(own_value, str) and isinstance(other_value, str):
+            return own_value.lower() < other_value.lower()
+        return _number(own_value) < _number(other_value)
 
 
 def _number(value: Value) -> float:

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brain_tumor.compare import Consensus, SliceRow
-from napari_brain_tumor.compare.together import METHODS, ConsensusMethod
+from napari_brain_tumor.compare.consensus_methods import METHODS, ConsensusMethod
 from napari_brain_tumor.labels import SCHEMAS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin import layers
@@ -34,16 +34,16 @@ from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.look import bind_keys, key_text
+from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.twins import Links
+from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, time_left_text
 
 __all__ = ["CompareWidget"]
 
 _MOST_LISTED: Final = 6
-_AS_TOLD: Final = "as the file tells"
+_FROM_FILE: Final = "from the file"
 
 
 class CompareWidget(QScrollArea):
@@ -61,7 +61,7 @@ class CompareWidget(QScrollArea):
         super().__init__()
         self._viewer = napari_viewer
         self.choices = state.CompareChoices()
-        self.compared: state.Compared | None = None
+        self.compared: state.Comparison | None = None
         self._compared_layers: dict[str, Labels] = {}
         self._listed: list[Labels] = []
         self._edits: list[LabelEdits] = []
@@ -113,8 +113,8 @@ class CompareWidget(QScrollArea):
         self.list.setAccessibleName("Labels to compare")
         column.addWidget(self.list)
         rows = form()
-        self.schema_box = combo("What the integers of a file to add mean, where it does not tell.", "Label numbers")
-        self.schema_box.addItem(_AS_TOLD, None)
+        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
+        self.schema_box.addItem(_FROM_FILE, None)
         for name in SCHEMAS:
             self.schema_box.addItem(name, name)
         self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
@@ -148,7 +148,7 @@ class CompareWidget(QScrollArea):
         buttons.addWidget(self.compare_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        self.progress_bar = progress_bar("How far the comparison is.")
+        self.progress_bar = progress_bar("Progress of the comparison.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
@@ -163,7 +163,7 @@ class CompareWidget(QScrollArea):
     def _build_tables(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.region_box = combo("What the tables, slices and layers below are about.", "Region")
+        self.region_box = combo("Region of the tables, slices and layers below.", "Region")
         rows.addRow("Re&gion", self.region_box)
         column.addLayout(rows)
         self.score_table = CellTable(
@@ -176,15 +176,15 @@ class CompareWidget(QScrollArea):
         self.summary_label = wrapped("")
         self.summary_label.setAccessibleName("All together")
         self.summary_label.setToolTip(
-            "Fleiss' kappa tells agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
+            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
             "agreement, 0 what chance gives."
         )
         column.addWidget(self.summary_label)
-        self.metric_box = combo("The score in the table of all with all.", "Score of all with all")
+        self.metric_box = combo("The score in the pairwise table.", "Pairwise score")
         for key, (title, _) in state.MATRIX_METRICS.items():
             self.metric_box.addItem(f"{title}, all with all", key)
         column.addWidget(self.metric_box)
-        self.matrix_table = CellTable("All with all", "One score of each with each. Empty where it was not computed.")
+        self.matrix_table = CellTable("Pairwise", "One score for each pair. Empty where it was not computed.")
         column.addWidget(self.matrix_table)
         self.volume_table = CellTable(
             "Volumes", "Size of the region, and how far it is from the reference or the mean."
@@ -201,9 +201,9 @@ class CompareWidget(QScrollArea):
     def _build_slices(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.pair_box = combo("Whose differences the slices and the layer of agreement show.", "Pair")
+        self.pair_box = combo("The pair whose differences the slices and the agreement layer show.", "Pair")
         rows.addRow("&Pair", self.pair_box)
-        self.axis_box = combo("How the slices are cut.", "Slices")
+        self.axis_box = combo("Plane of the slices.", "Slices")
         for name in state.axis_names():
             self.axis_box.addItem(name, name)
         rows.addRow("&Slices", self.axis_box)
@@ -215,11 +215,13 @@ class CompareWidget(QScrollArea):
         column.addWidget(self.slice_table)
         buttons = flow()
         self.step_buttons = []
-        for one in reversed(walk.KEYS):
-            made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey in the picture: {key_text(one.key)}")
-            made.clicked.connect(lambda _=False, act=one.act: act(self._viewer))
-            self.step_buttons.append(made)
-            buttons.addWidget(made)
+        for step in reversed(walk.KEYS):
+            step_button = button(
+                f"{step.text} ({key_text(step.key)})", f"{step.tip}\nKey in the picture: {key_text(step.key)}"
+            )
+            step_button.clicked.connect(lambda _=False, act=step.act: act(self._viewer))
+            self.step_buttons.append(step_button)
+            buttons.addWidget(step_button)
         column.addLayout(buttons)
         shows = flow()
         self.agreement_button = button(
@@ -227,7 +229,7 @@ class CompareWidget(QScrollArea):
             "Show agreed, missed and false voxels of the pair in a layer; names appear on hover.\n"
             "The compared layers are hidden meanwhile: their eyes in the layer list show them again.",
         )
-        self.count_button = button("Show cou&nt", "Show how many of all say that a voxel is of the region.")
+        self.count_button = button("Show cou&nt", "Show how many segmentations assign each voxel to the region.")
         shows.addWidget(self.agreement_button)
         shows.addWidget(self.count_button)
         column.addLayout(shows)
@@ -240,11 +242,11 @@ class CompareWidget(QScrollArea):
 
     def _build_consensus(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.method_box = combo("How the compared labels, but the reference, are joined.", "Consensus")
-        for name, told in METHODS.items():
+        self.method_box = combo("How the compared labels, except the reference, are combined.", "Consensus")
+        for name, tip in METHODS.items():
             self.method_box.addItem("STAPLE" if name == "staple" else name, name)
-            self.method_box.setItemData(self.method_box.count() - 1, told, Qt.ItemDataRole.ToolTipRole)
-        self.consensus_button = button("&Make consensus", "Add what they say together as a labels layer of its own.")
+            self.method_box.setItemData(self.method_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.consensus_button = button("&Make consensus", "Add their consensus as a new labels layer.")
         row = QHBoxLayout()
         row.addWidget(self.method_box, 1)
         row.addWidget(self.consensus_button)
@@ -311,7 +313,7 @@ class CompareWidget(QScrollArea):
         self._list_timer.start(0)  # once for several layers
 
     def _on_layers_changed(self) -> None:
-        wanted = {*self.choices.layers, *self._to_tick}
+        ticked = {*self.choices.layers, *self._to_tick}
         self._listed = state.candidates(self._viewer.layers)
         self._names.cut()
         for layer in self._listed:
@@ -322,7 +324,7 @@ class CompareWidget(QScrollArea):
         for layer in self._listed:
             item = QListWidgetItem(layer.name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked if layer in wanted else Qt.CheckState.Unchecked)
+            item.setCheckState(Qt.CheckState.Checked if layer in ticked else Qt.CheckState.Unchecked)
             self.list.addItem(item)
         self.list.blockSignals(False)
         rows = min(max(2, len(self._listed)), _MOST_LISTED)
@@ -330,13 +332,13 @@ class CompareWidget(QScrollArea):
         self._on_ticked()
         self._show_staleness()
 
-    def tick(self, chosen: list[Labels]) -> None:
+    def tick(self, selected: list[Labels]) -> None:
         """Compare these layers, and no others."""
         self._on_layers_changed()
         for at, layer in enumerate(self._listed):
             item = self.list.item(at)
             if item is not None:
-                item.setCheckState(Qt.CheckState.Checked if layer in chosen else Qt.CheckState.Unchecked)
+                item.setCheckState(Qt.CheckState.Checked if layer in selected else Qt.CheckState.Unchecked)
 
     def choose_reference(self, layer: Labels | None) -> None:
         """Let these labels count as the truth; None for no one's."""
@@ -361,8 +363,12 @@ class CompareWidget(QScrollArea):
         self.reference_box.addItem("none: each pair", None)
         for layer in self.choices.layers:
             self.reference_box.addItem(layer.name, layer)
-        chosen = self.choices.reference
-        at = self.choices.layers.index(chosen) + 1 if chosen in self.choices.layers and chosen is not None else 0
+        reference = self.choices.reference
+        at = (
+            self.choices.layers.index(reference) + 1
+            if reference in self.choices.layers and reference is not None
+            else 0
+        )
         self.reference_box.setCurrentIndex(at)
 
     def _on_reference_chosen(self, at: int) -> None:
@@ -389,9 +395,9 @@ class CompareWidget(QScrollArea):
             self.file_button.setEnabled(False)
             self.file_runner.start(lambda _: as_job(lambda: [state.open_file(path, schema) for path in paths]))
 
-    def _on_file_opened(self, made: list[LayerData]) -> None:
+    def _on_file_opened(self, opened: list[LayerData]) -> None:
         self.file_button.setEnabled(True)
-        self._to_tick += layers.add_layers(self._viewer, made)
+        self._to_tick += layers.add_layers(self._viewer, opened)
 
     # Comparing ------------------------------------------------------------------------------------------------------
 
@@ -432,37 +438,37 @@ class CompareWidget(QScrollArea):
 
     def _on_failed(self, error: Exception) -> None:
         self._show_running(False)
-        for one in (self.file_button, self.consensus_button, self.csv_button, self.json_button):
-            one.setEnabled(True)
+        for control in (self.file_button, self.consensus_button, self.csv_button, self.json_button):
+            control.setEnabled(True)
         self.status_label.setText(str(error))
         notify_error(error)
 
-    def _on_compared(self, compared: state.Compared) -> None:
+    def _on_compared(self, compared: state.Comparison) -> None:
         self._show_running(False)
         self.compared = compared
         self._compared_layers = self._pending
         self._joined = None
         self._watch_edits()
-        found = compared.agreement
-        against = "each with each" if found.reference is None else f"with {found.reference}"
-        self.status_label.setText(" ".join([f"Compared {len(found.names)} labels, {against}.", *found.notes]))
+        agreement = compared.agreement
+        against = "pairwise" if agreement.reference is None else f"with {agreement.reference}"
+        self.status_label.setText(" ".join([f"Compared {len(agreement.names)} labels, {against}.", *agreement.notes]))
         self._show_result()
         self.code_box.refresh()
 
     # What was compared, and what became of it -----------------------------------------------------------------------
 
     def _watch_edits(self) -> None:
-        for one in self._edits:
-            one.watch(None)
-            one.deleteLater()
+        for watch in self._edits:
+            watch.watch(None)
+            watch.deleteLater()
         self._edits.clear()
         if self.compared is None:
             return
         for name, layer in self._compared_layers.items():
             edits = LabelEdits(self)
             edits.changed.connect(self._show_staleness)
-            seen = self.compared.views[name].data
-            edits.watch(layer, seen[0] if layer.ndim == 2 else seen)
+            compared_data = self.compared.views[name].data
+            edits.watch(layer, compared_data[0] if layer.ndim == 2 else compared_data)
             self._edits.append(edits)
         self._show_staleness()
 
@@ -470,10 +476,10 @@ class CompareWidget(QScrollArea):
         if self.compared is None:
             return
         present = list(self._viewer.layers)
-        gone = [name for name, layer in self._compared_layers.items() if layer not in present]
-        altered = [one.layer for one in self._edits if one.edited]
-        edited = [name for name, layer in self._compared_layers.items() if layer in altered and name not in gone]
-        text = state.stale_text(self.compared, edited, gone)
+        removed = [name for name, layer in self._compared_layers.items() if layer not in present]
+        altered = [watch.layer for watch in self._edits if watch.edited]
+        edited = [name for name, layer in self._compared_layers.items() if layer in altered and name not in removed]
+        text = state.stale_text(self.compared, edited, removed)
         self.stale_label.setText(text)
         self.stale_label.setVisible(bool(text))
 
@@ -483,13 +489,13 @@ class CompareWidget(QScrollArea):
         self.result_part.setVisible(self.compared is not None)
         if self.compared is None:
             return
-        found = self.compared.agreement
-        chosen = self.region_box.currentData()
+        agreement = self.compared.agreement
+        current = self.region_box.currentData()
         self.region_box.blockSignals(True)
         self.region_box.clear()
-        for region in found.raters.regions:
+        for region in agreement.raters.regions:
             self.region_box.addItem(f"{REGION_NAMES[region]} ({region})", region)
-        self.region_box.setCurrentIndex(max(0, self.region_box.findData(chosen)))
+        self.region_box.setCurrentIndex(max(0, self.region_box.findData(current)))
         self.region_box.blockSignals(False)
         self._show_pairs()
         self._shown_pair = self._pair
@@ -501,24 +507,24 @@ class CompareWidget(QScrollArea):
         if self.compared is None:
             return
         raters = self.compared.agreement.raters
-        chosen = self.pair_box.currentData()
+        current = self.pair_box.currentData()
         self.pair_box.blockSignals(True)
         self.pair_box.clear()
         if len(raters.names) > 2:
             self.pair_box.addItem(f"all {len(raters.names)}", None)
         for first, second in raters.pairs:
             self.pair_box.addItem(f"{first} – {second}", (first, second))
-        at = next((k for k in range(self.pair_box.count()) if self.pair_box.itemData(k) == chosen), 0)
+        at = next((k for k in range(self.pair_box.count()) if self.pair_box.itemData(k) == current), 0)
         self.pair_box.setCurrentIndex(at)
         self.pair_box.blockSignals(False)
 
     def _on_region_chosen(self) -> None:
         if self.compared is None:
             return
-        found, region = self.compared.agreement, self._region
-        self.score_table.show_cells(state.score_cells(found, region))
-        self.summary_label.setText(state.summary_text(found, region))
-        self.volume_table.show_cells(state.volume_cells(found, region))
+        agreement, region = self.compared.agreement, self._region
+        self.score_table.show_cells(state.score_cells(agreement, region))
+        self.summary_label.setText(state.summary_text(agreement, region))
+        self.volume_table.show_cells(state.volume_cells(agreement, region))
         self._show_matrix()
         self._find_slices()
 
@@ -536,17 +542,17 @@ class CompareWidget(QScrollArea):
     def _find_slices(self) -> None:
         if self.compared is None:
             return
-        found, region = self.compared.agreement, self._region
+        agreement, region = self.compared.agreement, self._region
         axis, pair = self.axis_box.currentData(), self.pair_box.currentData()
         walk.start_walk(self._viewer, ())
-        self.slices_runner.start(lambda _: as_job(found.slices, region, axis, pair))
+        self.slices_runner.start(lambda _: as_job(agreement.slices, region, axis, pair))
 
     def _on_slices_found(self, rows: tuple[SliceRow, ...]) -> None:
         if self.compared is None:
             return
         self.slice_table.show_cells(state.slice_cells(rows, self.compared))
-        for one in self.step_buttons:
-            one.setEnabled(bool(rows))
+        for step_button in self.step_buttons:
+            step_button.setEnabled(bool(rows))
         walk.start_walk(self._viewer, rows, self.compared.agreement.raters.grid.viewer)
         if any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers):
             self._show_overlay(self._shown_pair)
@@ -578,9 +584,9 @@ class CompareWidget(QScrollArea):
             return
         self._shown_pair = pair
         kind = "count" if pair is None else "pair"
-        shown, codes = self._layer_of(kind), self._codes.get(kind)
-        if shown is not None and codes is not None and codes.shows(self.compared, self._region, pair):
-            self._show_alone(shown)
+        overlay, codes = self._layer_of(kind), self._codes.get(kind)
+        if overlay is not None and codes is not None and codes.shows(self.compared, self._region, pair):
+            self._show_alone(overlay)
             return
         compared, region = self.compared, self._region
         self.layer_runner.start(lambda _: as_job(state.codes_of, compared, region, pair))
@@ -634,8 +640,8 @@ class CompareWidget(QScrollArea):
         self.status_label.setText("Joining…")
         self.consensus_runner.start(lambda _: state.consensus_steps(compared, method))
 
-    def _on_consensus_made(self, made: tuple[LayerData, Consensus]) -> None:
-        data, joined = made
+    def _on_consensus_made(self, result: tuple[LayerData, Consensus]) -> None:
+        data, joined = result
         self.consensus_button.setEnabled(True)
         layer = self._attention.add(layers.layer_of(data))
         self._show_alone(None)
@@ -658,13 +664,13 @@ class CompareWidget(QScrollArea):
         """Save the tables: scores as `.csv`, everything as `.json`."""
         if self.compared is not None:
             agreement = self.compared.agreement
-            for one in (self.csv_button, self.json_button):
-                one.setEnabled(False)
+            for save_button in (self.csv_button, self.json_button):
+                save_button.setEnabled(False)
             self.save_runner.start(lambda _: as_job(state.save_tables, agreement, Path(path)))
 
     def _on_saved(self, path: Path) -> None:
-        for one in (self.csv_button, self.json_button):
-            one.setEnabled(True)
+        for save_button in (self.csv_button, self.json_button):
+            save_button.setEnabled(True)
         self.status_label.setText(f"Saved {path}.")
         notify(f"Saved {path}.")
 
@@ -680,8 +686,8 @@ def _farewell(
     def leave(*_: Any) -> None:
         for runner in runners:
             runner.cancel()
-        for one in links:
-            one.cut()
+        for link in links:
+            link.cut()
         for edits in watched:
             edits.let_go()
 

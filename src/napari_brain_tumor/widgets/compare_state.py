@@ -12,9 +12,9 @@ from napari.utils.colormaps import ensure_colormap
 from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor.compare import Agreement, Consensus, SliceRow, compare_segmentations_job
+from napari_brain_tumor.compare.consensus_methods import ConsensusMethod, consensus_job
 from napari_brain_tumor.compare.maps import AGREEMENT_COLORS, count_map, count_names, pair_map, pair_names
 from napari_brain_tumor.compare.slices import AXES, Axis
-from napari_brain_tumor.compare.together import ConsensusMethod, consensus_job
 from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.labels import Region
@@ -32,7 +32,7 @@ __all__ = [
     "Cells",
     "Codes",
     "CompareChoices",
-    "Compared",
+    "Comparison",
     "axis_names",
     "candidates",
     "codes_of",
@@ -105,7 +105,7 @@ class CompareChoices:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
+class Comparison:
     """What a comparison found, and the layers as they were then.
 
     Parameters
@@ -135,8 +135,8 @@ def _can_be_compared(layer: Labels) -> bool:
 
 def copied_view(layer: Layer) -> LayerView:
     """What a thread may read while the user paints on."""
-    seen = layers.view(layer)
-    return replace(seen, data=np.array(seen.data))
+    live_view = layers.view(layer)
+    return replace(live_view, data=np.array(live_view.data))
 
 
 # Jobs ---------------------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def copied_view(layer: Layer) -> LayerView:
 
 def compare_steps(
     views: Mapping[str, LayerView], references: Sequence[LayerView], reference: str | None, resample: bool
-) -> Job[Compared]:
+) -> Job[Comparison]:
     """Read labels layers and compare them.
 
     Parameters
@@ -159,15 +159,15 @@ def compare_steps(
         Whether those on other grids are resampled.
     """
     yield Progress(0, 1, "reading the layers")
-    read = {name: layers.segmentation_from_layer(seen, references) for name, seen in views.items()}
+    read = {name: layers.segmentation_from_layer(labels_view, references) for name, labels_view in views.items()}
     agreement = yield from compare_segmentations_job(read, reference, resample=resample)
-    return Compared(agreement, next(iter(read.values())).name, views)
+    return Comparison(agreement, next(iter(read.values())).name, views)
 
 
-def consensus_steps(compared: Compared, method: ConsensusMethod) -> Job[tuple[LayerData, Consensus]]:
+def consensus_steps(compared: Comparison, method: ConsensusMethod) -> Job[tuple[LayerData, Consensus]]:
     """Join all that were compared but the reference; the layer of it."""
-    found = compared.agreement
-    raters = {name: one for name, one in found.raters.segmentations.items() if name != found.reference}
+    agreement = compared.agreement
+    raters = {name: rater for name, rater in agreement.raters.segmentations.items() if name != agreement.reference}
     if len(raters) < 2:
         msg = (
             f"The reference takes no part in the consensus, which leaves {', '.join(raters)}. Compare with another "
@@ -183,17 +183,17 @@ def consensus_steps(compared: Compared, method: ConsensusMethod) -> Job[tuple[La
 class Codes:
     """A layer of agreement, and what it shows: of a pair, or without one the count of all."""
 
-    compared: Compared
+    compared: Comparison
     region: Region
     pair: tuple[str, str] | None
     layer: LayerData
 
-    def shows(self, compared: Compared | None, region: Region, pair: tuple[str, str] | None) -> bool:
+    def shows(self, compared: Comparison | None, region: Region, pair: tuple[str, str] | None) -> bool:
         """Whether it shows just that."""
         return self.compared is compared and (self.region, self.pair) == (region, pair)
 
 
-def codes_of(compared: Compared, region: Region, pair: tuple[str, str] | None) -> Codes:
+def codes_of(compared: Comparison, region: Region, pair: tuple[str, str] | None) -> Codes:
     """Where two agree on a region and where one alone says so; without a pair, how many of all say so."""
     raters = compared.agreement.raters
     if pair is None:
@@ -240,32 +240,34 @@ def open_file(path: Path, schema: str | None) -> LayerData:
 # Tables -------------------------------------------------------------------------------------------------------------
 
 
-def score_cells(found: Agreement, region: Region) -> Cells:
+def score_cells(agreement: Agreement, region: Region) -> Cells:
     """Scores of each compared pair for a region."""
-    rows = found.scores_of(region)
-    shown = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
-    who = [row.second if found.reference is not None else f"{row.first} – {row.second}" for row in rows]
+    rows = agreement.scores_of(region)
+    metrics = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
+    who = [row.second if agreement.reference is not None else f"{row.first} – {row.second}" for row in rows]
     cells = [
-        (name, *(_number(getattr(row.scores, key), _SCORES[key][1]) for key in shown))
+        (name, *(_number(getattr(row.scores, key), _SCORES[key][1]) for key in metrics))
         for name, row in zip(who, rows, strict=True)
     ]
-    title = "Pair" if found.reference is None else f"Against {found.reference}"
-    return Cells((title, *(_SCORES[key][0] for key in shown)), tuple(cells))
+    title = "Pair" if agreement.reference is None else f"Against {agreement.reference}"
+    return Cells((title, *(_SCORES[key][0] for key in metrics)), tuple(cells))
 
 
-def matrix_cells(found: Agreement, region: Region, metric: str) -> Cells:
+def matrix_cells(agreement: Agreement, region: Region, metric: str) -> Cells:
     """A score of each with each."""
-    table, digits = found.matrix(region, metric), MATRIX_METRICS[metric][1]
-    rows = [(name, *(_number(value, digits) for value in row)) for name, row in zip(found.names, table, strict=True)]
-    return Cells(("", *found.names), tuple(rows))
+    table, digits = agreement.matrix(region, metric), MATRIX_METRICS[metric][1]
+    rows = [
+        (name, *(_number(value, digits) for value in row)) for name, row in zip(agreement.names, table, strict=True)
+    ]
+    return Cells(("", *agreement.names), tuple(rows))
 
 
-def volume_cells(found: Agreement, region: Region) -> Cells:
+def volume_cells(agreement: Agreement, region: Region) -> Cells:
     """Sizes, and how far they are from the reference or the mean."""
-    in_ml = found.raters.grid.unit == "mm"
-    base = "the mean" if found.reference is None else found.reference
+    in_ml = agreement.raters.grid.unit == "mm"
+    base = "the mean" if agreement.reference is None else agreement.reference
     rows = []
-    for row in found.volumes:
+    for row in agreement.volumes:
         if row.region == region:
             size = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
             off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
@@ -274,11 +276,11 @@ def volume_cells(found: Agreement, region: Region) -> Cells:
     return Cells(("Labels", "mL" if in_ml else "Voxels", f"From {base}", ""), tuple(rows))
 
 
-def slice_cells(rows: Sequence[SliceRow], compared: Compared) -> Cells:
+def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Cells:
     """Slices that differ, numbered as the viewer's slider counts them."""
     grid = compared.agreement.raters.grid
-    shown = Display.of(grid).shown
-    numbers = [round(float(shown.voxels(row.centre)[AXES[row.axis]])) for row in rows]
+    viewer_grid = Display.of(grid).viewer_grid
+    numbers = [round(float(viewer_grid.voxels(row.centre)[AXES[row.axis]])) for row in rows]
     area = "mm²" if grid.unit == "mm" else "Voxels"
     cells = [
         (str(number), f"{row.area_mm2:.0f}" if row.area_mm2 is not None else str(row.differing), f"{row.dice:.3f}")
@@ -290,23 +292,23 @@ def slice_cells(rows: Sequence[SliceRow], compared: Compared) -> Cells:
 def quality_cells(joined: Consensus) -> Cells:
     """How well each finds the consensus."""
     rows = [
-        (f"{one.name}, {one.region}", _number(one.sensitivity, 3), _number(one.specificity, 3))
-        for one in joined.qualities
+        (f"{quality.name}, {quality.region}", _number(quality.sensitivity, 3), _number(quality.specificity, 3))
+        for quality in joined.qualities
     ]
     return Cells((f"By {joined.method}", "Sens.", "Spec."), tuple(rows))
 
 
-def summary_text(found: Agreement, region: Region) -> str:
+def summary_text(agreement: Agreement, region: Region) -> str:
     """What holds for all of them together, in a sentence."""
-    one = found[region]
-    kappa = "" if one.kappa is None else f", Fleiss' kappa {one.kappa:.3f}"
-    return f"{region}, all {len(found.names)}: mean Dice of pairs {one.mean_dice:.3f}{kappa}."
+    regional = agreement[region]
+    kappa = "" if regional.kappa is None else f", Fleiss' kappa {regional.kappa:.3f}"
+    return f"{region}, all {len(agreement.names)}: mean Dice of pairs {regional.mean_dice:.3f}{kappa}."
 
 
-def stale_text(compared: Compared, edited: Iterable[str], gone: Iterable[str]) -> str:
+def stale_text(compared: Comparison, edited: Iterable[str], removed: Iterable[str]) -> str:
     """What is not any more as it was compared; empty if everything is."""
-    told = {"changed": list(edited), "removed": list(gone)}
-    parts = [f"{', '.join(names)} {what}" for what, names in told.items() if names]
+    causes = {"changed": list(edited), "removed": list(removed)}
+    parts = [f"{', '.join(names)} {what}" for what, names in causes.items() if names]
     return f"⚠ Since this comparison: {'; '.join(parts)}. Compare again." if parts else ""
 
 

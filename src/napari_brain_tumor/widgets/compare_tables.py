@@ -78,8 +78,8 @@ class CellTable(QTableWidget):
             self.setColumnWidth(0, min(max(_NARROWEST, self.sizeHintForColumn(0) + 12), 130))
         self._header.setStretchLastSection(True)
         self.resizeRowsToContents()
-        shown = min(self.rowCount(), _MOST_ROWS)
-        height = self._header.sizeHint().height() + sum(self.rowHeight(at) for at in range(shown))
+        rows = min(self.rowCount(), _MOST_ROWS)
+        height = self._header.sizeHint().height() + sum(self.rowHeight(at) for at in range(rows))
         bar = self.horizontalScrollBar()
         self.setFixedHeight(height + 2 * self.frameWidth() + 2 + (bar.sizeHint().height() if bar is not None else 0))
 

@@ -11,8 +11,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.compare import SliceRow
 from napari_brain_tumor.geometry import ViewerWorld
 from napari_brain_tumor.plugin.layers import camera_of, in_viewer
-from napari_brain_tumor.widgets.look import Look
 from napari_brain_tumor.widgets.navigation import PLANES
+from napari_brain_tumor.widgets.view_actions import ViewAction
 from napari_brain_tumor.widgets.worker import notify
 
 __all__ = ["KEYS", "go_to", "next_differing_slice", "previous_differing_slice", "slice_steps", "start_walk"]
@@ -87,7 +87,7 @@ def go_to(viewer: Any, at: int) -> None:
     if first >= 0:
         _show_plane(viewer, row)
         point = in_viewer(row.centre, walk.world)
-        viewer.dims.set_point(range(first, first + 3), [float(one) for one in point])
+        viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
         if viewer.dims.ndisplay == 2:
             camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
     viewer.status = f"{at + 1} of {len(walk.rows)}: {row.region} differs in {row.differing} voxels, Dice {row.dice:.3f}"
@@ -95,21 +95,21 @@ def go_to(viewer: Any, at: int) -> None:
 
 
 def _show_plane(viewer: Any, row: SliceRow) -> None:
-    plane = next(one for one in PLANES if one.name == row.axis)
-    wanted = plane.order(viewer.dims.ndim)
-    if viewer.dims.ndisplay == 2 and tuple(viewer.dims.order) != wanted:
-        viewer.dims.order = wanted
+    plane = next(candidate for candidate in PLANES if candidate.name == row.axis)
+    order = plane.order(viewer.dims.ndim)
+    if viewer.dims.ndisplay == 2 and tuple(viewer.dims.order) != order:
+        viewer.dims.order = order
 
 
 KEYS: Final = (
-    Look(
+    ViewAction(
         "Shift+X",
         "Next differing slice",
         "Next",
         "Go to the slice where the compared labels differ most, then to the next one.",
         next_differing_slice,
     ),
-    Look(
+    ViewAction(
         "Shift+Z",
         "Previous differing slice",
         "Previous",

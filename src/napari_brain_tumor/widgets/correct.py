@@ -32,10 +32,10 @@ from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, V
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tidy import TidySteps
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, SLICE_KEY, TOOL_KEYS, PromptTools
+from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 __all__ = ["CorrectWidget"]
@@ -155,9 +155,9 @@ class CorrectWidget(QScrollArea):
         self.undo_button = button("&Undo", "Take back the last prompt with all that it changed.\nKey: Ctrl+Z")
         self.redo_button = button("Red&o", "Bring back what was undone last.\nKey: Ctrl+Shift+Z")
         self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
-        for made in (self.undo_button, self.redo_button, self.cancel_button):
-            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            row.addWidget(made)
+        for undo_control in (self.undo_button, self.redo_button, self.cancel_button):
+            undo_control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            row.addWidget(undo_control)
         return row
 
     def _build_files(self) -> QLayout:
@@ -236,13 +236,13 @@ class CorrectWidget(QScrollArea):
         if correction is not None and correction.layer not in self._viewer.layers:
             self._tell(f"{correction.layer.name} was removed, so its correction ended.")
             self.finish()
-        chosen = self.start_box.currentData()
+        selected = self.start_box.currentData()
         self._starts = starts(self._viewer.layers)
         self.start_box.blockSignals(True)
         self.start_box.clear()
         for start in self._starts:
             self.start_box.addItem(start.text, start)
-        self.start_box.setCurrentIndex(self._row_of(chosen))
+        self.start_box.setCurrentIndex(self._row_of(selected))
         self.start_box.blockSignals(False)
         why_not = obstacle(self._viewer.layers)
         self.start_button.setEnabled(not why_not and not self.begin_runner.running)
@@ -253,10 +253,10 @@ class CorrectWidget(QScrollArea):
         self._could_start = not why_not
         self.code_box.refresh()
 
-    def _row_of(self, chosen: Start | None) -> int:
+    def _row_of(self, selected: Start | None) -> int:
         active = self._viewer.layers.selection.active
         for row, start in enumerate(self._starts):
-            if chosen is not None and start.layer is chosen.layer and start.study.name == chosen.study.name:
+            if selected is not None and start.layer is selected.layer and start.study.name == selected.study.name:
                 return row
         rows = [row for row, start in enumerate(self._starts) if start.layer is not None and start.layer is active]
         return rows[0] if rows else min(0, len(self._starts) - 1)
@@ -265,14 +265,14 @@ class CorrectWidget(QScrollArea):
 
     def start(self) -> None:
         """Begin to correct what is chosen; `begin_runner` tells how it goes."""
-        chosen: Start | None = self.start_box.currentData()
-        if chosen is None or self.queue is not None:
+        selected: Start | None = self.start_box.currentData()
+        if selected is None or self.queue is not None:
             return
-        self._chosen, self._origin, self._prompts_file = chosen, _kept_origin(chosen), ""
+        self._chosen, self._origin, self._prompts_file = selected, _kept_origin(selected), ""
         self.start_button.setEnabled(False)
         self._tell("Looking at the scans…")
         try:
-            job = begin_job(chosen, self._viewer.layers)
+            job = begin_job(selected, self._viewer.layers)
         except BrainTumorError as error:
             self._on_begin_failed(error)
             return
@@ -283,67 +283,67 @@ class CorrectWidget(QScrollArea):
         self._tell(str(error))
         notify_error(error)
 
-    def _on_begun(self, begun: Begun) -> None:
+    def _on_begun(self, opened: Begun) -> None:
         self.start_button.setEnabled(True)
-        chosen = self._chosen
-        layer = chosen.layer if chosen is not None else None
-        if begun.new_layer is not None:
-            layer = self._viewer.add_layer(layers.layer_of(begun.new_layer))
+        selected = self._chosen
+        layer = selected.layer if selected is not None else None
+        if opened.new_layer is not None:
+            layer = self._viewer.add_layer(layers.layer_of(opened.new_layer))
         if layer is None or layer not in self._viewer.layers:
             self._tell("The labels were removed meanwhile; nothing was begun.")
             return
-        self._begin(begun.correction_of(layer))
+        self._begin(opened.correction_of(layer))
 
     def _begin(self, correction: Correction) -> None:
         self.queue = CorrectionQueue(correction, self)
-        made = PromptLayers(self._viewer, correction.layer, correction.place, correction.study.name, self)
-        self.prompt_layers = made
-        made.bind_keys(self._keys())
+        prompt_layers = PromptLayers(self._viewer, correction.layer, correction.place, correction.study.name, self)
+        self.prompt_layers = prompt_layers
+        prompt_layers.bind_keys(self._keys())
         self._bind_viewer()
         events = correction.layer.events
         self._links.connect(events.paint, self._on_labels_event)
         self._links.connect(events.set_data, self._on_labels_event)  # of undo it is all that tells
         self._links.connect(events.data, self._on_labels_replaced)
         self._links.connect(events.name, self._on_renamed)
-        made.drawn.connect(self._on_drawn)
-        made.refused.connect(self._tell)
-        made.meaning_chosen.connect(self._on_meaning_changed)
-        made.tool_changed.connect(self.tools.show_tool)
-        made.taken_away.connect(self._on_layers_taken_away)
+        prompt_layers.drawn.connect(self._on_drawn)
+        prompt_layers.refused.connect(self._tell)
+        prompt_layers.meaning_chosen.connect(self._on_meaning_changed)
+        prompt_layers.tool_changed.connect(self.tools.show_tool)
+        prompt_layers.taken_away.connect(self._on_layers_taken_away)
         self.queue.shown.connect(self._on_shown)
         self.queue.failed.connect(self._on_failed)
         self.queue.changed.connect(self._on_changed)
         self.queue.progressed.connect(self._on_progressed)
         self.queue.held.connect(self._on_held)
         self.queue.holds = self.tidy.preview_box.isChecked()
-        made.around = not self.tools.slice_box.isChecked()
-        self._leaving += [self.queue.stop, correction.end_preview, made.remove, self._unbind_viewer_later()]
+        prompt_layers.around = not self.tools.slice_box.isChecked()
+        self._leaving += [self.queue.stop, correction.end_preview, prompt_layers.remove, self._unbind_viewer_later()]
         self.start_part.hide()
         self.work_part.show()
         self._on_renamed()
-        made.set_meaning(self.tools.meaning)
-        made.take("stroke")
+        prompt_layers.set_meaning(self.tools.meaning)
+        prompt_layers.take("stroke")
         self._tell("Draw over what is wrong: the labels follow when you let go.")
         self._refresh()
 
     def finish(self) -> None:
         """End the correction; the labels stay as they are."""
-        queue, made = self.queue, self.prompt_layers
-        if queue is None or made is None:
+        queue, prompt_layers = self.queue, self.prompt_layers
+        if queue is None or prompt_layers is None:
             return
         self.queue = self.prompt_layers = self._carrying = None
         queue.correction.end_preview()
-        made.show_held(None)
+        prompt_layers.show_held(None)
         self._halt.set()
         queue.stop()
         self._links.cut()
         self._unbind_viewer()
         del self._leaving[2:]
         if self.keep_box.isChecked():
-            made.release()
+            prompt_layers.release()
         else:
-            made.remove()
-        made.deleteLater()
+            prompt_layers.remove()
+        prompt_layers.deleteLater()
         queue.deleteLater()
         self.work_part.hide()
         self.start_part.show()
@@ -447,8 +447,8 @@ class CorrectWidget(QScrollArea):
             return
         correction, place = self.queue.correction, None
         if kind == "remove island":
-            shown = correction.layer.world_to_data(self._viewer.dims.point[-3:])
-            place = correction.place.world(np.rint(np.asarray(shown))[None])[0]
+            position = correction.layer.world_to_data(self._viewer.dims.point[-3:])
+            place = correction.place.world(np.rint(np.asarray(position))[None])[0]
         self.queue.add(correction.action(tidy_step(kind, region, mm, place)))
 
     def undo(self) -> None:
@@ -506,7 +506,7 @@ class CorrectWidget(QScrollArea):
             return
         point = correction.layer.data_to_world(entry.extent.middle)
         first = self._viewer.dims.ndim - 3
-        self._viewer.dims.set_point(range(first, first + 3), [float(one) for one in point])
+        self._viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
 
     def _try(self, act: Callable[[CorrectionQueue], None]) -> None:
         if self.queue is None:
@@ -564,10 +564,10 @@ class CorrectWidget(QScrollArea):
 
     def _on_progressed(self, progress: Progress) -> None:
         if self._carrying is not None and self.correction is not None and self._planes:
-            found, count = list(self._planes), len(self._planes)
+            planes, count = list(self._planes), len(self._planes)
             del self._planes[:count]
-            self.correction.preview(found)
-            self._show_slice(self.correction.layer, found[-1])
+            self.correction.preview(planes)
+            self._show_slice(self.correction.layer, planes[-1])
         if progress.message:
             self._tell(f"{progress.message[:1].upper()}{progress.message[1:]}…")
 
@@ -585,14 +585,14 @@ class CorrectWidget(QScrollArea):
             self._refresh_timer.start(0)
 
     def _refresh(self) -> None:
-        queue, made = self.queue, self.prompt_layers
-        if queue is None or made is None:
+        queue, prompt_layers = self.queue, self.prompt_layers
+        if queue is None or prompt_layers is None:
             return
         if self._carrying is not None and self._carrying not in queue.pending:
             self._carrying = None
-        made.show(queue.prompts)
+        prompt_layers.show(queue.prompts)
         if not queue.holding:
-            made.show_held(None)
+            prompt_layers.show_held(None)
         self.tidy.show_holding(queue.holding)
         self.busy_bar.setVisible(queue.busy)
         entries = queue.correction.entries
@@ -662,17 +662,17 @@ class CorrectWidget(QScrollArea):
         if queue is None:
             return
         try:
-            found = read_prompts(path)
-            notes = check_prompts(found, queue.correction.study, queue.correction.sha256, anyway=True)
+            prompts = read_prompts(path)
+            notes = check_prompts(prompts, queue.correction.study, queue.correction.sha256, anyway=True)
         except BrainTumorError as error:
             self._tell(str(error))
             notify_error(error)
             return
-        for step in found.steps:
+        for step in prompts.steps:
             queue.add(queue.correction.action(step))
         for note in notes:
             notify(note)
-        self._tell(" ".join([f"Replaying {len(found.steps)} steps.", *notes]))
+        self._tell(" ".join([f"Replaying {len(prompts.steps)} steps.", *notes]))
 
     def _lines(self) -> CommandLines:
         start = self._chosen if self.queue is not None else self.start_box.currentData()
@@ -705,9 +705,9 @@ def _pressed(act: Callable[[], None]) -> Callable[[Any], None]:
 
 def _unbind(viewer: Any, bound: dict[str, Any]) -> None:
     for key, handler in bound.items():
-        found = viewer.bind_key(key, None)
-        if found is not None and found is not handler:
-            viewer.bind_key(key, found)  # somebody else's by now
+        current = viewer.bind_key(key, None)
+        if current is not None and current is not handler:
+            viewer.bind_key(key, current)  # somebody else's by now
 
 
 def _leave(leaving: list[Callable[[], None]], *_: Any) -> None:

@@ -26,7 +26,7 @@ from napari_brain_tumor.plugin.prompt_layers import (
 )
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
 from napari_brain_tumor.widgets.correct_state import Voxels
-from napari_brain_tumor.widgets.twins import Links
+from napari_brain_tumor.widgets.linked_layers import Links
 
 __all__ = ["TOOLS", "PromptLayers", "Tool"]
 
@@ -222,31 +222,31 @@ class PromptLayers(QObject):
 
     def _collect(self) -> None:
         touched, self._touched = self._touched, set()
-        found: list[Prompt] = []
+        prompts: list[Prompt] = []
         if "strokes" in touched:
-            found += self._new_strokes()
+            prompts += self._new_strokes()
         if "points" in touched:
-            found += self._new_points()
+            prompts += self._new_points()
         if "outlines" in touched:
-            found += self._new_outlines()
-        for prompt in found:
+            prompts += self._new_outlines()
+        for prompt in prompts:
             self.drawn.emit(prompt)
         if self._wanted is not None:
             self.show(self._wanted)
 
     def _new_strokes(self) -> list[Prompt]:
-        made, self._strokes_made = self._strokes_made, []
-        found: list[Prompt] = []
-        for parts in made:
+        finished, self._strokes_made = self._strokes_made, []
+        prompts: list[Prompt] = []
+        for parts in finished:
             voxels, codes = painted_voxels(parts, self.strokes.data.shape)
             for code in np.unique(codes).tolist():
                 meaning = Meaning.of_code(code)
                 if meaning is None:
                     self._refuse("strokes")
                 else:
-                    found.append(self._reaching(painted_prompt(voxels[codes == code], meaning, self._place)))
-        self._shown["strokes"] += found
-        return found
+                    prompts.append(self._reaching(painted_prompt(voxels[codes == code], meaning, self._place)))
+        self._shown["strokes"] += prompts
+        return prompts
 
     def _new_points(self) -> list[Prompt]:
         known, now = points_to_draw(self._shown["points"], self._place), np.asarray(self.points.data)
@@ -255,9 +255,11 @@ class PromptLayers(QObject):
             self._refuse("points")
             return []
         self.points.selected_data = set()
-        found: list[Prompt] = [self._reaching(point_prompt(at, self.meaning, self._place)) for at in now[len(before) :]]
-        self._shown["points"] += found
-        return found
+        prompts: list[Prompt] = [
+            self._reaching(point_prompt(at, self.meaning, self._place)) for at in now[len(before) :]
+        ]
+        self._shown["points"] += prompts
+        return prompts
 
     def _new_outlines(self) -> list[Prompt]:
         known = len(self._shown["outlines"])
@@ -269,17 +271,17 @@ class PromptLayers(QObject):
         self.outlines.selected_data = set()
         count = len(self.outlines.data)
         border = self.border and self.meaning.has_border
-        found = [
+        prompts = [
             self._reaching(shape_prompt(self.outlines, at, self.meaning, self._place, border=border))
             for at in range(known, count)
         ]
-        if self.border and not border and any(isinstance(prompt, Lasso) for prompt in found):
+        if self.border and not border and any(isinstance(prompt, Lasso) for prompt in prompts):
             self.refused.emit(_NO_BORDER.format(self.meaning.text))
-        if all(isinstance(prompt, _KINDS["outlines"]) for prompt in found):
-            self._shown["outlines"] += found
+        if all(isinstance(prompt, _KINDS["outlines"]) for prompt in prompts):
+            self._shown["outlines"] += prompts
         else:
             self._redraw("outlines", self._shown["outlines"])  # a line becomes a stroke
-        return found
+        return prompts
 
     def _reaching(self, prompt: Prompt) -> Prompt:
         """The prompt, for this slice alone where that is wanted."""
@@ -298,9 +300,9 @@ class PromptLayers(QObject):
             self._wanted = list(prompts)  # after what the user draws now
             return
         for name, kinds in _KINDS.items():
-            wanted = [prompt for prompt in prompts if isinstance(prompt, kinds)]
-            if list(map(id, wanted)) != list(map(id, self._shown[name])):
-                self._redraw(name, wanted)
+            of_kind = [prompt for prompt in prompts if isinstance(prompt, kinds)]
+            if list(map(id, of_kind)) != list(map(id, self._shown[name])):
+                self._redraw(name, of_kind)
 
     def show_held(self, edit: Voxels | None) -> None:
         """A ring around the voxels that a prompt would change, on every slice; none without an edit."""
@@ -336,23 +338,23 @@ class PromptLayers(QObject):
         self.strokes.refresh()
 
     def _redraw_points(self, prompts: Sequence[Prompt]) -> None:
-        found = points_to_draw(prompts, self._place)
+        points = points_to_draw(prompts, self._place)
         self.points.selected_data = set()
-        self.points.data = np.array([at for at, _ in found]).reshape(-1, 3)
-        if found:
-            self.points.face_color = [[*color_of(meaning), 1.0] for _, meaning in found]
-            self.points.symbol = ["disc" if meaning.add else "x" for _, meaning in found]
+        self.points.data = np.array([at for at, _ in points]).reshape(-1, 3)
+        if points:
+            self.points.face_color = [[*color_of(meaning), 1.0] for _, meaning in points]
+            self.points.symbol = ["disc" if meaning.add else "x" for _, meaning in points]
 
     def _redraw_outlines(self, prompts: Sequence[Prompt]) -> None:
-        found = outlines_to_draw(prompts, self._place)
+        outlines = outlines_to_draw(prompts, self._place)
         self.outlines.selected_data = set()
         self.outlines.data = []
-        if found:
+        if outlines:
             self.outlines.add(
-                [corners for corners, _, _ in found],
-                shape_type=[kind for _, kind, _ in found],
-                edge_color=[[*color_of(meaning), 1.0] for *_, meaning in found],
-                face_color=[[*color_of(meaning), _FACE if meaning.add else 0.0] for *_, meaning in found],
+                [corners for corners, _, _ in outlines],
+                shape_type=[kind for _, kind, _ in outlines],
+                edge_color=[[*color_of(meaning), 1.0] for *_, meaning in outlines],
+                face_color=[[*color_of(meaning), _FACE if meaning.add else 0.0] for *_, meaning in outlines],
             )
 
     @contextmanager

@@ -71,7 +71,7 @@ class CorrectionQueue(QObject):
     def pending(self) -> list[Entry]:
         """What was asked for and is not seen yet, in order."""
         now = [self._now] if self._now is not None and self._now.work.kind == "do" else []
-        return [asked.work.entry for asked in (*now, *self._waiting) if not asked.dropped]
+        return [request.work.entry for request in (*now, *self._waiting) if not request.dropped]
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -88,9 +88,9 @@ class CorrectionQueue(QObject):
 
     def follow(self) -> None:
         """The layer may have been changed by somebody else."""
-        found = self.correction.follow()
-        if found:
-            self._to_follow.extend(found)
+        changes = self.correction.follow()
+        if changes:
+            self._to_follow.extend(changes)
             self._release(drop=False)
             self._next()
             self.changed.emit()
@@ -124,11 +124,11 @@ class CorrectionQueue(QObject):
 
     def take(self) -> None:
         """Show what is held."""
-        asked, outcome = self._now, self._held
-        if asked is None or outcome is None:
+        request, outcome = self._now, self._held
+        if request is None or outcome is None:
             return
         self._now = self._held = None
-        self._show(asked, *outcome)
+        self._show(request, *outcome)
         self._next()
         self.changed.emit()
 
@@ -145,12 +145,12 @@ class CorrectionQueue(QObject):
 
     def _release(self, *, drop: bool) -> None:
         """Take back what is held; if it is not dropped it is computed again, after what the user did meanwhile."""
-        asked = self._now
-        if asked is None or self._held is None:
+        request = self._now
+        if request is None or self._held is None:
             return
         self._now = self._held = None
-        asked.dropped = drop
-        self._take_back(asked)
+        request.dropped = drop
+        self._take_back(request)
 
     def stop(self) -> None:
         """Compute no more, and tell nothing any more."""
@@ -177,50 +177,50 @@ class CorrectionQueue(QObject):
         else:
             return
         work = self._now.work
-        seen = self.correction.snapshot() if work.kind == "do" else None
-        self.runner.start(lambda _: work.job(seen))
+        labels = self.correction.snapshot() if work.kind == "do" else None
+        self.runner.start(lambda _: work.job(labels))
 
     def _on_finished(self, outcome: Any) -> None:
-        asked, self._now = self._now, None
-        if asked is None or self._stopped:
+        request, self._now = self._now, None
+        if request is None or self._stopped:
             return
         self.correction.end_preview()
         self._to_follow.extend(self.correction.follow())
-        if asked.work.kind == "follow":
+        if request.work.kind == "follow":
             if not self._to_follow:
                 self.correction.record(outcome)
-        elif asked.dropped or self._to_follow:
-            self._take_back(asked)
-        elif self.holds and asked.work.can_be_repeated and not isinstance(asked.work.entry.step, Action):
-            self._now, self._held = asked, outcome
-            self.held.emit(asked.work.entry, outcome[0])
+        elif request.dropped or self._to_follow:
+            self._take_back(request)
+        elif self.holds and request.work.can_be_repeated and not isinstance(request.work.entry.step, Action):
+            self._now, self._held = request, outcome
+            self.held.emit(request.work.entry, outcome[0])
         else:
-            self._show(asked, *outcome)
+            self._show(request, *outcome)
         self._next()
         self.changed.emit()
 
-    def _show(self, asked: _Asked, edit: Voxels, told: Told) -> None:
-        entry = asked.work.entry
+    def _show(self, request: _Asked, edit: Voxels, state: Told) -> None:
+        entry = request.work.entry
         voxels = self.correction.show(entry, edit)
-        self.correction.record(told)
-        self.shown.emit(entry, time.monotonic() - asked.since, voxels)
+        self.correction.record(state)
+        self.shown.emit(entry, time.monotonic() - request.since, voxels)
 
-    def _take_back(self, asked: _Asked) -> None:
-        self._to_follow.appendleft(self.correction.forget(asked.work.entry))
-        if asked.dropped:
+    def _take_back(self, request: _Asked) -> None:
+        self._to_follow.appendleft(self.correction.forget(request.work.entry))
+        if request.dropped:
             return
-        if asked.work.can_be_repeated:
-            self._waiting.appendleft(asked)
+        if request.work.can_be_repeated:
+            self._waiting.appendleft(request)
         else:
             msg = "The labels were changed meanwhile, so nothing was done. Do it again."
-            self.failed.emit(asked.work.entry, PromptError(msg))
+            self.failed.emit(request.work.entry, PromptError(msg))
 
     def _on_failed(self, error: Exception) -> None:
-        asked, self._now = self._now, None
-        if asked is None or self._stopped:
+        request, self._now = self._now, None
+        if request is None or self._stopped:
             return
         self.correction.end_preview()
-        if not asked.dropped:
-            self.failed.emit(asked.work.entry, error)
+        if not request.dropped:
+            self.failed.emit(request.work.entry, error)
         self._next()
         self.changed.emit()

@@ -18,8 +18,8 @@ from napari_brain_tumor.plugin.layers import KEY, LayerData, LayerView, Segmenta
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets.correct_state import Correction
-from napari_brain_tumor.widgets.kept_probabilities import kept_of
 from napari_brain_tumor.widgets.segment_state import candidates, is_result, open_studies
+from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 __all__ = ["Begun", "Start", "begin_job", "obstacle", "starts"]
@@ -78,8 +78,8 @@ def starts(all_layers: Iterable[Layer]) -> list[Start]:
     present = list(all_layers)
     studies = [study for study in open_studies(candidates(present)) if _is_volume(study)]
     labels = [layer for layer in reversed(present) if is_result(layer) and layer.ndim == 3 and can_be_watched(layer)]
-    found = [(layer, _study_of(layer, studies)) for layer in labels]
-    over = [Start(study, layer) for layer, study in found if study is not None]
+    pairs = [(layer, _study_of(layer, studies)) for layer in labels]
+    over = [Start(study, layer) for layer, study in pairs if study is not None]
     return [*over, *(Start(study) for study in studies)]
 
 
@@ -88,8 +88,8 @@ def obstacle(all_layers: Iterable[Layer]) -> str:
     present = list(all_layers)
     if starts(present):
         return ""
-    found = candidates(present)
-    if found and all(one.role is None for one in found):
+    scans = candidates(present)
+    if scans and all(scan.role is None for scan in scans):
         return (
             "Which sequence the opened images are is not known. Open the case with Plugins > Brain Tumor > Open case "
             "and choose T1, T1c, T2 and FLAIR, or name the layers after them."
@@ -103,11 +103,11 @@ def _is_volume(study: OpenStudy) -> bool:
 
 def _study_of(layer: Labels, studies: Sequence[OpenStudy]) -> OpenStudy | None:
     """The study that labels lie on: the one that they came from, or else any on the same voxels."""
-    seen = layers.view(layer)
-    if isinstance(seen.tag, SegmentationTag) and not seen.tag.understood:
+    labels_view = layers.view(layer)
+    if isinstance(labels_view.tag, SegmentationTag) and not labels_view.tag.understood:
         return None
-    case = seen.tag.case if isinstance(seen.tag, SegmentationTag) else None
-    here = [study for study in studies if _first(study).grid.same_place(seen.grid)]
+    case = labels_view.tag.case if isinstance(labels_view.tag, SegmentationTag) else None
+    here = [study for study in studies if _first(study).grid.same_place(labels_view.grid)]
     here.sort(key=lambda study: study.name != case)
     return here[0] if here else None
 
@@ -125,35 +125,38 @@ def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[Begun]:
         If the scans or labels cannot be read as a study and a segmentation on its grid.
     """
     scans = {role: layers.view(layer) for role, layer in start.study.sequences.items()}
-    shown = layers.view(start.layer) if start.layer is not None else None
+    labels_view = layers.view(start.layer) if start.layer is not None else None
     references = layers.readable_views(all_layers)
-    kept = kept_of(start.layer)
-    return _begin(scans, shown, references, kept.maps if kept is not None else None)
+    stored = stored_maps_of(start.layer)
+    return _begin(scans, labels_view, references, stored.maps if stored is not None else None)
 
 
-def _begin(scans: Any, shown: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[Begun]:
+def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[Begun]:
     yield Progress(0, 2, "reading the layers")
     study = layers.study_from_layers(scans)
-    segmentation = _on_study(shown, references, study) if shown is not None else None
+    segmentation = _on_study(labels_view, references, study) if labels_view is not None else None
     yield Progress(1, 2, "looking at the scans")
     refiner = Refiner(study, segmentation, maps)
     refiner.prepare()
-    begun = begun_provenance(study, segmentation)
-    new = None if shown is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
-    return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), begun, new)
+    provenance = begun_provenance(study, segmentation)
+    new = (
+        None if labels_view is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
+    )
+    return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), provenance, new)
 
 
-def _on_study(shown: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
+def _on_study(labels_view: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
     """A copy of what a layer shows, on the study's own grid."""
-    found = layers.segmentation_from_layer(shown, references)
+    segmentation = layers.segmentation_from_layer(labels_view, references)
     display = Display.of(study.grid)
-    if found.grid.same_place(study.grid):
-        data = found.data
-    elif display.shown.in_viewer.same_place(shown.grid):
-        data = display.restore(shown.data, nearest=True)  # from a file whose axes run in another order
+    if segmentation.grid.same_place(study.grid):
+        data = segmentation.data
+    elif display.viewer_grid.in_viewer.same_place(labels_view.grid):
+        data = display.restore(labels_view.data, nearest=True)  # from a file whose axes run in another order
     else:
         msg = (
-            f"The labels {shown.name} lie on {found.grid.describe()}, the scans on {study.grid.describe()}. Open the "
+            f"The labels {labels_view.name} lie on {segmentation.grid.describe()}, the scans on "
+            f"{study.grid.describe()}. Open the "
             "scans that they were made on."
         )
         raise GridMismatchError(msg)
@@ -161,12 +164,12 @@ def _on_study(shown: LayerView, references: Sequence[LayerView], study: Study) -
     return Segmentation(
         copy,
         study.grid,
-        found.name,
-        found.class_names,
-        found.known_regions,
-        found.layout,
-        found.provenance,
-        found.notes,
+        segmentation.name,
+        segmentation.class_names,
+        segmentation.known_regions,
+        segmentation.layout,
+        segmentation.provenance,
+        segmentation.notes,
     )
 
 

@@ -266,10 +266,10 @@ class Correction:
     @property
     def entries(self) -> list[Entry]:
         """What the labels of now are made of, in order."""
-        found: list[Entry] = []
+        entries: list[Entry] = []
         for entry in self.done:
-            found = list(entry.again) if entry.kind == "without" else [*found, entry]
-        return found
+            entries = list(entry.again) if entry.kind == "without" else [*entries, entry]
+        return entries
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -292,28 +292,28 @@ class Correction:
 
     def outlined_slices(self, axis: int, region: Region) -> list[int]:
         """Slices of the layer along one of its axes on which a region was outlined by hand, or painted for the most."""
-        return sorted({at for at, one in self._outlines(axis) if one == region})
+        return sorted({at for at, outlined in self._outlines(axis) if outlined == region})
 
-    def region_to_fill(self, axis: int, wanted: Region | None = None) -> Region | None:
+    def region_to_fill(self, axis: int, preferred: Region | None = None) -> Region | None:
         """The wanted region if it was outlined along an axis, else the one outlined there last; None of none."""
         regions = [region for _, region in self._outlines(axis)]
-        return wanted if wanted in regions else regions[-1] if regions else None
+        return preferred if preferred in regions else regions[-1] if regions else None
 
     def _outlines(self, axis: int) -> list[tuple[int, Region]]:
         """Slice and region of each outline, in order; strokes, points, lassos and boxes are none."""
-        found: list[tuple[int, Region]] = []
+        outlines: list[tuple[int, Region]] = []
         painted: dict[tuple[int, Region], set[tuple[int, ...]]] = {}
         for entry in self.entries:
             at = entry.extent.slice_along(axis) if entry.extent is not None else None
             if at is not None and isinstance(entry.step, Lasso) and entry.step.border:
-                found.append((at, BORDERED[entry.step.label]))
+                outlines.append((at, BORDERED[entry.step.label]))
             drawn = entry.drawn
             if drawn is not None and drawn.axis == axis and entry.painted is not None:
                 own = painted.setdefault((drawn.index, drawn.region), set())
                 own.update(map(tuple, entry.painted.at[_is_of(drawn.region, entry.painted.labels)].tolist()))
                 if len(own) >= _DRAWN_SHARE * drawn.voxels:
-                    found.append((drawn.index, drawn.region))
-        return found
+                    outlines.append((drawn.index, drawn.region))
+        return outlines
 
     # What the user asks for -----------------------------------------------------------------------------------------
 
@@ -321,7 +321,7 @@ class Correction:
         """Carry out a prompt, or another step of a file."""
         is_prompt = not isinstance(step, Action)
         entry = Entry("step", step, extent=extent_of(step, self.place) if is_prompt else None)  # type: ignore[arg-type]
-        return Work("do", entry, lambda seen: _job(lambda: self.compute_step(entry, seen)))
+        return Work("do", entry, lambda labels: _job(lambda: self.compute_step(entry, labels)))
 
     def snapshot(self) -> npt.NDArray[Any] | None:
         """A copy of the layer's array: whoever writes into it without napari knowing is noticed by it.
@@ -346,14 +346,14 @@ class Correction:
             If there are fewer than two, or one that the layer does not have.
         """
         last = self.layer.data.shape[axis] - 1
-        wanted = sorted(set(slices))
-        if len(wanted) < 2 or wanted[0] < 0 or wanted[-1] > last:
+        numbers_shown = sorted(set(slices))
+        if len(numbers_shown) < 2 or numbers_shown[0] < 0 or numbers_shown[-1] > last:
             msg = (
-                f"Slices {slices_in_words(wanted) or 'none'} were named; two or more of 0 to {last} are needed, and "
-                "what lies between them is filled. Outline the region on a second slice, or write its number."
+                f"Slices {slices_in_words(numbers_shown) or 'none'} were named; two or more of 0 to {last} are needed, "
+                "and what lies between them is filled. Outline the region on a second slice, or write its number."
             )
             raise PromptError(msg)
-        numbers = tuple(sorted(self.place.file_slice(axis, one) for one in wanted))
+        numbers = tuple(sorted(self.place.file_slice(axis, number) for number in numbers_shown))
         return self.action(Interpolate(axis=self.place.file_axis(axis), slices=numbers, region=region))
 
     def carry_on(
@@ -377,9 +377,9 @@ class Correction:
 
     def without(self, unwanted: Entry) -> Work:
         """Do everything again without one of the entries."""
-        kept = [entry for entry in self.entries if entry is not unwanted]
+        remaining = [entry for entry in self.entries if entry is not unwanted]
         entry = Entry("without")
-        return Work("do", entry, lambda _: self.compute_without(entry, kept))
+        return Work("do", entry, lambda _: self.compute_without(entry, remaining))
 
     # Undo and redo --------------------------------------------------------------------------------------------------
 
@@ -421,9 +421,9 @@ class Correction:
         """Read the layer's history: what the refiner has to do to hold what the layer shows."""
         history = history_of(self.layer)
         there = {id(part) for step in history.done for part in step}
-        gone = {id(part) for step in history.undone for part in step}
+        undone_parts = {id(part) for step in history.undone for part in step}
         works: list[Work] = []
-        while any(_among(entry, gone) for entry in self.done[self._fixed :]):
+        while any(_among(entry, undone_parts) for entry in self.done[self._fixed :]):
             works.append(self._take_back())
         while any(_among(entry, there) for entry in self.undone):
             works.append(self._bring_again())
@@ -454,12 +454,12 @@ class Correction:
 
     def _new(self, steps: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Steps at the end of the history that nobody told of."""
-        found: list[tuple[Any, ...]] = []
+        new_steps: list[tuple[Any, ...]] = []
         for step in reversed(steps):
             if any(id(part) in self._known for part in step):
                 break
-            found.append(step)
-        return found[::-1]
+            new_steps.append(step)
+        return new_steps[::-1]
 
     def _painted(self, parts: tuple[Any, ...]) -> Work:
         voxels, labels = painted_voxels(parts, self.layer.data.shape)
@@ -497,13 +497,13 @@ class Correction:
         """Take back what was only previewed."""
         if not self._previewed:
             return
-        for at, before, shown in reversed(self._previewed):
-            still = self.layer.data[at] == shown
+        for at, before, previewed in reversed(self._previewed):
+            still = self.layer.data[at] == previewed
             self.layer.data[at][still] = before[still]
         self._previewed.clear()
         self._quietly(self.layer.refresh)
 
-    def record(self, told: Told) -> None:
+    def record(self, state: Told) -> None:
         """Write the steps, and what the labels tell by now, into what is saved with them."""
         tag = self.layer.metadata.get(KEY)
         if not isinstance(tag, SegmentationTag):
@@ -516,12 +516,12 @@ class Correction:
         if steps or earlier:
             provenance["refined"] = [*earlier, *steps]
             provenance["refinement"] = self._refinement()
-        known = told.known_regions
+        known = state.known_regions
         names = tag.class_names if known == tag.known_regions else {**tag.class_names, **class_names_of(known)}
         changed = replace(
             tag,
             provenance=provenance,
-            refined_digest=told.digest if steps else "",
+            refined_digest=state.digest if steps else "",
             known_regions=known,
             class_names=names,
         )
@@ -529,19 +529,19 @@ class Correction:
 
     def _refinement(self) -> dict[str, Any]:
         """How it was corrected, as `refine` tells it."""
-        made = [entry for entry in self.entries if entry.step is not None]
-        told = {
+        prompted = [entry for entry in self.entries if entry.step is not None]
+        record = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "from_labels_sha256": self.sha256,
             "probabilities": self.probabilities is not None,
-            "seconds": [round(entry.seconds, 3) for entry in made],
-            "voxels": [entry.change.voxels if entry.change is not None else 0 for entry in made],
+            "seconds": [round(entry.seconds, 3) for entry in prompted],
+            "voxels": [entry.change.voxels if entry.change is not None else 0 for entry in prompted],
             "version": __version__,
             "rule": RULE,
             "notes": [],
         }
         first = self._provenance.get("refinement") or {}
-        return told | {key: first[key] for key in ("from_labels_sha256", "probabilities") if key in first}
+        return record | {key: first[key] for key in ("from_labels_sha256", "probabilities") if key in first}
 
     def _quietly(self, act: Callable[[], Any]) -> Any:
         self.writing = True
@@ -562,10 +562,10 @@ class Correction:
 
     # What the refiner does, in another thread -----------------------------------------------------------------------
 
-    def compute_step(self, entry: Entry, seen: npt.NDArray[Any] | None = None) -> tuple[Voxels, Told]:
+    def compute_step(self, entry: Entry, labels: npt.NDArray[Any] | None = None) -> tuple[Voxels, Told]:
         """Carry out a step; what it changes in the layer."""
-        if seen is not None:
-            self.refiner.adopt(self.place.display.restore(seen).astype(np.uint8))
+        if labels is not None:
+            self.refiner.adopt(self.place.display.restore(labels).astype(np.uint8))
         assert entry.step is not None
         began = time.perf_counter()
         entry.change = self.refiner.apply(entry.step)
@@ -615,7 +615,9 @@ class Correction:
         if not flat or not labels.size:
             return None
         axis, index = flat[0]
-        region = next(one for one, values in REGIONS.items() if values[0] == int(np.bincount(labels).argmax()))
+        region = next(
+            candidate for candidate, values in REGIONS.items() if values[0] == int(np.bincount(labels).argmax())
+        )
         plane = np.take(self.refiner.labels, self.place.file_slice(axis, index), self.place.file_axis(axis))
         return Drawn(region, axis, index, int(_is_of(region, plane).sum()))
 
@@ -639,9 +641,9 @@ class Correction:
         along, start = self.place.file_axis(axis), self.place.file_slice(axis, index)
         way: Literal[1, -1] = -direction if self.place.runs_back(axis) else direction
         stop = start
-        for at, found in propagate_slices(self.study, self.refiner.labels, along, start, way):
+        for at, plane_labels in propagate_slices(self.study, self.refiner.labels, along, start, way):
             stop = at
-            plane = self._plane(axis, along, at, found)
+            plane = self._plane(axis, along, at, plane_labels)
             planes.append(plane)
             yield Progress(abs(stop - start), 0, f"slice {plane.index}")
             if halt.is_set():
@@ -652,29 +654,35 @@ class Correction:
         entry.step = Propagate(axis=along, start=start, stop=stop)
         return self.compute_step(entry)
 
-    def _plane(self, axis: int, along: int, at: int, found: npt.NDArray[np.uint8]) -> Plane:
-        block = np.broadcast_to(np.expand_dims(found, along), self.study.grid.shape)
+    def _plane(self, axis: int, along: int, at: int, plane_labels: npt.NDArray[np.uint8]) -> Plane:
+        block = np.broadcast_to(np.expand_dims(plane_labels, along), self.study.grid.shape)
         index = self.place.layer_slice(axis, at)
         return Plane(axis, index, np.array(np.take(self.place.display.show(block), index, axis)))
 
-    def compute_without(self, entry: Entry, kept: Sequence[Entry]) -> Job[tuple[Voxels, Told]]:
+    def compute_without(self, entry: Entry, remaining: Sequence[Entry]) -> Job[tuple[Voxels, Told]]:
         """Do the kept entries again from the beginning."""
         refiner = Refiner(self.study, self.start, self.probabilities)
         again: list[Entry] = []
-        for one in kept:
-            yield Progress(len(again), len(kept), f"{len(again) + 1} of {len(kept)}: {one.text}")
-            told = {"dump": one.dump, "seconds": one.seconds, "drawn": one.drawn}
-            made = Entry(one.kind, one.step, one.painted, extent=one.extent, **told)  # type: ignore[arg-type]
-            if one.step is not None:
-                made.change = refiner.apply(one.step)
+        for entry_to_repeat in remaining:
+            yield Progress(len(again), len(remaining), f"{len(again) + 1} of {len(remaining)}: {entry_to_repeat.text}")
+            shared = {"dump": entry_to_repeat.dump, "seconds": entry_to_repeat.seconds, "drawn": entry_to_repeat.drawn}
+            repeated = Entry(
+                entry_to_repeat.kind,
+                entry_to_repeat.step,
+                entry_to_repeat.painted,
+                extent=entry_to_repeat.extent,
+                **shared,  # type: ignore[arg-type]
+            )
+            if entry_to_repeat.step is not None:
+                repeated.change = refiner.apply(entry_to_repeat.step)
             else:
-                self._adopt(made, refiner)
-            again.append(made)
+                self._adopt(repeated, refiner)
+            again.append(repeated)
         entry.again, entry.refiners = tuple(again), (self.refiner, refiner)
         before, self.refiner = self.refiner.labels, refiner
         whole = Box.whole(before.shape)
         edit = self._differing(before, refiner.labels, whole)
-        is_told = self.place.one_to_one and not any(one.kind == "hand" for one in again)
+        is_told = self.place.one_to_one and not any(entry_to_repeat.kind == "hand" for entry_to_repeat in again)
         digest = digest_of(self.place.display.show(refiner.labels)).hex() if is_told else ""
         return edit, Told(digest, refiner.known_regions)
 
@@ -701,24 +709,24 @@ def change_in_words(change: Change) -> str:
         return ""
     pairs, counts = np.unique(np.stack([change.before[differs], change.after[differs]]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    told = [f"{_class_name(pairs[0, at])} to {_class_name(pairs[1, at])} {counts[at]}" for at in order.tolist()]
+    changes = [f"{_class_name(pairs[0, at])} to {_class_name(pairs[1, at])} {counts[at]}" for at in order.tolist()]
     slices = min(int(differs.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
-    return f"{', '.join(told)}, on {slices} slice{'s'[: slices != 1]}"
+    return f"{', '.join(changes)}, on {slices} slice{'s'[: slices != 1]}"
 
 
 def tidy_step(kind: str, region: Region, mm: float, place: Any = None) -> Step:
     """The step that removes an island at a place of the world, keeps the largest part, fills holes or smooths."""
-    (label,) = (name for name, one in BORDERED.items() if one == region)
-    named: dict[str, Any] = {"label": label}
+    (label,) = (name for name, name_of_region in BORDERED.items() if name_of_region == region)
+    label_field: dict[str, Any] = {"label": label}
     match kind:
         case "remove island":
-            return RemoveIsland(at=tuple(np.round(np.asarray(place, float), 3).tolist()), **named)
+            return RemoveIsland(at=tuple(np.round(np.asarray(place, float), 3).tolist()), **label_field)
         case "keep largest":
-            return KeepLargest(**named)
+            return KeepLargest(**label_field)
         case "fill holes":
-            return FillHoles(**named)
+            return FillHoles(**label_field)
         case _:
-            return SmoothMargin(mm=mm, **named)
+            return SmoothMargin(mm=mm, **label_field)
 
 
 def _class_name(value: int) -> str:
@@ -737,8 +745,8 @@ def _job(act: Callable[[], Any]) -> Job[Any]:
 
 def _until(change: Change, step: Callable[[], Change | None]) -> bool:
     """Undo or redo up to that change; whether it was found. What was adopted on the way is noticed again later."""
-    while (found := step()) is not None:
-        if found is change:
+    while (change_found := step()) is not None:
+        if change_found is change:
             return True
     return False
 

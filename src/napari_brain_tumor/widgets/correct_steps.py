@@ -64,9 +64,9 @@ class SliceSteps(QWidget):
         self.up_button.setAccessibleName("Carry on to higher slices")
         self.stop_button = button("S&top", "Stop here and keep what was carried on so far.\nKey: Escape")
         self.stop_button.setEnabled(False)
-        for made in (self.down_button, self.up_button, self.stop_button):
-            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            row.addWidget(made)
+        for step_button in (self.down_button, self.up_button, self.stop_button):
+            step_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            row.addWidget(step_button)
         self.down_button.clicked.connect(lambda _: self.carry_requested.emit(-1))
         self.up_button.clicked.connect(lambda _: self.carry_requested.emit(1))
         self.stop_button.clicked.connect(lambda _: self.stop_requested.emit())
@@ -100,8 +100,8 @@ class SliceSteps(QWidget):
         if not self.slices_edit.isModified():
             self.slices_edit.setText(slices_in_words(slices))
         self.slices_edit.setEnabled(not obstacle)
-        for made in (self.fill_button, self.down_button, self.up_button):
-            made.setEnabled(not obstacle and not carrying)
+        for step_button in (self.fill_button, self.down_button, self.up_button):
+            step_button.setEnabled(not obstacle and not carrying)
         self.stop_button.setEnabled(carrying)
 
     def _on_fill(self) -> None:
@@ -142,19 +142,19 @@ class StepList(QWidget):
         self.remove_button.clicked.connect(self._on_remove)
         self.show_entries((), ())
 
-    def show_entries(self, done: Sequence[Entry], pending: Sequence[Entry]) -> None:
+    def show_entries(self, applied: Sequence[Entry], pending: Sequence[Entry]) -> None:
         """Show what is done and what waits; the selected one stays so while it is there."""
-        kept = self._selected()
-        self._entries = [*done, *pending]
+        selected = self._selected()
+        self._entries = [*applied, *pending]
         self.list.blockSignals(True)
         self.list.clear()
         for number, entry in enumerate(self._entries, 1):
             item = QListWidgetItem(f"{number}  {entry_text(entry)}")
-            if number > len(done):
+            if number > len(applied):
                 item.setForeground(self.palette().brush(self.palette().ColorRole.PlaceholderText))
             self.list.addItem(item)
-        if kept in self._entries:
-            self.list.setCurrentRow(self._entries.index(kept))
+        if selected in self._entries:
+            self.list.setCurrentRow(self._entries.index(selected))
         else:
             self.list.scrollToBottom()
         self.list.blockSignals(False)

@@ -28,9 +28,9 @@ class TidySteps(QWidget):
         self.take_button = button("Ta&ke", "Let the labels take what lies within the ring.\nKey: Enter")
         self.drop_button = button("Dro&p", "Do without this prompt.\nKey: Escape")
         top = flow()
-        for made in (self.preview_box, self.take_button, self.drop_button):
-            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            top.addWidget(made)
+        for control in (self.preview_box, self.take_button, self.drop_button):
+            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            top.addWidget(control)
         column.addLayout(top)
         self.buttons = {
             "remove island": button(
@@ -48,10 +48,10 @@ class TidySteps(QWidget):
         self.mm_box.setToolTip("Details narrower than this go.")
         self.mm_box.setAccessibleName("Width of what is smoothed")
         rows = flow()
-        for kind, made in self.buttons.items():
-            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            made.clicked.connect(lambda _=False, kind=kind: self.requested.emit(kind, self.mm_box.value()))
-            rows.addWidget(made)
+        for kind, control in self.buttons.items():
+            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            control.clicked.connect(lambda _=False, kind=kind: self.requested.emit(kind, self.mm_box.value()))
+            rows.addWidget(control)
         rows.addWidget(self.mm_box)
         column.addLayout(rows)
         self.preview_box.toggled.connect(self.preview_toggled)

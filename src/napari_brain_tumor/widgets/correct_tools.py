@@ -73,11 +73,11 @@ class PromptTools(QWidget):
         group = QButtonGroup(self)
         self.class_buttons: dict[PromptLabel, QPushButton] = {}
         for key, label in CLASS_KEYS.items():
-            made = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
-            made.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
-            group.addButton(made)
-            self.class_buttons[label] = made
-            rows.addWidget(made)
+            class_button = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
+            class_button.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
+            group.addButton(class_button)
+            self.class_buttons[label] = class_button
+            rows.addWidget(class_button)
         self.not_button = _toggle(
             f"Not this ({NOT_KEY})",
             f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
@@ -90,10 +90,10 @@ class PromptTools(QWidget):
         rows = flow()
         self.tool_buttons: dict[Tool, QPushButton] = {}
         for key, tool in TOOL_KEYS.items():
-            made = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
-            made.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
-            self.tool_buttons[tool] = made
-            rows.addWidget(made)
+            tool_button = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
+            tool_button.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
+            self.tool_buttons[tool] = tool_button
+            rows.addWidget(tool_button)
         return rows
 
     def choose_class(self, label: PromptLabel) -> None:
@@ -111,15 +111,15 @@ class PromptTools(QWidget):
     def show_meaning(self, meaning: Meaning) -> None:
         """Show what is drawn next."""
         self.meaning = meaning
-        for label, made in self.class_buttons.items():
-            made.setIcon(_swatch(Meaning(label, meaning.add)))
-            made.setChecked(label == meaning.label)
+        for label, class_button in self.class_buttons.items():
+            class_button.setIcon(_swatch(Meaning(label, meaning.add)))
+            class_button.setChecked(label == meaning.label)
         self.not_button.setChecked(not meaning.add)
 
     def show_tool(self, tool: Tool | None) -> None:
         """Show which tool is in the user's hand, if any."""
-        for one, made in self.tool_buttons.items():
-            made.setChecked(one == tool)
+        for name, tool_button in self.tool_buttons.items():
+            tool_button.setChecked(name == tool)
 
     def _want(self, meaning: Meaning) -> None:
         self.show_meaning(meaning)
@@ -134,10 +134,10 @@ class PromptTools(QWidget):
 
 
 def _toggle(text: str, tip: str) -> QPushButton:
-    made = button(text, tip)
-    made.setCheckable(True)
-    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
-    return made
+    toggle = button(text, tip)
+    toggle.setCheckable(True)
+    toggle.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    return toggle
 
 
 def _swatch(meaning: Meaning) -> QIcon:

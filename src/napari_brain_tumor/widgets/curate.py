@@ -45,7 +45,7 @@ __all__ = ["CurateWidget"]
 
 _REFRESH_MS = 2000
 _NO_MODEL = "no model"
-_UNSAVED = {"save": "Save", "draft": "Keep for later", "discard": "Throw away", "cancel": "Cancel"}
+_UNSAVED = {"save": "Save", "draft": "Keep for later", "discard": "Discard", "cancel": "Cancel"}
 
 
 class CurateWidget(QScrollArea):
@@ -60,7 +60,7 @@ class CurateWidget(QScrollArea):
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str
-        The job that runs in the worker process, called like `opinion.opinions_job`.
+        The job that runs in the worker process, called like `case_scoring.score_dataset_job`.
     models : sequence of ModelInfo, optional
         The installed ones where none are given.
     question : callable
@@ -72,7 +72,7 @@ class CurateWidget(QScrollArea):
         napari_viewer: napari.viewer.Viewer,
         worker: WorkerProcess | None = None,
         *,
-        target: str = state.OPINIONS_TARGET,
+        target: str = state.SCORES_TARGET,
         models: Sequence[ModelInfo] | None = None,
         question: Ask = ask,
     ) -> None:
@@ -111,9 +111,9 @@ class CurateWidget(QScrollArea):
         column = column_in(self)
         column.addWidget(RestoreNotice(self._viewer))
         row = QHBoxLayout()
-        self.dataset_box = combo("The data set; the ones that were opened last are listed.", "Data set")
+        self.dataset_box = combo("The data set; recently opened ones are listed.", "Data set")
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
-        self.new_button = button("Ne&w…", "Make an empty data set in a folder that is made with it, or is empty.")
+        self.new_button = button("Ne&w…", "Create an empty data set in a new or empty folder.")
         row.addWidget(self.dataset_box, 1)
         row.addWidget(self.open_button)
         row.addWidget(self.new_button)
@@ -156,9 +156,9 @@ class CurateWidget(QScrollArea):
         page.table.open_requested.connect(self.open_case)
         page.use_button.clicked.connect(self.use_prediction)
         page.side_box.toggled.connect(self._on_side_by_side)
-        for does, (made, action) in self._actions().items():
-            made.clicked.connect(lambda _=False, action=action: action())
-            self._viewer.bind_key(KEYS[does], _pressed(made, action), overwrite=True)
+        for does, (key_button, action) in self._actions().items():
+            key_button.clicked.connect(lambda _=False, action=action: action())
+            self._viewer.bind_key(KEYS[does], _pressed(key_button, action), overwrite=True)
         for box in self.add.role_boxes.values():
             box.activated.connect(self._on_role_chosen)
         self.add.label_box.activated.connect(self._on_label_chosen)
@@ -219,7 +219,7 @@ class CurateWidget(QScrollArea):
         if opened is None:
             self.dataset_box.insertItem(0, "Choose a data set", None)
         self.dataset_box.setCurrentIndex(0)
-        self.dataset_box.setToolTip(str(opened or "The data set; the ones that were opened last are listed."))
+        self.dataset_box.setToolTip(str(opened or "The data set; recently opened ones are listed."))
 
     def _on_recent_chosen(self) -> None:
         folder = self.dataset_box.currentData()
@@ -316,10 +316,10 @@ class CurateWidget(QScrollArea):
         )
 
     def open_next_uncertain(self) -> None:
-        """Open the undecided case of which the model is least sure."""
+        """Open the undecided case where the model is least certain."""
         self._open_or_tell(
             state.next_uncertain(self.review.table.rows, self.case_id),
-            "No other undecided case has a score. Score all to find those of which the model is least sure.",
+            "No other undecided case has a score. Score all to find those where the model is least certain.",
         )
 
     def _open_neighbour(self, step: int) -> None:
@@ -334,11 +334,11 @@ class CurateWidget(QScrollArea):
 
     def _show_loaded(self, loaded: state.LoadedCase) -> None:
         roles = self._visible_roles()
-        gone = self._let_go()
+        previous = self._let_go()
         self.loaded, self._base = loaded, loaded.record.label.made_by
         added = layers.add_layers(self._viewer, [*state.show_roles(loaded.scans, roles), loaded.label])
         # After it, not before: an empty viewer goes to two dimensions and back, and OpenGL may crash on the way.
-        self._remove_layers(gone)
+        self._remove_layers(previous)
         if len(self._viewer.layers) == len(added):
             layers.orient_viewer(self._viewer)
         self._case_layers = added
@@ -367,21 +367,21 @@ class CurateWidget(QScrollArea):
         _grid(self._viewer).enabled = False
         self.edits.watch(None)
         self.loaded = self._base = self._base_data = self._prediction = self._copy = None
-        gone, self._case_layers = self._case_layers, []
-        return gone
+        previous, self._case_layers = self._case_layers, []
+        return previous
 
-    def _remove_layers(self, gone: Sequence[Layer]) -> None:
-        for layer in gone:
+    def _remove_layers(self, previous: Sequence[Layer]) -> None:
+        for layer in previous:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 
     def _offer(self, draft: Draft) -> None:
         assert self.loaded is not None
         when = f"{draft.record.made_at.astimezone():%Y-%m-%d %H:%M}"
-        question = f"There is unsaved work on {draft.record.case} from {when}. Take it up again?"
+        question = f"There is unsaved work on {draft.record.case} from {when}. Resume it?"
         if draft.record.label_sha256 != self.loaded.record.label.sha256:
             question += "\nThe saved label was replaced since: look closely before you save."
-        answers = {"take": "Take it up", "discard": "Throw it away", "later": "Not now"}
+        answers = {"take": "Resume", "discard": "Discard", "later": "Not now"}
         answer = self.question(self, question, answers)
         if answer == "take":
             self._take_up(draft)
@@ -397,7 +397,7 @@ class CurateWidget(QScrollArea):
         self.edits.mark_kept(np.array(truth.data))
         start_journal(self._viewer).mark_kept(truth)  # the draft stays on the disk
         self.edits.look()
-        self._tell("Took up the unsaved work. Save it, or undo it with Ctrl+Z.")
+        self._tell("Resumed the unsaved work. Save it, or undo it with Ctrl+Z.")
 
     # Unsaved work ---------------------------------------------------------------------------------------------------
 
@@ -489,12 +489,12 @@ class CurateWidget(QScrollArea):
     def use_prediction(self) -> None:
         """Put the model's labels in place of the label, to be corrected; nothing is saved yet."""
         truth = self.edits.layer
-        if self.loaded is None or self.loaded.opinion is None or self._prediction is None or truth is None:
+        if self.loaded is None or self.loaded.score is None or self._prediction is None or truth is None:
             self._tell("There is no prediction for this case yet: score it first.")
             return
         replace_labels(truth, self._prediction.data)
-        opinion = self.loaded.opinion
-        self._base = MadeBy(kind="model", model=opinion.model, model_sha256=opinion.weights_sha256)
+        score = self.loaded.score
+        self._base = MadeBy(kind="model", model=score.model, model_sha256=score.weights_sha256)
         self._base_data = np.array(truth.data)
         self.edits.look()
         self._tell("The model's labels are in place of the label. Correct them, then save or decide.")
@@ -527,11 +527,11 @@ class CurateWidget(QScrollArea):
         if self._busy():
             return
         try:
-            seen = layers.view(self.edits.layer)
+            live_view = layers.view(self.edits.layer)
         except BrainTumorError as error:
             self._on_failed(error)
             return
-        snapshot = np.array(seen.data)
+        snapshot = np.array(live_view.data)
         maker = state.maker_after(self._base, edited=self._painted)
         folder, loaded, note = self.dataset.folder, self.loaded, self.review.note_edit.text()
         knowing = self.review.known_box.currentData()
@@ -539,7 +539,7 @@ class CurateWidget(QScrollArea):
         self.code_box.show_action(lambda: relabel_lines_of(folder, case_id, layer(), decision, note))
 
         def work() -> tuple[CaseRecord, Any]:
-            view = replace(seen, data=snapshot)
+            view = replace(live_view, data=snapshot)
             record = state.save_label(folder, loaded, view, maker=maker, state=decision, note=note, knowing=knowing)
             return record, CuratedDataset(folder).truth(record.id)
 
@@ -649,11 +649,11 @@ class CurateWidget(QScrollArea):
         if self.loaded is None or self.dataset is None:
             return
         try:
-            opinion, data = state.prediction_of(self.dataset, self.loaded.record, self._weights)
+            score, data = state.prediction_of(self.dataset, self.loaded.record, self._weights)
         except BrainTumorError as error:
             self._on_failed(error)
             return
-        self.loaded = replace(self.loaded, opinion=opinion, prediction=data)
+        self.loaded = replace(self.loaded, score=score, prediction=data)
         self._show_prediction(data, visible=True)
         self._show_case()
 
@@ -665,7 +665,7 @@ class CurateWidget(QScrollArea):
         folder, model = str(self.dataset.folder), str(self._model.folder)
         ids = [row.id for row in self.review.table.rows]
         if self.case_id is not None:
-            ids.sort(key=lambda one: one != self.case_id)  # what is looked at comes first
+            ids.sort(key=lambda case_id: case_id != self.case_id)  # what is looked at comes first
         self.review.show_running(True)
         scored, info = self.dataset.folder, self._model
         self.code_box.show_action(lambda: score_lines_of(scored, ids, info))
@@ -683,8 +683,8 @@ class CurateWidget(QScrollArea):
 
     def _on_scored(self, problems: Mapping[str, str]) -> None:
         self._end_scoring()
-        told = [f"{case_id}: {problem}" for case_id, problem in problems.items()]
-        self._tell("\n".join(["Scored." if not told else "Some cases have no score.", *told[:5]]))
+        failures = [f"{case_id}: {problem}" for case_id, problem in problems.items()]
+        self._tell("\n".join(["Scored." if not failures else "Some cases have no score.", *failures[:5]]))
 
     def _on_score_failed(self, error: Exception) -> None:
         self._end_scoring()
@@ -709,17 +709,17 @@ class CurateWidget(QScrollArea):
         truth = self.edits.layer
         if truth is not None and truth not in self._viewer.layers:
             self._on_truth_removed()
-        found = segment_state.candidates(self._viewer.layers)
-        kept = {role: layer for role, layer in self._chosen_scans().items() if layer in self._viewer.layers}
-        self._image_layers = [one.layer for one in found]
+        candidates = segment_state.candidates(self._viewer.layers)
+        still_open = {role: layer for role, layer in self._chosen_scans().items() if layer in self._viewer.layers}
+        self._image_layers = [candidate.layer for candidate in candidates]
         self._label_layers = [layer for layer in self._viewer.layers if segment_state.is_result(layer)]
-        self._roles_by_hand = self._roles_by_hand and bool(kept)
-        self._show_matched(kept if self._roles_by_hand else segment_state.match_roles(found))
+        self._roles_by_hand = self._roles_by_hand and bool(still_open)
+        self._show_matched(still_open if self._roles_by_hand else segment_state.match_roles(candidates))
 
     def _chosen_scans(self) -> dict[Role, Layer]:
         """Layers of the roles of a case to be added."""
-        chosen = {role: box.currentIndex() - 1 for role, box in self.add.role_boxes.items()}
-        return {role: self._image_layers[at] for role, at in chosen.items() if at >= 0}
+        positions = {role: box.currentIndex() - 1 for role, box in self.add.role_boxes.items()}
+        return {role: self._image_layers[at] for role, at in positions.items() if at >= 0}
 
     def _on_role_chosen(self) -> None:
         self._roles_by_hand = True
@@ -750,11 +750,11 @@ class CurateWidget(QScrollArea):
     def _show_labels(self) -> None:
         """Offer the labels that are selected, until others are chosen by hand."""
         box, labels = self.add.label_box, self._label_layers
-        shown = labels[box.currentIndex()] if 0 <= box.currentIndex() < min(box.count(), len(labels)) else None
+        current = labels[box.currentIndex()] if 0 <= box.currentIndex() < min(box.count(), len(labels)) else None
         box.clear()
         box.addItems([layer.name for layer in labels])
-        chosen = (self._label_by_hand, self._viewer.layers.selection.active, shown)
-        box.setCurrentIndex(state.label_to_offer(labels, chosen))
+        preferred = (self._label_by_hand, self._viewer.layers.selection.active, current)
+        box.setCurrentIndex(state.label_to_offer(labels, preferred))
 
     def _on_label_chosen(self, at: int) -> None:
         self._label_by_hand = self._label_layers[at]
@@ -805,7 +805,9 @@ class CurateWidget(QScrollArea):
         self._label_by_hand = None
         self.add.others_edit.clear()
         self._refresh()
-        alike = [f"{one.case}: {one.kind}, so both are on one side." for one in record.similar]
+        alike = [
+            f"{similar_case.case}: {similar_case.kind}, so both are on one side." for similar_case in record.similar
+        ]
         self._tell("\n".join([f"Added {record.id}: patient {record.patient}, {record.split}.", *alike]))
         notify(f"Added {record.id}.")
 
@@ -815,8 +817,8 @@ class CurateWidget(QScrollArea):
         page, is_open = self.review, self.loaded is not None
         has_prediction = self._prediction is not None
         page.case_label.setText(self._case_text())
-        for made in (*page.decide_buttons.values(), page.note_edit):
-            made.setEnabled(is_open)
+        for control in (*page.decide_buttons.values(), page.note_edit):
+            control.setEnabled(is_open)
         page.save_button.setEnabled(self.edits.edited)
         page.use_button.setEnabled(has_prediction)
         page.side_box.setEnabled(has_prediction)
@@ -884,12 +886,12 @@ def _grid(viewer: Any) -> Any:
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
-def _pressed(made: Any, action: Callable[[], None]) -> Callable[[Any], None]:
+def _pressed(key_button: Any, action: Callable[[], None]) -> Callable[[Any], None]:
     """What a key does: what its button does, while that can be clicked."""
 
     def press(_: Any) -> None:
         with suppress(RuntimeError):  # the panel is gone
-            if made.isEnabled() and not isinstance(made.window(), CurateWidget):  # else its dock was closed
+            if key_button.isEnabled() and not isinstance(key_button.window(), CurateWidget):  # else its dock was closed
                 action()
 
     return press

@@ -63,8 +63,8 @@ class ReviewPage(QWidget):
         self.model_box = combo("The model whose labels are compared with the truth.", "Model")
         self.score_button = button(
             "Score &all",
-            "Let the model segment every case, in a process of its own, for its Dice and to find the cases of which it "
-            "is least sure.\nKept in the data set's folder; what is there is not computed again.",
+            "Segment every case with the model, in a separate process, for its Dice and to find the cases where it is "
+            "least certain.\nScores are kept in the data set's folder and not computed again.",
         )
         self.cancel_button = button("Cancel", "Stop within a second. Cases that are done keep their scores.")
         self.cancel_button.hide()
@@ -72,7 +72,7 @@ class ReviewPage(QWidget):
         row.addWidget(self.score_button)
         row.addWidget(self.cancel_button)
         column.addLayout(row)
-        self.progress_bar = progress_bar("How far the scoring is.", "Progress of scoring")
+        self.progress_bar = progress_bar("Progress of scoring.", "Progress of scoring")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
         return column
@@ -84,7 +84,7 @@ class ReviewPage(QWidget):
         self.uncertain_button = _key_button(
             "Most uncertain",
             "next_uncertain",
-            "Open the undecided case of which the model is least sure. Needs scores.",
+            "Open the undecided case where the model is least certain. Needs scores.",
         )
         self.previous_button = _key_button("Previous", "previous", "Open the case above, as the table is sorted.")
         self.next_button = _key_button("Next", "next", "Open the case below, as the table is sorted.")
@@ -110,13 +110,14 @@ class ReviewPage(QWidget):
         column = QVBoxLayout()
         column.setSpacing(4)
         self.known_box = combo(
-            "What of this label is known once it is saved; the rest is not trained on.", "Known then"
+            "Which part of this label counts as known once it is saved; the rest is not used for training.",
+            "Known part",
         )
         for key, text in KNOWING.items():
             self.known_box.addItem(text, key)
         self.known_row = QWidget()
         rows = form(self.known_row)
-        rows.addRow("Known then", self.known_box)
+        rows.addRow("Known part", self.known_box)
         column.addWidget(self.known_row)
         self.note_edit = QLineEdit()
         self.note_edit.setPlaceholderText("Note on the label")
@@ -131,13 +132,13 @@ class ReviewPage(QWidget):
         tips: dict[ReviewState, tuple[str, str]] = {
             "accepted": ("Accept", "Good to train on. An edited label is saved with it."),
             "rejected": ("Reject", "Not to be used. An edited label is saved with it."),
-            "needs_second_look": ("2nd look", "To be looked at again. An edited label is saved with it."),
+            "needs_second_look": ("2nd look", "For a second look. An edited label is saved with it."),
         }
         self.decide_buttons = {state: _key_button(text, state, tip) for state, (text, tip) in tips.items()}
         column.addLayout(flow(*self.decide_buttons.values()))
         self.go_on_box = QCheckBox("Then open the next undecided case")
         self.go_on_box.setChecked(True)
-        self.go_on_box.setToolTip("After a decision go on by itself.")
+        self.go_on_box.setToolTip("Move on automatically after a decision.")
         column.addWidget(self.go_on_box)
         return column
 
@@ -183,7 +184,7 @@ class AddPage(QWidget):
         column = QVBoxLayout()
         rows = form()
         self.patient_edit = _edit(
-            "the case's name", "Whom it shows. All cases of a patient are on one side of the split.", "Patient"
+            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
         )
         rows.addRow("&Patient", self.patient_edit)
         self.grade_box = combo("Grade of the tumour where it is known; the split is balanced by it.", "Grade")
@@ -194,9 +195,9 @@ class AddPage(QWidget):
             "all",
             "Slices whose label is true, as the slider of the axial view counts them: 40, 52-60.\nThe others are "
             "unknown then, not background. Empty: all.",
-            "Known slices",
+            "Labelled slices",
         )
-        rows.addRow("&Known slices", self.slices_edit)
+        rows.addRow("La&belled slices", self.slices_edit)
         self.state_box = combo("What was decided about the label.", "State")
         for state, name in STATE_NAMES.items():
             self.state_box.addItem(name, state)
@@ -205,28 +206,28 @@ class AddPage(QWidget):
         rows.addRow("&Note", self.note_edit)
         self.others_edit = _edit(
             "",
-            "Ids of cases, with commas, that look the same but are other people; only where adding was refused "
-            "for that.",
-            "Other person than",
+            "Ids of cases of other patients that look the same, separated by commas; only where adding was refused for "
+            "that.",
+            "Different patient from",
         )
-        rows.addRow("Othe&r than", self.others_edit)
+        rows.addRow("Diffe&rent from", self.others_edit)
         column.addLayout(rows)
         return column
 
 
 def _edit(placeholder: str, tip: str, name: str) -> QLineEdit:
-    made = QLineEdit()
-    made.setPlaceholderText(placeholder)
-    made.setToolTip(tip)
-    made.setAccessibleName(name)
-    return made
+    edit = QLineEdit()
+    edit.setPlaceholderText(placeholder)
+    edit.setToolTip(tip)
+    edit.setAccessibleName(name)
+    return edit
 
 
 def _key_button(text: str, does: str, tip: str) -> QPushButton:
     key = KEYS[does]
-    made = button(f"{text} ({_short(key)})", f"{tip}\nKey in the picture: {key}")
-    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
-    return made
+    key_button = button(f"{text} ({_short(key)})", f"{tip}\nKey in the picture: {key}")
+    key_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+    return key_button
 
 
 def _short(key: str) -> str:

@@ -14,7 +14,7 @@ from napari.layers import Layer
 
 from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState, Truth
 from napari_brain_tumor.dataset.drafts import Draft, read_draft
-from napari_brain_tumor.dataset.opinions import Opinion, read_opinion, read_prediction
+from napari_brain_tumor.dataset.stored_scores import StoredScore, read_prediction, read_score
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.json_file import read_json
@@ -29,7 +29,7 @@ from napari_brain_tumor.types import Mask
 
 __all__ = [
     "KNOWING",
-    "OPINIONS_TARGET",
+    "SCORES_TARGET",
     "STATE_NAMES",
     "AddRequest",
     "CaseRow",
@@ -53,7 +53,7 @@ __all__ = [
     "show_roles",
 ]
 
-OPINIONS_TARGET: Final = "napari_brain_tumor.opinion:opinions_job"
+SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
 """What runs in the worker process."""
 
 STATE_NAMES: Final[dict[ReviewState, str]] = {
@@ -117,8 +117,8 @@ def case_rows(dataset: CuratedDataset, weights_sha256: str | None = None) -> lis
 
 
 def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, drafts: Collection[str]) -> CaseRow:
-    opinion = read_opinion(dataset.folder, case, weights_sha256) if weights_sha256 is not None else None
-    current = opinion is not None and opinion.label_sha256 == case.label.sha256
+    score = read_score(dataset.folder, case, weights_sha256) if weights_sha256 is not None else None
+    current = score is not None and score.label_sha256 == case.label.sha256
     return CaseRow(
         case.id,
         case.patient,
@@ -127,8 +127,8 @@ def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, 
         case.label.is_complete,
         case.region_ml("WT"),
         _class_ml(case),
-        {**opinion.dice} if opinion is not None and current else {},
-        opinion.uncertainty if opinion is not None else None,
+        {**score.dice} if score is not None and current else {},
+        score.uncertainty if score is not None else None,
         case.id in drafts,
     )
 
@@ -152,8 +152,8 @@ def next_undecided(rows: Sequence[CaseRow], current: str | None) -> str | None:
 
 def next_uncertain(rows: Sequence[CaseRow], current: str | None) -> str | None:
     """The undecided case, other than the current one, of which the model is least sure; None where it was not asked."""
-    asked = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
-    return max(asked, key=lambda row: row.unsure or 0.0).id if asked else None
+    undecided = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
+    return max(undecided, key=lambda row: row.unsure or 0.0).id if undecided else None
 
 
 def neighbour(rows: Sequence[CaseRow], current: str | None, step: Literal[-1, 1]) -> str | None:
@@ -184,7 +184,7 @@ class LoadedCase:
     scans : list of LayerData
     label : LayerData
         The truth's labels.
-    opinion : Opinion or None
+    score : StoredScore or None
     prediction : LayerData or None
         The model's labels.
     draft : Draft or None
@@ -197,7 +197,7 @@ class LoadedCase:
     truth: Truth
     scans: list[LayerData]
     label: LayerData
-    opinion: Opinion | None = None
+    score: StoredScore | None = None
     prediction: LayerData | None = None
     draft: Draft | None = None
     warning: str = ""
@@ -209,20 +209,20 @@ def load_case(folder: Path, case_id: str, weights_sha256: str | None = None) -> 
     record, truth = dataset.case(case_id), dataset.truth(case_id)
     scans = layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
     label = layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
-    opinion, prediction = prediction_of(dataset, record, weights_sha256)
+    score, prediction = prediction_of(dataset, record, weights_sha256)
     draft, warning = _draft_of(folder, case_id, label[0].shape)
-    return LoadedCase(record, truth, scans, label, opinion, prediction, draft, warning)
+    return LoadedCase(record, truth, scans, label, score, prediction, draft, warning)
 
 
 def prediction_of(
     dataset: CuratedDataset, record: CaseRecord, weights_sha256: str | None
-) -> tuple[Opinion | None, LayerData | None]:
-    """The kept opinion of a model on a case, and its labels as a layer."""
-    opinion = read_opinion(dataset.folder, record, weights_sha256) if weights_sha256 is not None else None
-    if opinion is None:
+) -> tuple[StoredScore | None, LayerData | None]:
+    """The kept score of a model on a case, and its labels as a layer."""
+    score = read_score(dataset.folder, record, weights_sha256) if weights_sha256 is not None else None
+    if score is None:
         return None, None
-    predicted = read_prediction(dataset.folder, record, opinion)
-    return opinion, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
+    predicted = read_prediction(dataset.folder, record, score)
+    return score, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
 
 
 def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft | None, str]:
@@ -231,7 +231,7 @@ def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft
     except BrainTumorError as error:
         return None, str(error)
     if draft is not None and draft.labels.shape != shape:
-        return None, f"The unsaved work on {case_id} belongs to another scan of that name, so it is left aside."
+        return None, f"The unsaved work on {case_id} belongs to another scan of that name, so it is ignored."
     return draft, ""
 
 
@@ -293,9 +293,9 @@ def save_label(
     GridMismatchError, LabelSchemaError, DimensionError, SaveError
         If the labels do not fit the scan or cannot be written.
     """
-    found = layers.segmentation_from_layer(layer)
+    segmentation = layers.segmentation_from_layer(layer)
     truth = loaded.truth.segmentation
-    corrected = replace(truth, data=np.ascontiguousarray(found.data), known_regions=_regions(loaded, maker))
+    corrected = replace(truth, data=np.ascontiguousarray(segmentation.data), known_regions=_regions(loaded, maker))
     return CuratedDataset(folder).relabel(
         loaded.record.id,
         corrected,
@@ -309,11 +309,11 @@ def save_label(
 
 def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
     """What the label tells: as before, and what the model tells whose labels took its place."""
-    told = loaded.record.label.known_regions
-    opinion = loaded.opinion
-    if opinion is None or maker.kind not in ("model", "both") or maker.model_sha256 != opinion.weights_sha256:
-        return told
-    return tuple(region for region in REGIONS if region in told or region in opinion.known_regions)
+    labelled = loaded.record.label.known_regions
+    score = loaded.score
+    if score is None or maker.kind not in ("model", "both") or maker.model_sha256 != score.weights_sha256:
+        return labelled
+    return tuple(region for region in REGIONS if region in labelled or region in score.known_regions)
 
 
 def review_case(folder: Path, case_id: str, state: ReviewState, note: str) -> CaseRecord:
@@ -366,17 +366,17 @@ class AddRequest:
         )
 
 
-def add_case(folder: Path, asked: AddRequest) -> CaseRecord:
+def add_case(folder: Path, form: AddRequest) -> CaseRecord:
     """Add layers as a case; raises what reading the layers and `CuratedDataset.add` raise."""
-    study = layers.study_from_layers(asked.sequences)
-    label = layers.segmentation_from_layer(asked.label, asked.references)
-    request = asked.request
+    study = layers.study_from_layers(form.sequences)
+    label = layers.segmentation_from_layer(form.label, form.references)
+    request = form.request
     return CuratedDataset(folder).add(
         study,
         label,
         patient=request.patient,
         grade=request.grade,
-        known=None if asked.slices is None else _known_slices(asked.slices, asked.label, study.grid),
+        known=None if form.slices is None else _known_slices(form.slices, form.label, study.grid),
         state=request.state,
         note=request.note,
         not_same_as=request.not_same_as,
@@ -388,20 +388,23 @@ def _known_slices(slices: Sequence[int], label: LayerView, grid: Grid) -> Mask:
     count = len(label.data)
     wrong = [k for k in slices if not 0 <= k < count]
     if wrong:
-        msg = f"{label.name} has slices 0 to {count - 1}; known are said to be {wrong}. Correct the list of slices."
+        msg = (
+            f"{label.name} has slices 0 to {count - 1}; the labelled slices are given as {wrong}. Correct the list of "
+            "slices."
+        )
         raise DatasetError(msg)
-    shown = np.zeros(label.data.shape, dtype=np.uint8)
-    shown[list(slices)] = 1
-    return Display.of(grid).restore(shown, nearest=True).astype(bool)
+    mask = np.zeros(label.data.shape, dtype=np.uint8)
+    mask[list(slices)] = 1
+    return Display.of(grid).restore(mask, nearest=True).astype(bool)
 
 
-def label_to_offer(labels: Sequence[Layer], wanted: Sequence[Layer | None]) -> int:
+def label_to_offer(labels: Sequence[Layer], preferred: Sequence[Layer | None]) -> int:
     """Which of the labels layers is offered for a new case: the first wanted one that is there, else the uppermost.
 
     -1 where there is none.
     """
-    found = next((labels.index(one) for one in wanted if one is not None and one in labels), None)
-    return len(labels) - 1 if found is None else found
+    position = next((labels.index(layer) for layer in preferred if layer is not None and layer in labels), None)
+    return len(labels) - 1 if position is None else position
 
 
 def numbers_in(text: str) -> list[int] | None:
@@ -415,11 +418,11 @@ def numbers_in(text: str) -> list[int] | None:
     numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
-        chosen = range(int(match[1]), int(match[2] or match[1]) + 1) if match is not None else range(0)
-        if not chosen:
+        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match is not None else range(0)
+        if not span:
             msg = f"{text!r} is not a list of slices. Give numbers and ranges such as 40, 52-60."
             raise DatasetError(msg)
-        numbers.update(chosen)
+        numbers.update(span)
     return sorted(numbers) or None
 
 
@@ -430,17 +433,17 @@ def recent_datasets() -> list[Path]:
     """Folders of the data sets that were opened last and are still there, the newest first."""
     try:
         listed = read_json(_recent_file())
-        return [Path(one) for one in listed if (Path(one) / "index.json").is_file()]
+        return [Path(folder) for folder in listed if (Path(folder) / "index.json").is_file()]
     except (OSError, ValueError, TypeError):
         return []  # a convenience: without it the folder is chosen again
 
 
 def remember_dataset(folder: Path) -> None:
     """Put a folder at the head of the recent ones."""
-    kept = [folder.resolve(), *(one for one in recent_datasets() if one != folder.resolve())][:_RECENT_COUNT]
+    recent = [folder.resolve(), *(other for other in recent_datasets() if other != folder.resolve())][:_RECENT_COUNT]
     with suppress(OSError):
         _recent_file().parent.mkdir(parents=True, exist_ok=True)
-        _recent_file().write_text(json.dumps([str(one) for one in kept]), "utf-8")
+        _recent_file().write_text(json.dumps([str(other) for other in recent]), "utf-8")
 
 
 def _recent_file() -> Path:

@@ -11,8 +11,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.measure.doubt import DoubtfulPlace
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import KEY, camera_of
-from napari_brain_tumor.widgets.kept_probabilities import Kept, kept_of
-from napari_brain_tumor.widgets.look import Look, labels_in_view
+from napari_brain_tumor.widgets.stored_maps import StoredMaps, stored_maps_of
+from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
 from napari_brain_tumor.widgets.worker import notify
 
 __all__ = ["KEYS", "doubt_steps", "next_doubtful_place", "previous_doubtful_place"]
@@ -21,7 +21,7 @@ _NOTHING_KEPT: Final = (
     "There is no result whose probabilities are known: run a trained model, or select the layer of such a result. "
     "They stay in memory with the layer and are not saved."
 )
-_at: WeakKeyDictionary[Labels, tuple[Kept, int]] = WeakKeyDictionary()
+_at: WeakKeyDictionary[Labels, tuple[StoredMaps, int]] = WeakKeyDictionary()
 """Where each layer was looked at last."""
 
 
@@ -45,17 +45,17 @@ def next_doubtful_place(viewer: napari.viewer.Viewer, step: int = 1) -> None:
     step : {1, -1}
     """
     layer = _layer(viewer)
-    kept = kept_of(layer)
-    if layer is None or kept is None:
+    maps_and_places = stored_maps_of(layer)
+    if layer is None or maps_and_places is None:
         notify(_NOTHING_KEPT)
         return
-    if not kept.places:
+    if not maps_and_places.places:
         _tell(viewer, f"Nothing in {layer.name} is in doubt: no place of 20 mm³ has a probability near its threshold.")
         return
-    at = _next(layer, kept, step)
-    _at[layer] = kept, at
-    _go(viewer, layer, kept.places[at])
-    _tell(viewer, f"{at + 1} of {len(kept.places)}: {kept.places[at].sentence}")
+    at = _next(layer, maps_and_places, step)
+    _at[layer] = maps_and_places, at
+    _go(viewer, layer, maps_and_places.places[at])
+    _tell(viewer, f"{at + 1} of {len(maps_and_places.places)}: {maps_and_places.places[at].sentence}")
 
 
 def previous_doubtful_place(viewer: napari.viewer.Viewer) -> None:
@@ -64,14 +64,14 @@ def previous_doubtful_place(viewer: napari.viewer.Viewer) -> None:
 
 
 KEYS: Final = (
-    Look(
+    ViewAction(
         "Shift+N",
         "Next doubtful place",
         "Next doubtful place",
         "Go to the next place where the probability lies near the threshold, the largest first, in all planes.",
         next_doubtful_place,
     ),
-    Look(
+    ViewAction(
         "Shift+B",
         "Previous doubtful place",
         "Previous",
@@ -84,24 +84,24 @@ KEYS: Final = (
 
 def _layer(viewer: Any) -> Labels | None:
     """The labels in view if their probabilities are kept, else the uppermost for which they are."""
-    seen = labels_in_view(viewer)
-    if kept_of(seen) is not None:
-        return seen
-    return next((layer for layer in reversed(viewer.layers) if kept_of(layer) is not None), None)
+    labels = labels_in_view(viewer)
+    if stored_maps_of(labels) is not None:
+        return labels
+    return next((layer for layer in reversed(viewer.layers) if stored_maps_of(layer) is not None), None)
 
 
-def _next(layer: Labels, kept: Kept, step: int) -> int:
+def _next(layer: Labels, maps_and_places: StoredMaps, step: int) -> int:
     before, at = _at.get(layer, (None, 0))
-    if before is not kept:
-        return 0 if step > 0 else len(kept.places) - 1
-    return (at + step) % len(kept.places)
+    if before is not maps_and_places:
+        return 0 if step > 0 else len(maps_and_places.places) - 1
+    return (at + step) % len(maps_and_places.places)
 
 
 def _go(viewer: Any, layer: Labels, place: DoubtfulPlace) -> None:
-    shown = Display.of(layer.metadata[KEY].grid).shown
-    point = np.asarray(layer.data_to_world(shown.voxels(place.centre)[::-1]))[-3:]
+    viewer_grid = Display.of(layer.metadata[KEY].grid).viewer_grid
+    point = np.asarray(layer.data_to_world(viewer_grid.voxels(place.centre)[::-1]))[-3:]
     first = viewer.dims.ndim - 3
-    viewer.dims.set_point(range(first, first + 3), [float(one) for one in point])
+    viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
     if viewer.dims.ndisplay == 2:
         camera_of(viewer).center = tuple(viewer.dims.point[axis] for axis in viewer.dims.displayed)
 

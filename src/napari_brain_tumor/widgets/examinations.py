@@ -32,19 +32,19 @@ def identity_of_labels(labels: Layer, scans: Iterable[Layer]) -> Identity:
     """
     tag = labels.metadata.get(KEY)
     tag = tag if isinstance(tag, SegmentationTag) else None
-    told = set(_recorded(tag.provenance, tag.case)) if tag is not None else set()
+    facts = set(_recorded(tag.provenance, tag.case)) if tag is not None else set()
     for layer in scans:
         scan = layer.metadata.get(KEY)
         if isinstance(scan, SequenceTag) and scan.source is not None:
-            told |= _of_source(scan.source, scan.case)
+            facts |= _of_source(scan.source, scan.case)
         else:
-            told.add(("layer", str(layer.unique_id)))
-    return frozenset(told or {("layer", str(labels.unique_id))})
+            facts.add(("layer", str(layer.unique_id)))
+    return frozenset(facts or {("layer", str(labels.unique_id))})
 
 
 def identity_of_sources(sources: Iterable[Source], case: str) -> Identity:
     """What tells the examination of scans that were read from there, under the name of a case."""
-    return frozenset(one for source in sources for one in _of_source(source, case))
+    return frozenset(fact for source in sources for fact in _of_source(source, case))
 
 
 def _recorded(provenance: Mapping[str, Any], case: str) -> Iterable[tuple[str, ...]]:
@@ -61,9 +61,9 @@ def _of_source(source: Source, case: str) -> set[tuple[str, ...]]:
     """File and series; and case and folder, which sequences of one examination share that have no file in common."""
     place = source.path.absolute()
     is_folder = place.is_dir()
-    told: set[tuple[str, ...]] = {("folder", str(place if is_folder else place.parent), case)}
+    facts: set[tuple[str, ...]] = {("folder", str(place if is_folder else place.parent), case)}
     if source.series is not None:
-        told.add(("series", source.series))
+        facts.add(("series", source.series))
     if not is_folder:
-        told.add(("file", str(place)))
-    return told
+        facts.add(("file", str(place)))
+    return facts

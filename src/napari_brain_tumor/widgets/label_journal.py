@@ -43,8 +43,8 @@ SavePoint = tuple[Labels, bytes]
 @cache
 def current_session() -> Session:
     """The session of this process, where and if the preferences say so; old journals are tidied up with it."""
-    wanted = read_preferences().journal
-    session = Session(wanted.place, _on_error, keeps=wanted.keep)
+    preferences = read_preferences().journal
+    session = Session(preferences.place, _on_error, keeps=preferences.keep)
     session.in_background(tidy, session.home)
     atexit.register(session.finish)
     return session
@@ -52,7 +52,10 @@ def current_session() -> Session:
 
 def _on_error(error: Exception) -> None:
     # Comes in any thread, and napari's notifications may come from any.
-    notify(f"Changes of labels are not journalled any more ({error}): save often. The labels themselves are untouched.")
+    notify(
+        f"Changes of labels are no longer saved automatically ({error}): save often. "
+        "The labels themselves are untouched."
+    )
 
 
 def journal_of(viewer: Any) -> "LabelJournal | None":
@@ -193,7 +196,7 @@ class LabelJournal(QObject):
 
     def _on_layers_changed(self, event: Any = None) -> None:
         present = list(self._viewer.layers)
-        for layer in [one for one in self._watches if one not in present]:
+        for layer in [watched for watched in self._watches if watched not in present]:
             self._let_go(layer)
         for layer in present:
             if layer not in self._watches and _concerns(layer, present):
@@ -213,7 +216,7 @@ class LabelJournal(QObject):
             self.session.in_background(_write_original, journal.folder, tag.original)
 
     def _on_saved(self, data: Any) -> None:
-        for layer in [one for one in self._watches if one.data is data]:
+        for layer in [watched for watched in self._watches if watched.data is data]:
             self.mark_kept(layer)
 
     def _on_described(self, event: Any = None) -> None:

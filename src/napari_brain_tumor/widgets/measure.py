@@ -28,11 +28,11 @@ from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.look import labels_in_view
+from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.measure_table import LesionTable
 from napari_brain_tumor.widgets.parts import FoldToggle, button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls
-from napari_brain_tumor.widgets.twins import Links
+from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, Stop, as_job, notify, notify_error, shared_worker
 
@@ -85,7 +85,7 @@ class MeasureWidget(QScrollArea):
         column = column_in(self)
         column.addLayout(self._build_choices())
         self.measure_button = button(
-            "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are computed anew."
+            "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are recomputed."
         )
         column.addWidget(self.measure_button)
         self.status_label = wrapped("")
@@ -119,15 +119,15 @@ class MeasureWidget(QScrollArea):
         self.scans_label = wrapped("")
         self.scans_label.setAccessibleName("Scans")
         rows.addRow(self.scans_label)
-        shown = ("plane", "least_mm3", "fill_cavities")
-        self.controls = RequestControls(MeasureSettings, shown, rows)
-        self.plane_box, self.least_box, self.cavities_box = map(self.controls.control, shown)
+        names = ("plane", "least_mm3", "fill_cavities")
+        self.controls = RequestControls(MeasureSettings, names, rows)
+        self.plane_box, self.least_box, self.cavities_box = map(self.controls.control, names)
         for at, plane in enumerate(PLANES):
             self.plane_box.setItemData(at, _PLANE_TIPS[plane], Qt.ItemDataRole.ToolTipRole)
         self.more_toggle = FoldToggle("More settin&gs", "What counts as measurable, and as crossing.", "More settings")
         rows.addRow(self.more_toggle)
         more = QWidget()
-        others = [name for name in MeasureSettings.model_fields if name not in shown]
+        others = [name for name in MeasureSettings.model_fields if name not in names]
         self.more_controls = RequestControls(MeasureSettings, others, form(more))
         more.hide()
         self.more_toggle.toggled.connect(more.setVisible)
@@ -139,7 +139,7 @@ class MeasureWidget(QScrollArea):
         self.edit_button = button(
             "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
         )
-        self.computed_button = button("Compute&d lines", "Put all lines back to where they were computed.")
+        self.computed_button = button("Compute&d lines", "Reset all lines to where they were computed.")
         row.addWidget(self.edit_button)
         row.addWidget(self.computed_button)
         return row
@@ -151,8 +151,8 @@ class MeasureWidget(QScrollArea):
         self.csv_button.setAccessibleName("Save CSV")
         self.json_button = button("JSON…", "Save everything, with settings and both ends of every line.")
         self.json_button.setAccessibleName("Save JSON")
-        for one in (self.copy_button, self.csv_button, self.json_button):
-            row.addWidget(one)
+        for save_button in (self.copy_button, self.csv_button, self.json_button):
+            row.addWidget(save_button)
         return row
 
     def _connect(self) -> None:
@@ -194,26 +194,26 @@ class MeasureWidget(QScrollArea):
         self._list_timer.start()  # once for the layers of a case
 
     def _on_layers_changed(self) -> None:
-        chosen = self.chosen_labels
-        found = state.labels_layers(self._viewer.layers)
-        if self._edits.layer is not None and self._edits.layer not in found:
+        previous = self.chosen_labels
+        offered = state.labels_layers(self._viewer.layers)
+        if self._edits.layer is not None and self._edits.layer not in offered:
             self._edits.watch(None)
         self._name_links.cut()
         self.labels_box.blockSignals(True)
         self.labels_box.clear()
-        for layer in found:
+        for layer in offered:
             self.labels_box.addItem(layer.name, layer)
             self._name_links.connect(layer.events.name, self._on_layer_list_event)
-        wanted = chosen if chosen in found else labels_in_view(self._viewer)
-        self.labels_box.setCurrentIndex(found.index(wanted) if wanted in found else -1)
+        current = previous if previous in offered else labels_in_view(self._viewer)
+        self.labels_box.setCurrentIndex(offered.index(current) if current in offered else -1)
         self.labels_box.blockSignals(False)
         self._on_labels_chosen()
 
     @property
     def chosen_labels(self) -> Labels | None:
         """The layer that is chosen."""
-        chosen: Labels | None = self.labels_box.currentData()
-        return chosen
+        labels: Labels | None = self.labels_box.currentData()
+        return labels
 
     @property
     def measured_labels(self) -> Labels | None:
@@ -247,7 +247,7 @@ class MeasureWidget(QScrollArea):
         if labels is None:
             return
         self._asked = labels
-        seen = state.frozen_view(labels)
+        labels_view = state.frozen_view(labels)
         references = layers.readable_views(self._viewer.layers)
         scan = state.midline_scan(state.scans_of(labels, self._viewer.layers))
         scans = {role: layers.view(layer) for role, layer in scan.items()}
@@ -261,7 +261,7 @@ class MeasureWidget(QScrollArea):
             def in_worker(target: str, *arguments: Any) -> Job[Examination]:
                 return stop.guard(self._worker.run(target, *arguments))
 
-            return state.measure_steps(seen, references, scans, settings, in_worker)
+            return state.measure_steps(labels_view, references, scans, settings, in_worker)
 
         self.runner.start(steps)
 
@@ -304,12 +304,12 @@ class MeasureWidget(QScrollArea):
             self._shapes_links.connect(event, self._on_lines_event)
 
     def _add_lines(self, labels: Labels, examination: Examination) -> Shapes | None:
-        made = state.new_lines_layer(examination, labels)
-        if made is not None:
+        lines = state.new_lines_layer(examination, labels)
+        if lines is not None:
             active = self._viewer.layers.selection.active
-            self._viewer.add_layer(made)
+            self._viewer.add_layer(lines)
             self._viewer.layers.selection.active = active
-        return made
+        return lines
 
     def _on_lines_event(self, event: Any = None) -> None:
         self._follow_timer.start()
@@ -334,11 +334,11 @@ class MeasureWidget(QScrollArea):
             shapes.visible = True
             self._viewer.layers.selection.active = shapes
             shapes.mode = "direct"
-            shapes.selected_data = state.rows_of(shapes, self.lesions.chosen)  # their ends show
+            shapes.selected_data = state.rows_of(shapes, self.lesions.selected_title)  # their ends show
             self._show_state()
 
     def restore_lines(self) -> None:
-        """Put all lines back to where they were computed."""
+        """Reset all lines to where they were computed."""
         labels = self.measured_labels
         if self._computed is not None and labels is not None:
             self._show_lines(labels, self._computed)
@@ -347,26 +347,30 @@ class MeasureWidget(QScrollArea):
     # Showing --------------------------------------------------------------------------------------------------------
 
     def _show_examination(self) -> None:
-        shown = self.examination
-        self.volumes.show_table(shown.volumes if shown is not None else None)
-        self.lesions.show_rows([state.lesion_cells(lesion) for lesion in shown.lesions] if shown is not None else [])
-        self.rim_label.setText(shown.rim.sentence if shown is not None and shown.rim is not None else "")
-        self.notes_label.setText("\n".join(shown.notes) if shown is not None else "")
+        examination = self.examination
+        self.volumes.show_table(examination.volumes if examination is not None else None)
+        self.lesions.show_rows(
+            [state.lesion_cells(lesion) for lesion in examination.lesions] if examination is not None else []
+        )
+        self.rim_label.setText(
+            examination.rim.sentence if examination is not None and examination.rim is not None else ""
+        )
+        self.notes_label.setText("\n".join(examination.notes) if examination is not None else "")
         self._show_details()
         self._show_state()
 
     def _show_details(self) -> None:
-        lesion = self._lesion(self.lesions.chosen)
-        shown = self.examination
+        lesion = self._lesion(self.lesions.selected_title)
+        examination = self.examination
         self.details_label.setText(
-            state.lesion_details(lesion, shown) if lesion is not None and shown is not None else ""
+            state.lesion_details(lesion, examination) if lesion is not None and examination is not None else ""
         )
 
     def _show_state(self) -> None:
         there = self.examination is not None
         lines = self.measured_labels is not None and self.examination is not None and state.has_lines(self.examination)
-        for one in (self.copy_button, self.csv_button, self.json_button):
-            one.setEnabled(there)
+        for save_button in (self.copy_button, self.csv_button, self.json_button):
+            save_button.setEnabled(there)
         self.edit_button.setEnabled(lines)
         self.computed_button.setEnabled(lines)
         for label in (self.rim_label, self.details_label, self.notes_label):
@@ -392,8 +396,8 @@ class MeasureWidget(QScrollArea):
         return " ".join(filter(None, texts))
 
     def _lesion(self, title: str) -> Any:
-        found = self.examination.lesions if self.examination is not None else ()
-        return next((lesion for lesion in found if lesion.title == title), None)
+        lesions = self.examination.lesions if self.examination is not None else ()
+        return next((lesion for lesion in lesions if lesion.title == title), None)
 
     def go_to(self, title: str) -> None:
         """Bring the slice on which a lesion was measured into sight, in all planes."""
@@ -407,14 +411,14 @@ class MeasureWidget(QScrollArea):
             self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
         point = layers.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
         first = self._viewer.dims.ndim - len(point)
-        self._viewer.dims.set_point(range(first, first + len(point)), [float(one) for one in point])
+        self._viewer.dims.set_point(range(first, first + len(point)), [float(coordinate) for coordinate in point])
 
     def _show_plane(self, cut: int) -> None:
         """Show slices along that axis of Z, Y, X where the viewer shows others: lines are seen in their own alone."""
         dims = self._viewer.dims
         if dims.ndisplay != 2 or dims.order[-3] == dims.ndim - 3 + cut:
             return
-        last = [dims.ndim - 3 + axis for axis in (cut, *(one for one in range(3) if one != cut))]
+        last = [dims.ndim - 3 + axis for axis in (cut, *(other for other in range(3) if other != cut))]
         dims.order = (*range(dims.ndim - 3), *last)
 
     # Saving ---------------------------------------------------------------------------------------------------------
@@ -457,7 +461,7 @@ def _farewell(runner: JobRunner, *links: Links) -> Callable[..., None]:
 
     def leave(*_: Any) -> None:
         runner.cancel()
-        for one in links:
-            one.cut()
+        for link in links:
+            link.cut()
 
     return leave

@@ -87,15 +87,15 @@ def labels_layers(all_layers: Iterable[Layer]) -> list[Labels]:
 
 def frozen_view(labels: Labels) -> LayerView:
     """What is read from a labels layer, with a copy of its labels: they may be painted on while they are measured."""
-    seen = layers.view(labels)
-    return replace(seen, data=np.array(seen.data))
+    live_view = layers.view(labels)
+    return replace(live_view, data=np.array(live_view.data))
 
 
 def lines_layer_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes | None:
     """The layer that shows the diameters of these labels, if there is one."""
     for layer in all_layers:
-        told = layer.metadata.get(DIAMETERS_KEY)
-        if labels is not None and isinstance(layer, Shapes) and told and told["labels"] == labels.unique_id:
+        record = layer.metadata.get(DIAMETERS_KEY)
+        if labels is not None and isinstance(layer, Shapes) and record and record["labels"] == labels.unique_id:
             return layer
     return None
 
@@ -104,10 +104,10 @@ def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, L
     """The scans that belong to labels: those of the same case on the same grid, else those on the same grid."""
     if labels is None:
         return {}
-    seen = layers.view(labels)
-    there = [one for one in candidates(all_layers) if one.grid.same_place(seen.grid)]
-    case = seen.tag.case if isinstance(seen.tag, SegmentationTag) else None
-    anchor = next((one for one in there if one.case == case), None) or next(iter(there), None)
+    labels_view = layers.view(labels)
+    there = [candidate for candidate in candidates(all_layers) if candidate.grid.same_place(labels_view.grid)]
+    case = labels_view.tag.case if isinstance(labels_view.tag, SegmentationTag) else None
+    anchor = next((candidate for candidate in there if candidate.case == case), None) or next(iter(there), None)
     return match_roles(there, anchor.layer) if anchor is not None else {}
 
 
@@ -151,7 +151,7 @@ def measure_steps(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
+class _LineSet:
     """What is drawn of an examination: lines, and of each its lesion's title and which of both it is."""
 
     titles: tuple[str, ...]
@@ -161,11 +161,11 @@ class _Drawn:
 
     @property
     def features(self) -> dict[str, tuple[str, ...]]:
-        texts = (title if one == _LONG else "" for title, one in zip(self.titles, self.which, strict=True))
+        texts = (title if line_name == _LONG else "" for title, line_name in zip(self.titles, self.which, strict=True))
         return {"lesion": self.titles, "line": self.which, "text": tuple(texts)}
 
 
-def _drawn(examination: Examination) -> _Drawn:
+def _drawn(examination: Examination) -> _LineSet:
     rows = [
         (lesion.title, which, _flat(line, lesion.diameters, examination.grid), _COLORS[lesion.region])
         for lesion in examination.lesions
@@ -173,36 +173,38 @@ def _drawn(examination: Examination) -> _Drawn:
         for which, line in ((_LONG, lesion.diameters.long), (_SHORT, lesion.diameters.short))
     ]
     titles, which, lines, colors = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return _Drawn(tuple(titles), tuple(which), tuple(lines), tuple(colors))
+    return _LineSet(tuple(titles), tuple(which), tuple(lines), tuple(colors))
 
 
-def shown_axis(found: Bidimensional, grid: Grid) -> int:
+def shown_axis(diameters: Bidimensional, grid: Grid) -> int:
     """Which axis of the world, 0 for x to 2 for z, the slices of these diameters cut, nearly so on oblique grids."""
-    return to_ras(grid).axes.index(found.axis)
+    return to_ras(grid).axes.index(diameters.axis)
 
 
-def _flat(line: Line, found: Bidimensional, grid: Grid) -> Ends:
+def _flat(line: Line, diameters: Bidimensional, grid: Grid) -> Ends:
     """Both ends as they are drawn: on one slice of what is shown, for napari shows no line that crosses slices."""
     ends = np.array([line.start, line.stop])
     if grid.is_oblique:
-        ends[:, shown_axis(found, grid)] = _level(found, grid)
+        ends[:, shown_axis(diameters, grid)] = _level(diameters, grid)
     return ends
 
 
-def _level(found: Bidimensional, grid: Grid) -> float:
+def _level(diameters: Bidimensional, grid: Grid) -> float:
     """Where the shown slice lies, along the axis that it cuts, on which diameters of an oblique grid are drawn."""
-    axis, shown = shown_axis(found, grid), Display.of(grid).shown
-    middle = np.mean([found.long.start, found.long.stop], axis=0)
-    return float(shown.world(np.rint(shown.voxels(middle)))[axis])
+    axis, viewer_grid = shown_axis(diameters, grid), Display.of(grid).viewer_grid
+    middle = np.mean([diameters.long.start, diameters.long.stop], axis=0)
+    return float(viewer_grid.world(np.rint(viewer_grid.voxels(middle)))[axis])
 
 
-def _lifted(ends: Ends, found: Bidimensional, grid: Grid) -> Ends:
+def _lifted(ends: Ends, diameters: Bidimensional, grid: Grid) -> Ends:
     """The inverse of `_flat`: the ends on the slice of an oblique grid, if they still lie on that one shown slice."""
-    axis = shown_axis(found, grid)
-    if not grid.is_oblique or np.abs(ends[:, axis] - _level(found, grid)).max() > _MOVED_MM:
+    axis = shown_axis(diameters, grid)
+    if not grid.is_oblique or np.abs(ends[:, axis] - _level(diameters, grid)).max() > _MOVED_MM:
         return ends
     lifted = ends.copy()
-    lifted[:, axis] += (found.index - grid.voxels(ends)[:, found.axis]) / np.linalg.inv(grid.affine)[found.axis, axis]
+    lifted[:, axis] += (diameters.index - grid.voxels(ends)[:, diameters.axis]) / np.linalg.inv(grid.affine)[
+        diameters.axis, axis
+    ]
     return lifted
 
 
@@ -216,11 +218,11 @@ def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
     drawn = _drawn(examination)
     if not drawn.lines:
         return None
-    made = layers.lines_over(
+    lines = layers.lines_over(
         labels, f"{labels.name} diameters", drawn.lines, drawn.colors, drawn.features, examination.grid.viewer
     )
-    _remember(made, labels, examination.grid)
-    return made
+    _remember(lines, labels, examination.grid)
+    return lines
 
 
 def draw(shapes: Shapes, labels: Labels, examination: Examination) -> None:
@@ -232,8 +234,8 @@ def draw(shapes: Shapes, labels: Labels, examination: Examination) -> None:
 
 def _remember(shapes: Shapes, labels: Labels, grid: Grid) -> None:
     # As the layer gives them back: it holds them less exactly than they were computed.
-    told = {"labels": labels.unique_id, "computed": _by_key(shapes, labels, grid)}
-    shapes.metadata = {**shapes.metadata, DIAMETERS_KEY: told}
+    record = {"labels": labels.unique_id, "computed": _by_key(shapes, labels, grid)}
+    shapes.metadata = {**shapes.metadata, DIAMETERS_KEY: record}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,10 +265,10 @@ def hand_drawn(examination: Examination, shapes: Shapes, labels: Labels) -> Exam
     A lesion of which a line was taken away keeps the computed ones.
     """
     drawn = drawn_lines(shapes, labels, examination.grid)
-    found = {
+    lines_by_title = {
         lesion.title: _moved_lines(lesion, lesion.title, drawn, examination.grid) for lesion in examination.lesions
     }
-    return redrawn(examination, {title: lines for title, lines in found.items() if lines is not None})
+    return redrawn(examination, {title: lines for title, lines in lines_by_title.items() if lines is not None})
 
 
 def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examination, tuple[str, ...]]:
@@ -288,7 +290,10 @@ def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examin
     lines: dict[str, tuple[Line, Line]] = {}
     used: set[str] = set()
     for lesion in examination.lesions:
-        title = next((one for one in drawn.moved if _computed_alike(lesion, one, drawn, examination.grid)), None)
+        title = next(
+            (candidate for candidate in drawn.moved if _computed_alike(lesion, candidate, drawn, examination.grid)),
+            None,
+        )
         moved = None if title is None else _moved_lines(lesion, title, drawn, examination.grid)
         if title is not None and moved is not None:
             lines[lesion.title] = moved
@@ -298,37 +303,38 @@ def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examin
 
 def _computed_alike(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> bool:
     """Whether the diameters of a lesion were computed where those of that title were, of the same region."""
-    found = lesion.diameters
-    if found is None or title.partition(" ")[0] != lesion.region:
+    diameters = lesion.diameters
+    if diameters is None or title.partition(" ")[0] != lesion.region:
         return False
-    ends = {_LONG: _flat(found.long, found, grid), _SHORT: _flat(found.short, found, grid)}
+    ends = {_LONG: _flat(diameters.long, diameters, grid), _SHORT: _flat(diameters.short, diameters, grid)}
     return not any(_differs(line, drawn.computed.get((title, which)), _ROUNDED_MM) for which, line in ends.items())
 
 
 def _moved_lines(lesion: Lesion, title: str, drawn: DrawnLines, grid: Grid) -> tuple[Line, Line] | None:
     """Both lines of a lesion as they are drawn now; None where none was moved, or one was taken away."""
-    found, keys = lesion.diameters, [(title, _LONG), (title, _SHORT)]
-    if found is None or not all(key in drawn.now for key in keys):
+    diameters, keys = lesion.diameters, [(title, _LONG), (title, _SHORT)]
+    if diameters is None or not all(key in drawn.now for key in keys):
         return None
     moved = [_differs(drawn.now[key], drawn.computed.get(key)) for key in keys]
     if not any(moved):
         return None
-    lines = [_line(_lifted(drawn.now[key], found, grid)) for key in keys]
+    lines = [_line(_lifted(drawn.now[key], diameters, grid)) for key in keys]
     long, short = (
-        new if is_moved else old for new, old, is_moved in zip(lines, (found.long, found.short), moved, strict=True)
+        new if is_moved else old
+        for new, old, is_moved in zip(lines, (diameters.long, diameters.short), moved, strict=True)
     )
     return long, short
 
 
 def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> str:
     """What is drawn but counts for nothing, and what is lacking, in words; empty where nothing is."""
-    wanted = set(zip(_drawn(examination).titles, _drawn(examination).which, strict=True))
-    found = set(_by_key(shapes, labels, examination.grid))
-    lacking = sorted({title for title, _ in wanted - found})
-    surplus = len(shapes.data) - len(found & wanted)
+    expected = set(zip(_drawn(examination).titles, _drawn(examination).which, strict=True))
+    present = set(_by_key(shapes, labels, examination.grid))
+    lacking = sorted({title for title, _ in expected - present})
+    surplus = len(shapes.data) - len(present & expected)
     texts = (
-        f"A line of {', '.join(lacking)} was taken away: the computed ones count." if lacking else "",
-        f"{surplus} more shapes were drawn; they count for nothing." if surplus else "",
+        f"A line of {', '.join(lacking)} was deleted: the computed one is used." if lacking else "",
+        f"{surplus} more shapes were drawn; they are ignored." if surplus else "",
     )
     return " ".join(filter(None, texts))
 
@@ -336,20 +342,20 @@ def surplus_text(shapes: Shapes, labels: Labels, examination: Examination) -> st
 def rows_of(shapes: Shapes, title: str) -> set[int]:
     """Which shapes are the lines of that lesion."""
     titles = shapes.features.get("lesion", ())
-    return {at for at, one in enumerate(titles) if one == title}
+    return {at for at, other in enumerate(titles) if other == title}
 
 
 def _by_key(shapes: Shapes, labels: Labels, grid: Grid) -> dict[tuple[str, str], Ends]:
     """Straight lines by lesion and which of both; the first where one was copied."""
-    found: dict[tuple[str, str], Ends] = {}
+    by_key: dict[tuple[str, str], Ends] = {}
     table = shapes.features
     if "lesion" not in table or "line" not in table:
-        return found
+        return by_key
     lines = layers.world_lines(shapes, labels, grid.viewer)
     for title, which, line in zip(table["lesion"], table["line"], lines, strict=True):
         if line is not None:
-            found.setdefault((str(title), str(which)), line)
-    return found
+            by_key.setdefault((str(title), str(which)), line)
+    return by_key
 
 
 def _differs(line: Ends, computed: Any, least_mm: float = _MOVED_MM) -> bool:
@@ -366,11 +372,11 @@ def _line(ends: Ends) -> Line:
 
 def lesion_cells(lesion: Lesion) -> tuple[str, ...]:
     """The cells of a lesion's row, in the order of `LESION_COLUMNS`."""
-    found = lesion.diameters
-    lengths = f"{found.long_mm:.1f} × {found.short_mm:.1f} mm" if found is not None else ""
-    product = f"{found.product_mm2:.0f} mm²" if found is not None else ""
-    judged = "" if found is None else "measurable" if lesion.measurable else "not measurable"
-    hand = " ✎" if found is not None and found.by_hand else ""
+    diameters = lesion.diameters
+    lengths = f"{diameters.long_mm:.1f} × {diameters.short_mm:.1f} mm" if diameters is not None else ""
+    product = f"{diameters.product_mm2:.0f} mm²" if diameters is not None else ""
+    judged = "" if diameters is None else "measurable" if lesion.measurable else "not measurable"
+    hand = " ✎" if diameters is not None and diameters.by_hand else ""
     return lesion.title, lesion.size, lengths + hand, product, lesion.side or "", judged
 
 
@@ -388,18 +394,18 @@ def lesion_details(lesion: Lesion, examination: Examination) -> str:
     return " ".join(filter(None, texts))
 
 
-def _slice_text(found: Bidimensional, lesion: Lesion, examination: Examination) -> str:
-    plane = _PLANES[shown_axis(found, examination.grid)]
-    who = "Drawn by hand" if found.by_hand else "Measured"
-    seen = f"{lesion.slices} slice{'s' if lesion.slices != 1 else ''}"
-    return f"{who} on {plane} slice {found.index} of the file; seen on {seen}."
+def _slice_text(diameters: Bidimensional, lesion: Lesion, examination: Examination) -> str:
+    plane = _PLANES[shown_axis(diameters, examination.grid)]
+    who = "Drawn by hand" if diameters.by_hand else "Measured"
+    extent = f"{lesion.slices} slice{'s' if lesion.slices != 1 else ''}"
+    return f"{who} on {plane} slice {diameters.index} of the file; seen on {extent}."
 
 
-def angle_text(found: Bidimensional) -> str:
+def angle_text(diameters: Bidimensional) -> str:
     """What is wrong with the angle between both diameters; empty where it is right."""
-    if found.angle_degrees >= _SQUARE_DEGREES:
+    if diameters.angle_degrees >= _SQUARE_DEGREES:
         return ""
-    return f"The lines meet at {found.angle_degrees:.0f}°: not perpendicular."
+    return f"The lines meet at {diameters.angle_degrees:.0f}°: not perpendicular."
 
 
 def place_of(lesion: Lesion) -> tuple[float, float, float]:
@@ -411,14 +417,21 @@ def place_of(lesion: Lesion) -> tuple[float, float, float]:
 
 
 def lines_of_panel(
-    labels: Labels | None, scans: Mapping[Role, Layer], settings: MeasureSettings, shown: Examination | None = None
+    labels: Labels | None,
+    scans: Mapping[Role, Layer],
+    settings: MeasureSettings,
+    examination: Examination | None = None,
 ) -> CommandLines:
     """What the panel does, as code; raises `RecordError` where the labels are in no file."""
     if labels is None:
         msg = "Choose the labels to measure."
         raise RecordError(msg)
     lines = measure_study_lines(label_file_of(labels), opening_of_layers(scans) if scans else None, settings)
-    by_hand = [one.title for one in shown.lesions if one.diameters and one.diameters.by_hand] if shown else []
+    by_hand = (
+        [lesion.title for lesion in examination.lesions if lesion.diameters and lesion.diameters.by_hand]
+        if examination
+        else []
+    )
     if not by_hand:
         return lines
     note = f"The lines of {', '.join(by_hand)} were moved by hand; these lines of code give the computed ones."

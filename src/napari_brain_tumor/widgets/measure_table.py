@@ -46,20 +46,20 @@ class LesionTable(QTableWidget):
         self.show_rows([])
 
     @property
-    def chosen(self) -> str:
+    def selected_title(self) -> str:
         """The title of the chosen lesion; empty where none is."""
         rows = {item.row() for item in self.selectedItems()}
         return self._text(rows.pop(), 0) if rows else ""
 
     def show_rows(self, rows: Sequence[Sequence[str]]) -> None:
         """Show these cells; the lesion that was chosen stays chosen."""
-        chosen = self.chosen
+        selected = self.selected_title
         self.blockSignals(True)
         self.setRowCount(len(rows))
         for at, cells in enumerate(rows):
             for column, text in enumerate(cells):
                 self.setItem(at, column, QTableWidgetItem(text))
-            if cells[0] == chosen:
+            if cells[0] == selected:
                 self.selectRow(at)
         self.blockSignals(False)
         self.resizeRowsToContents()
@@ -79,5 +79,5 @@ class LesionTable(QTableWidget):
         return item.text() if item is not None else ""
 
     def _on_selection_changed(self) -> None:
-        if self.chosen:
-            self.lesion_chosen.emit(self.chosen)
+        if self.selected_title:
+            self.lesion_chosen.emit(self.selected_title)

@@ -21,7 +21,7 @@ def page_of(model: Method) -> str:
     source = escape(getattr(model, "source", ""))
     summary = escape(getattr(model, "summary", ""))
     seeds = "Begins at the points of a Points layer, or by itself." if model.takes_seeds else ""
-    facts = {"Scans": "needs FLAIR or T2; T1 and T1c tell the enhancing class", "Source": source, "Seeds": seeds}
+    facts = {"Scans": "needs FLAIR or T2; T1 and T1c add the enhancing class", "Source": source, "Seeds": seeds}
     return f"<h3>{escape(model.title)}</h3><p>{summary}</p>{_table(facts.items())}" + _notes(model.notes_without(ROLES))
 
 
@@ -68,26 +68,28 @@ def _facts(model: ModelInfo) -> list[tuple[str, str]]:
 def _scores(metrics: Sequence[Metrics]) -> list[str]:
     if not metrics:
         return ["<p>None were measured.</p>"]
-    regions = list(dict.fromkeys(region for one in metrics for region in one.mean_dice))
-    found = []
-    for dataset in dict.fromkeys(one.dataset for one in metrics):
-        these = [one for one in metrics if one.dataset == dataset]
+    regions = list(dict.fromkeys(region for entry in metrics for region in entry.mean_dice))
+    parts = []
+    for dataset in dict.fromkeys(entry.dataset for entry in metrics):
+        these = [entry for entry in metrics if entry.dataset == dataset]
         rows = [
-            ["+".join(one.roles) + (", mirrored" if one.flips else ""), str(one.cases)]
-            + [f"{one.mean_dice[region]:.2f}" if region in one.mean_dice else "" for region in regions]
-            for one in sorted(these, key=lambda one: (one.flips, -len(one.roles)))
+            ["+".join(entry.roles) + (", mirrored" if entry.flips else ""), str(entry.cases)]
+            + [f"{entry.mean_dice[region]:.2f}" if region in entry.mean_dice else "" for region in regions]
+            for entry in sorted(these, key=lambda entry: (entry.flips, -len(entry.roles)))
         ]
-        found.append(f"<p>{escape(dataset)}</p>" + _grid(["Scans", "Cases", *regions], rows))
-        found += [f"<p>{escape(text)}</p>" for text in dict.fromkeys(one.definition for one in these if one.definition)]
-    return found
+        parts.append(f"<p>{escape(dataset)}</p>" + _grid(["Scans", "Cases", *regions], rows))
+        parts += [
+            f"<p>{escape(text)}</p>" for text in dict.fromkeys(entry.definition for entry in these if entry.definition)
+        ]
+    return parts
 
 
 def _calibration(card: Card) -> list[str]:
     if not card.calibration:
         return [_heading("Calibration"), "<p>Probabilities are as the network gives them.</p>"]
     rows = [
-        [region, f"{one.temperature:.2f}", f"{one.error_before:.3f}", f"{one.error_after:.3f}"]
-        for region, one in card.calibration.items()
+        [region, f"{calibration.temperature:.2f}", f"{calibration.error_before:.3f}", f"{calibration.error_after:.3f}"]
+        for region, calibration in card.calibration.items()
     ]
     heads = ["Region", "Temperature", "Error before", "after"]
     return [_heading("Calibration"), _grid(heads, rows)]
@@ -96,9 +98,9 @@ def _calibration(card: Card) -> list[str]:
 def _training(card: Card) -> list[str]:
     if card.training is None:
         return [_heading("Training"), "<p>Not known.</p>"]
-    made = card.training
-    text = f"{made.cases} cases of {', '.join(made.datasets)}, {made.epochs} epochs, seed {made.seed}"
-    return [_heading("Training"), f"<p>{escape(text)}; split {made.split_sha256[:12]}…</p>"]
+    training = card.training
+    text = f"{training.cases} cases of {', '.join(training.datasets)}, {training.epochs} epochs, seed {training.seed}"
+    return [_heading("Training"), f"<p>{escape(text)}; split {training.split_sha256[:12]}…</p>"]
 
 
 def _notes(notes: Iterable[str]) -> str:
@@ -116,7 +118,7 @@ def _table(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th align='left'>{escape(one)}&nbsp;&nbsp;</th>" for one in heads)
+    head = "".join(f"<th align='left'>{escape(title)}&nbsp;&nbsp;</th>" for title in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}&nbsp;&nbsp;</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table cellpadding='2'><tr>{head}</tr>{body}</table>"
 
@@ -144,8 +146,8 @@ class ModelPage(QDialog):
         column.addWidget(self.text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)
-        for made in buttons.buttons():
-            made.setToolTip("Close this page (Escape).")
+        for close_button in buttons.buttons():
+            close_button.setToolTip("Close this page (Escape).")
         column.addWidget(buttons)
 
     def show_model(self, model: Method) -> None:

@@ -12,10 +12,10 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.widgets.kept_probabilities import MAPS
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
 from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
+from napari_brain_tumor.widgets.stored_maps import MAPS
 
 __all__ = ["MoreSettings"]
 
@@ -63,7 +63,7 @@ class MoreSettings(QWidget):
         )
         column.addWidget(self.toggle)
         self.summary_label = wrapped("")
-        self.summary_label.setAccessibleName("Settings that are not as usual")
+        self.summary_label.setAccessibleName("Settings that differ from the defaults")
         column.addWidget(self.summary_label)
         self.body = QWidget()
         self._rows = form(self.body)
@@ -97,15 +97,15 @@ class MoreSettings(QWidget):
         self.reset_button = button("Reset thresholds", "Take the thresholds of the model's card again.")
         self.apply_button = button(
             "Apply t&hresholds",
-            "Label the selected result anew with these thresholds, at once and without running again.\n"
-            "What was painted by hand stays; Ctrl+Z takes it back.",
+            "Relabel the selected result with these thresholds, at once and without running again.\n"
+            "What was painted by hand stays; Ctrl+Z undoes it.",
         )
         rows.addRow("", self.apply_button)
         rows.addRow("", self.reset_button)
 
     def _build_box(self, rows: QFormLayout) -> None:
         self.region_box = combo(
-            "Where to look: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
+            "Where to segment: in the whole volume, or in the box around what is drawn in a Shapes layer.\n"
             "One rectangle holds for all slices; a second one in another slice limits the slices.",
             "Box",
         )
@@ -146,8 +146,8 @@ class MoreSettings(QWidget):
     @property
     def thresholds(self) -> dict[Region, float]:
         """Those that are not the model's own."""
-        told = {region: round(self.threshold_boxes[region].value(), 3) for region in self._usual}
-        return {region: value for region, value in told.items() if abs(value - self._usual[region]) >= _SAME}
+        values = {region: round(self.threshold_boxes[region].value(), 3) for region in self._usual}
+        return {region: value for region, value in values.items() if abs(value - self._usual[region]) >= _SAME}
 
     def set_usual(self, usual: Mapping[Region, float]) -> None:
         """The model has these thresholds and tells these regions; none for a method without weights."""
@@ -182,19 +182,19 @@ class MoreSettings(QWidget):
     @property
     def brain(self) -> str | Labels:
         """`"auto"`, `"keep"`, or the layer that tells the brain."""
-        chosen: str | Labels = self.brain_box.currentData()
-        return chosen
+        choice: str | Labels = self.brain_box.currentData()
+        return choice
 
-    def show_brain_layers(self, found: Sequence[Labels], chosen: str | Labels | None) -> None:
+    def show_brain_layers(self, offered: Sequence[Labels], selected: str | Labels | None) -> None:
         """Offer these layers too; the chosen one stays chosen while it is there."""
         self.brain_box.blockSignals(True)
         self.brain_box.clear()
         for text, value in _BRAIN_CHOICES.items():
             self.brain_box.addItem(text, value)
-        for layer in found:
+        for layer in offered:
             self.brain_box.addItem(f"inside {layer.name}", layer)
-        choices = [*_BRAIN_CHOICES.values(), *found]
-        at = next((at for at, one in enumerate(choices) if one is chosen or one == chosen), 0)
+        choices = [*_BRAIN_CHOICES.values(), *offered]
+        at = next((at for at, choice in enumerate(choices) if choice is selected or choice == selected), 0)
         self.brain_box.setCurrentIndex(at)
         self.brain_box.blockSignals(False)
 
@@ -207,17 +207,17 @@ class MoreSettings(QWidget):
     @property
     def box_layer(self) -> Shapes | None:
         """The layer whose shapes tell the box; None for the whole volume."""
-        chosen: Shapes | None = self.region_box.currentData()
-        return chosen
+        layer: Shapes | None = self.region_box.currentData()
+        return layer
 
-    def show_box_layers(self, found: Sequence[Shapes], chosen: Shapes | None) -> None:
+    def show_box_layers(self, offered: Sequence[Shapes], selected: Shapes | None) -> None:
         """Offer these layers; the chosen one stays chosen while it is there."""
         self.region_box.blockSignals(True)
         self.region_box.clear()
         self.region_box.addItem("whole volume", None)
-        for layer in found:
+        for layer in offered:
             self.region_box.addItem(layer.name, layer)
-        self.region_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
+        self.region_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
         self.region_box.blockSignals(False)
 
     def show_box_size(self, text: str) -> None:
@@ -242,10 +242,10 @@ class MoreSettings(QWidget):
         self._show_summary()
 
     def _show_summary(self, *_: object) -> None:
-        told = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
-        told += [self.brain_box.currentText()] if self.brain != "auto" else []
-        told += self.controls.told
-        told += [self.box_label.text()] if self.box_layer is not None else []
-        told += self.maps if self._usual else ()
-        self.summary_label.setText("Set: " + "; ".join(told) if told else "")
-        self.summary_label.setVisible(bool(told) and not self.toggle.isChecked())
+        parts = [f"{region} from {value:g}" for region, value in self.thresholds.items()]
+        parts += [self.brain_box.currentText()] if self.brain != "auto" else []
+        parts += self.controls.changed_words
+        parts += [self.box_label.text()] if self.box_layer is not None else []
+        parts += self.maps if self._usual else ()
+        self.summary_label.setText("Set: " + "; ".join(parts) if parts else "")
+        self.summary_label.setVisible(bool(parts) and not self.toggle.isChecked())

@@ -54,7 +54,7 @@ class Plane:
     axis: Literal[0, 1, 2]
 
     @property
-    def shown(self) -> tuple[int, int]:
+    def picture_axes(self) -> tuple[int, int]:
         """The axes that run along rows (downwards or upwards) and columns."""
         first, second = (axis for axis in range(3) if axis != self.axis)
         return first, second
@@ -62,7 +62,7 @@ class Plane:
     def order(self, ndim: int) -> tuple[int, ...]:
         """The order of a viewer's axes: those before the volume, the one that is cut, rows, columns."""
         before = ndim - 3
-        return (*range(before), *(before + axis for axis in (self.axis, *self.shown)))
+        return (*range(before), *(before + axis for axis in (self.axis, *self.picture_axes)))
 
     def horizontal(self, convention: Convention) -> Literal["left", "right"]:
         """Whither columns' coordinates grow; in sagittal views the front is left in both conventions."""
@@ -75,7 +75,7 @@ class Plane:
     def letters(self, convention: Convention) -> Letters:
         """Directions at the sides of the view: R, A, S are where coordinates grow."""
         ends = {0: ("I", "S"), 1: ("P", "A"), 2: ("L", "R")}
-        row, column = self.shown
+        row, column = self.picture_axes
         bottom, top = ends[row]
         low, high = ends[column]
         left, right = (low, high) if self.horizontal(convention) == "right" else (high, low)
@@ -127,14 +127,14 @@ def arrangement(width: int, height: int) -> Arrangement:
     return "square" if width > 0.62 * height else "column"
 
 
-def next_of(shown: Sequence[bool], step: int) -> int | None:
+def next_of(visibility: Sequence[bool], step: int) -> int | None:
     """Which one to show alone, after the last that is shown; the first or last where none is; None of nothing."""
-    if not shown:
+    if not visibility:
         return None
-    visible = [at for at, one in enumerate(shown) if one]
+    visible = [at for at, is_visible in enumerate(visibility) if is_visible]
     if not visible:
-        return 0 if step > 0 else len(shown) - 1
-    return (visible[-1 if step > 0 else 0] + step) % len(shown)
+        return 0 if step > 0 else len(visibility) - 1
+    return (visible[-1 if step > 0 else 0] + step) % len(visibility)
 
 
 def next_slice(labels: Array, axis: int, current: int, step: int) -> int | None:
@@ -149,7 +149,7 @@ def next_slice(labels: Array, axis: int, current: int, step: int) -> int | None:
         Slice that is shown now; it may lie outside.
     step : {1, -1}
     """
-    others = tuple(one for one in range(labels.ndim) if one != axis)
+    others = tuple(other for other in range(labels.ndim) if other != axis)
     filled = np.flatnonzero(labels.any(axis=others))
     if not filled.size:
         return None
@@ -177,14 +177,14 @@ def centre_of_largest_part(labels: Array, spacing: Sequence[float]) -> tuple[int
     voxels = np.argwhere(parts == sizes.argmax())
     away = (voxels - voxels.mean(axis=0)) * np.asarray(spacing)
     nearest = voxels[np.square(away).sum(axis=1).argmin()]
-    z, y, x = (int(at) + one.start for at, one in zip(nearest, box.slices, strict=True))
+    z, y, x = (int(at) + side.start for at, side in zip(nearest, box.slices, strict=True))
     return z, y, x
 
 
 def place_text(point: Sequence[float], *, anatomical: bool, unit: str) -> str:
     """A point (z, y, x) as it is read out: `R 12.0  A 3.5  S 40.0 mm`."""
     if not anatomical:
-        return "  ".join(f"{one:.1f}" for one in point) + (f" {unit}" if unit else "")
+        return "  ".join(f"{coordinate:.1f}" for coordinate in point) + (f" {unit}" if unit else "")
     z, y, x = point
     words = [
         f"{positive if value >= 0 else negative} {abs(value):.1f}"

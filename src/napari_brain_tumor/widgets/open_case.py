@@ -38,7 +38,7 @@ _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hd
 
 
 class OpenCaseWidget(QScrollArea):
-    """Opens an examination or a segmentation, and asks for what its files do not tell.
+    """Opens an examination or a segmentation, and asks for what its files do not state.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class OpenCaseWidget(QScrollArea):
     def _build_roles(self, column: QVBoxLayout) -> None:
         self.roles_panel = QWidget()
         rows = form(self.roles_panel)
-        rows.addRow(wrapped("The names do not tell which scan is which. Choose:"))
+        rows.addRow(wrapped("The names do not say which scan is which. Choose:"))
         self.role_boxes = {role: combo(f"Which file or volume is {role}.", f"File of {role}") for role in ROLES}
         for role, box in self.role_boxes.items():
             rows.addRow(role, box)
@@ -128,7 +128,7 @@ class OpenCaseWidget(QScrollArea):
         self.spacing_edit.setAccessibleName("Voxel size")
         self.spacing_edit.setToolTip(
             "Voxel size in millimetres along x, y and z, for example 0.94 0.94 5.\n"
-            "Only for TIFF and other files that do not tell it; leave it empty otherwise."
+            "Only for TIFF and other files that do not state it; otherwise leave it empty."
         )
         rows.addRow("&Voxel size", self.spacing_edit)
         self.schema_box = combo("What the numbers of a segmentation mean.", "Labels mean")
@@ -174,8 +174,8 @@ class OpenCaseWidget(QScrollArea):
         )
 
     def _roles(self) -> dict[str, str | int]:
-        chosen = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
-        return {role: self._options[at][1] for role, at in chosen.items() if at >= 0}
+        positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
+        return {role: self._options[at][1] for role, at in positions.items() if at >= 0}
 
     def open(self) -> None:
         """Open what is set; `runner` tells how it goes."""
@@ -245,7 +245,7 @@ class OpenCaseWidget(QScrollArea):
         path = Path(self.path_edit.text())
         of_dicom = "--series" in str(error)
         if isinstance(error, RoleError) and of_dicom and self.series_panel.isHidden():
-            self.status_label.setText("The headers do not tell which series is which sequence. Choose:")
+            self.status_label.setText("The headers do not say which series is which sequence. Choose:")
             self._series_runner.start(lambda _: as_job(series_at, path))
         elif isinstance(error, RoleError) and not of_dicom and not self._options:
             self._options_runner.start(lambda _: as_job(role_options, path))

@@ -39,10 +39,10 @@ def open_lines(request: ViewRequest) -> CommandLines:
 
 def _roles_named(request: ViewRequest) -> dict[str, dict[str, Any]]:
     """Roles and series under the names that the program has for them."""
-    given = {"roles": request.roles, "series": request.series}
+    choices = {"roles": request.roles, "series": request.series}
     return {
         key: {io.role_named(role): place for role, place in choice.items()}
-        for key, choice in given.items()
+        for key, choice in choices.items()
         if isinstance(choice, dict)
     }
 

@@ -33,9 +33,9 @@ from napari_brain_tumor.requests.quoting import usual_shell
 from napari_brain_tumor.requests.reopening import opening_of
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
-from napari_brain_tumor.widgets.kept_probabilities import kept_of
 from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices, Format
+from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
 __all__ = [
     "add_lines_of",
@@ -56,7 +56,7 @@ _SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment pa
 
 
 def segment_lines_of(
-    choices: Choices, file_format: Format, schema: str, saved: str = "", shown: Layer | None = None
+    choices: Choices, file_format: Format, schema: str, saved: str = "", result: Layer | None = None
 ) -> CommandLines:
     """What Run and Save of the Segment panel do.
 
@@ -69,7 +69,7 @@ def segment_lines_of(
         Label numbers that are chosen.
     saved : str
         Where the result was saved, if it was.
-    shown : Layer, optional
+    result : Layer, optional
         The labels that are selected.
 
     Raises
@@ -86,7 +86,11 @@ def segment_lines_of(
     lines = segment_lines(scans, request, saved or usual, schema, file_format.name)
     again = rerun_lines(saved).shell(usual_shell()) if saved and file_format.labels else ""
     notes = (
-        *(["The selected labels were edited by hand; the lines give what a model gives."] if _is_edited(shown) else []),
+        *(
+            ["The selected labels were edited by hand; the lines give what a model gives."]
+            if _is_edited(result)
+            else []
+        ),
         *([f"To compute the saved result again and compare: {again}"] if again else []),
     )
     return replace(lines, notes=(*lines.notes, *notes))
@@ -104,17 +108,17 @@ def _is_edited(layer: Layer | None) -> bool:
 def opening_of_layers(sequences: Mapping[Role, Layer]) -> OpenRequest:
     """How a script opens what those layers show; raises `RecordError` where they are not from files."""
     tags = {role: layers.view(layer).tag for role, layer in sequences.items()}
-    ours = {role: tag for role, tag in tags.items() if isinstance(tag, SequenceTag) and tag.source is not None}
-    foreign = [sequences[role].name for role in sequences if role not in ours]
+    own = {role: tag for role, tag in tags.items() if isinstance(tag, SequenceTag) and tag.source is not None}
+    foreign = [sequences[role].name for role in sequences if role not in own]
     if foreign:
         msg = (
             f"{', '.join(foreign)} is not from a file that this plugin opened, so a script cannot open it: save the "
             "layer first (File > Save Selected Layers), open the saved file and choose it here."
         )
         raise RecordError(msg)
-    sources = {role: tag.source for role, tag in ours.items() if tag.source is not None}
-    moved = [role for role, tag in ours.items() if tag.resampled]
-    return opening_of(sources, sequences, next(iter(ours.values())).grid, moved)
+    sources = {role: tag.source for role, tag in own.items() if tag.source is not None}
+    moved = [role for role, tag in own.items() if tag.resampled]
+    return opening_of(sources, sequences, next(iter(own.values())).grid, moved)
 
 
 def label_file_of(layer: Layer) -> LabelFile:
@@ -144,7 +148,7 @@ def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
     if layer is None:
         return None
     run = None if layers.is_edited(layer) else _run_of(layer)
-    if run is not None and kept_of(layer) is not None:
+    if run is not None and stored_maps_of(layer) is not None:
         return run
     try:
         return label_file_of(layer)
@@ -157,11 +161,11 @@ def origin_of(layer: Layer | None) -> LabelFile | ModelRun | None:
 def _run_of(layer: Layer) -> ModelRun | None:
     """How a model made the labels of a layer, with every setting of that run; None where none did."""
     tag = layer.metadata.get(layers.KEY)
-    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
-    made_by = told.get("model") or {}
-    if told.get("task") != "segment" or "name" not in made_by:
+    provenance = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    made_by = provenance.get("model") or {}
+    if provenance.get("task") != "segment" or "name" not in made_by:
         return None
-    settings = told.get("settings") or {}
+    settings = provenance.get("settings") or {}
     if settings.get("brain") == _MASK_IN_MEMORY:
         return None
     request = SegmentRequest.recorded_in(settings).with_options(brain=settings.get("brain", "auto"))
@@ -254,8 +258,8 @@ def _model_word(model: Method | None) -> str | Path | None:
     if not isinstance(model, ModelInfo):
         return None if model is None else model.name
     with suppress(BrainTumorError):
-        found = find_model(model.name)
-        if isinstance(found, ModelInfo) and found.folder == model.folder:
+        installed = find_model(model.name)
+        if isinstance(installed, ModelInfo) and installed.folder == model.folder:
             return model.name
     return model.folder
 
@@ -269,10 +273,10 @@ def _case_of(sequences: Mapping[Role, Layer]) -> str:
 def _maker_of(label: Layer) -> tuple[str | None, str | None]:
     """Kind and model; no kind where it was simply read from a file."""
     tag = label.metadata.get(layers.KEY)
-    told = tag.provenance if isinstance(tag, SegmentationTag) else {}
-    if told.get("task") == "segment":
-        return "model", (told.get("model") or {}).get("name")
-    return (None if "path" in told else "hand"), None
+    provenance = tag.provenance if isinstance(tag, SegmentationTag) else {}
+    if provenance.get("task") == "segment":
+        return "model", (provenance.get("model") or {}).get("name")
+    return (None if "path" in provenance else "hand"), None
 
 
 def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
@@ -287,11 +291,11 @@ def _slices_in_file(slices: Sequence[int], label: Layer) -> list[int]:
     if not isinstance(tag, (SegmentationTag, SequenceTag)):
         msg = f"{label.name} was painted from scratch, so its slices are not those of a file. {_SAVE_FIRST}."
         raise RecordError(msg)
-    shown = np.zeros(label.data.shape, np.uint8)
-    shown[list(slices)] = 1
-    known = Display.of(tag.grid).restore(shown, nearest=True).astype(bool)
+    mask = np.zeros(label.data.shape, np.uint8)
+    mask[list(slices)] = 1
+    known = Display.of(tag.grid).restore(mask, nearest=True).astype(bool)
     numbers = np.flatnonzero(known.any(axis=(0, 1)))
     if not known[:, :, numbers].all() or known.sum() != known[:, :, numbers].size:
-        msg = "The slices of this view are not those of the file's third axis, which alone a script can be told."
+        msg = "The slices of this view are not those of the file's third axis, the only ones that a script takes."
         raise RecordError(msg)
     return [int(number) for number in numbers]

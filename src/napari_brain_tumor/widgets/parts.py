@@ -122,9 +122,9 @@ def combo(tip: str, name: str) -> QComboBox:
 
 def button(text: str, tip: str) -> QPushButton:
     """A button with a tooltip."""
-    made = QPushButton(text)
-    made.setToolTip(tip)
-    return made
+    push_button = QPushButton(text)
+    push_button.setToolTip(tip)
+    return push_button
 
 
 class FoldToggle(QToolButton):
@@ -147,11 +147,11 @@ class FoldToggle(QToolButton):
 
 def progress_bar(tip: str, name: str = "Progress") -> QProgressBar:
     """A bar of a thousand steps."""
-    made = QProgressBar()
-    made.setRange(0, 1000)
-    made.setToolTip(tip)
-    made.setAccessibleName(name)
-    return made
+    bar = QProgressBar()
+    bar.setRange(0, 1000)
+    bar.setToolTip(tip)
+    bar.setAccessibleName(name)
+    return bar
 
 
 def wrapped(text: str) -> QLabel:
@@ -164,7 +164,7 @@ def wrapped(text: str) -> QLabel:
 
 def line() -> QFrame:
     """A line between two sections."""
-    made = QFrame()
-    made.setFrameShape(QFrame.Shape.HLine)
-    made.setFrameShadow(QFrame.Shadow.Sunken)
-    return made
+    frame = QFrame()
+    frame.setFrameShape(QFrame.Shape.HLine)
+    frame.setFrameShadow(QFrame.Shadow.Sunken)
+    return frame

@@ -12,7 +12,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.preflight.rows import Fix, Row, worst
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.widgets.parts import FoldToggle, button, wrapped
-from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Asked, answer, header_text, summary
+from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Question, answer, header_text, summary
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
 __all__ = ["PreflightTable"]
@@ -20,7 +20,7 @@ __all__ = ["PreflightTable"]
 _REFRESH_MS = 150
 _MEMORY_TARGET = f"{list_memory.__module__}:{list_memory.__name__}"
 _TIPS = {
-    "resample": "Add copies of these scans that lie on one grid; the layers that are there stay as they are.",
+    "resample": "Add copies of these scans on one grid; the existing layers stay as they are.",
     "roles": "Go to the boxes that say which layer is which scan.",
     "model": "Choose that model instead.",
     "device": "Compute there instead.",
@@ -44,7 +44,7 @@ class PreflightTable(QWidget):
     fix_requested = Signal(object)
     """A `Fix` whose button was pressed."""
 
-    def __init__(self, ask: Callable[[Sequence[DeviceMemory]], Asked], worker: WorkerProcess) -> None:
+    def __init__(self, ask: Callable[[Sequence[DeviceMemory]], Question], worker: WorkerProcess) -> None:
         super().__init__()
         self._ask = ask
         self._worker = worker
@@ -88,7 +88,7 @@ class PreflightTable(QWidget):
 
     def known_traits(self) -> Traits | None:
         """What the scans that are chosen now are like, if they were looked at already."""
-        if self.answer is None or not self.answer.asked.same_scans(self._ask(self._devices)):
+        if self.answer is None or not self.answer.question.same_scans(self._ask(self._devices)):
             return None
         return self.answer.traits
 
@@ -107,7 +107,7 @@ class PreflightTable(QWidget):
     def show_devices(self, devices: Sequence[tuple[str, str, str]]) -> None:
         """Take note of the devices (name, label, reason), the one that `"auto"` takes first."""
         self._devices = tuple(DeviceMemory(name, label) for name, label, _ in devices)
-        if any(one.name != "cpu" for one in self._devices):
+        if any(memory.name != "cpu" for memory in self._devices):
             self.memory_runner.start(lambda stop: stop.guard(self._worker.run(_MEMORY_TARGET)))
         self.refresh()
 
@@ -117,21 +117,21 @@ class PreflightTable(QWidget):
 
     def _check(self) -> None:
         cpu = free_host_bytes()
-        devices = [one._replace(free_bytes=cpu) if one.name == "cpu" else one for one in self._devices]
-        asked, before = self._ask(devices), self.answer
-        if not asked.views:
-            self._on_answered(answer(asked))
+        devices = [memory._replace(free_bytes=cpu) if memory.name == "cpu" else memory for memory in self._devices]
+        question, before = self._ask(devices), self.answer
+        if not question.views:
+            self._on_answered(answer(question))
             return
-        self.runner.start(lambda _: as_job(answer, asked, before))
+        self.runner.start(lambda _: as_job(answer, question, before))
 
     def _on_failed(self, error: Exception) -> None:
         self.answer = None
         self._show_rows((Row("Checks", "warn", f"These scans cannot be checked: {error}"),))
 
-    def _on_answered(self, found: Answer) -> None:
-        self.answer = found
-        self._show_rows(found.rows)
-        self.answered.emit(found)
+    def _on_answered(self, received: Answer) -> None:
+        self.answer = received
+        self._show_rows(received.rows)
+        self.answered.emit(received)
 
     # Showing --------------------------------------------------------------------------------------------------------
 
@@ -165,9 +165,9 @@ class PreflightTable(QWidget):
             self._rows.addWidget(self._fix_button(row.fix), at + 1, 1, Qt.AlignmentFlag.AlignLeft)
 
     def _fix_button(self, fix: Fix) -> QPushButton:
-        made = button(fix.label, _TIPS[fix.kind])
-        made.clicked.connect(lambda: self.fix_requested.emit(fix))
-        return made
+        fix_button = button(fix.label, _TIPS[fix.kind])
+        fix_button.clicked.connect(lambda: self.fix_requested.emit(fix))
+        return fix_button
 
     def _on_opened_by_hand(self) -> None:
         self._by_hand = True  # from now on it stays as the user wants it

@@ -11,26 +11,26 @@ from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preflight.rows import Fix, FixKind
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets import segment_state as state
-from napari_brain_tumor.widgets.preflight_state import Asked, left_out
+from napari_brain_tumor.widgets.preflight_state import Question, left_out
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error
 
 if TYPE_CHECKING:
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
-__all__ = ["PreflightFixes", "asked_of"]
+__all__ = ["PreflightFixes", "question_of"]
 
 _OUTLINE_PIXELS: Final = 2
 """Width of a brain's outline on the screen."""
 
 
-def asked_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Asked:
+def question_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Question:
     """What the table of the panel depends on now; no scans where a chosen layer is no volume."""
     choices = panel.choices
     try:
         views = {role: layers.view(layer) for role, layer in choices.sequences.items()}
     except BrainTumorError:
-        return Asked({})
-    return Asked(
+        return Question({})
+    return Question(
         views,
         _views_left_out(panel),
         choices.model,
@@ -51,8 +51,8 @@ def _selected_labels(panel: "SegmentWidget", scans: Sequence[LayerView]) -> Laye
     active = panel.viewer.layers.selection.active
     if not state.is_result(active) or not scans:
         return None
-    seen = layers.view(active)
-    return seen if seen.grid.same_place(scans[0].grid) else None
+    labels_view = layers.view(active)
+    return labels_view if labels_view.grid.same_place(scans[0].grid) else None
 
 
 class PreflightFixes:
@@ -90,8 +90,8 @@ class PreflightFixes:
         models = [box.itemData(k) for k in range(box.count())]
         names = [getattr(model, "name", None) for model in models]
         # Of several models of one name the list has the bundled ones first, the shell takes the last.
-        found = [k for k, name in enumerate(names) if name == value and isinstance(models[k], ModelInfo)]
-        box.setCurrentIndex(found[-1] if found else names.index(value))
+        positions = [k for k, name in enumerate(names) if name == value and isinstance(models[k], ModelInfo)]
+        box.setCurrentIndex(positions[-1] if positions else names.index(value))
 
     def _choose_device(self, value: str) -> None:
         at = self._panel.device_box.findData(value)
@@ -107,12 +107,12 @@ class PreflightFixes:
         panel.status_label.setText("Finding the brain…")
         self.brain_runner.start(lambda stop: state.brain_steps(stop, views, panel.choices.options.device, panel.worker))
 
-    def _on_brain_found(self, made: LayerData) -> None:
-        viewer, name = self._panel.viewer, made[1]["name"]
+    def _on_brain_found(self, mask_data: LayerData) -> None:
+        viewer, name = self._panel.viewer, mask_data[1]["name"]
         active = viewer.layers.selection.active
         if name in viewer.layers:
             viewer.layers.remove(name)
-        (layer,) = layers.add_layers(viewer, [made])
+        (layer,) = layers.add_layers(viewer, [mask_data])
         layer.contour = _OUTLINE_PIXELS
         if active in viewer.layers:
             viewer.layers.selection = {active}
@@ -127,7 +127,7 @@ class PreflightFixes:
 
     def _resample(self, value: str) -> None:
         try:
-            views: dict[Role, LayerView] = {r: layers.view(one) for r, one in self._panel.choices.sequences.items()}
+            views: dict[Role, LayerView] = {r: layers.view(layer) for r, layer in self._panel.choices.sequences.items()}
         except BrainTumorError as error:
             notify_error(error)
             return
@@ -135,7 +135,7 @@ class PreflightFixes:
         self._panel.status_label.setText("Bringing the scans onto one grid…")
         self.runner.start(lambda _: as_job(layers.resampled_layers, views, value))
 
-    def _on_resampled(self, made: list[LayerData]) -> None:
-        added: list[Any] = layers.add_layers(self._panel.viewer, made)
+    def _on_resampled(self, resampled: list[LayerData]) -> None:
+        added: list[Any] = layers.add_layers(self._panel.viewer, resampled)
         self._panel.choose_case_of(added[-1])
         self._panel.status_label.setText("Added the scans on one grid; the others are as they were.")

@@ -21,13 +21,13 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.widgets.segment_state import Candidate, is_single
 
-__all__ = ["ICONS", "Answer", "Asked", "answer", "header_text", "left_out", "summary"]
+__all__ = ["ICONS", "Answer", "Question", "answer", "header_text", "left_out", "summary"]
 
 ICONS: Final[dict[Verdict, str]] = {"pass": "✓", "warn": "⚠", "fail": "✗"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class Question:
     """Everything that the table depends on, taken at once in napari's thread.
 
     Parameters
@@ -55,23 +55,23 @@ class Asked:
     models: Sequence[Method] = ()
     labels: LayerView | None = None
 
-    def same_scans(self, other: "Asked") -> bool:
+    def same_scans(self, other: "Question") -> bool:
         """Whether both ask about the same pictures, so that they need not be looked at again."""
         return all(
-            list(ours) == list(theirs) and all(_same(ours[role], theirs[role]) for role in ours)
-            for ours, theirs in ((self.views, other.views), (self.elsewhere, other.elsewhere))
+            list(own) == list(others) and all(_same(own[role], others[role]) for role in own)
+            for own, others in ((self.views, other.views), (self.elsewhere, other.elsewhere))
         )
 
 
-def _same(one: LayerView, other: LayerView) -> bool:
-    return one.data is other.data and one.tag is other.tag and one.grid == other.grid
+def _same(first: LayerView, second: LayerView) -> bool:
+    return first.data is second.data and first.tag is second.tag and first.grid == second.grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """The rows, what was found in the pictures that they are about, and what a run is expected to take."""
 
-    asked: Asked
+    question: Question
     facts: Facts
     rows: tuple[Row, ...]
     expected: Expected | None = None
@@ -82,10 +82,10 @@ class Answer:
         failing = (row for row in self.rows if row.verdict == "fail" and row.question != LABELS)
         return next((f"{row.question}: {row.words}" for row in failing), "")
 
-    def answers(self, asked: Asked) -> bool:
+    def answers(self, question: Question) -> bool:
         """Whether this is the answer to that question, also where it was asked again."""
-        ours, theirs = ((one.method, one.request) for one in (self.asked, asked))
-        return ours == theirs and self.asked.same_scans(asked)
+        own, others = ((either.method, either.request) for either in (self.question, question))
+        return own == others and self.question.same_scans(question)
 
     @property
     def traits(self) -> Traits | None:
@@ -93,51 +93,55 @@ class Answer:
         return self.facts.traits if self.facts.reference is not None else None
 
 
-def answer(asked: Asked, before: Answer | None = None) -> Answer:
+def answer(question: Question, before: Answer | None = None) -> Answer:
     """Answer every question; the pictures are looked at only if they are not those of the answer before."""
-    known = before is not None and before.asked.same_scans(asked)
-    facts = before.facts if before is not None and known else facts_of(_scans(asked))
-    rows = check_facts(facts, asked.method, asked.request, _labels(asked), devices=asked.devices, models=asked.models)
-    facts = replace(facts, brain=plan_of(asked.request.brain))
-    expected = expected_of(facts, asked.method, asked.request, asked.devices)
-    return Answer(asked, facts, rows, expected)
+    known = before is not None and before.question.same_scans(question)
+    facts = before.facts if before is not None and known else facts_of(_scans(question))
+    rows = check_facts(
+        facts, question.method, question.request, _labels(question), devices=question.devices, models=question.models
+    )
+    facts = replace(facts, brain=plan_of(question.request.brain))
+    expected = expected_of(facts, question.method, question.request, question.devices)
+    return Answer(question, facts, rows, expected)
 
 
-def _scans(asked: Asked) -> Scans:
-    on_grid = layers.intensities_of_all(asked.views)
-    tags = {role: seen.tag for role, seen in asked.views.items() if isinstance(seen.tag, SequenceTag)}
+def _scans(question: Question) -> Scans:
+    on_grid = layers.intensities_of_all(question.views)
+    tags = {
+        role: layer_view.tag for role, layer_view in question.views.items() if isinstance(layer_view.tag, SequenceTag)
+    }
     cases = list(dict.fromkeys(tag.case for tag in tags.values()))
     return Scans(
         cases[0] if cases else "",
         {role: array for role, (array, _) in on_grid.items()},
         {role: grid for role, (_, grid) in on_grid.items()},
         {role: tag.layout for role, tag in tags.items()},
-        layers.notes_of(asked.views),
+        layers.notes_of(question.views),
         tuple(role for role, tag in tags.items() if tag.resampled),
-        {role: grid for role, (_, grid) in layers.intensities_of_all(asked.elsewhere).items()},
+        {role: grid for role, (_, grid) in layers.intensities_of_all(question.elsewhere).items()},
     )
 
 
-def _labels(asked: Asked) -> Segmentation | BrainTumorError | None:
-    if asked.labels is None:
+def _labels(question: Question) -> Segmentation | BrainTumorError | None:
+    if question.labels is None:
         return None
     try:
-        return layers.segmentation_from_layer(asked.labels, list(asked.views.values()))
+        return layers.segmentation_from_layer(question.labels, list(question.views.values()))
     except BrainTumorError as error:
         return error
 
 
-def left_out(found: Sequence[Candidate], chosen: Mapping[Role, Layer]) -> dict[Role, Layer]:
+def left_out(candidates: Sequence[Candidate], selected: Mapping[Role, Layer]) -> dict[Role, Layer]:
     """Scans that may belong to the chosen ones but lie on other grids: all of them were opened one by one."""
-    telling = [one for one in found if one.role is not None]
-    anchors = [one for one in telling if one.layer in chosen.values()]
-    if not anchors or not all(is_single(one, telling) for one in anchors):
+    telling = [candidate for candidate in candidates if candidate.role is not None]
+    anchors = [candidate for candidate in telling if candidate.layer in selected.values()]
+    if not anchors or not all(is_single(candidate, telling) for candidate in anchors):
         return {}
     others: dict[Role, Layer] = {}
-    for one in telling:
-        apart = not any(one.grid.same_place(anchor.grid) for anchor in anchors)
-        if one.role is not None and one.role not in chosen and is_single(one, telling) and apart:
-            others.setdefault(one.role, one.layer)
+    for candidate in telling:
+        apart = not any(candidate.grid.same_place(anchor.grid) for anchor in anchors)
+        if candidate.role is not None and candidate.role not in selected and is_single(candidate, telling) and apart:
+            others.setdefault(candidate.role, candidate.layer)
     return others
 
 
@@ -147,13 +151,13 @@ def header_text(rows: Sequence[Row]) -> str:
     if all(row.verdict == "pass" for row in rows):
         return f"{ICONS['pass']} {count} pass{'es'[: 2 * (len(rows) == 1)]}"
     failing, warning = ([row.question for row in rows if row.verdict == verdict] for verdict in ("fail", "warn"))
-    told = [_told(failing, "fail")] if failing else []
-    told += [_told(warning, "warn")] if warning else []
-    told[0] = told[0].replace(" ", f" of {count} ", 1)
-    return f"{ICONS['fail' if failing else 'warn']} {'; '.join(told)}"
+    parts = [_sentence_part(failing, "fail")] if failing else []
+    parts += [_sentence_part(warning, "warn")] if warning else []
+    parts[0] = parts[0].replace(" ", f" of {count} ", 1)
+    return f"{ICONS['fail' if failing else 'warn']} {'; '.join(parts)}"
 
 
-def _told(questions: Sequence[str], verb: str) -> str:
+def _sentence_part(questions: Sequence[str], verb: str) -> str:
     return f"{len(questions)} {verb}{'s'[: len(questions) == 1]}: {', '.join(questions)}"
 
 

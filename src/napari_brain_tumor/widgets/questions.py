@@ -22,4 +22,4 @@ def ask(parent: QWidget, question: str, answers: Mapping[str, str]) -> str:
     box.setEscapeButton(buttons[keys[-1]])
     box.exec()
     clicked = box.clickedButton()
-    return next((key for key, made in buttons.items() if made is clicked), keys[-1])
+    return next((key for key, push_button in buttons.items() if push_button is clicked), keys[-1])

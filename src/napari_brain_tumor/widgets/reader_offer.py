@@ -41,15 +41,16 @@ class ReaderOffer(QFrame):
         # No letters for Alt: it stands beside the panels, and these have theirs.
         self.folders_box = QCheckBox("Folders too")
         self.folders_box.setToolTip(
-            "Case folders, DICOM series and slices.\nOf a folder that is no case napari asks who else should open it."
+            "Case folders, DICOM series and slices.\nFor a folder that is not a case, napari asks which other "
+            "plugin should open it."
         )
         self.folders_box.setChecked(True)
         self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")
         self.later_button = button(
             "Not now", "Do not ask again. Plugins > Brain Tumor > Open case has a button that does the same."
         )
-        for made in (self.folders_box, self.yes_button, self.later_button):
-            row.addWidget(made)
+        for control in (self.folders_box, self.yes_button, self.later_button):
+            row.addWidget(control)
         self.yes_button.clicked.connect(self.accept)
         self.later_button.clicked.connect(self.leave)
 

@@ -62,8 +62,8 @@ class RequestControls(QObject):
     @property
     def values(self) -> dict[str, Any]:
         """What is chosen, as the request takes it."""
-        chosen = {name: widget.value for name, widget in self.widgets.items()}
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+        values = {name: widget.value for name, widget in self.widgets.items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
     def choose(self, **values: Any) -> None:
         """Set these fields."""
@@ -76,7 +76,7 @@ class RequestControls(QObject):
         self._usual |= {name: self.values[name] for name in values}
 
     @property
-    def told(self) -> list[str]:
+    def changed_words(self) -> list[str]:
         """What differs from the usual values, in words."""
         changed = {name: value for name, value in self.values.items() if value != self._usual[name]}
         return [self._words(name, value) for name, value in changed.items() if self.control(name).isEnabled()]
@@ -93,10 +93,10 @@ class RequestControls(QObject):
         if isinstance(value, bool):
             return label.lower()
         if isinstance(value, tuple):
-            shown = ", ".join(map(str, value))
+            text = ", ".join(map(str, value))
         else:
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
-        return f"{label.lower()} {shown} {option.unit}".rstrip()
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{label.lower()} {text} {option.unit}".rstrip()
 
     def _on_changed(self, *_: Any) -> None:
         self.changed.emit()
@@ -123,7 +123,7 @@ def _widget(name: str, field: FieldInfo) -> ValueWidget[Any]:
         options |= {"min": least, "max": most, "step": 10 if most > 1000 else 1}
         default = least if default is None else default
     elif get_origin(arm) is Literal:
-        options["choices"] = [(_CHOICE_WORDS.get(one, one), one) for one in get_args(arm)]
+        options["choices"] = [(_CHOICE_WORDS.get(choice, choice), choice) for choice in get_args(arm)]
     elif _is_set(arm):
         arm, options["choices"] = list[str], list(get_args(arms_of(get_args(arm)[0])[0]))
         options["widget_type"] = "Select"

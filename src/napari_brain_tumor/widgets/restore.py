@@ -17,8 +17,8 @@ from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.widgets import restore_state as state
 from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
-from napari_brain_tumor.widgets.twins import Links
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 __all__ = ["RestoreNotice", "RestoreWidget"]
@@ -63,11 +63,11 @@ class RestoreNotice(QFrame):
         column.addWidget(self.text_label)
         row = flow()
         # No letters for Alt: the notice stands in every panel, and these have theirs.
-        self.restore_button = button("Bring them back", "Add them as layers, with their scans if these are not open.")
+        self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
             "Not now",
             "Do not ask again. They stay for "
-            f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels brings them back.",
+            f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels restores them.",
         )
         row.addWidget(self.restore_button)
         row.addWidget(self.later_button)
@@ -79,16 +79,16 @@ class RestoreNotice(QFrame):
         self.runner.finished.connect(self._on_loaded)
         self.runner.failed.connect(self._on_failed)
 
-    def _on_found(self, found: Sequence[state.Offer]) -> None:
-        self.offers = list(found)
+    def _on_found(self, offers: Sequence[state.Offer]) -> None:
+        self.offers = list(offers)
         self.text_label.setText(state.notice_text(self.offers))
         self.setVisible(bool(self.offers))
 
     def restore(self) -> None:
         """Bring back what is offered; `runner` tells how it goes."""
         self.setEnabled(False)
-        wanted = list(self.offers)
-        self.runner.start(lambda _: load_job(wanted, _opened(self._viewer)))
+        selected = list(self.offers)
+        self.runner.start(lambda _: load_job(selected, _opened(self._viewer)))
 
     def decline(self) -> None:
         """Leave it, and ask no more."""
@@ -150,15 +150,15 @@ class RestoreWidget(QScrollArea):
         )
         self.list = QListWidget()
         self.list.setAccessibleName("Unsaved labels")
-        self.list.setToolTip("Tick what should be brought back or deleted.")
+        self.list.setToolTip("Tick what to restore or delete.")
         self.list.setWordWrap(True)
         column.addWidget(self.list, 1)
         row = flow()
-        self.restore_button = button("Bring &back", "Add the ticked ones as layers, with their scans if not open.")
-        self.delete_button = button("&Delete", "Delete the ticked ones for good.")
+        self.restore_button = button("&Restore", "Add the ticked ones as layers, with their scans if not open.")
+        self.delete_button = button("&Delete", "Delete the ticked ones permanently.")
         self.search_button = button("&Look again", "Look for unsaved labels again.")
-        for made in (self.restore_button, self.delete_button, self.search_button):
-            row.addWidget(made)
+        for push_button in (self.restore_button, self.delete_button, self.search_button):
+            row.addWidget(push_button)
         column.addLayout(row)
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
@@ -176,8 +176,8 @@ class RestoreWidget(QScrollArea):
     def ticked(self) -> list[state.Offer]:
         """What is ticked."""
         items = [self.list.item(row) for row in range(self.list.count())]
-        checked = [one for one in items if one is not None and one.checkState() == Qt.CheckState.Checked]
-        return [one.data(Qt.ItemDataRole.UserRole) for one in checked]
+        checked = [entry for entry in items if entry is not None and entry.checkState() == Qt.CheckState.Checked]
+        return [entry.data(Qt.ItemDataRole.UserRole) for entry in checked]
 
     def search(self) -> None:
         """List what there is; `search_runner` tells when it is done."""
@@ -187,11 +187,11 @@ class RestoreWidget(QScrollArea):
 
     def restore(self) -> None:
         """Bring back what is ticked; `runner` tells how it goes."""
-        wanted = self.ticked
-        if wanted:
+        selected = self.ticked
+        if selected:
             self._enable(False)
             self.status_label.setText("Reading…")
-            self.runner.start(lambda _: load_job(wanted, _opened(self._viewer)))
+            self.runner.start(lambda _: load_job(selected, _opened(self._viewer)))
 
     def delete(self) -> None:
         """Delete what is ticked for good."""
@@ -199,16 +199,16 @@ class RestoreWidget(QScrollArea):
             forget(offer.folder)
         self.search()
 
-    def _on_found(self, found: Sequence[state.Offer]) -> None:
+    def _on_found(self, offers: Sequence[state.Offer]) -> None:
         self.list.clear()
-        for offer in found:
+        for offer in offers:
             item = QListWidgetItem(f"{offer.text} ({state.FATES[offer.fate]})")
             item.setData(Qt.ItemDataRole.UserRole, offer)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if offer.fate == "lost" else Qt.CheckState.Unchecked)
             self.list.addItem(item)
         self._on_ticked()
-        self.status_label.setText("" if found else "Nothing is unsaved.")
+        self.status_label.setText("" if offers else "There are no unsaved labels.")
 
     def _on_ticked(self, item: Any = None) -> None:
         self._enable(bool(self.ticked))
@@ -231,24 +231,24 @@ def _cut(ties: Links, *_: Any) -> None:
     ties.cut()
 
 
-def load_job(wanted: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:
+def load_job(selected: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:
     """Read unsaved labels one after another; of two on one study only the first brings its scans."""
     restored: list[state.Restored] = []
-    shown = list(opened)
-    for done, offer in enumerate(wanted):
-        yield Progress(done, len(wanted), f"reading {offer.name}")
-        restored.append(state.load(offer, shown))
+    grids = list(opened)
+    for number, offer in enumerate(selected):
+        yield Progress(number, len(selected), f"reading {offer.name}")
+        restored.append(state.load(offer, grids))
         if restored[-1].scans:
-            shown.append(layers.view(layers.layer_of(restored[-1].layer)).grid)
+            grids.append(layers.view(layers.layer_of(restored[-1].layer)).grid)
     return restored
 
 
 def add_all(viewer: Any, restored: Sequence[state.Restored]) -> None:
     """Add what was brought back to a viewer, and tell of it."""
-    for one in restored:
-        layer = state.add_restored(viewer, one)
-        notify(" ".join([f"Brought back {layer.name}. Save it.", *one.notes]))
+    for entry in restored:
+        layer = state.add_restored(viewer, entry)
+        notify(" ".join([f"Brought back {layer.name}. Save it.", *entry.notes]))
 
 
 def _opened(viewer: Any) -> list[Any]:
-    return [one.grid for one in layers.readable_views(viewer.layers) if isinstance(one.tag, SequenceTag)]
+    return [view.grid for view in layers.readable_views(viewer.layers) if isinstance(view.tag, SequenceTag)]

@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 FATES: Final[dict[Fate, str]] = {
     "lost": "napari ended unexpectedly",
     "closed": "closed without saving",
-    "declined": "napari ended unexpectedly; not wanted back then",
-    "restored": "brought back before",
+    "declined": "napari ended unexpectedly; declined then",
+    "restored": "restored before",
 }
 """How journals ended, in words."""
 
@@ -62,7 +62,7 @@ class Restored:
     offer : Offer
     layer : LayerData
     automatic : (Z, Y, X) array
-        As in `journal.layer_journal.Recovered`, like `clean`.
+        As in `journal.layer_journal.RecoveredLabels`, like `clean`.
     scans : list of LayerData
         Of the study under it, where its files are still there.
     notes : tuple of str
@@ -90,31 +90,31 @@ def offers(
     session : Session, optional
         That of now, whose closed layers are among them; without it those of earlier sessions alone.
     """
-    found: list[Offer] = []
+    offered: list[Offer] = []
     if session is not None:
         with suppress(RuntimeError):  # the session has ended, and its threads with it
             session.flush()  # a layer may just have been closed
     own = session.folder if session is not None else None
-    for one, recovered in recover_all([one for one in journals(home, own) if one.fate in fates]):
+    for stored, recovered in recover_all([stored for stored in journals(home, own) if stored.fate in fates]):
         try:
             document = LayerDocument.read(recovered.document)
         except UnreadableFileError:
-            logger.warning("The journal %s cannot be shown", one.folder, exc_info=True)
+            logger.warning("The journal %s cannot be shown", stored.folder, exc_info=True)
             continue
-        found.append(Offer(one.folder, one.fate, document.name, document.case, recovered.changed_at))
-    return found
+        offered.append(Offer(stored.folder, stored.fate, document.name, document.case, recovered.changed_at))
+    return offered
 
 
-def notice_text(found: Sequence[Offer]) -> str:
+def notice_text(offered: Sequence[Offer]) -> str:
     """What the user is asked."""
-    listed = "\n".join(f"• {offer.text}" for offer in found[:5])
-    more = f"\n… and {len(found) - 5} more" if len(found) > 5 else ""
-    return f"napari ended before these labels were saved:\n{listed}{more}\nBring them back?"
+    listed = "\n".join(f"• {offer.text}" for offer in offered[:5])
+    more = f"\n… and {len(offered) - 5} more" if len(offered) > 5 else ""
+    return f"napari ended before these labels were saved:\n{listed}{more}\nRestore them?"
 
 
-def decline(found: Sequence[Offer]) -> None:
+def decline(offered: Sequence[Offer]) -> None:
     """Do not ask about them again; they stay for a while."""
-    for offer in found:
+    for offer in offered:
         if offer.fate == "lost":
             mark(offer.folder, "declined")
 
@@ -136,8 +136,8 @@ def load(offer: Offer, opened: Sequence[Grid] = ()) -> Restored:
     recovered = recover(offer.folder)
     document = LayerDocument.read(recovered.document)
     layer = restored_layer(recovered.labels, document, recovered.changed_at, _original(offer.folder))
-    shown = layers.view(layers.layer_of(layer)).grid
-    scans, notes = ([], ()) if any(shown.same_place(grid) for grid in opened) else _scans(document)
+    layer_grid = layers.view(layers.layer_of(layer)).grid
+    scans, notes = ([], ()) if any(layer_grid.same_place(grid) for grid in opened) else _scans(document)
     return Restored(offer, layer, recovered.automatic, recovered.clean, scans, notes)
 
 
@@ -160,7 +160,7 @@ def _scans(document: LayerDocument) -> tuple[list[LayerData], tuple[str, ...]]:
         described = describe_sources(sources)
     except (BrainTumorError, OSError) as error:
         return [], (f"The scans of {document.name} cannot be opened: {error}",)
-    known = {role: one.sha256 for role, one in document.sources.items() if one.sha256 is not None}
+    known = {role: source.sha256 for role, source in document.sources.items() if source.sha256 is not None}
     changed = [str(sources[role].path) for role, sha256 in known.items() if described[role].get("sha256") != sha256]
     notes = (f"Changed since the labels were painted: {', '.join(changed)}.",) if changed else ()
     return layers.study_to_layers(study), notes

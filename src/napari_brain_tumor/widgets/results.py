@@ -12,35 +12,35 @@ from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.label_watch import Applied
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
 from napari_brain_tumor.preprocessing.world_box import inside_box
-from napari_brain_tumor.widgets.kept_probabilities import keep
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.segment_state import outcome_text
+from napari_brain_tumor.widgets.stored_maps import keep
 
-__all__ = ["Placed", "add_result", "applied_text", "put_into", "replace_result"]
+__all__ = ["PlacedResult", "add_result", "applied_text", "put_into", "replace_result"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class PlacedResult:
     """The layer that shows a result now, and what was done, in a sentence."""
 
     layer: Labels
     text: str
 
 
-def add_result(viewer: Any, result: LayerData) -> Placed:
+def add_result(viewer: Any, result: LayerData) -> PlacedResult:
     """Add a layer of its own for a result."""
     layer = viewer.add_layer(layers.layer_of(result))
-    return Placed(layer, outcome_text(layer))
+    return PlacedResult(layer, outcome_text(layer))
 
 
-def replace_result(viewer: Any, layer: Layer, result: LayerData) -> Placed:
+def replace_result(viewer: Any, layer: Layer, result: LayerData) -> PlacedResult:
     """Put a result into the layer of the one before; as a layer of its own where it cannot stand there."""
     try:
         applied = put_into(viewer, layer, result)
     except BrainTumorError as error:
         placed = add_result(viewer, result)
-        return Placed(placed.layer, f"{placed.text} It could not replace {layer.name}: {error}")
-    return Placed(layer, applied_text(layer, applied))
+        return PlacedResult(placed.layer, f"{placed.text} It could not replace {layer.name}: {error}")
+    return PlacedResult(layer, applied_text(layer, applied))
 
 
 def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
@@ -60,7 +60,7 @@ def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
     box = tag.provenance.get("settings", {}).get("box")
     before = journal.watch(layer).mirror.automatic.reshape(layer.data.shape)
     if box is not None and before.shape == data.shape:
-        inside = inside_box(Display.of(tag.grid).shown, tuple(box)).T
+        inside = inside_box(Display.of(tag.grid).viewer_grid, tuple(box)).T
         data = np.where(inside, data, before)
     applied = journal.apply_result(layer, (data, attributes, kind), keep_edits=True)
     keep(layer, attributes)
@@ -69,10 +69,10 @@ def put_into(viewer: Any, layer: Layer, result: LayerData) -> Applied:
 
 def applied_text(layer: Layer, applied: Applied) -> str:
     """What putting a result into a layer did, in words."""
-    kept = f" {applied.kept} voxels that were painted by hand were kept." if applied.kept else ""
+    preserved = f" {applied.preserved} voxels that were painted by hand were kept." if applied.preserved else ""
     if not applied.changed:
-        return f"Nothing changed in {layer.name}.{kept}"
-    return f"Replaced labels in {layer.name}: {applied.changed} voxels changed.{kept} Ctrl+Z takes it back."
+        return f"Nothing changed in {layer.name}.{preserved}"
+    return f"Replaced labels in {layer.name}: {applied.changed} voxels changed.{preserved} Ctrl+Z undoes it."
 
 
 def _check_classes(layer: Layer, tag: SegmentationTag) -> None:

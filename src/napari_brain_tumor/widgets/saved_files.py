@@ -28,5 +28,5 @@ def remember_saved(layer: Layer, path: str | Path, schema: str) -> None:
 
 def saved_file(layer: Layer) -> LabelFile | None:
     """The file that holds what a labels layer shows; None where it was painted on since, or never saved."""
-    found = _saved.get(layer)
-    return found.file if found is not None and found.sha256 == labels_sha256(layer.data) else None
+    saved = _saved.get(layer)
+    return saved.file if saved is not None and saved.sha256 == labels_sha256(layer.data) else None

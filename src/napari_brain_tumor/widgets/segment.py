@@ -38,24 +38,24 @@ from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import when_closed
 from napari_brain_tumor.widgets.initial_choices import start_as_preferred
-from napari_brain_tumor.widgets.kept_probabilities import kept_of, map_layers, relabel
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
-from napari_brain_tumor.widgets.look import bind_keys, key_text
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.model_page import ModelPage
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
-from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, asked_of
+from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, question_of
 from napari_brain_tumor.widgets.preflight_state import Answer
 from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.results import Placed, applied_text, put_into
+from napari_brain_tumor.widgets.results import PlacedResult, applied_text, put_into
 from napari_brain_tumor.widgets.saved_files import remember_saved
 from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
+from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_maps_of
 from napari_brain_tumor.widgets.study_list import StudyList
 from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
+from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import (
     Expectation,
@@ -210,7 +210,7 @@ class SegmentWidget(QScrollArea):
 
     def _build_run(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.preflight = PreflightTable(lambda devices: asked_of(self, devices), self._worker)
+        self.preflight = PreflightTable(lambda devices: question_of(self, devices), self._worker)
         column.addWidget(self.preflight)
         buttons = QHBoxLayout()
         self.run_button = button("&Run", _RUN_TIP)
@@ -235,7 +235,7 @@ class SegmentWidget(QScrollArea):
         column.addWidget(self.volumes)
         column.addLayout(self._build_doubt())
         rows = form()
-        self.schema_box = combo("Which integers are written: each data set has its own.", "Label numbers")
+        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
         for name in state.writable_schemas():
             self.schema_box.addItem(name, name)
             self.schema_box.setItemData(
@@ -243,8 +243,8 @@ class SegmentWidget(QScrollArea):
             )
         rows.addRow("Label &numbers", self.schema_box)
         self.format_box = combo("The file format to save in.", "File format")
-        for one in state.FORMATS:
-            self.format_box.addItem(one.label, one)
+        for format_choice in state.FORMATS:
+            self.format_box.addItem(format_choice.label, format_choice)
         rows.addRow("&File format", self.format_box)
         column.addLayout(rows)
         self.save_button = button(
@@ -260,11 +260,13 @@ class SegmentWidget(QScrollArea):
     def _build_doubt(self) -> QVBoxLayout:
         column = QVBoxLayout()
         self.doubt_buttons = []
-        for one in doubt.KEYS:
-            made = button(f"{one.text} ({key_text(one.key)})", f"{one.tip}\nKey: {key_text(one.key)}")
-            made.clicked.connect(lambda _=False, act=one.act: act(self._viewer))
-            self.doubt_buttons.append(made)
-            column.addWidget(made)
+        for action in doubt.KEYS:
+            doubt_button = button(
+                f"{action.text} ({key_text(action.key)})", f"{action.tip}\nKey: {key_text(action.key)}"
+            )
+            doubt_button.clicked.connect(lambda _=False, act=action.act: act(self._viewer))
+            self.doubt_buttons.append(doubt_button)
+            column.addWidget(doubt_button)
         self.doubt_label = wrapped("")
         self.doubt_label.setAccessibleName("What is doubtful here")
         self.doubt_label.hide()
@@ -368,26 +370,26 @@ class SegmentWidget(QScrollArea):
         self._match_timer.start(0)  # once for the four layers of a case, not four times
 
     def _on_layers_changed(self) -> None:
-        found = state.candidates(self._viewer.layers)
-        self._image_layers = [one.layer for one in found]
-        kept = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
-        if not kept:
+        scans = state.candidates(self._viewer.layers)
+        self._image_layers = [scan.layer for scan in scans]
+        still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
+        if not still_open:
             self._chosen_by_hand = False
-        self._show_roles(kept if self._chosen_by_hand else state.match_roles(found))
+        self._show_roles(still_open if self._chosen_by_hand else state.match_roles(scans))
         self._show_seed_layers()
         self._show_box_layers()
         self._show_brain_layers()
-        self.study_list.show_studies(state.open_studies(found))
+        self.study_list.show_studies(state.open_studies(scans))
 
     def _show_seed_layers(self) -> None:
-        chosen = self.choices.seeds
-        found = state.seed_layers(self._viewer.layers)
+        selected = self.choices.seeds
+        offered = state.seed_layers(self._viewer.layers)
         self.seeds_box.blockSignals(True)
         self.seeds_box.clear()
         self.seeds_box.addItem("automatic", None)
-        for layer in found:
+        for layer in offered:
             self.seeds_box.addItem(layer.name, layer)
-        self.seeds_box.setCurrentIndex(found.index(chosen) + 1 if chosen in found else 0)
+        self.seeds_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
         self.seeds_box.blockSignals(False)
         self._on_seeds_chosen()
 
@@ -424,13 +426,13 @@ class SegmentWidget(QScrollArea):
         self._on_box_chosen()
 
     def _on_box_chosen(self) -> None:
-        before, chosen = self.choices.box, self.more.box_layer
-        if chosen is not before:
+        before, selected = self.choices.box, self.more.box_layer
+        if selected is not before:
             if before is not None:
                 before.events.data.disconnect(self._on_box_drawn)
-            if chosen is not None:
-                chosen.events.data.connect(self._on_box_drawn)
-            self.choices.box = chosen
+            if selected is not None:
+                selected.events.data.connect(self._on_box_drawn)
+            self.choices.box = selected
         self._on_box_drawn()
 
     def _on_box_drawn(self, event: Any = None) -> None:
@@ -476,10 +478,10 @@ class SegmentWidget(QScrollArea):
     def _on_role_chosen(self, role: Role) -> None:
         self._chosen_by_hand = True
         index = self.role_boxes[role].currentIndex()
-        chosen = {other: layer for other, layer in self.choices.sequences.items() if other != role}
+        by_role = {other: layer for other, layer in self.choices.sequences.items() if other != role}
         if index > 0:
-            chosen[role] = self._image_layers[index - 1]
-        self.choices.sequences = chosen
+            by_role[role] = self._image_layers[index - 1]
+        self.choices.sequences = by_role
         self._choose_default_model()
         self._refresh_readiness()
 
@@ -487,21 +489,21 @@ class SegmentWidget(QScrollArea):
 
     def reload_models(self) -> None:
         """Read the model list anew, and keep the choice; a model that was just trained is there at once."""
-        found = list_models() if self._reloads_models else None
-        shown = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
-        if found is None or found == shown:
+        models = list_models() if self._reloads_models else None
+        listed = [self.model_box.itemData(k) for k in range(self.model_box.count()) if self.model_box.itemData(k)]
+        if models is None or models == listed:
             return
-        chosen, values, thresholds = self.choices.model, self.more.controls.values, self.more.thresholds
+        selected, values, thresholds = self.choices.model, self.more.controls.values, self.more.thresholds
         self.model_box.blockSignals(True)
         self.model_box.clear()
         self.model_box.setEnabled(True)
-        self._fill_models(found)
+        self._fill_models(models)
         places = [self.model_box.itemData(k) for k in range(self.model_box.count())]
-        kept = [k for k, one in enumerate(places) if chosen and one and state.same_method(one, chosen)]
-        self.model_box.setCurrentIndex(kept[0] if kept else 0)
+        rows = [k for k, model in enumerate(places) if selected and model and state.same_method(model, selected)]
+        self.model_box.setCurrentIndex(rows[0] if rows else 0)
         self.model_box.blockSignals(False)
         self._on_model_chosen()
-        if self.choices.model == chosen:
+        if self.choices.model == selected:
             self.more.controls.choose(**values)
             self.more.set_thresholds(thresholds)
 
@@ -509,8 +511,8 @@ class SegmentWidget(QScrollArea):
         self._model_by_hand = True
         self._on_model_chosen()
 
-    def _on_scans_looked_at(self, found: Answer) -> None:
-        self._choose_default_model(found.traits)
+    def _on_scans_looked_at(self, facts_answer: Answer) -> None:
+        self._choose_default_model(facts_answer.traits)
         self._show_run_button()
 
     def _choose_default_model(self, traits: Traits | None = None) -> None:
@@ -572,15 +574,15 @@ class SegmentWidget(QScrollArea):
         self._memory_runner.start(lambda stop: stop.guard(self._worker.run(target)))
 
     def _on_memory_known(self, devices: Sequence[DeviceMemory]) -> None:
-        for at, found in enumerate(devices):
-            if found.free_bytes is None:
+        for at, device in enumerate(devices):
+            if device.free_bytes is None:
                 continue
-            free = f"{found.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
-            item = self.device_box.findData(found.name)
+            free = f"{device.free_bytes / 2**30:.1f} GiB free"  # first, for the box is narrow
+            item = self.device_box.findData(device.name)
             if item >= 0:
-                self.device_box.setItemText(item, f"{found.name}: {free}, {found.label}")
+                self.device_box.setItemText(item, f"{device.name}: {free}, {device.label}")
             if at == 0:
-                self.device_box.setItemText(0, f"auto: {found.name}, {free}")
+                self.device_box.setItemText(0, f"auto: {device.name}, {free}")
 
     def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
         if devices:
@@ -617,8 +619,8 @@ class SegmentWidget(QScrollArea):
         """What the table of checks refuses about the chosen scans; several studies each have their own say."""
         if len(self.study_list.ticked) > 1:
             return ""
-        found = self.preflight.current_answer()
-        return found.failure if found is not None else ""
+        current = self.preflight.current_answer()
+        return current.failure if current is not None else ""
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -656,8 +658,8 @@ class SegmentWidget(QScrollArea):
 
     def _expectation_of(self, study: OpenStudy) -> Expectation | None:
         """What the run is known to take; nothing is known of a box, or of scans that the checks did not look at."""
-        found = self.preflight.current_answer()
-        known = found.expected if found is not None else None
+        current = self.preflight.current_answer()
+        known = current.expected if current is not None else None
         is_shown = dict(study.sequences) == dict(self.choices.sequences)
         if known is None or not is_shown or self.choices.box is not None:
             return None
@@ -691,7 +693,7 @@ class SegmentWidget(QScrollArea):
             words = state.sentence(state.running_words(progress), time_left_text(seconds_left))
             self.status_label.setText(f"{self.runs.queue.place}{words}")
 
-    def _on_placed(self, placed: Placed) -> None:
+    def _on_placed(self, placed: PlacedResult) -> None:
         self.status_label.setText(placed.text)
         if self._result is None:
             self._watch(placed.layer)  # the selection stayed with what the user is doing
@@ -706,11 +708,11 @@ class SegmentWidget(QScrollArea):
 
     def _watch_kept(self) -> None:
         """Offer what can be done with the probabilities of the result that is shown, if they are kept."""
-        kept = kept_of(self._result)
-        self.more.apply_button.setEnabled(kept is not None)
-        for one in self.doubt_buttons:
-            one.setEnabled(kept is not None)
-        if kept is None:
+        stored = stored_maps_of(self._result)
+        self.more.apply_button.setEnabled(stored is not None)
+        for doubt_button in self.doubt_buttons:
+            doubt_button.setEnabled(stored is not None)
+        if stored is None:
             self.doubt_label.hide()
 
     def _on_doubt_gone(self, text: str) -> None:
@@ -718,14 +720,14 @@ class SegmentWidget(QScrollArea):
         self.doubt_label.show()
 
     def _on_thresholds_applied(self) -> None:
-        layer, kept = self._result, kept_of(self._result)
-        if layer is None or kept is None:
+        layer, stored = self._result, stored_maps_of(self._result)
+        if layer is None or stored is None:
             notify("Run a trained model first, or select the layer of its result: its probabilities are needed.")
             return
-        wanted = {region: self.more.threshold_boxes[region].value() for region in kept.maps.regions}
+        thresholds = {region: self.more.threshold_boxes[region].value() for region in stored.maps.regions}
         tag = layer.metadata[layers.KEY]
         self._relabelled = layer
-        self._relabel_runner.start(lambda _: as_job(relabel, tag, kept, wanted))
+        self._relabel_runner.start(lambda _: as_job(relabel, tag, stored, thresholds))
 
     def _on_relabelled(self, data: LayerData) -> None:
         layer = self._relabelled
@@ -739,21 +741,23 @@ class SegmentWidget(QScrollArea):
 
     def _show_maps(self) -> None:
         """Show the ticked maps of the result that is shown, and remove those that are not ticked."""
-        layer, kept = self._result, kept_of(self._result)
-        for other in [one for one in self._viewer.layers if self._is_unwanted(one)]:
+        layer, stored = self._result, stored_maps_of(self._result)
+        for other in [entry for entry in self._viewer.layers if self._is_unwanted(entry)]:
             self._viewer.layers.remove(other)
-        wanted = self.more.maps
-        if layer is None or kept is None or not wanted:
+        kinds = self.more.maps
+        if layer is None or stored is None or not kinds:
             return
         name = layer.name
-        self._maps_runner.start(lambda _: as_job(lambda: [one for w in wanted for one in map_layers(name, kept, w)]))
+        self._maps_runner.start(
+            lambda _: as_job(lambda: [entry for w in kinds for entry in map_layers(name, stored, w)])
+        )
 
     def _is_unwanted(self, layer: Layer) -> bool:
         return layer.metadata.get(layers.MAP_KEY, None) not in (None, *self.more.maps)
 
-    def _on_maps_made(self, made: Sequence[LayerData]) -> None:
+    def _on_maps_made(self, map_data: Sequence[LayerData]) -> None:
         active = self._viewer.layers.selection.active
-        for data in made:
+        for data in map_data:
             name = data[1]["name"]
             if name in self._viewer.layers:
                 self._viewer.layers.remove(name)  # of an earlier state of the same result
@@ -763,8 +767,8 @@ class SegmentWidget(QScrollArea):
             self._viewer.layers.selection = {active}
 
     def _below(self, layer: Layer | None) -> int:
-        found = layer if state.is_result(layer) and layer in self._viewer.layers else self._result
-        return self._viewer.layers.index(found) if found in self._viewer.layers else len(self._viewer.layers)
+        reference = layer if state.is_result(layer) and layer in self._viewer.layers else self._result
+        return self._viewer.layers.index(reference) if reference in self._viewer.layers else len(self._viewer.layers)
 
     # Volumes --------------------------------------------------------------------------------------------------------
 
@@ -803,10 +807,10 @@ class SegmentWidget(QScrollArea):
     def _measure(self) -> None:
         if self._result is None or self._result not in self._viewer.layers:
             return
-        seen, references = self._seen(self._result)
-        self._measure_runner.start(lambda _: as_job(state.measure_layer, seen, references))
+        labels_view, references = self._views_of(self._result)
+        self._measure_runner.start(lambda _: as_job(state.measure_layer, labels_view, references))
 
-    def _seen(self, layer: Layer) -> tuple[LayerView, list[LayerView]]:
+    def _views_of(self, layer: Layer) -> tuple[LayerView, list[LayerView]]:
         return layers.view(layer), layers.readable_views(self._viewer.layers)
 
     def _on_measured(self, table: Any) -> None:
@@ -822,49 +826,51 @@ class SegmentWidget(QScrollArea):
     def _on_save_requested(self) -> None:
         if self._result is None:
             return
-        chosen: state.Format = self.format_box.currentData()
-        path = self._ask_where(chosen)
-        more = self._ask_more(chosen) if path else None
+        file_format: state.Format = self.format_box.currentData()
+        path = self._ask_where(file_format)
+        more = self._ask_more(file_format) if path else None
         if more is not None:
             self.save(path, more)
 
-    def _ask_where(self, chosen: state.Format) -> str:
+    def _ask_where(self, file_format: state.Format) -> str:
         name = state.case_name(self._result)
-        if not chosen.suffix:
-            return str(QFileDialog.getExistingDirectory(self, f"Folder for {chosen.label}"))
-        start = str(Path.home() / f"{name}_segmentation{chosen.suffix}")
-        path, _ = QFileDialog.getSaveFileName(self, "Save segmentation", start, f"{chosen.label} (*{chosen.suffix})")
-        return path if not path or path.lower().endswith(chosen.suffix) else f"{path}{chosen.suffix}"
+        if not file_format.suffix:
+            return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
+        start = str(Path.home() / f"{name}_segmentation{file_format.suffix}")
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save segmentation", start, f"{file_format.label} (*{file_format.suffix})"
+        )
+        return path if not path or path.lower().endswith(file_format.suffix) else f"{path}{file_format.suffix}"
 
-    def _ask_more(self, chosen: state.Format) -> dict[str, str] | None:
+    def _ask_more(self, file_format: state.Format) -> dict[str, str] | None:
         """What the format has to be told beside the path; None where the user does not say it."""
         try:
-            needed = state.still_needed(*self._seen(self._result), chosen)
+            needed = state.still_needed(*self._views_of(self._result), file_format)
         except BrainTumorError:  # saving says it
             return {}
         if not needed:
             return {}
         if needed == "source":
-            said = str(QFileDialog.getExistingDirectory(self, "Folder of the DICOM series that the labels lie on"))
+            entered = str(QFileDialog.getExistingDirectory(self, "Folder of the DICOM series that the labels lie on"))
         else:
-            said, _ = QInputDialog.getText(self, "Save segmentation", "Subject of the data set, such as 01")
-        return {needed: said} if said else None
+            entered, _ = QInputDialog.getText(self, "Save segmentation", "Subject of the data set, such as 01")
+        return {needed: entered} if entered else None
 
     def save(self, path: str, more: Mapping[str, str] | None = None) -> None:
         """Save the shown labels in the chosen schema; `more` are arguments that a format needs."""
         if self._result is None:
             return
-        seen, references = self._seen(self._result)
+        labels_view, references = self._views_of(self._result)
         schema = self.schema_box.currentData()
         layer, point = self._result, start_journal(self._viewer).save_point(self._result)
-        chosen: state.Format = self.format_box.currentData()
+        file_format: state.Format = self.format_box.currentData()
         # A path of another suffix tells its format itself.
-        name = chosen.name if path.lower().endswith(chosen.suffix) else None
-        remembers = chosen.labels or name is None
+        name = file_format.name if path.lower().endswith(file_format.suffix) else None
+        remembers = file_format.labels or name is None
         self._when_saved = lambda: self._remember_saved(layer, path, schema, point) if remembers else None
         self.save_button.setEnabled(False)
         self.save_label.setText("Saving…")
-        self._save_runner.start(lambda _: as_job(state.save_layer, seen, references, path, schema, name, more))
+        self._save_runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema, name, more))
 
     def _lines(self) -> CommandLines:
         lines = segment_lines_of(

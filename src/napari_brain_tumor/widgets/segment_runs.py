@@ -12,7 +12,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.attention import Attention
-from napari_brain_tumor.widgets.results import Placed, add_result, replace_result
+from napari_brain_tumor.widgets.results import PlacedResult, add_result, replace_result
 from napari_brain_tumor.widgets.study_queue import Run, RunQueue
 from napari_brain_tumor.widgets.worker import JobRunner
 
@@ -43,7 +43,7 @@ class SegmentRuns(QObject):
     """
 
     placed = Signal(object)
-    """`Placed`: a result is in the viewer."""
+    """`PlacedResult`: a result is in the viewer."""
     failed = Signal(object)
     """The error of a study that was run alone."""
     changed = Signal()
@@ -113,10 +113,10 @@ class SegmentRuns(QObject):
         placed = self._place(name, data)
         self._results[name] = placed.layer
         self.queue.finish()
-        self.placed.emit(Placed(placed.layer, " ".join([placed.text, *notes])))
+        self.placed.emit(PlacedResult(placed.layer, " ".join([placed.text, *notes])))
         self._next()
 
-    def _place(self, name: str, data: LayerData) -> Placed:
+    def _place(self, name: str, data: LayerData) -> PlacedResult:
         """Put a result into the viewer; what the user does meanwhile keeps its layer, and its slice while drawing."""
         viewer, attention = self._viewer, self._attention
         last, selected = self._results.get(name), set(viewer.layers.selection)
@@ -126,7 +126,7 @@ class SegmentRuns(QObject):
             placed = replace_result(viewer, last, data)
         else:
             placed = add_result(viewer, data)
-        viewer.layers.selection = {one for one in selected if one in viewer.layers} if stays else {placed.layer}
+        viewer.layers.selection = {layer for layer in selected if layer in viewer.layers} if stays else {placed.layer}
         if not stays:
             self._attention = Attention.of(viewer)
         if is_first and not drawing:
@@ -144,8 +144,8 @@ class SegmentRuns(QObject):
 
     def _on_cancelled(self) -> None:
         self.queue.stop()
-        done = len(self.queue.done)
-        self._end(f"Cancelled. {self.queue.summary}" if done else "Cancelled. Nothing was added.")
+        finished = len(self.queue.done)
+        self._end(f"Cancelled. {self.queue.summary}" if finished else "Cancelled. Nothing was added.")
 
 
 def _stop(runner: JobRunner, *_: Any) -> None:

@@ -30,7 +30,7 @@ from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
-from napari_brain_tumor.widgets.kept_probabilities import result_layer
+from napari_brain_tumor.widgets.stored_maps import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 
@@ -115,8 +115,13 @@ class Choices:
         model = self.model.folder if isinstance(self.model, ModelInfo) else getattr(self.model, "name", None)
         unused = SegmentRequest.of_networks() if self.model is not None and self.model.is_baseline else ()
         usual = {name: SegmentRequest.model_fields[name].default for name in unused}
-        told = {"model": model, "seeds": self._seed_points(), "box": self.box_ends(), "brain": self._brain_setting()}
-        return self.options.with_options(**usual, **told)
+        own_settings = {
+            "model": model,
+            "seeds": self._seed_points(),
+            "box": self.box_ends(),
+            "brain": self._brain_setting(),
+        }
+        return self.options.with_options(**usual, **own_settings)
 
     def _brain_setting(self) -> str | npt.NDArray[np.bool_]:
         """As `segment` takes it, a mask on the scans' own grid."""
@@ -178,53 +183,55 @@ def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
 
 
 def _candidate(layer: Layer) -> Candidate:
-    seen = layers.view(layer)
-    if isinstance(seen.tag, SequenceTag):
-        return Candidate(layer, seen.tag.role or io.role_in_name(layer.name), seen.tag.case, seen.grid)
-    return Candidate(layer, io.role_in_name(layer.name), None, seen.grid)
+    layer_view = layers.view(layer)
+    if isinstance(layer_view.tag, SequenceTag):
+        return Candidate(
+            layer, layer_view.tag.role or io.role_in_name(layer.name), layer_view.tag.case, layer_view.grid
+        )
+    return Candidate(layer, io.role_in_name(layer.name), None, layer_view.grid)
 
 
-def match_roles(found: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
+def match_roles(scans: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
     """Which layer is which sequence: those of one case; scans that were opened one by one, if they lie on one grid.
 
     Parameters
     ----------
-    found : sequence of Candidate
+    scans : sequence of Candidate
         In the viewer's order.
     near : Layer, optional
         A layer of the case that is meant, such as the selected one; the newest case where it tells no role.
     """
-    telling = [one for one in found if one.role is not None]
+    telling = [scan for scan in scans if scan.role is not None]
     if not telling:
         return {}
-    anchor = next((one for one in telling if one.layer is near), telling[-1])
+    anchor = next((scan for scan in telling if scan.layer is near), telling[-1])
     matched: dict[Role, Layer] = {}
-    for one in [anchor, *(one for one in telling if _belongs(one, anchor, telling))]:
-        if one.role is not None:
-            matched.setdefault(one.role, one.layer)
+    for scan in [anchor, *(scan for scan in telling if _belongs(scan, anchor, telling))]:
+        if scan.role is not None:
+            matched.setdefault(scan.role, scan.layer)
     return {role: matched[role] for role in ROLES if role in matched}
 
 
-def _belongs(one: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
+def _belongs(scan: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
     """Whether a layer is of the anchor's case. A case of several scans is complete; scans opened one by one are not."""
-    if not one.grid.same_place(anchor.grid):
+    if not scan.grid.same_place(anchor.grid):
         return False
-    return one.case == anchor.case or (is_single(one, telling) and is_single(anchor, telling))
+    return scan.case == anchor.case or (is_single(scan, telling) and is_single(anchor, telling))
 
 
-def is_single(one: Candidate, telling: Sequence[Candidate]) -> bool:
+def is_single(scan: Candidate, telling: Sequence[Candidate]) -> bool:
     """Whether a scan was opened by itself, so that it may belong together with others that were."""
-    return one.case is None or sum(other.case == one.case for other in telling) == 1
+    return scan.case is None or sum(other.case == scan.case for other in telling) == 1
 
 
-def open_studies(found: Sequence[Candidate]) -> list[OpenStudy]:
+def open_studies(scans: Sequence[Candidate]) -> list[OpenStudy]:
     """The studies among the layers, each with its scans; a second scan of a role is left out."""
     studies: list[OpenStudy] = []
-    taken: set[int] = set()
-    for one in found:
-        matched = match_roles(found, one.layer) if one.role is not None else {}
-        if matched and not taken & {id(layer) for layer in matched.values()}:
-            taken |= {id(layer) for layer in matched.values()}
+    used: set[int] = set()
+    for scan in scans:
+        matched = match_roles(scans, scan.layer) if scan.role is not None else {}
+        if matched and not used & {id(layer) for layer in matched.values()}:
+            used |= {id(layer) for layer in matched.values()}
             studies.append(OpenStudy.of(matched))
     return studies
 
@@ -240,9 +247,9 @@ def short_name(layer: Layer) -> str:
 # Models -------------------------------------------------------------------------------------------------------------
 
 
-def same_method(one: Method, other: Method) -> bool:
+def same_method(first: Method, second: Method) -> bool:
     """Whether two entries of lists are of the same method, or of models in the same folder."""
-    return getattr(one, "folder", one.name) == getattr(other, "folder", other.name)
+    return getattr(first, "folder", first.name) == getattr(second, "folder", second.name)
 
 
 def traits_of(choices: Choices) -> Traits | None:
@@ -309,8 +316,8 @@ def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels
     if scan is None:
         return []
     grid = layers.view(scan).grid
-    found = [layer for layer in all_layers if isinstance(layer, Labels) and is_result(layer)]
-    return [layer for layer in found if layers.view(layer).grid.same_place(grid)]
+    results = [layer for layer in all_layers if isinstance(layer, Labels) and is_result(layer)]
+    return [layer for layer in results if layers.view(layer).grid.same_place(grid)]
 
 
 def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker: WorkerProcess) -> Job[LayerData]:
@@ -382,7 +389,7 @@ def default_format(layout: FileLayout) -> Format:
     """The one that the user prefers; else as the source was: TIFF for slices, NIfTI otherwise."""
     preferred = read_preferences().saving.file_format
     suffix = preferred if preferred != AS_THE_SCANS else ".tif" if isinstance(layout, TifSlices) else ".nii.gz"
-    return next(one for one in FORMATS if one.suffix == suffix)
+    return next(choice for choice in FORMATS if choice.suffix == suffix)
 
 
 def writable_schemas() -> list[str]:
@@ -432,8 +439,8 @@ def segment_steps(
     """
     yield Progress(0, 1, "reading the layers")
     study = layers.study_from_layers(views)
-    found = yield from stop.guard(worker.run(target, study, request))
-    segmentation, maps = found if isinstance(found, tuple) else (found, None)
+    result = yield from stop.guard(worker.run(target, study, request))
+    segmentation, maps = result if isinstance(result, tuple) else (result, None)
     remember(segmentation.provenance)
     doubts = [text for text in segmentation.provenance.get("doubts", ()) if segmentation.data.any()]
     return result_layer(segmentation, maps), (*doubts, *study.notes)
@@ -444,16 +451,18 @@ def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTa
     return measure_volumes(layers.segmentation_from_layer(layer, references))
 
 
-def still_needed(layer: LayerView, references: Sequence[LayerView], chosen: Format) -> Literal["", "source", "subject"]:
+def still_needed(
+    layer: LayerView, references: Sequence[LayerView], file_format: Format
+) -> Literal["", "source", "subject"]:
     """What a format has to be told that nothing here tells: the folder of a DICOM series, or a subject for BIDS."""
-    if chosen.name not in (DICOM_SEG.name, RTSTRUCT.name, BIDS.name):
+    if file_format.name not in (DICOM_SEG.name, RTSTRUCT.name, BIDS.name):
         return ""
     segmentation = layers.segmentation_from_layer(layer, references)
-    if chosen.name == BIDS.name:
+    if file_format.name == BIDS.name:
         return "" if names_subject(segmentation) else "subject"
     inputs = record_of(segmentation).provenance.get("inputs")
     entries = inputs.values() if isinstance(inputs, Mapping) else ()
-    return "" if any(isinstance(one, Mapping) and one.get("series") for one in entries) else "source"
+    return "" if any(isinstance(entry, Mapping) and entry.get("series") for entry in entries) else "source"
 
 
 def save_layer(

@@ -16,15 +16,15 @@ __all__ = ["SeriesTable"]
 
 _NONE: Final = "–"
 _COLUMNS: Final[tuple[tuple[str, Callable[[Series], str]], ...]] = (
-    ("No.", lambda one: one.number),
-    ("Description", lambda one: one.description),
-    ("Plane", lambda one: one.plane if one.modality in ("MR", "") else f"{one.plane} {one.modality}"),
+    ("No.", lambda series: series.number),
+    ("Description", lambda series: series.description),
+    ("Plane", lambda series: series.plane if series.modality in ("MR", "") else f"{series.plane} {series.modality}"),
     ("Slices", slice_words),
-    ("Agent", lambda one: one.contrast_agent),
+    ("Agent", lambda series: series.contrast_agent),
     ("Pixels", size_words),
     ("Times", time_words),
-    ("Type", lambda one: "\\".join(one.image_type)),
-    ("Scanned", lambda one: one.acquired or one.study_date),
+    ("Type", lambda series: "\\".join(series.image_type)),
+    ("Scanned", lambda series: series.acquired or series.study_date),
 )
 
 
@@ -63,34 +63,34 @@ class SeriesTable(QTableWidget):
         self._series, self._boxes = list(series), []
         self.setRowCount(len(self._series))
         sure = _sure_roles(self._series)
-        for at, one in enumerate(self._series):
-            self.setCellWidget(at, 0, self._box(one, sure.get(one.key)))
+        for at, entry in enumerate(self._series):
+            self.setCellWidget(at, 0, self._box(entry, sure.get(entry.key)))
             for column, (_, text) in enumerate(_COLUMNS, 1):
-                item = QTableWidgetItem(text(one))
-                item.setToolTip(describe(one).replace(" · ", "\n"))
+                item = QTableWidgetItem(text(entry))
+                item.setToolTip(describe(entry).replace(" · ", "\n"))
                 self.setItem(at, column, item)
         self.changed.emit()
 
     @property
     def picks(self) -> dict[str, str]:
         """Number of the series that is chosen for each role."""
-        chosen = {box.currentText(): one.number for box, one in zip(self._boxes, self._series, strict=True)}
-        return {role: chosen[role] for role in ROLES if role in chosen}
+        numbers = {box.currentText(): series.number for box, series in zip(self._boxes, self._series, strict=True)}
+        return {role: numbers[role] for role in ROLES if role in numbers}
 
     def choose(self, number: str, role: Role | None) -> None:
         """Use a series as a role, or as none."""
-        for box, one in zip(self._boxes, self._series, strict=True):
-            if one.number == number:
+        for box, series in zip(self._boxes, self._series, strict=True):
+            if series.number == number:
                 box.setCurrentText(role or _NONE)
 
-    def _box(self, one: Series, role: Role | None) -> QComboBox:
-        box = combo(f"What series {one.number} is used as.", f"Use of series {one.number}")
+    def _box(self, series: Series, role: Role | None) -> QComboBox:
+        box = combo(f"What series {series.number} is used as.", f"Use of series {series.number}")
         box.addItems([_NONE, *ROLES])
         box.setMinimumContentsLength(5)
         box.setCurrentText(role or _NONE)
-        if one.problem:
+        if series.problem:
             box.setEnabled(False)
-            box.setToolTip(f"It cannot be opened: {one.problem}")
+            box.setToolTip(f"It cannot be opened: {series.problem}")
         box.currentTextChanged.connect(lambda text: self._on_chosen(box, text))
         self._boxes.append(box)
         return box
@@ -106,8 +106,10 @@ class SeriesTable(QTableWidget):
 
 def _sure_roles(series: Sequence[Series]) -> dict[str, Role]:
     """By key, the roles that one series alone would be taken for; none where there are several examinations."""
-    told = [one for one in series if one.role is not None]
-    if len({one.study_uid for one in told}) > 1:
+    with_role = [entry for entry in series if entry.role is not None]
+    if len({entry.study_uid for entry in with_role}) > 1:
         return {}
-    counts = Counter(one.role for one in told)
-    return {one.key: one.role for one in told if one.role and counts[one.role] == 1 and not one.problem}
+    counts = Counter(entry.role for entry in with_role)
+    return {
+        entry.key: entry.role for entry in with_role if entry.role and counts[entry.role] == 1 and not entry.problem
+    }

@@ -59,20 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--series", action="append", help="as of brain-tumor segment; repeatable")
     parser.add_argument("--spacing", help="as of brain-tumor segment")
     parser.add_argument("--schema", help="what the integers of the labels mean")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        show(_request(chosen), chosen.segmentation)
+        show(_request(options), options.segmentation)
     except (BrainTumorError, OSError, typer.BadParameter) as error:
         raise SystemExit(f"Error: {error}") from error
     napari.run()
 
 
-def _request(chosen: argparse.Namespace) -> ViewRequest:
-    given = {"roles": chosen.roles, "series": chosen.series, "spacing_mm": chosen.spacing, "schema_name": chosen.schema}
-    request = request_from(ViewRequest, {"path": chosen.case, **given})
+def _request(options: argparse.Namespace) -> ViewRequest:
+    values = {
+        "roles": options.roles,
+        "series": options.series,
+        "spacing_mm": options.spacing,
+        "schema_name": options.schema,
+    }
+    request = request_from(ViewRequest, {"path": options.case, **values})
     if isinstance(request.roles, tuple):
         return request.with_options(roles={role: at for at, role in enumerate(request.roles) if role is not None})
-    return request.with_options(roles=request.beside(chosen.case).roles)
+    return request.with_options(roles=request.beside(options.case).roles)
 
 
 if __name__ == "__main__":

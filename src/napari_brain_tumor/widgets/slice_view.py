@@ -28,7 +28,7 @@ _TUMOUR_STEPS: Final = {Qt.Key.Key_Comma: -1, Qt.Key.Key_Period: 1}
 
 
 class SliceView(QWidget):
-    """Shows one plane. It has no layers of its own: `Twins` puts them into `model`.
+    """Shows one plane. It has no layers of its own: `LinkedLayers` puts them into `model`.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class SliceView(QWidget):
     def camera(self) -> Camera:
         """How the canvas shows the plane now."""
         camera = camera_of(self.model)
-        vertical, horizontal = (str(one.value) for one in camera.orientation2d)
+        vertical, horizontal = (str(direction.value) for direction in camera.orientation2d)
         height, width = (self._canvas.height(), self._canvas.width()) if self._canvas is not None else (1, 1)
         centre = float(camera.center[-2]), float(camera.center[-1])
         return Camera(centre, float(camera.zoom), (vertical, horizontal), (height, width))

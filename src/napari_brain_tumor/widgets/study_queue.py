@@ -98,4 +98,4 @@ class RunQueue:
         """What came of all of them."""
         lines = [f"Segmented {len(self.done)} of {len(self.runs)} studies."]
         lines += [f"{name} was refused: {reason}" for name, reason in self.failed]
-        return "\n".join([*lines, *(["The others were not begun or were cancelled."] if self.stopped else [])])
+        return "\n".join([*lines, *(["The others were not started or were cancelled."] if self.stopped else [])])

@@ -133,14 +133,14 @@ class Surfaces(QObject):
         viewer, labels = self._viewer(), self.labels
         if viewer is None or labels is None:
             return
-        kept = {layer.metadata[_TAG][1]: layer for layer in self._layers_of(labels)}
-        for value in set(kept) - set(meshes):
-            viewer.layers.remove(kept[value])
+        existing = {layer.metadata[_TAG][1]: layer for layer in self._layers_of(labels)}
+        for value in set(existing) - set(meshes):
+            viewer.layers.remove(existing[value])
         active = viewer.layers.selection.active
         # The innermost class first: what is drawn later blends over it, what is drawn earlier would hide it.
         for at, (value, mesh) in enumerate(reversed(meshes.items())):
-            if value in kept:
-                kept[value].data = _surface_data(labels, mesh)
+            if value in existing:
+                existing[value].data = _surface_data(labels, mesh)
             else:
                 viewer.add_layer(_surface(labels, value, mesh, 1 - at / max(1, len(meshes) - 1)))
         viewer.layers.selection.active = active
@@ -201,10 +201,10 @@ class Surfaces(QObject):
 
 def surfaces_of(viewer: Any) -> Surfaces:
     """The one `Surfaces` of a viewer; it is made when it is first asked for, and goes with the viewer."""
-    found = _OF_VIEWERS.get(viewer)
-    if found is None:
-        found = _OF_VIEWERS[viewer] = Surfaces(viewer)
-    return found
+    surfaces = _OF_VIEWERS.get(viewer)
+    if surfaces is None:
+        surfaces = _OF_VIEWERS[viewer] = Surfaces(viewer)
+    return surfaces
 
 
 _OF_VIEWERS: Final[weakref.WeakKeyDictionary[Any, Surfaces]] = weakref.WeakKeyDictionary()
@@ -267,7 +267,7 @@ def _turn(viewer: Any, labels: Labels) -> None:
     box = bounding_box(np.asarray(labels.data) != 0)
     if box is None:
         return
-    corners = np.array([[one.start for one in box.slices], [one.stop - 1 for one in box.slices]])
+    corners = np.array([[side.start for side in box.slices], [side.stop - 1 for side in box.slices]])
     low, high = (np.asarray(labels.data_to_world(corner)) for corner in corners)
     camera.center = tuple((low + high) / 2)
     whole = np.ptp(viewer.layers.extent.world[:, -3:], axis=0).max()

@@ -40,7 +40,7 @@ from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_
 __all__ = ["TrainWidget"]
 
 _WATCH_MS: Final = 1000
-_USUAL: Final = "as usual"
+_DEFAULT: Final = "default"
 _ADD_TIP: Final = "Add the best weights so far to the model list."
 
 
@@ -117,30 +117,30 @@ class TrainWidget(QScrollArea):
         rows.addRow("", buttons)
         self.data_edit = _edit("Folder that the recipe's paths are relative to; its own if left empty.", "Data folder")
         rows.addRow("Data &folder", self.data_edit)
-        self.model_box = combo("The network. As usual: the recipe's, or a U-Net on slices.", "Network")
-        self.model_box.addItem(_USUAL, "")
+        self.model_box = combo("The network. Default: the recipe's, or a 2D U-Net.", "Network")
+        self.model_box.addItem(_DEFAULT, "")
         rows.addRow("&Network", self.model_box)
         self.dims_box = combo(
             "Slices train faster; sub-volumes see in all directions and need more memory.", "Dimensions"
         )
-        for text, dims in ((_USUAL, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
+        for text, dims in ((_DEFAULT, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
             self.dims_box.addItem(text, dims)
         rows.addRow("Dimens&ions", self.dims_box)
         self.device_box = combo("Where to train.", "Device")
         self.device_box.addItem("automatic", "auto")
         rows.addRow("&Device", self.device_box)
         self.epochs_box = _number(
-            "Passes until the run ends. As usual: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
+            "Passes over the data until the run ends. Default: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
         )
         rows.addRow("&Epochs", self.epochs_box)
-        self.batch_box = _number("Samples in a step. Lower it where memory does not suffice.", "Batch", 512)
+        self.batch_box = _number("Samples per step. Lower it if memory runs out.", "Batch", 512)
         rows.addRow("&Batch", self.batch_box)
         self.rate_box = QDoubleSpinBox()
         self.rate_box.setDecimals(5)
         self.rate_box.setRange(0, 1)
         self.rate_box.setSingleStep(0.0001)
-        self.rate_box.setSpecialValueText(_USUAL)
-        self.rate_box.setToolTip("Size of the steps at their largest. Lower it where the loss jumps.")
+        self.rate_box.setSpecialValueText(_DEFAULT)
+        self.rate_box.setToolTip("The largest step size. Lower it if the loss jumps.")
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self._choice_rows = rows
@@ -155,7 +155,7 @@ class TrainWidget(QScrollArea):
         self.estimate_button = button(
             "&Cost", "Measure one step on this device: time and memory that the run will take."
         )
-        self.start_button = button("Sta&rt", "Train in a process of its own. It goes on when napari is closed.")
+        self.start_button = button("Sta&rt", "Train in a separate process. It continues when napari is closed.")
         buttons.addWidget(self.estimate_button, 1)
         buttons.addWidget(self.start_button, 2)
         column.addLayout(buttons)
@@ -172,20 +172,20 @@ class TrainWidget(QScrollArea):
         rows.addRow("R&un", self.runs_box)
         column.addLayout(rows)
         first, second = flow(), flow()
-        self.stop_button = button("St&op", "Stop after the present step; state and best weights are kept.")
-        self.resume_button = button("Resu&me", "Go on with this run in a new process.")
+        self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
+        self.resume_button = button("Resu&me", "Continue this run in a new process.")
         self.install_button = button("&Add model", _ADD_TIP)
         self.folder_button = button(
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
         self.attach_button = button("Attac&h…", "Watch a run in another folder.")
-        for one in (self.stop_button, self.resume_button, self.install_button):
-            first.addWidget(one)
-        for one in (self.folder_button, self.attach_button):
-            second.addWidget(one)
+        for control in (self.stop_button, self.resume_button, self.install_button):
+            first.addWidget(control)
+        for control in (self.folder_button, self.attach_button):
+            second.addWidget(control)
         column.addLayout(first)
         column.addLayout(second)
-        self.progress_bar = progress_bar("How far the run is.")
+        self.progress_bar = progress_bar("Progress of the run.")
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
@@ -313,14 +313,14 @@ class TrainWidget(QScrollArea):
 
     def estimate(self) -> None:
         """Measure one step of what is chosen, in the worker process."""
-        asked = self.choices.request.model_dump_json()
+        run_request = self.choices.request.model_dump_json()
         self.estimate_button.setEnabled(False)
         self._show_estimate("Measuring one step…")
-        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, asked)))
+        self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, run_request)))
 
-    def _on_estimated(self, told: str) -> None:
+    def _on_estimated(self, estimate: str) -> None:
         self.estimate_button.setEnabled(True)
-        self._show_estimate(told)
+        self._show_estimate(estimate)
 
     def _on_estimate_failed(self, error: Exception) -> None:
         self.estimate_button.setEnabled(True)
@@ -394,9 +394,9 @@ class TrainWidget(QScrollArea):
         self._show_pictures(run.folder)
 
     def _show_none(self) -> None:
-        self.status_label.setText("Nothing was trained yet.")
-        for one in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
-            one.setEnabled(False)
+        self.status_label.setText("Nothing has been trained yet.")
+        for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
+            control.setEnabled(False)
         self.canvas.hide()
 
     def _show_pictures(self, folder: Path) -> None:
@@ -434,7 +434,7 @@ class TrainWidget(QScrollArea):
             run = self.run
             self._tell_errors(lambda: request_stop(run.folder))
             self.stop_button.setEnabled(False)
-            self.status_label.setText("Stopping after the present step…")
+            self.status_label.setText("Stopping after the current step…")
 
     def _on_resume_requested(self) -> None:
         if self.run is not None:
@@ -484,7 +484,7 @@ def _edit(tip: str, name: str) -> QLineEdit:
 def _number(tip: str, name: str, largest: int = 100_000) -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, largest)
-    box.setSpecialValueText(_USUAL)
+    box.setSpecialValueText(_DEFAULT)
     box.setToolTip(tip)
     box.setAccessibleName(name)
     return box

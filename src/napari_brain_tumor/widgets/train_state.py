@@ -113,8 +113,8 @@ def new_run_folder(parent: Path, choices: TrainChoices, now: datetime) -> Path:
     source = Path(choices.source)
     words = [source.stem if choices.is_recipe else source.name, choices.model, f"{now:%Y%m%d-%H%M%S}"]
     name = "-".join(filter(None, words))
-    taken = (f"{name}-{k}" if k > 1 else name for k in range(1, 1000))
-    return next(parent / one for one in taken if not (parent / one).exists())
+    candidates = (f"{name}-{k}" if k > 1 else name for k in range(1, 1000))
+    return next(parent / candidate for candidate in candidates if not (parent / candidate).exists())
 
 
 def run_label(run: Run) -> str:
@@ -148,8 +148,8 @@ def summary(rows: list[dict[str, float]]) -> str:
         return ""
     score, row = max(scored, key=lambda pair: pair[0])
     regions = [key for key in row if key.endswith((" WT", " TC", " ET")) and not key.startswith("train ")]
-    told = ", ".join(f"{key} {row[key]:.3f}" for key in regions)
-    return f"Best validation: epoch {row['epoch']:.0f}, mean Dice {score:.3f} ({told})"
+    regional = ", ".join(f"{key} {row[key]:.3f}" for key in regions)
+    return f"Best validation: epoch {row['epoch']:.0f}, mean Dice {score:.3f} ({regional})"
 
 
 def can_resume(run: Run) -> bool:

@@ -12,12 +12,12 @@ from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QFrame, QGridLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
-from napari_brain_tumor.widgets import look
+from napari_brain_tumor.widgets import view_actions
+from napari_brain_tumor.widgets.linked_layers import LinkedLayers, Links, is_volume
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, arrangement, place_text
 from napari_brain_tumor.widgets.parts import button, combo, give_room, line, wrapped
 from napari_brain_tumor.widgets.slice_view import SliceView, click
 from napari_brain_tumor.widgets.surfaces import surfaces_of
-from napari_brain_tumor.widgets.twins import Links, Twins, is_volume
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 
 __all__ = ["ViewsWidget"]
@@ -52,7 +52,7 @@ class ViewsWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self.views: list[SliceView] = []
-        self._twins: Twins | None = None
+        self._twins: LinkedLayers | None = None
         self._links = Links()
         self._surfaces = surfaces_of(napari_viewer)
         self._shape = ""
@@ -60,7 +60,7 @@ class ViewsWidget(QWidget):
         self._layers_timer = QTimer(self)
         self._layers_timer.setSingleShot(True)
         self._layers_timer.timeout.connect(self._take_layers)
-        look.bind_keys(napari_viewer)
+        view_actions.bind_keys(napari_viewer)
         self._build()
 
     # Building -------------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class ViewsWidget(QWidget):
         column.addStretch(1)
 
     def _build_look(self) -> QGridLayout:
-        self.buttons = {one.key: self._look_button(one) for one in look.KEYS}
+        self.buttons = {view_key.key: self._action_button(view_key) for view_key in view_actions.KEYS}
         rows = QGridLayout()
         rows.setSpacing(4)
         rows.setColumnStretch(1, 1)
@@ -120,23 +120,23 @@ class ViewsWidget(QWidget):
         for row, key in enumerate(("Shift+G", "Shift+H", "Shift+D"), 2):
             rows.addWidget(self.buttons[key], row, 0, 1, 3)
         self.follow_box = QCheckBox("Surfaces follow e&dits")
-        self.follow_box.setToolTip("Make the surfaces anew a moment after the labels were changed.")
+        self.follow_box.setToolTip("Update the surfaces shortly after the labels change.")
         self.follow_box.setChecked(self._surfaces.follows)
         self.follow_box.toggled.connect(self._on_follow_toggled)
         self._surfaces.changed.connect(self._show_surfaces)
         rows.addWidget(self.follow_box, 5, 0, 1, 3)
         return rows
 
-    def _look_button(self, one: look.Look) -> QPushButton:
+    def _action_button(self, action: view_actions.ViewAction) -> QPushButton:
         # Arrows stand two in a row, which is too narrow for brackets.
-        made = button(
-            f"{one.text} {one.key}" if one.text in "◀▶" else f"{one.text} ({one.key})",
-            f"{one.tip}\nKey in the picture: {look.key_text(one.key)}",
+        key_button = button(
+            f"{action.text} {action.key}" if action.text in "◀▶" else f"{action.text} ({action.key})",
+            f"{action.tip}\nKey in the picture: {view_actions.key_text(action.key)}",
         )
-        made.setAccessibleName(one.name)
-        made.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
-        made.clicked.connect(partial(self._on_look, one.act))
-        return made
+        key_button.setAccessibleName(action.name)
+        key_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
+        key_button.clicked.connect(partial(self._on_look, action.act))
+        return key_button
 
     def _on_look(self, act: Callable[[Any], None], checked: bool = False) -> None:
         act(self._viewer)
@@ -174,7 +174,7 @@ class ViewsWidget(QWidget):
         if not self.views:
             self._make_views()
         viewer, links = self._viewer, self._links
-        self._twins = Twins(viewer, [view.model for view in self.views], lambda: self._surfaces.hides, self)
+        self._twins = LinkedLayers(viewer, [view.model for view in self.views], lambda: self._surfaces.hides, self)
         self._twins.start()
         links.connect(viewer.dims.events.point, self._on_point)
         links.connect(viewer.dims.events.ndim, self._on_point)
@@ -195,12 +195,12 @@ class ViewsWidget(QWidget):
         self._twins.stop()
         self._twins.deleteLater()
         self._twins = None
-        for callbacks, ours in (
+        for callbacks, callback in (
             (self._viewer.mouse_drag_callbacks, self._on_main_press),
             (self._viewer.mouse_move_callbacks, self._on_main_move),
         ):
-            if ours in callbacks:
-                callbacks.remove(ours)
+            if callback in callbacks:
+                callbacks.remove(callback)
 
     def _make_views(self) -> None:
         convention: Convention = self.side_box.currentData()
@@ -254,7 +254,7 @@ class ViewsWidget(QWidget):
             As the viewer's `dims.point`; it is kept within the volume.
         """
         if len(point) == self._viewer.dims.ndim:
-            self._viewer.dims.point = tuple(float(one) for one in point)
+            self._viewer.dims.point = tuple(float(coordinate) for coordinate in point)
 
     def _on_point(self, event: Any = None) -> None:
         point = tuple(self._viewer.dims.point)
@@ -278,7 +278,7 @@ class ViewsWidget(QWidget):
         self._viewer.dims.set_point(axis, dims.point[axis])
 
     def _on_tumour_step(self, view: SliceView, step: int) -> None:
-        look.next_tumour_slice(self._viewer, step, view.plane.axis)
+        view_actions.next_tumour_slice(self._viewer, step, view.plane.axis)
 
     def _on_main_press(self, viewer: Any, event: Any) -> Iterator[None]:
         if viewer.dims.ndisplay == 2:
@@ -341,5 +341,5 @@ class ViewsWidget(QWidget):
 
 
 def _convention_of(viewer: Any) -> Convention:
-    vertical, horizontal = (str(one.value) for one in camera_of(viewer).orientation2d)
+    vertical, horizontal = (str(direction.value) for direction in camera_of(viewer).orientation2d)
     return "neurological" if (vertical, horizontal) == ("up", "right") else "radiological"

@@ -102,19 +102,19 @@ class VisitsWidget(QScrollArea):
         return self.labels_part
 
     def _build_list_buttons(self) -> QLayout:
-        self.up_button = button("&Up", "Move the chosen visit up. Where dates are known, they decide.")
-        self.down_button = button("&Down", "Move the chosen visit down. Where dates are known, they decide.")
-        self.open_button = button("&Open…", "Add the visits that a JSON document names, without opening layers.")
+        self.up_button = button("&Up", "Move the selected visit up. Known dates take precedence.")
+        self.down_button = button("&Down", "Move the selected visit down. Known dates take precedence.")
+        self.open_button = button("&Open…", "Add the visits listed in a JSON document, without opening layers.")
         self.keep_button = button("Sa&ve list…", "Write the ticked visits, dates and facts as a JSON document.")
         return flow(self.up_button, self.down_button, self.open_button, self.keep_button)
 
     def _build_registration(self) -> QVBoxLayout:
         column = QVBoxLayout()
         self.register_button = button(
-            "&Register on baseline", "Find how the chosen visit lies on the baseline, and show both as a checkerboard."
+            "&Register on baseline", "Register the selected visit on the baseline, and show both as a checkerboard."
         )
-        self.accept_button = button("&Accept", "Use this registration to tell which lesion is which.")
-        self.reject_button = button("Rejec&t", "Do not use it. Sizes are compared nevertheless.")
+        self.accept_button = button("&Accept", "Use this registration to match the lesions.")
+        self.reject_button = button("Rejec&t", "Do not use it. Sizes are still compared.")
         column.addLayout(flow(self.register_button))
         column.addLayout(flow(self.accept_button, self.reject_button))
         self.registration_label = wrapped("")
@@ -160,7 +160,7 @@ class VisitsWidget(QScrollArea):
             "Re&port…", "Write a self-contained HTML report about the last visit and all before."
         )
         self.csv_button = button("C&SV…", "Write every size of every visit as a table.")
-        self.json_button = button("&JSON…", "Write everything that was found.")
+        self.json_button = button("&JSON…", "Write all results.")
         column.addLayout(flow(self.report_button, self.csv_button, self.json_button))
         self.saved_label = wrapped("")
         self.saved_label.setAccessibleName("What was saved")
@@ -180,7 +180,7 @@ class VisitsWidget(QScrollArea):
         self.down_button.clicked.connect(lambda: self._move(1))
         self.open_button.clicked.connect(self._on_open_requested)
         self.keep_button.clicked.connect(self._on_keep_requested)
-        self.facts.told.connect(self._on_facts_told)
+        self.facts.facts_changed.connect(self._on_facts_changed)
         self.facts.refused.connect(self._say)
         self.register_button.clicked.connect(self.register)
         self.accept_button.clicked.connect(lambda: self._settle(accepted=True))
@@ -229,10 +229,10 @@ class VisitsWidget(QScrollArea):
             self._date_runner.start(lambda _: as_job(state.dates_of, sources))
         self._show_entries()
 
-    def _on_dates_found(self, found: dict[str, FoundDate]) -> None:
+    def _on_dates_found(self, dates: dict[str, FoundDate]) -> None:
         for entry in self.entries:
-            if entry.date is None and entry.name in found:
-                entry.date = found[entry.name]
+            if entry.date is None and entry.name in dates:
+                entry.date = dates[entry.name]
         self._show_entries()
 
     def _show_entries(self) -> None:
@@ -241,13 +241,13 @@ class VisitsWidget(QScrollArea):
         self.code_box.refresh()
 
     @property
-    def chosen(self) -> state.Entry | None:
+    def selected_entry(self) -> state.Entry | None:
         """The visit whose row is chosen."""
         row = self.list.currentRow()
         return self.entries[row] if 0 <= row < len(self.entries) else None
 
     def _show_chosen(self) -> None:
-        entry, baseline = self.chosen, state.baseline_of(self.entries)
+        entry, baseline = self.selected_entry, state.baseline_of(self.entries)
         self._show_labels(entry)
         self.facts.show_facts(entry.name if entry else "", entry.facts if entry else state.Entry("").facts)
         busy = self.runner.running or self.register_runner.running
@@ -263,8 +263,8 @@ class VisitsWidget(QScrollArea):
         self.compare_button.setEnabled(not obstacle and not busy)
         if obstacle:
             self._say(obstacle)
-        for one in (self.report_button, self.csv_button, self.json_button):
-            one.setEnabled(self.found is not None and not busy)
+        for save_button in (self.report_button, self.csv_button, self.json_button):
+            save_button.setEnabled(self.found is not None and not busy)
 
     def _show_labels(self, entry: state.Entry | None) -> None:
         results = entry.results if entry is not None else []
@@ -276,7 +276,7 @@ class VisitsWidget(QScrollArea):
         self.labels_part.setVisible(len(results) > 1)
 
     def _on_labels_chosen(self) -> None:
-        entry, layer = self.chosen, self.labels_box.currentData()
+        entry, layer = self.selected_entry, self.labels_box.currentData()
         if entry is not None and layer is not None and layer is not entry.layer:
             entry.layer = layer
             self._outdate()
@@ -300,27 +300,27 @@ class VisitsWidget(QScrollArea):
             self._outdate()
         QTimer.singleShot(0, self._show_entries)  # the cell is still being edited
 
-    def _on_baseline_chosen(self, row: int, chosen: bool) -> None:
+    def _on_baseline_chosen(self, row: int, checked: bool) -> None:
         before = state.baseline_of(self.entries)
         for at, entry in enumerate(self.entries):
-            entry.facts = entry.facts.model_copy(update={"baseline": chosen and at == row})
+            entry.facts = entry.facts.model_copy(update={"baseline": checked and at == row})
         if state.baseline_of(self.entries) is not before:
             for entry in self.entries:
                 entry.registration, entry.accepted = None, False
         self._outdate()
         QTimer.singleShot(0, self._show_entries)
 
-    def _on_facts_told(self, told: dict[str, Any]) -> None:
-        entry = self.chosen
+    def _on_facts_changed(self, changes: dict[str, Any]) -> None:
+        entry = self.selected_entry
         if entry is not None:
-            entry.facts = entry.facts.model_copy(update=told)
+            entry.facts = entry.facts.model_copy(update=changes)
             self._assess_again()
 
     def _assess_again(self) -> None:
         """Facts change the response alone: what was measured and matched holds."""
-        found, facts = self.found, {entry.name: entry.facts for entry in self.entries}
-        if found is not None and not self.runner.running:
-            self.runner.start(lambda _: as_job(state.assessed_again, found, facts))
+        follow_up, facts = self.found, {entry.name: entry.facts for entry in self.entries}
+        if follow_up is not None and not self.runner.running:
+            self.runner.start(lambda _: as_job(state.assessed_again, follow_up, facts))
         self.code_box.refresh()
 
     def _move(self, step: int) -> None:
@@ -335,7 +335,7 @@ class VisitsWidget(QScrollArea):
     def _outdate(self) -> None:
         """What is shown was found before this change."""
         if self.found is not None:
-            self._say("Something was changed since. Press Compare visits to see what it makes.")
+            self._say("Something has changed. Press Compare visits to update the results.")
         self.code_box.refresh()
         self._show_chosen()
 
@@ -353,8 +353,8 @@ class VisitsWidget(QScrollArea):
         self.open_runner.start(lambda _: state.opened_entries(path))
 
     def _on_opened(self, opened: list[state.Entry]) -> None:
-        taken = {entry.name for entry in opened}
-        self.entries = [entry for entry in self.entries if entry.layer is not None or entry.name not in taken] + opened
+        names = {entry.name for entry in opened}
+        self.entries = [entry for entry in self.entries if entry.layer is not None or entry.name not in names] + opened
         self._stand_still(f"Opened {len(opened)} visits.")
         self._show_entries()
 
@@ -377,15 +377,17 @@ class VisitsWidget(QScrollArea):
 
     def register(self) -> None:
         """Find how the chosen visit lies on the baseline."""
-        entry, baseline = self.chosen, state.baseline_of(self.entries)
+        entry, baseline = self.selected_entry, state.baseline_of(self.entries)
         if entry is None or baseline is None or entry is baseline:
             return
         self._registered, self._attention = entry, Attention.of(self._viewer)
         opened = list(self._viewer.layers)
-        if not self._told(lambda: (state.gather(entry, opened), state.gather(baseline, opened)), self._start_register):
+        if not self._start_with(
+            lambda: (state.gather(entry, opened), state.gather(baseline, opened)), self._start_register
+        ):
             self._registered = None
 
-    def _start_register(self, gathered: tuple[state.Gathered, state.Gathered]) -> None:
+    def _start_register(self, gathered: tuple[state.OpenEntry, state.OpenEntry]) -> None:
         self._begin("Registering…")
         self.register_runner.start(lambda stop: state.register_job(self._worker, stop, *gathered))
 
@@ -402,7 +404,7 @@ class VisitsWidget(QScrollArea):
         self._show_entries()
 
     def _settle(self, *, accepted: bool) -> None:
-        entry = self.chosen
+        entry = self.selected_entry
         if entry is None:
             return
         entry.accepted = accepted and entry.registration is not None
@@ -413,7 +415,7 @@ class VisitsWidget(QScrollArea):
         self._show_entries()
 
     def _remove_boards(self) -> None:
-        for layer in [one for one in self._viewer.layers if _is_board(one)]:
+        for layer in [board for board in self._viewer.layers if _is_board(board)]:
             self._viewer.layers.remove(layer)
 
     # Comparing ------------------------------------------------------------------------------------------------------
@@ -424,20 +426,20 @@ class VisitsWidget(QScrollArea):
         accepted = {e.name: e.registration for e in used if e.registration is not None and e.accepted}
         opened = list(self._viewer.layers)
 
-        def start(gathered: list[state.Gathered]) -> None:
+        def start(gathered: list[state.OpenEntry]) -> None:
             self._begin("Comparing…")
             self.runner.start(lambda stop: state.compare_job(self._worker, stop, gathered, accepted))
 
-        self._told(lambda: [state.gather(entry, opened) for entry in used], start)
+        self._start_with(lambda: [state.gather(entry, opened) for entry in used], start)
 
-    def _on_compared(self, found: FollowUp) -> None:
-        self.found = found
-        self._stand_still("\n".join(found.notes))
-        self.sizes.show_sizes([result.visit.name for result in found.visits], state.size_rows(found))
-        draw_follow_up(self.figure, found)
+    def _on_compared(self, follow_up: FollowUp) -> None:
+        self.found = follow_up
+        self._stand_still("\n".join(follow_up.notes))
+        self.sizes.show_sizes([result.visit.name for result in follow_up.visits], state.size_rows(follow_up))
+        draw_follow_up(self.figure, follow_up)
         self.canvas.show()
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]
-        self.response_label.setText(f"Response after RANO 2.0\n{state.response_text(found)}")
+        self.response_label.setText(f"Response after RANO 2.0\n{state.response_text(follow_up)}")
         self._show_chosen()
 
     # Saving ---------------------------------------------------------------------------------------------------------
@@ -449,32 +451,32 @@ class VisitsWidget(QScrollArea):
 
     def save_report(self, path: Path) -> None:
         """Write the report about the last visit and all before."""
-        found = self.found
-        if found is None:
+        follow_up = self.found
+        if follow_up is None:
             return
-        last = found.visits[-1].visit
+        last = follow_up.visits[-1].visit
         if last.study is None:
             self._say(
                 f"The scans of {last.name} are not open, and a report needs pictures. Open its case; compare again."
             )
             return
-        study, segmentation, shown = last.study, last.segmentation, state.for_report(found)
+        study, segmentation, reported = last.study, last.segmentation, state.for_report(follow_up)
         self._begin("Writing the report…")
         self.save_runner.start(
             lambda stop: stop.guard(
-                self._worker.run(state.REPORT_TARGET, study, segmentation, path, name=last.name, found=shown)
+                self._worker.run(state.REPORT_TARGET, study, segmentation, path, name=last.name, found=reported)
             )
         )
 
     def save_table(self, path: Path) -> None:
         """Write every size as CSV."""
         if self.found is not None:
-            self.save_runner.start(lambda _, found=self.found: as_job(save_csv, found, path))  # type: ignore[misc]
+            self.save_runner.start(lambda _, follow_up=self.found: as_job(save_csv, follow_up, path))  # type: ignore[misc]
 
     def save_json(self, path: Path) -> None:
-        """Write everything that was found."""
+        """Write all results."""
         if self.found is not None:
-            self.save_runner.start(lambda _, found=self.found: as_job(save_json, found, path))  # type: ignore[misc]
+            self.save_runner.start(lambda _, follow_up=self.found: as_job(save_json, follow_up, path))  # type: ignore[misc]
 
     def _on_saved(self, path: Path) -> None:
         self._stand_still("")
@@ -483,7 +485,7 @@ class VisitsWidget(QScrollArea):
 
     # Jobs -----------------------------------------------------------------------------------------------------------
 
-    def _told(self, gather: Callable[[], Any], start: Callable[[Any], None]) -> bool:
+    def _start_with(self, gather: Callable[[], Any], start: Callable[[Any], None]) -> bool:
         """Start with what could be gathered, or say why that was not possible."""
         try:
             gathered = gather()
@@ -499,8 +501,14 @@ class VisitsWidget(QScrollArea):
         self.progress_bar.setRange(0, 0)
         self.progress_bar.show()
         self.cancel_button.setEnabled(True)
-        for one in (self.compare_button, self.register_button, self.report_button, self.csv_button, self.json_button):
-            one.setEnabled(False)
+        for action_button in (
+            self.compare_button,
+            self.register_button,
+            self.report_button,
+            self.csv_button,
+            self.json_button,
+        ):
+            action_button.setEnabled(False)
 
     def _on_progress(self, progress: Progress, left: float | None) -> None:
         self.progress_bar.setRange(0, 1000)

@@ -19,7 +19,7 @@ _YES_NO: Final = {"Yes": True, "No": False}
 class FactsForm(QWidget):
     """Fields for the facts of one visit; whatever is left at "not known" is never guessed."""
 
-    told = Signal(dict)
+    facts_changed = Signal(dict)
     """What a user changed: name of the fact to its value."""
     refused = Signal(str)
     """Why what was typed is not taken."""
@@ -29,20 +29,20 @@ class FactsForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self.toggle = FoldToggle(
-            "Facts", "What images cannot tell, but the response criteria ask. Belongs to the chosen visit.", "Facts"
+            "Facts", "What images cannot show, but the response criteria need. For the selected visit.", "Facts"
         )
         column.addWidget(self.toggle)
         self.body = QWidget()
         rows = form(self.body)
         self.steroids_box = _choices("Dose of corticosteroids at this visit.", "Steroids", STEROIDS)
-        self.clinical_box = _choices("How the patient is at this visit.", "Patient", CLINICAL)
+        self.clinical_box = _choices("Clinical status at this visit.", "Patient", CLINICAL)
         self.lesion_box = _choices(
-            "Whether you see a new measurable lesion. Not known: as matching of the labels finds.",
+            "Whether you see a new measurable lesion. Not known: decided by matching the labels.",
             "New lesion",
             _YES_NO,
         )
         self.others_box = _choices(
-            "Whether lesions that are too small to be measured, or no targets, clearly progress.",
+            "Whether lesions that are too small to measure, or are not targets, clearly progress.",
             "Other lesions worse",
             _YES_NO,
         )
@@ -73,7 +73,7 @@ class FactsForm(QWidget):
             "non_target_worse": self.others_box,
         }
         for fact, box in self._boxes.items():
-            box.activated.connect(lambda _, fact=fact, box=box: self.told.emit({fact: box.currentData()}))
+            box.activated.connect(lambda _, fact=fact, box=box: self.facts_changed.emit({fact: box.currentData()}))
         self.radiotherapy_edit.editingFinished.connect(self._on_radiotherapy_told)
 
     def show_facts(self, name: str, facts: VisitFacts) -> None:
@@ -94,13 +94,13 @@ class FactsForm(QWidget):
         except VisitError as error:
             self.refused.emit(str(error))
             return
-        self.told.emit({"radiotherapy_end": ended})
+        self.facts_changed.emit({"radiotherapy_end": ended})
 
 
 def _choices(tip: str, name: str, words: Any) -> QComboBox:
     box = combo(tip, name)
     box.addItem(_NOT_KNOWN, None)
     for value, text in words.items():
-        shown, data = (value, text) if isinstance(text, bool) else (text, value)
-        box.addItem(shown, data)
+        label, data = (value, text) if isinstance(text, bool) else (text, value)
+        box.addItem(label, data)
     return box

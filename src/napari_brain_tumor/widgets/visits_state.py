@@ -30,7 +30,7 @@ from napari_brain_tumor.widgets.worker import Stop
 __all__ = [
     "BOARD",
     "Entry",
-    "Gathered",
+    "OpenEntry",
     "assessed_again",
     "baseline_of",
     "compare_job",
@@ -93,7 +93,7 @@ class Entry:
     name: str
     layer: Labels | None = None
     visit: Visit | None = None
-    told: VisitEntry | None = None
+    recorded: VisitEntry | None = None
     date: FoundDate | None = None
     facts: VisitFacts = field(default_factory=VisitFacts)
     used: bool = True
@@ -116,14 +116,14 @@ class Entry:
     def place_text(self) -> str:
         """How it lies on the baseline, in a word or two."""
         if self.facts.baseline:
-            return "is it"
+            return "baseline"
         if self.registration is None:
             return "not yet"
-        return "accepted" if self.accepted else "look at it"
+        return "accepted" if self.accepted else "check it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gathered:
+class OpenEntry:
     """What is needed of an entry, taken in napari's thread; the rest may run in another."""
 
     entry_name: str
@@ -161,7 +161,7 @@ def with_layers(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[E
         entry.identity = _identity_of_entry(entry, identities)
     for layer, identity in identities.items():
         known = _entry_of(layer, identity, listed)
-        entry = known or Entry(_free_name(_name_of(layer), {one.name for one in listed}), layer)
+        entry = known or Entry(_free_name(_name_of(layer), {listed_entry.name for listed_entry in listed}), layer)
         if known is None:
             listed.append(entry)
         if layer not in entry.results:
@@ -179,8 +179,8 @@ def _identity(layer: Layer, opened: Sequence[Layer]) -> Identity:
 
 def _identity_of_entry(entry: Entry, identities: Mapping[Layer, Identity]) -> Identity:
     study = entry.visit.study if entry.visit is not None else None
-    told = identity_of_sources(study.sources.values(), study.name) if study is not None else frozenset()
-    return told.union(*(identities[layer] for layer in entry.results))
+    identity = identity_of_sources(study.sources.values(), study.name) if study is not None else frozenset()
+    return identity.union(*(identities[layer] for layer in entry.results))
 
 
 def _entry_of(layer: Labels, identity: Identity, listed: Sequence[Entry]) -> Entry | None:
@@ -200,10 +200,10 @@ def _name_of(layer: Layer) -> str:
     return tag.case if isinstance(tag, SegmentationTag) else str(layer.name)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def _free_name(name: str, used: set[str]) -> str:
     number = 2
     free = name
-    while free in taken:
+    while free in used:
         free, number = f"{name} {number}", number + 1
     return free
 
@@ -215,41 +215,41 @@ def scans_of(labels: Layer, all_layers: Iterable[Layer]) -> dict[Role, Layer]:
         return {}
     opened = list(all_layers)
     there = list(_scans_on(tag.grid, opened))
-    own = [(layer, told) for layer, told in there if told.case == tag.case]
-    taken = {other.case for other in map(_tag_of_labels, opened) if other is not None}
-    free = [(layer, told) for layer, told in there if told.case not in taken]
-    chosen = own or (free if len({told.case for _, told in free}) == 1 else [])
+    own = [(layer, tag_of_scan) for layer, tag_of_scan in there if tag_of_scan.case == tag.case]
+    cases_with_labels = {other.case for other in map(_tag_of_labels, opened) if other is not None}
+    free = [(layer, tag_of_scan) for layer, tag_of_scan in there if tag_of_scan.case not in cases_with_labels]
+    matching = own or (free if len({tag_of_scan.case for _, tag_of_scan in free}) == 1 else [])
     scans: dict[Role, Layer] = {}
-    for layer, told in chosen:
-        if told.role is not None:
-            scans.setdefault(told.role, layer)
+    for layer, tag_of_scan in matching:
+        if tag_of_scan.role is not None:
+            scans.setdefault(tag_of_scan.role, layer)
     return scans
 
 
 def _scans_on(grid: Grid, all_layers: Iterable[Layer]) -> Iterator[tuple[Layer, SequenceTag]]:
     for layer in all_layers:
-        told = layer.metadata.get(layers.KEY)
-        if isinstance(layer, Image) and isinstance(told, SequenceTag) and told.role and told.grid.same_place(grid):
-            yield layer, told
+        tag = layer.metadata.get(layers.KEY)
+        if isinstance(layer, Image) and isinstance(tag, SequenceTag) and tag.role and tag.grid.same_place(grid):
+            yield layer, tag
 
 
 def _tag_of_labels(layer: Layer) -> SegmentationTag | None:
-    told = layer.metadata.get(layers.KEY)
-    return told if isinstance(layer, Labels) and isinstance(told, SegmentationTag) else None
+    tag = layer.metadata.get(layers.KEY)
+    return tag if isinstance(layer, Labels) and isinstance(tag, SegmentationTag) else None
 
 
-def gather(entry: Entry, all_layers: Iterable[Layer]) -> Gathered:
+def gather(entry: Entry, all_layers: Iterable[Layer]) -> OpenEntry:
     """Take what is needed of an entry from the viewer."""
     opened = list(all_layers)
     if entry.layer is None:
-        return Gathered(entry.name, entry.date, entry.facts, None, {}, (), entry.visit)
+        return OpenEntry(entry.name, entry.date, entry.facts, None, {}, (), entry.visit)
     scans = {role: layers.view(layer) for role, layer in scans_of(entry.layer, opened).items()}
     references = tuple(layers.readable_views(opened))
     shapes = lines_layer_of(entry.layer, opened)
     tag = _tag_of_labels(entry.layer)
     grid = layers.view(entry.layer).grid if tag is None else tag.grid
     lines = drawn_lines(shapes, entry.layer, grid) if shapes is not None else None
-    return Gathered(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None, lines)
+    return OpenEntry(entry.name, entry.date, entry.facts, layers.view(entry.layer), scans, references, None, lines)
 
 
 def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
@@ -262,8 +262,8 @@ def sources_of(entry: Entry, all_layers: Iterable[Layer]) -> tuple[Source, ...]:
 
 def dates_of(sources: Mapping[str, Sequence[Source]]) -> dict[str, FoundDate]:
     """Dates that headers tell, by the visits' names; files are looked into."""
-    found = {name: date_of_sources(places) for name, places in sources.items()}
-    return {name: date for name, date in found.items() if date is not None}
+    dates = {name: date_of_sources(places) for name, places in sources.items()}
+    return {name: date for name, date in dates.items() if date is not None}
 
 
 def baseline_of(entries: Sequence[Entry]) -> Entry | None:
@@ -275,15 +275,15 @@ def baseline_of(entries: Sequence[Entry]) -> Entry | None:
 def opened_entries(path: Path) -> Job[list[Entry]]:
     """The visits of a document, opened, as a job."""
     yield Progress(0, 0, "Opening visits")
-    told = read_visits(path).visits
+    recorded = read_visits(path).visits
     folder = path.resolve().parent
-    made = []
-    for entry, visit in zip(told, open_visits(path), strict=True):
+    entries = []
+    for entry, visit in zip(recorded, open_visits(path), strict=True):
         whole = entry.model_copy(
             update={"case": str(folder / entry.case), "segmentation": str(folder / entry.segmentation)}
         )
-        made.append(Entry(visit.name, visit=visit, told=whole, date=visit.date, facts=visit.facts))
-    return made
+        entries.append(Entry(visit.name, visit=visit, recorded=whole, date=visit.date, facts=visit.facts))
+    return entries
 
 
 def document_of(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[VisitEntry]:
@@ -293,12 +293,12 @@ def document_of(entries: Sequence[Entry], all_layers: Iterable[Layer]) -> list[V
 
 
 def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
-    told: dict[str, Any] = {"name": entry.name, "facts": entry.facts}
+    changes: dict[str, Any] = {"name": entry.name, "facts": entry.facts}
     if entry.date is not None and entry.date.told_by == USER:
-        told["date"] = entry.date.day
+        changes["date"] = entry.date.day
     if entry.layer is None:
-        assert entry.told is not None
-        return entry.told.model_copy(update={"date": None, **told})
+        assert entry.recorded is not None
+        return entry.recorded.model_copy(update={"date": None, **changes})
     scans = scans_of(entry.layer, all_layers)
     if not scans:
         msg = f"The scans of {entry.name} are not open, so they cannot be named. Open its case; then save again."
@@ -309,25 +309,25 @@ def _document_entry(entry: Entry, all_layers: Sequence[Layer]) -> VisitEntry:
         segmentation=str(labels.path),
         **{name: value for name, value in opening.changed().items() if name != "path"},
         label_schema=labels.schema,
-        **told,
+        **changes,
     )
 
 
-def register_job(worker: WorkerProcess, stop: Stop, moving: Gathered, fixed: Gathered) -> Job[Any]:
+def register_job(worker: WorkerProcess, stop: Stop, moving: OpenEntry, fixed: OpenEntry) -> Job[Any]:
     """Find how a visit lies on the baseline, and the checkerboard that shows it."""
     yield Progress(0, 1, "Taking the scans")
     visit, baseline = moving.opened(), fixed.opened()
-    for one in (visit, baseline):
-        if one.study is None:
-            msg = f"The scans of {one.name} are not open. Open its case; then register again."
+    for either in (visit, baseline):
+        if either.study is None:
+            msg = f"The scans of {either.name} are not open. Open its case; then register again."
             raise VisitError(msg)
     assert visit.study is not None
     assert baseline.study is not None
-    found: Registration = yield from stop.guard(worker.run(REGISTER_TARGET, visit.study, baseline.study))
-    board = checkerboard(visit.study, baseline.study, found)
+    registration: Registration = yield from stop.guard(worker.run(REGISTER_TARGET, visit.study, baseline.study))
+    board = checkerboard(visit.study, baseline.study, registration)
     grid = baseline.study.grid
     centre = tuple(grid.world([(n - 1) / 2 for n in grid.shape]).tolist())
-    return found, centre, _board_layer(f"{BOARD}: {visit.name} on {baseline.name}", board, baseline)
+    return registration, centre, _board_layer(f"{BOARD}: {visit.name} on {baseline.name}", board, baseline)
 
 
 def _board_layer(name: str, board: Any, baseline: Visit) -> LayerData:
@@ -337,53 +337,59 @@ def _board_layer(name: str, board: Any, baseline: Visit) -> LayerData:
 
 
 def compare_job(
-    worker: WorkerProcess, stop: Stop, visits: Sequence[Gathered], registrations: Mapping[str, Registration]
+    worker: WorkerProcess, stop: Stop, visits: Sequence[OpenEntry], registrations: Mapping[str, Registration]
 ) -> Job[FollowUp]:
     """Compare the visits in the worker process; only accepted registrations are used."""
     yield Progress(0, 1, "Taking the scans")
-    opened = in_order([one.opened() for one in visits])
-    found: FollowUp = yield from stop.guard(worker.run(COMPARE_TARGET, opened, dict(registrations)))
-    lines = {one.entry_name: one.lines for one in visits if one.lines is not None and one.lines.moved}
-    return _with_lines(found, lines) if lines else found
+    opened = in_order([visit.opened() for visit in visits])
+    follow_up: FollowUp = yield from stop.guard(worker.run(COMPARE_TARGET, opened, dict(registrations)))
+    lines = {visit.entry_name: visit.lines for visit in visits if visit.lines is not None and visit.lines.moved}
+    return _with_lines(follow_up, lines) if lines else follow_up
 
 
-def _with_lines(found: FollowUp, lines: Mapping[str, DrawnLines]) -> FollowUp:
+def _with_lines(follow_up: FollowUp, lines: Mapping[str, DrawnLines]) -> FollowUp:
     """The same comparison with the diameters that a hand moved in place of the computed ones."""
     results: list[VisitResult] = []
     notes: list[str] = []
-    for result in found.visits:
+    for result in follow_up.visits:
         name = result.visit.name
         if name in lines:
             examination, unused = with_hand_lines(result.examination, lines[name])
-            by_hand = [one.title for one in examination.lesions if one.diameters and one.diameters.by_hand]
+            by_hand = [lesion.title for lesion in examination.lesions if lesion.diameters and lesion.diameters.by_hand]
             result = replace(result, examination=examination)
             notes += [f"{name}: diameters of {', '.join(by_hand)} as they were moved by hand."] if by_hand else []
             notes += [_UNUSED.format(name, ", ".join(unused))] if unused else []
         results.append(result)
-    again = compare(tuple(results), found.baseline)
+    again = compare(tuple(results), follow_up.baseline)
     return replace(again, notes=(*again.notes, *notes))
 
 
-def assessed_again(found: FollowUp, facts: Mapping[str, VisitFacts]) -> FollowUp:
+def assessed_again(follow_up: FollowUp, facts: Mapping[str, VisitFacts]) -> FollowUp:
     """The same comparison with what is told now; nothing is measured or registered again."""
-    visits = (replace(one.visit, facts=facts.get(one.visit.name, one.visit.facts)) for one in found.visits)
-    results = tuple(replace(one, visit=visit) for one, visit in zip(found.visits, visits, strict=True))
-    return compare(results, found.baseline)
+    visits = (
+        replace(result.visit, facts=facts.get(result.visit.name, result.visit.facts)) for result in follow_up.visits
+    )
+    results = tuple(replace(result, visit=visit) for result, visit in zip(follow_up.visits, visits, strict=True))
+    return compare(results, follow_up.baseline)
 
 
-def for_report(found: FollowUp) -> FollowUp:
+def for_report(follow_up: FollowUp) -> FollowUp:
     """The same, with only those scans that its pictures need: less to hand to another process."""
 
     def light(result: VisitResult) -> VisitResult:
         study, registration = result.visit.study, result.registration
         if study is None:
             return result
-        roles = {one.registration.fixed_role for one in found.visits if one.registration is not None}
-        wanted = {registration.moving_role} if registration is not None else roles
-        kept = tuple(role for role in study.roles if role in wanted)
-        return replace(result, visit=replace(result.visit, study=study.only(kept) if kept else None))
+        roles = {
+            visit_result.registration.fixed_role
+            for visit_result in follow_up.visits
+            if visit_result.registration is not None
+        }
+        needed_roles = {registration.moving_role} if registration is not None else roles
+        needed = tuple(role for role in study.roles if role in needed_roles)
+        return replace(result, visit=replace(result.visit, study=study.only(needed) if needed else None))
 
-    return replace(found, visits=tuple(map(light, found.visits)))
+    return replace(follow_up, visits=tuple(map(light, follow_up.visits)))
 
 
 def registration_text(entry: Entry) -> str:
@@ -396,10 +402,10 @@ def registration_text(entry: Entry) -> str:
         return "\n".join(rows)
     if registration.problems:
         return "\n".join(["⚠ It failed:", *registration.problems, *rows])
-    return "\n".join([*rows, "Look whether edges run on across the fields of the checkerboard."])
+    return "\n".join([*rows, "Check that edges continue across the fields of the checkerboard."])
 
 
-def size_rows(found: FollowUp) -> list[tuple[str, list[str]]]:
+def size_rows(follow_up: FollowUp) -> list[tuple[str, list[str]]]:
     """Name of each size, and a cell a visit."""
     return [
         (
@@ -418,7 +424,7 @@ def size_rows(found: FollowUp) -> list[tuple[str, list[str]]]:
                 for change in series.changes
             ],
         )
-        for series in found.series
+        for series in follow_up.series
     ]
 
 
@@ -426,15 +432,15 @@ def _against(what: str, share: float | None) -> str:
     return f"{percent(share)} to {what}" if share is not None else ""
 
 
-def response_text(found: FollowUp) -> str:
+def response_text(follow_up: FollowUp) -> str:
     """Each visit's response by area and by volume, with what is missing."""
     lines = []
-    for at, result in enumerate(found.visits):
-        area, volume = (found.responses[measure][at] for measure in ("area", "volume"))
+    for at, result in enumerate(follow_up.visits):
+        area, volume = (follow_up.responses[measure][at] for measure in ("area", "volume"))
         if area.verdict in ("baseline", "before the baseline"):
             lines.append(f"{result.visit.name}: {area.verdict}")
         elif area.verdict == volume.verdict == NOT_ASSESSABLE:
-            alone = " / ".join(one.imaging or "unknown" for one in (area, volume))
+            alone = " / ".join(response.imaging or "unknown" for response in (area, volume))
             missing = "; ".join(dict.fromkeys((*area.missing, *volume.missing)))
             lines.append(
                 f"{result.visit.name}: not assessable. Imaging alone, area / volume: {alone}. Missing: {missing}."
@@ -465,7 +471,7 @@ def lines_of(entries: Sequence[Entry], document: Path | None) -> CommandLines:
     first = () if document is not None else (f"{_DOCUMENT} is what Save list… writes.",)
     rejected = [entry.name for entry in used if entry.registration is not None and not entry.accepted]
     notes = (
-        f"The lines register every visit anew and use what does not fail; here {', '.join(rejected)} is not used.",
+        f"These lines register every visit again and use all that succeed; here {', '.join(rejected)} is not used.",
     )
     return CommandLines(python, ("follow-up", path, "-o", "follow-up"), (*first, *(notes if rejected else ())))
 

@@ -12,9 +12,10 @@ __all__ = ["SizeTable", "VisitList"]
 _MOST_ROWS = 6
 _TIPS = (
     "Ticked visits are compared. Double-click to rename.",
-    "When it was made: year-month-day. Double-click to edit. Empty: not known; visits then stand as listed.",
+    "Date of the examination: year-month-day. Double-click to edit. Empty: not known; the order of the list then "
+    "counts.",
     "Tick the visit to compare with: the first after radiotherapy, or the last before a new treatment.",
-    "Whether the visit lies on the baseline. Choose it and press Register.",
+    "Whether the visit is registered on the baseline. Select it and press Register.",
 )
 
 
@@ -28,7 +29,7 @@ class VisitList(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 4)
-        self.setHorizontalHeaderLabels(["Visit", "Date", "Base", "On it"])
+        self.setHorizontalHeaderLabels(["Visit", "Date", "Base", "Registered"])
         header = self.horizontalHeader()
         assert header is not None
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
@@ -47,7 +48,7 @@ class VisitList(QTableWidget):
 
     def show_entries(self, entries: Sequence[Entry]) -> None:
         """Show these entries; the row that was chosen stays chosen."""
-        chosen = self.currentRow()
+        current = self.currentRow()
         with QSignalBlocker(self):
             self.setRowCount(len(entries))
             for row, entry in enumerate(entries):
@@ -55,7 +56,7 @@ class VisitList(QTableWidget):
                 for column, text in enumerate(cells):
                     self.setItem(row, column, _cell(text, column, entry))
             if entries:
-                self.setCurrentCell(min(max(chosen, 0), len(entries) - 1), 0)
+                self.setCurrentCell(min(max(current, 0), len(entries) - 1), 0)
         rows = min(max(len(entries), 1), _MOST_ROWS)
         header = self.horizontalHeader()
         height = self.rowHeight(0) if entries else self.fontMetrics().height() + 8
@@ -82,8 +83,8 @@ def _cell(text: str, column: int, entry: Entry) -> QTableWidgetItem:
         on = entry.used if column == 0 else entry.facts.baseline
         item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
     item.setFlags(flags)
-    told = f"\nTold by {entry.date.told_by}." if column == 1 and entry.date is not None else ""
-    item.setToolTip((f"{entry.name}\n" if column == 0 else "") + _TIPS[column] + told)
+    origin = f"\nDate from {entry.date.told_by}." if column == 1 and entry.date is not None else ""
+    item.setToolTip((f"{entry.name}\n" if column == 0 else "") + _TIPS[column] + origin)
     return item
 
 

@@ -29,7 +29,8 @@ class VolumeView(QTableWidget):
         self.setTabKeyNavigation(False)  # Tab leaves the table instead of walking through its cells
         self.setAccessibleName("Volumes")
         self.setToolTip(
-            "Size of each class and of the nested regions: whole tumour holds tumour core holds enhancing tumour.\n"
+            "Size of each class and of the nested regions: the whole tumour contains the tumour\ncore, which "
+            "contains the enhancing tumour.\n"
             "Counted on the scan's own grid, again after every edit."
         )
         self.show_table(None)

@@ -119,10 +119,10 @@ def open_bench(
         raise TrainingError(msg)
     table = data / "subjects.csv" if split is None else split
     listed = cases_of(_SOURCES, data, table)
-    kept = [case for source in _SOURCES for case in _first(_validation(listed, source.dataset, table), limit)]
+    selected = [case for source in _SOURCES for case in _first(_validation(listed, source.dataset, table), limit)]
     return Bench(
         data,
-        tuple(kept),
+        tuple(selected),
         _described(listed, table),
         limit,
         _control(data, _SCLEROSIS),
@@ -139,13 +139,13 @@ def tumour_free_heads(bench: Bench) -> tuple[Study, ...]:
 
 def twins_of(bench: Bench) -> Job[dict[str, Study | None]]:
     """Healthy twins of the gliomas by name, None for those whose tumour reaches both hemispheres: a job."""
-    found: dict[str, Study | None] = {}
+    twins: dict[str, Study | None] = {}
     cases = bench.of(FULL_SET)
     for number, case in enumerate(cases):
         yield Progress(number, len(cases), f"mirroring {case.name}")
         opened = case.open()
-        found[case.name] = healthy_twin(opened.study, opened.truth)
-    return found
+        twins[case.name] = healthy_twin(opened.study, opened.truth)
+    return twins
 
 
 def lesions_of(path: Path, study: Study) -> Segmentation | None:
@@ -167,11 +167,11 @@ def _heads(spec: SyntheticSpec) -> tuple[Study, ...]:
 
 
 def _validation(cases: Iterable[CaseFiles], dataset: str, table: Path) -> list[CaseFiles]:
-    found = [case for case in cases if case.dataset == dataset and case.split == "val"]
-    if not found:
+    validation = [case for case in cases if case.dataset == dataset and case.split == "val"]
+    if not validation:
         msg = f"No case of {dataset} is on the side val of {table}. Check its columns dataset and split."
         raise TrainingError(msg)
-    return found
+    return validation
 
 
 def _first(cases: list[CaseFiles], limit: int | None) -> list[CaseFiles]:

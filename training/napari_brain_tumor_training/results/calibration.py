@@ -30,13 +30,13 @@ def calibration_job(subject: Subject, bench: Bench) -> Job[dict[Region, RegionCa
     # Without the temperatures of the card itself; those of an ensemble's members belong to their networks.
     bare = info.model_copy(update={"card": info.card.model_copy(update={"calibration": {}})})
     network, device = load_network(bare), torch.device(bench.device)
-    found: dict[str, Counts] = {}
+    by_patient: dict[str, Counts] = {}
     for number, case in enumerate(bench.cases):
         prepared = prepare_case(case, info.roles, info.card.preprocessing)
         counting = count_logits(network, info.card.dims, [prepared], device)
         counts = yield from part_of(counting, number / len(bench.cases), (number + 1) / len(bench.cases))
-        found[case.patient] = _added(found.get(case.patient, {}), counts)
-    return _fitted(found, bench.cases)
+        by_patient[case.patient] = _added(by_patient.get(case.patient, {}), counts)
+    return _fitted(by_patient, bench.cases)
 
 
 def halves(cases: Sequence[CaseFiles]) -> tuple[frozenset[str], frozenset[str]]:
@@ -47,18 +47,18 @@ def halves(cases: Sequence[CaseFiles]) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def cross_fitted(
-    one: LogitCounts | None, other: LogitCounts | None, region: Region
+    first: LogitCounts | None, second: LogitCounts | None, region: Region
 ) -> tuple[list[float], float | None, float | None]:
     """Temperatures of both halves, and mean errors before and after with the temperature of the other half.
 
     Means are weighted by voxels; None where a half has none.
     """
-    if one is None or other is None or not one.voxels or not other.voxels:
+    if first is None or second is None or not first.voxels or not second.voxels:
         return [], None, None
-    temperatures = [_temperature(half, region) for half in (one, other)]
-    weights = [one.voxels, other.voxels]
-    before = np.average([half.reliability().error for half in (one, other)], weights=weights)
-    swapped = zip((one, other), reversed(temperatures), strict=True)
+    temperatures = [_temperature(half, region) for half in (first, second)]
+    weights = [first.voxels, second.voxels]
+    before = np.average([half.reliability().error for half in (first, second)], weights=weights)
+    swapped = zip((first, second), reversed(temperatures), strict=True)
     after = np.average([half.reliability(t).error for half, t in swapped], weights=weights)
     return temperatures, float(before), float(after)
 
@@ -67,13 +67,13 @@ def as_calibration(block: CalibrationBlock) -> dict[Region, Calibration]:
     """What a card keeps: regions whose temperature lowers the error."""
     return {
         region: Calibration(
-            temperature=found.temperature,
-            error_before=found.error_before,
-            error_after=found.error_after,
-            voxels=found.voxels,
+            temperature=calibration.temperature,
+            error_before=calibration.error_before,
+            error_after=calibration.error_after,
+            voxels=calibration.voxels,
         )
-        for region, found in block.regions.items()
-        if found.temperature != 1.0
+        for region, calibration in block.regions.items()
+        if calibration.temperature != 1.0
     }
 
 
@@ -82,13 +82,15 @@ def as_panels(block: CalibrationBlock) -> dict[Region, Panel]:
     return {r: Panel(c.temperature, _reliability(c.before), _reliability(c.after)) for r, c in block.regions.items()}
 
 
-def _fitted(found: PatientCounts, cases: Sequence[CaseFiles]) -> dict[Region, RegionCalibration]:
-    total = _sum(found, frozenset(found))
-    parts = [_sum(found, half) for half in halves(cases)]
-    return {region: _region(region, counts, parts, found) for region, counts in total.items()}
+def _fitted(by_patient: PatientCounts, cases: Sequence[CaseFiles]) -> dict[Region, RegionCalibration]:
+    total = _sum(by_patient, frozenset(by_patient))
+    parts = [_sum(by_patient, half) for half in halves(cases)]
+    return {region: _region(region, counts, parts, by_patient) for region, counts in total.items()}
 
 
-def _region(region: Region, counts: LogitCounts, parts: Sequence[Counts], found: PatientCounts) -> RegionCalibration:
+def _region(
+    region: Region, counts: LogitCounts, parts: Sequence[Counts], by_patient: PatientCounts
+) -> RegionCalibration:
     temperature = _temperature(counts, region)
     before, after = counts.reliability(), counts.reliability(temperature)
     temperatures, crossed_before, crossed_after = cross_fitted(parts[0].get(region), parts[1].get(region), region)
@@ -100,7 +102,7 @@ def _region(region: Region, counts: LogitCounts, parts: Sequence[Counts], found:
         crossed_before=crossed_before,
         crossed_after=crossed_after,
         voxels=counts.voxels,
-        patients=sum(region in told for told in found.values()),
+        patients=sum(region in counts_of_patient for counts_of_patient in by_patient.values()),
         before=_curve(before),
         after=_curve(after),
     )
@@ -112,16 +114,16 @@ def _temperature(counts: LogitCounts, region: Region) -> float:
     return fitted[region].temperature if region in fitted else 1.0
 
 
-def _sum(found: PatientCounts, patients: frozenset[str]) -> Counts:
+def _sum(by_patient: PatientCounts, patients: frozenset[str]) -> Counts:
     total: Counts = {}
-    for patient in patients & set(found):
-        total = _added(total, found[patient])
+    for patient in patients & set(by_patient):
+        total = _added(total, by_patient[patient])
     return total
 
 
-def _added(one: Counts, other: Counts) -> Counts:
-    regions = dict.fromkeys([*one, *other])
-    return {region: one.get(region, LogitCounts()) + other.get(region, LogitCounts()) for region in regions}
+def _added(first: Counts, second: Counts) -> Counts:
+    regions = dict.fromkeys([*first, *second])
+    return {region: first.get(region, LogitCounts()) + second.get(region, LogitCounts()) for region in regions}
 
 
 def _curve(reliability: Reliability) -> Curve:

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor_training.command_progress import command_progress
 from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, open_bench
 from napari_brain_tumor_training.results.document import BLOCKS, RESULTS_FILE, BlockName, read_results
 from napari_brain_tumor_training.results.page import write_page
 from napari_brain_tumor_training.results.run import measured_results, subjects_named
-from napari_brain_tumor_training.shown import shown
 from napari_brain_tumor_training.stop_signals import run_until_stopped
 
 app = typer.Typer(help="Measure the models and write the results page.", add_completion=False)
 
-_KEPT = "What was measured is kept: the same command goes on from there."
+_KEPT = "What was measured is kept: the same command continues from there."
 
 
 @app.command()
@@ -57,18 +57,18 @@ def results(
     """
     if data is None and not render:
         raise typer.BadParameter("Name the folder of the data, or give --render.", param_hint="DATA")
-    with shown("measuring", _KEPT) as (_, report):
+    with command_progress("measuring", _KEPT) as (_, report):
         if data is not None and not render:
-            subjects, chosen = subjects_named(_words(models)), _blocks(blocks)
+            subjects, block_names = subjects_named(_words(models)), _blocks(blocks)
             bench = open_bench(data, _table(split, data), limit=limit, device=device)
             bench = replace(bench, subset_sets=_sets(subsets_of))
-            job = measured_results(subjects, bench, output, blocks=chosen, update_cards=update_cards)
+            job = measured_results(subjects, bench, output, blocks=block_names, update_cards=update_cards)
             run_until_stopped(job, report)
-        found = read_results(output / RESULTS_FILE)
-        if found is None:
+        measured = read_results(output / RESULTS_FILE)
+        if measured is None:
             msg = f"{output / RESULTS_FILE} is not there yet. Measure first: brain-tumor results DATA."
             raise UnreadableFileError(msg)
-        written = write_page(found, output)
+        written = write_page(measured, output)
     for path in written:
         typer.echo(f"Wrote {path}")
 
@@ -78,21 +78,21 @@ def _words(text: str) -> list[str]:
 
 
 def _blocks(text: str) -> tuple[BlockName, ...]:
-    wanted = _words(text)
-    unknown = sorted(set(wanted) - set(BLOCKS))
+    names = _words(text)
+    unknown = sorted(set(names) - set(BLOCKS))
     if unknown:
         msg = f"{', '.join(unknown)} is not measured. Name some of {', '.join(BLOCKS)}."
         raise typer.BadParameter(msg, param_hint="--blocks")
-    return tuple(block for block in BLOCKS if block in wanted or not wanted)
+    return tuple(block for block in BLOCKS if block in names or not names)
 
 
 def _sets(text: str) -> tuple[str, ...]:
-    wanted, known = _words(text), (FULL_SET, SLICE_SET)
-    unknown = sorted(set(wanted) - set(known))
+    names, known = _words(text), (FULL_SET, SLICE_SET)
+    unknown = sorted(set(names) - set(known))
     if unknown:
         msg = f"{', '.join(unknown)} is no set of the results. Name {' or '.join(known)}."
         raise typer.BadParameter(msg, param_hint="--subsets-of")
-    return tuple(name for name in known if name in wanted)
+    return tuple(name for name in known if name in names)
 
 
 def _table(split: Path | None, data: Path) -> Path | None:

@@ -24,12 +24,12 @@ def measure_cost(model: str, case: Path, device: str) -> dict[str, Any]:
         If the process fails; the message has the last lines that it said.
     """
     command = module_command(_MODULE, model, str(case), device)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=safe_environment())
-    if done.returncode:
-        msg = f"Measuring {model} in a process of its own failed: {done.stderr.strip()[-1000:]}"
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=safe_environment())
+    if process.returncode:
+        msg = f"Measuring {model} in a process of its own failed: {process.stderr.strip()[-1000:]}"
         raise TrainingError(msg)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    cost: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return cost
 
 
 def _measured(model: str, case: Path, device: str) -> dict[str, Any]:

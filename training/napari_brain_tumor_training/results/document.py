@@ -69,7 +69,7 @@ class Block(Section):
 
 
 class Score(Section):
-    """One region of one case; what is in mm is None where the files do not tell the voxel size."""
+    """One region of one case; what is in mm is None where the files do not state the voxel size."""
 
     dice: float
     hd95_mm: float | None
@@ -221,8 +221,8 @@ class ModelResults(Section):
 
     def block(self, name: BlockName) -> Block | None:
         """The block of that name, if it was measured."""
-        found: Block | None = getattr(self, name)
-        return found
+        block: Block | None = getattr(self, name)
+        return block
 
 
 class Split(Section):

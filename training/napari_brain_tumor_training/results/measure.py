@@ -56,13 +56,13 @@ def block_job(name: BlockName, subject: Subject, bench: Bench) -> Job[Block]:
     """Measure one block: a job; raises what `segment` raises."""
     began = time.monotonic()
     kind, measure = _MEASURES[name]
-    told = yield from measure(subject, bench)
+    values = yield from measure(subject, bench)
     about = {
         "key": subject.key(name, bench),
         "created": datetime.now(UTC).replace(microsecond=0),
         "minutes": round((time.monotonic() - began) / 60, 2),
     }
-    return kind.model_validate({**about, **told})
+    return kind.model_validate({**about, **values})
 
 
 def this_machine(device: str) -> Machine:
@@ -121,13 +121,13 @@ def _region_scores(truth: Segmentation, predicted: Segmentation) -> dict[Region,
     """Scores of the regions that both tell; `score_segmentations` would score the classes too, in twice the time."""
     grid = truth.grid
     spacing, volume = (grid.spacing_mm, grid.voxel_volume_mm3) if grid.unit == "mm" else (None, None)
-    found: dict[Region, Score] = {}
+    by_region: dict[Region, Score] = {}
     for region in REGIONS:
         if region in truth.known_regions and region in predicted.known_regions:
             masks = region_mask(truth.data, region), region_mask(predicted.data, region)
             s = score_masks(*masks, spacing, volume)
-            found[region] = Score(dice=s.dice, hd95_mm=s.hd95_mm, lesionwise_dice=s.lesionwise_dice)
-    return found
+            by_region[region] = Score(dice=s.dice, hd95_mm=s.hd95_mm, lesionwise_dice=s.lesionwise_dice)
+    return by_region
 
 
 def _able(subject: Subject, bench: Bench) -> Iterator[tuple[int, CaseFiles, OpenedCase]]:
@@ -146,28 +146,28 @@ def _part(number: int, bench: Bench) -> tuple[float, float]:
 
 
 def _subsets(subject: Subject, bench: Bench) -> Job[Told]:
-    found: list[SubsetCase] = []
+    cases: list[SubsetCase] = []
     for number, case, opened in _able(subject, bench):
         if case.dataset not in bench.subset_sets:
             continue
-        found += yield from part_of(_from_subsets(subject, bench, case, opened), *_part(number, bench), case.name)
-    return {"cases": found, "precision": bench.subset_precision}
+        cases += yield from part_of(_from_subsets(subject, bench, case, opened), *_part(number, bench), case.name)
+    return {"cases": cases, "precision": bench.subset_precision}
 
 
 def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: OpenedCase) -> Job[list[SubsetCase]]:
     """Every proper subset of the case's sequences, each taken away before anything is prepared."""
     usable = [role for role in ROLES if role in opened.study.roles and role in subject.method.roles]
     subsets = [subset for subset in role_subsets(usable)[1:] if not subject.method.obstacle(subset)]
-    found = []
+    cases = []
     for number, subset in enumerate(subsets):
         yield Progress(number, len(subsets), "+".join(subset))
         study = opened.study.only(subset)
         predicted = yield from _within(study, subject, bench, number, len(subsets), bench.subset_precision)
         dice = region_dice(opened.truth, predicted)
-        found.append(
+        cases.append(
             SubsetCase(dataset=case.dataset, case=case.name, patient=case.patient, roles=list(subset), dice=dice)
         )
-    return found
+    return cases
 
 
 def _within(
@@ -197,11 +197,11 @@ def _controls(subject: Subject, bench: Bench) -> Job[Told]:
 
 
 def _false_volumes(studies: Sequence[Study], subject: Subject, bench: Bench) -> Job[list[FalseVolume]]:
-    found = []
+    volumes = []
     for number, study in enumerate(studies):
         predicted = yield from _within(study, subject, bench, number, len(studies))
-        found.append(FalseVolume(case=study.name, ml=_ml(predicted.data > 0, study)))
-    return found
+        volumes.append(FalseVolume(case=study.name, ml=_ml(predicted.data > 0, study)))
+    return volumes
 
 
 def _lesion_control(path: Path, subject: Subject, bench: Bench) -> Job[LesionControl]:
@@ -209,13 +209,13 @@ def _lesion_control(path: Path, subject: Subject, bench: Bench) -> Job[LesionCon
     predicted = yield from segment_job(study, subject.place, bench.device)
     lesions = lesions_of(path, study)
     volumes = measure_volumes(predicted)
-    called = predicted.data > 0
+    positive = predicted.data > 0
     return LesionControl(
         case=study.name,
         ml={row.name: round(row.ml or 0.0, 3) for row in volumes.rows if row.kind == "class" or row.key == "WT"},
         parts=count_parts(predicted.data),
         lesions_ml=None if lesions is None else _ml(lesions.data > 0, study),
-        on_lesions_ml=None if lesions is None else _ml(called & (lesions.data > 0), study),
+        on_lesions_ml=None if lesions is None else _ml(positive & (lesions.data > 0), study),
     )
 
 

@@ -48,26 +48,26 @@ def write_page(results: Results, folder: Path) -> list[Path]:
     UnreadableFileError
         If `experiments.json` is there but not right.
     """
-    tried = read_experiments(folder / EXPERIMENTS_FILE)
+    ideas = read_experiments(folder / EXPERIMENTS_FILE)
     written = []
     for model in results.models.values():
         if model.calibration is not None and model.calibration.regions:
             written.append(folder / plot_of(model))
             draw_panels(written[-1], as_panels(model.calibration))
-    text = page(results, tried, reviewed=(folder / REVIEW_FILE).is_file())
+    text = page(results, ideas, reviewed=(folder / REVIEW_FILE).is_file())
     written.append(folder / PAGE_FILE)
     write_atomically(written[-1], lambda part: part.write_text(text, encoding="utf-8"), _check_whole(text))
     return written
 
 
-def page(results: Results, tried: Sequence[Experiment] = (), *, reviewed: bool = False) -> str:
+def page(results: Results, ideas: Sequence[Experiment] = (), *, reviewed: bool = False) -> str:
     """The page as Markdown.
 
     Parameters
     ----------
     results : Results
         What was measured; a part that was measured of no model is left out.
-    tried : sequence of Experiment
+    ideas : sequence of Experiment
         What was tried in training.
     reviewed : bool
         Whether `case_review.md` lies beside it.
@@ -85,7 +85,7 @@ def page(results: Results, tried: Sequence[Experiment] = (), *, reviewed: bool =
         subsets(models),
         calibration(models),
         controls(models),
-        experiments(tried),
+        experiments(ideas),
         definitions(models),
         reproduce(results),
     )

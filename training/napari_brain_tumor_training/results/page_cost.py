@@ -58,8 +58,8 @@ def _time_row(model: ModelResults) -> tuple[str, ...]:
 
 
 def _seconds(block: Scores | None) -> tuple[str, str]:
-    found = [case.seconds for case in block.cases if case.dataset == FULL_SET] if block is not None else []
-    return number(median(found) if found else None, 1), number(max(found, default=None), 1)
+    seconds = [case.seconds for case in block.cases if case.dataset == FULL_SET] if block is not None else []
+    return number(median(seconds) if seconds else None, 1), number(max(seconds, default=None), 1)
 
 
 def _machine(machine: Machine) -> str:

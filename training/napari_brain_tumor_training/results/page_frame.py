@@ -41,11 +41,13 @@ def head(results: Results, *, review: str | None) -> Lines:
 
 def targets(results: Results) -> Lines:
     """What was wanted beside what was measured."""
-    found = targets_of(results)
-    if not found:
+    rows_of_targets = targets_of(results)
+    if not rows_of_targets:
         return []
     head = ("target", "model", "wanted", "measured", "")
-    rows = [(t.what, t.model, t.wanted, number(t.measured, t.digits), "met" if t.met else "not met") for t in found]
+    rows = [
+        (t.what, t.model, t.goal, number(t.measured, t.digits), "met" if t.met else "not met") for t in rows_of_targets
+    ]
     return [
         "## Targets",
         "",
@@ -59,11 +61,12 @@ def targets(results: Results) -> Lines:
 
 def split(results: Results) -> Lines:
     """Patients on each side."""
-    told = results.split
+    sides_record = results.split
     rows = [
-        (f"`{name}`", str(sides.get("train", 0)), str(sides.get("val", 0))) for name, sides in told.patients.items()
+        (f"`{name}`", str(sides.get("train", 0)), str(sides.get("val", 0)))
+        for name, sides in sides_record.patients.items()
     ]
-    together = ("together", str(told.together.get("train", 0)), str(told.together.get("val", 0)))
+    together = ("together", str(sides_record.together.get("train", 0)), str(sides_record.together.get("val", 0)))
     return [
         "## The split",
         "",
@@ -73,25 +76,25 @@ def split(results: Results) -> Lines:
         "",
         *table(("set", "patients to train on", "patients to validate on"), [*rows, together]),
         "",
-        f"SHA-256 of the table of sides: `{told.sha256}`.",
+        f"SHA-256 of the table of sides: `{sides_record.sha256}`.",
     ]
 
 
-def experiments(tried: Sequence[Experiment]) -> Lines:
+def experiments(ideas: Sequence[Experiment]) -> Lines:
     """What each idea for training gained."""
-    if not tried:
+    if not ideas:
         return []
-    names = list(dict.fromkeys(name for one in tried for name in (*one.gained, *one.without)))
+    names = list(dict.fromkeys(name for experiment in ideas for name in (*experiment.gained, *experiment.without)))
     rows = [
         (
-            one.idea,
-            one.setting,
-            *(_gain(one, name) for name in names),
-            str(one.cases),
-            number(one.minutes, 0),
-            one.note,
+            experiment.idea,
+            experiment.setting,
+            *(_gain(experiment, name) for name in names),
+            str(experiment.cases),
+            number(experiment.minutes, 0),
+            experiment.note,
         )
-        for one in tried
+        for experiment in ideas
     ]
     return [
         "## What helped",
@@ -103,12 +106,12 @@ def experiments(tried: Sequence[Experiment]) -> Lines:
     ]
 
 
-def _gain(one: Experiment, name: str) -> str:
-    if name not in one.gained:
+def _gain(experiment: Experiment, name: str) -> str:
+    if name not in experiment.gained:
         return number(None)
-    if name not in one.without:
-        return number(one.gained[name])
-    return f"{one.gained[name]:.3f} ({one.gained[name] - one.without[name]:+.3f})"
+    if name not in experiment.without:
+        return number(experiment.gained[name])
+    return f"{experiment.gained[name]:.3f} ({experiment.gained[name] - experiment.without[name]:+.3f})"
 
 
 def definitions(models: Iterable[ModelResults]) -> Lines:

@@ -54,8 +54,8 @@ def grades(models: Iterable[ModelResults]) -> Lines:
     ]
     if not rows:
         return []
-    told = f"Mean Dice over the patients of `{FULL_SET}` by grade: high (HGG) and low (LGG)."
-    return ["## By grade", "", told, "", *table(("model", "grade", "patients", *_REGIONS), rows)]
+    caption = f"Mean Dice over the patients of `{FULL_SET}` by grade: high (HGG) and low (LGG)."
+    return ["## By grade", "", caption, "", *table(("model", "grade", "patients", *_REGIONS), rows)]
 
 
 def slices(models: Iterable[ModelResults]) -> Lines:

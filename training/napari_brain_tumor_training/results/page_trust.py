@@ -91,15 +91,15 @@ def controls(models: Iterable[ModelResults]) -> Lines:
     ]
 
 
-def _volumes(found: Sequence[FalseVolume]) -> tuple[str, str, str]:
-    volumes = [one.ml for one in found]
+def _volumes(false_volumes: Sequence[FalseVolume]) -> tuple[str, str, str]:
+    volumes = [volume.ml for volume in false_volumes]
     if not volumes:
         return number(None), number(None), number(None)
     return ", ".join(f"{v:.2f}" for v in volumes), f"{sum(volumes) / len(volumes):.2f}", f"{max(volumes):.2f}"
 
 
-def _lesion_table(found: Sequence[tuple[str, LesionControl]], truth: str = "lesions") -> Lines:
-    classes = list(dict.fromkeys(name for _, control in found for name in control.ml))
+def _lesion_table(controls: Sequence[tuple[str, LesionControl]], truth: str = "lesions") -> Lines:
+    classes = list(dict.fromkeys(name for _, control in controls for name in control.ml))
     head = ("model", *(f"{name} mL" for name in classes), "parts", f"on {truth} mL", f"{truth} in truth mL")
     rows = [
         (
@@ -109,7 +109,7 @@ def _lesion_table(found: Sequence[tuple[str, LesionControl]], truth: str = "lesi
             number(control.on_lesions_ml, 2),
             number(control.lesions_ml, 2),
         )
-        for name, control in found
+        for name, control in controls
     ]
     return table(head, rows)
 

@@ -45,5 +45,5 @@ def _row(model: ModelResults) -> tuple[str, ...]:
 
 
 def _means(block: Scores | None, dataset: str) -> dict[str, float]:
-    found = (group.means("dice") for group in Group.of_scores(block) if group.dataset == dataset)
-    return {str(region): value for means in found for region, value in means.items()}
+    by_group = (group.means("dice") for group in Group.of_scores(block) if group.dataset == dataset)
+    return {str(region): value for means in by_group for region, value in means.items()}

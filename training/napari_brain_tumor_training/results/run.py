@@ -80,7 +80,7 @@ def measured_results(
         If a temperature would move the labels of a model with other thresholds than 0.5.
     """
     path = folder / RESULTS_FILE
-    results = _begun(read_results(path), subjects, bench, path)
+    results = _initial_results(read_results(path), subjects, bench, path)
     if update_cards:
         _check_cards(subjects, bench)
     for number, subject in enumerate(subjects):
@@ -93,10 +93,10 @@ def measured_results(
 
 def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
     """What a card says of a measured model: every sequence (of those that the case has), with flips, each subset."""
-    found: list[Metrics] = []
+    metrics: list[Metrics] = []
     for block, flips in ((entry.scores, False), (entry.flipped, True)):
         for group in Group.of_scores(block):
-            found.append(
+            metrics.append(
                 Metrics(
                     dataset=group.dataset,
                     roles=list(roles),
@@ -108,7 +108,7 @@ def as_metrics(entry: ModelResults, roles: Sequence[Role]) -> list[Metrics]:
                     **_kind(group.dataset),
                 )
             )
-    return found + [
+    return metrics + [
         Metrics(
             dataset=dataset,
             roles=list(subset),
@@ -131,20 +131,20 @@ def _kind(dataset: str) -> dict[str, Any]:
 def _model_job(
     subject: Subject, bench: Bench, results: Results, path: Path, blocks: Sequence[BlockName], *, update_cards: bool
 ) -> Job[Results]:
-    wanted = [name for name in subject.blocks if name in blocks]
-    for number, name in enumerate(wanted):
+    names = [name for name in subject.blocks if name in blocks]
+    for number, name in enumerate(names):
         entry = subject.described(results.models.get(subject.method.name))
         earlier = entry.block(name)
         if earlier is None or earlier.key != subject.key(name, bench):
             job = block_job(name, subject, bench)
-            block = yield from part_of(job, number / len(wanted), (number + 1) / len(wanted), name)
+            block = yield from part_of(job, number / len(names), (number + 1) / len(names), name)
             entry = entry.model_copy(update={name: block})
         if results.models.get(entry.name) != entry:
             results = results.with_model(entry)
             write_results(results, path)
         if update_cards and name == "calibration" and entry.calibration is not None:
             subject = _with_card(subject, calibration=as_calibration(entry.calibration))
-    if update_cards and isinstance(subject.method, ModelInfo) and wanted:
+    if update_cards and isinstance(subject.method, ModelInfo) and names:
         _with_card(subject, metrics=as_metrics(results.models[subject.method.name], subject.method.roles))
     return results
 
@@ -156,7 +156,7 @@ def _with_card(subject: Subject, **changes: object) -> Subject:
     return subject if card == info.card else Subject(write_card(info, card))
 
 
-def _begun(earlier: Results | None, subjects: Sequence[Subject], bench: Bench, path: Path) -> Results:
+def _initial_results(earlier: Results | None, subjects: Sequence[Subject], bench: Bench, path: Path) -> Results:
     fresh = Results(split=bench.split, limit=bench.limit)
     if earlier is None or (earlier.split, earlier.limit) == (fresh.split, fresh.limit):
         return earlier or fresh
@@ -183,9 +183,10 @@ def _check_cards(subjects: Sequence[Subject], bench: Bench) -> None:
         card = subject.card
         moved = {} if card is None else {region: t for region, t in card.thresholds.items() if t != 0.5}
         if moved:
-            told = ", ".join(f"{region} from {threshold}" for region, threshold in moved.items())
+            listed = ", ".join(f"{region} from {threshold}" for region, threshold in moved.items())
             msg = (
-                f"{subject.method.name} calls voxels {told} on. A temperature keeps what is called only at 0.5: leave "
+                f"{subject.method.name} calls voxels {listed} on. A temperature keeps what is called only at 0.5: "
+                "leave "
                 "out --update-cards, or the thresholds of the card."
             )
             raise CheckpointError(msg)

@@ -54,14 +54,14 @@ class Group:
 
     def mean(self, region: Region, score: ScoreName) -> Mean | None:
         """Mean of a score over the patients whose cases have it; None where none has."""
-        told = [(case.patient, case.scores[region]) for case in self.cases if region in case.scores]
-        values = [(patient, getattr(scores, score)) for patient, scores in told]
+        scored = [(case.patient, case.scores[region]) for case in self.cases if region in case.scores]
+        values = [(patient, getattr(scores, score)) for patient, scores in scored]
         return mean_over_patients((patient, value) for patient, value in values if value is not None)
 
     def means(self, score: ScoreName) -> dict[Region, float]:
         """The mean of each region that has the score."""
-        found = {region: self.mean(region, score) for region in REGIONS}
-        return {region: round(mean.value, 4) for region, mean in found.items() if mean is not None}
+        means = {region: self.mean(region, score) for region in REGIONS}
+        return {region: round(mean.value, 4) for region, mean in means.items() if mean is not None}
 
 
 def mean_over_patients(values: Iterable[tuple[str, float]]) -> Mean | None:
@@ -74,7 +74,7 @@ def mean_over_patients(values: Iterable[tuple[str, float]]) -> Mean | None:
         by_patient.setdefault(patient, []).append(value)
     if not by_patient:
         return None
-    means = [float(np.mean(found)) for found in by_patient.values()]
+    means = [float(np.mean(of_patient)) for of_patient in by_patient.values()]
     low, high = bootstrap_interval(means, list(by_patient)) or (None, None)
     return Mean(float(np.mean(means)), len(means), low, high)
 
@@ -86,15 +86,15 @@ def dice_by_subset(entry: ModelResults) -> DiceBySubset:
     """
     whole = [] if entry.scores is None else entry.scores.cases
     some = [] if entry.subsets is None else entry.subsets.cases
-    told = [(c.dataset, tuple(c.roles), c.patient, {r: s.dice for r, s in c.scores.items()}) for c in whole]
-    told += [(c.dataset, tuple(c.roles), c.patient, c.dice) for c in some]
+    scored = [(c.dataset, tuple(c.roles), c.patient, {r: s.dice for r, s in c.scores.items()}) for c in whole]
+    scored += [(c.dataset, tuple(c.roles), c.patient, c.dice) for c in some]
     groups: dict[tuple[str, tuple[Role, ...]], list[tuple[str, Mapping[Region, float]]]] = {}
-    for dataset, roles, patient, dice in told:
+    for dataset, roles, patient, dice in scored:
         groups.setdefault((dataset, roles), []).append((patient, dice))
     order = sorted(groups, key=lambda key: (key[0], -len(key[1]), [ROLES.index(role) for role in key[1]]))
     return {key: (len({patient for patient, _ in groups[key]}), _mean_dice(groups[key])) for key in order}
 
 
-def _mean_dice(told: Sequence[tuple[str, Mapping[Region, float]]]) -> dict[Region, float]:
-    found = {r: mean_over_patients((patient, dice[r]) for patient, dice in told if r in dice) for r in REGIONS}
-    return {region: round(mean.value, 4) for region, mean in found.items() if mean is not None}
+def _mean_dice(scored: Sequence[tuple[str, Mapping[Region, float]]]) -> dict[Region, float]:
+    means = {r: mean_over_patients((patient, dice[r]) for patient, dice in scored if r in dice) for r in REGIONS}
+    return {region: round(mean.value, 4) for region, mean in means.items() if mean is not None}

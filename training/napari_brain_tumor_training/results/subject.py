@@ -50,8 +50,8 @@ class Subject:
 
     def described(self, earlier: ModelResults | None) -> ModelResults:
         """What the model is, with what was measured of it earlier."""
-        kept = {} if earlier is None else {name: earlier.block(name) for name in self.blocks}
-        return ModelResults.model_validate(self._description() | kept)
+        blocks = {} if earlier is None else {name: earlier.block(name) for name in self.blocks}
+        return ModelResults.model_validate(self._description() | blocks)
 
     def key(self, block: BlockName, bench: Bench) -> str:
         """Hash of all that a block depends on: weights, postprocessing, cases, split, device, meaning of the block."""
@@ -73,7 +73,7 @@ class Subject:
 
     def _description(self) -> dict[str, Any]:
         method, card = self.method, self.card
-        told: dict[str, Any] = {
+        description: dict[str, Any] = {
             "name": method.name,
             "title": method.title,
             "trained": card is not None,
@@ -84,8 +84,8 @@ class Subject:
         }
         if not isinstance(method, ModelInfo):
             nothing = dict.fromkeys(("dims", "parameters", "weights_sha256", "weights_mb"))
-            return told | nothing | {"architecture": method.source}
-        return told | {
+            return description | nothing | {"architecture": method.source}
+        return description | {
             "architecture": method.card.architecture,
             "dims": method.card.dims,
             "parameters": method.card.parameters,
@@ -103,7 +103,7 @@ class Subject:
     def _settings(self) -> Any:
         if self.card is None:
             return self.method.min_lesion_mm3
-        wanted = {
+        fields = {
             "roles",
             "regions",
             "preprocessing",
@@ -113,7 +113,7 @@ class Subject:
             "min_enhancing_mm3",
         }
         members = [member.model_dump(mode="json", include={"calibration"}) for member in self.card.members]
-        return self.card.model_dump(mode="json", include=wanted) | {"members": members}
+        return self.card.model_dump(mode="json", include=fields) | {"members": members}
 
     def _temperatures(self) -> dict[str, float]:
         return {} if self.card is None else {region: self.card.temperature(region) for region in self.card.regions}

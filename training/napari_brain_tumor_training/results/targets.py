@@ -24,7 +24,7 @@ class Target:
 
     what: str
     model: str
-    wanted: str
+    goal: str
     measured: float
     met: bool
     digits: int = 3
@@ -32,22 +32,22 @@ class Target:
 
 def best_of(models: Iterable[ModelResults], dataset: str) -> tuple[str, Group] | None:
     """The trained model, without or with flips, with the highest mean Dice over the regions of a set; None without."""
-    found = [(name, group) for model in models if model.trained for name, group in _groups(model, dataset)]
-    return max(found, key=lambda pair: _overall(pair[1]), default=None)
+    groups = [(name, group) for model in models if model.trained for name, group in _groups(model, dataset)]
+    return max(groups, key=lambda pair: _overall(pair[1]), default=None)
 
 
 def targets_of(results: Results) -> list[Target]:
     """Every target whose numbers were measured."""
     models = list(results.models.values())
-    found = [*_dice_targets("best", best_of(models, FULL_SET), _BEST)]
-    found += _slice_targets("best", best_of(models, SLICE_SET))
+    targets = [*_dice_targets("best", best_of(models, FULL_SET), _BEST)]
+    targets += _slice_targets("best", best_of(models, SLICE_SET))
     for model in models:
         if FULL_SET in model.default_for:
-            found += _dice_targets("default", next(_groups(model, FULL_SET), None), _DEFAULT)
-            found += [*_false_targets(model), *_time_targets(model)]
+            targets += _dice_targets("default", next(_groups(model, FULL_SET), None), _DEFAULT)
+            targets += [*_false_targets(model), *_time_targets(model)]
         if SLICE_SET in model.default_for:
-            found += _slice_targets("default", next(_groups(model, SLICE_SET), None))
-    return found
+            targets += _slice_targets("default", next(_groups(model, SLICE_SET), None))
+    return targets
 
 
 def _groups(model: ModelResults, dataset: str) -> Iterator[tuple[str, Group]]:
@@ -64,23 +64,23 @@ def _overall(group: Group) -> float:
     return sum(means.values()) / len(means) if means else 0.0
 
 
-def _dice_targets(rank: str, found: tuple[str, Group] | None, wanted: dict[Region, float]) -> Iterator[Target]:
-    if found is None:
+def _dice_targets(rank: str, best: tuple[str, Group] | None, goals: dict[Region, float]) -> Iterator[Target]:
+    if best is None:
         return
-    name, group = found
+    name, group = best
     means = group.means("dice")
-    for region in wanted:
+    for region in goals:
         if region in means:
             value = means[region]
             yield Target(
-                f"{region}, {rank} model, {FULL_SET}", name, f"{wanted[region]:.2f}", value, value >= wanted[region]
+                f"{region}, {rank} model, {FULL_SET}", name, f"{goals[region]:.2f}", value, value >= goals[region]
             )
 
 
-def _slice_targets(rank: str, found: tuple[str, Group] | None) -> Iterator[Target]:
-    value = None if found is None else found[1].means("dice").get("WT")
-    if found is not None and value is not None:
-        yield Target(f"WT, {rank} model, {SLICE_SET}", found[0], f"{_SLICES:.2f}", value, value >= _SLICES)
+def _slice_targets(rank: str, best: tuple[str, Group] | None) -> Iterator[Target]:
+    value = None if best is None else best[1].means("dice").get("WT")
+    if best is not None and value is not None:
+        yield Target(f"WT, {rank} model, {SLICE_SET}", best[0], f"{_SLICES:.2f}", value, value >= _SLICES)
 
 
 def _false_targets(model: ModelResults) -> Iterator[Target]:

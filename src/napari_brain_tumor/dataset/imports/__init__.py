@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from napari_brain_tumor.dataset.imports.brats import find_brats
 from napari_brain_tumor.dataset.imports.decathlon import find_decathlon
-from napari_brain_tumor.dataset.imports.found import FoundCase
+from napari_brain_tumor.dataset.imports.found_case import FoundCase
 from napari_brain_tumor.dataset.imports.job import (
     CaseOutcome,
     ImportOptions,
@@ -72,18 +72,18 @@ def find_cases(folder: str | PathLike[str], kind: ImportFormat | None = None) ->
     """
     root = existing(folder)
     if kind is not None:
-        found = FORMATS[kind](root)
+        cases = FORMATS[kind](root)
     elif (root / "dataset.json").is_file():
-        found = find_decathlon(root)
+        cases = find_decathlon(root)
     else:
-        found = find_lgg_tif(root) or find_lgg_1p19q(root) or find_brats(root)
-    require_found(found, root, kind or "any known format")
-    return _with_distinct_names(found)
+        cases = find_lgg_tif(root) or find_lgg_1p19q(root) or find_brats(root)
+    require_found(cases, root, kind or "any known format")
+    return _with_distinct_names(cases)
 
 
-def _with_distinct_names(found: tuple[FoundCase, ...]) -> tuple[FoundCase, ...]:
+def _with_distinct_names(cases: tuple[FoundCase, ...]) -> tuple[FoundCase, ...]:
     """Cases whose folders have one name, such as `anat`, get the folder above that differs in front."""
-    counts = Counter(case.name.lower() for case in found)
-    several = [case for case in found if counts[case.name.lower()] > 1]
+    counts = Counter(case.name.lower() for case in cases)
+    several = [case for case in cases if counts[case.name.lower()] > 1]
     names = dict(zip(map(id, several), distinct_names([case.scan for case in several]), strict=True))
-    return tuple(replace(case, name=names.get(id(case), case.name)) for case in found)
+    return tuple(replace(case, name=names.get(id(case), case.name)) for case in cases)

@@ -9,7 +9,7 @@ the names; where these do not tell, opening the label asks for the schema.
 import re
 from pathlib import Path
 
-from napari_brain_tumor.dataset.imports.found import FoundCase, Roles, folders_with_images, grade_in_path
+from napari_brain_tumor.dataset.imports.found_case import FoundCase, Roles, folders_with_images, grade_in_path
 from napari_brain_tumor.errors import RoleError
 from napari_brain_tumor.io.case_names import folder_name
 from napari_brain_tumor.io.read_labels import preferred_labels
@@ -33,14 +33,14 @@ def find_brats(root: Path) -> tuple[FoundCase, ...]:
     tuple of FoundCase
         In the order of their folders; cases without truth, such as those of the validation phase, are left out.
     """
-    found = []
+    cases = []
     for folder, images in folders_with_images(root):
         for label in preferred_labels([image for image in images if _is_truth(image)]):
             in_own_folder = len(images) == 1 and _is_vsd(label)
             case = folder.parent if in_own_folder else folder
             name = folder_name(case) if case != root or not in_own_folder else short_name(label)
-            found.append(_case(name, case, label, grade_in_path(case, root), in_own_folder))
-    return tuple(found)
+            cases.append(_case(name, case, label, grade_in_path(case, root), in_own_folder))
+    return tuple(cases)
 
 
 def _case(name: str, case: Path, label: Path, grade: str | None, own_folders: bool) -> FoundCase:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.dataset.imports.found import FoundCase
+from napari_brain_tumor.dataset.imports.found_case import FoundCase
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.io.json_file import read_json
@@ -59,10 +59,10 @@ def _nnunet_cases(root: Path, content: dict[str, Any]) -> tuple[FoundCase, ...]:
 def _nnunet_case(
     name: str, channels: dict[int, Path], labels: dict[str, Path], roles: Sequence[Role | None]
 ) -> FoundCase:
-    chosen = {role: channels[number] for number, role in enumerate(roles) if role and number in channels}
-    problem = "" if chosen else f"dataset.json does not tell the sequence of any channel of {name}: give roles."
-    named: dict[str, str | Path | int] = {str(role): file for role, file in chosen.items()}
-    return FoundCase(name, next(iter(channels.values())).parent, labels[name], named, problem=problem)
+    files = {role: channels[number] for number, role in enumerate(roles) if role and number in channels}
+    problem = "" if files else f"dataset.json does not name the sequence of any channel of {name}: give roles."
+    images: dict[str, str | Path | int] = {str(role): file for role, file in files.items()}
+    return FoundCase(name, next(iter(channels.values())).parent, labels[name], images, problem=problem)
 
 
 def _document(path: Path) -> dict[str, Any]:

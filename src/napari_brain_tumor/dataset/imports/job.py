@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Literal
 
 from napari_brain_tumor.dataset.duplicates import voxels_sha256
-from napari_brain_tumor.dataset.imports.found import FoundCase, marked_slices
+from napari_brain_tumor.dataset.imports.found_case import FoundCase, marked_slices
 from napari_brain_tumor.dataset.index import CaseRecord, MadeBy, ReviewState
 from napari_brain_tumor.dataset.split import SplitRow, read_split_table
 from napari_brain_tumor.dataset.store import CuratedDataset
@@ -73,7 +73,7 @@ class ImportReport:
 
 
 def import_cases(
-    dataset: CuratedDataset, found: Sequence[FoundCase], options: ImportOptions | None = None
+    dataset: CuratedDataset, cases: Sequence[FoundCase], options: ImportOptions | None = None
 ) -> Job[ImportReport]:
     """A job that adds cases; each is added whole or not at all, so it may be stopped and started again.
 
@@ -81,7 +81,7 @@ def import_cases(
     ----------
     dataset : CuratedDataset
         Gets the cases. Those whose sequences it has already, voxel by voxel, are skipped.
-    found : sequence of FoundCase
+    cases : sequence of FoundCase
         From `find_cases`.
     options : ImportOptions, optional
         What holds for all of them.
@@ -91,13 +91,13 @@ def import_cases(
     SplitError, DatasetError
         If the table cannot be read. Whatever is wrong with one case is in the report.
     """
-    chosen = options or ImportOptions()
-    rows = _rows_by_case(chosen)
+    settings = options or ImportOptions()
+    rows = _rows_by_case(settings)
     outcomes = []
-    for number, case in enumerate(found):
-        yield Progress(number, len(found), case.name)
-        outcomes.append(_outcome(dataset, case, rows.get(case.name), chosen))
-    yield Progress(len(found), len(found))
+    for number, case in enumerate(cases):
+        yield Progress(number, len(cases), case.name)
+        outcomes.append(_outcome(dataset, case, rows.get(case.name), settings))
+    yield Progress(len(cases), len(cases))
     return ImportReport(tuple(outcomes))
 
 
@@ -149,8 +149,8 @@ def _added(
         state=options.state,
         split=row.split if row else None,
     )
-    told = (*(f"{s.kind} as {s.case}" for s in record.similar), *label.notes)
-    return CaseOutcome(case.name, "added", ", ".join(told), record)
+    remarks = (*(f"{s.kind} as {s.case}" for s in record.similar), *label.notes)
+    return CaseOutcome(case.name, "added", ", ".join(remarks), record)
 
 
 def _spacing(case: FoundCase, options: ImportOptions) -> Spacing | None:
@@ -166,8 +166,8 @@ def _same_voxels(dataset: CuratedDataset, study: Study) -> CaseRecord | None:
     return None
 
 
-def require_found(found: Sequence[FoundCase], where: object, kind: str) -> None:
+def require_found(cases: Sequence[FoundCase], where: object, kind: str) -> None:
     """Raise `DatasetError` if no case was found."""
-    if not found:
+    if not cases:
         msg = f"{where} holds no case with images and a label as {kind} has them. Choose the right folder or format."
         raise DatasetError(msg)

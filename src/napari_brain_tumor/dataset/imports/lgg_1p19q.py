@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from napari_brain_tumor.dataset.imports.found import FoundCase, folders_with_images
+from napari_brain_tumor.dataset.imports.found_case import FoundCase, folders_with_images
 from napari_brain_tumor.io.study_folder import names_segmentation
 from napari_brain_tumor.io.volume import short_name
 
@@ -20,12 +20,12 @@ _PATIENT = re.compile(r"^(LGG-\d+)", re.IGNORECASE)
 
 def find_lgg_1p19q(root: Path) -> tuple[FoundCase, ...]:
     """The patients `LGG-<number>` within a folder that have a label, in one folder each or all in one."""
-    found = []
+    cases = []
     for folder, images in folders_with_images(root):
         for patient, files in groupby(sorted(images, key=_patient_of), _patient_of):
             if patient and (case := _case(patient, folder, tuple(files))) is not None:
-                found.append(case)
-    return tuple(found)
+                cases.append(case)
+    return tuple(cases)
 
 
 def _patient_of(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from napari_brain_tumor.dataset.imports.found import FoundCase
+from napari_brain_tumor.dataset.imports.found_case import FoundCase
 from napari_brain_tumor.io.case_names import folder_name
 from napari_brain_tumor.io.reading import folders_within, slices_in
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from napari_brain_tumor.dataset.imports.found import FoundCase, Roles
+from napari_brain_tumor.dataset.imports.found_case import FoundCase, Roles
 from napari_brain_tumor.errors import DatasetError, RoleError
 from napari_brain_tumor.io.study_folder import role_named
 
@@ -40,7 +40,8 @@ def find_pairs(root: Path, images: str, labels: str, roles: Roles = None) -> tup
         raise DatasetError(msg)
     has_role = "{role}" in image_pattern
     return tuple(
-        _case(case, found, labels_by_case.get(case, []), roles, has_role) for case, found in sorted(by_case.items())
+        _case(case, images_of_case, labels_by_case.get(case, []), roles, has_role)
+        for case, images_of_case in sorted(by_case.items())
     )
 
 
@@ -55,13 +56,13 @@ def _case(
         )
         return FoundCase(case, images[0][1], images[0][1], problem=msg)
     label = labels[0][1]
-    chosen = [(role, path) for role, path in images if path != label]
+    scans = [(role, path) for role, path in images if path != label]
     if by_role:
         try:
-            named: dict[str, str | Path | int] = {role_named(role): path for role, path in chosen}
+            images_by_role: dict[str, str | Path | int] = {role_named(role): path for role, path in scans}
         except RoleError as error:
             return FoundCase(case, label, label, problem=str(error))
-        return FoundCase(case, chosen[0][1].parent, label, named)
+        return FoundCase(case, scans[0][1].parent, label, images_by_role)
     return FoundCase(case, images[0][1], label, roles)
 
 
@@ -69,28 +70,28 @@ def _with_case(pattern: str) -> str:
     if "{case}" in pattern:
         return pattern
     # `**` is a path, not a name.
-    named = re.sub(r"(?<!\*)\*(?!\*)", "{case}", pattern, count=1)
-    if named == pattern:
-        msg = f"{pattern!r} does not tell where the case's name is: write {{case}} or * there."
+    completed = re.sub(r"(?<!\*)\*(?!\*)", "{case}", pattern, count=1)
+    if completed == pattern:
+        msg = f"{pattern!r} does not say where the case's name is: write {{case}} or * there."
         raise DatasetError(msg)
-    return named
+    return completed
 
 
 def _matches(root: Path, pattern: str) -> dict[str, list[tuple[str, Path]]]:
     """Case to the text of `{role}` and the file."""
     expression = _expression(pattern)
-    found: dict[str, list[tuple[str, Path]]] = {}
+    matches: dict[str, list[tuple[str, Path]]] = {}
     for path in sorted(root.rglob("*")):
         match = expression.fullmatch(path.relative_to(root).as_posix())
         if match is not None and not path.name.startswith("."):
             groups = match.groupdict()
-            found.setdefault(groups["case"], []).append((groups.get("role") or "", path))
-    return found
+            matches.setdefault(groups["case"], []).append((groups.get("role") or "", path))
+    return matches
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
     """The pattern as a regular expression; a placeholder that is repeated stands for the same text."""
-    parts, at, seen = [], 0, set()
+    parts, at, group_names = [], 0, set()
     for match in _SPECIAL.finditer(pattern):
         parts.append(re.escape(pattern[at : match.start()]))
         token = match[0]
@@ -98,7 +99,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
             parts.append(_WILD[token])
         else:
             name = token.strip("{}")
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
-            seen.add(name)
+            parts.append(f"(?P={name})" if name in group_names else f"(?P<{name}>[^/]+?)")
+            group_names.add(name)
         at = match.end()
     return re.compile("".join(parts) + re.escape(pattern[at:]))

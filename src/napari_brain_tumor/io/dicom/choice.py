@@ -30,18 +30,18 @@ def candidates(contents: Contents, place: Path) -> tuple[Chosen, tuple[str, ...]
         If a role has several candidates, or they are of several examinations. The message lists every series.
     """
     by_role: dict[Role, list[Series]] = {}
-    for one in contents.series:
-        if one.role is not None:
-            by_role.setdefault(one.role, []).append(one)
+    for series in contents.series:
+        if series.role is not None:
+            by_role.setdefault(series.role, []).append(series)
     if not by_role:
-        msg = f"No series in {place.name} tells which sequence it is. {_how_to_pick(contents, {})}"
+        msg = f"No series in {place.name} says which sequence it is. {_how_to_pick(contents, {})}"
         raise RoleError(msg)
     several = {role: ones for role, ones in by_role.items() if len(ones) > 1}
-    examinations = {one.study_uid for ones in by_role.values() for one in ones}
+    examinations = {series.study_uid for ones in by_role.values() for series in ones}
     if len(examinations) > 1 or several:
         raise DuplicateRoleError(_question(contents, place, by_role, len(examinations)))
-    chosen = {role: by_role[role][0] for role in ROLES if role in by_role}
-    return chosen, (*_left_out(contents.series, chosen), *contents.notes)
+    opened = {role: by_role[role][0] for role in ROLES if role in by_role}
+    return opened, (*_left_out(contents.series, opened), *contents.notes)
 
 
 def pick(contents: Contents, picks: Mapping[str, str | int], place: Path) -> tuple[Chosen, tuple[str, ...]]:
@@ -54,44 +54,51 @@ def pick(contents: Contents, picks: Mapping[str, str | int], place: Path) -> tup
     DuplicateRoleError
         If a pick fits several, or a role is given twice.
     """
-    chosen: Chosen = {}
-    for text, wanted in picks.items():
+    picked: Chosen = {}
+    for text, selector in picks.items():
         role = role_named(text)
-        if role in chosen:
+        if role in picked:
             msg = f"The role {role} is given twice. A study has one series of each."
             raise DuplicateRoleError(msg)
-        chosen[role] = _picked(contents, str(wanted), role, place)
-    taken: dict[str, Role] = {}
-    for role, one in chosen.items():
-        if one.key in taken:
-            msg = f"{one.title} is picked as {taken[one.key]} and as {role}. Pick another one for one of them."
+        picked[role] = _picked(contents, str(selector), role, place)
+    role_of_key: dict[str, Role] = {}
+    for role, series in picked.items():
+        if series.key in role_of_key:
+            msg = (
+                f"{series.title} is picked as {role_of_key[series.key]} and as {role}. Pick another one for one of "
+                "them."
+            )
             raise RoleError(msg)
-        taken[one.key] = role
-    ordered = {role: chosen[role] for role in ROLES if role in chosen}
+        role_of_key[series.key] = role
+    ordered = {role: picked[role] for role in ROLES if role in picked}
     return ordered, (*_left_out(contents.series, ordered), *contents.notes, *_mixed(ordered))
 
 
-def _picked(contents: Contents, wanted: str, role: Role, place: Path) -> Series:
-    fitting = _fitting(contents.series, wanted)
+def _picked(contents: Contents, selector: str, role: Role, place: Path) -> Series:
+    fitting = _fitting(contents.series, selector)
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        names = ", ".join(one.number for one in fitting)
-        msg = f"{wanted!r} fits {len(fitting)} series of {place.name} for {role}: pick one by its number, {names}."
+        names = ", ".join(candidate.number for candidate in fitting)
+        msg = f"{selector!r} fits {len(fitting)} series of {place.name} for {role}: pick one by its number, {names}."
         raise DuplicateRoleError(f"{msg}\n{listing(contents)}")
-    msg = f"{place.name} has no series {wanted!r} for {role}. It has:\n{listing(contents)}"
+    msg = f"{place.name} has no series {selector!r} for {role}. It has:\n{listing(contents)}"
     raise RoleError(msg)
 
 
-def _fitting(series: Sequence[Series], wanted: str) -> list[Series]:
+def _fitting(series: Sequence[Series], selector: str) -> list[Series]:
     """Those of that number; else those of that description, number of the scanner, or UID."""
-    plain = _plain(wanted)
-    exact = [one for one in series if plain in (one.number, one.key)]
-    named = [one for one in series if _plain(one.description) == plain]
+    plain = _plain(selector)
+    exact = [entry for entry in series if plain in (entry.number, entry.key)]
+    by_description = [entry for entry in series if _plain(entry.description) == plain]
     if exact:
-        return list({one.key: one for one in (*exact, *named)}.values())
-    whole = [one for one in series if plain in (one.uid, one.number.split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz"))]
-    return named or whole
+        return list({entry.key: entry for entry in (*exact, *by_description)}.values())
+    whole = [
+        entry
+        for entry in series
+        if plain in (entry.uid, entry.number.split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz"))
+    ]
+    return by_description or whole
 
 
 def _plain(text: str) -> str:
@@ -118,27 +125,27 @@ def _how_to_pick(contents: Contents, sure: Mapping[Role, str]) -> str:
     )
 
 
-def _left_out(series: Iterable[Series], chosen: Chosen) -> list[str]:
-    taken = {one.key for one in chosen.values()}
-    left = [one for one in series if one.key not in taken]
-    told = [one for one in left if one.role is not None]
-    rest = [one for one in left if one.role is None]
-    notes = [f"{one.title} was not opened, though it would be taken for {one.role}." for one in told]
+def _left_out(series: Iterable[Series], opened: Chosen) -> list[str]:
+    opened_keys = {entry.key for entry in opened.values()}
+    left = [entry for entry in series if entry.key not in opened_keys]
+    with_role = [entry for entry in left if entry.role is not None]
+    rest = [entry for entry in left if entry.role is None]
+    notes = [f"{entry.title} was not opened, though it would be taken for {entry.role}." for entry in with_role]
     if rest:
-        names = ", ".join(f"{one.number} {one.description!r} ({one.reason})" for one in rest[:_MOST_LEFT])
+        names = ", ".join(f"{entry.number} {entry.description!r} ({entry.reason})" for entry in rest[:_MOST_LEFT])
         more = f" and {len(rest) - _MOST_LEFT} more" if len(rest) > _MOST_LEFT else ""
         notes.append(f"Series that were not opened: {names}{more}.")
     return notes
 
 
-def _mixed(chosen: Chosen) -> list[str]:
+def _mixed(opened: Chosen) -> list[str]:
     """What to say of series that were not scanned together."""
     notes = []
-    patients = {one.patient for one in chosen.values()}
+    patients = {entry.patient for entry in opened.values()}
     if len(patients) > 1:
         notes.append("The series that were picked are of different patients, by their headers.")
-    elif len({one.study_uid for one in chosen.values()}) > 1:
-        notes.append("The series that were picked are of different examinations: look whether they fit.")
+    elif len({entry.study_uid for entry in opened.values()}) > 1:
+        notes.append("The series that were picked are of different examinations: check that they fit.")
     return notes
 
 
@@ -147,57 +154,59 @@ def _mixed(chosen: Chosen) -> list[str]:
 
 def listing(contents: Contents) -> str:
     """One line for each series; of a series with many stacks the first few."""
-    shown = []
+    lines = []
     counts: dict[str, int] = {}
-    for one in contents.series:
-        counts[one.uid] = counts.get(one.uid, 0) + 1
-        if counts[one.uid] <= _MOST_STACKS_SHOWN:
-            shown.append(f"  {describe(one)}")
-        elif counts[one.uid] == _MOST_STACKS_SHOWN + 1:
-            shown.append(f"  ... and {one.parts - _MOST_STACKS_SHOWN} more stacks of it, up to number {_last(one)}")
-    return "\n".join(shown)
+    for series in contents.series:
+        counts[series.uid] = counts.get(series.uid, 0) + 1
+        if counts[series.uid] <= _MOST_STACKS_SHOWN:
+            lines.append(f"  {describe(series)}")
+        elif counts[series.uid] == _MOST_STACKS_SHOWN + 1:
+            lines.append(
+                f"  ... and {series.parts - _MOST_STACKS_SHOWN} more stacks of it, up to number {_last(series)}"
+            )
+    return "\n".join(lines)
 
 
-def _last(one: Series) -> str:
-    return f"{one.number.rsplit('.', 1)[0]}.{one.parts}"
+def _last(series: Series) -> str:
+    return f"{series.number.rsplit('.', 1)[0]}.{series.parts}"
 
 
-def describe(one: Series) -> str:
+def describe(series: Series) -> str:
     """A series in one line: number, description, what it is, when it was scanned, and its role."""
     parts = [
-        f"{one.number}: {one.description or '(no description)'}",
-        one.plane if one.modality in ("MR", "") else f"{one.modality}, {one.plane}",
-        size_words(one),
-        slice_words(one),
-        f"contrast agent {one.contrast_agent}" if one.contrast_agent else "",
-        time_words(one),
-        "\\".join(one.image_type),
-        one.acquired or one.study_date,
-        f"taken for {one.role}" if one.role is not None else f"role not known: {one.reason}",
-        f"cannot be opened: {one.problem}" if one.problem else "",
+        f"{series.number}: {series.description or '(no description)'}",
+        series.plane if series.modality in ("MR", "") else f"{series.modality}, {series.plane}",
+        size_words(series),
+        slice_words(series),
+        f"contrast agent {series.contrast_agent}" if series.contrast_agent else "",
+        time_words(series),
+        "\\".join(series.image_type),
+        series.acquired or series.study_date,
+        f"taken for {series.role}" if series.role is not None else f"role not known: {series.reason}",
+        f"cannot be opened: {series.problem}" if series.problem else "",
     ]
     return " · ".join(part for part in parts if part)
 
 
-def size_words(one: Series) -> str:
+def size_words(series: Series) -> str:
     """Columns, rows and the size of a pixel."""
-    if not one.rows:
+    if not series.rows:
         return ""
-    size = f"{one.columns}x{one.rows}"
-    spacing = one.pixel_spacing_mm
+    size = f"{series.columns}x{series.rows}"
+    spacing = series.pixel_spacing_mm
     return size if spacing is None else f"{size} of {spacing[1]:.3g}x{spacing[0]:.3g} mm"
 
 
-def slice_words(one: Series) -> str:
+def slice_words(series: Series) -> str:
     """How many slices, how thick, and how far apart."""
-    words = f"{one.slices} slice{'s'[: one.slices != 1]}"
-    thick = "" if one.slice_thickness_mm is None else f" of {one.slice_thickness_mm:.3g} mm"
-    step = "" if one.slice_step_mm is None or one.slices < 2 else f", one every {one.slice_step_mm:.3g} mm"
+    words = f"{series.slices} slice{'s'[: series.slices != 1]}"
+    thick = "" if series.slice_thickness_mm is None else f" of {series.slice_thickness_mm:.3g} mm"
+    step = "" if series.slice_step_mm is None or series.slices < 2 else f", one every {series.slice_step_mm:.3g} mm"
     return words + thick + step
 
 
-def time_words(one: Series) -> str:
+def time_words(series: Series) -> str:
     """Repetition, echo and inversion time."""
-    times = {"TR": one.repetition_time_ms, "TE": one.echo_time_ms, "TI": one.inversion_time_ms}
-    told = [f"{name} {value:.4g}" for name, value in times.items() if value is not None]
-    return f"{' '.join(told)} ms" if told else ""
+    times = {"TR": series.repetition_time_ms, "TE": series.echo_time_ms, "TI": series.inversion_time_ms}
+    known_times = [f"{name} {value:.4g}" for name, value in times.items() if value is not None]
+    return f"{' '.join(known_times)} ms" if known_times else ""

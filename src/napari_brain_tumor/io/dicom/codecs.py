@@ -108,7 +108,7 @@ def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dt
     decode, size = _DECODERS[syntax]
     stated = size(data)
     if stated != (rows, columns):
-        msg = f"its header tells {rows} rows of {columns} pixels, its compressed pixels {stated[0]} of {stated[1]}"
+        msg = f"its header states {rows} rows of {columns} pixels, its compressed pixels {stated[0]} of {stated[1]}"
         raise ValueError(msg)
     try:
         image = decode(data)

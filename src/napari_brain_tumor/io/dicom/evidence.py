@@ -56,18 +56,18 @@ def role_of_frame(frame: Frame | FileFacts) -> Guess:
         return Guess(None, f"is of modality {facts.modality}")
     if isinstance(frame, Frame) and (what := _special_type(frame)):
         return Guess(None, f"is {what}, by its image type")
-    told = _told_by_header(frame, facts)
-    if told.role is not None:
-        return Guess(told.role, "by its description", _what_else_decided(told.role, facts))
-    if told.doubt:
-        return Guess(None, told.doubt)
+    by_header = _role_by_header(frame, facts)
+    if by_header.role is not None:
+        return Guess(by_header.role, "by its description", _what_else_decided(by_header.role, facts))
+    if by_header.doubt:
+        return Guess(None, by_header.doubt)
     folder = facts.file.parent.name
     if (role := role_in_name(folder)) is not None:
         return Guess(role, BY_FOLDER, f"{facts.description!r} is taken as {role} by its folder, {folder}.")
-    return Guess(None, "its description tells no sequence" if facts.description else "has no description")
+    return Guess(None, "its description names no sequence" if facts.description else "has no description")
 
 
-def _told_by_header(frame: Frame | FileFacts, facts: FileFacts) -> RoleWords:
+def _role_by_header(frame: Frame | FileFacts, facts: FileFacts) -> RoleWords:
     if not isinstance(frame, Frame):
         return role_of_description(facts.description, facts.contrast_agent or None)
     return role_of_description(

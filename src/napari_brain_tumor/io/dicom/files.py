@@ -146,7 +146,7 @@ def dicom_files(place: Path, *, deepest: int = _DEEPEST) -> DicomFiles:
 
 def _walk(folder: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
     """Every visible entry that is no folder; linked folders too, each once."""
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     todo = [(folder, 0)]
     while todo:
         place, depth = todo.pop()
@@ -156,9 +156,9 @@ def _walk(folder: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
         except OSError as error:
             msg = f"{place} cannot be listed: {error.strerror or error}. Check the permissions."
             raise UnreadableFileError(msg) from error
-        if (about.st_dev, about.st_ino) in seen and about.st_ino:
+        if (about.st_dev, about.st_ino) in visited and about.st_ino:
             continue
-        seen.add((about.st_dev, about.st_ino))
+        visited.add((about.st_dev, about.st_ino))
         folders = []
         for entry in entries:
             if entry.is_dir():

@@ -68,16 +68,16 @@ def _size(frame: Frame) -> Hashable:
     return store.rows, store.columns, store.inverted, frame.stack, placed
 
 
-def _same_orientation(one: Frame, other: Frame) -> bool:
-    if one.orientation is None or other.orientation is None or one.orientation == other.orientation:
-        return one.orientation == other.orientation
-    return float(np.abs(np.subtract(one.orientation, other.orientation)).max()) <= _SAME_DIRECTION
+def _same_orientation(first: Frame, second: Frame) -> bool:
+    if first.orientation is None or second.orientation is None or first.orientation == second.orientation:
+        return first.orientation == second.orientation
+    return float(np.abs(np.subtract(first.orientation, second.orientation)).max()) <= _SAME_DIRECTION
 
 
-def _same_spacing(one: Frame, other: Frame) -> bool:
-    if one.pixel_spacing is None or other.pixel_spacing is None:
-        return one.pixel_spacing == other.pixel_spacing
-    return bool(np.allclose(one.pixel_spacing, other.pixel_spacing, rtol=_SAME_SPACING, atol=0))
+def _same_spacing(first: Frame, second: Frame) -> bool:
+    if first.pixel_spacing is None or second.pixel_spacing is None:
+        return first.pixel_spacing == second.pixel_spacing
+    return bool(np.allclose(first.pixel_spacing, second.pixel_spacing, rtol=_SAME_SPACING, atol=0))
 
 
 def _clusters(frames: Sequence[Frame], alike: Callable[[Frame, Frame], bool]) -> list[list[Frame]]:
@@ -162,11 +162,11 @@ def _by_repeat(frames: list[Frame]) -> list[Part]:
     most = max(map(len, places))
     if most == 1 or len(places) == 1:
         return [_part([frame for place in places for frame in place], twins)]
-    kept = [frame for place in places for frame in place]
-    groups = _told_apart(kept, most) or _in_rounds(places, most)
+    distinct = [frame for place in places for frame in place]
+    groups = _split_by_values(distinct, most) or _in_rounds(places, most)
     if groups is None:
-        finer = _first_split(kept)
-        return [_part(kept, twins)] if finer is None else _finer(finer, twins)
+        finer = _first_split(distinct)
+        return [_part(distinct, twins)] if finer is None else _finer(finer, twins)
     return [_part(group, twins) for group in groups]
 
 
@@ -176,24 +176,24 @@ def _part(frames: Sequence[Frame], twins: Sequence[tuple[Frame, Frame]]) -> Part
 
 
 def _finer(groups: Sequence[list[Frame]], twins: Sequence[tuple[Frame, Frame]]) -> list[Part]:
-    found = [part for group in groups for part in _by_repeat(group)]
-    return [_part(part.frames, (*twins, *part.twins)) for part in found]
+    parts = [part for group in groups for part in _by_repeat(group)]
+    return [_part(part.frames, (*twins, *part.twins)) for part in parts]
 
 
 def _without_twins(places: list[list[Frame]]) -> tuple[list[list[Frame]], list[tuple[Frame, Frame]]]:
     """One frame of those at a place that the headers do not tell apart, and the pairs."""
-    kept, twins = [], []
+    distinct, twins = [], []
     for place in places:
         different: dict[Hashable, Frame] = {}
         objects: dict[Hashable, Frame] = {}
-        for frame in sorted(place, key=lambda one: (one.instance or 0, str(one.facts.file), one.index)):
+        for frame in sorted(place, key=lambda f: (f.instance or 0, str(f.facts.file), f.index)):
             same_object = objects.get(_object(frame))
             first = same_object or different.setdefault(_all_keys(frame), frame)
             objects[_object(frame)] = first
             if first is not frame:
                 twins.append((first, frame))
-        kept.append(list(different.values()))
-    return kept, twins
+        distinct.append(list(different.values()))
+    return distinct, twins
 
 
 def _object(frame: Frame) -> Hashable:
@@ -204,7 +204,7 @@ def _all_keys(frame: Frame) -> Hashable:
     return tuple(key(frame) for key in (*_KINDS, *_REPEATS))
 
 
-def _told_apart(frames: Sequence[Frame], most: int) -> list[list[Frame]] | None:
+def _split_by_values(frames: Sequence[Frame], most: int) -> list[list[Frame]] | None:
     """The split by the first tag that leaves no two frames at one place, in as few parts as that takes."""
     for key in _REPEATS:
         groups = _grouped(frames, key)
@@ -224,7 +224,7 @@ def _in_rounds(places: list[list[Frame]], most: int) -> list[list[Frame]] | None
             continue
         ordered = [sorted(place, key=lambda frame: known[id(frame)]) for place in places]
         rounds = [[place[at] for place in ordered] for at in range(most)]
-        spans = [[known[id(frame)] for frame in one] for one in rounds]
+        spans = [[known[id(frame)] for frame in members] for members in rounds]
         if all(max(before) < min(after) for before, after in pairwise(spans)):
             return rounds
     return None
@@ -247,13 +247,13 @@ def _first_split(frames: Sequence[Frame]) -> list[list[Frame]] | None:
 
 def _without_positions(frames: list[Frame]) -> list[Part]:
     """Only the very same object is a twin; repeats are told by their tags if they come in parts of one size."""
-    kept: dict[Hashable, Frame] = {}
+    by_object: dict[Hashable, Frame] = {}
     twins = []
     for frame in frames:
-        first = kept.setdefault(_object(frame), frame)
+        first = by_object.setdefault(_object(frame), frame)
         if first is not frame:
             twins.append((first, frame))
-    members = list(kept.values())
+    members = list(by_object.values())
     for key in _REPEATS[:-1]:
         groups = _grouped(members, key)
         if len(groups) > 1 and len({len(group) for group in groups}) == 1 and len(groups[0]) > 1:

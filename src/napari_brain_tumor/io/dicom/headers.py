@@ -101,16 +101,16 @@ def _read(path: Path) -> Header | NoImage:
             return no_image
         facts, pixels = _facts(path, data), _pixel_element(stream, syntax)
         if not facts.series_uid and pixels is None:
-            return NoImage(path, defect="its header ends before it tells its series")
+            return NoImage(path, defect="its header ends before it names its series")
         store, defect = _store(data, syntax, pixels)
         facts = replace(facts, series_uid=facts.series_uid or _NO_UID, defect=defect)
         return Header(facts, tuple(_frames(data, facts, store)) if store is not None else ())
 
 
 def _syntax(data: Any) -> str:
-    told = _text(getattr(data, "file_meta", None), "TransferSyntaxUID")
-    if told:
-        return told
+    uid = _text(getattr(data, "file_meta", None), "TransferSyntaxUID")
+    if uid:
+        return uid
     implicit, little = data.original_encoding
     return _IMPLICIT if implicit else _NATIVE[1] if little else _EXPLICIT_BIG
 
@@ -218,7 +218,7 @@ def _facts(path: Path, data: Any) -> FileFacts:
         contrast_agent=agent or _text(coded, "CodeMeaning"),
         frame_of_reference=_text(data, "FrameOfReferenceUID"),
         images_in_acquisition=_int(data, "ImagesInAcquisition"),
-        dates=tuple((what, told) for keyword, what in _DATES if (told := _text(data, keyword))),
+        dates=tuple((what, date) for keyword, what in _DATES if (date := _text(data, keyword))),
     )
 
 
@@ -274,12 +274,12 @@ def _store(data: Any, syntax: str, pixels: _PixelElement | None) -> tuple[PixelS
 
 def _defect(store: PixelStore) -> str:
     if not (0 < store.rows <= 65535 and 0 < store.columns <= 65535 and store.rows * store.columns <= _MOST_PIXELS):
-        return f"its header tells {store.rows} rows of {store.columns} pixels"
+        return f"its header states {store.rows} rows of {store.columns} pixels"
     if not 0 < store.frames <= _MOST_FRAMES:
-        return f"its header tells {store.frames} frames"
+        return f"its header states {store.frames} frames"
     bits = store.bits_allocated, store.bits_stored, store.high_bit
     if store.bits_allocated not in (8, 16, 32) or not 0 < store.bits_stored <= store.high_bit + 1 <= bits[0]:
-        return f"its header tells pixels of {bits[0]} bits, {bits[1]} of them used, up to bit {bits[2]}"
+        return f"its header states pixels of {bits[0]} bits, {bits[1]} of them used, up to bit {bits[2]}"
     return ""
 
 
@@ -396,7 +396,7 @@ def _index_places(data: Any) -> tuple[int, ...]:
 
     along = {tag_for_keyword(k) for k in ("InStackPositionNumber", "ImagePositionPatient", "StackID")}
     dimensions = _value(data, "DimensionIndexSequence") or ()
-    return tuple(at for at, one in enumerate(dimensions) if _value(one, "DimensionIndexPointer") not in along)
+    return tuple(at for at, entry in enumerate(dimensions) if _value(entry, "DimensionIndexPointer") not in along)
 
 
 def _functional_frame(plain: Frame, own: Any, shared: Any, places: tuple[int, ...]) -> Frame:
@@ -433,8 +433,8 @@ def _functional_frame(plain: Frame, own: Any, shared: Any, places: tuple[int, ..
     )
 
 
-def _first(told: float | None, otherwise: float) -> float:
-    return otherwise if told is None else told
+def _first(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 def _inversion(modifier: Any) -> float | None:

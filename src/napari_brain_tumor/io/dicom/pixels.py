@@ -44,19 +44,19 @@ def stack_pixels(frames: Sequence[Frame], name: str) -> Array:
     places: dict[Path, dict[int, int]] = {}
     for k, frame in enumerate(frames):
         places.setdefault(frame.facts.file, {})[frame.index] = k
-    for file, wanted in places.items():
-        for index, image in _images(file, frames[next(iter(wanted.values()))].store, set(wanted)):
-            k = wanted[index]
+    for file, slice_of_frame in places.items():
+        for index, image in _images(file, frames[next(iter(slice_of_frame.values()))].store, set(slice_of_frame)):
+            k = slice_of_frame[index]
             volume[k] = _scaled(image, frames[k]) if volume.dtype.kind == "f" else image
     return volume.transpose(2, 1, 0)
 
 
-def same_pixels(one: Frame, other: Frame) -> bool:
+def same_pixels(first_frame: Frame, second_frame: Frame) -> bool:
     """Whether two frames show the very same values."""
-    size = one.store.rows, one.store.columns
-    if size != (other.store.rows, other.store.columns):
+    size = first_frame.store.rows, first_frame.store.columns
+    if size != (second_frame.store.rows, second_frame.store.columns):
         return False
-    first, second = (_scaled(_image(frame), frame) for frame in (one, other))
+    first, second = (_scaled(_image(frame), frame) for frame in (first_frame, second_frame))
     return bool(np.array_equal(first, second))
 
 
@@ -93,13 +93,13 @@ def _scaled(image: Array, frame: Frame) -> Array:
     return image.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)
 
 
-def _images(file: Path, store: PixelStore, wanted: set[int]) -> Iterator[tuple[int, Array]]:
+def _images(file: Path, store: PixelStore, frame_numbers: set[int]) -> Iterator[tuple[int, Array]]:
     """Index and stored values `(rows, columns)` of the frames of a file that are wanted."""
-    missing = set(wanted)
+    missing = set(frame_numbers)
     try:
         with open_dicom(file) as stream:
             source = _native if store.transfer_syntax in _NATIVE else _compressed
-            for index, image in source(stream, store, wanted):
+            for index, image in source(stream, store, frame_numbers):
                 missing.discard(index)
                 yield index, _values(image, store)
     except (OSError, ValueError, TypeError, LookupError, struct.error) as error:
@@ -110,10 +110,10 @@ def _images(file: Path, store: PixelStore, wanted: set[int]) -> Iterator[tuple[i
         raise UnreadableFileError(msg)
 
 
-def _native(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Iterator[tuple[int, Array]]:
+def _native(stream: BoundedFile, store: PixelStore, frame_numbers: set[int]) -> Iterator[tuple[int, Array]]:
     dtype = np.dtype(f"{'>' if store.big_endian else '<'}u{store.bits_allocated // 8}")
     swapped = store.big_endian and store.words and store.bits_allocated == 8
-    for index in sorted(wanted):
+    for index in sorted(frame_numbers):
         stream.seek(store.offset + index * store.frame_bytes)
         content = stream.read(store.frame_bytes)
         if len(content) < store.frame_bytes:
@@ -124,7 +124,7 @@ def _native(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Iterato
         yield index, np.frombuffer(content, dtype, store.rows * store.columns).reshape(store.rows, store.columns)
 
 
-def _compressed(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Iterator[tuple[int, Array]]:
+def _compressed(stream: BoundedFile, store: PixelStore, frame_numbers: set[int]) -> Iterator[tuple[int, Array]]:
     from pydicom.encaps import generate_frames
 
     if not can_unpack(store.transfer_syntax):
@@ -137,9 +137,9 @@ def _compressed(stream: BoundedFile, store: PixelStore, wanted: set[int]) -> Ite
         if stream.was_too_short:
             msg = "its compressed pixels are cut short"
             raise ValueError(msg)
-        if index > max(wanted):
+        if index > max(frame_numbers):
             return
-        if index in wanted:
+        if index in frame_numbers:
             yield index, unpack_frame(data, store.transfer_syntax, store.rows, store.columns, dtype)
 
 

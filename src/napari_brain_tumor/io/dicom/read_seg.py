@@ -213,9 +213,9 @@ def _marked(data: Any, frames: Sequence[Frame], planes: _Planes, numbers: Sequen
 
 def _segment_of(data: Any, at: int) -> int:
     for groups in (data.get("PerFrameFunctionalGroupsSequence", ())[at], data.SharedFunctionalGroupsSequence[0]):
-        named = groups.get("SegmentIdentificationSequence")
-        if named:
-            return int(named[0].ReferencedSegmentNumber)
+        references = groups.get("SegmentIdentificationSequence")
+        if references:
+            return int(references[0].ReferencedSegmentNumber)
     msg = "a frame does not name its segment"
     raise ValueError(msg)
 

@@ -79,19 +79,19 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
         If the labels do not come from DICOM, their scans are not there any more, or have another grid.
     """
     inputs = provenance.get("inputs")
-    named = list(_named_series(inputs, provenance.get("resampled", ()))) if isinstance(inputs, Mapping) else []
-    if not named:
+    series_keys = list(_named_series(inputs, provenance.get("resampled", ()))) if isinstance(inputs, Mapping) else []
+    if not series_keys:
         msg = (
             f"The labels of {segmentation.name} do not come from a DICOM series, according to their record, and a "
             f"DICOM object has to refer to the images that it lies on. {_HOW}"
         )
         raise SourceSeriesError(msg)
     candidates: list[Series] = []
-    for path, key in named:
+    for path, key in series_keys:
         place = path if path.is_absolute() else folder / path
         candidates += _series_at(place, key)
     if not candidates:
-        places = ", ".join(dict.fromkeys(str(path) for path, _ in named))
+        places = ", ".join(dict.fromkeys(str(path) for path, _ in series_keys))
         msg = f"The DICOM series that {segmentation.name} comes from is no longer at {places}. {_HOW}"
         raise SourceSeriesError(msg)
     return _fitting(

@@ -163,12 +163,12 @@ def contents_of(place: Path) -> Contents:
         msg = f"{place.name} is not part of a DICOM series that can be read: {why}. Open the folder of the series."
         raise UnreadableFileError(msg)
     beside = _contents(dicom_files(place.parent, deepest=0))
-    return Contents(tuple(one for one in beside.series if place in _all_files(one)))
+    return Contents(tuple(entry for entry in beside.series if place in _all_files(entry)))
 
 
 def series_of_source(folder: Path, key: str | None) -> tuple[Series, ...]:
     """The series below a folder that a result was made from, by `Series.key`; all where none is given."""
-    return tuple(one for one in contents_of(folder).series if key in (None, one.key, one.uid, hidden_key(one.key)))
+    return tuple(s for s in contents_of(folder).series if key in (None, s.key, s.uid, hidden_key(s.key)))
 
 
 def hidden_key(key: str) -> str:
@@ -185,7 +185,7 @@ def stamp_of(files: Iterable[Path]) -> tuple[int, int] | None:
         known = [path.stat() for path in files]
     except OSError:
         return None
-    return (max(one.st_mtime_ns for one in known), sum(one.st_size for one in known)) if known else None
+    return (max(status.st_mtime_ns for status in known), sum(status.st_size for status in known)) if known else None
 
 
 def dates_at(place: Path) -> tuple[tuple[str, str], ...]:
@@ -229,13 +229,13 @@ def _all_files(series: Series) -> set[Path]:
 
 def _contents(below: DicomFiles) -> Contents:
     headers = [header_of(path) for path in below.files]
-    images = [one for one in headers if isinstance(one, Header)]
-    damaged = [one for one in headers if isinstance(one, NoImage) and one.defect]
-    left = [one for one in headers if isinstance(one, NoImage) and one.what]
+    images = [entry for entry in headers if isinstance(entry, Header)]
+    damaged = [entry for entry in headers if isinstance(entry, NoImage) and entry.defect]
+    left = [entry for entry in headers if isinstance(entry, NoImage) and entry.what]
     groups: dict[tuple[str, str], list[Header]] = {}
     for header in images:
         groups.setdefault(header.facts.identity, []).append(header)
-    series = [one for group in groups.values() for one in _series_of(group, damaged)]
+    series = [entry for group in groups.values() for entry in _series_of(group, damaged)]
     series = _without_shared_folders(series)
     if damaged and not series:
         first = damaged[0]
@@ -247,21 +247,21 @@ def _contents(below: DicomFiles) -> Contents:
 def _without_shared_folders(series: Sequence[Series]) -> list[Series]:
     """A folder's name speaks of its series only where it holds one."""
     uids: dict[Path, set[str]] = {}
-    for one in series:
-        for path in one.files:
-            uids.setdefault(path.parent, set()).add(one.uid)
+    for entry in series:
+        for path in entry.files:
+            uids.setdefault(path.parent, set()).add(entry.uid)
     return [
-        replace(one, role=None, reason="its description tells no sequence", notes=one.notes[:-1])
-        if one.reason == BY_FOLDER and len(uids[one.files[0].parent]) > 1
-        else one
-        for one in series
+        replace(entry, role=None, reason="its description names no sequence", notes=entry.notes[:-1])
+        if entry.reason == BY_FOLDER and len(uids[entry.files[0].parent]) > 1
+        else entry
+        for entry in series
     ]
 
 
 def _left_notes(left: Sequence[NoImage]) -> list[str]:
     kinds: dict[str, list[str]] = {}
-    for one in left:
-        kinds.setdefault(one.what, []).append(one.file.name)
+    for image in left:
+        kinds.setdefault(image.what, []).append(image.file.name)
     return [f"Not opened, since it is {what}: {_some(names)}." for what, names in kinds.items()]
 
 
@@ -277,7 +277,7 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 def _series_of(headers: Sequence[Header], damaged: Sequence[NoImage]) -> list[Series]:
     """The stacks of one series UID."""
     folders = {header.facts.file.parent for header in headers}
-    suspects = [one for one in damaged if one.file.parent in folders]
+    suspects = [image for image in damaged if image.file.parent in folders]
     defect = _defect_of(headers, suspects)
     folder = Path(commonpath(folders))
     frames = [frame for header in headers for frame in header.frames]
@@ -298,7 +298,8 @@ def _defect_of(headers: Sequence[Header], suspects: Sequence[NoImage]) -> str:
         return f"{known[0][0]} cannot be read: {known[0][1]}{more}. Copy it again, or export the series again."
     if suspects:
         return (
-            f"{_some([one.file.name for one in suspects])} cannot be read: {suspects[0].defect}. It may belong to this "
+            f"{_some([image.file.name for image in suspects])} cannot be read: {suspects[0].defect}. It may "
+            "belong to this "
             "series. Copy it again; if it belongs to something else, move it out of the folder."
         )
     return ""
@@ -330,7 +331,12 @@ def _described(part: Part, number: int, parts: int, defect: str) -> Series:
         part=number,
         parts=parts,
         files=tuple(dict.fromkeys(frame.facts.file for frame in ordered)),
-        notes=(*notes, *_part_notes(facts, number, parts, len(part.frames)), *_value_notes(part, facts), *_told(guess)),
+        notes=(
+            *notes,
+            *_part_notes(facts, number, parts, len(part.frames)),
+            *_value_notes(part, facts),
+            *_guess_notes(guess),
+        ),
         content=part,
     )
 
@@ -346,7 +352,7 @@ def _arranged(part: Part, defect: str) -> tuple[Sequence[Frame], float | None, s
     return stack.frames, stack.step, defect, ()
 
 
-def _told(guess: Guess) -> list[str]:
+def _guess_notes(guess: Guess) -> list[str]:
     return [guess.note] if guess.note else []
 
 
@@ -430,24 +436,24 @@ def _numbered(series: Iterable[Series]) -> tuple[Series, ...]:
     """The series with the numbers that they are picked by, in order."""
     ordered = sorted(series, key=_place)
     dates: dict[str, str] = {}
-    for one in ordered:
-        dates[one.study_uid] = min(dates.get(one.study_uid, one.study_date), one.study_date)
-    ordered.sort(key=lambda one: (dates[one.study_uid], one.study_uid, *_place(one)))
+    for entry in ordered:
+        dates[entry.study_uid] = min(dates.get(entry.study_uid, entry.study_date), entry.study_date)
+    ordered.sort(key=lambda entry: (dates[entry.study_uid], entry.study_uid, *_place(entry)))
     sharing: dict[str, list[str]] = {}
-    for number, group in groupby(sorted(ordered, key=lambda one: one.number), key=lambda one: one.number):
-        keys = dict.fromkeys(f"{one.study_uid} {one.uid}" for one in group)
+    for number, group in groupby(sorted(ordered, key=lambda entry: entry.number), key=lambda entry: entry.number):
+        keys = dict.fromkeys(f"{entry.study_uid} {entry.uid}" for entry in group)
         sharing[number] = list(keys)
-    return tuple(replace(one, number=_number(one, sharing[one.number])) for one in ordered)
+    return tuple(replace(entry, number=_number(entry, sharing[entry.number])) for entry in ordered)
 
 
-def _place(one: Series) -> tuple[int, str, int]:
-    return int(one.number or -1), one.uid, one.part
+def _place(series: Series) -> tuple[int, str, int]:
+    return int(series.number or -1), series.uid, series.part
 
 
-def _number(one: Series, sharing: Sequence[str]) -> str:
-    place = sharing.index(f"{one.study_uid} {one.uid}")
-    base = f"x{place + 1}" if not one.number else one.number + (_letters(place) if len(sharing) > 1 else "")
-    return f"{base}.{one.part}" if one.part else base
+def _number(series: Series, sharing: Sequence[str]) -> str:
+    place = sharing.index(f"{series.study_uid} {series.uid}")
+    base = f"x{place + 1}" if not series.number else series.number + (_letters(place) if len(sharing) > 1 else "")
+    return f"{base}.{series.part}" if series.part else base
 
 
 def _letters(place: int) -> str:

@@ -83,7 +83,7 @@ def is_regular(frames: Sequence[Frame]) -> bool:
 
 
 def normal_of(frame: Frame) -> Vector | None:
-    """Direction perpendicular to a slice, in LPS; None where the header tells no orientation."""
+    """Direction perpendicular to a slice, in LPS; None where the header states no orientation."""
     if frame.orientation is None:
         return None
     row, column = np.asarray(frame.orientation[0]), np.asarray(frame.orientation[1])
@@ -216,10 +216,10 @@ def _step_notes(frames: Sequence[Frame], heights: Vector, distance: float) -> li
     spread = float(np.abs(np.diff(heights) - distance).max())
     if spread > _WORTH_TELLING * distance:
         notes.append(f"The steps between slices differ by up to {spread:.2g} mm; the mean, {distance:.4g} mm, is used.")
-    told = frames[0].slice_spacing
-    if told is not None and abs(told - distance) > max(0.05 * distance, _ROUNDING_MM):
+    stated = frames[0].slice_spacing
+    if stated is not None and abs(stated - distance) > max(0.05 * distance, _ROUNDING_MM):
         notes.append(
-            f"The header states {told:.4g} mm between slices, their positions {distance:.4g} mm: positions are used."
+            f"The header states {stated:.4g} mm between slices, their positions {distance:.4g} mm: positions are used."
         )
     return notes
 
@@ -235,8 +235,8 @@ def _tilt_notes(name: str, step: Vector, straight: Vector, drift: float) -> list
 
 
 def _count_notes(frames: Sequence[Frame], name: str) -> list[str]:
-    told = {frame.facts.images_in_acquisition for frame in frames}
-    promised = told.pop() if len(told) == 1 else None
+    counts = {frame.facts.images_in_acquisition for frame in frames}
+    promised = counts.pop() if len(counts) == 1 else None
     one_acquisition = len({frame.acquisition for frame in frames}) == 1
     if promised is None or not one_acquisition or promised <= len(frames):
         return []
@@ -246,7 +246,7 @@ def _count_notes(frames: Sequence[Frame], name: str) -> list[str]:
 def _one_slice(frame: Frame) -> Stack:
     thick = frame.thickness or frame.slice_spacing
     if thick is None:
-        note = "A single slice whose header does not tell its thickness: sizes are in voxels."
+        note = "A single slice whose header does not state its thickness: sizes are in voxels."
         return Stack((frame,), _grid((frame,), _unit_step(frame), (0, 0, 0), "voxel"), None, (note,))
     normal = normal_of(frame)
     assert normal is not None
@@ -274,7 +274,7 @@ def _in_voxels(frames: Sequence[Frame], name: str) -> Stack:
         if any(value is None for value in values)
     ]
     notes = [
-        f"The headers of {name} do not tell the {' and '.join(lacking)} of the slices: sizes are in voxels until "
+        f"The headers of {name} do not state the {' and '.join(lacking)} of the slices: sizes are in voxels until "
         f"spacing_mm=(x, y, z) is given, and the slices are in the order of their {how}."
     ]
     if "orientation" in lacking:

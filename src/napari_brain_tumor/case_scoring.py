@@ -1,4 +1,4 @@
-"""What a model thinks of the cases of a curated data set: its labels, their Dice, and where it is unsure."""
+"""How a model scores on the cases of a curated data set: its labels, their Dice, and where it is unsure."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -10,12 +10,12 @@ from scipy import ndimage
 
 from napari_brain_tumor.dataset import CuratedDataset, Truth
 from napari_brain_tumor.dataset.index import CaseRecord, now
-from napari_brain_tumor.dataset.opinions import (
-    Opinion,
+from napari_brain_tumor.dataset.stored_scores import (
+    StoredScore,
     images_sha256,
-    keep_opinion,
-    read_opinion,
     read_prediction,
+    read_score,
+    store_score,
 )
 from napari_brain_tumor.errors import BrainTumorError, OutOfMemoryError
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
@@ -27,7 +27,7 @@ from napari_brain_tumor.requests.segment import PrecisionName, SegmentRequest
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.workflow import Outcome, outcome_job
 
-__all__ = ["border_entropy", "known_dice", "opinion_job", "opinions_job"]
+__all__ = ["border_entropy", "known_dice", "score_case_job", "score_dataset_job"]
 
 AnyPath = str | PathLike[str]
 
@@ -35,14 +35,14 @@ _BORDER_VOXELS = 2
 """How far the border reaches to either side of the outline, in voxels of the network's grid."""
 
 
-def opinions_job(
+def score_dataset_job(
     folder: AnyPath,
     case_ids: Sequence[str],
     model: AnyPath | None = None,
     device: str = "auto",
     precision: PrecisionName = "auto",
 ) -> Job[dict[str, str]]:
-    """Form a model's opinion on cases and keep it in the data set's folder, where it is not there already.
+    """Score cases with a model and store the scores in the data set's folder, where it is not there already.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def opinions_job(
     Returns
     -------
     dict of case id to str
-        Why there is no opinion on a case; a case that is refused does not stop the others.
+        Why there is no score of a case; a case that is refused does not stop the others.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def opinions_job(
     request = SegmentRequest(model=info.folder, device=device, precision=precision)
     problems: dict[str, str] = {}
     for at, case_id in enumerate(case_ids):
-        job = opinion_job(dataset, case_id, info, request)
+        job = score_case_job(dataset, case_id, info, request)
         where = f"case {at + 1} of {len(case_ids)}, {case_id}"
         try:
             while True:
@@ -82,8 +82,10 @@ def opinions_job(
     return problems
 
 
-def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, request: SegmentRequest) -> Job[Opinion]:
-    """The opinion of a model on one case: the kept one if its images and label are the same, else computed and kept.
+def score_case_job(
+    dataset: CuratedDataset, case_id: str, model: ModelInfo, request: SegmentRequest
+) -> Job[StoredScore]:
+    """The score of a model on one case: the kept one if its images and label are the same, else computed and kept.
 
     Raises
     ------
@@ -92,21 +94,21 @@ def opinion_job(dataset: CuratedDataset, case_id: str, model: ModelInfo, request
     MissingRolesError
         If the model cannot take its sequences.
     SaveError
-        If the opinion cannot be kept.
+        If the score cannot be kept.
     """
     case = dataset.case(case_id)
-    kept = read_opinion(dataset.folder, case, model.card.weights_sha256)
-    if kept is not None and kept.label_sha256 == case.label.sha256:
-        return kept
+    stored = read_score(dataset.folder, case, model.card.weights_sha256)
+    if stored is not None and stored.label_sha256 == case.label.sha256:
+        return stored
     truth = dataset.truth(case_id)
-    if kept is not None:
-        predicted, uncertainty = read_prediction(dataset.folder, case, kept), kept.uncertainty
+    if stored is not None:
+        predicted, uncertainty = read_prediction(dataset.folder, case, stored), stored.uncertainty
     else:
         outcome = yield from outcome_job(dataset.study(case_id), request)
         predicted, uncertainty = _as_trained(outcome.segmentation, model), border_entropy(*_whole(outcome, model))
-    opinion = _opinion(case, model, known_dice(truth, predicted), uncertainty)
-    keep_opinion(dataset.folder, opinion, predicted.data)
-    return opinion
+    score = _stored_score(case, model, known_dice(truth, predicted), uncertainty)
+    store_score(dataset.folder, score, predicted.data)
+    return score
 
 
 def known_dice(truth: Truth, predicted: Segmentation) -> dict[Region, float]:
@@ -163,8 +165,8 @@ def _as_trained(segmentation: Segmentation, model: ModelInfo) -> Segmentation:
     )
 
 
-def _opinion(case: CaseRecord, model: ModelInfo, scores: dict[Region, float], uncertainty: float) -> Opinion:
-    return Opinion(
+def _stored_score(case: CaseRecord, model: ModelInfo, scores: dict[Region, float], uncertainty: float) -> StoredScore:
+    return StoredScore(
         case=case.id,
         model=model.name,
         weights_sha256=model.card.weights_sha256,

@@ -1,4 +1,4 @@
-"""Several processes that train one network: who one is among them, and what they tell each other."""
+"""The processes that train one network together: the rank of each, and what they exchange."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ import torch.distributed as dist
 from napari_brain_tumor.errors import DeviceError
 from napari_brain_tumor.inference.device import resolve_device
 
-__all__ = ["Team", "joined", "processes_of_team", "rank_of_process"]
+__all__ = ["ProcessGroup", "joined", "number_of_processes", "rank_of_process"]
 
 Item = TypeVar("Item")
 
@@ -22,7 +22,7 @@ _LONGEST_WAIT: Final = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class ProcessGroup:
     """A process among those that train together; by default it is alone.
 
     Parameters
@@ -44,7 +44,7 @@ class Team:
         """What of the items is this process's part."""
         return list(items[self.rank :: self.size])
 
-    def together(self, own: Sequence[Item]) -> list[Item]:
+    def gathered(self, own: Sequence[Item]) -> list[Item]:
         """The results for all items, in their order, from those that every process has for its `share`."""
         if self.size == 1:
             return list(own)
@@ -69,9 +69,9 @@ class Team:
         """What the first process says."""
         if self.size == 1:
             return own
-        said = [own]
-        dist.broadcast_object_list(said)
-        return said[0]
+        shared = [own]
+        dist.broadcast_object_list(shared)
+        return shared[0]
 
     def wait(self) -> None:
         """Go on when all are here."""
@@ -79,7 +79,7 @@ class Team:
             dist.barrier()
 
 
-def processes_of_team() -> int:
+def number_of_processes() -> int:
     """How many processes torchrun started, on all machines; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -90,8 +90,8 @@ def rank_of_process() -> int:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[tuple[Team, torch.device]]:
-    """The team that torchrun started, and the device of this process in it; alone without torchrun.
+def joined(device: str) -> Iterator[tuple[ProcessGroup, torch.device]]:
+    """The group that torchrun started, and the device of this process in it; alone without torchrun.
 
     Processes talk through NCCL where they compute on NVIDIA's GPUs, through Gloo elsewhere.
 
@@ -101,15 +101,15 @@ def joined(device: str) -> Iterator[tuple[Team, torch.device]]:
         If there are more processes on this machine than GPUs, or the device is not present.
     """
     own = _own_device(device)
-    if processes_of_team() == 1 and not dist.is_initialized():
-        yield Team(), own
+    if number_of_processes() == 1 and not dist.is_initialized():
+        yield ProcessGroup(), own
         return
     started_here = not dist.is_initialized()
     if started_here:
         if own.type == "cuda":
             torch.cuda.set_device(own)
         dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
-    yield Team(dist.get_rank(), dist.get_world_size()), own
+    yield ProcessGroup(dist.get_rank(), dist.get_world_size()), own
     # Not after an error: the others may then wait for this process, which torchrun ends.
     if started_here:
         dist.destroy_process_group()
@@ -117,10 +117,10 @@ def joined(device: str) -> Iterator[tuple[Team, torch.device]]:
 
 def _own_device(device: str) -> torch.device:
     """The device asked for; of several GPUs the one with this process's number on its machine."""
-    found = resolve_device(device)
+    resolved = resolve_device(device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if found.type != "cuda" or processes == 1:
-        return found
+    if resolved.type != "cuda" or processes == 1:
+        return resolved
     if processes > torch.cuda.device_count():
         msg = (
             f"torchrun started {processes} processes on this machine, which has {torch.cuda.device_count()} GPUs. Give "

@@ -32,7 +32,7 @@ class FoundCase:
     scan, label : Path
         For `open_study` and `open_segmentation`.
     roles : mapping, sequence or None
-        For `open_study`, where the names of the files do not tell.
+        For `open_study`, where the names of the files do not state.
     schema : str, optional
         Meaning of the label's integers, where the format settles it.
     grade : str, optional

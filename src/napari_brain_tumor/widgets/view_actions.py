@@ -16,7 +16,7 @@ from napari_brain_tumor.widgets.worker import notify
 
 __all__ = [
     "KEYS",
-    "Look",
+    "ViewAction",
     "bind_keys",
     "key_text",
     "labels_in_view",
@@ -42,14 +42,14 @@ def next_scan(viewer: napari.viewer.Viewer, step: int = 1) -> None:
     if at is None:
         notify("There is no scan to show. Open a case first.")
         return
-    chosen = scans[at]
-    chosen.visible = True
+    target = scans[at]
+    target.visible = True
     for layer in viewer.layers:
-        if layer is not chosen and (layer in scans or _is_scan(layer)):
+        if layer is not target and (layer in scans or _is_scan(layer)):
             layer.visible = False
     if isinstance(viewer.layers.selection.active, Image):
-        viewer.layers.selection.active = chosen
-    viewer.status = chosen.name
+        viewer.layers.selection.active = target
+    viewer.status = target.name
 
 
 def previous_scan(viewer: napari.viewer.Viewer) -> None:
@@ -59,15 +59,15 @@ def previous_scan(viewer: napari.viewer.Viewer) -> None:
 
 def _scans(viewer: napari.viewer.Viewer) -> list[Layer]:
     """The scans of the study that is looked at, or those opened one by one; all volumes where none was by us."""
-    ours = [layer for layer in viewer.layers if _is_scan(layer)]
-    if not ours:
+    own = [layer for layer in viewer.layers if _is_scan(layer)]
+    if not own:
         return [layer for layer in viewer.layers if isinstance(layer, Image) and not layer.rgb]
-    case = _case(viewer.layers.selection.active) or next((_case(one) for one in ours if one.visible), None)
-    chosen = [layer for layer in ours if _case(layer) == case]
-    if len(chosen) == 1:
-        counts = Counter(map(_case, ours))
-        chosen = [layer for layer in ours if counts[_case(layer)] == 1]
-    return chosen or ours
+    case = _case(viewer.layers.selection.active) or next((_case(scan) for scan in own if scan.visible), None)
+    of_case = [layer for layer in own if _case(layer) == case]
+    if len(of_case) == 1:
+        counts = Counter(map(_case, own))
+        of_case = [layer for layer in own if counts[_case(layer)] == 1]
+    return of_case or own
 
 
 def _is_scan(layer: Layer | None) -> bool:
@@ -84,11 +84,15 @@ def _case(layer: Layer | None) -> str | None:
 
 def labels_in_view(viewer: napari.viewer.Viewer) -> Labels | None:
     """The labels that are meant: the selected ones, or the uppermost that are shown, or the uppermost."""
-    found = [one for one in viewer.layers if isinstance(one, Labels) and one.ndim >= 3 and not is_prompt_layer(one)]
+    labels_layers = [
+        layer for layer in viewer.layers if isinstance(layer, Labels) and layer.ndim >= 3 and not is_prompt_layer(layer)
+    ]
     active = viewer.layers.selection.active
-    if active in found:
+    if active in labels_layers:
         return active
-    return next((one for one in reversed(found) if one.visible), found[-1] if found else None)
+    return next(
+        (layer for layer in reversed(labels_layers) if layer.visible), labels_layers[-1] if labels_layers else None
+    )
 
 
 def next_tumour_slice(viewer: napari.viewer.Viewer, step: int = 1, axis: int | None = None) -> None:
@@ -155,7 +159,7 @@ def _voxel(viewer: napari.viewer.Viewer, layer: Layer) -> tuple[int, ...]:
     """Where in the layer's array the viewer is now; axes before the volume may be time."""
     at = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
     last = np.asarray(layer.data.shape) - 1
-    return tuple(int(one) for one in np.clip(np.rint(at), 0, last))
+    return tuple(int(index) for index in np.clip(np.rint(at), 0, last))
 
 
 def _go(viewer: napari.viewer.Viewer, layer: Layer, voxel: Sequence[int], axes: Sequence[int]) -> None:
@@ -169,7 +173,7 @@ def _go(viewer: napari.viewer.Viewer, layer: Layer, voxel: Sequence[int], axes: 
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ViewAction:
     """An action of this module.
 
     Parameters
@@ -189,20 +193,22 @@ class Look:
     act: Callable[[Any], None]
 
 
-KEYS: Final[Sequence[Look]] = (
-    Look("J", "Next scan", "▶", "Show the next scan of the study and hide its others.", next_scan),
-    Look("Shift+J", "Previous scan", "◀", "Show the previous scan of the study and hide its others.", previous_scan),
-    Look(".", "Next tumour slice", "▶", "Go to the next slice with labels.", next_tumour_slice),
-    Look(",", "Previous tumour slice", "◀", "Go to the previous slice with labels.", previous_tumour_slice),
-    Look(
+KEYS: Final[Sequence[ViewAction]] = (
+    ViewAction("J", "Next scan", "▶", "Show the next scan of the study and hide its others.", next_scan),
+    ViewAction(
+        "Shift+J", "Previous scan", "◀", "Show the previous scan of the study and hide its others.", previous_scan
+    ),
+    ViewAction(".", "Next tumour slice", "▶", "Go to the next slice with labels.", next_tumour_slice),
+    ViewAction(",", "Previous tumour slice", "◀", "Go to the previous slice with labels.", previous_tumour_slice),
+    ViewAction(
         "Shift+G",
         "Largest part",
         "Largest part",
         "Go to the middle of the largest connected part of the labels, in all planes.",
         look_at_largest_part,
     ),
-    Look("Shift+H", "Labels on or off", "Labels on/off", "Hide the labels, or show them again.", toggle_labels),
-    Look(
+    ViewAction("Shift+H", "Labels on or off", "Labels on/off", "Hide the labels, or show them again.", toggle_labels),
+    ViewAction(
         "Shift+D",
         "Surfaces in 3D",
         "Surfaces in 3D",
@@ -219,18 +225,18 @@ def key_text(key: str) -> str:
     return {".": ". (dot)", ",": ", (comma)"}.get(key, key)
 
 
-def bind_keys(viewer: napari.viewer.Viewer, looks: Sequence[Look] = KEYS) -> None:
+def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS) -> None:
     """Give the viewer these keys, once; a key that the user or another plugin has bound to it keeps its meaning.
 
     Parameters
     ----------
     viewer : napari.Viewer
-    looks : sequence of Look
+    actions : sequence of ViewAction
         What the keys do; those of this module where none are given.
     """
-    for look in looks:
+    for action in actions:
         try:
-            viewer.bind_key(look.key, _pressed(look.act))
+            viewer.bind_key(action.key, _pressed(action.act))
         except ValueError:
             continue  # bound before, by us or by somebody else
 

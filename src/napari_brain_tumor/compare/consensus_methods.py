@@ -126,58 +126,60 @@ def consensus_job(
         raise ComparisonError(msg)
     raters = gather(segmentations, resample=resample)
     masks: dict[Region, npt.NDArray[np.bool_]] = {}
-    found: dict[Region, _Found] = {}
-    for done, region in enumerate(raters.regions):
-        yield Progress(done, len(raters.regions), f"{region} by {method}")
-        masks[region], found[region] = _join(raters, region, method)
-    tied = {region: one.tied for region, one in found.items()}
-    qualities = tuple(chain.from_iterable(one.qualities for one in found.values()))
+    results: dict[Region, _Joined] = {}
+    for number, region in enumerate(raters.regions):
+        yield Progress(number, len(raters.regions), f"{region} by {method}")
+        masks[region], results[region] = _join(raters, region, method)
+    tied = {region: result.tied for region, result in results.items()}
+    qualities = tuple(chain.from_iterable(result.qualities for result in results.values()))
     classes = classes_from_known(masks)
     first = next(iter(raters.segmentations.values()))
-    given = next(iter(segmentations.values()))
+    segmentation = next(iter(segmentations.values()))
     joined = replace(
         first,
         data=classes,
-        name=given.name,
+        name=segmentation.name,
         class_names=class_names_of(raters.regions),
         provenance=_provenance(raters, method, qualities, tied, resample),
-        notes=tuple(dict.fromkeys(note for one in segmentations.values() for note in one.notes)),
+        notes=tuple(dict.fromkeys(note for each in segmentations.values() for note in each.notes)),
     )
     return Consensus(joined, method, qualities, tied, (*raters.notes, *_notes(method, tied, qualities)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Joined:
     qualities: tuple[RaterQuality, ...]
     tied: int
 
 
-def _join(raters: Raters, region: Region, method: ConsensusMethod) -> tuple[Masks, _Found]:
+def _join(raters: Raters, region: Region, method: ConsensusMethod) -> tuple[Masks, _Joined]:
     inside = np.zeros(raters.grid.shape, dtype=bool)
     box = raters.box(region)
     if box is None:
-        return inside, _Found(tuple(RaterQuality(name, region, None, None) for name in raters.names), 0)
+        return inside, _Joined(tuple(RaterQuality(name, region, None, None) for name in raters.names), 0)
     # Beyond the box nobody marks anything, so its margin can be made, also where the grid ends.
     margin = ((0, 0), *((_MARGIN_VOXELS, _MARGIN_VOXELS),) * 3)
     votes = np.pad(raters.masks(region, box), margin)
     counts = votes.sum(axis=0, dtype=np.uint8)
-    chosen, measured = _staple(votes) if method == "staple" else _majority(votes, counts)
-    inside[box.slices] = chosen[(slice(_MARGIN_VOXELS, -_MARGIN_VOXELS),) * 3]
-    qualities = tuple(RaterQuality(name, region, *one) for name, one in zip(raters.names, measured, strict=True))
-    return inside, _Found(qualities, int(np.count_nonzero(2 * counts == len(votes))))
+    consensus, measured = _staple(votes) if method == "staple" else _majority(votes, counts)
+    inside[box.slices] = consensus[(slice(_MARGIN_VOXELS, -_MARGIN_VOXELS),) * 3]
+    qualities = tuple(RaterQuality(name, region, *rates) for name, rates in zip(raters.names, measured, strict=True))
+    return inside, _Joined(qualities, int(np.count_nonzero(2 * counts == len(votes))))
 
 
 Measured = list[tuple[float | None, float | None]]
 
 
 def _majority(votes: Masks, counts: npt.NDArray[np.uint8]) -> tuple[Masks, Measured]:
-    chosen = 2 * counts.astype(np.int16) > len(votes)
-    inside, outside = int(np.count_nonzero(chosen)), int(np.count_nonzero(~chosen))
+    consensus = 2 * counts.astype(np.int16) > len(votes)
+    inside, outside = int(np.count_nonzero(consensus)), int(np.count_nonzero(~consensus))
     measured: Measured = []
-    for one in votes:
-        found, left = np.count_nonzero(one & chosen), np.count_nonzero(~one & ~chosen)
-        measured.append((float(found / inside) if inside else None, float(left / outside) if outside else None))
-    return chosen, measured
+    for vote in votes:
+        true_positives, true_negatives = np.count_nonzero(vote & consensus), np.count_nonzero(~vote & ~consensus)
+        measured.append(
+            (float(true_positives / inside) if inside else None, float(true_negatives / outside) if outside else None)
+        )
+    return consensus, measured
 
 
 def _staple(votes: Masks) -> tuple[Masks, Measured]:
@@ -191,7 +193,7 @@ def _staple(votes: Masks) -> tuple[Masks, Measured]:
     algorithm = sitk.STAPLEImageFilter()
     algorithm.SetForegroundValue(1)
     algorithm.SetMaximumIterations(_MOST_STEPS)
-    images = [sitk.GetImageFromArray(np.ascontiguousarray(one, dtype=np.uint8)) for one in votes]
+    images = [sitk.GetImageFromArray(np.ascontiguousarray(vote, dtype=np.uint8)) for vote in votes]
     likely = sitk.GetArrayFromImage(algorithm.Execute(images))
     measured: Measured = list(zip(algorithm.GetSensitivity(), algorithm.GetSpecificity(), strict=True))
     return likely > 0.5, measured
@@ -199,11 +201,11 @@ def _staple(votes: Masks) -> tuple[Masks, Measured]:
 
 def _notes(method: ConsensusMethod, tied: Mapping[Region, int], qualities: tuple[RaterQuality, ...]) -> tuple[str, ...]:
     notes = []
-    told = [f"{region} {count}" for region, count in tied.items() if count]
-    if method == "majority" and told:
-        notes.append(f"Voxels of a tie, which are left out: {', '.join(told)}.")
-    if method == "staple" and len({one.name for one in qualities}) == 2:
-        notes.append("Two segmentations cannot outvote each other: STAPLE tells little of two. Add a third.")
+    listed = [f"{region} {count}" for region, count in tied.items() if count]
+    if method == "majority" and listed:
+        notes.append(f"Voxels of a tie, which are left out: {', '.join(listed)}.")
+    if method == "staple" and len({quality.name for quality in qualities}) == 2:
+        notes.append("Two segmentations cannot outvote each other: STAPLE says little about two. Add a third.")
     return tuple(notes)
 
 
@@ -227,9 +229,9 @@ def _provenance(
         "regions": list(raters.regions),
         "qualities": {
             region: {
-                one.name: {"sensitivity": one.sensitivity, "specificity": one.specificity}
-                for one in qualities
-                if one.region == region
+                quality.name: {"sensitivity": quality.sensitivity, "specificity": quality.specificity}
+                for quality in qualities
+                if quality.region == region
             }
             for region in raters.regions
         },

@@ -7,8 +7,8 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 from views_cases import fill
 
+from napari_brain_tumor.widgets.linked_layers import LinkedLayers
 from napari_brain_tumor.widgets.navigation import PLANES
-from napari_brain_tumor.widgets.twins import Twins
 
 pytestmark = pytest.mark.gui
 
@@ -18,7 +18,7 @@ def shown(qtbot):
     """A viewer with a case, its labels, two other viewers (axial and coronal), and the twins."""
     viewer, others = ViewerModel(), [ViewerModel(), ViewerModel()]
     labels = fill(viewer)
-    twins = Twins(viewer, others)
+    twins = LinkedLayers(viewer, others)
     twins.start()
     for other, plane in zip(others, PLANES, strict=False):
         other.dims.order = plane.order(3)
@@ -195,7 +195,7 @@ def test_nothing_stays_connected_and_no_layer_was_altered(qtbot):
     viewer, others = ViewerModel(), [ViewerModel(), ViewerModel()]
     labels = fill(viewer)
     before, data = count_of_connections(viewer), labels.data.copy()
-    twins = Twins(viewer, others)
+    twins = LinkedLayers(viewer, others)
     twins.start()
     assert count_of_connections(viewer) > before
     twins.stop()
@@ -219,7 +219,7 @@ def test_labels_that_are_no_array_of_numpy_can_be_seen_but_not_painted_elsewhere
 
     viewer, others = ViewerModel(), [ViewerModel()]
     layer = viewer.add_layer(Labels(dask.array.zeros((4, 5, 6), dtype=np.uint8)))
-    twins = Twins(viewer, others)
+    twins = LinkedLayers(viewer, others)
     twins.start()
     (twin,) = twins.twins_of(layer)
     assert not twin.editable

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from models_for_tests import tiny_model
-from napari_brain_tumor import opinion as module
+from napari_brain_tumor import case_scoring as module
+from napari_brain_tumor.case_scoring import border_entropy, known_dice, score_dataset_job
 from napari_brain_tumor.dataset import CuratedDataset, truth_of
-from napari_brain_tumor.dataset.opinions import read_opinion, read_prediction
+from napari_brain_tumor.dataset.stored_scores import read_prediction, read_score
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.opinion import border_entropy, known_dice, opinions_job
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.workflow import segment
@@ -64,13 +64,13 @@ def test_dice_counts_known_voxels_only():
     assert known_dice(truth, Segmentation(wrong_elsewhere, GRID)) == {"WT": 1.0, "TC": 1.0, "ET": 1.0}
 
 
-def test_opinions_are_kept_and_only_the_dice_is_computed_again_after_a_new_label(tmp_path, monkeypatch):
+def test_scores_are_kept_and_only_the_dice_is_computed_again_after_a_new_label(tmp_path, monkeypatch):
     dataset = make_dataset(tmp_path / "set")
     model, _ = tiny_model(tmp_path / "model")
     weights = model.card.weights_sha256
-    assert run_job(opinions_job(dataset.folder, ["p1"], model.folder, "cpu")) == {}
+    assert run_job(score_dataset_job(dataset.folder, ["p1"], model.folder, "cpu")) == {}
     case = dataset.case("p1")
-    first = read_opinion(dataset.folder, case, weights)
+    first = read_score(dataset.folder, case, weights)
     predicted = read_prediction(dataset.folder, case, first)
     np.testing.assert_array_equal(predicted.data, segment(dataset.study("p1"), model.folder, "cpu").data)
     assert first.dice == known_dice(dataset.truth("p1"), predicted)
@@ -81,8 +81,8 @@ def test_opinions_are_kept_and_only_the_dice_is_computed_again_after_a_new_label
 
     monkeypatch.setattr(module, "outcome_job", refuse)
     dataset.relabel("p1", Segmentation(predicted.data, GRID))
-    run_job(opinions_job(dataset.folder, ["p1"], model.folder, "cpu"))
-    second = read_opinion(dataset.folder, dataset.case("p1"), weights)
+    run_job(score_dataset_job(dataset.folder, ["p1"], model.folder, "cpu"))
+    second = read_score(dataset.folder, dataset.case("p1"), weights)
     assert second.dice == {"WT": 1.0, "TC": 1.0, "ET": 1.0}
     assert second.uncertainty == first.uncertainty
 
@@ -91,7 +91,7 @@ def test_refused_case_does_not_stop_the_others(tmp_path):
     dataset = make_dataset(tmp_path / "set", roles=("T2",))
     add(dataset, "complete")
     model, _ = tiny_model(tmp_path / "model", optional_roles=False)
-    problems = run_job(opinions_job(dataset.folder, ["p1", "complete"], model.folder, "cpu"))
+    problems = run_job(score_dataset_job(dataset.folder, ["p1", "complete"], model.folder, "cpu"))
     assert list(problems) == ["p1"]
     assert "needs T1, T1c, FLAIR" in problems["p1"]
-    assert read_opinion(dataset.folder, dataset.case("complete"), model.card.weights_sha256) is not None
+    assert read_score(dataset.folder, dataset.case("complete"), model.card.weights_sha256) is not None

@@ -1,4 +1,4 @@
-"""What a model thinks of a case, kept in the data set's folder: its labels, their Dice, and how unsure it is.
+"""A model's score of a case, stored in the data set's folder: its labels, their Dice, and how unsure it is.
 
 The labels depend on the images and the weights alone, so they are computed once; the Dice is of one label, and is
 computed again after the case was relabelled.
@@ -20,12 +20,12 @@ from napari_brain_tumor.io.packed import read_document, read_packed, write_packe
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["Opinion", "images_sha256", "keep_opinion", "opinion_path", "read_opinion", "read_prediction"]
+__all__ = ["StoredScore", "images_sha256", "read_prediction", "read_score", "score_path", "store_score"]
 
 FOLDER: Final = "opinions"
 
 
-class Opinion(BaseModel):
+class StoredScore(BaseModel):
     """A model's labels for a case in numbers.
 
     `dice` is whole-volume, over the voxels whose truth is known; `uncertainty` is the mean entropy in bits, 0 to 1, of
@@ -59,49 +59,49 @@ def images_sha256(case: CaseRecord) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def opinion_path(folder: Path, case_id: str, weights_sha256: str) -> Path:
-    """Where the opinion of a model on a case is kept; raises `OutsideFolderError` if not inside the data set."""
-    return path_inside(folder, f"{FOLDER}/{weights_sha256[:16]}/{case_id}.npz", named_by="The opinion of a model")
+def score_path(folder: Path, case_id: str, weights_sha256: str) -> Path:
+    """Where the score of a model on a case is kept; raises `OutsideFolderError` if not inside the data set."""
+    return path_inside(folder, f"{FOLDER}/{weights_sha256[:16]}/{case_id}.npz", named_by="The score of a model")
 
 
-def keep_opinion(folder: Path, opinion: Opinion, labels: npt.NDArray[np.uint8]) -> None:
-    """Write an opinion with its labels `(X, Y, Z)`, in place of an earlier one; raises `SaveError` if that fails."""
-    path = opinion_path(folder, opinion.case, opinion.weights_sha256)
-    write_packed(path, labels, opinion.model_dump_json())
+def store_score(folder: Path, score: StoredScore, labels: npt.NDArray[np.uint8]) -> None:
+    """Write a score with its labels `(X, Y, Z)`, in place of an earlier one; raises `SaveError` if that fails."""
+    path = score_path(folder, score.case, score.weights_sha256)
+    write_packed(path, labels, score.model_dump_json())
 
 
-def read_opinion(folder: Path, case: CaseRecord, weights_sha256: str) -> Opinion | None:
-    """The opinion of a model on a case, or None where there is none of these images."""
-    path = opinion_path(folder, case.id, weights_sha256)
+def read_score(folder: Path, case: CaseRecord, weights_sha256: str) -> StoredScore | None:
+    """The score of a model on a case, or None where there is none of these images."""
+    path = score_path(folder, case.id, weights_sha256)
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    opinion = _read(path, found.st_mtime_ns, found.st_ino)
-    return opinion if opinion is not None and opinion.is_about(case) else None
+    score = _read(path, status.st_mtime_ns, status.st_ino)
+    return score if score is not None and score.is_about(case) else None
 
 
 @lru_cache(maxsize=10_000)
-def _read(path: Path, changed_ns: int, inode: int) -> Opinion | None:
+def _read(path: Path, changed_ns: int, inode: int) -> StoredScore | None:
     """What is written there, or was when the file had these marks; a table asks for all cases again and again."""
     try:
         document = read_document(path)
-        return None if document is None else Opinion.model_validate_json(document)
+        return None if document is None else StoredScore.model_validate_json(document)
     except (UnreadableFileError, ValidationError):
         return None  # it can be computed again
 
 
-def read_prediction(folder: Path, case: CaseRecord, opinion: Opinion) -> Segmentation:
-    """The labels behind an opinion, on the grid of the case; raises `UnreadableFileError` where they are gone."""
-    packed = read_packed(opinion_path(folder, case.id, opinion.weights_sha256))
+def read_prediction(folder: Path, case: CaseRecord, score: StoredScore) -> Segmentation:
+    """The labels behind a score, on the grid of the case; raises `UnreadableFileError` where they are gone."""
+    packed = read_packed(score_path(folder, case.id, score.weights_sha256))
     return Segmentation(
         packed.labels.astype(np.uint8, copy=False),
         case.grid.grid,
         name=case.id,
-        known_regions=opinion.known_regions,
+        known_regions=score.known_regions,
         provenance={
             "task": "segment",
-            "model": {"name": opinion.model, "weights_sha256": opinion.weights_sha256},
+            "model": {"name": score.model, "weights_sha256": score.weights_sha256},
         },
         notes=case.notes,
     )

@@ -4,13 +4,13 @@ from dataset_cases import add_case, make_label, make_study
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.index import now
-from napari_brain_tumor.dataset.opinions import (
-    Opinion,
+from napari_brain_tumor.dataset.stored_scores import (
+    StoredScore,
     images_sha256,
-    keep_opinion,
-    opinion_path,
-    read_opinion,
     read_prediction,
+    read_score,
+    score_path,
+    store_score,
 )
 from phantoms import tumour
 
@@ -26,7 +26,7 @@ def dataset(tmp_path):
 
 def keep(dataset, labels=None):
     case = dataset.case("p1")
-    opinion = Opinion(
+    score = StoredScore(
         case="p1",
         model="unet",
         weights_sha256=WEIGHTS,
@@ -37,37 +37,37 @@ def keep(dataset, labels=None):
         uncertainty=0.375,
         made_at=now(),
     )
-    keep_opinion(dataset.folder, opinion, tumour(case.grid.shape) if labels is None else labels)
-    return opinion
+    store_score(dataset.folder, score, tumour(case.grid.shape) if labels is None else labels)
+    return score
 
 
-def test_opinion_and_its_labels_come_back(dataset):
-    opinion = keep(dataset)
+def test_score_and_its_labels_come_back(dataset):
+    score = keep(dataset)
     case = dataset.case("p1")
-    assert read_opinion(dataset.folder, case, WEIGHTS) == opinion
-    predicted = read_prediction(dataset.folder, case, opinion)
+    assert read_score(dataset.folder, case, WEIGHTS) == score
+    predicted = read_prediction(dataset.folder, case, score)
     np.testing.assert_array_equal(predicted.data, tumour(case.grid.shape))
     assert predicted.grid.same_place(case.grid.grid)
-    assert read_opinion(dataset.folder, case, "d" * 64) is None
+    assert read_score(dataset.folder, case, "d" * 64) is None
 
 
 def test_dice_holds_for_the_label_it_was_computed_with_only(dataset):
     keep(dataset)
-    assert read_opinion(dataset.folder, dataset.case("p1"), WEIGHTS).dice_of(dataset.case("p1")) == 0.5
+    assert read_score(dataset.folder, dataset.case("p1"), WEIGHTS).dice_of(dataset.case("p1")) == 0.5
     dataset.relabel("p1", make_label(make_study(), np.zeros((14, 13, 12))))
-    relabelled = read_opinion(dataset.folder, dataset.case("p1"), WEIGHTS)
+    relabelled = read_score(dataset.folder, dataset.case("p1"), WEIGHTS)
     assert relabelled.dice_of(dataset.case("p1")) is None
     assert relabelled.uncertainty == 0.375
 
 
-def test_opinion_on_other_images_under_the_same_id_does_not_count(dataset):
+def test_score_on_other_images_under_the_same_id_does_not_count(dataset):
     keep(dataset)
     dataset.remove("p1")
     add_case(dataset, "p1", seed=7)
-    assert read_opinion(dataset.folder, dataset.case("p1"), WEIGHTS) is None
+    assert read_score(dataset.folder, dataset.case("p1"), WEIGHTS) is None
 
 
-def test_damaged_opinion_counts_as_none(dataset):
+def test_damaged_score_counts_as_none(dataset):
     keep(dataset)
-    opinion_path(dataset.folder, "p1", WEIGHTS).write_bytes(b"no archive")
-    assert read_opinion(dataset.folder, dataset.case("p1"), WEIGHTS) is None
+    score_path(dataset.folder, "p1", WEIGHTS).write_bytes(b"no archive")
+    assert read_score(dataset.folder, dataset.case("p1"), WEIGHTS) is None

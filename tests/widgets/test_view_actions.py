@@ -10,7 +10,7 @@ from panel_cases import make_study
 from views_cases import fill
 
 from napari_brain_tumor.plugin.layers import add_layers, image_to_layer, study_to_layers
-from napari_brain_tumor.widgets import look
+from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
 from napari_brain_tumor.widgets.surfaces import surfaces_of
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def told(monkeypatch):
     messages = []
-    monkeypatch.setattr(look, "notify", messages.append)
+    monkeypatch.setattr(view_actions, "notify", messages.append)
     return messages
 
 
@@ -39,9 +39,9 @@ def test_next_scan_shows_one_scan_at_a_time_and_leaves_the_labels(viewer):
     labels = viewer.layers[-1].name
     assert shown(viewer) == ["case FLAIR", labels]
     for name in ("case T1", "case T1c", "case T2", "case FLAIR"):
-        look.next_scan(viewer)
+        view_actions.next_scan(viewer)
         assert shown(viewer) == [name, labels]
-    look.previous_scan(viewer)
+    view_actions.previous_scan(viewer)
     assert shown(viewer) == ["case T2", labels]
 
 
@@ -49,7 +49,7 @@ def test_next_scan_stays_in_the_study_and_hides_those_of_others(viewer):
     add_layers(viewer, study_to_layers(make_study("other")))
     uncertainty = viewer.add_image(np.ones((12, 24, 20)), name="uncertainty")
     viewer.layers.selection.active = viewer.layers["case T1"]
-    look.next_scan(viewer)
+    view_actions.next_scan(viewer)
     assert [name for name in shown(viewer) if "segmentation" not in name] == ["case T1", uncertainty.name]
     assert viewer.layers.selection.active is viewer.layers["case T1"]
 
@@ -60,17 +60,17 @@ def test_next_scan_steps_through_scans_that_were_opened_one_by_one(qtbot):
     for at in range(3):
         add_layers(viewer, [image_to_layer(f"scan volume {at}", np.ones(grid.shape), grid, visible=at == 0)])
     for name in ("scan volume 1", "scan volume 2", "scan volume 0"):
-        look.next_scan(viewer)
+        view_actions.next_scan(viewer)
         assert shown(viewer) == [name]
 
 
 def test_next_scan_of_layers_that_we_did_not_open(qtbot, told):
     viewer = ViewerModel()
-    look.next_scan(viewer)
+    view_actions.next_scan(viewer)
     assert told == ["There is no scan to show. Open a case first."]
     for name in "ab":
         viewer.add_image(np.ones((4, 5, 6)), name=name)
-    look.next_scan(viewer)
+    view_actions.next_scan(viewer)
     assert shown(viewer) == ["a"]
 
 
@@ -79,21 +79,21 @@ def test_tumour_slices_are_stepped_through_in_the_plane_that_is_shown(viewer):
     viewer.dims.set_current_step(0, 0)
     steps = []
     for _ in range(7):
-        look.next_tumour_slice(viewer)
+        view_actions.next_tumour_slice(viewer)
         steps.append(viewer.dims.current_step[0])
     assert steps == [*np.flatnonzero(labels.data.any(axis=(1, 2))), 4]
-    look.previous_tumour_slice(viewer)
+    view_actions.previous_tumour_slice(viewer)
     assert viewer.dims.current_step[0] == 10
     viewer.dims.order = (2, 0, 1)
     viewer.dims.set_current_step(2, 0)
-    look.next_tumour_slice(viewer)
+    view_actions.next_tumour_slice(viewer)
     assert viewer.dims.current_step[2] == np.flatnonzero(labels.data.any(axis=(0, 1)))[0]
 
 
 def test_largest_part_is_gone_to_in_all_planes(viewer):
     labels = viewer.layers[-1]
     viewer.dims.current_step = (0, 0, 0)
-    look.look_at_largest_part(viewer)
+    view_actions.look_at_largest_part(viewer)
     at = tuple(round(float(one)) for one in labels.world_to_data(viewer.dims.point))
     large = np.argwhere(labels.data[:9] > 0)
     assert labels.data[at] > 0
@@ -104,24 +104,24 @@ def test_largest_part_is_gone_to_in_all_planes(viewer):
 
 def test_labels_are_hidden_and_shown_again(viewer):
     labels = viewer.layers[-1]
-    look.toggle_labels(viewer)
+    view_actions.toggle_labels(viewer)
     assert not labels.visible
-    look.toggle_labels(viewer)
+    view_actions.toggle_labels(viewer)
     assert labels.visible
 
 
 def test_without_labels_the_keys_say_what_to_do(qtbot, told):
     viewer = ViewerModel()
     viewer.add_image(np.ones((4, 5, 6)))
-    look.next_tumour_slice(viewer)
-    look.look_at_largest_part(viewer)
-    look.toggle_labels(viewer)
+    view_actions.next_tumour_slice(viewer)
+    view_actions.look_at_largest_part(viewer)
+    view_actions.toggle_labels(viewer)
     assert len(told) == 3
     assert all("no labels" in one for one in told)
 
 
 def test_keys_are_neither_naparis_nor_the_curate_panels():
-    ours = {str(coerce_keybinding(one.key)) for one in look.KEYS}
+    ours = {str(coerce_keybinding(one.key)) for one in view_actions.KEYS}
     napari = {str(key) for keys in default_shortcuts.values() for key in keys}
     from napari.layers import Image, Labels, Points, Shapes, Surface
 
@@ -130,14 +130,14 @@ def test_keys_are_neither_naparis_nor_the_curate_panels():
     curate = {str(coerce_keybinding(key)) for key in CURATE_KEYS.values()}
     assert not ours & napari
     assert not ours & curate
-    assert len(ours) == len(look.KEYS)
+    assert len(ours) == len(view_actions.KEYS)
 
 
 def test_bound_keys_act_and_leave_what_the_user_bound(viewer):
     mine = []
     viewer.bind_key("J", lambda _: mine.append(1))
-    look.bind_keys(viewer)
-    look.bind_keys(viewer)
+    view_actions.bind_keys(viewer)
+    view_actions.bind_keys(viewer)
     viewer.keymap[coerce_keybinding("J")](viewer)
     viewer.keymap[coerce_keybinding("Shift-H")](viewer)
     assert mine == [1]
@@ -150,7 +150,7 @@ def test_surfaces_are_one_layer_a_class_where_the_labels_lie(viewer, qtbot):
     surfaces = surfaces_of(viewer)
     assert surfaces_of(viewer) is surfaces
     with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        look.toggle_surfaces(viewer)
+        view_actions.toggle_surfaces(viewer)
     assert viewer.dims.ndisplay == 3
     made = {layer.name: layer for layer in viewer.layers if layer.name.endswith(f"surface of {labels.name}")}
     assert set(made) == {f"{name} surface of {labels.name}" for name in ("edema", "non-enhancing", "enhancing")}
@@ -168,12 +168,12 @@ def test_leaving_3d_brings_back_what_was_shown(viewer, qtbot):
     before = shown(viewer)
     surfaces = surfaces_of(viewer)
     with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        look.toggle_surfaces(viewer)
+        view_actions.toggle_surfaces(viewer)
     viewer.dims.ndisplay = 2  # as napari's own button does
     assert shown(viewer) == before
     with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        look.toggle_surfaces(viewer)
-    look.toggle_surfaces(viewer)
+        view_actions.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     assert viewer.dims.ndisplay == 2
     assert shown(viewer) == before
 
@@ -182,9 +182,9 @@ def test_leaving_3d_comes_back_to_the_slice_where_one_was(viewer, qtbot):
     viewer.dims.set_current_step(0, viewer.dims.nsteps[0] - 2)
     step, surfaces = viewer.dims.current_step, surfaces_of(viewer)
     with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        look.toggle_surfaces(viewer)
+        view_actions.toggle_surfaces(viewer)
     viewer.dims.set_current_step(0, 1)  # as napari does by the middle of its camera
-    look.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     assert viewer.dims.current_step == step
 
 
@@ -218,7 +218,7 @@ def test_labels_without_surfaces_say_why_and_leave_the_slices(qtbot, monkeypatch
     monkeypatch.setattr("napari_brain_tumor.widgets.surfaces.notify", messages.append)
     viewer = ViewerModel()
     viewer.add_labels(data)
-    look.toggle_surfaces(viewer)
+    view_actions.toggle_surfaces(viewer)
     assert why in messages[0]
     assert viewer.dims.ndisplay == 2
     assert viewer.layers[0].visible

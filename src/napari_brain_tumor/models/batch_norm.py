@@ -16,7 +16,7 @@ __all__ = ["SteadyBatchNorm2d", "SteadyBatchNorm3d", "steady_batch_norm"]
 _MOMENTUM = 0.1
 
 
-class _Steady(nn.modules.batchnorm._BatchNorm):
+class _SteadyBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm which, given one image, normalises by running statistics that include its deviation from them.
 
     The running variance is the exponentially weighted variance over images, not within one: what varies between
@@ -46,11 +46,11 @@ class _Steady(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked.add_(1)
 
 
-class SteadyBatchNorm2d(_Steady, nn.BatchNorm2d):
+class SteadyBatchNorm2d(_SteadyBatchNorm, nn.BatchNorm2d):
     """For maps `(N, C, Y, X)`."""
 
 
-class SteadyBatchNorm3d(_Steady, nn.BatchNorm3d):
+class SteadyBatchNorm3d(_SteadyBatchNorm, nn.BatchNorm3d):
     """For maps `(N, C, Z, Y, X)`."""
 
 

@@ -18,7 +18,7 @@ from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["MAPS", "Kept", "keep", "kept_of", "map_layers", "relabel", "result_layer"]
+__all__ = ["MAPS", "StoredMaps", "keep", "map_layers", "relabel", "result_layer", "stored_maps_of"]
 
 MAPS: Final = ("probabilities", "uncertainty")
 """What can be shown beside the labels."""
@@ -29,7 +29,7 @@ _MOST: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class StoredMaps:
     """What is kept of a result.
 
     Parameters
@@ -43,7 +43,7 @@ class Kept:
     places: tuple[DoubtfulPlace, ...]
 
     @classmethod
-    def of(cls, maps: RegionProbabilities) -> "Kept":
+    def of(cls, maps: RegionProbabilities) -> "StoredMaps":
         """The probabilities with the places where they leave a doubt."""
         by_region = {region: values.T for region, values in zip(maps.regions, maps.values, strict=True)}
         return cls(maps, tuple(doubtful_places(by_region, maps.thresholds, maps.grid)))
@@ -53,27 +53,27 @@ def result_layer(segmentation: Segmentation, maps: RegionProbabilities | None) -
     """The layer of a result, with what its probabilities tell, where there are any."""
     data, attributes, kind = layers.segmentation_to_layer(segmentation)
     if maps is not None:
-        attributes["metadata"] |= {_KEPT: {_name_of(attributes["metadata"]): Kept.of(maps)}}
+        attributes["metadata"] |= {_KEPT: {_name_of(attributes["metadata"]): StoredMaps.of(maps)}}
     return data, attributes, kind
 
 
-def kept_of(layer: Layer | None) -> Kept | None:
+def stored_maps_of(layer: Layer | None) -> StoredMaps | None:
     """What is kept of the result that a layer shows now; None where there is nothing."""
     if not isinstance(layer, Labels):
         return None
-    found: Kept | None = layer.metadata.get(_KEPT, {}).get(_name_of(layer.metadata))
-    return found
+    stored: StoredMaps | None = layer.metadata.get(_KEPT, {}).get(_name_of(layer.metadata))
+    return stored
 
 
 def keep(layer: Layer, attributes: Mapping[str, Any]) -> None:
     """Keep, with a layer that took a result in, what came with the result."""
     new = attributes["metadata"].get(_KEPT, {})
-    old = {name: one for name, one in layer.metadata.get(_KEPT, {}).items() if name not in new}
+    old = {name: stored for name, stored in layer.metadata.get(_KEPT, {}).items() if name not in new}
     newest = dict([*old.items(), *new.items()][-_MOST:])
     layer.metadata = {**layer.metadata, _KEPT: newest}
 
 
-def relabel(tag: SegmentationTag, kept: Kept, thresholds: Mapping[Region, float]) -> LayerData:
+def relabel(tag: SegmentationTag, stored: StoredMaps, thresholds: Mapping[Region, float]) -> LayerData:
     """The layer of the labels that other thresholds give, without running the network again.
 
     Raises
@@ -81,7 +81,7 @@ def relabel(tag: SegmentationTag, kept: Kept, thresholds: Mapping[Region, float]
     ProbabilityError
         If a threshold is none of the model's, or not between 0 and 1.
     """
-    maps = kept.maps.with_thresholds(thresholds)
+    maps = stored.maps.with_thresholds(thresholds)
     data = maps.labels()
     settings = {**tag.provenance.get("settings", {}), "thresholds": dict(maps.thresholds)}
     provenance = {**tag.provenance, "settings": settings, "labels_sha256": labels_sha256(data)}
@@ -91,29 +91,29 @@ def relabel(tag: SegmentationTag, kept: Kept, thresholds: Mapping[Region, float]
     return result_layer(segmentation, maps)
 
 
-def map_layers(name: str, kept: Kept, what: str) -> list[LayerData]:
+def map_layers(name: str, stored: StoredMaps, what: str) -> list[LayerData]:
     """Image layers of a result's probabilities, one a region, or of its uncertainty.
 
     Parameters
     ----------
     name : str
         Of the result's layer.
-    kept : Kept
+    stored : StoredMaps
     what : str
         One of `MAPS`.
     """
-    grid = kept.maps.scan_grid
+    grid = stored.maps.scan_grid
     if what == "uncertainty":
-        return [layers.map_to_layer(f"{name} uncertainty", kept.maps.uncertainty(), grid, "inferno", of=what)]
+        return [layers.map_to_layer(f"{name} uncertainty", stored.maps.uncertainty(), grid, "inferno", of=what)]
     return [
         layers.map_to_layer(
             f"{name} probability of {REGION_NAMES[region]}",
-            kept.maps[region].astype("float32"),
+            stored.maps[region].astype("float32"),
             grid,
             "viridis",
             of=what,
         )
-        for region in kept.maps.regions
+        for region in stored.maps.regions
     ]
 
 

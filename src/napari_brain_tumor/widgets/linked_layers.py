@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer
 
-__all__ = ["Links", "Twins", "is_volume"]
+__all__ = ["LinkedLayers", "Links", "is_volume"]
 
 _REFRESH_MS: Final = 30
 """While a stroke is painted, the other views follow this often."""
@@ -64,7 +64,7 @@ def is_volume(layer: Layer) -> bool:
     return isinstance(layer, Image | Labels) and layer.ndim >= 3 and not layer.multiscale
 
 
-class Twins(QObject):
+class LinkedLayers(QObject):
     """Shows the volumes of one viewer in others, and keeps them in step until it is told to stop.
 
     Parameters
@@ -194,7 +194,7 @@ class Twins(QObject):
     # Settings -------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _ours(self) -> Iterator[bool]:
+    def _own_change(self) -> Iterator[bool]:
         """Whether this change comes from outside; what it leads to meanwhile does not."""
         outside = not self._busy
         self._busy = True
@@ -205,7 +205,7 @@ class Twins(QObject):
 
     def _follower(self, layer: Layer, name: str) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
-            with self._ours() as outside:
+            with self._own_change() as outside:
                 for twin in self._twins.get(layer, ()) if outside else ():
                     self._take(layer, twin, name)
 
@@ -230,7 +230,7 @@ class Twins(QObject):
 
     def _data_follower(self, layer: Layer) -> Callable[..., None]:
         def follow(event: Any = None) -> None:
-            with self._ours() as outside:
+            with self._own_change() as outside:
                 for twin in self._twins.get(layer, ()) if outside else ():
                     twin.data = layer.data
 
@@ -238,7 +238,7 @@ class Twins(QObject):
 
     def _points_leader(self, layer: Points, twin: Points) -> Callable[..., None]:
         def lead(event: Any = None) -> None:
-            with self._ours() as outside:
+            with self._own_change() as outside:
                 if outside and not np.array_equal(layer.data, twin.data):
                     layer.data = np.array(twin.data)
                     for other in self._twins.get(layer, ()):
@@ -356,8 +356,8 @@ def _refresh(layer: Layer) -> None:
     layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
-def _reorder(layers: Any, wanted: list[Layer]) -> None:
-    for at, layer in enumerate(wanted):
+def _reorder(layers: Any, order: list[Layer]) -> None:
+    for at, layer in enumerate(order):
         now = layers.index(layer)
         if now != at:
             layers.move(now, at)

@@ -17,8 +17,8 @@ from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor_training.config import read_config
 from napari_brain_tumor_training.fit import fit
+from napari_brain_tumor_training.process_group import ProcessGroup, joined
 from napari_brain_tumor_training.sampling import sampler_for
-from napari_brain_tumor_training.team import Team, joined
 from napari_brain_tumor_training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -41,8 +41,8 @@ def free_port():
 
 
 def start(rank, port, arguments):
-    team = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    environment = os.environ | {name: str(value) for name, value in team.items()}
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
     environment |= {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "napari_brain_tumor_training", *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -111,7 +111,7 @@ def test_a_run_is_resumed_by_as_many_processes_as_began_it(data, run_of_two):
 def test_batches_that_cannot_be_parted_are_refused(shards, batch):
     config = recipe(optimisation={"shards": shards, "batch": batch})
     with pytest.raises(TrainingError, match="multiple of the number of processes"):
-        Trainer.start(config, config.optimisation, CPU, Team(0, 2))
+        Trainer.start(config, config.optimisation, CPU, ProcessGroup(0, 2))
 
 
 def test_shards_change_the_samples_and_not_their_number():
@@ -127,14 +127,14 @@ def test_shards_change_the_samples_and_not_their_number():
 
 
 def test_items_are_shared_out_and_results_come_back_in_order():
-    shares = [Team(rank, 3).share("abcdefgh") for rank in range(3)]
+    shares = [ProcessGroup(rank, 3).share("abcdefgh") for rank in range(3)]
     assert shares == [list("adg"), list("beh"), list("cf")]
-    assert Team().together(list("abc")) == list("abc")
+    assert ProcessGroup().gathered(list("abc")) == list("abc")
 
 
 def test_without_torchrun_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined("cpu") as (team, device):
-        assert (team, device) == (Team(0, 1), CPU)
-        assert team.is_first
-        assert team.agreed(True)
+    with joined("cpu") as (group, device):
+        assert (group, device) == (ProcessGroup(0, 1), CPU)
+        assert group.is_first
+        assert group.agreed(True)

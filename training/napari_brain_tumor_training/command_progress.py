@@ -11,15 +11,15 @@ from rich.progress import Progress as ProgressBar
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor_training.process_group import rank_of_process
 from napari_brain_tumor_training.stop_signals import StoppedError
-from napari_brain_tumor_training.team import rank_of_process
 
-__all__ = ["shown"]
+__all__ = ["command_progress"]
 
 
 @contextmanager
-def shown(
-    title: str, kept: str = "What a training run has saved is kept: --resume goes on from there."
+def command_progress(
+    title: str, reassurance: str = "What was saved is kept: --resume continues from there."
 ) -> Iterator[tuple[Console, Callable[[Progress], None]]]:
     """A progress bar on standard error; our errors as one message, signals as exit codes 130 and 143."""
     # Of several processes that train together the first one tells how far they are.
@@ -33,8 +33,8 @@ def shown(
         console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except StoppedError as stopped:
-        console.print(f"Stopped. {kept}")
+        console.print(f"Stopped. {reassurance}")
         raise typer.Exit(stopped.exit_code) from None
     except KeyboardInterrupt:
-        console.print(f"Stopped at once. {kept}")
+        console.print(f"Stopped at once. {reassurance}")
         raise typer.Exit(130) from None
