@@ -64,10 +64,13 @@ def _rotations(count: int, dims: int, config: AugmentationConfig) -> torch.Tenso
     turn = torch.deg2rad(torch.empty(count).uniform_(-1, 1) * config.rotation_degrees)
     zero = torch.zeros(count)
     if dims == 2:
-        return torch.linalg.matrix_exp(torch.stack([zero, turn, -turn, zero], 1).reshape(-1, 2, 2))
+        flat: torch.Tensor = torch.linalg.matrix_exp(torch.stack([zero, turn, -turn, zero], 1).reshape(-1, 2, 2))
+        return flat
     tilts = torch.deg2rad(torch.empty(2, count).uniform_(-1, 1) * config.tilt_degrees)
     x, y = tilts
-    return torch.linalg.matrix_exp(torch.stack([zero, -turn, y, turn, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3))
+    skew = torch.stack([zero, -turn, y, turn, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
+    matrices: torch.Tensor = torch.linalg.matrix_exp(skew)
+    return matrices
 
 
 def _bending(count: int, sides: torch.Size, config: AugmentationConfig) -> torch.Tensor:

@@ -265,9 +265,10 @@ class Refiner:
         """The change without what it left as it was."""
         before, said_before = self._labels[box.slices], self._said[box.slices]
         inner = bounding_box((before != after) | (said_before != allowed)) or Box((0, 0, 0), (1, 1, 1))
-        arrays = (array[inner.slices].copy() for array in (before, after, said_before, allowed))
+        labels = before[inner.slices].copy(), after[inner.slices].copy()
+        marks = said_before[inner.slices].copy(), allowed[inner.slices].copy()
         now = self._outlined if outlined is None else outlined
-        return Change(step, _within(box, inner), *arrays, self._outlined, now)
+        return Change(step, _within(box, inner), *labels, *marks, self._outlined, now)
 
     def _prompted(self, step: Any) -> Change:
         touched = rasterise(step, self.study.grid)

@@ -339,4 +339,5 @@ def _far_from(mask: Mask, spacing: Sequence[float]) -> Float32Array:
     if not mask.any():
         return np.full(mask.shape, 2 * REACH_MM, np.float32)
     distance = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    return np.minimum(distance, 2 * REACH_MM).astype(np.float32)
+    near: Float32Array = np.minimum(distance, 2 * REACH_MM).astype(np.float32)
+    return near

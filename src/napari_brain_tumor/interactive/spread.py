@@ -155,7 +155,7 @@ def _say(said: Labels, section: Section) -> None:
     flat[section.told] = _agreed(flat, now)[section.told]
 
 
-def _agreed(before: Array, now: Array) -> Labels:
+def _agreed(before: Labels, now: Labels | np.uint8) -> Labels:
     """Classes that are possible by what was said before and by what is said now; by the latter, where they differ."""
     both = before & now
     return np.where(both, both, now).astype(np.uint8)

@@ -44,8 +44,8 @@ class Verdict:
 
     def __call__(self, numbers: Float32Array) -> Float32Array:
         """Probabilities `(N,)` of evidence `(N, F)`, in the order of `FEATURES`."""
-        chance: Float32Array = 1 / (1 + np.exp(-np.clip(self.logits(numbers), -30, 30)))
-        return chance
+        odds = np.clip(self.logits(numbers), -30, 30)
+        return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
     def logits(self, numbers: Float32Array) -> Float32Array:
         """Logarithms of the odds `(N,)` of evidence `(N, F)`."""

@@ -142,7 +142,7 @@ def stl_bytes(surface: Surface, text: str) -> bytes:
     triangles["normal"] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     triangles["corners"] = corners
     header = text.encode("ascii")[:_HEADER_BYTES].ljust(_HEADER_BYTES)
-    return header + np.uint32(len(triangles)).astype("<u4").tobytes() + triangles.tobytes()
+    return header + len(triangles).to_bytes(4, "little") + bytes(triangles.tobytes())
 
 
 def ply_bytes(surface: Surface, text: str, colour: str) -> bytes:

@@ -60,7 +60,7 @@ def _joined(outer: Points, holes: Sequence[Points]) -> Points:
     for hole in holes:
         distances, nearest = cKDTree(outer).query(hole)
         start = int(np.argmin(distances))
-        at = int(nearest[start])
+        at = int(np.asarray(nearest)[start])
         around = np.roll(hole, -start, axis=0)
         outer = np.concatenate([outer[: at + 1], around, around[:1], outer[at:]])
     return outer

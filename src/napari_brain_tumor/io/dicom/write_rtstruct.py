@@ -100,11 +100,11 @@ def _in_world(reference: Reference, number: int, curve: Float64Array) -> Float64
 
 def _dataset(reference: Reference, contours: Contours, origin: Origin) -> Any:
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
     source = complete_header(reference.stack.frames[0].facts.file)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = _RTSTRUCT, generate_uid()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(_RTSTRUCT), generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     for keyword in _OF_SOURCE:
