@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models_for_tests import tiny_model
-from napari_brain_tumor import segment, segment_with_probabilities
+from napari_brain_tumor import open_study, segment, segment_with_probabilities
 from napari_brain_tumor.errors import BoxError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.inference.engine import Engine
@@ -17,6 +17,7 @@ from napari_brain_tumor.postprocessing.region_probabilities import check_thresho
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.preprocessing.world_box import check_box, inside_box, voxels_of_box
 from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.study import ROLES, Study
 from phantoms import affine, ball, tilt
 
@@ -261,7 +262,7 @@ def border_voxels(mask):
 
 @pytest.mark.parametrize("model", ["tiny", "threshold"])
 def test_smoothing_leaves_a_smoother_outline_within_the_brain_and_is_recorded(tiny, model):
-    study, where = head(), tiny if model == "tiny" else model
+    study, where = (head(), tiny) if model == "tiny" else (open_study(sample_case_folder()), model)
     options = {"min_lesion_mm3": 0} | ({"thresholds": {"WT": 0.5}} if model == "tiny" else {})
     rough = segment(study, where, "cpu", **options)
     smooth = segment(study, where, "cpu", smooth_mm=1.5, **options)

@@ -64,7 +64,7 @@ class Lesion:
     diameters: Bidimensional | None
     measurable: bool
     reason: str
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def side(self) -> Side | None:
