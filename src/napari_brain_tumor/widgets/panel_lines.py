@@ -83,7 +83,9 @@ def segment_lines_of(
     request = choices.request.with_options(model=_model_word(choices.model), **_brain_word(choices))
     name = _case_of(choices.sequences)
     usual = f"{name}_segmentation{file_format.suffix}" if file_format.name != BIDS.name else "data_set"
-    lines = segment_lines(scans, request, saved or usual, schema, file_format.name)
+    # The file that was saved tells its own format where another one was chosen since.
+    chosen_format = "" if saved and not saved.endswith(file_format.suffix) else file_format.name
+    lines = segment_lines(scans, request, saved or usual, schema, chosen_format)
     again = rerun_lines(saved).shell(usual_shell()) if saved and file_format.labels else ""
     notes = (
         *(
