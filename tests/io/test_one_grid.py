@@ -141,13 +141,15 @@ def test_a_result_on_a_resampled_case_can_be_computed_again(case, tmp_path):
 
 def test_a_script_is_told_onto_which_grid(case):
     from napari_brain_tumor.errors import RecordError
+    from napari_brain_tumor.requests.lines import open_line
     from napari_brain_tumor.requests.reopening import opening_of
+    from napari_brain_tumor.requests.shell import words_of
 
     study: Study = open_study(case, resample="finest")
     opening = opening_of(study.sources, study.roles, study.grid, study.resampled)
-    assert opening.arguments()[-1] == "--resample=FLAIR"
+    assert words_of(opening)[-2:] == ["--resample", "FLAIR"]
     names: dict = {"open_study": open_study}
-    exec(opening.python(), names)
+    exec(open_line(opening), names)
     np.testing.assert_array_equal(names["study"].sequences["T1"], study.sequences["T1"])
     with pytest.raises(RecordError, match="is not chosen"):
         opening_of(study.only(("T1",)).sources, ("T1",), study.grid, ("T1",))

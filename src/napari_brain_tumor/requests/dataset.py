@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from napari_brain_tumor.dataset.split import side_named
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.requests.request import Option, Request
 
@@ -70,8 +71,14 @@ class AddCaseRequest(RelabelRequest):
     source: Annotated[str, Option(help="The data set it came from.", label="From")] = ""
     grade: Annotated[str | None, Option(help="Of the tumour, such as HGG, LGG or 2.", label="Grade")] = None
     side: Annotated[
-        Literal["train", "val", "test"] | None,
-        Option(help="Of a new patient; else by rule.", label="Side", error=DatasetError),
+        Annotated[str, AfterValidator(side_named)] | None,
+        Option(
+            help="Of a new patient; else by rule.",
+            label="Side",
+            metavar="train|val|test",
+            expected="a side of a split: train, val or test",
+            error=DatasetError,
+        ),
     ] = None
     not_same_as: Annotated[
         tuple[str, ...],
