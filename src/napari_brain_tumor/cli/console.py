@@ -115,7 +115,7 @@ def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exc
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table with those columns, the ones in `right` aligned to the right."""
-    plain = not sys.stdout.isatty()
+    plain = sys.stdout is None or not sys.stdout.isatty()
     table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=not plain)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left")

@@ -25,8 +25,8 @@ class TidySteps(QWidget):
         column.setSpacing(4)
         self.preview_box = QCheckBox("Pre&view")
         self.preview_box.setToolTip("Show a ring around what a prompt would change before the labels take it.")
-        self.take_button = button("Ta&ke", "Let the labels take what lies within the ring.\nKey: Enter")
-        self.drop_button = button("Dro&p", "Do without this prompt.\nKey: Escape")
+        self.take_button = button("Tak&e", "Let the labels take what lies within the ring.\nKey: Enter")
+        self.drop_button = button("&Drop", "Do without this prompt.\nKey: Escape")
         top = flow()
         for control in (self.preview_box, self.take_button, self.drop_button):
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
