@@ -36,7 +36,7 @@ def test_the_list_is_json_on_request(tmp_path, run):
 
 def test_two_candidates_stop_a_command_with_the_list_and_the_option_picks(tmp_path, run):
     write_two(tmp_path / "x")
-    code, _, err = run("segment", "x", "--model", "threshold", "--prepare", "never")
+    code, _, err = run("segment", "x", "--model", "threshold")
     assert code == 1
     assert "3: AX FLAIR" in err
     assert "4: SAG FLAIR" in err

@@ -85,9 +85,14 @@ def _sequences(case: Path, opening: OpenOptions, *, always: bool) -> tuple[Seque
     except DuplicateRoleError:
         if opening.series:
             raise
-    selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
+        selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
+        if selection.tied:
+            raise
+    else:
+        selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
     volumes = {role: candidate.read() for role, candidate in selection.by_role.items()}
-    notes = tuple(dict.fromkeys(text for volume in volumes.values() for text in volume.notes))
+    texts = (*selection.notes, *(text for volume in volumes.values() for text in volume.notes))
+    notes = tuple(dict.fromkeys(texts))
     return Sequences(volumes, folder_name(case) if case.is_dir() else short_name(case), notes), selection.rows()
 
 

@@ -21,6 +21,9 @@ _MORE: Final = 1.1
 Picks = Mapping[str, str | int] | None
 
 
+_ALIKE: Final = "nothing tells them apart"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One of the rules: the higher `rank` is taken, if it is higher by `ratio`; `words` say so of the two numbers."""
@@ -92,6 +95,21 @@ class Selection:
         """The candidates that are used, in the order of roles."""
         used = {one.used_as: one.candidate for one in self.choices}
         return {role: used[role] for role in ROLES if role in used}
+
+    @property
+    def tied(self) -> bool:
+        """Whether some role was given to one of several candidates that no rule tells apart."""
+        return any(choice.used_as is not None and choice.why.endswith(_ALIKE) for choice in self.choices)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which candidate is used for a role that others could have had too, and why."""
+        rivals = [choice for choice in self.choices if choice.used_as is not None and "; before " in choice.why]
+        return tuple(
+            f"{choice.candidate.number}, {choice.candidate.name!r}, is used as {choice.used_as}: {choice.why}. "
+            f"To use another one: --series {choice.used_as}=NUMBER."
+            for choice in rivals
+        )
 
     def rows(self) -> tuple[dict[str, str], ...]:
         """The table as words, for records, shells and windows."""
@@ -245,7 +263,7 @@ def _why_better(one: Candidate, free: Sequence[Candidate]) -> str:
     if not others:
         return ""
     numbers = ", ".join(other.number for other in others)
-    return f"; before {numbers}: {'; '.join(rules) or 'nothing tells them apart'}"
+    return f"; before {numbers}: {'; '.join(rules) or _ALIKE}"
 
 
 def _why_not(
@@ -261,5 +279,5 @@ def _why_not(
     if not any(one is other for other in free):
         return "of another examination"
     rule, _ = _deciding(best[one.role], one)
-    why = rule.words(best[one.role], one) if rule is not None else "nothing tells them apart"
+    why = rule.words(best[one.role], one) if rule is not None else _ALIKE
     return f"{best[one.role].number} is taken for {one.role}: {why}"
