@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from napari_brain_tumor.models.neighbours import NEIGHBOURS
+
 __all__ = ["CONFIGURATIONS", "ORIGINS", "Configuration", "Dims", "Origin", "current_name", "origin_of", "size_of"]
 
 Dims = Literal[2, 3]
@@ -122,8 +124,10 @@ def origin_of(architecture: str) -> str:
 
 
 def size_of(architecture: str, arguments: Mapping[str, Any], dims: int) -> str:
-    """The named size that these arguments are, or that they are a size of their own."""
+    """The named size that these arguments are, or that they are a size of their own; and how many slices it sees."""
+    plain = {name: value for name, value in arguments.items() if name != NEIGHBOURS}
+    slices = f", {2 * arguments[NEIGHBOURS] + 1} slices" if arguments.get(NEIGHBOURS) else ""
     for name, known in CONFIGURATIONS.items():
-        if (known.architecture, dict(known.arguments), known.dims) == (architecture, dict(arguments), dims):
-            return f"size {name}"
-    return "own size" if architecture in ORIGINS else ""
+        if (known.architecture, dict(known.arguments), known.dims) == (architecture, plain, dims):
+            return f"size {name}{slices}"
+    return f"own size{slices}" if architecture in ORIGINS else ""
