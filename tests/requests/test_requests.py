@@ -14,12 +14,10 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import AfterValidator
 
 import napari_brain_tumor
 from napari_brain_tumor import CuratedDataset, workflow
 from napari_brain_tumor.cli import app
-from napari_brain_tumor.dataset.split import side_named
 from napari_brain_tumor.errors import BoxError, OptionError, ProbabilityError, SeedError
 from napari_brain_tumor.evaluation import evaluate_job
 from napari_brain_tumor.requests.compare import CompareRequest, EvaluateRequest
@@ -50,8 +48,6 @@ def values_of(annotation, bounds=()):
     """Any value that a field may have, in the form that the request keeps; a mask in memory has no other form."""
     if get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
-        if AfterValidator(side_named) in more:
-            return st.sampled_from(("train", "val", "test"))
         return values_of(inner, [part for one in more for part in getattr(one, "metadata", [one])])
     if get_origin(annotation) in (Union, UnionType):
         arms = [arm for arm in get_args(annotation) if arm not in (NoneType, Path, np.ndarray)]

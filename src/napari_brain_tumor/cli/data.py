@@ -77,6 +77,7 @@ def add(
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import say
     from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.dataset.split import side_named
 
     opened = CuratedDataset(dataset)
     study = open_case(scan, opening)
@@ -94,7 +95,7 @@ def add(
         made_by=_maker(request),
         state=request.state,
         note=request.note,
-        split=request.side,
+        split=None if request.side is None else side_named(request.side),
         not_same_as=request.not_same_as,
     )
     for similar in record.similar:

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from napari_brain_tumor.dataset.split import side_named
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.requests.request import Option, Request
 
@@ -71,12 +70,11 @@ class AddCaseRequest(RelabelRequest):
     source: Annotated[str, Option(help="The data set it came from.", label="From")] = ""
     grade: Annotated[str | None, Option(help="Of the tumour, such as HGG, LGG or 2.", label="Grade")] = None
     side: Annotated[
-        Annotated[str, AfterValidator(side_named)] | None,
+        str | None,
         Option(
             help="Of a new patient; else by rule.",
             label="Side",
             metavar="train|val|test",
-            expected="a side of a split: train, val or test",
             error=DatasetError,
         ),
     ] = None
