@@ -4,9 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from napari_brain_tumor.models.neighbours import NEIGHBOURS
+__all__ = [
+    "CONFIGURATIONS",
+    "NEIGHBOURS",
+    "ORIGINS",
+    "Configuration",
+    "Dims",
+    "Origin",
+    "current_name",
+    "origin_of",
+    "size_of",
+]
 
-__all__ = ["CONFIGURATIONS", "ORIGINS", "Configuration", "Dims", "Origin", "current_name", "origin_of", "size_of"]
+NEIGHBOURS: Final = "neighbours"
+"""Name of the argument in cards and recipes."""
 
 Dims = Literal[2, 3]
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.configurations import NEIGHBOURS
 
 __all__ = [
     "NEIGHBOURS",
@@ -21,8 +22,6 @@ __all__ = [
     "with_neighbours",
 ]
 
-NEIGHBOURS: Final = "neighbours"
-"""Name of the argument in cards and recipes."""
 _MOST: Final = 8
 
 
