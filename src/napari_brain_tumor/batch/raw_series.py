@@ -79,17 +79,17 @@ def open_scans(case: Path, opening: OpenOptions, raw: RawSeriesRequest) -> Study
 
 def _sequences(case: Path, opening: OpenOptions, *, always: bool) -> tuple[Sequences, tuple[dict[str, str], ...]]:
     """What headers or names tell; of several series for one role the best."""
-    try:
-        if not always or opening.series:
+    several: DuplicateRoleError | None = None
+    if not always or opening.series:
+        try:
             return open_sequences(case, **opening.changed()), ()
-    except DuplicateRoleError:
-        if opening.series:
-            raise
-        selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
-        if selection.tied:
-            raise
-    else:
-        selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
+        except DuplicateRoleError as error:
+            if opening.series:
+                raise
+            several = error
+    selection = select(candidates_of(case, opening.roles, spacing_mm=opening.spacing_mm))
+    if several is not None and selection.tied:
+        raise several
     volumes = {role: candidate.read() for role, candidate in selection.by_role.items()}
     texts = (*selection.notes, *(text for volume in volumes.values() for text in volume.notes))
     notes = tuple(dict.fromkeys(texts))

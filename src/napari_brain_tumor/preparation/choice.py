@@ -77,11 +77,17 @@ class Choice:
     used_as : Role or None
         None where it is passed over.
     why : str
+    rivals : tuple of str
+        Numbers of the candidates that could have had its role too, where it was not picked by hand.
+    tied : bool
+        Whether no rule prefers it to them.
     """
 
     candidate: Candidate
     used_as: Role | None
     why: str
+    rivals: tuple[str, ...] = ()
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,16 +105,16 @@ class Selection:
     @property
     def tied(self) -> bool:
         """Whether some role was given to one of several candidates that no rule tells apart."""
-        return any(choice.used_as is not None and choice.why.endswith(_ALIKE) for choice in self.choices)
+        return any(choice.tied for choice in self.choices)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Which candidate is used for a role that others could have had too, and why."""
-        rivals = [choice for choice in self.choices if choice.used_as is not None and "; before " in choice.why]
         return tuple(
             f"{choice.candidate.number}, {choice.candidate.name!r}, is used as {choice.used_as}: {choice.why}. "
             f"To use another one: --series {choice.used_as}=NUMBER."
-            for choice in rivals
+            for choice in self.choices
+            if choice.rivals
         )
 
     def rows(self) -> tuple[dict[str, str], ...]:
@@ -252,18 +258,18 @@ def _choice(
 ) -> Choice:
     for role, taken in best.items():
         if taken is one:
-            why = "picked" if role in given else f"{one.reason}{_why_better(one, free)}"
-            return Choice(one, role, why)
+            return Choice(one, role, "picked") if role in given else _best_of(one, role, free)
     return Choice(one, None, _why_not(one, best, given, free))
 
 
-def _why_better(one: Candidate, free: Sequence[Candidate]) -> str:
+def _best_of(one: Candidate, role: Role, free: Sequence[Candidate]) -> Choice:
     others = [other for other in free if other.role == one.role and other is not one]
     rules = dict.fromkeys(rule.statement for rule in (_deciding(one, other)[0] for other in others) if rule is not None)
     if not others:
-        return ""
-    numbers = ", ".join(other.number for other in others)
-    return f"; before {numbers}: {'; '.join(rules) or _ALIKE}"
+        return Choice(one, role, one.reason)
+    numbers = tuple(other.number for other in others)
+    why = f"{one.reason}; before {', '.join(numbers)}: {'; '.join(rules) or _ALIKE}"
+    return Choice(one, role, why, numbers, tied=not rules)
 
 
 def _why_not(
