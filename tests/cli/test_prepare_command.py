@@ -1,6 +1,7 @@
 """`brain-tumor prepare`, and `segment` of raw series: what is shown, written, refused and computed again."""
 
 import json
+import pickle
 from pathlib import Path
 
 import nibabel as nib
@@ -8,8 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from napari_brain_tumor import open_segmentation, rerun
+from napari_brain_tumor import open_prepared, open_segmentation, rerun
+from napari_brain_tumor.batch.prepare import PrepareWork, preparation_tasks
 from napari_brain_tumor.cli import app
+from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.requests.prepare import PrepareOptions
+from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.sample.examination import write_examination
 
 GRIDS = {"T1c": 8, "FLAIR": 4}
@@ -87,3 +92,51 @@ def test_never_refuses_several_grids_and_onto_needs_a_prepared_examination(exami
     told = run("segment", tmp_path, "-o", tmp_path / "x.nii.gz", "--model", "threshold", "--onto", "FLAIR")
     assert "fit all of them" in str(told.exception)
     assert not Path("x.nii.gz").exists()
+
+
+# Several examinations -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """Two examinations of the sample in 3 mm, FLAIR on a grid of its own; and a folder with nothing to prepare."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for role, file, start in (("T1c", "t1ce", 0), ("FLAIR", "flair", 1)):
+            whole = nib.load(next(sample_case_folder().glob(f"*_{file}.nii.gz")))
+            whole.slicer[start::3, ::3, ::3].to_filename(tmp_path / name / f"{role}.nii.gz")
+    (tmp_path / "three").mkdir()
+    return tmp_path
+
+
+FLAIR_ALONE = ("--series", "T1c=-")
+"""Nothing to register."""
+
+
+def test_several_examinations_get_a_folder_each_and_one_that_fails_stops_no_other(small, monkeypatch):
+    monkeypatch.chdir(small)
+    told = run("prepare", "one", "three", "two", "-o", "studies", *FLAIR_ALONE)
+    assert "1 of 3 cases were not prepared: three" in str(told.exception)
+    assert "3 cases: 2 prepared, 1 failed" in told.output
+    assert sorted(path.name for path in Path("studies").iterdir()) == ["one", "two"]
+    for name in ("one", "two"):
+        assert open_prepared(Path("studies") / name).study.roles == ("FLAIR",)
+    told = run("prepare", "one", "two", "-o", "studies", "--skip-existing", *FLAIR_ALONE)
+    assert told.exit_code == 0, told.output
+    assert "2 cases: 2 skipped" in told.output
+    told = run("prepare", "one", "two", "-o", "studies", *FLAIR_ALONE)
+    assert "2 of 2 cases were not prepared" in str(told.exception)
+
+
+def test_a_batch_can_go_to_other_processes(small, monkeypatch):
+    monkeypatch.chdir(small)
+    work = PrepareWork(PrepareOptions(brain="mask.nii.gz", grid="reference"), skip_existing=True).absolute()
+    assert pickle.loads(pickle.dumps(work)) == work
+    assert work.options.brain == str(small / "mask.nii.gz")
+    assert PrepareWork(PrepareOptions()).absolute().options.brain == "auto"
+    tasks = preparation_tasks([Path("one"), Path("two")], Path("studies"))
+    assert [task.absolute().folder for task in tasks] == [small / "studies" / "one", small / "studies" / "two"]
+    assert preparation_tasks([Path("one")], Path("study"))[0].folder == Path("study")
+    (small / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(SaveError, match="is a file"):
+        preparation_tasks([Path("one")], Path("file"))

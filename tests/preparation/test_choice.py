@@ -1,5 +1,7 @@
 """Which series is taken for which role: by stated rules, with reasons, and as a person says instead."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -126,3 +128,41 @@ def test_files_are_numbered_and_the_best_of_two_is_taken(tmp_path):
     }
     assert "labels" in next(one.why for one in selection.choices if one.candidate.name.startswith("flair_seg"))
     assert used(candidates_of(tmp_path), {"FLAIR": "flair_short.nii.gz"})["FLAIR"] == "3"
+
+
+def only_choice(candidates):
+    (choice,) = (one for one in select(candidates).choices if one.used_as is not None)
+    return choice
+
+
+def test_a_tie_with_one_rival_counts_whatever_a_rule_says_of_the_others():
+    twins_and_a_worse_one = [candidate(1), candidate(2), candidate(3, shape=(256, 256, 20))]
+    for order in itertools.permutations(twins_and_a_worse_one):
+        assert only_choice(order).tied
+        assert select(order).tied
+    choice = only_choice(twins_and_a_worse_one)
+    assert choice.candidate.number == "1"
+    assert choice.rivals == ("2", "3")
+    assert choice.why.endswith("before 2: nothing tells them apart; before 3: more slices before fewer")
+
+
+def test_where_every_rival_is_worse_by_some_rule_there_is_no_tie():
+    clear = [candidate(1), candidate(2, shape=(256, 256, 20)), candidate(3, derived=True)]
+    for order in itertools.permutations(clear):
+        choice = only_choice(order)
+        assert (choice.candidate.number, choice.tied) == ("1", False)
+    assert not select([candidate(1)]).tied
+
+
+def test_rules_that_tell_pairs_apart_in_a_circle_still_give_one_answer_in_any_order():
+    # 1 has smaller voxels than 2, 2 than 3; 3 has more slices than 1, and neither has clearly more than 2.
+    circle = [
+        candidate(1, shape=(256, 256, 100), spacing_mm=(0.8, 0.8, 1.5)),
+        candidate(2, shape=(256, 256, 106), spacing_mm=(0.9, 0.9, 1.5)),
+        candidate(3, shape=(256, 256, 112), spacing_mm=(1.0, 1.0, 1.5)),
+    ]
+    chosen = [only_choice(order) for order in itertools.permutations(circle)]
+    assert {(one.candidate.number, one.tied) for one in chosen} == {("2", False)}
+    whys = {row["number"]: row["why"] for row in select(circle).rows()}
+    assert "100 slices, the other has 106" in whys["1"]
+    assert "larger voxels" in whys["3"]

@@ -1,27 +1,33 @@
 """A DICOM study becomes a study on one grid, and labels go back to each series as it was scanned."""
 
 import json
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from napari_brain_tumor import open_prepared, open_study, prepare
-from napari_brain_tumor.errors import RegistrationError, RoleError, SaveError
+from napari_brain_tumor.errors import BrainMaskError, RegistrationError, RoleError, SaveError
 from napari_brain_tumor.followup.registration import RigidTransform
 from napari_brain_tumor.geometry import Grid, resample
-from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.io import Volume, open_segmentation, open_sequences
+from napari_brain_tumor.io.one_grid import scanned_part
+from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.preparation import PreparedStudy, SequencePlace
-from napari_brain_tumor.preparation.pipeline import prepare_volumes_job
+from napari_brain_tumor.preparation.bias_field import without_bias_field
+from napari_brain_tumor.preparation.pipeline import assembled_job, prepare_volumes_job
 from napari_brain_tumor.preparation.prepared import restore_labels
 from napari_brain_tumor.preparation.settings import PreparationSettings
 from napari_brain_tumor.progress import run_job
-from napari_brain_tumor.sample import sample_truth_path
+from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.sample.examination import MOTIONS
 from napari_brain_tumor.study import Segmentation, Study
-from phantoms import affine, ball, tilt
+from phantoms import affine, ball, tilt, write_nifti
 
 ROLES = ("T1", "T2", "FLAIR")
+STILL = RigidTransform(np.eye(4))
 
 
 def dice(first, second):
@@ -195,3 +201,111 @@ def test_labels_of_another_grid_and_unknown_series_are_refused():
         made.restore(Segmentation(np.zeros(grid.shape, np.uint8), grid), "T2")
     with pytest.raises(RegistrationError, match="Segment the prepared study"):
         made.restore(Segmentation(np.zeros((9, 9, 9), np.uint8), Grid((9, 9, 9), np.eye(4))))
+
+
+# A brain of one's own, and shading ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """The sample in 3 mm as two files on two grids, in a block that is noise around the brain: no background."""
+    for role, file, start in (("T1c", "t1ce", 0), ("FLAIR", "flair", 1)):
+        whole = nib.load(next(sample_case_folder().glob(f"*_{file}.nii.gz"))).slicer[start::3, ::3, ::3]
+        values = np.asarray(whole.dataobj, np.float32)
+        values += np.abs(np.random.default_rng(start).normal(0, 0.01 * values.max(), values.shape)).astype(np.float32)
+        write_nifti(tmp_path / "exam" / f"{role}.nii.gz", values, whole.affine)
+    return tmp_path / "exam"
+
+
+def own_mask(folder, shape=None):
+    """An ellipsoid on the grid of T1c, written beside the examination."""
+    image = nib.load(folder / "T1c.nii.gz")
+    mask = ball(shape or image.shape, tuple(n / 2 for n in image.shape), 12).astype(np.uint8)
+    write_nifti(folder.parent / "mask.nii.gz", mask, image.affine)
+    return folder.parent / "mask.nii.gz"
+
+
+def test_a_mask_of_ones_own_is_taken_from_the_references_grid_and_kept_with_its_hash(raw):
+    path = own_mask(raw)
+    made = prepare(raw, series={"FLAIR": "-"}, brain=path, device="cpu", output=raw.parent / "study")
+    image = nib.load(path)
+    grid = Grid(image.shape, image.affine)
+    expected = resample(np.asarray(image.dataobj, np.float32), grid, made.study.grid) >= 0.5
+    np.testing.assert_array_equal(made.study.brain, expected)
+    assert expected.sum() == pytest.approx(27 * np.asarray(image.dataobj).sum(), rel=0.03)
+    for array in made.study.sequences.values():
+        assert np.ptp(array[~expected]) == 0
+        assert np.ptp(array[expected]) > 0
+    record = made.record["brain"]
+    assert (record["source"], record["sha256"]) == ("mask", file_sha256(path))
+    assert made.record["settings"]["brain"] == "mask"
+    assert any("by the given mask" in note for note in made.notes)
+    np.testing.assert_array_equal(open_prepared(raw.parent / "study").study.brain, expected)
+
+
+def test_a_mask_on_another_grid_is_refused_and_leaves_nothing(raw):
+    path = own_mask(raw, shape=(20, 20, 20))
+    with pytest.raises(BrainMaskError, match=r"mask.nii.gz lies on 20x20x20 voxels"):
+        prepare(raw, brain=path, device="cpu", output=raw.parent / "study")
+    with pytest.raises(BrainMaskError, match=r"shape \(5, 5, 5\)"):
+        prepare(raw, brain=np.ones((5, 5, 5), bool), device="cpu")
+    assert not (raw.parent / "study").exists()
+
+
+def test_n4_takes_away_a_shading_that_is_known():
+    shape, spacing = (36, 36, 30), (3.0, 3.0, 3.0)
+    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    tissue = np.where(np.random.default_rng(0).random(shape) > 0.5, 100.0, 140.0)
+    mask = ball(shape, (18, 18, 15), 14)
+    shaded = np.where(mask, tissue * np.exp(0.5 * x - 0.3 * y), 0).astype(np.float32)
+    corrected = without_bias_field(shaded, mask, spacing)
+    errors = [np.std(np.log(values[mask] / tissue[mask])) for values in (shaded, corrected)]
+    assert errors[0] > 0.15
+    assert errors[1] < 0.25 * errors[0]
+    assert corrected[mask].mean() == pytest.approx(shaded[mask].mean(), rel=1e-4)
+    assert not corrected[~mask].any()
+
+
+def test_n4_is_noted_and_changes_no_place(raw):
+    volumes = open_sequences(raw).volumes
+    places = {role: SequencePlace(role, role, volume.grid, None, STILL) for role, volume in volumes.items()}
+    plain, made = (
+        run_job(assembled_job(volumes, places, "T1c", "case", PreparationSettings(bias_correction=n4), own_mask(raw)))
+        for n4 in (False, True)
+    )
+    assert made.notes[-1] == "The shading of the coils was taken away with N4."
+    assert made.record["settings"]["bias_correction"]
+    assert made.study.grid.same_place(plain.study.grid)
+    for role, array in made.study.sequences.items():
+        inside = made.study.brain
+        ratio = array[inside] / plain.study.sequences[role][inside]
+        assert np.ptp(ratio) > 0
+        assert np.corrcoef(array[inside], plain.study.sequences[role][inside])[0, 1] > 0.9
+        assert np.ptp(array[~inside]) == 0
+
+
+# What the reference did not scan ------------------------------------------------------------------------------------
+
+
+def test_corners_that_the_reference_did_not_scan_are_empty_in_every_sequence():
+    head = Grid((60, 60, 60), np.eye(4))
+    around = head.world((29.5, 29.5, 29.5))
+    slab = affine(tilt(20), (1.0, 1.0, 3.0))
+    slab[:3, 3] = around - slab[:3, :3] @ ((np.array((50, 50, 10)) - 1) / 2)
+    home = Grid((50, 50, 10), slab)
+    values = np.random.default_rng(0).normal(500, 20, head.shape).astype(np.float32)
+    volumes = {
+        "T1c": Volume(
+            "t1c", np.linspace(300, 301, 25_000, dtype=np.float32).reshape(home.shape), home, Path("t1c.nii")
+        ),
+        "FLAIR": Volume("flair", values, head, Path("flair.nii")),
+    }
+    places = {role: SequencePlace(role, role, volume.grid, None, STILL) for role, volume in volumes.items()}
+    settings = PreparationSettings(brain="keep")
+    study = run_job(assembled_job(volumes, places, "T1c", "case", settings, "keep")).study
+    seen = scanned_part(home, study.grid)
+    assert 0.3 < seen.mean() < 0.5
+    assert study.sequences["T1c"][seen].min() >= 300 - 1e-3
+    assert np.ptp(study.sequences["FLAIR"][~seen]) == 0
+    assert study.sequences["FLAIR"][seen].std() > 5
+    assert not any("covers" in note for note in study.notes)

@@ -23,6 +23,7 @@ from napari_brain_tumor.evaluation import evaluate_job
 from napari_brain_tumor.requests.compare import CompareRequest, EvaluateRequest
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
+from napari_brain_tumor.requests.export import ExportRequest
 from napari_brain_tumor.requests.lines import call
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions, OpenRequest, ViewRequest
@@ -37,7 +38,7 @@ from napari_brain_tumor.requests.train import TrainRequest
 REQUESTS = [
     *(SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest, CompareRequest),
     *(ComputeRequest, EvaluateRequest, AddCaseRequest, RelabelRequest, TrainRequest, ReportRequest, FollowUpRequest),
-    *(PrepareRequest, RawSeriesRequest),
+    *(PrepareRequest, RawSeriesRequest, ExportRequest),
 ]
 WORDS = st.text("abcXYZ09 ._/'\"$é-%", min_size=1, max_size=9).filter(
     lambda text: text.strip() == text and text != "-" and not text.isdecimal()

@@ -164,7 +164,7 @@ class SegmentWork:
         if self.remembers_cost:
             remember(segmentation.provenance)
         doubts = tuple(segmentation.provenance.get("doubts", ()))
-        for text in (*notes_on_brain(segmentation.provenance), *doubts):
+        for text in (*(each for each in notes_on_brain(segmentation.provenance) if each not in notes), *doubts):
             yield Progress(1, 1, "", f"Note: {text}")
         segmentation = replace(segmentation, provenance={**segmentation.provenance, "batch": self.batch})
         saving = {"schema": self.schema, "format": self.file_format, "overwrite": self.overwrite, "paths": self.paths}

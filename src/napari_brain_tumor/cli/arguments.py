@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from napari_brain_tumor.cli.known_values import known_device, known_grid, known_model, known_schema, known_style
+from napari_brain_tumor.cli.known_values import (
+    known_device,
+    known_format,
+    known_grid,
+    known_model,
+    known_schema,
+    known_style,
+)
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import request_from, with_requests
 
@@ -21,6 +28,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "model": known_model,
     "device": known_device,
     "resample": known_grid,
+    "to": known_format,
     "schema": known_schema,
     "schema_name": known_schema,
     "predictions_schema": known_schema,

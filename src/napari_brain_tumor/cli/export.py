@@ -6,23 +6,15 @@ from typing import Annotated
 import typer
 
 from napari_brain_tumor.cli.arguments import PathsOption
-from napari_brain_tumor.cli.known_values import known_axes, known_format, known_schema
-from napari_brain_tumor.labels import REGIONS, Region
+from napari_brain_tumor.cli.known_values import known_schema
+from napari_brain_tumor.requests.export import ExportRequest
 
 __all__ = ["export"]
 
 
 def export(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="A saved segmentation, of any format.")],
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            metavar="FORMAT",
-            callback=known_format,
-            help="dicom-seg, rtstruct, stl, ply, bids, nifti, nrrd, metaimage, tiff or masks.",
-        ),
-    ],
+    request: ExportRequest,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -46,21 +38,6 @@ def export(
             help="What the integers of RESULT mean, if in doubt: MSD, BraTS ...",
         ),
     ] = None,
-    schema: Annotated[
-        str, typer.Option("--schema", callback=known_schema, help="Which integers are written; LGG-binary joins all.")
-    ] = "MSD",
-    axes: Annotated[
-        str,
-        typer.Option("--axes", metavar="RAS|LPS", callback=known_axes, help="Which way x and y of surfaces run."),
-    ] = "RAS",
-    regions: Annotated[
-        list[str] | None,
-        typer.Option("--region", metavar="WT|TC|ET", help="Surfaces and contours of this region alone; repeatable."),
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="For bids: the subject, if the scans' names do not contain it.")
-    ] = None,
-    session: Annotated[str | None, typer.Option("--session", help="For bids: the session.")] = None,
     paths: PathsOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
 ) -> None:
@@ -70,33 +47,18 @@ def export(
     from napari_brain_tumor.io.formats import format_named
     from napari_brain_tumor.io.volume import short_name
 
-    chosen_regions = _regions(regions or [])
     segmentation = open_segmentation(result, labels_schema)
     for text in segmentation.notes:
         note(text)
-    suffix = format_named(to).saved[0]
+    suffix = format_named(request.to).saved[0]
     target = output or (Path(f"{short_name(result)}{suffix}") if suffix else Path())
     saved = save_segmentation(
         segmentation,
         target,
-        schema,
-        format=to,
         source=source,
-        axes="LPS" if axes.upper() == "LPS" else "RAS",
-        regions=chosen_regions,
-        subject=subject,
-        session=session,
         overwrite=overwrite,
         paths=paths,  # type: ignore[arg-type]
+        **request.saving(),
     )
     for path in saved if isinstance(saved, list) else [saved]:
         say(f"Wrote {path}")
-
-
-def _regions(texts: list[str]) -> tuple[Region, ...]:
-    known = {region.lower(): region for region in REGIONS}
-    wrong = [text for text in texts if text.lower() not in known]
-    if wrong:
-        msg = f"{wrong[0]!r} is no region. Known are {', '.join(REGIONS)}."
-        raise typer.BadParameter(msg, param_hint="--region")
-    return tuple(dict.fromkeys(known[text.lower()] for text in texts))

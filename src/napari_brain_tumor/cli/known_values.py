@@ -8,7 +8,6 @@ from napari_brain_tumor.errors import LabelSchemaError, ModelNotFoundError, Role
 from napari_brain_tumor.labels import schema_named
 
 __all__ = [
-    "known_axes",
     "known_device",
     "known_format",
     "known_grid",
@@ -17,14 +16,6 @@ __all__ = [
     "known_schema",
     "known_style",
 ]
-
-
-def known_axes(text: str) -> str:
-    """Which way the world of surfaces runs."""
-    if text.upper() not in ("RAS", "LPS"):
-        msg = f"{text!r} is neither RAS (to the right, front and head) nor LPS (to the left, back and head)."
-        raise typer.BadParameter(msg)
-    return text.upper()
 
 
 def known_format(text: str | None) -> str | None:

@@ -12,7 +12,7 @@ from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.formats import BIDS, NIFTI, TIFF, FileFormat, format_to_write, saved_suffixes
 
-__all__ = ["plan_tasks"]
+__all__ = ["listed_examinations", "plan_tasks"]
 
 
 def plan_tasks(
@@ -46,13 +46,18 @@ def plan_tasks(
     typer.BadParameter
         If a file is named for several results, or a format that cannot be written.
     """
-    each = (examination for unique in cases for case in _listed(unique) for examination in _examinations(case))
-    unique = list({os.path.abspath(case): case for case in each}.values())
+    unique = listed_examinations(cases)
     targets = _targets(unique, output, file_format)
     tasks = [task_of(case, target, file_format) for case, target in zip(unique, targets, strict=True)]
     if len(tasks) == 1 and (tasks[0].obstacle or (tasks[0].existing and not (overwrite or skip_existing))):
         raise SaveError(tasks[0].obstacle or exists_already(tasks[0].existing[0]))
     return tasks
+
+
+def listed_examinations(cases: Sequence[Path]) -> list[Path]:
+    """Each examination once: of folders of cases those in them, of text files those that their lines name."""
+    each = (examination for given in cases for case in _listed(given) for examination in _examinations(case))
+    return list({os.path.abspath(case): case for case in each}.values())
 
 
 def _listed(case: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""`brain-tumor prepare`: from the raw series of an examination to a study on one grid."""
+"""`brain-tumor prepare`: from the raw series of examinations to studies on one grid."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,57 +6,109 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.requests.prepare import PrepareRequest
+from napari_brain_tumor.requests.computing import ComputeRequest
+from napari_brain_tumor.requests.prepare import PrepareOptions
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.preparation import PreparedStudy
+    from napari_brain_tumor.batch.case_table import CaseRow
+    from napari_brain_tumor.batch.prepare import PreparationTask
+    from napari_brain_tumor.preparation.pipeline import PreparationReport
 
-__all__ = ["prepare", "show_prepared"]
+__all__ = ["prepare"]
 
 
 def prepare(
-    request: PrepareRequest,
+    examinations: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="EXAM",
+            help="DICOM study, BIDS subject or session, or folder of files; several, folders of them, or a .txt that "
+            "lists them.",
+        ),
+    ],
+    options: PrepareOptions,
+    computing: ComputeRequest,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the study. Without it only the table."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the study; of several examinations each gets a folder in it. Without it only the tables.",
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier prepared study.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Pass over examinations that are prepared already: go on.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier prepared studies.")] = False,
 ) -> None:
     """Choose the best series of each sequence, register them, extract the brain, and save a study on one grid.
 
     Without -o the table of series is shown, with what each would be used as and why, and nothing is computed.
     """
-    from napari_brain_tumor.cli.console import run_shown, say
-    from napari_brain_tumor.preparation import candidates_of, prepare_job, select
+    from napari_brain_tumor.batch.prepare import PrepareWork, preparation_tasks
+    from napari_brain_tumor.cli.batch import run_batch
+    from napari_brain_tumor.cli.executor import chosen_executor
+    from napari_brain_tumor.cli.outputs import listed_examinations
 
-    case = request.path
+    if overwrite and skip_existing:
+        raise typer.BadParameter("Give one of --skip-existing and --overwrite.", param_hint="--skip-existing")
+    cases = listed_examinations(examinations)
     if output is None:
-        offered = candidates_of(case, request.roles, spacing_mm=request.spacing_mm)
-        _show_table(case, select(offered, request.series).rows())
-        say("Nothing was prepared: give -o FOLDER for that, and --series ROLE=NUMBER to take another one.")
+        _show_choices(cases, options)
         return
-    options = {name: value for name, value in request.changed().items() if name != "path"}
-    prepared = run_shown(prepare_job(case, **options, output=output, overwrite=overwrite), case.name)
-    _show_table(case, prepared.table)
-    show_prepared(prepared)
-    say(f"Wrote {output}")
+    tasks = preparation_tasks(cases, output)
+    with chosen_executor(computing) as executor:
+        parallel = executor.parallel
+        work = PrepareWork(options, overwrite, skip_existing)
+        run_batch(
+            executor,
+            work.absolute() if parallel else work,
+            [task.absolute() for task in tasks] if parallel else tasks,
+            [str(task.case) for task in tasks],
+            lambda number, report: _show_report(tasks[number], report, parallel=parallel),
+            None,
+            doing="preparing",
+            past_tense="prepared",
+        )
 
 
-def show_prepared(prepared: "PreparedStudy") -> None:
-    """Print what was done: the motions as a table, the notes below."""
-    from napari_brain_tumor.cli.console import new_table, note, print_table
+def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
+    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.preparation import candidates_of, select
+
+    for case in cases:
+        offered = candidates_of(case, options.roles, spacing_mm=options.spacing_mm)
+        _show_table(case, select(offered, options.series).rows())
+    say("Nothing was prepared: give -o FOLDER for that, and --series ROLE=NUMBER to take another one.")
+
+
+def _show_report(task: "PreparationTask", report: "PreparationReport | None", *, parallel: bool) -> "CaseRow":
+    """Print what was done, unless several are under way at once."""
+    from napari_brain_tumor.batch.case_table import CaseRow
+    from napari_brain_tumor.cli.console import note, say
+
+    if report is None:
+        say(f"{task.folder} holds a prepared study already and is passed over.")
+        return CaseRow(str(task.case), "skipped", str(task.folder))
+    if not parallel:
+        _show_table(task.case, report.table)
+        _show_motions(report)
+        for text in report.notes:
+            note(text)
+        say(f"Wrote {task.folder}")
+    return CaseRow(str(task.case), "done", str(task.folder), notes=report.notes)
+
+
+def _show_motions(report: "PreparationReport") -> None:
+    from napari_brain_tumor.cli.console import new_table, print_table
 
     numbers = ("Turned", "Moved", "Heads overlap", "Edges agree")
     table = new_table("Sequence", *numbers, right=numbers)
-    for role, place in prepared.places.items():
-        after = place.registration.get("after", {})
-        told = f"{place.angle_degrees:.1f}°", f"{place.distance_mm:.1f} mm"
-        judged = f"{after.get('overlap', 1):.0%}", f"{after.get('detail', 1):.2f}"
-        is_reference = role == prepared.reference
-        table.add_row(role, *(("reference", "", "", "") if is_reference else (*told, *judged)))
-    print_table(f"{prepared.study.name}, registered to {prepared.reference}", table)
-    for text in prepared.notes:
-        note(text)
+    table.add_row(report.reference, "reference", "", "", "")
+    for role, degrees, distance, overlap, detail in report.motions:
+        table.add_row(role, f"{degrees:.1f}°", f"{distance:.1f} mm", f"{overlap:.0%}", f"{detail:.2f}")
+    print_table(f"{report.name}, registered to {report.reference}", table)
 
 
 def _show_table(case: Path, rows: Sequence[Mapping[str, str]]) -> None:

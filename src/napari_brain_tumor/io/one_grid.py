@@ -10,9 +10,17 @@ from napari_brain_tumor.errors import GridMismatchError, RoleError
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.io.study_folder import role_named
 from napari_brain_tumor.study import ROLES, Role
-from napari_brain_tumor.types import Array
+from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["FINEST", "OneGrid", "bring_onto_one_grid", "distinct_grids", "reference_role", "resample_within"]
+__all__ = [
+    "FINEST",
+    "OneGrid",
+    "bring_onto_one_grid",
+    "distinct_grids",
+    "reference_role",
+    "resample_within",
+    "scanned_part",
+]
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -121,13 +129,15 @@ def bring_onto_one_grid(sequences: Mapping[Role, tuple[Array, Grid]], onto: str 
     return OneGrid(reference, target, arrays, moved, tuple(notes))
 
 
-def resample_within(array: Array, source: Grid, target: Grid) -> tuple[Array, float]:
+def resample_within(array: Array, source: Grid, target: Grid, within: Mask | None = None) -> tuple[Array, float]:
     """Linear values on another grid, the background where `array` was not scanned, and the share where it was.
 
     Parameters
     ----------
     array : (X, Y, Z) array
         On `source`.
+    within : (X, Y, Z) bool array, optional
+        On `target`: elsewhere is background too, and the share is of this.
 
     Returns
     -------
@@ -135,9 +145,16 @@ def resample_within(array: Array, source: Grid, target: Grid) -> tuple[Array, fl
         On `target`. A voxel reaches to its faces: thick slices lose nothing at their ends.
     """
     values = resample(array, source, target, fill=None)
-    scanned = resample(np.ones(source.shape, np.uint8), source, target, nearest=True) > 0
+    scanned = scanned_part(source, target)
+    if within is not None:
+        scanned &= within
     values[~scanned] = np.median(array[:: source.shape[0] - 1 or 1, :: source.shape[1] - 1 or 1, [0, -1]])
-    return values, float(scanned.mean())
+    return values, float(scanned.sum() / (scanned.size if within is None else max(1, within.sum())))
+
+
+def scanned_part(source: Grid, target: Grid) -> Mask:
+    """Which voxels `(X, Y, Z)` of the target lie within the source."""
+    return np.asarray(resample(np.ones(source.shape, np.uint8), source, target, nearest=True) > 0)
 
 
 def _resampling_note(moved: tuple[Role, ...], reference: Role | None, target: Grid) -> str:

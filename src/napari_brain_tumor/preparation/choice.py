@@ -26,7 +26,7 @@ _ALIKE: Final = "nothing tells them apart"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of the rules: the higher `rank` is taken, if it is higher by `ratio`; `words` say so of the two numbers."""
+    """One of the rules: the higher `rank` is taken, if it is higher by more than `ratio`; `words` say so of two."""
 
     statement: str
     rank: Callable[[Candidate], float]
@@ -80,7 +80,7 @@ class Choice:
     rivals : tuple of str
         Numbers of the candidates that could have had its role too, where it was not picked by hand.
     tied : bool
-        Whether no rule prefers it to them.
+        Whether there is one among them that no rule prefers it to.
     """
 
     candidate: Candidate
@@ -157,15 +157,15 @@ def select(candidates: Sequence[Candidate], picks: Picks = None) -> Selection:
     open_roles = [role for role in ROLES if role not in given]
     free = [one for one in candidates if one.role in open_roles and not one.problem and id(one) not in taken]
     free = _of_one_examination(free, [one for one in given.values() if one is not None], candidates)
-    best: dict[Role, Candidate] = {role: one for role, one in given.items() if one is not None}
+    rankings = {role: _Ranking(one) for role, one in given.items() if one is not None}
     for role in open_roles:
         fitting = [one for one in free if one.role == role]
         if fitting:
-            best[role] = _best(fitting)
-    if not best:
+            rankings[role] = _ranked(fitting)
+    if not rankings:
         msg = "No series or file tells which sequence it is. Pick them: series={...} in Python, --series in the shell."
         raise RoleError(f"{msg}\n{listing(candidates)}")
-    return Selection(tuple(_choice(one, best, given, free) for one in candidates))
+    return Selection(tuple(_choice(one, rankings, given, free) for one in candidates))
 
 
 def listing(candidates: Iterable[Candidate]) -> str:
@@ -234,46 +234,54 @@ def _of_one_examination(
     return list(free)
 
 
-def _deciding(one: Candidate, other: Candidate) -> tuple[Rule | None, bool]:
-    """The rule that decides between two, and whether the first one is better."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranking:
+    """Candidates of one role by the rules: the best, and of each other the rule by which it drops out, if one does."""
+
+    best: Candidate
+    rivals: tuple[tuple[Candidate, Rule | None], ...] = ()
+
+    @property
+    def tied(self) -> tuple[Candidate, ...]:
+        """Those that no rule drops."""
+        return tuple(one for one, rule in self.rivals if rule is None)
+
+    def rule_against(self, candidate: Candidate) -> Rule | None:
+        """The rule by which a rival drops out."""
+        return next(rule for one, rule in self.rivals if one is candidate)
+
+
+def _ranked(fitting: Sequence[Candidate]) -> _Ranking:
+    """Rule after rule, those drop out that are clearly worse than the best of those that are left."""
+    left = list(fitting)
+    dropped: dict[int, Rule] = {}
     for rule in RULES:
-        first, second = rule.rank(one), rule.rank(other)
-        if first > second * rule.ratio:
-            return rule, True
-        if second > first * rule.ratio:
-            return rule, False
-    return None, True
-
-
-def _best(fitting: Sequence[Candidate]) -> Candidate:
-    best = fitting[0]
-    for one in fitting[1:]:
-        if not _deciding(best, one)[1]:
-            best = one
-    return best
+        least = max(map(rule.rank, left)) / rule.ratio
+        dropped |= {id(one): rule for one in left if rule.rank(one) < least}
+        left = [one for one in left if rule.rank(one) >= least]
+    return _Ranking(left[0], tuple((one, dropped.get(id(one))) for one in fitting if one is not left[0]))
 
 
 def _choice(
-    one: Candidate, best: Mapping[Role, Candidate], given: Mapping[Role, Candidate | None], free: Sequence[Candidate]
+    one: Candidate, rankings: Mapping[Role, _Ranking], given: Mapping[Role, Candidate | None], free: Sequence[Candidate]
 ) -> Choice:
-    for role, taken in best.items():
-        if taken is one:
-            return Choice(one, role, "picked") if role in given else _best_of(one, role, free)
-    return Choice(one, None, _why_not(one, best, given, free))
+    for role, ranking in rankings.items():
+        if ranking.best is one:
+            return Choice(one, role, "picked") if role in given else _best_of(role, ranking)
+    return Choice(one, None, _why_not(one, rankings, given, free))
 
 
-def _best_of(one: Candidate, role: Role, free: Sequence[Candidate]) -> Choice:
-    others = [other for other in free if other.role == one.role and other is not one]
-    rules = dict.fromkeys(rule.statement for rule in (_deciding(one, other)[0] for other in others) if rule is not None)
-    if not others:
-        return Choice(one, role, one.reason)
-    numbers = tuple(other.number for other in others)
-    why = f"{one.reason}; before {', '.join(numbers)}: {'; '.join(rules) or _ALIKE}"
-    return Choice(one, role, why, numbers, tied=not rules)
+def _best_of(role: Role, ranking: _Ranking) -> Choice:
+    best, tied = ranking.best, ranking.tied
+    reasons: dict[str, list[str]] = {}
+    for rival, rule in ranking.rivals:
+        reasons.setdefault(_ALIKE if rule is None else rule.statement, []).append(rival.number)
+    why = "; ".join((best.reason, *(f"before {', '.join(numbers)}: {reason}" for reason, numbers in reasons.items())))
+    return Choice(best, role, why, tuple(rival.number for rival, _ in ranking.rivals), tied=bool(tied))
 
 
 def _why_not(
-    one: Candidate, best: Mapping[Role, Candidate], given: Mapping[Role, Candidate | None], free: Sequence[Candidate]
+    one: Candidate, rankings: Mapping[Role, _Ranking], given: Mapping[Role, Candidate | None], free: Sequence[Candidate]
 ) -> str:
     if one.role is None:
         return one.reason
@@ -284,6 +292,7 @@ def _why_not(
         return f"{one.role} is left out" if taken is None else f"{taken.number} was picked for {one.role}"
     if not any(one is other for other in free):
         return "of another examination"
-    rule, _ = _deciding(best[one.role], one)
-    why = rule.words(best[one.role], one) if rule is not None else _ALIKE
-    return f"{best[one.role].number} is taken for {one.role}: {why}"
+    ranking = rankings[one.role]
+    rule = ranking.rule_against(one)
+    why = rule.words(ranking.best, one) if rule is not None else _ALIKE
+    return f"{ranking.best.number} is taken for {one.role}: {why}"

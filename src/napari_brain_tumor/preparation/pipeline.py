@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -12,13 +12,13 @@ import numpy as np
 
 from napari_brain_tumor.brain.extraction import BrainChoice, ExtractedBrain, chosen_brain_job
 from napari_brain_tumor.brain.mask_file import open_mask
-from napari_brain_tumor.errors import RegistrationError
+from napari_brain_tumor.errors import BrainMaskError, RegistrationError
 from napari_brain_tumor.followup.registration import RigidTransform
 from napari_brain_tumor.geometry import Grid, bounding_box, orthogonal_grid, resample
 from napari_brain_tumor.io import Volume
 from napari_brain_tumor.io.case_names import study_name
 from napari_brain_tumor.io.given_roles import Roles
-from napari_brain_tumor.io.one_grid import resample_within
+from napari_brain_tumor.io.one_grid import resample_within, scanned_part
 from napari_brain_tumor.io.reading import AnyPath, Spacing, existing
 from napari_brain_tumor.io.source_files import describe_sources, file_sha256
 from napari_brain_tumor.io.volume import short_name
@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 _MM: Final = 1.0
+_COVERED: Final = 0.95
+"""Share of the reference's field of view below which a note says how much a sequence covers."""
 _WHOLE_NUMBERS_FROM: Final = 400.0
 """Grey levels from which the values of a scan in whole numbers stay whole numbers."""
 
@@ -189,6 +191,10 @@ class PreparationReport:
     notes : tuple of str
     pictures : mapping of role to (H, W) uint8 array
         The checkerboards.
+    name : str
+        Of the case.
+    table : tuple of mapping
+        Every series of the examination in words.
     """
 
     folder: Path
@@ -196,10 +202,12 @@ class PreparationReport:
     motions: tuple[tuple[Role, float, float, float, float], ...]
     notes: tuple[str, ...]
     pictures: Mapping[Role, Array]
+    name: str = ""
+    table: Sequence[Mapping[str, str]] = ()
 
 
 def prepare_folder_job(path: AnyPath, output: AnyPath, options: Mapping[str, Any]) -> Job[PreparationReport]:
-    """`prepare_job` for a window: the study is left in the folder, and what was done is returned.
+    """`prepare_job` for a window or a batch: the study is left in the folder, and what was done is returned.
 
     Parameters
     ----------
@@ -213,7 +221,15 @@ def prepare_folder_job(path: AnyPath, output: AnyPath, options: Mapping[str, Any
         after = place.registration.get("after")
         if after is not None:
             motions.append((role, place.angle_degrees, place.distance_mm, after["overlap"], after["detail"]))
-    return PreparationReport(Path(output), prepared.reference, tuple(motions), prepared.notes, prepared.pictures)
+    return PreparationReport(
+        Path(output),
+        prepared.reference,
+        tuple(motions),
+        prepared.notes,
+        prepared.pictures,
+        prepared.study.name,
+        prepared.table,
+    )
 
 
 def brain_word(brain: Any) -> Literal["auto", "keep", "mask"]:
@@ -250,6 +266,7 @@ def prepare_volumes_job(
     for study in alone.values():
         _ = study.grid.spacing_mm  # registration is in millimetres
     reference, why = choose_reference(alone, settings.reference)
+    _given_mask(brain, volumes[reference], volumes[reference].grid)  # refused before anything is registered
     registrations = yield from part_of(align_job(alone, reference, settings.seed, device), 0, 0.7)
     places = {
         role: SequencePlace(
@@ -293,16 +310,17 @@ def assembled_job(
     """
     home = volumes[reference]
     target = home.grid if settings.grid == "reference" else _grid_of_1_mm(home.grid)
+    seen = scanned_part(home.grid, target)
     arrays: dict[Role, Array] = {}
     moved, partly = [], []
     for done, role in enumerate(role for role in ROLES if role in volumes):
         yield Progress(0.3 * done / len(volumes), 1, f"Bringing {role} onto one grid")
         own = places[role].in_reference
-        arrays[role], covered = _on(volumes[role].array, own, target)
+        arrays[role], covered = _on(volumes[role].array, own, target, seen)
         moved += [role] if not own.same_place(target) else []
-        partly += [f"{role} covers {covered:.0%}"] if covered < 0.95 * _possible(home.grid, target) else []
+        partly += [f"{role} covers {covered:.0%}"] if covered < _COVERED else []
     told = [*notes, *_motion_notes(places, reference), _grid_note(target, settings, reference)]
-    told += [f"{', '.join(partly)} of that grid; the rest is background."] if partly else []
+    told += [f"{', '.join(partly)} of what {reference} covers; the rest is background."] if partly else []
     sources = {role: Source(v.path, v.channel, v.series, v.stamp) for role, v in volumes.items()}
     reading = tuple(dict.fromkeys(note for volume in volumes.values() for note in volume.notes))
     study = Study(
@@ -324,11 +342,15 @@ def assembled_job(
     return PreparedStudy(replace(study, preparation=record), reference, dict(places), record=record | more)
 
 
-def _on(array: Array, own: Grid, target: Grid) -> tuple[Array, float]:
-    """Values on the target, whole numbers where the scan has enough of them, and the share that was scanned."""
-    if own.same_place(target):
+def _on(array: Array, own: Grid, target: Grid, seen: Mask) -> tuple[Array, float]:
+    """Values on the target, whole numbers where the scan has enough of them, and the share that was scanned.
+
+    Corners of the target where the reference was not scanned stay empty: there a network would see the other sequences
+    without it, and labels could not be brought back.
+    """
+    if own.same_place(target) and seen.all():
         return array, 1.0
-    values, covered = resample_within(array, own, target)
+    values, covered = resample_within(array, own, target, seen)
     if covered == 0:
         msg = (
             "A sequence lies nowhere near the reference after registration. Leave it out, or choose another reference."
@@ -338,12 +360,6 @@ def _on(array: Array, own: Grid, target: Grid) -> tuple[Array, float]:
     if array.dtype.kind in "iu" and _WHOLE_NUMBERS_FROM <= high <= np.iinfo(np.int16).max:
         return np.rint(values).astype(np.int16), covered
     return values, covered
-
-
-def _possible(home: Grid, target: Grid) -> float:
-    """The share of the target that the reference itself covers: less than 1 where it is tilted."""
-    volume = np.prod(home.shape) * home.voxel_volume_mm3
-    return float(min(1.0, volume / (np.prod(target.shape) * target.voxel_volume_mm3)))
 
 
 def _grid_of_1_mm(grid: Grid) -> Grid:
@@ -384,8 +400,14 @@ def _given_mask(brain: BrainChoice, home: Volume, target: Grid) -> tuple[BrainCh
         mask, told = open_mask(path, study), {"path": str(path), "sha256": file_sha256(path)}
     else:
         mask = np.asarray(brain)
-    if mask.shape != home.grid.shape or home.grid.same_place(target):
-        return mask, told  # a wrong shape is refused where it is looked at
+    if mask.shape != home.grid.shape:
+        msg = (
+            f"The brain mask has shape {mask.shape}, the reference {home.name} has {home.grid.shape}. Give a mask on "
+            "the reference's own grid."
+        )
+        raise BrainMaskError(msg)
+    if home.grid.same_place(target):
+        return mask, told
     return resample((mask != 0).astype(np.float32), home.grid, target) >= 0.5, told
 
 

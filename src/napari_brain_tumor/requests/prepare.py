@@ -13,18 +13,15 @@ from napari_brain_tumor.requests.request import Option, Request
 from napari_brain_tumor.requests.segment import Device
 from napari_brain_tumor.study import Role
 
-__all__ = ["PrepareRequest", "RawSeriesRequest"]
+__all__ = ["PrepareOptions", "PrepareRequest", "RawSeriesRequest"]
 
 RoleName = Annotated[Role, BeforeValidator(lambda name: role_named(name) if isinstance(name, str) else name)]
 """As leniently as files are named: `flair`, `t1ce`."""
 
 
-class PrepareRequest(Request):
-    """Make a study of raw series: `prepare(path, ...)`, `brain-tumor prepare`, the Prepare panel."""
+class PrepareOptions(Request):
+    """What `prepare` can be told beside the path."""
 
-    path: Annotated[
-        Path, Option(help="DICOM study, BIDS subject or session, or folder of files.", metavar="EXAM", positional=True)
-    ]
     series: Annotated[
         dict[str, str] | None,
         Option(
@@ -62,6 +59,14 @@ class PrepareRequest(Request):
     ] = "auto"
     device: Device = "auto"
     seed: Annotated[int, Option(help="Of the random samples that registration looks at.", label="Seed")] = 0
+
+
+class PrepareRequest(PrepareOptions):
+    """Make a study of raw series: `prepare(path, ...)`, `brain-tumor prepare`, the Prepare panel."""
+
+    path: Annotated[
+        Path, Option(help="DICOM study, BIDS subject or session, or folder of files.", metavar="EXAM", positional=True)
+    ]
 
 
 class RawSeriesRequest(Request):

@@ -136,10 +136,13 @@ def _request_of(annotation: Any) -> tuple[type[Request] | None, tuple[str, ...]]
 def _parameter(name: str, field: FieldInfo, check: Check | None) -> Parameter:
     """The option or argument of typer for a field; values that are no plain ones are taken as text."""
     option, kind, default = option_of(field), _kind(field), field.get_default()
+    choice = _is_choice(field)
     words: dict[str, Any] = {
         "help": option.help,
-        "metavar": option.metavar or None,
+        "metavar": option.metavar
+        or ("|".join(map(_typed, get_args(arms_of(field.annotation)[0]))) if choice else None),
         "callback": check if kind is str else None,
+        "case_sensitive": not choice,
     }
     if option.positional:
         parameter_info = typer.Argument(**words)
