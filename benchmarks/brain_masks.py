@@ -1,12 +1,14 @@
 """How well brain masks agree with their truth: the network, from every subset of sequences, an atlas, and deepbet.
 
-    python benchmarks/brain_masks.py DATA TRUTH --out brain.json      # then --atlas, --model unet, --raw EXAMINATION
+    python benchmarks/brain_masks.py DATA TRUTH --out docs/brain.json  # then --atlas, --model unet, --raw EXAMINATION
+    python benchmarks/brain_masks.py --tables --out docs/brain.json
 
 DATA holds `lgg_tif` and `subjects.csv`, TRUTH the masks of `scripts/brain_truth.py`. On the validation patients Dice is
 to the consensus of deepbet's masks with the tumour, and the share of the tumour outside the mask is told. On a raw
 examination, whose sequences lie on grids of their own, it is to the majority of deepbet's masks, brought together by
 rigid registration (this needs deepbet). With a model it tells the Dice of the whole tumour with and without extraction.
-Each call adds to the file what it measured, and prints it.
+Each call adds to the file what it measured, prints it, and writes the tables of the page beside it (`docs/brain.md`)
+again; `--tables` does that alone.
 """
 
 import argparse
@@ -43,8 +45,9 @@ _COVERED_MM = 145.0
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("truth", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("truth", type=Path, nargs="?")
+    parser.add_argument("--tables", action="store_true", help="measure nothing")
     parser.add_argument("--raw", type=Path, help="only a raw examination, each sequence on its own grid")
     parser.add_argument("--atlas", action="store_true", help="only the atlas")
     parser.add_argument("--model", help="only what this model finds, with and without extraction")
@@ -52,7 +55,9 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=None, help="only so many")
     given = parser.parse_args()
     told: dict[str, Any] = {"weights_sha256": brain_model().card.weights_sha256}
-    if given.raw is not None:
+    if given.tables:
+        pass
+    elif given.raw is not None:
         told["raw"] = _raw(given.raw)
     elif given.model is not None:
         told["gain"] = list(_gain(given.data, given.model, given.patients))
@@ -64,6 +69,9 @@ def main() -> None:
     before = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
     given.out.write_text(json.dumps(before | told, indent=1) + "\n", encoding="utf-8")
     _print(told)
+    page = given.out.with_suffix(".md")
+    if page.exists():
+        page.write_text(with_tables(page.read_text(encoding="utf-8"), before | told), encoding="utf-8")
 
 
 # Validation patients ------------------------------------------------------------------------------------------------
@@ -270,6 +278,66 @@ def _try(study: Study) -> None:
 
 def _dice(one: Mask, other: Mask) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
+
+
+# The page -----------------------------------------------------------------------------------------------------------
+
+
+def with_tables(page: str, document: dict[str, Any]) -> str:
+    """The page with what lies between the comments of each table written again."""
+    for name, lines in (
+        ("heads", _mask_lines(document)),
+        ("raw", _raw_lines(document)),
+        ("gain", _gain_lines(document)),
+    ):
+        start, end = f"<!-- table {name} -->\n", f"<!-- end of {name} -->"
+        if start in page and lines:
+            before, rest = page.split(start, 1)
+            page = before + start + "\n".join(["", *lines, "", end]) + rest.split(end, 1)[1]
+    return page
+
+
+def _mask_lines(document: dict[str, Any]) -> list[str]:
+    rows = [*document.get("heads", ()), *document.get("atlas", ())]
+    lines = ["| mask from | Dice | worst | tumour outside | worst |", "|---|---|---|---|---|"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        of = [row for row in rows if row["method"] == method]
+        dice, outside = [row["dice"] for row in of], [100 * row["tumour_outside"] for row in of]
+        name = method.replace("network ", "`brain`, ").replace("deepbet ", "deepbet, ").replace("atlas ", "atlas, ")
+        scores = f"{_short(float(np.mean(dice)))} | {_short(min(dice))}"
+        lines.append(f"| {name.replace('+', ', ')} | {scores} | {np.mean(outside):.2f} % | {max(outside):.1f} % |")
+    return lines if rows else []
+
+
+def _raw_lines(document: dict[str, Any]) -> list[str]:
+    rows = document.get("raw", ())
+    if not rows:
+        return []
+    methods = [name for name in ("network", "atlas", "deepbet") if any(row["method"].startswith(name) for row in rows)]
+    lines = [f"| sequence | {' | '.join(methods).replace('network', '`brain`')} |", f"|---|{'---|' * len(methods)}"]
+    for role in dict.fromkeys(row["method"].split()[1] for row in rows):
+        of = {row["method"]: row["dice"] for row in rows}
+        lines.append(f"| {role} | {' | '.join(_short(of[f'{method} {role}']) for method in methods)} |")
+    return lines
+
+
+def _gain_lines(document: dict[str, Any]) -> list[str]:
+    rows = document.get("gain", ())
+    if not rows:
+        return []
+    model = rows[0]["model"]
+    lines = [f"| patient, by `{model}` | head as it is | brain extracted | gain |", "|---|---|---|---|"]
+    lines += [_gain_line(row["case"], row["keep"], row["auto"]) for row in rows]
+    keep, auto = (float(np.mean([row[what] for row in rows])) for what in ("keep", "auto"))
+    return [*lines, _gain_line("**mean**", keep, auto)]
+
+
+def _gain_line(case: str, keep: float, auto: float) -> str:
+    return f"| {case} | {_short(keep)} | {_short(auto)} | {auto - keep:+.3f} |"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def _print(told: dict[str, Any]) -> None:

@@ -74,12 +74,23 @@ def prepare(
 
 
 def _show_choices(cases: Sequence[Path], options: PrepareOptions) -> None:
-    from napari_brain_tumor.cli.console import say
+    from napari_brain_tumor.cli.console import say, say_error
+    from napari_brain_tumor.errors import BrainTumorError
     from napari_brain_tumor.preparation import candidates_of, select
 
+    refused = []
     for case in cases:
-        offered = candidates_of(case, options.roles, spacing_mm=options.spacing_mm)
-        _show_table(case, select(offered, options.series).rows())
+        try:
+            offered = candidates_of(case, options.roles, spacing_mm=options.spacing_mm)
+            _show_table(case, select(offered, options.series).rows())
+        except BrainTumorError as error:
+            if len(cases) == 1:
+                raise
+            say_error(error, str(case))
+            refused.append(str(case))
+    if refused:
+        msg = f"{len(refused)} of {len(cases)} examinations cannot be prepared so: {', '.join(refused)}."
+        raise BrainTumorError(msg)
     say("Nothing was prepared: give -o FOLDER for that, and --series ROLE=NUMBER to take another one.")
 
 

@@ -3,7 +3,7 @@
 from napari_brain_tumor.preparation.candidates import Candidate, candidates_of
 from napari_brain_tumor.preparation.choice import Choice, Selection, select
 from napari_brain_tumor.preparation.folder import open_prepared, save_prepared
-from napari_brain_tumor.preparation.need import why_prepare
+from napari_brain_tumor.preparation.need import why_prepare, why_prepare_grids
 from napari_brain_tumor.preparation.pipeline import prepare, prepare_job
 from napari_brain_tumor.preparation.prepared import PreparedStudy, SequencePlace
 from napari_brain_tumor.preparation.settings import PreparationSettings
@@ -22,4 +22,5 @@ __all__ = [
     "save_prepared",
     "select",
     "why_prepare",
+    "why_prepare_grids",
 ]

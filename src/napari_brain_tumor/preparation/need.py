@@ -2,15 +2,30 @@
 
 from collections.abc import Mapping
 
+from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import Volume, distinct_grids
 from napari_brain_tumor.preparation.together import judge_together
 from napari_brain_tumor.study import Role
 
-__all__ = ["why_prepare"]
+__all__ = ["why_prepare", "why_prepare_grids"]
+
+
+def why_prepare_grids(grids: Mapping[Role, Grid]) -> str:
+    """Why sequences on those grids have to be prepared, in a sentence; empty where they lie on one grid.
+
+    No voxel is looked at: quick enough to be asked whenever files are dropped. Sequences of unknown voxel size cannot
+    be prepared, and give no reason.
+    """
+    if any(grid.unit != "mm" for grid in grids.values()):
+        return ""
+    distinct = distinct_grids(grids)
+    return f"The sequences lie on {len(distinct)} different grids." if len(distinct) > 1 else ""
 
 
 def why_prepare(volumes: Mapping[Role, Volume]) -> str:
     """Why they have to be, in a sentence; empty where they lie on one grid and on one another.
+
+    Where they lie on one grid, their voxels are compared, which takes a second or two for scans of full size.
 
     Parameters
     ----------
@@ -18,11 +33,9 @@ def why_prepare(volumes: Mapping[Role, Volume]) -> str:
         As `open_sequences` gives them. Those of unknown voxel size cannot be prepared.
     """
     grids = {role: volume.grid for role, volume in volumes.items()}
-    if any(grid.unit != "mm" for grid in grids.values()):
-        return ""
-    distinct = distinct_grids(grids)
-    if len(distinct) > 1:
-        return f"The sequences lie on {len(distinct)} different grids."
+    reason = why_prepare_grids(grids)
+    if reason or any(grid.unit != "mm" for grid in grids.values()):
+        return reason
     misfits = judge_together({role: volume.array for role, volume in volumes.items()}, grids).misfits
-    told = [f"{one.role} is turned by {one.degrees:.0f}° and moved by {one.shift_mm:.0f} mm" for one in misfits]
-    return f"The sequences do not lie on one another: {', '.join(told)} against {misfits[0].onto}." if told else ""
+    turned = [f"{one.role} is turned by {one.degrees:.0f}° and moved by {one.shift_mm:.0f} mm" for one in misfits]
+    return f"The sequences do not lie on one another: {', '.join(turned)} against {misfits[0].onto}." if turned else ""
