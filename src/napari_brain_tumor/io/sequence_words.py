@@ -253,8 +253,8 @@ _WORDS: Final[dict[str, _Kinds]] = {
     ),
     **_entries(
         ("map",),
-        "t1map t2map qt1 qt2 qmap relax relaxation relaxometry molli shmolli parametric quantitative ratio prob probability pve "
-        "jacobian warpfield deformation displacement fieldmap biasfield b0map b1map phase pha",
+        "t1map t2map qt1 qt2 qmap relax relaxation relaxometry molli shmolli parametric quantitative ratio prob "
+        "probability pve jacobian warpfield deformation displacement fieldmap biasfield b0map b1map phase pha",
     ),
     **_entries(
         ("other",),
