@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from typer.testing import CliRunner
 
@@ -62,6 +63,31 @@ def test_raw_series_are_prepared_and_labels_lie_on_the_grids_of_the_series(exami
     for name in ("labels.nii.gz", "labels_on_FLAIR.nii.gz"):
         again = rerun(name)
         assert again.verdict == "identical", again.describe()
+
+
+def test_dicom_results_of_a_prepared_examination_refer_to_the_series_that_they_lie_on(
+    examination, tmp_path, monkeypatch
+):
+    highdicom = pytest.importorskip("highdicom")
+    monkeypatch.chdir(tmp_path)
+    made = run("segment", examination, "-o", "labels.dcm", "--model", "threshold", *PICKS, "--onto", "FLAIR")
+    assert made.exit_code == 0, made.output
+    again = run("segment", "labels_study", "-o", "again.nii.gz", "--model", "threshold", "--onto", "FLAIR")
+    assert again.exit_code == 0, again.output
+    assert run("export", "again_on_FLAIR.nii.gz", "--to", "dicom-seg", "-o", "again.dcm").exit_code == 0
+    for name, folder in (("labels.dcm", "08_T1c"), ("labels_on_FLAIR.dcm", "04_FLAIR"), ("again.dcm", "04_FLAIR")):
+        slices = [pydicom.dcmread(path) for path in (examination / folder).glob("*.dcm")]
+        segments = highdicom.seg.segread(name)
+        (series,) = segments.ReferencedSeriesSequence
+        assert series.SeriesInstanceUID == slices[0].SeriesInstanceUID
+        geometry = segments.get_volume_geometry()
+        assert geometry.spatial_shape == (len(slices), slices[0].Rows, slices[0].Columns)
+        corners = [np.array(one.ImagePositionPatient, float) for one in slices]
+        first, last = (geometry.map_indices_to_reference(np.array([[k, 0, 0]]))[0] for k in (0, len(slices) - 1))
+        assert min(np.linalg.norm(first - corner) for corner in corners) < 1e-2
+        assert min(np.linalg.norm(last - corner) for corner in corners) < 1e-2
+    labels = open_segmentation("labels_on_FLAIR.dcm")
+    np.testing.assert_array_equal(labels.data > 0, open_segmentation("again.dcm").data > 0)
 
 
 def test_a_prepared_folder_is_segmented_on_its_own_grid_and_computed_again(examination, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """A prepared study as a folder: sequences, transforms, brain mask, checkerboards, and the record of all choices."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
@@ -117,7 +118,12 @@ def open_prepared(path: str | PathLike[str]) -> PreparedStudy:
     study = replace(study, name=record.case, brain=brain, notes=notes, preparation=kept)
     places = {role: one.place(role) for role, one in record.places.items()}
     table = tuple(dict(row) for row in document.get("series", ()))
-    return PreparedStudy(study, record.reference, places, table, document)
+    inputs = {role: _with_full_path(scan, folder) for role, scan in dict(document.get("inputs", {})).items()}
+    return PreparedStudy(study, record.reference, places, table, document | {"inputs": inputs})
+
+
+def _with_full_path(scan: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {**scan, "path": os.path.normpath(folder / str(scan.get("path", "")))}
 
 
 def itk_text(transform: RigidTransform) -> str:

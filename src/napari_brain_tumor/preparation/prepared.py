@@ -162,7 +162,17 @@ class PreparedStudy:
                 f"{self.study.grid.describe()}. Segment the prepared study."
             )
             raise RegistrationError(msg)
-        return restore_labels(segmentation, self.places[role])
+        restored = restore_labels(segmentation, self.places[role])
+        source = self._dicom_source(role)
+        if source is None:
+            return restored
+        check = {**restored.provenance["restored"], "source": source}
+        return replace(restored, provenance={**restored.provenance, "restored": check})
+
+    def _dicom_source(self, role: Role) -> dict[str, str] | None:
+        """Where the series was read from and its key, by which a DICOM result finds the images that it refers to."""
+        scan = self.record.get("inputs", {}).get(role, {})
+        return {key: str(scan[key]) for key in ("path", "series")} if {"path", "series"} <= set(scan) else None
 
 
 def restore_labels(segmentation: Segmentation, place: SequencePlace) -> Segmentation:

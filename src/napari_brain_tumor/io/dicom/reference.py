@@ -78,8 +78,7 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
     SourceSeriesError
         If the labels do not come from DICOM, their scans are not there any more, or have another grid.
     """
-    inputs = provenance.get("inputs")
-    series_keys = list(_named_series(inputs, provenance.get("resampled", ()))) if isinstance(inputs, Mapping) else []
+    series_keys = list(_named_series(provenance))
     if not series_keys:
         msg = (
             f"The labels of {segmentation.name} do not come from a DICOM series, according to their record, and a "
@@ -99,11 +98,18 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
     )
 
 
-def _named_series(inputs: Mapping[str, Any], resampled: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    ordered = sorted(inputs, key=lambda role: _PREFERRED.index(role) if role in _PREFERRED else len(_PREFERRED))
-    for role in ordered:
-        entry = inputs[role]
-        if role not in resampled and isinstance(entry, Mapping) and entry.get("path") and entry.get("series"):
+def _named_series(provenance: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Of labels that were brought back to one series that one, else the series that were segmented as they lie."""
+    restored, inputs, resampled = (provenance.get(key) or {} for key in ("restored", "inputs", "resampled"))
+    if isinstance(restored, Mapping) and isinstance(restored.get("source"), Mapping):
+        entries = [restored["source"]]
+    elif isinstance(inputs, Mapping):
+        ordered = sorted(inputs, key=lambda role: _PREFERRED.index(role) if role in _PREFERRED else len(_PREFERRED))
+        entries = [inputs[role] for role in ordered if role not in resampled]
+    else:
+        entries = []
+    for entry in entries:
+        if isinstance(entry, Mapping) and entry.get("path") and entry.get("series"):
             yield Path(str(entry["path"])), str(entry["series"])
 
 
