@@ -36,6 +36,7 @@ from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor_training.synthetic_head import dress
 
 HEAD_MM = 2.0
+PLANNED = 20
 FIELD_MM = (240.0, 240.0, 165.0)
 GRIDS: dict[str, tuple[tuple[float, float, float], str]] = {
     "FLAIR": ((0.9, 0.9, 5.0), "axial"),
@@ -252,13 +253,15 @@ def page(document: dict[str, Any]) -> str:
     lines = [
         "# Simulated examinations",
         "",
-        "Written by `python benchmarks/examinations.py DATA --out docs/examinations.json --count 20`. Every number is",
+        "Written by `python benchmarks/examinations.py DATA --out docs/examinations.json --count N`. Every number is",
         "in [examinations.json](examinations.json); [Preparing raw examinations](preparation.md) says what is done.",
         "",
         "Each is a validation glioma in a synthetic head, which is turned by 2 to 12 degrees and shifted by up to 10",
         "mm along each axis between the sequences; FLAIR and T2 are axial slices of 5 mm, T1 sagittal ones, T1c has 1",
         "mm in every second examination, else 5. They were written as files and went through `prepare` and `segment`",
-        f"with the default model. {means['examinations']} examinations, {means['refused']} of them refused.",
+        f"with the default model. Of {PLANNED} that were planned {means['examinations']} were run, in order, as far as",
+        f"time went; {means['refused']} were refused by the registration, and the means leave those out. The limits",
+        "of the registration were set on the first three; the others were run once, afterwards.",
         "",
         "| Dice | whole tumour | tumour core | enhancing |",
         "|---|---|---|---|",

@@ -27,7 +27,7 @@ from napari_brain_tumor.requests.export import ExportRequest
 from napari_brain_tumor.requests.lines import call
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions, OpenRequest, ViewRequest
-from napari_brain_tumor.requests.prepare import PrepareRequest, RawSeriesRequest
+from napari_brain_tumor.requests.prepare import PrepareOptions, PrepareRequest, RawSeriesRequest
 from napari_brain_tumor.requests.quoting import quoted
 from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
 from napari_brain_tumor.requests.request import option_of
@@ -185,7 +185,8 @@ def test_every_way_to_open_a_case_has_every_option(command):
         (FollowUpRequest, "follow-up"),
         (BrainRequest, "brain"),
         (ScoreRequest, "data score"),
-        (PrepareRequest, "prepare"),
+        (PrepareOptions, "prepare"),
+        (ExportRequest, "export"),
         (RawSeriesRequest, "segment"),
     ],
 )

@@ -113,6 +113,7 @@ def write_dicom_series(
     )
     head = {"SeriesDescription": description, "SeriesNumber": number} | dict(tags or {})
     head |= {"StudyInstanceUID": f"{_ROOT}.{study}", "SeriesInstanceUID": f"{_ROOT}.{study}.{number}"}
+    head |= {"FrameOfReferenceUID": f"{_ROOT}.{study}.0"}
     if enhanced:
         _enhanced(values, place, head).save_as(folder / "frames.dcm", enforce_file_format=True)
         return
@@ -147,7 +148,14 @@ def _file(kind: str, uid: str, plane: Array, head: Mapping[str, Any]) -> FileDat
         "SOPInstanceUID": uid,
         "Modality": "MR",
         "PatientID": "SYNTHETIC",
+        "PatientName": "Synthetic",
+        "PatientBirthDate": "",
+        "PatientSex": "",
         "StudyDate": "20240301",
+        "StudyTime": "101500",
+        "StudyID": "1",
+        "AccessionNumber": "",
+        "ReferringPhysicianName": "",
         "Rows": plane.shape[-2],
         "Columns": plane.shape[-1],
         "SamplesPerPixel": 1,
