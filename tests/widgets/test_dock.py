@@ -261,19 +261,26 @@ def test_another_case_is_shown_alone_and_the_first_one_comes_back_as_it_was(dock
 
 def test_closing_the_window_with_unsaved_labels_asks(docked, qtbot, monkeypatch):
     viewer, dock = docked(make_study())
-    asked, answer = [], ["stay"]
-    dock.guard.question = lambda _, question, answers: asked.append(question) or answer[0]
-    window = viewer.window._qt_window
-    monkeypatch.setattr(window, "isVisible", lambda: True)
+    questions, answers = [], []
+    dock.guard.question = lambda _, question, options: questions.append(question) or answers.pop()
     segment(qtbot, dock)
-    assert not window.close()
-    assert "case segmentation" in asked[0]
     saved = []
-    monkeypatch.setattr(dock.segment, "_on_save_requested", lambda: saved.append(dock.segment._result))
-    viewer.layers.remove("case segmentation")
-    dock.guard._may_close()
-    assert len(asked) == 1  # nothing is left to ask about
-    answer[0] = "close"
+    # Undone within: a patch that lasts would hold the window beyond the test.
+    with monkeypatch.context() as patch:
+        window = viewer.window._qt_window
+        patch.setattr(window, "isVisible", lambda: True)
+        patch.setattr(dock.segment.save_button, "click", lambda: saved.append(dock.segment._result))
+        answers[:] = ["stay"]
+        assert not window.close()
+        answers[:] = ["save"]
+        assert not window.close()
+        qtbot.waitUntil(lambda: saved == [viewer.layers["case segmentation"]], timeout=PATIENCE_MS)
+        assert all("case segmentation" in question for question in questions)
+        answers[:] = ["close"]
+        assert dock.guard.may_close(window)
+        viewer.layers.remove("case segmentation")
+        assert dock.guard.may_close(window)
+        assert len(questions) == 3  # nothing was left to ask about
 
 
 def test_a_report_of_the_case_is_written(docked, qtbot, tmp_path, monkeypatch):
@@ -314,18 +321,18 @@ def test_a_case_opens_the_dock_unless_the_user_prefers_not(make_napari_viewer, n
 
     npe2pm.register(PluginManifest.from_file(Path(napari_brain_tumor.__file__).with_name("napari.yaml")))
     viewer = make_napari_viewer()
-    window = viewer.window._qt_window
-    monkeypatch.setattr(window, "isVisible", lambda: True)
     prefers = [Preferences(opening=OpeningPreferences(open_dock=False))]
     monkeypatch.setattr(auto_open, "read_preferences", lambda: prefers[0])
-    auto_open.open_with_cases(viewer)
-    layers.add_layers(viewer, layers.study_to_layers(make_study("anna", roles=("T1",))))
-    qtbot.wait(30)
-    assert window.findChild(BrainTumorWidget) is None
-    prefers[0] = Preferences()
-    layers.add_layers(viewer, layers.study_to_layers(make_study("ben", roles=("T1",))))
-    qtbot.waitUntil(lambda: window.findChild(BrainTumorWidget) is not None, timeout=PATIENCE_MS)
-    dock_of(viewer).guard.question = lambda *_: "close"
+    with monkeypatch.context() as patch:
+        window = viewer.window._qt_window
+        patch.setattr(window, "isVisible", lambda: True)
+        auto_open.open_with_cases(viewer)
+        layers.add_layers(viewer, layers.study_to_layers(make_study("anna", roles=("T1",))))
+        qtbot.wait(30)
+        assert window.findChild(BrainTumorWidget) is None
+        prefers[0] = Preferences()
+        layers.add_layers(viewer, layers.study_to_layers(make_study("ben", roles=("T1",))))
+        qtbot.waitUntil(lambda: window.findChild(BrainTumorWidget) is not None, timeout=PATIENCE_MS)
 
 
 def test_every_tab_can_be_made():

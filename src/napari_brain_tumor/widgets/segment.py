@@ -234,9 +234,12 @@ class SegmentWidget(QScrollArea):
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
         self.cancel_button.setEnabled(False)
         self.cancel_button.hide()
+        self.plan_label = wrapped("")
+        self.plan_label.setAccessibleName("What is run")
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
+        column.addWidget(self.plan_label)
         self.progress_bar = progress_bar("How far the segmentation is.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
@@ -623,6 +626,11 @@ class SegmentWidget(QScrollArea):
         why_not = self._obstacle or self._failed_check
         self.run_button.setEnabled(not why_not and not self.runs.running)
         self.run_button.setToolTip(f"Cannot be run yet. {why_not}" if why_not else _RUN_TIP)
+        current = self.preflight.current_answer()
+        expected = current.expected if current is not None else None
+        plan = state.plan_text(self.choices, expected.seconds if expected is not None else None)
+        self.plan_label.setText(plan)
+        self.plan_label.setVisible(bool(plan))
 
     @property
     def _failed_check(self) -> str:

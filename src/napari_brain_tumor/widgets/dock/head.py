@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
 from napari_brain_tumor.widgets.dock.opening import Opening
@@ -81,11 +81,7 @@ class Head(QWidget):
         row = QHBoxLayout()
         self.case_box = combo("The case that is worked on. The layers of the others are hidden meanwhile.", "Case")
         self.case_box.activated.connect(self.case_chosen)
-        self.open_button = QToolButton()
-        self.open_button.setText("Open…")
-        self.open_button.setToolTip("Open a case, or labels. Or drop its folder on the window.")
-        self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.open_button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.open_button = button("Open…", "Open a case, or labels. Or drop its folder on the window.")
         self.menu = QMenu(self.open_button)
         self.menu.aboutToShow.connect(lambda: opening.fill(self.menu))
         self.open_button.setMenu(self.menu)

@@ -56,7 +56,7 @@ class RunningJobs(QObject):
 
         def on_progress(progress: Progress, seconds_left: float | None) -> None:
             fraction = progress.fraction if progress.total else None
-            self._put(title, JobFacts(title, progress.message, fraction, time_left_text(seconds_left)), tab, act)
+            self.put(JobFacts(title, progress.message, fraction, time_left_text(seconds_left)), tab, act)
 
         runner.progressed.connect(on_progress)
         for ended in (runner.finished, runner.failed, runner.cancelled):
@@ -65,15 +65,16 @@ class RunningJobs(QObject):
     def begin(self, title: str, tab: str, cancel: Callable[[], None]) -> None:
         """A job has begun that may take a while until it says anything."""
         if title not in self._entries:
-            self._put(title, JobFacts(title), tab, cancel)
+            self.put(JobFacts(title), tab, cancel)
 
     def end(self, title: str) -> None:
         """A job has ended."""
         if self._entries.pop(title, None) is not None:
             self.changed.emit()
 
-    def _put(self, title: str, facts: JobFacts, tab: str, cancel: Callable[[], None]) -> None:
-        self._entries[title] = _Entry(facts, tab, cancel)
+    def put(self, facts: JobFacts, tab: str, cancel: Callable[[], None]) -> None:
+        """Show a job as it is now."""
+        self._entries[facts.title] = _Entry(facts, tab, cancel)
         self.changed.emit()
 
     def seen_from(self, tab: str) -> list[JobFacts]:

@@ -56,8 +56,15 @@ class Opening(QObject):
 
     def __init__(self, viewer: Any, jobs: RunningJobs, parent: QWidget) -> None:
         super().__init__(parent)
-        self._viewer, self._jobs, self._parent = viewer, jobs, parent
+        self._viewer, self._jobs = viewer, jobs
         self._dialogs: dict[str, PanelDialog] = {}
+
+    @property
+    def _parent(self) -> QWidget:
+        # Not kept: a window that somebody still holds would not be let go when napari closes it.
+        parent = self.parent()
+        assert isinstance(parent, QWidget)
+        return parent
 
     def fill(self, menu: QMenu) -> None:
         """Fill a menu with all the ways to open something."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from napari_brain_tumor.widgets.action_lines import ActionLines
@@ -11,16 +12,21 @@ from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.correct import CorrectWidget
 from napari_brain_tumor.widgets.curate import CurateWidget
 from napari_brain_tumor.widgets.dock.jobs import RunningJobs
-from napari_brain_tumor.widgets.dock.state import Tab
+from napari_brain_tumor.widgets.dock.state import JobFacts, Tab
 from napari_brain_tumor.widgets.measure import MeasureWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+from napari_brain_tumor.widgets.worker import time_left_text
 
 if TYPE_CHECKING:
     from napari_brain_tumor.widgets.train import TrainWidget
     from napari_brain_tumor.widgets.visits import VisitsWidget
 
 __all__ = ["PAGES", "DataPage", "MeasurePage", "Page", "make_page"]
+
+
+_TRAINING: Final = "Training"
+_WATCH_MS: Final = 5000
 
 
 class Page(QWidget):
@@ -162,6 +168,9 @@ class DataPage(_PagesOfOneTab):
         self._viewer, self._jobs = viewer, jobs
         self.train: TrainWidget | None = None
         super().__init__(CurateWidget(viewer))
+        self._watch_timer = QTimer(self)
+        self._watch_timer.setInterval(_WATCH_MS)
+        self._watch_timer.timeout.connect(self.watch_training)
         jobs.follow("Scoring the cases", self.panel.score_runner)
         bar = self.panel.pages.tabBar()
         if bar is not None:
@@ -189,9 +198,24 @@ class DataPage(_PagesOfOneTab):
             self.stack.addWidget(self.train)
             self._jobs.follow("Measuring a step of training", self.train.estimate_runner)
             self._jobs.follow("Adding the model", self.train.install_runner)
+            self._watch_timer.start()
         if self.panel.dataset is not None and not self.train.choices.source:
             self.train.choose_source(str(self.panel.dataset.folder))
         return self.train
+
+    def watch_training(self) -> None:
+        """Show a training that runs, which has a process of its own, also from the other tabs."""
+        train = self.train
+        if train is None or train.run is None:
+            return
+        train.watch()
+        status = train.run.status
+        if not status.is_alive:
+            self._jobs.end(_TRAINING)
+            return
+        left = time_left_text(status.remaining_seconds)
+        facts = JobFacts(_TRAINING, status.message, status.fraction, left)
+        self._jobs.put(facts, "data", train.stop_button.click)
 
     @property
     def case_layers(self) -> list[Layer]:

@@ -114,20 +114,21 @@ class CloseGuard(QObject):
         self, window: QWidget, unsaved: UnsavedLabels, save: Callable[[Labels], None], parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._window, self._unsaved, self._save = window, unsaved, save
+        self._unsaved, self._save = unsaved, save
         self.question: Ask = ask
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Stop a close event that the user does not mean."""
-        if event is None or event.type() != QEvent.Type.Close or watched is not self._window:
+        if event is None or event.type() != QEvent.Type.Close or not isinstance(watched, QWidget):
             return False
-        if not self._window.isVisible() or self._may_close():
+        if not watched.isVisible() or self.may_close(watched):
             return False
         event.ignore()
         return True
 
-    def _may_close(self) -> bool:
+    def may_close(self, window: QWidget) -> bool:
+        """Whether nothing is unsaved, or the user wants to close all the same."""
         self._unsaved.look()
         labels = self._unsaved.layers
         if not labels:
@@ -137,7 +138,7 @@ class CloseGuard(QObject):
             f"Not saved: {names}.\n\nA copy is kept for {KEEP_DAYS} days and can be restored at the next start, unless "
             "that was switched off in Preferences."
         )
-        answer = self.question(self._window, question, _ANSWERS)
+        answer = self.question(window, question, _ANSWERS)
         if answer == "save":
             QTimer.singleShot(0, lambda: self._save(labels[0]))
         return answer == "close"

@@ -89,7 +89,7 @@ class Dock(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, window: QWidget) -> None:
         super().__init__(window)
-        self._viewer, self._window = viewer, window
+        self._viewer = viewer
         self.choices = Choices()
         self._open: Tab = "segment"
         self.view = View((), 0, {}, "segment", "", "")
@@ -154,6 +154,11 @@ class Dock(QWidget):
         self._links.connect(events.inserted, self._on_inserted)
         self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
 
+    @property
+    def _window(self) -> Any:
+        # Not kept: a window that somebody still holds would not be let go when napari closes it.
+        return self._viewer.window._qt_window
+
     def page(self, tab: Tab) -> Page:
         """The page of a tab, which is made when it is first wanted."""
         if tab not in self.pages:
@@ -183,7 +188,7 @@ class Dock(QWidget):
         """The dock is closed: its tab ends; what runs is shown below the canvas until the dock is opened again."""
         self.open_tab("segment")
         self._run_bar_below = RunBar(self.jobs, self._tab_in_sight, flat=True)
-        self._window.statusBar().addPermanentWidget(self._run_bar_below)  # type: ignore[attr-defined]
+        self._window.statusBar().addPermanentWidget(self._run_bar_below)
         self._run_bar_below.refresh()
 
     def open_tab(self, tab: Tab) -> None:
