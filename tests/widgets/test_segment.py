@@ -270,9 +270,9 @@ def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel, qtbot):
 
 def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtbot):
     viewer, widget = panel(models=[make_model(), BASELINES["region_growing"]])
-    assert not widget.new_seeds_button.isVisibleTo(widget)
+    assert not widget.new_seeds_button.isVisibleTo(widget.settings.body)
     widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
-    assert widget.new_seeds_button.isVisibleTo(widget)
+    assert widget.new_seeds_button.isVisibleTo(widget.settings.body)
     widget.new_seeds_button.click()
     points = viewer.layers[-1]
     scan = viewer.layers[0]
