@@ -467,7 +467,7 @@ class TrainWidget(QScrollArea):
 
     def _on_installed(self, name: str) -> None:
         model_list.changed.emit()
-        notify(f"The model is in the Segment panel as {name}.")
+        notify(f"The model is in the list of Segment as {name}.")
 
     def _on_install_failed(self, error: Exception) -> None:
         self.install_button.setEnabled(True)
