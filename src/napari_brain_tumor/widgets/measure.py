@@ -249,9 +249,10 @@ class MeasureWidget(QScrollArea):
         self._away = True
         self._follow_timer.stop()
         self._follow_lines()
-        shapes = self.shapes
-        if shapes is not None:
+        shapes, labels = self.shapes, self.measured_labels
+        if shapes is not None and labels is not None:
             self._shapes_links.cut()
+            state.put_lines_away(labels, shapes)
             self._viewer.layers.remove(shapes)
 
     # Measuring ------------------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ class SegmentWidget(QScrollArea):
         )
         self.settings.column.addLayout(self._build_choices())
         column.addWidget(self.settings)
+        column.addWidget(self.more.summary_label)  # what differs from the defaults is told while it is folded
         column.addWidget(line())
         column.addLayout(self._build_result())
         self.code_box = ActionLines(self._lines)
