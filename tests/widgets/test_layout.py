@@ -287,7 +287,7 @@ def test_surfaces_are_shown_alone_and_then_what_was_before(opened, qtbot):
     viewer, _labels, panes = opened
     toggle_surfaces(viewer)
     assert [pane.isVisible() for pane in panes.panes] == [False, False, False, True]
-    assert panes.surfaces.height() > 500
+    qtbot.waitUntil(lambda: panes.surfaces.height() > 500, timeout=5000)
     toggle_surfaces(viewer)
     assert all(pane.isVisible() for pane in panes.panes)
     toggle_layout(viewer)
@@ -310,7 +310,7 @@ def test_it_goes_on_when_the_case_is_closed_and_another_opened(opened, qtbot):
     viewer, _labels, panes = opened
     viewer.layers.clear()
     qtbot.waitUntil(lambda: "Open a case" in panes.place_label.text(), timeout=5000)
-    assert all(len(pane.model.layers) == 0 for pane in panes.slices)
+    qtbot.waitUntil(lambda: all(len(pane.model.layers) == 0 for pane in panes.slices), timeout=5000)
     fill(viewer, spacing=(2, 2, 5), name="other")
     settle(qtbot, panes)
     assert panes.planes[0]._box.size == pytest.approx((12 * 5, 24 * 2, 20 * 2))

@@ -58,8 +58,7 @@ class FourPanes(QWidget):
         self._viewer = viewer
         self._place = CanvasPlace(canvas_view)
         self._before = CanvasState.of(viewer)
-        self._canvas_view = canvas_view
-        self._live = True
+        self._canvas_view: QtViewer | None = canvas_view  # None once it was let go of
         self._links = Links()
         self._extent: npt.NDArray[Any] = np.zeros(0)
         self._box: WorldBox | None = None
@@ -187,21 +186,24 @@ class FourPanes(QWidget):
 
     def close_layout(self) -> None:
         """Put napari's canvas back in its place, as it was before, and give everything else back."""
+        view = self._canvas_view or canvas_view_of(self._viewer)
+        if view is None:
+            return
         turned = self.convention != _convention_of_orientation(self._before.orientation)
         self._let_go()
-        self._place.take_back(self)
+        self._place.take_back(view, self)
         self._before.put_back(self._viewer)
         if turned and self._is_anatomical() and str(camera_of(self._viewer).orientation2d[0].value) == "up":
             turn_camera(self._viewer, PLANES[0].horizontal(self.convention))
         self.deleteLater()
-        self._canvas_view.canvas.native.setFocus()
+        view.canvas.native.setFocus()
 
     def _let_go(self) -> None:
         """Give back the canvases of our own, and everything that we listen to."""
-        if not self._live:
+        view, self._canvas_view = self._canvas_view, None
+        if view is None:
             return
-        self._live = False
-        self._canvas_view.removeEventFilter(self)
+        view.removeEventFilter(self)
         self._layers_timer.stop()
         self._links.cut()
         self._linked.stop()
@@ -226,7 +228,7 @@ class FourPanes(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Put napari's canvas back where the window was only hidden, and is shown again."""
         super().showEvent(event)
-        if not self._live:
+        if self._canvas_view is None:
             QTimer.singleShot(0, self.close_layout)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
@@ -237,7 +239,8 @@ class FourPanes(QWidget):
     # Files that are dropped on any pane go to napari ----------------------------------------------------------------
 
     def _hand_on(self, event: Any) -> None:
-        QApplication.sendEvent(self._canvas_view, event)
+        if self._canvas_view is not None:
+            QApplication.sendEvent(self._canvas_view, event)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """As over napari's canvas."""
@@ -304,7 +307,7 @@ class FourPanes(QWidget):
             pane.fit_to(self._box)
 
     def _take_layers(self) -> None:
-        if not self._live:
+        if self._canvas_view is None:
             return
         self.surfaces.footer.setFixedHeight(self._canvas_view.dims.height() if self._has_sliders() else 0)
         self._linked.match()

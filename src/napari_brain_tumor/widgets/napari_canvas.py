@@ -47,23 +47,17 @@ class CanvasPlace:
             raise RuntimeError(msg)
         self._layout = layout
         self._at = layout.indexOf(view)
-        self._view = view
-
-    @property
-    def parent(self) -> QWidget | None:
-        """The widget in which the view stands."""
-        return self._layout.parentWidget()
 
     def give_to(self, widget: QWidget) -> None:
         """Put another widget in the view's place; the view must have been moved elsewhere in the same window."""
         self._layout.insertWidget(self._at, widget)
 
-    def take_back(self, widget: QWidget) -> None:
+    def take_back(self, view: QtViewer, widget: QWidget) -> None:
         """Put the view in its place again, instead of that widget."""
         self._layout.removeWidget(widget)
         widget.hide()
-        self._layout.insertWidget(self._at, self._view)
-        self._view.show()
+        self._layout.insertWidget(self._at, view)
+        view.show()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -89,6 +89,14 @@ class Pane(QWidget):
         """What is drawn over the canvas now."""
         raise NotImplementedError
 
+    def turn(self, convention: Convention) -> None:
+        """Show the patient's right on that side of the canvas."""
+        raise NotImplementedError
+
+    def follow(self, point: tuple[float, ...]) -> None:
+        """Show the crosshair at a world point."""
+        raise NotImplementedError
+
     def repaint_marks(self, event: Any = None) -> None:
         """Draw the marks anew."""
         if self._canvas is not None:

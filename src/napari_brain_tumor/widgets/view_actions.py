@@ -180,7 +180,7 @@ class ViewAction:
     name: str
     text: str
     tip: str
-    act: Callable[[Any], None]
+    act: Callable[[Any], object]
 
 
 KEYS: Final[Sequence[ViewAction]] = (
@@ -223,7 +223,7 @@ def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS
             continue  # bound before, by us or by somebody else
 
 
-def _pressed(act: Callable[[Any], None]) -> Callable[[Any], None]:
+def _pressed(act: Callable[[Any], object]) -> Callable[[Any], None]:
     def on_key(viewer: Any) -> None:
         act(viewer)
 
