@@ -300,9 +300,14 @@ def test_surfaces_are_shown_alone_and_then_what_was_before(opened, qtbot):
 def test_switch_is_told_to_whoever_shows_it(opened):
     viewer, _labels, panes = opened
     heard = []
-    layouts.toggled.connect(lambda model, on: heard.append((model is viewer, on)))
+
+    def hear(model, on):
+        heard.append((model is viewer, on))
+
+    layouts.toggled.connect(hear)
     panes.close_button.click()
     toggle_layout(viewer)
+    layouts.toggled.disconnect(hear)  # it would keep the viewer
     assert heard == [(True, False), (True, True)]
 
 

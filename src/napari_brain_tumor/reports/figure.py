@@ -207,10 +207,10 @@ def _draw_plane(
     borders = extent(view.grid, plane)
     index = where[plane.axis]
     draw_slice(axes, cut(view.images[role], plane, index), plane, borders, window)
-    axes.set_aspect("auto")  # the axes have the proportions of the picture; nothing must be moved to keep them
     labels = cut(view.labels[LABELS], plane, index)
     for value, color in CLASS_COLORS.items():
         draw_mask(axes, labels == value, color, borders, _FILL)
+    axes.set_aspect("auto")  # the axes have the proportions of the picture; nothing must be moved to keep them
     for letter, y, align in ((plane.top, 0.98, "top"), (plane.bottom, 0.02, "bottom")):
         axes.text(0.5, y, letter, transform=axes.transAxes, ha="center", va=align, color="#bbbbbb", fontsize=8)
     position = float(view.grid.world(np.asarray(where, dtype=float)[None])[0][plane.axis])

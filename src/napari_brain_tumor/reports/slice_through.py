@@ -189,8 +189,13 @@ def _outline(picture: "Image", labels: Array, size: tuple[int, int]) -> None:
         mask = large == value
         if mask.any():
             edge = mask & ~ndimage.binary_erosion(mask, iterations=2, border_value=0)
-            pixels[: size[1]][edge] = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+            pixels[: size[1]][edge] = _rgb(color)
     picture.paste(Image.fromarray(pixels))
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return red, green, blue
 
 
 def _write_letters(draw: Any, plane: Plane, size: tuple[int, int], font: Any) -> None:
@@ -224,10 +229,22 @@ def _write_gif(frames: list[RGB], path: Path, frames_per_second: float) -> None:
 
     # GIF counts in hundredths of a second; viewers slow down what is quicker than two of them.
     milliseconds = 10 * max(2, math.floor(100 / frames_per_second + 0.5))
-    pictures = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
+    palette = _palette()
+    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     pictures[0].save(
         path, format="GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, disposal=1
     )
+
+
+def _palette() -> "Image":
+    """The colours of a GIF, the same in each of its pictures: those of the classes exactly, and greys."""
+    from PIL import Image
+
+    colors = [_rgb(color) for color in CLASS_COLORS.values()]
+    greys = np.linspace(0, 255, 256 - len(colors)).round().astype(int).tolist()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for color in colors + [(grey, grey, grey) for grey in greys] for part in color])
+    return palette
 
 
 def _write_mp4(ffmpeg: Any, frames: list[RGB], path: Path, frames_per_second: float) -> None:
