@@ -1,5 +1,6 @@
 """Fixtures for every test; builders of phantoms are in `phantoms.py`."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,13 @@ def own_models_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRAIN_TUMOR_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_collection_walks_through_the_libraries() -> None:
+    """Leave out of garbage collection what lives already: most of a million objects, and napari collects often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
