@@ -32,6 +32,14 @@ def _no_collection_walks_through_the_libraries() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_disks() -> Iterator[None]:
+    """Files that no power cut threatens need not reach the disk; a handle that is none is an error as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: os.fstat(handle) and None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real cases beside the repository; a test that needs it is skipped where it is absent."""
@@ -39,6 +47,14 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real cases (../shared/data) are not beside this repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the shipped sample in voxels of 4 mm, its files named as they are shipped."""
+    from small_sample import write_small_sample
+
+    return write_small_sample(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
