@@ -78,7 +78,7 @@ def test_the_cost_is_that_of_the_network_not_of_its_weights():
 def test_every_shipped_model_and_method_has_a_measured_cost():
     shipped = [*(one for one in list_models() if one.bundled), *BASELINES.values()]
     missing = [one.name for one in shipped if expected_cost(one, "cpu", 10**6, known_costs(), SegmentRequest()) is None]
-    assert missing == [], "run: python scripts/measure_costs.py --model NAME"
+    assert missing == [], "run: python benchmarks/measure_costs.py --model NAME"
 
 
 def test_the_stages_of_a_run_are_those_that_a_network_tells(small_sample):

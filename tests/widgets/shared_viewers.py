@@ -153,7 +153,7 @@ def share_viewers(failures: Any) -> Iterator[SharedViewers]:
     from napari._vispy import canvas
     from napari.plugins import _initialize_plugins
     from napari.settings import get_settings
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtWidgets import QApplication, QWidget
 
     def console(*_: Any) -> QWidget:
         widget = QWidget()
@@ -178,7 +178,10 @@ def share_viewers(failures: Any) -> Iterator[SharedViewers]:
         shared = SharedViewers()
         yield shared
         shared.close()
-        gc.collect()
+        for _ in range(3):  # what deletes itself later may hold on to others that then do the same
+            QApplication.processEvents()
+            _delete_now()
+            gc.collect()
         left = 0 if failures() > before else len(QtViewer._instances)
         QtViewer._instances.clear()
         NapariApplication.destroy("test_app")
