@@ -8,6 +8,18 @@ from napari_brain_tumor.label_words import meaning_of
 from napari_brain_tumor.labels import guess_schema, schema_named
 
 WORDS = {
+    "tumor w/o enhancement": "non-enhancing",
+    "non\u2011enhancing": "non-enhancing",
+    "nEnh": "non-enhancing",
+    "edema (ED)": "edema",
+    "edema+NET": None,
+    "edema around ET": None,
+    "tumor excl. edema": None,
+    "enhancing vessel": None,
+    "pseudo-enhancing": None,
+    "previously enhancing": None,
+    "prior tumor": None,
+    "radiation necrosis": None,
     "edema": "edema",
     "Edema": "edema",
     "oedema": "edema",

@@ -37,17 +37,25 @@ _ABBREVIATIONS: Final[dict[str, str]] = {
     "bg": "background",
 }
 """Only where they stand alone, or beside others of them or a tumour, as in `NCR/NET` and `CE tumor`."""
+_STANDS_FOR: Final = re.compile(r"\b(?:ET|ED|SNFH|NCR|NET|NETC)\b")
+"""Abbreviations that are nothing else where they are written in capitals, whatever stands beside them."""
+_ONE_PART: Final = frozenset(("edema", "non-enhancing", "enhancing", "edema and non-enhancing", "resection cavity"))
 _BESIDE_ABBREVIATIONS: Final = frozenset(("and", "or", "-", "tumor", "tumour"))
 
 _NOT_ENHANCING: Final = re.compile(
     r"\b(?:non|not|no|un|without)[-_ ]*(?:contrast[-_ ]*|gd[-_ ]*|gadolinium[-_ ]*)?(?:enh\w*|ce\b)"
-    r"|\bnon-?enh\w*|\bunenh\w*"
+    r"|\bnon-?enh\w*|\bunenh\w*|\bn[-_ ]?enh\w*"
 )
 _NEGATION: Final = re.compile(
-    r"\b(?:no|non|not|without|lack\w*|absen\w*|exclud\w*|except\w*|but|minus|free|sans|ohne|un|outside)\b|\bnon(?=[a-z])"
+    r"\b(?:no|non|not|without|lack\w*|absen\w*|excl\w*|except\w*|but|minus|free|sans|ohne|un|outside)\b|\bnon(?=[a-z])"
 )
 """Left over after those of enhancement and tumour were read: of what, is not understood, so nothing is concluded."""
 _BACKGROUND_TUMOUR: Final = re.compile(r"\b(?:non|not?|without)[-_ ]*tumou?r\w*")
+_SOMETHING_ELSE: Final = re.compile(
+    r"\b(?:vessel|vascul|arter|vein|venous|sinus|dura|mening|pachymen|leptomen|choroid|pseudo|previous|former|prior\b|pre-?enh"
+    r"|old\b|radiation|radionecro|bed\b)"
+)
+"""With these it is no part of the tumour of today, whatever else is said."""
 _QUALIFIED_ENHANCING: Final = re.compile(
     r"(?!\benh)\B[a-z]*enhanc|\b(?:hypo|hyper|weak|minimal|poor|faint)\w*[-_ ]*enh"
 )
@@ -78,7 +86,15 @@ def meaning_of(text: str) -> Meaning | None:
     >>> meaning_of("Non Enhancing"), meaning_of("peritumoral oedema"), meaning_of("label 1")
     ('non-enhancing', 'edema', None)
     """
-    facts = _facts(text)
+    meaning = _meaning_of_facts(_facts(text))
+    if meaning in _ONE_PART and _STANDS_FOR.search(text):
+        # "Edema (ED)" says one thing twice; "edema + NET" or "edema around NET" says two.
+        spelt_out = _STANDS_FOR.sub(lambda abbreviation: _ABBREVIATIONS[abbreviation[0].lower()], text)
+        return meaning if _meaning_of_facts(_facts(spelt_out)) == meaning else None
+    return meaning
+
+
+def _meaning_of_facts(facts: frozenset[str]) -> Meaning | None:
     for needed, meaning in _BY_FACTS:
         if needed <= facts:
             return meaning if facts <= _MAY_STAND_WITH[meaning] | needed else None
@@ -146,11 +162,14 @@ def _innermost(texts: tuple[str, ...]) -> Meaning | None:
 
 def _facts(text: str) -> frozenset[str]:
     camel = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)  # TumorCore, nonEnhancing
-    plain = re.sub(r"[_/,;()\[\]&+.|]+|\s+", " ", camel.lower()).strip()
+    dashes = re.sub(r"[\u2010-\u2015\u2212]", "-", camel.lower())
+    plain = re.sub(r"[_/,;()\[\]&+.|]+|\s+", " ", re.sub(r"\bw\s*/\s*o\b", "without", dashes)).strip()
     words = plain.split()
     if words and all(word in _ABBREVIATIONS or word in _BESIDE_ABBREVIATIONS for word in words):
         plain = " ".join(_ABBREVIATIONS.get(word, word) for word in words)
     rest, negations = _NOT_ENHANCING.subn(" ", plain)
+    if _SOMETHING_ELSE.search(rest):
+        return frozenset(("unclear",))
     if _QUALIFIED_ENHANCING.search(rest) or _NEGATION.search(_BACKGROUND_TUMOUR.sub(" ", rest)):
         return frozenset(("unclear",))
     facts = {name for name, pattern in _FACTS.items() if pattern.search(rest)}

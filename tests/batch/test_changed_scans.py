@@ -89,7 +89,6 @@ def test_a_batch_says_which_result_is_of_other_scans_and_leaves_it(tmp_path, cas
     assert "FLAIR was changed (p1_flair.nii.gz). It was left as it is; --overwrite replaces it." in told.out
     assert Path("out/p1_segmentation.nii.gz").read_bytes() == before
     with Path("out/segmentation_results.csv").open(newline="") as file:
-        assert {row["case"]: row["status"] for row in csv.DictReader(file)} == {
-            "cases/p1": "outdated",
-            "cases/p2": "skipped",
-        }
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    assert {case: row["status"] for case, row in rows.items()} == {"cases/p1": "outdated", "cases/p2": "skipped"}
+    assert "This is a baseline without training" in rows["cases/p2"]["notes"]

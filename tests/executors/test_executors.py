@@ -179,6 +179,7 @@ def test_two_places_at_once_are_refused(given: dict[str, Any]) -> None:
 
 
 def test_the_number_of_workers_and_the_dashboard_are_announced(cluster: Any) -> None:
+    cluster.wait_for_workers(2, timeout=60)  # the tests before this one kill some, which come back
     lines: list[str] = []
     with open_executor(scheduler=cluster.scheduler_address, announce=lines.append):
         pass

@@ -1,6 +1,7 @@
 """Workers through Slurm: the profile says what a job asks for; a stand-in for `sbatch` runs the script here."""
 
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -64,6 +65,12 @@ def test_workers_that_slurm_starts_do_the_cases_and_end(
     profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dask_jobqueue")
+    import psutil
+
+    # Where a machine has no other network, its own name leads nowhere.
+    loopback = next(name for name in psutil.net_if_addrs() if name.startswith("lo"))
+    profile.write_text(f'{PROFILE}interface = "{loopback}"\n')
+    before = signal.getsignal(signal.SIGINT)
     tools, cases = tmp_path / "tools", tmp_path / "cases"
     cases.mkdir()
     keep = f'cp "$1" {tmp_path}/script; sh "$1" >/dev/null 2>&1 & echo $! > {tmp_path}/pid'
@@ -75,6 +82,7 @@ def test_workers_that_slurm_starts_do_the_cases_and_end(
     with open_executor(slurm=profile, announce=lines.append) as executor:
         events = [event for event in executor.run(Squares(cases), range(3)) if isinstance(event, Finished)]
     assert sorted(event.result[0] for event in events if event.result) == [0, 1, 4]
+    assert signal.getsignal(signal.SIGINT) is before
     script = (tmp_path / "script").read_text()
     assert "#SBATCH -p short" in script
     assert "#SBATCH --gres=gpu:1" in script

@@ -109,6 +109,11 @@ def test_what_the_header_does_not_tell_is_noted(tmp_path, changes, note, unit):
     assert bool(volume.notes) == bool(note)
 
 
+def test_a_scaling_that_changes_nothing_is_no_scaling(tmp_path):
+    changes = {"ElementToIntensityFunctionSlope": "1", "ElementToIntensityFunctionOffset": "0"}
+    np.testing.assert_array_equal(read_metaimage(write(tmp_path / "x.mha", **changes))[0].array, VALUES)
+
+
 def test_channels_and_steps_are_images_of_their_own(tmp_path):
     both = np.stack([VALUES, VALUES + 1000])
     volumes = read_metaimage(write(tmp_path / "x.mha", both.tobytes("F"), ElementNumberOfChannels="2"))

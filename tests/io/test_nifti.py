@@ -55,6 +55,19 @@ def test_oblique_anisotropic_voxel_ends_at_its_world_point(tmp_path, codes):
     np.testing.assert_allclose(study.grid.spacing_mm, (0.47, 0.9, 5.5), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("stated", "told"), [((5, 5, 5), True), ((1, 1, 1), False), ((2, 2, 4), False)])
+def test_voxel_sizes_that_the_matrix_contradicts_are_noted(tmp_path, stated, told):
+    path = phantoms.write_nifti(
+        tmp_path / "x_t1.nii", phantoms.noise((20, 20, 20)), np.diag((2.0, 2, 4, 1)), qform_code=0
+    )
+    with path.open("r+b") as file:
+        file.seek(80)
+        file.write(np.array(stated, "<f4").tobytes())
+    volume = read_one(path)
+    assert volume.grid.spacing == (2, 2, 4)
+    assert any("is 5x5x5 mm, that of its matrix 2x2x4 mm" in note for note in volume.notes) == told
+
+
 def test_sform_wins_over_qform_and_a_disagreement_is_noted(tmp_path):
     image = nib.Nifti1Image(phantoms.noise(), None)
     image.header.set_qform(phantoms.affine(origin=(9, 9, 9)), 1)

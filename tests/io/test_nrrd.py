@@ -121,6 +121,7 @@ def test_the_space_tells_the_sides(tmp_path, space, signs, told):
         ({"space origin": None}, "no position", "mm"),
         ({"space": None, "space directions": None, "space origin": None}, "voxel size", "voxel"),
         ({"space directions": None, "spacings": "0.5 1.25 6"}, "no orientation", "mm"),
+        ({"space directions": None, "spacings": "0.5 1 6", "axis mins": "9 9 9"}, "no position", "mm"),
         ({"space directions": None, "spacings": "0.5 nan 6"}, "voxel size", "voxel"),
         ({"space units": '"mm" "mm" "furlong"'}, "voxel size", "voxel"),
         ({"space units": '"mm" "mm" "mm"'}, "", "mm"),

@@ -81,6 +81,12 @@ def test_the_name_of_a_file_of_the_folder_is_plain(tmp_path, name):
     assert file_beside(tmp_path / "x.mhd", f"./{name}") == tmp_path / name
 
 
+def test_a_header_is_not_its_own_voxels(tmp_path):
+    (tmp_path / "x.mhd").write_bytes(b"1")
+    with pytest.raises(UnreadableFileError, match="names itself"):
+        file_beside(tmp_path / "x.mhd", "x.mhd")
+
+
 @posix
 def test_a_link_must_not_leave_the_folder(tmp_path):
     outside, inside = tmp_path / "outside", tmp_path / "case"

@@ -19,7 +19,9 @@ from napari_brain_tumor.executors import Finished, open_executor
 from napari_brain_tumor.executors.pool import PROCESS_NUMBER
 from napari_brain_tumor.io import open_segmentation, read_sidecar, save_segmentation
 from napari_brain_tumor.io.case_names import distinct_names
+from napari_brain_tumor.io.meaning import texts_of
 from napari_brain_tumor.io.reading import AnyPath
+from napari_brain_tumor.io.sidecar import notes_in
 from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.preparation import PreparedStudy
@@ -237,10 +239,13 @@ def row_of_existing(task: Task) -> CaseRow:
         volumes = measure_volumes(open_segmentation(task.target))
     except (BrainTumorError, OSError) as error:
         return replace(row, notes=(f"The earlier result could not be read: {error}",))
-    provenance = read_sidecar(task.target).get("provenance")
-    model = provenance.get("model") if isinstance(provenance, Mapping) else None
+    record = read_sidecar(task.target)
+    provenance = record.get("provenance")
+    made = provenance if isinstance(provenance, Mapping) else {}
+    model = made.get("model")
     name = model.get("name") if isinstance(model, Mapping) else model
-    return replace(row, volumes=volumes, model=str(name or ""))
+    notes = dict.fromkeys((*notes_in(record), *texts_of(made.get("notes")), *texts_of(made.get("doubts"))))
+    return replace(row, volumes=volumes, model=str(name or ""), notes=tuple(notes))
 
 
 @takes(SegmentRequest, "model", "device")

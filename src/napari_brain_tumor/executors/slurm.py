@@ -1,5 +1,7 @@
 """Workers that Slurm starts, through dask-jobqueue, as a small file of the site says."""
 
+import signal
+import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +86,7 @@ def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
     ClusterError
         If dask-jobqueue is not installed, or Slurm refuses the job.
     """
+    before = signal.getsignal(signal.SIGINT)
     try:
         from dask_jobqueue import SLURMCluster
         from distributed import Client
@@ -93,6 +96,10 @@ def slurm_client(profile: SlurmProfile) -> Iterator["Client"]:
             'Install it with: pip install "napari-brain-tumor[cluster]"'
         )
         raise ClusterError(msg) from error
+    finally:
+        # To import dask-jobqueue makes Ctrl-C a SystemExit, which nobody here waits for.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
     try:
         cluster = SLURMCluster(**profile.options())
     except (OSError, ValueError, TypeError, RuntimeError) as error:

@@ -248,7 +248,8 @@ def _dtype(fields: _Fields) -> tuple[np.dtype[Any], tuple[str, ...]]:
         raise fields.ruined(f"it holds a {fields.text('ObjectType')[:40]}, not an image")
     if not fields.truth("BinaryData", True):
         raise fields.ruined("its voxels are written as text (BinaryData = False), which is not read")
-    if "ElementToIntensityFunctionSlope" in fields or "ElementToIntensityFunctionOffset" in fields:
+    scaling = (("ElementToIntensityFunctionSlope", 1), ("ElementToIntensityFunctionOffset", 0))
+    if any(key in fields and fields.reals(key, 1)[0] != neutral for key, neutral in scaling):
         raise fields.ruined("its values are to be scaled (ElementToIntensityFunction), which is not done here")
     name = fields.text("ElementType").upper()
     if name not in _TYPES:

@@ -242,7 +242,8 @@ def _matrices(raw: Any) -> tuple[NiftiForms, npt.NDArray[np.float64], tuple[str,
     if sform_code > 0:
         forms = NiftiForms(sform, sform_code, qform, qform_code if qform is not None else 0)
         ruined = qform_code > 0 and qform is None
-        return forms, sform, (_RUINED_QFORM,) if ruined else _disagreement_notes(raw, sform, qform)
+        notes = (_RUINED_QFORM,) if ruined else _disagreement_notes(raw, sform, qform)
+        return forms, sform, notes or _size_notes(raw, sform)
     if not np.isfinite(sform).all():
         sform = np.diag([0.0, 0.0, 0.0, 1.0])  # as a header holds it that nobody filled in
     forms = NiftiForms(sform, 0, qform, qform_code)
@@ -289,6 +290,21 @@ def _disagreement_notes(
     if away <= 0.5:
         return ()
     return (f"The header's sform and qform disagree by up to {away:.1f} mm; the sform is used.",)
+
+
+def _size_notes(raw: Any, sform: npt.NDArray[np.float64]) -> tuple[str, ...]:
+    """What to say where the voxel sizes beside the sform are others: some program may have scaled one of them alone."""
+    stated = np.abs(np.asarray(raw["pixdim"][1:4], dtype=np.float64)) * _MM_PER_UNIT.get(
+        int(raw["xyzt_units"]) & 7, 1.0
+    )
+    with np.errstate(all="ignore"):
+        used = np.linalg.norm(sform[:3, :3], axis=0)
+        if not np.isfinite(stated).all() or (np.abs(stated - used) <= 0.05 * used).all():
+            return ()
+    if np.array_equal(np.asarray(raw["pixdim"][1:4]), (1.0, 1.0, 1.0)):
+        return ()  # as in a header that nobody filled in
+    sizes = ["x".join(f"{s:.4g}" for s in each) for each in (stated, used)]
+    return (f"The header's voxel size is {sizes[0]} mm, that of its matrix {sizes[1]} mm; the matrix is used.",)
 
 
 def _tells_spacing(raw: Any, forms: NiftiForms) -> bool:

@@ -311,7 +311,9 @@ def _grid_of_spacings(
         raise _ruined(path, f"its spacings are {spacing.tolist()}, expected are lengths above 0")
     factor, unit, notes = _length(fields.get("units"), spatial)
     axes = LPS_TO_RAS @ np.diag(spacing) * factor
-    return grid_of_header(shape, axes, np.zeros(3), unit, path.name), (ORIENTATION_NOTE, *notes)
+    mins = fields.get("axis mins", fields.get("axismins"))
+    unused = () if mins is None else (f"{POSITION_NOTE} (Its axis mins say for no side of the patient where that is.)",)
+    return grid_of_header(shape, axes, np.zeros(3), unit, path.name), (ORIENTATION_NOTE, *unused, *notes)
 
 
 def _length(units: Any, axes: Sequence[int]) -> tuple[float, LengthUnit, tuple[str, ...]]:

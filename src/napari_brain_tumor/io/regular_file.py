@@ -95,8 +95,8 @@ def file_beside(header: Path, name: str) -> Path:
     Raises
     ------
     UnreadableFileError
-        If the name is a path, a drive, a device or a pattern, or a link that leaves the folder; or there is no such
-        file.
+        If the name is a path, a drive, a device or a pattern, the header's own, or a link that leaves the folder; or
+        there is no such file.
     """
     name = name.removeprefix("./")  # as some programs write it
     if not is_plain_name(name):
@@ -111,6 +111,9 @@ def file_beside(header: Path, name: str) -> Path:
     except (OSError, RuntimeError) as error:
         msg = f"{header.name} names {name[:100]!r} as the file of its voxels, which is not in its folder. Put it there."
         raise UnreadableFileError(msg) from error
+    if target == header.resolve():
+        msg = f"{header.name} names itself as the file of its voxels. Name the file that holds them."
+        raise UnreadableFileError(msg)
     if target.parent != header.parent.resolve():
         msg = f"{name}, the file of voxels of {header.name}, is a link out of the folder. Put the file itself there."
         raise UnreadableFileError(msg)

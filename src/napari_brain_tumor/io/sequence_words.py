@@ -249,12 +249,12 @@ _WORDS: Final[dict[str, _Kinds]] = {
     **_entries(
         ("subtraction",),
         "subtraction subtractions subtracted subtract subtr subtrahiert subtraktion substraction subs difference "
-        "differenz diff delta",
+        "differenz diff delta dt1",
     ),
     **_entries(
         ("map",),
-        "t1map t2map qt1 qt2 qmap relaxometry molli shmolli parametric quantitative ratio prob probability pve "
-        "jacobian warpfield deformation displacement fieldmap biasfield b0map b1map phase pha",
+        "t1map t2map qt1 qt2 qmap relax relaxation relaxometry molli shmolli parametric quantitative ratio prob "
+        "probability pve jacobian warpfield deformation displacement fieldmap biasfield b0map b1map phase pha",
     ),
     **_entries(
         ("other",),
@@ -312,6 +312,8 @@ _BIDS_RULES: Final = _rules(
 """Entities of BIDS: only the agent and the acquisition say something about the sequence."""
 
 _RULES: Final = _rules(
+    # Dashes of typesetters, and the sign for minus.
+    (r"[\u2010-\u2015\u2212]", "-"),
     # No space divides Chinese and Japanese from letters.
     (r"(?<=[a-z0-9])(?=[\u3400-\u9fff])|(?<=[\u3400-\u9fff])(?=[a-z0-9])", " "),
     # What an image was moved onto is not what it shows.
@@ -344,6 +346,13 @@ _RULES: Final = _rules(
     (r"(?<![a-z0-9])pre[ _]*(?:and|&|\+|/)[ _]*post(?![a-z0-9])|\+ ?/? ?-|- ?/ ?\+|±", f" {_EITHER} "),
     (r"(?<![a-z0-9])w[/\\._\- ]o\.?(?![a-z0-9])", " without "),
     (r"(?<![a-z0-9])w/", " with "),
+    (r"(?<![a-z0-9])(?:free|frei)[ _\-]+(?:of|from|von)(?![a-z0-9])", " without "),
+    # "W CON" and "W CONT" are short for "with contrast"; "con" alone is Spanish for "with".
+    (r"(?<![a-z0-9])w[ _]?cont?(?![a-z0-9])", f" {_PLUS} "),
+    (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]*[=:][ _]*(?:0|no|none|off|false|-)(?![a-z0-9])", rf"\1 {_MINUS} "),
+    (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]*[=:][ _]*(?:1|yes|on|true|\+)(?![a-z0-9])", rf"\1 {_PLUS} "),
+    (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _\-]?neg(?:ativ[eo]?)?(?![a-z0-9])", rf"\1 {_MINUS} "),
+    (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _\-]?pos(?:itiv[eo]?)?(?![a-z0-9])", rf"\1 {_PLUS} "),
     # Signs of the agent: after it (C+, T1C-), before it (+C, " -C"), and of T1 itself (T1+, T1-).
     (r"(?<![a-z0-9])c[ _\-]?spine", " spine "),
     (rf"(?<![a-z0-9])(t1(?:w|wi)?)?{_AGENT_WORD}[ _]?(?:\++|plus)(?![a-z0-9])", rf"\1 {_PLUS} "),
