@@ -1,6 +1,7 @@
 """The plugin as napari sees it."""
 
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -77,3 +78,16 @@ def test_top_level_manifest_is_the_same():
     if not top.exists() or os.name == "nt":
         pytest.skip("not in a clone, or a clone without symlinks")
     assert top.read_text() == MANIFEST.read_text()
+
+
+def test_documents_name_the_samples_as_napari_shows_them(manifest):
+    """Of a plugin with one sample napari makes no submenu, but puts the plugin's name behind that of the sample."""
+    samples = [sample.display_name for sample in manifest.contributions.sample_data]
+    plugin = manifest.display_name
+    shown = [f"{name} ({plugin})" for name in samples] if len(samples) == 1 else [f"{plugin} > {n}" for n in samples]
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", root / "docs" / "window.md", *sorted((root / "docs" / "tutorials").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = re.findall(r"\*File > Open Sample > ([^*]+)\*", text)
+    assert len(named) >= 3
+    assert set(named) <= set(shown)

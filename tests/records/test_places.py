@@ -1,4 +1,6 @@
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +57,18 @@ def test_a_changed_file_is_named_and_an_original_elsewhere_taken_instead(case, t
     assert found["FLAIR"].path == tmp_path / "backup" / "case" / "case_flair.nii.gz"
     with pytest.raises(RecordError, match="is not a folder"):
         find_sources(inputs, Places(tmp_path, tmp_path / "nothing"), "case")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes and devices among its files")
+def test_a_record_that_names_a_pipe_or_a_device_is_not_waited_for(case, tmp_path):
+    folder, inputs = case
+    os.mkfifo(folder / "pipe.nii.gz")
+    for place in (folder / "pipe.nii.gz", Path("/dev/zero")):
+        other = {"T1": inputs["T1"].model_copy(update={"path": place})}
+        with pytest.raises(RecordError, match="is missing"):
+            find_sources(other, Places(tmp_path), "case")
+    pipe = {"T1": inputs["T1"].model_copy(update={"path": folder / "pipe.nii.gz"})}
+    assert find_sources(pipe, Places(tmp_path, folder), "case")["T1"].path == folder / "case_t1.nii.gz"
 
 
 def test_of_a_folder_it_is_told_which_slices_changed(tmp_path):

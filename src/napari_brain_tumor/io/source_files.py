@@ -8,6 +8,7 @@ from typing import Any
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io import dicom, metaimage, nifti, nrrd
 from napari_brain_tumor.io.reading import slices_in
+from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
 
@@ -87,8 +88,8 @@ def _was_changed(source: Source) -> bool:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    """SHA-256 of a file's bytes; raises `UnreadableFileError` if it is missing or no ordinary file."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

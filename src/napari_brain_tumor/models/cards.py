@@ -225,21 +225,30 @@ class Card(BaseModel):
 
     def notes_on(self, traits: Traits) -> list[str]:
         """What the user should know where a study is not of the kind that the model was trained on."""
-        return [f"{note} A 2D model does better here." for note in self.limits_met(traits)]
+        return [f"{limit} {advice}" for limit, advice in self._limits_met(traits)]
 
     def limits_met(self, traits: Traits) -> list[str]:
         """In what a study is not of the kind that the model is for, a sentence each."""
+        return [limit for limit, _ in self._limits_met(traits)]
+
+    def _limits_met(self, traits: Traits) -> list[tuple[str, str]]:
+        """Each limit that a study is beyond, and what does better there."""
+        flat = "A 2D model does better here."
         notes, limit = [], self.thickest_slices_mm
         if limit is not None and traits.thickness_mm is None:
-            notes.append(f"The distance between slices is not known; {self.name} is for slices of up to {limit:g} mm.")
+            unknown = f"The distance between slices is not known; {self.name} is for slices of up to {limit:g} mm."
+            notes.append((unknown, flat))
         elif limit is not None and traits.thickness_mm is not None and traits.thickness_mm > limit:
             thickness = f"{traits.thickness_mm:.3g}"
-            notes.append(f"The slices are {thickness} mm apart; {self.name} is for slices of up to {limit:g} mm.")
+            thick = f"The slices are {thickness} mm apart; {self.name} is for slices of up to {limit:g} mm."
+            notes.append((thick, flat))
         if self.brain_only and traits.whole_head:
-            notes.append(f"The skull was not removed; {self.name} was trained on brains alone.")
+            skull = f"The skull was not removed; {self.name} was trained on brains alone."
+            notes.append((skull, "Have the brain extracted first."))
         if traits.extent_mm is not None and traits.extent_mm < self.min_extent_mm:
             slab = f"The scan covers only {traits.extent_mm:.3g} mm"
-            notes.append(f"{slab}; {self.name} looks at volumes and needs {self.min_extent_mm:g} mm in all directions.")
+            needs = f"{self.name} looks at volumes and needs {self.min_extent_mm:g} mm in all directions."
+            notes.append((f"{slab}; {needs}", flat))
         return notes
 
     def _cost(self, present: set[Role], traits: Traits | None) -> str:

@@ -40,7 +40,7 @@ class Places:
         """Where something of that name may be, the likeliest first; each is there."""
         near = [self.beside / path, path, self.beside / path.name]
         same_name = (candidate for candidate in self._within if candidate.name == path.name)
-        yield from (candidate for candidate in dict.fromkeys((*near, *same_name)) if candidate.exists())
+        yield from (candidate for candidate in dict.fromkeys((*near, *same_name)) if _can_hold(candidate))
 
     def alike(self, path: Path) -> Iterator[Path]:
         """What may hold the same under another name: files of the same kind; folders, where it is one."""
@@ -75,7 +75,12 @@ class Places:
         if not self.data.is_dir():
             msg = f"{self.data} is not a folder. Name the folder that holds the scans now."
             raise RecordError(msg)
-        return sorted(self.data.rglob("*"))
+        return sorted(filter(_can_hold, self.data.rglob("*")))
+
+
+def _can_hold(place: Path) -> bool:
+    """Whether it is a file or a folder; a pipe or a device has no end that a hash could be made of."""
+    return place.is_file() or place.is_dir()
 
 
 def find_sources(inputs: Mapping[Role, InputRecord], places: Places, case: str) -> dict[Role, Source]:

@@ -63,6 +63,10 @@ class Question:
         )
 
 
+Asked = Question
+"""Its earlier name, by which scripts ask that were written before."""
+
+
 def _same(first: LayerView, second: LayerView) -> bool:
     return first.data is second.data and first.tag is second.tag and first.grid == second.grid
 
