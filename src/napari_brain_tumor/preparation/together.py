@@ -110,7 +110,7 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
         best = max(before.detail, after.detail if motion is not None else 0.0)
         if best < _AGREES and (sides := _exchanged_sides(small[role], small[first], best + _MIRROR_GAIN)):
             mirrored.append(Mirrored(role, first, sides))
-    if len(mirrored) == len(roles) - 1 > 1 and len({one.sides for one in mirrored}) == 1:
+    if len(mirrored) == len(roles) - 1 > 1 and len({entry.sides for entry in mirrored}) == 1:
         mirrored = [Mirrored(first, roles[1], mirrored[0].sides)]  # it is the odd one out
     return Togetherness(_misfits(roles, motions, small[first][1]), mirrored=tuple(mirrored))
 
