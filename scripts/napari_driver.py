@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
-    QDockWidget,
     QFileDialog,
     QLineEdit,
     QRadioButton,
@@ -140,17 +139,21 @@ class Window:
         QApplication.sendEvent(target, QDropEvent(QPointF(place), action, mime, _LEFT, _PLAIN))
         self.settle()
 
-    def panel(self, name: str) -> Any:
-        """Open one of the plugin's panels from the menu; those at the right give way to it."""
-        for dock in self.qt.findChildren(QDockWidget):
-            if dock.isVisible() and self.qt.dockWidgetArea(dock) == Qt.DockWidgetArea.RightDockWidgetArea:
-                dock.hide()
-        dock, panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    @property
+    def dock(self) -> Any:
+        """The plugin's dock, which is opened as from the menu."""
+        dock, frame = self.viewer.window.add_plugin_dock_widget(PLUGIN, "Brain Tumor")
         dock.show()
-        # As wide as the panel asks to be: a dock that is shown again keeps the width of the one before.
-        self.qt.resizeDocks([dock], [panel.sizeHint().width()], Qt.Orientation.Horizontal)
+        frame.dock.guard.question = lambda *_: "close"  # nobody is there to answer
+        return frame.dock
+
+    def panel(self, tab: str) -> Any:
+        """Open a tab of the plugin's dock; returns its panel."""
+        dock = self.dock
+        if not dock.tab_row.buttons[tab].isChecked():
+            self.click(dock.tab_row.buttons[tab])
         self.settle()
-        return panel
+        return dock.page(tab).panel
 
     def dismiss_notifications(self) -> None:
         """Close what napari shows at the lower right."""

@@ -26,6 +26,7 @@ from skimage.measure import find_contours
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.sample import sample_case_folder
+from napari_brain_tumor.widgets.views import ViewsWidget
 
 __all__ = ["Tour", "sample_without_truth"]
 
@@ -102,8 +103,8 @@ class Tour:
                 self.window.wait("the answered offer to go", lambda one=one: not _is_seen(one))
 
     def check_before(self) -> None:
-        """Open the Segment panel, and its table of checks where it is folded."""
-        self.segment = self.window.panel("Segment")
+        """Open the dock, and its table of checks where it is folded."""
+        self.segment = self.window.panel("segment")
         self.window.wait("a case that can be run", lambda: self.segment.run_button.isEnabled())
         self.seen("segment panel")
         checks = _part(self.segment, "preflight", "checks")
@@ -144,7 +145,9 @@ class Tour:
 
     def look_around(self) -> None:
         """Next scan by key, three linked views, surfaces in 3D."""
-        views = self.window.panel("Three views")
+        dock = self.window.dock
+        self.window.click(dock.head.layout_button)
+        views = self.window.qt.findChild(ViewsWidget)
         self.window.wait("three views", lambda: len(views.views) == 3)
         shown = self._shown_scans()
         self.window.key(Qt.Key.Key_J)
@@ -160,6 +163,7 @@ class Tour:
         self.seen("surfaces")
         self.window.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
         self.window.wait("slices again", lambda: self.viewer.dims.ndisplay == 2)
+        self.window.click(dock.head.layout_button)
 
     def _shown_scans(self) -> list[str]:
         return [layer.name for layer in self.viewer.layers if isinstance(layer, Image) and layer.visible]
@@ -191,12 +195,10 @@ class Tour:
 
     def correct_with_an_outline(self) -> None:
         """Draw where the whole tumour ends on this slice; the volume around follows, undo takes it back."""
-        panel = self.window.panel("Correct")
-        self.window.wait("something to correct", panel.start_button.isEnabled)
-        self.window.click(panel.start_button)
+        panel = self.window.panel("correct")
         self.window.wait("layers of prompts", lambda: panel.prompt_layers is not None)
         self.window.settle(1)
-        self.window.click(panel.tools.class_buttons["whole tumour"])
+        panel.tools.choose_class("whole tumour")
         self.window.click(panel.tools.tool_buttons["outline"])
         before = np.array(self.result.data)
         self.window.stroke(_line_around(self.result, self.viewer))
@@ -206,27 +208,26 @@ class Tour:
         self.seen("corrected with an outline")
         self.window.click(panel.undo_button)
         self.window.wait("the labels as before", lambda: np.array_equal(self.result.data, before))
-        self.window.click(panel.redo_button)
+        self.window.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
         self.window.wait("the correction again", lambda: not np.array_equal(self.result.data, before))
-        self.window.click(panel.finish_button)
+        self.window.panel("segment")
         self.window.wait("the end of the correction", lambda: panel.prompt_layers is None)
 
     def measure(self) -> None:
         """Volumes, lesions, and the diameters of the largest as lines."""
-        panel = self.window.panel("Measure")
-        panel.choose(self.result)
-        self.window.wait("labels to measure", panel.measure_button.isEnabled)
-        self.window.click(panel.measure_button)
+        panel = self.window.panel("measure")
         self.window.wait("diameters", lambda: panel.shapes is not None and len(panel.shapes.data) > 0)
         panel.go_to("ET 1" if np.any(self.result.data == 3) else "WT 1")
         self.window.settle(1.5)
         self.seen("measured")
-        self.viewer.layers.remove(panel.shapes)
+        self.window.panel("segment")
+        if panel.shapes is not None:
+            raise TourError("The lines stayed in the picture when their tab was left.")
 
     def compare(self) -> None:
         """Another model on the same scans, and where both differ."""
         count = len(self.viewer.layers)
-        segment = self.window.panel("Segment")
+        segment = self.window.panel("segment")
         names = [getattr(segment.model_box.itemData(at), "name", "") for at in range(segment.model_box.count())]
         segment.model_box.setCurrentIndex(names.index("u2netp"))
         self.window.wait("another model that can be run", segment.run_button.isEnabled)
@@ -235,21 +236,22 @@ class Tour:
         other = self.viewer.layers[-1]
         other.name = "u2netp"
         self.window.settle(1)
-        panel = self.window.panel("Compare")
+        panel = self.window.panel("compare")
         panel.tick([self.result, other])
         self.window.wait("labels to compare", panel.compare_button.isEnabled)
         self.window.click(panel.compare_button)
         self.window.wait("scores", lambda: panel.compared is not None)
-        self.window.click(panel.agreement_button)
+        self.window.wait("the difference", lambda: not panel.legend_label.isHidden())
         self.window.settle(2)
         self.seen("compared")
+        self.window.panel("segment")
         for layer in self.viewer.layers[count:]:
             self.viewer.layers.remove(layer)
         self.result.visible = True
 
     def save(self) -> None:
         """Save through the file dialog."""
-        self.segment = self.window.panel("Segment")
+        self.segment = self.window.panel("segment")
         self.window.wait("a label to save", self.segment.save_button.isEnabled)
         with self.window.answering(choose_file(self.saved)):
             self.window.click(self.segment.save_button)
@@ -273,12 +275,13 @@ class Tour:
 
     def curate(self) -> None:
         """Make a data set, add the case to it as accepted, and open it from there."""
-        panel = self.window.panel("Curate")
+        panel = self.window.panel("data")
         folder = self.dataset
         folder.mkdir(parents=True, exist_ok=True)
         with self.window.answering(choose_file(folder)):
             self.window.click(panel.new_button)
         self.window.wait("an empty data set", lambda: panel.dataset is not None)
+        self.window.dock.page("data").bar.setCurrentIndex(1)
         page = panel.add
         page.label_box.setCurrentIndex(page.label_box.findText(self.result.name))
         self.window.type(page.patient_edit, "patient 7")
@@ -286,7 +289,7 @@ class Tour:
         self.seen("add to a data set")
         self.window.click(page.add_button)
         self.window.wait("the case in the data set", lambda: bool(panel.review.table.rows))
-        panel.pages.setCurrentIndex(0)
+        self.window.dock.page("data").bar.setCurrentIndex(0)
         (case,) = CuratedDataset(folder).cases(state="accepted")
         if case.label.made_by.kind != "both":
             raise TourError(
@@ -299,12 +302,14 @@ class Tour:
         self.seen("curated")
 
     def plan_training(self) -> None:
-        """Choose the data set in the Train panel; with one case it says what is lacking, and nothing is started."""
-        panel = self.window.panel("Train")
+        """Choose the data set to train on; with one case it says what is lacking, and nothing is started."""
+        self.window.panel("data")
+        self.window.dock.page("data").bar.setCurrentIndex(2)
+        panel = self.window.dock.page("data").training()
         self.window.type(panel.source_edit, os.path.relpath(self.dataset))
         self.window.wait("the chosen data set", lambda: panel.choices.source)
         if not (panel.start_button.isEnabled() or panel.notes_label.text()):
-            raise TourError("The Train panel neither starts nor says what is lacking.")
+            raise TourError("Training neither starts nor says what is lacking.")
         self.seen("training planned")
 
     @contextmanager

@@ -138,7 +138,7 @@ def test_the_command_shows_what_the_drop_shows(make_napari_viewer, tmp_path, tol
         viewer = make_napari_viewer()
         show(path, viewer=viewer)
         assert shown_well(scans_of(viewer), roles)
-        assert "Segment" in viewer.window.dock_widgets
+        assert "Brain Tumor" in viewer.window.dock_widgets
         viewer.keymap[coerce_keybinding("J")](viewer)
         assert sum(scan.visible for scan in scans_of(viewer)) == 1
         viewer.close()

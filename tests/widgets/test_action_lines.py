@@ -271,7 +271,7 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     label = label_layer(open_segmentation(sample_truth_path()))
     viewer.add_layer(label)
     viewer.layers.selection = {label}
-    with qtbot.waitSignal(widget._save_runner.finished, timeout=30_000):
+    with qtbot.waitSignal(widget.save_runner.finished, timeout=30_000):
         widget.save(str(tmp_path / "mine.nii.gz"))
     qtbot.waitUntil(lambda: "mine.nii.gz" in widget.code_box.python_edit.toPlainText(), timeout=10_000)
     assert saved_file(label).schema == "BraTS2018-2022"

@@ -428,7 +428,7 @@ def test_what_is_needed_is_said_where_nothing_can_be_corrected():
     viewer = ViewerModel()
     assert "Open a case first" in obstacle(viewer.layers)
     viewer.add_image(np.zeros((4, 5, 6)), name="something")
-    assert "Open case" in obstacle(viewer.layers)
+    assert "Open…" in obstacle(viewer.layers)
     viewer.add_labels(np.zeros((4, 5, 6), np.uint8))
     assert starts(viewer.layers) == []
     viewer.add_image(np.random.default_rng(0).normal(size=(4, 5, 6)), name="t1")

@@ -208,15 +208,15 @@ def test_the_panel_lists_restores_and_deletes(make_napari_viewer, home, case, qt
     session.finish()
 
 
-def test_the_panels_carry_the_notice(make_napari_viewer):
-    from napari_brain_tumor.widgets.open_case import OpenCaseWidget
+def test_the_dock_carries_the_notice(make_napari_viewer):
+    from napari_brain_tumor.widgets.dock.widget import BrainTumorWidget
     from napari_brain_tumor.widgets.restore import RestoreNotice
 
     viewer = make_napari_viewer()
     layers.add_layers(viewer, [*layers.study_to_layers(make_study()), result(0)])
-    panel = OpenCaseWidget(viewer)
-    viewer.window.add_dock_widget(panel, name="Open", area="right")
-    assert panel.findChild(RestoreNotice) is not None
+    panel = BrainTumorWidget(viewer)
+    viewer.window.add_dock_widget(panel, name="Brain Tumor", area="right")
+    assert len(panel.findChildren(RestoreNotice)) == 1
     from napari_brain_tumor.widgets.label_journal import journal_of
 
     assert journal_of(viewer).watch_of(viewer.layers[-1]) is not None

@@ -199,7 +199,7 @@ def test_save_writes_what_is_shown_in_the_chosen_schema(panel, qtbot, tmp_path, 
     path = str(tmp_path / "out")  # the suffix is added
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (path, ""))
     widget.schema_box.setCurrentText("BraTS2018-2022")
-    with qtbot.waitSignal(widget._save_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(widget.save_runner.finished, timeout=PATIENCE_MS):
         widget.save_button.click()
     assert "read back and verified" in widget.save_label.text()
     saved = open_segmentation(tmp_path / "out.nii.gz")
@@ -215,7 +215,7 @@ def test_refused_save_is_told_and_the_panel_stays_usable(panel, qtbot, tmp_path,
     monkeypatch.setattr(segment, "notify_error", lambda error: None)
     _, widget = panel()
     run_to_the_end(qtbot, widget)
-    with qtbot.waitSignal(widget._save_runner.failed, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(widget.save_runner.failed, timeout=PATIENCE_MS):
         widget.save(str(tmp_path / "picture.jpg"))
     assert widget.save_label.text().startswith("Not saved.")
     assert widget.save_button.isEnabled()
@@ -270,9 +270,9 @@ def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel, qtbot):
 
 def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtbot):
     viewer, widget = panel(models=[make_model(), BASELINES["region_growing"]])
-    assert not widget.new_seeds_button.isVisibleTo(widget)
+    assert not widget.new_seeds_button.isVisibleTo(widget.settings.body)
     widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
-    assert widget.new_seeds_button.isVisibleTo(widget)
+    assert widget.new_seeds_button.isVisibleTo(widget.settings.body)
     widget.new_seeds_button.click()
     points = viewer.layers[-1]
     scan = viewer.layers[0]
@@ -446,7 +446,7 @@ def test_a_format_that_needs_more_asks_for_it_and_saves_with_it(panel, qtbot, tm
     for name in ("bids", "rtstruct"):
         at = next(i for i in range(widget.format_box.count()) if widget.format_box.itemData(i).name == name)
         widget.format_box.setCurrentIndex(at)
-        with qtbot.waitSignal(widget._save_runner.finished, timeout=PATIENCE_MS):
+        with qtbot.waitSignal(widget.save_runner.finished, timeout=PATIENCE_MS):
             widget.save_button.click()
     home = tmp_path / "derivatives" / "napari-brain-tumor" / "sub-9" / "anat"
     assert (home / "sub-9_space-orig_desc-tumor_dseg.nii.gz").is_file()

@@ -229,7 +229,7 @@ def test_cancel_stops_all_studies(panel, qtbot):
 def test_methods_without_weights_have_no_thresholds_and_the_page_tells_of_each_model(panel, qtbot):
     _, widget = panel(models=[make_model(), BASELINES["threshold"]])
     widget.more.toggle.setChecked(True)
-    assert widget.more.threshold_boxes["WT"].isVisibleTo(widget)
+    assert widget.more.threshold_boxes["WT"].isVisibleTo(widget.more)
     widget.about_button.click()
     page = widget._model_page
     text = page.text.toPlainText()
@@ -237,8 +237,8 @@ def test_methods_without_weights_have_no_thresholds_and_the_page_tells_of_each_m
         assert part in text
     assert "color" not in page.text.toHtml().split("<body")[1].replace("background-color:transparent", "")
     widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
-    assert not widget.more.threshold_boxes["WT"].isVisibleTo(widget)
-    assert not widget.more.apply_button.isVisibleTo(widget)
+    assert not widget.more.threshold_boxes["WT"].isVisibleTo(widget.more)
+    assert not widget.more.apply_button.isVisibleTo(widget.more)
     widget.about_button.click()
     assert "Otsu" in page.text.toPlainText()
     page.close()

@@ -200,3 +200,12 @@ def test_a_layer_is_saved_in_the_format_that_is_chosen(tmp_path, name, path, mor
     (tmp_path / "out").mkdir()
     message = state.save_layer(layer, [], str(tmp_path / "out" / path), "MSD", name, more)
     assert said.format(tmp_path / "out") in message
+
+
+def test_what_is_run_is_told_with_how_well_and_how_long():
+    scans = {layer.metadata[layers.KEY].role: layer for layer in viewer_with(make_study()).layers}
+    choices = state.Choices(sequences=scans, model=make_model(title="Net"))
+    assert state.plan_text(choices, 12.4) == "Net · about 12 s"
+    assert state.plan_text(choices, 150.0) == "Net · about 2 min"
+    assert state.plan_text(choices, None) == "Net"
+    assert state.plan_text(state.Choices(model=make_model()), 3.0) == ""

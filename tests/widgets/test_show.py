@@ -24,12 +24,12 @@ def write_case(folder: Path) -> tuple[Path, Path]:
     return case, segmentation
 
 
-def test_show_opens_scans_labels_and_the_panel(make_napari_viewer: Any, tmp_path: Path) -> None:
+def test_show_opens_scans_labels_and_the_dock(make_napari_viewer: Any, tmp_path: Path) -> None:
     viewer = module.show(*write_case(tmp_path), make_napari_viewer())
     kinds = [type(layer).__name__ for layer in viewer.layers]
     assert kinds == ["Image", "Image", "Labels"]
     assert int((viewer.layers[-1].data > 0).sum()) == 64
-    assert "Segment" in viewer.window.dock_widgets
+    assert "Brain Tumor" in viewer.window.dock_widgets
 
 
 def test_show_of_a_case_that_is_refused_ends_with_the_message(tmp_path: Path) -> None:

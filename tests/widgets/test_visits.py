@@ -265,7 +265,7 @@ def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chose
     first = panel.entries[0].layer
     assert first.name == "before segmentation"
     panel.list.setCurrentCell(0, 0)
-    assert panel.labels_part.isVisibleTo(panel)
+    assert panel.labels_part.isVisibleTo(panel.details.body)
     panel.labels_box.setCurrentIndex(panel.labels_box.findText("third"))
     panel.labels_box.activated.emit(panel.labels_box.currentIndex())
     assert panel.entries[0].layer is viewer.layers["third"]
@@ -273,7 +273,7 @@ def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chose
     viewer.layers.remove("third")  # the next result stands in for it
     qtbot.waitUntil(lambda: panel.entries[0].layer is first)
     panel.list.setCurrentCell(1, 0)
-    assert not panel.labels_part.isVisibleTo(panel)
+    assert not panel.labels_part.isVisibleTo(panel.details.body)
 
 
 def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_its_case(tmp_path) -> None:
@@ -318,6 +318,8 @@ def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
     data = shapes.data
     data[0][1] = (data[0][0] + data[0][1]) / 2
     shapes.data = data
+    measure_state.put_lines_away(labels, shapes)  # as leaving the tab that measures does
+    viewer.layers.remove(shapes)
     compare(panel, qtbot)
     assert panel.found["area"].changes[0].value == pytest.approx(computed / 2, rel=1e-3)
     assert "before: diameters of ET 1 as they were moved by hand." in panel.found.notes

@@ -22,7 +22,7 @@ def view(
         Path | None, typer.Option("--segmentation", metavar="LABELS", help="File with labels to show above it.")
     ] = None,
 ) -> None:
-    """Open an examination in napari with the Segment panel, and stay until the window is closed."""
+    """Open an examination in napari with the Brain Tumor panel, and stay until the window is closed."""
     reason = why_no_window(os.environ)
     if reason is not None:
         msg = f"napari cannot open a window: {reason}."

@@ -750,7 +750,7 @@ def segmentation_from_layer(layer: Layer | LayerView, references: Iterable[Layer
         msg = (
             f"What the labels in {labels_view.name!r} mean is not known, so they cannot be measured or saved. "
             "Open the file "
-            "again with Plugins > Brain Tumor > Open case and choose what the labels mean."
+            "again with Open… > Files that need details… in the Brain Tumor panel and choose what the labels mean."
         )
         raise LabelSchemaError(msg)
     data = Display.of(tag.grid).restore_labels(_classes(labels_view), tag.original)

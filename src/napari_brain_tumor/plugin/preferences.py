@@ -100,8 +100,17 @@ class JournalPreferences(_Section):
 
 
 class OpeningPreferences(_Section):
-    """Whether to offer, at the next case that is opened, to open such files always."""
+    """What is done with a case that is opened.
 
+    Parameters
+    ----------
+    open_dock : bool
+        Whether the dock opens with it.
+    offer_default_reader : bool
+        Whether to offer, at the next one, to open such files always.
+    """
+
+    open_dock: bool = True
     offer_default_reader: bool = True
 
 

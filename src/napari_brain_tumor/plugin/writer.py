@@ -17,7 +17,7 @@ __all__ = ["write_labels"]
 def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     """Save labels as NIfTI, NRRD, MHA, DICOM segmentation or surfaces, with the numbers of the Medical Decathlon.
 
-    The Segment panel saves with other numbers, and in the other formats.
+    The Brain Tumor panel saves with other numbers, and in the other formats.
 
     Parameters
     ----------

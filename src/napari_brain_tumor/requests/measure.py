@@ -21,7 +21,7 @@ class MeasureRequest(Request):
         Option(
             help="Connected parts of less than this are no lesions; they are counted apart. 50 is what the BraTS "
             "challenge leaves out among gliomas.",
-            label="&Smallest",
+            label="Smallest",
             unit="mm³",
             error=MeasureError,
             expected="a number from 0 up",

@@ -17,9 +17,11 @@ def activate(context: Any = None) -> None:
         return
     try:
         prepare(viewer)
+        from napari_brain_tumor.widgets.dock.auto_open import open_with_cases
         from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 
         offer_after_opening(viewer)
+        open_with_cases(viewer)
     except Exception:  # opening files must go on
         logger.exception("Labels are not journalled, or keys not bound")
 

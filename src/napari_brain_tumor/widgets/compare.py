@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import napari.viewer
 from napari.layers import Labels, Layer
@@ -35,9 +36,8 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.linked_layers import Links
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
-from napari_brain_tumor.widgets.restore import RestoreNotice
-from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
+from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.view_actions import bind_keys, key_text, labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, time_left_text
 
 __all__ = ["CompareWidget"]
@@ -72,6 +72,7 @@ class CompareWidget(QScrollArea):
         self._to_tick: list[Layer] = []
         self._codes: dict[str, state.Codes] = {}
         self._shown_pair: tuple[str, str] | None = None
+        self._covered: WeakSet[Layer] = WeakSet()
         self.runner = JobRunner(self)
         self.slices_runner = JobRunner(self)
         self.layer_runner = JobRunner(self)
@@ -87,31 +88,30 @@ class CompareWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addWidget(RestoreNotice(self._viewer))
-        column.addLayout(self._build_choices())
+        column.addWidget(self._build_choices())
         column.addLayout(self._build_run())
+        column.addWidget(self.settings)
         self.result_part = QWidget()
         inner = QVBoxLayout(self.result_part)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.addWidget(line())
-        inner.addLayout(self._build_tables())
-        inner.addWidget(line())
+        self.tables = Fold("More &tables and layers", "All with all, volumes, planes, layers, files.")
+        inner.addLayout(self._build_scores())
         inner.addLayout(self._build_slices())
-        inner.addWidget(line())
-        inner.addLayout(self._build_consensus())
+        inner.addWidget(self.tables)
+        self.consensus = Fold("C&onsensus", "What the compared labels say together, as a new layer.")
+        self.consensus.column.addLayout(self._build_consensus())
+        inner.addWidget(self.consensus)
         column.addWidget(self.result_part)
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)
-        column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
 
-    def _build_choices(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        column.addWidget(wrapped("Labels to compare (models, raters, times)"))
+    def _build_choices(self) -> QListWidget:
         self.list = QListWidget()
         self.list.setToolTip("Tick two or more labels layers of one case. Space ticks the selected one.")
         self.list.setAccessibleName("Labels to compare")
-        column.addWidget(self.list)
+        self.settings = Fold("S&ettings", "A reference, labels in files, other grids.", "Settings")
         rows = form()
         self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
         self.schema_box.addItem(_FROM_FILE, None)
@@ -130,14 +130,14 @@ class CompareWidget(QScrollArea):
             "Reference",
         )
         rows.addRow("&Reference", self.reference_box)
-        self.resample_box = QCheckBox("Resample &other grids")
+        self.resample_box = QCheckBox("Resample other grids")
         self.resample_box.setToolTip(
             "Bring labels on other grids onto the reference's, or the first one's, each voxel to the nearest label.\n"
             "Otherwise they are refused. Nothing is registered."
         )
         rows.addRow("", self.resample_box)
-        column.addLayout(rows)
-        return column
+        self.settings.column.addLayout(rows)
+        return self.list
 
     def _build_run(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -145,6 +145,7 @@ class CompareWidget(QScrollArea):
         self.compare_button = button("&Compare", "Score the ticked labels. They are not changed.")
         self.cancel_button = button("Cance&l", "Stop comparing.")
         self.cancel_button.setEnabled(False)
+        self.cancel_button.hide()
         buttons.addWidget(self.compare_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
@@ -160,7 +161,7 @@ class CompareWidget(QScrollArea):
         column.addWidget(self.stale_label)
         return column
 
-    def _build_tables(self) -> QVBoxLayout:
+    def _build_scores(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
         self.region_box = combo("Region of the tables, slices and layers below.", "Region")
@@ -180,6 +181,10 @@ class CompareWidget(QScrollArea):
             "agreement, 0 what chance gives."
         )
         column.addWidget(self.summary_label)
+        self._fill_tables(self.tables.column)
+        return column
+
+    def _fill_tables(self, column: QVBoxLayout) -> None:
         self.metric_box = combo("The score in the pairwise table.", "Pairwise score")
         for key, (title, _) in state.MATRIX_METRICS.items():
             self.metric_box.addItem(f"{title}, all with all", key)
@@ -196,7 +201,6 @@ class CompareWidget(QScrollArea):
         buttons.addWidget(self.csv_button, 1)
         buttons.addWidget(self.json_button, 1)
         column.addLayout(buttons)
-        return column
 
     def _build_slices(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -206,12 +210,17 @@ class CompareWidget(QScrollArea):
         self.axis_box = combo("Plane of the slices.", "Slices")
         for name in state.axis_names():
             self.axis_box.addItem(name, name)
-        rows.addRow("&Slices", self.axis_box)
-        column.addLayout(rows)
+        rows.addRow("Sl&ices", self.axis_box)
+        self.tables.column.addLayout(rows)
         self.slice_table = CellTable(
             "Differing slices",
             "The worst first. Click a row, or press Enter on it, to go there in the viewer and see the difference.",
         )
+        self.legend_label = wrapped("")
+        self.legend_label.setTextFormat(Qt.TextFormat.RichText)
+        self.legend_label.setAccessibleName("Colours")
+        self.legend_label.hide()
+        column.addWidget(self.legend_label)
         column.addWidget(self.slice_table)
         buttons = flow()
         self.step_buttons = []
@@ -222,7 +231,7 @@ class CompareWidget(QScrollArea):
             step_button.clicked.connect(lambda _=False, act=step.act: act(self._viewer))
             self.step_buttons.append(step_button)
             buttons.addWidget(step_button)
-        column.addLayout(buttons)
+        self.tables.column.addLayout(buttons)
         shows = flow()
         self.agreement_button = button(
             "Show &agreement",
@@ -232,12 +241,7 @@ class CompareWidget(QScrollArea):
         self.count_button = button("Show cou&nt", "Show how many segmentations assign each voxel to the region.")
         shows.addWidget(self.agreement_button)
         shows.addWidget(self.count_button)
-        column.addLayout(shows)
-        self.legend_label = wrapped("")
-        self.legend_label.setTextFormat(Qt.TextFormat.RichText)
-        self.legend_label.setAccessibleName("Colours")
-        self.legend_label.hide()
-        column.addWidget(self.legend_label)
+        self.tables.column.addLayout(shows)
         return column
 
     def _build_consensus(self) -> QVBoxLayout:
@@ -306,6 +310,34 @@ class CompareWidget(QScrollArea):
     def sizeHint(self) -> QSize:
         """Narrow enough to leave room for the canvas on a small screen."""
         return QSize(340, 560)
+
+    # Coming and going -----------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Offer the labels of the same case, and show again where those that were compared differ."""
+        if not self.choices.layers:
+            self.tick(self._of_one_case())
+        if self.compared is not None and not self.stale_label.text():
+            self.show_agreement()
+
+    def _of_one_case(self) -> list[Labels]:
+        """The labels on the grid of those in view, without what nobody has looked at: the sample's hidden truth."""
+        in_view = labels_in_view(self._viewer)
+        if in_view is None or in_view not in self._listed:
+            return []
+        grid = layers.view(in_view).grid
+        return [layer for layer in self._listed if layers.view(layer).grid.same_place(grid)]
+
+    def leave(self) -> None:
+        """Take the layers of agreement out of sight, and show again what they had covered."""
+        self.layer_runner.cancel()
+        for layer in [layer for layer in self._viewer.layers if CODES_KEY in layer.metadata]:
+            self._viewer.layers.remove(layer)
+        self._codes.clear()
+        self.legend_label.hide()
+        for layer in self._covered:
+            layer.visible = True
+        self._covered.clear()
 
     # Choices --------------------------------------------------------------------------------------------------------
 
@@ -421,6 +453,7 @@ class CompareWidget(QScrollArea):
     def _show_running(self, running: bool) -> None:
         self.compare_button.setEnabled(not running and not self.choices.obstacle)
         self.cancel_button.setEnabled(running)
+        self.cancel_button.setVisible(running)
         self.progress_bar.setVisible(running)
         if running:
             self.progress_bar.setRange(0, 0)
@@ -619,6 +652,8 @@ class CompareWidget(QScrollArea):
         """Show a layer of codes without what would mix with its colours: others of its kind, and what was compared."""
         for other in self._viewer.layers:
             if other is not layer and (CODES_KEY in other.metadata or other in self._compared_layers.values()):
+                if other.visible and other in self._compared_layers.values():
+                    self._covered.add(other)
                 other.visible = False
         if layer is not None:
             layer.visible = True

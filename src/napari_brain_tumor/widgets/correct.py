@@ -32,10 +32,11 @@ from napari_brain_tumor.widgets.correct_state import Correction, Entry, Plane, V
 from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
 from napari_brain_tumor.widgets.correct_tidy import TidySteps
 from napari_brain_tumor.widgets.correct_tools import CLASS_KEYS, NOT_KEY, SLICE_KEY, TOOL_KEYS, PromptTools
+from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, wrapped
-from napari_brain_tumor.widgets.restore import RestoreNotice
+from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error
 
 __all__ = ["CorrectWidget"]
@@ -63,6 +64,7 @@ class CorrectWidget(QScrollArea):
         # napari hands panels a proxy whose layers are new objects at each look, and which warns of the layers' history,
         # for which there is no public name.
         self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        start_journal(self._viewer)
         self.begin_runner = JobRunner(self)
         self.prompt_layers: PromptLayers | None = None
         self._starts: list[Start] = []
@@ -73,6 +75,7 @@ class CorrectWidget(QScrollArea):
         self._carrying: Entry | None = None
         self._prompts_file = ""
         self._could_start = True
+        self._leaves = False
         self._origin: Callable[[], LabelFile | ModelRun | None] = lambda: None
         self._build()
         self._connect()
@@ -87,7 +90,6 @@ class CorrectWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addWidget(RestoreNotice(self._viewer))
         column.addWidget(self._build_start())
         column.addWidget(self._build_work())
         self.status_label = wrapped("")
@@ -96,7 +98,6 @@ class CorrectWidget(QScrollArea):
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)
-        column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
 
     def _build_start(self) -> QWidget:
         self.start_part = QWidget()
@@ -111,7 +112,7 @@ class CorrectWidget(QScrollArea):
         rows.addRow("Correct", self.start_box)
         column.addLayout(rows)
         self.start_button = button(
-            "&Start correcting", "Add layers to draw prompts in, over the labels. The scans are not changed."
+            "Start correctin&g", "Add layers to draw prompts in, over the labels. The scans are not changed."
         )
         column.addWidget(self.start_button)
         return self.start_part
@@ -125,6 +126,10 @@ class CorrectWidget(QScrollArea):
         column.addWidget(self.name_label)
         self.tools = PromptTools()
         column.addWidget(self.tools)
+        self.more = Fold(
+            "&More tools",
+            "Points and boxes, a preview, islands, filling between slices, the list of steps.",
+        )
         column.addLayout(self._build_undo())
         self.busy_bar = QProgressBar()
         self.busy_bar.setRange(0, 0)
@@ -136,17 +141,19 @@ class CorrectWidget(QScrollArea):
         policy.setRetainSizeWhenHidden(True)  # else everything below would jump at each stroke
         self.busy_bar.setSizePolicy(policy)
         column.addWidget(self.busy_bar)
-        column.addWidget(line())
+        column.addWidget(self.more)
+        inner = self.more.column
+        inner.addWidget(self.tools.more)
         self.tidy = TidySteps()
-        column.addWidget(self.tidy)
-        column.addWidget(line())
+        inner.addWidget(self.tidy)
+        inner.addWidget(line())
         self.slices = SliceSteps()
-        column.addWidget(self.slices)
-        column.addWidget(line())
+        inner.addWidget(self.slices)
+        inner.addWidget(line())
         self.steps = StepList()
-        column.addWidget(self.steps)
-        column.addLayout(self._build_files())
-        column.addLayout(self._build_finish())
+        inner.addWidget(self.steps)
+        inner.addLayout(self._build_files())
+        inner.addLayout(self._build_finish())
         self.work_part.hide()
         return self.work_part
 
@@ -157,7 +164,10 @@ class CorrectWidget(QScrollArea):
         self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
         for undo_control in (self.undo_button, self.redo_button, self.cancel_button):
             undo_control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            row.addWidget(undo_control)
+        row.addWidget(self.undo_button)
+        row.addWidget(self.cancel_button)
+        self.cancel_button.hide()
+        self.more.column.addWidget(self.redo_button)
         return row
 
     def _build_files(self) -> QLayout:
@@ -172,11 +182,11 @@ class CorrectWidget(QScrollArea):
 
     def _build_finish(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.keep_box = QCheckBox("&Keep the layers of prompts")
+        self.keep_box = QCheckBox("Keep the la&yers of prompts")
         self.keep_box.setToolTip("Leave strokes, points and outlines in the viewer when you finish.")
         column.addWidget(self.keep_box)
         self.finish_button = button(
-            "Fi&nish", "Correct no more. The labels stay as they are, undo goes on, and the Segment panel saves them."
+            "Fi&nish", "Correct no more, or something else. The labels stay as they are, and undo goes on."
         )
         column.addWidget(self.finish_button)
         return column
@@ -190,6 +200,7 @@ class CorrectWidget(QScrollArea):
         self.start_button.clicked.connect(self.start)
         self.begin_runner.finished.connect(self._on_begun)
         self.begin_runner.failed.connect(self._on_begin_failed)
+        self.begin_runner.cancelled.connect(lambda: self.start_button.setEnabled(True))
         self.tools.meaning_changed.connect(self._on_meaning_changed)
         self.tools.tool_requested.connect(self.take)
         self.tools.around_changed.connect(self._on_around_changed)
@@ -349,8 +360,35 @@ class CorrectWidget(QScrollArea):
         self.start_part.show()
         if queue.correction.layer in self._viewer.layers:
             self._viewer.layers.selection = {queue.correction.layer}
-            self._tell(f"{queue.correction.layer.name} stays as it is. Save it from the Segment panel.")
+            self._tell(f"{queue.correction.layer.name} stays as it is. Save… saves it.")
         self._on_layer_list_event()
+
+    # Coming and going -----------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Begin to correct what is shown, if there is something and nothing is corrected yet."""
+        self._leaves = False
+        if self.queue is None and not self.begin_runner.running:
+            self._on_layers_changed()
+            if self.start_button.isEnabled():
+                self._choose_shown()
+                self.start()
+
+    def _choose_shown(self) -> None:
+        """The labels in view; a new segmentation of the newest case where there are none."""
+        in_view = labels_in_view(self._viewer)
+        rows = [row for row, start in enumerate(self._starts) if start.layer is not None and start.layer is in_view]
+        self.start_box.setCurrentIndex(rows[0] if rows else 0)
+
+    def leave(self) -> None:
+        """End the correction; what is being computed is waited for, what is only previewed is dropped."""
+        self.begin_runner.cancel()
+        if self.queue is None:
+            return
+        self._halt.set()
+        self._leaves = self.queue.busy and not self.queue.holding
+        if not self._leaves:
+            self.finish()
 
     def _on_layers_taken_away(self) -> None:
         self._tell("A layer of prompts was removed, so the correction ended. The labels stay as they are.")
@@ -590,6 +628,10 @@ class CorrectWidget(QScrollArea):
             return
         if self._carrying is not None and self._carrying not in queue.pending:
             self._carrying = None
+        if self._leaves and not queue.busy:
+            self._leaves = False
+            self.finish()
+            return
         prompt_layers.show(queue.prompts)
         if not queue.holding:
             prompt_layers.show_held(None)
@@ -608,6 +650,7 @@ class CorrectWidget(QScrollArea):
         self.undo_button.setEnabled(bool(queue.correction.done or queue.pending))
         self.redo_button.setEnabled(bool(queue.correction.undone))
         self.cancel_button.setEnabled(queue.busy)
+        self.cancel_button.setVisible(queue.busy)
         self.save_button.setEnabled(bool(entries))
         self.code_box.refresh()
 

@@ -22,7 +22,7 @@ from napari_brain_tumor.widgets.segment_state import candidates, is_result, open
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
-__all__ = ["Begun", "Start", "begin_job", "obstacle", "starts"]
+__all__ = ["Begun", "Start", "begin_job", "obstacle", "on_study", "starts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +91,8 @@ def obstacle(all_layers: Iterable[Layer]) -> str:
     scans = candidates(present)
     if scans and all(scan.role is None for scan in scans):
         return (
-            "Which sequence the opened images are is not known. Open the case with Plugins > Brain Tumor > Open case "
-            "and choose T1, T1c, T2 and FLAIR, or name the layers after them."
+            "Which sequence the opened images are is not known. Open the case with Open… in the Brain Tumor "
+            "panel and choose T1, T1c, T2 and FLAIR, or name the layers after them."
         )
     return "Open a case first: prompts are compared with its scans. A segmentation is not needed."
 
@@ -134,7 +134,7 @@ def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[Begun]:
 def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[Begun]:
     yield Progress(0, 2, "reading the layers")
     study = layers.study_from_layers(scans)
-    segmentation = _on_study(labels_view, references, study) if labels_view is not None else None
+    segmentation = on_study(labels_view, references, study) if labels_view is not None else None
     yield Progress(1, 2, "looking at the scans")
     refiner = Refiner(study, segmentation, maps)
     refiner.prepare()
@@ -145,8 +145,8 @@ def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[Layer
     return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), provenance, new)
 
 
-def _on_study(labels_view: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
-    """A copy of what a layer shows, on the study's own grid."""
+def on_study(labels_view: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
+    """A copy of what a layer shows, on the study's own grid; raises `GridMismatchError` where it lies elsewhere."""
     segmentation = layers.segmentation_from_layer(labels_view, references)
     display = Display.of(study.grid)
     if segmentation.grid.same_place(study.grid):

@@ -4,12 +4,12 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QButtonGroup, QCheckBox, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.interactive.prompts import PromptLabel
 from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
-from napari_brain_tumor.widgets.parts import button, flow
+from napari_brain_tumor.widgets.parts import button, combo, flow
 
 __all__ = ["CLASS_KEYS", "NOT_KEY", "SLICE_KEY", "TOOL_KEYS", "PromptTools"]
 
@@ -23,6 +23,8 @@ CLASS_KEYS: Final[dict[str, PromptLabel]] = {
 NOT_KEY: Final = "X"
 SLICE_KEY: Final = "A"
 TOOL_KEYS: Final[dict[str, Tool]] = {"O": "outline", "S": "stroke", "L": "lasso", "P": "point", "B": "box"}
+_FOLDED: Final = ("point", "box")
+"""Tools that stand in `more`, which whoever shows the tools folds away."""
 _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
     "edema": "What you draw is edema.",
     "non-enhancing": "What you draw is non-enhancing tumour or necrosis.",
@@ -69,17 +71,20 @@ class PromptTools(QWidget):
         self.show_meaning(self.meaning)
 
     def _build_classes(self) -> QLayout:
-        rows = flow()
-        group = QButtonGroup(self)
-        self.class_buttons: dict[PromptLabel, QPushButton] = {}
+        rows = QHBoxLayout()
+        self.class_box = combo("What is drawn next. Keys in the picture: 1 to 5", "Class")
         for key, label in CLASS_KEYS.items():
-            class_button = _toggle(f"{label.capitalize()} ({key})", f"{_CLASS_TIPS[label]}\nKey in the picture: {key}")
-            class_button.clicked.connect(lambda _=False, label=label: self._on_class_clicked(label))
-            group.addButton(class_button)
-            self.class_buttons[label] = class_button
-            rows.addWidget(class_button)
+            tip = f"{_CLASS_TIPS[label]}\nKey in the picture: {key}"
+            self.class_box.addItem(f"{label.capitalize()} ({key})", label)
+            self.class_box.setItemData(
+                self.class_box.count() - 1,
+                tip,
+                Qt.ItemDataRole.ToolTipRole,
+            )
+        self.class_box.activated.connect(lambda _: self.choose_class(self.class_box.currentData()))
+        rows.addWidget(self.class_box, 1)
         self.not_button = _toggle(
-            f"Not this ({NOT_KEY})",
+            f"Remove ({NOT_KEY})",
             f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
         )
         self.not_button.clicked.connect(lambda _: self.toggle_not())
@@ -88,12 +93,15 @@ class PromptTools(QWidget):
 
     def _build_tools(self) -> QLayout:
         rows = flow()
+        self.more = QWidget()
+        folded = flow()
+        self.more.setLayout(folded)
         self.tool_buttons: dict[Tool, QPushButton] = {}
         for key, tool in TOOL_KEYS.items():
             tool_button = _toggle(f"{tool.capitalize()} ({key})", f"{_TOOL_TIPS[tool]}\nKey in the picture: {key}")
             tool_button.clicked.connect(lambda _=False, tool=tool: self._on_tool_clicked(tool))
             self.tool_buttons[tool] = tool_button
-            rows.addWidget(tool_button)
+            (folded if tool in _FOLDED else rows).addWidget(tool_button)
         return rows
 
     def choose_class(self, label: PromptLabel) -> None:
@@ -111,9 +119,9 @@ class PromptTools(QWidget):
     def show_meaning(self, meaning: Meaning) -> None:
         """Show what is drawn next."""
         self.meaning = meaning
-        for label, class_button in self.class_buttons.items():
-            class_button.setIcon(_swatch(Meaning(label, meaning.add)))
-            class_button.setChecked(label == meaning.label)
+        for row, label in enumerate(CLASS_KEYS.values()):
+            self.class_box.setItemIcon(row, _swatch(Meaning(label, meaning.add)))
+        self.class_box.setCurrentIndex(self.class_box.findData(meaning.label))
         self.not_button.setChecked(not meaning.add)
 
     def show_tool(self, tool: Tool | None) -> None:
@@ -124,9 +132,6 @@ class PromptTools(QWidget):
     def _want(self, meaning: Meaning) -> None:
         self.show_meaning(meaning)
         self.meaning_changed.emit(meaning)
-
-    def _on_class_clicked(self, label: PromptLabel) -> None:
-        self.choose_class(label)
 
     def _on_tool_clicked(self, tool: Tool) -> None:
         self.tool_buttons[tool].setChecked(not self.tool_buttons[tool].isChecked())  # the layers tell which it is

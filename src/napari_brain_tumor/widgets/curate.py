@@ -38,7 +38,6 @@ from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.panel_lines import add_lines_of, relabel_lines_of, review_lines_of, score_lines_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
-from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, shared_worker, time_left_text
 
 __all__ = ["CurateWidget"]
@@ -78,6 +77,7 @@ class CurateWidget(QScrollArea):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        start_journal(napari_viewer)
         self._worker = worker or shared_worker()
         self._target = target
         self.question = question
@@ -85,7 +85,7 @@ class CurateWidget(QScrollArea):
         self.loaded: state.LoadedCase | None = None
         self._base: MadeBy | None = None
         self._base_data: Any = None
-        self._case_layers: list[Layer] = []
+        self.case_layers: list[Layer] = []
         self._prediction: Layer | None = None
         self._copy: Layer | None = None
         self._roles_by_hand = False
@@ -109,7 +109,6 @@ class CurateWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addWidget(RestoreNotice(self._viewer))
         row = QHBoxLayout()
         self.dataset_box = combo("The data set; recently opened ones are listed.", "Data set")
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
@@ -341,7 +340,7 @@ class CurateWidget(QScrollArea):
         self._remove_layers(previous)
         if len(self._viewer.layers) == len(added):
             layers.orient_viewer(self._viewer)
-        self._case_layers = added
+        self.case_layers = added
         truth = added[-1]
         self._base_data = np.array(truth.data)
         self.edits.watch(truth)
@@ -356,7 +355,7 @@ class CurateWidget(QScrollArea):
             self._offer(loaded.draft)
 
     def _visible_roles(self) -> set[Role]:
-        tags = [layer.metadata.get(layers.KEY) for layer in self._case_layers if layer.visible]
+        tags = [layer.metadata.get(layers.KEY) for layer in self.case_layers if layer.visible]
         return {tag.role for tag in tags if isinstance(tag, SequenceTag) and tag.role is not None}
 
     def _close_case(self) -> None:
@@ -367,7 +366,7 @@ class CurateWidget(QScrollArea):
         _grid(self._viewer).enabled = False
         self.edits.watch(None)
         self.loaded = self._base = self._base_data = self._prediction = self._copy = None
-        previous, self._case_layers = self._case_layers, []
+        previous, self.case_layers = self.case_layers, []
         return previous
 
     def _remove_layers(self, previous: Sequence[Layer]) -> None:
@@ -588,7 +587,7 @@ class CurateWidget(QScrollArea):
         if self._prediction is not None and self._prediction in self._viewer.layers:
             visible = self._prediction.visible
             self._viewer.layers.remove(self._prediction)
-        self._case_layers = [layer for layer in self._case_layers if layer is not self._prediction]
+        self.case_layers = [layer for layer in self.case_layers if layer is not self._prediction]
         self._prediction = None
         if data is None:
             return
@@ -596,7 +595,7 @@ class CurateWidget(QScrollArea):
         self._prediction = self._viewer.add_layer(layers.layer_of(data))
         self._prediction.visible = visible
         self._prediction.editable = False
-        self._case_layers.append(self._prediction)
+        self.case_layers.append(self._prediction)
         if active is not None:
             self._viewer.layers.selection = {active}
         self._on_side_by_side()
@@ -612,7 +611,7 @@ class CurateWidget(QScrollArea):
             return
         prediction.contour = 0 if on else 1
         prediction.opacity = 0.6 if on else 1.0
-        scan = _shown_scan(self._case_layers)
+        scan = _shown_scan(self.case_layers)
         if on and scan is not None:
             self._add_copy(scan, prediction)
             grid.enabled = True
@@ -627,7 +626,7 @@ class CurateWidget(QScrollArea):
         self._viewer.layers.move(self._viewer.layers.index(copy), len(self._viewer.layers))
         self._viewer.layers.move(self._viewer.layers.index(prediction), len(self._viewer.layers))
         self._copy = copy
-        self._case_layers.append(copy)
+        self.case_layers.append(copy)
         grid = _grid(self._viewer)
         grid.stride, grid.shape = len(self._viewer.layers) - 2, (1, 2)
         if active is not None:
@@ -636,7 +635,7 @@ class CurateWidget(QScrollArea):
     def _remove_copy(self) -> None:
         if self._copy is None:
             return
-        self._case_layers = [layer for layer in self._case_layers if layer is not self._copy]
+        self.case_layers = [layer for layer in self.case_layers if layer is not self._copy]
         if self._copy in self._viewer.layers:
             self._viewer.layers.remove(self._copy)
         self._copy = None

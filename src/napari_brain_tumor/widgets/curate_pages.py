@@ -18,7 +18,7 @@ from napari_brain_tumor.dataset import ReviewState
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.case_table import CaseTable
 from napari_brain_tumor.widgets.curate_state import KNOWING, STATE_NAMES
-from napari_brain_tumor.widgets.parts import button, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form, line, progress_bar, wrapped
 
 __all__ = ["KEYS", "AddPage", "ReviewPage"]
 
@@ -44,17 +44,24 @@ class ReviewPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(4)
-        column.addLayout(self._build_model())
+        self.more = Fold(
+            "Mor&e", "Scores of a model, the next case, the prediction beside the label, notes.", "More for reviewing"
+        )
+        self.more.column.addLayout(self._build_model())
         self.table = CaseTable()
         column.addWidget(self.table, 1)
-        column.addLayout(self._build_walk())
-        column.addWidget(line())
+        self.more.column.addLayout(self._build_walk())
+        column.addWidget(self.progress_bar)
         self.case_label = wrapped("Click a case to open it.")
         self.case_label.setAccessibleName("Opened case")
         column.addWidget(self.case_label)
-        column.addLayout(self._build_compare())
-        column.addLayout(self._build_note())
         column.addLayout(self._build_decide())
+        self.more.column.addWidget(line())
+        self.more.column.addLayout(self._build_compare())
+        self.more.column.addLayout(self._build_note())
+        self.more.column.addWidget(self.decide_buttons["needs_second_look"])
+        self.more.column.addWidget(self.go_on_box)
+        column.addWidget(self.more)
 
     def _build_model(self) -> QVBoxLayout:
         column = QVBoxLayout()
@@ -74,7 +81,6 @@ class ReviewPage(QWidget):
         column.addLayout(row)
         self.progress_bar = progress_bar("Progress of scoring.", "Progress of scoring")
         self.progress_bar.hide()
-        column.addWidget(self.progress_bar)
         return column
 
     def _build_walk(self) -> QLayout:
@@ -126,21 +132,17 @@ class ReviewPage(QWidget):
         column.addWidget(self.note_edit)
         return column
 
-    def _build_decide(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        column.setSpacing(4)
+    def _build_decide(self) -> QLayout:
         tips: dict[ReviewState, tuple[str, str]] = {
             "accepted": ("Accept", "Good to train on. An edited label is saved with it."),
             "rejected": ("Reject", "Not to be used. An edited label is saved with it."),
             "needs_second_look": ("2nd look", "For a second look. An edited label is saved with it."),
         }
         self.decide_buttons = {state: _key_button(text, state, tip) for state, (text, tip) in tips.items()}
-        column.addLayout(flow(*self.decide_buttons.values()))
         self.go_on_box = QCheckBox("Then open the next undecided case")
         self.go_on_box.setChecked(True)
         self.go_on_box.setToolTip("Move on automatically after a decision.")
-        column.addWidget(self.go_on_box)
-        return column
+        return flow(self.decide_buttons["accepted"], self.decide_buttons["rejected"])
 
     def show_running(self, running: bool) -> None:
         """Show that the model segments, or no more."""
@@ -159,11 +161,21 @@ class AddPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(wrapped("A case from the layers of the viewer: its scans and a label."))
-        column.addLayout(self._build_layers())
-        column.addWidget(line())
-        column.addLayout(self._build_facts())
+        rows = form()
+        self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
+        rows.addRow("&Label", self.label_box)
+        self.patient_edit = _edit(
+            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
+        )
+        rows.addRow("&Patient", self.patient_edit)
+        column.addLayout(rows)
         self.add_button = button("&Add case", "Copy scans and label into the data set. The layers stay as they are.")
         column.addWidget(self.add_button)
+        self.more = Fold("Mor&e", "Scans, grade, labelled slices, state, note.", "More about the case")
+        self.more.column.addLayout(self._build_layers())
+        self.more.column.addWidget(line())
+        self.more.column.addLayout(self._build_facts())
+        column.addWidget(self.more)
         column.addStretch(1)
 
     def _build_layers(self) -> QVBoxLayout:
@@ -175,18 +187,12 @@ class AddPage(QWidget):
             rows.addRow(role, self.role_boxes[role])
         self.match_button = button("&Match by name", "Choose the scans of the selected layer's case.")
         rows.addRow("", self.match_button)
-        self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
-        rows.addRow("&Label", self.label_box)
         column.addLayout(rows)
         return column
 
     def _build_facts(self) -> QVBoxLayout:
         column = QVBoxLayout()
         rows = form()
-        self.patient_edit = _edit(
-            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
-        )
-        rows.addRow("&Patient", self.patient_edit)
         self.grade_box = combo("Grade of the tumour where it is known; the split is balanced by it.", "Grade")
         self.grade_box.addItems(["", "HGG", "LGG", "1", "2", "3", "4"])
         self.grade_box.setEditable(True)

@@ -1,5 +1,6 @@
 """What the panels choose at first, as the user prefers it; whatever is not to be had is left as it was."""
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 from qtpy.QtWidgets import QComboBox
@@ -45,7 +46,12 @@ def prefer_model(box: QComboBox) -> None:
 
 def prefer_device(box: QComboBox, devices: JobRunner) -> None:
     """Choose the preferred device as soon as the box holds the ones that are present."""
-    devices.finished.connect(lambda _: prefer(box, read_preferences().segment.device))
+
+    def choose(_: Any) -> None:
+        with suppress(RuntimeError):  # the panel is gone
+            prefer(box, read_preferences().segment.device)
+
+    devices.finished.connect(choose)
 
 
 def prefer(box: QComboBox, value: str) -> None:

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QLayout,
     QScrollArea,
-    QWidget,
 )
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -30,7 +29,7 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.measure_table import LesionTable
-from napari_brain_tumor.widgets.parts import FoldToggle, button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
@@ -74,6 +73,7 @@ class MeasureWidget(QScrollArea):
         self._asked: Labels | None = None
         self._busy = False
         self._failure = ""
+        self._away = False
         self._shapes_links, self._name_links, self._viewer_links = Links(), Links(), Links()
         self._build()
         self._connect()
@@ -83,7 +83,10 @@ class MeasureWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addLayout(self._build_choices())
+        rows = form()
+        self.labels_box = combo("The layer whose labels are measured.", "Labels")
+        rows.addRow("&Labels", self.labels_box)
+        column.addLayout(rows)
         self.measure_button = button(
             "&Measure", "Measure these labels. They are not changed; lines that were moved by hand are recomputed."
         )
@@ -91,6 +94,11 @@ class MeasureWidget(QScrollArea):
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
         column.addWidget(self.status_label)
+        self.settings_fold = Fold(
+            "Settin&gs", "Plane, what is left out, what counts as measurable and as crossing.", "Settings"
+        )
+        self.settings_fold.column.addLayout(self._build_choices())
+        column.addWidget(self.settings_fold)
         column.addWidget(line())
         self.volumes = VolumeView()
         column.addWidget(self.volumes)
@@ -102,20 +110,22 @@ class MeasureWidget(QScrollArea):
         self.details_label = wrapped("")
         self.details_label.setAccessibleName("About the chosen lesion")
         column.addWidget(self.details_label)
-        column.addLayout(self._build_lines())
+        self.edit_button = button(
+            "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
+        )
+        column.addWidget(self.edit_button)
         self.notes_label = wrapped("")
         self.notes_label.setAccessibleName("Notes")
         column.addWidget(self.notes_label)
-        column.addLayout(self._build_saving())
+        self.export = Fold("E&xport", "Copy or save the table; reset the lines.", "Export")
+        self.export.column.addLayout(self._build_saving())
+        column.addWidget(self.export)
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)
-        column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
-        self.labels_box = combo("The layer whose labels are measured.", "Labels")
-        rows.addRow("&Labels", self.labels_box)
         self.scans_label = wrapped("")
         self.scans_label.setAccessibleName("Scans")
         rows.addRow(self.scans_label)
@@ -124,25 +134,9 @@ class MeasureWidget(QScrollArea):
         self.plane_box, self.least_box, self.cavities_box = map(self.controls.control, names)
         for at, plane in enumerate(PLANES):
             self.plane_box.setItemData(at, _PLANE_TIPS[plane], Qt.ItemDataRole.ToolTipRole)
-        self.more_toggle = FoldToggle("More settin&gs", "What counts as measurable, and as crossing.", "More settings")
-        rows.addRow(self.more_toggle)
-        more = QWidget()
         others = [name for name in MeasureSettings.model_fields if name not in names]
-        self.more_controls = RequestControls(MeasureSettings, others, form(more))
-        more.hide()
-        self.more_toggle.toggled.connect(more.setVisible)
-        rows.addRow(more)
+        self.more_controls = RequestControls(MeasureSettings, others, rows)
         return rows
-
-    def _build_lines(self) -> QLayout:
-        row = flow()
-        self.edit_button = button(
-            "&Edit lines", "Select the layer of diameters. Click a line and drag one of its ends; the table follows."
-        )
-        self.computed_button = button("Compute&d lines", "Reset all lines to where they were computed.")
-        row.addWidget(self.edit_button)
-        row.addWidget(self.computed_button)
-        return row
 
     def _build_saving(self) -> QLayout:
         row = flow()
@@ -151,8 +145,9 @@ class MeasureWidget(QScrollArea):
         self.csv_button.setAccessibleName("Save CSV")
         self.json_button = button("JSON…", "Save everything, with settings and both ends of every line.")
         self.json_button.setAccessibleName("Save JSON")
-        for save_button in (self.copy_button, self.csv_button, self.json_button):
-            row.addWidget(save_button)
+        self.computed_button = button("Compute&d lines", "Reset all lines to where they were computed.")
+        for control in (self.copy_button, self.csv_button, self.json_button, self.computed_button):
+            row.addWidget(control)
         return row
 
     def _connect(self) -> None:
@@ -234,6 +229,32 @@ class MeasureWidget(QScrollArea):
         self._show_state()
         self.code_box.refresh()
 
+    # Coming and going -----------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Show the lines of what was measured, as they were left; measure what is in view if that was not yet."""
+        self._away = False
+        in_view = labels_in_view(self._viewer)
+        if in_view is not None and in_view in state.labels_layers(self._viewer.layers):
+            self.choose(in_view)
+        labels, examination = self.measured_labels, self.examination
+        if labels is None or examination is None or labels is not self.chosen_labels or self._edits.edited:
+            if self.measure_button.isEnabled():
+                self.measure()
+        elif self.shapes is None and state.has_lines(examination):
+            self._show_lines(labels, examination)
+
+    def leave(self) -> None:
+        """Take the lines out of sight; where they were moved to is remembered."""
+        self._away = True
+        self._follow_timer.stop()
+        self._follow_lines()
+        shapes, labels = self.shapes, self.measured_labels
+        if shapes is not None and labels is not None:
+            self._shapes_links.cut()
+            state.put_lines_away(labels, shapes)
+            self._viewer.layers.remove(shapes)
+
     # Measuring ------------------------------------------------------------------------------------------------------
 
     @property
@@ -281,7 +302,7 @@ class MeasureWidget(QScrollArea):
         self._computed = self.examination = examination
         self._measured = self._asked
         labels = self.measured_labels
-        if labels is not None:
+        if labels is not None and not self._away:
             self._show_lines(labels, examination)
         self._show_examination()
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,8 @@ __all__ = [
     "midline_scan",
     "new_lines_layer",
     "place_of",
+    "put_lines_away",
+    "remembered_lines_of",
     "rows_of",
     "scans_of",
     "scans_text",
@@ -69,6 +72,8 @@ LESION_COLUMNS: Final = ("Lesion", "Volume", "Diameters", "Product", "Side", "RA
 _COLORS: Final[Mapping[Region, str]] = {"ET": "#F0E442", "TC": "#FFFFFF", "WT": "#00E5FF"}
 """Yellow and a light blue, which no class has."""
 _LONG, _SHORT = "long", "short"
+_put_away: "WeakKeyDictionary[Labels, Shapes]" = WeakKeyDictionary()
+"""Layers of diameters that were taken out of sight, by the labels that they measure."""
 _MOVED_MM: Final = 1e-3
 _ROUNDED_MM: Final = 0.01
 """How far a line may be from where it was computed because a layer holds it less exactly."""
@@ -98,6 +103,17 @@ def lines_layer_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes
         if labels is not None and isinstance(layer, Shapes) and record and record["labels"] == labels.unique_id:
             return layer
     return None
+
+
+def put_lines_away(labels: Labels, shapes: Shapes) -> None:
+    """Remember the layer of the diameters of labels, which is taken out of the viewer."""
+    _put_away[labels] = shapes
+
+
+def remembered_lines_of(labels: Labels | None, all_layers: Iterable[Layer]) -> Shapes | None:
+    """The layer of the diameters of these labels, whether it is in sight or was put away."""
+    shapes = lines_layer_of(labels, all_layers)
+    return _put_away.get(labels) if shapes is None and labels is not None else shapes
 
 
 def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, Layer]:

@@ -27,11 +27,10 @@ from napari_brain_tumor.widgets.open_state import (
 )
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
-from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.series_table import SeriesTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-__all__ = ["OpenCaseWidget"]
+__all__ = ["OpenCaseWidget", "dropped_paths"]
 
 _BY_NAME = "as its name tells"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
@@ -64,7 +63,6 @@ class OpenCaseWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addWidget(RestoreNotice(self._viewer))
         self._build_path(column)
         self._build_series(column)
         self._build_roles(column)
@@ -193,24 +191,25 @@ class OpenCaseWidget(QScrollArea):
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take one file or folder."""
-        if event is not None and len(_dropped(event.mimeData())) == 1:
+        if event is not None and len(dropped_paths(event.mimeData())) == 1:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Open what is dropped on the panel; napari asks no one which plugin should."""
-        paths = _dropped(event.mimeData()) if event is not None else []
+        paths = dropped_paths(event.mimeData()) if event is not None else []
         if event is not None and len(paths) == 1:
             event.acceptProposedAction()
-            self._set_path(paths[0])
+            self.open_path(paths[0])
 
     def _on_folder_requested(self) -> None:
-        self._set_path(QFileDialog.getExistingDirectory(self, "Case folder"))
+        self.open_path(QFileDialog.getExistingDirectory(self, "Case folder"))
 
     def _on_file_requested(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Scan or segmentation", "", _FILES)
-        self._set_path(path)
+        self.open_path(path)
 
-    def _set_path(self, path: str) -> None:
+    def open_path(self, path: str) -> None:
+        """Open a file or folder; asks for what it does not tell."""
         if path:
             self.path_edit.setText(path)
             self.open()
@@ -265,7 +264,7 @@ class OpenCaseWidget(QScrollArea):
         notify("napari opens .nii.gz, .nii, .nrrd and .mha files and folders with Brain Tumor from now on.")
 
 
-def _dropped(data: QMimeData | None) -> list[str]:
+def dropped_paths(data: QMimeData | None) -> list[str]:
     """The files and folders of this machine that are dragged."""
     urls = data.urls() if data is not None and data.hasUrls() else []
     return [url.toLocalFile() for url in urls if url.isLocalFile()]

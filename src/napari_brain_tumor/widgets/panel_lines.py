@@ -52,7 +52,7 @@ __all__ = [
 _MASK_IN_MEMORY: Final = "mask"
 """What a record says of a brain mask that no file holds."""
 _SAME: Final = 5e-4
-_SAVE_FIRST: Final = "Save the layer first (Save segmentation, in the Segment panel)"
+_SAVE_FIRST: Final = "Save the layer first (Save…)"
 
 
 def segment_lines_of(

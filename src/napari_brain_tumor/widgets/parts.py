@@ -20,6 +20,7 @@ from superqt import QFlowLayout
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 
 __all__ = [
+    "Fold",
     "FoldToggle",
     "button",
     "column_in",
@@ -28,6 +29,7 @@ __all__ = [
     "form",
     "give_room",
     "line",
+    "narrow",
     "progress_bar",
     "wrapped",
 ]
@@ -107,6 +109,7 @@ def form(parent: QWidget | None = None) -> QFormLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setVerticalSpacing(4)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)  # in a large font a field goes below its label
     return layout
 
 
@@ -115,9 +118,14 @@ def combo(tip: str, name: str) -> QComboBox:
     box = QComboBox()
     box.setToolTip(tip)
     box.setAccessibleName(name)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+    narrow(box, 8)
     return box
+
+
+def narrow(box: QComboBox, letters: int) -> None:
+    """Let a box ask for the width of so many letters, however long its items are."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(letters)
 
 
 def button(text: str, tip: str) -> QPushButton:
@@ -143,6 +151,33 @@ class FoldToggle(QToolButton):
 
     def _point(self, is_open: bool) -> None:
         self.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+
+
+class Fold(QWidget):
+    """A line that opens and closes the column below it.
+
+    Parameters
+    ----------
+    text, tip : str
+        Of the line.
+    name : str, optional
+        For screen readers, where the text is not enough.
+    """
+
+    def __init__(self, text: str, tip: str, name: str = "") -> None:
+        super().__init__()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(4)
+        self.toggle = FoldToggle(text, tip, name or text.replace("&", ""))
+        self.body = QWidget()
+        self.column = QVBoxLayout(self.body)
+        self.column.setContentsMargins(8, 0, 0, 4)
+        self.column.setSpacing(6)
+        outer.addWidget(self.toggle)
+        outer.addWidget(self.body)
+        self.body.hide()
+        self.toggle.toggled.connect(self.body.setVisible)
 
 
 def progress_bar(tip: str, name: str = "Progress") -> QProgressBar:

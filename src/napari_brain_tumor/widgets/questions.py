@@ -14,7 +14,7 @@ def ask(parent: QWidget, question: str, answers: Mapping[str, str]) -> str:
     """Ask with a button for each answer; the first is the default, the last is what Escape and closing mean."""
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("Curate")
+    box.setWindowTitle("Brain Tumor")
     box.setText(question)
     buttons = {key: box.addButton(text, QMessageBox.ButtonRole.ActionRole) for key, text in answers.items()}
     keys = list(answers)

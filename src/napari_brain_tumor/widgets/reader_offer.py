@@ -47,7 +47,7 @@ class ReaderOffer(QFrame):
         self.folders_box.setChecked(True)
         self.yes_button = button("Yes", "Open them with Brain Tumor from now on. Undo it in Preferences > Plugins.")
         self.later_button = button(
-            "Not now", "Do not ask again. Plugins > Brain Tumor > Open case has a button that does the same."
+            "Not now", "Do not ask again. Open… > Files that need details… has a button that does the same."
         )
         for control in (self.folders_box, self.yes_button, self.later_button):
             row.addWidget(control)

@@ -1,4 +1,4 @@
-"""Bring unsaved labels back: a notice at the top of the panels after a crash, and a panel that lists all that is left.
+"""Bring unsaved labels back: a notice after a crash, and a list of all that is left.
 
 Journals of labels are kept for `KEEP_DAYS` days, or less where they take more room than `KEEP_BYTES`.
 """
@@ -30,7 +30,7 @@ _SEARCH_MS: Final = 600
 class RestoreNotice(QFrame):
     """Journals the labels of a viewer, and asks once a session whether to bring back what a crash left unsaved.
 
-    Hidden unless there is something to ask. It stands at the top of every panel; the first one that is made asks.
+    Hidden unless there is something to ask; the first one that is made in a session asks.
 
     Parameters
     ----------
@@ -62,12 +62,11 @@ class RestoreNotice(QFrame):
         self.text_label.setAccessibleName("Unsaved labels of an earlier session")
         column.addWidget(self.text_label)
         row = flow()
-        # No letters for Alt: the notice stands in every panel, and these have theirs.
+        # No letters for Alt: the notice stands above the tabs, and these have theirs.
         self.restore_button = button("Restore", "Add them as layers, with their scans if these are not open.")
         self.later_button = button(
             "Not now",
-            "Do not ask again. They stay for "
-            f"{KEEP_DAYS} days: Plugins > Brain Tumor > Restore unsaved labels restores them.",
+            f"Do not ask again. They stay for {KEEP_DAYS} days: Open… > Unsaved labels… restores them.",
         )
         row.addWidget(self.restore_button)
         row.addWidget(self.later_button)

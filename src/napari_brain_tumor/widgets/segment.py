@@ -11,7 +11,6 @@ from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QScrollArea,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_brain_tumor.catalogue import Method, ModelInfo, list_models
@@ -44,13 +44,13 @@ from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.model_page import ModelPage
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
-from napari_brain_tumor.widgets.parts import button, column_in, combo, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, question_of
 from napari_brain_tumor.widgets.preflight_state import Answer
-from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.results import PlacedResult, applied_text, put_into
 from napari_brain_tumor.widgets.saved_files import remember_saved
+from napari_brain_tumor.widgets.scan_chip import ScanChip
 from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
 from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_maps_of
 from napari_brain_tumor.widgets.study_list import StudyList
@@ -71,6 +71,7 @@ __all__ = ["SegmentWidget"]
 
 _REFRESH_MS = 300
 _NONE = "none"
+_RUN_TEXT = "&Run the segmentation"
 _RUN_TIP = "Segment the tumour. The scans are not changed."
 _ROLE_TIPS: dict[Role, str] = {
     "T1": "T1-weighted scan before contrast agent.",
@@ -108,6 +109,7 @@ class SegmentWidget(QScrollArea):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        start_journal(napari_viewer)
         self._worker = worker or shared_worker()
         self._target = target
         self.choices = state.Choices()
@@ -115,7 +117,7 @@ class SegmentWidget(QScrollArea):
         self.runner = self.runs.runner
         self._device_runner = JobRunner(self)
         self._measure_runner = JobRunner(self)
-        self._save_runner = JobRunner(self, must_finish=True)
+        self.save_runner = JobRunner(self, must_finish=True)
         self._memory_runner = JobRunner(self)
         self._relabel_runner = JobRunner(self)
         self._maps_runner = JobRunner(self)
@@ -144,32 +146,29 @@ class SegmentWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addWidget(RestoreNotice(self._viewer))
-        column.addLayout(self._build_choices())
+        self.role_boxes: dict[Role, ScanChip] = {role: ScanChip(role, _ROLE_TIPS[role]) for role in ROLES}
+        self.scan_row = QWidget()
+        self.scan_row.setLayout(flow(*self.role_boxes.values()))
+        column.addWidget(self.scan_row)
+        self.preflight = PreflightTable(lambda devices: question_of(self, devices), self._worker)
+        column.addWidget(self.preflight)
+        self.study_list = StudyList()
+        column.addWidget(self.study_list)
         column.addLayout(self._build_run())
+        self.settings = Fold(
+            "Setti&ngs", "Model, device, thresholds, box, where the result goes, and how it is saved.", "Settings"
+        )
+        self.settings.column.addLayout(self._build_choices())
+        column.addWidget(self.settings)
+        column.addWidget(self.more.summary_label)  # what differs from the defaults is told while it is folded
         column.addWidget(line())
         column.addLayout(self._build_result())
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)
-        warning = wrapped("For research only. Not a medical device, not for clinical use.")
-        column.addWidget(warning)
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
-        self.role_boxes: dict[Role, QComboBox] = {}
-        for role in ROLES:
-            box = combo(f"{_ROLE_TIPS[role]} Choose its layer, or none if there is no such scan.", f"Layer of {role}")
-            self.role_boxes[role] = box
-            rows.addRow(role, box)
-        self.match_button = button(
-            "Match &by name",
-            "Choose the layers of the selected layer's case by what their files are called; of the newest case if "
-            "no scan is selected.",
-        )
-        rows.addRow("", self.match_button)
-        self.study_list = StudyList()
-        rows.addRow(self.study_list)
         self.model_box = combo("The trained network, or a method without weights.", "Model")
         self.about_button = button(
             "&About…", "About the model: scans, regions, training data, Dice with each subset of scans, licence, notes."
@@ -204,21 +203,44 @@ class SegmentWidget(QScrollArea):
         self.result_box.addItem("adds a layer", "add")
         self.result_box.addItem("replaces the last one, keeps what you painted", "replace")
         rows.addRow("Res&ult", self.result_box)
+        self._build_file_choices(rows)
+        self.match_button = button(
+            "Match &by name",
+            "Choose the layers of the selected layer's case by what their files are called; of the newest case if "
+            "no scan is selected.",
+        )
+        rows.addRow("", self.match_button)
         self.more = MoreSettings()
         rows.addRow(self.more)
         return rows
 
+    def _build_file_choices(self, rows: QFormLayout) -> None:
+        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
+        for name in state.writable_schemas():
+            self.schema_box.addItem(name, name)
+            self.schema_box.setItemData(
+                self.schema_box.count() - 1, state.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole
+            )
+        rows.addRow("File labels", self.schema_box)
+        self.format_box = combo("The file format to save in.", "File format")
+        for format_choice in state.FORMATS:
+            self.format_box.addItem(format_choice.label, format_choice)
+        rows.addRow("&File format", self.format_box)
+
     def _build_run(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.preflight = PreflightTable(lambda devices: question_of(self, devices), self._worker)
-        column.addWidget(self.preflight)
         buttons = QHBoxLayout()
-        self.run_button = button("&Run", _RUN_TIP)
+        self.run_button = button(_RUN_TEXT, _RUN_TIP)
+        self.run_button.setMinimumHeight(round(1.8 * self.run_button.sizeHint().height()))
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
         self.cancel_button.setEnabled(False)
+        self.cancel_button.hide()
+        self.plan_label = wrapped("")
+        self.plan_label.setAccessibleName("What is run")
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
+        column.addWidget(self.plan_label)
         self.progress_bar = progress_bar("How far the segmentation is.")
         self.progress_bar.hide()
         column.addWidget(self.progress_bar)
@@ -234,31 +256,19 @@ class SegmentWidget(QScrollArea):
         self.volumes = VolumeView()
         column.addWidget(self.volumes)
         column.addLayout(self._build_doubt())
-        rows = form()
-        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
-        for name in state.writable_schemas():
-            self.schema_box.addItem(name, name)
-            self.schema_box.setItemData(
-                self.schema_box.count() - 1, state.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole
-            )
-        rows.addRow("Label &numbers", self.schema_box)
-        self.format_box = combo("The file format to save in.", "File format")
-        for format_choice in state.FORMATS:
-            self.format_box.addItem(format_choice.label, format_choice)
-        rows.addRow("&File format", self.format_box)
-        column.addLayout(rows)
         self.save_button = button(
-            "&Save segmentation…",
+            "&Save…",
             "Save the selected labels on the scan's own grid; the file is read back and compared before it counts.",
         )
         column.addWidget(self.save_button)
         self.save_label = wrapped("")
         self.save_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column.addWidget(self.save_label)
+        self.save_label.hide()
         return column
 
     def _build_doubt(self) -> QVBoxLayout:
-        column = QVBoxLayout()
+        column, row = QVBoxLayout(), flow()
         self.doubt_buttons = []
         for action in doubt.KEYS:
             doubt_button = button(
@@ -266,7 +276,8 @@ class SegmentWidget(QScrollArea):
             )
             doubt_button.clicked.connect(lambda _=False, act=action.act: act(self._viewer))
             self.doubt_buttons.append(doubt_button)
-            column.addWidget(doubt_button)
+            row.addWidget(doubt_button)
+        column.addLayout(row)
         self.doubt_label = wrapped("")
         self.doubt_label.setAccessibleName("What is doubtful here")
         self.doubt_label.hide()
@@ -311,8 +322,8 @@ class SegmentWidget(QScrollArea):
         self._device_runner.finished.connect(self._on_devices_known)
         self._measure_runner.finished.connect(self._on_measured)
         self._measure_runner.failed.connect(self._on_measure_failed)
-        self._save_runner.finished.connect(self._on_saved)
-        self._save_runner.failed.connect(self._on_save_failed)
+        self.save_runner.finished.connect(self._on_saved)
+        self.save_runner.failed.connect(self._on_save_failed)
         self._refresh_timer = QTimer(self)
         self._refresh_timer.setSingleShot(True)
         self._refresh_timer.timeout.connect(self._measure)
@@ -371,11 +382,14 @@ class SegmentWidget(QScrollArea):
 
     def _on_layers_changed(self) -> None:
         scans = state.candidates(self._viewer.layers)
-        self._image_layers = [scan.layer for scan in scans]
+        before, self._image_layers = self._image_layers, [scan.layer for scan in scans]
         still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
         if not still_open:
             self._chosen_by_hand = False
-        self._show_roles(still_open if self._chosen_by_hand else state.match_roles(scans))
+        is_whole = bool(still_open) and len(still_open) == len(self.choices.sequences)
+        # A result or a removed neighbour is no reason to turn to another case than the one that was chosen.
+        stays = self._chosen_by_hand or (is_whole and all(layer in before for layer in self._image_layers))
+        self._show_roles(still_open if stays else state.match_roles(scans))
         self._show_seed_layers()
         self._show_box_layers()
         self._show_brain_layers()
@@ -603,7 +617,7 @@ class SegmentWidget(QScrollArea):
         obstacle = self._obstacle
         self._show_run_button()
         ticked = len(self.study_list.ticked)
-        self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else "&Run")
+        self.run_button.setText(f"&Run {ticked} studies" if ticked > 1 else _RUN_TEXT)
         self.preflight.refresh()
         if obstacle and obstacle != self.choices.obstacle:  # the table tells those of the choices
             self.status_label.setText(obstacle)
@@ -613,6 +627,11 @@ class SegmentWidget(QScrollArea):
         why_not = self._obstacle or self._failed_check
         self.run_button.setEnabled(not why_not and not self.runs.running)
         self.run_button.setToolTip(f"Cannot be run yet. {why_not}" if why_not else _RUN_TIP)
+        current = self.preflight.current_answer()
+        expected = current.expected if current is not None else None
+        plan = state.plan_text(self.choices, expected.seconds if expected is not None else None)
+        self.plan_label.setText(plan)
+        self.plan_label.setVisible(bool(plan))
 
     @property
     def _failed_check(self) -> str:
@@ -669,6 +688,7 @@ class SegmentWidget(QScrollArea):
         running = self.runs.running
         self._show_run_button()
         self.cancel_button.setEnabled(running and not self.runs.cancelling)
+        self.cancel_button.setVisible(running)
         if running and not self.progress_bar.isVisibleTo(self):
             self.progress_bar.setRange(0, 0)
             self.status_label.setText("Starting…")
@@ -712,6 +732,8 @@ class SegmentWidget(QScrollArea):
         self.more.apply_button.setEnabled(stored is not None)
         for doubt_button in self.doubt_buttons:
             doubt_button.setEnabled(stored is not None)
+        next_text = f"{len(stored.places)} doubtful places" if stored is not None else doubt.KEYS[0].text
+        self.doubt_buttons[0].setText(f"{next_text} ({key_text(doubt.KEYS[0].key)})")
         if stored is None:
             self.doubt_label.hide()
 
@@ -789,7 +811,7 @@ class SegmentWidget(QScrollArea):
         for event in edit_events(layer):
             event.connect(self._on_result_edited)
         self.volumes.show_table(None)
-        self.save_label.setText("")
+        self._tell_of_saving("")
         self._show_result_name()
         self._watch_kept()
         if layer is not None:
@@ -869,8 +891,8 @@ class SegmentWidget(QScrollArea):
         remembers = file_format.labels or name is None
         self._when_saved = lambda: self._remember_saved(layer, path, schema, point) if remembers else None
         self.save_button.setEnabled(False)
-        self.save_label.setText("Saving…")
-        self._save_runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema, name, more))
+        self._tell_of_saving("Saving…")
+        self.save_runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema, name, more))
 
     def _lines(self) -> CommandLines:
         lines = segment_lines_of(
@@ -891,15 +913,19 @@ class SegmentWidget(QScrollArea):
         self._saved_to = path
         self.code_box.refresh()
 
+    def _tell_of_saving(self, text: str) -> None:
+        self.save_label.setText(text)
+        self.save_label.setVisible(bool(text))
+
     def _on_saved(self, message: str) -> None:
         self._when_saved()
         self.save_button.setEnabled(True)
-        self.save_label.setText(message)
+        self._tell_of_saving(message)
         notify(message)
 
     def _on_save_failed(self, error: Exception) -> None:
         self.save_button.setEnabled(True)
-        self.save_label.setText(f"Not saved. {error}")
+        self._tell_of_saving(f"Not saved. {error}")
         notify_error(error)
 
 

@@ -56,6 +56,7 @@ __all__ = [
     "model_tooltip",
     "open_studies",
     "outcome_text",
+    "plan_text",
     "running_words",
     "same_method",
     "save_layer",
@@ -294,6 +295,27 @@ def _card_tooltip(model: Any) -> str:
 def _metrics_line(metrics: Metrics) -> str:
     scores = ", ".join(f"{region} {dice:.2f}" for region, dice in metrics.mean_dice.items())
     return f"Dice with {'+'.join(metrics.roles)} on {metrics.cases} cases of {metrics.dataset}: {scores}"
+
+
+def plan_text(choices: Choices, seconds: float | None) -> str:
+    """What is run, how well it does on such scans, and about how long it takes; empty where nothing can be run.
+
+    Parameters
+    ----------
+    choices : Choices
+    seconds : float or None
+        Where it is known.
+    """
+    if choices.obstacle or choices.model is None:
+        return ""
+    parts = [choices.model.title]
+    if isinstance(choices.model, ModelInfo):
+        measured = choices.model.card.metrics_with(choices.sequences)
+        dice = measured[0].mean_dice.get("WT") if measured else None
+        parts += [f"Dice {dice:.2f} (whole tumour)"] if dice is not None else []
+    if seconds is not None:
+        parts.append(f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {max(1, round(seconds))} s")
+    return " · ".join(parts)
 
 
 # Seeds --------------------------------------------------------------------------------------------------------------

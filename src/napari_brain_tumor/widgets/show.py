@@ -13,8 +13,8 @@ from napari_brain_tumor.plugin.layers import LayerData, add_layers, segmentation
 from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.requests.shell import request_from
 from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.dock.widget import BrainTumorWidget
 from napari_brain_tumor.widgets.open_state import open_case
-from napari_brain_tumor.widgets.segment import SegmentWidget
 
 __all__ = ["main", "show"]
 
@@ -22,7 +22,7 @@ __all__ = ["main", "show"]
 def show(
     case: Path | ViewRequest, segmentation: Path | None = None, viewer: napari.Viewer | None = None
 ) -> napari.Viewer:
-    """A viewer with the scans of a case, the segmentation above them, and the Segment panel at its side.
+    """A viewer with the scans of a case, the segmentation above them, and the dock at their side.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def show(
     viewer = viewer or napari.Viewer(title="Brain Tumor")
     prepare(viewer)
     add_layers(viewer, layers)
-    viewer.window.add_dock_widget(SegmentWidget(viewer), name="Segment", area="right")
+    viewer.window.add_dock_widget(BrainTumorWidget(viewer), name="Brain Tumor", area="right")
     return viewer
 
 

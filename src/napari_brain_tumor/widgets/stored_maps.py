@@ -52,6 +52,9 @@ class StoredMaps:
 def result_layer(segmentation: Segmentation, maps: RegionProbabilities | None) -> LayerData:
     """The layer of a result, with what its probabilities tell, where there are any."""
     data, attributes, kind = layers.segmentation_to_layer(segmentation)
+    model = segmentation.provenance.get("model")
+    if isinstance(model, Mapping) and model.get("name"):
+        attributes["name"] = f"{segmentation.name} {model['name']}"  # several results of a case are told apart
     if maps is not None:
         attributes["metadata"] |= {_KEPT: {_name_of(attributes["metadata"]): StoredMaps.of(maps)}}
     return data, attributes, kind

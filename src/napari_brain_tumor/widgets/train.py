@@ -30,8 +30,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
-from napari_brain_tumor.widgets.restore import RestoreNotice
+from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
 from napari_brain_tumor_training.run_files import draw_curves
@@ -95,9 +94,14 @@ class TrainWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        column.addWidget(RestoreNotice(self._viewer))
-        column.addLayout(self._build_choices())
+        rows = form()
+        self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
+        rows.addRow("&Train on", self.source_edit)
+        column.addLayout(rows)
         column.addLayout(self._build_start())
+        self.settings = Fold("Settin&gs", "Data set or recipe from a dialog, network, device, epochs.", "Settings")
+        self.settings.column.addLayout(self._build_choices())
+        column.addWidget(self.settings)
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addWidget(line())
@@ -107,10 +111,8 @@ class TrainWidget(QScrollArea):
 
     def _build_choices(self) -> QFormLayout:
         rows = form()
-        self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
-        rows.addRow("&Train on", self.source_edit)
         buttons = flow()
-        self.dataset_button = button("Data &set…", "Choose the folder of a curated data set; its accepted cases train.")
+        self.dataset_button = button("Data set…", "Choose the folder of a curated data set; its accepted cases train.")
         self.recipe_button = button("Reci&pe…", "Choose a TOML file that describes the whole run.")
         buttons.addWidget(self.dataset_button)
         buttons.addWidget(self.recipe_button)
@@ -172,6 +174,7 @@ class TrainWidget(QScrollArea):
         rows.addRow("R&un", self.runs_box)
         column.addLayout(rows)
         first, second = flow(), flow()
+        self.more = Fold("More", "Resume a run, show its folder, watch another one.", "More about runs")
         self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Continue this run in a new process.")
         self.install_button = button("&Add model", _ADD_TIP)
@@ -179,12 +182,13 @@ class TrainWidget(QScrollArea):
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
         self.attach_button = button("Attac&h…", "Watch a run in another folder.")
-        for control in (self.stop_button, self.resume_button, self.install_button):
+        for control in (self.stop_button, self.install_button):
             first.addWidget(control)
-        for control in (self.folder_button, self.attach_button):
+        for control in (self.resume_button, self.folder_button, self.attach_button):
             second.addWidget(control)
         column.addLayout(first)
-        column.addLayout(second)
+        self.more.column.addLayout(second)
+        column.addWidget(self.more)
         self.progress_bar = progress_bar("Progress of the run.")
         column.addWidget(self.progress_bar)
         self.status_label = wrapped("")
@@ -385,6 +389,8 @@ class TrainWidget(QScrollArea):
         self.progress_bar.setValue(round(1000 * status.fraction))
         self.status_label.setText(state.status_text(status))
         self.stop_button.setEnabled(status.is_alive)
+        self.stop_button.setVisible(status.is_alive)
+        self.install_button.setVisible(not status.is_alive)
         self.resume_button.setEnabled(state.can_resume(run))
         ready = not status.is_alive and not status.installed and not self.install_runner.running
         why_not = state.why_not_ready(run)
@@ -395,6 +401,7 @@ class TrainWidget(QScrollArea):
 
     def _show_none(self) -> None:
         self.status_label.setText("Nothing has been trained yet.")
+        self.stop_button.hide()
         for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
             control.setEnabled(False)
         self.canvas.hide()
@@ -460,7 +467,7 @@ class TrainWidget(QScrollArea):
 
     def _on_installed(self, name: str) -> None:
         model_list.changed.emit()
-        notify(f"The model is in the Segment panel as {name}.")
+        notify(f"The model is in the list of Segment as {name}.")
 
     def _on_install_failed(self, error: Exception) -> None:
         self.install_button.setEnabled(True)

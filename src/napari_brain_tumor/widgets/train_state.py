@@ -137,7 +137,7 @@ def status_text(status: RunStatus) -> str:
         parts = [ended, status.reason]
     text = (", " if status.is_alive else " ").join(filter(None, parts))
     if status.installed:
-        text += f" The model is in the Segment panel as {status.installed}."
+        text += f" The model is in the list of Segment as {status.installed}."
     return text
 
 

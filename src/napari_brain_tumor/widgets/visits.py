@@ -24,7 +24,7 @@ from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import SizeTable, VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
@@ -77,10 +77,12 @@ class VisitsWidget(QScrollArea):
         column = column_in(self)
         self.list = VisitList()
         column.addWidget(self.list)
-        column.addLayout(self._build_list_buttons())
-        column.addWidget(self._build_labels())
+        self.details = Fold("Deta&ils", "Order and list of the visits; what is known of the selected one.", "Details")
+        self.details.column.addLayout(self._build_list_buttons())
+        self.details.column.addWidget(self._build_labels())
         self.facts = FactsForm()
-        column.addWidget(self.facts)
+        self.details.column.addWidget(self.facts)
+        column.addWidget(self.details)
         column.addLayout(self._build_registration())
         column.addWidget(line())
         column.addLayout(self._build_comparison())
@@ -88,7 +90,6 @@ class VisitsWidget(QScrollArea):
         self.code_box = ActionLines(lambda: state.lines_of(self.entries, self._document))
         column.addWidget(self.code_box)
         column.addStretch(1)
-        column.addWidget(wrapped("For research only. Not a medical device, not for clinical use."))
 
     def _build_labels(self) -> QWidget:
         self.labels_part = QWidget()
@@ -128,6 +129,7 @@ class VisitsWidget(QScrollArea):
         self.compare_button = button("&Compare visits", "Measure every ticked visit and compare it with the baseline.")
         self.cancel_button = button("Ca&ncel", "Stop within a second.")
         self.cancel_button.setEnabled(False)
+        self.cancel_button.hide()
         row = QHBoxLayout()
         row.addWidget(self.compare_button, 2)
         row.addWidget(self.cancel_button, 1)
@@ -159,9 +161,12 @@ class VisitsWidget(QScrollArea):
         self.report_button = button(
             "Re&port…", "Write a self-contained HTML report about the last visit and all before."
         )
-        self.csv_button = button("C&SV…", "Write every size of every visit as a table.")
+        self.csv_button = button("CSV…", "Write every size of every visit as a table.")
         self.json_button = button("&JSON…", "Write all results.")
-        column.addLayout(flow(self.report_button, self.csv_button, self.json_button))
+        self.export = Fold("E&xport", "Tables of all visits.", "Export")
+        self.export.column.addLayout(flow(self.csv_button, self.json_button))
+        column.addWidget(self.report_button)
+        column.addWidget(self.export)
         self.saved_label = wrapped("")
         self.saved_label.setAccessibleName("What was saved")
         self.saved_label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -256,6 +261,8 @@ class VisitsWidget(QScrollArea):
         waits = entry is not None and entry.registration is not None
         self.accept_button.setEnabled(waits and entry is not None and not entry.accepted)
         self.reject_button.setEnabled(waits)
+        for choice in (self.accept_button, self.reject_button):
+            choice.setVisible(waits)
         text = state.registration_text(entry) if entry is not None else ""
         self.registration_label.setText(text)
         self.registration_label.setVisible(bool(text))
@@ -501,6 +508,7 @@ class VisitsWidget(QScrollArea):
         self.progress_bar.setRange(0, 0)
         self.progress_bar.show()
         self.cancel_button.setEnabled(True)
+        self.cancel_button.show()
         for action_button in (
             self.compare_button,
             self.register_button,
@@ -527,6 +535,7 @@ class VisitsWidget(QScrollArea):
     def _stand_still(self, text: str) -> None:
         self.progress_bar.hide()
         self.cancel_button.setEnabled(False)
+        self.cancel_button.hide()
         self._say(text)
         QTimer.singleShot(0, self._show_chosen)  # the runner's thread ends a moment after its last signal
 

@@ -23,7 +23,7 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import Role, Source
 from napari_brain_tumor.widgets.examinations import Identity, identity_of_labels, identity_of_sources
-from napari_brain_tumor.widgets.measure_state import DrawnLines, drawn_lines, lines_layer_of, with_hand_lines
+from napari_brain_tumor.widgets.measure_state import DrawnLines, drawn_lines, remembered_lines_of, with_hand_lines
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
 from napari_brain_tumor.widgets.worker import Stop
 
@@ -245,7 +245,7 @@ def gather(entry: Entry, all_layers: Iterable[Layer]) -> OpenEntry:
         return OpenEntry(entry.name, entry.date, entry.facts, None, {}, (), entry.visit)
     scans = {role: layers.view(layer) for role, layer in scans_of(entry.layer, opened).items()}
     references = tuple(layers.readable_views(opened))
-    shapes = lines_layer_of(entry.layer, opened)
+    shapes = remembered_lines_of(entry.layer, opened)
     tag = _tag_of_labels(entry.layer)
     grid = layers.view(entry.layer).grid if tag is None else tag.grid
     lines = drawn_lines(shapes, entry.layer, grid) if shapes is not None else None

@@ -121,7 +121,7 @@ def _how_to_pick(contents: Contents, sure: Mapping[Role, str]) -> str:
     more = " and so on for the others" if sure else ""
     return (
         f"Pick each by its number or description: series={{{words}}}{more} in Python, {options}{more} in the shell, or "
-        f"in the Open case panel of napari.\n{listing(contents)}"
+        f"in napari under Open… > Files that need details…\n{listing(contents)}"
     )
 
 

@@ -1,0 +1,67 @@
+"""Opens the dock with the first case, and again with a later one where it was closed."""
+
+from typing import Any, Final
+
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences
+
+__all__ = ["TITLE", "open_dock", "open_with_cases"]
+
+TITLE: Final = "Brain Tumor"
+"""Of the dock, in the manifest and so in the menu."""
+
+
+def open_dock(viewer: Any) -> Any:
+    """Open the dock of a viewer, or bring it to the front; returns the widget that napari docks."""
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, TITLE)
+    dock.show()
+    dock.raise_()
+    return widget
+
+
+def open_with_cases(viewer: Any) -> None:
+    """Open the dock whenever a case is opened in this viewer, as far as the user wants that; again does nothing.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        One without a window is left alone.
+    """
+    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    if window is not None and window.findChild(_Watch) is None:
+        _Watch(viewer, window)
+
+
+class _Watch(QObject):
+    def __init__(self, viewer: Any, window: QWidget) -> None:
+        super().__init__(window)
+        self._viewer, self._window = viewer, window
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._open)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        window.destroyed.connect(_forget(viewer, self._on_inserted))
+        if any(_is_scan(layer) for layer in viewer.layers):
+            self._timer.start(0)
+
+    def _on_inserted(self, event: Any) -> None:
+        if _is_scan(event.value):
+            self._timer.start(0)  # once, after all layers of the case
+
+    def _open(self) -> None:
+        if self._window.isVisible() and read_preferences().opening.open_dock:
+            open_dock(self._viewer)
+
+
+def _is_scan(layer: Any) -> bool:
+    return isinstance(layer.metadata.get(KEY), SequenceTag)
+
+
+def _forget(viewer: Any, on_inserted: Any) -> Any:
+    def leave(*_: Any) -> None:
+        viewer.layers.events.inserted.disconnect(on_inserted)
+
+    return leave

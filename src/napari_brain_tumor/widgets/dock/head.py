@@ -1,0 +1,142 @@
+"""Above and below the tabs: the case with its sequences and checks, what runs; saving, the report, the code."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+
+from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
+from napari_brain_tumor.widgets.dock.opening import Opening
+from napari_brain_tumor.widgets.dock.state import TABS, Tab, View
+from napari_brain_tumor.widgets.parts import button, combo, flow, wrapped
+from napari_brain_tumor.widgets.restore import RestoreNotice
+from napari_brain_tumor.widgets.segment import SegmentWidget
+from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+
+__all__ = ["Foot", "Head", "TabRow"]
+
+
+class TabRow(QWidget):
+    """A button for each tab, in as many lines as the width and the font ask for."""
+
+    tab_chosen = Signal(str)
+    """The tab whose button was pressed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buttons: dict[Tab, QPushButton] = {}
+        group = QButtonGroup(self)
+        for tab, (title, tip) in TABS.items():
+            tab_button = button(title, tip)
+            tab_button.setAccessibleName(f"Tab {title.replace('&&', 'and')}")
+            tab_button.setCheckable(True)
+            tab_button.clicked.connect(lambda _=False, tab=tab: self.tab_chosen.emit(tab))
+            group.addButton(tab_button)
+            self.buttons[tab] = tab_button
+        self.setLayout(flow(*self.buttons.values()))
+
+    def show_tabs(self, current: Tab, closed: Mapping[Tab, str]) -> None:
+        """Show which tab is in sight, and which cannot be opened now."""
+        for tab, tab_button in self.buttons.items():
+            tab_button.setChecked(tab == current)
+            tab_button.setEnabled(tab not in closed)
+            tab_button.setToolTip(closed.get(tab, TABS[tab][1]))
+
+
+class Head(QWidget):
+    """The case: which it is, its sequences and checks; what runs, and labels to restore.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    segment : SegmentWidget
+        Its sequences and checks are shown here.
+    jobs : RunningJobs
+    opening : Opening
+    tab : callable
+        The tab in sight.
+    """
+
+    case_chosen = Signal(int)
+    """Position of a case."""
+    layout_requested = Signal()
+
+    def __init__(
+        self, viewer: Any, segment: SegmentWidget, jobs: RunningJobs, opening: Opening, tab: Callable[[], str]
+    ) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 0)
+        column.setSpacing(4)
+        column.addLayout(self._build_case(opening))
+        column.addWidget(segment.scan_row)
+        column.addWidget(segment.preflight)
+        column.addWidget(RestoreNotice(viewer))
+        self.run_bar = RunBar(jobs, tab)
+        column.addWidget(self.run_bar)
+        guard_wheel(self)
+
+    def _build_case(self, opening: Opening) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.case_box = combo("The case that is worked on. The layers of the others are hidden meanwhile.", "Case")
+        self.case_box.activated.connect(self.case_chosen)
+        self.open_button = button("Open…", "Open a case, or labels. Or drop its folder on the window.")
+        self.menu = QMenu(self.open_button)
+        self.menu.aboutToShow.connect(lambda: opening.fill(self.menu))
+        self.open_button.setMenu(self.menu)
+        self.layout_button = button("Views", "Show or hide the axial, coronal and sagittal view.")
+        self.layout_button.clicked.connect(lambda _: self.layout_requested.emit())
+        row.addWidget(self.case_box, 1)
+        row.addWidget(self.open_button)
+        row.addWidget(self.layout_button)
+        return row
+
+    def show_view(self, view: View) -> None:
+        """Show the cases."""
+        box = self.case_box
+        if tuple(box.itemText(at) for at in range(box.count())) != view.cases:
+            box.clear()
+            box.addItems(view.cases)
+        box.setCurrentIndex(view.case)
+
+
+class Foot(QWidget):
+    """What is always there below the tabs.
+
+    Parameters
+    ----------
+    segment : SegmentWidget
+        Its button to save stands here.
+    """
+
+    report_requested = Signal()
+    code_requested = Signal()
+
+    def __init__(self, segment: SegmentWidget) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 0, 6, 6)
+        column.setSpacing(4)
+        self.save_button = segment.save_button
+        self.report_button = button("Report…", "Write a report with pictures and measurements of this examination.")
+        self.report_button.clicked.connect(lambda _: self.report_requested.emit())
+        self.code_button = button("As code", "What this tab does, as Python lines and as a shell command.")
+        self.code_button.clicked.connect(lambda _: self.code_requested.emit())
+        row = QWidget()
+        row.setLayout(flow(self.save_button, self.report_button, self.code_button))
+        column.addWidget(row)
+        self.state_label = wrapped("")
+        self.state_label.setAccessibleName("What is saved")
+        column.addWidget(self.state_label)
+        column.addWidget(segment.save_label)
+        notice = wrapped("For research only, not for clinical use.")
+        column.addWidget(notice)
+
+    def show_view(self, view: View) -> None:
+        """Show what is saved, and whether a report can be written."""
+        self.state_label.setText(view.state_text)
+        self.state_label.setVisible(bool(view.state_text))
+        self.report_button.setEnabled(not view.report_obstacle)
+        tip = "Write a report with pictures and measurements of this examination."
+        self.report_button.setToolTip(view.report_obstacle or tip)

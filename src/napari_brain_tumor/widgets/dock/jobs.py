@@ -1,0 +1,145 @@
+"""Jobs under way, whichever tab began them: a bar with what is left and a button to cancel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.widgets.dock.state import JobFacts, job_text
+from napari_brain_tumor.widgets.parts import button, progress_bar, wrapped
+from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
+
+__all__ = ["RunBar", "RunningJobs"]
+
+_SHOW_MS: Final = 250
+"""What ends sooner is not worth a bar that flashes."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    facts: JobFacts
+    tab: str
+    cancel: Callable[[], None]
+
+
+class RunningJobs(QObject):
+    """The jobs of a viewer's dock.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._entries: dict[str, _Entry] = {}
+
+    def follow(self, title: str, runner: JobRunner, tab: str = "", cancel: Callable[[], None] | None = None) -> None:
+        """Show a runner's jobs from now on.
+
+        Parameters
+        ----------
+        title : str
+            What its jobs are called.
+        runner : JobRunner
+        tab : str, optional
+            The tab that shows and cancels them itself.
+        cancel : callable, optional
+            How they are cancelled, where it takes more than the runner's own way.
+        """
+        act = cancel or runner.cancel
+
+        def on_progress(progress: Progress, seconds_left: float | None) -> None:
+            fraction = progress.fraction if progress.total else None
+            self.put(JobFacts(title, progress.message, fraction, time_left_text(seconds_left)), tab, act)
+
+        runner.progressed.connect(on_progress)
+        for ended in (runner.finished, runner.failed, runner.cancelled):
+            ended.connect(lambda *_: self.end(title))
+
+    def begin(self, title: str, tab: str, cancel: Callable[[], None]) -> None:
+        """A job has begun that may take a while until it says anything."""
+        if title not in self._entries:
+            self.put(JobFacts(title), tab, cancel)
+
+    def end(self, title: str) -> None:
+        """A job has ended."""
+        if self._entries.pop(title, None) is not None:
+            self.changed.emit()
+
+    def put(self, facts: JobFacts, tab: str, cancel: Callable[[], None]) -> None:
+        """Show a job as it is now."""
+        self._entries[facts.title] = _Entry(facts, tab, cancel)
+        self.changed.emit()
+
+    def seen_from(self, tab: str) -> list[JobFacts]:
+        """The jobs that a tab does not show itself."""
+        return [entry.facts for entry in self._entries.values() if not tab or entry.tab != tab]
+
+    def cancel(self, title: str) -> None:
+        """Cancel a job."""
+        entry = self._entries.get(title)
+        if entry is not None:
+            entry.cancel()
+
+
+class RunBar(QWidget):
+    """Shows the first of the jobs that run; hidden while there is none.
+
+    Parameters
+    ----------
+    jobs : RunningJobs
+    tab : callable
+        The tab in sight, whose own jobs it shows itself; empty where none is.
+    flat : bool
+        Whether everything stands in one line.
+    """
+
+    def __init__(self, jobs: RunningJobs, tab: Callable[[], str], *, flat: bool = False) -> None:
+        super().__init__()
+        self._jobs, self._tab = jobs, tab
+        self._title = ""
+        column = QHBoxLayout(self) if flat else QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        self.label = wrapped("")
+        self.label.setAccessibleName("What is running")
+        column.addWidget(self.label)
+        row = QHBoxLayout()
+        self.bar = progress_bar("How far it is.")
+        self.cancel_button = button("Cancel", "Stop what is running within a second.")
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel_button)
+        column.addLayout(row)
+        self.cancel_button.clicked.connect(lambda: self._jobs.cancel(self._title))
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._show_jobs)
+        jobs.changed.connect(self.refresh)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show what runs now; a bar appears a moment later, so that short jobs do not let it flash."""
+        if not self._jobs.seen_from(self._tab()):
+            self._timer.stop()
+            self.hide()
+        elif not self.isHidden():
+            self._show_jobs()
+        elif not self._timer.isActive():
+            self._timer.start(_SHOW_MS)
+
+    def _show_jobs(self) -> None:
+        jobs = self._jobs.seen_from(self._tab())
+        self.setVisible(bool(jobs))
+        if not jobs:
+            return
+        self._title = jobs[0].title
+        self.label.setText(job_text(jobs))
+        fraction = jobs[0].fraction
+        self.bar.setRange(0, 0 if fraction is None else 1000)
+        self.bar.setValue(0 if fraction is None else round(1000 * fraction))

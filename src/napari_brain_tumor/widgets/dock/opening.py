@@ -1,0 +1,131 @@
+"""What stands behind the button Open: dialogs for what is not simply dropped, and the cases that were opened last."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QDialog, QMenu, QVBoxLayout, QWidget
+
+from napari_brain_tumor.widgets.dock.jobs import RunningJobs
+from napari_brain_tumor.widgets.dock.recent_cases import recent_cases
+from napari_brain_tumor.widgets.open_case import OpenCaseWidget
+from napari_brain_tumor.widgets.prepare import PrepareWidget
+from napari_brain_tumor.widgets.restore import RestoreWidget
+
+__all__ = ["Opening", "PanelDialog"]
+
+
+class PanelDialog(QDialog):
+    """A window of its own for a panel; closing it hides it, and whatever runs goes on.
+
+    Parameters
+    ----------
+    panel : QWidget
+    title : str
+    parent : QWidget
+    """
+
+    def __init__(self, panel: QWidget, title: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.panel = panel
+        self.setWindowTitle(title)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(panel)
+        self.resize(panel.sizeHint())
+
+    def bring_up(self) -> None:
+        """Show it above the others."""
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+
+class Opening(QObject):
+    """Opens cases, and asks in a dialog for what their files do not tell.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    jobs : RunningJobs
+    parent : QWidget
+        Of the dialogs.
+    """
+
+    def __init__(self, viewer: Any, jobs: RunningJobs, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer, self._jobs = viewer, jobs
+        self._dialogs: dict[str, PanelDialog] = {}
+
+    @property
+    def _parent(self) -> QWidget:
+        # Not kept: a window that somebody still holds would not be let go when napari closes it.
+        parent = self.parent()
+        assert isinstance(parent, QWidget)
+        return parent
+
+    def fill(self, menu: QMenu) -> None:
+        """Fill a menu with all the ways to open something."""
+        menu.clear()
+        menu.setToolTipsVisible(True)
+        self._add(menu, "Case folder…", "One file a sequence, slices, or DICOM.", self._choose_folder)
+        self._add(menu, "File…", "A sequence, a 4D file, or a segmentation.", self._choose_file)
+        self._add(
+            menu,
+            "Files that need details…",
+            "For files that do not say which scan is which, how large a voxel is, or what labels mean.",
+            lambda: self.details().bring_up(),
+        )
+        self._add(
+            menu,
+            "Raw examination…",
+            "Choose series, register them on one grid, extract the brain.",
+            lambda: self._raw().bring_up(),
+        )
+        recent = recent_cases()
+        if recent:
+            menu.addSection("Recent")
+        for path in recent:
+            self._add(menu, path.name, str(path), partial(self.open, path))
+        menu.addSeparator()
+        self._add(menu, "Unsaved labels…", "Of earlier sessions, and of layers that were removed.", self._restore)
+
+    def _add(self, menu: QMenu, text: str, tip: str, act: Callable[[], Any]) -> None:
+        action = menu.addAction(text)
+        if action is not None:
+            action.setToolTip(tip)
+            action.triggered.connect(lambda _=False: act())
+
+    def open(self, path: Path) -> None:
+        """Open a file or folder as layers."""
+        self.details().panel.open_path(str(path))  # type: ignore[attr-defined]
+
+    def _choose_folder(self) -> None:
+        self.details().panel.folder_button.click()  # type: ignore[attr-defined]
+
+    def _choose_file(self) -> None:
+        self.details().panel.file_button.click()  # type: ignore[attr-defined]
+
+    def details(self) -> PanelDialog:
+        """The dialog that asks for what files do not tell; it shows itself when something was not opened."""
+        if "details" not in self._dialogs:
+            panel = OpenCaseWidget(self._viewer)
+            dialog = self._dialogs["details"] = PanelDialog(panel, "Open", self._parent)
+            self._jobs.follow("Opening", panel.runner)
+            panel.runner.failed.connect(lambda _: dialog.bring_up())
+            panel.runner.finished.connect(lambda _: dialog.hide())
+        return self._dialogs["details"]
+
+    def _raw(self) -> PanelDialog:
+        if "raw" not in self._dialogs:
+            panel = PrepareWidget(self._viewer)
+            self._dialogs["raw"] = PanelDialog(panel, "Raw examination", self._parent)
+            self._jobs.follow("Preparing the examination", panel.runner)
+        return self._dialogs["raw"]
+
+    def _restore(self) -> None:
+        if "restore" not in self._dialogs:
+            self._dialogs["restore"] = PanelDialog(RestoreWidget(self._viewer), "Unsaved labels", self._parent)
+        self._dialogs["restore"].bring_up()

@@ -1,0 +1,371 @@
+"""The dock "Brain Tumor". What it holds belongs to the viewer: closing the dock loses nothing and stops nothing."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import napari.viewer
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
+from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
+from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
+from napari_brain_tumor.widgets.dock.opening import Opening, PanelDialog
+from napari_brain_tumor.widgets.dock.pages import Page, make_page
+from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remember_case
+from napari_brain_tumor.widgets.dock.report import report_steps
+from napari_brain_tumor.widgets.dock.state import CaseFacts, Choices, Facts, Tab, View, resolve
+from napari_brain_tumor.widgets.dock.unsaved import CloseGuard, UnsavedLabels
+from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.open_case import dropped_paths
+from napari_brain_tumor.widgets.reader_offer import offer_after_opening
+from napari_brain_tumor.widgets.segment import SegmentWidget
+from napari_brain_tumor.widgets.view_actions import labels_in_view
+from napari_brain_tumor.widgets.views import ViewsWidget
+from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
+
+__all__ = ["BrainTumorWidget", "Dock", "dock_of"]
+
+_VIEWS: Final = "Three views"
+_SEGMENTING: Final = "Segmenting"
+
+
+class BrainTumorWidget(QWidget):
+    """What napari docks: a frame around the viewer's `Dock`, which outlives it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer: napari.viewer.Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.dock = dock_of(self._viewer)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.dock)
+        self.dock.show()
+        self.dock.on_opened()
+
+    def sizeHint(self) -> QSize:
+        """Narrow enough to leave room for the canvas on a small screen."""
+        return QSize(400, 640)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Hand the dock back to the viewer's window when napari takes the frame out."""
+        super().changeEvent(event)
+        is_taken_out = event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if is_taken_out and self.dock.parent() is self:
+            self.dock.on_closed()
+            self.dock.setParent(self._viewer.window._qt_window)
+            self.dock.hide()
+
+
+def dock_of(viewer: napari.viewer.Viewer) -> "Dock":
+    """The dock of a viewer, which is made once."""
+    window = viewer.window._qt_window
+    return window.findChild(Dock) or Dock(viewer, window)
+
+
+class Dock(QWidget):
+    """A head for the case, five tabs, a foot for saving.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    window : QWidget
+        Of the viewer.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, window: QWidget) -> None:
+        super().__init__(window)
+        self._viewer = viewer
+        self.choices = Choices()
+        self._open: Tab = "segment"
+        self.view = View((), 0, {}, "segment", "", "")
+        self.jobs = RunningJobs(self)
+        self.report_runner = JobRunner(self)
+        self.unsaved = UnsavedLabels(viewer, self._layers_under_review, self)
+        self.guard = CloseGuard(window, self.unsaved, self.save, self)
+        self.pages: dict[Tab, Page] = {}
+        self._cases, self._shown_case = Cases(), ShownCase()
+        self._shown_scans: frozenset[int] = frozenset()
+        self._saved_at = ""
+        self._code: PanelDialog | None = None
+        self._run_bar_below: RunBar | None = None
+        self._links = Links()
+        self.opening = Opening(viewer, self.jobs, window)
+        self._build()
+        self._connect()
+        self.setAcceptDrops(True)
+        prepare(viewer)
+        offer_after_opening(viewer)
+        self.refresh()
+
+    # Building -------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.stack = QStackedWidget()
+        self.segment: SegmentWidget = self.page("segment").panel
+        self.head = Head(self._viewer, self.segment, self.jobs, self.opening, self._tab_in_sight)
+        self.tab_row = TabRow()
+        self.foot = Foot(self.segment)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.head)
+        column.addWidget(self.tab_row)
+        column.addWidget(self.stack, 1)
+        column.addWidget(self.foot)
+        self.tab_row.setContentsMargins(6, 0, 6, 0)
+
+    def _connect(self) -> None:
+        runs = self.segment.runs
+        self.jobs.follow(_SEGMENTING, runs.runner, "segment", runs.cancel)
+        self.jobs.follow("Saving", self.segment.save_runner)
+        self.jobs.follow("Writing the report", self.report_runner)
+        runs.changed.connect(self._on_runs_changed)
+        self.segment.choices.events.connect(self.refresh_soon)
+        self.segment.save_runner.finished.connect(self._on_saved)
+        self.report_runner.finished.connect(self._on_reported)
+        self.report_runner.failed.connect(notify_error)
+        self.unsaved.changed.connect(self.refresh)
+        self.head.case_chosen.connect(self.choose_case)
+        self.head.layout_requested.connect(self.toggle_views)
+        self.tab_row.tab_chosen.connect(self.open_tab)
+        self.foot.report_requested.connect(self._on_report_requested)
+        self.foot.code_requested.connect(self.show_code)
+        self._refresh_timer = QTimer(self)
+        self._refresh_timer.setSingleShot(True)
+        self._refresh_timer.timeout.connect(self._on_layers_changed)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            self._links.connect(event, self.refresh_soon)
+        self._links.connect(events.inserted, self._on_inserted)
+        self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
+
+    @property
+    def _window(self) -> Any:
+        # Not kept: a window that somebody still holds would not be let go when napari closes it.
+        return self._viewer.window._qt_window
+
+    def page(self, tab: Tab) -> Page:
+        """The page of a tab, which is made when it is first wanted."""
+        if tab not in self.pages:
+            self.pages[tab] = make_page(tab, self._viewer, self.jobs)
+            self.stack.addWidget(self.pages[tab])
+        return self.pages[tab]
+
+    def panel(self, tab: Tab) -> Any:
+        """The panel of a tab, which is opened."""
+        self.open_tab(tab)
+        return self.page(tab).panel
+
+    # Coming and going -----------------------------------------------------------------------------------------------
+
+    def _tab_in_sight(self) -> str:
+        return self.view.tab if self.isVisible() else ""
+
+    def on_opened(self) -> None:
+        """The dock is opened: its tab begins."""
+        if self._run_bar_below is not None:
+            self._run_bar_below.setParent(None)
+            self._run_bar_below.deleteLater()
+            self._run_bar_below = None
+        self.head.run_bar.refresh()
+
+    def on_closed(self) -> None:
+        """The dock is closed: its tab ends; what runs is shown below the canvas until the dock is opened again."""
+        self.open_tab("segment")
+        self._run_bar_below = RunBar(self.jobs, self._tab_in_sight, flat=True)
+        self._window.statusBar().addPermanentWidget(self._run_bar_below)
+        self._run_bar_below.refresh()
+
+    def open_tab(self, tab: Tab) -> None:
+        """Bring a tab into sight; the one before ends."""
+        if tab in self.view.closed or tab == self._open:
+            self.tab_row.show_tabs(self._open, self.view.closed)
+            return
+        self.page(self._open).leave()
+        self._open = tab
+        self.choices = Choices(self.choices.case, tab)
+        page = self.page(tab)
+        self.stack.setCurrentWidget(page)
+        self.refresh()
+        page.enter()
+        self._show_code_of(page)
+
+    # The case -------------------------------------------------------------------------------------------------------
+
+    def refresh_soon(self, *_: Any) -> None:
+        """Show the dock anew, once for the layers of a case."""
+        self._refresh_timer.start(0)
+
+    def _on_inserted(self, event: Any) -> None:
+        tag = event.value.metadata.get(KEY)
+        place = case_folder_of(event.value) if isinstance(tag, SequenceTag) else None
+        if place is not None:
+            remember_case(place)
+
+    def _on_layers_changed(self) -> None:
+        self.unsaved.follow()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is chosen and what is the case now."""
+        self._cases = Cases(self._viewer.layers)
+        scans = self.segment.choices.sequences.values()
+        self.choices = Choices(self._cases.position_of(scans), self.choices.tab)
+        facts = Facts(
+            tuple(CaseFacts(study.name, len(self._cases.results_of(study))) for study in self._cases.studies),
+            tuple(layer.name for layer in self.unsaved.layers if layer in self._viewer.layers),
+            self._saved_at,
+        )
+        self.view = resolve(self.choices, facts)
+        self.head.show_view(self.view)
+        self.tab_row.show_tabs(self.view.tab, self.view.closed)
+        self.segment.preflight.setVisible(self.choices.case is not None)
+        self.foot.show_view(self.view)
+        self.head.run_bar.refresh()
+        if self.view.tab != self._open:
+            self.open_tab(self.view.tab)
+        self._show_case_alone()
+
+    def _show_case_alone(self) -> None:
+        at = self.choices.case
+        if at is None:
+            return
+        study = self._cases.studies[at]
+        scans = frozenset(map(id, study.sequences.values()))
+        if scans != self._shown_scans and len(self._cases.studies) > 1:
+            self._shown_case.show(self._cases, study, list(self._viewer.layers))
+        self._shown_scans = scans
+
+    def choose_case(self, at: int) -> None:
+        """Turn to another of the open cases."""
+        if not 0 <= at < len(self._cases.studies) or at == self.choices.case:
+            return
+        page = self.page(self.view.tab)
+        page.leave()
+        scan = next(iter(self._cases.studies[at].sequences.values()))
+        self.segment.choose_case_of(scan)
+        self.refresh()
+        results = self._cases.results_of(self._cases.studies[at])
+        self._viewer.layers.selection = {next((layer for layer in results if layer.visible), scan)}
+        look_at(self._viewer, scan)
+        page.enter()
+
+    @property
+    def result(self) -> Labels | None:
+        """The labels of the case that are meant: those in view, or the uppermost."""
+        if self.choices.case is None:
+            return None
+        results = self._cases.results_of(self._cases.studies[self.choices.case])
+        in_view = labels_in_view(self._viewer)
+        return in_view if in_view in results else next(iter(results), None)
+
+    def _layers_under_review(self) -> list[Layer]:
+        page: Any = self.pages.get("data")
+        return page.case_layers if page is not None else []
+
+    # Running, saving ------------------------------------------------------------------------------------------------
+
+    def _on_runs_changed(self) -> None:
+        runs = self.segment.runs
+        if runs.running:
+            self.jobs.begin(_SEGMENTING, "segment", runs.cancel)
+        else:
+            self.jobs.end(_SEGMENTING)
+
+    def save(self, layer: Labels) -> None:
+        """Let the user save a labels layer."""
+        if layer in self._viewer.layers:
+            self._viewer.layers.selection = {layer}
+            self.segment.save_button.click()
+
+    def _on_saved(self, message: str) -> None:
+        self._saved_at = f"{datetime.now():%H:%M}"
+        self.unsaved.look()
+        self.refresh()
+
+    def _on_report_requested(self) -> None:
+        at = self.choices.case
+        if at is None or self.result is None:
+            return
+        start = str(Path.home() / f"{self._cases.studies[at].name}_report.html")
+        path, _ = QFileDialog.getSaveFileName(self, "Save report", start, "Report (*.html)")
+        if path:
+            self.write_report(Path(path if path.lower().endswith((".html", ".htm")) else f"{path}.html"))
+
+    def write_report(self, path: Path) -> None:
+        """Write a report of the case and its labels; `report_runner` tells how it goes."""
+        at, result = self.choices.case, self.result
+        if at is None or result is None:
+            return
+        scans = {role: layers.view(layer) for role, layer in self._cases.studies[at].sequences.items()}
+        labels, references = layers.view(result), layers.readable_views(self._viewer.layers)
+        worker = shared_worker()
+        self.report_runner.start(lambda stop: report_steps(stop, scans, labels, references, path, worker))
+
+    def _on_reported(self, path: Path) -> None:
+        notify(f"Saved the report {path}.")
+
+    # Code, views, dropped files -------------------------------------------------------------------------------------
+
+    def show_code(self) -> None:
+        """Show what the tab in sight does, as code, in a window of its own."""
+        if self._code is None:
+            holder = QWidget()
+            QVBoxLayout(holder)
+            self._code = PanelDialog(holder, "As code", self._window)
+            self._code.resize(520, 420)
+        self._code.bring_up()
+        self._show_code_of(self.page(self.view.tab))
+
+    def _show_code_of(self, page: Page) -> None:
+        if self._code is None or self._code.isHidden():
+            return
+        column = self._code.panel.layout()
+        assert column is not None
+        for box in self._code.panel.findChildren(ActionLines):
+            box.hide()
+        box = page.code_box
+        column.addWidget(box)
+        box.toggle.hide()
+        box.toggle.setChecked(True)
+        box.show()
+
+    def toggle_views(self) -> None:
+        """Show or hide the three views."""
+        views = self._window.findChild(ViewsWidget)
+        if views is not None and views.isVisible():
+            self._viewer.window.remove_dock_widget(views)
+        else:
+            self._viewer.window.add_dock_widget(ViewsWidget(self._viewer), name=_VIEWS, area="right")
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take one file or folder."""
+        if event is not None and len(dropped_paths(event.mimeData())) == 1:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open what is dropped on the dock; napari does not ask which plugin should."""
+        paths = dropped_paths(event.mimeData()) if event is not None else []
+        if event is not None and len(paths) == 1:
+            event.acceptProposedAction()
+            self.opening.open(Path(paths[0]))
+
+
+def _cut(links: Iterable[Links], *_: Any) -> None:
+    for link in links:
+        link.cut()

@@ -1,0 +1,67 @@
+"""A sequence of the case as a small button: whether there is a scan for it, and a list to choose another layer from."""
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QSize
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
+
+from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets.parts import narrow
+
+__all__ = ["ScanChip"]
+
+_MARGIN = 24
+"""Beside the longest name in the list, for its scroll bar."""
+
+
+class ScanChip(QComboBox):
+    """A box to choose the layer of a sequence, which shows the sequence and whether it has a layer.
+
+    Its first item means that there is none.
+
+    Parameters
+    ----------
+    role : str
+    tip : str
+        What the sequence is.
+    """
+
+    def __init__(self, role: Role, tip: str) -> None:
+        super().__init__()
+        self._role, self._tip = role, tip
+        self.setAccessibleName(f"Layer of {role}")
+        narrow(self, len(role))
+        self.setIconSize(QSize(0, 0))  # else Qt leaves room for one
+        self.currentIndexChanged.connect(self._show_choice)
+        self._show_choice()
+
+    @property
+    def text(self) -> str:
+        """What the chip shows."""
+        return f"{self._role} {'✓' if self.currentIndex() > 0 else '–'}"
+
+    def _show_choice(self, *_: Any) -> None:
+        layer = self.currentText() if self.currentIndex() > 0 else "no layer"
+        self.setToolTip(f"{self._tip}\nNow: {layer}. Click to choose another layer, or none.")
+
+    def event(self, event: QEvent | None) -> bool:
+        """Bring the tooltip up to date before it is shown: layers are filled in without signals."""
+        if event is not None and event.type() == QEvent.Type.ToolTip:
+            self._show_choice()
+        return super().event(event)
+
+    def showPopup(self) -> None:
+        """Make the list as wide as its longest name."""
+        view = self.view()
+        if view is not None:
+            view.setMinimumWidth(max(self.width(), view.sizeHintForColumn(0) + _MARGIN))
+        super().showPopup()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the sequence in place of the chosen item."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.text
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
