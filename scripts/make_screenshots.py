@@ -20,7 +20,7 @@ PICTURES: Final[Mapping[str, str]] = {
     "checks before the run": "checks.png",
     "segmented": "segment.png",
     "doubtful place": "doubt.png",
-    "three views": "views.png",
+    "four views": "views.png",
     "corrected": "correct.png",
     "surfaces": "surfaces.png",
     "corrected with an outline": "refine.png",

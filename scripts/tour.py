@@ -26,7 +26,7 @@ from skimage.measure import find_contours
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.sample import sample_case_folder
-from napari_brain_tumor.widgets.views import ViewsWidget
+from napari_brain_tumor.widgets.layout import layout_of
 
 __all__ = ["Tour", "sample_without_truth"]
 
@@ -144,26 +144,26 @@ class Tour:
                 return
 
     def look_around(self) -> None:
-        """Next scan by key, three linked views, surfaces in 3D."""
-        dock = self.window.dock
-        self.window.click(dock.head.layout_button)
-        views = self.window.qt.findChild(ViewsWidget)
-        self.window.wait("three views", lambda: len(views.views) == 3)
+        """Next scan by key, four views, surfaces in 3D."""
+        shift, dock = Qt.KeyboardModifier.ShiftModifier, self.window.dock
         shown = self._shown_scans()
         self.window.key(Qt.Key.Key_J)
         if len(self.segment.choices.sequences) > 1 and self._shown_scans() == shown:
             raise TourError("The key J did not show the next scan.")
-        self.window.key(Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
-        self.window.key(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
+        self.window.key(Qt.Key.Key_J, shift)
+        self.window.click(dock.head.layout_button)
+        self.window.wait("four views", lambda: layout_of(self.viewer) is not None)
+        self.window.key(Qt.Key.Key_G, shift)
+        pane = layout_of(self.viewer).surfaces
+        self.window.wait("surfaces", lambda: len(pane.model.layers) > 1)
         self.window.settle(1.5)
-        self.seen("three views")
-        self.window.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
-        self.window.wait("surfaces", lambda: any(one._type_string == "surface" for one in self.viewer.layers))
+        self.seen("four views")
+        self.window.key(Qt.Key.Key_D, shift)
         self.window.settle(1.5)
         self.seen("surfaces")
-        self.window.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
-        self.window.wait("slices again", lambda: self.viewer.dims.ndisplay == 2)
+        self.window.key(Qt.Key.Key_D, shift)
         self.window.click(dock.head.layout_button)
+        self.window.wait("the canvas again", lambda: layout_of(self.viewer) is None)
 
     def _shown_scans(self) -> list[str]:
         return [layer.name for layer in self.viewer.layers if isinstance(layer, Image) and layer.visible]

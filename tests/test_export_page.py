@@ -31,7 +31,8 @@ def test_every_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ran = [block for block in blocks_of(PAGE) if block.language in ("sh", "python")]
     for block in ran:
         run(block, names, PAGE)
-    assert len(ran) == 4
+    assert len(ran) == 6
+    assert {path.suffix for path in Path().glob("fi*.*")} == {".gif", ".png", ".svg"}
     dicom = sorted(path.as_posix() for path in Path().rglob("*.dcm") if path.parts[0] != "exam")
     assert len(dicom) == 6
     kinds = {pydicom.dcmread(path).Modality for path in dicom}

@@ -28,7 +28,7 @@ from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenOptions, OpenRequest, ViewRequest
 from napari_brain_tumor.requests.prepare import PrepareRequest, RawSeriesRequest
 from napari_brain_tumor.requests.quoting import quoted
-from napari_brain_tumor.requests.reporting import FollowUpRequest, ReportRequest
+from napari_brain_tumor.requests.reporting import FigureRequest, FollowUpRequest, ReportRequest
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import BrainRequest, ScoreRequest, SegmentOptions, SegmentRequest
 from napari_brain_tumor.requests.shell import request_from, with_requests, words_of
@@ -37,7 +37,7 @@ from napari_brain_tumor.requests.train import TrainRequest
 REQUESTS = [
     *(SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest, CompareRequest),
     *(ComputeRequest, EvaluateRequest, AddCaseRequest, RelabelRequest, TrainRequest, ReportRequest, FollowUpRequest),
-    *(PrepareRequest, RawSeriesRequest),
+    *(PrepareRequest, RawSeriesRequest, FigureRequest),
 ]
 WORDS = st.text("abcXYZ09 ._/'\"$é-%", min_size=1, max_size=9).filter(
     lambda text: text.strip() == text and text != "-" and not text.isdecimal()
@@ -182,6 +182,7 @@ def test_every_way_to_open_a_case_has_every_option(command):
         (RelabelRequest, "data relabel"),
         (ReportRequest, "report"),
         (FollowUpRequest, "follow-up"),
+        (FigureRequest, "figure"),
         (BrainRequest, "brain"),
         (ScoreRequest, "data score"),
         (PrepareRequest, "prepare"),

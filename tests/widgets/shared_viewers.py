@@ -9,7 +9,8 @@ from unittest.mock import patch
 import pytest
 from napari.utils.events import EmitterGroup, EventedDict, EventedModel, EventEmitter
 
-from napari_brain_tumor.widgets import compare_walk, surfaces
+from napari_brain_tumor.widgets import compare_walk
+from napari_brain_tumor.widgets.layout import layout_of
 
 
 class SharedViewers:
@@ -68,14 +69,16 @@ class _Pristine:
     def restore(self) -> None:
         """Take away what was added, and what listens, and set back what was set."""
         viewer = self.viewer
+        panes = layout_of(viewer)
+        if panes is not None:
+            panes.close_layout()
         viewer.layers.clear()
         self._remove_docks()
         for child in set(self._window.children()) - self._children:
             if not type(child).__module__.startswith(("PyQt", "PySide")):  # bars of tabs are Qt's own affair
                 child.deleteLater()
         _delete_now()
-        for memory in (surfaces._OF_VIEWERS, compare_walk._walks):
-            memory.pop(viewer, None)
+        compare_walk._walks.pop(viewer, None)
         for emitter, callbacks in self._emitters:
             for name, value in callbacks.items():
                 setattr(emitter, name, list(value))

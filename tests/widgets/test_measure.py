@@ -271,12 +271,11 @@ def test_code_is_asked_for_only_of_labels_that_are_in_a_file(panel):
         widget._lines()
 
 
-def test_three_views_go_on_while_lines_are_there(panel, qtbot):
-    from napari_brain_tumor.widgets.views import ViewsWidget
+def test_layout_goes_on_while_lines_are_there(panel, qtbot):
+    from napari_brain_tumor.widgets.layout import toggle_layout
 
     viewer, widget = panel()
-    views = ViewsWidget(viewer)
-    viewer.window.add_dock_widget(views, name="Three views", area="bottom")
+    toggle_layout(viewer)
     measure(qtbot, widget)
     widget.lesions.selectRow(1)
     widget.restore_lines()

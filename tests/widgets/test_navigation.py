@@ -6,9 +6,13 @@ import pytest
 from napari_brain_tumor.widgets.navigation import (
     PLANES,
     Camera,
+    Camera3D,
     Letters,
-    arrangement,
+    WorldBox,
     centre_of_largest_part,
+    lines_in_3d,
+    lines_in_plane,
+    nearest_steps,
     next_of,
     next_slice,
     place_text,
@@ -29,7 +33,7 @@ AXIAL, CORONAL, SAGITTAL = PLANES
     ],
 )
 def test_letters_say_where_ras_coordinates_grow(plane, convention, letters):
-    assert plane.letters(convention) == letters
+    assert plane.letters(plane.orientation(convention)) == letters
 
 
 @pytest.mark.parametrize("plane", PLANES)
@@ -38,7 +42,7 @@ def test_letters_agree_with_the_turn_of_the_camera(plane, convention):
     camera = Camera((0.0, 0.0), 2.0, plane.orientation(convention), (100, 200))
     towards = {2: "R", 1: "A", 0: "S"}
     row, column = plane.picture_axes
-    letters = plane.letters(convention)
+    letters = plane.letters(plane.orientation(convention))
     x, _ = camera.pixel(0.0, 10.0)
     assert (letters.right if x > 100 else letters.left) == towards[column]
     _, y = camera.pixel(10.0, 0.0)
@@ -56,11 +60,6 @@ def test_camera_knows_what_it_sees():
     assert camera.pixel(12.0, 23.0) == (48.0, 32.0)
     assert camera.sees(19.0, 20.0)
     assert not camera.sees(21.0, 20.0)
-
-
-@pytest.mark.parametrize(("size", "shape"), [((320, 700), "column"), ((520, 640), "square"), ((1300, 300), "row")])
-def test_views_are_arranged_as_the_panel_is_shaped(size, shape):
-    assert arrangement(*size) == shape
 
 
 @pytest.mark.parametrize(
@@ -104,3 +103,41 @@ def test_centre_of_the_largest_part_is_a_voxel_of_it():
 def test_place_is_told_with_the_patients_sides():
     assert place_text((40.0, -3.5, 12.04), anatomical=True, unit="mm") == "R 12.0  P 3.5  S 40.0 mm"
     assert place_text((1.0, 2.0, 3.0), anatomical=False, unit="") == "1.0  2.0  3.0"
+
+
+def test_letters_follow_a_canvas_that_is_turned_upside_down():
+    assert AXIAL.letters(("down", "right")) == Letters("L", "R", "P", "A")
+
+
+def test_crosshair_runs_from_side_to_side_and_leaves_its_middle_free():
+    camera = Camera((10.0, 20.0), 4.0, ("up", "left"), (80, 120))
+    left, right, upper, lower = lines_in_plane(camera, 12.0, 23.0)
+    assert left == ((0.0, 32.0), (41.0, 32.0))
+    assert right == ((55.0, 32.0), (120, 32.0))
+    assert upper == ((48.0, 0.0), (48.0, 25.0))
+    assert lower == ((48.0, 39.0), (48.0, 80))
+
+
+def test_brain_fills_a_canvas_in_the_direction_in_which_it_is_tighter():
+    box = WorldBox((0.0, -10.0, 5.0), (40.0, 30.0, 105.0))
+    assert box.centre == (20.0, 10.0, 55.0)
+    assert box.size == (40.0, 40.0, 100.0)
+    assert box.zoom((1, 2), (200, 400)) == pytest.approx(0.94 * 4)
+    assert box.zoom((0, 1), (100, 400)) == pytest.approx(0.94 * 2.5)
+
+
+def test_crosshair_in_3d_runs_along_each_axis_through_the_box():
+    # Seen from the front: the patient's right (x) is on the left, the head (z) is up.
+    camera = Camera3D((0.0, 0.0, 0.0), 2.0, (0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (100, 200))
+    assert camera.pixel((0.0, 5.0, 0.0)) == (100.0, 50.0)
+    assert camera.pixel((10.0, 0.0, 0.0)) == (100.0, 30.0)
+    assert camera.pixel((0.0, 0.0, 10.0)) == (80.0, 50.0)
+    along_z, _, along_x = lines_in_3d(camera, (0.0, 0.0, 5.0), WorldBox((-10.0, -10.0, -10.0), (20.0, 10.0, 10.0)))
+    assert along_z == ((90.0, 70.0), (90.0, 10.0))
+    assert along_x == ((120.0, 50.0), (80.0, 50.0))
+
+
+def test_crosshair_stands_where_the_sliders_can():
+    ranges = ((-5.0, 5.0, 2.0), (0.0, 9.0, 1.0))
+    assert nearest_steps((0.3, 4.6), ranges) == (1.0, 5.0)
+    assert nearest_steps((-9.0, 99.0), ranges) == (-5.0, 9.0)

@@ -1,4 +1,4 @@
-"""Keys to look around: one scan at a time, slices with tumour, the largest part, labels, surfaces."""
+"""Keys to look around: one scan at a time, slices with tumour, the largest part, labels on and off."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from views_cases import fill
 from napari_brain_tumor.plugin.layers import add_layers, image_to_layer, study_to_layers
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
-from napari_brain_tumor.widgets.surfaces import surfaces_of
+from napari_brain_tumor.widgets.doubt import KEYS as DOUBT_KEYS
+from napari_brain_tumor.widgets.layout import KEYS as LAYOUT_KEYS
 
 pytestmark = pytest.mark.gui
 
@@ -121,7 +122,8 @@ def test_without_labels_the_keys_say_what_to_do(qtbot, told):
 
 
 def test_keys_are_neither_naparis_nor_the_curate_panels():
-    ours = {str(coerce_keybinding(one.key)) for one in view_actions.KEYS}
+    actions = (*view_actions.KEYS, *LAYOUT_KEYS, *DOUBT_KEYS)
+    ours = {str(coerce_keybinding(action.key)) for action in actions}
     napari = {str(key) for keys in default_shortcuts.values() for key in keys}
     from napari.layers import Image, Labels, Points, Shapes, Surface
 
@@ -130,7 +132,7 @@ def test_keys_are_neither_naparis_nor_the_curate_panels():
     curate = {str(coerce_keybinding(key)) for key in CURATE_KEYS.values()}
     assert not ours & napari
     assert not ours & curate
-    assert len(ours) == len(view_actions.KEYS)
+    assert len(ours) == len(actions)
 
 
 def test_bound_keys_act_and_leave_what_the_user_bound(viewer):
@@ -142,93 +144,3 @@ def test_bound_keys_act_and_leave_what_the_user_bound(viewer):
     viewer.keymap[coerce_keybinding("Shift-H")](viewer)
     assert mine == [1]
     assert not viewer.layers[-1].visible
-
-
-def test_surfaces_are_one_layer_a_class_where_the_labels_lie(viewer, qtbot):
-    labels = viewer.layers[-1]
-    range_before = viewer.dims.range
-    surfaces = surfaces_of(viewer)
-    assert surfaces_of(viewer) is surfaces
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        view_actions.toggle_surfaces(viewer)
-    assert viewer.dims.ndisplay == 3
-    made = {layer.name: layer for layer in viewer.layers if layer.name.endswith(f"surface of {labels.name}")}
-    assert set(made) == {f"{name} surface of {labels.name}" for name in ("edema", "non-enhancing", "enhancing")}
-    enhancing = made[f"enhancing surface of {labels.name}"]
-    low, high = enhancing.extent.world
-    inside = labels.data_to_world(np.argwhere(labels.data == 3).mean(axis=0))
-    assert ((low + high) / 2) == pytest.approx(inside, abs=0.3)
-    assert tuple(enhancing.colormap.map(1.0).ravel()[:3]) == pytest.approx(tuple(labels.get_color(3)[:3]), abs=0.01)
-    assert tuple(enhancing.units) == tuple(labels.units)
-    assert viewer.dims.range == range_before
-    assert shown(viewer) == [layer.name for layer in viewer.layers if layer.name in made]
-
-
-def test_leaving_3d_brings_back_what_was_shown(viewer, qtbot):
-    before = shown(viewer)
-    surfaces = surfaces_of(viewer)
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        view_actions.toggle_surfaces(viewer)
-    viewer.dims.ndisplay = 2  # as napari's own button does
-    assert shown(viewer) == before
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        view_actions.toggle_surfaces(viewer)
-    view_actions.toggle_surfaces(viewer)
-    assert viewer.dims.ndisplay == 2
-    assert shown(viewer) == before
-
-
-def test_leaving_3d_comes_back_to_the_slice_where_one_was(viewer, qtbot):
-    viewer.dims.set_current_step(0, viewer.dims.nsteps[0] - 2)
-    step, surfaces = viewer.dims.current_step, surfaces_of(viewer)
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        view_actions.toggle_surfaces(viewer)
-    viewer.dims.set_current_step(0, 1)  # as napari does by the middle of its camera
-    view_actions.toggle_surfaces(viewer)
-    assert viewer.dims.current_step == step
-
-
-def test_surfaces_follow_edits_when_asked_to(viewer, qtbot):
-    labels = viewer.layers[-1]
-    surfaces = surfaces_of(viewer)
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        surfaces.make(labels)
-    surfaces.follows = True
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        labels.data_setitem(np.nonzero(labels.data == 3), 2)
-    names = [layer.name for layer in viewer.layers]
-    assert f"enhancing surface of {labels.name}" not in names
-    assert f"non-enhancing surface of {labels.name}" in names
-    surfaces.follows = False
-    labels.undo()
-    qtbot.wait(900)
-    assert f"enhancing surface of {labels.name}" not in [layer.name for layer in viewer.layers]
-
-
-@pytest.mark.parametrize(
-    ("data", "why"),
-    [
-        (np.zeros((4, 5, 6), np.uint8), "is empty"),
-        (np.arange(60).reshape(3, 4, 5), "holds 59 labels"),
-        (np.ones((2, 3, 4, 5), np.uint8), "has 4 axes"),
-    ],
-)
-def test_labels_without_surfaces_say_why_and_leave_the_slices(qtbot, monkeypatch, data, why):
-    messages = []
-    monkeypatch.setattr("napari_brain_tumor.widgets.surfaces.notify", messages.append)
-    viewer = ViewerModel()
-    viewer.add_labels(data)
-    view_actions.toggle_surfaces(viewer)
-    assert why in messages[0]
-    assert viewer.dims.ndisplay == 2
-    assert viewer.layers[0].visible
-
-
-def test_surfaces_of_labels_that_were_emptied_go(viewer, qtbot):
-    labels = viewer.layers[-1]
-    surfaces = surfaces_of(viewer)
-    with qtbot.waitSignal(surfaces.runner.finished, timeout=20_000):
-        surfaces.make(labels)
-    surfaces.follows = True
-    labels.data_setitem(np.nonzero(labels.data), 0)
-    qtbot.waitUntil(lambda: not any("surface" in layer.name for layer in viewer.layers), timeout=5000)

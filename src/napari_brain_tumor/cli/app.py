@@ -18,6 +18,7 @@ from napari_brain_tumor.cli.data import data
 from napari_brain_tumor.cli.evaluate import evaluate
 from napari_brain_tumor.cli.export import export
 from napari_brain_tumor.cli.extensions import add_extensions
+from napari_brain_tumor.cli.figure import figure
 from napari_brain_tumor.cli.known_values import known_format, known_schema
 from napari_brain_tumor.cli.measure import measure
 from napari_brain_tumor.cli.models import models_app
@@ -254,6 +255,7 @@ app.command()(with_options(brain))
 app.command()(export)
 app.command()(with_options(prepare))
 app.command()(with_options(report))
+app.command()(with_options(figure))
 app.command("follow-up")(with_options(follow_up))
 app.command()(rerun)
 app.command()(series)

@@ -36,16 +36,18 @@ _MARGIN_MM: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A way to look at an RAS volume: the axis that is cut, and which sides lie left and right in the picture."""
+    """A way to look at an RAS volume: the axis that is cut, and which sides lie where in the picture."""
 
     name: str
     axis: int
     left: str
     right: str
+    top: str
+    bottom: str
 
 
-AXIAL: Final = Plane("axial", 2, "R", "L")
-PLANES: Final = (AXIAL, Plane("coronal", 1, "R", "L"), Plane("sagittal", 0, "A", "P"))
+AXIAL: Final = Plane("axial", 2, "R", "L", "A", "P")
+PLANES: Final = (AXIAL, Plane("coronal", 1, "R", "L", "S", "I"), Plane("sagittal", 0, "A", "P", "S", "I"))
 """In the radiological convention: the patient's right is on the left, the front or the head is up."""
 
 

@@ -1,10 +1,13 @@
-"""Pages about an examination, and about a patient's visits."""
+"""Pages about an examination, and about a patient's visits; figures and films of a result."""
 
-from typing import Annotated
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from napari_brain_tumor.requests.request import Option, Request
+from napari_brain_tumor.study import Role
 
-__all__ = ["FollowUpRequest", "ReportRequest"]
+__all__ = ["FigureRequest", "FollowUpRequest", "ReportRequest"]
 
 WithPaths = Annotated[
     bool,
@@ -26,3 +29,32 @@ class FollowUpRequest(ReportRequest):
     """Compare a patient's visits: `follow_up`, `brain-tumor follow-up`, the Visits panel."""
 
     seed: Annotated[int, Option(help="Of the registrations.", label="Seed")] = 0
+
+
+class FigureRequest(Request):
+    """Draw a figure, or a film through the slices, of a result: `brain-tumor figure`."""
+
+    role: Annotated[
+        Role | None, Option(help="Which scan is shown; T1c, else FLAIR, T2 or T1.", label="Scan", metavar="ROLE")
+    ] = None
+    at: Annotated[
+        tuple[float, float, float] | None,
+        Option(
+            help="Of a figure: the point x,y,z in RAS millimetres that the planes go through; the slices with most "
+            "tumour core without it.",
+            label="Point",
+            unit="mm",
+            metavar="X,Y,Z",
+            example="12,-30,45",
+            expected="three world coordinates x,y,z",
+        ),
+    ] = None
+    plane: Annotated[
+        Literal["axial", "coronal", "sagittal"], Option(help="Of a film: the plane of its slices.", label="Plane")
+    ] = "axial"
+    frames_per_second: Annotated[
+        float, Field(ge=1, le=50), Option(help="Of a film: slices a second.", label="Slices a second", flag="--fps")
+    ] = 12.0
+    dpi: Annotated[
+        int, Field(ge=50, le=1200), Option(help="Of a PNG figure: pixels per inch.", label="Pixels per inch")
+    ] = 200

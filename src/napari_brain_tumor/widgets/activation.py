@@ -35,7 +35,9 @@ def prepare(viewer: Any) -> None:
     """
     # Here, because they load Qt, which no script without a window needs.
     from napari_brain_tumor.widgets.label_journal import start_journal
+    from napari_brain_tumor.widgets.layout import KEYS as LAYOUT_KEYS
     from napari_brain_tumor.widgets.view_actions import bind_keys
 
     start_journal(viewer)
     bind_keys(viewer)
+    bind_keys(viewer, LAYOUT_KEYS)

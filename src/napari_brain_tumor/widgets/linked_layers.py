@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from qtpy.QtCore import QObject, QTimer
+
+from napari_brain_tumor.widgets.linked_shapes import LinkedShapes
 
 __all__ = ["LinkedLayers", "Links", "is_volume"]
 
@@ -32,11 +34,14 @@ _OF_KIND: Final[dict[type[Layer], tuple[str, ...]]] = {
         "mode",
     ),
     Points: ("mode",),
+    Shapes: ("mode", "current_edge_color", "current_face_color"),
 }
 _FROM_TWIN: Final = ("selected_label", "brush_size")
 """What the mouse changes in a twin: picking a label, and drawing the brush larger."""
 _STAYING_MODES: Final = {"transform": "pan_zoom", "select": "pan_zoom"}
 """Modes that a twin does not take: they would move it away from its layer."""
+_DRAWING: Final = "add_"
+"""How the modes begin in which shapes are drawn; in its twins they are not edited."""
 
 
 class Links:
@@ -59,7 +64,7 @@ class Links:
 
 def is_volume(layer: Layer) -> bool:
     """Whether a layer can be looked at in three planes."""
-    if isinstance(layer, Points):
+    if isinstance(layer, Points | Shapes):
         return layer.ndim >= 3
     return isinstance(layer, Image | Labels) and layer.ndim >= 3 and not layer.multiscale
 
@@ -73,8 +78,6 @@ class LinkedLayers(QObject):
         Whose layers are shown. They are changed by what the user does in the other viewers, and by nothing else.
     others : list of ViewerModel
         Viewers that have no layers of their own.
-    shown_anyway : callable, optional
-        Tells layers that the others show though the viewer hides them.
     parent : QObject, optional
 
     Attributes
@@ -87,16 +90,15 @@ class LinkedLayers(QObject):
         self,
         viewer: Any,
         others: list[Any],
-        shown_anyway: Callable[[], list[Layer]] = list,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._shown_anyway = shown_anyway
         self._viewer = viewer
         self._others = others
         self._list_links = Links()
         self._links: dict[Layer, Links] = {}
         self._twins: dict[Layer, list[Layer]] = {}
+        self._shapes: dict[Layer, LinkedShapes] = {}
         self.matching = False
         self._busy = False
         self._refreshes = False
@@ -173,6 +175,8 @@ class LinkedLayers(QObject):
             links.connect(getattr(layer.events, name), self._follower(layer, name))
         if isinstance(layer, Labels):
             self._link_labels(layer, links)
+        elif isinstance(layer, Shapes):
+            self._shapes[layer] = LinkedShapes(layer, twins, self)
         else:
             links.connect(layer.events.data, self._data_follower(layer))
         if isinstance(layer, Points):
@@ -188,6 +192,9 @@ class LinkedLayers(QObject):
 
     def _drop(self, layer: Layer) -> list[Layer]:
         self._links.pop(layer).cut()
+        shapes = self._shapes.pop(layer, None)
+        if shapes is not None:
+            shapes.stop()
         self._stale.discard(layer)
         return self._twins.pop(layer)
 
@@ -215,8 +222,8 @@ class LinkedLayers(QObject):
         value = getattr(layer, name)
         if name == "mode":
             value = _STAYING_MODES.get(str(value), value)
-        elif name == "visible":
-            value = value or layer in self._shown_anyway()
+            if isinstance(layer, Shapes) and not str(value).startswith(_DRAWING):
+                value = "pan_zoom"
         setattr(twin, name, value)
 
     def _leader(self, layer: Layer, twin: Layer, name: str) -> Callable[..., None]:

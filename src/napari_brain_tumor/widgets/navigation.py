@@ -1,4 +1,4 @@
-"""Where to look next, without Qt and napari: planes and their letters, steps through scans and slices."""
+"""Where to look next, without Qt and napari: planes, cameras and what is drawn over them, steps through slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,29 @@ from napari_brain_tumor.types import Array
 __all__ = [
     "PLANES",
     "Camera",
+    "Camera3D",
     "Convention",
     "Letters",
+    "Marks",
     "Plane",
-    "arrangement",
+    "WorldBox",
     "centre_of_largest_part",
+    "lines_in_3d",
+    "lines_in_plane",
+    "nearest_steps",
     "next_of",
     "next_slice",
     "place_text",
 ]
 
 Convention = Literal["radiological", "neurological"]
-Arrangement = Literal["column", "square", "row"]
+Segment = tuple[tuple[float, float], tuple[float, float]]
+"""A line on a canvas: both ends as (x, y) in pixels from the upper left corner."""
 
+_GAP: Final = 7.0
+"""Pixels around the middle of a crosshair that stay free, so that the place itself is seen."""
+_FILLED: Final = 0.94
+"""Share of a canvas that the brain fills."""
 _ALL_26_NEIGHBOURS: Final = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -72,13 +82,12 @@ class Plane:
         """Whither rows' and columns' coordinates grow on the screen, in napari's words; head or front are up."""
         return "up", self.horizontal(convention)
 
-    def letters(self, convention: Convention) -> Letters:
-        """Directions at the sides of the view: R, A, S are where coordinates grow."""
+    def letters(self, orientation: tuple[str, str]) -> Letters:
+        """Directions at the sides of a canvas on which coordinates grow that way: R, A, S are where they grow."""
         ends = {0: ("I", "S"), 1: ("P", "A"), 2: ("L", "R")}
         row, column = self.picture_axes
-        bottom, top = ends[row]
-        low, high = ends[column]
-        left, right = (low, high) if self.horizontal(convention) == "right" else (high, low)
+        top, bottom = ends[row] if orientation[0] == "down" else ends[row][::-1]
+        left, right = ends[column] if orientation[1] == "right" else ends[column][::-1]
         return Letters(left, right, top, bottom)
 
 
@@ -120,11 +129,98 @@ class Camera:
         return 0 <= x < self.size[1] and 0 <= y < self.size[0]
 
 
-def arrangement(width: int, height: int) -> Arrangement:
-    """How three views and a box of buttons fit best into a panel of that size."""
-    if width > 1.8 * height:
-        return "row"
-    return "square" if width > 0.62 * height else "column"
+@dataclass(frozen=True, slots=True)
+class WorldBox:
+    """A block of the world, its axes Z, Y, X; `low` and `high` are the outer faces of its voxels."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    @property
+    def centre(self) -> tuple[float, float, float]:
+        """Its middle."""
+        z, y, x = ((a + b) / 2 for a, b in zip(self.low, self.high, strict=True))
+        return z, y, x
+
+    @property
+    def size(self) -> tuple[float, float, float]:
+        """Its edges."""
+        z, y, x = (b - a for a, b in zip(self.low, self.high, strict=True))
+        return z, y, x
+
+    def zoom(self, axes: Sequence[int], canvas: tuple[float, float]) -> float:
+        """Pixels per world unit at which its section along (row, column) axes fills a canvas (height, width)."""
+        return min(_FILLED * room / max(self.size[axis], 1e-6) for axis, room in zip(axes, canvas, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is drawn over a canvas: its name, the lines of the crosshair, the letters of the sides, a sentence."""
+
+    title: str
+    lines: tuple[Segment, ...] = ()
+    letters: Letters | None = None
+    note: str = ""
+
+
+def lines_in_plane(camera: Camera, row: float, column: float) -> tuple[Segment, ...]:
+    """The crosshair through a world point of the plane, from side to side of the canvas, open in its middle."""
+    x, y = camera.pixel(row, column)
+    height, width = camera.size
+    return (
+        ((0.0, y), (x - _GAP, y)),
+        ((x + _GAP, y), (width, y)),
+        ((x, 0.0), (x, y - _GAP)),
+        ((x, y + _GAP), (x, height)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Camera3D:
+    """How a canvas shows a volume in 3D, without perspective.
+
+    Parameters
+    ----------
+    centre : (z, y, x)
+        World point in the middle of the canvas.
+    zoom : float
+        Pixels per world unit.
+    right, up : (z, y, x)
+        Unit vectors: what is right and up on the canvas.
+    size : (height, width)
+        Of the canvas, in pixels.
+    """
+
+    centre: tuple[float, float, float]
+    zoom: float
+    right: tuple[float, float, float]
+    up: tuple[float, float, float]
+    size: tuple[float, float]
+
+    def pixel(self, point: Sequence[float]) -> tuple[float, float]:
+        """Where on the canvas a world point (z, y, x) is seen: (x, y), from the upper left corner."""
+        away = np.subtract(point, self.centre) * self.zoom
+        x = self.size[1] / 2 + float(away @ np.asarray(self.right))
+        y = self.size[0] / 2 - float(away @ np.asarray(self.up))
+        return x, y
+
+
+def lines_in_3d(camera: Camera3D, point: Sequence[float], box: WorldBox) -> tuple[Segment, ...]:
+    """The crosshair through a world point (z, y, x): one line along each axis, through the box."""
+    lines = []
+    for axis in range(3):
+        first, last = list(point), list(point)
+        first[axis], last[axis] = box.low[axis], box.high[axis]
+        lines.append((camera.pixel(first), camera.pixel(last)))
+    return tuple(lines)
+
+
+def nearest_steps(point: Sequence[float], ranges: Sequence[tuple[float, float, float]]) -> tuple[float, ...]:
+    """The nearest point at which a slider of each axis can stand; `ranges` are start, stop and step of each."""
+    return tuple(
+        start + min(max(round((at - start) / step), 0), int((stop - start) / step + 1e-9)) * step
+        for at, (start, stop, step) in zip(point, ranges, strict=True)
+    )
 
 
 def next_of(visibility: Sequence[bool], step: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Look around a case by keys: one scan at a time, slices with tumour, its middle, labels on and off, surfaces."""
+"""Look around a case by keys: one scan at a time, slices with tumour, its middle, labels on and off."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +11,6 @@ from napari.layers import Image, Labels, Layer
 
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, camera_of, is_prompt_layer
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
-from napari_brain_tumor.widgets.surfaces import surfaces_of
 from napari_brain_tumor.widgets.worker import notify
 
 __all__ = [
@@ -25,8 +24,8 @@ __all__ = [
     "next_tumour_slice",
     "previous_scan",
     "previous_tumour_slice",
+    "scans_in_view",
     "toggle_labels",
-    "toggle_surfaces",
 ]
 
 _NO_LABELS = "There are no labels to go to. Run a segmentation, or open or paint labels first."
@@ -37,7 +36,7 @@ _NO_LABELS = "There are no labels to go to. Run a segmentation, or open or paint
 
 def next_scan(viewer: napari.viewer.Viewer, step: int = 1) -> None:
     """Show the study's next scan and hide its others; labels and everything else stay as they are."""
-    scans = _scans(viewer)
+    scans = scans_in_view(viewer)
     at = next_of([scan.visible for scan in scans], step)
     if at is None:
         notify("There is no scan to show. Open a case first.")
@@ -57,7 +56,7 @@ def previous_scan(viewer: napari.viewer.Viewer) -> None:
     next_scan(viewer, -1)
 
 
-def _scans(viewer: napari.viewer.Viewer) -> list[Layer]:
+def scans_in_view(viewer: Any) -> list[Layer]:
     """The scans of the study that is looked at, or those opened one by one; all volumes where none was by us."""
     own = [layer for layer in viewer.layers if _is_scan(layer)]
     if not own:
@@ -142,15 +141,6 @@ def toggle_labels(viewer: napari.viewer.Viewer) -> None:
     layer.visible = not layer.visible
 
 
-def toggle_surfaces(viewer: napari.viewer.Viewer) -> None:
-    """Show the labels as surfaces in 3D, or go back to slices."""
-    surfaces = surfaces_of(viewer)
-    if viewer.dims.ndisplay == 3:
-        surfaces.leave()
-    else:
-        surfaces.enter(labels_in_view(viewer))
-
-
 def _volume(viewer: napari.viewer.Viewer, layer: Labels) -> Any:
     return np.asarray(layer.data[_voxel(viewer, layer)[:-3]])
 
@@ -190,7 +180,7 @@ class ViewAction:
     name: str
     text: str
     tip: str
-    act: Callable[[Any], None]
+    act: Callable[[Any], object]
 
 
 KEYS: Final[Sequence[ViewAction]] = (
@@ -208,14 +198,6 @@ KEYS: Final[Sequence[ViewAction]] = (
         look_at_largest_part,
     ),
     ViewAction("Shift+H", "Labels on or off", "Labels on/off", "Hide the labels, or show them again.", toggle_labels),
-    ViewAction(
-        "Shift+D",
-        "Surfaces in 3D",
-        "Surfaces in 3D",
-        "Show the labels as surfaces in 3D, one layer a class, or go back to slices.\n"
-        "The scans and labels are hidden meanwhile, and come back.",
-        toggle_surfaces,
-    ),
 )
 """None of the keys is napari's own, for any kind of layer, nor one of the Curate panel's."""
 
@@ -241,7 +223,7 @@ def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS
             continue  # bound before, by us or by somebody else
 
 
-def _pressed(act: Callable[[Any], None]) -> Callable[[Any], None]:
+def _pressed(act: Callable[[Any], object]) -> Callable[[Any], None]:
     def on_key(viewer: Any) -> None:
         act(viewer)
 

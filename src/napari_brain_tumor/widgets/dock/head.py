@@ -85,7 +85,10 @@ class Head(QWidget):
         self.menu = QMenu(self.open_button)
         self.menu.aboutToShow.connect(lambda: opening.fill(self.menu))
         self.open_button.setMenu(self.menu)
-        self.layout_button = button("Views", "Show or hide the axial, coronal and sagittal view.")
+        self.layout_button = button(
+            "Views", "Axial, coronal, sagittal and 3D in place of the canvas, and back. Key in the picture: Shift+F"
+        )
+        self.layout_button.setCheckable(True)
         self.layout_button.clicked.connect(lambda _: self.layout_requested.emit())
         row.addWidget(self.case_box, 1)
         row.addWidget(self.open_button)

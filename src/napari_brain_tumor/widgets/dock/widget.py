@@ -25,17 +25,16 @@ from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remembe
 from napari_brain_tumor.widgets.dock.report import report_steps
 from napari_brain_tumor.widgets.dock.state import CaseFacts, Choices, Facts, Tab, View, resolve
 from napari_brain_tumor.widgets.dock.unsaved import CloseGuard, UnsavedLabels
+from napari_brain_tumor.widgets.layout import layouts, toggle_layout
 from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.open_case import dropped_paths
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.view_actions import labels_in_view
-from napari_brain_tumor.widgets.views import ViewsWidget
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 
 __all__ = ["BrainTumorWidget", "Dock", "dock_of"]
 
-_VIEWS: Final = "Three views"
 _SEGMENTING: Final = "Segmenting"
 
 
@@ -141,7 +140,8 @@ class Dock(QWidget):
         self.report_runner.failed.connect(notify_error)
         self.unsaved.changed.connect(self.refresh)
         self.head.case_chosen.connect(self.choose_case)
-        self.head.layout_requested.connect(self.toggle_views)
+        self.head.layout_requested.connect(lambda: toggle_layout(self._viewer))
+        layouts.toggled.connect(self._on_layout_toggled)
         self.tab_row.tab_chosen.connect(self.open_tab)
         self.foot.report_requested.connect(self._on_report_requested)
         self.foot.code_requested.connect(self.show_code)
@@ -320,7 +320,7 @@ class Dock(QWidget):
     def _on_reported(self, path: Path) -> None:
         notify(f"Saved the report {path}.")
 
-    # Code, views, dropped files -------------------------------------------------------------------------------------
+    # Code, layout, dropped files -------------------------------------------------------------------------------------
 
     def show_code(self) -> None:
         """Show what the tab in sight does, as code, in a window of its own."""
@@ -345,13 +345,9 @@ class Dock(QWidget):
         box.toggle.setChecked(True)
         box.show()
 
-    def toggle_views(self) -> None:
-        """Show or hide the three views."""
-        views = self._window.findChild(ViewsWidget)
-        if views is not None and views.isVisible():
-            self._viewer.window.remove_dock_widget(views)
-        else:
-            self._viewer.window.add_dock_widget(ViewsWidget(self._viewer), name=_VIEWS, area="right")
+    def _on_layout_toggled(self, viewer: Any, is_there: bool) -> None:
+        if viewer is self._viewer:
+            self.head.layout_button.setChecked(is_there)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take one file or folder."""
