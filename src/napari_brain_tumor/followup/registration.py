@@ -27,6 +27,7 @@ __all__ = [
     "Agreement",
     "Registration",
     "RigidTransform",
+    "agreement_at_rest",
     "carry_labels",
     "checkerboard",
     "coarse_scan",
@@ -386,6 +387,11 @@ def find_misfit(
     after = _agreement(images, grids, best)
     better = after.detail >= before.detail + _LEAST_GAIN and after.mutual_information > before.mutual_information
     return (best if better else None), before, after
+
+
+def agreement_at_rest(moving: tuple[Array, Grid], fixed: tuple[Array, Grid]) -> Agreement:
+    """How well two scans lie on one another as their grids say; each as `coarse_scan` gives it."""
+    return _agreement((moving[0], fixed[0]), (moving[1], fixed[1]), RigidTransform(np.eye(4)))
 
 
 def no_motion(moving: Study, fixed: Study, *, role: Role | None = None) -> Registration:
