@@ -244,11 +244,11 @@ class _Ranking:
     @property
     def tied(self) -> tuple[Candidate, ...]:
         """Those that no rule drops."""
-        return tuple(one for one, rule in self.rivals if rule is None)
+        return tuple(rival for rival, rule in self.rivals if rule is None)
 
     def rule_against(self, candidate: Candidate) -> Rule | None:
         """The rule by which a rival drops out."""
-        return next(rule for one, rule in self.rivals if one is candidate)
+        return next(rule for rival, rule in self.rivals if rival is candidate)
 
 
 def _ranked(fitting: Sequence[Candidate]) -> _Ranking:
@@ -257,9 +257,9 @@ def _ranked(fitting: Sequence[Candidate]) -> _Ranking:
     dropped: dict[int, Rule] = {}
     for rule in RULES:
         least = max(map(rule.rank, left)) / rule.ratio
-        dropped |= {id(one): rule for one in left if rule.rank(one) < least}
-        left = [one for one in left if rule.rank(one) >= least]
-    return _Ranking(left[0], tuple((one, dropped.get(id(one))) for one in fitting if one is not left[0]))
+        dropped |= {id(rival): rule for rival in left if rule.rank(rival) < least}
+        left = [rival for rival in left if rule.rank(rival) >= least]
+    return _Ranking(left[0], tuple((rival, dropped.get(id(rival))) for rival in fitting if rival is not left[0]))
 
 
 def _choice(
