@@ -408,7 +408,7 @@ def find_misfit(
 
 def agreement_at_rest(moving: tuple[Array, Grid], fixed: tuple[Array, Grid]) -> Agreement:
     """How well two scans lie on one another as their grids say; each as `coarse_scan` gives it."""
-    return _agreement((moving[0], fixed[0]), (moving[1], fixed[1]), RigidTransform(np.eye(4)))
+    return _agreement_of((_Scan(*moving), _Scan(*fixed)), RigidTransform(np.eye(4)))
 
 
 def no_motion(moving: Study, fixed: Study, *, role: Role | None = None) -> Registration:
