@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from segment_one_case import case
 
 from napari_brain_tumor import Study, open_study, save_segmentation
 from napari_brain_tumor.geometry import Grid
+from segment_one_case import case
 
 STAGES = {
     "read": "reading",

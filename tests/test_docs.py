@@ -64,7 +64,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 def plots() -> set[Path]:
-    """Those that `brain-tumor results` and the benchmark of interaction draw."""
+    """Those that `benchmarks/measure_models.py` and the benchmark of interaction draw."""
     images = ROOT / "docs" / "images"
     return {*images.glob("reliability_*"), *images.glob("interaction.png")}
 

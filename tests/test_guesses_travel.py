@@ -118,6 +118,9 @@ CASES = [
     (role_of_a_folder, ("by the name of its folder",)),
 ]
 
+REPORTED = (tif, nrrd_without_size, role_of_a_folder)
+"""One of each kind of guess: a page, which takes a second, shows the notes of a result whatever they are about."""
+
 
 def in_words(text, note):
     """Whether a note stands in a text, whatever stands for its quotation marks there."""
@@ -153,8 +156,9 @@ def test_a_guess_is_said_at_every_station(tmp_path, made, words):
         assert note in json.loads(examinations_json([measured]))["examinations"][0]["notes"]
         assert all(note in line["notes"] for line in csv.DictReader(io.StringIO(examinations_csv([measured]))))
 
-    page = report(study, result, tmp_path / "page.html", with_paths=True).read_text(encoding="utf-8")
-    assert in_words(page, note)
+    if made in REPORTED:
+        page = report(study, result, tmp_path / "page.html", with_paths=True).read_text(encoding="utf-8")
+        assert in_words(page, note)
     visits = follow_up([Visit("first", again)])
     assert f"first: {note}" in visits.notes
     assert f"first: {note}" in visits.as_dict()["notes"]

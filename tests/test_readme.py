@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import napari_brain_tumor
+import results_tables
 from napari_brain_tumor.labels import SCHEMAS
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +46,7 @@ def test_the_numbers_are_called_what_they_are():
 
 def test_the_tables_of_results_are_what_was_measured() -> None:
     assert README.count("<!-- results -->") == 1
-    assert script("results_tables").current(README) == README, "run: python scripts/results_tables.py"
+    assert results_tables.current(README) == README, "run: python benchmarks/results_tables.py"
 
 
 def test_the_python_example_uses_public_names() -> None:

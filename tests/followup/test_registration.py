@@ -51,11 +51,10 @@ def oblique_grid() -> Grid:
 @pytest.mark.parametrize(
     ("truth", "grid"),
     [
-        (motion(6, (1, 2, 3), (4, -3, 6)), None),
         (motion(18, (0, 1, 1), (20, -12, 10)), None),
         (motion(9, (3, -1, 1), (-6, 4, 2)), oblique_grid()),
     ],
-    ids=["small", "large", "on an oblique grid of thick slices"],
+    ids=["large", "on an oblique grid of thick slices"],
 )
 def test_a_known_motion_is_found_within_half_a_millimetre_and_half_a_degree(sample, truth, grid) -> None:
     found = register(moved_study(sample, truth, grid), sample)
@@ -78,8 +77,9 @@ def test_two_sequences_of_different_contrast_find_one_another(sample) -> None:
 
 
 def test_the_same_scans_and_seed_give_the_same_motion(sample) -> None:
-    moving = moved_study(sample, motion(4, (0, 0, 1), (3, 0, 0)))
-    first, second = register(moving, sample, seed=5), register(moving, sample, seed=5)
+    coarse = Study({"T1": sample.sequences["T1"][::2, ::2, ::2]}, every_second(sample.grid))
+    moving = moved_study(coarse, motion(4, (0, 0, 1), (3, 0, 0)))
+    first, second = register(moving, coarse, seed=5), register(moving, coarse, seed=5)
     assert np.allclose(first.transform.matrix, second.transform.matrix, atol=1e-5)
 
 

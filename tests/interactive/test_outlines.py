@@ -24,9 +24,9 @@ from napari_brain_tumor.interactive.interpolation import interpolate_slices
 from napari_brain_tumor.interactive.prompts import Prompt, PromptFile, read_prompts, save_prompts
 from napari_brain_tumor.interactive.rasterise import rasterise
 from napari_brain_tumor.interactive.refine import check_prompts, refine
-from napari_brain_tumor.interactive.simulated_user import next_prompt
 from napari_brain_tumor.labels import Region, labels_sha256, region_mask
 from napari_brain_tumor.study import Role, Segmentation, Study
+from prompting.simulated_user import next_prompt
 
 SHAPE = (48, 44, 40)
 CENTRE = np.array([24, 22, 20])

@@ -7,7 +7,7 @@ import pytest
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive import Lasso, Point, Stroke
 from napari_brain_tumor.interactive.rasterise import rasterise
-from napari_brain_tumor.interactive.simulated_user import largest_error, next_prompt
+from prompting.simulated_user import largest_error, next_prompt
 
 SHAPE = (40, 36, 30)
 GRID = Grid(SHAPE, np.diag([-1.0, 1, 2, 1]))

@@ -78,17 +78,16 @@ def test_the_cost_is_that_of_the_network_not_of_its_weights():
 def test_every_shipped_model_and_method_has_a_measured_cost():
     shipped = [*(one for one in list_models() if one.bundled), *BASELINES.values()]
     missing = [one.name for one in shipped if expected_cost(one, "cpu", 10**6, known_costs(), SegmentRequest()) is None]
-    assert missing == [], "run: python scripts/measure_costs.py --model NAME"
+    assert missing == [], "run: python benchmarks/measure_costs.py --model NAME"
 
 
-def test_the_stages_of_a_run_are_those_that_a_network_tells():
+def test_the_stages_of_a_run_are_those_that_a_network_tells(small_sample):
     from napari_brain_tumor.io import open_study
     from napari_brain_tumor.preflight.costs import NETWORK_PROGRESS
-    from napari_brain_tumor.sample import sample_case_folder
     from napari_brain_tumor.workflow import segment_job
 
     steps = []
-    run_job(segment_job(open_study(sample_case_folder()), "unet", "cpu"), steps.append)
+    run_job(segment_job(open_study(small_sample), "unet", "cpu"), steps.append)
     before = [step.fraction for step in steps if step.message == "finding the brain"]
     after = [step.fraction for step in steps if "grid" in step.message]
     network = [step.fraction for step in steps if before[-1] < step.fraction < after[0]]

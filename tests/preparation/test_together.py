@@ -73,6 +73,22 @@ def test_a_small_misfit_is_no_warning(sample):
     assert fits(moved(sample, "T2", degrees=1, shift=(1, 0, 0))).misfits == ()
 
 
+@pytest.mark.parametrize(
+    ("role", "axes", "sides"), [("FLAIR", 2, "head and feet"), ("T1", 1, "front and back"), ("T2", 0, "left and right")]
+)
+def test_a_sequence_whose_sides_are_exchanged_is_told_with_which(sample, role, axes, sides):
+    flipped = np.flip(sample.sequences[role], axes)
+    (mirrored,) = fits(replace(sample, sequences={**sample.sequences, role: flipped})).mirrored
+    assert (mirrored.role, mirrored.sides) == (role, (sides,))
+
+
+def test_the_row_says_which_sides_are_exchanged(sample):
+    upside_down = {**sample.sequences, "FLAIR": sample.sequences["FLAIR"][:, :, ::-1]}
+    told = row(replace(sample, sequences=upside_down), "Fit")
+    assert told.verdict == "warn"
+    assert told.words.startswith("FLAIR does not lie on T1, but does so with head and feet exchanged")
+
+
 def test_the_row_says_by_how_much_and_what_to_do(sample):
     told = row(moved(sample, "FLAIR", degrees=5, shift=(0, 6, 0)), "Fit")
     assert told.verdict == "warn"

@@ -37,6 +37,10 @@ epochs = 3
 iterations_per_epoch = 4
 batch = 4
 precision = "float32"
+
+[output]
+sample_slices = 1
+tensorboard = false
 """
 
 

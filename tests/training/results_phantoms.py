@@ -1,4 +1,4 @@
-"""A tiny folder of both sets and the control cases, as `brain-tumor results` measures on, and results made by hand."""
+"""A tiny folder of both sets and the control cases, as `measure_models.py` measures on, and results made by hand."""
 
 import csv
 from datetime import UTC, datetime
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from curated_phantoms import head, write_data
 
-from napari_brain_tumor_training.results.document import (
+from phantoms import BRATS_ROLES, write_nifti
+from results.document import (
     Machine,
     ModelResults,
     Results,
@@ -16,7 +17,6 @@ from napari_brain_tumor_training.results.document import (
     Scores,
     Split,
 )
-from phantoms import BRATS_ROLES, write_nifti
 
 ROLES = ["T1", "T1c", "T2", "FLAIR"]
 NAMES = {"volumes": "glioma3d", "slices": "lgg_tif"}

@@ -6,7 +6,7 @@ import pytest
 from results_phantoms import ROLES, block_of, entry, results_of, scored
 
 from napari_brain_tumor.errors import UnreadableFileError
-from napari_brain_tumor_training.results.document import (
+from results.document import (
     Controls,
     Cost,
     FalseVolume,
@@ -18,10 +18,10 @@ from napari_brain_tumor_training.results.document import (
     read_results,
     write_results,
 )
-from napari_brain_tumor_training.results.page import page, write_page
-from napari_brain_tumor_training.results.readme import with_table
-from napari_brain_tumor_training.results.statistics import dice_by_subset, mean_over_patients
-from napari_brain_tumor_training.results.targets import targets_of
+from results.page import page, write_page
+from results.readme import with_table
+from results.statistics import dice_by_subset, mean_over_patients
+from results.targets import targets_of
 
 BLOCK = {"key": "k", "created": "2026-01-01T00:00:00Z", "minutes": 1.0}
 

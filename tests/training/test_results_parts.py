@@ -10,9 +10,9 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.metrics.calibration import LogitCounts
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.case_files import CaseFiles
-from napari_brain_tumor_training.results.calibration import cross_fitted, halves
-from napari_brain_tumor_training.results.markdown import table
-from napari_brain_tumor_training.results.twins import healthy_twin
+from results.calibration import cross_fitted, halves
+from results.markdown import table
+from results.twins import healthy_twin
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "classical"))
 from brain_phantoms import LESION, SHAPE, SPACING, brain_and_lesion, image

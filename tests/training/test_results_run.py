@@ -7,18 +7,18 @@ import pytest
 from results_phantoms import ROLES, write_bench
 from typer.testing import CliRunner
 
+from measure_models import app
 from models_for_tests import tiny_model
 from napari_brain_tumor.errors import CheckpointError, TrainingError
 from napari_brain_tumor.io import open_study
 from napari_brain_tumor.models.cards import read_card
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.workflow import segment
-from napari_brain_tumor_training.results import measure
-from napari_brain_tumor_training.results.bench import open_bench
-from napari_brain_tumor_training.results.command import app
-from napari_brain_tumor_training.results.document import BLOCKS, read_results
-from napari_brain_tumor_training.results.run import measured_results, subjects_named
 from napari_brain_tumor_training.synthetic import SyntheticSpec
+from results import measure
+from results.bench import open_bench
+from results.document import BLOCKS, read_results
+from results.run import measured_results, subjects_named
 
 pytest.importorskip("nilearn", reason="nilearn, whose tissue maps the heads are made from, is not installed")
 
@@ -104,7 +104,7 @@ def test_what_was_measured_is_not_measured_again(measured, data, monkeypatch):
     def refuse(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("napari_brain_tumor_training.results.run.block_job", refuse)
+    monkeypatch.setattr("results.run.block_job", refuse)
     before = (measured / "results.json").read_bytes()
     run(data, measured, [str(measured / "tiny"), "threshold"], update_cards=True)
     assert (measured / "results.json").read_bytes() == before
@@ -205,7 +205,7 @@ def test_the_command_renders_again_without_data(measured, tmp_path):
 
 
 def test_time_and_memory_come_from_a_process_of_its_own(data):
-    from napari_brain_tumor_training.results.cost import measure_cost
+    from results.cost import measure_cost
 
     case = data / "cases" / "brats2021_no_enhancing" / "BraTS2021_00001"
     found = measure_cost("threshold", case, "cpu")

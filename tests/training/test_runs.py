@@ -7,13 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from curated_phantoms import head, write_data
+from typer.testing import CliRunner
 
 from napari_brain_tumor import open_study, segment
 from napari_brain_tumor.dataset import CuratedDataset
@@ -24,6 +27,7 @@ from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training import run_state
+from napari_brain_tumor_training.__main__ import app
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.fit import fit, loaded_cases
 
@@ -48,15 +52,19 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
+QUIET = {"save_minutes": 0, "sample_slices": 0, "report": False, "tensorboard": False}
+"""Saved after every step; what is drawn and tabled of a run has tests of its own, and costs most of its time."""
+
+
 @pytest.fixture(scope="module")
 def config(data):
-    """Every variation, momentum, average and scaler that a state must hold; saved after every step."""
+    """Every variation, momentum, average and scaler that a state must hold."""
     return changed(
         read_config(data / "recipe.toml"),
         validate_every=1,
         augmentation=EVERYTHING,
         optimisation={"deterministic": True, "accumulation": 2, "batch": 2, "learning_rate": 0.003},
-        output={"save_minutes": 0},
+        output=QUIET,
     )
 
 
@@ -78,6 +86,14 @@ def whole(data, config, tmp_path_factory):
                 folder, moment, ignore=shutil.ignore_patterns("cache", "run.lock", "samples", "tensorboard")
             )
             kept.append(moment)
+
+
+@pytest.fixture(scope="module")
+def shown(data, config, tmp_path_factory):
+    """A run with all that shows how it went."""
+    folder = tmp_path_factory.mktemp("shown")
+    shows = changed(config, output={"sample_slices": 2, "report": True, "tensorboard": True})
+    return folder, run_job(fit(shows, data, folder, device="cpu"))
 
 
 def bits(model):
@@ -143,24 +159,47 @@ def test_a_closed_job_keeps_the_state_and_the_best_so_far(data, config, whole, t
     assert_same_run(run_job(fit(config, data, tmp_path, device="cpu", resume=True)), whole[1])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def command_of(data, folder):
+    words = [data / "recipe.toml", "--data", data, "--device", "cpu", "--epochs", "500", "-o", folder]
+    return [str(word) for word in words]
+
+
+def send_after_the_first_epoch(folder, send):
+    deadline = time.monotonic() + 90
+    while not (folder / "history.csv").is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    send()
+
+
+def assert_stopped_after_writing(folder, code, expected, told):
+    assert code == expected, told
+    assert "--resume" in told
+    assert torch.load(folder / "state.pt", weights_only=True)["epoch"] >= 1
+    assert read_card(folder / "tiny").training.epochs >= 1
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_signals_end_the_command_with_their_code_after_writing(data, tmp_path, number, code):
-    command = [sys.executable, "-m", "napari_brain_tumor_training", str(data / "recipe.toml"), "--data", str(data)]
-    command += ["--device", "cpu", "--epochs", "500", "-o", str(tmp_path)]
+def test_sigterm_ends_the_command_with_its_code_after_writing(data, tmp_path):
+    command = [sys.executable, "-m", "napari_brain_tumor_training", *command_of(data, tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        deadline = time.monotonic() + 90
-        while not (tmp_path / "history.csv").is_file() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(number)
+        send_after_the_first_epoch(tmp_path, process.terminate)
         _, told = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == code, told
-    assert "--resume" in told
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["epoch"] >= 1
-    assert read_card(tmp_path / "tiny").training.epochs >= 1
+    assert_stopped_after_writing(tmp_path, process.returncode, 143, told)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_ends_the_command_with_its_code_after_writing(data, tmp_path):
+    interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+    sender = threading.Thread(target=send_after_the_first_epoch, args=(tmp_path, interrupt))
+    sender.start()
+    try:
+        done = CliRunner().invoke(app, command_of(data, tmp_path))
+    finally:
+        sender.join()
+    assert_stopped_after_writing(tmp_path, done.exit_code, 130, done.output)
 
 
 def test_the_checkpoint_holds_the_best_weights_and_the_last_ones_lie_beside(data, whole):
@@ -174,11 +213,11 @@ def test_the_checkpoint_holds_the_best_weights_and_the_last_ones_lie_beside(data
     assert told["volumes"]["WT"] == result.history[best - 1]["volumes WT"]
 
 
-def test_a_run_shows_its_history_curves_pictures_and_events(whole):
+def test_a_run_shows_its_history_curves_pictures_and_events(shown):
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder, result, _ = whole
+    folder, result = shown
     rows = list(csv.DictReader((folder / "history.csv").open()))
     assert {"loss", "validation loss", "learning rate", "train WT", "volumes WT", "slices WT"} <= set(rows[0])
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [f"epoch_000{n}.png" for n in (1, 2, 3)]
@@ -193,7 +232,7 @@ def test_a_run_shows_its_history_curves_pictures_and_events(whole):
 
 def test_without_tensorboard_a_run_goes_on(data, config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
-    run_job(fit(config, data, tmp_path, device="cpu", epochs=1))
+    run_job(fit(changed(config, output={"tensorboard": True}), data, tmp_path, device="cpu", epochs=1))
     assert not (tmp_path / "tensorboard").exists()
 
 

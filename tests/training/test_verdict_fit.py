@@ -11,8 +11,8 @@ from napari_brain_tumor.interactive.evidence import FEATURES
 from napari_brain_tumor.interactive.section import SECTION_FEATURES
 from napari_brain_tumor.interactive.verdict import load_verdict, shipped_verdict
 from napari_brain_tumor.study import Study
-from napari_brain_tumor_training.outlines import play_outlines, uneven_start
-from napari_brain_tumor_training.verdict import (
+from prompting.outlines import play_outlines, uneven_start
+from prompting.verdict import (
     Samples,
     Start,
     fit_verdict,

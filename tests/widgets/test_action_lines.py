@@ -1,5 +1,7 @@
 """The box "As code", and the lines of the panels run beside what the panels do."""
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from panel_cases import SHAPE, make_study
 
-from napari_brain_tumor import open_segmentation, open_study
+from napari_brain_tumor import cli, open_segmentation, open_study
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import RecordError
@@ -39,12 +41,26 @@ def choices_of(study, **changes):
     return segment_state.Choices(sequences=scan_layers(study), options=options, **changes)
 
 
-def run_lines(lines, folder):
-    """Run the Python lines in one folder and the shell command in another, as users do; returns both folders."""
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
-    import os
+def run_lines(lines, folder, monkeypatch):
+    """Run the Python lines in one folder and the shell command in another; returns both folders."""
+    made = [folder / "python", folder / "shell"]
+    for place in made:
+        place.mkdir()
+        monkeypatch.chdir(place)
+        if place.name == "python":
+            exec(lines.python, {})
+        else:
+            program, *words = shlex.split(lines.shell("posix"))
+            assert program == "brain-tumor"
+            with pytest.raises(SystemExit) as ended:
+                cli.main(words)
+            assert not ended.value.code
+    return made
 
-    environment = os.environ | environment
+
+def run_lines_as_users_do(lines, folder):
+    """The same with an interpreter and a shell of their own."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     program = "from napari_brain_tumor.cli import main; main()"
     made = []
     for name, command in (
@@ -59,15 +75,16 @@ def run_lines(lines, folder):
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
 @pytest.mark.parametrize("method", ["unet", "region_growing"])
-def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(tmp_path, worker, method):
-    """On the shipped sample: the panel's job in its worker process, the lines in Python and in the shell."""
-    study = open_study(sample_case_folder())
+def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
+    tmp_path, worker, method, small_sample, monkeypatch
+):
+    """The panel's job in its worker process, the lines in Python and in the shell."""
+    study = open_study(small_sample)
     choices = choices_of(study, model=find_model(method), min_lesion_mm3=20.0)
     if method == "region_growing":
-        truth = open_segmentation(sample_truth_path())
+        truth = open_segmentation(small_sample / sample_truth_path().name)
         seed = study.grid.world(np.argwhere(truth.data == 3).mean(axis=0))[::-1]
         choices.seeds = layers.Points([seed], ndim=3)
     stop, views = Stop(), {role: layers.view(layer) for role, layer in choices.sequences.items()}
@@ -80,7 +97,8 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(tmp_path, wo
     segment_state.save_layer(layers.view(layer), [], str(tmp_path / "panel.nii.gz"), "BraTS2018-2022")
     lines = panel_lines.segment_lines_of(choices, format_of(".nii.gz"), "BraTS2018-2022")
     expected = open_segmentation(tmp_path / "panel.nii.gz")
-    for place in run_lines(lines, tmp_path):
+    as_users = method == "region_growing"  # once is enough
+    for place in run_lines_as_users_do(lines, tmp_path) if as_users else run_lines(lines, tmp_path, monkeypatch):
         found = open_segmentation(place / f"{study.name}_segmentation.nii.gz")
         np.testing.assert_array_equal(found.data, expected.data)
         assert found.grid == expected.grid
@@ -131,9 +149,9 @@ def test_a_labels_layer_is_a_file_once_it_was_saved_and_until_it_is_painted_on(t
         panel_lines.label_file_of(opened)
 
 
-def test_lines_of_adding_a_case_add_the_same_case(tmp_path):
-    scans = scan_layers(open_study(sample_case_folder()))
-    label = label_layer(open_segmentation(sample_truth_path()))
+def test_lines_of_adding_a_case_add_the_same_case(tmp_path, small_sample):
+    scans = scan_layers(open_study(small_sample))
+    label = label_layer(open_segmentation(small_sample / sample_truth_path().name))
     views = {role: layers.view(layer) for role, layer in scans.items()}
     request = curate_state.AddRequest(views, layers.view(label), grade="HGG", state="accepted", slices=[20, 21])
     CuratedDataset.create(tmp_path / "panel")
@@ -254,11 +272,11 @@ def test_the_box_is_reached_and_left_by_keyboard_and_is_narrow(box, qtbot):
 
 
 @pytest.mark.gui
-def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot, tmp_path):
+def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot, tmp_path, small_sample):
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(open_study(sample_case_folder())))
+    layers.add_layers(viewer, layers.study_to_layers(open_study(small_sample)))
     widget = SegmentWidget(viewer, worker, models=[find_model("threshold"), find_model("region_growing")])
     widget._devices_asked = True
     viewer.window.add_dock_widget(widget, name="Segment", area="right")
@@ -268,7 +286,7 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     qtbot.waitUntil(lambda: "min_lesion_mm3=70.0" in widget.code_box.python_edit.toPlainText(), timeout=10_000)
     widget.schema_box.setCurrentText("BraTS2018-2022")
     qtbot.waitUntil(lambda: "BraTS2018-2022" in widget.code_box.shell_edit.toPlainText(), timeout=10_000)
-    label = label_layer(open_segmentation(sample_truth_path()))
+    label = label_layer(open_segmentation(small_sample / sample_truth_path().name))
     viewer.add_layer(label)
     viewer.layers.selection = {label}
     with qtbot.waitSignal(widget.save_runner.finished, timeout=30_000):
@@ -278,12 +296,14 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
 
 
 @pytest.mark.gui
-def test_the_curate_panel_shows_the_lines_of_its_last_action(make_napari_viewer, worker, qtbot, tmp_path, monkeypatch):
+def test_the_curate_panel_shows_the_lines_of_its_last_action(
+    make_napari_viewer, worker, qtbot, tmp_path, monkeypatch, small_sample
+):
     from napari_brain_tumor.widgets.curate import CurateWidget
 
     monkeypatch.setenv("BRAIN_TUMOR_HOME", str(tmp_path / "home"))
     dataset = CuratedDataset.create(tmp_path / "set")
-    dataset.add(open_study(sample_case_folder()), open_segmentation(sample_truth_path()))
+    dataset.add(open_study(small_sample), open_segmentation(small_sample / sample_truth_path().name))
     viewer = make_napari_viewer()
     widget = CurateWidget(viewer, worker, models=[])
     viewer.window.add_dock_widget(widget, name="Curate", area="right")
@@ -313,9 +333,7 @@ def test_the_train_panel_shows_the_lines_of_start(make_napari_viewer, worker, tm
     widget.deleteLater()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
-def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_run(tmp_path):
+def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_run(tmp_path, small_sample, monkeypatch):
     from correct_cases import carry_out
 
     from napari_brain_tumor.interactive import Stroke, save_prompts
@@ -324,8 +342,8 @@ def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_ru
     from napari_brain_tumor.widgets.stored_maps import result_layer
     from napari_brain_tumor.workflow import segment_with_probabilities_job
 
-    study = open_study(sample_case_folder())
-    middle = open_segmentation(sample_truth_path()).data.nonzero()
+    study = open_study(small_sample)
+    middle = open_segmentation(small_sample / sample_truth_path().name).data.nonzero()
     centre = study.grid.world([float(axis.mean()) for axis in middle])
     box = tuple(float(end) for at in centre for end in (at - 25, at + 25))
     options = {"precision": "float32", "thresholds": {"WT": 0.35}, "min_lesion_mm3": 0.0, "box": box}
@@ -338,7 +356,7 @@ def test_lines_of_the_correct_panel_give_its_labels_with_every_setting_of_the_ru
     carry_out(correction, correction.action(Stroke(label="enhancing", points=(tuple(centre.tolist()),), radius=3.0)))
     prompts = save_prompts(correction.file, tmp_path / "prompts.json")
     lines = panel_lines.refine_lines_of(start.study.sequences, origin, str(prompts))
-    for folder in run_lines(lines, tmp_path):
+    for folder in run_lines(lines, tmp_path, monkeypatch):
         (made,) = folder.glob("*.nii.gz")
         np.testing.assert_array_equal(open_segmentation(made).data, correction.refiner.labels)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from filelock import SoftFileLock, Timeout
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.csv_text import csv_text, one_line, read_csv_text
+from napari_brain_tumor.io.csv_text import one_line, read_csv_text
 from napari_brain_tumor.io.regular_file import read_regular
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 
 if TYPE_CHECKING:
@@ -103,13 +104,11 @@ class CaseTable:
         SaveError
             If the file cannot be written.
         """
-        from napari_brain_tumor.measure.tables import write_table
-
         ours = [row.cells for row in rows]
         keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
         with self._alone():
             others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
-            write_table(self.path, csv_text(COLUMNS, [*others, *ours]))
+            Table(COLUMNS, (*others, *ours)).to_csv(self.path)
         self.is_written = True
 
     @contextmanager

@@ -137,9 +137,9 @@ def _tell_end(row: CaseRow, number: int, rows: BatchRows, *, parallel: bool) -> 
     if rows.count == 1:
         return
     took = duration(row.seconds or 0)
-    told = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists",
+    ends = {"done": f"done in {took}", "failed": f"failed after {took}", "skipped": "skipped, its result exists",
             "outdated": "left, its result is of other scans"}  # fmt: skip
-    what = told.get(row.status, "its result exists")
+    what = ends.get(row.status, "its result exists")
     place = f"{sum(rows.states.values()) if parallel else number + 1} of {rows.count}"
     rest = "" if rows.seconds_left is None else f", about {duration(rows.seconds_left)} left"
     with _patient():

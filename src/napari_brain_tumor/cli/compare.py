@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.console import new_table, note, print_table, run_shown, say
+from napari_brain_tumor.cli.console import as_printed, new_table, note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
+from napari_brain_tumor.io.table import Table as ResultTable
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import Without
@@ -18,7 +19,7 @@ from napari_brain_tumor.requests.shell import Without
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from napari_brain_tumor.compare import Agreement, Consensus, PairScores
+    from napari_brain_tumor.compare import Agreement, Consensus
     from napari_brain_tumor.compare.consensus_methods import ConsensusMethod
     from napari_brain_tumor.compare.slices import Axis
     from napari_brain_tumor.labels import Region
@@ -207,22 +208,16 @@ def _against(agreement: "Agreement") -> str:
 
 
 def _score_table(agreement: "Agreement", region: "Region") -> "Table":
-    from rich.markup import escape
-
-    rows = agreement.scores_of(region)
-    metrics = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
-    titles = [_SCORES[key][0] for key in metrics]
-    who = ["Segmentation"] if agreement.reference is not None else ["First", "Second"]
-    table = new_table(*who, *titles, right=tuple(titles))
-    for row in rows:
-        names = [row.second] if agreement.reference is not None else [row.first, row.second]
-        table.add_row(*map(escape, names), *(_score_cell(row, key) for key in metrics))
-    return table
-
-
-def _score_cell(row: "PairScores", key: str) -> str:
-    value = getattr(row.scores, key)
-    return "" if value is None else f"{value:.{_SCORES[key][1]}f}"
+    pairs = agreement.scores_of(region)
+    metrics = [key for key in _SCORES if any(getattr(pair.scores, key) is not None for pair in pairs)]
+    who = {"Segmentation": "second"} if agreement.reference is not None else {"First": "first", "Second": "second"}
+    rows = tuple(
+        {title: getattr(pair, key) for title, key in who.items()}
+        | {_SCORES[key][0]: getattr(pair.scores, key) for key in metrics}
+        for pair in pairs
+    )
+    digits = {_SCORES[key][0]: _SCORES[key][1] for key in metrics}
+    return as_printed(ResultTable((*who, *digits), rows, digits))
 
 
 def _agreement_line(agreement: "Agreement", region: "Region") -> str:
@@ -252,29 +247,25 @@ def _volume_table(agreement: "Agreement", region: "Region") -> "Table":
 def _slice_table(agreement: "Agreement", region: "Region", axis: "Axis") -> "Table":
     rows = agreement.slices(region, axis)[:_MOST_SLICES]
     in_mm = agreement.raters.grid.unit == "mm"
-    columns = ["Slice", "Differing voxels", *(["mm²"] if in_mm else []), "Dice"]
-    table = new_table(*columns, right=tuple(columns))
-    for row in rows:
-        area = [] if row.area_mm2 is None else [f"{row.area_mm2:.0f}"]
-        table.add_row(str(row.index), str(row.differing), *area, f"{row.dice:.3f}")
-    return table
+    digits = {"Slice": 0, "Differing voxels": 0, **({"mm²": 0} if in_mm else {}), "Dice": 3}
+    cells = (
+        {"Slice": row.index, "Differing voxels": row.differing, "mm²": row.area_mm2, "Dice": row.dice} for row in rows
+    )
+    return as_printed(ResultTable(tuple(digits), tuple(cells), digits))
 
 
 def _print_consensus(agreement: "Agreement", joined: "Consensus | None") -> None:
     if joined is None:
         return
-    from rich.markup import escape
-
     from napari_brain_tumor.compare.consensus_methods import METHODS
 
     for text in joined.notes:
         if text not in agreement.notes:
             note(text)
-    table = new_table("Segmentation", "Region", "Sensitivity", "Specificity", right=("Sensitivity", "Specificity"))
-    for quality in joined.qualities:
-        numbers = ["" if value is None else f"{value:.3f}" for value in (quality.sensitivity, quality.specificity)]
-        table.add_row(escape(quality.name), quality.region, *numbers)
-    print_table(f"Consensus by {joined.method}, and how well each finds it", table)
+    fields = {"Segmentation": "name", "Region": "region", "Sensitivity": "sensitivity", "Specificity": "specificity"}
+    rows = tuple({title: getattr(quality, key) for title, key in fields.items()} for quality in joined.qualities)
+    table = ResultTable(tuple(fields), rows, {"Sensitivity": 3, "Specificity": 3})
+    print_table(f"Consensus by {joined.method}, and how well each finds it", as_printed(table))
     say(METHODS[joined.method])
     if agreement.reference is not None:
         dice = _against_reference(agreement, joined)

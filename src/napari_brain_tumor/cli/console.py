@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -19,11 +20,13 @@ from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
 if TYPE_CHECKING:
+    from napari_brain_tumor.io.table import Table as ResultTable
     from napari_brain_tumor.measure.examination import Examination
     from napari_brain_tumor.measure.lesions import Lesion
     from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 
 __all__ = [
+    "as_printed",
     "debugging",
     "duration",
     "explain",
@@ -120,6 +123,15 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left")
     return table
+
+
+def as_printed(table: "ResultTable") -> Table:
+    """A result's table with its numbers rounded and aligned to the right."""
+    numbers = [title for title, column in zip(table.titles, table.columns, strict=True) if column in table.digits]
+    printed = new_table(*table.titles, right=tuple(numbers))
+    for row in table.rows:
+        printed.add_row(*(escape(table.printed(row, column)) for column in table.columns))
+    return printed
 
 
 def print_table(title: str, table: Table) -> None:

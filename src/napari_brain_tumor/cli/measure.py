@@ -114,14 +114,15 @@ def _written(
 ) -> Iterator[None]:
     """Write what was measured at the end, also if some files were not."""
     from napari_brain_tumor.cli.console import say
-    from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
+    from napari_brain_tumor.io.atomic import write_text
+    from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 
     try:
         yield
     finally:
         for path, text in ((csv, examinations_csv), (output, examinations_json)):
             if path is not None and examinations:
-                write_table(path, text(_in_order(examinations)))
+                write_text(path, text(_in_order(examinations)))
                 if not as_json:
                     say(f"Wrote {path}")
 

@@ -50,10 +50,10 @@ def show_prepared(prepared: "PreparedStudy") -> None:
     table = new_table("Sequence", *numbers, right=numbers)
     for role, place in prepared.places.items():
         after = place.registration.get("after", {})
-        told = f"{place.angle_degrees:.1f}°", f"{place.distance_mm:.1f} mm"
+        motion = f"{place.angle_degrees:.1f}°", f"{place.distance_mm:.1f} mm"
         judged = f"{after.get('overlap', 1):.0%}", f"{after.get('detail', 1):.2f}"
         is_reference = role == prepared.reference
-        table.add_row(role, *(("reference", "", "", "") if is_reference else (*told, *judged)))
+        table.add_row(role, *(("reference", "", "", "") if is_reference else (*motion, *judged)))
     print_table(f"{prepared.study.name}, registered to {prepared.reference}", table)
     for text in prepared.notes:
         note(text)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,14 @@ from napari_brain_tumor.compare.raters import Raters
 from napari_brain_tumor.compare.slices import Axis, SliceRow, slice_table
 from napari_brain_tumor.compare.statistics import RaterVolume, RegionAgreement
 from napari_brain_tumor.errors import ComparisonError
-from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE, PROGRAM
+from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.metrics.scores import DEFINITIONS, MaskScores, TumourClass
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["COLUMNS", "SYMMETRIC", "Agreement", "PairScores"]
 
@@ -168,10 +171,16 @@ class Agreement:
         SaveError
             If it cannot be written.
         """
-        text = csv_text(COLUMNS, map(_cells, self.scores))
-        if path is not None:
-            _write(path, text)
-        return text
+        return self.table.to_csv(path)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The scores as a `pandas.DataFrame`: one row for each pair and region or class."""
+        return self.table.to_dataframe()
+
+    @property
+    def table(self) -> Table:
+        """The scores: one row for each pair and region or class."""
+        return Table(COLUMNS, tuple(map(_cells, self.scores)), units=units_of(COLUMNS))
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
         """Everything that `as_dict` holds as JSON text; written to a file too if one is named.
@@ -183,7 +192,7 @@ class Agreement:
         """
         text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, default=str) + "\n"
         if path is not None:
-            _write(path, text)
+            write_text(Path(path), text)
         return text
 
     def as_dict(self) -> dict[str, Any]:
@@ -203,10 +212,6 @@ class Agreement:
             "slices": [asdict(row) for entry in self.regions for row in self.slices(entry.region)],
             "definitions": _definitions(),
         }
-
-
-def _write(path: str | PathLike[str], text: str) -> None:
-    write_atomically(Path(path), lambda place: place.write_bytes(text.encode()), lambda _: None)
 
 
 def _cells(pair: PairScores) -> dict[str, Any]:

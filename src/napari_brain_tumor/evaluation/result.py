@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,16 +11,18 @@ from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.evaluation.boxes import draw_boxes
 from napari_brain_tumor.evaluation.montage import draw_montage
-from napari_brain_tumor.evaluation.tables import COLUMNS, scores_csv
+from napari_brain_tumor.evaluation.tables import COLUMNS, scores_table
 from napari_brain_tumor.evaluation.unfinished import FinishedCase
 from napari_brain_tumor.evaluation.views import CaseView
 from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.csv_text import csv_text, one_line
+from napari_brain_tumor.io.csv_text import one_line
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.metrics.compare import SAMPLES, SECONDS, CaseScores, Difference, Summary, definition
 from napari_brain_tumor.metrics.scores import DEFINITIONS
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -122,6 +124,15 @@ class Evaluation:
     about: Mapping[str, Any]
     outcomes: tuple[CaseOutcome, ...] = ()
 
+    @property
+    def table(self) -> Table:
+        """The scores: one row for each case, method and region."""
+        return scores_table(self.rows)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The scores as a `pandas.DataFrame`: one row for each case, method and region."""
+        return self.table.to_dataframe()
+
     def boxes(self) -> "Figure":
         """Box plots of Dice, HD95 and NSD by method and region, each case a point: a matplotlib figure."""
         return draw_boxes(self.rows)
@@ -142,7 +153,7 @@ class Evaluation:
         """
         check_folder(folder, overwrite=overwrite)
         contents = (
-            scores_csv(self.rows).encode(),
+            self.table.to_csv().encode(),
             (json.dumps(self._document(), indent=2, ensure_ascii=False, default=str) + "\n").encode(),
             _png(self.boxes()),
             _png(self.montage()),
@@ -187,11 +198,9 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _outcomes_csv(outcomes: Sequence[CaseOutcome]) -> str:
-    columns = [field.name for field in fields(CaseOutcome)]
-    rows = ({name: getattr(outcome, name) for name in columns} for outcome in outcomes)
-    return csv_text(
-        columns, ({**row, "seconds": _seconds(row["seconds"]), "error": one_line(row["error"])} for row in rows)
-    )
+    changed = (replace(outcome, error=one_line(outcome.error)) for outcome in outcomes)
+    rows = tuple(asdict(outcome) | {"seconds": _seconds(outcome.seconds)} for outcome in changed)
+    return Table(tuple(field.name for field in fields(CaseOutcome)), rows).to_csv()
 
 
 def _seconds(value: float | None) -> str:

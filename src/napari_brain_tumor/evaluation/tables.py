@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
 from napari_brain_tumor.errors import UnreadableFileError
-from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
+from napari_brain_tumor.io.csv_text import read_csv_text
 from napari_brain_tumor.io.regular_file import read_regular
+from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.metrics.compare import CaseScores
 from napari_brain_tumor.metrics.scores import MaskScores
 
-__all__ = ["COLUMNS", "read_scores", "rows_of", "scores_csv"]
+__all__ = ["COLUMNS", "read_scores", "rows_of", "scores_csv", "scores_table"]
 
 _SCORES: Final = tuple(field.name for field in fields(MaskScores))
 _TEXTS: Final = ("dataset", "case", "patient", "model", "region")
@@ -20,12 +21,14 @@ COLUMNS: Final = (*_TEXTS, *_NUMBERS, *_SCORES)
 """Of the CSV: what a row is about, then one column for each score."""
 
 
-def scores_csv(rows: Iterable[CaseScores]) -> str:
-    """One line for each case, method and region under a line of names; an undefined score is left empty.
+def scores_table(rows: Iterable[CaseScores]) -> Table:
+    """One row for each case, method and region; an undefined score is None."""
+    return Table(COLUMNS, tuple(map(_cells, rows)), units=units_of(COLUMNS))
 
-    Numbers are written so that they read back exactly.
-    """
-    return csv_text(COLUMNS, map(_cells, rows))
+
+def scores_csv(rows: Iterable[CaseScores]) -> str:
+    """The table of scores as CSV, whose numbers read back exactly."""
+    return scores_table(rows).to_csv()
 
 
 def read_scores(path: Path) -> tuple[CaseScores, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from napari_brain_tumor.measure.examination import Examination, measure_study_jo
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["Change", "FollowUp", "Series", "VisitResult", "compare", "follow_up", "follow_up_job"]
 
@@ -97,6 +100,12 @@ class FollowUp:
                 return series
         msg = f"There is no series {key!r}; there are {[series.key for series in self.series]}."
         raise KeyError(msg)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Every size of every visit, as a `pandas.DataFrame`; the columns are those of the CSV."""
+        from napari_brain_tumor.followup.tables import follow_up_table
+
+        return follow_up_table(self).to_dataframe()
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written to JSON."""

@@ -27,6 +27,7 @@ __all__ = [
     "Agreement",
     "Registration",
     "RigidTransform",
+    "agreement_at_rest",
     "carry_labels",
     "checkerboard",
     "coarse_scan",
@@ -319,17 +320,17 @@ def _best_motion_job(scans: _Scans, seed: int) -> Job[RigidTransform]:
     ends: list[tuple[float, RigidTransform]] = []
     for done, start in enumerate(beginnings):
         yield Progress(0.4 * done / len(beginnings), 1, "Looking for a beginning")
-        found = _search(pair, start, seed, samples=_COARSE_SAMPLES, steps=_COARSE_STEPS, mask=mask)[1]
+        motion = _search(pair, start, seed, samples=_COARSE_SAMPLES, steps=_COARSE_STEPS, mask=mask)[1]
         # The metric looks at less where scans part, and then may rise: what it found is judged by what does not.
-        ends.append((_fitness(_agreement_of(judged, found)), found))
+        ends.append((_fitness(_agreement_of(judged, motion)), motion))
     ends.sort(key=lambda end: end[0], reverse=True)
     pair, mask = _images(scans, _FINE_MM)
     judged = moving.coarse(_FINE_MM), fixed.coarse(_FINE_MM)
     refined: list[tuple[float, RigidTransform]] = []
     for done, (_, start) in enumerate(ends[:_BEST]):
         yield Progress(0.4 + 0.4 * done / _BEST, 1, f"Refining at {_FINE_MM:g} mm")
-        found = _search_directions(pair, start, seed, mask)
-        refined.append((_fitness(_agreement_of(judged, found)), found))
+        motion = _search_directions(pair, start, seed, mask)
+        refined.append((_fitness(_agreement_of(judged, motion)), motion))
     fitness, best = max(refined, key=lambda end: end[0])
     if moving.is_fine and fixed.is_fine:
         yield Progress(0.8, 1, f"Refining at {_FINEST_MM:g} mm")
@@ -346,8 +347,8 @@ def _fitness(agreement: Agreement) -> float:
 
 def _images(scans: "_Scans", size_mm: float) -> tuple[list[Any], Any]:
     """Both scans as SimpleITK has them, and the brain of the fixed one if both are known."""
-    known = all(one.brain is not None for one in scans)
-    return [one.image(size_mm) for one in scans], scans[1].brain_image(size_mm) if known else None
+    known = all(scan.brain is not None for scan in scans)
+    return [scan.image(size_mm) for scan in scans], scans[1].brain_image(size_mm) if known else None
 
 
 def coarse_scan(array: Array, grid: Grid, size_mm: float = 3.0) -> tuple[npt.NDArray[np.float32], Grid]:
@@ -386,6 +387,11 @@ def find_misfit(
     after = _agreement(images, grids, best)
     better = after.detail >= before.detail + _LEAST_GAIN and after.mutual_information > before.mutual_information
     return (best if better else None), before, after
+
+
+def agreement_at_rest(moving: tuple[Array, Grid], fixed: tuple[Array, Grid]) -> Agreement:
+    """How well two scans lie on one another as their grids say; each as `coarse_scan` gives it."""
+    return _agreement((moving[0], fixed[0]), (moving[1], fixed[1]), RigidTransform(np.eye(4)))
 
 
 def no_motion(moving: Study, fixed: Study, *, role: Role | None = None) -> Registration:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_brain_tumor import __version__
-from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.followup.followup import Change, FollowUp
 from napari_brain_tumor.followup.wording import size_text
-from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE
+from napari_brain_tumor.io.table import Table, units_of
 
-__all__ = ["COLUMNS", "rows_of", "save_csv", "save_json", "track_rows"]
+__all__ = ["COLUMNS", "follow_up_table", "rows_of", "save_csv", "save_json", "track_rows"]
 
 COLUMNS: Final = (
     "visit",
@@ -31,6 +30,11 @@ COLUMNS: Final = (
 """Of the CSV: one row for each visit and size; categories stand in the rows of the targets."""
 
 
+def follow_up_table(follow_up: FollowUp) -> Table:
+    """Every size of every visit; the unit of a value is in its row."""
+    return Table(COLUMNS, tuple(rows_of(follow_up)), units=units_of(COLUMNS))
+
+
 def rows_of(follow_up: FollowUp) -> Iterator[dict[str, Any]]:
     """Every size of every visit as a row with `COLUMNS`."""
     for at, result in enumerate(follow_up.visits):
@@ -41,7 +45,7 @@ def rows_of(follow_up: FollowUp) -> Iterator[dict[str, Any]]:
                 "visit": result.visit.name,
                 "date": "" if day is None else day.isoformat(),
                 "what": series.key,
-                "value": "" if change.value is None else change.value,
+                "value": change.value,
                 "unit": series.unit,
                 **_percents(change),
                 **_response(follow_up, series.key, at),
@@ -64,19 +68,22 @@ def track_rows(follow_up: FollowUp) -> Iterator[tuple[str, ...]]:
 
 def save_csv(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
     """Write every size of every visit as CSV; raises `SaveError` if that cannot be done."""
-    return _write(Path(path), csv_text(COLUMNS, rows_of(follow_up)))
+    follow_up_table(follow_up).to_csv(path)
+    return Path(path)
 
 
 def save_json(follow_up: FollowUp, path: str | os.PathLike[str]) -> Path:
     """Write everything that was found as JSON; raises `SaveError` if that cannot be done."""
     document = {"program": "napari-brain-tumor", "version": __version__, "notice": NOTICE, **follow_up.as_dict()}
-    return _write(Path(path), json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(Path(path), json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return Path(path)
 
 
 def _percents(change: Change) -> dict[str, Any]:
     shares = {"baseline": change.from_baseline, "nadir": change.from_nadir}
     return {
-        f"change_from_{what}_percent": "" if share is None else round(100 * share, 6) for what, share in shares.items()
+        f"change_from_{what}_percent": None if share is None else round(100 * share, 6)
+        for what, share in shares.items()
     }
 
 
@@ -90,13 +97,3 @@ def _response(follow_up: FollowUp, key: str, at: int) -> dict[str, Any]:
         "imaging_alone": response.imaging or "",
         "missing": "; ".join(response.missing),
     }
-
-
-def _write(path: Path, text: str) -> Path:
-    def check(temporary: Path) -> None:
-        if temporary.read_bytes() != text.encode("utf-8"):
-            msg = "what was written does not read back"
-            raise SaveError(msg)
-
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")), check)
-    return path

@@ -11,7 +11,7 @@ from typing import Any, Final
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
-__all__ = ["Part", "flush_to_disk", "write_atomically", "write_together"]
+__all__ = ["Part", "flush_to_disk", "write_atomically", "write_text", "write_together"]
 
 
 _CANNOT_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS)
@@ -56,6 +56,24 @@ def write_atomically(
         process wrote it a moment before.
     """
     write_together([Part(path, write, check)], overwrite=overwrite)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, in UTF-8 and with the line ends that the text has on every system.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written, or does not read back the same.
+    """
+    content = text.encode("utf-8")
+
+    def check(temporary: Path) -> None:
+        if temporary.read_bytes() != content:
+            msg = "it did not read back the same"
+            raise SaveError(msg)
+
+    write_atomically(path, lambda temporary: temporary.write_bytes(content), check)
 
 
 def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:

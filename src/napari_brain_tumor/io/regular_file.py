@@ -6,8 +6,9 @@ Every reader opens its files here, also those that a header names: these lie bes
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from napari_brain_tumor.errors import UnreadableFileError
 
@@ -26,7 +27,7 @@ _WITHOUT_WAITING: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O
 _WINDOWS_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(?:\..*)?", re.I)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading.
 
     Raises

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_brain_tumor.brain.extraction import HeadChoice, chosen_brain_job
 from napari_brain_tumor.geometry import Grid
@@ -15,6 +15,9 @@ from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeTable, measure_volumes
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Segmentation, Study
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["Examination", "measure_study", "measure_study_job", "redrawn"]
 
@@ -58,6 +61,12 @@ class Examination:
     def of_region(self, region: Region) -> tuple[Lesion, ...]:
         """The lesions of a region, the largest first."""
         return tuple(lesion for lesion in self.lesions if lesion.region == region)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """One row for each class, region and lesion, as a `pandas.DataFrame`; the columns are those of the CSV."""
+        from napari_brain_tumor.measure.tables import examinations_table
+
+        return examinations_table([self]).to_dataframe()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON takes it."""

@@ -2,12 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.atomic import write_atomically
-from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
@@ -20,7 +17,7 @@ __all__ = [
     "examination_rows",
     "examinations_csv",
     "examinations_json",
-    "write_table",
+    "examinations_table",
 ]
 
 NOT_FOR_CLINICAL_USE: Final = "Research use only, not for clinical use."
@@ -74,41 +71,25 @@ def examination_rows(examination: Examination) -> Iterator[Row]:
         yield _lesion_row(examination, lesion)
 
 
-def examinations_csv(examinations: Iterable[Examination], separator: str = ",") -> str:
-    """One tidy table of any number of examinations, as CSV under a line of names; numbers read back exactly.
-
-    With tabs between the cells a spreadsheet takes it from the clipboard.
-    """
+def examinations_table(examinations: Iterable[Examination]) -> Table:
+    """One tidy table of any number of examinations."""
     rows = (
         {**row, "notes": " ".join(examination.notes)}
         for examination in examinations
         for row in examination_rows(examination)
     )
-    return csv_text(COLUMNS, rows, separator=separator)
+    return Table(COLUMNS, tuple(rows), units=units_of(COLUMNS))
+
+
+def examinations_csv(examinations: Iterable[Examination], separator: str = ",") -> str:
+    """The table of any number of examinations as CSV; with tabs a spreadsheet takes it from the clipboard."""
+    return examinations_table(examinations).to_csv(separator=separator)
 
 
 def examinations_json(examinations: Sequence[Examination]) -> str:
     """Everything of any number of examinations, as JSON, with what it must not be used for."""
     document = {"notice": NOT_FOR_CLINICAL_USE, "examinations": [examination.as_dict() for examination in examinations]}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def write_table(path: Path, text: str) -> None:
-    """Write such a text whole or not at all; what was there before is replaced.
-
-    Raises
-    ------
-    SaveError
-        If it cannot be written.
-    """
-
-    def check(written: Path) -> None:
-        if written.read_text(encoding="utf-8") != text:
-            msg = "it did not read back the same"
-            raise SaveError(msg)
-
-    # Line ends as they are: CSV from Windows shall be that of Linux.
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"), check)
 
 
 def _volume_row(examination: Examination, volume: VolumeRow) -> Row:

@@ -1,15 +1,19 @@
 """How large the tumour is: voxels and millilitres per class and per region."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.study import Segmentation
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["REGION_NAMES", "VolumeRow", "VolumeTable", "measure_volumes"]
 
@@ -90,6 +94,11 @@ class VolumeTable:
         reason = "The labels do not mark" if key in self.undetermined else "This table has no row"
         msg = f"{reason} {key!r}; known are {[row.key for row in self.rows]}."
         raise KeyError(msg)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """One row for each class and each region, as a `pandas.DataFrame`."""
+        columns = tuple(field.name for field in fields(VolumeRow))
+        return Table(columns, tuple(map(asdict, self.rows)), units=units_of(columns)).to_dataframe()
 
     def find(self, key: int | str) -> VolumeRow | None:
         """The row of one of our three classes or of a region; None where the labels do not tell it."""

@@ -18,6 +18,7 @@ from napari_brain_tumor.models.cards import default_model
 from napari_brain_tumor.preflight.costs import Expected
 from napari_brain_tumor.preflight.rows import Fix, Row
 from napari_brain_tumor.preflight.scans import Facts
+from napari_brain_tumor.preparation.together import Mirrored
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import NiftiForms, Role, Segmentation, TifSlices
 
@@ -110,6 +111,8 @@ def fit(facts: Facts) -> Row:
     question, judged = "Fit", facts.alignment
     if judged.unjudged:
         return Row(question, "pass", f"Not judged: {judged.unjudged}.")
+    if judged.mirrored:
+        return Row(question, "warn", " ".join(map(_mirrored_words, judged.mirrored)), _CHOOSE_ROLES)
     if not judged.misfits:
         return Row(question, "pass", "The sequences lie on one another.")
     sentences = [
@@ -120,6 +123,14 @@ def fit(facts: Facts) -> Row:
     which = "it" if len(sentences) == 1 else "them"
     words = f"{' '.join(sentences)} Register {which} rigidly to {judged.misfits[0].onto} first, or leave {which} out."
     return Row(question, "warn", words, _CHOOSE_ROLES)
+
+
+def _mirrored_words(mirrored: Mirrored) -> str:
+    exchanged = ", ".join(mirrored.sides)
+    return (
+        f"{mirrored.role} does not lie on {mirrored.onto}, but does so with {exchanged} exchanged: its header is "
+        "wrong, or the file was flipped. Export it again, or leave it out."
+    )
 
 
 def coverage(facts: Facts) -> Row:

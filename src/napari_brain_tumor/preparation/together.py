@@ -2,24 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Final
 
 import numpy as np
 
-from napari_brain_tumor.followup.registration import RigidTransform, coarse_scan, find_misfit
+from napari_brain_tumor.followup.registration import RigidTransform, agreement_at_rest, coarse_scan, find_misfit
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Array
 
-__all__ = ["Misfit", "Togetherness", "judge_together"]
+__all__ = ["Mirrored", "Misfit", "Togetherness", "judge_together"]
 
 
 _LEAST_MM: Final = 3.0
 _LEAST_DEGREES: Final = 3.0
 _LEAST_EXTENT_MM: Final = 40.0
 """Of a scan that can be turned in space: a few slices look alike wherever they lie."""
+_AGREES: Final = 0.45
+"""Agreement of edges from which a sequence is not suspected to be mirrored. Measured in voxels of 3 mm: 24 pairs of
+sequences of four gliomas reach .42 to .96; with head and feet or front and back exchanged, .03 to .18."""
+_MIRROR_GAIN: Final = 0.15
+_SIDES: Final = ("left and right", "front and back", "head and feet")
 _FIRST: Final[tuple[Role, ...]] = ("T1", "T1c", "FLAIR", "T2")
 """The one that the others are compared with at first: where the anatomy is seen best."""
 
@@ -44,6 +49,22 @@ class Misfit:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """A sequence that lies on another one only once it is mirrored or turned round.
+
+    Parameters
+    ----------
+    role, onto : Role
+    sides : tuple of str
+        What is exchanged: of "left and right", "front and back", "head and feet".
+    """
+
+    role: Role
+    onto: Role
+    sides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Togetherness:
     """How the sequences lie on one another.
 
@@ -53,10 +74,13 @@ class Togetherness:
         None where they fit.
     unjudged : str
         Why that could not be judged; empty where it was.
+    mirrored : tuple of Mirrored
+        Sequences whose header, or whose file, exchanges sides.
     """
 
     misfits: tuple[Misfit, ...] = ()
     unjudged: str = ""
+    mirrored: tuple[Mirrored, ...] = ()
 
 
 def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) -> Togetherness:
@@ -79,9 +103,39 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
     first = roles[0]
     still = RigidTransform(np.eye(4))
     motions = {first: still}
+    mirrored: list[Mirrored] = []
     for role in roles[1:]:
-        motions[role] = find_misfit(small[role], small[first])[0] or still
-    return Togetherness(_misfits(roles, motions, small[first][1]))
+        motion, before, after = find_misfit(small[role], small[first])
+        motions[role] = motion or still
+        best = max(before.detail, after.detail if motion is not None else 0.0)
+        if best < _AGREES and (sides := _exchanged_sides(small[role], small[first], best + _MIRROR_GAIN)):
+            mirrored.append(Mirrored(role, first, sides))
+    if len(mirrored) == len(roles) - 1 > 1 and len({entry.sides for entry in mirrored}) == 1:
+        mirrored = [Mirrored(first, roles[1], mirrored[0].sides)]  # it is the odd one out
+    return Togetherness(_misfits(roles, motions, small[first][1]), mirrored=tuple(mirrored))
+
+
+def _exchanged_sides(moving: tuple[Array, Grid], fixed: tuple[Array, Grid], least: float) -> tuple[str, ...]:
+    """Which sides have to be exchanged for the edges to agree at least so much; none where that does not help."""
+    (array, grid) = moving
+    if np.ptp(array) == 0 or np.ptp(fixed[0]) == 0:
+        return ()
+    onto = _middle(*fixed)
+    best, sides = least, tuple[str, ...]()
+    for signs in product((1.0, -1.0), repeat=3):
+        if signs == (1.0, 1.0, 1.0):
+            continue
+        mirror = np.diag([*signs, 1.0])
+        mirror[:3, 3] = onto - mirror[:3, :3] @ _middle(array, grid)
+        detail = agreement_at_rest((array, Grid(grid.shape, mirror @ grid.affine)), fixed).detail
+        if detail >= best:
+            best, sides = detail, tuple(side for side, sign in zip(_SIDES, signs, strict=True) if sign < 0)
+    return sides
+
+
+def _middle(array: Array, grid: Grid) -> Array:
+    """Where the middle of the head lies, in the world."""
+    return grid.world(np.argwhere(array > array.mean()).mean(axis=0))
 
 
 def _misfits(roles: Sequence[Role], motions: Mapping[Role, RigidTransform], grid: Grid) -> tuple[Misfit, ...]:

@@ -16,10 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
-from napari_brain_tumor.measure.tables import examinations_csv, examinations_json, write_table
+from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
@@ -473,7 +474,7 @@ class MeasureWidget(QScrollArea):
 
 
 def _write(path: str, text: str) -> str:
-    write_table(Path(path), text)
+    write_text(Path(path), text)
     return f"Saved {path}."
 
 

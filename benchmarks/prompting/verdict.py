@@ -22,7 +22,6 @@ from napari_brain_tumor.interactive.evidence import FEATURES, Block
 from napari_brain_tumor.interactive.rasterise import rasterise
 from napari_brain_tumor.interactive.refiner import reach_of
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.interactive.simulated_user import Habit, Measure, next_prompt
 from napari_brain_tumor.interactive.spread import ask, spread
 from napari_brain_tumor.interactive.verdict import Verdict, load_verdict
 from napari_brain_tumor.io.atomic import write_atomically
@@ -30,6 +29,7 @@ from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array
+from prompting.simulated_user import Habit, Measure, next_prompt
 
 __all__ = ["Samples", "Start", "fit_verdict", "joined", "play", "read_samples", "save_samples", "save_verdict"]
 

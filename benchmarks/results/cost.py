@@ -1,4 +1,4 @@
-"""Time and memory of one case in a process of its own: `python -m napari_brain_tumor_training.results.cost`."""
+"""Time and memory of one case in a process of its own, which runs this file."""
 
 import json
 import subprocess
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_brain_tumor.errors import TrainingError
-from napari_brain_tumor.interpreter import module_command, safe_environment
+from napari_brain_tumor.interpreter import safe_environment
 
-__all__ = ["measure_cost"]
+__all__ = ["measure_cost", "peak_mb"]
 
-_MODULE: Final = "napari_brain_tumor_training.results.cost"
 _STATUS: Final = Path("/proc/self/status")
 
 
@@ -23,7 +22,8 @@ def measure_cost(model: str, case: Path, device: str) -> dict[str, Any]:
     TrainingError
         If the process fails; the message has the last lines that it said.
     """
-    command = module_command(_MODULE, model, str(case), device)
+    # With -P, or modules of this folder would take the place of those of Python that are called alike.
+    command = [sys.executable, "-P", __file__, model, str(case), device]
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=safe_environment())
     if process.returncode:
         msg = f"Measuring {model} in a process of its own failed: {process.stderr.strip()[-1000:]}"
@@ -38,13 +38,13 @@ def _measured(model: str, case: Path, device: str) -> dict[str, Any]:
     from napari_brain_tumor.workflow import segment
 
     trained = not find_model(model).is_baseline
-    imported = _peak_mb()
+    imported = peak_mb()
     study = open_study(case)
 
     def once(*, flips: bool) -> tuple[dict[str, float], float]:
         seconds = dict(segment(study, model, device, flips=flips).provenance["seconds"])
         load = seconds.pop("load", 0.0)
-        return {"seconds": round(sum(seconds.values()), 3), "peak_mb": _peak_mb()}, load
+        return {"seconds": round(sum(seconds.values()), 3), "peak_mb": peak_mb()}, load
 
     plain, load = once(flips=False)
     return {
@@ -62,7 +62,7 @@ def _memory_source() -> str:
     return "VmHWM" if _STATUS.is_file() else "ru_maxrss"
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """The most memory that this process has held, in MiB.
 
     Linux counts the memory of the parent, at the moment in which it started this process, into `ru_maxrss`; VmHWM

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from napari_brain_tumor.metrics.compare import SAMPLES
 from napari_brain_tumor.metrics.scores import DEFINITIONS
-from napari_brain_tumor_training.results.document import (
+from results.document import (
     RESULTS_FILE,
     Experiment,
     ModelResults,
     Results,
 )
-from napari_brain_tumor_training.results.markdown import Lines, number, table
-from napari_brain_tumor_training.results.targets import targets_of
+from results.markdown import Lines, number, table
+from results.targets import targets_of
 
 __all__ = ["definitions", "experiments", "head", "reproduce", "split", "targets"]
 
@@ -21,8 +21,8 @@ def head(results: Results, *, review: str | None) -> Lines:
     lines = [
         "# Results of the shipped models",
         "",
-        f"Written by `brain-tumor results` from [{RESULTS_FILE}]({RESULTS_FILE}), which holds every case; not by hand. "
-        "For research only: not a medical device, not for clinical use.",
+        f"Written by `benchmarks/measure_models.py` from [{RESULTS_FILE}]({RESULTS_FILE}), which holds every case; not "
+        "by hand. For research only: not a medical device, not for clinical use.",
         "",
         "WT is the whole tumour, TC its core (all but edema), ET what enhances. Dice runs from 0 to 1, more is better. "
         "Every number is of whole volumes, segmented as a user gets them: the defaults of `brain-tumor segment`, with "
@@ -144,8 +144,8 @@ def reproduce(results: Results) -> Lines:
         "## Reproduce",
         "",
         "```sh",
-        f"brain-tumor results ../shared/data --models {names} --output docs",
-        "brain-tumor results --render --output docs  # page and pictures again, without the data",
+        f"python benchmarks/measure_models.py ../shared/data --models {names} --output docs",
+        "python benchmarks/measure_models.py --render --output docs  # page and pictures again, without the data",
         "```",
         "",
         "What was measured with the same weights, settings and split is not measured again; move `results.json` away "

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from napari_brain_tumor_training.results.bench import FULL_SET
-from napari_brain_tumor_training.results.document import (
+from results.bench import FULL_SET
+from results.document import (
     FalseVolume,
     LesionControl,
     ModelResults,
 )
-from napari_brain_tumor_training.results.markdown import Lines, number, table
+from results.markdown import Lines, number, table
 
 __all__ = ["calibration", "controls", "plot_of"]
 

@@ -4,10 +4,10 @@ import re
 from typing import Final
 
 from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
-from napari_brain_tumor_training.results.document import ModelResults, Results, Scores
-from napari_brain_tumor_training.results.markdown import number, table
-from napari_brain_tumor_training.results.statistics import Group
+from results.bench import FULL_SET, SLICE_SET
+from results.document import ModelResults, Results, Scores
+from results.markdown import number, table
+from results.statistics import Group
 
 __all__ = ["with_table"]
 

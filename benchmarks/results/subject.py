@@ -10,8 +10,8 @@ from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.models.cards import Card, ModelInfo, default_model, list_models
 from napari_brain_tumor.models.manifest import WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.traits import Traits
-from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, Bench
-from napari_brain_tumor_training.results.document import BLOCKS, BlockName, ModelResults
+from results.bench import FULL_SET, SLICE_SET, Bench
+from results.document import BLOCKS, BlockName, ModelResults
 
 __all__ = ["TYPICAL", "Subject"]
 

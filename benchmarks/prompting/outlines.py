@@ -14,14 +14,14 @@ from napari_brain_tumor.interactive.rasterise import rasterise
 from napari_brain_tumor.interactive.refiner import reach_of
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.section import Section, Surroundings
-from napari_brain_tumor.interactive.simulated_user import next_prompt
 from napari_brain_tumor.interactive.spread import Outlined, outline, outlined_by, slices_beside
 from napari_brain_tumor.interactive.verdict import Verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
-from napari_brain_tumor_training.verdict import Samples, Start, joined
+from prompting.simulated_user import next_prompt
+from prompting.verdict import Samples, Start, joined
 
 __all__ = ["Maps", "play_outlines", "uneven_start", "within_brain"]
 

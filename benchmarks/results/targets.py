@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
-from napari_brain_tumor_training.results.document import ModelResults, Results, Scores
-from napari_brain_tumor_training.results.statistics import Group
+from results.bench import FULL_SET, SLICE_SET
+from results.document import ModelResults, Results, Scores
+from results.statistics import Group
 
 __all__ = ["Target", "best_of", "targets_of"]
 

@@ -1,9 +1,9 @@
-"""Write the README's table of measured results from docs/results.json; run as `python scripts/results_tables.py`."""
+"""Write the README's table of measured results from docs/results.json; run as `python benchmarks/results_tables.py`."""
 
 from pathlib import Path
 
-from napari_brain_tumor_training.results.document import read_results
-from napari_brain_tumor_training.results.readme import with_table
+from results.document import read_results
+from results.readme import with_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -1,4 +1,4 @@
-"""`brain-tumor results`: measure the models, write `results.json`, the page and its pictures."""
+"""Measure the models, write `results.json`, the page and its pictures: `python benchmarks/measure_models.py DATA`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +8,11 @@ import typer
 
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor_training.command_progress import command_progress
-from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET, open_bench
-from napari_brain_tumor_training.results.document import BLOCKS, RESULTS_FILE, BlockName, read_results
-from napari_brain_tumor_training.results.page import write_page
-from napari_brain_tumor_training.results.run import measured_results, subjects_named
 from napari_brain_tumor_training.stop_signals import run_until_stopped
+from results.bench import FULL_SET, SLICE_SET, open_bench
+from results.document import BLOCKS, RESULTS_FILE, BlockName, read_results
+from results.page import write_page
+from results.run import measured_results, subjects_named
 
 app = typer.Typer(help="Measure the models and write the results page.", add_completion=False)
 
@@ -66,7 +66,7 @@ def results(
             run_until_stopped(job, report)
         measured = read_results(output / RESULTS_FILE)
         if measured is None:
-            msg = f"{output / RESULTS_FILE} is not there yet. Measure first: brain-tumor results DATA."
+            msg = f"{output / RESULTS_FILE} is not there yet. Measure first: python benchmarks/measure_models.py DATA."
             raise UnreadableFileError(msg)
         written = write_page(measured, output)
     for path in written:

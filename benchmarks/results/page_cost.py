@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from statistics import median
 
-from napari_brain_tumor_training.results.bench import FULL_SET
-from napari_brain_tumor_training.results.document import (
+from results.bench import FULL_SET
+from results.document import (
     Machine,
     ModelResults,
     Scores,
 )
-from napari_brain_tumor_training.results.markdown import Lines, number, table
+from results.markdown import Lines, number, table
 
 __all__ = ["time_and_memory"]
 

@@ -1,6 +1,6 @@
 """Fit the weights that decide how far a prompt reaches, from the training patients of glioma3d.
 
-    python scripts/fit_verdict.py DATA [--sessions 5] [--rounds 3] [--out runs/verdict]
+    python benchmarks/fit_verdict.py DATA [--sessions 5] [--rounds 3] [--out runs/verdict]
 
 DATA holds glioma3d/ and subjects.csv. Every training case is corrected in sessions of a simulated user, from nothing
 and from results that are far from perfect: the small U2-NetP, and the U-Net with sequences missing. The first round
@@ -20,7 +20,7 @@ import numpy as np
 from napari_brain_tumor import open_segmentation, open_study, segment_with_probabilities
 from napari_brain_tumor.interactive.verdict import WEIGHTS_FILE, Verdict, load_verdict
 from napari_brain_tumor.study import Role, Study
-from napari_brain_tumor_training.verdict import (
+from prompting.verdict import (
     Samples,
     Start,
     fit_verdict,

@@ -7,14 +7,14 @@ from typing import Final
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor_training.calibrate import draw_panels
-from napari_brain_tumor_training.results.calibration import as_panels
-from napari_brain_tumor_training.results.document import (
+from results.calibration import as_panels
+from results.document import (
     Experiment,
     Results,
     read_experiments,
 )
-from napari_brain_tumor_training.results.page_cost import time_and_memory
-from napari_brain_tumor_training.results.page_frame import (
+from results.page_cost import time_and_memory
+from results.page_frame import (
     definitions,
     experiments,
     head,
@@ -22,9 +22,9 @@ from napari_brain_tumor_training.results.page_frame import (
     split,
     targets,
 )
-from napari_brain_tumor_training.results.page_scores import distances, grades, overlap, slices
-from napari_brain_tumor_training.results.page_subsets import subsets
-from napari_brain_tumor_training.results.page_trust import calibration, controls, plot_of
+from results.page_scores import distances, grades, overlap, slices
+from results.page_subsets import subsets
+from results.page_trust import calibration, controls, plot_of
 
 __all__ = ["PAGE_FILE", "page", "write_page"]
 

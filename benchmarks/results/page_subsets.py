@@ -6,12 +6,12 @@ from typing import Final
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor_training.report import role_subsets
-from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
-from napari_brain_tumor_training.results.document import (
+from results.bench import FULL_SET, SLICE_SET
+from results.document import (
     ModelResults,
 )
-from napari_brain_tumor_training.results.markdown import Lines, number, table
-from napari_brain_tumor_training.results.statistics import dice_by_subset
+from results.markdown import Lines, number, table
+from results.statistics import dice_by_subset
 
 __all__ = ["subsets"]
 

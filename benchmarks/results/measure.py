@@ -24,10 +24,10 @@ from napari_brain_tumor.study import ROLES, Segmentation, Study
 from napari_brain_tumor.workflow import segment_job
 from napari_brain_tumor_training.case_files import CaseFiles, OpenedCase
 from napari_brain_tumor_training.report import role_subsets
-from napari_brain_tumor_training.results.bench import Bench, lesions_of, tumour_free_heads, twins_of
-from napari_brain_tumor_training.results.calibration import calibration_job
-from napari_brain_tumor_training.results.cost import measure_cost
-from napari_brain_tumor_training.results.document import (
+from results.bench import Bench, lesions_of, tumour_free_heads, twins_of
+from results.calibration import calibration_job
+from results.cost import measure_cost
+from results.document import (
     Block,
     BlockName,
     CalibrationBlock,
@@ -42,7 +42,7 @@ from napari_brain_tumor_training.results.document import (
     SubsetCase,
     Subsets,
 )
-from napari_brain_tumor_training.results.subject import Subject
+from results.subject import Subject
 
 __all__ = ["block_job", "this_machine"]
 

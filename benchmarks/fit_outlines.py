@@ -1,6 +1,6 @@
 """Fit the weights that decide how the slices beside an outline follow, from training patients of glioma3d and LGG.
 
-    python scripts/fit_outlines.py DATA [--sessions 3] [--rounds 2] [--minutes 60] [--out runs/outlines]
+    python benchmarks/fit_outlines.py DATA [--sessions 3] [--rounds 2] [--minutes 60] [--out runs/outlines]
 
 DATA holds glioma3d/, lgg_tif/ and subjects.csv. Training cases are corrected in sessions of a simulated user, from
 nothing, from the truth 5 mm to the side, from the truth with uneven margins and false parts, with probabilities that
@@ -25,8 +25,8 @@ from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, Verdict, load_v
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Labels
-from napari_brain_tumor_training.outlines import Maps, play_outlines, uneven_start, within_brain
-from napari_brain_tumor_training.verdict import (
+from prompting.outlines import Maps, play_outlines, uneven_start, within_brain
+from prompting.verdict import (
     Samples,
     Start,
     fit_verdict,

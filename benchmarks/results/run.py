@@ -11,9 +11,9 @@ from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo, list_model
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.study import Role
-from napari_brain_tumor_training.results.bench import Bench
-from napari_brain_tumor_training.results.calibration import as_calibration
-from napari_brain_tumor_training.results.document import (
+from results.bench import Bench
+from results.calibration import as_calibration
+from results.document import (
     BLOCKS,
     RESULTS_FILE,
     BlockName,
@@ -22,9 +22,9 @@ from napari_brain_tumor_training.results.document import (
     read_results,
     write_results,
 )
-from napari_brain_tumor_training.results.measure import block_job
-from napari_brain_tumor_training.results.statistics import Group, dice_by_subset
-from napari_brain_tumor_training.results.subject import TYPICAL, Subject
+from results.measure import block_job
+from results.statistics import Group, dice_by_subset
+from results.subject import TYPICAL, Subject
 
 __all__ = ["DEFINITION", "as_metrics", "measured_results", "subjects_named"]
 

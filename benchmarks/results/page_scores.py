@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from napari_brain_tumor.labels import REGIONS
-from napari_brain_tumor_training.results.bench import FULL_SET, SLICE_SET
-from napari_brain_tumor_training.results.document import (
+from results.bench import FULL_SET, SLICE_SET
+from results.document import (
     ModelResults,
 )
-from napari_brain_tumor_training.results.markdown import Lines, interval, table
-from napari_brain_tumor_training.results.statistics import Group, ScoreName
+from results.markdown import Lines, interval, table
+from results.statistics import Group, ScoreName
 
 __all__ = ["distances", "grades", "overlap", "slices"]
 

@@ -18,9 +18,9 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.case_files import CaseFiles, cases_of
 from napari_brain_tumor_training.config import DataSource
-from napari_brain_tumor_training.results.document import Split
-from napari_brain_tumor_training.results.twins import healthy_twin
 from napari_brain_tumor_training.synthetic import SyntheticSpec, make_healthy
+from results.document import Split
+from results.twins import healthy_twin
 
 __all__ = ["FULL_SET", "SLICE_SET", "Bench", "lesions_of", "open_bench", "tumour_free_heads", "twins_of"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from napari_brain_tumor_training.results.statistics import Mean
+from results.statistics import Mean
 
 __all__ = ["Lines", "interval", "number", "table"]
 

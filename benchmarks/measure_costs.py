@@ -1,6 +1,6 @@
 """Measure what a run of each shipped model and method takes, into `preflight/costs.json`, which estimates begin with.
 
-    python scripts/measure_costs.py [CASE] [--model NAME ...] [--threads 1]
+    python benchmarks/measure_costs.py [CASE] [--model NAME ...] [--threads 1]
 
 Each run is a process of its own on the CPU, over the sample where no case is given. Seconds are those of the process,
 not of the clock, so that other programs on the machine change little; with one thread both are the same. Entries of
@@ -36,10 +36,10 @@ def run_once(name: str, case: Path) -> dict[str, Any]:
     import torch
 
     from napari_brain_tumor import open_study, segment
-    from napari_brain_tumor_training.results.cost import _peak_mb
+    from results.cost import peak_mb
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    before = _peak_mb()
+    before = peak_mb()
     study = open_study(case)
     segment(study, "threshold" if name != "threshold" else "edges", "cpu")  # imports what only running imports
     clock, cpu = time.perf_counter(), time.process_time()
@@ -47,7 +47,7 @@ def run_once(name: str, case: Path) -> dict[str, Any]:
     share = (time.process_time() - cpu) / (time.perf_counter() - clock) / torch.get_num_threads()
     seconds = {step: spent * min(1.0, share) for step, spent in made["seconds"].items() if step != "load"}
     z, y, x = made["working_shape"]
-    return {"seconds": seconds, "voxels": z * y * x, "memory_mb": round(_peak_mb() - before, 1)}
+    return {"seconds": seconds, "voxels": z * y * x, "memory_mb": round(peak_mb() - before, 1)}
 
 
 def measured(name: str, case: Path, threads: int) -> costs.MeasuredCost:

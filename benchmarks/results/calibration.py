@@ -13,9 +13,9 @@ from napari_brain_tumor.progress import Job, part_of
 from napari_brain_tumor_training.calibrate import Counts, Panel, calibrations, count_logits
 from napari_brain_tumor_training.case_files import CaseFiles
 from napari_brain_tumor_training.dataset import prepare_case
-from napari_brain_tumor_training.results.bench import FULL_SET, Bench
-from napari_brain_tumor_training.results.document import CalibrationBlock, Curve, RegionCalibration
-from napari_brain_tumor_training.results.subject import Subject
+from results.bench import FULL_SET, Bench
+from results.document import CalibrationBlock, Curve, RegionCalibration
+from results.subject import Subject
 
 __all__ = ["as_calibration", "as_panels", "calibration_job", "cross_fitted", "halves"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.metrics.compare import bootstrap_interval
 from napari_brain_tumor.study import ROLES, Role
-from napari_brain_tumor_training.results.document import ModelResults, ScoredCase, Scores
+from results.document import ModelResults, ScoredCase, Scores
 
 __all__ = ["DiceBySubset", "Group", "Mean", "ScoreName", "dice_by_subset", "mean_over_patients"]
 

@@ -1,0 +1,89 @@
+"""The rows of a result as one value: what its CSV, its data frame and the printed tables show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_brain_tumor.io.atomic import write_text
+from napari_brain_tumor.io.csv_text import csv_text
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Table", "units_of"]
+
+_UNITS: Final = {"mm": "mm", "mm2": "mm²", "ml": "mL", "degrees": "°", "percent": "%", "seconds": "s"}
+"""What the last word of a column's name says of its numbers."""
+
+
+def units_of(columns: Sequence[str]) -> dict[str, str]:
+    """The units of the columns whose names end with one.
+
+    Examples
+    --------
+    >>> units_of(["dice", "hd95_mm", "seconds"])
+    {'hd95_mm': 'mm', 'seconds': 's'}
+    """
+    last = {column: column.rpartition("_")[2] for column in columns}
+    return {column: _UNITS[word] for column, word in last.items() if word in _UNITS}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Rows of plain values under named columns.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Names, in order.
+    rows : tuple of mapping
+        From column to value; a value that is not known is None or left out.
+    digits : mapping of str to int
+        Decimals of a column where it is printed; CSV and data frame hold the numbers as they are.
+    units : mapping of str to str
+        Unit of a column's numbers, such as `"mm"`.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    digits: Mapping[str, int] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def to_csv(self, path: str | PathLike[str] | None = None, *, separator: str = ",") -> str:
+        """The table as CSV text under a line of names; written to a file too if one is named.
+
+        Numbers read back exactly, and no text of a cell is run by a spreadsheet.
+
+        Raises
+        ------
+        SaveError
+            If the file cannot be written.
+        """
+        text = csv_text(self.columns, self.rows, separator=separator)
+        if path is not None:
+            write_text(Path(path), text)
+        return text
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The table as a `pandas.DataFrame`; units are in its `attrs["units"]`."""
+        import pandas
+
+        frame = pandas.DataFrame([[row.get(column) for column in self.columns] for row in self.rows])
+        frame = frame.reindex(columns=range(len(self.columns))).set_axis(list(self.columns), axis=1)
+        frame.attrs["units"] = dict(self.units)
+        return frame
+
+    def printed(self, row: Mapping[str, Any], column: str) -> str:
+        """A cell as people read it: rounded, and empty where the value is not known."""
+        value = row.get(column)
+        if value is None:
+            return ""
+        digits = self.digits.get(column)
+        return str(value) if digits is None else f"{value:.{digits}f}"
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Columns with their units, as people read them."""
+        return tuple(f"{name} ({self.units[name]})" if name in self.units else name for name in self.columns)
