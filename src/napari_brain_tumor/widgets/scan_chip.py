@@ -31,7 +31,7 @@ class ScanChip(QComboBox):
         super().__init__()
         self._role, self._tip = role, tip
         self.setAccessibleName(f"Layer of {role}")
-        narrow(self, len(role))
+        narrow(self, len(role) + 2)
         self.setIconSize(QSize(0, 0))  # else Qt leaves room for one
         self.currentIndexChanged.connect(self._show_choice)
         self._show_choice()
