@@ -1,4 +1,4 @@
-"""Write the shipped ensemble of `unet` and `unet3d`, which has no weights of its own, and the manifest after it.
+"""Write the shipped ensemble of `unet` and `resunet++`, which has no weights of its own, and the manifest after it.
 
     python scripts/ship_ensemble.py
 
@@ -11,15 +11,14 @@ from napari_brain_tumor.models.cards import find_model
 from napari_brain_tumor.models.ensemble import save_ensemble
 from napari_brain_tumor.models.manifest import BUNDLED
 
-TITLE = "Ensemble of U-Net 2D and 3D, gliomas, any of T1, T1c, T2, FLAIR"
-SHARES = ({}, {"ET": 0.0})
-"""The 3D network computes on cubes of two voxels a side: thin enhancing rims are left to the 2D network."""
+MEMBERS = ("unet", "resunet++")
+TITLE = "Ensemble of U-Net and ResUNet++ 2D, gliomas, any of T1, T1c, T2, FLAIR"
 
 
 def main() -> None:
     """Write checkpoint and manifest."""
-    models = [find_model(BUNDLED / name) for name in ("unet", "unet3d")]
-    save_ensemble(BUNDLED / "ensemble", models, TITLE, shares=SHARES, by_reference=True)
+    models = [find_model(BUNDLED / name) for name in MEMBERS]
+    save_ensemble(BUNDLED / "ensemble", models, TITLE, by_reference=True)
     write_manifest()
 
 

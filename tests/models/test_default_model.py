@@ -53,8 +53,8 @@ def test_an_ensemble_is_for_what_all_its_members_are_for(tmp_path):
 
 def test_shipped_models_say_what_they_are_for():
     kinds = {model.name: model.card.min_extent_mm for model in list_models() if model.bundled}
-    assert kinds["ensemble"] == kinds["unet3d"] == 32
-    assert kinds["unet"] == 0
+    assert kinds["unet3d"] == 32
+    assert kinds["ensemble"] == kinds["unet"] == 0
 
 
 def test_where_the_first_default_was_passed_over_the_reason_is_told(models):

@@ -96,9 +96,9 @@ def test_a_layer_of_several_resolutions_is_refused():
         replace_labels(layer, labels(1))
 
 
-# Files that may, and why: the one function; views of a layer whose strokes end in its own history; surfaces and points;
+# Files that may, and why: the one function; views of a layer whose strokes end in its own history, and of drawn shapes;
 # layers of prompts, which hold no labels; slices that are shown while they are computed, and taken back.
-WRITERS = {"labels_edit.py", "linked_layers.py", "surfaces.py", "correct_layers.py", "correct_state.py"}
+WRITERS = {"labels_edit.py", "linked_layers.py", "linked_shapes.py", "correct_layers.py", "correct_state.py"}
 
 
 def test_nothing_else_in_the_window_writes_into_the_data_of_a_layer():
