@@ -120,8 +120,8 @@ install_site() {
 install_packages() {
     case "$GOAL" in
         demo) set -- "$QT" ;;
-        test) set -- "train,synthetic,onnx,cluster,dicom,$QT" --group test ;;
-        lint) set -- "train,synthetic,onnx,cluster,dicom,$QT" --group dev ;;
+        test) set -- "train,synthetic,onnx,cluster,dicom,video,$QT" --group test ;;
+        lint) set -- "train,synthetic,onnx,cluster,dicom,video,$QT" --group dev ;;
         site) install_site; return ;;
         *) warn "Usage: scripts/setup.sh demo|test|lint|site"; exit 2 ;;
     esac
