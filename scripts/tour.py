@@ -277,7 +277,7 @@ class Tour:
         """Make a data set, add the case to it as accepted, and open it from there."""
         panel = self.window.panel("data")
         folder = self.dataset
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)  # the dialog names a new folder in it
         with self.window.answering(choose_file(folder)):
             self.window.click(panel.new_button)
         self.window.wait("an empty data set", lambda: panel.dataset is not None)

@@ -337,3 +337,18 @@ def test_a_case_opens_the_dock_unless_the_user_prefers_not(make_napari_viewer, n
 
 def test_every_tab_can_be_made():
     assert set(pages.PAGES) == set(TABS)
+
+
+def test_the_checks_open_within_the_head_and_the_window_keeps_its_size(docked, qtbot):
+    viewer, dock = docked(make_study())
+    window = viewer.window._qt_window
+    window.show()
+    window.resize(1366, 768)
+    checks = dock.segment.preflight
+    qtbot.waitUntil(lambda: len(checks.texts()) > 5, timeout=PATIENCE_MS)
+    if not checks.toggle.isChecked():
+        checks.toggle.click()
+    qtbot.wait(100)
+    assert checks.body.isVisible()
+    assert checks.body.widget().height() > checks.body.height() > 4 * checks.fontMetrics().height()  # some are below
+    assert window.height() == 768

@@ -3,8 +3,18 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
@@ -18,6 +28,8 @@ from napari_brain_tumor.widgets.worker import JobRunner, as_job
 __all__ = ["PreflightTable"]
 
 _REFRESH_MS = 150
+_MOST_LINES = 12
+_LEAST_LINES = 4
 _MEMORY_TARGET = f"{list_memory.__module__}:{list_memory.__name__}"
 _TIPS = {
     "resample": "Add copies of these scans on one grid; the existing layers stay as they are.",
@@ -26,6 +38,51 @@ _TIPS = {
     "device": "Compute there instead.",
     "brain": "Find the brain and add its outline as a labels layer; the scans stay as they are.",
 }
+
+
+class _Rows(QWidget):
+    def minimumSizeHint(self) -> QSize:
+        """None: that of lines that may break anywhere would be their height in the narrowest column."""
+        return QSize(0, 0)
+
+
+class _Body(QScrollArea):
+    """The rows, as high as they are up to a limit: what is above the tabs may not make the window higher."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        content = _Rows()
+        self.rows = QGridLayout(content)
+        self.rows.setContentsMargins(2, 0, 0, 0)
+        self.rows.setHorizontalSpacing(6)
+        self.rows.setVerticalSpacing(4)
+        self.rows.setColumnStretch(1, 1)
+        self.setWidget(content)
+
+    def sizeHint(self) -> QSize:
+        """Of all rows at this width, or as many lines as the head has room for."""
+        width = self.maximumViewportSize().width()
+        height = (
+            self.rows.totalHeightForWidth(width) if self.rows.hasHeightForWidth() else self.rows.sizeHint().height()
+        )
+        return QSize(super().sizeHint().width(), min(height, self._line() * _MOST_LINES))
+
+    def minimumSizeHint(self) -> QSize:
+        """A few lines, however many rows there are."""
+        return QSize(0, min(self.sizeHint().height(), self._line() * _LEAST_LINES))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Another width makes other lines."""
+        super().resizeEvent(event)
+        if event is not None and event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
+    def _line(self) -> int:
+        return self.fontMetrics().lineSpacing()
 
 
 class PreflightTable(QWidget):
@@ -72,12 +129,8 @@ class PreflightTable(QWidget):
         self.toggle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.toggle.setMinimumWidth(120)
         column.addWidget(self.toggle)
-        self.body = QWidget()
-        self._rows = QGridLayout(self.body)
-        self._rows.setContentsMargins(2, 0, 0, 0)
-        self._rows.setHorizontalSpacing(6)
-        self._rows.setVerticalSpacing(4)
-        self._rows.setColumnStretch(1, 1)
+        self.body = _Body()
+        self._rows = self.body.rows
         column.addWidget(self.body)
         self.body.hide()
 
@@ -146,6 +199,7 @@ class PreflightTable(QWidget):
                 widget.deleteLater()
         for row in rows:
             self._add_row(row)
+        self.body.updateGeometry()
         if not self._by_hand:
             self.toggle.setChecked(worst(rows) == "fail")
 
