@@ -12,7 +12,6 @@ __all__ = [
     "known_format",
     "known_grid",
     "known_model",
-    "known_plane",
     "known_schema",
     "known_style",
 ]
@@ -69,16 +68,6 @@ def known_model(text: str | None) -> str | None:
             catalogue.find_model(text)
     except ModelNotFoundError as error:
         raise typer.BadParameter(str(error)) from error
-    return text
-
-
-def known_plane(text: str) -> str:
-    """A plane in which diameters are measured."""
-    from napari_brain_tumor.measure.diameters import PLANES
-
-    if text not in PLANES:
-        msg = f"{text!r} is not one of {', '.join(PLANES)}."
-        raise typer.BadParameter(msg)
     return text
 
 

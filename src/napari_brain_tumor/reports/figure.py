@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["CONVENTION", "FIGURE_SUFFIXES", "LABELS", "draw_figure", "save_figure", "scale_bar_length", "view_of"]
+__all__ = [
+    "BAR_SHARE",
+    "CONVENTION",
+    "FIGURE_SUFFIXES",
+    "LABELS",
+    "draw_figure",
+    "save_figure",
+    "scale_bar_length",
+    "view_of",
+]
 
 FIGURE_SUFFIXES: Final = (".png", ".svg", ".pdf")
 CONVENTION: Final = "Radiological convention: the patient's right (R) is on the left."
@@ -43,7 +52,7 @@ _INCHES: Final = 3.0
 """Width of the widest of the three planes."""
 _GAP, _ABOVE, _BELOW = 0.12, 0.42, 0.95
 """Inches between the planes, above them for the title, below them for the legend."""
-_BAR_SHARE: Final = 0.3
+BAR_SHARE: Final = 0.3
 """The scale bar is at most that part of the narrowest plane."""
 _FROM_EDGE: Final = 0.04
 _FILL: Final = 0.2
@@ -138,7 +147,7 @@ def draw_figure(
     places, size = _places(view.grid)
     figure = Figure(figsize=size, facecolor="black")
     window = grey_window(view.images[shown])
-    bar = scale_bar_length(_BAR_SHARE * min(extent(view.grid, place.plane)[1] for place in places))
+    bar = scale_bar_length(BAR_SHARE * min(extent(view.grid, place.plane)[1] for place in places))
     for place in places:
         box = (place.left / size[0], place.bottom / size[1], place.width / size[0], place.height / size[1])
         axes = figure.add_axes(box)

@@ -15,7 +15,7 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import CLASS_COLORS
 from napari_brain_tumor.measure.planes import PLANES, Plane, View, cut, extent, grey_window
 from napari_brain_tumor.progress import Job, Progress, run_job
-from napari_brain_tumor.reports.figure import LABELS, scale_bar_length, view_of
+from napari_brain_tumor.reports.figure import BAR_SHARE, LABELS, scale_bar_length, view_of
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array
 
@@ -28,7 +28,6 @@ FILM_SUFFIXES: Final = (".gif", ".mp4")
 _LONGER_SIDE: Final = 480
 """Pixels of the picture; the strip below it comes on top."""
 _STRIP: Final = 28
-_BAR_SHARE: Final = 0.3
 _MARGIN: Final = 6
 _INK: Final = (255, 255, 255)
 _GREY: Final = (187, 187, 187)
@@ -212,7 +211,7 @@ def _write_letters(draw: Any, plane: Plane, size: tuple[int, int], font: Any) ->
 def _draw_bar(draw: Any, size: tuple[int, int], scale: float, unit: str, font: Any) -> None:
     """The scale bar in the strip below the picture, and that it is not for clinical use."""
     width, height = size
-    length = scale_bar_length(_BAR_SHARE * width / scale)
+    length = scale_bar_length(BAR_SHARE * width / scale)
     pixels = round(length * scale)
     y = height + _STRIP // 2
     draw.rectangle((_MARGIN, y - 1, _MARGIN + pixels - 1, y), fill=_INK)
