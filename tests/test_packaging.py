@@ -122,6 +122,8 @@ def test_the_wheel_holds_everything_that_is_needed_and_no_more(wheel: zipfile.Zi
         "napari_brain_tumor_training/py.typed",
         "napari_brain_tumor/checkpoints/unet/card.json",
         "napari_brain_tumor/checkpoints/unet/weights.safetensors",
+        "napari_brain_tumor_training/reproduce/experiments/unet-vs-classical.toml",
+        "napari_brain_tumor_training/reproduce/templates/reproduction.html.j2",
     ):
         assert wanted in names
     assert "napari_brain_tumor/classical/template/tissues.nii.gz" in names

@@ -26,6 +26,7 @@ from napari_brain_tumor.requests.actions import (
     measure_study_lines,
     refine_lines,
     relabel_lines,
+    reproduce_lines,
     rerun_lines,
     review_lines,
     score_dataset_lines,
@@ -40,6 +41,7 @@ from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
 from napari_brain_tumor.requests.quoting import quoted
 from napari_brain_tumor.requests.reopening import opening_of
+from napari_brain_tumor.requests.reproduce import ReproduceRequest
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import request_from, words_of
 from napari_brain_tumor.requests.train import TrainRequest
@@ -311,6 +313,10 @@ EVERY_ACTION = {
         TrainRequest(source="set", model="u2netp", dims=3, device="cpu", epochs=2, batch=3, learning_rate=0.01),
         Path("runs/new"),
     ),
+    "reproduce": reproduce_lines(
+        ReproduceRequest(name="unet3d-patches", data="Task01", device="cpu", budget=5, epochs=2, split="sides.csv"),
+        Path("out"),
+    ),
 }
 
 
@@ -330,11 +336,12 @@ def parsed(arguments):
     import typer
 
     words = list(arguments)
-    if words[0] == "train":
+    if words[0] in ("train", "reproduce"):
         from napari_brain_tumor_training.__main__ import app as training
+        from napari_brain_tumor_training.reproduce.command import app as reproduction
 
-        command = typer.main.get_command(training)
-        return command.make_context("train", words[1:]).params
+        command = typer.main.get_command(training if words[0] == "train" else reproduction)
+        return command.make_context(words[0], words[1:]).params
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
@@ -354,6 +361,9 @@ def test_the_words_mean_what_the_python_lines_say():
     told = parsed(EVERY_ACTION["train"].arguments)
     assert (told["dims"], told["epochs"], told["batch"], told["learning_rate"]) == (3, 2, 3, 0.01)
     assert told["detach"]
+    reproduced = parsed(EVERY_ACTION["reproduce"].arguments)
+    assert (reproduced["name"], reproduced["data"], reproduced["budget"]) == ("unet3d-patches", Path("Task01"), 5.0)
+    assert (reproduced["epochs"], reproduced["split"], reproduced["out"]) == (2, Path("sides.csv"), Path("out"))
 
 
 def run_python(lines):

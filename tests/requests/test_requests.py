@@ -30,6 +30,7 @@ from napari_brain_tumor.requests.opening import OpenOptions, OpenRequest, ViewRe
 from napari_brain_tumor.requests.prepare import PrepareOptions, PrepareRequest, RawSeriesRequest
 from napari_brain_tumor.requests.quoting import quoted
 from napari_brain_tumor.requests.reporting import FigureRequest, FollowUpRequest, ReportRequest
+from napari_brain_tumor.requests.reproduce import ReproduceRequest
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import BrainRequest, ScoreRequest, SegmentOptions, SegmentRequest
 from napari_brain_tumor.requests.shell import request_from, with_requests, words_of
@@ -38,7 +39,7 @@ from napari_brain_tumor.requests.train import TrainRequest
 REQUESTS = [
     *(SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest, CompareRequest),
     *(ComputeRequest, EvaluateRequest, AddCaseRequest, RelabelRequest, TrainRequest, ReportRequest, FollowUpRequest),
-    *(PrepareRequest, RawSeriesRequest, ExportRequest, FigureRequest),
+    *(PrepareRequest, RawSeriesRequest, ExportRequest, FigureRequest, ReproduceRequest),
 ]
 WORDS = st.text("abcXYZ09 ._/'\"$é-%", min_size=1, max_size=9).filter(
     lambda text: text.strip() == text and text != "-" and not text.isdecimal()

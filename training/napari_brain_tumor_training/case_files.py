@@ -4,15 +4,16 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.dataset import CuratedDataset
+from napari_brain_tumor.dataset import CuratedDataset, imports
+from napari_brain_tumor.dataset.imports.found_case import FoundCase, marked_slices
 from napari_brain_tumor.dataset.index import CaseRecord, PatientRecord
 from napari_brain_tumor.dataset.patients import patient_key
 from napari_brain_tumor.errors import TrainingError
@@ -21,7 +22,10 @@ from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
-__all__ = ["CaseFiles", "OpenedCase", "cases_of", "find_cases", "read_split", "sides_hash", "split_hash"]
+__all__ = ["LEFT_OUT", "CaseFiles", "OpenedCase", "cases_of", "find_cases", "read_split", "sides_hash", "split_hash"]
+
+LEFT_OUT: Final = "left out"
+"""Instead of a side, of cases that nothing is done with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +174,7 @@ def sides_hash(cases: Sequence[CaseFiles]) -> str:
 
 
 def _refuse_torn(sides: dict[str, set[str]], where: str) -> None:
-    torn = sorted(patient for patient, sides_of_patient in sides.items() if len(sides_of_patient) > 1)
+    torn = sorted(patient for patient, sides_of_patient in sides.items() if len(sides_of_patient - {LEFT_OUT}) > 1)
     if torn:
         msg = f"In {where} these patients are in training and in validation: {', '.join(torn)}. Put each on one side."
         raise TrainingError(msg)
@@ -208,6 +212,25 @@ def _folders(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles
         raise TrainingError(msg)
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         yield _split_case(source, case.name, case, case / f"{case.name}_seg.nii.gz", split)
+
+
+def _recognised(source: DataSource, root: Path, split: Split) -> Iterable[CaseFiles]:
+    """Cases of a data set in any format that can be imported, read where they lie."""
+    for case in imports.find_cases(root / source.path, source.format):
+        files = _split_case(source, case.name, case.scan, case.label, split)
+        yield replace(files, grade=files.grade or case.grade or "", reader=partial(_read_recognised, case))
+
+
+def _read_recognised(case: FoundCase) -> OpenedCase:
+    if case.problem:
+        raise TrainingError(case.problem)
+    study, truth = open_study(case.scan, case.roles), open_segmentation(case.label, case.schema)
+    if case.known == "all":
+        return OpenedCase(study, truth)
+    slices = marked_slices(truth)
+    known = np.zeros(truth.data.shape, dtype=np.bool_)
+    np.moveaxis(known, slices.axis, 0)[list(slices.numbers)] = True
+    return OpenedCase(study, truth, known)
 
 
 def _split_case(source: DataSource, name: str, image: Path, truth: Path, split: Split) -> CaseFiles:
@@ -265,6 +288,7 @@ _LISTINGS: dict[str, Callable[[DataSource, Path, Split], Iterable[CaseFiles]]] =
     "decathlon": _decathlon,
     "lgg-tif": _lgg_tif,
     "folders": _folders,
+    "recognised": _recognised,
     "curated": _curated,
     "synthetic": _synthetic,
 }

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from napari_brain_tumor.dataset.imports import ImportFormat
 from napari_brain_tumor.dataset.index import ReviewState
 from napari_brain_tumor.errors import CheckpointError, TrainingError, UnreadableFileError
 from napari_brain_tumor.io.regular_file import read_regular
@@ -38,7 +39,8 @@ class DataSource(Section):
     """One set of cases: its format, its folder (relative to the data root) and its share of every batch."""
 
     dataset: str
-    kind: Literal["decathlon", "lgg-tif", "folders", "curated", "synthetic"]
+    kind: Literal["decathlon", "lgg-tif", "folders", "recognised", "curated", "synthetic"]
+    """`recognised` reads where it lies whatever `brain-tumor data import` recognises, such as BraTS and LGG-1p19q."""
     path: Path
     share: float = Field(gt=0)
     grade_shares: dict[str, float] = Field(default_factory=dict)
@@ -47,6 +49,8 @@ class DataSource(Section):
     """Whether whole heads are brain-extracted before they are learned from, as `segment` does, or kept as they are."""
     states: tuple[ReviewState, ...] = ("accepted",)
     """Curated sources: review states of the cases that are taken."""
+    format: ImportFormat | None = None
+    """Recognised sources: their format, where it is not to be recognised."""
     cases: int = Field(default=0, ge=0)
     """Synthetic sources: how many cases are made, into the folder, before the run begins."""
     first_seed: int = Field(default=0, ge=0)
@@ -181,7 +185,7 @@ class TrainConfig(Section):
         if not self.sources:
             msg = "A training run needs at least one data source ([[sources]])."
             raise ValueError(msg)
-        unsplit = [source.dataset for source in self.sources if source.kind in ("decathlon", "lgg-tif", "folders")]
+        unsplit = [source.dataset for source in self.sources if source.kind not in ("curated", "synthetic")]
         if self.split is None and unsplit:
             msg = f"{', '.join(unsplit)} needs a split: a CSV with the columns dataset, case, patient, split."
             raise ValueError(msg)

@@ -71,6 +71,7 @@ def fit(
     epochs: int | None = None,
     max_minutes: float | None = None,
     fold: Fold | None = None,
+    prepared: Path | None = None,
 ) -> Job[TrainingResult]:
     """Train the network of a recipe: a job.
 
@@ -102,6 +103,8 @@ def fit(
         Stop after the epoch that exceeds it; the checkpoint is written and the run can be resumed.
     fold : Fold, optional
         Validate on the patients of this fold and train on the others of the training side.
+    prepared : Path, optional
+        Folder that keeps the prepared cases, where several runs share them; the run's own if not given.
 
     Raises
     ------
@@ -126,7 +129,9 @@ def fit(
         ):
             trainer = Trainer.start(config, plan, own_device, group)
             restore(trainer, run_folder, resume=resume)
-            return (yield from _fit(trainer, data_root, run_folder, max_minutes, fold))
+            # The folds of a cross-validation prepare the same cases.
+            shared = prepared or (run_folder if fold is None else run_folder.parent)
+            return (yield from _fit(trainer, data_root, run_folder, shared, max_minutes, fold))
     except Timeout as error:
         msg = f"Another process trains in {run_folder}. Wait for it, or choose another folder."
         raise TrainingError(msg) from error
@@ -154,11 +159,9 @@ def loaded_cases(
 
 
 def _fit(
-    trainer: Trainer, data_root: Path, run_folder: Path, max_minutes: float | None, fold: Fold | None
+    trainer: Trainer, data_root: Path, run_folder: Path, shared: Path, max_minutes: float | None, fold: Fold | None
 ) -> Job[TrainingResult]:
     config, group = trainer.config, trainer.group
-    # The folds of a cross-validation prepare the same cases.
-    shared = run_folder if fold is None else run_folder.parent
     cases = yield from loaded_cases(config, data_root, shared, group, fold)
     files = [case.files for case in cases]
     split = split_hash(config, data_root, files) if fold is None else sides_hash(files)

@@ -16,7 +16,7 @@ from napari_brain_tumor.workflow import segment
 from napari_brain_tumor_training.case_files import find_cases
 from napari_brain_tumor_training.config import TrainConfig
 
-__all__ = ["CaseDice", "summarise", "validate"]
+__all__ = ["CaseDice", "summarise", "validate", "where_known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,13 @@ def validate(
             roles = tuple(role for role in subset if role in study.sequences)
             if roles == subset or (number_of_subset == 0 and roles):
                 predicted = segment(study.only(roles), model.folder, device, flips=flips, brain=case.brain)
-                masks = [_where_known(labels, opened.known) for labels in (truth, predicted)]
+                masks = [where_known(labels, opened.known) for labels in (truth, predicted)]
                 scores.append(CaseDice(case.dataset, case.name, subset, roles, flips, region_dice(*masks)))
     yield Progress(len(files), len(files), "")
     return scores
 
 
-def _where_known(labels: Segmentation, known: npt.NDArray[np.bool_] | None) -> Segmentation:
+def where_known(labels: Segmentation, known: npt.NDArray[np.bool_] | None) -> Segmentation:
     """The labels where the truth is known, background elsewhere."""
     return labels if known is None else replace(labels, data=labels.data * known)
 

@@ -15,6 +15,7 @@ GROUP: Final = "napari_brain_tumor.commands"
 _HELP: Final = {
     "train": 'Train a network on curated cases (needs the extra "train").',
     "runs": 'List, show, stop and resume training runs (needs the extra "train").',
+    "reproduce": 'Reproduce a published experiment: training, scores and one page (needs the extra "train").',
     "validate": 'Dice of a model on the validation cases of a recipe (needs the extra "train").',
 }
 _OURS: Final = ("napari_brain_tumor", "napari_brain_tumor_training")

@@ -42,7 +42,7 @@ from napari_brain_tumor.workflow import segment_job, versions
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["evaluate", "evaluate_job", "score_cases_job"]
+__all__ = ["evaluate", "evaluate_job", "score_cases_job", "scores_of_case"]
 
 logger = logging.getLogger(__name__)
 
@@ -422,7 +422,7 @@ def _scored_job(
                 job, number / len(methods), (number + 1) / len(methods), method.name
             )
             results[method.name] = on_grid(predicted, study.grid)
-            rows += _rows(case, method, truth, results[method.name], seconds)
+            rows += scores_of_case(case, method.name, truth, results[method.name], seconds)
         except Exception as error:  # noqa: BLE001
             refused.append(_refused(case, method, error))
     if not rows:
@@ -494,13 +494,14 @@ def _opened(open_with: Callable[[Spacing | None], Opened], settings: _Settings) 
     return open_with(settings.spacing_mm)
 
 
-def _rows(
-    case: Case, method: _Method, truth: Segmentation, predicted: Segmentation, seconds: float | None
+def scores_of_case(
+    case: Case, method: str, truth: Segmentation, predicted: Segmentation, seconds: float | None
 ) -> list[CaseScores]:
+    """Scores of a method for every region and class that the truth of a case tells."""
     return [
         CaseScores(
             case=case.name,
-            model=method.name,
+            model=method,
             region=key,
             scores=scores,
             truth_voxels=_voxels(truth, key),

@@ -5,14 +5,13 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from napari_brain_tumor.errors import GridMismatchError, SaveError
 from napari_brain_tumor.followup.followup import FollowUp
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE, read_sidecar
 from napari_brain_tumor.io.source_files import describe_sources, labels_files_sha256
 from napari_brain_tumor.labels import labels_sha256, schema_named
@@ -30,11 +29,9 @@ from napari_brain_tumor.reports.pictures import (
     legend,
     slice_pictures,
 )
+from napari_brain_tumor.reports.rendering import rendered
 from napari_brain_tumor.reports.tables import Table
 from napari_brain_tumor.study import Segmentation, Study
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 __all__ = ["report", "report_job"]
 
@@ -147,9 +144,9 @@ def report_job(
     }
     yield Progress(0.8, 1, "drawing the visits")
     content |= _follow_up(found, with_paths=with_paths)
-    page = _template().render(content)
+    page = rendered("report.html.j2", content)
     yield Progress(0.95, 1, "writing")
-    _write(target, page)
+    write_text(target, page)
     return target
 
 
@@ -288,28 +285,3 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield package, version(package)
         except PackageNotFoundError:
             continue
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("napari_brain_tumor.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-def _write(target: Path, page: str) -> None:
-    content = page.encode("utf-8")
-
-    def check(temporary: Path) -> None:
-        if temporary.read_bytes() != content:
-            msg = "what was written does not read back"
-            raise SaveError(msg)
-
-    write_atomically(target, lambda temporary: temporary.write_bytes(content), check)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "board_pictures", "curves", "diameter_pictures", "slice_pictures"]
+__all__ = ["Picture", "board_pictures", "curves", "diameter_pictures", "picture_of", "slice_pictures"]
 
 
 _SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T1", "T2")
@@ -66,6 +66,11 @@ class Picture:
     data: str
     alternative: str
     caption: str
+
+
+def picture_of(figure: "Figure", alternative: str, caption: str) -> Picture:
+    """A figure as a picture within a page."""
+    return Picture(_png(figure), alternative, caption)
 
 
 def slice_pictures(study: Study, segmentation: Segmentation) -> Iterator[Picture]:

@@ -14,6 +14,7 @@ from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
 from napari_brain_tumor.requests.prepare import PrepareRequest
 from napari_brain_tumor.requests.reopening import is_tif
+from napari_brain_tumor.requests.reproduce import ReproduceRequest
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import word_of
 from napari_brain_tumor.requests.train import TrainRequest
@@ -28,6 +29,7 @@ __all__ = [
     "prepare_lines",
     "refine_lines",
     "relabel_lines",
+    "reproduce_lines",
     "rerun_lines",
     "review_lines",
     "score_dataset_lines",
@@ -382,6 +384,26 @@ def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
     if request.source.suffix.lower() == ".toml" and request.data is None:
         request = request.with_options(data=request.source.parent)  # the shell would take the current folder
     return command_lines(python, ["train", request, "--detach", "--out", folder])
+
+
+def reproduce_lines(request: ReproduceRequest, folder: Path) -> CommandLines:
+    """Reproduce a published experiment.
+
+    Parameters
+    ----------
+    request : ReproduceRequest
+    folder : Path
+        For networks, scores and the page.
+    """
+    options = request.changed()
+    arguments = [options.pop("name"), options.pop("data"), folder]
+    python = (
+        "from napari_brain_tumor_training.reproduce import reproduce",
+        "",
+        f"result = {call('reproduce', arguments, options)}",
+        "print(result.page)",
+    )
+    return command_lines(python, ["reproduce", request, "--out", folder])
 
 
 def _given(option: str, value: Word | None) -> list[Word]:

@@ -1,0 +1,57 @@
+"""Published experiments: which, on what, and for how long."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from napari_brain_tumor.requests.request import Option, Request
+from napari_brain_tumor.requests.segment import Device
+
+__all__ = ["ReproduceRequest"]
+
+
+class ReproduceRequest(Request):
+    """Reproduce a published experiment: `reproduce`, `brain-tumor reproduce`."""
+
+    name: Annotated[
+        str,
+        Option(
+            help="unet-vs-classical, u2net-t1-t2, three-networks-lgg or unet3d-patches.",
+            label="Experiment",
+            metavar="NAME",
+            positional=True,
+        ),
+    ]
+    data: Annotated[
+        Path,
+        Option(
+            help="Folder that holds the data of the experiment; nothing is downloaded, nothing in it is changed.",
+            label="Data",
+            metavar="DATA",
+            positional=True,
+        ),
+    ]
+    device: Device = "auto"
+    budget: Annotated[
+        float | None,
+        Field(gt=0),
+        Option(
+            help="Shorten the experiment to about so many minutes: fewer cases, epochs and steps, as the page says.",
+            label="Budget",
+            unit="min",
+            metavar="MINUTES",
+        ),
+    ] = None
+    epochs: Annotated[int | None, Field(gt=0), Option(help="Instead of the experiment's number.", label="Epochs")] = (
+        None
+    )
+    split: Annotated[
+        Path | None,
+        Option(
+            help="CSV with the columns dataset, case, patient, split (train or val): who is on which side. Without it "
+            "patients are dealt out by chance, each time alike.",
+            label="Split",
+            metavar="CSV",
+        ),
+    ] = None

@@ -1,0 +1,194 @@
+"""Where an experiment's data lie below a folder, and which patient is on which side."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from napari_brain_tumor.dataset.imports import FORMATS, FoundCase, ImportFormat, find_cases
+from napari_brain_tumor.dataset.patients import person_key
+from napari_brain_tumor.errors import DatasetError, TrainingError
+from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor_training.case_files import LEFT_OUT, Split, read_split
+from napari_brain_tumor_training.config import DataSource
+from napari_brain_tumor_training.reproduce.experiment import Experiment, ExperimentData
+
+__all__ = ["DataSet", "SplitCase", "chosen", "find_data", "sides", "split_csv"]
+
+_COLUMNS: Final = ("dataset", "case", "patient", "split", "grade")
+Side = Literal["train", "val", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set of an experiment as it lies on the disk; `others` are cases that belong to an earlier one."""
+
+    data: ExperimentData
+    format: ImportFormat
+    folder: Path
+    cases: tuple[FoundCase, ...]
+    others: tuple[FoundCase, ...] = ()
+
+    def source(self, root: Path, brain: Literal["auto", "keep"]) -> DataSource:
+        """As a recipe names it, relative to the folder of all data."""
+        return DataSource(
+            dataset=self.data.dataset,
+            kind="recognised",
+            format=self.format,
+            path=self.folder.relative_to(root),
+            share=1,
+            brain=brain,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCase:
+    """A case and its side of the split."""
+
+    dataset: str
+    case: str
+    patient: str
+    split: Side
+    grade: str = ""
+
+
+def find_data(experiment: Experiment, root: Path) -> tuple[DataSet, ...]:
+    """The data sets of an experiment that lie in a folder or below it.
+
+    Raises
+    ------
+    TrainingError
+        If none of them is there; the message says how they would look.
+    """
+    if not root.is_dir():
+        msg = f"{root} is not a folder. Give the folder that holds {_needed(experiment)}."
+        raise TrainingError(msg)
+    sets: list[DataSet] = []
+    for data in experiment.data:
+        labels = {case.label for earlier in sets for case in earlier.cases}
+        for kind in data.formats:
+            data_set = _data_set(data, kind, root, labels)
+            if data_set is not None:
+                sets.append(data_set)
+                break
+    if not sets:
+        msg = f"{root} holds none of the data of {experiment.name}. It needs {_needed(experiment)}."
+        raise TrainingError(msg)
+    return tuple(sets)
+
+
+def sides(experiment: Experiment, sets: Iterable[DataSet], table: Path | None) -> tuple[SplitCase, ...]:
+    """Every case with its side: as a table has it, or drawn by patient, always alike for the same patients.
+
+    Raises
+    ------
+    TrainingError
+        If the table cannot be read, or one of the sides has no patient.
+    """
+    listed = None if table is None else read_split(table)
+    cases: list[SplitCase] = []
+    for data_set in sets:
+        own = _drawn(experiment, data_set, cases) if listed is None else _listed(data_set, listed)
+        grades = data_set.data.grades
+        cases += [
+            replace(case, split=LEFT_OUT) if grades and case.grade and case.grade not in grades else case
+            for case in own
+        ]
+        cases += [SplitCase(data_set.data.dataset, case.name, case.name, LEFT_OUT) for case in data_set.others]
+    for side, words in (("train", "training"), ("val", "validation")):
+        if not any(case.split == side for case in cases):
+            where = "the table gives" if table is not None else f"{len(cases)} case(s) leave"
+            msg = (
+                f"{experiment.name} needs patients for training and others for validation; {where} none for {words}. "
+                "Add cases" + (", or name them in the table with that side." if table is not None else ".")
+            )
+            raise TrainingError(msg)
+    return tuple(cases)
+
+
+def chosen(cases: Sequence[SplitCase], training: int, validation: int) -> tuple[SplitCase, ...]:
+    """The cases with at most so many on each side, taken in turn from the data sets; the others are left out."""
+    most = {"train": training, "val": validation}
+    in_turn = {
+        side: {(case.dataset, case.case) for case in _in_turn(case for case in cases if case.split == side)[:count]}
+        for side, count in most.items()
+    }
+    return tuple(
+        case if (case.dataset, case.case) in in_turn.get(case.split, ()) else replace(case, split=LEFT_OUT)
+        for case in cases
+    )
+
+
+def split_csv(cases: Iterable[SplitCase]) -> str:
+    """The split as the recipes read it."""
+    return csv_text(_COLUMNS, ({name: getattr(case, name) for name in _COLUMNS} for case in cases))
+
+
+def _in_turn(cases: Iterable[SplitCase]) -> list[SplitCase]:
+    by_set: dict[str, list[SplitCase]] = {}
+    for case in cases:
+        by_set.setdefault(case.dataset, []).append(case)
+    return [case for turn in zip_longest(*by_set.values()) for case in turn if case is not None]
+
+
+def _needed(experiment: Experiment) -> str:
+    return "; and, or at least one of them, ".join(f"{data.title} ({data.layout})" for data in experiment.data)
+
+
+def _data_set(data: ExperimentData, kind: ImportFormat, root: Path, labels: set[Path]) -> DataSet | None:
+    """The data set in that format, without the cases whose labels another one has; None where there is none."""
+    places = [root]
+    if kind == "decathlon":
+        places = [folder for folder in (root, *sorted(root.iterdir())) if (folder / "dataset.json").is_file()]
+    for folder in places:
+        every = find_cases(folder, kind) if FORMATS[kind](folder) else ()
+        cases = tuple(case for case in every if case.label not in labels)
+        if cases:
+            return DataSet(data, kind, folder, cases, tuple(case for case in every if case.label in labels))
+    return None
+
+
+def _drawn(experiment: Experiment, data_set: DataSet, earlier: Iterable[SplitCase]) -> list[SplitCase]:
+    """Sides by chance; a patient who is in an earlier data set stays on the side that was drawn there."""
+    fixed = {case.patient: case.split for case in earlier}
+    people = {case.name: _person(case.name) for case in data_set.cases}
+    patients = sorted(set(people.values()) - set(fixed))
+    order = [patients[k] for k in np.random.default_rng(0).permutation(len(patients))]
+    training, validation = experiment.patients_of_sides(len(order)) if order else (0, 0)
+    by_chance: dict[str, Side] = dict.fromkeys(order[:validation], "val")
+    by_chance |= dict.fromkeys(order[validation : validation + training], "train")
+    side_of = by_chance | fixed
+    rank = {patient: number for number, patient in enumerate(order)}
+    cases = sorted(data_set.cases, key=lambda case: rank.get(people[case.name], -1))
+    return [
+        SplitCase(
+            data_set.data.dataset,
+            case.name,
+            people[case.name],
+            side_of.get(people[case.name], LEFT_OUT),
+            case.grade or "",
+        )
+        for case in cases
+    ]
+
+
+def _person(name: str) -> str:
+    try:
+        return person_key(name)
+    except DatasetError:
+        return name
+
+
+def _listed(data_set: DataSet, listed: Split) -> list[SplitCase]:
+    """Sides as a table has them; cases that it does not name are left out."""
+    by_name = {case: row for (_, case), row in listed.items()}
+    cases = []
+    for case in data_set.cases:
+        row = listed.get((data_set.folder.name, case.name)) or by_name.get(case.name)
+        patient, side, grade = row or (case.name, "", "")
+        own: Side = "train" if side == "train" else "val" if side == "val" else LEFT_OUT
+        cases.append(SplitCase(data_set.data.dataset, case.name, patient, own, grade or case.grade or ""))
+    return cases

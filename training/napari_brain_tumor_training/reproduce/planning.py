@@ -1,0 +1,316 @@
+"""The plan of a reproduction: what was measured, how much is done, and who is on which side; kept to go on from."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, ValidationError
+
+from napari_brain_tumor.errors import BrainTumorError, SaveError, TrainingError
+from napari_brain_tumor.evaluation.cases import Case
+from napari_brain_tumor.evaluation.scoring import scores_of_case
+from napari_brain_tumor.inference.device import resolve_device
+from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.io.atomic import write_text
+from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.requests.reproduce import ReproduceRequest
+from napari_brain_tumor.study import Role
+from napari_brain_tumor.workflow import segment_job
+from napari_brain_tumor_training.case_files import LEFT_OUT, CaseFiles, find_cases
+from napari_brain_tumor_training.config import TrainConfig
+from napari_brain_tumor_training.config_parts import Section
+from napari_brain_tumor_training.dataset import TrainingCase, load_cases, prepare_case
+from napari_brain_tumor_training.estimate import estimate_cost
+from napari_brain_tumor_training.fit import CACHE_FOLDER
+from napari_brain_tumor_training.reproduce.data import (
+    DataSet,
+    SplitCase,
+    chosen,
+    find_data,
+    sides,
+    split_csv,
+)
+from napari_brain_tumor_training.reproduce.experiment import Experiment, ExperimentNetwork, experiment_named
+from napari_brain_tumor_training.reproduce.schedule import Costs, Schedule, shortened
+from napari_brain_tumor_training.starting_weights import network_for
+
+__all__ = ["PLAN_FILE", "SPLIT_FILE", "Plan", "Setup", "check_job", "plan_job"]
+
+PLAN_FILE: Final = "plan.json"
+SPLIT_FILE: Final = "split.csv"
+
+
+class Plan(Section):
+    """What is done, and why so much of it.
+
+    Attributes
+    ----------
+    request : dict
+        As it was asked for.
+    whole, schedule : Schedule
+        Of the experiment as published, and of what is done.
+    costs : Costs
+        By which it was shortened.
+    missing : tuple of str
+        Data sets of the experiment that are not there.
+    refused : dict of str to str
+        Cases that cannot be used, with the reason.
+    is_checked : bool
+        Whether every case was read.
+    """
+
+    request: dict[str, Any]
+    whole: Schedule
+    schedule: Schedule
+    costs: Costs
+    missing: tuple[str, ...] = ()
+    refused: dict[str, str] = Field(default_factory=dict)
+    is_checked: bool = False
+
+    @property
+    def minutes(self) -> float:
+        """What it is expected to take."""
+        return self.schedule.seconds(self.costs) / 60
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether less than the whole experiment is done."""
+        return self.schedule != self.whole
+
+    def describe(self) -> str:
+        """Cases, epochs and minutes, in words."""
+        part, whole = self.schedule, self.whole
+        minutes = f"about {self.minutes:.0f} minutes" if self.minutes >= 1 else "less than a minute"
+        words = (
+            f"{part.training_cases} cases for training, {part.validation_cases} for validation; {part.epochs} epochs "
+            f"of {part.iterations_per_epoch} steps; {minutes} on this machine"
+        )
+        if not self.is_shortened:
+            return f"{words}."
+        return (
+            f"{words}. The whole experiment has {whole.training_cases} and {whole.validation_cases} cases and "
+            f"{whole.epochs} epochs of {whole.iterations_per_epoch} steps; it would take about "
+            f"{whole.seconds(self.costs) / 60:.0f} minutes."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A reproduction before it begins: experiment, request, data, and its folder."""
+
+    experiment: Experiment
+    request: ReproduceRequest
+    sets: tuple[DataSet, ...]
+    root: Path
+    folder: Path
+
+    @classmethod
+    def of(cls, request: ReproduceRequest, folder: Path) -> "Setup":
+        """Find the data of what is asked for; raises `TrainingError` where they are not there."""
+        experiment = experiment_named(request.name)
+        root = Path(os.path.abspath(request.data))
+        return cls(experiment, request, find_data(experiment, root), root, folder.absolute())
+
+    def config(self, network: ExperimentNetwork, schedule: Schedule | None = None) -> TrainConfig:
+        """The recipe of a network, of the whole experiment or as a schedule says."""
+        sources = tuple(data_set.source(self.root, self.experiment.brain) for data_set in self.sets)
+        config = self.experiment.config_of(network, sources, self.folder / SPLIT_FILE)
+        if schedule is None:
+            return config
+        names = ("epochs", "iterations_per_epoch")
+        plan = config.optimisation.model_copy(update={name: getattr(schedule, name) for name in names})
+        return config.model_copy(update={"optimisation": plan, "validate_every": schedule.validate_every})
+
+    def configs(self) -> list[TrainConfig]:
+        """The recipes of all networks."""
+        return [self.config(network) for network in self.experiment.networks]
+
+    def cases(self) -> tuple[SplitCase, ...]:
+        """Every case with its side."""
+        return sides(self.experiment, self.sets, self.request.split)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Titles of data sets that are not there."""
+        present = {data_set.data.dataset for data_set in self.sets}
+        return tuple(data.title for data in self.experiment.data if data.dataset not in present)
+
+    def recorded(self) -> dict[str, Any]:
+        """What was asked for, with the folder of the data as it is called everywhere."""
+        return {**self.request.recorded(), "data": str(self.root)}
+
+
+def plan_job(setup: Setup) -> Job[Plan]:
+    """The plan in the folder, or a new one that is measured and written there: a job.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds another reproduction, or the data cannot be used.
+    """
+    earlier = _read(setup)
+    if earlier is not None:
+        return earlier
+    cases = setup.cases()
+    counts = {side: sum(case.split == side for case in cases) for side in ("train", "val")}
+    optimisation = setup.configs()[0].optimisation
+    whole = Schedule(
+        training_cases=counts["train"],
+        validation_cases=counts["val"],
+        epochs=optimisation.epochs,
+        iterations_per_epoch=optimisation.iterations_per_epoch,
+    )
+    write_text(setup.folder / SPLIT_FILE, split_csv(cases))
+    costs = yield from _costs_job(setup)
+    schedule = whole.model_copy(update={"epochs": setup.request.epochs or whole.epochs})
+    if setup.request.budget is not None:
+        schedule = shortened(schedule, costs, setup.request.budget)
+    write_text(setup.folder / SPLIT_FILE, split_csv(chosen(cases, schedule.training_cases, schedule.validation_cases)))
+    plan = Plan(request=setup.recorded(), whole=whole, schedule=schedule, costs=costs, missing=setup.missing)
+    _write(setup, plan)
+    return plan
+
+
+def check_job(setup: Setup, plan: Plan) -> Job[Plan]:
+    """Read and prepare every case that the plan has, and leave out those that cannot be used: a job.
+
+    Raises
+    ------
+    TrainingError
+        If too few cases are left, with the reasons.
+    """
+    if plan.is_checked:
+        return plan
+    configs = list(_distinct(setup.configs()))
+    files = [case for case in find_cases(configs[0], setup.root) if case.split != LEFT_OUT]
+    refused: dict[str, str] = {}
+    for number, case in enumerate(files):
+        yield Progress(number, len(files), f"reading {case.name}")
+        for config in configs:
+            reason = _refusal(case, config, setup.folder / CACHE_FOLDER)
+            if reason:
+                refused[f"{case.dataset} {case.name}"] = reason
+                break
+    used = [case for case in files if f"{case.dataset} {case.name}" not in refused]
+    if {case.split for case in used} != {"train", "val"}:
+        reasons = "\n".join(f"{name}: {reason}" for name, reason in refused.items())
+        msg = f"Too few cases of {setup.root} can be used: each side needs one. What was refused:\n{reasons}"
+        raise TrainingError(msg)
+    usable = {(case.dataset, case.name) for case in used}
+    rows = [
+        SplitCase(case.dataset, case.name, case.patient, side, case.grade)
+        for case in find_cases(configs[0], setup.root)
+        for side in [case.split if (case.dataset, case.name) in usable else LEFT_OUT]
+    ]
+    write_text(setup.folder / SPLIT_FILE, split_csv(rows))
+    checked = plan.model_copy(update={"refused": refused, "is_checked": True})
+    _write(setup, checked)
+    return checked
+
+
+def _refusal(case: CaseFiles, config: TrainConfig, cache: Path) -> str:
+    """Why a case cannot be used for a recipe; empty where it can."""
+    try:
+        (prepared,) = run_job(load_cases([case], config.roles, config.preprocessing, cache))
+    except SaveError:
+        raise
+    except TrainingError as error:
+        return str(error)
+    return "" if prepared.present.any() else f"it has none of {', '.join(config.roles)}"
+
+
+def _distinct(configs: Sequence[TrainConfig]) -> Iterator[TrainConfig]:
+    """One recipe for each choice of sequences."""
+    seen_roles: set[tuple[Role, ...]] = set()
+    for config in configs:
+        if config.roles not in seen_roles:
+            seen_roles.add(config.roles)
+            yield config
+
+
+def _costs_job(setup: Setup) -> Job[Costs]:
+    """Measure a case and a step of everything: a job."""
+    configs, device = setup.configs(), setup.request.device
+    count = len(configs) + len(setup.experiment.methods) + 2
+    yield Progress(0, count, "measuring how long a case takes to read")
+    case, reading = _first_case(setup, configs)
+    step, network = 0.0, 0.0
+    for number, config in enumerate(configs, 1):
+        yield Progress(number, count, f"measuring a step of {config.name}")
+        step += estimate_cost(config, device).seconds_per_step
+        network += _forward_seconds(config, case, device)
+    scoring = yield from part_of(_scoring_seconds(setup, case.files), (len(configs) + 1) / count, 1)
+    return Costs(reading=reading, step=step, network=network, scoring=scoring)
+
+
+def _first_case(setup: Setup, configs: Sequence[TrainConfig]) -> tuple[TrainingCase, float]:
+    """The first training case that can be used, and the seconds to prepare it for all recipes."""
+    problem: TrainingError | None = None
+    for files in find_cases(configs[0], setup.root):
+        if files.split != "train":
+            continue
+        began = time.perf_counter()
+        try:
+            prepared = [prepare_case(files, config.roles, config.preprocessing) for config in _distinct(configs)]
+        except TrainingError as error:
+            problem = error
+            continue
+        return prepared[0], time.perf_counter() - began
+    raise problem or TrainingError(f"{setup.root} has no case for training.")
+
+
+def _forward_seconds(config: TrainConfig, case: TrainingCase, device: str) -> float:
+    engine = Engine.prepare(network_for(config), config.model.dims, resolve_device(device))
+    channels = case.channels.swapaxes(0, 1).astype("float32")
+    if len(channels) != len(config.roles):  # it was prepared for other sequences
+        channels = channels[:1].repeat(len(config.roles), axis=0)
+    began = time.perf_counter()
+    run_job(engine.probabilities(channels))
+    return time.perf_counter() - began
+
+
+def _scoring_seconds(setup: Setup, files: CaseFiles) -> Job[float]:
+    """Seconds to open a case, to run the methods without weights on it, and to compare all results with the truth."""
+    methods, networks = setup.experiment.methods, setup.experiment.networks
+    began = time.perf_counter()
+    opened = files.open()
+    for number, method in enumerate(methods):
+        yield Progress(number, len(methods) + 1, f"measuring {method}")
+        try:
+            run_job(segment_job(opened.study, method, brain=files.brain))
+        except BrainTumorError:
+            continue  # it is refused later too, with its reason
+    seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    scores_of_case(Case(files.image, files.name), "", opened.truth, opened.truth, None)
+    return seconds + (time.perf_counter() - began) * (len(methods) + len(networks))
+
+
+def _read(setup: Setup) -> Plan | None:
+    """The plan of the folder, if it holds one of the same request."""
+    path = setup.folder / PLAN_FILE
+    try:
+        plan = Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        msg = f"{path} cannot be read: {error}. Choose another folder, or remove this one."
+        raise TrainingError(msg) from error
+    if plan.request != setup.recorded():
+        msg = (
+            f"{setup.folder} holds another reproduction: {_words(plan.request)}. Now it was asked for "
+            f"{_words(setup.recorded())}. Choose another folder."
+        )
+        raise TrainingError(msg)
+    return plan
+
+
+def _words(request: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in request.items())
+
+
+def _write(setup: Setup, plan: Plan) -> None:
+    write_text(setup.folder / PLAN_FILE, plan.model_dump_json(indent=1) + "\n")
