@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from napari_brain_tumor import Study, open_study, save_segmentation
-from napari_brain_tumor.geometry import Grid
-from segment_one_case import case
+from napari_brain_tumor.geometry import Box, Grid
+from napari_brain_tumor.sample import sample_case_folder
 
 STAGES = {
     "read": "reading",
@@ -33,6 +33,7 @@ STAGES = {
     "finish": "restoring",
     "write": "writing",
 }
+_SHAPE = (240, 240, 155)
 VARIANTS: dict[str, dict[str, Any]] = {
     "240x240x155, four sequences": {},
     "every second slice": {"step": (1, 1, 2)},
@@ -40,6 +41,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "two sequences (T1c, FLAIR)": {"roles": ("T1c", "FLAIR")},
     "one sequence (FLAIR)": {"roles": ("FLAIR",)},
 }
+
+
+def case(path: Path | None) -> Study:
+    """The study to segment, on a grid of 240x240x155."""
+    study = open_study(path or sample_case_folder())
+    if path is not None:
+        return study
+    start = tuple((want - have) // 2 for want, have in zip(_SHAPE, study.grid.shape, strict=True))
+    place = Box(start, tuple(s + n for s, n in zip(start, study.grid.shape, strict=True)))
+    sequences = {}
+    for role, array in study.sequences.items():
+        padded = np.zeros(_SHAPE, array.dtype)
+        padded[place.slices] = array
+        sequences[role] = padded
+    affine = study.grid.affine.copy()
+    affine[:3, 3] = study.grid.world(tuple(-s for s in start))
+    return Study(sequences, Grid(_SHAPE, affine), study.name)
 
 
 def part(study: Study, step: tuple[int, int, int] = (1, 1, 1), roles: tuple[str, ...] | None = None) -> Study:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_brain_tumor import geometry
 from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, orthogonal_grid, resample, to_ras
 from phantoms import affine, axis_orders, tilt
@@ -110,6 +111,25 @@ def test_resampling_a_linear_ramp_onto_a_finer_grid_is_exact_inside():
     ramp = coarse.world(voxels_of(coarse)) @ [1.0, 2.0, -1.0]
     wanted = fine.world(voxels_of(fine)) @ [1.0, 2.0, -1.0]
     np.testing.assert_allclose(resample(ramp, coarse, fine), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("fill", [None, 0.0, -7.0])
+@pytest.mark.parametrize("factor", [0.37, 1.0, 2.6])
+@pytest.mark.parametrize("shift", [0.0, -4.0, 9.5])
+def test_large_volumes_are_resampled_in_slabs_to_the_same_values(monkeypatch, fill, factor, shift):
+    source = grid(shape=(9, 8, 31))
+    matrix = source.affine @ np.diag([1.7, 1.1, factor, 1.0])
+    matrix[:3, 3] += (0, 0, shift)
+    target = Grid((5, 7, round(31 / factor)), matrix)
+    array = np.random.default_rng(0).integers(-500, 500, source.shape).astype(np.int16)
+    whole = resample(array, source, target, fill=fill)
+    monkeypatch.setattr(geometry, "_SLAB_VOXELS", 72 * 5)
+    slabs, resample_part = [], geometry.resample
+    monkeypatch.setattr(geometry, "resample", lambda *a, **k: slabs.append(a[0].size) or resample_part(*a, **k))
+    monkeypatch.setattr(geometry, "_LARGE_VOXELS", 72 * 15)
+    np.testing.assert_allclose(resample_part(array, source, target, fill=fill), whole, atol=1e-3)
+    assert len(slabs) > 3
+    assert max(slabs) < array.size / 2
 
 
 def test_nearest_resampling_invents_no_label():

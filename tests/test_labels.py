@@ -1,6 +1,9 @@
+import hashlib
+
 import numpy as np
 import pytest
 
+from napari_brain_tumor import labels as labels_module
 from napari_brain_tumor.errors import LabelSchemaError
 from napari_brain_tumor.labels import (
     CLASS_NAMES,
@@ -9,9 +12,12 @@ from napari_brain_tumor.labels import (
     classes_from_known,
     classes_from_regions,
     guess_schema,
+    label_values,
+    labels_sha256,
     looks_like_labels,
     region_mask,
     schema_named,
+    slabs_of,
 )
 
 
@@ -131,3 +137,21 @@ def test_classes_are_named_by_what_the_regions_tell():
     assert class_names_of(["ET", "WT"]) == {1: "edema and non-enhancing", 3: "enhancing"}
     assert class_names_of(["TC"]) == {2: "tumour core"}
     assert class_names_of(["ET", "TC", "WT"]) == CLASS_NAMES
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_labels_are_counted_and_encoded_in_slabs_to_the_same_values(monkeypatch, order):
+    labels = np.asarray(np.random.default_rng(0).choice([0, 1, 3], (4, 5, 23)), np.uint8, order=order)
+    values, encoded = label_values(labels), SCHEMAS["BraTS2018-2022"].encode(labels)
+    monkeypatch.setattr(labels_module, "_SLAB_VOXELS", 100)
+    assert [slab.shape for slab in slabs_of(labels)] == [(4, 5, 5)] * 4 + [(4, 5, 3)]
+    assert label_values(labels) == values == {0, 1, 3}
+    np.testing.assert_array_equal(SCHEMAS["BraTS2018-2022"].encode(labels), encoded)
+    np.testing.assert_array_equal(encoded, np.choose(labels, [0, 2, 1, 4]))
+
+
+def test_the_hash_of_labels_is_that_of_shape_and_bytes():
+    labels = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
+    expected = hashlib.sha256(b"(2, 3, 4)" + bytes(range(24))).hexdigest()
+    assert labels_sha256(labels) == labels_sha256(np.asfortranarray(labels)) == expected
+    assert labels_sha256(np.zeros((0, 2))) == hashlib.sha256(b"(0, 2)").hexdigest()

@@ -285,6 +285,8 @@ def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False,
     Outside is `fill`; None continues what lies at the border.
     """
     matrix = np.linalg.inv(source.affine) @ target.affine
+    if not nearest and array.size > _LARGE_VOXELS and _goes_along_z(matrix):
+        return _resampled_by_slabs(array, source, target, fill)
     data: Any = array if nearest else np.asarray(array, dtype=np.float32)
     # For labels a voxel reaches to its faces ("grid-constant"), not only to its centre: else rounding errors of 1e-14
     # and tilted grids lose the outermost layer.
@@ -299,4 +301,33 @@ def resample(array: Array, source: Grid, target: Grid, *, nearest: bool = False,
         mode=outside,
         cval=fill or 0.0,
     )
+    return values
+
+
+_LARGE_VOXELS: Final = 1 << 25
+"""A volume of more is not turned into floats as a whole."""
+_SLAB_VOXELS: Final = 1 << 23
+"""Of the source, that are floats at once."""
+
+
+def _goes_along_z(matrix: npt.NDArray[np.float64]) -> bool:
+    """Whether each slice of the target lies between two slices of the source, further up for each further one."""
+    tilted = abs(matrix[2, :2]).max() + abs(matrix[:2, 2]).max() > 1e-9
+    return not tilted and matrix[2, 2] > 0
+
+
+def _resampled_by_slabs(array: Array, source: Grid, target: Grid, fill: float | None) -> Array:
+    """Linear values of `resample`, some slices at a time, each with what is needed of the source."""
+    matrix = np.linalg.inv(source.affine) @ target.affine
+    scale, offset, depth = matrix[2, 2], matrix[2, 3], source.shape[2]
+    step = max(1, int(_SLAB_VOXELS / max(1, array.size // depth) / scale))
+    values = np.empty(target.shape, dtype=np.float32)
+    for start in range(0, target.shape[2], step):
+        stop = min(start + step, target.shape[2])
+        # One slice more than is needed: an end of the slab is never an end of the volume by a rounding error.
+        low = int(np.clip(np.floor(offset + scale * start) - 1, 0, depth - 1))
+        high = int(np.clip(np.ceil(offset + scale * (stop - 1)) + 2, low + 1, depth))
+        from_slab, to_slab = Box((0, 0, low), (*source.shape[:2], high)), Box((0, 0, start), (*target.shape[:2], stop))
+        part = np.asarray(array[from_slab.slices], dtype=np.float32)
+        values[to_slab.slices] = resample(part, source.cropped(from_slab), target.cropped(to_slab), fill=fill)
     return values

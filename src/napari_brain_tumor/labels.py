@@ -7,7 +7,7 @@ Kaggle LGG (Buda 2019, doi:10.1016/j.compbiomed.2019.05.002).
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -37,6 +37,7 @@ __all__ = [
     "names_maker",
     "region_mask",
     "schema_named",
+    "slabs_of",
 ]
 
 Region = Literal["WT", "TC", "ET"]
@@ -55,6 +56,8 @@ REGIONS: Final[dict[Region, tuple[int, ...]]] = {"WT": (1, 2, 3), "TC": (2, 3), 
 CLASS_COLORS: Final[dict[int, str]] = {1: "#56B4E9", 2: "#E69F00", 3: "#D55E00", 4: "#999999"}
 """Colours of Okabe and Ito's palette, which people with colour-blindness can tell apart."""
 
+
+_SLAB_VOXELS: Final = 1 << 24
 
 LABEL_TOLERANCE: Final = 1e-3
 """How far a label may lie from a whole number: headers that scale, and programs that resample, round."""
@@ -280,10 +283,26 @@ def looks_like_labels(array: Array, file_name: str = "") -> bool:
 
 def label_values(array: Array) -> set[int]:
     """The distinct integers in an array of labels."""
-    flat = np.asarray(array).ravel()
-    if flat.dtype == np.uint8:
-        return {int(v) for v in np.flatnonzero(np.bincount(flat, minlength=1))}
-    return {round(float(v)) for v in np.unique(flat)}
+    whole = np.asarray(array)
+    if whole.dtype != np.uint8:
+        return {round(float(v)) for v in np.unique(whole)}
+    counts = np.zeros(256, dtype=np.int64)
+    for slab in slabs_of(whole):
+        counts += np.bincount(slab.ravel(order="K"), minlength=256)
+    return {int(v) for v in np.flatnonzero(counts)}
+
+
+def slabs_of(array: Array) -> Iterator[Array]:
+    """Views of an array along its last axis, of some millions of voxels each, for what would need a large copy at once.
+
+    NumPy counts and looks up in integers of eight bytes: of a whole volume of bytes that would be eight times its size.
+    """
+    if array.ndim == 0 or array.size <= _SLAB_VOXELS:
+        yield array
+        return
+    step = max(1, _SLAB_VOXELS * array.shape[-1] // array.size)
+    for start in range(0, array.shape[-1], step):
+        yield array[..., start : start + step]
 
 
 def labels_sha256(labels: Array) -> str:
@@ -295,7 +314,9 @@ def labels_sha256(labels: Array) -> str:
         Of any shape, with values from 0 to 255.
     """
     plain = np.ascontiguousarray(labels, dtype=np.uint8)
-    return hashlib.sha256(f"{plain.shape}".encode() + plain.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{plain.shape}".encode())
+    digest.update(plain.data if plain.size else b"")
+    return digest.hexdigest()
 
 
 def region_mask(classes: Array, region: Region) -> npt.NDArray[np.bool_]:
@@ -451,5 +472,7 @@ def _mapped(values: Array, mapping: Mapping[int, int]) -> npt.NDArray[np.uint8]:
     for source, target in mapping.items():
         table[source] = target
     index = np.asarray(values)
-    mapped: npt.NDArray[np.uint8] = table[index.astype(np.uint8 if index.max(initial=0) < 256 else np.intp)]
+    mapped: npt.NDArray[np.uint8] = np.empty_like(index, dtype=np.uint8)
+    for slab, part in zip(slabs_of(mapped), slabs_of(index), strict=True):
+        slab[...] = table[part.astype(np.intp)]
     return mapped

@@ -82,6 +82,8 @@ def prepare(study: Study, roles: Sequence[Role], spec: PreprocessingSpec) -> Pre
     for channel, role in enumerate(roles):
         if role in volumes:
             channels[channel] = _scaled(volumes[role][box.slices], mask, spec)
+            if role not in roles[channel + 1 :]:
+                del volumes[role]  # one volume less while the next is scaled
     if spec.scaling == "imagenet":
         _as_photographs(channels, grey=len(set(roles)) == 1)
     return Prepared(channels, mask, box, work)
