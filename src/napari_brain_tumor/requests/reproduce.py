@@ -1,27 +1,25 @@
 """Published experiments: which, on what, and for how long."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from napari_brain_tumor.requests.request import Option, Request
 from napari_brain_tumor.requests.segment import Device
 
-__all__ = ["ReproduceRequest"]
+__all__ = ["ExperimentName", "ReproduceRequest"]
+
+ExperimentName = Literal["three-networks-lgg", "u2net-t1-t2", "unet-vs-classical", "unet3d-patches"]
+"""The experiments that are described in `napari_brain_tumor_training/reproduce/experiments`."""
 
 
 class ReproduceRequest(Request):
     """Reproduce a published experiment: `reproduce`, `brain-tumor reproduce`."""
 
     name: Annotated[
-        str,
-        Option(
-            help="unet-vs-classical, u2net-t1-t2, three-networks-lgg or unet3d-patches.",
-            label="Experiment",
-            metavar="NAME",
-            positional=True,
-        ),
+        ExperimentName,
+        Option(help="Which experiment (docs/reproductions.md).", label="Experiment", positional=True),
     ]
     data: Annotated[
         Path,

@@ -13,7 +13,6 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.reproduce import ReproduceRequest
 from napari_brain_tumor.requests.shell import with_requests
 from napari_brain_tumor_training.command_progress import command_progress
-from napari_brain_tumor_training.reproduce.experiment import experiment_named, experiment_names
 from napari_brain_tumor_training.reproduce.run import estimate_job, reproduce_job
 from napari_brain_tumor_training.stop_signals import run_until_stopped
 
@@ -22,14 +21,8 @@ __all__ = ["app"]
 app = typer.Typer(help="Reproduce a published experiment.", add_completion=False)
 
 
-def _known_name(name: str) -> str:
-    if name not in experiment_names():
-        lines = "\n".join(f"  {known}: {experiment_named(known).title}" for known in experiment_names())
-        msg = f"no experiment is called {name!r}. Known are:\n{lines}"
-        raise typer.BadParameter(msg)
-    return name
-
-
+@app.command()
+@with_requests
 def reproduce(
     request: ReproduceRequest,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for networks, scores and the page.")],
@@ -62,6 +55,3 @@ def _with_milestones(console: Console, report: Callable[[Progress], None]) -> Ca
         report(progress)
 
     return follow
-
-
-app.command()(with_requests(reproduce, {"name": _known_name}))

@@ -140,6 +140,8 @@ def _needed(experiment: Experiment) -> str:
 
 def _data_set(data: ExperimentData, kind: ImportFormat, root: Path, labels: set[Path]) -> DataSet | None:
     """The data set in that format, without the cases whose labels another one has; None where there is none."""
+    if kind == "brats" and (root / "dataset.json").is_file():
+        return None
     places = [root]
     if kind == "decathlon":
         places = [folder for folder in (root, *sorted(root.iterdir())) if (folder / "dataset.json").is_file()]

@@ -83,10 +83,10 @@ class Plan(Section):
     def describe(self) -> str:
         """Cases, epochs and minutes, in words."""
         part, whole = self.schedule, self.whole
-        minutes = f"about {self.minutes:.0f} minutes" if self.minutes >= 1 else "less than a minute"
+        minutes = f"about {_count(round(self.minutes), 'minute')}" if self.minutes >= 1 else "less than a minute"
         words = (
-            f"{part.training_cases} cases for training, {part.validation_cases} for validation; {part.epochs} epochs "
-            f"of {part.iterations_per_epoch} steps; {minutes} on this machine"
+            f"{_count(part.training_cases, 'case')} for training, {part.validation_cases} for validation; "
+            f"{_count(part.epochs, 'epoch')} of {_count(part.iterations_per_epoch, 'step')}; {minutes} on this machine"
         )
         if not self.is_shortened:
             return f"{words}."
@@ -95,6 +95,10 @@ class Plan(Section):
             f"{whole.epochs} epochs of {whole.iterations_per_epoch} steps; it would take about "
             f"{whole.seconds(self.costs) / 60:.0f} minutes."
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s'[: number != 1]}"
 
 
 @dataclass(frozen=True, slots=True)

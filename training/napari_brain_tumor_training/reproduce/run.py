@@ -12,7 +12,7 @@ from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.evaluation.result import Evaluation
 from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
-from napari_brain_tumor.requests.reproduce import ReproduceRequest
+from napari_brain_tumor.requests.reproduce import ExperimentName, ReproduceRequest
 from napari_brain_tumor.workflow import versions
 from napari_brain_tumor_training.case_files import find_cases
 from napari_brain_tumor_training.fit import TrainingResult, fit
@@ -51,12 +51,14 @@ class Reproduction:
     results: Mapping[str, TrainingResult]
 
 
-def reproduce(name: str, data: str | os.PathLike[str], out: str | os.PathLike[str], **options: Any) -> Reproduction:
+def reproduce(
+    name: ExperimentName, data: str | os.PathLike[str], out: str | os.PathLike[str], **options: Any
+) -> Reproduction:
     """Reproduce a published experiment; called again with the same folder, it goes on where it was stopped.
 
     Parameters
     ----------
-    name : str
+    name : ExperimentName
         `unet-vs-classical`, `u2net-t1-t2`, `three-networks-lgg` or `unet3d-patches`.
     data : path-like
         Folder that holds the data. Nothing is downloaded, and nothing in it is changed.
@@ -67,8 +69,10 @@ def reproduce(name: str, data: str | os.PathLike[str], out: str | os.PathLike[st
 
     Raises
     ------
+    OptionError
+        If there is no such experiment.
     TrainingError
-        If there is no such experiment, its data are not there or cannot be used, or the folder holds another one.
+        If its data are not there or cannot be used, or the folder holds another one.
 
     Examples
     --------
