@@ -60,7 +60,7 @@ def small(monkeypatch):
     def described(name):
         experiment = experiment_named(name)
         networks = tuple(network.model_copy(update={"arguments": {"width": 4}}) for network in experiment.networks)
-        patch = [4, 32, 32] if len(experiment.recipe["patch"]) == 3 else [32, 32]
+        patch = [8, 32, 32] if len(experiment.recipe["patch"]) == 3 else [64, 64]
         optimisation = {"epochs": 2, "iterations_per_epoch": 1, "batch": 2, "precision": "float32"}
         recipe = {**experiment.recipe, "patch": patch, "optimisation": optimisation}
         methods = tuple(method for method in experiment.methods if method != "atlas")  # a second for each case
