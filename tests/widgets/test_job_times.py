@@ -4,7 +4,17 @@ import pytest
 
 from napari_brain_tumor.progress import Progress, RemainingTime, run_job
 from napari_brain_tumor.widgets import job_times
-from napari_brain_tumor.widgets.job_times import JobTime, expectation_of, read_job_times, stages_of, timed
+from napari_brain_tumor.widgets.job_times import (
+    JobTime,
+    expectation_of,
+    read_job_times,
+    remember_start,
+    stages_of,
+    start_seconds,
+    timed,
+    with_start,
+)
+from napari_brain_tumor.widgets.worker import Expectation
 
 STEPS = [(8.0, 0.1), (8.5, 0.12), (9.0, 0.6), (10.0, 0.99)]
 """Of a job that is slow at first: seconds, and what it tells of its progress."""
@@ -41,6 +51,28 @@ def test_after_the_first_job_the_next_ones_time_left_is_right_within_a_factor_of
     for at, fraction in [(1.0, 0.0), *((2 * at, fraction) for at, fraction in STEPS[:-1])]:
         estimate.follow(fraction, at)
         assert 0.5 <= estimate.seconds_left(at) / (20.4 - at) <= 2
+
+
+def test_a_run_whose_process_has_to_start_is_expected_to_take_so_much_longer(tmp_path):
+    work = Expectation(10.0, ((0.0, 0.0), (0.15, 0.1), (1.0, 1.0)))
+    known = with_start(work, 10.0)
+    assert known.seconds == 20.0
+    assert known.stages == ((0.0, 0.5), (0.15, 0.55), (1.0, 1.0))
+    assert with_start(None, 10.0) is None
+    assert with_start(Expectation(), 10.0) == Expectation()
+    estimate = RemainingTime(0.0, known.seconds, known.stages)
+    for at, fraction in ((1.0, None), (5.0, None), (10.1, 0.0), (11.0, 0.15), (15.0, 0.53), (19.0, 0.9)):
+        if fraction is not None:
+            estimate.follow(fraction, at)
+        assert 0.5 <= estimate.seconds_left(at) / (20 - at) <= 2
+
+
+def test_what_a_start_took_is_kept_for_warm_and_cold_ones_apart(tmp_path):
+    assert 0 < start_seconds(warm=True, home=tmp_path) < start_seconds(warm=False, home=tmp_path)
+    remember_start(21.5, warm=False, home=tmp_path)
+    remember_start(0.25, warm=True, home=tmp_path)
+    assert start_seconds(warm=False, home=tmp_path) == 21.5
+    assert start_seconds(warm=True, home=tmp_path) == 0.25
 
 
 def test_a_job_that_fails_or_is_given_up_leaves_what_was_known(monkeypatch, tmp_path):

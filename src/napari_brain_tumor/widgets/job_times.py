@@ -14,7 +14,16 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.widgets.worker import Expectation
 
-__all__ = ["JobTime", "expectation_of", "read_job_times", "stages_of", "timed"]
+__all__ = [
+    "JobTime",
+    "expectation_of",
+    "read_job_times",
+    "remember_start",
+    "stages_of",
+    "start_seconds",
+    "timed",
+    "with_start",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +31,9 @@ Result = TypeVar("Result")
 
 _LEAST_GAIN: Final = 0.04
 """Of progress between two points of the course that is kept."""
+_WARM, _COLD = "start of a run", "start of a run and of its process"
+_START_SECONDS: Final = {_WARM: 0.5, _COLD: 4.0}
+"""Until the first run of this machine says what it is here: loading torch and a model takes most of it."""
 
 
 class JobTime(BaseModel):
@@ -81,6 +93,29 @@ def expectation_of(kind: str, size: float = 1.0, home: Path | None = None) -> Ex
     """
     known = read_job_times(home).get(kind)
     return None if known is None else Expectation(known.seconds * size / known.size, known.stages)
+
+
+def start_seconds(*, warm: bool, home: Path | None = None) -> float:
+    """What a run takes beside its work: sending the scans, loading the model; without a warm process, starting one."""
+    kind = _WARM if warm else _COLD
+    known = read_job_times(home).get(kind)
+    return _START_SECONDS[kind] if known is None else known.seconds
+
+
+def remember_start(seconds: float, *, warm: bool, home: Path | None = None) -> None:
+    """Keep what a run took beside its work, for `start_seconds`."""
+    _remember(_WARM if warm else _COLD, (), seconds, 1.0, home)
+
+
+def with_start(expectation: Expectation | None, seconds: float) -> Expectation | None:
+    """The same expectation for a job that tells nothing of its progress for the first seconds."""
+    if expectation is None or not expectation.seconds:
+        return expectation
+    total = seconds + expectation.seconds
+    stages = tuple(
+        (fraction, (seconds + share * expectation.seconds) / total) for fraction, share in expectation.stages
+    )
+    return Expectation(total, stages)
 
 
 def timed(job: Job[Result], kind: str, size: float = 1.0, home: Path | None = None) -> Job[Result]:
