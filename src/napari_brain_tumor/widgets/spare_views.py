@@ -5,6 +5,8 @@ four megabytes each time the layout was opened and closed. A canvas that goes to
 wait in the one that they are shown in.
 """
 
+from typing import Any
+
 from napari.components import ViewerModel
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QObject
@@ -15,8 +17,9 @@ __all__ = ["SpareViews", "spare_views"]
 
 def spare_views(canvas_view: QtViewer) -> "SpareViews":
     """Those beside napari's own view, in its window."""
-    place = canvas_view.window()
-    return place.findChild(SpareViews) or SpareViews(place, canvas_view)
+    window: Any = canvas_view.window()
+    spares: SpareViews | None = window.findChild(SpareViews)
+    return spares or SpareViews(window, canvas_view)
 
 
 class SpareViews(QWidget):
