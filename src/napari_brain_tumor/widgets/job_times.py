@@ -127,7 +127,7 @@ def timed(job: Job[Result], kind: str, size: float = 1.0, home: Path | None = No
                 step = next(job)
             except StopIteration as finished:
                 _remember(kind, steps, time.monotonic() - began, size, home)
-                return finished.value  # type: ignore[no-any-return]
+                return finished.value
             steps.append((time.monotonic() - began, step.fraction))
             yield step
     finally:

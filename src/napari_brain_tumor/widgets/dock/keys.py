@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from napari_brain_tumor.widgets.dock.state import TABS
