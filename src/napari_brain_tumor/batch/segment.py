@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from napari_brain_tumor import catalogue
-from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
+from napari_brain_tumor.batch.case_table import CaseRow, CaseRows, CaseTable
 from napari_brain_tumor.batch.changed_scans import changes_since_result
 from napari_brain_tumor.batch.maps import existing_maps, write_maps
 from napari_brain_tumor.batch.raw_series import RawSeries, open_scans, prepared_job, restored, study_folder
@@ -264,7 +264,7 @@ def segment_many(
     skip_existing: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[SegmentOptions],
-) -> tuple[CaseRow, ...]:
+) -> CaseRows:
     """Segment many cases and save each result on its scan's own grid.
 
     Parameters
@@ -293,9 +293,9 @@ def segment_many(
 
     Returns
     -------
-    tuple of CaseRow
-        One for each case, in their order: its status (done, skipped, exists, outdated or failed), volumes, notes and
-        error. A case that fails does not stop the others.
+    CaseRows
+        A tuple of one `CaseRow` for each case, in their order: its status (done, skipped, exists, outdated or failed),
+        volumes, notes and error. Its `to_dataframe()` is the table. A case that fails does not stop the others.
 
     Raises
     ------
@@ -346,7 +346,7 @@ def segment_many_job(
     overwrite: bool = False,
     skip_existing: bool = False,
     **options: Unpack[SegmentOptions],
-) -> Job[tuple[CaseRow, ...]]:
+) -> Job[CaseRows]:
     """`segment_many` as a job: yields `Progress`, returns the rows. Takes the same parameters."""
     catalogue.find_model(model)
     folder = Path(output).absolute()
@@ -371,7 +371,7 @@ def segment_many_job(
                     yield Progress(len(rows.rows), len(tasks), Path(row.case).name, milestone)
         finally:
             rows.write()
-    return tuple(rows.rows)
+    return CaseRows(rows.rows)
 
 
 def _tasks(cases: Sequence[Path], folder: Path) -> list[Task]:
