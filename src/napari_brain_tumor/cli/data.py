@@ -245,7 +245,7 @@ def import_command(
     source: Annotated[str | None, typer.Option(help="Name of the data set; the folder's if not given.")] = None,
     state: StateOption = "draft",
 ) -> None:
-    """Add all cases of another data set; those that are there already are skipped, those refused are told."""
+    """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.dataset import CuratedDataset
