@@ -126,13 +126,13 @@ def rows(measures: Measures) -> Iterator[tuple[str, str, str, str]]:
     yield f"files of more than {LONG_FILE} lines", "18", str(measures.long_files), "5"
 
 
-def import_times(runs: int = 3) -> Iterator[tuple[str, str]]:
+def import_times(root: Path, runs: int = 3) -> Iterator[tuple[str, str]]:
     """Median seconds of processor time that a new process takes for imports; other work does not lengthen it."""
     for line in _IMPORTS:
         seconds = []
         for _ in range(runs):
             before = os.times()
-            subprocess.run([sys.executable, "-c", line], check=True)
+            subprocess.run([sys.executable, "-c", line], env=_environment(root), check=True)
             after = os.times()
             seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         yield line, f"{statistics.median(seconds):.2f} s of processor time"
@@ -167,10 +167,14 @@ print(f"brain-tumor segment: {len(called)} files whose functions were called, th
 
 def walk(root: Path) -> str:
     """How many files `brain-tumor segment` passes, and how often it looks up the model."""
-    places = os.pathsep.join(str(root / part) for part in ("src", "training"))
-    environment = os.environ | {"PYTHONPATH": places}
-    done = subprocess.run([sys.executable, "-c", _WALK], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-c", _WALK]
+    done = subprocess.run(command, env=_environment(root), stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.splitlines()[-1]
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """In which Python finds the packages of that checkout."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(str(root / part) for part in ("src", "training"))}
 
 
 def main() -> None:
@@ -184,7 +188,7 @@ def main() -> None:
     for row in rows(measured(arguments.root)):
         print(f"| {' | '.join(row)} |")
     if arguments.import_time:
-        for line, seconds in import_times():
+        for line, seconds in import_times(arguments.root):
             print(f"{line}: {seconds}")
     if arguments.walk:
         print(walk(arguments.root))

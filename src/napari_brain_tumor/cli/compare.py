@@ -52,7 +52,9 @@ def compare(
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as the file says)."),
+        typer.Option(
+            metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as it says)."
+        ),
     ] = None,
     axis: Annotated[
         str, typer.Option(metavar="axial|coronal|sagittal", help="Which slices the table of the worst is about.")
