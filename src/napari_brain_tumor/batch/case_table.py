@@ -133,11 +133,11 @@ class CaseTable:
         SaveError
             If the file cannot be written.
         """
-        ours = [row.cells for row in rows]
-        keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
+        own = [row.cells for row in rows]
+        keys = {(row["case"], row["output"]) for row in own} | {(row["case"], "") for row in own}
         with self._alone():
             others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
-            Table(COLUMNS, (*others, *ours)).to_csv(self.path)
+            Table(COLUMNS, (*others, *own)).to_csv(self.path)
         self.is_written = True
 
     @contextmanager

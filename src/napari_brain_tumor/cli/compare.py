@@ -52,9 +52,7 @@ def compare(
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(
-            metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as it says)."
-        ),
+        typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- by itself)."),
     ] = None,
     axis: Annotated[
         str, typer.Option(metavar="axial|coronal|sagittal", help="Which slices the table of the worst is about.")
