@@ -35,8 +35,9 @@ def volume_table(examination: Examination) -> Table:
     sized = [*table.classes, *table.regions]
     counts = [f"{row.voxels:,}".replace(",", " ") for row in sized]
     if table.unit == "voxels":
-        columns, rows = ("Tissue or region", "Voxels"), zip(names, counts, strict=True)
-        return Table.of_cells(columns, rows, right=frozenset({"Voxels"}), title="Volumes")
+        in_voxels = zip(names, counts, strict=True)
+        right = frozenset({"Voxels"})
+        return Table.of_cells(("Tissue or region", "Voxels"), in_voxels, right=right, title="Volumes")
     volumes = [f"{row.ml:.2f}" for row in sized]
     nested = "Regions are nested: the whole tumour holds the core, the core holds the enhancing tumour."
     note = nested if len(table.regions) > 1 else ""
