@@ -278,6 +278,20 @@ def test_opened_and_closed_again_and_again_it_leaves_nothing(opened, qtbot):
     assert viewer.mouse_move_callbacks == []
 
 
+def test_canvases_are_used_again_and_none_is_set_up_anew(opened, qtbot):
+    viewer, _labels, panes = opened
+    canvases = [pane.canvas for pane in panes.panes]
+    contexts = [canvas.context() for canvas in canvases]
+    assert None not in contexts
+    for _ in range(2):
+        toggle_layout(viewer)
+        settled(qtbot)
+        toggle_layout(viewer)
+        settled(qtbot)
+    assert [pane.canvas for pane in layout_of(viewer).panes] == canvases
+    assert [canvas.context() for canvas in canvases] == contexts
+
+
 def settled(qtbot):
     """Let Qt delete what is to be deleted."""
     qtbot.wait(20)
