@@ -75,7 +75,7 @@ def test_a_tumour_is_found_with_all_sequences_and_nothing_is_said_of_the_fit():
     assert result.notes == ()
 
 
-@pytest.mark.parametrize("roles", [("T2",), ("T1", "FLAIR")], ids="+".join)
+@pytest.mark.parametrize("roles", [("T2",), pytest.param(("T1", "FLAIR"), marks=pytest.mark.slow)], ids="+".join)
 def test_a_tumour_is_found_with_any_sequences(roles):
     scan, lesion, _ = with_tumour(roles)
     assert dice(lesion, find_regions(scan)["WT"]) > 0.8
@@ -86,6 +86,7 @@ def test_a_tumour_is_found_on_thick_slices():
     assert dice(lesion, find_regions(scan)["WT"]) > 0.8
 
 
+@pytest.mark.slow
 def test_two_tumours_are_both_found():
     shares = brain()
     size = shares.shape[1:]
@@ -98,6 +99,7 @@ def test_nothing_is_found_in_a_brain_without_a_tumour():
     assert found.sum() * 0.027 < 1.0
 
 
+@pytest.mark.slow
 def test_the_template_lies_on_the_brains_tissues_and_a_large_tumour_does_not_move_it():
     scan, lesion, shares = with_tumour(radius_mm=24.0)
     ill, well = (run_job(fit_template_job(one)) for one in (scan, scan_of(shares)))
@@ -123,6 +125,7 @@ def test_departures_are_signed_and_measured_in_the_spread_of_the_tissue():
         assert not score[~scan.brain].any()
 
 
+@pytest.mark.slow
 def test_where_the_template_does_not_fit_a_note_says_so():
     box = np.zeros((60, 60, 60), bool)
     box[10:40, 10:50, 10:40] = True
