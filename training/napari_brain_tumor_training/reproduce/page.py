@@ -8,11 +8,11 @@ from typing import Final
 from napari_brain_tumor.evaluation.result import Evaluation
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 from napari_brain_tumor.metrics.compare import Summary, definition
 from napari_brain_tumor.reports.pictures import Picture, picture_of
 from napari_brain_tumor.reports.rendering import rendered
-from napari_brain_tumor.reports.tables import Table
 from napari_brain_tumor.requests.actions import reproduce_lines
 from napari_brain_tumor.workflow import versions
 from napari_brain_tumor_training.fit import TrainingResult
@@ -75,7 +75,8 @@ def score_table(evaluation: Evaluation, metrics: tuple[str, ...]) -> Table:
                 rows.append((f"{region}: {model}", *place, str(values["dice"].cases), *cells))
     columns = ("Region: method", *(["Data"] if several else []), "Cases", *(_TITLES[name] for name in metrics))
     first = 2 if several else 1
-    return Table("Validation patients", columns, tuple(rows), frozenset(range(first, len(columns))), _NOTE)
+    right = frozenset(columns[first:])
+    return Table.of_cells(columns, rows, right=right, title="Validation patients", note=_NOTE)
 
 
 _NOTE: Final = "Mean over cases, below it the 95 % bootstrap interval over patients."
