@@ -187,7 +187,7 @@ def test_no_tab_shows_more_than_eight_controls_and_no_case_more_than_six_layers(
     assert not any(CODES_KEY in layer.metadata for layer in viewer.layers)
     assert all(layer.visible for layer in viewer.layers[4:])
     assert data.pages.currentIndex() == 0
-    for at, name in ((1, "add"), (2, "train")):
+    for at, name in ((1, "add"), (2, "import"), (3, "train")):
         dock.page("data").bar.setCurrentIndex(at)
         look(name, dock.page("data"))
     assert len(viewer.layers) <= MOST_LAYERS

@@ -8,7 +8,7 @@ from typing import Final
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.formats import format_to_write
 from napari_brain_tumor.requests.compare import CompareRequest
-from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest
 from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, Word, call, command_lines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
@@ -24,6 +24,7 @@ __all__ = [
     "add_case_lines",
     "compare_lines",
     "create_dataset_lines",
+    "import_lines",
     "measure_study_lines",
     "prepare_lines",
     "refine_lines",
@@ -382,6 +383,28 @@ def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
     if request.source.suffix.lower() == ".toml" and request.data is None:
         request = request.with_options(data=request.source.parent)  # the shell would take the current folder
     return command_lines(python, ["train", request, "--detach", "--out", folder])
+
+
+def import_lines(dataset: Path, request: ImportRequest) -> CommandLines:
+    """Add all cases of a labelled folder to a data set.
+
+    Parameters
+    ----------
+    dataset : Path
+        Folder of the data set.
+    request : ImportRequest
+    """
+    python = (
+        _DATASET,
+        "from napari_brain_tumor.dataset.imports import ImportRequest, import_folder",
+        "from napari_brain_tumor.progress import run_job",
+        "",
+        f"request = {call('ImportRequest', [], request.changed())}",
+        f"report = run_job(import_folder({call('CuratedDataset', [dataset])}, request))",
+        "for case in report.of('refused'):",
+        "    print(case.name, case.text)",
+    )
+    return command_lines(python, ["data", "import", dataset, request])
 
 
 def _given(option: str, value: Word | None) -> list[Word]:
