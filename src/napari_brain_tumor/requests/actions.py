@@ -33,6 +33,7 @@ __all__ = [
     "review_lines",
     "score_dataset_lines",
     "segment_lines",
+    "segment_many_lines",
     "train_lines",
     "view_lines",
 ]
@@ -115,6 +116,38 @@ def segment_lines(
     place = target if target.suffix else f"{word_of(target)}/"
     options = [word for name, value in saving.items() for word in (f"--{name}", value)]
     return command_lines(python, ["segment", scans, request, "--output", place, *options])
+
+
+def segment_many_lines(
+    folder: PurePath, output: PurePath, request: SegmentRequest, schema: str = "MSD", *, skip_existing: bool = True
+) -> CommandLines:
+    """Segment every case of a folder.
+
+    Parameters
+    ----------
+    folder, output : path-like
+        Where the cases are, and where results and table go.
+    request : SegmentRequest
+    schema : str
+        Which integers are written.
+    skip_existing : bool
+        Whether cases that have a result are passed over.
+    """
+    options = request.changed() | ({"schema": schema} if schema != "MSD" else {})
+    options |= {"skip_existing": True} if skip_existing else {}
+    python = (
+        "from pathlib import Path",
+        "",
+        "from napari_brain_tumor import segment_many",
+        "from napari_brain_tumor.io.case_folders import case_folders",
+        "",
+        f"cases = [case.path for case in case_folders({call('Path', [folder])})]",
+        f"rows = {call('segment_many', [Name('cases'), output], options)}",
+        "for row in rows:",
+        "    print(row.case, row.status, row.error)",
+    )
+    words = [*(("--schema", schema) if schema != "MSD" else ()), *(("--skip-existing",) if skip_existing else ())]
+    return command_lines(python, ["segment", folder, request, "--output", f"{word_of(output)}/", *words])
 
 
 def _named_format(output: PurePath, name: str) -> str:

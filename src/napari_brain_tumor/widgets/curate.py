@@ -168,7 +168,7 @@ class CurateWidget(QScrollArea):
         self.add.match_button.clicked.connect(self._on_match_requested)
         self.add.add_button.clicked.connect(self.add_case)
         self.imports.imported.connect(self._refresh)
-        self.imports.changed.connect(self._on_import_changed)
+        self.imports.changed.connect(lambda: self.imports.show_code_in(self.code_box))
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
         self.score_runner.progressed.connect(self._on_score_progress)
@@ -815,10 +815,6 @@ class CurateWidget(QScrollArea):
         ]
         self._tell("\n".join([f"Added {record.id}: patient {record.patient}, {record.split}.", *alike]))
         notify(f"Added {record.id}.")
-
-    def _on_import_changed(self) -> None:
-        if self.pages.currentWidget() is self.imports:
-            self.code_box.show_action(self.imports.lines)
 
     # What is shown --------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import import_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.parts import Fold, button, combo, form, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error, time_left_text
 
@@ -267,6 +268,11 @@ class ImportPage(QWidget):
         self.refresh()
         self.text_label.setText(text)
         self.imported.emit()
+
+    def show_code_in(self, box: ActionLines) -> None:
+        """Let a box show what Import does, while this page is in sight."""
+        if self.isVisible():
+            box.show_action(self.lines)
 
     def lines(self) -> CommandLines:
         """What Import does, as code."""
