@@ -170,7 +170,9 @@ def _atlas_head() -> Any:
     from nilearn import datasets
 
     brain = np.asarray(datasets.load_mni152_template(resolution=2).dataobj, dtype=np.float32)
-    return dress({"T1": brain}, brain > 0, 2.0, seed=0)
+    # The template's background is not zero everywhere.
+    mask = np.asarray(datasets.load_mni152_brain_mask(resolution=2).dataobj) > 0
+    return dress({"T1": np.where(mask, brain, 0)}, mask, 2.0, seed=0)
 
 
 def _believable(grid: Grid, known: bool) -> Grid:

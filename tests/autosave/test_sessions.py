@@ -1,10 +1,13 @@
 import os
+import sys
 import time
 from datetime import UTC, datetime
 
 import pytest
+from filelock import FileLock
 from journal_cases import DOCUMENT, paint, zeros
 
+from napari_brain_tumor.autosave import sessions
 from napari_brain_tumor.autosave.changes import digest_of
 from napari_brain_tumor.autosave.sessions import Session, forget, journal_folder, journals, mark, recover_all, tidy
 
@@ -60,6 +63,61 @@ def test_a_session_that_only_just_began_is_not_tidied(home):
     session.finish()
     assert not folder.exists()
     assert list(home.iterdir()) == []
+
+
+@pytest.fixture
+def unlucky(home, monkeypatch):
+    """A function: another napari, which tidies up, holds the lock of so many first names of a new session."""
+    real = sessions._lock_of
+
+    def hold(count):
+        home.mkdir(parents=True)
+        taken = FileLock(home / "taken.lock")
+        taken.acquire()
+        names = []
+
+        def lock_of(folder):
+            names.append(folder)
+            return FileLock(home / "taken.lock") if len(names) <= count else real(folder)
+
+        monkeypatch.setattr(sessions, "_lock_of", lock_of)
+        return taken
+
+    return hold
+
+
+def test_a_session_begins_although_another_napari_takes_its_lock_while_it_tidies(home, unlucky):
+    taken = unlucky(3)
+    errors = []
+    session = Session(home, errors.append)
+    journal = session.open(zeros(), DOCUMENT)
+    assert errors == []
+    labels = paint(journal, zeros(), 3)
+    assert journals(home) == []  # it is protected by the lock that it got in the end
+    session.flush()
+    session.finish()
+    taken.release()
+    ((_, recovered),) = recover_all(journals(home))
+    assert (recovered.labels == labels).all()
+
+
+def test_a_session_that_never_gets_a_lock_says_so(home, unlucky):
+    taken = unlucky(sessions._MOST_NAMES)
+    errors = []
+    assert Session(home, errors.append).open(zeros(), DOCUMENT) is None
+    assert "taken by another program" in str(errors[0])
+    taken.release()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the lock removes its file when it is released")
+def test_tidying_removes_a_lock_before_another_session_can_hold_it(home, monkeypatch):
+    home.mkdir(parents=True)
+    left = home / "20260101-000000-1-abcd.lock"
+    left.touch()
+    there, release = [], FileLock.release
+    monkeypatch.setattr(FileLock, "release", lambda lock: there.append(left.exists()) or release(lock))
+    tidy(home)
+    assert there == [False]
 
 
 def test_what_was_lost_is_told_and_what_was_closed_is_told_apart(home):

@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +42,8 @@ Fate = Literal["lost", "closed", "declined", "restored"]
 """How a journal with unsaved work ended: by a crash; by its user, who closed the layer or napari; by a crash, and its
 user did not want it back when asked; by a crash, and it was brought back."""
 
+_MOST_NAMES: Final = 20
+"""Tried for a new session before it is given up."""
 _FATES: Final[tuple[Fate, ...]] = ("restored", "declined", "closed")
 
 
@@ -125,14 +127,28 @@ class Session:
 
     def _started(self) -> Path:
         if self.folder is None:
-            now = datetime.now(UTC)
-            folder = self.home / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}-{os.urandom(2).hex()}"
             make_private(self.home)
-            self._lock = _lock_of(folder)  # before the folder is there: without a lock it would be that of an ended run
-            self._lock.acquire(timeout=0)
+            folder, self._lock = _locked_folder(self.home)
             make_private(folder)
             self.folder = folder
         return self.folder
+
+
+def _locked_folder(home: Path) -> tuple[Path, FileLock]:
+    """A name for the folder of a new session, and its lock, which is held.
+
+    The lock comes first, for a folder without one would be that of an ended run. Between the making of its file and
+    the locking of it, `tidy` in this or in another napari may take it for the lock of an ended run, hold it for a
+    moment and remove it. Then another name is as good.
+    """
+    for _ in range(_MOST_NAMES):
+        folder = home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{os.urandom(4).hex()}"
+        lock = _lock_of(folder)
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            return folder, lock
+    msg = f"the lock of a new session was taken by another program {_MOST_NAMES} times in a row, in {home}"
+    raise OSError(msg)
 
 
 def _lock_of(session: Path) -> FileLock:
@@ -180,13 +196,20 @@ def journals(home: Path | None = None, own: Path | None = None) -> list[StoredJo
     entries: list[StoredJournal] = []
     for session in sorted((path for path in home.iterdir() if path.is_dir()), reverse=True):
         if session == own:
-            closed = (folder for folder in sorted(session.glob("layer-*")) if (folder / "closed").exists())
+            closed = (folder for folder in _layers(session) if (folder / "closed").exists())
             entries += [StoredJournal(folder, _fate(folder)) for folder in closed]
             continue
         with _ended(session) as ended:
             if ended:
-                entries += [StoredJournal(folder, _fate(folder)) for folder in sorted(session.glob("layer-*"))]
+                entries += [StoredJournal(folder, _fate(folder)) for folder in _layers(session)]
     return entries
+
+
+def _layers(session: Path) -> list[Path]:
+    try:
+        return sorted(session.glob("layer-*"))
+    except FileNotFoundError:  # removed meanwhile by its own run, or by another napari that tidies up
+        return []
 
 
 def recover_all(entries: list[StoredJournal]) -> list[tuple[StoredJournal, RecoveredLabels]]:
@@ -220,7 +243,7 @@ def tidy(home: Path | None = None, *, keep_days: float = KEEP_DAYS, keep_bytes: 
     What its user closed, declined or restored goes before what was lost.
     """
     home = journal_folder() if home is None else home
-    sized = [(entry, _size(entry.folder), _touched(entry.folder)) for entry in journals(home)]
+    sized = list(_sized(journals(home)))
     oldest = datetime.now(UTC) - timedelta(days=keep_days)
     total = sum(size for _, size, _ in sized)
     for entry, size, touched in sorted(sized, key=lambda item: (item[0].fate == "lost", item[2])):
@@ -233,14 +256,15 @@ def tidy(home: Path | None = None, *, keep_days: float = KEEP_DAYS, keep_bytes: 
 
 
 def _remove_if_empty(session: Path) -> None:
-    if any(session.glob("layer-*")):
+    if _layers(session):
         return
     with _ended(session) as ended:
         if ended:
             shutil.rmtree(session, ignore_errors=True)
-    if ended:
-        with suppress(OSError):
-            session.with_name(f"{session.name}.lock").unlink()
+            # While it is held: once it is not, another session may have it, and would then hold a file without a name,
+            # which protects nothing. Windows lets nobody remove it now, and there the lock removes it itself.
+            with suppress(OSError):
+                session.with_name(f"{session.name}.lock").unlink()
 
 
 @contextmanager
@@ -268,3 +292,9 @@ def _size(folder: Path) -> int:
 
 def _touched(folder: Path) -> datetime:
     return datetime.fromtimestamp(max((p.stat().st_mtime for p in folder.iterdir()), default=0), UTC)
+
+
+def _sized(entries: Iterable[StoredJournal]) -> Iterator[tuple[StoredJournal, int, datetime]]:
+    for entry in entries:
+        with suppress(OSError):  # another napari tidies up as well
+            yield entry, _size(entry.folder), _touched(entry.folder)

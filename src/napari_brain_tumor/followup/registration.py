@@ -28,6 +28,7 @@ __all__ = [
     "Registration",
     "RigidTransform",
     "agreement_at_rest",
+    "by_way_of",
     "carry_labels",
     "checkerboard",
     "coarse_scan",
@@ -156,6 +157,8 @@ class Registration:
         Before and after it is applied.
     kind : {"registered", "given", "same space"}
         Found here, told by the user, or nothing moved since both lie in one space already.
+    link : Registration, optional
+        Of `moving_role` to a third sequence by way of which it was brought here: then that is what is judged.
     """
 
     transform: RigidTransform
@@ -164,6 +167,7 @@ class Registration:
     before: Agreement
     after: Agreement
     kind: Literal["registered", "given", "same space"] = "registered"
+    link: "Registration | None" = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -174,6 +178,8 @@ class Registration:
                 f"the heads overlap by {self.after.overlap:.0%} only (at least {_LEAST_OVERLAP:.0%} is expected): "
                 "one of the scans covers another part of the body, or its geometry is wrong"
             )
+        if self.link is not None:
+            return (*problems, *self.link.problems)
         least = _least_detail(self.moving_role, self.fixed_role)
         if self.after.detail < least:
             problems.append(
@@ -198,6 +204,7 @@ class Registration:
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written to JSON."""
+        way = {"link": self.link.as_dict()} if self.link is not None else {}
         return {
             "kind": self.kind,
             "fixed_to_moving_world_mm": self.transform.matrix.tolist(),
@@ -207,6 +214,7 @@ class Registration:
             "after": _agreement_dict(self.after),
             "trusted": self.trusted,
             "problems": list(self.problems),
+            **way,
         }
 
 
@@ -409,6 +417,29 @@ def find_misfit(
 def agreement_at_rest(moving: tuple[Array, Grid], fixed: tuple[Array, Grid]) -> Agreement:
     """How well two scans lie on one another as their grids say; each as `coarse_scan` gives it."""
     return _agreement_of((_Scan(*moving), _Scan(*fixed)), RigidTransform(np.eye(4)))
+
+
+def by_way_of(link: Registration, onward: Registration, moving: Study, fixed: Study) -> Registration:
+    """Bring a scan onto another by way of a third that lies between them.
+
+    Parameters
+    ----------
+    link : Registration
+        Of the moving scan to the third one.
+    onward : Registration
+        Of the third one to the fixed scan.
+    moving, fixed : Study
+        The two ends.
+
+    Returns
+    -------
+    Registration
+        Its agreements are those of the two ends; it is trusted where the heads overlap and `link` is trusted.
+    """
+    scans = _scans(moving, link.moving_role, fixed, onward.fixed_role)
+    motion = RigidTransform(link.transform.matrix @ onward.transform.matrix)
+    before = _agreement_of(scans, RigidTransform(np.eye(4)))
+    return Registration(motion, link.moving_role, onward.fixed_role, before, _agreement_of(scans, motion), link=link)
 
 
 def no_motion(moving: Study, fixed: Study, *, role: Role | None = None) -> Registration:

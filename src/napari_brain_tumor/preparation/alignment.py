@@ -1,14 +1,14 @@
 """Every sequence of an examination registered to one of them, and refused where that cannot be trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
 from napari_brain_tumor.brain.extraction import brain_mask_job
 from napari_brain_tumor.errors import BrainMaskError, RegistrationError, RoleError
-from napari_brain_tumor.followup.registration import Registration, RigidTransform, no_motion, register_job
+from napari_brain_tumor.followup.registration import Registration, by_way_of, no_motion, register_job
 from napari_brain_tumor.io import FINEST, reference_role
 from napari_brain_tumor.preprocessing.intensity import background_value
 from napari_brain_tumor.progress import Job, Progress, part_of
@@ -21,6 +21,8 @@ _SMALL_MM: Final = 0.3
 """Motions below both are not worth an interpolation, and no surer than that themselves."""
 _GAIN: Final = 0.002
 """Of mutual information or of the agreement of edges, that a motion has to bring to be preferred to none."""
+_LOSS: Final = 0.02
+"""Of the agreement of edges with the reference, that a way by another sequence may cost."""
 _WHOLE_SHARE: Final = 0.8
 """Of what the tallest scan covers, that a reference has to cover."""
 
@@ -74,18 +76,46 @@ def align_job(alone: Alone, reference: Role, seed: int = 0, device: str = "auto"
     Raises
     ------
     RegistrationError
-        If one cannot be trusted; the message names it, the reasons and what to do.
+        If one cannot be trusted, by way of another sequence neither; the message names it, the reasons and what to do.
     """
-    found: dict[Role, Registration] = {}
+    placed: dict[Role, Registration] = {}
+    refused: dict[Role, Registration] = {}
     others = [role for role in alone if role != reference]
-    with_brains = yield from part_of(_with_brains_job(alone, device), 0, 0.2)
+    studies = yield from part_of(_with_brains_job(alone, device), 0, 0.2)
+    fixed = studies[reference]
     for done, role in enumerate(others):
-        job = register_job(with_brains[role], with_brains[reference], seed=seed)
-        low, high = (0.2 + 0.8 * at / len(others) for at in (done, done + 1))
+        job = register_job(studies[role], fixed, seed=seed)
+        low, high = (0.2 + 0.7 * at / len(others) for at in (done, done + 1))
         registration = yield from part_of(job, low, high, f"{role} to {reference}")
-        found[role] = _preferred(registration, with_brains[role], with_brains[reference])
-        _require_trusted(found[role], with_brains[role], with_brains[reference])
-    return found
+        registration = _preferred(registration, studies[role], fixed)
+        (placed if registration.trusted else refused)[role] = registration
+    for role, direct in refused.items():
+        placed[role] = yield from part_of(_detour_job(direct, placed, studies, reference, seed), 0.9, 1)
+    return {role: placed[role] for role in others}
+
+
+def _detour_job(
+    direct: Registration, placed: Mapping[Role, Registration], studies: Alone, reference: Role, seed: int
+) -> Job[Registration]:
+    """The way to the reference by a sequence that lies there already, where the direct one cannot be trusted.
+
+    T2 and FLAIR in thick slices resemble T1 or one another more than they resemble a T1c in thick slices.
+    """
+    role, fixed = direct.moving_role, studies[reference]
+    ways: list[Registration] = []
+    for done, (between, onward) in enumerate(placed.items()):
+        job = register_job(studies[role], studies[between], seed=seed)
+        link = yield from part_of(job, done / len(placed), (done + 1) / len(placed), f"{role} to {between}")
+        ways.append(by_way_of(link, onward, studies[role], fixed))
+    # A way that ends in a worse fit than the one that was refused went wrong somewhere.
+    good = [way for way in ways if way.trusted and way.after.detail >= direct.after.detail - _LOSS]
+    if not good:
+        _refuse(direct, studies[role], fixed, list(placed))
+    return max(good, key=_link_detail)
+
+
+def _link_detail(way: Registration) -> float:
+    return 0.0 if way.link is None else way.link.after.detail
 
 
 def _with_brains_job(alone: Alone, device: str) -> Job[dict[Role, Study]]:
@@ -117,17 +147,12 @@ def _preferred(found: Registration, moving: Study, fixed: Study) -> Registration
     return no_motion(moving, fixed) if is_small or gained < _GAIN else found
 
 
-def _require_trusted(found: Registration, moving: Study, fixed: Study) -> None:
-    if not found.trusted:
-        names = f"{found.moving_role} ({moving.name}) and {found.fixed_role} ({fixed.name})"
-        msg = (
-            f"{names} could not be brought onto one another: {'; '.join(found.problems)}. Pick another series for "
-            f'{found.moving_role}, or leave it out: --series {found.moving_role}=- (series={{"{found.moving_role}": '
-            f'"-"}}); if {found.fixed_role} is the wrong one, choose another reference.'
-        )
-        raise RegistrationError(msg)
-
-
-def at_rest() -> RigidTransform:
-    """No motion."""
-    return RigidTransform(np.eye(4))
+def _refuse(direct: Registration, moving: Study, fixed: Study, detours: Sequence[Role]) -> NoReturn:
+    names = f"{direct.moving_role} ({moving.name}) and {direct.fixed_role} ({fixed.name})"
+    neither = f" It was not possible by way of {' or '.join(detours)} either." if detours else ""
+    msg = (
+        f"{names} could not be brought onto one another: {'; '.join(direct.problems)}.{neither} Pick another series "
+        f"for {direct.moving_role}, or leave it out: --series {direct.moving_role}=- "
+        f'(series={{"{direct.moving_role}": "-"}}); if {direct.fixed_role} is the wrong one, choose another reference.'
+    )
+    raise RegistrationError(msg)

@@ -379,6 +379,13 @@ def _motion_notes(places: Mapping[Role, SequencePlace], reference: Role) -> list
     ]
     still = [role for role, place in places.items() if place.registration.get("kind") == "same space"]
     notes = [f"Registered to {reference}: {', '.join(moved)}."] if moved else []
+    for role, place in places.items():
+        link = place.registration.get("link")
+        if link is not None:
+            notes.append(
+                f"{role} did not fit {reference} well enough by itself; it was registered to "
+                f"{link['sequences']['fixed']} and moved with that."
+            )
     return notes + ([f"{', '.join(still)} lay on {reference} already and stayed as scanned."] if still else [])
 
 
