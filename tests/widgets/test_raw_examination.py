@@ -57,6 +57,7 @@ def test_one_click_prepares_the_examination_and_opens_the_study_in_place_of_its_
         return PreparationReport(study, "T1", (("FLAIR", 1.0, 2.0, 0.9, 0.5),), (), {})
 
     monkeypatch.setattr(prepare_state, "prepare_job", prepared)
+    monkeypatch.setattr(layers, "tell", lambda *_, **__: None)
     viewer = make_napari_viewer()
     widget = BrainTumorWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Brain Tumor", area="right")

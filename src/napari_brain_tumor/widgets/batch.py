@@ -26,6 +26,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
@@ -176,7 +177,7 @@ class BatchWidget(QScrollArea):
         self.status_label.setText(str(error))
         self._show()
 
-    def lines(self) -> Any:
+    def lines(self) -> CommandLines:
         """What Run does, as code."""
         return state.lines_of(self.folder, self.output, self._settings(), skip_existing=self.skip_box.isChecked())
 
@@ -195,7 +196,8 @@ class BatchWidget(QScrollArea):
             return
         self.batch = state.Batch.of(self.batch.cases)
         cases, output, skips = self.batch.cases, Path(self.output), self.skip_box.isChecked()
-        steps = self._steps = deque()
+        steps: deque[CaseProgress] = deque()
+        self._steps = steps
         worker = self._worker
         self.status_label.setText("Starting…")
         self.runner.start(

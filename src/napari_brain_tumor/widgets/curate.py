@@ -834,7 +834,7 @@ class CurateWidget(QScrollArea):
             walk.setEnabled(has_cases)
         page.score_button.setEnabled(has_cases and self._model is not None)
         self.add.add_button.setEnabled(self.dataset is not None)
-        self.imports.refresh()
+        self.imports.show_readiness()
 
     def _case_text(self) -> str:
         if self.loaded is None:

@@ -1,5 +1,7 @@
 """A ring around the doubtful place that was gone to, drawn over the pictures: no layer, and nothing of the scan."""
 
+import weakref
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -76,8 +78,9 @@ class _Overlay(QObject):
 
     def __init__(self, model: Any, canvas: QWidget) -> None:
         super().__init__(canvas)
-        self._model, self._canvas = model, canvas
-        self._marks = CanvasMarks(canvas, lambda: ring_marks(model, _shown.get(model), canvas))
+        # Not kept: a viewer that somebody still holds would not be let go when napari closes it.
+        self._model, self._canvas = weakref.ref(model), canvas
+        self._marks = CanvasMarks(canvas, self._now)
         canvas.installEventFilter(self)
         camera = camera_of(model)
         for event in (
@@ -86,12 +89,14 @@ class _Overlay(QObject):
         ):
             event.connect(self.repaint)
 
+    def _now(self) -> Marks | None:
+        model = self._model()
+        return None if model is None else ring_marks(model, _shown.get(model), self._canvas)
+
     def repaint(self, event: Any = None) -> None:
         """Draw it anew."""
-        try:
+        with suppress(RuntimeError):  # the window is gone
             self._marks.update()
-        except RuntimeError:
-            _overlays.pop(self._model, None)  # the window is gone
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Keep the marks as large as the canvas."""

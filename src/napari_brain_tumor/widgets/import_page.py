@@ -180,13 +180,18 @@ class ImportPage(QWidget):
         if view.rows:
             self.text_label.setText(state.report_text(self.report) if self.report is not None else view.text)
         self._show_rows(view)
+        if view.asks:
+            self.more.toggle.setChecked(True)
+        self.show_readiness()
+        self.changed.emit()
+
+    def show_readiness(self) -> None:
+        """Show whether anything can be imported now, into the data set that is open."""
+        view = state.resolve(self.contents, self.report, has_dataset=self._dataset() is not None)
         self.import_button.setText(view.button)
         self.import_button.setEnabled(not view.obstacle)
         tip = "Copy the cases into the data set. Those that it has are skipped."
         self.import_button.setToolTip(view.obstacle or tip)
-        if view.asks:
-            self.more.toggle.setChecked(True)
-        self.changed.emit()
 
     def _show_rows(self, view: state.ImportView) -> None:
         self.table.setRowCount(len(view.rows))
