@@ -35,8 +35,8 @@ def test_a_data_set_is_gone_on_with_and_a_recipe_says_itself_what_it_begins_with
 
 def test_the_button_says_on_how_many_cases_and_for_how_long():
     choices, cost = state.TrainChoices(source="gliomas", start_from="unet"), RunCost(500, "cpu", 2100, "3 parameters")
-    assert state.start_text(choices, (12, 3), None) == "Fine-tune on 12 accepted cases"
-    assert state.start_text(choices, (1, 0), cost) == "Fine-tune on 1 accepted case, about 35 min"
+    assert state.start_text(choices, (12, 3), None) == "Fine-tune on 12 cases"
+    assert state.start_text(choices, (1, 0), cost) == "Fine-tune on 1 case, about 35 min"
     assert state.start_text(state.TrainChoices(source="mine.toml"), None, None) == "Train"
     text = state.cost_text((12, 0), cost)
     assert text.startswith("12 cases train, 0 validate; 500 steps, about 35 min on cpu")

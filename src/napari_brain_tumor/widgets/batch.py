@@ -80,7 +80,7 @@ class BatchWidget(QScrollArea):
         column = column_in(self)
         self.folder_button = button("Folder of the &cases…", "Case folders, DICOM, a BIDS or Decathlon data set.")
         self.folder_label = wrapped("")
-        self.output_button = button("Folder of the &results…", "Gets a file for every case, and a table of all.")
+        self.output_button = button("Folder for the resul&ts…", "Gets a file for every case, and a table of all.")
         self.output_label = wrapped("")
         for push_button, label in ((self.folder_button, self.folder_label), (self.output_button, self.output_label)):
             row = QHBoxLayout()

@@ -160,7 +160,7 @@ class TrainWidget(QScrollArea):
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
         self.estimate_button = button(
-            "&Measure the cost", "Measure one step on this device: time and memory that the run will take."
+            "Measure the &cost", "Measure one step on this device: time and memory that the run will take."
         )
         rows.addRow("", self.estimate_button)
         self._choice_rows = rows

@@ -149,9 +149,9 @@ def case_counts(choices: TrainChoices) -> tuple[int, int] | None:
 
 
 def start_text(choices: TrainChoices, counts: tuple[int, int] | None, cost: RunCost | None) -> str:
-    """Of the button that starts: what is trained on how many cases, and about how long."""
+    """Of the button that starts: what is trained on how many accepted cases, and about how long."""
     verb = "Fine-tune" if choices.fine_tunes else "Train"
-    cases = "" if counts is None else f" on {counts[0]} accepted case{'' if counts[0] == 1 else 's'}"
+    cases = "" if counts is None else f" on {counts[0]} case{'' if counts[0] == 1 else 's'}"
     return f"{verb}{cases}" + ("" if cost is None else f", {duration_text(cost.seconds)}")
 
 
