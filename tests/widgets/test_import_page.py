@@ -37,7 +37,7 @@ def test_what_is_in_doubt_is_asked_for_and_the_others_can_be_imported():
 def test_nothing_is_imported_without_a_data_set_a_folder_or_a_good_case():
     assert "data set" in state.resolve(state.Contents((GOOD,), GOOD), None, has_dataset=False).obstacle
     assert "Choose a folder" in state.resolve(state.Contents(), None, has_dataset=True).obstacle
-    assert "last column" in state.resolve(state.Contents((DOUBTFUL,), DOUBTFUL), None, has_dataset=True).obstacle
+    assert "see the notes" in state.resolve(state.Contents((DOUBTFUL,), DOUBTFUL), None, has_dataset=True).obstacle
 
 
 def test_outcomes_take_the_place_of_notes():
@@ -96,5 +96,5 @@ def test_a_folder_in_doubt_is_imported_after_its_files_were_chosen(qtbot, tmp_pa
     with qtbot.waitSignal(page.imported, timeout=PATIENCE_MS):
         page.import_button.click()
     assert page.text_label.text() == "2 added, 0 already there, 0 refused."
-    assert {page.table.item(at, 4).text() for at in range(2)} == {"added"}
+    assert {page.table.item(at, 3).text() for at in range(2)} == {"added"}
     np.testing.assert_array_equal(dataset.study("bert").sequences["FLAIR"], noise(SHAPE, 14))

@@ -42,8 +42,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "case": "Case",
     "sequences": "Sequences",
     "schema": "Labels mean",
-    "label": "Label",
     "note": "Note",
+    "label": "Label",
 }
 """Of the table, by the key of a row."""
 
@@ -215,7 +215,7 @@ def _row(preview: CasePreview, outcome: CaseOutcome | None) -> Mapping[str, str]
 
 
 def _found_text(count: int, problems: Sequence[CasePreview]) -> str:
-    refused = f"; {len(problems)} would be refused, see the last column" if problems else ""
+    refused = f"; {len(problems)} would be refused, see the notes" if problems else ""
     return f"{_count(count, 'labelled case')}{refused}."
 
 
@@ -224,7 +224,7 @@ def _obstacle(good: int, has_rows: bool, has_dataset: bool) -> str:
         return "Open a data set, or make a new one, to import into."
     if not has_rows:
         return "Choose a folder of labelled cases first."
-    return "" if good else "No case can be imported as it is: see the last column."
+    return "" if good else "No case can be imported as it is: see the notes."
 
 
 def _count(number: int, word: str) -> str:
