@@ -192,7 +192,7 @@ def row_texts(batch: Batch, number: int, *, running: bool) -> dict[str, str]:
 
 def summary(batch: Batch) -> str:
     """What became of the cases, in words."""
-    counts = Counter(row.status for row in batch.rows.values())
+    counts = Counter[str](row.status for row in batch.rows.values())
     left = len(batch.cases) - len(batch.rows)
     words = {"done": "segmented", "skipped": "skipped", "exists": "left", "outdated": "outdated", "failed": "failed"}
     parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
