@@ -11,6 +11,7 @@ from napari.utils.events import EmitterGroup, EventedDict, EventedModel, EventEm
 
 from napari_brain_tumor.widgets import compare_walk
 from napari_brain_tumor.widgets.layout import layout_of
+from napari_brain_tumor.widgets.spare_views import SpareViews
 
 
 class SharedViewers:
@@ -74,10 +75,7 @@ class _Pristine:
             panes.close_layout()
         viewer.layers.clear()
         self._remove_docks()
-        for child in set(self._window.children()) - self._children:
-            if not type(child).__module__.startswith(("PyQt", "PySide")):  # bars of tabs are Qt's own affair
-                child.deleteLater()
-        _delete_now()
+        self._remove_children()
         compare_walk._walks.pop(viewer, None)
         for emitter, callbacks in self._emitters:
             for name, value in callbacks.items():
@@ -91,6 +89,14 @@ class _Pristine:
                 if getattr(model, name) is not value:
                     setattr(model, name, value)
         self._window.resize(self._size)
+
+    def _remove_children(self) -> None:
+        for spares in self._window.findChildren(SpareViews):
+            spares.close_all()
+        for child in set(self._window.children()) - self._children:
+            if not type(child).__module__.startswith(("PyQt", "PySide")):  # bars of tabs are Qt's own affair
+                child.deleteLater()
+        _delete_now()
 
     def _remove_docks(self) -> None:
         # As the closing window does it: the dock takes the panel in it along.

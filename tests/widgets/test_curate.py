@@ -117,7 +117,7 @@ def test_click_opens_a_case_in_place_of_the_one_before(panel, qtbot):
     viewer.add_points(np.zeros((1, 3)), name="mine")
     open_case(qtbot, widget, "p1")
     with qtbot.waitSignal(widget.runner.finished, timeout=PATIENCE_MS):
-        widget.review.table.cellClicked.emit(1, 0)
+        widget.review.table.clicked.emit(widget.review.table.model().index(1, 0))
     qtbot.waitUntil(lambda: widget.case_id == "p2", timeout=PATIENCE_MS)
     assert names(viewer) == ["mine", "p2 T1", "p2 T1c", "p2 T2", "p2 FLAIR", "p2 label"]
     assert viewer.layers.selection.active.name == "p2 label"
@@ -133,7 +133,7 @@ def test_numbers_sort_as_numbers(panel, dataset):
         labels[:size, :20, :10] = 1
         dataset.relabel(case_id, Segmentation(labels, study.grid))
     _, widget = panel()
-    widget.review.table.sortItems(2, Qt.SortOrder.AscendingOrder)
+    widget.review.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
     assert [row.id for row in widget.review.table.rows] == ["p3", "p2", "p1"]
 
 

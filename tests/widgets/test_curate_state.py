@@ -38,7 +38,7 @@ def dataset(tmp_path):
 
 
 def row(case_id, decision="draft", unsure=None):
-    return state.CaseRow(case_id, "patient", "train", decision, unsure=unsure)
+    return state.CaseRow(case_id, "patient", "train", decision, score=lambda: state.RowScore(unsure=unsure))
 
 
 def loaded_layer(loaded):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.qt import QtViewer
 from views_cases import fill
 
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
@@ -17,13 +18,13 @@ def shown(qtbot):
     """A model with a case, and a pane that shows its labels."""
     viewer = ViewerModel()
     labels = fill(viewer)
-    pane = SurfacePane(follow_ms=10)
+    pane = SurfacePane(QtViewer(ViewerModel(ndisplay=3)), follow_ms=10)
     qtbot.addWidget(pane)
     pane.resize(300, 300)
     with qtbot.waitSignal(pane.runner.finished, timeout=20_000):
         pane.show_surfaces_of(labels, reference_scan(viewer))
     yield viewer, labels, pane
-    pane.dispose()
+    pane.dispose().close()
 
 
 def test_each_class_is_a_surface_where_the_labels_lie_and_the_viewer_has_no_more_layers(shown):

@@ -1,11 +1,17 @@
-"""The table of the cases of a curated data set."""
+"""The table of the cases of a curated data set; it asks for what is in sight alone, of a thousand cases too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtCore import (  # type: ignore[attr-defined,unused-ignore]
+    QAbstractTableModel,
+    QModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_brain_tumor.labels import CLASS_NAMES, Region
 from napari_brain_tumor.widgets.curate_state import STATE_NAMES, CaseRow
@@ -13,6 +19,9 @@ from napari_brain_tumor.widgets.curate_state import STATE_NAMES, CaseRow
 __all__ = ["COLUMNS", "CaseTable"]
 
 Value = str | float | None
+
+_MEASURED_ROWS: Final = 50
+"""Whose contents decide how wide a column is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,11 @@ class Column:
         if value is None:
             return ""
         return value if isinstance(value, str) else f"{value:.{self.digits}f}"
+
+    def sort_key(self, row: CaseRow) -> tuple[float, str]:
+        """Sorts numbers as numbers, those that are not known first, and words without regard to case."""
+        value = self.value(row)
+        return (0.0, value.lower()) if isinstance(value, str) else (float("-inf") if value is None else value, "")
 
 
 def _name(row: CaseRow) -> str:
@@ -65,22 +79,19 @@ COLUMNS: Final = (
 )
 
 
-class CaseTable(QTableWidget):
+class CaseTable(QTableView):
     """Shows `CaseRow`s, sorted as the user likes; a click asks to open a case."""
 
     open_requested = Signal(str)
     """Id of the case."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(COLUMNS), parent)
-        self._rows: dict[str, CaseRow] = {}
-        self._header = QHeaderView(Qt.Orientation.Horizontal, self)
-        self.setHorizontalHeader(self._header)
-        numbers = QHeaderView(Qt.Orientation.Vertical, self)
-        numbers.hide()
-        self.setVerticalHeader(numbers)
-        self._build_header()
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        super().__init__(parent)
+        self._cases = _Cases(self)
+        self._sorted = _Sorted(self)
+        self._sorted.setSourceModel(self._cases)
+        self.setModel(self._sorted)
+        self._build_headers()
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setTabKeyNavigation(False)  # Tab leaves the table instead of walking through its cells
@@ -89,75 +100,109 @@ class CaseTable(QTableWidget):
         self.setMinimumHeight(130)
         self.setAccessibleName("Cases")
         self.setToolTip("Cases of the data set. Click one to open it, a heading to sort.")
-        self.cellClicked.connect(self._on_cell)
-        self.cellActivated.connect(self._on_cell)
+        self.clicked.connect(self._on_cell)
+        self.activated.connect(self._on_cell)
 
-    def _build_header(self) -> None:
-        for at, column in enumerate(COLUMNS):
-            item = QTableWidgetItem(column.title)
-            item.setToolTip(column.tip)
-            self.setHorizontalHeaderItem(at, item)
-        self._header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self._header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)  # ids may be long
-        self._header.resizeSection(0, 112)
-        self._header.setSectionsClickable(True)
-        self._header.setSortIndicatorShown(True)
-        self._header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+    def _build_headers(self) -> None:
+        header, numbers = QHeaderView(Qt.Orientation.Horizontal, self), QHeaderView(Qt.Orientation.Vertical, self)
+        self.setHorizontalHeader(header)
+        self.setVerticalHeader(numbers)
+        numbers.hide()
+        numbers.setDefaultSectionSize(numbers.minimumSectionSize() + 4)
+        header.setResizeContentsPrecision(_MEASURED_ROWS)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)  # ids may be long
+        header.resizeSection(0, 112)
+        header.setSectionsClickable(True)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)  # before sorting is on: as they were added
+        self.setSortingEnabled(True)
 
     def show_rows(self, rows: Sequence[CaseRow], current: str | None) -> None:
         """Show these rows, the current case selected, sorted as before."""
-        self._rows = {row.id: row for row in rows}
-        self.setSortingEnabled(False)  # else cells would move while they are filled
-        self.setRowCount(len(rows))
-        for at, row in enumerate(rows):
-            for position, column in enumerate(COLUMNS):
-                self.setItem(at, position, _Item(column, row))
-        self.setSortingEnabled(True)
+        self._cases.show_rows(rows)
         self.select(current)
 
     def select(self, case_id: str | None) -> None:
         """Select the row of a case, or none."""
         self.clearSelection()
-        for at in range(self.rowCount()):
-            if case_id is not None and self._id(at) == case_id:
-                self.selectRow(at)
+        at = self._cases.position_of(case_id)
+        if at is not None:
+            self.selectRow(self._sorted.mapFromSource(self._cases.index(at, 0)).row())
 
     @property
     def rows(self) -> list[CaseRow]:
         """The rows in the order in which they are shown."""
-        return [self._rows[self._id(at)] for at in range(self.rowCount())]
+        count = self._sorted.rowCount()
+        return [self._cases.rows[self._sorted.mapToSource(self._sorted.index(at, 0)).row()] for at in range(count)]
 
     def texts(self) -> list[list[str]]:
         """What is shown, row by row."""
         return [[column.text(row) for column in COLUMNS] for row in self.rows]
 
-    def _id(self, at: int) -> str:
-        item = self.item(at, 0)
-        return str(item.data(Qt.ItemDataRole.UserRole)) if item is not None else ""
-
-    def _on_cell(self, at: int, column: int) -> None:
-        self.open_requested.emit(self._id(at))
+    def _on_cell(self, cell: QModelIndex) -> None:
+        self.open_requested.emit(self._cases.rows[self._sorted.mapToSource(cell).row()].id)
 
 
-class _Item(QTableWidgetItem):
-    """A cell that sorts numbers as numbers, those that are not known first."""
+class _Cases(QAbstractTableModel):
+    """Rows as they were given."""
 
-    def __init__(self, column: Column, row: CaseRow) -> None:
-        super().__init__(column.text(row))
-        self._value = column.value(row)
-        self.setData(Qt.ItemDataRole.UserRole, row.id)
-        self.setToolTip(f"{row.id}, {STATE_NAMES[row.state]}: {column.tip}")
-        if not isinstance(self._value, str):
-            self.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.rows: Sequence[CaseRow] = ()
+        self._positions: dict[str, int] = {}
 
-    def __lt__(self, other: QTableWidgetItem) -> bool:
-        if not isinstance(other, _Item):
-            return super().__lt__(other)
-        own_value, other_value = self._value, other._value
-        if isinstance(own_value, str) and isinstance(other_value, str):
-            return own_value.lower() < other_value.lower()
-        return _number(own_value) < _number(other_value)
+    def show_rows(self, rows: Sequence[CaseRow]) -> None:
+        """These instead of those before; where the cases are the same, the table stays where it was scrolled to."""
+        positions = {row.id: at for at, row in enumerate(rows)}
+        if rows and list(positions) == list(self._positions):
+            self.rows = rows
+            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self.rows, self._positions = rows, positions
+        self.endResetModel()
+
+    def position_of(self, case_id: str | None) -> int | None:
+        """Which row is that of a case."""
+        return None if case_id is None else self._positions.get(case_id)
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of cases."""
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of columns."""
+        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Titles of the columns, and what they mean."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section].title
+        return COLUMNS[section].tip if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """What is shown in a cell."""
+        row, column = self.rows[index.row()], COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.text(row)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{row.id}, {STATE_NAMES[row.state]}: {column.tip}"
+        if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(column.value(row), str):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
 
 
-def _number(value: Value) -> float:
-    return value if isinstance(value, float) else float("-inf")
+class _Sorted(QSortFilterProxyModel):
+    """The same rows, sorted by the values of a column."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setDynamicSortFilter(True)
+
+    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
+        """Whether one value comes before another."""
+        column, cases = COLUMNS[left.column()], self.sourceModel()
+        assert isinstance(cases, _Cases)
+        return column.sort_key(cases.rows[left.row()]) < column.sort_key(cases.rows[right.row()])

@@ -1,7 +1,7 @@
 """The Correct panel: strokes, points, lassos and boxes that correct a segmentation as they are drawn."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import napari.viewer
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
@@ -247,6 +247,8 @@ class CorrectWidget(QScrollArea):
         if correction is not None and correction.layer not in self._viewer.layers:
             self._tell(f"{correction.layer.name} was removed, so its correction ended.")
             self.finish()
+        if self.queue is None and self._chosen is not None and _is_closed(self._chosen, self._viewer.layers):
+            self._chosen, self._origin = None, lambda: None  # else they would keep the case in memory
         selected = self.start_box.currentData()
         self._starts = starts(self._viewer.layers)
         self.start_box.blockSignals(True)
@@ -725,12 +727,18 @@ class CorrectWidget(QScrollArea):
         return refine_lines_of(start.study.sequences, origin, self._prompts_file)
 
 
+def _is_closed(start: Start, all_layers: Collection[Layer]) -> bool:
+    """Whether what was begun with is in the viewer no more."""
+    parts = start.study.sequences.values() if start.layer is None else (start.layer,)
+    return not any(part in all_layers for part in parts)
+
+
 def _kept_origin(start: Start) -> Callable[[], LabelFile | ModelRun | None]:
     """What the labels come from now; as a call, for where they come from nowhere it raises."""
     try:
         origin = origin_of(start.layer)
     except BrainTumorError as error:
-        return partial(_raise, error)
+        return partial(_raise, error.with_traceback(None))  # its frames hold the layers
     return lambda: origin
 
 

@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -35,6 +36,7 @@ __all__ = [
     "CaseRow",
     "Knowing",
     "LoadedCase",
+    "RowScore",
     "add_case",
     "case_rows",
     "known_after",
@@ -80,6 +82,22 @@ _RECENT_COUNT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
+class RowScore:
+    """What a model thinks of a case.
+
+    Parameters
+    ----------
+    dice : mapping of region to float
+        Empty where it was not computed for the label of now.
+    unsure : float or None
+        Entropy in bits along the tumour's border, 0 to 1.
+    """
+
+    dice: Mapping[Region, float] = field(default_factory=dict)
+    unsure: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CaseRow:
     """A case as the table shows it; None where a number is not known.
 
@@ -87,10 +105,9 @@ class CaseRow:
     ----------
     class_ml : mapping of int to float
         Millilitres of each class; empty where the voxel size is not known or only the whole tumour is.
-    dice : mapping of region to float
-        Of the chosen model; empty where it was not computed for the label of now.
-    unsure : float or None
-        Entropy in bits along the tumour's border, 0 to 1.
+    score : callable
+        Reads what the chosen model thinks of it, from a file of its own: to be called for rows in sight alone, where a
+        data set may hold a thousand.
     """
 
     id: str
@@ -100,9 +117,18 @@ class CaseRow:
     complete: bool = True
     whole_ml: float | None = None
     class_ml: Mapping[int, float] = field(default_factory=dict)
-    dice: Mapping[Region, float] = field(default_factory=dict)
-    unsure: float | None = None
     has_draft: bool = False
+    score: Callable[[], RowScore] = field(default=RowScore, compare=False)
+
+    @property
+    def dice(self) -> Mapping[Region, float]:
+        """Of the chosen model."""
+        return self.score().dice
+
+    @property
+    def unsure(self) -> float | None:
+        """How unsure the chosen model is."""
+        return self.score().unsure
 
     @property
     def undecided(self) -> bool:
@@ -117,8 +143,6 @@ def case_rows(dataset: CuratedDataset, weights_sha256: str | None = None) -> lis
 
 
 def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, drafts: Collection[str]) -> CaseRow:
-    score = read_score(dataset.folder, case, weights_sha256) if weights_sha256 is not None else None
-    current = score is not None and score.label_sha256 == case.label.sha256
     return CaseRow(
         case.id,
         case.patient,
@@ -127,10 +151,16 @@ def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, 
         case.label.is_complete,
         case.region_ml("WT"),
         _class_ml(case),
-        {**score.dice} if score is not None and current else {},
-        score.uncertainty if score is not None else None,
         case.id in drafts,
+        RowScore if weights_sha256 is None else partial(_score, dataset.folder, case, weights_sha256),
     )
+
+
+def _score(folder: Path, case: CaseRecord, weights_sha256: str) -> RowScore:
+    score = read_score(folder, case, weights_sha256)
+    if score is None:
+        return RowScore()
+    return RowScore(score.dice if score.label_sha256 == case.label.sha256 else {}, score.uncertainty)
 
 
 def _class_ml(case: CaseRecord) -> dict[int, float]:

@@ -22,6 +22,7 @@ from napari_brain_tumor.widgets.napari_canvas import CanvasPlace, CanvasState, b
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, WorldBox, nearest_steps, place_text
 from napari_brain_tumor.widgets.parts import button, combo
 from napari_brain_tumor.widgets.plane_pane import Pane, PlanePane, SlicePane
+from napari_brain_tumor.widgets.spare_views import spare_views
 from napari_brain_tumor.widgets.surface_pane import SurfacePane
 from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
@@ -84,9 +85,10 @@ class FourPanes(QWidget):
         self._grid = QGridLayout()
         self._grid.setSpacing(_SPACING)
         column.addLayout(self._grid, 1)
-        self.slices = [SlicePane(plane) for plane in PLANES[1:]]
+        self._spares = spare_views(canvas_view)
+        self.slices = [SlicePane(plane, self._spares.take(plane.name)) for plane in PLANES[1:]]
         self.axial = PlanePane(PLANES[0], canvas_view)
-        self.surfaces = SurfacePane()
+        self.surfaces = SurfacePane(self._spares.take("3D", ndisplay=3))
         self._place.give_to(self)
         for pane, (row, at) in zip(self.panes, _CELLS, strict=True):
             self._grid.addWidget(pane, row, at)
@@ -97,7 +99,7 @@ class FourPanes(QWidget):
         for pane in self.slices:
             pane.slice_chosen.connect(partial(self._on_slice_chosen, pane))
             pane.tumour_step.connect(partial(self._on_tumour_step, pane))
-            pane.model.events.status.connect(self._on_status)
+            self._links.connect(pane.model.events.status, self._on_status)
         guard_wheel(self.strip)
 
     def _build_strip(self) -> QWidget:
@@ -219,13 +221,16 @@ class FourPanes(QWidget):
         self._linked.stop()
         self.axial.let_go()
         for pane in (*self.slices, self.surfaces):
-            pane.dispose()
+            own = pane.dispose()
+            if own is not None:
+                self._spares.give_back(pane.name, own)
         self.closed.emit()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Let go when napari closes its view, which it does before its window."""
         if event is not None and event.type() == QEvent.Type.Close and watched is self._canvas_view:
             self._let_go()
+            self._spares.close_all()
         return False
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -234,6 +239,7 @@ class FourPanes(QWidget):
         window = self.window()
         if event is not None and not event.spontaneous() and (window is None or not window.isVisible()):
             self._let_go()
+            self._spares.close_all()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Put napari's canvas back where the window was only hidden, and is shown again."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-from napari.components import ViewerModel
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QKeyEvent
@@ -46,7 +45,7 @@ class Pane(QWidget):
     enlarge_requested = Signal()
 
     def __init__(self, name: str, canvas_view: QtViewer) -> None:
-        super().__init__()
+        super().__init__(canvas_view.parentWidget())  # a canvas that leaves its window loses what it has drawn
         self.name = name
         self.model: Any = canvas_view.viewer
         self._canvas_view: QtViewer | None = canvas_view
@@ -168,13 +167,11 @@ class Pane(QWidget):
             part.deleteLater()
         return view
 
-    def dispose(self) -> None:
-        """Give a view of our own back; the pane shows nothing afterwards and should be deleted."""
+    def dispose(self) -> QtViewer | None:
+        """Empty a view of our own and return it; the pane shows nothing afterwards and should be deleted."""
         if self._canvas_view is not None and self.model.layers:
             self.model.layers.clear()
-        view = self.let_go()
-        if view is not None:
-            view.close()  # stops a playing slider, frees what the canvas holds, and deletes itself
+        return self.let_go()
 
 
 class PlanePane(Pane):
@@ -292,11 +289,13 @@ class PlanePane(Pane):
 
 
 class SlicePane(PlanePane):
-    """A plane in a canvas of its own. It has no layers of its own: `LinkedLayers` puts them into `model`.
+    """A plane in a canvas of ours. It has no layers of its own: `LinkedLayers` puts them into `model`.
 
     Parameters
     ----------
     plane : Plane
+    canvas_view : QtViewer
+        Without layers.
     """
 
     slice_chosen = Signal()
@@ -304,9 +303,7 @@ class SlicePane(PlanePane):
     tumour_step = Signal(int)
     """A key asked for the next slice with tumour, forwards (1) or back (-1), in this plane."""
 
-    def __init__(self, plane: Plane) -> None:
-        canvas_view = QtViewer(ViewerModel(title=plane.name))
-        canvas_view.setAcceptDrops(False)  # a file dropped here goes to whoever is around it
+    def __init__(self, plane: Plane, canvas_view: QtViewer) -> None:
         super().__init__(plane, canvas_view)
         self._following = False
         self.model.dims.events.point.connect(self._on_point)

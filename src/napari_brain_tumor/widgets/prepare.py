@@ -29,6 +29,7 @@ from napari_brain_tumor.types import Labels
 from napari_brain_tumor.widgets import prepare_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
@@ -179,7 +180,12 @@ class PrepareWidget(QScrollArea):
         self.cancel_button.setEnabled(True)
         self.bar.setValue(0)
         self.bar.show()
-        self.runner.start(lambda stop: state.prepare_job(shared_worker(), stop, request, output))
+        # Each series is read, registered and compared with the others: the time grows with their number.
+        kind, size = "prepare", float(max(1, sum(bool(row["role"]) for row in self._view.rows)))
+        self.runner.start(
+            lambda stop: timed(state.prepare_job(shared_worker(), stop, request, output), kind, size),
+            expectation_of(kind, size),
+        )
 
     def choose(self, number: str, role: str) -> None:
         """Use a series as a role, or with an empty one as none."""

@@ -390,6 +390,8 @@ class SegmentWidget(QScrollArea):
 
     def _on_layers_changed(self) -> None:
         scans = state.candidates(self._viewer.layers)
+        if self._result is not None and self._result not in self._viewer.layers:
+            self._watch(None)  # a selection that changed before the layer went has not told
         before, self._image_layers = self._image_layers, [scan.layer for scan in scans]
         still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
         if not still_open:

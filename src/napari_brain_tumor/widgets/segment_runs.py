@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
@@ -12,6 +13,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.attention import Attention
+from napari_brain_tumor.widgets.job_times import start_seconds, with_start
 from napari_brain_tumor.widgets.results import PlacedResult, add_result, replace_result
 from napari_brain_tumor.widgets.study_queue import Run, RunQueue
 from napari_brain_tumor.widgets.worker import JobRunner
@@ -60,7 +62,7 @@ class SegmentRuns(QObject):
         self.cancelling = False
         self.closing_words = ""
         """What to tell when the last study has ended; empty where its own words are enough."""
-        self._results: dict[str, Labels] = {}
+        self._results: WeakValueDictionary[str, Labels] = WeakValueDictionary()  # those of a closed case are let go
         self._attention = Attention(viewer, None)
         self._replaces = False
         self.runner.finished.connect(self._on_finished)
@@ -99,11 +101,13 @@ class SegmentRuns(QObject):
         if now is None or worker is None:
             self._end("" if self.queue.is_single else self.queue.summary)
             return
-        self.runner.start(
-            lambda stop: state.segment_steps(stop, now.views, now.request, worker, target), now.expectation
-        )
+        expectation = with_start(now.expectation, start_seconds(warm=worker.pid is not None))
+        self.runner.start(lambda stop: state.segment_steps(stop, now.views, now.request, worker, target), expectation)
 
     def _end(self, words: str) -> None:
+        # What was segmented may be closed now: its scans and labels must not stay for our sake.
+        self.queue.let_go_of_scans()
+        self._attention = Attention(self._viewer, None)
         self.running, self.closing_words = False, words
         self.changed.emit()
 

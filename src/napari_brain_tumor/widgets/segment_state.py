@@ -1,5 +1,6 @@
 """What the Segment panel decides, without Qt: which layer is which sequence, what to warn of, what is run."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
+from napari_brain_tumor.widgets.job_times import remember_start
 from napari_brain_tumor.widgets.stored_maps import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
@@ -459,13 +461,22 @@ def segment_steps(
 
     What the target's probabilities tell, where it returns any, is kept with the layer.
     """
+    began, warm = time.monotonic(), worker.pid is not None
     yield Progress(0, 1, "reading the layers")
     study = layers.study_from_layers(views)
     result = yield from stop.guard(worker.run(target, study, request))
     segmentation, maps = result if isinstance(result, tuple) else (result, None)
     remember(segmentation.provenance)
+    _remember_start(segmentation.provenance, time.monotonic() - began, warm=warm)
     doubts = [text for text in segmentation.provenance.get("doubts", ()) if segmentation.data.any()]
     return result_layer(segmentation, maps), (*doubts, *study.notes)
+
+
+def _remember_start(provenance: Mapping[str, Any], seconds: float, *, warm: bool) -> None:
+    """Keep what the run took beside what is kept as its cost."""
+    work = sum(spent for name, spent in (provenance.get("seconds") or {}).items() if name != "load")
+    if work:
+        remember_start(max(0.0, seconds - work), warm=warm)
 
 
 def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:

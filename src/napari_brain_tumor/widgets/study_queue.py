@@ -1,7 +1,7 @@
 """Several studies in a row: which are open, what is run next, and what came of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari.layers import Layer
 
@@ -92,6 +92,10 @@ class RunQueue:
     def stop(self) -> None:
         """Run no more."""
         self.stopped = True
+
+    def let_go_of_scans(self) -> None:
+        """Keep the names of what was run, and not what its layers hold."""
+        self.runs = [replace(run, views={}) for run in self.runs]
 
     @property
     def summary(self) -> str:

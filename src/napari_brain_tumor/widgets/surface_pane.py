@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Surface
 from napari.qt import QtViewer
 from napari.utils.colormaps import Colormap
@@ -50,17 +49,17 @@ class _Meshes:
 
 
 class SurfacePane(Pane):
-    """Shows one labels layer as surfaces in a canvas of its own; nothing is added to the viewer's layers.
+    """Shows one labels layer as surfaces in a canvas of ours; nothing is added to the viewer's layers.
 
     Parameters
     ----------
+    canvas_view : QtViewer
+        In 3D, without layers.
     follow_ms : int
         How long after an edit the surfaces follow.
     """
 
-    def __init__(self, follow_ms: int = _FOLLOW_MS) -> None:
-        canvas_view = QtViewer(ViewerModel(title="3D", ndisplay=3))
-        canvas_view.setAcceptDrops(False)
+    def __init__(self, canvas_view: QtViewer, follow_ms: int = _FOLLOW_MS) -> None:
         super().__init__("3D", canvas_view)
         self._labels: Labels | None = None
         self._scan: Layer | None = None
@@ -196,14 +195,14 @@ class SurfacePane(Pane):
                 self.model.layers.move(self.model.layers.index(layer), at)
         self.model.layers.selection.active = None
 
-    def dispose(self) -> None:
-        """Give the canvas back, and stop what is computed for it."""
+    def dispose(self) -> QtViewer | None:
+        """Empty the view and return it, and stop what is computed for it."""
         self._timer.stop()
         self.runner.cancel()
         for event in edit_events(self._labels):
             event.disconnect(self._on_edited)
         self._labels = self._scan = self._brain_of = None
-        super().dispose()
+        return super().dispose()
 
 
 def _meshes_job(

@@ -69,8 +69,13 @@ class Stop:
     def request(self) -> None:
         """Stop the job: at once in the worker process, at the next step in this one."""
         self._requested.set()
-        if self._inner is not None:
-            self._inner.cancel()
+        inner = self._inner  # once: the job's thread may let go of it meanwhile
+        if inner is not None:
+            inner.cancel()
+
+    def let_go(self) -> None:
+        """Keep the job no longer, which has ended: it holds what was sent to the worker process."""
+        self._inner = None
 
     def guard(self, job: WorkerJob) -> WorkerJob:
         """The same job; from now on a request stops it."""
@@ -169,7 +174,10 @@ class JobRunner(QObject):
 
     def _drain(self, job: Job[Any], stop: Stop, estimate: RemainingTime) -> None:
         try:
-            result = self._exhaust(job, stop, estimate)
+            try:
+                result = self._exhaust(job, stop, estimate)
+            finally:
+                stop.let_go()
         except CancelledError:
             self._emit(stop, "cancelled")
         except Exception as error:

@@ -7,6 +7,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
+from napari_brain_tumor.widgets.dock.keys import TAB_KEYS
 from napari_brain_tumor.widgets.dock.opening import Opening
 from napari_brain_tumor.widgets.dock.raw_notice import RawNotice
 from napari_brain_tumor.widgets.dock.state import TABS, Tab, View
@@ -29,7 +30,7 @@ class TabRow(QWidget):
         self.buttons: dict[Tab, QPushButton] = {}
         group = QButtonGroup(self)
         for tab, (title, tip) in TABS.items():
-            tab_button = button(title, tip)
+            tab_button = button(title, _with_key(tab, tip))
             tab_button.setAccessibleName(f"Tab {title.replace('&&', 'and')}")
             tab_button.setCheckable(True)
             tab_button.clicked.connect(lambda _=False, tab=tab: self.tab_chosen.emit(tab))
@@ -42,7 +43,11 @@ class TabRow(QWidget):
         for tab, tab_button in self.buttons.items():
             tab_button.setChecked(tab == current)
             tab_button.setEnabled(tab not in closed)
-            tab_button.setToolTip(closed.get(tab, TABS[tab][1]))
+            tab_button.setToolTip(_with_key(tab, closed.get(tab, TABS[tab][1])))
+
+
+def _with_key(tab: Tab, tip: str) -> str:
+    return f"{tip}\nKey: {TAB_KEYS[tab]}"
 
 
 class Head(QWidget):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import napari.viewer
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QEvent, QSize, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
 from qtpy.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
@@ -21,12 +21,21 @@ from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
 from napari_brain_tumor.widgets.dock.export_menu import ExportMenu
 from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
+from napari_brain_tumor.widgets.dock.keys import (
+    FOOT_KEY,
+    HEAD_KEY,
+    TAB_KEYS,
+    bind_dock_key,
+    focus_first,
+    on_dock_key,
+)
 from napari_brain_tumor.widgets.dock.opening import Opening, PanelDialog
 from napari_brain_tumor.widgets.dock.pages import Page, make_page
 from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remember_case
 from napari_brain_tumor.widgets.dock.report import report_steps
 from napari_brain_tumor.widgets.dock.state import CaseFacts, Choices, Facts, Tab, View, resolve
 from napari_brain_tumor.widgets.dock.unsaved import CloseGuard, UnsavedLabels
+from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.layout import layouts, toggle_layout
 from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.open_case import dropped_paths
@@ -152,6 +161,7 @@ class Dock(QWidget):
         self.tab_row.tab_chosen.connect(self.open_tab)
         self.foot.report_requested.connect(self._on_report_requested)
         self.foot.code_requested.connect(self.show_code)
+        self._bind_keys()
         self._refresh_timer = QTimer(self)
         self._refresh_timer.setSingleShot(True)
         self._refresh_timer.timeout.connect(self._on_layers_changed)
@@ -160,6 +170,21 @@ class Dock(QWidget):
             self._links.connect(event, self.refresh_soon)
         self._links.connect(events.inserted, self._on_inserted)
         self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
+
+    def _bind_keys(self) -> None:
+        bind_dock_key(self, HEAD_KEY, partial(focus_first, self.head))
+        bind_dock_key(self, FOOT_KEY, partial(focus_first, self.foot))
+        for tab, key in TAB_KEYS.items():
+            bind_dock_key(self, key, partial(self._go_to_tab, tab))
+
+    def _go_to_tab(self, tab: Tab) -> None:
+        self.open_tab(tab)
+        focus_first(self.page(self.view.tab))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Enter presses the button with the focus, Escape goes back to the picture."""
+        if event is not None and not on_dock_key(event, self._viewer):
+            super().keyPressEvent(event)
 
     @property
     def _window(self) -> Any:
@@ -340,7 +365,11 @@ class Dock(QWidget):
         scans = {role: layers.view(layer) for role, layer in self._cases.studies[at].sequences.items()}
         labels, references = layers.view(result), layers.readable_views(self._viewer.layers)
         worker = shared_worker()
-        self.report_runner.start(lambda stop: report_steps(stop, scans, labels, references, path, worker))
+        kind, size = "report", float(labels.data.size)
+        self.report_runner.start(
+            lambda stop: timed(report_steps(stop, scans, labels, references, path, worker), kind, size),
+            expectation_of(kind, size),
+        )
 
     def _on_reported(self, path: Path) -> None:
         notify(f"Saved the report {path}.")

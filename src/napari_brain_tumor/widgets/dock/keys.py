@@ -1,0 +1,60 @@
+"""The dock by keyboard: keys to its tabs, its head and its foot; Enter presses, Escape goes back to the picture."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
+
+from napari_brain_tumor.widgets.dock.state import TABS
+from napari_brain_tumor.widgets.napari_canvas import canvas_view_of
+
+__all__ = ["FOOT_KEY", "HEAD_KEY", "TAB_KEYS", "bind_dock_key", "focus_first", "on_dock_key"]
+
+HEAD_KEY: Final = "Ctrl+0"
+"""Goes to the case."""
+TAB_KEYS: Final = {tab: f"Ctrl+{at}" for at, tab in enumerate(TABS, 1)}
+"""Open the tabs. Letters with Alt are few, and some are napari's, such as Alt+S for a screenshot."""
+FOOT_KEY: Final = "Ctrl+9"
+"""Goes to what is below the tabs: saving, the report."""
+
+
+def bind_dock_key(dock: QWidget, key: str, act: Callable[[], Any]) -> None:
+    """Give a key a meaning in the whole window while the dock is in sight."""
+    shortcut = QShortcut(QKeySequence(key), dock)
+    shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+    shortcut.activated.connect(act)
+
+
+def focus_first(part: QWidget) -> None:
+    """Give the focus to the first control of a part of the window that can have it."""
+    control = part.nextInFocusChain()
+    while control is not None and control is not part:
+        if part.isAncestorOf(control) and _takes_focus(control):
+            control.setFocus(Qt.FocusReason.TabFocusReason)
+            return
+        control = control.nextInFocusChain()
+
+
+def _takes_focus(control: QWidget) -> bool:
+    tabbed = control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
+    return bool(tabbed) and control.isEnabled() and control.isVisible() and control.focusProxy() is None
+
+
+def on_dock_key(event: QKeyEvent, viewer: Any) -> bool:
+    """What a key does that no control of the dock took: Enter presses the button with the focus, Escape leaves.
+
+    Returns
+    -------
+    bool
+        Whether the key meant something.
+    """
+    control = QApplication.focusWidget()
+    if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(control, QAbstractButton):
+        control.click()
+        return True
+    view = canvas_view_of(viewer) if event.key() == Qt.Key.Key_Escape else None
+    if view is not None:
+        view.canvas.native.setFocus(Qt.FocusReason.OtherFocusReason)
+    return view is not None
