@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QDialog, QMenu, QVBoxLayout, QWidget
 
+from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.widgets.batch import BatchWidget
 from napari_brain_tumor.widgets.batch_state import BatchSettings
 from napari_brain_tumor.widgets.dock.jobs import RunningJobs
@@ -129,9 +131,18 @@ class Opening(QObject):
             panel = OpenCaseWidget(self._viewer)
             dialog = self._dialogs["details"] = PanelDialog(panel, "Open", self._parent)
             self._jobs.follow("Opening", panel.runner)
-            panel.runner.failed.connect(lambda _: dialog.bring_up())
+            panel.runner.failed.connect(lambda _: self._on_not_opened(dialog, Path(panel.path_edit.text())))
             panel.runner.finished.connect(lambda _: dialog.hide())
         return self._dialogs["details"]
+
+    def _on_not_opened(self, dialog: PanelDialog, path: Path) -> None:
+        """Ask for what was not told; a folder of several cases is for the window of many."""
+        cases = list(islice(case_folders(path), 2)) if path.is_dir() else []
+        if len(cases) < 2:
+            dialog.bring_up()
+            return
+        self.many().panel.show_folder(str(path))  # type: ignore[attr-defined]
+        self.many().bring_up()
 
     def register(self, folder: Path, raw: Sequence[Layer]) -> None:
         """Register the series of an examination and open the study in place of them; the dialog says what was done.
