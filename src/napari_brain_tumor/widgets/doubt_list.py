@@ -1,5 +1,6 @@
 """The doubtful places of a result as a list: where, how large, why; one that is chosen comes into sight."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ class DoubtList(QTableWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__(0, len(_COLUMNS))
         self._viewer = viewer
-        self._layer: Labels | None = None
+        self._layer: weakref.ref[Labels] | None = None  # a result that was removed must not be kept for a list of it
         self.setHorizontalHeaderLabels(list(_COLUMNS))
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -53,7 +54,7 @@ class DoubtList(QTableWidget):
     def show_places_of(self, layer: Labels | None) -> None:
         """List the places of a result, or none."""
         stored = stored_maps_of(layer)
-        self._layer = layer if stored is not None else None
+        self._layer = weakref.ref(layer) if stored is not None and layer is not None else None
         rows = doubt_rows(stored.places, layer.metadata[KEY].grid) if stored is not None and layer is not None else []
         self.blockSignals(True)
         self.clearSelection()
@@ -68,13 +69,18 @@ class DoubtList(QTableWidget):
         self.resizeColumnsToContents()
         self.blockSignals(False)
 
+    @property
+    def layer(self) -> Labels | None:
+        """Whose places are listed."""
+        return None if self._layer is None else self._layer()
+
     def _on_selected(self) -> None:
-        at = self.currentRow()
-        if self._layer is not None and 0 <= at < self.rowCount():
-            doubt.go_to_doubtful_place(self._viewer, self._layer, at)
+        at, layer = self.currentRow(), self.layer
+        if layer is not None and 0 <= at < self.rowCount():
+            doubt.go_to_doubtful_place(self._viewer, layer, at)
 
     def _on_place_chosen(self, layer: Labels, at: int) -> None:
-        if layer is not self._layer or at >= self.rowCount():
+        if layer is not self.layer or at >= self.rowCount():
             return
         self.blockSignals(True)
         self.selectRow(at)
