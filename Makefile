@@ -1,5 +1,6 @@
 # make demo   set up and run the whole path on the shipped case
-# make test   set up and run all tests, without a display; QT=pyside6 for the other Qt binding, ARGS="-k name" for some
+# make test   set up and run the tests, without a display; QT=pyside6 for the other Qt binding, ARGS="-k name" for some
+# make test-slow   the tests of several seconds each, which `make test` leaves out; CI runs both
 # make lint   formatting, types, import contracts, names, spelling of code and documents
 # make screenshots   the pictures of README and tutorials anew, from the sample, under Xvfb
 # make site   the documents as a site with search, and a reference from the docstrings, in site/
@@ -12,7 +13,7 @@ ARGS ?=
 CASE ?=
 export QT VENV PYTHON
 
-.PHONY: help demo test lint screenshots site tour constraints clean
+.PHONY: help demo test test-slow lint screenshots site tour constraints clean
 
 help:
 	@sed -n '/^#/!q; s/^# *//p' Makefile
@@ -24,6 +25,10 @@ demo:
 test:
 	@sh scripts/setup.sh test
 	@sh scripts/run_tests.sh $(ARGS)
+
+test-slow:
+	@sh scripts/setup.sh test
+	@SLOW=1 sh scripts/run_tests.sh $(ARGS)
 
 lint:
 	@sh scripts/setup.sh lint

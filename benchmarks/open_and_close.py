@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ PATIENCE_SECONDS = 180.0
 
 
 def write_case(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
-    """A folder with four scans of a ball within a ball; voxels of 1 mm."""
+    """A folder with four scans of a ball within a ball; voxels of 2 x 2 x 2.5 mm."""
     rng = np.random.default_rng(seed)
     axes = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
     away = sum(axis**2 for axis in axes)
@@ -36,7 +37,10 @@ def write_case(folder: Path, shape: tuple[int, int, int], seed: int) -> Path:
     place.mkdir()
     for at, role in enumerate(ROLES):
         scan = head * (100 + 60 * (at % 2 + 1) * tumour + rng.normal(0, 5, shape))
-        nib.save(nib.Nifti1Image(scan.astype(np.float32), np.eye(4)), place / f"{place.name}_{role.lower()}.nii.gz")
+        nib.save(
+            nib.Nifti1Image(scan.astype(np.float32), np.diag([2.0, 2.0, 2.5, 1.0])),
+            place / f"{place.name}_{role.lower()}.nii.gz",
+        )
     return place
 
 
@@ -120,6 +124,14 @@ def memory_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def kinds_of_widgets() -> Counter[str]:
+    """How many widgets of each class there are, with the class of the one that each is in."""
+    from qtpy.QtWidgets import QApplication
+
+    widgets = QApplication.allWidgets()
+    return Counter(f"{type(widget).__name__} in {type(widget.parentWidget()).__name__}" for widget in widgets)
+
+
 def children() -> int:
     """Child processes of this one."""
     pid = os.getpid()
@@ -170,12 +182,15 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     story.choose_model(options.model)
     references: list[weakref.ref[Any]] = []
     rows: list[dict[str, float]] = []
+    early: Counter[str] = Counter()
     snapshot = None
     for at in range(options.rounds):
         began = time.monotonic()
         references += story.play(places[at % len(places)])
         rows.append(counts(references))
         print(at + 1, f"{time.monotonic() - began:.1f} s", rows[-1], flush=True)
+        if at == 2:
+            early = kinds_of_widgets()
         if options.trace and at == 2:
             import tracemalloc
 
@@ -186,6 +201,8 @@ def run(folder: Path, options: argparse.Namespace) -> None:
 
         for line in tracemalloc.take_snapshot().compare_to(snapshot, "traceback")[:12]:
             print(line, *line.traceback.format()[-8:], sep="\n")
+    if len(rows) > 3:
+        print("widgets that were not there after the third round:", dict(kinds_of_widgets() - early))
     growth = [later["MB"] - earlier["MB"] for earlier, later in pairwise(rows[3:])]
     print(f"first {rows[0]}\nlast  {rows[-1]}")
     print(f"after the third: median {median(growth):.2f} MB a round, {rows[-1]['MB'] - rows[2]['MB']:.1f} MB in all")

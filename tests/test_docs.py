@@ -155,7 +155,7 @@ def test_the_changelog_begins_with_what_is_not_released() -> None:
 
 
 def test_contributing_names_the_targets_of_the_makefile() -> None:
-    targets = set(re.findall(r"^(\w+):$", (ROOT / "Makefile").read_text(), re.M))
-    named = set(re.findall(r"\bmake (\w+)", text_of(ROOT / "CONTRIBUTING.md")))
+    targets = set(re.findall(r"^([\w-]+):$", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"\bmake ([\w-]+)", text_of(ROOT / "CONTRIBUTING.md")))
     assert {"test", "lint", "demo", "screenshots", "tour"} <= named
     assert named - {"wheel"} <= targets

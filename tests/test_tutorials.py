@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import pytest
@@ -17,6 +18,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 NAMED_FILE = re.compile(r"save\s+this\s+as\s+`(?P<name>[\w.]+)`:\s*$")
 
+SLOW = ("examination", "curate_and_train", "follow_up")
 EVERY_SLICE = 16
 """Of the sample only so few slices are kept: the same path through the program, in a fraction of the time."""
 
@@ -43,6 +45,11 @@ def blocks_of(tutorial: Path) -> Iterator[Block]:
             above.count("\n") + 2,
             named["name"] if named else None,
         )
+
+
+def tutorial_parameter(path: Path) -> Any:
+    """The tutorial as a parameter of a test; those that prepare an examination or train are slow."""
+    return pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in SLOW else ())
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def run(block: Block, names: dict[str, object], tutorial: Path) -> None:
         Path(block.file).write_text(block.code, encoding="utf-8")
 
 
-@pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("tutorial", [tutorial_parameter(path) for path in TUTORIALS])
 def test_every_block_of_the_tutorial_runs(
     tutorial: Path, tmp_path: Path, thin_sample: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_the_quick_path_labels_as_plain_float32_does():
     assert agreement(quick, restore(classes_from_regions(same_box) * prepared.mask, prepared)) >= 0.999
 
 
+@pytest.mark.slow
 def test_the_quick_path_of_the_ensemble_labels_as_plain_float32_does():
     case, info = sample_slab(24), find_model("ensemble")
     quick = segment(case, "ensemble", "cpu", min_lesion_mm3=0).data

@@ -75,7 +75,7 @@ def refuse(case):
     ("open_case", "kind"),
     [
         (crash, "crash"),
-        (hang, "hang"),
+        pytest.param(hang, "hang", marks=pytest.mark.slow),
         (foreign_error, "uncaught"),
         (lambda case: "other values", "silent"),
         (lambda case: "intact", "same"),

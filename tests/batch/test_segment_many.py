@@ -41,7 +41,7 @@ def cases(tmp_path: Path) -> list[Path]:
     return [*made, tmp_path / "cases" / "torn"]
 
 
-@pytest.fixture(params=["here", "pool", "cluster"])
+@pytest.fixture(params=["here", pytest.param("pool", marks=pytest.mark.slow), "cluster"])
 def where(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
     if request.param == "here":
         yield {}
@@ -81,6 +81,7 @@ def test_many_cases_give_whole_results_and_one_table(
     assert all(isinstance(one, Examination) for one in measured)
 
 
+@pytest.mark.slow
 def test_every_way_gives_the_same_labels(cases: list[Path], tmp_path: Path) -> None:
     for name, where in {"a": {}, "b": {"jobs": 2}}.items():
         segment_many(cases[:3], tmp_path / name, "threshold", **where)

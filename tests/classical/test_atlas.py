@@ -86,6 +86,7 @@ def test_a_tumour_is_found_on_thick_slices():
     assert dice(lesion, find_regions(scan)["WT"]) > 0.8
 
 
+@pytest.mark.slow
 def test_two_tumours_are_both_found():
     shares = brain()
     size = shares.shape[1:]
@@ -98,6 +99,7 @@ def test_nothing_is_found_in_a_brain_without_a_tumour():
     assert found.sum() * 0.027 < 1.0
 
 
+@pytest.mark.slow
 def test_the_template_lies_on_the_brains_tissues_and_a_large_tumour_does_not_move_it():
     scan, lesion, shares = with_tumour(radius_mm=24.0)
     ill, well = (run_job(fit_template_job(one)) for one in (scan, scan_of(shares)))

@@ -43,6 +43,7 @@ def test_without_an_output_the_table_tells_every_series_and_nothing_is_written(e
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_raw_series_are_prepared_and_labels_lie_on_the_grids_of_the_series(examination, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = run("segment", examination, "-o", "labels.nii.gz", "--model", "threshold", *PICKS, "--onto", "flair")
@@ -65,6 +66,7 @@ def test_raw_series_are_prepared_and_labels_lie_on_the_grids_of_the_series(exami
         assert again.verdict == "identical", again.describe()
 
 
+@pytest.mark.slow
 def test_dicom_results_of_a_prepared_examination_refer_to_the_series_that_they_lie_on(
     examination, tmp_path, monkeypatch
 ):
@@ -90,6 +92,7 @@ def test_dicom_results_of_a_prepared_examination_refer_to_the_series_that_they_l
     np.testing.assert_array_equal(labels.data > 0, open_segmentation("again.dcm").data > 0)
 
 
+@pytest.mark.slow
 def test_a_prepared_folder_is_segmented_on_its_own_grid_and_computed_again(examination, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = run("prepare", examination, "-o", "study", "--series", "T1=-", "--series", "T2=-", "--grid", "reference")

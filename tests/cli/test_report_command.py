@@ -53,6 +53,7 @@ def test_report_with_an_earlier_visit_compares_them(cases, capsys) -> None:
     assert run(*words, "--visit", "one", "--overwrite") == 2
 
 
+@pytest.mark.slow
 def test_follow_up_writes_table_document_curves_and_report(cases, capsys) -> None:
     entries = [
         VisitEntry(case="one", segmentation="one/x_seg.nii.gz", name="a", label_schema="MSD", facts={"baseline": True}),

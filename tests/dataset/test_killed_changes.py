@@ -36,6 +36,7 @@ def summary(dataset):
     return {case.id: (case.label.sha256, case.state, case.split) for case in dataset.cases()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", list(OPERATIONS))
 def test_a_change_killed_at_any_point_was_made_whole_or_not_at_all(dataset, tmp_path, operation):
     work = tmp_path / "killed"
@@ -62,6 +63,7 @@ def test_a_change_killed_at_any_point_was_made_whole_or_not_at_all(dataset, tmp_
     assert {False, True} == set(seen)
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_random_moments_leaves_a_whole_data_set(dataset):
     finish(start("random", dataset.folder, 7, 25))
     assert dataset.check_files(voxels=True) == {}

@@ -117,6 +117,7 @@ def test_stopping_a_pool_ends_its_processes(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @posix
 def test_cases_of_a_killed_worker_are_done_by_another_one(cluster: Any, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")

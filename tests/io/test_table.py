@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor import compare_segmentations, measure_volumes
+from napari_brain_tumor.batch.case_table import COLUMNS, CaseRow, CaseRows
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.csv_text import read_csv_text
@@ -46,6 +47,44 @@ def test_people_read_rounded_numbers_with_units_in_the_titles():
     assert [TABLE.printed(row, "dice") for row in TABLE.rows] == ["0.333", "1.000"]
     assert TABLE.printed(TABLE.rows[0], "hd95_mm") == ""
     assert TABLE.titles == ("case", "dice", "hd95_mm (mm)")
+
+
+def test_html_escapes_names_its_rows_and_aligns_numbers():
+    table = Table.of_cells(("case", "dice", "side"), [("a<b>", 0.25, "left"), ("c", None, "right")], digits={"dice": 3})
+    assert table.to_html().splitlines() == [
+        "<table>",
+        '<thead><tr><th scope="col">case</th><th scope="col" class="number">dice</th>'
+        '<th scope="col">side</th></tr></thead>',
+        "<tbody>",
+        '<tr><th scope="row">a&lt;b&gt;</th><td class="number">0.250</td><td>left</td></tr>',
+        '<tr><th scope="row">c</th><td class="number"></td><td>right</td></tr>',
+        "</tbody>",
+        "</table>",
+    ]
+    assert '<tr><td colspan="2">None.</td></tr>' in Table(("a", "b"), ()).to_html()
+
+
+def test_rows_of_cells_have_as_many_as_there_are_columns():
+    with pytest.raises(ValueError, match="zip"):
+        Table.of_cells(("a", "b"), [("only one",)])
+
+
+def test_rows_of_a_batch_give_a_data_frame_of_numbers(segmentation):
+    rows = CaseRows(
+        [
+            CaseRow("a", "done", "a.nii.gz", "unet", measure_volumes(segmentation), 1.5, ("One note.", "Two.")),
+            CaseRow("b", "failed", error="torn"),
+        ]
+    )
+    assert rows[1].error == "torn"
+    frame = rows.to_dataframe()
+    assert list(frame.columns) == list(COLUMNS)
+    assert frame["status"].tolist() == ["done", "failed"]
+    assert frame["WT_ml"][0] == pytest.approx(measure_volumes(segmentation)["WT"].ml)
+    assert frame["WT_voxels"][0] == np.count_nonzero(segmentation.data)
+    assert frame["notes"][0] == "One note. Two."
+    assert frame[["WT_ml", "seconds"]].isna().iloc[1].all()
+    assert frame.attrs["units"]["WT_ml"] == "mL"
 
 
 def test_a_table_that_cannot_be_written_is_an_error_and_leaves_the_old_one(tmp_path, monkeypatch):

@@ -92,7 +92,9 @@ def test_a_promise_that_cannot_be_kept_costs_nothing(tmp_path, packing, shape):
     assert peak < 20e6
 
 
-@pytest.mark.parametrize("kind", ["nii", "nrrd", "mha"])
+@pytest.mark.parametrize(
+    "kind", ["nii", pytest.param("nrrd", marks=pytest.mark.slow), pytest.param("mha", marks=pytest.mark.slow)]
+)
 def test_a_bomb_costs_no_more_than_its_header_promises(tmp_path, kind):
     """A small file of zeros that would unpack to 400 MB, under a header of 2 kB or 4 MB."""
     labels, grid = np.zeros((10, 10, 20), np.uint8), Grid((10, 10, 20), phantoms.affine())

@@ -55,10 +55,16 @@ def assert_same(found, expected):
 
 
 # Exporting costs what a network has of operations, whatever their width: each kind is exported once to ONNX. The large
-# U2-Net, which is built as its small sister, is it in 3D; of the two ResUNet-a that with more outputs.
+# U2-Net, which is built like its small sister, is exported in 3D; of the two ResUNet-a the one with more outputs.
 ONNX_2D = ("unet", "unet3d_cicek", "residual_unet", "u2netp", "resunet_plus_plus", "resunet_a_multitask")
 ONNX_3D = {"unet": None, "residual_unet": None, "u2net": (9, 33, 40)}
 TORCH_2D = ("unet", "residual_unet", "resunet_a")
+QUICK = ("unet", "unet3d_cicek", "residual_unet")
+
+
+def quick_or_slow(names):
+    """The networks as parameters of a test; those that take several seconds to export are marked."""
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
 
 
 def test_every_architecture_is_exported_here():
@@ -66,7 +72,7 @@ def test_every_architecture_is_exported_here():
 
 
 @needs_onnx
-@pytest.mark.parametrize("name", ONNX_2D)
+@pytest.mark.parametrize("name", quick_or_slow(ONNX_2D))
 @torch.no_grad()
 def test_onnx_gives_the_same_logits_in_2d(tmp_path, name):
     model, network = model_and_network(tmp_path / "model", name)
@@ -79,7 +85,7 @@ def test_onnx_gives_the_same_logits_in_2d(tmp_path, name):
 
 
 @needs_onnx
-@pytest.mark.parametrize("name", ONNX_3D)
+@pytest.mark.parametrize("name", quick_or_slow(ONNX_3D))
 @torch.no_grad()
 def test_onnx_gives_the_same_logits_in_3d(tmp_path, name):
     model, network = model_and_network(tmp_path / "model", name, 3)
@@ -88,7 +94,7 @@ def test_onnx_gives_the_same_logits_in_3d(tmp_path, name):
     assert_same(run_onnx(path, image), network(image))
 
 
-@pytest.mark.parametrize("name", TORCH_2D)
+@pytest.mark.parametrize("name", quick_or_slow(TORCH_2D))
 @torch.no_grad()
 def test_torch_programs_give_the_same_logits_in_2d(tmp_path, name):
     model, network = model_and_network(tmp_path / "model", name)

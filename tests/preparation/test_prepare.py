@@ -40,6 +40,7 @@ def truth_on(grid):
     return Segmentation(resample(truth.data, truth.grid, grid, nearest=True), grid, name="truth")
 
 
+@pytest.mark.slow
 def test_known_motions_are_found_within_a_degree_and_a_millimetre(prepared, examination):
     study, _ = prepared
     assert study.reference == "T1c"
@@ -52,6 +53,7 @@ def test_known_motions_are_found_within_a_degree_and_a_millimetre(prepared, exam
         assert study.places[role].registration["trusted"]
 
 
+@pytest.mark.slow
 def test_all_sequences_lie_on_1_mm_and_on_one_another(prepared):
     study = prepared[0].study
     assert study.grid.spacing == (1, 1, 1)
@@ -65,6 +67,7 @@ def test_all_sequences_lie_on_1_mm_and_on_one_another(prepared):
     assert flair[original.data == 1].mean() > 1.2 * flair[(original.data == 0) & inside].mean()
 
 
+@pytest.mark.slow
 def test_labels_come_back_to_where_each_series_was_scanned(prepared, examination):
     study, _ = prepared
     labels = truth_on(study.study.grid)
@@ -82,6 +85,7 @@ def test_labels_come_back_to_where_each_series_was_scanned(prepared, examination
         assert told["round_trip_dice"] > 0.75
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_everything_and_opens_as_the_same_study(prepared):
     study, folder = prepared
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -102,6 +106,7 @@ def test_a_folder_keeps_everything_and_opens_as_the_same_study(prepared):
     assert set(record["inputs"]) == {"T1", "T1c", "T2", "FLAIR"}
 
 
+@pytest.mark.slow
 def test_itk_reads_the_transforms_and_moves_points_as_we_do(prepared):
     study, folder = prepared
     for role in ROLES:
@@ -111,6 +116,7 @@ def test_itk_reads_the_transforms_and_moves_points_as_we_do(prepared):
         np.testing.assert_allclose(moved, study.transforms[role].apply(point), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_another_study_in_the_folder_is_replaced_only_when_told_and_other_files_never(prepared, tmp_path, examination):
     _, folder = prepared
     with pytest.raises(SaveError, match="prepared study already"):
@@ -121,6 +127,7 @@ def test_another_study_in_the_folder_is_replaced_only_when_told_and_other_files_
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_series_of_another_head_is_refused_by_name(examination):
     from napari_brain_tumor.preparation import candidates_of, select
 

@@ -124,6 +124,19 @@ def cut(found, role, where):
     return replace(found, sequences={**found.sequences, role: array})
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["stripped", "with skull"])
+def whole_heads(request):
+    """Three scans that show the whole brain, without and with its skull."""
+    grid = Grid((120, 120, 80), phantoms.affine(spacing=(1.6, 1.6, 2)))
+    roles = ("T1", "T2", "FLAIR")
+    images = {role: phantoms.brain(grid.shape, seed, skull=request.param) for seed, role in enumerate(roles)}
+    return Scans("case", images, dict.fromkeys(images, grid))
+
+
+def test_scans_that_show_the_whole_brain_have_no_gap(whole_heads):
+    assert facts_of(whole_heads).gaps == {}
+
+
 @pytest.mark.parametrize(
     ("where", "place"),
     [
@@ -133,17 +146,13 @@ def cut(found, role, where):
         (np.s_[:, 80:], "front"),
     ],
 )
-@pytest.mark.parametrize("skull", [False, True])
-def test_a_field_of_view_that_ends_within_the_brain_is_told_with_its_share(where, place, skull):
-    grid = Grid((120, 120, 80), phantoms.affine(spacing=(1.6, 1.6, 2)))
-    images = {role: phantoms.brain(grid.shape, seed, skull=skull) for seed, role in enumerate(("T1", "T2", "FLAIR"))}
-    whole = Scans("case", images, dict.fromkeys(images, grid))
-    assert facts_of(whole).gaps == {}
-    facts = facts_of(cut(whole, "T1", where))
+def test_a_field_of_view_that_ends_within_the_brain_is_told_with_its_share(where, place, whole_heads):
+    facts = facts_of(cut(whole_heads, "T1", where))
     assert list(facts.gaps) == ["T1"]
     assert facts.gaps["T1"].place == place
-    brain = phantoms.brain(grid.shape) > 0
-    lost = np.zeros(grid.shape, bool)
+    shape = whole_heads.grids["T1"].shape
+    brain = phantoms.brain(shape) > 0
+    lost = np.zeros(shape, bool)
     lost[where] = True
     assert facts.gaps["T1"].share == pytest.approx((brain & lost).sum() / brain.sum(), abs=0.03)
 

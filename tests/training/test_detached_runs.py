@@ -153,6 +153,7 @@ def test_reading_runs_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_detached_run_is_stopped_resumed_killed_and_finished(home):
     data, folder = write_data(home / "data"), home / "runs" / "one"
@@ -175,6 +176,7 @@ def test_a_detached_run_is_stopped_resumed_killed_and_finished(home):
     assert [run.status.state for run in list_runs(folder.parent)] == ["died"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_in_the_model_list_at_once(home):
     data, folder = write_data(home / "data"), home / "runs" / "one"
     start_run(RunRequest(source=data / "recipe.toml", device="cpu", epochs=1), folder)
@@ -189,6 +191,7 @@ def test_a_finished_run_is_in_the_model_list_at_once(home):
     assert refused.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_start_says_why(home):
     folder = home / "runs" / "one"
     start_run(RunRequest(source=home / "absent.toml", device="cpu"), folder)

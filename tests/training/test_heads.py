@@ -104,6 +104,7 @@ def test_a_recipe_says_what_becomes_of_heads():
 # Heads that are drawn -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_head_is_drawn_around_a_brain_and_leaves_it_as_it_is():
     brain = ball((70, 88, 68), (35, 44, 34), 30)
     random = np.random.default_rng(0)

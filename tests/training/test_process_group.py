@@ -101,6 +101,7 @@ def load_network_in(out):
     return load_network(find_model(out / "tiny"))
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_by_as_many_processes_as_began_it(data, run_of_two):
     out, _ = run_of_two
     config = read_config(write_recipe(data, "two", batch=2, shards=2))

@@ -204,6 +204,7 @@ def test_the_command_renders_again_without_data(measured, tmp_path):
     assert (tmp_path / "images" / "reliability_tiny.png").exists() == bool(calibrated)
 
 
+@pytest.mark.slow
 def test_time_and_memory_come_from_a_process_of_its_own(data):
     from results.cost import measure_cost
 

@@ -131,6 +131,7 @@ for progress in fit(config, Path(sys.argv[2]), Path(sys.argv[3]), device="cpu"):
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_a_run_that_resumes_to_the_same_bits(data, config, whole, tmp_path):
     (tmp_path / "config.json").write_text(config.model_dump_json())
     arguments = [tmp_path / "config.json", data, tmp_path / "run", torch.get_num_threads()]
@@ -178,6 +179,7 @@ def assert_stopped_after_writing(folder, code, expected, told):
     assert read_card(folder / "tiny").training.epochs >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_sigterm_ends_the_command_with_its_code_after_writing(data, tmp_path):
     command = [sys.executable, "-m", "napari_brain_tumor_training", *command_of(data, tmp_path)]
@@ -367,6 +369,7 @@ def test_curated_cases_are_trained_on_where_they_are_known(config, tmp_path):
     assert again[0].classes.max() == 1
 
 
+@pytest.mark.slow
 def test_synthetic_cases_are_made_once_and_only_trained_on(data, config, tmp_path):
     pytest.importorskip("nilearn", reason="nilearn, whose tissue maps synthetic cases are made from, is not installed")
     copy = shutil.copytree(data, tmp_path / "data")

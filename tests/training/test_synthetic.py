@@ -71,6 +71,7 @@ def ordered(phantom: Phantom) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_contrasts_keep_their_order_in_at_least_95_percent_of_cases(phantoms):
     assert np.mean([ordered(phantom) for phantom in phantoms]) >= 0.95
 
@@ -81,6 +82,7 @@ def test_the_table_of_contrasts_has_the_documented_order(role):
     assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.slow
 def test_median_volumes_of_high_grade_tumours_are_like_those_of_real_ones(phantoms):
     volumes = [p.segmentation.provenance["volumes_ml"] for p in phantoms if p.tumour.plan.grade == "HGG"]
     edema, core, ring = (np.median([v[name] for v in volumes]) for name in ("edema", "non-enhancing", "enhancing"))
@@ -89,12 +91,14 @@ def test_median_volumes_of_high_grade_tumours_are_like_those_of_real_ones(phanto
     assert 8 <= ring <= 30
 
 
+@pytest.mark.slow
 def test_every_tumour_has_about_the_volume_that_was_drawn(phantoms):
     for phantom in phantoms:
         made = np.count_nonzero(phantom.segmentation.data) * phantom.study.grid.voxel_volume_mm3 / 1000
         assert made == pytest.approx(phantom.tumour.plan.volume_ml, rel=0.15)
 
 
+@pytest.mark.slow
 def test_both_grades_occur(phantoms):
     assert {phantom.tumour.plan.grade for phantom in phantoms} == {"HGG", "LGG"}
 
@@ -142,6 +146,7 @@ def test_all_four_sequences_are_skull_stripped_and_share_one_grid(high_grade):
         assert (image[~outside] > 0).all()
 
 
+@pytest.mark.slow
 def test_tumours_lie_within_the_brain(phantoms):
     for phantom in phantoms:
         assert not (phantom.parts.labels[~phantom.tissues.brain] > 0).any()

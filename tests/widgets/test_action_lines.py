@@ -76,7 +76,10 @@ def run_lines_as_users_do(lines, folder):
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
-@pytest.mark.parametrize("method", ["unet", "region_growing"])
+@pytest.mark.parametrize(
+    "method",
+    ["threshold", pytest.param("unet", marks=pytest.mark.slow), pytest.param("region_growing", marks=pytest.mark.slow)],
+)
 def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
     tmp_path, worker, method, small_sample, monkeypatch
 ):

@@ -13,7 +13,11 @@ pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 
 from napari_brain_tumor.io import open_segmentation
 
-pytestmark = [pytest.mark.gui, pytest.mark.skipif(sys.platform == "win32", reason="asks for processes as POSIX does")]
+pytestmark = [
+    pytest.mark.gui,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="asks for processes as POSIX does"),
+]
 
 PROGRAM = Path(__file__).with_name("closing_session.py")
 COMPLAINTS = ("Traceback", "QThread", "QObject::", "already deleted", "has been deleted", "Fatal", "Segmentation fault")

@@ -231,6 +231,7 @@ napari.run(force=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_work_of_a_napari_that_was_killed_is_recovered(panel, qtbot, dataset, answers):
     session = subprocess.Popen(

@@ -218,6 +218,7 @@ def test_sides_change_in_all_canvases_together(opened):
     assert [str(end.value) for end in viewer.scene.camera.orientation] == ["towards", "up", "right"]
 
 
+@pytest.mark.slow
 def test_off_brings_naparis_canvas_back_as_it_was(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
     fill(viewer)
@@ -248,6 +249,7 @@ def test_off_brings_naparis_canvas_back_as_it_was(make_napari_viewer, qtbot):
         assert view.isVisible()
 
 
+@pytest.mark.slow
 def test_opened_and_closed_again_and_again_it_leaves_nothing(opened, qtbot):
     viewer, _labels, panes = opened
     toggle_layout(viewer)
@@ -274,6 +276,20 @@ def test_opened_and_closed_again_and_again_it_leaves_nothing(opened, qtbot):
         settled(qtbot)
     assert counts() == before
     assert viewer.mouse_move_callbacks == []
+
+
+def test_canvases_are_used_again_and_none_is_set_up_anew(opened, qtbot):
+    viewer, _labels, panes = opened
+    canvases = [pane.canvas for pane in panes.panes]
+    contexts = [canvas.context() for canvas in canvases]
+    assert None not in contexts
+    for _ in range(2):
+        toggle_layout(viewer)
+        settled(qtbot)
+        toggle_layout(viewer)
+        settled(qtbot)
+    assert [pane.canvas for pane in layout_of(viewer).panes] == canvases
+    assert [canvas.context() for canvas in canvases] == contexts
 
 
 def settled(qtbot):

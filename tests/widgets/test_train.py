@@ -77,6 +77,7 @@ def test_a_run_is_told_in_words(tmp_path):
     assert state.summary(rows[2:]) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.gui
 def test_a_run_outlives_its_panel_and_is_watched_stopped_and_installed_by_another(
     make_napari_viewer, qtbot, worker, tmp_path, monkeypatch

@@ -4,20 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from filelock import SoftFileLock, Timeout
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.csv_text import one_line, read_csv_text
 from napari_brain_tumor.io.regular_file import read_regular
-from napari_brain_tumor.io.table import Table
+from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 
 if TYPE_CHECKING:
+    import pandas
+
     from napari_brain_tumor.measure.volumes import VolumeTable
 
-__all__ = ["COLUMNS", "CaseRow", "CaseTable"]
+__all__ = ["COLUMNS", "CaseRow", "CaseRows", "CaseTable"]
 
 Status = Literal["done", "skipped", "exists", "outdated", "failed"]
 
@@ -63,6 +65,18 @@ class CaseRow:
         return replace(self, seconds=seconds)
 
     @property
+    def values(self) -> dict[str, Any]:
+        """Its values by column; what is not known, or not determined, is None."""
+        words = {"case": self.case, "status": self.status, "model": self.model, "output": self.output}
+        words |= {"notes": " ".join(self.notes), "error": self.error}
+        values: dict[str, Any] = {"seconds": self.seconds, **words}
+        for word, key in _VOLUMES.items() if self.volumes is not None else ():
+            row = None if self.volumes is None else self.volumes.find(key)
+            values[f"{word}_voxels"] = None if row is None else row.voxels
+            values[f"{word}_ml"] = None if row is None else row.ml
+        return values
+
+    @property
     def cells(self) -> dict[str, str]:
         """Its cells by column."""
         cells = {"case": self.case, "status": self.status, "model": self.model, "output": self.output}
@@ -75,6 +89,21 @@ class CaseRow:
             if self.volumes.unit == "mL":
                 cells[f"{word}_ml"] = _UNKNOWN if row is None or row.ml is None else f"{row.ml:.4f}"
         return {column: one_line(cells.get(column, "")) for column in COLUMNS}
+
+
+class CaseRows(tuple[CaseRow, ...]):
+    """The rows of a batch: a tuple that can be shown and analysed as a table."""
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> Table:
+        """What `segmentation_results.csv` tells, with numbers where the CSV has text."""
+        return Table(COLUMNS, tuple(row.values for row in self), units=units_of(COLUMNS))
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The rows as a `pandas.DataFrame`; volumes that are not known or not determined are missing values."""
+        return self.table.to_dataframe()
 
 
 class CaseTable:
@@ -104,11 +133,11 @@ class CaseTable:
         SaveError
             If the file cannot be written.
         """
-        ours = [row.cells for row in rows]
-        keys = {(row["case"], row["output"]) for row in ours} | {(row["case"], "") for row in ours}
+        own = [row.cells for row in rows]
+        keys = {(row["case"], row["output"]) for row in own} | {(row["case"], "") for row in own}
         with self._alone():
             others = [row for row in self._read() if (row["case"], row["output"]) not in keys]
-            Table(COLUMNS, (*others, *ours)).to_csv(self.path)
+            Table(COLUMNS, (*others, *own)).to_csv(self.path)
         self.is_written = True
 
     @contextmanager

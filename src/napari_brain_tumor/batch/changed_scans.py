@@ -51,22 +51,22 @@ def changes_since_result(result: Path, case: Path, *, chosen: bool = False) -> s
     record, inputs = sidecar_path(result), _inputs(read_sidecar(result))
     if record is None or not inputs:
         return None
-    words = [f"{role} {what}" for role, one in inputs.items() if (what := _change(one, record.parent, case))]
+    words = [f"{role} {what}" for role, entry in inputs.items() if (what := _change(entry, record.parent, case))]
     return ", ".join([*words, *([] if chosen else _new_sequences(inputs, case))])
 
 
 def _inputs(record: Mapping[str, Any]) -> dict[str, _Input]:
     """The sequences that have a hash; what is no record of ours tells none."""
     provenance = record.get("provenance")
-    told = provenance.get("inputs") if isinstance(provenance, Mapping) else None
-    found = {}
-    for role, one in told.items() if isinstance(told, Mapping) else ():
-        if not isinstance(one, Mapping):
+    recorded = provenance.get("inputs") if isinstance(provenance, Mapping) else None
+    inputs = {}
+    for role, entry in recorded.items() if isinstance(recorded, Mapping) else ():
+        if not isinstance(entry, Mapping):
             continue
-        path, sha256, series = (one.get(key) for key in ("path", "sha256", "series"))
+        path, sha256, series = (entry.get(key) for key in ("path", "sha256", "series"))
         if isinstance(path, str) and isinstance(sha256, str):
-            found[str(role)] = _Input(Path(path), sha256, series if isinstance(series, str) else None)
-    return found
+            inputs[str(role)] = _Input(Path(path), sha256, series if isinstance(series, str) else None)
+    return inputs
 
 
 def _change(recorded: _Input, beside: Path, case: Path) -> str:
@@ -95,10 +95,10 @@ def _places(recorded: _Input, beside: Path, case: Path) -> Iterator[Path]:
 
 def _new_sequences(inputs: Mapping[str, _Input], case: Path) -> list[str]:
     """Sequences by names of files that the result was made without."""
-    if not case.is_dir() or any(short_name(one.path) == one.path.name for one in inputs.values()):
+    if not case.is_dir() or any(short_name(entry.path) == entry.path.name for entry in inputs.values()):
         return []  # DICOM and slices, of which names tell nothing
     try:
-        found = find_sequences(images_in(anatomy_of(case))).sequences
+        sequences = find_sequences(images_in(anatomy_of(case))).sequences
     except BrainTumorError:
         return []
-    return [f"{role} is new ({path.name})" for role, path in found.items() if role not in inputs]
+    return [f"{role} is new ({path.name})" for role, path in sequences.items() if role not in inputs]

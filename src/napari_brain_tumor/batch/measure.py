@@ -127,7 +127,7 @@ def measure_many_job(
     client: "Client | None" = None,
 ) -> Job[list[Examination | Exception]]:
     """`measure_many` as a job: yields `Progress`, returns the examinations and errors. Takes the same parameters."""
-    paths = [Path(one).absolute() for one in labels]
+    paths = [Path(path).absolute() for path in labels]
     work = MeasureWork(schema, OpenOptions(spacing_mm=spacing_mm), settings or MeasureSettings())
     measured: dict[int, Examination | Exception] = {}
     with open_executor(jobs, client=client) as executor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from napari_brain_tumor import catalogue
-from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
+from napari_brain_tumor.batch.case_table import CaseRow, CaseRows, CaseTable
 from napari_brain_tumor.batch.changed_scans import changes_since_result
 from napari_brain_tumor.batch.maps import existing_maps, write_maps
 from napari_brain_tumor.batch.raw_series import RawSeries, open_scans, prepared_job, restored, study_folder
@@ -101,12 +101,12 @@ class SegmentWork:
     def absolute(self) -> "SegmentWork":
         """Return the same for a process that runs in another folder."""
         folders = {"model": self.request.model, "brain": self.request.brain}
-        found = {
+        absolute = {
             name: os.path.abspath(where)
             for name, where in folders.items()
             if isinstance(where, str | Path) and os.path.exists(where)
         }
-        return replace(self, request=self.request.with_options(**found)) if found else self
+        return replace(self, request=self.request.with_options(**absolute)) if absolute else self
 
     def place(self, task: Task) -> Path:
         """Return where the scans are."""
@@ -145,8 +145,8 @@ class SegmentWork:
         job = prepared_job(series, self.request, folder, overwrite=self.overwrite)
         prepared = yield from part_of(job, 0, 0.6)
         own = replace(self, request=self.request.with_options(brain="auto"))  # the brain was found already
-        done = yield from part_of(own._segmented(task, prepared, on_reference=True), 0.6, 1)
-        return replace(done, written=(*done.written, folder))
+        segmented = yield from part_of(own._segmented(task, prepared, on_reference=True), 0.6, 1)
+        return replace(segmented, written=(*segmented.written, folder))
 
     def _segmented(
         self, task: Task, opened: Study | PreparedStudy, *, on_reference: bool = False
@@ -191,9 +191,9 @@ class SegmentWork:
 
         traits = traits_within(traits_of(study), self.request.brain)
         method = catalogue.find_model(self.request.model, traits)
-        chosen = why_default(list_models(), traits) if self.request.model is None else ""
+        reason = why_default(list_models(), traits) if self.request.model is None else ""
         missing = method.notes_without(study.roles, traits)
-        return method.name, (*study.notes, *filter(None, [chosen]), *missing, *method.notes_on(traits))
+        return method.name, (*study.notes, *filter(None, [reason]), *missing, *method.notes_on(traits))
 
     def _job(self, study: Study) -> Job[tuple[Segmentation, "RegionProbabilities | None"]]:
         from napari_brain_tumor import workflow  # loads torch, for seconds
@@ -216,8 +216,8 @@ class SegmentWork:
         """Whether a worker wrote the result and was lost before it could say so."""
         if not already_there(task.target):
             return False
-        made = read_sidecar(task.target).get("provenance")
-        return isinstance(made, Mapping) and made.get("batch") == self.batch
+        provenance = read_sidecar(task.target).get("provenance")
+        return isinstance(provenance, Mapping) and provenance.get("batch") == self.batch
 
 
 def _row_of_same_scans(task: Task, *, chosen: bool) -> CaseRow:
@@ -241,10 +241,10 @@ def row_of_existing(task: Task) -> CaseRow:
         return replace(row, notes=(f"The earlier result could not be read: {error}",))
     record = read_sidecar(task.target)
     provenance = record.get("provenance")
-    made = provenance if isinstance(provenance, Mapping) else {}
-    model = made.get("model")
+    recorded = provenance if isinstance(provenance, Mapping) else {}
+    model = recorded.get("model")
     name = model.get("name") if isinstance(model, Mapping) else model
-    notes = dict.fromkeys((*notes_in(record), *texts_of(made.get("notes")), *texts_of(made.get("doubts"))))
+    notes = dict.fromkeys((*notes_in(record), *texts_of(recorded.get("notes")), *texts_of(recorded.get("doubts"))))
     return replace(row, volumes=volumes, model=str(name or ""), notes=tuple(notes))
 
 
@@ -264,7 +264,7 @@ def segment_many(
     skip_existing: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[SegmentOptions],
-) -> tuple[CaseRow, ...]:
+) -> CaseRows:
     """Segment many cases and save each result on its scan's own grid.
 
     Parameters
@@ -293,9 +293,9 @@ def segment_many(
 
     Returns
     -------
-    tuple of CaseRow
-        One for each case, in their order: its status (done, skipped, exists, outdated or failed), volumes, notes and
-        error. A case that fails does not stop the others.
+    CaseRows
+        A tuple of one `CaseRow` for each case, in their order: its status (done, skipped, exists, outdated or failed),
+        volumes, notes and error. Its `to_dataframe()` is the table. A case that fails does not stop the others.
 
     Raises
     ------
@@ -346,7 +346,7 @@ def segment_many_job(
     overwrite: bool = False,
     skip_existing: bool = False,
     **options: Unpack[SegmentOptions],
-) -> Job[tuple[CaseRow, ...]]:
+) -> Job[CaseRows]:
     """`segment_many` as a job: yields `Progress`, returns the rows. Takes the same parameters."""
     catalogue.find_model(model)
     folder = Path(output).absolute()
@@ -367,7 +367,7 @@ def segment_many_job(
                 yield _progress(event, tasks[event.number], rows)
         finally:
             rows.write()
-    return tuple(rows.rows)
+    return CaseRows(rows.rows)
 
 
 def _progress(event: Event[SegmentedCase], task: Task, rows: BatchRows) -> CaseProgress:

@@ -45,8 +45,8 @@ def exists_already(path: Path) -> str:
 
 def check_inputs_are_kept(study: Study, target: Path) -> None:
     """Raise `SaveError` if the result would replace a file that the study was read from."""
-    taken = {source.path.resolve() for source in study.sources.values()}
-    if target.resolve() in taken:
+    inputs = {source.path.resolve() for source in study.sources.values()}
+    if target.resolve() in inputs:
         msg = f"{target} is one of the scans of {study.name} and is never overwritten. Choose another name with -o."
         raise SaveError(msg)
 
@@ -54,8 +54,8 @@ def check_inputs_are_kept(study: Study, target: Path) -> None:
 def task_of(case: Path, target: Path, file_format: FileFormat | None = None) -> Task:
     """The task of a case, with what is in its way."""
     try:
-        taken = () if file_format is BIDS else tuple(already_there(target))
-        return Task(case, target, _obstacle(case, target, within=file_format is BIDS), taken)
+        existing = () if file_format is BIDS else tuple(already_there(target))
+        return Task(case, target, _obstacle(case, target, within=file_format is BIDS), existing)
     except OSError as error:
         return Task(
             case, target, f"{target} cannot be written: {error.strerror or error}. Choose another name with -o."

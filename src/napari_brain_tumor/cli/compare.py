@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.console import as_printed, new_table, note, print_table, run_shown, say
+from napari_brain_tumor.cli.console import as_printed, note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
 from napari_brain_tumor.io.table import Table as ResultTable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_brain_tumor.compare import Agreement, Consensus
     from napari_brain_tumor.compare.consensus_methods import ConsensusMethod
     from napari_brain_tumor.compare.slices import Axis
+    from napari_brain_tumor.compare.statistics import RaterVolume
     from napari_brain_tumor.labels import Region
     from napari_brain_tumor.study import Segmentation
 
@@ -51,7 +52,7 @@ def compare(
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- as told)."),
+        typer.Option(metavar="S[,S,...]", help="What the integers mean: one for all files, or one each (- by itself)."),
     ] = None,
     axis: Annotated[
         str, typer.Option(metavar="axial|coronal|sagittal", help="Which slices the table of the worst is about.")
@@ -227,21 +228,18 @@ def _agreement_line(agreement: "Agreement", region: "Region") -> str:
 
 
 def _volume_table(agreement: "Agreement", region: "Region") -> "Table":
-    from rich.markup import escape
-
     base = "the mean" if agreement.reference is None else agreement.reference
-    in_ml = agreement.raters.grid.unit == "mm"
-    size = "mL" if in_ml else "Voxels"
-    table = new_table(
-        "Segmentation", size, f"Against {escape(base)}", "%", right=(size, f"Against {escape(base)}", "%")
-    )
-    for row in agreement.volumes:
-        if row.region == region:
-            volume = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
-            off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
-            percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f}"
-            table.add_row(escape(row.name), volume, off, percent)
-    return table
+    sizes = ("mL" if agreement.raters.grid.unit == "mm" else "Voxels", f"Against {base}", "%")
+    rows = [row for row in agreement.volumes if row.region == region]
+    table = ResultTable.of_cells(("Segmentation", *sizes), map(_volume_cells, rows), right=frozenset(sizes))
+    return as_printed(table)
+
+
+def _volume_cells(row: "RaterVolume") -> tuple[str, ...]:
+    volume = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
+    off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
+    percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f}"
+    return row.name, volume, off, percent
 
 
 def _slice_table(agreement: "Agreement", region: "Region", axis: "Axis") -> "Table":

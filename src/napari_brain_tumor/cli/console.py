@@ -127,8 +127,9 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def as_printed(table: "ResultTable") -> Table:
     """A result's table with its numbers rounded and aligned to the right."""
-    numbers = [title for title, column in zip(table.titles, table.columns, strict=True) if column in table.digits]
-    printed = new_table(*table.titles, right=tuple(numbers))
+    titles = tuple(map(escape, table.titles))
+    numbers = tuple(title for title, column in zip(titles, table.columns, strict=True) if table.is_number(column))
+    printed = new_table(*titles, right=numbers)
     for row in table.rows:
         printed.add_row(*(escape(table.printed(row, column)) for column in table.columns))
     return printed

@@ -13,7 +13,7 @@ from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, R
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Table as PrintedTable
 
     from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
     from napari_brain_tumor.study import Segmentation
@@ -109,19 +109,18 @@ def list_cases(
     side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
-    from napari_brain_tumor.cli.console import new_table, print_table, say
+    from napari_brain_tumor.cli.console import as_printed, print_table, say
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
+    from napari_brain_tumor.io.table import Table
 
     opened = CuratedDataset(dataset)
     cases = opened.cases(
         state=None if state is None else _state(state), split=None if side is None else side_named(side)
     )
     columns = ("Case", "Patient", "Grade", "Sequences", "Known", "WT mL", "TC mL", "ET mL", "By", "State", "Side")
-    table = new_table(*columns, right=("WT mL", "TC mL", "ET mL"))
-    for case in cases:
-        table.add_row(*_cells(case))
-    print_table(f"{opened.name}, {len(cases)} of {len(opened)} cases", table)
+    table = Table.of_cells(columns, map(_cells, cases), right=frozenset({"WT mL", "TC mL", "ET mL"}))
+    print_table(f"{opened.name}, {len(cases)} of {len(opened)} cases", as_printed(table))
     for case_id, problem in opened.check_files().items():
         say(f"{case_id}: {problem}")
 
@@ -129,16 +128,14 @@ def list_cases(
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
     """Show everything that is known about a case."""
-    from napari_brain_tumor.cli.console import new_table, print_table
+    from napari_brain_tumor.cli.console import as_printed, print_table
     from napari_brain_tumor.dataset import CuratedDataset
+    from napari_brain_tumor.io.table import Table
 
     opened = CuratedDataset(dataset)
     record = opened.case(case)
-    table = new_table("What", "Value")
-    for what, value in _facts(opened, record).items():
-        if value:
-            table.add_row(what, value)
-    print_table(record.id, table)
+    facts = ((what, value) for what, value in _facts(opened, record).items() if value)
+    print_table(record.id, as_printed(Table.of_cells(("What", "Value"), facts)))
 
 
 @data.command()
@@ -227,7 +224,7 @@ def remove(
 @data.command("import")
 @with_options
 def import_command(dataset: Dataset, request: ImportRequest) -> None:
-    """Add all cases of another data set; those that are there already are skipped, those refused are told."""
+    """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.dataset import CuratedDataset
@@ -398,7 +395,7 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
     }
 
 
-def _sides_table(dataset: "CuratedDataset") -> "Table":
+def _sides_table(dataset: "CuratedDataset") -> "PrintedTable":
     from napari_brain_tumor.cli.console import new_table
 
     index = dataset.index

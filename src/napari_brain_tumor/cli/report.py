@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.followup.document import VisitEntry
     from napari_brain_tumor.followup.followup import FollowUp
     from napari_brain_tumor.followup.visits import Visit
-    from napari_brain_tumor.reports.tables import Table
 
 __all__ = ["follow_up", "report"]
 
@@ -129,19 +128,10 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _print_follow_up(result: "FollowUp") -> None:
-    from napari_brain_tumor.cli.console import note
+    from napari_brain_tumor.cli.console import as_printed, note, print_table
     from napari_brain_tumor.reports.tables import response_table, series_table
 
     for text in result.notes:
         note(text)
     for table in (series_table(result), response_table(result)):
-        _print(table)
-
-
-def _print(table: "Table") -> None:
-    from napari_brain_tumor.cli.console import new_table, print_table
-
-    printed = new_table(*table.columns)
-    for row in table.rows:
-        printed.add_row(*row)
-    print_table(table.title, printed)
+        print_table(table.title, as_printed(table))

@@ -25,21 +25,23 @@ def score(
     The scores are kept in the data set's folder, where the Curate panel shows them.
     """
     from napari_brain_tumor.case_scoring import score_dataset_job
-    from napari_brain_tumor.cli.console import new_table, print_table, run_shown
+    from napari_brain_tumor.cli.console import as_printed, print_table, run_shown
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.stored_scores import read_score
+    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.models.cards import find_model
 
     opened, info = CuratedDataset(dataset), find_model(request.model)
     selected = [opened.case(name) for name in cases] if cases else list(opened.cases())
     job = score_dataset_job(dataset, [case.id for case in selected], info.folder, request.device, request.precision)
     problems = run_shown(job, "Scoring")
-    table = new_table("Case", "State", "Side", "WT", "TC", "ET", "Unsure", right=("WT", "TC", "ET", "Unsure"))
     scored = [(case, read_score(opened.folder, case, info.card.weights_sha256)) for case in selected]
     judged = [(case, score) for case, score in scored if score is not None and case.id not in problems]
-    for case, score in sorted(judged, key=lambda pair: -pair[1].uncertainty):
-        table.add_row(*_cells(case, score))
-    print_table(f"Dice of {info.name} on {len(judged)} of {len(selected)} cases, and its entropy at the border", table)
+    numbers = ("WT", "TC", "ET", "Unsure")
+    rows = [_cells(case, score) for case, score in sorted(judged, key=lambda pair: -pair[1].uncertainty)]
+    table = Table.of_cells(("Case", "State", "Side", *numbers), rows, right=frozenset(numbers))
+    title = f"Dice of {info.name} on {len(judged)} of {len(selected)} cases, and its entropy at the border"
+    print_table(title, as_printed(table))
     if problems:
         raise DatasetError("\n".join(f"{case_id}: {problem}" for case_id, problem in problems.items()))
 

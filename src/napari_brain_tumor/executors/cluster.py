@@ -178,7 +178,7 @@ class _Run:
         load = Counter(address for _, address in self._given.values())
         alone = {address for number, address in self._given.values() if self._losses[number]}
         while True:
-            address = min(set(self._threads) - alone, key=lambda one: load[one], default=None)
+            address = min(set(self._threads) - alone, key=lambda worker: load[worker], default=None)
             if address is None:
                 return
             if self._again and not load[address]:
@@ -218,17 +218,18 @@ class _Run:
 
 def _check(client: "Client", workers: set[str], place: str) -> None:
     """Raise `ClusterError` where a worker could do no case at all."""
-    ours, chosen = version(_PACKAGE), sorted(workers)
-    theirs = client.run(version, _PACKAGE, workers=chosen, on_error="return")
-    for address, found in theirs.items():
-        if isinstance(found, PackageNotFoundError):
-            msg = f"{_PACKAGE} is not installed on the worker {address}. Install version {ours} there."
+    own_version, addresses = version(_PACKAGE), sorted(workers)
+    versions = client.run(version, _PACKAGE, workers=addresses, on_error="return")
+    for address, installed in versions.items():
+        if isinstance(installed, PackageNotFoundError):
+            msg = f"{_PACKAGE} is not installed on the worker {address}. Install version {own_version} there."
             raise ClusterError(msg)
-        if isinstance(found, str) and found != ours:
-            msg = f"The worker {address} has {_PACKAGE} {found}, here it is {ours}. Install the same version there."
+        if isinstance(installed, str) and installed != own_version:
+            versions_differ = f"has {_PACKAGE} {installed}, here it is {own_version}"
+            msg = f"The worker {address} {versions_differ}. Install the same version there."
             raise ClusterError(msg)
-    sees = client.run(os.path.exists, place, workers=chosen, on_error="return")
-    blind = [address for address, found in sees.items() if found is False]
+    sees = client.run(os.path.exists, place, workers=addresses, on_error="return")
+    blind = [address for address, installed in sees.items() if installed is False]
     if blind and os.path.exists(place):
         msg = (
             f"{place} is not there on the worker {blind[0]}. Workers read and write the files themselves: put them in "

@@ -38,7 +38,7 @@ class SlurmProfile(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """As `dask_jobqueue.SLURMCluster` takes it."""
-        chosen: dict[str, Any] = {
+        options: dict[str, Any] = {
             "queue": self.partition,
             "account": self.account,
             "interface": self.interface,
@@ -53,7 +53,7 @@ class SlurmProfile(BaseModel):
             "job_script_prologue": list(self.prologue),
             "job_extra_directives": list(self.directives),
             "job_name": "brain-tumor",
-            **{name: value for name, value in chosen.items() if value is not None},
+            **{name: value for name, value in options.items() if value is not None},
         }
 
 
@@ -71,7 +71,7 @@ def read_profile(path: Path) -> SlurmProfile:
         msg = f"The Slurm profile {path} cannot be read: {error}. docs/many_cases.md shows one."
         raise ClusterError(msg) from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
         known = ", ".join(SlurmProfile.model_fields)
         msg = f"The Slurm profile {path} is not right: {wrong}. Its entries are {known}."
         raise ClusterError(msg) from error

@@ -61,11 +61,11 @@ class Said:
     is_out: Mask
 
     @classmethod
-    def of(cls, said: Labels, region: Region) -> "Said":
+    def of(cls, bits_left: Labels, region: Region) -> "Said":
         """From a bit for every class that is still possible at each voxel, 0 where nothing was said."""
         bits = np.uint8(sum(1 << value for value in REGIONS[region]))
-        told = said != 0
-        return cls(told & (said & ~bits == 0), told & (said & bits == 0))
+        settled = bits_left != 0
+        return cls(settled & (bits_left & ~bits == 0), settled & (bits_left & bits == 0))
 
 
 def plane_of(touched: Touched) -> tuple[int, int] | None:
@@ -99,16 +99,16 @@ def sections_of(
     axis, index = plane[0], plane[1] - box.start[plane[0]]
     flat_labels, flat_said = np.take(labels, index, axis), np.take(said, index, axis)
     drawn, around = (_flat_mask(part, box, axis, flat_labels.shape) for part in (touched.inside, touched.around))
-    found = []
+    sections = []
     for region in _named(prompt):
         inside = prompt.inside(region)
         was = region_mask(flat_labels, region)
         if prompt.border:
-            told = _decided_by_border(drawn, around, was, Said.of(flat_said, region).is_in)
-            found.append(Section(region, axis, index, np.where(told, drawn, was), told, True))
+            settled = _decided_by_border(drawn, around, was, Said.of(flat_said, region).is_in)
+            sections.append(Section(region, axis, index, np.where(settled, drawn, was), settled, True))
         elif inside is not None and (was[drawn] != inside).any():
-            found.append(Section(region, axis, index, np.where(drawn, inside, was), drawn, False))
-    return found
+            sections.append(Section(region, axis, index, np.where(drawn, inside, was), drawn, False))
+    return sections
 
 
 def _named(prompt: Lasso) -> Iterator[Region]:
@@ -135,10 +135,10 @@ def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask) -> M
     """
     parts, _ = ndimage.label(was, _TOUCHING)
     hanging = np.isin(parts, np.unique(parts[(drawn | around) & was])) & was
-    told = drawn | around | hanging
+    settled = drawn | around | hanging
     earlier, _ = ndimage.label(said_in & was, _TOUCHING)
     crossed = np.unique(earlier[drawn])
-    decided: Mask = told & ~((earlier > 0) & ~np.isin(earlier, crossed))
+    decided: Mask = settled & ~((earlier > 0) & ~np.isin(earlier, crossed))
     return decided
 
 
@@ -196,8 +196,8 @@ def _stays(around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
     """How much speaks for what voxels were: more, the more was right on the slice; and for tumour the further it is."""
     stays = float(np.interp(around.wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
     far = np.clip(around.away[where[0]] / (2 * around.error) - 0.5, 0, 2)
-    found: Float32Array = np.where(around.before[where], stays + _FAR_STAYS * far, -stays).astype(np.float32)
-    return found
+    logits: Float32Array = np.where(around.before[where], stays + _FAR_STAYS * far, -stays).astype(np.float32)
+    return logits
 
 
 def _doubtful(around: Surroundings) -> Mask:
@@ -210,8 +210,8 @@ def _doubtful(around: Surroundings) -> Mask:
     if not around.section.border:  # around an error alone: the scans may only speak against what the shapes change
         narrowed: Mask = (base > 0) != around.before
         return narrowed
-    found: Mask = (base > -np.where(between, narrow, outside)) & (base < np.where(between, narrow, inside))
-    return found
+    doubtful: Mask = (base > -np.where(between, narrow, outside)) & (base < np.where(between, narrow, inside))
+    return doubtful
 
 
 def _nesting(section: Section, masks: Mapping[Region, Mask]) -> Float32Array:
@@ -221,11 +221,11 @@ def _nesting(section: Section, masks: Mapping[Region, Mask]) -> Float32Array:
     """
     order = list(REGIONS)
     at = order.index(section.region)
-    found = np.zeros(masks[section.region].shape, np.float32)
+    logits = np.zeros(masks[section.region].shape, np.float32)
     for inner in order[at + 1 :]:
-        found[masks[inner]] = _NESTED
+        logits[masks[inner]] = _NESTED
     for outer in order[max(0, at - 1) : at]:
         flat = np.take(masks[outer], section.index, section.axis)
         if section.inside.any() and flat[section.inside].mean() > _SURROUNDED:
-            found[~masks[outer]] = -_NESTED
-    return found
+            logits[~masks[outer]] = -_NESTED
+    return logits

@@ -122,11 +122,11 @@ class Surroundings:
         self.spacing = (block.spacing[axis], *(s for a, s in enumerate(block.spacing) if a != axis))
         self.before = np.moveaxis(before, axis, 0)
         self.said_in, self.said_out = np.moveaxis(is_in, axis, 0), np.moveaxis(is_out, axis, 0)
-        said = self.said_in | self.said_out
-        self.away = (np.abs(np.arange(len(said)) - section.index) * self.spacing[0]).astype(np.float32)
+        settled = self.said_in | self.said_out
+        self.away = (np.abs(np.arange(len(settled)) - section.index) * self.spacing[0]).astype(np.float32)
         self.radius = max(float(np.sqrt(section.inside.sum() * self.spacing[1] * self.spacing[2] / np.pi)), 2.0)
-        self.to_said = _far_from(said, self.spacing)
-        self.weight = self._weight(said, others)
+        self.to_said = _far_from(settled, self.spacing)
+        self.weight = self._weight(settled, others)
         self.distance = _signed(self.before, self.spacing)
         self.drawn = _flat(section.inside, self.spacing[1:])
         was = self.before[section.index]
@@ -146,13 +146,13 @@ class Surroundings:
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
 
-    def _weight(self, said: Mask, others: Sequence[int]) -> Float32Array:
+    def _weight(self, settled: Mask, others: Sequence[int]) -> Float32Array:
         """How much of the change on the slice comes to every voxel: 1 there, 0 at what was said, and behind it.
 
         Behind a slice that was outlined nothing comes, behind other prompts nothing in their shadow.
         """
         index = self.section.index
-        behind = said.copy()
+        behind = settled.copy()
         for other in others:
             behind[other] = True
         behind[index] = False
@@ -242,7 +242,7 @@ class Surroundings:
             yield from (0, 0, 0, 0)
             return
         smooth = self.block.smooth_logit(self.section.region)
-        logit, smooth = (np.moveaxis(one, self.section.axis, 0) for one in (logit, smooth))
+        logit, smooth = (np.moveaxis(image, self.section.axis, 0) for image in (logit, smooth))
         yield 1
         yield logit[where]
         yield smooth[where]
@@ -272,13 +272,13 @@ class Surroundings:
     def _fit(self) -> None:
         """Fit Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of what is inside and outside."""
         axis, logit = self.section.axis, self.block.logit(self.section.region)
-        seen = [*self.block.images, *self.block.coarse, *([] if logit is None else [logit])]
-        self._seen = [np.moveaxis(image, axis, 0) for image in seen]
+        images = [*self.block.images, *self.block.coarse, *([] if logit is None else [logit])]
+        self._seen = [np.moveaxis(image, axis, 0) for image in images]
         self._values = [np.stack([image[at] for image in self._seen], axis=1) for at in self._examples()]
-        self._direction, self._offset, self.trust = np.zeros(len(seen), np.float32), 0.0, 0.0
+        self._direction, self._offset, self.trust = np.zeros(len(images), np.float32), 0.0, 0.0
         if min(map(len, self._values)) < 3:
             return
-        spread = sum(0.5 * np.cov(part.T, bias=True) for part in self._values) + 0.3 * np.eye(len(seen))
+        spread = sum(0.5 * np.cov(part.T, bias=True) for part in self._values) + 0.3 * np.eye(len(images))
         inside, outside = (part.mean(axis=0) for part in self._values)
         self._direction = np.linalg.solve(spread, inside - outside).astype(np.float32)
         self._offset = float(self._direction @ (inside + outside) / 2)
@@ -300,8 +300,8 @@ def _unlike(values: list[Float32Array], inside: Float32Array, present: Float32Ar
         return 0.0
     middle, width = inside.mean(axis=0), np.sqrt(inside.var(axis=0) + 0.15)
     squared = sum(p * ((v - m) / w) ** 2 for v, m, w, p in zip(values, middle, width, present, strict=True))
-    found: Float32Array = np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)
-    return found
+    distance: Float32Array = np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)
+    return distance
 
 
 def _some(mask: Mask, most: int = 4000) -> tuple[Array, ...]:
@@ -327,12 +327,12 @@ def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
         return np.full(mask.shape, -_FAR, np.float32)
     half = min(spacing[1:]) / 2
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing).astype(np.float32)
-    found: Float32Array = np.maximum(half - outside, -_FAR)
+    distance: Float32Array = np.maximum(half - outside, -_FAR)
     for at, flat in enumerate(mask):
         if flat.any():
             inside = ndimage.distance_transform_edt(np.pad(flat, 1), sampling=spacing[1:])[1:-1, 1:-1]
-            found[at][flat] = np.minimum(inside[flat] - half, _FAR)
-    return found
+            distance[at][flat] = np.minimum(inside[flat] - half, _FAR)
+    return distance
 
 
 def _far_from(mask: Mask, spacing: Sequence[float]) -> Float32Array:

@@ -216,10 +216,10 @@ def _agree(said: Labels, voxels: npt.NDArray[np.intp], bits: int) -> None:
     said[at] = _agreed(said[at], np.uint8(bits))
 
 
-def _against(said: Labels, asked: Asked) -> Array:
+def _against(said: Labels, asked_voxels: Asked) -> Array:
     """Where earlier prompts said the opposite of what is asked."""
-    settled = Said.of(said, asked.region)
-    return settled.is_out if asked.inside else settled.is_in
+    settled = Said.of(said, asked_voxels.region)
+    return settled.is_out if asked_voxels.inside else settled.is_in
 
 
 def _behind(outlined: Set[Outlined], asked: Asked, box: Box, shape: tuple[int, ...]) -> Array:

@@ -1,7 +1,8 @@
-"""The rows of a result as one value: what its CSV, its data frame and the printed tables show."""
+"""The rows of a result as one value: what its CSV, its data frame, the printed tables and the reports show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,12 +45,24 @@ class Table:
         Decimals of a column where it is printed; CSV and data frame hold the numbers as they are.
     units : mapping of str to str
         Unit of a column's numbers, such as `"mm"`.
+    right : frozenset of str
+        Columns of text that are aligned to the right, as those with digits or units are.
+    title, note : str
+        What stands above and below it where it is shown.
     """
 
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
     digits: Mapping[str, int] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    right: frozenset[str] = frozenset()
+    title: str = ""
+    note: str = ""
+
+    @classmethod
+    def of_cells(cls, columns: Sequence[str], rows: Iterable[Sequence[Any]], **words: Any) -> "Table":
+        """A table of rows that are sequences, in the order of the columns; the other fields by name."""
+        return cls(tuple(columns), tuple(dict(zip(columns, row, strict=True)) for row in rows), **words)
 
     def to_csv(self, path: str | PathLike[str] | None = None, *, separator: str = ",") -> str:
         """The table as CSV text under a line of names; written to a file too if one is named.
@@ -74,6 +87,27 @@ class Table:
         frame = frame.reindex(columns=range(len(self.columns))).set_axis(list(self.columns), axis=1)
         frame.attrs["units"] = dict(self.units)
         return frame
+
+    def to_html(self) -> str:
+        """The table as an HTML element, its first column as the names of the rows; title and note are left out."""
+        classes = [' class="number"' if self.is_number(column) else "" for column in self.columns]
+        titles = zip(self.titles, classes, strict=True)
+        head = "".join(f'<th scope="col"{name}>{escape(title)}</th>' for title, name in titles)
+        lines = ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+        for row in self.rows:
+            first, *others = (escape(self.printed(row, column)) for column in self.columns)
+            cells = "".join(f"<td{name}>{text}</td>" for text, name in zip(others, classes[1:], strict=True))
+            lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
+        if not self.rows:
+            lines.append(f'<tr><td colspan="{len(self.columns)}">None.</td></tr>')
+        return "\n".join((*lines, "</tbody>", "</table>"))
+
+    _repr_html_ = to_html
+    """What a notebook shows."""
+
+    def is_number(self, column: str) -> bool:
+        """Whether the column is aligned to the right."""
+        return column in self.right or column in self.digits or column in self.units
 
     def printed(self, row: Mapping[str, Any], column: str) -> str:
         """A cell as people read it: rounded, and empty where the value is not known."""

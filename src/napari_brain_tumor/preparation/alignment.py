@@ -83,9 +83,9 @@ def align_job(alone: Alone, reference: Role, seed: int = 0, device: str = "auto"
     others = [role for role in alone if role != reference]
     studies = yield from part_of(_with_brains_job(alone, device), 0, 0.2)
     fixed = studies[reference]
-    for done, role in enumerate(others):
+    for number, role in enumerate(others):
         job = register_job(studies[role], fixed, seed=seed)
-        low, high = (0.2 + 0.7 * at / len(others) for at in (done, done + 1))
+        low, high = (0.2 + 0.7 * at / len(others) for at in (number, number + 1))
         registration = yield from part_of(job, low, high, f"{role} to {reference}")
         registration = _preferred(registration, studies[role], fixed)
         (placed if registration.trusted else refused)[role] = registration
@@ -103,9 +103,9 @@ def _detour_job(
     """
     role, fixed = direct.moving_role, studies[reference]
     ways: list[Registration] = []
-    for done, (between, onward) in enumerate(placed.items()):
+    for number, (between, onward) in enumerate(placed.items()):
         job = register_job(studies[role], studies[between], seed=seed)
-        link = yield from part_of(job, done / len(placed), (done + 1) / len(placed), f"{role} to {between}")
+        link = yield from part_of(job, number / len(placed), (number + 1) / len(placed), f"{role} to {between}")
         ways.append(by_way_of(link, onward, studies[role], fixed))
     # A way that ends in a worse fit than the one that was refused went wrong somewhere.
     good = [way for way in ways if way.trusted and way.after.detail >= direct.after.detail - _LOSS]
@@ -121,30 +121,33 @@ def _link_detail(way: Registration) -> float:
 def _with_brains_job(alone: Alone, device: str) -> Job[dict[Role, Study]]:
     """The studies with a brain mask to compare within; all without, where one has none."""
     masked: dict[Role, Study] = {}
-    for done, (role, study) in enumerate(alone.items()):
-        yield Progress(done, len(alone), f"Looking for the brain in {role}")
+    for number, (role, study) in enumerate(alone.items()):
+        yield Progress(number, len(alone), f"Looking for the brain in {role}")
         background = background_value(study.sequences[role])
         if background is not None:
             masked[role] = replace(study, brain=study.sequences[role] != background)
             continue
         try:
-            mask = yield from part_of(brain_mask_job(study, device), done / len(alone), (done + 1) / len(alone))
+            mask = yield from part_of(brain_mask_job(study, device), number / len(alone), (number + 1) / len(alone))
         except BrainMaskError:
             return dict(alone)
         masked[role] = replace(study, brain=mask)
     return masked
 
 
-def _preferred(found: Registration, moving: Study, fixed: Study) -> Registration:
+def _preferred(registration: Registration, moving: Study, fixed: Study) -> Registration:
     """The motion, or none where the scans fit as well as they lie."""
-    if found.kind != "registered":
-        return found
+    if registration.kind != "registered":
+        return registration
     gained = max(
-        found.after.mutual_information - found.before.mutual_information, found.after.detail - found.before.detail
+        registration.after.mutual_information - registration.before.mutual_information,
+        registration.after.detail - registration.before.detail,
     )
     middle = fixed.grid.world((np.asarray(fixed.grid.shape) - 1) / 2)
-    is_small = found.transform.angle_degrees < _SMALL_DEGREES and found.transform.shift_mm(middle) < _SMALL_MM
-    return no_motion(moving, fixed) if is_small or gained < _GAIN else found
+    is_small = (
+        registration.transform.angle_degrees < _SMALL_DEGREES and registration.transform.shift_mm(middle) < _SMALL_MM
+    )
+    return no_motion(moving, fixed) if is_small or gained < _GAIN else registration
 
 
 def _refuse(direct: Registration, moving: Study, fixed: Study, detours: Sequence[Role]) -> NoReturn:

@@ -143,9 +143,9 @@ def candidates_of(path: AnyPath, roles: Roles = None, *, spacing_mm: Spacing | N
     """
     place = existing(path)
     if not roles and _is_dicom(place):
-        return tuple(_of_series(one, spacing_mm) for one in dicom.contents_of(place).series)
+        return tuple(_of_series(series, spacing_mm) for series in dicom.contents_of(place).series)
     folder = anatomy_of(place) if place.is_dir() else place
-    if roles or not folder.is_dir() or any(found.images for found in slices_in(folder)):
+    if roles or not folder.is_dir() or any(slices.images for slices in slices_in(folder)):
         return _of_volumes(place, roles, spacing_mm)
     images = images_in(folder)
     if len([path for path in images if not names_segmentation(path)]) < 2:
@@ -158,7 +158,7 @@ def _is_dicom(place: Path) -> bool:
     if place.is_file():
         return not is_image(place) and dicom.is_dicom(place)
     folder = anatomy_of(place)
-    if any(found.images for found in slices_in(folder)):
+    if any(slices.images for slices in slices_in(folder)):
         return False
     images = images_in(folder)
     if any(role_of_file(path, images) is not None for path in images if not names_segmentation(path)):
@@ -166,25 +166,25 @@ def _is_dicom(place: Path) -> bool:
     return dicom.holds_dicom(folder)
 
 
-def _of_series(one: dicom.Series, spacing_mm: Spacing | None) -> Candidate:
-    step = one.slice_step_mm or one.slice_thickness_mm
-    inner = one.pixel_spacing_mm
+def _of_series(series: dicom.Series, spacing_mm: Spacing | None) -> Candidate:
+    step = series.slice_step_mm or series.slice_thickness_mm
+    inner = series.pixel_spacing_mm
     return Candidate(
-        number=one.number,
-        name=one.description,
-        role=one.role,
-        reason=one.reason,
-        read=lambda: with_spacing(dicom.read_series(one), spacing_mm),
-        shape=(one.columns, one.rows, one.slices) if one.rows else None,
+        number=series.number,
+        name=series.description,
+        role=series.role,
+        reason=series.reason,
+        read=lambda: with_spacing(dicom.read_series(series), spacing_mm),
+        shape=(series.columns, series.rows, series.slices) if series.rows else None,
         spacing_mm=None if inner is None or step is None else (inner[1], inner[0], step),
-        plane=one.plane,
-        contrast_agent=one.contrast_agent,
-        times=dicom.time_words(one),
-        derived=one.image_type[:1] == ("DERIVED",),
-        acquired=one.acquired or one.study_date,
-        examination=one.study_uid,
-        problem=one.problem or ("it has one slice only" if one.slices < 2 else ""),
-        aliases=(one.uid, one.key, one.number.split(".")[0]),
+        plane=series.plane,
+        contrast_agent=series.contrast_agent,
+        times=dicom.time_words(series),
+        derived=series.image_type[:1] == ("DERIVED",),
+        acquired=series.acquired or series.study_date,
+        examination=series.study_uid,
+        problem=series.problem or ("it has one slice only" if series.slices < 2 else ""),
+        aliases=(series.uid, series.key, series.number.split(".")[0]),
     )
 
 

@@ -34,12 +34,12 @@ class Rule:
     ratio: float = 1.0
 
 
-def _covers(one: Candidate) -> float:
-    return float(one.covered_mm is None or one.covered_mm >= _WHOLE_MM)
+def _covers(candidate: Candidate) -> float:
+    return float(candidate.covered_mm is None or candidate.covered_mm >= _WHOLE_MM)
 
 
-def _later(one: Candidate) -> float:
-    return float("".join(letter for letter in one.acquired if letter.isdecimal()).ljust(14, "0")[:14])
+def _later(candidate: Candidate) -> float:
+    return float("".join(letter for letter in candidate.acquired if letter.isdecimal()).ljust(14, "0")[:14])
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -99,7 +99,7 @@ class Selection:
     @property
     def by_role(self) -> dict[Role, Candidate]:
         """The candidates that are used, in the order of roles."""
-        used = {one.used_as: one.candidate for one in self.choices}
+        used = {choice.used_as: choice.candidate for choice in self.choices}
         return {role: used[role] for role in ROLES if role in used}
 
     @property
@@ -121,17 +121,17 @@ class Selection:
         """The table as words, for records, shells and windows."""
         return tuple(
             {
-                "number": one.candidate.number,
-                "name": one.candidate.name,
-                "plane": one.candidate.plane,
-                "size": one.candidate.size,
-                "agent": one.candidate.contrast_agent,
-                "times": one.candidate.times,
-                "scanned": one.candidate.acquired,
-                "role": one.used_as or "",
-                "why": one.why,
+                "number": choice.candidate.number,
+                "name": choice.candidate.name,
+                "plane": choice.candidate.plane,
+                "size": choice.candidate.size,
+                "agent": choice.candidate.contrast_agent,
+                "times": choice.candidate.times,
+                "scanned": choice.candidate.acquired,
+                "role": choice.used_as or "",
+                "why": choice.why,
             }
-            for one in self.choices
+            for choice in self.choices
         )
 
 
@@ -152,64 +152,66 @@ def select(candidates: Sequence[Candidate], picks: Picks = None) -> Selection:
     DuplicateRoleError
         If a pick fits several, or the candidates are of several examinations.
     """
-    given = _given(candidates, picks or {})
-    taken = {id(one) for one in given.values() if one is not None}
-    open_roles = [role for role in ROLES if role not in given]
-    free = [one for one in candidates if one.role in open_roles and not one.problem and id(one) not in taken]
-    free = _of_one_examination(free, [one for one in given.values() if one is not None], candidates)
-    rankings = {role: _Ranking(one) for role, one in given.items() if one is not None}
+    picked = _picked_roles(candidates, picks or {})
+    picked_ids = {id(candidate) for candidate in picked.values() if candidate is not None}
+    open_roles = [role for role in ROLES if role not in picked]
+    free = [
+        candidate
+        for candidate in candidates
+        if candidate.role in open_roles and not candidate.problem and id(candidate) not in picked_ids
+    ]
+    free = _of_one_examination(free, [candidate for candidate in picked.values() if candidate is not None], candidates)
+    rankings = {role: _Ranking(candidate) for role, candidate in picked.items() if candidate is not None}
     for role in open_roles:
-        fitting = [one for one in free if one.role == role]
+        fitting = [candidate for candidate in free if candidate.role == role]
         if fitting:
             rankings[role] = _ranked(fitting)
     if not rankings:
         msg = "No series or file tells which sequence it is. Pick them: series={...} in Python, --series in the shell."
         raise RoleError(f"{msg}\n{listing(candidates)}")
-    return Selection(tuple(_choice(one, rankings, given, free) for one in candidates))
+    return Selection(tuple(_choice(candidate, rankings, picked, free) for candidate in candidates))
 
 
 def listing(candidates: Iterable[Candidate]) -> str:
     """One line for each candidate."""
-    return "\n".join(
-        "  " + " · ".join(filter(None, (one.title, one.plane, one.size, one.acquired, one.role or one.reason)))
-        for one in candidates
-    )
+    described = ((c.title, c.plane, c.size, c.acquired, c.role or c.reason) for c in candidates)
+    return "\n".join("  " + " · ".join(filter(None, words)) for words in described)
 
 
-def _given(candidates: Sequence[Candidate], picks: Mapping[str, str | int]) -> dict[Role, Candidate | None]:
-    given: dict[Role, Candidate | None] = {}
-    for text, wanted in picks.items():
+def _picked_roles(candidates: Sequence[Candidate], picks: Mapping[str, str | int]) -> dict[Role, Candidate | None]:
+    picked: dict[Role, Candidate | None] = {}
+    for text, name in picks.items():
         role = role_named(text)
-        if role in given:
+        if role in picked:
             msg = f"The role {role} is given twice. A study has one of each."
             raise DuplicateRoleError(msg)
-        given[role] = None if str(wanted).strip() == LEAVE_OUT else _picked(candidates, str(wanted), role)
-    used = [id(one) for one in given.values() if one is not None]
+        picked[role] = None if str(name).strip() == LEAVE_OUT else _picked(candidates, str(name), role)
+    used = [id(candidate) for candidate in picked.values() if candidate is not None]
     if len(set(used)) < len(used):
         msg = "One series is picked for two roles. Pick another one for one of them."
         raise RoleError(msg)
-    return given
+    return picked
 
 
-def _picked(candidates: Sequence[Candidate], wanted: str, role: Role) -> Candidate:
-    plain = _plain(wanted)
+def _picked(candidates: Sequence[Candidate], name: str, role: Role) -> Candidate:
+    plain = _plain(name)
     steps: tuple[Callable[[Candidate], Iterable[str]], ...] = (
-        lambda one: (one.number,),
-        lambda one: (one.name,),
-        lambda one: one.aliases,
+        lambda candidate: (candidate.number,),
+        lambda candidate: (candidate.name,),
+        lambda candidate: candidate.aliases,
     )
     for names in steps:
-        fitting = [one for one in candidates if plain in map(_plain, names(one))]
+        fitting = [candidate for candidate in candidates if plain in map(_plain, names(candidate))]
         if len(fitting) > 1:
-            numbers = ", ".join(one.number for one in fitting)
-            msg = f"{wanted!r} fits {len(fitting)} of them for {role}: pick one by its number, {numbers}."
+            numbers = ", ".join(candidate.number for candidate in fitting)
+            msg = f"{name!r} fits {len(fitting)} of them for {role}: pick one by its number, {numbers}."
             raise DuplicateRoleError(f"{msg}\n{listing(candidates)}")
         if fitting and fitting[0].problem:
             msg = f"{fitting[0].title} was picked for {role} but cannot be used: {fitting[0].problem}"
             raise RoleError(msg)
         if fitting:
             return fitting[0]
-    msg = f"There is no series or file {wanted!r} for {role}. There are:\n{listing(candidates)}"
+    msg = f"There is no series or file {name!r} for {role}. There are:\n{listing(candidates)}"
     raise RoleError(msg)
 
 
@@ -218,13 +220,13 @@ def _plain(text: str) -> str:
 
 
 def _of_one_examination(
-    free: Sequence[Candidate], given: Sequence[Candidate], candidates: Sequence[Candidate]
+    free: Sequence[Candidate], chosen_series: Sequence[Candidate], candidates: Sequence[Candidate]
 ) -> list[Candidate]:
     """Those of the examination that was picked from; raises where that is not settled."""
-    picked = {one.examination for one in given}
+    picked = {candidate.examination for candidate in chosen_series}
     if picked:
-        return [one for one in free if one.examination in picked]
-    present = list(dict.fromkeys(one.examination for one in free))
+        return [candidate for candidate in free if candidate.examination in picked]
+    present = list(dict.fromkeys(candidate.examination for candidate in free))
     if len(present) > 1:
         msg = (
             f"There are series of {len(present)} examinations. Name the folder of one of them, or pick a series of it: "
@@ -263,12 +265,15 @@ def _ranked(fitting: Sequence[Candidate]) -> _Ranking:
 
 
 def _choice(
-    one: Candidate, rankings: Mapping[Role, _Ranking], given: Mapping[Role, Candidate | None], free: Sequence[Candidate]
+    candidate: Candidate,
+    rankings: Mapping[Role, _Ranking],
+    picked: Mapping[Role, Candidate | None],
+    free: Sequence[Candidate],
 ) -> Choice:
     for role, ranking in rankings.items():
-        if ranking.best is one:
-            return Choice(one, role, "picked") if role in given else _best_of(role, ranking)
-    return Choice(one, None, _why_not(one, rankings, given, free))
+        if ranking.best is candidate:
+            return Choice(candidate, role, "picked") if role in picked else _best_of(role, ranking)
+    return Choice(candidate, None, _why_not(candidate, rankings, picked, free))
 
 
 def _best_of(role: Role, ranking: _Ranking) -> Choice:
@@ -281,18 +286,25 @@ def _best_of(role: Role, ranking: _Ranking) -> Choice:
 
 
 def _why_not(
-    one: Candidate, rankings: Mapping[Role, _Ranking], given: Mapping[Role, Candidate | None], free: Sequence[Candidate]
+    candidate: Candidate,
+    rankings: Mapping[Role, _Ranking],
+    picked: Mapping[Role, Candidate | None],
+    free: Sequence[Candidate],
 ) -> str:
-    if one.role is None:
-        return one.reason
-    if one.problem:
-        return f"cannot be used: {one.problem}"
-    if one.role in given:
-        taken = given[one.role]
-        return f"{one.role} is left out" if taken is None else f"{taken.number} was picked for {one.role}"
-    if not any(one is other for other in free):
+    if candidate.role is None:
+        return candidate.reason
+    if candidate.problem:
+        return f"cannot be used: {candidate.problem}"
+    if candidate.role in picked:
+        in_its_place = picked[candidate.role]
+        return (
+            f"{candidate.role} is left out"
+            if in_its_place is None
+            else f"{in_its_place.number} was picked for {candidate.role}"
+        )
+    if not any(candidate is other for other in free):
         return "of another examination"
-    ranking = rankings[one.role]
-    rule = ranking.rule_against(one)
-    why = rule.words(ranking.best, one) if rule is not None else _ALIKE
-    return f"{ranking.best.number} is taken for {one.role}: {why}"
+    ranking = rankings[candidate.role]
+    rule = ranking.rule_against(candidate)
+    why = rule.words(ranking.best, candidate) if rule is not None else _ALIKE
+    return f"{ranking.best.number} is taken for {candidate.role}: {why}"

@@ -37,5 +37,7 @@ def why_prepare(volumes: Mapping[Role, Volume]) -> str:
     if reason or any(grid.unit != "mm" for grid in grids.values()):
         return reason
     misfits = judge_together({role: volume.array for role, volume in volumes.items()}, grids).misfits
-    turned = [f"{one.role} is turned by {one.degrees:.0f}° and moved by {one.shift_mm:.0f} mm" for one in misfits]
+    turned = [
+        f"{misfit.role} is turned by {misfit.degrees:.0f}° and moved by {misfit.shift_mm:.0f} mm" for misfit in misfits
+    ]
     return f"The sequences do not lie on one another: {', '.join(turned)} against {misfits[0].onto}." if turned else ""

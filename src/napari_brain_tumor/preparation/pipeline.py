@@ -310,17 +310,17 @@ def assembled_job(
     """
     home = volumes[reference]
     target = home.grid if settings.grid == "reference" else _grid_of_1_mm(home.grid)
-    seen = scanned_part(home.grid, target)
+    scanned = scanned_part(home.grid, target)
     arrays: dict[Role, Array] = {}
     moved, partly = [], []
-    for done, role in enumerate(role for role in ROLES if role in volumes):
-        yield Progress(0.3 * done / len(volumes), 1, f"Bringing {role} onto one grid")
+    for number, role in enumerate(role for role in ROLES if role in volumes):
+        yield Progress(0.3 * number / len(volumes), 1, f"Bringing {role} onto one grid")
         own = places[role].in_reference
-        arrays[role], covered = _on(volumes[role].array, own, target, seen)
+        arrays[role], covered = _on(volumes[role].array, own, target, scanned)
         moved += [role] if not own.same_place(target) else []
         partly += [f"{role} covers {covered:.0%}"] if covered < _COVERED else []
-    told = [*notes, *_motion_notes(places, reference), _grid_note(target, settings, reference)]
-    told += [f"{', '.join(partly)} of what {reference} covers; the rest is background."] if partly else []
+    remarks = [*notes, *_motion_notes(places, reference), _grid_note(target, settings, reference)]
+    remarks += [f"{', '.join(partly)} of what {reference} covers; the rest is background."] if partly else []
     sources = {role: Source(v.path, v.channel, v.series, v.stamp) for role, v in volumes.items()}
     reading = tuple(dict.fromkeys(note for volume in volumes.values() for note in volume.notes))
     study = Study(
@@ -329,11 +329,11 @@ def assembled_job(
         name,
         sources,
         home.layout if settings.grid == "reference" else None,
-        (*reading, *told),
+        (*reading, *remarks),
         tuple(moved),
     )
-    given, mask_record = _given_mask(brain, home, target)
-    extracted = yield from part_of(chosen_brain_job(study, given, device), 0.3, 0.7)
+    own_mask, mask_record = _given_mask(brain, home, target)
+    extracted = yield from part_of(chosen_brain_job(study, own_mask, device), 0.3, 0.7)
     study = replace(extracted.study, notes=(*extracted.study.notes, *extracted.notes))
     if settings.bias_correction:
         study = yield from part_of(_corrected_job(study), 0.7, 1)
@@ -342,15 +342,15 @@ def assembled_job(
     return PreparedStudy(replace(study, preparation=record), reference, dict(places), record=record | more)
 
 
-def _on(array: Array, own: Grid, target: Grid, seen: Mask) -> tuple[Array, float]:
+def _on(array: Array, own: Grid, target: Grid, scanned: Mask) -> tuple[Array, float]:
     """Values on the target, whole numbers where the scan has enough of them, and the share that was scanned.
 
     Corners of the target where the reference was not scanned stay empty: there a network would see the other sequences
     without it, and labels could not be brought back.
     """
-    if own.same_place(target) and seen.all():
+    if own.same_place(target) and scanned.all():
         return array, 1.0
-    values, covered = resample_within(array, own, target, seen)
+    values, covered = resample_within(array, own, target, scanned)
     if covered == 0:
         msg = (
             "A sequence lies nowhere near the reference after registration. Leave it out, or choose another reference."
@@ -401,10 +401,10 @@ def _given_mask(brain: BrainChoice, home: Volume, target: Grid) -> tuple[BrainCh
     if isinstance(brain, str) and brain in ("auto", "keep"):
         return brain, {}
     study = Study({"T1": home.array}, home.grid, name=home.name)
-    told: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     if isinstance(brain, str | PathLike):
         path = Path(brain)
-        mask, told = open_mask(path, study), {"path": str(path), "sha256": file_sha256(path)}
+        mask, record = open_mask(path, study), {"path": str(path), "sha256": file_sha256(path)}
     else:
         mask = np.asarray(brain)
     if mask.shape != home.grid.shape:
@@ -414,15 +414,15 @@ def _given_mask(brain: BrainChoice, home: Volume, target: Grid) -> tuple[BrainCh
         )
         raise BrainMaskError(msg)
     if home.grid.same_place(target):
-        return mask, told
-    return resample((mask != 0).astype(np.float32), home.grid, target) >= 0.5, told
+        return mask, record
+    return resample((mask != 0).astype(np.float32), home.grid, target) >= 0.5, record
 
 
 def _corrected_job(study: Study) -> Job[Study]:
     mask = _where_to_fit(study)
     sequences: dict[Role, Array] = {}
-    for done, (role, array) in enumerate(study.sequences.items()):
-        yield Progress(done, len(study.sequences), f"Correcting the shading of {role}")
+    for number, (role, array) in enumerate(study.sequences.items()):
+        yield Progress(number, len(study.sequences), f"Correcting the shading of {role}")
         corrected = without_bias_field(array, mask, study.grid.spacing_mm)
         sequences[role] = corrected if study.brain is None else np.where(study.brain, corrected, corrected.min())
     note = "The shading of the coils was taken away with N4."

@@ -183,8 +183,8 @@ def restore_labels(segmentation: Segmentation, place: SequencePlace) -> Segmenta
     check = _checked(segmentation, data, target, place.role)
     own = place.grid
     grid = {"shape": list(own.shape), "affine": own.affine.tolist(), "unit": own.unit}
-    told = {name: getattr(check, name) for name in check.__slots__}
-    provenance = {**segmentation.provenance, "grid": grid, "restored": told, "labels_sha256": labels_sha256(data)}
+    checked = {name: getattr(check, name) for name in check.__slots__}
+    provenance = {**segmentation.provenance, "grid": grid, "restored": checked, "labels_sha256": labels_sha256(data)}
     notes = [*segmentation.provenance.get("notes", ()), *_notes(check)]
     return replace(
         segmentation,
@@ -254,16 +254,16 @@ def _checked(segmentation: Segmentation, data: Labels, target: Grid, role: Role)
     grid, tumour = source.cropped(near), tumour[near.slices]
     scanned = resample(np.ones(target.shape, np.uint8), target, grid, nearest=True) > 0
     back = resample((data > 0).astype(np.uint8), target, grid, nearest=True) > 0
-    seen = tumour & scanned
+    tumour_scanned = tumour & scanned
     cell = source.voxel_volume_mm3 / 1000
-    dice = 2 * float((back & seen).sum()) / max(1.0, float(back.sum() + seen.sum()))
+    dice = 2 * float((back & tumour_scanned).sum()) / max(1.0, float(back.sum() + tumour_scanned.sum()))
     check = RestoredCheck(
         onto=role,
         volume_ml=round(float((data > 0).sum()) * target.voxel_volume_mm3 / 1000, 3),
-        prepared_ml=round(float(seen.sum()) * cell, 3),
+        prepared_ml=round(float(tumour_scanned.sum()) * cell, 3),
         outside_ml=round(float((tumour & ~scanned).sum()) * cell, 3),
         round_trip_dice=round(dice, 4),
-        centre_mm=round(_apart(data > 0, target, seen, grid), 3),
+        centre_mm=round(_apart(data > 0, target, tumour_scanned, grid), 3),
     )
     if check.centre_mm > np.linalg.norm(target.spacing) + np.linalg.norm(source.spacing):
         msg = (

@@ -141,18 +141,18 @@ def _middle(array: Array, grid: Grid) -> Array:
 def _misfits(roles: Sequence[Role], motions: Mapping[Role, RigidTransform], grid: Grid) -> tuple[Misfit, ...]:
     """Against the sequence that most of the others lie on: where the first was moved, the others were not."""
     centre = grid.world((np.asarray(grid.shape) - 1) / 2)
-    apart = {pair: found for pair in combinations(roles, 2) if (found := _misfit(*pair, motions, centre)) is not None}
+    apart = {pair: misfit for pair in combinations(roles, 2) if (misfit := _misfit(*pair, motions, centre)) is not None}
     anchor = min(roles, key=lambda role: sum(role in pair for pair in apart))
     return tuple(
-        Misfit(role, anchor, found.degrees, found.shift_mm)
-        for pair, found in apart.items()
+        Misfit(role, anchor, misfit.degrees, misfit.shift_mm)
+        for pair, misfit in apart.items()
         if anchor in pair
         for role in pair
         if role != anchor
     )
 
 
-def _misfit(one: Role, other: Role, motions: Mapping[Role, RigidTransform], centre: Array) -> Misfit | None:
-    between = RigidTransform(motions[other].matrix @ motions[one].inverse.matrix)
-    degrees, shift = between.angle_degrees, between.shift_mm(motions[one].apply(centre))
-    return Misfit(other, one, degrees, shift) if degrees >= _LEAST_DEGREES or shift >= _LEAST_MM else None
+def _misfit(role: Role, other: Role, motions: Mapping[Role, RigidTransform], centre: Array) -> Misfit | None:
+    between = RigidTransform(motions[other].matrix @ motions[role].inverse.matrix)
+    degrees, shift = between.angle_degrees, between.shift_mm(motions[role].apply(centre))
+    return Misfit(other, role, degrees, shift) if degrees >= _LEAST_DEGREES or shift >= _LEAST_MM else None

@@ -94,14 +94,14 @@ class Replay:
             "notes": list(self.notes),
         }
         if self.agreement is not None:
-            found = self.agreement
+            agreement = self.agreement
             document |= {
-                "voxels": found.voxels,
-                "tumour_voxels": found.tumour,
-                "differing_voxels": found.differing,
-                "differing_share_of_tumour": found.share,
-                "tolerated_share": found.tolerance,
-                "dice": dict(found.dice),
+                "voxels": agreement.voxels,
+                "tumour_voxels": agreement.tumour,
+                "differing_voxels": agreement.differing,
+                "differing_share_of_tumour": agreement.share,
+                "tolerated_share": agreement.tolerance,
+                "dice": dict(agreement.dice),
             }
         if self.scores is not None:
             document["scores"] = self.scores.as_json()
@@ -112,7 +112,7 @@ class Replay:
 
     def _headline(self) -> str:
         what = {"evaluate": "The scores", "prepare": "The sequences", "segment": "The labels"}[self.kind]
-        told = {
+        headlines = {
             "identical": f"The same: {what[0].lower()}{what[1:]} are exactly those of the record.",
             "within precision": f"The same within precision: {what[0].lower()}{what[1:]} differ no more than they may "
             "between processors, numbers of threads or versions of torch.",
@@ -120,16 +120,20 @@ class Replay:
             "not compared": "Computed again, but nothing is left of the recorded labels to compare with: neither the "
             "saved file nor a hash.",
         }
-        return told[self.verdict]
+        return headlines[self.verdict]
 
     def _details(self) -> list[str]:
         if self.scores is not None:
             return self.scores.lines()
         if self.preparation is not None:
             return self.preparation.lines()
-        found = self.agreement
-        if found is None:
+        agreement = self.agreement
+        if agreement is None:
             return []
-        dice = ", ".join(f"{name} {value:.4f}" for name, value in found.dice.items())
-        share = f"{found.share:.4%} of the tumour; {found.tolerance:.1%} may" if found.tumour else "no tumour in either"
-        return [f"{found.differing} of {found.voxels} voxels differ ({share}). Dice with the record: {dice}."]
+        dice = ", ".join(f"{name} {value:.4f}" for name, value in agreement.dice.items())
+        share = (
+            f"{agreement.share:.4%} of the tumour; {agreement.tolerance:.1%} may"
+            if agreement.tumour
+            else "no tumour in either"
+        )
+        return [f"{agreement.differing} of {agreement.voxels} voxels differ ({share}). Dice with the record: {dice}."]

@@ -60,30 +60,30 @@ def replay_segmentation_job(
         If a scan or the model is not what it was, or the record has a setting that this version does not know.
     """
     yield Progress(0, 1, "checking the scans")
-    made = record.provenance
-    sources = find_sources(made.inputs, places, made.case)
+    recorded = record.provenance
+    sources = find_sources(recorded.inputs, places, recorded.case)
     notes: list[str] = []
-    if isinstance(made, SegmentRecord):
-        job = _segmented(made, sources, model, device, notes, places)
-        begun = yield from part_of(job, 0.1, 0.9 if made.refined else 0.95)
+    if isinstance(recorded, SegmentRecord):
+        job = _segmented(recorded, sources, model, device, notes, places)
+        state = yield from part_of(job, 0.1, 0.9 if recorded.refined else 0.95)
     else:
-        begun = _opened(made, sources, places)
-    found = begun.segmentation
-    if made.refined:
-        found = yield from part_of(corrected_job(made, begun.study, found, begun.maps, notes), 0.9, 0.95)
+        state = _opened(recorded, sources, places)
+    result = state.segmentation
+    if recorded.refined:
+        result = yield from part_of(corrected_job(recorded, state.study, result, state.maps, notes), 0.9, 0.95)
     yield Progress(0.95, 1, "comparing")
-    assert found is not None
-    agreement, exact, told = _compared(record, found, _tolerance(made, found))
+    assert result is not None
+    agreement, exact, told = _compared(record, result, _tolerance(recorded, result))
     return Replay(
         kind="segment",
         record=record.path,
         same_labels=exact,
         agreement=agreement,
-        notes=(*notes, *told, *_changes(made, found)),
+        notes=(*notes, *told, *_changes(recorded, result)),
         used={role: source.path for role, source in sources.items()},
-        model=begun.model,
-        device=str(found.provenance.get("device", "cpu")),
-        segmentation=found,
+        model=state.model,
+        device=str(result.provenance.get("device", "cpu")),
+        segmentation=result,
         schema=record.label_schema,
     )
 
@@ -99,7 +99,7 @@ class _Begun:
 
 
 def _segmented(
-    made: SegmentRecord,
+    recorded: SegmentRecord,
     sources: Mapping[Role, Source],
     model: str | PathLike[str] | None,
     device: str | None,
@@ -108,23 +108,23 @@ def _segmented(
 ) -> Job[_Begun]:
     """What the model or method gives."""
     yield Progress(0, 1, "checking the model")
-    method = find_recorded_model(_with_folder(made.model, places.beside), model)
-    chosen = _device(made, device, method, notes)
+    method = find_recorded_model(_with_folder(recorded.model, places.beside), model)
+    used_device = _device(recorded, device, method, notes)
     where = method.folder if isinstance(method, ModelInfo) else method.name
-    options = {"model": where, "device": chosen, "brain": brain_choice(made, places)}
-    request = _request(made, method, chosen, notes).with_options(**options)
-    if made.preparation is None:
-        study = _study(made, sources)
+    options = {"model": where, "device": used_device, "brain": brain_choice(recorded, places)}
+    request = _request(recorded, method, used_device, notes).with_options(**options)
+    if recorded.preparation is None:
+        study = _study(recorded, sources)
     else:
-        study = yield from part_of(prepared_again_job(made.preparation, sources, places, chosen), 0, 0.3)
-    with _threads(made.threads if chosen == "cpu" else None):
+        study = yield from part_of(prepared_again_job(recorded.preparation, sources, places, used_device), 0, 0.3)
+    with _threads(recorded.threads if used_device == "cpu" else None):
         segmentation, maps = yield from requested_segmentation_job(study, request)
-    notes += changed_brain(made, segmentation)
-    if made.preparation is not None and made.restored is not None:
+    notes += changed_brain(recorded, segmentation)
+    if recorded.preparation is not None and recorded.restored is not None:
         segmentation = restore_labels(
-            segmentation, made.preparation.places[made.restored.onto].place(made.restored.onto)
+            segmentation, recorded.preparation.places[recorded.restored.onto].place(recorded.restored.onto)
         )
-    return _Begun(study, segmentation, maps if uses_probabilities(made) else None, method.name)
+    return _Begun(study, segmentation, maps if uses_probabilities(recorded) else None, method.name)
 
 
 def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
@@ -132,10 +132,10 @@ def _with_folder(recorded: ModelRecord, beside: Path) -> ModelRecord:
     return recorded if recorded.folder is None else recorded.model_copy(update={"folder": beside / recorded.folder})
 
 
-def _opened(made: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
+def _opened(recorded: CorrectionRecord, sources: Mapping[Role, Source], places: Places) -> _Begun:
     """The file that was corrected, or nothing."""
-    study = _study(made, sources)
-    return _Begun(study, None if made.start is None else find_start(made, study, places))
+    study = _study(recorded, sources)
+    return _Begun(study, None if recorded.start is None else find_start(recorded, study, places))
 
 
 def find_recorded_model(recorded: ModelRecord, given: str | PathLike[str] | None = None) -> ModelInfo | Baseline:
@@ -167,45 +167,45 @@ def _present(folder: Path | None) -> list[ModelInfo | Baseline]:
 
 
 def _no_model(recorded: ModelRecord, present: Sequence[ModelInfo | Baseline]) -> str:
-    wanted = f"{recorded.name} with weights {(recorded.weights_sha256 or '')[:12]}"
+    needed = f"{recorded.name} with weights {(recorded.weights_sha256 or '')[:12]}"
     other = [m for m in present if isinstance(m, ModelInfo) and (m.name == recorded.name or len(present) == 1)]
-    found = (
+    installed = (
         f"{other[0].name} has other weights, {other[0].card.weights_sha256[:12]}" if other else "it is not installed"
     )
     return (
-        f"The result was made by {wanted}; {found}. Install that version beside the others "
+        f"The result was made by {needed}; {installed}. Install that version beside the others "
         "(brain-tumor models import FILE.zip --name ...), or name its folder: --model FOLDER (model=FOLDER). To use "
         "the model of now instead, segment the case anew."
     )
 
 
-def _device(made: SegmentRecord, given: str | None, method: ModelInfo | Baseline, notes: list[str]) -> str:
+def _device(recorded: SegmentRecord, given: str | None, method: ModelInfo | Baseline, notes: list[str]) -> str:
     """The device to compute on: the given one, that of the record, or the best one where that is not here."""
     if isinstance(method, Baseline):
         return "cpu"
     try:
-        return str(resolve_device(given or made.device))
+        return str(resolve_device(given or recorded.device))
     except DeviceError:
         if given is not None:
             raise
         instead = str(resolve_device("auto"))
-        notes.append(f"Computed on {instead}: the {made.device} of the record is not in this machine.")
+        notes.append(f"Computed on {instead}: the {recorded.device} of the record is not in this machine.")
         return instead
 
 
-def _request(made: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> SegmentRequest:
+def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> SegmentRequest:
     """What was asked for; settings that are the card's are checked against it."""
-    others = {key: value for key, value in made.settings.items() if key not in SegmentRequest.model_fields}
+    others = {key: value for key, value in recorded.settings.items() if key not in SegmentRequest.model_fields}
     for key in _OF_THE_CARD:
         if key in others and isinstance(method, ModelInfo):
             _check_card(key, others.pop(key), method)
     if others:
         msg = (
             f"The record has settings that this version does not know: {', '.join(sorted(others))}. "
-            f"Install the version that made it: {made.versions.get('napari-brain-tumor', 'a newer one')}."
+            f"Install the version that made it: {recorded.versions.get('napari-brain-tumor', 'a newer one')}."
         )
         raise RecordError(msg)
-    request = SegmentRequest.recorded_in(made.settings)
+    request = SegmentRequest.recorded_in(recorded.settings)
     return request.with_options(precision=_precision(request.precision, device, notes))
 
 
@@ -232,21 +232,21 @@ def _precision(recorded: str, device: str, notes: list[str]) -> str:
     return recorded
 
 
-def _study(made: SegmentRecord | CorrectionRecord, sources: Mapping[Role, Source]) -> Study:
-    grid = made.grid.grid
-    if made.resampled:
-        return open_sources(sources, made.case, onto=grid)
-    study = open_sources(sources, made.case)
+def _study(recorded: SegmentRecord | CorrectionRecord, sources: Mapping[Role, Source]) -> Study:
+    grid = recorded.grid.grid
+    if recorded.resampled:
+        return open_sources(sources, recorded.case, onto=grid)
+    study = open_sources(sources, recorded.case)
     if study.grid.unit == "voxel" and grid.unit == "mm":
         x, y, z = np.divide(grid.spacing, study.grid.spacing).tolist()
-        study = open_sources(sources, made.case, spacing_mm=(x, y, z))
+        study = open_sources(sources, recorded.case, spacing_mm=(x, y, z))
     if not study.grid.same_place(grid):
         msg = (
-            f"The scans of {made.case} lie on {study.grid.describe()}; the record says {grid.describe()}. They were "
-            "moved or resampled before they were segmented: save them so, and segment the saved files."
+            f"The scans of {recorded.case} lie on {study.grid.describe()}; the record says {grid.describe()}. They "
+            "were moved or resampled before they were segmented: save them so, and segment the saved files."
         )
         raise RecordError(msg)
-    return replace(study, name=made.case)
+    return replace(study, name=recorded.case)
 
 
 @contextmanager
@@ -261,10 +261,10 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _tolerance(made: SegmentRecord | CorrectionRecord, found: Segmentation) -> float:
-    if not isinstance(made, SegmentRecord):
+def _tolerance(recorded: SegmentRecord | CorrectionRecord, result: Segmentation) -> float:
+    if not isinstance(recorded, SegmentRecord):
         return 0.0
-    return tolerance_of(made.settings, found.provenance["settings"])
+    return tolerance_of(recorded.settings, result.provenance["settings"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,7 @@ class _Recorded:
 
 
 def _compared(
-    record: SidecarRecord, found: Segmentation, tolerance: float
+    record: SidecarRecord, result: Segmentation, tolerance: float
 ) -> tuple[Agreement | None, bool | None, list[str]]:
     """Agreement with the file if there is one, whether the labels are exactly those of the record, and what to know."""
     schema = schema_named(record.label_schema)
@@ -287,47 +287,47 @@ def _compared(
     recorded = _recorded(record, schema, notes)
     exact = None
     if recorded.computed is not None:
-        exact = recorded.computed == labels_sha256(found.data)
+        exact = recorded.computed == labels_sha256(result.data)
     elif recorded.saved is not None:
-        exact = recorded.saved == labels_sha256(schema.encode(found.data))
+        exact = recorded.saved == labels_sha256(schema.encode(result.data))
     if recorded.touched and exact is None:
         notes.append("There is no hash of the labels as the model gave them; the edited ones are compared.")
     if recorded.file is None or (recorded.touched and exact is not None):
         if exact is False:
             notes.append("Their hash tells that they are not exactly the same; how far they differ it cannot tell.")
         return None, exact, notes
-    ours = schema.decode(schema.encode(found.data))  # what is left of the classes in that schema
-    if not recorded.file.grid.same_place(found.grid):
+    as_saved = schema.decode(schema.encode(result.data))  # what is left of the classes in that schema
+    if not recorded.file.grid.same_place(result.grid):
         msg = (
-            f"{record.result} lies on {recorded.file.grid.describe()}; the new result on {found.grid.describe()}. "
+            f"{record.result} lies on {recorded.file.grid.describe()}; the new result on {result.grid.describe()}. "
             "The saved file was moved or resampled: put the original back."
         )
         raise RecordError(msg)
-    names = schema.class_names if len(schema.known_regions) == 1 else class_names_of(found.known_regions)
-    return agreement_of(recorded.file.data, ours, names, tolerance), exact, notes
+    names = schema.class_names if len(schema.known_regions) == 1 else class_names_of(result.known_regions)
+    return agreement_of(recorded.file.data, as_saved, names, tolerance), exact, notes
 
 
 def _recorded(record: SidecarRecord, schema: LabelSchema, notes: list[str]) -> _Recorded:
-    made, file = record.provenance, _saved_file(record, notes)
+    provenance, file = record.provenance, _saved_file(record, notes)
     changed = False
     if file is not None and record.labels_sha256 is not None:
         changed = labels_sha256(schema.encode(file.data)) != record.labels_sha256
     if changed:
         notes.append(f"{record.file} was changed after it was saved; the result is compared with what was recorded.")
-    if made.edited_by_hand:
-        own = "the model's own" if not made.refined else "what the prompts gave"
+    if provenance.edited_by_hand:
+        own = "the model's own" if not provenance.refined else "what the prompts gave"
         notes.append(f"The saved labels were edited by hand; {own} are what was computed again.")
-    saved = None if made.edited_by_hand else record.labels_sha256
-    return _Recorded(made.labels_sha256, saved, file, changed or made.edited_by_hand)
+    saved = None if provenance.edited_by_hand else record.labels_sha256
+    return _Recorded(provenance.labels_sha256, saved, file, changed or provenance.edited_by_hand)
 
 
 def _saved_file(record: SidecarRecord, notes: list[str]) -> Segmentation | None:
     if not record.result.exists():
         notes.append(f"{record.file} is not beside its record, so only the recorded hash can be compared.")
         return None
-    given = spacing_for(record.result, record.provenance.grid.grid)
+    spacing_mm = spacing_for(record.result, record.provenance.grid.grid)
     try:
-        return open_segmentation(record.result, record.label_schema, spacing_mm=given)
+        return open_segmentation(record.result, record.label_schema, spacing_mm=spacing_mm)
     except BrainTumorError as error:
         notes.append(f"{record.file} cannot be read, so only the recorded hash can be compared: {error}")
         return None
@@ -344,10 +344,10 @@ def changed_versions(recorded: Mapping[str, str]) -> list[str]:
     return [f"Other versions: {'; '.join(differing)}."] if differing else []
 
 
-def _changes(made: SegmentRecord | CorrectionRecord, found: Segmentation) -> list[str]:
+def _changes(recorded: SegmentRecord | CorrectionRecord, result: Segmentation) -> list[str]:
     """What is not as it was when the record was written, and may explain a difference."""
-    if not isinstance(made, SegmentRecord):
-        return changed_versions(made.versions)
-    device = str(found.provenance["device"])
-    other = [f"Another device: {made.device} then, {device} now."] if device != made.device else []
-    return [*other, *changed_versions(made.versions)]
+    if not isinstance(recorded, SegmentRecord):
+        return changed_versions(recorded.versions)
+    device = str(result.provenance["device"])
+    other = [f"Another device: {recorded.device} then, {device} now."] if device != recorded.device else []
+    return [*other, *changed_versions(recorded.versions)]

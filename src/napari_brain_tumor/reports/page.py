@@ -15,6 +15,7 @@ from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.sidecar import NOTICE, read_sidecar
 from napari_brain_tumor.io.source_files import describe_sources, labels_files_sha256
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import labels_sha256, schema_named
 from napari_brain_tumor.measure.examination import Examination, measure_study_job
 from napari_brain_tumor.measure.settings import MeasureSettings
@@ -30,7 +31,6 @@ from napari_brain_tumor.reports.pictures import (
     legend,
     slice_pictures,
 )
-from napari_brain_tumor.reports.tables import Table
 from napari_brain_tumor.study import Segmentation, Study
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _without_file_names(table: Table, follow_up: FollowUp, *, with_paths: bool) 
     rows = table.rows
     for result in follow_up.visits:
         names = _names(result.visit.study, result.visit.segmentation)
-        rows = tuple(tuple(_scrubbed(cell, names) for cell in row) for row in rows)
+        rows = tuple({column: _scrubbed(cell, names) for column, cell in row.items()} for row in rows)
     return replace(table, rows=rows)
 
 
@@ -224,7 +224,7 @@ def _inputs(study: Study, segmentation: Segmentation, *, with_paths: bool) -> Ta
     )
     columns = ("Input", "File", "SHA-256") if with_paths else ("Input", "SHA-256")
     note = "" if with_paths else "Names and folders of files are left out, as they may identify the patient."
-    return Table("Inputs", columns, tuple(rows), note=note)
+    return Table.of_cells(columns, rows, title="Inputs", note=note)
 
 
 def _remarks(

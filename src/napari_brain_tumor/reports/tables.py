@@ -1,7 +1,6 @@
 """What the report tells, as tables of plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from napari_brain_tumor.followup.facts import CLINICAL, STEROIDS, VisitFacts
@@ -11,12 +10,12 @@ from napari_brain_tumor.followup.response import CATEGORY_NAMES, NOT_ASSESSABLE,
 from napari_brain_tumor.followup.tables import track_rows
 from napari_brain_tumor.followup.visits import Visit
 from napari_brain_tumor.followup.wording import percent, size_text
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 
 __all__ = [
-    "Table",
     "facts_table",
     "lesion_table",
     "made_rows",
@@ -29,17 +28,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table: the first cell of each row names it; columns in `numbers` are aligned to the right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numbers: frozenset[int] = frozenset()
-    note: str = ""
-
-
 def volume_table(examination: Examination) -> Table:
     """Classes, then regions with what they join."""
     table = examination.volumes
@@ -47,12 +35,15 @@ def volume_table(examination: Examination) -> Table:
     sized = [*table.classes, *table.regions]
     counts = [f"{row.voxels:,}".replace(",", " ") for row in sized]
     if table.unit == "voxels":
-        return Table("Volumes", ("Tissue or region", "Voxels"), tuple(zip(names, counts, strict=True)), frozenset({1}))
+        in_voxels = zip(names, counts, strict=True)
+        right = frozenset({"Voxels"})
+        return Table.of_cells(("Tissue or region", "Voxels"), in_voxels, right=right, title="Volumes")
     volumes = [f"{row.ml:.2f}" for row in sized]
     nested = "Regions are nested: the whole tumour holds the core, the core holds the enhancing tumour."
     note = nested if len(table.regions) > 1 else ""
-    rows = tuple(zip(names, volumes, counts, strict=True))
-    return Table("Volumes", ("Tissue or region", "mL", "Voxels"), rows, frozenset({1, 2}), note)
+    columns = ("Tissue or region", "mL", "Voxels")
+    rows = zip(names, volumes, counts, strict=True)
+    return Table.of_cells(columns, rows, right=frozenset({"mL", "Voxels"}), title="Volumes", note=note)
 
 
 def lesion_table(examination: Examination) -> Table:
@@ -68,9 +59,9 @@ def lesion_table(examination: Examination) -> Table:
         *numbers,
         "Measurable after RANO 2.0",
     )
-    rows = tuple(_lesion_row(lesion) for lesion in examination.lesions)
-    right = frozenset({1, 3, 4, 5, *range(6, 6 + len(numbers))})
-    return Table("Lesions", columns, rows, right, " ".join(_left_out(examination)))
+    rows = map(_lesion_row, examination.lesions)
+    right = frozenset({"Size", "To the midline", "Diameters", "Product", *numbers})
+    return Table.of_cells(columns, rows, right=right, title="Lesions", note=" ".join(_left_out(examination)))
 
 
 def _lesion_row(lesion: Any) -> tuple[str, ...]:
@@ -135,7 +126,7 @@ def series_table(follow_up: FollowUp) -> Table:
         "the smallest "
         "value from the baseline up to the visit before. Each visit is measured on its own grid."
     )
-    return Table("Sizes over time", columns, tuple(rows), frozenset(range(1, len(columns))), note)
+    return Table.of_cells(columns, rows, right=frozenset(columns[1:]), title="Sizes over time", note=note)
 
 
 def _headed(visit: Visit) -> str:
@@ -159,7 +150,7 @@ def response_table(follow_up: FollowUp) -> Table:
         "A category needs more than images; what is missing is listed, and nothing is guessed."
     )
     columns = ("Visit", "By sum of products (25 % and 50 %)", "By volume (40 % and 65 %)")
-    return Table("Response", columns, rows, note=note)
+    return Table.of_cells(columns, rows, title="Response", note=note)
 
 
 def _response(response: Response) -> str:
@@ -174,7 +165,7 @@ def track_table(follow_up: FollowUp) -> Table:
     """Each enhancing lesion over time."""
     columns = ("Lesion", *(_headed(result.visit) for result in follow_up.visits))
     note = "Lesions that merge or split are followed as one; sizes are sums, on each visit's own grid."
-    return Table("Enhancing lesions over time", columns, tuple(track_rows(follow_up)), note=note)
+    return Table.of_cells(columns, track_rows(follow_up), title="Enhancing lesions over time", note=note)
 
 
 def registration_table(follow_up: FollowUp) -> Table:
@@ -189,7 +180,7 @@ def registration_table(follow_up: FollowUp) -> Table:
         described: Mapping[str, str] = describe(result.registration, middle)
         names = tuple(described)
         rows.append((_headed(result.visit), *described.values(), "no: " + result.problem if result.problem else "yes"))
-    return Table("Registration", ("Visit", *names, "Used"), tuple(rows))
+    return Table.of_cells(("Visit", *names, "Used"), rows, title="Registration")
 
 
 def facts_table(follow_up: FollowUp) -> Table:
@@ -203,7 +194,7 @@ def facts_table(follow_up: FollowUp) -> Table:
         )
         for result in follow_up.visits
     )
-    return Table("Facts that were given", columns, rows)
+    return Table.of_cells(columns, rows, title="Facts that were given")
 
 
 def _facts(facts: VisitFacts) -> tuple[str, ...]:
