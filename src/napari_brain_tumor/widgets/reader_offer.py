@@ -5,6 +5,7 @@ from typing import Any, Final
 import napari.viewer
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout
 
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
@@ -33,11 +34,9 @@ class ReaderOffer(QFrame):
         self._viewer = napari_viewer
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
-        text = wrapped(
-            "Several plugins can open .nii.gz, .nii, .nrrd and .mha, so napari asks each time. "
-            "Open them always with Brain Tumor?"
-        )
-        row.addWidget(text, 1)
+        # Short, to stand in one line at 16 pt: a second one would make the window higher than a small screen.
+        self.text_label = wrapped("Open .nii.gz, .nii, .nrrd and .mha always with Brain Tumor, without being asked?")
+        row.addWidget(self.text_label, 1)
         # No letters for Alt: it stands beside the panels, and these have theirs.
         self.folders_box = QCheckBox("Folders too")
         self.folders_box.setToolTip(
@@ -53,6 +52,11 @@ class ReaderOffer(QFrame):
             row.addWidget(control)
         self.yes_button.clicked.connect(self.accept)
         self.later_button.clicked.connect(self.leave)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Make room for all lines of the text: the dock asks for no height that goes with its width."""
+        super().resizeEvent(event)
+        self.text_label.setMinimumHeight(self.text_label.heightForWidth(self.text_label.width()))
 
     def accept(self) -> None:
         """Open such files always, and ask no more."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import napari.viewer
 from napari.layers import Labels, Layer
+from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
 from qtpy.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
@@ -169,6 +170,7 @@ class Dock(QWidget):
         for event in (events.inserted, events.removed, events.reordered):
             self._links.connect(event, self.refresh_soon)
         self._links.connect(events.inserted, self._on_inserted)
+        self._links.connect(get_settings().appearance.events.font_size, self._take_font_size)
         self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
 
     def _bind_keys(self) -> None:
@@ -186,6 +188,13 @@ class Dock(QWidget):
         if event is not None and not on_dock_key(event, self._viewer):
             super().keyPressEvent(event)
 
+    def _take_font_size(self, event: Any = None) -> None:
+        # napari's styles give a size to buttons and labels, and none to tables, lists and the lines that fold.
+        font = self.font()
+        font.setPointSize(get_settings().appearance.font_size)
+        for part in (self, *self.pages.values()):
+            part.setFont(font)
+
     @property
     def _window(self) -> Any:
         # Not kept: a window that somebody still holds would not be let go when napari closes it.
@@ -196,6 +205,7 @@ class Dock(QWidget):
         if tab not in self.pages:
             self.pages[tab] = make_page(tab, self._viewer, self.jobs)
             self.stack.addWidget(self.pages[tab])
+            self._take_font_size()  # one that is made later does not take over its parent's
         return self.pages[tab]
 
     def panel(self, tab: Tab) -> Any:
