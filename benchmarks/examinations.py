@@ -261,7 +261,7 @@ def page(document: dict[str, Any]) -> str:
         "mm in every second examination, else 5. They were written as files and went through `prepare` and `segment`",
         f"with the default model: {means['examinations']} of {PLANNED}; {means['refused']} were refused.",
         "The limits of the registration were set on the first three. The sixth and the eighth were refused at first;",
-        "the way by another sequence was built with these two in sight. From the tenth on each was run once after that.",
+        "the way by another sequence was built with these two in sight. From the tenth on each was run once, later.",
         "",
         "| Dice | whole tumour | tumour core | enhancing |",
         "|---|---|---|---|",
