@@ -61,7 +61,14 @@ def small(monkeypatch):
         experiment = experiment_named(name)
         networks = tuple(network.model_copy(update={"arguments": {"width": 4}}) for network in experiment.networks)
         patch = [8, 32, 32] if len(experiment.recipe["patch"]) == 3 else [64, 64]
-        optimisation = {"epochs": 2, "iterations_per_epoch": 1, "batch": 2, "precision": "float32"}
+        # With channels last, torch 2.13 frees memory twice in the backward pass of so narrow a ResUNet++.
+        optimisation = {
+            "epochs": 2,
+            "iterations_per_epoch": 1,
+            "batch": 2,
+            "precision": "float32",
+            "channels_last": False,
+        }
         recipe = {**experiment.recipe, "patch": patch, "optimisation": optimisation}
         methods = tuple(method for method in experiment.methods if method != "atlas")  # a second for each case
         return experiment.model_copy(update={"networks": networks, "recipe": recipe, "methods": methods})
@@ -223,7 +230,7 @@ def test_the_command_says_the_cost_alone_and_writes_nothing(small, data, tmp_pat
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert re.search(
-        r"2 cases for training, 1 for validation; 2 epochs\s+of 1 steps; less than a minute", result.output
+        r"2 cases for training, 1 for validation; 2 epochs\s+of 1 step; less than a minute", result.output
     )
     assert not out.exists()
 

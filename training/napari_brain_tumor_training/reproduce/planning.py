@@ -27,6 +27,7 @@ from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import CACHE_FOLDER
 from napari_brain_tumor_training.reproduce.data import (
     DataSet,
+    Side,
     SplitCase,
     chosen,
     find_data,
@@ -204,11 +205,12 @@ def check_job(setup: Setup, plan: Plan) -> Job[Plan]:
         msg = f"Too few cases of {setup.root} can be used: each side needs one. What was refused:\n{reasons}"
         raise TrainingError(msg)
     usable = {(case.dataset, case.name) for case in used}
-    rows = [
-        SplitCase(case.dataset, case.name, case.patient, side, case.grade)
-        for case in find_cases(configs[0], setup.root)
-        for side in [case.split if (case.dataset, case.name) in usable else LEFT_OUT]
-    ]
+    rows = []
+    for case in find_cases(configs[0], setup.root):
+        side: Side = "train" if case.split == "train" else "val"
+        if (case.dataset, case.name) not in usable:
+            side = "left out"
+        rows.append(SplitCase(case.dataset, case.name, case.patient, side, case.grade))
     write_text(setup.folder / SPLIT_FILE, split_csv(rows))
     checked = plan.model_copy(update={"refused": refused, "is_checked": True})
     _write(setup, checked)
