@@ -304,7 +304,7 @@ class Tour:
     def plan_training(self) -> None:
         """Choose the data set to train on; with one case it says what is lacking, and nothing is started."""
         self.window.panel("data")
-        self.window.dock.page("data").bar.setCurrentIndex(2)
+        self.window.dock.page("data").bar.setCurrentIndex(3)
         panel = self.window.dock.page("data").training()
         self.window.type(panel.source_edit, os.path.relpath(self.dataset))
         self.window.wait("the chosen data set", lambda: panel.choices.source)

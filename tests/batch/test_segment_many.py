@@ -41,7 +41,7 @@ def cases(tmp_path: Path) -> list[Path]:
     return [*made, tmp_path / "cases" / "torn"]
 
 
-@pytest.fixture(params=["here", pytest.param("pool", marks=pytest.mark.slow), "cluster"])
+@pytest.fixture(params=["here", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pool", "cluster"))])
 def where(request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
     if request.param == "here":
         yield {}

@@ -75,7 +75,7 @@ def test_a_tumour_is_found_with_all_sequences_and_nothing_is_said_of_the_fit():
     assert result.notes == ()
 
 
-@pytest.mark.parametrize("roles", [("T2",), ("T1", "FLAIR")], ids="+".join)
+@pytest.mark.parametrize("roles", [("T2",), pytest.param(("T1", "FLAIR"), marks=pytest.mark.slow)], ids="+".join)
 def test_a_tumour_is_found_with_any_sequences(roles):
     scan, lesion, _ = with_tumour(roles)
     assert dice(lesion, find_regions(scan)["WT"]) > 0.8
@@ -125,6 +125,7 @@ def test_departures_are_signed_and_measured_in_the_spread_of_the_tissue():
         assert not score[~scan.brain].any()
 
 
+@pytest.mark.slow
 def test_where_the_template_does_not_fit_a_note_says_so():
     box = np.zeros((60, 60, 60), bool)
     box[10:40, 10:50, 10:40] = True

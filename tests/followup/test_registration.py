@@ -52,7 +52,7 @@ def oblique_grid() -> Grid:
     ("truth", "grid"),
     [
         (motion(18, (0, 1, 1), (20, -12, 10)), None),
-        (motion(9, (3, -1, 1), (-6, 4, 2)), oblique_grid()),
+        pytest.param(motion(9, (3, -1, 1), (-6, 4, 2)), oblique_grid(), marks=pytest.mark.slow),
     ],
     ids=["large", "on an oblique grid of thick slices"],
 )

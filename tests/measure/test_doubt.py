@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.measure.doubt import doubtful_places
+from napari_brain_tumor.measure.doubt import doubtful_places, place_in_words
 from phantoms import ball
 
 GRID = Grid((40, 40, 30), np.diag([1.0, 1.0, 2.0, 1.0]) + np.array([[0, 0, 0, -5.0]] + [[0] * 4] * 3))
@@ -34,6 +34,22 @@ def test_places_are_ranked_by_volume_with_centre_size_region_and_sentence():
     assert (blob.low, blob.high) == pytest.approx((0.45, 0.6), abs=1e-3)
     enhancing = next(place for place in found if place.region == "ET")
     assert enhancing.sentence == "enhancing tumour, 0.72 mL, probability 0.20 to 0.20"
+
+
+def test_a_place_is_told_by_side_depth_and_height():
+    turned = Grid((40, 40, 30), np.array([[-1.0, 0, 0, 20], [0, -1, 0, 30], [0, 0, 2, -10], [0, 0, 0, 1]]))
+    middle = turned.world(np.array([[19.5, 19.5, 14.5]]))[0]
+    assert place_in_words(middle, turned) == "midline, middle, central"
+    assert place_in_words(np.add(middle, (10, 10, 20)), turned) == "right, anterior, superior"
+    assert place_in_words(middle - (10, 10, 20), turned) == "left, posterior, inferior"
+    assert place_in_words(np.add(middle, (3, -3, 5)), turned) == "midline, middle, central"
+    assert place_in_words((3.0, 4.0, 7.0), Grid((10, 10, 9), np.eye(4), "voxel")) == "slice 7"
+
+
+def test_a_ring_is_as_wide_as_a_ball_of_the_place():
+    place = next(place for place in doubtful_places(probabilities(), THRESHOLDS, GRID) if place.region == "ET")
+    assert place.radius == pytest.approx((3 * 720 / (4 * np.pi)) ** (1 / 3))
+    assert (place.size, place.reason) == ("0.72 mL", "enhancing tumour or not: probability 0.20 to 0.20")
 
 
 def test_the_centre_lies_in_the_place_where_it_is_thickest():

@@ -49,4 +49,4 @@ def test_files_on_several_grids_open_with_the_way_to_prepare_them(tmp_path, monk
     monkeypatch.setattr(layers, "tell", lambda notes, warn=False: messages.extend(notes))
     opened = reader.read_path(tmp_path)
     assert len(opened) == 2
-    assert any("Raw examination… in the Brain Tumor panel registers them" in text for text in messages)
+    assert any("offers to register them, also under Open… > Raw examination…" in text for text in messages)

@@ -273,6 +273,7 @@ def test_n4_takes_away_a_shading_that_is_known():
     assert not corrected[~mask].any()
 
 
+@pytest.mark.slow
 def test_n4_is_noted_and_changes_no_place(raw):
     volumes = open_sequences(raw).volumes
     places = {role: SequencePlace(role, role, volume.grid, None, STILL) for role, volume in volumes.items()}

@@ -22,7 +22,7 @@ from napari_brain_tumor.errors import BoxError, OptionError, ProbabilityError, S
 from napari_brain_tumor.evaluation import evaluate_job
 from napari_brain_tumor.requests.compare import CompareRequest, EvaluateRequest
 from napari_brain_tumor.requests.computing import ComputeRequest
-from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, RelabelRequest
 from napari_brain_tumor.requests.export import ExportRequest
 from napari_brain_tumor.requests.lines import call
 from napari_brain_tumor.requests.measure import MeasureRequest
@@ -38,7 +38,7 @@ from napari_brain_tumor.requests.train import TrainRequest
 REQUESTS = [
     *(SegmentRequest, OpenRequest, ViewRequest, MeasureRequest, BrainRequest, ScoreRequest, CompareRequest),
     *(ComputeRequest, EvaluateRequest, AddCaseRequest, RelabelRequest, TrainRequest, ReportRequest, FollowUpRequest),
-    *(PrepareRequest, RawSeriesRequest, ExportRequest, FigureRequest),
+    *(PrepareRequest, RawSeriesRequest, ExportRequest, FigureRequest, ImportRequest),
 ]
 WORDS = st.text("abcXYZ09 ._/'\"$é-%", min_size=1, max_size=9).filter(
     lambda text: text.strip() == text and text != "-" and not text.isdecimal()

@@ -77,7 +77,7 @@ def test_the_layer_of_a_pair_lies_on_the_labels_and_names_what_it_shows(viewer):
     assert layer.units == raters["truth"].units
     assert list(layer.features["class"]) == ["background", "agreed", "missed by near", "false in near"]
     assert state.legend_html(layer).count("■") == 3
-    assert "#d55e00" in state.legend_html(layer)
+    assert "#009e73" in state.legend_html(layer)
     with pytest.raises(LabelSchemaError, match="cannot be measured or saved"):
         layers.segmentation_from_layer(layer)  # it would pass for edema, core and enhancing tumour
 
@@ -180,3 +180,11 @@ def test_a_file_becomes_a_layer_of_its_name(tmp_path):
     save_segmentation(block(1), Path(tmp_path / "anna.nii.gz"))
     data, attributes, kind = state.open_file(tmp_path / "anna.nii.gz", None)
     assert (attributes["name"], kind, int((data > 0).sum())) == ("anna", "labels", 480)
+
+
+def test_differences_have_colours_of_their_own_that_no_class_of_the_tumour_has():
+    from napari_brain_tumor.compare.maps import AGREEMENT_COLORS
+    from napari_brain_tumor.labels import CLASS_COLORS
+
+    assert not set(map(str.lower, AGREEMENT_COLORS.values())) & set(map(str.lower, CLASS_COLORS.values()))
+    assert len(set(AGREEMENT_COLORS.values())) == 3

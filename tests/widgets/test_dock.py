@@ -8,6 +8,7 @@ from panel_cases import make_model, make_study
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import CODES_KEY, is_prompt_layer
 from napari_brain_tumor.study import Segmentation
+from phantoms import write_brats_case
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 
@@ -187,7 +188,7 @@ def test_no_tab_shows_more_than_eight_controls_and_no_case_more_than_six_layers(
     assert not any(CODES_KEY in layer.metadata for layer in viewer.layers)
     assert all(layer.visible for layer in viewer.layers[4:])
     assert data.pages.currentIndex() == 0
-    for at, name in ((1, "add"), (2, "train")):
+    for at, name in ((1, "add"), (2, "import"), (3, "train")):
         dock.page("data").bar.setCurrentIndex(at)
         look(name, dock.page("data"))
     assert len(viewer.layers) <= MOST_LAYERS
@@ -333,6 +334,23 @@ def test_a_case_opens_the_dock_unless_the_user_prefers_not(make_napari_viewer, n
         prefers[0] = Preferences()
         layers.add_layers(viewer, layers.study_to_layers(make_study("ben", roles=("T1",))))
         qtbot.waitUntil(lambda: window.findChild(BrainTumorWidget) is not None, timeout=PATIENCE_MS)
+
+
+def test_a_folder_of_several_cases_is_for_the_window_of_many(docked, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_brain_tumor.widgets.open_case.notify_error", lambda _: None)
+    for name in ("anna", "bert"):
+        write_brats_case(tmp_path / name, None, (7, 6, 5))
+    viewer, dock = docked()
+    many = dock.opening.many()
+    with qtbot.waitSignal(many.panel.look_runner.finished, timeout=PATIENCE_MS):
+        dock.opening.open(tmp_path)
+    qtbot.waitUntil(lambda: many.panel.table.rowCount() == 2, timeout=PATIENCE_MS)
+    assert many.isVisible()
+    assert not dock.opening.details().isVisible()
+    assert len(viewer.layers) == 0
+    settings = dock._batch_settings()
+    assert (settings.request.model, settings.schema) == ("test", dock.segment.schema_box.currentText())
+    many.close()
 
 
 def test_every_tab_can_be_made():

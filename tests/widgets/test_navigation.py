@@ -8,6 +8,7 @@ from napari_brain_tumor.widgets.navigation import (
     Camera,
     Camera3D,
     Letters,
+    Ring,
     WorldBox,
     centre_of_largest_part,
     lines_in_3d,
@@ -16,6 +17,7 @@ from napari_brain_tumor.widgets.navigation import (
     next_of,
     next_slice,
     place_text,
+    ring_in_plane,
 )
 
 AXIAL, CORONAL, SAGITTAL = PLANES
@@ -141,3 +143,14 @@ def test_crosshair_stands_where_the_sliders_can():
     ranges = ((-5.0, 5.0, 2.0), (0.0, 9.0, 1.0))
     assert nearest_steps((0.3, 4.6), ranges) == (1.0, 5.0)
     assert nearest_steps((-9.0, 99.0), ranges) == (-5.0, 9.0)
+
+
+def test_a_ring_is_a_circle_where_the_slice_cuts_its_ball_and_nothing_elsewhere():
+    camera = Camera((12.0, 23.0), 4.0, ("up", "left"), (200, 300))
+    ring = Ring((10.0, 12.0, 23.0), 5.0)
+    assert ring_in_plane(ring, camera, (0, 1, 2), 10.0) == (150.0, 100.0, 20.0)
+    assert ring_in_plane(ring, camera, (0, 1, 2), 13.0) == (150.0, 100.0, 16.0)
+    assert ring_in_plane(ring, camera, (0, 1, 2), 15.5) is None
+    x, y, _ = ring_in_plane(ring, camera, (1, 0, 2), 12.0)
+    assert (x, y) == (150.0, 100 + 2 * 4.0)  # rows are Z here, and grow upwards
+    assert ring_in_plane(Ring((10.0, 12.0, 23.0), 0.5), camera, (0, 1, 2), 10.0)[2] == 9.0  # still to be seen

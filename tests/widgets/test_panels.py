@@ -48,6 +48,9 @@ CONTRAST = 4.5
 @pytest.fixture
 def panels(make_napari_viewer):
     """Every part of the dock, all its tabs made, and what it opens beside it, in one viewer with a study."""
+    from napari_brain_tumor.requests.segment import SegmentRequest
+    from napari_brain_tumor.widgets.batch import BatchWidget
+    from napari_brain_tumor.widgets.batch_state import BatchSettings
     from napari_brain_tumor.widgets.dock.state import TABS
     from napari_brain_tumor.widgets.dock.widget import BrainTumorWidget
     from napari_brain_tumor.widgets.open_case import OpenCaseWidget
@@ -62,7 +65,8 @@ def panels(make_napari_viewer):
     made = {"head": dock.head, "tabs": dock.tab_row, "foot": dock.foot}
     made |= {tab: dock.page(tab).panel for tab in TABS}
     made |= {"over time": dock.page("measure").over_time(), "train": dock.page("data").training()}
-    for panel in (OpenCaseWidget(viewer), PrepareWidget(viewer), RestoreWidget(viewer)):
+    batch = BatchWidget(viewer, lambda: BatchSettings(SegmentRequest()))
+    for panel in (OpenCaseWidget(viewer), PrepareWidget(viewer), RestoreWidget(viewer), batch):
         name = type(panel).__name__
         made[name] = panel
         viewer.window.add_dock_widget(panel, name=name, area="right", tabify=True)

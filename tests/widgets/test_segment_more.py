@@ -140,7 +140,9 @@ def test_a_result_within_a_box_replaces_what_lies_in_it_alone(panel, qtbot):
     np.testing.assert_array_equal(result.data > 0, np.where(inside, expected(0.95), expected(0.5)))
 
 
-def test_doubtful_places_are_gone_to_by_button_and_key_and_told(panel, qtbot):
+def test_doubtful_places_are_gone_to_by_button_key_and_list_and_told(panel, qtbot):
+    from napari_brain_tumor.widgets.doubt_ring import ring_of
+
     viewer, widget = panel()
     assert not widget.doubt_buttons[0].isEnabled()
     finish(qtbot, widget)
@@ -149,6 +151,16 @@ def test_doubtful_places_are_gone_to_by_button_and_key_and_told(panel, qtbot):
     assert viewer.dims.current_step[0] == 9  # the middle of the five slices from 0.38 to 0.6
     assert widget.doubt_label.text() == "1 of 3: enhancing tumour, 4.8 mL, probability 0.38 to 0.60"
     assert viewer.status == widget.doubt_label.text()
+    listed = [widget.doubt_list.item(0, column).text() for column in range(3)]
+    assert listed[1:] == ["4.8 mL", "enhancing tumour or not: probability 0.38 to 0.60"]
+    assert widget.doubt_list.rowCount() == 3
+    assert widget.doubt_list.currentRow() == 0
+    before = len(viewer.layers)
+    widget.doubt_list.selectRow(2)
+    assert widget.doubt_label.text().startswith("3 of 3")
+    np.testing.assert_allclose(ring_of(viewer).centre, viewer.dims.point, atol=1)
+    assert len(viewer.layers) == before
+    widget.doubt_list.selectRow(0)
     viewer.layers.selection = {viewer.layers[0]}
     from napari.utils.key_bindings import coerce_keybinding
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_brain_tumor.models.cards import list_models
 from napari_brain_tumor.widgets import train_state as state
+from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_status import Run, RunStatus, attach
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
@@ -22,6 +24,29 @@ def test_usual_values_are_left_to_the_recipe():
     request = state.TrainChoices(source="mine.toml", model="u2netp", dims=3, batch=2).request
     assert (request.model, request.dims, request.batch) == ("u2netp", 3, 2)
     assert request.epochs is request.learning_rate is request.data is None
+
+
+def test_a_data_set_is_gone_on_with_and_a_recipe_says_itself_what_it_begins_with():
+    choices = state.TrainChoices(source="gliomas", model="u2netp", dims=3, start_from="unet")
+    assert (choices.request.start_from, choices.request.model, choices.request.dims) == ("unet", None, None)
+    assert state.TrainChoices(source="mine.toml", start_from="unet").request.start_from is None
+    assert state.new_run_folder(Path("runs"), choices, NOW).name == "gliomas-unet-20260102-030405"
+
+
+def test_the_button_says_on_how_many_cases_and_for_how_long():
+    choices, cost = state.TrainChoices(source="gliomas", start_from="unet"), RunCost(500, "cpu", 2100, "3 parameters")
+    assert state.start_text(choices, (12, 3), None) == "Fine-tune on 12 cases"
+    assert state.start_text(choices, (1, 0), cost) == "Fine-tune on 1 case, about 35 min"
+    assert state.start_text(state.TrainChoices(source="mine.toml"), None, None) == "Train"
+    text = state.cost_text((12, 0), cost)
+    assert text.startswith("12 cases train, 0 validate; 500 steps, about 35 min on cpu")
+    assert "not measured" in text
+
+
+def test_ensembles_and_the_brain_network_are_not_offered_to_start_from():
+    names = [model.name for model in state.starting_models(list_models())]
+    assert names[0] == "unet"
+    assert not {"ensemble", "brain"} & set(names)
 
 
 def test_what_cannot_be_trained_on_is_told(tmp_path, monkeypatch):

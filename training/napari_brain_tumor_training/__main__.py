@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,6 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from napari_brain_tumor.io.csv_text import csv_text
-from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, run_job
@@ -21,7 +20,7 @@ from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.command_progress import command_progress
 from napari_brain_tumor_training.config import TrainConfig, read_config
 from napari_brain_tumor_training.crossvalidate import crossvalidate, fit_fold
-from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
+from napari_brain_tumor_training.default_recipe import recipe_of
 from napari_brain_tumor_training.detached import RunRequest, resume_run, start_run
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import fit, loaded_cases
@@ -87,7 +86,8 @@ def train(
             if folds is not None:
                 msg = "Cross-validation is not detached: leave --folds or --detach out."
                 raise typer.BadParameter(msg)
-            run_request = request.with_options(data=request.data or Path(), dims=config.model.dims)
+            dims = None if request.start_from else config.model.dims
+            run_request = request.with_options(data=request.data or Path(), dims=dims)
             message = _detached(run_request, out, resume=resume, max_minutes=max_minutes)
         elif estimate:
             message = estimate_cost(config, device).describe()
@@ -163,10 +163,7 @@ def _check_fold(fold: int | None, folds: int | None, max_minutes: float | None) 
 
 def _described_run(request: RunRequest) -> tuple[TrainConfig, Path]:
     """The recipe of a file, or the usual one for a curated data set, and the folder that its paths are relative to."""
-    dims = cast("Dims | None", request.dims)
-    if request.source.is_dir():
-        return recipe_for_dataset(request.source, request.model, dims), request.source
-    return with_model(read_config(request.source), request.model, dims), request.data or Path()
+    return recipe_of(request), request.source if request.source.is_dir() else request.data or Path()
 
 
 def _detached(request: RunRequest, out: Path, *, resume: bool, max_minutes: float | None) -> str:

@@ -135,6 +135,8 @@ class TrainConfig(Section):
     """Share of samples that are windows around tumour; the others are drawn from all slices."""
     validate_every: int = Field(default=10, gt=0)
     """Epochs between evaluations of the whole validation volumes."""
+    validate_start: bool = False
+    """Validate the weights that the run begins with, so that none that are worse are taken for its best."""
     model: ModelConfig = ModelConfig()
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -48,8 +48,13 @@ def start_run(request: RunRequest, folder: Path) -> Run:
     if any((folder / name).exists() for name in (REQUEST_FILE, STATUS_FILE)):
         msg = f"{folder} already holds a training run. Resume it or choose another folder."
         raise TrainingError(msg)
+    start = request.start_from
     absolute = request.model_copy(
-        update={"source": request.source.resolve(), "data": request.data and request.data.resolve()}
+        update={
+            "source": request.source.resolve(),
+            "data": request.data and request.data.resolve(),
+            "start_from": str(Path(start).resolve()) if start and Path(start).is_dir() else start,
+        }
     )
     text = absolute.model_dump_json(indent=1) + "\n"
     write_atomically(folder / REQUEST_FILE, lambda part: part.write_text(text, encoding="utf-8"), _check)

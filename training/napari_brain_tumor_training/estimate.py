@@ -2,10 +2,12 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import OutOfMemoryError
 from napari_brain_tumor.inference.device import free_bytes, resolve_device
 from napari_brain_tumor.labels import REGIONS
@@ -15,9 +17,10 @@ from napari_brain_tumor_training.optimisation import torch_settings
 from napari_brain_tumor_training.sampling import Batch
 from napari_brain_tumor_training.trainer import Trainer
 
-__all__ = ["Cost", "estimate_cost"]
+__all__ = ["Cost", "estimate_cost", "voxels_to_validate"]
 
 _GIB = 2**30
+_BOX_SHARE = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Cost:
         At most in use during a step: weights, gradients, optimiser, and what is kept for the backward pass.
     free_bytes : int, optional
         Of memory that is free on the device; None where the system does not tell.
+    seconds_per_voxel : float
+        Of predicting, as validation does.
     """
 
     device: str
@@ -47,6 +52,7 @@ class Cost:
     epochs: int
     memory_bytes: int
     free_bytes: int | None
+    seconds_per_voxel: float = 0.0
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -111,6 +117,7 @@ def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
             msg = "One step does not fit into memory. Lower optimisation.batch, patch or the network's width."
             raise OutOfMemoryError(msg) from error
         seconds = time.perf_counter() - began
+        per_voxel = _seconds_to_predict(trainer, config, target)
     fixed = sum(p.numel() * 4 for p in trainer.network.parameters()) * 5  # weights, average, gradients, two moments
     memory = (
         torch.cuda.max_memory_reserved(target)
@@ -119,7 +126,40 @@ def estimate_cost(config: TrainConfig, device: str = "auto") -> Cost:
     )
     parameters = sum(p.numel() for p in trainer.network.parameters())
     steps = plan.epochs * plan.iterations_per_epoch
-    return Cost(str(target), parameters, seconds, steps, plan.epochs, memory, free)
+    return Cost(str(target), parameters, seconds, steps, plan.epochs, memory, free, per_voxel)
+
+
+def voxels_to_validate(config: TrainConfig, root: Path) -> float:
+    """Voxels that the network is run on by all validations of a run; those of curated data sets alone are counted.
+
+    Of a scan about 45 % lie in the box of the head or brain, which alone is predicted.
+    """
+    spacing = config.preprocessing
+    voxels = 0.0
+    for source in config.sources:
+        if source.kind != "curated":
+            continue
+        dataset = CuratedDataset(root / source.path)
+        for case in dataset.cases(split="val"):
+            grid = case.grid.grid
+            if case.state not in source.states:
+                continue
+            through = spacing.slice_spacing_mm or max(grid.spacing)
+            volume_mm3 = grid.voxel_volume_mm3 * float(np.prod(grid.shape))
+            voxels += _BOX_SHARE * volume_mm3 / (spacing.plane_spacing_mm**2 * through)
+    times = config.optimisation.epochs // config.validate_every + config.validate_start
+    return voxels * times
+
+
+def _seconds_to_predict(trainer: Trainer, config: TrainConfig, device: torch.device) -> float:
+    images = torch.from_numpy(_invented(config).images).to(device)
+    network = trainer.average.module
+    network.eval()
+    with torch.inference_mode():
+        began = time.perf_counter()
+        network(images)
+        _wait(device)
+    return (time.perf_counter() - began) / (len(images) * float(np.prod(config.patch)))
 
 
 class _KeptBytes:

@@ -204,6 +204,7 @@ class _Run:
         sampler = sampler_for(trainer.config, self._side("train"))
         board = BoardEvents(self.folder, trainer.epoch + 1) if output.tensorboard and trainer.group.is_first else None
         try:
+            yield from self._validation_of_start()
             while trainer.epoch < trainer.plan.epochs and not trainer.has_waited_enough:
                 row = yield from self._saved_now_and_then(trainer.train_epoch(sampler))
                 row |= yield from self._validation_loss(trainer.epoch + 1)
@@ -293,6 +294,14 @@ class _Run:
             if trainer.group.is_first:
                 save_best(trainer.best, self.folder)
         return row
+
+    def _validation_of_start(self) -> Job[None]:
+        """Where the recipe says so, what the weights are worth that the run begins with: epoch 0 of the history."""
+        if self.trainer.steps or self.trainer.history or not self.trainer.config.validate_start:
+            return
+        row = yield from self._validation(0)
+        if row:
+            self.trainer.history.append({"epoch": 0.0, **row})
 
     def _finish_epoch(self, row: Row) -> None:
         self.trainer.end_epoch(row)

@@ -59,7 +59,7 @@ def draw_curves(figure: Figure, rows: Sequence[Row], *, stacked: bool = False) -
     second.set(xlabel="epoch", ylabel="Dice", ylim=(0, 1))
     for axes in (first, second):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlim(0.5, max([len(rows), 1]) + 0.5)
+        axes.set_xlim(min([row["epoch"] for row in rows], default=1) - 0.5, max([len(rows), 1]) + 0.5)
     if len(losses) > 1:
         first.legend(fontsize=7, loc="upper right")
     if names:

@@ -7,22 +7,31 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from napari_brain_tumor.errors import BrainTumorError, CancelledError, TrainingError
-from napari_brain_tumor.models.blocks import Dims
 from napari_brain_tumor.models.cards import ModelInfo, list_models, models_folder
 from napari_brain_tumor.progress import Job, Progress
-from napari_brain_tumor_training.config import TrainConfig, read_config
-from napari_brain_tumor_training.default_recipe import recipe_for_dataset, with_model
+from napari_brain_tumor_training.config import TrainConfig
+from napari_brain_tumor_training.default_recipe import recipe_of
 from napari_brain_tumor_training.detached import RunRequest, read_request
 from napari_brain_tumor_training.readiness import require_ready, why_not_ready
+from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_status import attach, watched
 from napari_brain_tumor_training.stop_signals import StoppedError, run_until_stopped
 
-__all__ = ["config_of", "configurations_job", "estimate_job", "install_job", "install_result_job", "main", "with_plan"]
+__all__ = [
+    "RunCost",
+    "config_of",
+    "configurations_job",
+    "estimate_job",
+    "install_job",
+    "install_result_job",
+    "main",
+    "with_plan",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +70,8 @@ def config_of(request: RunRequest) -> tuple[TrainConfig, Path]:
     DatasetError
         If the folder is no data set.
     """
-    dims = cast("Dims | None", request.dims)
-    if request.source.is_dir():
-        config, root = recipe_for_dataset(request.source, request.model, dims), request.source
-    else:
-        config = with_model(read_config(request.source), request.model, dims)
-        root = request.data or request.source.parent
-    return _with_settings(config, request), root
+    root = request.source if request.source.is_dir() else request.data or request.source.parent
+    return _with_settings(recipe_of(request), request), root
 
 
 def configurations_job() -> Job[list[tuple[str, str, int]]]:
@@ -78,14 +82,16 @@ def configurations_job() -> Job[list[tuple[str, str, int]]]:
     return [(name, configuration.title, configuration.dims) for name, configuration in CONFIGURATIONS.items()]
 
 
-def estimate_job(request: str) -> Job[str]:
-    """What a request (as JSON) would cost on its device, in words."""
-    from napari_brain_tumor_training.estimate import estimate_cost
+def estimate_job(request: str) -> Job[RunCost]:
+    """What a request (as JSON) would cost on its device."""
+    from napari_brain_tumor_training.estimate import estimate_cost, voxels_to_validate
 
     yield Progress(0, 1, "measuring one step")
     run_request = RunRequest.model_validate_json(request)
-    config, _ = config_of(run_request)
-    return estimate_cost(config, run_request.device).describe()
+    config, root = config_of(run_request)
+    cost = estimate_cost(config, run_request.device)
+    validation = cost.seconds_per_voxel * voxels_to_validate(config, root)
+    return RunCost(cost.steps, cost.device, cost.seconds_per_step * cost.steps + validation, cost.describe())
 
 
 def install_job(folder: Path, name: str | None = None, *, anyway: bool = False) -> Job[str]:

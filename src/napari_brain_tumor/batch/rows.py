@@ -2,15 +2,25 @@
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
 from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
+from napari_brain_tumor.progress import Progress
 
-__all__ = ["BatchRows"]
+__all__ = ["BatchRows", "CaseProgress"]
 
 _LEAST_PAUSE_S: Final = 2.0
 _SHARE_OF_TIME: Final = 0.05
 """That writing the table may take: it grows with the batch, and is written whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseProgress(Progress):
+    """How far a batch is: which case, by its number from 0, and its row once it is over."""
+
+    number: int = 0
+    row: CaseRow | None = None
 
 
 class BatchRows:

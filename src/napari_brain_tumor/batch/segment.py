@@ -12,10 +12,10 @@ from napari_brain_tumor.batch.case_table import CaseRow, CaseRows, CaseTable
 from napari_brain_tumor.batch.changed_scans import changes_since_result
 from napari_brain_tumor.batch.maps import existing_maps, write_maps
 from napari_brain_tumor.batch.raw_series import RawSeries, open_scans, prepared_job, restored, study_folder
-from napari_brain_tumor.batch.rows import BatchRows
+from napari_brain_tumor.batch.rows import BatchRows, CaseProgress
 from napari_brain_tumor.batch.targets import Task, already_there, check_inputs_are_kept, task_of
 from napari_brain_tumor.errors import BrainTumorError, SaveError
-from napari_brain_tumor.executors import Finished, open_executor
+from napari_brain_tumor.executors import Advanced, Event, Finished, open_executor
 from napari_brain_tumor.executors.pool import PROCESS_NUMBER
 from napari_brain_tumor.io import open_segmentation, read_sidecar, save_segmentation
 from napari_brain_tumor.io.case_names import distinct_names
@@ -364,14 +364,23 @@ def segment_many_job(
     with open_executor(jobs, client=client) as executor:
         try:
             for event in executor.run(work.absolute(), tasks):
-                if isinstance(event, Finished):
-                    row = finished_row(event, tasks[event.number])
-                    rows.add(event.number, row)
-                    milestone = f"{row.case}: {row.status}" + (f" ({row.error})" if row.error else "")
-                    yield Progress(len(rows.rows), len(tasks), Path(row.case).name, milestone)
+                yield _progress(event, tasks[event.number], rows)
         finally:
             rows.write()
     return CaseRows(rows.rows)
+
+
+def _progress(event: Event[SegmentedCase], task: Task, rows: BatchRows) -> CaseProgress:
+    """How far the batch is after an event, whose row is taken in."""
+    name = task.case.name
+    if isinstance(event, Finished):
+        row = finished_row(event, task)
+        rows.add(event.number, row)
+        milestone = f"{row.case}: {row.status}" + (f" ({row.error})" if row.error else "")
+        return CaseProgress(len(rows.rows), rows.count, name, milestone, event.number, row)
+    step = event.progress if isinstance(event, Advanced) else Progress(0, 1)
+    message = ": ".join(filter(None, (name, step.message)))
+    return CaseProgress(len(rows.rows) + step.fraction, rows.count, message, "", event.number)
 
 
 def _tasks(cases: Sequence[Path], folder: Path) -> list[Task]:

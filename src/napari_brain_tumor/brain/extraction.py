@@ -50,7 +50,7 @@ _LEAST_FIELD_MM: Final = 80.0
 _LEAST_FIELD_PIXELS: Final = 48
 _EXTRACTED: Final = "The brain was extracted"
 _NOT_FOUND: Final = "No brain was found in the head"
-_SMOOTH_PIXELS: Final = 0.6
+_SMOOTH_PIXELS: Final = (0.6, 0.6, 0.5)
 _LEAST_SHARE: Final = 0.01
 """Of all voxels of a scan; a brain that is smaller was not found."""
 
@@ -285,7 +285,7 @@ def _without_surroundings(study: Study, mask: Mask, note: str) -> Study:
 
 def _one_body(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Smoothed probabilities in which all at or above one half is one body without holes."""
-    smooth = ndimage.gaussian_filter(probabilities, (_SMOOTH_PIXELS, _SMOOTH_PIXELS, 0))
+    smooth = ndimage.gaussian_filter(probabilities, _SMOOTH_PIXELS)
     body = largest_component(smooth >= 0.5)
     for z in range(body.shape[2]):
         body[:, :, z] = ndimage.binary_fill_holes(body[:, :, z])

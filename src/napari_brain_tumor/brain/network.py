@@ -14,7 +14,7 @@ from napari_brain_tumor.models.cards import ModelInfo, read_card
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.models.manifest import BUNDLED
 from napari_brain_tumor.preprocessing.pipeline import prepare
-from napari_brain_tumor.progress import Job
+from napari_brain_tumor.progress import Job, part_of
 from napari_brain_tumor.study import Study
 
 __all__ = ["BRAIN_MODEL", "brain_model", "brain_probabilities"]
@@ -43,8 +43,13 @@ def brain_probabilities(study: Study, small: SmallGrid, device: str = "auto") ->
     model = brain_model()
     prepared = prepare(small_study(study, small), model.roles, model.card.preprocessing)
     engine = _engine(model.card.weights_sha256, resolve_device(device))
-    values = yield from engine.probabilities(prepared.channels)
-    brain = values[model.regions.index("WT")].astype(np.float32) * prepared.mask
+    region = model.regions.index("WT")
+    brain = np.zeros(prepared.mask.shape, np.float32)
+    for done, side in enumerate((slice(None), slice(None, None, -1))):  # as it is, and mirrored from left to right
+        job = engine.probabilities(np.ascontiguousarray(prepared.channels[..., side]))
+        values = yield from part_of(job, done / 2, (done + 1) / 2)
+        brain += values[region][..., side].astype(np.float32) / 2
+    brain *= prepared.mask
     return np.asarray(prepared.work.labels_to_source(brain, prepared.box), dtype=np.float32)
 
 

@@ -22,7 +22,7 @@ from napari_brain_tumor.requests.shell import request_from, with_requests
 if TYPE_CHECKING:
     from napari_brain_tumor.study import Study
 
-__all__ = ["PathsOption", "open_case", "parse_numbers", "parse_roles", "parse_series", "parse_spacing", "with_options"]
+__all__ = ["PathsOption", "open_case", "parse_numbers", "parse_series", "with_options"]
 
 _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "model": known_model,
@@ -57,20 +57,9 @@ def open_case(case: Path, opening: OpenOptions) -> "Study":
     return open_study(case, **opening.beside(case).changed())
 
 
-def parse_roles(text: str | None, case: Path | None = None) -> Any:
-    """Roles as `--roles` gives them; raises `typer.BadParameter` where they are none."""
-    opening = request_from(OpenOptions, {"roles": text})
-    return (opening if case is None else opening.beside(case)).roles
-
-
 def parse_series(texts: Sequence[str] | None) -> dict[str, str] | None:
     """Series by role as `--series` gives them; raises `typer.BadParameter` where they are none."""
     return request_from(OpenOptions, {"series": list(texts or ())}).series
-
-
-def parse_spacing(text: str | None) -> tuple[float, float, float] | None:
-    """Millimetres as `--spacing` gives them; raises `typer.BadParameter` where they are none."""
-    return request_from(OpenOptions, {"spacing_mm": text}).spacing_mm
 
 
 def parse_numbers(text: str | None, option: str) -> list[int] | None:

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_brain_tumor.cli.arguments import open_case, parse_roles, parse_spacing, with_options
+from napari_brain_tumor.cli.arguments import open_case, with_options
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import DatasetError
-from napari_brain_tumor.requests.dataset import AddCaseRequest, RelabelRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, RelabelRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
     from rich.table import Table as PrintedTable
 
     from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
-    from napari_brain_tumor.dataset.imports import FoundCase
     from napari_brain_tumor.study import Segmentation
 
 __all__ = ["data"]
@@ -223,44 +222,15 @@ def remove(
 
 
 @data.command("import")
-def import_command(
-    dataset: Dataset,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the data set to take cases from.")],
-    kind: Annotated[
-        str | None, typer.Option("--format", help="decathlon, brats, lgg-tif or lgg-1p19q; recognised if not given.")
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(help="Pattern of the images in any folder: '{case}/img.nii.gz', '*/{case}_{role}.nii'."),
-    ] = None,
-    labels: Annotated[str | None, typer.Option(help="Pattern of their labels: '{case}/seg.nii.gz'.")] = None,
-    schema: SchemaOption = None,
-    roles: Annotated[str | None, typer.Option(help="With --images: as for `add`.")] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="X,Y,Z", help="Millimetres between voxels, where the files do not state them.")
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option("--table", help="CSV with patient and split, perhaps dataset, case and grade.")
-    ] = None,
-    source: Annotated[str | None, typer.Option(help="Name of the data set; the folder's if not given.")] = None,
-    state: StateOption = "draft",
-) -> None:
+@with_options
+def import_command(dataset: Dataset, request: ImportRequest) -> None:
     """Add all cases of another data set; those that are there already are skipped, those refused are listed."""
     from napari_brain_tumor.cli.console import note as tell
     from napari_brain_tumor.cli.console import run_shown, say
     from napari_brain_tumor.dataset import CuratedDataset
-    from napari_brain_tumor.dataset.imports import ImportOptions, import_cases
+    from napari_brain_tumor.dataset.imports import import_folder
 
-    opened = CuratedDataset(dataset)
-    cases = _found_cases(folder, kind, images, labels, roles)
-    options = ImportOptions(
-        source=folder.resolve().name if source is None else source,
-        schema=schema,
-        spacing_mm=parse_spacing(spacing),
-        state=_state(state),
-        table=table,
-    )
-    report = run_shown(import_cases(opened, cases, options), "Import")
+    report = run_shown(import_folder(CuratedDataset(dataset), request), "Import")
     for case in report.outcomes:
         if case.outcome == "refused" or case.text:
             tell(f"{case.name}: {case.outcome}: {case.text}" if case.text else f"{case.name}: {case.outcome}")
@@ -330,25 +300,6 @@ def export(
     say(f"Wrote {len(report.cases)} cases to {report.folder}, {len(report.left_out)} left out")
     say(f"Wrote the split to {report.split}: nnU-Net reads it there. Train fold 0, which is this split:")
     say(f"  nnUNetv2_plan_and_preprocess -d {number} && nnUNetv2_train {number} 3d_fullres 0")
-
-
-def _found_cases(
-    folder: Path, kind: str | None, images: str | None, labels: str | None, roles: str | None
-) -> "tuple[FoundCase, ...]":
-    from napari_brain_tumor.dataset.imports import FORMATS, find_cases, find_pairs
-
-    if (images is None) != (labels is None):
-        msg = "Patterns of images and of labels belong together: give --images and --labels."
-        raise typer.BadParameter(msg)
-    if images is not None and labels is not None:
-        return find_pairs(folder, images, labels, parse_roles(roles, folder))
-    for known in FORMATS:
-        if kind == known:
-            return find_cases(folder, known)
-    if kind is not None:
-        msg = f"{kind!r} is no format that is known. Known are {', '.join(FORMATS)}, and patterns by --images."
-        raise typer.BadParameter(msg, param_hint="--format")
-    return find_cases(folder)
 
 
 def _label(

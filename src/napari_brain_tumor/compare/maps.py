@@ -16,8 +16,9 @@ MISSED: Final = 2
 FALSE: Final = 3
 """Values of `pair_map`: in both, in the first alone, in the second alone."""
 
-AGREEMENT_COLORS: Final[dict[int, str]] = {AGREED: "#56B4E9", MISSED: "#F0E442", FALSE: "#D55E00"}
-"""From Okabe and Ito's palette, which people with colour-blindness can tell apart."""
+AGREEMENT_COLORS: Final[dict[int, str]] = {AGREED: "#8A8A8A", MISSED: "#CC79A7", FALSE: "#009E73"}
+"""Grey where nothing differs; purple and green of Okabe and Ito's palette, which people with colour-blindness can tell
+apart. None is the colour of a class of the tumour."""
 
 
 _CODES: Final = np.array([0, FALSE, MISSED, AGREED], dtype=np.uint8)

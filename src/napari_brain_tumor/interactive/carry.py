@@ -12,7 +12,7 @@ from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.evidence import Block
 from napari_brain_tumor.interactive.prompts import BORDERED, Lasso
 from napari_brain_tumor.interactive.rasterise import Touched
-from napari_brain_tumor.interactive.section import Section, Surroundings
+from napari_brain_tumor.interactive.section import Section, Surroundings, may_leave
 from napari_brain_tumor.interactive.verdict import Verdict
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
@@ -183,6 +183,9 @@ def carried(
     logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
     after[could] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[could] > 0
     after[section.index] = section.inside
+    gone = around.before[section.index] & ~section.inside
+    may = may_leave(gone, around.away, around.spacing[1:]) | around.is_between[:, None, None]
+    after |= around.before & could & ~may
     parts, count = ndimage.label(after)
     if count > 1:  # what is new hangs together with the drawing, or with what was there
         hanging = np.zeros(count + 1, bool)

@@ -31,12 +31,19 @@ _FAR: Final = 20.0
 _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
 _LEAST_DEPTH_MM: Final = 2.0
+_BESIDE_MM: Final = 3.0
+_NARROWS: Final = 0.05
+"""Tumour goes on other slices where it went on the drawn one, up to so far beside that, and where what went is deep
+enough: by so much for every millimetre away from the slice. Less far, and what is too large everywhere takes many
+outlines; without any limit one outline of 160, on eight training gliomas, cost .07 of the whole tumour's Dice."""
 _DETAIL_MM: Final = 0.5
 _DETAIL: Final = 0.5
 """How far, in millimetres and for every millimetre away from what was drawn, the labels of before may be more detailed
 between two outlined slices than the shapes that were drawn; not where the scans tell nothing, and up to ten times as
-far, the more of them was right on the slice: a share of `_USELESS` wrong counts as nothing right."""
+far, the more of them was right on the slice: a share of `_USELESS` wrong counts as nothing right. The square of the
+distance over `_LOOSE_MM` comes to that: two outlines far apart know little of the bulge between them."""
 _USELESS: Final = 0.4
+_LOOSE_MM: Final = 20.0
 _APART: Final = 0.5
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 
@@ -99,6 +106,22 @@ class Section:
     border: bool
 
 
+def may_leave(gone: Mask, away: Array, spacing: Sequence[float]) -> Mask:
+    """Where a region may end on other slices `(N, U, V)`, after a part of it went on one.
+
+    Parameters
+    ----------
+    gone : (U, V) bool array
+        What went on the slice.
+    away : (N,) array
+        Distances of all slices from it, in millimetres.
+    spacing : (2,) sequence of float
+        Of the slice's pixels, in millimetres.
+    """
+    may: Mask = _flat(gone, spacing)[None] >= _NARROWS * away[:, None, None] - _BESIDE_MM
+    return may
+
+
 class Surroundings:
     """A region around a drawn section: everything with the section's axis first.
 
@@ -142,7 +165,7 @@ class Surroundings:
         self.wrong = float((section.inside != was).sum()) / max(1, int((section.inside | was).sum()))
         """Share of the slice that was wrong, of what is the region or was."""
         doubt = float(np.clip(self.wrong / _USELESS, 0.1, 1))
-        detail = (_DETAIL_MM + _DETAIL * self.nearest) * self.trust / doubt
+        detail = (_DETAIL_MM + _DETAIL * self.nearest + self.nearest**2 / _LOOSE_MM) * self.trust / doubt
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
 

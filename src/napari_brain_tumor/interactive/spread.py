@@ -13,7 +13,7 @@ from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reac
 from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
-from napari_brain_tumor.interactive.section import Section
+from napari_brain_tumor.interactive.section import Section, may_leave
 from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
@@ -202,6 +202,8 @@ def spread(
             follows &= ~_behind(outlined, question, box, labels.shape)
             _with_crumbs(follows, masks[question.region], question, block.spacing)
             follows &= ~_against(said, question)
+            if not question.inside:
+                follows &= _near_slice(follows & masks[question.region], plane_of(touched), block)
         follows[tuple(question.seeds.T)] = True
         _settle(masks, question, _hanging(follows, masks[question.region], question))
     for region, beyond in _beyond(touched, prompt, box, labels.shape):
@@ -238,6 +240,16 @@ def _behind(outlined: Set[Outlined], asked: Asked, box: Box, shape: tuple[int, .
         elif (own < at).all():
             view[at:] = True
     return behind
+
+
+def _near_slice(leaves: Array, plane: tuple[int, int] | None, block: Block) -> Array:
+    """Where a region may end after a prompt on one slice took a part of it away there; everywhere for other prompts."""
+    if plane is None:
+        return np.ones(leaves.shape, bool)
+    axis, index = plane[0], plane[1] - block.box.start[plane[0]]
+    away = np.abs(np.arange(leaves.shape[axis]) - index) * block.spacing[axis]
+    spacing = [side for other, side in enumerate(block.spacing) if other != axis]
+    return np.moveaxis(may_leave(np.take(leaves, index, axis), away, spacing), 0, axis)
 
 
 def _hanging(follows: Array, mask: Array, asked: Asked) -> Array:

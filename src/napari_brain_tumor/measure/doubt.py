@@ -1,7 +1,8 @@
 """Where a segmentation is in doubt: connected places whose probability lies near the threshold."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, cast
 
 import numpy as np
@@ -13,9 +14,17 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.types import Array
 
-__all__ = ["DoubtfulPlace", "doubtful_places"]
+__all__ = ["DoubtfulPlace", "doubtful_places", "place_in_words"]
 
 
+_WORDS: Final = (
+    ("left", "midline", "right"),
+    ("posterior", "middle", "anterior"),
+    ("inferior", "central", "superior"),
+)
+"""Of each axis of the world, from its low end to its high one."""
+_MIDDLE: Final = 0.1
+"""Of a scan's width, on each side of its middle."""
 _MARGIN: Final = 0.15
 _LEAST_MM3: Final = 20.0
 _LEAST_VOXELS: Final = 20
@@ -50,8 +59,44 @@ class DoubtfulPlace:
     @property
     def sentence(self) -> str:
         """What is doubtful there: region, size and probability."""
-        size = f"{self.voxels} voxels" if self.ml is None else f"{self.ml:.2g} mL"
-        return f"{REGION_NAMES[self.region]}, {size}, probability {self.low:.2f} to {self.high:.2f}"
+        return f"{REGION_NAMES[self.region]}, {self.size}, probability {self.low:.2f} to {self.high:.2f}"
+
+    @property
+    def size(self) -> str:
+        """How large it is, with its unit."""
+        return f"{self.voxels} voxels" if self.ml is None else f"{self.ml:.2g} mL"
+
+    @property
+    def reason(self) -> str:
+        """Why it is doubtful."""
+        return f"{REGION_NAMES[self.region]} or not: probability {self.low:.2f} to {self.high:.2f}"
+
+    @property
+    def radius(self) -> float:
+        """Of a ball as large, in millimetres, or in voxels where their size is not known."""
+        volume = self.voxels if self.ml is None else 1000 * self.ml
+        return float((3 * volume / (4 * np.pi)) ** (1 / 3))
+
+
+def place_in_words(point: Sequence[float], grid: Grid) -> str:
+    """Where a point lies within a scan, as readers say it: `"left, anterior, superior"`.
+
+    A point nearer to the middle than a tenth of the scan is called by that: midline, middle.
+
+    Parameters
+    ----------
+    point : (x, y, z)
+        World coordinates, RAS+.
+    grid : Grid
+        Of the scan. Where its voxel size is not known its axes are not either, and the slice is told.
+    """
+    if grid.unit != "mm":
+        return f"slice {round(float(grid.voxels(np.asarray(point, dtype=float))[2]))}"
+    corners = grid.world(np.array(list(product(*((0, side - 1) for side in grid.shape))), dtype=float))
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    shares = (np.asarray(point, dtype=float) - (low + high) / 2) / np.maximum(high - low, 1e-9)
+    thirds = 1 + np.where(np.abs(shares) > _MIDDLE, np.sign(shares), 0).astype(int)
+    return ", ".join(words[third] for words, third in zip(_WORDS, thirds, strict=True))
 
 
 def doubtful_places(

@@ -104,8 +104,8 @@ def _read_scan(path: Path) -> list[LayerData]:
 def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData]:
     """Every sequence as a study of its own, on its own grid."""
     told = (
-        f"{error} They are shown where each lies. Open… > Raw examination… in the Brain Tumor panel registers them; "
-        "the checks there bring them onto one grid as they lie."
+        f"{error} They are shown where each lies. The Brain Tumor panel offers to register them, also under Open… > "
+        "Raw examination…; the checks there bring them onto one grid as they lie."
     )
     layers.tell([told, *opened.notes], warn=True)
     return list(chain.from_iterable(layers.study_to_layers(study) for study in opened.alone()))

@@ -31,6 +31,7 @@ __all__ = [
     "read_costs",
     "remember",
     "save_costs",
+    "usual_seconds",
 ]
 
 logger = logging.getLogger(__name__)
@@ -161,6 +162,25 @@ def expected_cost(
     basis = f"measured on {akin.machine}" if same is not None else f"from a network like it, measured on {akin.machine}"
     share = voxels / akin.voxels
     return Expected((akin.seconds + network) * share, memory, basis, network * share)
+
+
+def usual_seconds(method: Method, device: str, known: Iterable[MeasuredCost], request: SegmentRequest) -> float | None:
+    """What a case of the size that was measured takes, before the scans are known; None where none was measured.
+
+    Parameters
+    ----------
+    method : Method
+    device : str
+        `"auto"` for that of the most trusted run.
+    known : iterable of MeasuredCost
+        The most trusted first.
+    request : SegmentRequest
+        How it is run.
+    """
+    key, kind = key_of(method)[0], _kind(device)
+    same = (cost for cost in known if cost.method == key and (kind is None or cost.device == kind))
+    cost = next(same, None)
+    return None if cost is None else cost.seconds + cost.network_seconds * passes(method, request)
 
 
 def known_costs(home: Path | None = None) -> tuple[MeasuredCost, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.formats import format_to_write
 from napari_brain_tumor.requests.compare import CompareRequest
-from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest
 from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, Word, call, command_lines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
@@ -24,6 +24,7 @@ __all__ = [
     "add_case_lines",
     "compare_lines",
     "create_dataset_lines",
+    "import_lines",
     "measure_study_lines",
     "prepare_lines",
     "refine_lines",
@@ -32,6 +33,7 @@ __all__ = [
     "review_lines",
     "score_dataset_lines",
     "segment_lines",
+    "segment_many_lines",
     "train_lines",
     "view_lines",
 ]
@@ -114,6 +116,38 @@ def segment_lines(
     place = target if target.suffix else f"{word_of(target)}/"
     options = [word for name, value in saving.items() for word in (f"--{name}", value)]
     return command_lines(python, ["segment", scans, request, "--output", place, *options])
+
+
+def segment_many_lines(
+    folder: PurePath, output: PurePath, request: SegmentRequest, schema: str = "MSD", *, skip_existing: bool = True
+) -> CommandLines:
+    """Segment every case of a folder.
+
+    Parameters
+    ----------
+    folder, output : path-like
+        Where the cases are, and where results and table go.
+    request : SegmentRequest
+    schema : str
+        Which integers are written.
+    skip_existing : bool
+        Whether cases that have a result are passed over.
+    """
+    options = request.changed() | ({"schema": schema} if schema != "MSD" else {})
+    options |= {"skip_existing": True} if skip_existing else {}
+    python = (
+        "from pathlib import Path",
+        "",
+        "from napari_brain_tumor import segment_many",
+        "from napari_brain_tumor.io.case_folders import case_folders",
+        "",
+        f"cases = [case.path for case in case_folders({call('Path', [folder])})]",
+        f"rows = {call('segment_many', [Name('cases'), output], options)}",
+        "for row in rows:",
+        "    print(row.case, row.status, row.error)",
+    )
+    words = [*(("--schema", schema) if schema != "MSD" else ()), *(("--skip-existing",) if skip_existing else ())]
+    return command_lines(python, ["segment", folder, request, "--output", f"{word_of(output)}/", *words])
 
 
 def _named_format(output: PurePath, name: str) -> str:
@@ -382,6 +416,28 @@ def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
     if request.source.suffix.lower() == ".toml" and request.data is None:
         request = request.with_options(data=request.source.parent)  # the shell would take the current folder
     return command_lines(python, ["train", request, "--detach", "--out", folder])
+
+
+def import_lines(dataset: Path, request: ImportRequest) -> CommandLines:
+    """Add all cases of a labelled folder to a data set.
+
+    Parameters
+    ----------
+    dataset : Path
+        Folder of the data set.
+    request : ImportRequest
+    """
+    python = (
+        _DATASET,
+        "from napari_brain_tumor.dataset.imports import ImportRequest, import_folder",
+        "from napari_brain_tumor.progress import run_job",
+        "",
+        f"request = {call('ImportRequest', [], request.changed())}",
+        f"report = run_job(import_folder({call('CuratedDataset', [dataset])}, request))",
+        "for case in report.of('refused'):",
+        "    print(case.name, case.text)",
+    )
+    return command_lines(python, ["data", "import", dataset, request])
 
 
 def _given(option: str, value: Word | None) -> list[Word]:

@@ -1,14 +1,18 @@
 """Curated data sets: what is known of a case that is added, of a label that is replaced, and what a review decides."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.requests.opening import SpacingChoice, Text, VolumeNumber
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["AddCaseRequest", "RelabelRequest"]
+__all__ = ["AddCaseRequest", "ImportFormat", "ImportRequest", "RelabelRequest"]
+
+ImportFormat = Literal["decathlon", "lgg-tif", "lgg-1p19q", "brats"]
 
 SliceNumber = Annotated[int, Field(ge=0)]
 
@@ -87,3 +91,56 @@ class AddCaseRequest(RelabelRequest):
             repeats=True,
         ),
     ] = ()
+
+
+class ImportRequest(Request):
+    """Add all cases of a labelled folder: `import_folder`, `brain-tumor data import`, the Import page."""
+
+    folder: Annotated[Path, Option(help="Of the data set to take cases from.", metavar="FOLDER", positional=True)]
+    kind: Annotated[
+        ImportFormat | None,
+        Option(help="Its format; recognised if not given.", label="Format", flag="--format", error=DatasetError),
+    ] = None
+    images: Annotated[
+        str | None,
+        Option(
+            help="Pattern of the images in any folder: '{case}/img.nii.gz', '*/{case}_{role}.nii'.",
+            label="Images",
+        ),
+    ] = None
+    labels: Annotated[
+        str | None, Option(help="Pattern of their labels: '{case}/seg.nii.gz'.", label="Labels", metavar="PATTERN")
+    ] = None
+    roles: Annotated[
+        dict[str, VolumeNumber | str] | tuple[Text | None, ...] | None,
+        Option(
+            help="Which file or volume of every case is which sequence, where names do not say: "
+            "T1c={case}_3.nii.gz,FLAIR={case}_4.nii.gz (files), T1=0,FLAIR=1 (volumes) or FLAIR,T1,T1c,T2 (order).",
+            label="Sequences",
+            expected="role=file or role=volume pairs, each role once, nor an order like FLAIR,T1,T1c,T2",
+            error=DatasetError,
+        ),
+    ] = None
+    schema_name: Annotated[
+        str | None,
+        Option(
+            help="What the integers of the labels mean: MSD, BraTS, LGG-binary ...",
+            label="File labels",
+            flag="--schema",
+        ),
+    ] = None
+    spacing_mm: SpacingChoice = None
+    table: Annotated[
+        Path | None,
+        Option(help="CSV with patient and split, perhaps dataset, case and grade.", label="Table", metavar="FILE.csv"),
+    ] = None
+    source: Annotated[str | None, Option(help="Name of the data set; the folder's if not given.", label="Name")] = None
+    state: Annotated[
+        Literal["draft", "accepted", "rejected", "needs_second_look"],
+        Option(
+            help="State of the review.",
+            label="State",
+            expected="a state of a review: draft, accepted, rejected or needs_second_look",
+            error=DatasetError,
+        ),
+    ] = "draft"

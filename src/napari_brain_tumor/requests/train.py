@@ -33,6 +33,16 @@ class TrainRequest(Request):
     model: Annotated[
         str | None, Option(help="A configuration of the model family, such as u2netp.", label="Network")
     ] = None
+    start_from: Annotated[
+        str | None,
+        Option(
+            help="Fine-tune this model, by name or folder, instead of training anew. A data set then takes over its "
+            "network, sequences and preprocessing; a recipe has to be for a network of its kind.",
+            label="Start from",
+            flag="--from",
+            metavar="MODEL",
+        ),
+    ] = None
     dims: Annotated[
         int | None, Field(ge=2, le=3), Option(help="2 for slices, 3 for sub-volumes.", label="Dimensions")
     ] = None

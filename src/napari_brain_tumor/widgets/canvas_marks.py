@@ -1,4 +1,4 @@
-"""What is drawn over a canvas: the crosshair, the letters of the sides, and the name of the plane."""
+"""What is drawn over a canvas: the crosshair, the letters of the sides, the name of the plane, a ring."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +13,7 @@ __all__ = ["CanvasMarks"]
 
 _MARGIN: Final = 4
 _CROSSHAIR: Final = QColor(0, 230, 118, 190)
+_RING: Final = QColor(255, 255, 255)
 _LETTER: Final = QColor(255, 236, 130)
 _OUTLINE: Final = QColor(0, 0, 0, 220)
 
@@ -46,6 +47,11 @@ class CanvasMarks(QWidget):
         painter.setPen(QPen(_CROSSHAIR, 1))
         for start, end in marks.lines:
             painter.drawLine(QPointF(*start), QPointF(*end))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, bool(marks.circles))
+        for pen in (QPen(_OUTLINE, 4), QPen(_RING, 2)) if marks.circles else ():
+            painter.setPen(pen)
+            for x, y, radius in marks.circles:
+                painter.drawEllipse(QPointF(x, y), radius, radius)
         self._draw_words(painter, marks)
         painter.end()
 

@@ -69,6 +69,8 @@ _SCORES: Final[dict[str, tuple[str, int]]] = {
     "sensitivity": ("Sens.", 3),
     "precision": ("Prec.", 3),
 }
+_DARK_GROUND: Final = "background-color:#303030"
+"""Of the squares of a legend, so that bright ones are seen in a light theme, too."""
 _LEAST_SEEN: Final = 0.2
 """Where the ramp of colours of a count begins: darker ones are lost on a dark scan."""
 
@@ -212,7 +214,7 @@ def legend_html(layer: Layer) -> str:
     """The colours of a layer of codes with their names."""
     names = layer.metadata[KEY].class_names
     parts = [
-        f'<span style="color:{_hex(layer.get_color(value))}">■</span>&nbsp;{escape(name)}'
+        f'<span style="{_DARK_GROUND}; color:{_hex(layer.get_color(value))}">&nbsp;■&nbsp;</span>&nbsp;{escape(name)}'
         for value, name in names.items()
     ]
     return " &nbsp; ".join(f'<span style="white-space:nowrap">{part}</span>' for part in parts)

@@ -32,6 +32,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.curate_pages import KEYS, AddPage, ReviewPage
 from napari_brain_tumor.widgets.draft_keeper import DraftKeeper
+from napari_brain_tumor.widgets.import_page import ImportPage
 from napari_brain_tumor.widgets.initial_choices import prefer_model
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.label_journal import start_journal
@@ -122,8 +123,11 @@ class CurateWidget(QScrollArea):
         self.pages = QTabWidget()
         self.pages.addTab(self.review, "Review")
         self.pages.addTab(self.add, "Add case")
+        self.imports = ImportPage(lambda: self.dataset)
+        self.pages.addTab(self.imports, "Import")
         self.pages.setTabToolTip(0, "Walk through the cases, compare, correct and decide.")
         self.pages.setTabToolTip(1, "Add layers of the viewer as a case.")
+        self.pages.setTabToolTip(2, "Add all cases of a labelled folder.")
         column.addWidget(self.pages, 1)
         self.status_label = wrapped("")
         self.status_label.setAccessibleName("Status")
@@ -163,6 +167,8 @@ class CurateWidget(QScrollArea):
         self.add.label_box.activated.connect(self._on_label_chosen)
         self.add.match_button.clicked.connect(self._on_match_requested)
         self.add.add_button.clicked.connect(self.add_case)
+        self.imports.imported.connect(self._refresh)
+        self.imports.changed.connect(lambda: self.imports.show_code_in(self.code_box))
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
         self.score_runner.progressed.connect(self._on_score_progress)
@@ -179,7 +185,7 @@ class CurateWidget(QScrollArea):
         window = self._viewer.window._qt_window
         self._guard = _CloseGuard(self._may_close, self)
         window.installEventFilter(self._guard)
-        cancel_when_closed(self, self.score_runner)
+        cancel_when_closed(self, self.score_runner, self.imports.look_runner)
         self.destroyed.connect(
             _farewell(
                 self._viewer, self.runner, self.score_runner, self._on_layer_list_event, self._on_selection_changed
@@ -828,6 +834,7 @@ class CurateWidget(QScrollArea):
             walk.setEnabled(has_cases)
         page.score_button.setEnabled(has_cases and self._model is not None)
         self.add.add_button.setEnabled(self.dataset is not None)
+        self.imports.show_readiness()
 
     def _case_text(self) -> str:
         if self.loaded is None:

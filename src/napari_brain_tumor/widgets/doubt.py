@@ -11,11 +11,16 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.measure.doubt import DoubtfulPlace
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import KEY, camera_of
+from napari_brain_tumor.widgets.doubt_ring import show_ring
+from napari_brain_tumor.widgets.navigation import Ring
 from napari_brain_tumor.widgets.stored_maps import StoredMaps, stored_maps_of
 from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["KEYS", "doubt_steps", "next_doubtful_place", "previous_doubtful_place"]
+__all__ = ["KEYS", "doubt_steps", "go_to_doubtful_place", "next_doubtful_place", "previous_doubtful_place"]
+
+_ROOM: Final = 1.6
+"""How much wider the ring is than a ball as large as the place."""
 
 _NOTHING_KEPT: Final = (
     "There is no result whose probabilities are known: run a trained model, or select the layer of such a result. "
@@ -30,6 +35,8 @@ class _DoubtSteps(QObject):
 
     gone = Signal(str)
     """What is doubtful at the place that was gone to."""
+    place_chosen = Signal(object, int)
+    """The layer and the number of that place."""
 
 
 doubt_steps: Final = _DoubtSteps()
@@ -52,10 +59,28 @@ def next_doubtful_place(viewer: napari.viewer.Viewer, step: int = 1) -> None:
     if not maps_and_places.places:
         _tell(viewer, f"Nothing in {layer.name} is in doubt: no place of 20 mm³ has a probability near its threshold.")
         return
-    at = _next(layer, maps_and_places, step)
+    go_to_doubtful_place(viewer, layer, _next(layer, maps_and_places, step))
+
+
+def go_to_doubtful_place(viewer: napari.viewer.Viewer, layer: Labels, at: int) -> None:
+    """Bring a doubtful place of a result into sight in all planes, with a ring around it, and say what it is.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    layer : Labels
+        The result.
+    at : int
+        Number of the place, from 0.
+    """
+    maps_and_places = stored_maps_of(layer)
+    if maps_and_places is None or not 0 <= at < len(maps_and_places.places):
+        return
     _at[layer] = maps_and_places, at
-    _go(viewer, layer, maps_and_places.places[at])
-    _tell(viewer, f"{at + 1} of {len(maps_and_places.places)}: {maps_and_places.places[at].sentence}")
+    place = maps_and_places.places[at]
+    _go(viewer, layer, place)
+    _tell(viewer, f"{at + 1} of {len(maps_and_places.places)}: {place.sentence}")
+    doubt_steps.place_chosen.emit(layer, at)
 
 
 def previous_doubtful_place(viewer: napari.viewer.Viewer) -> None:
@@ -100,6 +125,7 @@ def _next(layer: Labels, maps_and_places: StoredMaps, step: int) -> int:
 def _go(viewer: Any, layer: Labels, place: DoubtfulPlace) -> None:
     viewer_grid = Display.of(layer.metadata[KEY].grid).viewer_grid
     point = np.asarray(layer.data_to_world(viewer_grid.voxels(place.centre)[::-1]))[-3:]
+    show_ring(viewer, Ring((float(point[0]), float(point[1]), float(point[2])), _ROOM * place.radius))
     first = viewer.dims.ndim - 3
     viewer.dims.set_point(range(first, first + 3), [float(coordinate) for coordinate in point])
     if viewer.dims.ndisplay == 2:

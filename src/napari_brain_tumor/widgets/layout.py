@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QGridLayout, QHBoxLayout, QLabel, QVBox
 from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
+from napari_brain_tumor.widgets.doubt_ring import ring_of, rings
 from napari_brain_tumor.widgets.linked_layers import LinkedLayers, Links, is_volume
 from napari_brain_tumor.widgets.napari_canvas import CanvasPlace, CanvasState, bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, WorldBox, nearest_steps, place_text
@@ -170,6 +171,13 @@ class FourPanes(QWidget):
 
     # Coming and going -----------------------------------------------------------------------------------------------
 
+    def _on_ring_changed(self, viewer: Any) -> None:
+        """Show the ring in the planes of our own; over napari's canvas it is drawn wherever that stands."""
+        if viewer is self._viewer:
+            for pane in self.slices:
+                pane.ring = ring_of(viewer)
+                pane.repaint_marks()
+
     def _follow_viewer(self) -> None:
         viewer, links = self._viewer, self._links
         self._linked = LinkedLayers(viewer, [pane.model for pane in self.slices], self)
@@ -184,6 +192,8 @@ class FourPanes(QWidget):
         links.connect(viewer.layers.selection.events.active, self._on_layers_changed)
         self._on_theme()
         self._turn()
+        rings.changed.connect(self._on_ring_changed)
+        self._on_ring_changed(viewer)
         self._take_layers()
 
     def close_layout(self) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "Letters",
     "Marks",
     "Plane",
+    "Ring",
     "WorldBox",
     "centre_of_largest_part",
     "lines_in_3d",
@@ -26,12 +27,18 @@ __all__ = [
     "next_of",
     "next_slice",
     "place_text",
+    "ring_in_plane",
 ]
 
 Convention = Literal["radiological", "neurological"]
 Segment = tuple[tuple[float, float], tuple[float, float]]
 """A line on a canvas: both ends as (x, y) in pixels from the upper left corner."""
 
+Circle = tuple[float, float, float]
+"""Middle (x, y) and radius, in pixels."""
+
+_LEAST_RING: Final = 9.0
+"""Pixels, so that what is small is seen within its ring."""
 _GAP: Final = 7.0
 """Pixels around the middle of a crosshair that stay free, so that the place itself is seen."""
 _FILLED: Final = 0.94
@@ -155,12 +162,49 @@ class WorldBox:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is drawn over a canvas: its name, the lines of the crosshair, the letters of the sides, a sentence."""
+    """What is drawn over a canvas: its name, the crosshair's lines, the sides' letters, a sentence, circles."""
 
     title: str
     lines: tuple[Segment, ...] = ()
     letters: Letters | None = None
     note: str = ""
+    circles: tuple[Circle, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A ball in the world that is pointed out.
+
+    Parameters
+    ----------
+    centre : (z, y, x)
+        In the viewer's world.
+    radius : float
+    """
+
+    centre: tuple[float, float, float]
+    radius: float
+
+
+def ring_in_plane(ring: Ring, camera: Camera, axes: Sequence[int], position: float) -> Circle | None:
+    """The circle in which a slice cuts a ring's ball; None where it does not.
+
+    Parameters
+    ----------
+    ring : Ring
+    camera : Camera
+        Of the canvas that shows the slice.
+    axes : (cut, row, column)
+        Of Z, Y, X: the axis that is cut, and those that run along rows and columns.
+    position : float
+        World coordinate of the slice along the axis that is cut.
+    """
+    cut, row, column = axes
+    left = ring.radius**2 - (position - ring.centre[cut]) ** 2
+    if left <= 0:
+        return None
+    x, y = camera.pixel(ring.centre[row], ring.centre[column])
+    return x, y, max(_LEAST_RING, left**0.5 * camera.zoom)
 
 
 def lines_in_plane(camera: Camera, row: float, column: float) -> tuple[Segment, ...]:

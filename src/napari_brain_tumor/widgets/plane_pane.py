@@ -11,7 +11,17 @@ from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin.layers import camera_of
 from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
-from napari_brain_tumor.widgets.navigation import Camera, Convention, Marks, Plane, WorldBox, lines_in_plane
+from napari_brain_tumor.widgets.navigation import (
+    Camera,
+    Circle,
+    Convention,
+    Marks,
+    Plane,
+    Ring,
+    WorldBox,
+    lines_in_plane,
+    ring_in_plane,
+)
 
 __all__ = ["Pane", "PlanePane", "SlicePane", "click"]
 
@@ -181,6 +191,8 @@ class PlanePane(Pane):
         self.plane = plane
         self._anatomical = False
         self._point: tuple[float, ...] = ()
+        self.ring: Ring | None = None
+        """What is pointed out in this plane, where nobody else draws it."""
         self.model.mouse_drag_callbacks.append(self._on_press)
         self.model.mouse_move_callbacks.append(self._on_move)
 
@@ -231,7 +243,16 @@ class PlanePane(Pane):
             return Marks("")  # the user has turned napari's own canvas otherwise
         camera = self.camera()
         letters = self.plane.letters(camera.orientation) if self._anatomical else None
-        return Marks(self.plane.name, lines_in_plane(camera, *self._crosshair()), letters)
+        lines = lines_in_plane(camera, *self._crosshair())
+        return Marks(self.plane.name, lines, letters, circles=self._circles(camera))
+
+    def _circles(self, camera: Camera) -> tuple[Circle, ...]:
+        if self.ring is None:
+            return ()
+        axes = (self.plane.axis, *self.plane.picture_axes)
+        position = float(self.model.dims.point[self.model.dims.order[-3]])
+        circle = ring_in_plane(self.ring, camera, axes, position)
+        return () if circle is None else (circle,)
 
     def _crosshair(self) -> tuple[float, float]:
         row, column = (float(self._point[axis]) for axis in self.model.dims.order[-2:])

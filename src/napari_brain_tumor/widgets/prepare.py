@@ -6,7 +6,7 @@ from typing import Any
 
 import napari.viewer
 import numpy as np
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -46,12 +46,16 @@ class PrepareWidget(QScrollArea):
     napari_viewer : napari.viewer.Viewer
     """
 
+    prepared = Signal(object)
+    """The layers of the prepared study, which are in the viewer."""
+
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._candidates: tuple[Candidate, ...] = ()
         self._series: dict[str, str] = {}
         self._view = state.SeriesView()
+        self._prepares_next = False
         self._pictures: Mapping[Any, Labels] = {}
         self.headers_runner, self.runner, self.open_runner = JobRunner(self), JobRunner(self), JobRunner(self)
         self._build()
@@ -152,6 +156,11 @@ class PrepareWidget(QScrollArea):
         self.path_edit.setText(path)
         self.read_headers()
 
+    def prepare_examination(self, path: str) -> None:
+        """List the series of an examination and prepare it at once, unless something has to be chosen first."""
+        self._prepares_next = True
+        self.show_examination(path)
+
     def read_headers(self) -> None:
         """List the series of the folder that is named."""
         path = Path(self.path_edit.text())
@@ -192,6 +201,9 @@ class PrepareWidget(QScrollArea):
         self._candidates, self._series = tuple(candidates), {}
         self.output_edit.setText(str(state.free_folder(Path(self.path_edit.text()))))
         self._show_view()
+        if self._prepares_next and not self._view.problem:
+            self.prepare()
+        self._prepares_next = False
 
     def _show_view(self) -> None:
         self._view = state.view_of(self._candidates, self._series)
@@ -224,7 +236,7 @@ class PrepareWidget(QScrollArea):
         self.open_runner.start(lambda _: as_job(reader.read_path, report.folder))
 
     def _on_opened(self, opened: Any) -> None:
-        layers.add_layers(self._viewer, opened)
+        self.prepared.emit(layers.add_layers(self._viewer, opened))
 
     def _on_failed(self, error: Exception) -> None:
         self._on_ended(str(error))

@@ -37,6 +37,8 @@ from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import when_closed
+from napari_brain_tumor.widgets.doubt_list import DoubtList
+from napari_brain_tumor.widgets.doubt_ring import show_ring
 from napari_brain_tumor.widgets.initial_choices import start_as_preferred
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
@@ -276,8 +278,14 @@ class SegmentWidget(QScrollArea):
             )
             doubt_button.clicked.connect(lambda _=False, act=action.act: act(self._viewer))
             self.doubt_buttons.append(doubt_button)
-            row.addWidget(doubt_button)
+        row.addWidget(self.doubt_buttons[0])
         column.addLayout(row)
+        tip = "Every doubtful place: where, how large, why."
+        self.doubt_fold = Fold("List of them", tip, "List of doubtful places")
+        self.doubt_list = DoubtList(self._viewer)
+        self.doubt_fold.column.addWidget(self.doubt_list)
+        self.doubt_fold.column.addWidget(self.doubt_buttons[1])
+        column.addWidget(self.doubt_fold)
         self.doubt_label = wrapped("")
         self.doubt_label.setAccessibleName("What is doubtful here")
         self.doubt_label.hide()
@@ -734,10 +742,13 @@ class SegmentWidget(QScrollArea):
         self.more.apply_button.setEnabled(stored is not None)
         for doubt_button in self.doubt_buttons:
             doubt_button.setEnabled(stored is not None)
+        self.doubt_fold.setEnabled(stored is not None and bool(stored.places))
+        self.doubt_list.show_places_of(self._result)
         next_text = f"{len(stored.places)} doubtful places" if stored is not None else doubt.KEYS[0].text
         self.doubt_buttons[0].setText(f"{next_text} ({key_text(doubt.KEYS[0].key)})")
         if stored is None:
             self.doubt_label.hide()
+            show_ring(self._viewer, None)
 
     def _on_doubt_gone(self, text: str) -> None:
         self.doubt_label.setText(text)

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QScrollArea,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.models.cards import list_models
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
@@ -33,12 +33,15 @@ from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 from napari_brain_tumor_training.detached import missing_packages, resume_run, start_run
+from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_files import draw_curves
 from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_history, request_stop
 
 __all__ = ["TrainWidget"]
 
 _WATCH_MS: Final = 1000
+_SETTLE_MS: Final = 1500
+"""After the last choice, before its cost is measured."""
 _DEFAULT: Final = "default"
 _ADD_TIP: Final = "Add the best weights so far to the model list."
 
@@ -80,11 +83,15 @@ class TrainWidget(QScrollArea):
         self._drawn: tuple[Path, int] | None = None
         self._pixmap = QPixmap()
         self._asked = False
+        self._counts: tuple[int, int] | None = None
+        self._cost: RunCost | None = None
+        self._measured = ""
         self._choices_runner = JobRunner(self)
         self._device_runner = JobRunner(self)
         self.estimate_runner = JobRunner(self)
         self.install_runner = JobRunner(self)
         self._build()
+        self._fill_starts()
         self._connect()
         prefer_device(self.device_box, self._device_runner)
         self._on_choices_changed()
@@ -97,6 +104,13 @@ class TrainWidget(QScrollArea):
         rows = form()
         self.source_edit = _edit("Folder of a curated data set, or a recipe (.toml).", "Data set or recipe")
         rows.addRow("&Train on", self.source_edit)
+        self.start_box = combo(
+            "Go on with a model that is there, which takes few cases and minutes, or train a new network, which takes "
+            "many cases and hours.",
+            "Start from",
+        )
+        rows.addRow("Start f&rom", self.start_box)
+        self._source_rows = rows
         column.addLayout(rows)
         column.addLayout(self._build_start())
         self.settings = Fold("Settin&gs", "Data set or recipe from a dialog, network, device, epochs.", "Settings")
@@ -145,22 +159,33 @@ class TrainWidget(QScrollArea):
         self.rate_box.setToolTip("The largest step size. Lower it if the loss jumps.")
         self.rate_box.setAccessibleName("Learning rate")
         rows.addRow("&Learning rate", self.rate_box)
+        self.estimate_button = button(
+            "Measure the &cost", "Measure one step on this device: time and memory that the run will take."
+        )
+        rows.addRow("", self.estimate_button)
         self._choice_rows = rows
         return rows
+
+    def _fill_starts(self) -> None:
+        """The models to go on with, the default one chosen; what was chosen before stays."""
+        before = self.start_box.currentData() if self.start_box.count() else None
+        self.start_box.blockSignals(True)
+        self.start_box.clear()
+        for model in state.starting_models(list_models()):
+            self.start_box.addItem(model.card.title or model.name, model.name)
+        self.start_box.addItem("a new network", "")
+        at = self.start_box.findData(before) if before is not None else 0
+        self.start_box.setCurrentIndex(max(at, 0))
+        self.start_box.blockSignals(False)
+        self.choices.start_from = self.start_box.currentData()
 
     def _build_start(self) -> QVBoxLayout:
         column = QVBoxLayout()
         self.notes_label = wrapped("")
         self.notes_label.setAccessibleName("What to know before training")
         column.addWidget(self.notes_label)
-        buttons = QHBoxLayout()
-        self.estimate_button = button(
-            "&Cost", "Measure one step on this device: time and memory that the run will take."
-        )
-        self.start_button = button("Sta&rt", "Train in a separate process. It continues when napari is closed.")
-        buttons.addWidget(self.estimate_button, 1)
-        buttons.addWidget(self.start_button, 2)
-        column.addLayout(buttons)
+        self.start_button = button("Train", "Train in a separate process. It continues when napari is closed.")
+        column.addWidget(self.start_button)
         self.estimate_label = wrapped("")
         self.estimate_label.setAccessibleName("Cost")
         self.estimate_label.hide()
@@ -222,6 +247,7 @@ class TrainWidget(QScrollArea):
         self.dataset_button.clicked.connect(self._on_dataset_requested)
         self.recipe_button.clicked.connect(self._on_recipe_requested)
         self.model_box.currentIndexChanged.connect(lambda: self._choose(model=self.model_box.currentData()))
+        self.start_box.currentIndexChanged.connect(lambda: self._choose(start_from=self.start_box.currentData()))
         self.dims_box.currentIndexChanged.connect(lambda: self._choose(dims=self.dims_box.currentData()))
         self.device_box.currentIndexChanged.connect(lambda: self._choose(device=self.device_box.currentData()))
         self.epochs_box.valueChanged.connect(lambda value: self._choose(epochs=value))
@@ -231,6 +257,7 @@ class TrainWidget(QScrollArea):
         self.choices.events.connect(self.code_box.refresh)
         self.estimate_button.clicked.connect(self.estimate)
         self.start_button.clicked.connect(self.start)
+        model_list.changed.connect(self._fill_starts)
         self.runs_box.activated.connect(self._on_run_chosen)
         self.stop_button.clicked.connect(self._on_stop_requested)
         self.resume_button.clicked.connect(self._on_resume_requested)
@@ -244,6 +271,10 @@ class TrainWidget(QScrollArea):
         self.estimate_runner.failed.connect(self._on_estimate_failed)
         self.install_runner.finished.connect(self._on_installed)
         self.install_runner.failed.connect(self._on_install_failed)
+        self._estimate_timer = QTimer(self)
+        self._estimate_timer.setSingleShot(True)
+        self._estimate_timer.setInterval(_SETTLE_MS)
+        self._estimate_timer.timeout.connect(self._estimate_if_seen)
         self._timer = QTimer(self)
         self._timer.setInterval(_WATCH_MS)
         self._timer.timeout.connect(self.watch)
@@ -258,6 +289,7 @@ class TrainWidget(QScrollArea):
         super().showEvent(event)
         self.reload_runs()
         self._timer.start()
+        self._on_choices_changed()  # cases may have been accepted meanwhile
         if not self._asked and not missing_packages():
             self._asked = True
             self._choices_runner.start(lambda stop: stop.guard(self._worker.run(state.CONFIGURATIONS_TARGET)))
@@ -268,6 +300,7 @@ class TrainWidget(QScrollArea):
         """Look no more; the run goes on."""
         super().hideEvent(event)
         self._timer.stop()
+        self._estimate_timer.stop()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Fit the sample predictions to the width."""
@@ -300,7 +333,13 @@ class TrainWidget(QScrollArea):
         self.notes_label.setVisible(bool(obstacle))
         self.start_button.setEnabled(not obstacle)
         self.estimate_button.setEnabled(not obstacle and not self.estimate_runner.running)
-        self.estimate_label.hide()  # it was that of other choices
+        for box in (self.model_box, self.dims_box):
+            box.setEnabled(not self.choices.fine_tunes)
+        self._source_rows.setRowVisible(self.start_box, not self.choices.is_recipe)
+        self._counts = state.case_counts(self.choices)
+        self._cost = None  # it was that of other choices
+        self._show_cost()
+        self._estimate_timer.start()
 
     def _on_networks_known(self, networks: Sequence[tuple[str, str, int]]) -> None:
         for name, title, dims in networks:
@@ -318,13 +357,27 @@ class TrainWidget(QScrollArea):
     def estimate(self) -> None:
         """Measure one step of what is chosen, in the worker process."""
         run_request = self.choices.request.model_dump_json()
+        self._measured = run_request
         self.estimate_button.setEnabled(False)
         self._show_estimate("Measuring one step…")
         self.estimate_runner.start(lambda stop: stop.guard(self._worker.run(state.ESTIMATE_TARGET, run_request)))
 
-    def _on_estimated(self, estimate: str) -> None:
+    def _estimate_if_seen(self) -> None:
+        """Measure the cost without being asked, where the panel is in sight and everything is chosen."""
+        if self.isVisible() and not self.choices.obstacle and self._cost is None:
+            self.estimate()
+
+    def _on_estimated(self, cost: RunCost) -> None:
         self.estimate_button.setEnabled(True)
-        self._show_estimate(estimate)
+        if self._measured == self.choices.request.model_dump_json():
+            self._cost = cost
+            self._show_cost()
+
+    def _show_cost(self) -> None:
+        self.start_button.setText(state.start_text(self.choices, self._counts, self._cost))
+        self.estimate_label.setVisible(self._cost is not None)
+        if self._cost is not None:
+            self._show_estimate(state.cost_text(self._counts, self._cost))
 
     def _on_estimate_failed(self, error: Exception) -> None:
         self.estimate_button.setEnabled(True)

@@ -1,5 +1,6 @@
 """What the Train panel decides, without Qt: what is asked for, how a run is told, where its pictures are."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +10,14 @@ from psygnal import SignalGroupDescriptor
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
-from napari_brain_tumor.models.cards import models_folder, read_card
+from napari_brain_tumor.models.cards import ModelInfo, models_folder, read_card
 from napari_brain_tumor.requests.actions import train_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.widgets.worker import time_left_text
 from napari_brain_tumor_training import readiness
 from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missing_packages
+from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_status import Run, RunStatus, mean_dice
 
 __all__ = [
@@ -25,11 +27,15 @@ __all__ = [
     "TrainChoices",
     "best_checkpoint",
     "can_resume",
+    "case_counts",
+    "cost_text",
     "default_runs_folder",
     "latest_sample",
     "lines_of",
     "new_run_folder",
     "run_label",
+    "start_text",
+    "starting_models",
     "status_text",
     "summary",
     "why_not_ready",
@@ -40,6 +46,10 @@ ESTIMATE_TARGET: Final = "napari_brain_tumor_training.run_process:estimate_job"
 INSTALL_TARGET: Final = "napari_brain_tumor_training.run_process:install_job"
 """What runs in the worker process, which has torch."""
 
+_NO_VALIDATION: Final = (
+    "No accepted case is on the validation side: how good the model becomes is not measured. Accept some there, or add "
+    "patients."
+)
 _STATES: Final = {
     "starting": "starting",
     "running": "running",
@@ -59,6 +69,7 @@ class TrainChoices:
     source: str = ""
     data: str = ""
     model: str = ""
+    start_from: str = ""
     dims: int = 0
     device: str = "auto"
     epochs: int = 0
@@ -69,6 +80,11 @@ class TrainChoices:
     def is_recipe(self) -> bool:
         """Whether a recipe and not a data set is chosen."""
         return Path(self.source).suffix.lower() == ".toml"
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether training goes on with a model; a recipe says itself what it begins with."""
+        return bool(self.start_from) and not self.is_recipe
 
     @property
     def obstacle(self) -> str:
@@ -87,8 +103,9 @@ class TrainChoices:
         return RunRequest(
             source=Path(self.source),
             data=Path(self.data) if self.data and self.is_recipe else None,
-            model=self.model or None,
-            dims=self.dims or None,
+            model=None if self.fine_tunes else self.model or None,
+            start_from=self.start_from if self.fine_tunes else None,
+            dims=None if self.fine_tunes else self.dims or None,
             device=self.device,
             epochs=self.epochs or None,
             batch=self.batch or None,
@@ -111,10 +128,46 @@ def default_runs_folder() -> Path:
 def new_run_folder(parent: Path, choices: TrainChoices, now: datetime) -> Path:
     """A folder that is not there yet, named after what is trained, on what, and when."""
     source = Path(choices.source)
-    words = [source.stem if choices.is_recipe else source.name, choices.model, f"{now:%Y%m%d-%H%M%S}"]
+    network = Path(choices.start_from).name if choices.fine_tunes else choices.model
+    words = [source.stem if choices.is_recipe else source.name, network, f"{now:%Y%m%d-%H%M%S}"]
     name = "-".join(filter(None, words))
     candidates = (f"{name}-{k}" if k > 1 else name for k in range(1, 1000))
     return next(parent / candidate for candidate in candidates if not (parent / candidate).exists())
+
+
+def starting_models(models: Iterable[ModelInfo]) -> list[ModelInfo]:
+    """The models that training can go on with: networks of their own that segment tumours."""
+    return [model for model in models if not model.card.members and model.card.target == "tumor"]
+
+
+def case_counts(choices: TrainChoices) -> tuple[int, int] | None:
+    """Accepted cases that train and that validate; None where no curated data set is chosen."""
+    if choices.is_recipe or choices.obstacle:
+        return None
+    dataset = CuratedDataset(choices.source)
+    return len(dataset.cases(state="accepted", split="train")), len(dataset.cases(state="accepted", split="val"))
+
+
+def start_text(choices: TrainChoices, counts: tuple[int, int] | None, cost: RunCost | None) -> str:
+    """Of the button that starts: what is trained on how many accepted cases, and about how long."""
+    verb = "Fine-tune" if choices.fine_tunes else "Train"
+    cases = "" if counts is None else f" on {counts[0]} case{'' if counts[0] == 1 else 's'}"
+    return f"{verb}{cases}" + ("" if cost is None else f", {duration_text(cost.seconds)}")
+
+
+def cost_text(counts: tuple[int, int] | None, cost: RunCost) -> str:
+    """Cases, steps and time, before the start."""
+    cases = "" if counts is None else f"{counts[0]} cases train, {counts[1]} validate; "
+    total = f"{cases}{cost.steps} steps, {duration_text(cost.seconds)} on {cost.device}, without reading the cases."
+    alone = "" if counts is None or counts[1] else _NO_VALIDATION
+    return "\n".join(filter(None, (total, alone, cost.details)))
+
+
+def duration_text(seconds: float) -> str:
+    """About how long, as people say it."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def run_label(run: Run) -> str:
@@ -188,7 +241,7 @@ def _problem_of(folder: Path) -> str:
     except BrainTumorError as error:
         return str(error)
     if not accepted:
-        return f"{folder.name} has no accepted training case. Accept some in the Curate panel."
+        return f"{folder.name} has no accepted training case. Accept some under Review."
     return ""
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from napari_brain_tumor.dataset.imports.brats import find_brats
 from napari_brain_tumor.dataset.imports.decathlon import find_decathlon
-from napari_brain_tumor.dataset.imports.found_case import FoundCase
+from napari_brain_tumor.dataset.imports.found_case import FoundCase, with_roles
 from napari_brain_tumor.dataset.imports.job import (
     CaseOutcome,
     ImportOptions,
@@ -23,16 +23,23 @@ from napari_brain_tumor.dataset.imports.job import (
 from napari_brain_tumor.dataset.imports.lgg_1p19q import find_lgg_1p19q
 from napari_brain_tumor.dataset.imports.lgg_tif import find_lgg_tif
 from napari_brain_tumor.dataset.imports.pairs import find_pairs
+from napari_brain_tumor.dataset.imports.preview import CasePreview, preview_cases
+from napari_brain_tumor.dataset.store import CuratedDataset
+from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.reading import existing
+from napari_brain_tumor.progress import Job
+from napari_brain_tumor.requests.dataset import ImportFormat, ImportRequest
 
 __all__ = [
     "FORMATS",
     "CaseOutcome",
+    "CasePreview",
     "FoundCase",
     "ImportFormat",
     "ImportOptions",
     "ImportReport",
+    "ImportRequest",
     "find_brats",
     "find_cases",
     "find_decathlon",
@@ -40,9 +47,11 @@ __all__ = [
     "find_lgg_tif",
     "find_pairs",
     "import_cases",
+    "import_folder",
+    "preview_cases",
+    "preview_folder",
+    "requested_cases",
 ]
-
-ImportFormat = Literal["decathlon", "lgg-tif", "lgg-1p19q", "brats"]
 
 FORMATS: Final[dict[ImportFormat, Callable[[Path], tuple[FoundCase, ...]]]] = {
     "decathlon": find_decathlon,
@@ -79,6 +88,50 @@ def find_cases(folder: str | PathLike[str], kind: ImportFormat | None = None) ->
         cases = find_lgg_tif(root) or find_lgg_1p19q(root) or find_brats(root)
     require_found(cases, root, kind or "any known format")
     return _with_distinct_names(cases)
+
+
+def requested_cases(request: ImportRequest) -> tuple[FoundCase, ...]:
+    """The cases of the folder that a request names, with the roles that it gives them.
+
+    Raises
+    ------
+    UnreadableFileError, DatasetError
+        If there is no such folder, or no case in it; if one of the two patterns is missing.
+    """
+    if (request.images is None) != (request.labels is None):
+        msg = "Patterns of images and of labels belong together: give both, or neither."
+        raise DatasetError(msg)
+    if request.images is not None and request.labels is not None:
+        cases = find_pairs(existing(request.folder), request.images, request.labels)
+    else:
+        cases = find_cases(request.folder, request.kind)
+    return tuple(with_roles(case, request.roles) for case in cases)
+
+
+def preview_folder(request: ImportRequest) -> Job[tuple[CasePreview, ...]]:
+    """A job: what `import_folder` would take, and how it would understand it; raises what `requested_cases` raises."""
+    return (yield from preview_cases(requested_cases(request), _options(request)))
+
+
+def import_folder(dataset: CuratedDataset, request: ImportRequest) -> Job[ImportReport]:
+    """A job that adds all cases of a labelled folder; raises what `requested_cases` and `import_cases` raise.
+
+    Examples
+    --------
+    >>> from napari_brain_tumor.progress import run_job
+    >>> report = run_job(import_folder(dataset, ImportRequest(folder="scans")))  # doctest: +SKIP
+    """
+    return (yield from import_cases(dataset, requested_cases(request), _options(request)))
+
+
+def _options(request: ImportRequest) -> ImportOptions:
+    return ImportOptions(
+        source=request.folder.resolve().name if request.source is None else request.source,
+        schema=request.schema_name,
+        spacing_mm=request.spacing_mm,
+        state=request.state,
+        table=request.table,
+    )
 
 
 def _with_distinct_names(cases: tuple[FoundCase, ...]) -> tuple[FoundCase, ...]:

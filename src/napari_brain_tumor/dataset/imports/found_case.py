@@ -3,9 +3,9 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -14,9 +14,20 @@ from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.reading import folders_within, is_image, visible
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["FoundCase", "Roles", "folders_with_images", "grade_in_path", "marked_slices"]
+__all__ = [
+    "CASE",
+    "FoundCase",
+    "Roles",
+    "case_folder",
+    "folders_with_images",
+    "grade_in_path",
+    "marked_slices",
+    "with_roles",
+]
 
 Roles = Mapping[str, str | Path | int] | Sequence[str | None] | None
+CASE: Final = "{case}"
+"""Stands for the name of the case in the name of a file."""
 _MOST_MARKED = 5
 """Marked slices up to which a label counts as one of single slices; LGG-1p19q has three."""
 
@@ -57,6 +68,39 @@ class FoundCase:
             # `open_study` takes a relative file as one of the case's folder, not of the current one.
             whole = {r: Path(os.path.abspath(f)) if isinstance(f, Path) else f for r, f in self.roles.items()}
             object.__setattr__(self, "roles", whole)
+
+
+def case_folder(case: FoundCase) -> Path:
+    """The folder in which the scans of a case lie."""
+    return case.scan if case.scan.is_dir() else case.scan.parent
+
+
+def with_roles(case: FoundCase, roles: Roles) -> FoundCase:
+    """The case with roles that hold for all cases of its folder.
+
+    Parameters
+    ----------
+    case : FoundCase
+    roles : mapping, sequence or None
+        A mapping names files of the case's folder, where `{case}` stands for the case's name, or volumes by number;
+        a sequence is the order of the volumes. A case that has none of these files stays as it was.
+    """
+    if not roles:
+        return case
+    if not isinstance(roles, Mapping):
+        return replace(case, roles=roles)
+    places = {role: _place(case, value) for role, value in roles.items()}
+    present = {role: place for role, place in places.items() if place is not None}
+    if not present:
+        return case
+    return replace(case, roles=present, problem="" if case.scan.is_dir() else case.problem)
+
+
+def _place(case: FoundCase, value: str | Path | int) -> str | Path | int | None:
+    if isinstance(value, int):
+        return value
+    names = (str(value).replace(CASE, name) for name in dict.fromkeys((case_folder(case).name, case.name)))
+    return next((path for name in names if (path := case_folder(case) / name).exists()), None)
 
 
 def folders_with_images(root: Path) -> Iterator[tuple[Path, list[Path]]]:

@@ -19,7 +19,7 @@ from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases"]
+__all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases", "open_case"]
 
 logger = logging.getLogger(__name__)
 
@@ -114,14 +114,20 @@ def _outcome(dataset: CuratedDataset, case: FoundCase, row: SplitRow | None, opt
     if case.problem:
         return CaseOutcome(case.name, "refused", case.problem)
     try:
-        study = replace(open_study(case.scan, case.roles, spacing_mm=_spacing(case, options)), name=case.name)
-        label = open_segmentation(case.label, options.schema or case.schema, spacing_mm=_spacing(case, options))
+        study, label = open_case(case, options)
         return _added(dataset, case, study, label, row, options)
     except (BrainTumorError, OSError) as error:
         return CaseOutcome(case.name, "refused", str(error))
     except Exception as error:  # whatever a damaged file makes a library raise, the other cases go on
         logger.exception("%s was not imported", case.name)
         return CaseOutcome(case.name, "refused", f"{type(error).__name__}: {error or 'without a message'}")
+
+
+def open_case(case: FoundCase, options: ImportOptions) -> tuple[Study, Segmentation]:
+    """The scans of a case and its label; raises what `open_study` and `open_segmentation` raise."""
+    study = replace(open_study(case.scan, case.roles, spacing_mm=_spacing(case, options)), name=case.name)
+    label = open_segmentation(case.label, options.schema or case.schema, spacing_mm=_spacing(case, options))
+    return study, label
 
 
 def _added(

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QMenu, QPushButton, QVBoxL
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
 from napari_brain_tumor.widgets.dock.keys import TAB_KEYS
 from napari_brain_tumor.widgets.dock.opening import Opening
+from napari_brain_tumor.widgets.dock.raw_notice import RawNotice
 from napari_brain_tumor.widgets.dock.state import TABS, Tab, View
 from napari_brain_tumor.widgets.parts import button, combo, flow, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
@@ -77,7 +78,10 @@ class Head(QWidget):
         column.addLayout(self._build_case(opening))
         column.addWidget(segment.scan_row)
         column.addWidget(segment.preflight)
+        self.raw_notice = RawNotice()
+        column.addWidget(self.raw_notice)
         column.addWidget(RestoreNotice(viewer))
+        self.raw_notice.register_requested.connect(opening.register)
         self.run_bar = RunBar(jobs, tab)
         column.addWidget(self.run_bar)
         guard_wheel(self)
@@ -132,7 +136,12 @@ class Foot(QWidget):
         self.code_button = button("As code", "What this tab does, as Python lines and as a shell command.")
         self.code_button.clicked.connect(lambda _: self.code_requested.emit())
         row = QWidget()
-        row.setLayout(flow(self.save_button, self.report_button, self.code_button))
+        self.export_button = button(
+            "Export…", "Figure, film, surfaces and numbers of the labels in view, or the picture in sight."
+        )
+        self.export_menu = QMenu(self.export_button)
+        self.export_button.setMenu(self.export_menu)
+        row.setLayout(flow(self.save_button, self.report_button, self.export_button, self.code_button))
         column.addWidget(row)
         self.state_label = wrapped("")
         self.state_label.setAccessibleName("What is saved")

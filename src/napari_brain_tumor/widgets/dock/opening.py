@@ -1,13 +1,18 @@
 """What stands behind the button Open: dialogs for what is not simply dropped, and the cases that were opened last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject
+from napari.layers import Layer
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QDialog, QMenu, QVBoxLayout, QWidget
 
+from napari_brain_tumor.io.case_folders import case_folders
+from napari_brain_tumor.widgets.batch import BatchWidget
+from napari_brain_tumor.widgets.batch_state import BatchSettings
 from napari_brain_tumor.widgets.dock.jobs import RunningJobs
 from napari_brain_tumor.widgets.dock.recent_cases import recent_cases
 from napari_brain_tumor.widgets.open_case import OpenCaseWidget
@@ -50,13 +55,19 @@ class Opening(QObject):
     ----------
     viewer : napari.Viewer
     jobs : RunningJobs
+    settings : callable
+        What the Segment tab is set to, for many cases.
     parent : QWidget
         Of the dialogs.
     """
 
-    def __init__(self, viewer: Any, jobs: RunningJobs, parent: QWidget) -> None:
+    case_wanted = Signal(object)
+    """A scan of an open case that should come into sight."""
+
+    def __init__(self, viewer: Any, jobs: RunningJobs, settings: Callable[[], BatchSettings], parent: QWidget) -> None:
         super().__init__(parent)
-        self._viewer, self._jobs = viewer, jobs
+        self._viewer, self._jobs, self._settings = viewer, jobs, settings
+        self._raw_layers: list[Layer] = []
         self._dialogs: dict[str, PanelDialog] = {}
 
     @property
@@ -83,6 +94,12 @@ class Opening(QObject):
             "Raw examination…",
             "Choose series, register them on one grid, extract the brain.",
             lambda: self._raw().bring_up(),
+        )
+        self._add(
+            menu,
+            "Many cases…",
+            "Segment every case of a folder, as the Segment tab is set.",
+            lambda: self.many().bring_up(),
         )
         recent = recent_cases()
         if recent:
@@ -114,16 +131,58 @@ class Opening(QObject):
             panel = OpenCaseWidget(self._viewer)
             dialog = self._dialogs["details"] = PanelDialog(panel, "Open", self._parent)
             self._jobs.follow("Opening", panel.runner)
-            panel.runner.failed.connect(lambda _: dialog.bring_up())
+            panel.runner.failed.connect(lambda _: self._on_not_opened(dialog, Path(panel.path_edit.text())))
             panel.runner.finished.connect(lambda _: dialog.hide())
         return self._dialogs["details"]
+
+    def _on_not_opened(self, dialog: PanelDialog, path: Path) -> None:
+        """Ask for what was not told; a folder of several cases is for the window of many."""
+        cases = list(islice(case_folders(path), 2)) if path.is_dir() else []
+        if len(cases) < 2:
+            dialog.bring_up()
+            return
+        self.many().panel.show_folder(str(path))  # type: ignore[attr-defined]
+        self.many().bring_up()
+
+    def register(self, folder: Path, raw: Sequence[Layer]) -> None:
+        """Register the series of an examination and open the study in place of them; the dialog says what was done.
+
+        Parameters
+        ----------
+        folder : Path
+        raw : sequence of Layer
+            The series, as they were opened.
+        """
+        self._raw_layers = list(raw)
+        self._raw().bring_up()
+        self._raw().panel.prepare_examination(str(folder))  # type: ignore[attr-defined]
+
+    def _on_prepared(self, added: Sequence[Layer]) -> None:
+        raw, self._raw_layers = self._raw_layers, []
+        for layer in raw:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        if added:
+            self.case_wanted.emit(added[0])
 
     def _raw(self) -> PanelDialog:
         if "raw" not in self._dialogs:
             panel = PrepareWidget(self._viewer)
+            panel.prepared.connect(self._on_prepared)
+            for ended in (panel.runner.failed, panel.runner.cancelled):
+                ended.connect(lambda *_: self._raw_layers.clear())
             self._dialogs["raw"] = PanelDialog(panel, "Raw examination", self._parent)
             self._jobs.follow("Preparing the examination", panel.runner)
         return self._dialogs["raw"]
+
+    def many(self) -> PanelDialog:
+        """The dialog that segments every case of a folder."""
+        if "many" not in self._dialogs:
+            panel = BatchWidget(self._viewer, self._settings)
+            self._dialogs["many"] = PanelDialog(panel, "Many cases", self._parent)
+            self._jobs.follow("Segmenting many cases", panel.runner)
+            panel.case_wanted.connect(self.case_wanted)
+        return self._dialogs["many"]
 
     def _restore(self) -> None:
         if "restore" not in self._dialogs:

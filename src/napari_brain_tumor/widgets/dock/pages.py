@@ -26,6 +26,8 @@ __all__ = ["PAGES", "DataPage", "MeasurePage", "Page", "make_page"]
 
 
 _TRAINING: Final = "Training"
+_TRAIN_AT: Final = 3
+"""Where training stands in the line of its tab, after the pages of the data set."""
 _WATCH_MS: Final = 5000
 
 
@@ -161,6 +163,7 @@ class DataPage(_PagesOfOneTab):
     titles = (
         ("Review", "Walk through the cases of a data set, correct and decide."),
         ("Add case", "Add layers of the viewer as a case."),
+        ("Import", "Add all cases of a labelled folder."),
         ("Train", "Train a model on the accepted cases."),
     )
 
@@ -172,17 +175,18 @@ class DataPage(_PagesOfOneTab):
         self._watch_timer.setInterval(_WATCH_MS)
         self._watch_timer.timeout.connect(self.watch_training)
         jobs.follow("Scoring the cases", self.panel.score_runner)
+        jobs.follow("Importing the folder", self.panel.imports.runner)
         bar = self.panel.pages.tabBar()
         if bar is not None:
             bar.hide()  # its pages stand in the line above
         self.panel.pages.currentChanged.connect(self._on_page_changed)
 
     def _on_page_changed(self, at: int) -> None:
-        if self.bar.currentIndex() != 2:
+        if self.bar.currentIndex() != _TRAIN_AT:
             self.bar.setCurrentIndex(at)
 
     def _on_chosen(self, at: int) -> None:
-        if at == 2:
+        if at == _TRAIN_AT:
             self.stack.setCurrentWidget(self.training())
         else:
             self.panel.pages.setCurrentIndex(at)

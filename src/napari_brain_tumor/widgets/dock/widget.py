@@ -17,7 +17,9 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
+from napari_brain_tumor.widgets.batch_state import BatchSettings, request_for_many
 from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
+from napari_brain_tumor.widgets.dock.export_menu import ExportMenu
 from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
 from napari_brain_tumor.widgets.dock.keys import (
@@ -40,6 +42,7 @@ from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.open_case import dropped_paths
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.segment import SegmentWidget
+from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 
@@ -113,7 +116,8 @@ class Dock(QWidget):
         self._code: PanelDialog | None = None
         self._run_bar_below: RunBar | None = None
         self._links = Links()
-        self.opening = Opening(viewer, self.jobs, window)
+        self.opening = Opening(viewer, self.jobs, self._batch_settings, window)
+        self.exports = ExportMenu(viewer, lambda: (self.study, self.result), self)
         self._build()
         self._connect()
         self.setAcceptDrops(True)
@@ -143,6 +147,8 @@ class Dock(QWidget):
         self.jobs.follow(_SEGMENTING, runs.runner, "segment", runs.cancel)
         self.jobs.follow("Saving", self.segment.save_runner)
         self.jobs.follow("Writing the report", self.report_runner)
+        self.jobs.follow("Exporting", self.exports.runner)
+        self.foot.export_menu.aboutToShow.connect(lambda: self.exports.fill(self.foot.export_menu))
         runs.changed.connect(self._on_runs_changed)
         self.segment.choices.events.connect(self.refresh_soon)
         self.segment.save_runner.finished.connect(self._on_saved)
@@ -150,6 +156,7 @@ class Dock(QWidget):
         self.report_runner.failed.connect(notify_error)
         self.unsaved.changed.connect(self.refresh)
         self.head.case_chosen.connect(self.choose_case)
+        self.opening.case_wanted.connect(self._on_case_wanted)
         self.head.layout_requested.connect(lambda: toggle_layout(self._viewer))
         layouts.toggled.connect(self._on_layout_toggled)
         self.tab_row.tab_chosen.connect(self.open_tab)
@@ -253,6 +260,7 @@ class Dock(QWidget):
             remember_case(place)
 
     def _on_layers_changed(self) -> None:
+        self.head.raw_notice.look(self._viewer.layers)
         self.unsaved.follow()
         self.refresh()
 
@@ -299,6 +307,23 @@ class Dock(QWidget):
         self._viewer.layers.selection = {next((layer for layer in results if layer.visible), scan)}
         look_at(self._viewer, scan)
         page.enter()
+
+    def _on_case_wanted(self, scan: Layer) -> None:
+        self.refresh()  # it may have been opened just now
+        position = self._cases.position_of([scan])
+        if position is not None:
+            self.choose_case(position)
+
+    def _batch_settings(self) -> BatchSettings:
+        choices = self.segment.choices
+        request = request_for_many(choices.options, choices.model)
+        brain = choices.brain if isinstance(choices.brain, str) else "auto"
+        return BatchSettings(request.with_options(brain=brain), choices.model, self.segment.schema_box.currentText())
+
+    @property
+    def study(self) -> OpenStudy | None:
+        """The case that is worked on."""
+        return self._cases.studies[self.choices.case] if self.choices.case is not None else None
 
     @property
     def result(self) -> Labels | None:

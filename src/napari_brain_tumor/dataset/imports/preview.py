@@ -1,0 +1,146 @@
+"""How cases of a folder would be understood, before any is imported: one case of each layout is opened."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from napari_brain_tumor.dataset.imports.found_case import CASE, FoundCase, case_folder
+from napari_brain_tumor.dataset.imports.job import ImportOptions, open_case
+from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, RoleError, SpacingUnknownError
+from napari_brain_tumor.io.reading import images_in
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import ROLES, Role, Source, Study
+
+__all__ = ["CasePreview", "Doubt", "files_of", "layout_of", "preview_cases", "with_placeholder"]
+
+Doubt = Literal["", "roles", "labels", "spacing", "other"]
+
+_MOST_OPENED: Final = 12
+"""Layouts of which a case is opened: reading one takes a second, and a folder may have thousands."""
+_DOUBTS: Final[Mapping[type[Exception], Doubt]] = {
+    RoleError: "roles",
+    LabelSchemaError: "labels",
+    SpacingUnknownError: "spacing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CasePreview:
+    """How a case would be understood.
+
+    Parameters
+    ----------
+    case : FoundCase
+    sequences : mapping of role to str
+        The file, or the volume of it, of each sequence.
+    schema : str
+        What the label's integers mean, by the name of its schema; empty where that is not known.
+    notes : tuple of str
+        What was noticed.
+    problem : str
+        Why it would be refused; empty where it would not.
+    doubt : {"", "roles", "labels", "spacing", "other"}
+        What has to be told to mend that.
+    is_opened : bool
+        Whether this very case was opened; else it is taken to be like the one of the same layout that was.
+    """
+
+    case: FoundCase
+    sequences: Mapping[Role, str] = field(default_factory=dict)
+    schema: str = ""
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+    doubt: Doubt = ""
+    is_opened: bool = False
+
+
+def preview_cases(cases: Sequence[FoundCase], options: ImportOptions | None = None) -> Job[tuple[CasePreview, ...]]:
+    """A job that opens one case of each layout of files, and tells how all would be understood.
+
+    Parameters
+    ----------
+    cases : sequence of FoundCase
+        From `find_cases`.
+    options : ImportOptions, optional
+        As for `import_cases`.
+    """
+    settings = options or ImportOptions()
+    layouts = [layout_of(case) for case in cases]
+    first = {layout: at for at, layout in reversed(list(enumerate(layouts)))}
+    opened: dict[str, CasePreview] = {}
+    chosen = sorted(first.values())[:_MOST_OPENED]
+    for done, at in enumerate(chosen):
+        yield Progress(done, len(chosen), f"looking at {cases[at].name}")
+        opened[layouts[at]] = _looked_at(cases[at], settings)
+    return tuple(
+        _like(case, opened.get(layout), is_opened=first[layout] == at)
+        for at, (case, layout) in enumerate(zip(cases, layouts, strict=True))
+    )
+
+
+def layout_of(case: FoundCase) -> str:
+    """What the names of a case's files have in common with those of other cases of the same layout."""
+    files = [path.name for path in files_of(case)] if case.scan.is_dir() else [case.scan.name]
+    names = sorted(_anonymous(name, case) for name in {*files, case.label.name})
+    return "/".join((*names, case.schema or "", case.known, case.problem))
+
+
+def files_of(case: FoundCase) -> list[Path]:
+    """The images of a case in its folder, which may hold those of others too; its label is left out."""
+    images = [path for path in images_in(case_folder(case)) if path != case.label]
+    if case_folder(case).name == case.name:
+        return images
+    return [path for path in images if case.name in path.name] or images
+
+
+def with_placeholder(name: str, case: FoundCase) -> str:
+    """The name of a file with `{case}` in place of the case's own."""
+    for own in sorted({case.name, case_folder(case).name}, key=len, reverse=True):
+        if own and own in name:
+            return name.replace(own, CASE)
+    return name
+
+
+def _anonymous(name: str, case: FoundCase) -> str:
+    # Dates and ids have digits in a row; the 1 of T1 stands alone.
+    return re.sub(r"\d{2,}(?:[.\-]\d+)*", "#", with_placeholder(name, case))
+
+
+def _looked_at(case: FoundCase, options: ImportOptions) -> CasePreview:
+    if case.problem:
+        return CasePreview(case, problem=case.problem, doubt="roles")
+    try:
+        study, label = open_case(case, options)
+    except (BrainTumorError, OSError) as error:
+        return CasePreview(case, problem=str(error), doubt=_doubt_of(error))
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise; the import says so too
+        return CasePreview(case, problem=f"{type(error).__name__}: {error or 'without a message'}", doubt="other")
+    schema = str(label.provenance.get("schema", ""))
+    return CasePreview(case, _sequences(study), schema, (*study.notes, *label.notes))
+
+
+def _doubt_of(error: Exception) -> Doubt:
+    return next((doubt for kind, doubt in _DOUBTS.items() if isinstance(error, kind)), "other")
+
+
+def _sequences(study: Study) -> dict[Role, str]:
+    return {role: _text(study.sources.get(role)) for role in ROLES if role in study.sequences}
+
+
+def _text(source: Source | None) -> str:
+    if source is None:
+        return ""
+    return source.path.name if source.channel is None else f"volume {source.channel} of {source.path.name}"
+
+
+def _like(case: FoundCase, other: CasePreview | None, *, is_opened: bool) -> CasePreview:
+    if other is None:
+        return CasePreview(case, problem=case.problem, doubt="other" if case.problem else "")
+    names = {role: _renamed(text, other.case, case) for role, text in other.sequences.items()}
+    return CasePreview(case, names, other.schema, other.notes, other.problem, other.doubt, is_opened)
+
+
+def _renamed(text: str, other: FoundCase, case: FoundCase) -> str:
+    return with_placeholder(text, other).replace(CASE, case_folder(case).name if case.scan.is_dir() else case.name)

@@ -1,0 +1,282 @@
+"""The window for many cases: a folder of them, segmented as the Segment tab is set, and what became of each."""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import napari.viewer
+from napari.layers import Layer
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QScrollArea,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+)
+
+from napari_brain_tumor.batch import CaseProgress, CaseRow
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import KEY, SequenceTag
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.widgets import batch_state as state
+from napari_brain_tumor.widgets.action_lines import ActionLines
+from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.parts import button, column_in, progress_bar, wrapped
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
+
+__all__ = ["BatchWidget"]
+
+_RESULTS: Final = "segmentations"
+
+
+class BatchWidget(QScrollArea):
+    """Segments every case of a folder.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    settings : callable
+        What the Segment tab is set to now; may raise a `BrainTumorError`.
+    worker : WorkerProcess, optional
+        The one of this session where none is given.
+    """
+
+    case_wanted = Signal(object)
+    """A scan of an open case whose row was chosen."""
+
+    def __init__(
+        self,
+        napari_viewer: napari.viewer.Viewer,
+        settings: Callable[[], state.BatchSettings],
+        worker: WorkerProcess | None = None,
+    ) -> None:
+        super().__init__()
+        self._viewer, self._settings = napari_viewer, settings
+        self._worker = worker or shared_worker()
+        self.batch = state.Batch()
+        self.folder = self.output = ""
+        self._steps: deque[CaseProgress] = deque()
+        self.look_runner, self.open_runner = JobRunner(self), JobRunner(self)
+        self.runner = JobRunner(self)
+        self._build()
+        self._connect()
+        cancel_when_closed(self, self.look_runner, self.runner, self.open_runner)
+        self._show()
+
+    def sizeHint(self) -> QSize:
+        """Room for the table."""
+        return QSize(620, 460)
+
+    def _build(self) -> None:
+        column = column_in(self)
+        self.folder_button = button("Folder of the &cases…", "Case folders, DICOM, a BIDS or Decathlon data set.")
+        self.folder_label = wrapped("")
+        self.output_button = button("Folder for the resul&ts…", "Gets a file for every case, and a table of all.")
+        self.output_label = wrapped("")
+        for push_button, label in ((self.folder_button, self.folder_label), (self.output_button, self.output_label)):
+            row = QHBoxLayout()
+            row.addWidget(push_button)
+            row.addWidget(label, 1)
+            column.addLayout(row)
+        self.skip_box = QCheckBox("&Skip cases that have a result")
+        self.skip_box.setToolTip("So a batch that was stopped goes on. Otherwise such cases are left as they are, too.")
+        self.skip_box.setChecked(True)
+        column.addWidget(self.skip_box)
+        self.table = QTableWidget(0, len(state.COLUMNS))
+        self.table.setHorizontalHeaderLabels(list(state.COLUMNS.values()))
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setTabKeyNavigation(False)
+        self.table.setMinimumHeight(180)
+        self.table.setAccessibleName("Cases of the folder")
+        self.table.setToolTip("A double click, or Enter, opens a case with its result.")
+        header = self.table.horizontalHeader()
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+            header.setStretchLastSection(True)
+        column.addWidget(self.table, 1)
+        column.addLayout(self._build_run())
+        self.code_box = ActionLines(self.lines)
+        column.addWidget(self.code_box)
+
+    def _build_run(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        self.bar = progress_bar("How far the batch is.")
+        self.bar.hide()
+        column.addWidget(self.bar)
+        self.status_label = wrapped("")
+        self.status_label.setAccessibleName("Status")
+        column.addWidget(self.status_label)
+        self.run_button = button("&Run", "Segment the cases one after the other, as the Segment tab is set.")
+        self.cancel_button = button("Cancel", "Stop within a second. Results that are done stay.")
+        self.cancel_button.hide()
+        column.addWidget(self.run_button)
+        column.addWidget(self.cancel_button)
+        return column
+
+    def _connect(self) -> None:
+        self.folder_button.clicked.connect(self._on_folder_requested)
+        self.output_button.clicked.connect(self._on_output_requested)
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.runner.cancel)
+        self.skip_box.toggled.connect(self.code_box.refresh)
+        self.table.itemActivated.connect(lambda item: self.open_case(item.row()))
+        self.look_runner.finished.connect(self._on_looked)
+        self.look_runner.failed.connect(self._on_look_failed)
+        self.open_runner.finished.connect(self._on_opened)
+        self.open_runner.failed.connect(notify_error)
+        self.runner.progressed.connect(self._on_progressed)
+        self.runner.finished.connect(lambda _: self._on_ended("Done: "))
+        self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(lambda: self._on_ended("Cancelled: "))
+
+    # Choices --------------------------------------------------------------------------------------------------------
+
+    def show_folder(self, folder: str) -> None:
+        """List the cases of a folder; results go into a folder beside it until another one is chosen."""
+        if self.runner.running:
+            return
+        self.folder = folder
+        if not self.output:
+            self.output = str(Path(folder).with_name(f"{Path(folder).name}_{_RESULTS}"))
+        self.batch = state.Batch()
+        self.status_label.setText("Looking for cases…")
+        self.look_runner.start(lambda _: as_job(state.cases_in, Path(folder)))
+        self._show()
+
+    def choose_output(self, folder: str) -> None:
+        """Put the results there."""
+        self.output = folder
+        self._show()
+
+    def _on_folder_requested(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of the cases", self.folder)
+        if folder:
+            self.show_folder(folder)
+
+    def _on_output_requested(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of the results", self.output)
+        if folder:
+            self.choose_output(folder)
+
+    def _on_looked(self, cases: tuple[Path, ...]) -> None:
+        self.batch = state.Batch.of(cases)
+        self.status_label.setText(f"{len(cases)} cases.")
+        self._show()
+
+    def _on_look_failed(self, error: Exception) -> None:
+        self.status_label.setText(str(error))
+        self._show()
+
+    def lines(self) -> CommandLines:
+        """What Run does, as code."""
+        return state.lines_of(self.folder, self.output, self._settings(), skip_existing=self.skip_box.isChecked())
+
+    # Running --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Segment the cases; `runner` tells how it goes."""
+        try:
+            settings = self._settings()
+        except BrainTumorError as error:
+            self.status_label.setText(str(error))
+            return
+        obstacle = state.obstacle_of(self.batch, self.folder, self.output, settings)
+        if obstacle:
+            self.status_label.setText(obstacle)
+            return
+        self.batch = state.Batch.of(self.batch.cases)
+        cases, output, skips = self.batch.cases, Path(self.output), self.skip_box.isChecked()
+        steps: deque[CaseProgress] = deque()
+        self._steps = steps
+        worker = self._worker
+        self.status_label.setText("Starting…")
+        self.runner.start(
+            lambda stop: state.batch_job(worker, stop, cases, output, settings, skip_existing=skips, steps=steps),
+            state.expectation_of(settings, len(cases)),
+        )
+        self._show(running=True)
+
+    def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
+        self._take_steps(running=True)
+        self.bar.setValue(round(1000 * progress.fraction))
+        place = f"{len(self.batch.rows)} of {len(self.batch.cases)}"
+        self.status_label.setText(", ".join(filter(None, (place, progress.message, time_left_text(seconds_left)))))
+
+    def _take_steps(self, *, running: bool) -> None:
+        steps = [self._steps.popleft() for _ in range(len(self._steps))]
+        touched = {step.number for step in steps}
+        self.batch = self.batch.after(steps)
+        for number in touched:
+            self._show_row(number, running=running)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._on_ended(f"{error} ")
+        notify_error(error)
+
+    def _on_ended(self, words: str) -> None:
+        self._take_steps(running=False)
+        self._show()
+        self.status_label.setText(words + state.summary(self.batch))
+
+    # Opening a case -------------------------------------------------------------------------------------------------
+
+    def open_case(self, number: int) -> None:
+        """Open a case with its result, or turn to it where it is open."""
+        case = self.batch.cases[number]
+        scan = next((layer for layer in self._viewer.layers if _lies_in(layer, case)), None)
+        if scan is not None:
+            self.case_wanted.emit(scan)
+            return
+        row: CaseRow | None = self.batch.rows.get(number)
+        self.status_label.setText(f"Opening {self.batch.names[number]}…")
+        self.open_runner.start(lambda _: as_job(state.open_finished, row, case))
+
+    def _on_opened(self, opened: Any) -> None:
+        added = layers.add_layers(self._viewer, opened)
+        self.status_label.setText(state.summary(self.batch))
+        if added:
+            self.case_wanted.emit(added[0])
+
+    # What is shown --------------------------------------------------------------------------------------------------
+
+    def _show(self, *, running: bool = False) -> None:
+        self.folder_label.setText(self.folder)
+        self.output_label.setText(self.output)
+        for control in (self.folder_button, self.output_button, self.skip_box):
+            control.setEnabled(not running)
+        self.run_button.setVisible(not running)
+        self.run_button.setEnabled(bool(self.batch.cases))
+        self.cancel_button.setVisible(running)
+        self.bar.setVisible(running)
+        self.bar.setValue(0)
+        self.table.setRowCount(len(self.batch.cases))
+        for number in range(len(self.batch.cases)):
+            self._show_row(number, running=running)
+        self.code_box.refresh()
+
+    def _show_row(self, number: int, *, running: bool) -> None:
+        texts = state.row_texts(self.batch, number, running=running)
+        for column, key in enumerate(state.COLUMNS):
+            item = QTableWidgetItem(texts[key])
+            item.setToolTip(texts[key])
+            if key.endswith("_ml"):
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.table.setItem(number, column, item)
+
+
+def _lies_in(layer: Layer, case: Path) -> bool:
+    """Whether a layer is a scan of the case."""
+    tag = layer.metadata.get(KEY)
+    if not isinstance(tag, SequenceTag) or tag.source is None:
+        return False
+    return case == tag.source.path or case in tag.source.path.parents

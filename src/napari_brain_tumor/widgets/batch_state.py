@@ -1,0 +1,225 @@
+"""What the window for many cases shows and does, without Qt."""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from napari_brain_tumor.batch import CaseProgress, CaseRow, CaseTable
+from napari_brain_tumor.catalogue import Method
+from napari_brain_tumor.errors import BrainTumorError, RecordError, UnreadableFileError
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.io.case_folders import case_folders
+from napari_brain_tumor.io.case_names import distinct_names
+from napari_brain_tumor.plugin import reader
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.preflight.costs import known_costs, usual_seconds
+from napari_brain_tumor.progress import Job
+from napari_brain_tumor.requests.actions import segment_many_lines
+from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.requests.segment import SegmentRequest
+from napari_brain_tumor.widgets.worker import Expectation, Stop
+
+__all__ = [
+    "COLUMNS",
+    "TABLE",
+    "Batch",
+    "BatchSettings",
+    "batch_job",
+    "cases_in",
+    "expectation_of",
+    "lines_of",
+    "obstacle_of",
+    "open_finished",
+    "request_for_many",
+    "row_texts",
+    "summary",
+]
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "case": "Case",
+    "state": "State",
+    "WT_ml": "WT mL",
+    "TC_ml": "TC mL",
+    "ET_ml": "ET mL",
+    "note": "Note",
+}
+"""Of the table, by the key of a row."""
+TABLE: Final = "segmentation_results.csv"
+_TARGET: Final = "napari_brain_tumor.batch:segment_many_job"
+_STATES: Final[Mapping[str, str]] = {
+    "done": "done",
+    "failed": "failed",
+    "skipped": "skipped, has a result",
+    "exists": "left, a result exists",
+    "outdated": "left, its result is of other scans",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """What the Segment tab is set to: how each case is segmented, by what, and which numbers are written."""
+
+    request: SegmentRequest
+    method: Method | None = None
+    schema: str = "MSD"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Cases of a folder, and what became of them so far.
+
+    Parameters
+    ----------
+    cases : tuple of Path
+    names : tuple of str
+        As they tell the cases apart.
+    rows : mapping of int to CaseRow
+        By the number of the case, of those that are over.
+    current : int or None
+        The case that is worked on.
+    """
+
+    cases: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    rows: Mapping[int, CaseRow] = field(default_factory=dict)
+    current: int | None = None
+
+    @classmethod
+    def of(cls, cases: Sequence[Path]) -> "Batch":
+        """A batch of which nothing is done."""
+        return cls(tuple(cases), tuple(distinct_names(cases)))
+
+    def after(self, steps: Sequence[CaseProgress]) -> "Batch":
+        """The batch after what a job told."""
+        rows = {**self.rows, **{step.number: step.row for step in steps if step.row is not None}}
+        return replace(self, rows=rows, current=steps[-1].number if steps else self.current)
+
+
+def request_for_many(request: SegmentRequest, method: Method | None) -> SegmentRequest:
+    """What holds for every case: without the points, the box and the mask that are places in one of them."""
+    brain = request.brain if isinstance(request.brain, str) else "auto"
+    unused = SegmentRequest.of_networks() if method is not None and method.is_baseline else ()
+    usual = {name: SegmentRequest.model_fields[name].default for name in unused}
+    model = None if method is None else method.name
+    return request.with_options(**usual, model=model, seeds=(), box=None, brain=brain)
+
+
+def cases_in(folder: Path) -> tuple[Path, ...]:
+    """The cases of a folder; raises `UnreadableFileError` where there is none."""
+    cases = tuple(case.path for case in case_folders(folder))
+    if not cases:
+        msg = f"{folder} holds no case: expected are folders with one file a sequence, DICOM, BIDS or Decathlon images."
+        raise UnreadableFileError(msg)
+    return cases
+
+
+def obstacle_of(batch: Batch, folder: str, output: str, settings: BatchSettings) -> str:
+    """Why nothing can be run now; empty where it can."""
+    if not batch.cases:
+        return "Choose a folder of cases first."
+    if not output:
+        return "Choose a folder for the results."
+    if Path(output).resolve() == Path(folder).resolve():
+        return "The results would lie among the scans. Choose another folder, or a new one in it."
+    return "" if settings.method is not None else "No model is chosen on the Segment tab."
+
+
+def expectation_of(settings: BatchSettings, count: int) -> Expectation | None:
+    """What the batch will take, if its cases take what was measured before; None where nothing was."""
+    if settings.method is None:
+        return None
+    seconds = usual_seconds(settings.method, settings.request.device, known_costs(), settings.request)
+    return None if seconds is None else Expectation(seconds * count)
+
+
+def batch_job(
+    worker: WorkerProcess,
+    stop: Stop,
+    cases: Sequence[Path],
+    output: Path,
+    settings: BatchSettings,
+    *,
+    skip_existing: bool,
+    steps: "deque[CaseProgress]",
+) -> Job[tuple[CaseRow, ...]]:
+    """Segment the cases in the worker process; every step is put into `steps`, of which the window may miss none.
+
+    A batch that is cancelled leaves its table, too.
+    """
+    request = settings.request
+    job = stop.guard(
+        worker.run(
+            _TARGET,
+            list(cases),
+            output,
+            request.model,
+            request.device,
+            schema=settings.schema,
+            skip_existing=skip_existing,
+            **request.options(),
+        )
+    )
+    rows: list[CaseRow] = []
+    try:
+        while True:
+            try:
+                step = next(job)
+            except StopIteration as finished:
+                return tuple(finished.value)
+            if isinstance(step, CaseProgress):
+                steps.append(step)
+                rows += [step.row] if step.row is not None else []
+            yield step
+    finally:
+        if stop.requested and rows:
+            with suppress(BrainTumorError):  # the results themselves are there
+                CaseTable(output / TABLE).write(rows)
+
+
+def row_texts(batch: Batch, number: int, *, running: bool) -> dict[str, str]:
+    """The words of a row of the table."""
+    row = batch.rows.get(number)
+    texts = dict.fromkeys(COLUMNS, "") | {"case": batch.names[number]}
+    if row is None:
+        return texts | {"state": "running…" if running and number == batch.current else ""}
+    cells = row.cells
+    volumes = {key: _rounded(cells[key]) for key in ("WT_ml", "TC_ml", "ET_ml")}
+    return texts | volumes | {"state": _STATES[row.status], "note": row.error or " ".join(row.notes)}
+
+
+def summary(batch: Batch) -> str:
+    """What became of the cases, in words."""
+    counts = Counter[str](row.status for row in batch.rows.values())
+    left = len(batch.cases) - len(batch.rows)
+    words = {"done": "segmented", "skipped": "skipped", "exists": "left", "outdated": "outdated", "failed": "failed"}
+    parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
+    return ", ".join([*parts, *([f"{left} not begun"] if left else [])]) + "."
+
+
+def open_finished(row: CaseRow | None, case: Path) -> list[LayerData]:
+    """The layers of a case, with its result where there is one; raises what opening raises."""
+    opened = reader.read_path(case)
+    output = Path(row.output) if row is not None and row.output else None
+    if output is not None and output.exists():
+        opened.append(reader.read_segmentation(output))
+    return opened
+
+
+def lines_of(folder: str, output: str, settings: BatchSettings, *, skip_existing: bool) -> CommandLines:
+    """What Run does, as code; raises `RecordError` where nothing is chosen."""
+    if not folder or not output:
+        msg = "Choose the folder of the cases and one for the results first."
+        raise RecordError(msg)
+    return segment_many_lines(
+        Path(folder), Path(output), settings.request, settings.schema, skip_existing=skip_existing
+    )
+
+
+def _rounded(cell: str) -> str:
+    try:
+        return f"{float(cell):.1f}"
+    except ValueError:
+        return cell

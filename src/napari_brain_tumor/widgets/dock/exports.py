@@ -1,0 +1,130 @@
+"""What can be taken out of the window for a paper or a talk: how each is called, and the job that writes it. No Qt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.io.atomic import write_text
+from napari_brain_tumor.measure.tables import examinations_csv
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerView
+from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets.correct_start import on_study
+from napari_brain_tumor.widgets.worker import Stop
+
+__all__ = ["EXPORTS", "Export", "ExportKind", "export_steps", "target_of"]
+
+ExportKind = Literal["figure", "film", "surfaces", "numbers", "copied numbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An entry of the menu.
+
+    Parameters
+    ----------
+    title, tip : str
+    suffixes : tuple of str
+        Of its files, the usual one first; none where it goes to the clipboard.
+    ending : str
+        Of the proposed name, after the case's.
+    """
+
+    title: str
+    tip: str
+    suffixes: tuple[str, ...] = ()
+    ending: str = ""
+
+    @property
+    def file_filter(self) -> str:
+        """For a dialog that saves."""
+        return f"{self.title.rstrip('…')} ({' '.join(f'*{suffix}' for suffix in self.suffixes)})"
+
+
+EXPORTS: Final[Mapping[ExportKind, Export]] = {
+    "figure": Export(
+        "Figure…",
+        "Three planes through the tumour at one scale, with outlines, volumes and a scale bar: PNG, SVG or PDF.",
+        (".png", ".svg", ".pdf"),
+        "figure",
+    ),
+    "film": Export(
+        "Film through the slices…", "Every axial slice with outlines: GIF or MP4.", (".gif", ".mp4"), "slices"
+    ),
+    "surfaces": Export(
+        "Surfaces…", "The outlines of the regions as meshes, for printing and modelling: STL or PLY.", (".stl", ".ply")
+    ),
+    "numbers": Export(
+        "Lesion numbers…", "Volumes, diameters and more of every lesion, a row each: CSV.", (".csv",), "lesions"
+    ),
+    "copied numbers": Export("Copy the lesion numbers", "The same table to the clipboard, for a spreadsheet."),
+}
+
+
+def target_of(kind: ExportKind, path: str) -> Path:
+    """The file that is written, with the usual suffix where none of the possible ones was typed."""
+    suffixes = EXPORTS[kind].suffixes
+    return Path(path) if path.lower().endswith(suffixes) else Path(f"{path}{suffixes[0]}")
+
+
+def export_steps(
+    stop: Stop,
+    kind: ExportKind,
+    scans: Mapping[Role, LayerView],
+    labels: LayerView,
+    references: Sequence[LayerView],
+    path: Path | None,
+    worker: WorkerProcess,
+    *,
+    role: Role | None = None,
+) -> Job[str]:
+    """Read the layers and write one export in the worker process.
+
+    Parameters
+    ----------
+    stop : Stop
+    kind : str
+        A key of `EXPORTS`.
+    scans : mapping of role to LayerView
+    labels : LayerView
+        Of the labels that are exported.
+    references : sequence of LayerView
+        Opened layers, one of which labels painted from scratch belong to.
+    path : Path or None
+        None for the clipboard. The dialog has asked whether it may be replaced.
+    worker : WorkerProcess
+    role : str, optional
+        The scan that is shown.
+
+    Returns
+    -------
+    str
+        For the clipboard its text, else what was written, in words.
+    """
+    yield Progress(0, 1, "reading the layers")
+    study = layers.study_from_layers(scans)
+    segmentation = on_study(labels, references, study)
+    if kind in ("numbers", "copied numbers"):
+        target = "napari_brain_tumor.measure.examination:measure_study_job"
+        text = examinations_csv(
+            [(yield from stop.guard(worker.run(target, segmentation, study)))], "," if path is not None else "\t"
+        )
+        if path is None:
+            return text
+        write_text(path, text)
+    elif kind == "surfaces":
+        target = "napari_brain_tumor.io:save_segmentation"
+        yield from stop.guard(worker.run(target, segmentation, path, overwrite=True))
+    else:
+        target = _PICTURES[kind]
+        yield from stop.guard(worker.run(target, study, segmentation, path, role=role, overwrite=True))
+    return f"Saved {path}."
+
+
+_PICTURES: Final[Mapping[str, str]] = {
+    "figure": "napari_brain_tumor.reports.figure:save_figure",
+    "film": "napari_brain_tumor.reports.slice_through:save_slice_through_job",
+}

@@ -1,0 +1,105 @@
+"""A ring around the doubtful place that was gone to, drawn over the pictures: no layer, and nothing of the scan."""
+
+import weakref
+from contextlib import suppress
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QWidget
+
+from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
+from napari_brain_tumor.widgets.napari_canvas import bare, canvas_view_of
+from napari_brain_tumor.widgets.navigation import Camera, Marks, Ring, ring_in_plane
+
+__all__ = ["ring_marks", "ring_of", "rings", "show_ring"]
+
+
+class _Rings(QObject):
+    """A Qt object, for its connections end with the panes that made them."""
+
+    changed = Signal(object)
+    """A viewer whose ring is another one."""
+
+
+rings: Final = _Rings()
+"""The one of this session."""
+_shown: Final[WeakKeyDictionary[Any, Ring]] = WeakKeyDictionary()
+_overlays: Final[WeakKeyDictionary[Any, "_Overlay"]] = WeakKeyDictionary()
+
+
+def ring_of(viewer: Any) -> Ring | None:
+    """The ring of a viewer, if there is one."""
+    return _shown.get(bare(viewer))
+
+
+def show_ring(viewer: Any, ring: Ring | None) -> None:
+    """Draw a ring over the pictures of a viewer in place of the one before, or none.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        One without a window shows none.
+    ring : Ring or None
+    """
+    model = bare(viewer)
+    if ring is None:
+        _shown.pop(model, None)
+    else:
+        _shown[model] = ring
+        view = canvas_view_of(model)
+        if view is not None and model not in _overlays:
+            _overlays[model] = _Overlay(model, view.canvas.native)
+    if model in _overlays:
+        _overlays[model].repaint()
+    rings.changed.emit(model)
+
+
+def ring_marks(model: Any, ring: Ring | None, canvas: QWidget) -> Marks | None:
+    """What is drawn of a ring over a canvas that shows a model in two dimensions; None where nothing is."""
+    dims = model.dims
+    if ring is None or dims.ndisplay != 2 or dims.ndim < 3:
+        return None
+    camera = camera_of(model)
+    vertical, horizontal = (str(direction.value) for direction in camera.orientation2d)
+    centre = float(camera.center[-2]), float(camera.center[-1])
+    view = Camera(centre, float(camera.zoom), (vertical, horizontal), (canvas.height(), canvas.width()))
+    before = dims.ndim - 3
+    axes = [axis - before for axis in dims.order[-3:]]
+    if sorted(axes) != [0, 1, 2]:
+        return None  # time, or another axis before the volume, lies in the picture
+    circle = ring_in_plane(ring, view, axes, float(dims.point[dims.order[-3]]))
+    return None if circle is None else Marks("", circles=(circle,))
+
+
+class _Overlay(QObject):
+    """Draws the ring over napari's own canvas."""
+
+    def __init__(self, model: Any, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        # Not kept: a viewer that somebody still holds would not be let go when napari closes it.
+        self._model, self._canvas = weakref.ref(model), canvas
+        self._marks = CanvasMarks(canvas, self._now)
+        canvas.installEventFilter(self)
+        camera = camera_of(model)
+        for event in (
+            *(camera.events.center, camera.events.zoom, camera.events.orientation),
+            *(model.dims.events.point, model.dims.events.order, model.dims.events.ndisplay),
+        ):
+            event.connect(self.repaint)
+
+    def _now(self) -> Marks | None:
+        model = self._model()
+        return None if model is None else ring_marks(model, _shown.get(model), self._canvas)
+
+    def repaint(self, event: Any = None) -> None:
+        """Draw it anew."""
+        with suppress(RuntimeError):  # the window is gone
+            self._marks.update()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Keep the marks as large as the canvas."""
+        if event is not None and event.type() == QEvent.Type.Resize:
+            self._marks.resize(self._canvas.size())
+        return False
