@@ -407,7 +407,7 @@ def test_time_left_is_told_from_the_first_second_and_while_the_run_says_nothing(
         return len(texts) >= 3
 
     qtbot.waitUntil(counted, timeout=PATIENCE_MS)
-    assert all(15 <= int(text) <= 30 for text in texts)
+    assert all(15 <= int(text) <= 40 for text in texts)  # the start of the process comes on top
     with qtbot.waitSignal(widget.runner.cancelled, timeout=PATIENCE_MS):
         widget.cancel_button.click()
     qtbot.waitUntil(lambda: not widget.runner.running, timeout=PATIENCE_MS)

@@ -105,9 +105,8 @@ class SegmentRuns(QObject):
         self.runner.start(lambda stop: state.segment_steps(stop, now.views, now.request, worker, target), expectation)
 
     def _end(self, words: str) -> None:
-        # What was segmented may be closed now: its scans and labels must not stay for our sake.
+        # What was segmented may be closed now: its scans must not stay for our sake.
         self.queue.let_go_of_scans()
-        self._attention = Attention(self._viewer, None)
         self.running, self.closing_words = False, words
         self.changed.emit()
 
