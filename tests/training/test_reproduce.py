@@ -229,9 +229,7 @@ def test_the_command_says_the_cost_alone_and_writes_nothing(small, data, tmp_pat
     arguments = ["unet3d-patches", str(data / "volumes"), "-o", str(out), "--device", "cpu", "--estimate"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert re.search(
-        r"2 cases for training, 1 for validation; 2 epochs\s+of 1 step; less than a minute", result.output
-    )
+    assert re.search(r"2 cases for training, 1 for validation; 2 epochs\s+of 1 step; less than a minute", result.output)
     assert not out.exists()
 
 
