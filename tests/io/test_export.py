@@ -186,8 +186,14 @@ def test_file_that_does_not_read_back_is_not_kept_and_the_earlier_one_is(tmp_pat
 
 
 def test_changed_voxel_is_noticed(tmp_path, monkeypatch):
-    compress = write_nifti.gzip.compress
-    monkeypatch.setattr(write_nifti.gzip, "compress", lambda content, **_: compress(content[:-1] + b"\x03"))
+    packed = write_nifti._packed
+
+    def changed(start, values, level):
+        other = values.copy()
+        other[-1, -1, -1] = 3
+        return packed(start, other, level)
+
+    monkeypatch.setattr(write_nifti, "_packed", changed)
     with pytest.raises(SaveError, match=r"values differ"):
         save_segmentation(plain_result(), tmp_path / "seg.nii.gz")
     assert files_in(tmp_path) == []

@@ -62,8 +62,11 @@ def nifti_part(
     packed = _packed(start, values, compresslevel) if target.name.lower().endswith(".gz") else None
 
     def write(temporary: Path) -> None:
+        if packed is not None:
+            temporary.write_bytes(packed)
+            return
         with temporary.open("wb") as file:
-            file.writelines([packed] if packed is not None else _content(start, values))
+            file.writelines(_content(start, values))
 
     return Part(
         target,
