@@ -50,7 +50,7 @@ def document_seeds() -> Iterator[Seed]:
     visits = VisitsDocument(visits=tuple(VisitEntry(case=f"v{k}", segmentation=f"v{k}.nii.gz") for k in range(3)))
     files = {"visits.json": visits.model_dump_json().encode()}
     yield Seed("visits", "three visits", files, openers.visits("visits.json"), _JSON)
-    for recipe in ("unet.toml", "unet3d_detail.toml"):
+    for recipe in ("unet.toml", "unet3d.toml"):
         files = {recipe: (_RECIPES / recipe).read_bytes()}
         yield Seed("recipe", recipe, files, openers.recipe(recipe), {".toml": (editors.toml_line,)})
     files = _saved_result()

@@ -3,6 +3,11 @@
 All canvases of a process share their graphics memory, and what one of them put there stays when it is deleted: three or
 four megabytes each time the layout was opened and closed. A canvas that goes to another window is set up anew, so these
 wait in the one that they are shown in.
+
+Two things of vispy are mended here, for napari's own canvas too. What it has queued for a canvas, as when a layer is
+removed, it may carry out while OpenGL draws on another one. Numbers of buffers are those of the other canvas then: the
+wrong ones are deleted, and the process crashes when they are drawn. And it takes the canvas that was drawn last for the
+current one even after Qt has deleted it, and fails: napari's canvas hears of no removed layer any more, and keeps them.
 """
 
 from typing import Any
@@ -10,7 +15,9 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QWidget
+from vispy.gloo import context
 
 __all__ = ["SpareViews", "spare_views"]
 
@@ -35,6 +42,8 @@ class SpareViews(QWidget):
     def __init__(self, window: QWidget, canvas_view: QtViewer) -> None:
         super().__init__(window)
         self._views: dict[str, QtViewer] = {}
+        self._own_view = canvas_view
+        _draw_on_own_canvas(canvas_view)
         self.hide()
         canvas_view.installEventFilter(self)
 
@@ -44,6 +53,7 @@ class SpareViews(QWidget):
         if view is not None:
             return view
         view = QtViewer(ViewerModel(title=name, ndisplay=ndisplay))
+        _draw_on_own_canvas(view)
         view.setAcceptDrops(False)  # a file dropped here goes to whoever is around it
         return view
 
@@ -52,15 +62,39 @@ class SpareViews(QWidget):
         view.dims.stop()  # type: ignore[call-arg,unused-ignore]
         view.setParent(self)  # which hides it
         self._views[name] = view
+        context.set_current_canvas(_scene_canvas(self._own_view))
 
     def close_all(self) -> None:
         """Close all that are here."""
         views, self._views = self._views, {}
         for view in views.values():
+            context.forget_canvas(_scene_canvas(view))
             view.close()  # frees what the canvas holds, and deletes itself
+        context.set_current_canvas(_scene_canvas(self._own_view))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close them with napari's own view, which is closed before its window."""
         if event is not None and event.type() == QEvent.Type.Close and isinstance(watched, QtViewer):
             self.close_all()
+            context.forget_canvas(_scene_canvas(self._own_view))
         return False
+
+
+def _draw_on_own_canvas(view: QtViewer) -> None:
+    """Let what is queued for a canvas be carried out while OpenGL draws on that one."""
+    canvas = _scene_canvas(view)
+    queue, backend = canvas.context, canvas._backend
+    flush = queue.flush_commands
+
+    def flush_here(event: Any = None) -> None:
+        own = backend.context()
+        if own is not None and QOpenGLContext.currentContext() != own:
+            backend.makeCurrent()
+            context.set_current_canvas(canvas)
+        flush(event)
+
+    queue.flush_commands = flush_here
+
+
+def _scene_canvas(view: QtViewer) -> Any:
+    return view.canvas._scene_canvas
