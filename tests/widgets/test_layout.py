@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QMouseEvent, QOpenGLContext
 from qtpy.QtWidgets import QApplication
 from test_linked_layers import count_of_connections
 from views_cases import fill
@@ -290,6 +290,16 @@ def test_canvases_are_used_again_and_none_is_set_up_anew(opened, qtbot):
         settled(qtbot)
     assert [pane.canvas for pane in layout_of(viewer).panes] == canvases
     assert [canvas.context() for canvas in canvases] == contexts
+
+
+def test_what_is_queued_for_a_canvas_is_carried_out_on_that_one(opened):
+    _viewer, _labels, panes = opened
+    first, *_, last = (pane.canvas for pane in panes.panes)
+    for canvas, other in ((first, last), (last, first)):
+        other.makeCurrent()
+        assert QOpenGLContext.currentContext() == other.context()
+        canvas._vispy_canvas.context.finish()
+        assert QOpenGLContext.currentContext() == canvas.context()
 
 
 def settled(qtbot):
