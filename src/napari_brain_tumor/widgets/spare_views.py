@@ -10,6 +10,7 @@ wrong ones are deleted, and the process crashes when they are drawn. And it take
 current one even after Qt has deleted it, and fails: napari's canvas hears of no removed layer any more, and keeps them.
 """
 
+import weakref
 from typing import Any
 
 from napari.components import ViewerModel
@@ -42,7 +43,7 @@ class SpareViews(QWidget):
     def __init__(self, window: QWidget, canvas_view: QtViewer) -> None:
         super().__init__(window)
         self._views: dict[str, QtViewer] = {}
-        self._own_view = canvas_view
+        self._own_canvas = weakref.ref(_scene_canvas(canvas_view))
         _draw_on_own_canvas(canvas_view)
         self.hide()
         canvas_view.installEventFilter(self)
@@ -62,7 +63,7 @@ class SpareViews(QWidget):
         view.dims.stop()  # type: ignore[call-arg,unused-ignore]
         view.setParent(self)  # which hides it
         self._views[name] = view
-        context.set_current_canvas(_scene_canvas(self._own_view))
+        self._return_to_own()
 
     def close_all(self) -> None:
         """Close all that are here."""
@@ -70,30 +71,36 @@ class SpareViews(QWidget):
         for view in views.values():
             context.forget_canvas(_scene_canvas(view))
             view.close()  # frees what the canvas holds, and deletes itself
-        context.set_current_canvas(_scene_canvas(self._own_view))
+        self._return_to_own()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Close them with napari's own view, which is closed before its window."""
         if event is not None and event.type() == QEvent.Type.Close and isinstance(watched, QtViewer):
             self.close_all()
-            context.forget_canvas(_scene_canvas(self._own_view))
+            context.forget_canvas(_scene_canvas(watched))
         return False
+
+    def _return_to_own(self) -> None:
+        canvas = self._own_canvas()
+        if canvas is not None:
+            context.set_current_canvas(canvas)
 
 
 def _draw_on_own_canvas(view: QtViewer) -> None:
     """Let what is queued for a canvas be carried out while OpenGL draws on that one."""
-    canvas = _scene_canvas(view)
-    queue, backend = canvas.context, canvas._backend
-    flush = queue.flush_commands
+    reference = weakref.ref(_scene_canvas(view))
 
     def flush_here(event: Any = None) -> None:
-        own = backend.context()
+        canvas = reference()
+        if canvas is None:
+            return
+        own = canvas._backend.context()
         if own is not None and QOpenGLContext.currentContext() != own:
-            backend.makeCurrent()
+            canvas._backend.makeCurrent()
             context.set_current_canvas(canvas)
-        flush(event)
+        context.GLContext.flush_commands(canvas.context, event)
 
-    queue.flush_commands = flush_here
+    _scene_canvas(view).context.flush_commands = flush_here
 
 
 def _scene_canvas(view: QtViewer) -> Any:
