@@ -274,7 +274,8 @@ def test_opened_and_closed_again_and_again_it_leaves_nothing(opened, qtbot):
         qtbot.wait(10)
         toggle_layout(viewer)
         settled(qtbot)
-    assert counts() == before
+    # Widgets of earlier tests may go meanwhile.
+    assert all(now <= earlier for now, earlier in zip(counts(), before, strict=True)), (counts(), before)
     assert viewer.mouse_move_callbacks == []
 
 
