@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from napari_brain_tumor.errors import CheckpointError
-from napari_brain_tumor.models.cards import ModelInfo, find_model
+from napari_brain_tumor.models.cards import ModelInfo, TrainingRecord, find_model
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 from napari_brain_tumor.models.manifest import BUNDLED, MANIFEST_FILE, manifest_of
 
@@ -31,8 +31,18 @@ def main() -> None:
         model = find_model(folder)
         refuse_unfinished(model)
         name = model.name.removesuffix(LAST)
-        save_checkpoint(BUNDLED / name, read_weights(model), model.card.model_copy(update={"name": name}))
+        card = model.card.model_copy(update={"name": name, "training": without_folders(model.card.training)})
+        save_checkpoint(BUNDLED / name, read_weights(model), card)
     write_manifest()
+
+
+def without_folders(record: TrainingRecord | None) -> TrainingRecord | None:
+    """The record with the name alone of the weights that the run began with: where they lay is of no use to others."""
+    if record is None or record.settings.get("model", {}).get("init") is None:
+        return record
+    network = record.settings["model"]
+    settings = {**record.settings, "model": {**network, "init": Path(network["init"]).name}}
+    return record.model_copy(update={"settings": settings})
 
 
 def write_manifest() -> None:

@@ -16,6 +16,16 @@ ImportFormat = Literal["decathlon", "lgg-tif", "lgg-1p19q", "brats"]
 
 SliceNumber = Annotated[int, Field(ge=0)]
 
+StateChoice = Annotated[
+    Literal["draft", "accepted", "rejected", "needs_second_look"],
+    Option(
+        help="State of the review.",
+        label="State",
+        expected="a state of a review: draft, accepted, rejected or needs_second_look",
+        error=DatasetError,
+    ),
+]
+
 
 def _numbers(text: Any) -> Any:
     """Numbers in order and each once, of numbers and of texts such as `40` and `52-60`."""
@@ -50,15 +60,7 @@ class RelabelRequest(Request):
         Option(help="Who made the label.", label="Made by", error=DatasetError),
     ] = None
     model: Annotated[str | None, Option(help="Name of the model that made the label.", label="Model")] = None
-    state: Annotated[
-        Literal["draft", "accepted", "rejected", "needs_second_look"],
-        Option(
-            help="State of the review.",
-            label="State",
-            expected="a state of a review: draft, accepted, rejected or needs_second_look",
-            error=DatasetError,
-        ),
-    ] = "draft"
+    state: StateChoice = "draft"
     note: Annotated[str, Option(help="Of the review.", label="Note")] = ""
 
 
@@ -135,12 +137,4 @@ class ImportRequest(Request):
         Option(help="CSV with patient and split, perhaps dataset, case and grade.", label="Table", metavar="FILE.csv"),
     ] = None
     source: Annotated[str | None, Option(help="Name of the data set; the folder's if not given.", label="Name")] = None
-    state: Annotated[
-        Literal["draft", "accepted", "rejected", "needs_second_look"],
-        Option(
-            help="State of the review.",
-            label="State",
-            expected="a state of a review: draft, accepted, rejected or needs_second_look",
-            error=DatasetError,
-        ),
-    ] = "draft"
+    state: StateChoice = "draft"
