@@ -1,5 +1,6 @@
 """A share of `benchmarks/fuzz` on every run of the tests, and proof that it sees every kind of fault."""
 
+import ctypes
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ from napari_brain_tumor.errors import UnreadableFileError
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz"
 FILES = 200
 
+NEEDS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -62,6 +64,13 @@ def take_memory(case):
     return "intact" if np.ones(200 * 2**20, np.uint8).all() else ""
 
 
+def take_memory_that_stays_resident(case):
+    allocator = ctypes.CDLL(None)
+    for threshold in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of glibc: from the heap, and not given back
+        allocator.mallopt(threshold, 2**30)
+    return take_memory(case)
+
+
 def change_what_lies_beside(case):
     (case.parent / "outside.raw").unlink()
     return "intact"
@@ -81,7 +90,8 @@ def refuse(case):
         (lambda case: "intact", "same"),
         (refuse, "refused"),
         (change_what_lies_beside, "outside"),
-        pytest.param(take_memory, "memory", marks=pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")),
+        pytest.param(take_memory, "memory", marks=NEEDS_PROC),
+        pytest.param(take_memory_that_stays_resident, "memory", marks=NEEDS_PROC),
     ],
 )
 def test_what_comes_of_a_case_is_told_apart(fuzz, open_case, kind):
