@@ -5,7 +5,7 @@ import pytest
 from models_for_tests import card
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.models.cards import ModelInfo, list_models
-from napari_brain_tumor.preflight.costs import expected_cost, key_of, known_costs, remember
+from napari_brain_tumor.preflight.costs import _slowdown, expected_cost, key_of, known_costs, remember
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.requests.segment import SegmentRequest
 
@@ -26,6 +26,20 @@ def test_a_run_of_here_is_what_the_next_one_is_expected_to_take(tmp_path):
     found = expected_cost(BASELINES["threshold"], "cpu", 200_000, known_costs(tmp_path), SegmentRequest())
     assert found.seconds == pytest.approx(7.0)  # twice the voxels; loading does not count
     assert found.basis == "measured on this machine"
+
+
+def test_a_busy_machine_prolongs_what_was_measured_elsewhere_alone(tmp_path):
+    remember(provenance(), tmp_path)
+    idle, busy = known_costs(tmp_path), known_costs(tmp_path, slowdown=3.0)
+    assert busy[0] == idle[0]
+    assert busy[1].seconds == pytest.approx(3 * idle[1].seconds)
+    assert busy[1].network_seconds == pytest.approx(3 * idle[1].network_seconds)
+
+
+def test_the_slowdown_is_that_of_threads_that_share_the_cores():
+    assert _slowdown(0.3, 2) == 1.0  # napari itself
+    assert _slowdown(5.0, 2) == 3.0
+    assert _slowdown(5.0, 16) == 1.25
 
 
 def test_the_latest_run_counts(tmp_path):

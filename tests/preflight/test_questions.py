@@ -46,7 +46,7 @@ def rows(found: Scans, method=None, device="cpu", labels=None, *, devices=(CPU,)
 def costs(monkeypatch):
     """Measured costs that the tests know."""
     found: list[MeasuredCost] = []
-    monkeypatch.setattr("napari_brain_tumor.preflight.check.known_costs", lambda: found)
+    monkeypatch.setattr("napari_brain_tumor.preflight.check.known_costs", lambda **_: found)
     return found
 
 

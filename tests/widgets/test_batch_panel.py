@@ -13,7 +13,7 @@ from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.errors import RecordError, UnreadableFileError
 from napari_brain_tumor.io import save_segmentation
 from napari_brain_tumor.measure.volumes import measure_volumes
-from napari_brain_tumor.preflight.costs import MeasuredCost, key_of, usual_seconds
+from napari_brain_tumor.preflight.costs import MeasuredCost, key_of, usual_cost
 from napari_brain_tumor.progress import Progress, run_job
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Segmentation
@@ -127,9 +127,9 @@ def test_the_first_guess_of_the_time_is_what_a_case_took_before():
     cost = MeasuredCost(
         method=key, family=family, parameters=1, device="cpu", machine="here", voxels=9, seconds=2, network_seconds=3
     )
-    assert usual_seconds(model, "auto", [cost], SegmentRequest()) == 5
-    assert usual_seconds(model, "auto", [cost], SegmentRequest(flips=True)) == 14
-    assert usual_seconds(model, "cuda:0", [cost], SegmentRequest()) is None
+    assert usual_cost(model, "auto", [cost], SegmentRequest()).seconds == 5
+    assert usual_cost(model, "auto", [cost], SegmentRequest(flips=True)).seconds == 14
+    assert usual_cost(model, "cuda:0", [cost], SegmentRequest()) is None
 
 
 def test_finished_cases_open_with_their_result(folder, tmp_path):

@@ -188,3 +188,12 @@ def test_differences_have_colours_of_their_own_that_no_class_of_the_tumour_has()
 
     assert not set(map(str.lower, AGREEMENT_COLORS.values())) & set(map(str.lower, CLASS_COLORS.values()))
     assert len(set(AGREEMENT_COLORS.values())) == 3
+
+
+def test_what_all_names_begin_with_is_left_out_as_far_as_each_keeps_a_word():
+    assert state.short_names(["patient 7 unet", "patient 7 unet [1]"]) == {
+        "patient 7 unet": "unet",
+        "patient 7 unet [1]": "unet [1]",
+    }
+    assert state.short_names(["a b", "a"]) == {"a b": "a b", "a": "a"}
+    assert state.short_names(["alone unet"]) == {"alone unet": "alone unet"}

@@ -439,4 +439,4 @@ def test_entries_speak_in_words(correction):
     assert isinstance(correction, Correction)
     assert correction.action(prompts_of(correction)[2]).entry.text == "stroke · not whole tumour"
     assert correction.action(Interpolate(axis=2, slices=(1, 5, 9))).entry.text == "filled between 3 slices"
-    assert correction.action(Propagate(axis=2, start=9, stop=4)).entry.text == "carried on over 5 slices"
+    assert correction.action(Propagate(axis=2, start=9, stop=4)).entry.text == "tracked over 5 slices"

@@ -56,9 +56,7 @@ def test_every_tab_has_its_title_and_tip():
     assert all(tip.endswith(".") for _, tip in TABS.values())
 
 
-def test_jobs_are_told_with_what_is_left_and_how_many_others_run():
-    assert job_text([]) == ""
-    assert job_text([JobFacts("Segmenting")]) == "Segmenting…"
-    first = JobFacts("Segmenting", "window 3 of 9", 0.3, "about 12 s left")
-    assert job_text([first]) == "Segmenting: window 3 of 9, about 12 s left"
-    assert job_text([first, JobFacts("Measuring")]) == "Segmenting: window 3 of 9, about 12 s left (and 1 more)"
+def test_a_job_is_described_with_what_is_left():
+    assert job_text(JobFacts("Segmenting")) == "Segmenting…"
+    job = JobFacts("Segmenting", "window 3 of 9", 0.3, "about 12 s left")
+    assert job_text(job) == "Segmenting: window 3 of 9, about 12 s left"

@@ -43,7 +43,7 @@ def test_the_course_tells_which_share_of_the_time_has_passed_at_a_fraction():
 
 def test_after_the_first_job_the_next_ones_time_left_is_right_within_a_factor_of_two(monkeypatch, tmp_path):
     clock = Clock(monkeypatch)
-    assert expectation_of("report", 2.0, tmp_path) is None
+    assert expectation_of("never measured", 2.0, tmp_path) is None
     assert run_job(timed(job(clock), "report", 2.0, tmp_path)) == "done"
     known = expectation_of("report", 4.0, tmp_path)  # twice as large
     assert known.seconds == pytest.approx(20.4)
@@ -51,6 +51,34 @@ def test_after_the_first_job_the_next_ones_time_left_is_right_within_a_factor_of
     for at, fraction in [(1.0, 0.0), *((2 * at, fraction) for at, fraction in STEPS[:-1])]:
         estimate.follow(fraction, at)
         assert 0.5 <= estimate.seconds_left(at) / (20.4 - at) <= 2
+
+
+PREPARED = [
+    (6.2, 0.05), (10.2, 0.09), (13.0, 0.13), (15.5, 0.17), (21.4, 0.22), (30.3, 0.26), (37.1, 0.32), (44.1, 0.36),
+    (51.8, 0.41), (57.4, 0.46), (63.2, 0.5), (73.4, 0.56), (81.7, 0.61), (84.2, 0.68), (97.9, 0.73), (104.2, 0.77),
+    (106.0, 0.81), (107.0, 0.89), (107.9, 0.95),
+]  # fmt: skip
+"""Seconds and progress of a real examination of four series, of 111.2 s, with a load of 7 on two cores."""
+REPORTED = [(2.3, 0.05), (6.5, 0.12), (6.7, 0.18), (7.1, 0.3), (10.0, 0.5), (10.8, 0.7), (15.0, 0.8)]
+"""Of the report of its result, of 15.2 s, with a load of 9."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "slowdown", "course", "total"),
+    [("prepare", 4.0, 4.0, PREPARED, 111.2), ("report", 8_959_632.0, 5.0, REPORTED, 15.2)],
+)
+def test_the_first_job_of_a_machine_is_right_within_a_factor_of_two_from_the_first_second(
+    kind, size, slowdown, course, total, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("napari_brain_tumor.widgets.job_times.slowdown_now", lambda: slowdown)
+    known = expectation_of(kind, size, tmp_path)
+    estimate = RemainingTime(0.0, known.seconds, known.stages)
+    estimate.follow(0.0, 0.0)
+    for second in range(1, int(0.93 * total)):
+        for at, fraction in course:
+            if second - 1 < at <= second:
+                estimate.follow(fraction, at)
+        assert 0.5 <= estimate.seconds_left(second) / (total - second) <= 2
 
 
 def test_a_run_whose_process_has_to_start_is_expected_to_take_so_much_longer(tmp_path):
@@ -65,6 +93,15 @@ def test_a_run_whose_process_has_to_start_is_expected_to_take_so_much_longer(tmp
         if fraction is not None:
             estimate.follow(fraction, at)
         assert 0.5 <= estimate.seconds_left(at) / (20 - at) <= 2
+
+
+def test_a_first_start_takes_longer_on_a_busy_machine_and_a_known_one_as_long_as_it_took(monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_brain_tumor.widgets.job_times.slowdown_now", lambda: 1.0)
+    idle = start_seconds(warm=False, home=tmp_path)
+    monkeypatch.setattr("napari_brain_tumor.widgets.job_times.slowdown_now", lambda: 3.0)
+    assert start_seconds(warm=False, home=tmp_path) == 3 * idle
+    remember_start(5.0, warm=False, home=tmp_path)
+    assert start_seconds(warm=False, home=tmp_path) == 5.0
 
 
 def test_what_a_start_took_is_kept_for_warm_and_cold_ones_apart(tmp_path):
@@ -111,7 +148,7 @@ def test_kinds_are_kept_apart_and_a_damaged_file_is_as_none(monkeypatch, tmp_pat
     assert isinstance(known["report"], JobTime)
     (tmp_path / "job_times.json").write_text("{")
     assert read_job_times(tmp_path) == {}
-    assert expectation_of("report", home=tmp_path) is None
+    assert expectation_of("never measured", home=tmp_path) is None
 
 
 def test_a_home_that_cannot_be_written_disturbs_no_job(monkeypatch, tmp_path):

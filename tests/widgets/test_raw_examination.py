@@ -59,12 +59,11 @@ def test_one_click_prepares_the_examination_and_opens_the_study_in_place_of_its_
     monkeypatch.setattr(prepare_state, "prepare_job", prepared)
     monkeypatch.setattr(layers, "tell", lambda *_, **__: None)
     viewer = make_napari_viewer()
+    layers.add_layers(viewer, reader.read_path(exam))  # the first case brings the dock
     widget = BrainTumorWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Brain Tumor", area="right")
     notice = widget.dock.head.raw_notice
-    assert notice.isHidden()
-    layers.add_layers(viewer, reader.read_path(exam))
-    qtbot.waitUntil(lambda: not notice.isHidden(), timeout=PATIENCE_MS)
+    assert not notice.isHidden()
     notice.register_button.click()
     assert notice.isHidden()
     qtbot.waitUntil(lambda: widget.dock.head.case_box.currentText() == "study", timeout=PATIENCE_MS)

@@ -172,6 +172,7 @@ def test_a_run_is_never_told_to_be_done_while_its_result_is_not_there():
 def test_progress_in_words():
     assert state.sentence("slice 3 of 9", "about 4 s left") == "Slice 3 of 9, about 4 s left"
     assert state.sentence("loading unet", "") == "Loading unet"
+    assert state.sentence("", "about 1 s left") == "About 1 s left"
 
 
 def test_formats_are_those_of_the_table_and_those_that_need_more_say_so(tmp_path):

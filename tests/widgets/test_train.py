@@ -69,7 +69,12 @@ def test_runs_get_folders_of_their_own(tmp_path):
 
 def test_a_run_is_told_in_words(tmp_path):
     running = status(message="epoch 2 of 9, loss 0.3", remaining_seconds=40, epochs=9, fraction=0.25, best_dice=0.5)
-    assert state.status_text(running) == "epoch 2 of 9, loss 0.3, about 40 s left"
+    assert state.seconds_left(running, 900) == 40
+    assert state.status_text(running, 40) == "Epoch 2 of 9, loss 0.3, about 40 s left"
+    early = status(message="preparing", fraction=0.25)
+    assert state.seconds_left(early, 400) == 300  # from the measured cost, until the run knows its pace
+    assert state.seconds_left(early, None) is None
+    assert state.seconds_left(status(state="stopped"), 400) is None
     assert state.run_label(Run(Path("one"), running)) == "one (running, 25%, Dice 0.500)"
     assert state.status_text(status(state="died", reason="Killed.")) == "Killed."
     rows = [{"epoch": 1, "set WT": 0.6, "set TC": 0.4}, {"epoch": 2, "set WT": 0.2, "train WT": 1.0}]

@@ -1,5 +1,6 @@
 """Where segmentations agree and differ, voxel by voxel."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -41,11 +42,12 @@ def pair_map(raters: Raters, region: Region, first: str, second: str) -> Labels:
     return codes
 
 
-def pair_names(raters: Raters, first: str, second: str) -> dict[int, str]:
-    """What the values of `pair_map` mean, in words."""
+def pair_names(raters: Raters, first: str, second: str, titles: Mapping[str, str] | None = None) -> dict[int, str]:
+    """What the values of `pair_map` mean, in words; `titles` are shorter names, where there are any."""
+    one, other = (titles[name] if titles is not None else name for name in (first, second))
     if first == raters.reference:
-        return {AGREED: "agreed", MISSED: f"missed by {second}", FALSE: f"false in {second}"}
-    return {AGREED: "agreed", MISSED: f"{first} alone", FALSE: f"{second} alone"}
+        return {AGREED: "agreed", MISSED: f"missed by {other}", FALSE: f"false in {other}"}
+    return {AGREED: "agreed", MISSED: f"{one} alone", FALSE: f"{other} alone"}
 
 
 def count_map(raters: Raters, region: Region) -> Labels:

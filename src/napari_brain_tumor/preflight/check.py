@@ -13,7 +13,7 @@ from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory
 from napari_brain_tumor.io import Sequences, open_segmentation, open_sequences, open_study
 from napari_brain_tumor.preflight import questions
-from napari_brain_tumor.preflight.costs import Expected, expected_cost, known_costs
+from napari_brain_tumor.preflight.costs import Expected, expected_cost, known_costs, slowdown_now
 from napari_brain_tumor.preflight.rows import Fix, Row
 from napari_brain_tumor.preflight.scans import BrainPlan, Facts, Scans, facts_of, with_outline
 from napari_brain_tumor.preprocessing.grid import working_grid
@@ -227,7 +227,8 @@ def expected_of(
     name = "cpu" if baseline else devices[0].name if device == "auto" and devices else device
     if method is None or facts.head_mm is None:
         return None
-    return expected_cost(method, name, _working_voxels(facts, method), known_costs(), request)
+    known = known_costs(slowdown=slowdown_now())
+    return expected_cost(method, name, _working_voxels(facts, method), known, request)
 
 
 def _working_voxels(facts: Facts, method: Method) -> int:

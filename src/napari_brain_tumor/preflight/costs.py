@@ -6,6 +6,7 @@ holds for a model that a user trained too.
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,7 +32,8 @@ __all__ = [
     "read_costs",
     "remember",
     "save_costs",
-    "usual_seconds",
+    "slowdown_now",
+    "usual_cost",
 ]
 
 logger = logging.getLogger(__name__)
@@ -164,7 +166,7 @@ def expected_cost(
     return Expected((akin.seconds + network) * share, memory, basis, network * share)
 
 
-def usual_seconds(method: Method, device: str, known: Iterable[MeasuredCost], request: SegmentRequest) -> float | None:
+def usual_cost(method: Method, device: str, known: Iterable[MeasuredCost], request: SegmentRequest) -> Expected | None:
     """What a case of the size that was measured takes, before the scans are known; None where none was measured.
 
     Parameters
@@ -180,12 +182,39 @@ def usual_seconds(method: Method, device: str, known: Iterable[MeasuredCost], re
     key, kind = key_of(method)[0], _kind(device)
     same = (cost for cost in known if cost.method == key and (kind is None or cost.device == kind))
     cost = next(same, None)
-    return None if cost is None else cost.seconds + cost.network_seconds * passes(method, request)
+    if cost is None:
+        return None
+    network = cost.network_seconds * passes(method, request)
+    return Expected(cost.seconds + network, cost.memory_mb, f"measured on {cost.machine}", network)
 
 
-def known_costs(home: Path | None = None) -> tuple[MeasuredCost, ...]:
-    """Every measured cost, those of this machine first."""
-    return (*read_costs(_own(home)), *_shipped())
+def known_costs(home: Path | None = None, *, slowdown: float = 1.0) -> tuple[MeasuredCost, ...]:
+    """Every measured cost, those of this machine first.
+
+    Parameters
+    ----------
+    home : Path, optional
+        `home_folder()` if not given.
+    slowdown : float
+        By which those that ship take longer here: they were measured on idle machines. Those of this machine
+        contain what it was busy with.
+    """
+    shipped = (
+        cost.model_copy(update={"seconds": cost.seconds * slowdown, "network_seconds": cost.network_seconds * slowdown})
+        for cost in _shipped()
+    )
+    return (*read_costs(_own(home)), *shipped)
+
+
+def slowdown_now() -> float:
+    """How many times longer a run takes than on an idle machine, by what other programs compute; 1 on Windows."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return _slowdown(load, os.cpu_count() or 1)
+
+
+def _slowdown(load: float, cores: int) -> float:
+    # A run has as many threads as there are cores; `load` others share these. One of them is napari itself.
+    return 1 + max(0.0, load - 1) / cores
 
 
 def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:

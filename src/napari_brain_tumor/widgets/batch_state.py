@@ -15,7 +15,7 @@ from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.plugin import reader
 from napari_brain_tumor.plugin.layers import LayerData
-from napari_brain_tumor.preflight.costs import known_costs, usual_seconds
+from napari_brain_tumor.preflight.costs import known_costs, slowdown_now, usual_cost
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.requests.actions import segment_many_lines
 from napari_brain_tumor.requests.lines import CommandLines
@@ -131,8 +131,9 @@ def expectation_of(settings: BatchSettings, count: int) -> Expectation | None:
     """What the batch will take, if its cases take what was measured before; None where nothing was."""
     if settings.method is None:
         return None
-    seconds = usual_seconds(settings.method, settings.request.device, known_costs(), settings.request)
-    return None if seconds is None else Expectation(seconds * count)
+    known = known_costs(slowdown=slowdown_now())
+    usual = usual_cost(settings.method, settings.request.device, known, settings.request)
+    return None if usual is None else Expectation(usual.seconds * count)
 
 
 def batch_job(

@@ -463,7 +463,7 @@ class CompareWidget(QScrollArea):
         self.progress_bar.setRange(0, 1000)
         self.progress_bar.setValue(round(1000 * progress.fraction))
         left = time_left_text(seconds_left)
-        self.status_label.setText(f"Comparing {progress.message}{', ' + left if left else ''}…")
+        self.status_label.setText(f"Comparing {progress.message}{', ' + left if left else '…'}")
 
     def _on_cancelled(self) -> None:
         self._show_running(False)
@@ -545,8 +545,9 @@ class CompareWidget(QScrollArea):
         self.pair_box.clear()
         if len(raters.names) > 2:
             self.pair_box.addItem(f"all {len(raters.names)}", None)
+        titles = state.short_names(raters.names)
         for first, second in raters.pairs:
-            self.pair_box.addItem(f"{first} – {second}", (first, second))
+            self.pair_box.addItem(f"{titles[first]} – {titles[second]}", (first, second))
         at = next((k for k in range(self.pair_box.count()) if self.pair_box.itemData(k) == current), 0)
         self.pair_box.setCurrentIndex(at)
         self.pair_box.blockSignals(False)

@@ -46,6 +46,7 @@ __all__ = [
     "quality_cells",
     "save_tables",
     "score_cells",
+    "short_names",
     "slice_cells",
     "stale_text",
     "summary_text",
@@ -204,8 +205,9 @@ def codes_of(compared: Comparison, region: Region, pair: tuple[str, str] | None)
         colors: Mapping[int, Any] = dict(zip(names, ramp, strict=True))
         title, kind = f"{region}: how many of {len(raters.names)}", "count"
     else:
-        values, names, colors = pair_map(raters, region, *pair), pair_names(raters, *pair), AGREEMENT_COLORS
-        title, kind = f"{region}: {pair[0]} and {pair[1]}", "pair"
+        titles = short_names(raters.names)
+        values, names, colors = pair_map(raters, region, *pair), pair_names(raters, *pair, titles), AGREEMENT_COLORS
+        title, kind = f"{region}: {titles[pair[0]]} and {titles[pair[1]]}", "pair"
     data = layers.coded_labels_to_layer(title, values, raters.grid, names, colors, of=kind)
     return Codes(compared, region, pair, data)
 
@@ -242,39 +244,55 @@ def open_file(path: Path, schema: str | None) -> LayerData:
 # Tables -------------------------------------------------------------------------------------------------------------
 
 
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name without the words with which all of them begin, such as the case: what tells them apart is read first.
+
+    >>> short_names(["patient 7 unet", "patient 7 unet3d"])
+    {'patient 7 unet': 'unet', 'patient 7 unet3d': 'unet3d'}
+    """
+    words = [name.split(" ") for name in names]
+    most = min((len(parts) for parts in words), default=1) - 1
+    shared = 0
+    while len(words) > 1 and shared < most and len({parts[shared] for parts in words}) == 1:
+        shared += 1
+    return {name: " ".join(parts[shared:]) for name, parts in zip(names, words, strict=True)}
+
+
 def score_cells(agreement: Agreement, region: Region) -> Cells:
     """Scores of each compared pair for a region."""
+    titles = short_names(agreement.names)
     rows = agreement.scores_of(region)
     metrics = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
-    who = [row.second if agreement.reference is not None else f"{row.first} – {row.second}" for row in rows]
+    single = agreement.reference is not None
+    who = [titles[row.second] if single else f"{titles[row.first]} – {titles[row.second]}" for row in rows]
     cells = [
         (name, *(_number(getattr(row.scores, key), _SCORES[key][1]) for key in metrics))
         for name, row in zip(who, rows, strict=True)
     ]
-    title = "Pair" if agreement.reference is None else f"Against {agreement.reference}"
+    title = "Pair" if agreement.reference is None else f"Against {titles[agreement.reference]}"
     return Cells((title, *(_SCORES[key][0] for key in metrics)), tuple(cells))
 
 
 def matrix_cells(agreement: Agreement, region: Region, metric: str) -> Cells:
     """A score of each with each."""
     table, digits = agreement.matrix(region, metric), MATRIX_METRICS[metric][1]
-    rows = [
-        (name, *(_number(value, digits) for value in row)) for name, row in zip(agreement.names, table, strict=True)
-    ]
-    return Cells(("", *agreement.names), tuple(rows))
+    titles = short_names(agreement.names).values()
+    rows = [(title, *(_number(value, digits) for value in row)) for title, row in zip(titles, table, strict=True)]
+    return Cells(("", *titles), tuple(rows))
 
 
 def volume_cells(agreement: Agreement, region: Region) -> Cells:
     """Sizes, and how far they are from the reference or the mean."""
     in_ml = agreement.raters.grid.unit == "mm"
-    base = "the mean" if agreement.reference is None else agreement.reference
+    titles = short_names(agreement.names)
+    base = "the mean" if agreement.reference is None else titles[agreement.reference]
     rows = []
     for row in agreement.volumes:
         if row.region == region:
             size = f"{row.ml:.2f}" if row.ml is not None else str(row.voxels)
             off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
             percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f} %"
-            rows.append((row.name, size, off, percent))
+            rows.append((titles[row.name], size, off, percent))
     return Cells(("Labels", "mL" if in_ml else "Voxels", f"From {base}", ""), tuple(rows))
 
 

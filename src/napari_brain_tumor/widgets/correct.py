@@ -658,11 +658,11 @@ class CorrectWidget(QScrollArea):
 
     def _slice_obstacle(self, queue: CorrectionQueue) -> str:
         if self._viewer.dims.ndisplay == 3:
-            return "Slices are filled and carried on in the view of slices: leave the view in 3D first (Ctrl+Y)."
+            return "Slices are filled and tracked in the view of slices: leave the view in 3D first (Ctrl+Y)."
         if not queue.correction.place.one_to_one:
             return (
                 "This scan is oblique and shown resampled: the slices that you see are none of its own, so they cannot "
-                "be filled between or carried on. Prompts work."
+                "be filled between or tracked. Prompts work."
             )
         return ""
 

@@ -145,14 +145,14 @@ class Entry:
             case None if self.kind == "without":
                 return "done again without it"
             case None if self.kind == "step":
-                return "carried on"
+                return "tracked"
             case None:
                 return "painted by hand, or by another panel"
             case Interpolate() as step:
                 what = "" if step.region is None else f"{REGION_NAMES[step.region]} "
                 return f"filled {what}between {len(step.slices)} slices"
             case Propagate() as step:
-                return f"carried on over {abs(step.stop - step.start)} slices"
+                return f"tracked over {abs(step.stop - step.start)} slices"
             case RemoveIsland() | KeepLargest() | FillHoles():
                 return f"{self.step.kind} · {self.step.label}"
             case SmoothMargin() as step:

@@ -55,14 +55,14 @@ class SliceSteps(QWidget):
     def _build_carry(self) -> QLayout:
         row = flow()
         tip = (
-            "Carry the labels of the shown slice on to the {} ones, slice by slice, as you watch, until you press Stop "
-            "or Escape, or nothing is left. One step to undo."
+            "Follow the labels of the shown slice through the {} ones, slice by slice, as you watch, until you press "
+            "Stop or Escape, or nothing is left. One step to undo."
         )
-        self.down_button = button("Carry on ▼", tip.format("lower"))
-        self.down_button.setAccessibleName("Carry on to lower slices")
-        self.up_button = button("Carry on ▲", tip.format("higher"))
-        self.up_button.setAccessibleName("Carry on to higher slices")
-        self.stop_button = button("S&top", "Stop here and keep what was carried on so far.\nKey: Escape")
+        self.down_button = button("Track ▼", tip.format("lower"))
+        self.down_button.setAccessibleName("Track to lower slices")
+        self.up_button = button("Track ▲", tip.format("higher"))
+        self.up_button.setAccessibleName("Track to higher slices")
+        self.stop_button = button("S&top", "Stop here and keep what was tracked so far.\nKey: Escape")
         self.stop_button.setEnabled(False)
         for step_button in (self.down_button, self.up_button, self.stop_button):
             step_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -91,9 +91,9 @@ class SliceSteps(QWidget):
         region : {"WT", "TC", "ET"}, optional
             Around which the outlines run.
         carrying : bool
-            Whether a slice is being carried on.
+            Whether a slice is being tracked.
         obstacle : str
-            Why nothing can be filled or carried on; empty where it can.
+            Why nothing can be filled or tracked; empty where it can.
         """
         what = f" of the {REGION_NAMES[region]}" if region is not None else ""
         self.label.setText(obstacle or f"Outlined {PLANE_NAMES[axis]} slices{what}")

@@ -9,7 +9,7 @@ __all__ = ["TidySteps"]
 
 
 class TidySteps(QWidget):
-    """A preview with *Take* and *Drop*; islands, holes and margins of the region that is chosen above."""
+    """A preview with *Accept* and *Discard*; islands, holes and margins of the region that is chosen above."""
 
     preview_toggled = Signal(bool)
     """Whether prompts are shown before they are taken."""
@@ -25,8 +25,8 @@ class TidySteps(QWidget):
         column.setSpacing(4)
         self.preview_box = QCheckBox("Pre&view")
         self.preview_box.setToolTip("Show a ring around what a prompt would change before the labels take it.")
-        self.take_button = button("Tak&e", "Let the labels take what lies within the ring.\nKey: Enter")
-        self.drop_button = button("&Drop", "Do without this prompt.\nKey: Escape")
+        self.take_button = button("Acc&ept", "Change the labels as the ring shows.\nKey: Enter")
+        self.drop_button = button("&Discard", "Leave the labels as they are, without this prompt.\nKey: Escape")
         top = flow()
         for control in (self.preview_box, self.take_button, self.drop_button):
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -45,7 +45,7 @@ class TidySteps(QWidget):
         self.mm_box.setValue(2)
         self.mm_box.setSingleStep(0.5)
         self.mm_box.setSuffix(" mm")
-        self.mm_box.setToolTip("Details narrower than this go.")
+        self.mm_box.setToolTip("Details narrower than this are smoothed away.")
         self.mm_box.setAccessibleName("Width of what is smoothed")
         rows = flow()
         for kind, control in self.buttons.items():

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QComboBox,
     QFileDialog,
+    QHeaderView,
     QLineEdit,
     QTableWidget,
     QTableWidgetItem,
@@ -75,6 +76,10 @@ class ImportPage(QWidget):
         column.addWidget(self.text_label)
         self.table = QTableWidget(0, len(state.COLUMNS))
         self.table.setHorizontalHeaderLabels(list(state.COLUMNS.values()))
+        header = QHeaderView(Qt.Orientation.Horizontal, self.table)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(50)  # of a large folder the first rows decide
+        self.table.setHorizontalHeader(header)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setTabKeyNavigation(False)
@@ -200,8 +205,6 @@ class ImportPage(QWidget):
                 item = QTableWidgetItem(row[key])
                 item.setToolTip(row[key])
                 self.table.setItem(at, column, item)
-        if len(view.rows) <= 200:
-            self.table.resizeColumnsToContents()
 
     def _show_places(self) -> None:
         chosen = state.chosen_places(self.contents)

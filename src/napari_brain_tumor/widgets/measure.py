@@ -74,7 +74,7 @@ class MeasureWidget(QScrollArea):
         self._asked: Labels | None = None
         self._busy = False
         self._failure = ""
-        self._away = False
+        self._away = self._enters = False
         self._shapes_links, self._name_links, self._viewer_links = Links(), Links(), Links()
         self._build()
         self._connect()
@@ -241,6 +241,7 @@ class MeasureWidget(QScrollArea):
         labels, examination = self.measured_labels, self.examination
         if labels is None or examination is None or labels is not self.chosen_labels or self._edits.edited:
             if self.measure_button.isEnabled():
+                self._enters = True
                 self.measure()
         elif self.shapes is None and state.has_lines(examination):
             self._show_lines(labels, examination)
@@ -306,6 +307,9 @@ class MeasureWidget(QScrollArea):
         if labels is not None and not self._away:
             self._show_lines(labels, examination)
         self._show_examination()
+        if self._enters and not self._away and self.shapes is not None and not self.lesions.selected_title:
+            self.lesions.choose_first()  # else the lines lie on slices that nobody sees
+        self._enters = False
 
     # Lines ----------------------------------------------------------------------------------------------------------
 

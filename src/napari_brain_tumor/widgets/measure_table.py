@@ -70,6 +70,11 @@ class LesionTable(QTableWidget):
         bar = self.horizontalScrollBar()
         self.setFixedHeight(height + (bar.sizeHint().height() if bar is not None else 0) + 2 * self.frameWidth() + 2)
 
+    def choose_first(self) -> None:
+        """Choose the first lesion, as a click on it does."""
+        if self.rowCount():
+            self.selectRow(0)
+
     def texts(self) -> list[list[str]]:
         """What is shown, row by row."""
         return [[self._text(at, column) for column in range(self.columnCount())] for at in range(self.rowCount())]

@@ -54,9 +54,10 @@ class ReaderOffer(QFrame):
         self.later_button.clicked.connect(self.leave)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Make room for all lines of the text: the dock asks for no height that goes with its width."""
+        """Make room for all lines of the text and no more: the dock asks for no height that goes with its width."""
         super().resizeEvent(event)
         self.text_label.setMinimumHeight(self.text_label.heightForWidth(self.text_label.width()))
+        self.setMaximumHeight(self.minimumSizeHint().height())
 
     def accept(self) -> None:
         """Open such files always, and ask no more."""

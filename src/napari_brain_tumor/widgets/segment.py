@@ -28,6 +28,7 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import default_model
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
+from napari_brain_tumor.preflight.costs import known_costs, slowdown_now, usual_cost
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
@@ -683,16 +684,21 @@ class SegmentWidget(QScrollArea):
 
     def _run_of(self, study: OpenStudy, request: SegmentRequest) -> Run:
         views = {role: layers.view(layer) for role, layer in study.sequences.items()}
-        return Run(study.name, views, request, self._expectation_of(study))
+        return Run(study.name, views, request, self._expectation_of(study, request))
 
-    def _expectation_of(self, study: OpenStudy) -> Expectation | None:
-        """What the run is known to take; nothing is known of a box, or of scans that the checks did not look at."""
-        current = self.preflight.current_answer()
-        known = current.expected if current is not None else None
-        is_shown = dict(study.sequences) == dict(self.choices.sequences)
-        if known is None or not is_shown or self.choices.box is not None:
+    def _expectation_of(self, study: OpenStudy, request: SegmentRequest) -> Expectation | None:
+        """What the run is known to take, or, where the checks have not looked at the scans yet, what a usual one takes.
+
+        Of a box nothing is known.
+        """
+        model = self.choices.model
+        if model is None or self.choices.box is not None:
             return None
-        return Expectation(known.seconds, known.stages)
+        current = self.preflight.current_answer()
+        is_shown = dict(study.sequences) == dict(self.choices.sequences)
+        expected = current.expected if current is not None and is_shown else None
+        expected = expected or usual_cost(model, request.device, known_costs(slowdown=slowdown_now()), request)
+        return None if expected is None else Expectation(expected.seconds, expected.stages)
 
     def _on_runs_changed(self) -> None:
         running = self.runs.running

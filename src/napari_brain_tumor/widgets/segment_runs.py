@@ -129,6 +129,8 @@ class SegmentRuns(QObject):
             placed = replace_result(viewer, last, data)
         else:
             placed = add_result(viewer, data)
+            if last is not None and not is_first:  # one result covers the other
+                (placed.layer if drawing else last).visible = False
         viewer.layers.selection = {layer for layer in selected if layer in viewer.layers} if stays else {placed.layer}
         if not stays:
             self._attention = Attention.of(viewer)

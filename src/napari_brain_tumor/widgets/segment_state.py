@@ -429,8 +429,8 @@ def schema_tooltip(name: str) -> str:
 
 def sentence(message: str, time_left: str) -> str:
     """Progress in words: what is done now, and how long it will take."""
-    first = message[:1].upper() + message[1:]
-    return f"{first}, {time_left}" if time_left else first
+    words = ", ".join(filter(None, (message, time_left)))
+    return words[:1].upper() + words[1:]
 
 
 def running_words(progress: Progress) -> str:

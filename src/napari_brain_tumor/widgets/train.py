@@ -86,6 +86,8 @@ class TrainWidget(QScrollArea):
         self._counts: tuple[int, int] | None = None
         self._cost: RunCost | None = None
         self._measured = ""
+        self._expected_seconds: dict[Path, float] = {}
+        """Of runs that were started here, as measured before."""
         self._choices_runner = JobRunner(self)
         self._device_runner = JobRunner(self)
         self.estimate_runner = JobRunner(self)
@@ -199,7 +201,7 @@ class TrainWidget(QScrollArea):
         rows.addRow("R&un", self.runs_box)
         column.addLayout(rows)
         first, second = flow(), flow()
-        self.more = Fold("More", "Resume a run, show its folder, watch another one.", "More about runs")
+        self.more = Fold("More", "Show the folder of a run, watch another one.", "More about runs")
         self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Continue this run in a new process.")
         self.install_button = button("&Add model", _ADD_TIP)
@@ -207,9 +209,9 @@ class TrainWidget(QScrollArea):
             "Sho&w folder", "Show the run's folder: history, curves, pictures, log, checkpoints."
         )
         self.attach_button = button("Attac&h…", "Watch a run in another folder.")
-        for control in (self.stop_button, self.install_button):
+        for control in (self.stop_button, self.resume_button, self.install_button):
             first.addWidget(control)
-        for control in (self.resume_button, self.folder_button, self.attach_button):
+        for control in (self.folder_button, self.attach_button):
             second.addWidget(control)
         column.addLayout(first)
         self.more.column.addLayout(second)
@@ -392,6 +394,8 @@ class TrainWidget(QScrollArea):
     def start(self) -> None:
         """Start training what is chosen, and watch it."""
         folder = state.new_run_folder(self._runs_folder, self.choices, datetime.now())
+        if self._cost is not None:
+            self._expected_seconds[folder] = self._cost.seconds
         self._tell_errors(lambda: self._show(start_run(self.choices.request, folder)))
         self.reload_runs()
 
@@ -440,11 +444,12 @@ class TrainWidget(QScrollArea):
         self.run = run
         status = run.status
         self.progress_bar.setValue(round(1000 * status.fraction))
-        self.status_label.setText(state.status_text(status))
+        self.status_label.setText(state.status_text(status, self.seconds_left))
         self.stop_button.setEnabled(status.is_alive)
         self.stop_button.setVisible(status.is_alive)
         self.install_button.setVisible(not status.is_alive)
         self.resume_button.setEnabled(state.can_resume(run))
+        self.resume_button.setVisible(state.can_resume(run))
         ready = not status.is_alive and not status.installed and not self.install_runner.running
         why_not = state.why_not_ready(run)
         self.install_button.setEnabled(ready and not why_not)
@@ -452,9 +457,16 @@ class TrainWidget(QScrollArea):
         self.folder_button.setEnabled(True)
         self._show_pictures(run.folder)
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the run that is watched; None where it does not run, or nothing is known."""
+        run = self.run
+        return None if run is None else state.seconds_left(run.status, self._expected_seconds.get(run.folder))
+
     def _show_none(self) -> None:
         self.status_label.setText("Nothing has been trained yet.")
         self.stop_button.hide()
+        self.resume_button.hide()
         for control in (self.stop_button, self.resume_button, self.install_button, self.folder_button):
             control.setEnabled(False)
         self.canvas.hide()

@@ -181,10 +181,25 @@ def run_label(run: Run) -> str:
     return f"{run.folder.name} ({', '.join(parts)})"
 
 
-def status_text(status: RunStatus) -> str:
-    """What is shown under the progress bar."""
+def seconds_left(status: RunStatus, expected_seconds: float | None) -> float | None:
+    """Of a run under way: as it says itself, or, before it has a pace, what its measured cost says.
+
+    Parameters
+    ----------
+    status : RunStatus
+    expected_seconds : float or None
+        Of the whole run; None where it was not measured.
+    """
+    if not status.is_alive or status.remaining_seconds is not None or expected_seconds is None:
+        return status.remaining_seconds
+    return expected_seconds * (1 - status.fraction)
+
+
+def status_text(status: RunStatus, left: float | None = None) -> str:
+    """What is shown under the progress bar; with the seconds left, where they are known."""
     if status.is_alive:
-        parts = [status.message or _STATES[status.state], time_left_text(status.remaining_seconds)]
+        doing = status.message or _STATES[status.state]
+        parts = [f"{doing[:1].upper()}{doing[1:]}", time_left_text(left)]
     else:
         ended = "" if status.state == "died" and status.reason else f"{_STATES[status.state].capitalize()}."
         parts = [ended, status.reason]

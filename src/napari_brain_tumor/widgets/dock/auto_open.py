@@ -38,7 +38,8 @@ def open_with_cases(viewer: Any) -> None:
 class _Watch(QObject):
     def __init__(self, viewer: Any, window: QWidget) -> None:
         super().__init__(window)
-        self._viewer, self._window = viewer, window
+        # Its window is not kept: PySide would keep both for ever, since a window keeps what belongs to it.
+        self._viewer = viewer
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._open)
@@ -52,7 +53,7 @@ class _Watch(QObject):
             self._timer.start(0)  # once, after all layers of the case
 
     def _open(self) -> None:
-        if self._window.isVisible() and read_preferences().opening.open_dock:
+        if self._viewer.window._qt_window.isVisible() and read_preferences().opening.open_dock:
             open_dock(self._viewer)
 
 

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets.dock.state import JobFacts, job_text
 from napari_brain_tumor.widgets.parts import button, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
-__all__ = ["RunBar", "RunningJobs"]
+__all__ = ["JobRow", "RunBar", "RunningJobs"]
 
 _SHOW_MS: Final = 250
 """What ends sooner is not worth a bar that flashes."""
@@ -88,8 +89,43 @@ class RunningJobs(QObject):
             entry.cancel()
 
 
+class JobRow(QWidget):
+    """What one job does, how far it is, and a button to cancel it.
+
+    Parameters
+    ----------
+    flat : bool
+        Whether everything stands in one line.
+    """
+
+    cancel_requested = Signal()
+
+    def __init__(self, *, flat: bool = False) -> None:
+        super().__init__()
+        column = QHBoxLayout(self) if flat else QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        self.label = wrapped("")
+        self.label.setAccessibleName("What is running")
+        column.addWidget(self.label)
+        row = QHBoxLayout()
+        self.bar = progress_bar("How far it is.")
+        self.cancel_button = button("Cancel", "Stop this within a second.")
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel_button)
+        column.addLayout(row)
+        self.cancel_button.clicked.connect(lambda _: self.cancel_requested.emit())
+
+    def show_job(self, job: JobFacts) -> None:
+        """Show how far it is now."""
+        self.label.setText(job_text(job))
+        self.cancel_button.setAccessibleName(f"Cancel {job.title[:1].lower()}{job.title[1:]}")
+        self.bar.setRange(0, 0 if job.fraction is None else 1000)
+        self.bar.setValue(0 if job.fraction is None else round(1000 * job.fraction))
+
+
 class RunBar(QWidget):
-    """Shows the first of the jobs that run; hidden while there is none.
+    """Shows the jobs that run, each with a button to cancel it; hidden while there is none.
 
     Parameters
     ----------
@@ -102,21 +138,10 @@ class RunBar(QWidget):
 
     def __init__(self, jobs: RunningJobs, tab: Callable[[], str], *, flat: bool = False) -> None:
         super().__init__()
-        self._jobs, self._tab = jobs, tab
-        self._title = ""
-        column = QHBoxLayout(self) if flat else QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        self.label = wrapped("")
-        self.label.setAccessibleName("What is running")
-        column.addWidget(self.label)
-        row = QHBoxLayout()
-        self.bar = progress_bar("How far it is.")
-        self.cancel_button = button("Cancel", "Stop what is running within a second.")
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.cancel_button)
-        column.addLayout(row)
-        self.cancel_button.clicked.connect(lambda: self._jobs.cancel(self._title))
+        self._jobs, self._tab, self._flat = jobs, tab, flat
+        self.rows: dict[str, JobRow] = {}
+        self._layout: QBoxLayout = QHBoxLayout(self) if flat else QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._show_jobs)
@@ -125,21 +150,33 @@ class RunBar(QWidget):
 
     def refresh(self) -> None:
         """Show what runs now; a bar appears a moment later, so that short jobs do not let it flash."""
-        if not self._jobs.seen_from(self._tab()):
+        jobs = self._jobs.seen_from(self._tab())
+        self._drop_ended({job.title for job in jobs})
+        if not jobs:
             self._timer.stop()
             self.hide()
-        elif not self.isHidden():
-            self._show_jobs()
-        elif not self._timer.isActive():
+            return
+        for job in jobs:
+            if job.title in self.rows:
+                self.rows[job.title].show_job(job)
+        if len(self.rows) < len(jobs) and not self._timer.isActive():
             self._timer.start(_SHOW_MS)
 
     def _show_jobs(self) -> None:
-        jobs = self._jobs.seen_from(self._tab())
-        self.setVisible(bool(jobs))
-        if not jobs:
-            return
-        self._title = jobs[0].title
-        self.label.setText(job_text(jobs))
-        fraction = jobs[0].fraction
-        self.bar.setRange(0, 0 if fraction is None else 1000)
-        self.bar.setValue(0 if fraction is None else round(1000 * fraction))
+        for job in self._jobs.seen_from(self._tab()):
+            row = self.rows.get(job.title) or self._add(job.title)
+            row.show_job(job)
+        self.setVisible(bool(self.rows))
+
+    def _add(self, title: str) -> JobRow:
+        row = self.rows[title] = JobRow(flat=self._flat)
+        row.cancel_requested.connect(partial(self._jobs.cancel, title))
+        self._layout.addWidget(row)
+        return row
+
+    def _drop_ended(self, running: set[str]) -> None:
+        for title in [title for title in self.rows if title not in running]:
+            row = self.rows.pop(title)
+            row.hide()
+            self._layout.removeWidget(row)
+            row.deleteLater()

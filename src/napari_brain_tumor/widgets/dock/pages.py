@@ -198,9 +198,10 @@ class DataPage(_PagesOfOneTab):
             from napari_brain_tumor.widgets.train import TrainWidget  # loads matplotlib
 
             self.train = TrainWidget(self._viewer)
+            self.train.setFont(self.font())  # it is made after the page took over napari's size
             self.train.code_box.hide()
             self.stack.addWidget(self.train)
-            self._jobs.follow("Measuring a step of training", self.train.estimate_runner)
+            self._jobs.follow("Measuring a step of training", self.train.estimate_runner, "data")
             self._jobs.follow("Adding the model", self.train.install_runner)
             self._watch_timer.start()
         if self.panel.dataset is not None and not self.train.choices.source:
@@ -217,7 +218,7 @@ class DataPage(_PagesOfOneTab):
         if not status.is_alive:
             self._jobs.end(_TRAINING)
             return
-        left = time_left_text(status.remaining_seconds)
+        left = time_left_text(train.seconds_left)
         facts = JobFacts(_TRAINING, status.message, status.fraction, left)
         self._jobs.put(facts, "data", train.stop_button.click)
 

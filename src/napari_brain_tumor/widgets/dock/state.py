@@ -149,11 +149,7 @@ class JobFacts:
     time_left: str = ""
 
 
-def job_text(jobs: Sequence[JobFacts]) -> str:
-    """The first job in words, and how many others run; empty where none runs."""
-    if not jobs:
-        return ""
-    first = jobs[0]
-    words = ", ".join(filter(None, (first.message, first.time_left)))
-    more = f" (and {len(jobs) - 1} more)" if len(jobs) > 1 else ""
-    return f"{first.title}{': ' + words if words else '…'}{more}"
+def job_text(job: JobFacts) -> str:
+    """A job in words: what it does now, and the time left."""
+    words = ", ".join(filter(None, (job.message, job.time_left)))
+    return f"{job.title}{': ' + words if words else '…'}"

@@ -123,7 +123,7 @@ class Dock(QWidget):
         self.setAcceptDrops(True)
         prepare(viewer)
         offer_after_opening(viewer)
-        self.refresh()
+        self._on_layers_changed()  # the case that brought the dock is open already
 
     # Building -------------------------------------------------------------------------------------------------------
 
