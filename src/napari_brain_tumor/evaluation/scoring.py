@@ -19,6 +19,7 @@ from napari_brain_tumor.errors import (
     ModelNotFoundError,
     OptionError,
     UnreadableFileError,
+    attempted,
 )
 from napari_brain_tumor.evaluation.cases import Case, find_cases, match_by_name
 from napari_brain_tumor.evaluation.result import Evaluation, Refused, outcomes_of
@@ -416,15 +417,15 @@ def _scored_job(
     results: dict[str, Segmentation] = {}
     refused: list[Refused] = []
     for number, method in enumerate(methods):
-        try:
+        with attempted() as attempt:
             job = _predicted_job(case, study, method, settings)
             predicted, seconds = yield from part_of(
                 job, number / len(methods), (number + 1) / len(methods), method.name
             )
             results[method.name] = on_grid(predicted, study.grid)
             rows += scores_of_case(case, method.name, truth, results[method.name], seconds)
-        except Exception as error:  # noqa: BLE001
-            refused.append(_refused(case, method, error))
+        if attempt.error is not None:
+            refused.append(_refused(case, method, attempt.error))
     if not rows:
         return _Scored(None, refused)
     about = _about_case(case, study, truth, results)

@@ -54,9 +54,9 @@ class OpenedCase(QObject):
         return self.loaded.record.id if self.loaded is not None else None
 
     @property
-    def layers(self) -> list[Layer]:
+    def all_layers(self) -> list[Layer]:
         """Scans, label, prediction, and the copy of a scan beside them."""
-        return [*self._own_layers, *self.prediction.layers]
+        return [*self._own_layers, *self.prediction.all_layers]
 
     @property
     def edited(self) -> bool:

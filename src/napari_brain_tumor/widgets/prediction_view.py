@@ -29,7 +29,7 @@ class PredictionView:
         self.layer: Layer | None = None
 
     @property
-    def layers(self) -> list[Layer]:
+    def all_layers(self) -> list[Layer]:
         """The prediction, and the copy of a scan below it, as far as there are any."""
         return [layer for layer in (self.layer, self._copy) if layer is not None]
 
@@ -41,7 +41,7 @@ class PredictionView:
     def release(self) -> list[Layer]:
         """Forget the layers; returns them, for they are still in the viewer."""
         grid_of(self._viewer).enabled = False
-        previous = self.layers
+        previous = self.all_layers
         self.layer = self._copy = None
         return previous
 

@@ -12,7 +12,7 @@ from napari_brain_tumor.dataset.index import CaseRecord, MadeBy, ReviewState
 from napari_brain_tumor.dataset.split import SplitRow, read_split_table
 from napari_brain_tumor.dataset.store import CuratedDataset
 from napari_brain_tumor.dataset.truth import encode, truth_of
-from napari_brain_tumor.errors import BrainTumorError, DatasetError
+from napari_brain_tumor.errors import BrainTumorError, DatasetError, attempted
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.volume import named_path
@@ -113,14 +113,18 @@ def _rows_by_case(options: ImportOptions) -> dict[str, SplitRow]:
 def _outcome(dataset: CuratedDataset, case: FoundCase, row: SplitRow | None, options: ImportOptions) -> CaseOutcome:
     if case.problem:
         return CaseOutcome(case.name, "refused", case.problem)
-    try:
+    with attempted() as importing:
         study, label = open_case(case, options)
         return _added(dataset, case, study, label, row, options)
-    except (BrainTumorError, OSError) as error:
-        return CaseOutcome(case.name, "refused", str(error))
-    except Exception as error:  # whatever a damaged file makes a library raise, the other cases go on
-        logger.exception("%s was not imported", case.name)
-        return CaseOutcome(case.name, "refused", f"{type(error).__name__}: {error or 'without a message'}")
+    return CaseOutcome(case.name, "refused", problem_of(importing.error))
+
+
+def problem_of(error: Exception | None) -> str:
+    """Why a case was not read, in words; what a library raised over a damaged file goes to the log as a whole."""
+    if isinstance(error, BrainTumorError | OSError):
+        return str(error)
+    logger.error("A case was not read", exc_info=error)
+    return f"{type(error).__name__}: {str(error) or 'without a message'}"
 
 
 def open_case(case: FoundCase, options: ImportOptions) -> tuple[Study, Segmentation]:

@@ -224,7 +224,7 @@ class DataPage(_PagesOfOneTab):
     @property
     def case_layers(self) -> list[Layer]:
         """The layers of the case under review, whose unsaved work the panel asks about itself."""
-        layers: list[Layer] = self.panel.cases.case.layers
+        layers: list[Layer] = self.panel.cases.case.all_layers
         return layers
 
 
