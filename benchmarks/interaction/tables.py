@@ -32,7 +32,8 @@ METHODS = (OURS, "ours, no probabilities", SHAPES, BEFORE, "random walker")
 HABITS = ("outline", "lasso", "stroke", "point")
 LOWERED = 0.01
 
-INTRODUCTION = """A simulated user who knows the ground truth corrects the validation patients, prompt by prompt. Each prompt is
+INTRODUCTION = """\
+A simulated user who knows the ground truth corrects the validation patients, prompt by prompt. Each prompt is
 placed in the middle of the largest connected error, on that of the three slices through it which shows most of the
 error. The largest error is the one that makes up the largest share of its region, so that the small enhancing part
 counts as much as the large edema. `outline`: an exact line around the region on that slice (around the error alone if

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_brain_tumor.dataset.duplicates import voxels_sha256
 from napari_brain_tumor.dataset.imports.found_case import FoundCase, marked_slices
@@ -15,9 +15,13 @@ from napari_brain_tumor.dataset.truth import encode, truth_of
 from napari_brain_tumor.errors import BrainTumorError, DatasetError, attempted
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.formats import TIFF
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases", "open_case"]
 
@@ -70,6 +74,16 @@ class ImportReport:
     def of(self, outcome: Literal["added", "already there", "refused"]) -> tuple[CaseOutcome, ...]:
         """The cases that ended that way."""
         return tuple(case for case in self.outcomes if case.outcome == outcome)
+
+    @property
+    def table(self) -> Table:
+        """A row for each case: its name, what became of it, why, and its id in the data set."""
+        rows = ((case.name, case.outcome, case.text, case.record and case.record.id) for case in self.outcomes)
+        return Table.of_cells(("name", "outcome", "text", "case"), rows)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The table as a `pandas.DataFrame`."""
+        return self.table.to_dataframe()
 
 
 def import_cases(
