@@ -41,7 +41,7 @@ from napari_brain_tumor.postprocessing.region_probabilities import (
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
 from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.preprocessing.world_box import WorldBox, check_box, inside_box
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import ROLES, Segmentation, Study
@@ -64,10 +64,11 @@ ModelName = str | PathLike[str] | None
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
 
 
+@action
 @takes(SegmentRequest, "model", "device")
 def segment(
     study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> Segmentation:
+) -> Job[Segmentation]:
     """Segment the tumour of a study.
 
     Parameters
@@ -121,13 +122,19 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    return run_job(segment_job(study, model, device, **options))
+    segmentation, _ = yield from requested_segmentation_job(study, _request(model, device, options))
+    return segmentation
 
 
+segment_job = segment.job
+"""`segment` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+
+
+@action
 @takes(SegmentRequest, "model", "device")
 def segment_with_probabilities(
     study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> tuple[Segmentation, RegionProbabilities]:
+) -> Job[tuple[Segmentation, RegionProbabilities]]:
     """`segment` with a trained model, and the probabilities behind the labels.
 
     Takes the parameters of `segment` but seeds, and raises what it raises; `ProbabilityError` for a method without
@@ -149,7 +156,15 @@ def segment_with_probabilities(
     >>> probabilities["ET"].shape == segmentation.data.shape
     True
     """
-    return run_job(segment_with_probabilities_job(study, model, device, **options))
+    request = _request(model, device, options)
+    if request.seeds:
+        raise SeedError(_no_seeds(find_model(model)))
+    outcome = yield from outcome_job(study, request)
+    return outcome.segmentation, outcome.maps
+
+
+segment_with_probabilities_job = segment_with_probabilities.job
+"""`segment_with_probabilities` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,27 +189,6 @@ class Outcome:
     def probabilities(self) -> npt.NDArray[np.float16]:
         """Of the model's regions, `(R, Z, Y, X)` in the box of `prepared`."""
         return self.maps.values
-
-
-@takes(SegmentRequest, "model", "device")
-def segment_job(
-    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> Job[Segmentation]:
-    """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    segmentation, _ = yield from requested_segmentation_job(study, _request(model, device, options))
-    return segmentation
-
-
-@takes(SegmentRequest, "model", "device")
-def segment_with_probabilities_job(
-    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> Job[tuple[Segmentation, RegionProbabilities]]:
-    """`segment_with_probabilities` as a job; takes the same parameters."""
-    request = _request(model, device, options)
-    if request.seeds:
-        raise SeedError(_no_seeds(find_model(model)))
-    outcome = yield from outcome_job(study, request)
-    return outcome.segmentation, outcome.maps
 
 
 def outcome_job(study: Study, request: SegmentRequest) -> Job[Outcome]:
