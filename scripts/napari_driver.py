@@ -60,9 +60,8 @@ class TourError(RuntimeError):
 
 
 def private_settings(folder: Path) -> None:
-    """Keep models, journals and napari's settings of whoever runs this out of it; before napari reads them."""
+    """Keep models and journals of whoever runs this out of it; `in_display.sh` does so with napari's settings."""
     os.environ["BRAIN_TUMOR_HOME"] = str(folder / "home")
-    os.environ["NAPARI_CONFIG"] = str(folder / "napari.yaml")
 
 
 class Window:

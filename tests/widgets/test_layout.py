@@ -180,6 +180,19 @@ def test_moving_with_shift_moves_the_crosshair_and_dragging_does_not(opened, qtb
     assert sagittal.camera().centre != centre
 
 
+def test_large_letters_make_the_views_no_wider_than_a_small_screen_has_room_for(opened, qtbot):
+    from napari.settings import get_settings
+
+    layout, appearance = opened[1], get_settings().appearance
+    before = appearance.font_size
+    appearance.font_size = 16
+    try:
+        qtbot.waitUntil(lambda: layout.fit_button.fontInfo().pointSize() > 12, timeout=5000)
+        assert layout.minimumSizeHint().width() <= 400
+    finally:
+        appearance.font_size = before
+
+
 def test_place_out_of_sight_is_panned_to(opened):
     _viewer, labels, panes = opened
     coronal = panes.planes[1]

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QHideEvent, QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QApplication, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
 from napari_brain_tumor.widgets import view_actions
@@ -20,7 +20,7 @@ from napari_brain_tumor.widgets.doubt_ring import ring_of, rings
 from napari_brain_tumor.widgets.linked_layers import LinkedLayers, Links, is_volume
 from napari_brain_tumor.widgets.napari_canvas import CanvasPlace, CanvasState, bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, WorldBox, nearest_steps, place_text
-from napari_brain_tumor.widgets.parts import button, combo
+from napari_brain_tumor.widgets.parts import button, combo, flow, narrow
 from napari_brain_tumor.widgets.plane_pane import Pane, PlanePane, SlicePane
 from napari_brain_tumor.widgets.spare_views import spare_views
 from napari_brain_tumor.widgets.surface_pane import SurfacePane
@@ -30,14 +30,14 @@ from napari_brain_tumor.widgets.worker import notify
 
 __all__ = ["KEYS", "FourPanes", "layout_of", "layouts", "toggle_layout", "toggle_surfaces"]
 
-_NOTHING = "Open a case, or any volume, to see it in three planes."
+_NOTHING = "No volume is open."
 _NO_WINDOW = "The 2x2 layout takes the place of napari's canvas: it needs a viewer in a window."
 _CELLS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column of axial, coronal, sagittal and 3D."""
 _SPACING: Final = 2
 _CONVENTIONS: Final[Mapping[Convention, str]] = {
-    "radiological": "right on the left (radiological)",
-    "neurological": "right on the right (neurological)",
+    "radiological": "radiological",
+    "neurological": "neurological",
 }
 
 
@@ -104,9 +104,6 @@ class FourPanes(QWidget):
 
     def _build_strip(self) -> QWidget:
         self.strip = QWidget()
-        row = QHBoxLayout(self.strip)
-        row.setContentsMargins(4, 0, 4, 0)
-        row.setSpacing(6)
         self.place_label = QLabel(_NOTHING)
         self.place_label.setAccessibleName("Place of the crosshair")
         self.place_label.setToolTip(
@@ -114,20 +111,20 @@ class FourPanes(QWidget):
             "Click in a plane, or move over it with Shift held: the others go there. Left and Right step through the "
             "slices of the plane that was clicked last.\nPainting works in every plane."
         )
-        row.addWidget(self.place_label, 1)
-        self.side_box = combo("On which side of the screen the patient's right is.", "Sides")
-        self.side_box.setMinimumContentsLength(len(_CONVENTIONS["radiological"]) - 6)
+        sides = "The patient's right on the left of the screen (radiological), or on the right (neurological)."
+        self.side_box = combo(sides, "Sides")
+        narrow(self.side_box, 10)
         for name, text in _CONVENTIONS.items():
             self.side_box.addItem(text, name)
         self.side_box.setCurrentIndex(list(_CONVENTIONS).index(_convention_of(self._viewer)))
         self.side_box.activated.connect(self._on_side_chosen)
-        row.addWidget(self.side_box)
         self.fit_button = button("&Fit", "Zoom so that the brain fills each view.")
         self.fit_button.clicked.connect(self.fit)
-        row.addWidget(self.fit_button)
-        self.close_button = button("One canvas (Shift+F)", "Back to napari's own canvas, as it was before.")
+        back = "Back to napari's own canvas, as it was before.\nKey in the picture: Shift+F"
+        self.close_button = button("One canvas", back)
         self.close_button.clicked.connect(self.close_layout)
-        row.addWidget(self.close_button)
+        # In as many lines as the font asks for: in one, large letters would make the window wider than the screen.
+        self.strip.setLayout(flow(self.place_label, self.side_box, self.fit_button, self.close_button))
         for part in (self.fit_button, self.close_button):
             part.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the picture
         return self.strip
@@ -298,6 +295,8 @@ class FourPanes(QWidget):
         units = self._viewer.layers[0].units
         unit = "mm" if units is not None and str(units[-1]) in ("mm", "millimeter") else ""
         self.place_label.setText(place_text(point[-3:], anatomical=self._is_anatomical(), unit=unit))
+        # What stands beside it would move with every digit.
+        self.place_label.setMinimumWidth(max(self.place_label.minimumWidth(), self.place_label.sizeHint().width()))
 
     def _on_slice_chosen(self, pane: SlicePane) -> None:
         dims = pane.model.dims

@@ -282,7 +282,7 @@ class SegmentWidget(QScrollArea):
         row.addWidget(self.doubt_buttons[0])
         column.addLayout(row)
         tip = "Every doubtful place: where, how large, why."
-        self.doubt_fold = Fold("List of them", tip, "List of doubtful places")
+        self.doubt_fold = Fold("All doubtful places", tip, "List of doubtful places")
         self.doubt_list = DoubtList(self._viewer)
         self.doubt_fold.column.addWidget(self.doubt_list)
         self.doubt_fold.column.addWidget(self.doubt_buttons[1])

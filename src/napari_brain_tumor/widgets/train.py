@@ -447,12 +447,12 @@ class TrainWidget(QScrollArea):
         self.status_label.setText(state.status_text(status, self.seconds_left))
         self.stop_button.setEnabled(status.is_alive)
         self.stop_button.setVisible(status.is_alive)
-        self.install_button.setVisible(not status.is_alive)
         self.resume_button.setEnabled(state.can_resume(run))
         self.resume_button.setVisible(state.can_resume(run))
         ready = not status.is_alive and not status.installed and not self.install_runner.running
         why_not = state.why_not_ready(run)
         self.install_button.setEnabled(ready and not why_not)
+        self.install_button.setVisible(not status.is_alive and not (why_not and state.can_resume(run)))
         self.install_button.setToolTip(f"Cannot be added yet. {why_not}" if why_not else _ADD_TIP)
         self.folder_button.setEnabled(True)
         self._show_pictures(run.folder)
