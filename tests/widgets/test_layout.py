@@ -183,7 +183,7 @@ def test_moving_with_shift_moves_the_crosshair_and_dragging_does_not(opened, qtb
 def test_large_letters_make_the_views_no_wider_than_a_small_screen_has_room_for(opened, qtbot):
     from napari.settings import get_settings
 
-    layout, appearance = opened[1], get_settings().appearance
+    layout, appearance = opened[2], get_settings().appearance
     before = appearance.font_size
     appearance.font_size = 16
     try:
