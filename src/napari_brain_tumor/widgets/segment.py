@@ -183,8 +183,7 @@ class SegmentWidget(QScrollArea):
         model_row.addWidget(self.about_button)
         rows.addRow(model_label, model_row)
         self.seeds_box = combo(
-            "Points within the tumour, from which the method begins to grow.\n"
-            "Automatic takes the brightest asymmetric place.",
+            "Points in the tumour from which the method grows.\nAutomatic takes the brightest asymmetric place.",
             "Seed points",
         )
         rows.addRow("Seed &points", self.seeds_box)
@@ -198,8 +197,8 @@ class SegmentWidget(QScrollArea):
         self.device_box.setItemData(0, "Finding out which devices are present.", Qt.ItemDataRole.ToolTipRole)
         rows.addRow("&Device", self.device_box)
         self.result_box = combo(
-            "Where the next result goes: into a layer of its own, or into that of the last result of the same study.\n"
-            "What you painted there by hand stays as it is, and Ctrl+Z brings back the labels of before.",
+            "Where the next result goes: into a new layer, or into that of the last result of the same study.\n"
+            "What you painted there by hand stays as it is, and Ctrl+Z brings back the previous labels.",
             "Result",
         )
         self.result_box.addItem("adds a layer", "add")

@@ -276,7 +276,7 @@ def model_tooltip(model: Method) -> str:
 
 
 def _baseline_tooltip(baseline: Baseline) -> str:
-    seeds = "Begins at the points of a Points layer, or by itself." if baseline.takes_seeds else ""
+    seeds = "Starts at the points of a Points layer, or automatically." if baseline.takes_seeds else ""
     return "\n".join(part for part in (baseline.title, baseline.summary, seeds, baseline.source) if part)
 
 

@@ -88,7 +88,7 @@ class Head(QWidget):
 
     def _build_case(self, opening: Opening) -> QHBoxLayout:
         row = QHBoxLayout()
-        self.case_box = combo("The case that is worked on. The layers of the others are hidden meanwhile.", "Case")
+        self.case_box = combo("The case you are working on. The layers of the others are hidden.", "Case")
         self.case_box.activated.connect(self.case_chosen)
         self.open_button = button("Open…", "Open a case, or labels. Or drop its folder on the window.")
         self.menu = QMenu(self.open_button)
