@@ -25,7 +25,7 @@ def panel(make_napari_viewer, worker, monkeypatch):
         study = make_study()
         layers.add_layers(viewer, layers.study_to_layers(study))
         widget = SegmentWidget(viewer, worker, target="worker_tasks:segment_within", models=[make_model()])
-        widget._devices_asked = True  # asking loads torch in the child
+        widget.devices.asked = True  # asking loads torch in the child
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
         return viewer, widget, study
 
