@@ -316,10 +316,11 @@ class TestAfterARun:
         runs._on_finished((layers.segmentation_to_layer(segmentation), ()))
 
     def begin(self, widget, **options):
-        from napari_brain_tumor.widgets.study_queue import OpenStudy
+        from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
 
         widget.runner.start = lambda *_, **__: None  # no process is needed to see what becomes of its result
-        run = widget._run_of(OpenStudy.of(widget.choices.sequences), {})
+        study = OpenStudy.of(widget.choices.sequences)
+        run = Run(study.name, study.views, {})
         widget.runs.start([run], None, "", **options)
         widget.runs.queue.runs = [run]
 

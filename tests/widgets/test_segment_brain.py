@@ -99,7 +99,8 @@ def test_several_studies_have_no_mask_in_common(panel, qtbot):
     choose(widget, f"inside {name}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(widget.study_list), "ticked", property(lambda _: [object(), object()]))
-        assert "A brain mask belongs to one study" in widget._obstacle
+        widget.run()
+    assert "A brain mask belongs to one study" in widget.status_label.text()
 
 
 def test_the_lines_name_the_file_of_the_mask(panel, qtbot, tmp_path):

@@ -93,7 +93,7 @@ class ModelChoice(QWidget):
         default = default_model([model for model in self.offered if isinstance(model, ModelInfo)], traits)
         if default is not None and default != self.model:
             self.box.blockSignals(True)
-            self.box.setCurrentIndex(self._row_of(default))
+            self.box.setCurrentIndex([self.box.itemData(at) for at in range(self.box.count())].index(default))
             self.box.blockSignals(False)
             self.chosen.emit()
 
