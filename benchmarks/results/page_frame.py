@@ -51,9 +51,8 @@ def targets(results: Results) -> Lines:
     return [
         "## Targets",
         "",
-        "Mean Dice over patients from every sequence. *Best* is the trained model, without or with flips, with the "
-        "highest mean over the regions of the set; *default* is the model that is used for such cases when none is "
-        "named, without flips.",
+        "Mean Dice over patients from every sequence, without flips. First the model that is used when none is named, "
+        "then the others.",
         "",
         *table(head, rows),
     ]
@@ -119,7 +118,12 @@ def definitions(models: Iterable[ModelResults]) -> Lines:
     posted = [
         f"- `{m.name}` removes parts of the tumour under {m.min_lesion_mm3:g} mm³"
         + (f", parts under {100 * m.min_lesion_share:g} % of the largest one" if m.min_lesion_share else "")
-        + (f" and takes enhancement under {m.min_enhancing_mm3:g} mm³ in all for none." if m.min_enhancing_mm3 else ".")
+        + (f" and takes enhancement under {m.min_enhancing_mm3:g} mm³ in all for none" if m.min_enhancing_mm3 else "")
+        + (
+            f", or where it is sure of less than {100 * m.min_sure_enhancing:g} % of it."
+            if m.min_sure_enhancing
+            else "."
+        )
         for m in models
     ]
     return [

@@ -328,6 +328,9 @@ def _card_entries(card: "Card") -> dict[str, str]:
         "Thresholds": _settings({region: card.threshold(region) for region in card.regions}),
         "Smallest lesion": f"{card.min_lesion_mm3:g} mm3" if card.min_lesion_mm3 else "",
         "Smallest enhancing": f"{card.min_enhancing_mm3:g} mm3" if card.min_enhancing_mm3 else "",
+        "Sure of enhancing": f"{100 * card.min_sure_enhancing:g} % of it, or none is labelled"
+        if card.min_sure_enhancing
+        else "",
         "Trained on": f"{', '.join(training.datasets)}: {training.cases} cases, {training.epochs} epochs"
         if training
         else "",
