@@ -30,7 +30,7 @@ from napari_brain_tumor.widgets.worker import notify
 
 __all__ = ["KEYS", "FourPanes", "layout_of", "layouts", "toggle_layout", "toggle_surfaces"]
 
-_NOTHING = "No volume is open."
+_NOTHING = "Open a case first."
 _NO_WINDOW = "The 2x2 layout takes the place of napari's canvas: it needs a viewer in a window."
 _CELLS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Row and column of axial, coronal, sagittal and 3D."""
