@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from napari_brain_tumor import brain_mask, open_segmentation, open_study, register, segment
+from napari_brain_tumor import brain_mask, open_segmentation, open_study, prepare, register, segment
 from napari_brain_tumor.brain.network import brain_model
 from napari_brain_tumor.brain.small_grid import small_grid, small_study
 from napari_brain_tumor.errors import BrainMaskError
@@ -210,9 +210,10 @@ def _itk(values: npt.NDArray[Any], grid: Grid) -> Any:
 def _raw(folder: Path) -> list[dict[str, Any]]:
     """Each sequence on its own grid, against the majority of deepbet's masks of all of them."""
     opened = open_sequences(folder)
+    prepared = prepare(folder, device="cpu", grid="reference")
     studies = {role: Study({role: volume.array}, volume.grid, role) for role, volume in opened.volumes.items()}
     deepbet = {role: _deepbet_mask(study) for role, study in studies.items()}
-    rows = []
+    rows, together = [], {}
     for role, study in studies.items():
         votes = sum(_carried(deepbet[other], studies[other], study).astype(int) for other in studies)
         majority = np.asarray(2 * votes > len(studies))
@@ -222,7 +223,12 @@ def _raw(folder: Path) -> list[dict[str, Any]]:
             {"case": folder.name, "method": f"atlas {role}"} | _measured(partial(_atlas_mask, study), majority, {}),
             {"case": folder.name, "method": f"deepbet {role}", "dice": _dice(deepbet[role], majority)},
         ]
-    return rows
+        if role == prepared.reference:
+            together = {
+                "method": f"prepared {'+'.join(prepared.study.roles)}",
+                "dice": _dice(prepared.study.brain, majority),
+            }
+    return [*rows, {"case": folder.name} | together]
 
 
 def _carried(mask: Mask, moving: Study, fixed: Study) -> Mask:
@@ -317,9 +323,14 @@ def _raw_lines(document: dict[str, Any]) -> list[str]:
         return []
     methods = [name for name in ("network", "atlas", "deepbet") if any(row["method"].startswith(name) for row in rows)]
     lines = [f"| sequence | {' | '.join(methods).replace('network', '`brain`')} |", f"|---|{'---|' * len(methods)}"]
-    for role in dict.fromkeys(row["method"].split()[1] for row in rows):
-        of = {row["method"]: row["dice"] for row in rows}
-        lines.append(f"| {role} | {' | '.join(_short(of[f'{method} {role}']) for method in methods)} |")
+    of = {row["method"]: row["dice"] for row in rows}
+    for method, dice in of.items():
+        kind, _, roles = method.partition(" ")
+        if kind == methods[0]:
+            lines.append(f"| {roles} | {' | '.join(_short(of[f'{name} {roles}']) for name in methods)} |")
+        elif kind == "prepared":
+            together = f"{roles.replace('+', ', ')}, as `prepare` brings them together"
+            lines.append(f"| {together} | {_short(dice)} |{' |' * (len(methods) - 1)}")
     return lines
 
 

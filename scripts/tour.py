@@ -279,7 +279,7 @@ class Tour:
         folder = self.dataset
         folder.parent.mkdir(parents=True, exist_ok=True)  # the dialog names a new folder in it
         with self.window.answering(choose_file(folder)):
-            self.window.click(panel.new_button)
+            self.window.click(panel.chooser.new_button)
         self.window.wait("an empty data set", lambda: panel.dataset is not None)
         self.window.dock.page("data").bar.setCurrentIndex(1)
         page = panel.add
@@ -296,8 +296,8 @@ class Tour:
                 f"The label that a model made and a brush corrected counts as made by {case.label.made_by}."
             )
         case_id = case.id
-        panel.open_case(case_id)
-        self.window.wait("the case from the data set", lambda: panel.case_id == case_id)
+        panel.cases.open_case(case_id)
+        self.window.wait("the case from the data set", lambda: panel.cases.case_id == case_id)
         self.window.settle(1)
         self.seen("curated")
 

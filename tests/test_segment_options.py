@@ -1,5 +1,6 @@
 """Thresholds, a box, and the probabilities behind the labels: the engine, the workflow, a method without weights."""
 
+import json
 import pickle
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari_brain_tumor.errors import BoxError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.labels import REGIONS, region_mask
-from napari_brain_tumor.postprocessing.region_probabilities import check_thresholds
+from napari_brain_tumor.postprocessing.region_probabilities import check_thresholds, sure_share
 from napari_brain_tumor.postprocessing.uncertainty import binary_entropy
 from napari_brain_tumor.preprocessing.world_box import check_box, inside_box, voxels_of_box
 from napari_brain_tumor.progress import run_job
@@ -230,6 +231,43 @@ def test_other_thresholds_give_what_a_run_with_them_gives(tiny):
     expected = segment(study, tiny, "cpu", min_lesion_mm3=30, thresholds={"WT": 0.45, "TC": 0.4})
     np.testing.assert_array_equal(other.labels(), expected.data)
     assert (found.labels() != other.labels()).any()
+
+
+def test_a_tumour_is_taken_not_to_enhance_where_the_model_is_hardly_sure_of_any(tiny):
+    """An untrained network is sure of nothing: its probabilities are all near 0.5."""
+    card = json.loads((tiny / "card.json").read_text())
+    (tiny / "card.json").write_text(
+        json.dumps(card | {"thresholds": {"TC": 0.36, "ET": 0.42}, "min_sure_enhancing": 0.3})
+    )
+    study = head()
+    segmentation, maps = segment_with_probabilities(study, tiny, "cpu", min_lesion_mm3=0)
+    called = int((maps.values[2] >= 0.42).sum())
+    assert called > 100
+    assert sure_share(maps.values[2], 0.42) < 0.3
+    assert not region_mask(segmentation.data, "ET").any()
+    note = next(note for note in segmentation.provenance["notes"] if note.startswith("No enhancing tumour is labelled"))
+    assert f"{called / 1000:.1f} mL might enhance" in note
+    assert "30% are needed" in note
+    assert segmentation.provenance["settings"]["min_sure_enhancing"] == 0.3
+    # What would have been enhancing is core, where the core holds it.
+    core = (maps["WT"] >= 0.5) & (maps["TC"] >= 0.36)
+    assert core.any()
+    np.testing.assert_array_equal(region_mask(segmentation.data, "TC"), core)
+    # A threshold of one's own decides, here and after the fact; without T1c the share was never found.
+    other = segment(study, tiny, "cpu", min_lesion_mm3=0, thresholds={"ET": 0.41})
+    assert region_mask(other.data, "ET").any()
+    assert other.provenance["settings"]["min_sure_enhancing"] == 0
+    np.testing.assert_array_equal(maps.with_thresholds({"ET": 0.41}).labels(), other.data)
+    np.testing.assert_array_equal(maps.with_thresholds({"TC": 0.36}).labels(), segmentation.data)
+    without = segment(study.only(("T1", "T2", "FLAIR")), tiny, "cpu", min_lesion_mm3=0)
+    assert region_mask(without.data, "ET").any()
+
+
+def test_the_share_that_is_sure():
+    probabilities = np.array([0.2, 0.5, 0.6, 0.9, 0.95], np.float16)
+    assert sure_share(probabilities, 0.5) == 0.5
+    assert sure_share(probabilities, 0.92) == 1
+    assert sure_share(probabilities, 0.99) == 1  # none is called, so none is doubtful
 
 
 def test_uncertainty_is_the_entropy_of_the_least_certain_region(tiny):

@@ -32,15 +32,16 @@ METHODS = (OURS, "ours, no probabilities", SHAPES, BEFORE, "random walker")
 HABITS = ("outline", "lasso", "stroke", "point")
 LOWERED = 0.01
 
-INTRODUCTION = """A simulated user who knows the truth corrects the validation patients, prompt by prompt: the next
-prompt goes to the middle of the largest connected error, on that of the three slices through it on which the error is
-largest; the largest error is the one with the largest share of its region, so that the small enhancing part counts as
-much as the large edema. `outline`: an exact line around the region as it should be on that slice (around the error
-alone, where another part is close by); `lasso`: around the error; `stroke`: along the middle of the error; `point`: a
-click. *Shape interpolation* turns the outlines of our sessions into labels as it has been done for thirty years: exact
-on the outlined slices, signed distances interpolated between them, elsewhere the labels as they were at the start.
-*The version before* and the *random walker* have sessions of their own, since the user answers to their errors. Dice is
-the mean over cases; nothing was fitted on these patients."""
+INTRODUCTION = """\
+A simulated user who knows the ground truth corrects the validation patients, prompt by prompt. Each prompt is
+placed in the middle of the largest connected error, on that of the three slices through it which shows most of the
+error. The largest error is the one that makes up the largest share of its region, so that the small enhancing part
+counts as much as the large edema. `outline`: an exact line around the region on that slice (around the error alone if
+another part is close by); `lasso`: around the error; `stroke`: along the middle of the error; `point`: a click. *Shape
+interpolation* is the classical method, applied to the outlines of our sessions: exact on the outlined slices, signed
+distances interpolated between them, the initial labels elsewhere. *The version before* and the *random walker* have
+their own sessions, because the user responds to their errors. Dice is the mean over cases; nothing was fitted to these
+patients."""
 
 COMMANDS = """```
 python benchmarks/interaction --data DATA

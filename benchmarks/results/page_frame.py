@@ -119,7 +119,12 @@ def definitions(models: Iterable[ModelResults]) -> Lines:
     posted = [
         f"- `{m.name}` removes parts of the tumour under {m.min_lesion_mm3:g} mm³"
         + (f", parts under {100 * m.min_lesion_share:g} % of the largest one" if m.min_lesion_share else "")
-        + (f" and takes enhancement under {m.min_enhancing_mm3:g} mm³ in all for none." if m.min_enhancing_mm3 else ".")
+        + (f" and takes enhancement under {m.min_enhancing_mm3:g} mm³ in all for none" if m.min_enhancing_mm3 else "")
+        + (
+            f", or where it is sure of less than {100 * m.min_sure_enhancing:g} % of it."
+            if m.min_sure_enhancing
+            else "."
+        )
         for m in models
     ]
     return [

@@ -81,6 +81,7 @@ class Subject:
             "min_lesion_mm3": method.min_lesion_mm3,
             "min_lesion_share": 0.0 if card is None else card.min_lesion_share,
             "min_enhancing_mm3": 0.0 if card is None else card.min_enhancing_mm3,
+            "min_sure_enhancing": 0.0 if card is None else card.min_sure_enhancing,
         }
         if not isinstance(method, ModelInfo):
             nothing = dict.fromkeys(("dims", "parameters", "weights_sha256", "weights_mb"))
@@ -111,6 +112,7 @@ class Subject:
             "min_lesion_mm3",
             "min_lesion_share",
             "min_enhancing_mm3",
+            "min_sure_enhancing",
         }
         members = [member.model_dump(mode="json", include={"calibration"}) for member in self.card.members]
         return self.card.model_dump(mode="json", include=fields) | {"members": members}

@@ -3,7 +3,12 @@
 Every message says what was found, what was expected and what to do.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 __all__ = [
+    "Attempt",
     "BoxError",
     "BrainMaskError",
     "BrainTumorError",
@@ -40,6 +45,8 @@ __all__ = [
     "UnreadableFileError",
     "VisitError",
     "WorkerDiedError",
+    "attempted",
+    "translated",
 ]
 
 
@@ -195,3 +202,37 @@ class WorkerDiedError(BrainTumorError, RuntimeError):
 
 class CancelledError(BrainTumorError, RuntimeError):
     """The user stopped the job."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """How something ended that may fail without ending what surrounds it."""
+
+    error: Exception | None = None
+
+
+@contextmanager
+def attempted() -> Iterator[Attempt]:
+    """Keep an error in the `Attempt` instead of raising it: for one case of many, whatever is wrong with it."""
+    attempt = Attempt()
+    try:
+        yield attempt
+    except Exception as error:  # noqa: BLE001 - the other cases go on
+        attempt.error = error
+
+
+@contextmanager
+def translated(refusal: Callable[[str], BrainTumorError]) -> Iterator[None]:
+    """Turn whatever a library raises, mostly over a damaged file, into one error of ours.
+
+    Parameters
+    ----------
+    refusal : callable
+        Makes the error from the library's reason. Errors of ours pass as they are.
+    """
+    try:
+        yield
+    except BrainTumorError:
+        raise
+    except Exception as error:
+        raise refusal(str(error) or type(error).__name__) from error

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar, cast, get_args
 
-__all__ = ["Job", "Progress", "RemainingTime", "part_of", "run_job"]
+__all__ = ["Action", "Job", "Progress", "RemainingTime", "action", "part_of", "run_job"]
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,45 @@ def run_job(job: Job[Result], on_progress: Callable[[Progress], None] | None = N
             return finished.value  # type: ignore[no-any-return]
         if on_progress is not None:
             on_progress(progress)
+
+
+class Action(Protocol[Parameters, Result_co]):
+    """A function that runs a job to its end; `job` is the job, with the same parameters."""
+
+    @property
+    def job(self) -> Callable[Parameters, Job[Result_co]]:
+        """Yields `Progress`, returns what the function returns."""
+
+    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result_co:
+        """Run it."""
+
+
+def action(job: Callable[Parameters, Job[Result]]) -> Action[Parameters, Result]:
+    """Make a function of a job, which is declared once, under the name of the function.
+
+    Examples
+    --------
+    >>> @action
+    ... def count(steps: int) -> Job[int]:
+    ...     for step in range(steps):
+    ...         yield Progress(step, steps)
+    ...     return steps
+    >>> count(3)
+    3
+    >>> [progress.done for progress in count.job(3)]
+    [0, 1, 2]
+    """
+
+    @wraps(job)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return run_job(job(*args, **kwargs))
+
+    own = signature(job)
+    results = get_args(own.return_annotation)
+    run.__dict__["__signature__"] = own.replace(return_annotation=results[-1] if results else own.return_annotation)
+    run.__dict__["job"] = job
+    job.__name__ = job.__qualname__ = f"{job.__name__}_job"  # by which it is pickled
+    return cast("Action[Parameters, Result]", run)
 
 
 def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[Result]:

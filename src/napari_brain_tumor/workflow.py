@@ -3,7 +3,7 @@
 import logging
 import platform
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,15 +32,17 @@ from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
 from napari_brain_tumor.postprocessing.plausibility import doubts_about
 from napari_brain_tumor.postprocessing.region_probabilities import (
+    SURE,
     RegionProbabilities,
     SizeRules,
     check_thresholds,
     labels_from_masks,
+    sure_share,
 )
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare, restore
 from napari_brain_tumor.preprocessing.traits import traits_of
 from napari_brain_tumor.preprocessing.world_box import WorldBox, check_box, inside_box
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import ROLES, Segmentation, Study
@@ -63,10 +65,11 @@ ModelName = str | PathLike[str] | None
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
 
 
+@action
 @takes(SegmentRequest, "model", "device")
 def segment(
     study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> Segmentation:
+) -> Job[Segmentation]:
     """Segment the tumour of a study.
 
     Parameters
@@ -120,13 +123,19 @@ def segment(
     >>> segmentation.data.shape == segmentation.grid.shape
     True
     """
-    return run_job(segment_job(study, model, device, **options))
+    segmentation, _ = yield from requested_segmentation_job(study, _request(model, device, options))
+    return segmentation
 
 
+segment_job = segment.job
+"""`segment` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+
+
+@action
 @takes(SegmentRequest, "model", "device")
 def segment_with_probabilities(
     study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> tuple[Segmentation, RegionProbabilities]:
+) -> Job[tuple[Segmentation, RegionProbabilities]]:
     """`segment` with a trained model, and the probabilities behind the labels.
 
     Takes the parameters of `segment` but seeds, and raises what it raises; `ProbabilityError` for a method without
@@ -148,7 +157,15 @@ def segment_with_probabilities(
     >>> probabilities["ET"].shape == segmentation.data.shape
     True
     """
-    return run_job(segment_with_probabilities_job(study, model, device, **options))
+    request = _request(model, device, options)
+    if request.seeds:
+        raise SeedError(_no_seeds(find_model(model)))
+    outcome = yield from outcome_job(study, request)
+    return outcome.segmentation, outcome.maps
+
+
+segment_with_probabilities_job = segment_with_probabilities.job
+"""`segment_with_probabilities` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,27 +190,6 @@ class Outcome:
     def probabilities(self) -> npt.NDArray[np.float16]:
         """Of the model's regions, `(R, Z, Y, X)` in the box of `prepared`."""
         return self.maps.values
-
-
-@takes(SegmentRequest, "model", "device")
-def segment_job(
-    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> Job[Segmentation]:
-    """`segment` as a job: yields `Progress`, returns the `Segmentation`. Takes the same parameters."""
-    segmentation, _ = yield from requested_segmentation_job(study, _request(model, device, options))
-    return segmentation
-
-
-@takes(SegmentRequest, "model", "device")
-def segment_with_probabilities_job(
-    study: Study, model: ModelName = None, device: str = "auto", **options: Unpack[SegmentOptions]
-) -> Job[tuple[Segmentation, RegionProbabilities]]:
-    """`segment_with_probabilities` as a job; takes the same parameters."""
-    request = _request(model, device, options)
-    if request.seeds:
-        raise SeedError(_no_seeds(find_model(model)))
-    outcome = yield from outcome_job(study, request)
-    return outcome.segmentation, outcome.maps
 
 
 def outcome_job(study: Study, request: SegmentRequest) -> Job[Outcome]:
@@ -281,12 +277,13 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     values *= mask
+    rules = _rules(info, request, study, thresholds)
+    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
+    maps = maps.with_presence()
+    uncertain = _uncertain_enhancing(maps) if maps.without_enhancing else ""
     if request.smooth_mm:
         for value in values:
             value[...] = _smoothed(value, mask, prepared, request.smooth_mm)
-    smallest = _smallest(info, request)
-    rules = SizeRules(smallest, info.card.min_lesion_share if smallest > 0 else 0.0, info.card.min_enhancing_mm3)
-    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
     data = maps.labels()
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
@@ -300,12 +297,37 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     reason = cards.why_default(cards.list_models(), traits) if request.model is None else ""
     notes = [
         *extracted.notes,
-        *filter(None, [reason]),
+        *filter(None, [reason, uncertain]),
         *info.notes_without(study.roles, traits),
         *info.notes_on(traits),
         *info.card.notes,
     ]
     return Outcome(_segmentation(study, data, info.regions, provenance, notes), maps, prepared)
+
+
+def _rules(info: ModelInfo, request: SegmentRequest, study: Study, thresholds: Mapping[Region, float]) -> SizeRules:
+    """The card's rules, as far as they hold for what was asked."""
+    card, smallest = info.card, _smallest(info, request)
+    # The share was found with T1c; and a user's own threshold of ET says that there is some.
+    decides = "T1c" in study.sequences and thresholds.get("ET") == card.threshold("ET")
+    return SizeRules(
+        smallest,
+        card.min_lesion_share if smallest > 0 else 0.0,
+        card.min_enhancing_mm3,
+        card.min_sure_enhancing if decides else 0.0,
+    )
+
+
+def _uncertain_enhancing(maps: RegionProbabilities) -> str:
+    """What is said of a tumour that is taken not to enhance."""
+    values, threshold, grid = maps.values[maps.regions.index("ET")], maps.thresholds["ET"], maps.work.grid
+    called = int((values >= threshold).sum())
+    amount = f"{called * grid.voxel_volume_mm3 / 1000:.1f} mL" if grid.unit == "mm" else f"{called} voxels"
+    return (
+        f"No enhancing tumour is labelled: {amount} might enhance, but the model is sure (probability {SURE:g} or "
+        f"more) of only {sure_share(values, threshold):.0%} of it, and {maps.rules.min_sure_enhancing:.0%} are needed. "
+        f"Another threshold of ET, such as {threshold - 0.01:g}, labels it."
+    )
 
 
 def _smallest(info: ModelInfo | Baseline, request: SegmentRequest) -> float:
@@ -321,6 +343,7 @@ def _network_settings(
         "min_lesion_mm3": maps.rules.min_lesion_mm3,
         "min_lesion_share": maps.rules.min_lesion_share,
         "min_enhancing_mm3": maps.rules.min_enhancing_mm3,
+        "min_sure_enhancing": maps.rules.min_sure_enhancing,
         "thresholds": dict(maps.thresholds),
         "temperatures": {region: info.card.temperature(region) for region in info.regions},
         "precision": str(engine.dtype).removeprefix("torch."),

@@ -29,6 +29,9 @@ def test_a_majority_is_more_than_half_and_a_tie_is_left_out_and_told() -> None:
     assert "WT 400" in of_two.notes[0]
     quality = of_three.qualities[0]
     assert (quality.name, quality.region, quality.sensitivity) == ("a", "WT", pytest.approx(0.8))
+    frame = of_three.to_dataframe()
+    assert list(frame.columns) == ["name", "region", "sensitivity", "specificity"]
+    assert frame.query("name == 'a' and region == 'WT'").sensitivity.item() == pytest.approx(0.8)
 
 
 def test_classes_come_back_and_stay_nested() -> None:

@@ -64,6 +64,9 @@ def test_an_uncertain_schema_is_refused_and_the_other_cases_go_on(dataset, tmp_p
     (refused,) = report.of("refused")
     assert refused.name == "anna"
     assert "Name the schema" in refused.text
+    rows = report.to_dataframe().set_index("name")
+    assert (rows.outcome["anna"], rows.text["anna"]) == ("refused", refused.text)
+    assert rows.case.isna()["anna"]
     assert len(report.of("added")) == 1
     again = brought_in(dataset, find_cases(root), schema="MSD")
     assert "anna" not in [outcome.name for outcome in again.of("refused")]

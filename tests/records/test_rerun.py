@@ -226,6 +226,21 @@ def test_a_changed_card_is_refused(result, model):
         rerun(result)
 
 
+def test_a_result_from_before_enhancement_had_to_be_sure_comes_out_as_it_was(tmp_path, model):
+    path = model.folder / "card.json"
+    card = json.loads(path.read_text()) | {"thresholds": {"TC": 0.36, "ET": 0.42}}
+    path.write_text(json.dumps(card))
+    study = open_study(write_head(tmp_path / "case"))
+    segmentation = segment(study, "tiny", "cpu", min_lesion_mm3=3)
+    assert (segmentation.data == 3).any()
+    del segmentation.provenance["settings"]["min_sure_enhancing"]
+    saved = save_segmentation(segmentation, tmp_path / "before.nii.gz")
+    path.write_text(json.dumps(card | {"min_sure_enhancing": 1.0}))
+    assert not (segment(study, "tiny", "cpu", min_lesion_mm3=3).data == 3).any()
+    found = rerun(saved)
+    assert (found.verdict, found.same_labels) == ("identical", True)
+
+
 def test_settings_that_are_not_known_are_refused(result):
     sidecar = result.with_name("case.json")
     document = json.loads(sidecar.read_text())

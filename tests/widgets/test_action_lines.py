@@ -314,10 +314,10 @@ def test_the_curate_panel_shows_the_lines_of_its_last_action(
     widget.code_box.toggle.click()
     assert widget.code_box.note_label.text() == "Nothing has been done yet."
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000):
-        widget.open_case("synthetic_glioma")
-    qtbot.waitUntil(lambda: widget.case_id is not None, timeout=60_000)
+        widget.cases.open_case("synthetic_glioma")
+    qtbot.waitUntil(lambda: widget.cases.case_id is not None, timeout=60_000)
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000):
-        widget.decide("accepted")
+        widget.cases.decide("accepted")
     qtbot.waitUntil(lambda: ".review(" in widget.code_box.python_edit.toPlainText(), timeout=10_000)
     assert "accepted" in widget.code_box.shell_edit.toPlainText()
 

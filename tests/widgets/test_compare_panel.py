@@ -108,7 +108,7 @@ def test_nothing_is_compared_before_two_are_ticked(session):
 def test_a_row_leads_to_its_slice_and_shows_the_difference_alone(compared, qtbot):
     viewer, raters, panel = compared
     choose(panel, qtbot, panel.pair_box, 1)
-    wait_for_codes(panel, qtbot, lambda: panel.slice_table.cellClicked.emit(3, 0))
+    wait_for_codes(panel, qtbot, lambda: panel.slice_table.row_chosen.emit(3))
     number = int(panel.slice_table.texts()[3][0])
     assert viewer.dims.current_step[0] == number
     (layer,) = codes_in(viewer)
@@ -121,12 +121,12 @@ def test_a_row_leads_to_its_slice_and_shows_the_difference_alone(compared, qtbot
 def test_keys_walk_worst_first_around_and_back_and_the_table_follows(compared, qtbot):
     viewer, _, panel = compared
     wait_for_codes(panel, qtbot, lambda: compare_walk.next_differing_slice(viewer))
-    assert panel.slice_table.currentRow() == 0
+    assert panel.slice_table.selected_row == 0
     compare_walk.next_differing_slice(viewer)
-    assert panel.slice_table.currentRow() == 1
+    assert panel.slice_table.selected_row == 1
     compare_walk.previous_differing_slice(viewer)
     compare_walk.previous_differing_slice(viewer)
-    assert panel.slice_table.currentRow() == 5
+    assert panel.slice_table.selected_row == 5
     assert viewer.status.startswith("6 of 6: WT differs in ")
     assert len(codes_in(viewer)) == 1
 
@@ -175,7 +175,7 @@ def test_strokes_undo_and_removal_since_the_comparison_are_told(compared, qtbot)
     qtbot.waitUntil(lambda: "far removed" in panel.stale_label.text(), timeout=5000)
     assert panel.choices.layers == (raters["truth"], raters["near"])
     wait_for_codes(panel, qtbot, lambda: compare_walk.next_differing_slice(viewer))  # what was found is still there
-    assert panel.slice_table.currentRow() == 0
+    assert panel.slice_table.selected_row == 0
     run(panel, qtbot)
     assert not panel.stale_label.isVisibleTo(panel)
     assert len(panel.score_table.texts()) == 1
@@ -332,7 +332,7 @@ def test_the_panel_works_with_the_viewer_that_napari_gives_to_plugins(session, q
     panel.tick(list(raters.values()))
     run(panel, qtbot)
     wait_for_codes(panel, qtbot, lambda: compare_walk.next_differing_slice(viewer))  # as the key does
-    assert panel.slice_table.currentRow() == 0
+    assert panel.slice_table.selected_row == 0
     wait_for_codes(panel, qtbot, panel.agreement_button.click)
     wait_for_codes(panel, qtbot, lambda: panel.region_box.setCurrentIndex(1))
     assert [layer.name for layer in codes_in(viewer)] == ["WT: how many of 3", "TC: truth and near"]

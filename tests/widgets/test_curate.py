@@ -74,7 +74,7 @@ def panel(make_napari_viewer, worker, dataset, answers, qtbot):
         widget = CurateWidget(
             viewer, worker, target="curate_tasks:give_scores", models=[make_model()], question=answers
         )
-        widget.edits._keep_timer.setInterval(keep_ms)
+        widget.cases.case.edits._keep_timer.setInterval(keep_ms)
         viewer.window.add_dock_widget(widget, name="Curate", area="right")
         widget.open_dataset(dataset.folder)
         made.append(widget)
@@ -82,7 +82,7 @@ def panel(make_napari_viewer, worker, dataset, answers, qtbot):
 
     yield make
     for widget in made:
-        if widget.edits.edited:
+        if widget.cases.case.edits.edited:
             answers.next.append("discard")
 
 
@@ -93,18 +93,18 @@ def settle(qtbot, widget):
 
 
 def open_case(qtbot, widget, case_id):
-    widget.open_case(case_id)
-    qtbot.waitUntil(lambda: widget.case_id == case_id, timeout=PATIENCE_MS)
+    widget.cases.open_case(case_id)
+    qtbot.waitUntil(lambda: widget.cases.case_id == case_id, timeout=PATIENCE_MS)
     settle(qtbot, widget)
 
 
 def paint(qtbot, widget, at=(1, 2, 3), value=3):
-    widget.edits.layer.paint(at, value)
-    qtbot.waitUntil(lambda: widget.edits.edited, timeout=PATIENCE_MS)
+    widget.cases.case.edits.layer.paint(at, value)
+    qtbot.waitUntil(lambda: widget.cases.case.edits.edited, timeout=PATIENCE_MS)
 
 
 def score(qtbot, widget):
-    with qtbot.waitSignal(widget.score_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(widget.scores.runner.finished, timeout=PATIENCE_MS):
         widget.review.score_button.click()
 
 
@@ -118,7 +118,7 @@ def test_click_opens_a_case_in_place_of_the_one_before(panel, qtbot):
     open_case(qtbot, widget, "p1")
     with qtbot.waitSignal(widget.runner.finished, timeout=PATIENCE_MS):
         widget.review.table.clicked.emit(widget.review.table.model().index(1, 0))
-    qtbot.waitUntil(lambda: widget.case_id == "p2", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.cases.case_id == "p2", timeout=PATIENCE_MS)
     assert names(viewer) == ["mine", "p2 T1", "p2 T1c", "p2 T2", "p2 FLAIR", "p2 label"]
     assert viewer.layers.selection.active.name == "p2 label"
     assert widget.review.table.texts()[0][:3] == ["p1", "undecided", "0.2"]
@@ -140,12 +140,12 @@ def test_numbers_sort_as_numbers(panel, dataset):
 def test_painted_label_is_saved_with_the_decision_and_the_next_case_opens(panel, qtbot, dataset):
     _, widget = panel()
     open_case(qtbot, widget, "p1")
-    layer = widget.edits.layer
+    layer = widget.cases.case.edits.layer
     paint(qtbot, widget)
     expected = layers.segmentation_from_layer(layer).data.copy()
     widget.review.note_edit.setText("rim redrawn")
     widget.review.decide_buttons["accepted"].click()
-    qtbot.waitUntil(lambda: widget.case_id == "p2", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.cases.case_id == "p2", timeout=PATIENCE_MS)
     case = dataset.case("p1")
     assert (case.state, case.review.note, case.label.version) == ("accepted", "rim redrawn", 2)
     assert case.label.made_by.kind == "hand"
@@ -157,10 +157,10 @@ def test_decision_without_an_edit_leaves_the_label_alone(panel, qtbot, dataset):
     _, widget = panel()
     widget.review.go_on_box.setChecked(False)
     open_case(qtbot, widget, "p1")
-    widget.decide("needs_second_look")
+    widget.cases.decide("needs_second_look")
     settle(qtbot, widget)
     assert (dataset.case("p1").state, dataset.case("p1").label.version) == ("needs_second_look", 1)
-    assert widget.case_id == "p1"
+    assert widget.cases.case_id == "p1"
 
 
 def test_unsaved_work_is_kept_on_disk_and_undo_makes_it_saved_again(panel, qtbot, dataset):
@@ -168,10 +168,10 @@ def test_unsaved_work_is_kept_on_disk_and_undo_makes_it_saved_again(panel, qtbot
     open_case(qtbot, widget, "p1")
     paint(qtbot, widget)
     qtbot.waitUntil(lambda: draft_path(dataset.folder, "p1").exists(), timeout=PATIENCE_MS)
-    np.testing.assert_array_equal(read_draft(dataset.folder, "p1").labels, widget.edits.layer.data)
+    np.testing.assert_array_equal(read_draft(dataset.folder, "p1").labels, widget.cases.case.edits.layer.data)
     assert "edited, not saved" in widget.review.case_label.text()
-    widget.edits.layer.undo()
-    qtbot.waitUntil(lambda: not widget.edits.edited, timeout=PATIENCE_MS)
+    widget.cases.case.edits.layer.undo()
+    qtbot.waitUntil(lambda: not widget.cases.case.edits.edited, timeout=PATIENCE_MS)
     assert not widget.review.save_button.isEnabled()
 
 
@@ -181,13 +181,13 @@ def test_leaving_a_case_with_unsaved_work_asks_and_does_as_told(panel, qtbot, da
     open_case(qtbot, widget, "p1")
     paint(qtbot, widget)
     answers.next = [answer]
-    widget.open_case("p2")
+    widget.cases.open_case("p2")
     settle(qtbot, widget)
     if answer != "cancel":
-        qtbot.waitUntil(lambda: widget.case_id == "p2", timeout=PATIENCE_MS)
-    widget.drafts.flush()
+        qtbot.waitUntil(lambda: widget.cases.case_id == "p2", timeout=PATIENCE_MS)
+    widget.cases.case.drafts.flush()
     assert len(answers.asked) == 1
-    assert widget.case_id == ("p1" if answer == "cancel" else "p2")
+    assert widget.cases.case_id == ("p1" if answer == "cancel" else "p2")
     assert dataset.case("p1").label.version == (2 if answer == "save" else 1)
     assert draft_path(dataset.folder, "p1").exists() == (answer == "draft")
 
@@ -197,14 +197,14 @@ def test_unsaved_work_is_offered_when_the_case_is_opened_again(panel, qtbot, dat
     _, widget = panel()
     open_case(qtbot, widget, "p1")
     paint(qtbot, widget)
-    painted = widget.edits.layer.data.copy()
+    painted = widget.cases.case.edits.layer.data.copy()
     answers.next = ["draft", answer]
     open_case(qtbot, widget, "p2")
     open_case(qtbot, widget, "p1")
-    widget.drafts.flush()
+    widget.cases.case.drafts.flush()
     assert "unsaved work on p1" in answers.asked[1]
-    assert np.array_equal(widget.edits.layer.data, painted) == (answer == "take")
-    assert widget.edits.edited == (answer == "take")
+    assert np.array_equal(widget.cases.case.edits.layer.data, painted) == (answer == "take")
+    assert widget.cases.case.edits.edited == (answer == "take")
     assert draft_path(dataset.folder, "p1").exists() == (answer != "discard")
 
 
@@ -219,12 +219,12 @@ viewer = napari.Viewer(show=False)
 panel = CurateWidget(viewer, models=[])
 viewer.window.add_dock_widget(panel)
 panel.open_dataset(folder)
-panel.open_case("p1")
+panel.cases.open_case("p1")
 timer = QTimer()
 def paint():
-    if panel.case_id == "p1":
+    if panel.cases.case_id == "p1":
         timer.stop()
-        panel.edits.layer.paint((1, 2, 3), 3)
+        panel.cases.case.edits.layer.paint((1, 2, 3), 3)
 timer.timeout.connect(paint)
 timer.start(20)
 napari.run(force=True)
@@ -247,8 +247,8 @@ def test_work_of_a_napari_that_was_killed_is_recovered(panel, qtbot, dataset, an
     assert widget.review.table.texts()[0][0] == "✎ p1"
     answers.next = ["take"]
     open_case(qtbot, widget, "p1")
-    assert (widget.edits.layer.data == 3).any()
-    widget.save()
+    assert (widget.cases.case.edits.layer.data == 3).any()
+    widget.cases.save()
     settle(qtbot, widget)
     assert 3 in dataset.case("p1").label.voxels
     assert dataset.check_files(voxels=True) == {}
@@ -265,7 +265,7 @@ def test_scores_appear_with_the_prediction_and_lead_to_the_least_certain_case(pa
     widget.review.prediction_button.click()
     assert not outlines.visible
     widget.review.uncertain_button.click()
-    qtbot.waitUntil(lambda: widget.case_id == "p3", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.cases.case_id == "p3", timeout=PATIENCE_MS)
 
 
 def test_prediction_becomes_the_label_and_says_who_made_it(panel, qtbot, dataset):
@@ -274,12 +274,12 @@ def test_prediction_becomes_the_label_and_says_who_made_it(panel, qtbot, dataset
     open_case(qtbot, widget, "p1")
     score(qtbot, widget)
     widget.review.use_button.click()
-    widget.save()
+    widget.cases.save()
     settle(qtbot, widget)
     assert dataset.case("p1").label.made_by.kind == "model"
     np.testing.assert_array_equal(dataset.truth("p1").segmentation.data, prediction(SHAPE))
     paint(qtbot, widget)
-    widget.decide("accepted")
+    widget.cases.decide("accepted")
     settle(qtbot, widget)
     assert (dataset.case("p1").label.made_by.kind, dataset.case("p1").label.made_by.model) == ("both", "test")
 
@@ -344,7 +344,7 @@ def test_keys_act_like_their_buttons_and_are_none_of_naparis(panel, qtbot):
     assert not ours & taken
     assert ours <= set(viewer.keymap)
     viewer.keymap[coerce_keybinding(KEYS["next_undecided"])](viewer)
-    qtbot.waitUntil(lambda: widget.case_id == "p1", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.cases.case_id == "p1", timeout=PATIENCE_MS)
 
 
 def test_closing_napari_asks_about_unsaved_work(panel, qtbot, dataset, answers):
@@ -384,7 +384,7 @@ def test_made_data_set_is_empty_and_asks_for_its_first_case(panel, tmp_path):
     widget.create_dataset(tmp_path / "new")
     assert (tmp_path / "new" / "index.json").is_file()
     assert widget.pages.currentWidget() is widget.add
-    assert [Path(widget.dataset_box.itemData(at)).name for at in range(widget.dataset_box.count())] == ["new", "set"]
+    assert [Path(widget.chooser.box.itemData(at)).name for at in range(widget.chooser.box.count())] == ["new", "set"]
 
 
 def test_the_selected_labels_are_offered_for_a_new_case_until_others_are_chosen(panel, qtbot):
@@ -411,6 +411,6 @@ def test_a_new_data_set_may_be_in_a_folder_that_is_not_there_yet(panel, tmp_path
     _, widget = panel()
     folder = tmp_path / "not" / "there"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(folder), ""))
-    widget.new_button.click()
+    widget.chooser.new_button.click()
     assert widget.dataset is not None
     assert widget.dataset.folder.resolve() == folder.resolve()

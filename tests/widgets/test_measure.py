@@ -189,7 +189,7 @@ def test_layers_that_are_renamed_or_removed_are_told(panel, qtbot):
     assert widget.status_label.text() == "Measured mine."
     viewer.layers.remove(labels)
     qtbot.waitUntil(lambda: "whose layer was removed" in widget.status_label.text(), timeout=PATIENCE_MS)
-    assert widget.lesions.rowCount() == 6
+    assert len(widget.lesions.names) == 6
     assert not widget.measure_button.isEnabled()
     assert not widget.edit_button.isEnabled()
     widget.lesions.selectRow(1)  # there is nothing to go to; the numbers stay
@@ -213,7 +213,7 @@ def test_labels_removed_while_they_are_measured_leave_their_numbers(panel, qtbot
     with qtbot.waitSignal(widget.runner.finished, timeout=PATIENCE_MS):
         widget.measure_button.click()
         viewer.layers.remove(widget.chosen_labels)
-    assert widget.lesions.rowCount() == 6
+    assert len(widget.lesions.names) == 6
     assert widget.shapes is None
 
 

@@ -151,10 +151,10 @@ def test_doubtful_places_are_gone_to_by_button_key_and_list_and_told(panel, qtbo
     assert viewer.dims.current_step[0] == 9  # the middle of the five slices from 0.38 to 0.6
     assert widget.doubt_label.text() == "1 of 3: enhancing tumour, 4.8 mL, probability 0.38 to 0.60"
     assert viewer.status == widget.doubt_label.text()
-    listed = [widget.doubt_list.item(0, column).text() for column in range(3)]
+    listed = widget.doubt_list.texts()[0]
     assert listed[1:] == ["4.8 mL", "enhancing tumour or not: probability 0.38 to 0.60"]
-    assert widget.doubt_list.rowCount() == 3
-    assert widget.doubt_list.currentRow() == 0
+    assert len(widget.doubt_list.names) == 3
+    assert widget.doubt_list.selected_row == 0
     before = len(viewer.layers)
     widget.doubt_list.selectRow(2)
     assert widget.doubt_label.text().startswith("3 of 3")

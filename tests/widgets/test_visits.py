@@ -133,8 +133,8 @@ def test_comparison_shows_sizes_curves_and_what_is_missing(panel, qtbot) -> None
     panel._on_baseline_chosen(0, True)
     compare(panel, qtbot)
     volume = (panel.entries[0].layer.data == 3).sum() * 64 / 1000
-    assert panel.sizes.item(0, 1).text() == f"{volume:.2f} mL"
-    assert "to baseline" in panel.sizes.item(0, 2).text()
+    assert panel.sizes.texts()[0][1] == f"{volume:.2f} mL"
+    assert "to baseline" in panel.sizes.texts()[0][2]
     assert panel.canvas.isVisibleTo(panel)
     assert panel.figure.axes
     assert "before: baseline" in panel.response_label.text()

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
 
 from napari_brain_tumor.io.csv_text import csv_text
+from napari_brain_tumor.io.table import Table
+from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.models.cards import Metrics, ModelInfo, find_model
 from napari_brain_tumor.models.checkpoint import write_card
 from napari_brain_tumor.progress import Job, run_job
@@ -139,9 +140,10 @@ def score(
             _add_to_card(info, means)
     if out is not None:
         _write_rows(out, scores)
-    wide = Console() if sys.stdout.isatty() else Console(width=120)
-    wide.print(_case_table(scores))
-    wide.print(_mean_table(means))
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print(
+        "Dice per case", _case_table(scores), "Mean Dice over cases (both empty counts 1)", _mean_table(means)
+    )
 
 
 def _installed(model: ModelInfo, out: Path) -> str:
@@ -200,19 +202,13 @@ def _write_rows(path: Path, scores: list[CaseDice]) -> None:
 
 
 def _case_table(scores: list[CaseDice]) -> Table:
-    table = Table("set", "case", "roles", "WT", "TC", "ET", title="Dice per case")
-    for s in scores:
-        values = [f"{s.dice[region]:.3f}" if region in s.dice else "" for region in ("WT", "TC", "ET")]
-        table.add_row(s.dataset, s.name, "+".join(s.roles), *values)
-    return table
+    rows = tuple({"Set": s.dataset, "Case": s.name, "Roles": "+".join(s.roles), **s.dice} for s in scores)
+    return Table(("Set", "Case", "Roles", *REGIONS), rows, dict.fromkeys(REGIONS, 3))
 
 
 def _mean_table(means: list[Metrics]) -> Table:
-    table = Table("set", "roles", "cases", "WT", "TC", "ET", title="Mean Dice over cases (both empty counts 1)")
-    for m in means:
-        values = [f"{m.mean_dice[region]:.3f}" if region in m.mean_dice else "" for region in ("WT", "TC", "ET")]
-        table.add_row(m.dataset, "+".join(m.roles), str(m.cases), *values)
-    return table
+    rows = tuple({"Set": m.dataset, "Roles": "+".join(m.roles), "Cases": m.cases, **m.mean_dice} for m in means)
+    return Table(("Set", "Roles", "Cases", *REGIONS), rows, dict.fromkeys(REGIONS, 3), right=frozenset({"Cases"}))
 
 
 if __name__ == "__main__":

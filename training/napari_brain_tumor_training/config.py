@@ -153,6 +153,8 @@ class TrainConfig(Section):
     """Goes into the card: see `Card`."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """Goes into the card: see `Card`."""
+    min_sure_enhancing: float = Field(default=0.0, ge=0, le=1)
+    """Goes into the card: see `Card`."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Goes into the card: see `Card`."""
     target: Literal["tumor", "brain"] = "tumor"
@@ -173,6 +175,7 @@ class TrainConfig(Section):
             "min_lesion_mm3",
             "min_lesion_share",
             "min_enhancing_mm3",
+            "min_sure_enhancing",
             "thickest_slices_mm",
             "target",
             "brain_only",

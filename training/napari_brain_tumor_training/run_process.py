@@ -54,9 +54,6 @@ def main(arguments: Sequence[str]) -> int:
     except BrainTumorError as error:
         logger.error("%s", error)
         return 1
-    except Exception:
-        logger.exception("Training failed")
-        return 1
     return 0
 
 

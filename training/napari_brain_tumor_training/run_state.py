@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.errors import SaveError, TrainingError, attempted
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.models.tensor_file import check_archive
 from napari_brain_tumor_training.config import TrainConfig
@@ -95,11 +95,9 @@ def _check(path: Path) -> None:
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    try:
+    with attempted() as reading:
         check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        # Whatever torch raises for a ruined file, to the user it means one thing.
-        msg = f"{path} cannot be read: {error}. The run cannot go on: delete its folder and start it again."
-        raise TrainingError(msg) from error
-    return content
+        return content
+    msg = f"{path} cannot be read: {reading.error}. The run cannot be resumed: delete its folder and start it again."
+    raise TrainingError(msg) from reading.error

@@ -189,18 +189,8 @@ def watched(
     folder.mkdir(parents=True, exist_ok=True)
     with _held(folder):
         (folder / STOP_FILE).unlink(missing_ok=True)
-        teller = _Teller(folder, title)
-        try:
+        with _Teller(folder, title) as teller:
             result = yield from _until_asked(job, folder, teller)
-        except Exception as error:
-            stopped = isinstance(error, CancelledError)
-            teller.end("stopped" if stopped else "failed", reason=str(error) or type(error).__name__)
-            raise
-        except BaseException:
-            teller.end("stopped", reason="It was stopped by a signal or by who started it.")
-            raise
-        finally:
-            (folder / STOP_FILE).unlink(missing_ok=True)
         teller.end("finished", installed=installed_as(result) if installed_as is not None else "")
         return result
 
@@ -241,6 +231,17 @@ class _Teller:
             state="running", pid=os.getpid(), host=machine_mark(), started=now, updated=now, title=title
         )
         self._tell(message="preparing")
+
+    def __enter__(self) -> "_Teller":
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        (self._folder / STOP_FILE).unlink(missing_ok=True)
+        if isinstance(error, Exception):
+            stopped = isinstance(error, CancelledError)
+            self.end("stopped" if stopped else "failed", reason=str(error) or type(error).__name__)
+        elif error is not None:
+            self.end("stopped", reason="It was stopped by a signal or by the program that started it.")
 
     def step(self, progress: Progress) -> None:
         now = time.monotonic()

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from napari_brain_tumor.errors import BrainTumorError, TrainingError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor_training.detached import LOG_FILE, resume_run
 from napari_brain_tumor_training.readiness import best_checkpoint
@@ -24,6 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+_COLUMNS: Final = ("Run", "State", "Epoch", "Loss", "Best Dice", "Left")
+
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 
 
@@ -36,14 +38,15 @@ def list_command(
     if not runs:
         typer.echo(f"There are no runs in {parent}.")
         return
-    table = Table("run", "state", "epoch", "loss", "best Dice", "left")
-    for run in runs:
-        s = run.status
-        epoch = f"{s.epoch} of {s.epochs}" if s.epochs else ""
-        table.add_row(
-            escape(run.folder.name), s.state, epoch, _number(s.loss), _number(s.best_dice), _left(s.remaining_seconds)
-        )
+    table = Table(_COLUMNS, tuple(map(_cells, runs)), {"Loss": 3, "Best Dice": 3}, right=frozenset({"Epoch", "Left"}))
     Console().print(table)
+
+
+def _cells(run: Run) -> dict[str, str | float | None]:
+    s = run.status
+    epoch = f"{s.epoch} of {s.epochs}" if s.epochs else ""
+    cells = (run.folder.name, s.state, epoch, s.loss, s.best_dice, _left(s.remaining_seconds))
+    return dict(zip(_COLUMNS, cells, strict=True))
 
 
 @app.command()
@@ -107,10 +110,6 @@ def describe(run: Run) -> str:
     if s.installed:
         lines.append(f"In the model list as {s.installed}.")
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _left(seconds: float | None) -> str:

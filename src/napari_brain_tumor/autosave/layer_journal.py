@@ -22,7 +22,7 @@ import numpy as np
 
 from napari_brain_tumor.autosave.changes import Change, digest_of, pack_change, unpack_change
 from napari_brain_tumor.autosave.records import AUTOMATIC, CHANGE, DOCUMENT, SAVED, frame, read_records
-from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.io.json_file import parse_json
 from napari_brain_tumor.io.packed import PackedLabels, read_packed, write_packed
 from napari_brain_tumor.io.regular_file import read_regular
@@ -31,6 +31,9 @@ from napari_brain_tumor.types import LayerLabels
 __all__ = ["LayerJournal", "RecoveredLabels", "make_private", "recover"]
 
 logger = logging.getLogger(__name__)
+
+_FAILURES: Final = (OSError, ValueError, RuntimeError, MemoryError, BrainTumorError)
+"""A full disk, a removed folder, a closed file, threads that ended: what may end a journal."""
 
 
 COMPACT_BYTES: Final = 4_000_000
@@ -202,7 +205,7 @@ class LayerJournal:
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # a full disk, a removed folder: painting must go on
+        except _FAILURES as error:  # painting goes on
             logger.exception("The journal %s ended early", self.folder)
             self._end_file()
             if self._on_error is not None:

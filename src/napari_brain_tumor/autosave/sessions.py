@@ -15,7 +15,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from napari_brain_tumor.autosave.layer_journal import LayerJournal, RecoveredLabels, make_private, recover
-from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.home import home_folder
 
 __all__ = [
@@ -158,7 +158,7 @@ def _lock_of(session: Path) -> FileLock:
 def _logged(action: Callable[..., Any], *arguments: Any) -> None:
     try:
         action(*arguments)
-    except Exception:  # whatever it was, no work is lost by it
+    except (OSError, ValueError, BrainTumorError):  # no work is lost by it
         logger.exception("A journal is incomplete: %s failed", getattr(action, "__name__", action))
 
 

@@ -18,7 +18,7 @@ from napari_brain_tumor.io.source_files import file_sha256
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.preprocessing.traits import Traits, traits_of
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.requests.segment import BrainChoice
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Mask
@@ -55,7 +55,8 @@ _LEAST_SHARE: Final = 0.01
 """Of all voxels of a scan; a brain that is smaller was not found."""
 
 
-def brain_mask(study: Study, device: str = "auto") -> Mask:
+@action
+def brain_mask(study: Study, device: str = "auto") -> Job[Mask]:
     """Which voxels of a whole head are brain, tumours in it included.
 
     Parameters
@@ -85,11 +86,6 @@ def brain_mask(study: Study, device: str = "auto") -> Mask:
     >>> study = open_study("examination")  # doctest: +SKIP
     >>> brain_mask(study).sum() * study.grid.voxel_volume_mm3 / 1000  # doctest: +SKIP
     """
-    return run_job(brain_mask_job(study, device))
-
-
-def brain_mask_job(study: Study, device: str = "auto") -> Job[Mask]:
-    """`brain_mask` as a job: yields `Progress`, returns the mask."""
     from napari_brain_tumor.brain.network import brain_probabilities  # loads torch
 
     yield Progress(0, 1, "finding the brain")
@@ -105,7 +101,12 @@ def brain_mask_job(study: Study, device: str = "auto") -> Job[Mask]:
     return mask
 
 
-def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] | None = None) -> Study:
+brain_mask_job = brain_mask.job
+"""`brain_mask` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+
+
+@action
+def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] | None = None) -> Job[Study]:
     """The study with everything outside the brain set to the background, as skull-stripped scans come.
 
     Parameters
@@ -127,14 +128,13 @@ def extract_brain(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] 
     BrainMaskError
         If no brain was found, or the given mask is not on the study's grid, is empty or covers everything.
     """
-    return run_job(extract_brain_job(study, device, mask=mask))
-
-
-def extract_brain_job(study: Study, device: str = "auto", *, mask: npt.NDArray[Any] | None = None) -> Job[Study]:
-    """`extract_brain` as a job; takes the same parameters."""
     own = mask is not None
     brain = _checked(mask, study) if mask is not None else (yield from brain_mask_job(study, device))
     return _without_surroundings(study, brain, brain_note(study.grid, brain, own=own))
+
+
+extract_brain_job = extract_brain.job
+"""`extract_brain` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,7 @@ from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import SegmentRequest
 
 if TYPE_CHECKING:
-    from rich.table import Table as PrintedTable
-
+    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.preflight import Fix, FixKind, Row
 
 __all__ = ["check"]
@@ -59,12 +58,11 @@ def check(
         raise typer.Exit(1)
 
 
-def _table(rows: "tuple[Row, ...]") -> "PrintedTable":
-    from napari_brain_tumor.cli.console import as_printed
+def _table(rows: "tuple[Row, ...]") -> "Table":
     from napari_brain_tumor.io.table import Table
 
     cells = ((row.verdict, row.question, row.words, _option(row.fix)) for row in rows)
-    return as_printed(Table.of_cells(("", "Question", "What was found", "Option"), cells))
+    return Table.of_cells(("", "Question", "What was found", "Option"), cells)
 
 
 def _option(fix: "Fix | None") -> str:

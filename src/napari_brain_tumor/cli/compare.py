@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.console import as_printed, note, print_table, run_shown, say
+from napari_brain_tumor.cli.console import note, print_table, run_shown, say
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.errors import ComparisonError, GridMismatchError, LabelSchemaError, SaveError
-from napari_brain_tumor.io.table import Table as ResultTable
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.shell import Without
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from napari_brain_tumor.compare import Agreement, Consensus
     from napari_brain_tumor.compare.consensus_methods import ConsensusMethod
     from napari_brain_tumor.compare.slices import Axis
@@ -208,7 +206,7 @@ def _against(agreement: "Agreement") -> str:
     return "each pair" if agreement.reference is None else f"against {agreement.reference}"
 
 
-def _score_table(agreement: "Agreement", region: "Region") -> "Table":
+def _score_table(agreement: "Agreement", region: "Region") -> Table:
     pairs = agreement.scores_of(region)
     metrics = [key for key in _SCORES if any(getattr(pair.scores, key) is not None for pair in pairs)]
     who = {"Segmentation": "second"} if agreement.reference is not None else {"First": "first", "Second": "second"}
@@ -218,7 +216,7 @@ def _score_table(agreement: "Agreement", region: "Region") -> "Table":
         for pair in pairs
     )
     digits = {_SCORES[key][0]: _SCORES[key][1] for key in metrics}
-    return as_printed(ResultTable((*who, *digits), rows, digits))
+    return Table((*who, *digits), rows, digits)
 
 
 def _agreement_line(agreement: "Agreement", region: "Region") -> str:
@@ -227,12 +225,11 @@ def _agreement_line(agreement: "Agreement", region: "Region") -> str:
     return f"All {len(agreement.names)}: mean Dice of pairs {regional.mean_dice:.3f}, Fleiss' kappa {kappa}; volumes:"
 
 
-def _volume_table(agreement: "Agreement", region: "Region") -> "Table":
+def _volume_table(agreement: "Agreement", region: "Region") -> Table:
     base = "the mean" if agreement.reference is None else agreement.reference
     sizes = ("mL" if agreement.raters.grid.unit == "mm" else "Voxels", f"Against {base}", "%")
     rows = [row for row in agreement.volumes if row.region == region]
-    table = ResultTable.of_cells(("Segmentation", *sizes), map(_volume_cells, rows), right=frozenset(sizes))
-    return as_printed(table)
+    return Table.of_cells(("Segmentation", *sizes), map(_volume_cells, rows), right=frozenset(sizes))
 
 
 def _volume_cells(row: "RaterVolume") -> tuple[str, ...]:
@@ -242,14 +239,14 @@ def _volume_cells(row: "RaterVolume") -> tuple[str, ...]:
     return row.name, volume, off, percent
 
 
-def _slice_table(agreement: "Agreement", region: "Region", axis: "Axis") -> "Table":
+def _slice_table(agreement: "Agreement", region: "Region", axis: "Axis") -> Table:
     rows = agreement.slices(region, axis)[:_MOST_SLICES]
     in_mm = agreement.raters.grid.unit == "mm"
     digits = {"Slice": 0, "Differing voxels": 0, **({"mm²": 0} if in_mm else {}), "Dice": 3}
     cells = (
         {"Slice": row.index, "Differing voxels": row.differing, "mm²": row.area_mm2, "Dice": row.dice} for row in rows
     )
-    return as_printed(ResultTable(tuple(digits), tuple(cells), digits))
+    return Table(tuple(digits), tuple(cells), digits)
 
 
 def _print_consensus(agreement: "Agreement", joined: "Consensus | None") -> None:
@@ -262,8 +259,8 @@ def _print_consensus(agreement: "Agreement", joined: "Consensus | None") -> None
             note(text)
     fields = {"Segmentation": "name", "Region": "region", "Sensitivity": "sensitivity", "Specificity": "specificity"}
     rows = tuple({title: getattr(quality, key) for title, key in fields.items()} for quality in joined.qualities)
-    table = ResultTable(tuple(fields), rows, {"Sensitivity": 3, "Specificity": 3})
-    print_table(f"Consensus by {joined.method}, and how well each finds it", as_printed(table))
+    table = Table(tuple(fields), rows, {"Sensitivity": 3, "Specificity": 3})
+    print_table(f"Consensus by {joined.method}, and how well each finds it", table)
     say(METHODS[joined.method])
     if agreement.reference is not None:
         dice = _against_reference(agreement, joined)

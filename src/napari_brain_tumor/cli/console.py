@@ -8,30 +8,25 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from napari_brain_tumor.errors import BrainTumorError, GridMismatchError, RoleError, SpacingUnknownError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.progress import Job, run_job
 from napari_brain_tumor.progress import Progress as Step
 
 if TYPE_CHECKING:
-    from napari_brain_tumor.io.table import Table as ResultTable
     from napari_brain_tumor.measure.examination import Examination
     from napari_brain_tumor.measure.lesions import Lesion
     from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 
 __all__ = [
-    "as_printed",
     "debugging",
     "duration",
     "explain",
     "lesion_table",
-    "new_table",
     "note",
     "prepare_streams",
     "print_table",
@@ -116,27 +111,8 @@ def say_error(error: Exception, what: str | None = None, hints: Mapping[type[Exc
     typer.echo("\n".join(filter(None, (f"{what}: {text}" if what else text, hint))), err=True)
 
 
-def new_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table with those columns, the ones in `right` aligned to the right."""
-    plain = sys.stdout is None or not sys.stdout.isatty()
-    table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=not plain)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left")
-    return table
-
-
-def as_printed(table: "ResultTable") -> Table:
-    """A result's table with its numbers rounded and aligned to the right."""
-    titles = tuple(map(escape, table.titles))
-    numbers = tuple(title for title, column in zip(titles, table.columns, strict=True) if table.is_number(column))
-    printed = new_table(*titles, right=numbers)
-    for row in table.rows:
-        printed.add_row(*(escape(table.printed(row, column)) for column in table.columns))
-    return printed
-
-
 def print_table(title: str, table: Table) -> None:
-    """Print a table under its title on standard output."""
+    """Print a result's table under its title on standard output, its numbers rounded and aligned to the right."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPE_WIDTH, no_color=True)
@@ -148,38 +124,24 @@ def volume_table(volumes: "VolumeTable", dice: Mapping[Region, float] | None = N
     """A table of classes and regions: millilitres where the voxel size is known, voxels, and each region's Dice."""
     from napari_brain_tumor.measure.volumes import REGION_NAMES
 
-    columns = ["Tissue", "mL", "Voxels", "Dice"]
-    unknown = {"mL"} if volumes.unit == "voxels" else set()
-    unknown |= {"Dice"} if dice is None else set()
-    visible = [column for column in columns if column not in unknown]
-    table = new_table(*visible, right=("mL", "Voxels", "Dice"))
-    for rows in (volumes.classes, volumes.regions):
-        for row in rows:
-            cells = _volume_cells(row, dice or {})
-            table.add_row(*(cells[column] for column in visible))
-        table.add_section()
-    for region in volumes.undetermined:
-        table.add_row(f"{REGION_NAMES[region]} ({region})", "not determined", *([""] * (len(visible) - 2)))
-    return table
+    unknown = ({"mL"} if volumes.unit == "voxels" else set()) | ({"Dice"} if dice is None else set())
+    columns = tuple(column for column in ("Tissue", "mL", "Voxels", "Dice") if column not in unknown)
+    rows = [_volume_cells(row, dice or {}) for row in (*volumes.classes, *volumes.regions)]
+    rows += [{"Tissue": f"{REGION_NAMES[key]} ({key})", columns[1]: "not determined"} for key in volumes.undetermined]
+    return Table(columns, tuple(rows), {"mL": 2, "Dice": 3}, right=frozenset({"Voxels"}))
 
 
-def _volume_cells(row: "VolumeRow", dice: Mapping[Region, float]) -> dict[str, str]:
+def _volume_cells(row: "VolumeRow", dice: Mapping[Region, float]) -> dict[str, Any]:
     score = dice.get(row.key) if isinstance(row.key, str) else None
-    return {
-        "Tissue": row.name if row.kind == "class" else f"{row.name} ({row.key})",
-        "mL": "" if row.ml is None else f"{row.ml:.2f}",
-        "Voxels": str(row.voxels),
-        "Dice": "" if score is None else f"{score:.3f}",
-    }
+    name = row.name if row.kind == "class" else f"{row.name} ({row.key})"
+    return {"Tissue": name, "mL": row.ml, "Voxels": row.voxels, "Dice": score}
 
 
 def lesion_table(examination: "Examination") -> Table:
     """A table of lesions: size, side, distance to the midline, diameters in mm, and whether they are measurable."""
     numbers = ("Size", "Midline", "Slice", "Long", "Short", "Product")
-    table = new_table("Lesion", "Size", "Side", *numbers[1:], "RANO", right=numbers)
-    for lesion in examination.lesions:
-        table.add_row(*_lesion_cells(lesion))
-    return table
+    columns = ("Lesion", "Size", "Side", *numbers[1:], "RANO")
+    return Table.of_cells(columns, map(_lesion_cells, examination.lesions), right=frozenset(numbers))
 
 
 def _lesion_cells(lesion: "Lesion") -> list[str]:

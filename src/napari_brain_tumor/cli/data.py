@@ -13,9 +13,8 @@ from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest, R
 from napari_brain_tumor.requests.opening import OpenOptions
 
 if TYPE_CHECKING:
-    from rich.table import Table as PrintedTable
-
     from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, ReviewState
+    from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.study import Segmentation
 
 __all__ = ["data"]
@@ -109,7 +108,7 @@ def list_cases(
     side: Annotated[str | None, typer.Option(help="Only cases of that side: train, val or test.")] = None,
 ) -> None:
     """List the cases with their labels, states and sides."""
-    from napari_brain_tumor.cli.console import as_printed, print_table, say
+    from napari_brain_tumor.cli.console import print_table, say
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.split import side_named
     from napari_brain_tumor.io.table import Table
@@ -120,7 +119,7 @@ def list_cases(
     )
     columns = ("Case", "Patient", "Grade", "Sequences", "Known", "WT mL", "TC mL", "ET mL", "By", "State", "Side")
     table = Table.of_cells(columns, map(_cells, cases), right=frozenset({"WT mL", "TC mL", "ET mL"}))
-    print_table(f"{opened.name}, {len(cases)} of {len(opened)} cases", as_printed(table))
+    print_table(f"{opened.name}, {len(cases)} of {len(opened)} cases", table)
     for case_id, problem in opened.check_files().items():
         say(f"{case_id}: {problem}")
 
@@ -128,14 +127,14 @@ def list_cases(
 @data.command()
 def show(dataset: Dataset, case: Case) -> None:
     """Show everything that is known about a case."""
-    from napari_brain_tumor.cli.console import as_printed, print_table
+    from napari_brain_tumor.cli.console import print_table
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.io.table import Table
 
     opened = CuratedDataset(dataset)
     record = opened.case(case)
     facts = ((what, value) for what, value in _facts(opened, record).items() if value)
-    print_table(record.id, as_printed(Table.of_cells(("What", "Value"), facts)))
+    print_table(record.id, Table.of_cells(("What", "Value"), facts))
 
 
 @data.command()
@@ -395,16 +394,14 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
     }
 
 
-def _sides_table(dataset: "CuratedDataset") -> "PrintedTable":
-    from napari_brain_tumor.cli.console import new_table
+def _sides_table(dataset: "CuratedDataset") -> "Table":
+    from napari_brain_tumor.io.table import Table
 
     index = dataset.index
     sides = ("train", "val", "test")
     counts = Counter((patient.stratum or "unknown", patient.split) for patient in index.patients.values())
     cases = Counter(case.split for case in index.cases)
-    table = new_table("Patients", *sides, right=sides)
-    for stratum in sorted({stratum for stratum, _ in counts}):
-        table.add_row(stratum, *(str(counts[stratum, side]) for side in sides))  # type: ignore[index]
-    table.add_section()
-    table.add_row("cases", *(str(cases[side]) for side in sides))  # type: ignore[index]
-    return table
+    strata = sorted({stratum for stratum, _ in counts})
+    rows = [(stratum, *(counts[stratum, side] for side in sides)) for stratum in strata]  # type: ignore[index]
+    rows.append(("cases", *(cases[side] for side in sides)))  # type: ignore[index]
+    return Table.of_cells(("Patients", *sides), rows, right=frozenset(sides))

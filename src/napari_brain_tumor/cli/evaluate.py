@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from napari_brain_tumor.cli.console import new_table, print_table, run_shown, say, say_error
+from napari_brain_tumor.cli.console import print_table, run_shown, say, say_error
 from napari_brain_tumor.cli.known_values import known_model
 from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, SpacingUnknownError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.requests.compare import EvaluateRequest
 from napari_brain_tumor.requests.computing import ComputeRequest
 from napari_brain_tumor.requests.opening import OpenOptions
@@ -17,8 +18,6 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import Without
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from napari_brain_tumor.evaluation import Evaluation
     from napari_brain_tumor.metrics.compare import Difference, Summary
 
@@ -156,9 +155,7 @@ def _print_result(result: "Evaluation") -> None:
     say("The CSV holds every score for the classes too, the JSON what each means.")
 
 
-def _summary_table(summaries: Sequence["Summary"]) -> "Table":
-    from rich.markup import escape
-
+def _summary_table(summaries: Sequence["Summary"]) -> Table:
     from napari_brain_tumor.metrics.compare import METRICS
 
     rows: dict[tuple[str, str | None], dict[str, Summary]] = {}
@@ -167,12 +164,12 @@ def _summary_table(summaries: Sequence["Summary"]) -> "Table":
     metrics = [metric for metric in METRICS if any(metric in of_metrics for of_metrics in rows.values())]
     several = len({dataset for _, dataset in rows}) > 1
     columns = ["Model", *(["Data set"] if several else []), "Cases", *(METRICS[metric].label for metric in metrics)]
-    table = new_table(*columns)
+    cells = []
     for (model, dataset), of_metrics in rows.items():
         place = [dataset or "all"] if several else []
-        cells = [_summary_cell(of_metrics.get(metric), of_metrics["dice"].cases) for metric in metrics]
-        table.add_row(*map(escape, (model, *place, _cases_cell(of_metrics["dice"]))), *cells)
-    return table
+        scores = [_summary_cell(of_metrics.get(metric), of_metrics["dice"].cases) for metric in metrics]
+        cells.append((model, *place, _cases_cell(of_metrics["dice"]), *scores))
+    return Table.of_cells(columns, cells)
 
 
 def _cases_cell(summary: "Summary") -> str:
@@ -200,9 +197,7 @@ def _summary_cell(summary: "Summary | None", cases: int) -> str:
     return "\n".join(lines)
 
 
-def _difference_table(differences: Sequence["Difference"]) -> "Table":
-    from rich.markup import escape
-
+def _difference_table(differences: Sequence["Difference"]) -> Table:
     from napari_brain_tumor.metrics.compare import METRICS
 
     rows: dict[tuple[str, str], dict[str, Difference]] = {}
@@ -210,11 +205,11 @@ def _difference_table(differences: Sequence["Difference"]) -> "Table":
         if difference.region in _REGIONS:  # those of several data sets together come last and stay
             rows.setdefault((difference.model, difference.region), {})[difference.metric] = difference
     metrics = [metric for metric in METRICS if any(metric in of_region for of_region in rows.values())]
-    table = new_table("Model", "Region", "Cases", *(METRICS[metric].label for metric in metrics))
+    cells = []
     for (model, region), of_region in rows.items():
         cases = of_region["dice"].cases
-        table.add_row(escape(model), region, str(cases), *(_difference_cell(of_region.get(m), cases) for m in metrics))
-    return table
+        cells.append((model, region, cases, *(_difference_cell(of_region.get(metric), cases) for metric in metrics)))
+    return Table.of_cells(("Model", "Region", "Cases", *(METRICS[metric].label for metric in metrics)), cells)
 
 
 def _difference_cell(difference: "Difference | None", cases: int) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from napari_brain_tumor.cli.console import new_table, print_table, say
+from napari_brain_tumor.cli.console import print_table, say
 from napari_brain_tumor.errors import BrainTumorError, CheckpointError, RoleError, SaveError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.models.configurations import origin_of, size_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ models_app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,
 )
+
+_BASELINE_COLUMNS: Final = ("Name", "How it works", "Regions", "Seeds")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of a model in the list.")]
 
@@ -60,17 +63,14 @@ def list_installed() -> None:
 
     right = ("Parameters", "Size")
     columns = ("Name", "Architecture", "Inputs", "Regions", "Parameters", "Size", "Dice on validation cases", "Licence")
-    trained, untrained = new_table(*columns, right=right), new_table("Name", "How it works", "Regions", "Seeds")
-    for method in list_models():
-        if isinstance(method, ModelInfo):
-            trained.add_row(*_model_cells(method))
-        else:
-            untrained.add_row(*_baseline_cells(method))
-    if trained.row_count:
-        print_table("Models", trained)
+    methods = list_models()
+    trained = [_model_cells(method) for method in methods if isinstance(method, ModelInfo)]
+    untrained = [_baseline_cells(method) for method in methods if not isinstance(method, ModelInfo)]
+    if trained:
+        print_table("Models", Table.of_cells(columns, trained, right=frozenset(right)))
     else:
         say(f"No model is installed. Models are looked for in the package and in {models_folder()}.")
-    print_table("Methods without weights (baselines)", untrained)
+    print_table("Methods without weights (baselines)", Table.of_cells(_BASELINE_COLUMNS, untrained))
 
 
 @models_app.command()
@@ -80,17 +80,13 @@ def show(name: NameArgument) -> None:
     from napari_brain_tumor.models.cards import ModelInfo
 
     model = find_model(name)
-    table = new_table("Entry", "Value")
-    if not isinstance(model, ModelInfo):
-        for entry, text in zip(("Name", "How it works", "Regions", "Seeds"), _baseline_cells(model), strict=True):
-            table.add_row(entry, text or "none")
-        print_table(model.title, table)
-        return
-    for entry, text in _card_entries(model.card).items():
-        if text:
-            table.add_row(entry, text)
-    table.add_row("Folder", str(model.folder))
-    print_table(model.card.title, table)
+    if isinstance(model, ModelInfo):
+        entries = [(entry, text) for entry, text in _card_entries(model.card).items() if text]
+        title, entries = model.card.title, [*entries, ("Folder", str(model.folder))]
+    else:
+        cells = _baseline_cells(model)
+        title, entries = model.title, [(e, t or "none") for e, t in zip(_BASELINE_COLUMNS, cells, strict=True)]
+    print_table(title, Table.of_cells(("Entry", "Value"), entries))
 
 
 @models_app.command()
@@ -107,8 +103,8 @@ def count(
     """
     from napari_brain_tumor.models.registry import CONFIGURATIONS, count_parameters, count_statistics
 
-    columns = ("Name", "Network", "Dims", "Parameters", "Statistics")
-    table = new_table(*columns, *(() if dims else ("In the other dims",)), right=("Parameters", "Statistics"))
+    columns = ("Name", "Network", "Dims", "Parameters", "Statistics", *(() if dims else ("In the other dims",)))
+    rows = []
     for name, configuration in CONFIGURATIONS.items():
         counted_dims: Dims = configuration.dims if dims is None else (2 if dims == 2 else 3)
         other: Dims = 3 if counted_dims == 2 else 2
@@ -119,7 +115,8 @@ def count(
             f"{count_parameters(name, inputs, outputs, counted_dims):,}",
             f"{count_statistics(name, inputs, outputs, counted_dims):,}",
         ]
-        table.add_row(*cells, *(() if dims else (f"{count_parameters(name, inputs, outputs, other):,} in {other}D",)))
+        rows.append([*cells, *(() if dims else (f"{count_parameters(name, inputs, outputs, other):,} in {other}D",))])
+    table = Table.of_cells(columns, rows, right=frozenset({"Parameters", "Statistics"}))
     print_table(f"Parameters for {inputs} input and {outputs} output channels", table)
 
 
@@ -330,6 +327,9 @@ def _card_entries(card: "Card") -> dict[str, str]:
         "Thresholds": _settings({region: card.threshold(region) for region in card.regions}),
         "Smallest lesion": f"{card.min_lesion_mm3:g} mm3" if card.min_lesion_mm3 else "",
         "Smallest enhancing": f"{card.min_enhancing_mm3:g} mm3" if card.min_enhancing_mm3 else "",
+        "Sure of enhancing": f"{100 * card.min_sure_enhancing:g} % of it, or none is labelled"
+        if card.min_sure_enhancing
+        else "",
         "Trained on": f"{', '.join(training.datasets)}: {training.cases} cases, {training.epochs} epochs"
         if training
         else "",

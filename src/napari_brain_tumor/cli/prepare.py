@@ -112,18 +112,20 @@ def _show_report(task: "PreparationTask", report: "PreparationReport | None", *,
 
 
 def _show_motions(report: "PreparationReport") -> None:
-    from napari_brain_tumor.cli.console import new_table, print_table
+    from napari_brain_tumor.cli.console import print_table
+    from napari_brain_tumor.io.table import Table
 
     numbers = ("Turned", "Moved", "Heads overlap", "Edges agree")
-    table = new_table("Sequence", *numbers, right=numbers)
-    table.add_row(report.reference, "reference", "", "", "")
+    rows: list[tuple[str, ...]] = [(report.reference, "reference", "", "", "")]
     for role, degrees, distance, overlap, detail in report.motions:
-        table.add_row(role, f"{degrees:.1f}°", f"{distance:.1f} mm", f"{overlap:.0%}", f"{detail:.2f}")
+        rows.append((role, f"{degrees:.1f}°", f"{distance:.1f} mm", f"{overlap:.0%}", f"{detail:.2f}"))
+    table = Table.of_cells(("Sequence", *numbers), rows, right=frozenset(numbers))
     print_table(f"{report.name}, registered to {report.reference}", table)
 
 
 def _show_table(case: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    from napari_brain_tumor.cli.console import new_table, print_table
+    from napari_brain_tumor.cli.console import print_table
+    from napari_brain_tumor.io.table import Table
 
     columns = {
         "number": "Number",
@@ -136,9 +138,5 @@ def _show_table(case: Path, rows: Sequence[Mapping[str, str]]) -> None:
         "why": "Why",
     }
     shown = {key: title for key, title in columns.items() if any(row[key] for row in rows)}
-    table = new_table(*shown.values())
-    for column in table.columns:
-        column.overflow = "fold"
-    for row in rows:
-        table.add_row(*(row[key] or "-" for key in shown))
+    table = Table.of_cells(tuple(shown.values()), ([row[key] or "-" for key in shown] for row in rows))
     print_table(f"{case}: {len(rows)} series", table)

@@ -128,10 +128,10 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _print_follow_up(result: "FollowUp") -> None:
-    from napari_brain_tumor.cli.console import as_printed, note, print_table
+    from napari_brain_tumor.cli.console import note, print_table
     from napari_brain_tumor.reports.tables import response_table, series_table
 
     for text in result.notes:
         note(text)
     for table in (series_table(result), response_table(result)):
-        print_table(table.title, as_printed(table))
+        print_table(table.title, table)

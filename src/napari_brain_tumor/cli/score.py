@@ -25,7 +25,7 @@ def score(
     The scores are kept in the data set's folder, where the Curate panel shows them.
     """
     from napari_brain_tumor.case_scoring import score_dataset_job
-    from napari_brain_tumor.cli.console import as_printed, print_table, run_shown
+    from napari_brain_tumor.cli.console import print_table, run_shown
     from napari_brain_tumor.dataset import CuratedDataset
     from napari_brain_tumor.dataset.stored_scores import read_score
     from napari_brain_tumor.io.table import Table
@@ -41,7 +41,7 @@ def score(
     rows = [_cells(case, score) for case, score in sorted(judged, key=lambda pair: -pair[1].uncertainty)]
     table = Table.of_cells(("Case", "State", "Side", *numbers), rows, right=frozenset(numbers))
     title = f"Dice of {info.name} on {len(judged)} of {len(selected)} cases, and its entropy at the border"
-    print_table(title, as_printed(table))
+    print_table(title, table)
     if problems:
         raise DatasetError("\n".join(f"{case_id}: {problem}" for case_id, problem in problems.items()))
 

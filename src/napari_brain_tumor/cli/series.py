@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from napari_brain_tumor.io import Series
+    from napari_brain_tumor.io.table import Table
 
 __all__ = ["series"]
 
@@ -37,15 +36,12 @@ def series(
 
 
 def _table(listed: "list[Series]") -> "Table":
-    from napari_brain_tumor.cli.console import new_table
     from napari_brain_tumor.io.dicom import size_words, slice_words, time_words
+    from napari_brain_tumor.io.table import Table
 
     titles = ("Number", "Description", "Plane", "Pixels", "Slices", "Agent", "Times", "Type", "Scanned", "Role")
-    table = new_table(*titles)
-    for column in table.columns:
-        column.overflow = "fold"  # nothing may be cut off of what decides
-    for entry in listed:
-        table.add_row(
+    rows = (
+        (
             entry.number,
             entry.description,
             entry.plane if entry.modality in ("MR", "") else f"{entry.plane} {entry.modality}",
@@ -57,7 +53,9 @@ def _table(listed: "list[Series]") -> "Table":
             entry.acquired or entry.study_date,
             "cannot be opened" if entry.problem else entry.role or f"- ({entry.reason})",
         )
-    return table
+        for entry in listed
+    )
+    return Table.of_cells(titles, rows)
 
 
 def _plain(entry: "Series") -> dict[str, Any]:

@@ -9,15 +9,16 @@ from napari_brain_tumor.compare.raters import Raters, gather
 from napari_brain_tumor.compare.result import Agreement, PairScores
 from napari_brain_tumor.compare.statistics import region_agreement, volumes_of
 from napari_brain_tumor.metrics.scores import score_segmentations, target_labels
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, action
 from napari_brain_tumor.study import Segmentation
 
 __all__ = ["compare_segmentations", "compare_segmentations_job"]
 
 
+@action
 def compare_segmentations(
     segmentations: Mapping[str, Segmentation], reference: str | None = None, *, resample: bool = False
-) -> Agreement:
+) -> Job[Agreement]:
     """Compare two or more segmentations of one case, by people, models, or at different times.
 
     Parameters
@@ -54,13 +55,6 @@ def compare_segmentations(
     >>> found.worst_slice("WT").index  # doctest: +SKIP
     74
     """
-    return run_job(compare_segmentations_job(segmentations, reference, resample=resample))
-
-
-def compare_segmentations_job(
-    segmentations: Mapping[str, Segmentation], reference: str | None = None, *, resample: bool = False
-) -> Job[Agreement]:
-    """Do the same as `compare_segmentations`, as a job with progress."""
     yield Progress(0, 1, "bringing them onto one grid")
     raters = gather(segmentations, reference, resample=resample)
     pairs, scores = raters.pairs, list[PairScores]()
@@ -75,6 +69,10 @@ def compare_segmentations_job(
         volumes=tuple(row for region in raters.regions for row in volumes_of(raters, region)),
         inputs=describe_inputs(raters.segmentations),
     )
+
+
+compare_segmentations_job = compare_segmentations.job
+"""`compare_segmentations` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def _pair_scores(raters: Raters, first: str, second: str) -> Iterator[PairScores]:

@@ -1,11 +1,11 @@
 """What several segmentations say together: by majority, or by STAPLE, which weighs them by how good they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,13 @@ import SimpleITK as sitk
 from napari_brain_tumor.compare.inputs import describe_inputs
 from napari_brain_tumor.compare.raters import Masks, Raters, gather
 from napari_brain_tumor.errors import ComparisonError
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region, class_names_of, classes_from_known
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Segmentation
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["METHODS", "Consensus", "ConsensusMethod", "RaterQuality", "consensus", "consensus_job", "find_consensus"]
 
@@ -77,6 +81,16 @@ class Consensus:
     qualities: tuple[RaterQuality, ...]
     tied: Mapping[Region, int]
     notes: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> Table:
+        """How well each segmentation finds each region of the consensus."""
+        columns = tuple(field.name for field in fields(RaterQuality))
+        return Table(columns, tuple(map(asdict, self.qualities)), {"sensitivity": 3, "specificity": 3})
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The qualities as a `pandas.DataFrame`: one row for each region and segmentation."""
+        return self.table.to_dataframe()
 
 
 def consensus(

@@ -10,7 +10,7 @@ no lock, since the index is replaced as a whole and its files are never overwrit
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,22 +143,24 @@ def commit(folder: Path, before: DatasetIndex, after: DatasetIndex, new_files: M
     if added != set(new_files):
         raise AssertionError(f"{sorted(added)} are new in the index, {sorted(new_files)} are to be written")
     _refuse_strangers(folder, added)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_recover_if_possible, folder)  # the journal stays for the next change if even that fails
         if added or dropped:
             _write_journal(folder, added | dropped)
         for name, write in new_files.items():
             write(folder / name)
         _write_index(folder, after)
-    except BaseException:
-        # The journal stays for the next change if even clearing up fails.
-        with suppress(OSError, SaveError, DatasetError):
-            _recover(folder)
-        raise
+        undo.pop_all()
     # From here on the change is made; what remains is done now or by the next change.
     with suppress(OSError, SaveError):
         _write_dataset(folder, after)
         _recover(folder)
     return after
+
+
+def _recover_if_possible(folder: Path) -> None:
+    with suppress(OSError, SaveError, DatasetError):
+        _recover(folder)
 
 
 def _recover(folder: Path) -> None:

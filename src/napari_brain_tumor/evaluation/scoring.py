@@ -19,6 +19,7 @@ from napari_brain_tumor.errors import (
     ModelNotFoundError,
     OptionError,
     UnreadableFileError,
+    attempted,
 )
 from napari_brain_tumor.evaluation.cases import Case, find_cases, match_by_name
 from napari_brain_tumor.evaluation.result import Evaluation, Refused, outcomes_of
@@ -33,7 +34,7 @@ from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 from napari_brain_tumor.metrics.compare import CaseScores, differences, summarise
 from napari_brain_tumor.metrics.one_grid import on_grid
 from napari_brain_tumor.metrics.scores import score_segmentations
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
@@ -87,6 +88,7 @@ class _Settings:
         return own | self.request.recorded() | {"device": self.request.device, "brain": brain}
 
 
+@action
 @takes(SegmentRequest, "model", "device")
 def evaluate(
     cases: AnyPath | Iterable[AnyPath],
@@ -105,8 +107,9 @@ def evaluate(
     device: str = "auto",
     jobs: int = 1,
     client: "Client | None" = None,
+    executor: Executor | None = None,
     **options: Unpack[SegmentOptions],
-) -> Evaluation:
+) -> Job[Evaluation]:
     """Compare methods on cases whose truth is known.
 
     Parameters
@@ -140,6 +143,8 @@ def evaluate(
         Processes on this machine; 1 works in this one, 0 takes as many as cores and memory allow.
     client : distributed.Client, optional
         Of a dask cluster, whose workers have this package and see the files under the same paths.
+    executor : Executor, optional
+        Where the cases are computed, instead of `jobs` and `client`.
     {options}
 
     Returns
@@ -162,50 +167,6 @@ def evaluate(
     >>> found.rows[0].region, found.rows[0].scores.dice > 0.8  # doctest: +SKIP
     ('WT', True)
     """
-    return run_job(
-        evaluate_job(
-            cases,
-            models,
-            predictions=predictions,
-            truth=truth,
-            split=split,
-            side=side,
-            schema=schema,
-            predictions_schema=predictions_schema,
-            roles=roles,
-            spacing_mm=spacing_mm,
-            save_predictions=save_predictions,
-            unfinished=unfinished,
-            device=device,
-            jobs=jobs,
-            client=client,
-            **options,
-        )
-    )
-
-
-@takes(SegmentRequest, "model", "device")
-def evaluate_job(
-    cases: AnyPath | Iterable[AnyPath],
-    models: Models = (),
-    *,
-    predictions: Mapping[str, AnyPath] | None = None,
-    truth: AnyPath | None = None,
-    split: AnyPath | None = None,
-    side: str | None = None,
-    schema: str | None = None,
-    predictions_schema: str | None = None,
-    roles: Roles = None,
-    spacing_mm: Spacing | None = None,
-    save_predictions: AnyPath | None = None,
-    unfinished: AnyPath | None = None,
-    device: str = "auto",
-    jobs: int = 1,
-    client: "Client | None" = None,
-    executor: Executor | None = None,
-    **options: Unpack[SegmentOptions],
-) -> Job[Evaluation]:
-    """`evaluate` as a job: yields `Progress`, returns the `Evaluation`. Takes the same parameters or an executor."""
     methods = _methods(models, predictions or {})
     listed = find_cases(cases, truth=truth, split=split, side=side)
     folder = None if save_predictions is None else Path(save_predictions)
@@ -220,6 +181,10 @@ def evaluate_job(
         return (yield from _cases_job(listed, methods, settings, store, table, executor))
     with open_executor(jobs, client=client) as own:
         return (yield from _cases_job(listed, methods, settings, store, table, own))
+
+
+evaluate_job = evaluate.job
+"""`evaluate` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def score_cases_job(
@@ -416,15 +381,15 @@ def _scored_job(
     results: dict[str, Segmentation] = {}
     refused: list[Refused] = []
     for number, method in enumerate(methods):
-        try:
+        with attempted() as attempt:
             job = _predicted_job(case, study, method, settings)
             predicted, seconds = yield from part_of(
                 job, number / len(methods), (number + 1) / len(methods), method.name
             )
             results[method.name] = on_grid(predicted, study.grid)
             rows += scores_of_case(case, method.name, truth, results[method.name], seconds)
-        except Exception as error:  # noqa: BLE001
-            refused.append(_refused(case, method, error))
+        if attempt.error is not None:
+            refused.append(_refused(case, method, attempt.error))
     if not rows:
         return _Scored(None, refused)
     about = _about_case(case, study, truth, results)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
-from napari_brain_tumor.errors import ClusterError, WorkerDiedError
+from napari_brain_tumor.errors import ClusterError, WorkerDiedError, attempted
 from napari_brain_tumor.executors.pool import ATTEMPTS
 from napari_brain_tumor.executors.work import CaseWork, Event, Finished, Item, Result
 from napari_brain_tumor.inference.worker_process import sendable
@@ -206,12 +206,14 @@ class _Run:
     def _finished(self, future: "Future", number: int, address: str) -> Iterator[Finished[Any]]:
         from distributed import KilledWorker
 
-        try:
+        result, error, seconds = None, None, 0.0
+        with attempted() as transport:
             result, error, seconds = future.result(timeout=_GATHER_SECONDS)
-        except (KilledWorker, TimeoutError):  # a result that was still with a worker is lost with it
+        if isinstance(transport.error, KilledWorker | TimeoutError):  # a result still with a worker is lost with it
             yield from self._lost(number, address)
-        except Exception as failed:  # noqa: BLE001 - of the transport
-            yield Finished(number, error=ClusterError(f"The case could not be computed on a worker: {failed}"))
+        elif transport.error is not None:
+            reason = f"The case could not be computed on a worker: {transport.error}"
+            yield Finished(number, error=ClusterError(reason))
         else:
             yield Finished(number, result, error, seconds)
 
@@ -248,16 +250,15 @@ Outcome = tuple[Any, Exception | None, float]
 
 def _perform(work: CaseWork[Any, Any, Any], item: Any) -> Outcome:
     """Do a case on a worker; what is wrong with it is an answer, since an exception would be taken for the worker's."""
-    with _room:
-        try:
-            opened = work.read(item)
-            with _turn:
-                began = time.monotonic()
-                _use_threads()
-                result = run_job(work.compute(item, opened))
-                return result, None, time.monotonic() - began
-        except Exception as error:  # noqa: BLE001
-            return None, sendable(error), 0.0
+    with _room, attempted() as attempt:
+        opened = work.read(item)
+        with _turn:
+            began = time.monotonic()
+            _use_threads()
+            result = run_job(work.compute(item, opened))
+            return result, None, time.monotonic() - began
+    assert attempt.error is not None
+    return None, sendable(attempt.error), 0.0
 
 
 def _use_threads() -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from napari_brain_tumor.errors import CancelledError, WorkerDiedError
+from napari_brain_tumor.errors import CancelledError, WorkerDiedError, attempted
 from napari_brain_tumor.executors.work import Advanced, CaseWork, Event, Finished, Item, ReadAhead, Result, Started
 from napari_brain_tumor.inference.memory import free_host_bytes
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -112,14 +112,11 @@ class _Run:
     def _do(self, worker: WorkerProcess, number: int, following: int | None) -> None:
         began = time.monotonic()
         self.events.put(Started(number))
-        result, error = None, None
-        try:
+        result = None
+        with attempted() as attempt:
             result = self._tried(worker, number, following)
-        except CancelledError:
-            return
-        except Exception as caught:  # noqa: BLE001 - whatever is wrong with a case is that case's own affair
-            error = caught
-        self.events.put(Finished(number, result, error, time.monotonic() - began))
+        if not isinstance(attempt.error, CancelledError):
+            self.events.put(Finished(number, result, attempt.error, time.monotonic() - began))
 
     def _tried(self, worker: WorkerProcess, number: int, following: int | None) -> Any:
         upcoming = None if following is None else (following, self._items[following])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from napari_brain_tumor.errors import attempted
 from napari_brain_tumor.executors.work import Advanced, CaseWork, Event, Finished, Item, ReadAhead, Result, Started
 
 __all__ = ["SerialExecutor"]
@@ -29,7 +30,8 @@ def _one(
 ) -> Iterator[Event[Result]]:
     began = time.monotonic()
     yield Started(number)
-    try:
+    result = None
+    with attempted() as attempt:
         opened = ahead.take(work, number, items[number])
         if number + 1 < len(items):
             ahead.begin(work, number + 1, items[number + 1])
@@ -42,7 +44,5 @@ def _one(
                 result = finished.value
                 break
             yield Advanced(number, progress)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with a case is that case's own affair
-        yield Finished(number, error=error, seconds=time.monotonic() - began)
-    else:
-        yield Finished(number, result, seconds=time.monotonic() - began)
+    yield Finished(number, result, attempt.error, time.monotonic() - began)
+    attempt.error = None  # it holds the frames that it passed through, and they their arrays

@@ -15,7 +15,7 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.examination import Examination, measure_study_job
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.settings import MeasureSettings
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 
 if TYPE_CHECKING:
     import pandas
@@ -144,6 +144,7 @@ def _visit_dict(result: VisitResult) -> dict[str, Any]:
     }
 
 
+@action
 def follow_up(
     visits: Sequence[Visit],
     registrations: Mapping[str, Registration] | None = None,
@@ -151,7 +152,7 @@ def follow_up(
     settings: MeasureSettings | None = None,
     match: MatchSettings | None = None,
     seed: int = 0,
-) -> FollowUp:
+) -> Job[FollowUp]:
     """Compare the examinations of one patient.
 
     Parameters
@@ -179,18 +180,6 @@ def follow_up(
     >>> found["WT"].changes[1].from_baseline  # doctest: +SKIP
     -0.31
     """
-    return run_job(follow_up_job(visits, registrations, settings=settings, match=match, seed=seed))
-
-
-def follow_up_job(
-    visits: Sequence[Visit],
-    registrations: Mapping[str, Registration] | None = None,
-    *,
-    settings: MeasureSettings | None = None,
-    match: MatchSettings | None = None,
-    seed: int = 0,
-) -> Job[FollowUp]:
-    """Compare the examinations of one patient, as a job; see `follow_up`."""
     ordered = in_order(visits)
     start = baseline_index(ordered)
     results = []
@@ -203,6 +192,10 @@ def follow_up_job(
         registration, problem = yield from part_of(placed, (low + high) / 2, high, visit.name)
         results.append(VisitResult(visit, examination, registration, problem))
     return compare(tuple(results), start, match)
+
+
+follow_up_job = follow_up.job
+"""`follow_up` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def compare(results: tuple[VisitResult, ...], start: int, match: MatchSettings | None = None) -> FollowUp:

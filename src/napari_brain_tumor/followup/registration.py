@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from napari_brain_tumor.errors import RegistrationError, RoleError
 from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample, to_ras
 from napari_brain_tumor.labels import REGIONS, classes_from_known, region_mask
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array, Float32Array
 
@@ -232,7 +232,8 @@ def _agreement_dict(agreement: Agreement) -> dict[str, float]:
     }
 
 
-def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int = 0) -> Registration:
+@action
+def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int = 0) -> Job[Registration]:
     """Find the rigid motion that brings one examination onto another.
 
     Parameters
@@ -260,20 +261,16 @@ def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int
     RegistrationError
         If the search itself breaks down, for lack of any overlap.
 
+    Notes
+    -----
+    Where both studies have a brain mask (`Study.brain`), the brains are compared, whatever the neck and the jaw do, and
+    the search starts with the centres of the brains aligned.
+
     Examples
     --------
     >>> found = register(visit, baseline)  # doctest: +SKIP
     >>> found.transform.angle_degrees, found.trusted  # doctest: +SKIP
     (4.1, True)
-    """
-    return run_job(register_job(moving, fixed, role=role, seed=seed))
-
-
-def register_job(moving: Study, fixed: Study, *, role: Role | None = None, seed: int = 0) -> Job[Registration]:
-    """`register` as a job; takes the same parameters.
-
-    Where both studies have a brain mask (`Study.brain`), the brains are compared, whatever the neck and the jaw do, and
-    the brains' centres are the beginning.
     """
     moving_role, fixed_role = _roles(moving, fixed, role)
     for study in (moving, fixed):
@@ -284,6 +281,10 @@ def register_job(moving: Study, fixed: Study, *, role: Role | None = None, seed:
     best = yield from part_of(_best_motion_job(scans, seed), 0.05, 0.95)
     yield Progress(0.95, 1, "Judging the result")
     return Registration(best, moving_role, fixed_role, before, _agreement_of(scans, best))
+
+
+register_job = register.job
+"""`register` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

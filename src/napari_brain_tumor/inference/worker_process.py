@@ -387,14 +387,16 @@ def _take_channel() -> tuple[BinaryIO, BinaryIO]:
 
 def _listen(incoming: BinaryIO, tasks: "queue.SimpleQueue[Any]") -> None:
     """Receive tasks; leave at once, in the middle of whatever runs, when the parent is gone."""
+    status = 1
     try:
         while True:
             tasks.put(_read_message(incoming))
     except (EOFError, OSError):
-        os._exit(0)
-    except BaseException:
-        logger.exception("A task could not be received")
-        os._exit(1)
+        status = 0
+    finally:
+        if status:
+            logger.error("A task could not be received", exc_info=True)
+        os._exit(status)
 
 
 def _resolve(target: str) -> Callable[..., Any]:
@@ -439,8 +441,8 @@ def _survives_pickling(error: Exception) -> bool:
     error.add_note(f"In the computing process:\n{''.join(traceback.format_exception(error))}")
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - a third party's exception may do anything
-        return False
+    except (pickle.PickleError, TypeError, ValueError, AttributeError, LookupError, RecursionError):
+        return False  # its arguments cannot be sent, or do not make it again
     return True
 
 

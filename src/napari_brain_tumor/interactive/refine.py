@@ -14,12 +14,13 @@ from napari_brain_tumor.interactive.verdict import shipped_sha256
 from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
 from napari_brain_tumor.labels import RESECTION_CAVITY, class_names_of, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, action
 from napari_brain_tumor.study import Segmentation, Study
 
 __all__ = ["begun_provenance", "check_prompts", "refine", "refine_job"]
 
 
+@action
 def refine(
     study: Study,
     segmentation: Segmentation | None = None,
@@ -27,7 +28,7 @@ def refine(
     *,
     probabilities: RegionProbabilities | None = None,
     anyway: bool = False,
-) -> Segmentation:
+) -> Job[Segmentation]:
     """Correct a segmentation with prompts, in their order.
 
     Parameters
@@ -67,18 +68,6 @@ def refine(
     >>> refined.data[tuple(n // 2 for n in study.grid.shape)]
     np.uint8(1)
     """
-    return run_job(refine_job(study, segmentation, prompts, probabilities=probabilities, anyway=anyway))
-
-
-def refine_job(
-    study: Study,
-    segmentation: Segmentation | None = None,
-    prompts: PromptFile | Sequence[Step] = (),
-    *,
-    probabilities: RegionProbabilities | None = None,
-    anyway: bool = False,
-) -> Job[Segmentation]:
-    """Do what `refine` does, as a job that tells how far it is; arguments and errors as there."""
     steps = prompts.steps if isinstance(prompts, PromptFile) else tuple(prompts)
     refiner = Refiner(study, segmentation, probabilities)
     notes: tuple[str, ...] = ()
@@ -102,6 +91,10 @@ def refine_job(
         "notes": list(notes),
     }
     return _result(refiner, segmentation, record)
+
+
+refine_job = refine.job
+"""`refine` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def check_prompts(prompts: PromptFile, study: Study, start_sha256: str, *, anyway: bool = False) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from napari_brain_tumor.errors import CheckpointError
@@ -68,7 +69,7 @@ def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verd
     """
     try:
         tensors: dict[str, Any] = load_file(Path(path))
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
         msg = f"{path} cannot be read as the weights of the correction: {error}. Install the package again."
         raise CheckpointError(msg) from error
     count = len(tensors) // 2

@@ -4,11 +4,12 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.errors import SaveError
+from napari_brain_tumor.errors import SaveError, attempted
 from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
 __all__ = ["Part", "flush_to_disk", "write_atomically", "write_text", "write_together"]
@@ -97,7 +98,7 @@ def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
     """
     moves = [(temporary_beside(part.path), part.path) for part in parts]
     earlier = [temporary_beside(part.path) for part in parts]
-    try:
+    with attempted() as saving:
         for part in parts:
             part.path.parent.mkdir(parents=True, exist_ok=True)
         with noted([*(source for source, _ in moves), *earlier]) as note:
@@ -107,14 +108,16 @@ def write_together(parts: Sequence[Part], *, overwrite: bool = True) -> None:
             finally:
                 for path in (*(source for source, _ in moves), *earlier):
                     remove_quietly(path)
-    except _CompleteError as error:
-        raise SaveError(str(error)) from error
-    except Exception as error:
-        # Whatever a library raises while it writes or reads back, to the user it means one thing.
-        reason = getattr(error, "strerror", None) or error
-        msg = f"{parts[0].path} was not saved: {reason}. Nothing was changed; choose another place or free some space."
-        raise SaveError(msg) from error
+    if saving.error is not None:  # whatever a library raised while it wrote or read back
+        raise _not_saved(parts[0].path, saving.error) from saving.error
     _flush_folders(parts)
+
+
+def _not_saved(path: Path, error: Exception) -> SaveError:
+    if isinstance(error, _CompleteError):
+        return SaveError(str(error))
+    reason = getattr(error, "strerror", None) or error
+    return SaveError(f"{path} was not saved: {reason}. Nothing was changed; choose another place or free some space.")
 
 
 def flush_to_disk(path: Path) -> None:
@@ -172,14 +175,13 @@ def _move(moves: Sequence[Move], earlier: Sequence[Path], note: Note, *, overwri
             _keep(target, copy)
     note.decide(moves, claim=not overwrite)
     moved: list[tuple[Path, Path]] = []
-    try:
+    with ExitStack() as undo:
+        undo.push(lambda _kind, error, _trace: _take_back(moved, error))
+        undo.callback(note.withdraw)  # first
         for number, ((source, target), copy) in enumerate(zip(moves, earlier, strict=True)):
             (_claim if number == 0 and not overwrite else _replace)(source, target)
             moved.append((target, copy))
-    except BaseException as error:
-        note.withdraw()
-        _take_back(moved, error)
-        raise
+        undo.pop_all()
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -226,7 +228,7 @@ def _link(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-def _take_back(moved: Sequence[tuple[Path, Path]], error: BaseException) -> None:
+def _take_back(moved: Sequence[tuple[Path, Path]], error: BaseException | None) -> None:
     left = []
     for target, copy in reversed(moved):
         try:

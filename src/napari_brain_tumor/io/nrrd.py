@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -14,7 +15,7 @@ import nrrd
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.errors import DimensionError, UnreadableFileError
+from napari_brain_tumor.errors import DimensionError, UnreadableFileError, translated
 from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.formats import NRRD
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
@@ -184,11 +185,8 @@ def _ruined(path: Path, why: str) -> UnreadableFileError:
 def _header(file: BinaryIO, path: Path) -> NrrdHeader:
     """The header of an open file, which is where the voxels begin afterwards if they are in it."""
     lines = _lines(file, path)
-    try:
-        with np.errstate(all="raise"):
-            fields = dict(nrrd.read_header(lines))
-    except Exception as error:  # pynrrd lets through what its parsers happen to raise
-        raise _ruined(path, str(error) or type(error).__name__) from error
+    with translated(partial(_ruined, path)), np.errstate(all="raise"):
+        fields = dict(nrrd.read_header(lines))
     sizes = _sizes(fields, lines, path)
     steps = _steps_axis(fields, sizes, path)
     spatial = [axis for axis in range(len(sizes)) if axis != steps]

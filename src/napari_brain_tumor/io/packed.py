@@ -1,13 +1,14 @@
 """Labels in a file with a document about them: only the box that holds something is stored."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor.errors import SaveError, UnreadableFileError
+from napari_brain_tumor.errors import SaveError, UnreadableFileError, translated
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.types import LayerLabels
@@ -83,9 +84,9 @@ def read_packed(path: Path) -> PackedLabels:
     values, start, shape = parts["values"], parts["start"], parts["shape"]
     stop = start + values.shape if len(start) == values.ndim else start - 1
     if shape.shape != (3,) or start.shape != (3,) or (start < 0).any() or (stop > shape).any() or (stop < start).any():
-        raise UnreadableFileError(_damaged(path, "its labels do not fit into it"))
+        raise _damaged(path, "its labels do not fit into it")
     if int(np.prod(shape, dtype=object)) > _MOST_VOXELS:
-        raise UnreadableFileError(_damaged(path, f"it states {'x'.join(map(str, shape))} voxels"))
+        raise _damaged(path, f"it states {'x'.join(map(str, shape))} voxels")
     labels = np.zeros(tuple(shape), dtype=values.dtype)
     labels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = values
     return PackedLabels(labels, parts["document"].tobytes())
@@ -94,12 +95,9 @@ def read_packed(path: Path) -> PackedLabels:
 def _parts(path: Path, *names: str) -> dict[str, npt.NDArray[Any]] | None:
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except Exception as error:  # zipfile, zlib and numpy each have their own
-        raise UnreadableFileError(_damaged(path, str(error))) from error
+    with translated(partial(_damaged, path)), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names}
 
 
-def _damaged(path: Path, why: str) -> str:
-    return f"{path} is damaged ({why}). Delete it: it is a copy or can be computed again."
+def _damaged(path: Path, why: str) -> UnreadableFileError:
+    return UnreadableFileError(f"{path} is damaged ({why}). Delete it: it is a copy or can be computed again.")

@@ -6,6 +6,7 @@ Every reader opens its files here, also those that a header names: these lie bes
 import os
 import re
 import stat
+from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
@@ -39,12 +40,12 @@ def open_regular(path: Path) -> BufferedReader:
         # Looked at before it is opened, because opening alone can wait or act; and after, in case it was exchanged.
         _require_regular(path, path.stat())
         descriptor = os.open(path, _WITHOUT_WAITING)
-        try:
+        with ExitStack() as unfit:
+            unfit.callback(os.close, descriptor)
             _require_regular(path, os.fstat(descriptor))
-            return os.fdopen(descriptor, "rb")
-        except BaseException:
-            os.close(descriptor)
-            raise
+            file = os.fdopen(descriptor, "rb")
+            unfit.pop_all()
+        return file
     except UnreadableFileError:
         raise
     except (OSError, ValueError) as error:

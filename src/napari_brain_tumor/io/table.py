@@ -1,6 +1,6 @@
 """The rows of a result as one value: what its CSV, its data frame, the printed tables and the reports show."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from os import PathLike
@@ -12,6 +12,8 @@ from napari_brain_tumor.io.csv_text import csv_text
 
 if TYPE_CHECKING:
     import pandas
+    from rich.console import Console, ConsoleOptions
+    from rich.table import Table as RichTable
 
 __all__ = ["Table", "units_of"]
 
@@ -105,6 +107,19 @@ class Table:
     _repr_html_ = to_html
     """What a notebook shows."""
 
+    def __rich_console__(self, console: "Console", _: "ConsoleOptions") -> "Iterator[RichTable]":
+        """What rich prints: ruled on a terminal, plain in a pipe; nothing is cut off. Title and note are left out."""
+        from rich import box
+        from rich.markup import escape
+        from rich.table import Table as RichTable
+
+        printed = RichTable(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=console.is_terminal)
+        for column, heading in zip(self.columns, self.titles, strict=True):
+            printed.add_column(escape(heading), justify="right" if self.is_number(column) else "left", overflow="fold")
+        for row in self.rows:
+            printed.add_row(*(escape(self.printed(row, column)) for column in self.columns))
+        yield printed
+
     def is_number(self, column: str) -> bool:
         """Whether the column is aligned to the right."""
         return column in self.right or column in self.digits or column in self.units
@@ -115,7 +130,7 @@ class Table:
         if value is None:
             return ""
         digits = self.digits.get(column)
-        return str(value) if digits is None else f"{value:.{digits}f}"
+        return str(value) if digits is None or isinstance(value, str) else f"{value:.{digits}f}"
 
     @property
     def titles(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import tifffile
 
-from napari_brain_tumor.errors import DimensionError, GridMismatchError, UnreadableFileError
+from napari_brain_tumor.errors import DimensionError, GridMismatchError, UnreadableFileError, translated
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.formats import TIFF
 from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
@@ -266,17 +267,15 @@ def _size(page: Array) -> str:
 def _read_page_stack(path: Path) -> Array:
     """Values of one file as `(Z, Y, X[, C])`; raises our errors for anything damaged."""
     content = _checked_bytes(path)
-    with _captured_tifffile_errors() as errors:
-        try:
-            with tifffile.TiffFile(BytesIO(content), _multifile=False) as file:  # it must not open others
-                _check_pages([page for series in file.series for page in series.pages], len(content))
-                values, axes = _all_series(file, path)
-        except DimensionError:
-            raise
-        except Exception as error:  # tifffile lets through what a damaged tag happens to end in
-            raise UnreadableFileError(_damaged(path, str(error) or type(error).__name__)) from error
+    with (
+        _captured_tifffile_errors() as errors,
+        translated(partial(_damaged, path)),
+        tifffile.TiffFile(BytesIO(content), _multifile=False) as file,  # it must not open others
+    ):
+        _check_pages([page for series in file.series for page in series.pages], len(content))
+        values, axes = _all_series(file, path)
     if errors or values.size == 0:
-        raise UnreadableFileError(_damaged(path, errors[0] if errors else "no pixels in it"))
+        raise _damaged(path, errors[0] if errors else "no pixels in it")
     return _as_stack(values, axes, path)
 
 
@@ -317,7 +316,7 @@ def _checked_bytes(path: Path) -> bytes:
     content = file_bytes(path)
     if b"\xef\xbf\xbd" in content and _is_text(content):
         why = "its bytes were replaced by a program that took it for text (UTF-8 replacement characters)"
-        raise UnreadableFileError(_damaged(path, why))
+        raise _damaged(path, why)
     return content
 
 
@@ -349,8 +348,10 @@ def _check_pages(pages: Sequence[Any], size: int) -> None:
         raise ValueError(f"its tags promise {needed} bytes of pixels, more than {size} bytes can hold")
 
 
-def _damaged(path: Path, why: str) -> str:
-    return f"{path.name} is damaged: {why}. Copy it again from its source; it must not be sent or converted as text."
+def _damaged(path: Path, why: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"{path.name} is damaged: {why}. Copy it again from its source; it must not be sent or converted as text."
+    )
 
 
 class _Recorder(logging.Handler):

@@ -13,7 +13,7 @@ from napari_brain_tumor.measure.midline import MidsagittalPlane, find_midsagitta
 from napari_brain_tumor.measure.rim import RimThickness, rim_thickness
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeTable, measure_volumes
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.study import Segmentation, Study
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ class Examination:
         }
 
 
+@action
 def measure_study(
     segmentation: Segmentation, study: Study | None = None, settings: MeasureSettings | None = None
-) -> Examination:
+) -> Job[Examination]:
     """Measure a segmentation: volumes, lesions with diameters after RANO, side and midline, thickness of the rim.
 
     Parameters
@@ -109,13 +110,6 @@ def measure_study(
     >>> examination.lesions[0].diameters.product_mm2  # doctest: +SKIP
     812.4
     """
-    return run_job(measure_study_job(segmentation, study, settings))
-
-
-def measure_study_job(
-    segmentation: Segmentation, study: Study | None = None, settings: MeasureSettings | None = None
-) -> Job[Examination]:
-    """Measure a segmentation, as a job; see `measure_study`."""
     settings = settings or MeasureSettings()
     grid = segmentation.grid
     known = tuple(region for region in reversed(REGIONS) if region in segmentation.known_regions)
@@ -137,6 +131,10 @@ def measure_study_job(
     notes = tuple(dict.fromkeys((*guesses, *brain_notes, *_notes(segmentation, study, lesions, left_out, settings))))
     volumes = measure_volumes(segmentation)
     return Examination(segmentation.name, grid, volumes, tuple(lesions), left_out, rim, plane, settings, notes)
+
+
+measure_study_job = measure_study.job
+"""`measure_study` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def redrawn(examination: Examination, lines: Mapping[str, tuple[Line, Line]]) -> Examination:

@@ -179,6 +179,8 @@ class Card(BaseModel):
     """So are parts smaller than this share of the largest one, whatever the voxel size, unless nothing is removed."""
     min_enhancing_mm3: float = Field(default=0.0, ge=0)
     """If all enhancing voxels together are less than this, they become non-enhancing."""
+    min_sure_enhancing: float = Field(default=0.0, ge=0, le=1)
+    """So they do if fewer than this share of them have a probability of 0.9 or more, where there is a T1c."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
     target: Literal["tumor", "brain"] = "tumor"

@@ -180,7 +180,7 @@ class LabelWatch:
             atoms, shape = list(event.value), self.layer.data.shape
             box = _box_of(atoms, shape)
             self.mirror.painted(box, lambda volume: _write(atoms, volume.reshape(shape)))
-        except Exception:  # a history of another napari; it will be seen by looking
+        except (TypeError, ValueError, LookupError, AttributeError):  # a history of another napari; looking will do
             logger.debug("A step of the history is not understood", exc_info=True)
             self._later()
 

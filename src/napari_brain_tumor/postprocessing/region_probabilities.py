@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,15 @@ from napari_brain_tumor.preprocessing.grid import WorkingGrid
 from napari_brain_tumor.preprocessing.world_box import WorldBox, inside_box
 from napari_brain_tumor.types import Array
 
-__all__ = ["RegionProbabilities", "SizeRules", "check_thresholds", "labels_from_masks"]
+__all__ = ["SURE", "RegionProbabilities", "SizeRules", "check_thresholds", "labels_from_masks", "sure_share"]
+
+SURE: Final = 0.9
+"""Probability from which a voxel counts as sure."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRules:
-    """Which parts of the tumour are too small to stay.
+    """Which parts of the tumour are too small, or too uncertain, to stay.
 
     Parameters
     ----------
@@ -28,11 +32,15 @@ class SizeRules:
         As for `components.remove_small_lesions`.
     min_enhancing_mm3 : float
         As for `components.relabel_small_enhancing`.
+    min_sure_enhancing : float
+        Share of the voxels called enhancing that must have a probability of `SURE` or more; with less, the tumour is
+        taken not to enhance. Whether there is any is decided first, and only then which voxels. For probabilities.
     """
 
     min_lesion_mm3: float = 0.0
     min_lesion_share: float = 0.0
     min_enhancing_mm3: float = 0.0
+    min_sure_enhancing: float = 0.0
 
 
 def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid, rules: SizeRules) -> Array:
@@ -51,6 +59,12 @@ def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid,
     volume = grid.voxel_volume_mm3
     labels = remove_small_lesions(labels, rules.min_lesion_mm3, volume, rules.min_lesion_share)
     return relabel_small_enhancing(labels, rules.min_enhancing_mm3, volume)
+
+
+def sure_share(probabilities: npt.NDArray[np.floating[Any]], threshold: float) -> float:
+    """Share of the voxels that reach a threshold whose probability is `SURE` or more; 1 where none reaches it."""
+    called = int((probabilities >= threshold).sum())
+    return int((probabilities >= max(SURE, threshold)).sum()) / called if called else 1.0
 
 
 def check_thresholds(thresholds: Mapping[Region, float] | None, usual: Mapping[Region, float]) -> dict[Region, float]:
@@ -93,6 +107,8 @@ class RegionProbabilities:
         Where alone there are labels.
     brain : (X, Y, Z) bool array, optional
         On the study's grid: outside of it there are neither labels nor probabilities.
+    without_enhancing : bool
+        Whether the tumour is taken not to enhance, whatever the threshold of ET, by `rules.min_sure_enhancing`.
     """
 
     regions: tuple[Region, ...]
@@ -103,6 +119,7 @@ class RegionProbabilities:
     rules: SizeRules = field(default_factory=SizeRules)
     box: WorldBox | None = None
     brain: npt.NDArray[np.bool_] | None = None
+    without_enhancing: bool = False
 
     @property
     def grid(self) -> Grid:
@@ -117,17 +134,32 @@ class RegionProbabilities:
     def labels(self) -> npt.NDArray[np.uint8]:
         """Our classes `(X, Y, Z)` on the study's grid, from the thresholds and rules."""
         masks = {region: self.values[at] >= self.thresholds[region] for at, region in enumerate(self.regions)}
+        if self.without_enhancing:
+            masks["ET"][:] = False
         return self._on_scan(labels_from_masks(masks, self.work.grid, self.rules))
+
+    def with_presence(self) -> "RegionProbabilities":
+        """The same, with the decision of `rules.min_sure_enhancing` on whether the tumour enhances at all."""
+        if "ET" not in self.regions:
+            return self
+        sure = sure_share(self.values[self.regions.index("ET")], self.thresholds["ET"])
+        return replace(self, without_enhancing=sure < self.rules.min_sure_enhancing)
 
     def with_thresholds(self, thresholds: Mapping[Region, float] | None) -> "RegionProbabilities":
         """The same with other thresholds; regions that are not given keep theirs.
+
+        Another threshold of ET also says that there is some: `rules.min_sure_enhancing` is 0 then.
 
         Raises
         ------
         ProbabilityError
             As `check_thresholds`.
         """
-        return replace(self, thresholds=check_thresholds(thresholds, self.thresholds))
+        changed = check_thresholds(thresholds, self.thresholds)
+        if changed.get("ET") == self.thresholds.get("ET"):
+            return replace(self, thresholds=changed)
+        rules = replace(self.rules, min_sure_enhancing=0.0)
+        return replace(self, thresholds=changed, rules=rules, without_enhancing=False)
 
     def __getitem__(self, region: Region) -> npt.NDArray[np.float16]:
         """Probability `(X, Y, Z)` of a region on the study's grid, the nearest value where that is not the network's.

@@ -32,7 +32,7 @@ from napari_brain_tumor.preparation.prepared import PreparedStudy, SequencePlace
 from napari_brain_tumor.preparation.records import PlaceRecord
 from napari_brain_tumor.preparation.settings import OutputGrid, PreparationSettings
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.study import ROLES, Role, Source, Study
 from napari_brain_tumor.types import Array, Mask
 
@@ -53,6 +53,7 @@ _WHOLE_NUMBERS_FROM: Final = 400.0
 """Grey levels from which the values of a scan in whole numbers stay whole numbers."""
 
 
+@action
 def prepare(
     path: AnyPath,
     *,
@@ -67,7 +68,7 @@ def prepare(
     seed: int = 0,
     output: AnyPath | None = None,
     overwrite: bool = False,
-) -> PreparedStudy:
+) -> Job[PreparedStudy]:
     """Make a study of the raw series of an examination.
 
     The best series of each role is chosen, each is registered to the reference, all are brought onto one grid, and
@@ -123,40 +124,6 @@ def prepare(
     >>> result = segment(prepared.study)  # doctest: +SKIP
     >>> save_segmentation(prepared.restore(result, onto="FLAIR"), "on_flair.nii.gz")  # doctest: +SKIP
     """
-    return run_job(
-        prepare_job(
-            path,
-            series=series,
-            roles=roles,
-            spacing_mm=spacing_mm,
-            reference=reference,
-            grid=grid,
-            bias_correction=bias_correction,
-            brain=brain,
-            device=device,
-            seed=seed,
-            output=output,
-            overwrite=overwrite,
-        )
-    )
-
-
-def prepare_job(
-    path: AnyPath,
-    *,
-    series: Picks = None,
-    roles: Roles = None,
-    spacing_mm: Spacing | None = None,
-    reference: Role | None = None,
-    grid: OutputGrid = "1mm",
-    bias_correction: bool = False,
-    brain: BrainChoice = "auto",
-    device: str = "auto",
-    seed: int = 0,
-    output: AnyPath | None = None,
-    overwrite: bool = False,
-) -> Job[PreparedStudy]:
-    """`prepare` as a job: yields `Progress`, returns the `PreparedStudy`. Takes the same parameters."""
     place = existing(path)
     if output is not None:
         require_free(Path(output), overwrite=overwrite)
@@ -176,6 +143,10 @@ def prepare_job(
         yield Progress(0.95, 1, "Saving the prepared study")
         save_prepared(prepared, output, overwrite=overwrite)
     return prepared
+
+
+prepare_job = prepare.job
+"""`prepare` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

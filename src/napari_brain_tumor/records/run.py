@@ -6,7 +6,7 @@ from pathlib import Path
 from napari_brain_tumor.errors import RecordError, SaveError
 from napari_brain_tumor.io import save_segmentation
 from napari_brain_tumor.io.volume import named_path
-from napari_brain_tumor.progress import Job, run_job
+from napari_brain_tumor.progress import Job, action
 from napari_brain_tumor.records.evaluation import replay_evaluation_job
 from napari_brain_tumor.records.places import Places
 from napari_brain_tumor.records.preparation import replay_preparation_job
@@ -19,6 +19,7 @@ __all__ = ["rerun", "rerun_job"]
 AnyPath = str | PathLike[str]
 
 
+@action
 def rerun(
     path: AnyPath,
     *,
@@ -26,7 +27,7 @@ def rerun(
     data: AnyPath | None = None,
     model: AnyPath | None = None,
     device: str | None = None,
-) -> Replay:
+) -> Job[Replay]:
     """Compute a result again from its record, and tell whether it came out the same.
 
     Scans are proven by their SHA-256, the model by that of its weights; it may be installed under another name.
@@ -66,18 +67,6 @@ def rerun(
     >>> found.same, found.verdict  # doctest: +SKIP
     (True, 'identical')
     """
-    return run_job(rerun_job(path, output=output, data=data, model=model, device=device))
-
-
-def rerun_job(
-    path: AnyPath,
-    *,
-    output: AnyPath | None = None,
-    data: AnyPath | None = None,
-    model: AnyPath | None = None,
-    device: str | None = None,
-) -> Job[Replay]:
-    """`rerun` as a job: yields `Progress`, returns the `Replay`. Takes the same parameters."""
     record = read_record(path)
     places = Places(record.path.parent, None if data is None else named_path(data))
     if isinstance(record, PreparedRecord):
@@ -91,6 +80,10 @@ def rerun_job(
     if target is not None and found.segmentation is not None:
         save_segmentation(found.segmentation, target, record.label_schema, overwrite=True)
     return found
+
+
+rerun_job = rerun.job
+"""`rerun` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def _checked_output(record: SidecarRecord, target: Path) -> Path:

@@ -20,7 +20,7 @@ from napari_brain_tumor.measure.examination import Examination, measure_study_jo
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.preflight import questions
 from napari_brain_tumor.preflight.scans import Scans, facts_of
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.reports import tables
 from napari_brain_tumor.reports.pictures import (
     Picture,
@@ -47,6 +47,7 @@ class _Board:
     pictures: tuple[Picture, ...]
 
 
+@action
 def report(
     study: Study,
     segmentation: Segmentation,
@@ -56,7 +57,7 @@ def report(
     found: FollowUp | None = None,
     settings: MeasureSettings | None = None,
     with_paths: bool = False,
-) -> Path:
+) -> Job[Path]:
     """Write a self-contained HTML report of a segmentation, and of earlier and later visits where they are given.
 
     Parameters
@@ -93,22 +94,6 @@ def report(
     >>> report(study, segmentation, "report.html")  # doctest: +SKIP
     PosixPath('report.html')
     """
-    return run_job(
-        report_job(study, segmentation, path, name=name, found=found, settings=settings, with_paths=with_paths)
-    )
-
-
-def report_job(
-    study: Study,
-    segmentation: Segmentation,
-    path: str | os.PathLike[str],
-    *,
-    name: str | None = None,
-    found: FollowUp | None = None,
-    settings: MeasureSettings | None = None,
-    with_paths: bool = False,
-) -> Job[Path]:
-    """Write a report, as a job; see `report`."""
     target = Path(path)
     if target.suffix.lower() not in (".html", ".htm"):
         msg = f"A report is an HTML file, got {target.name}. Let its name end in .html."
@@ -148,6 +133,10 @@ def report_job(
     yield Progress(0.95, 1, "writing")
     write_text(target, page)
     return target
+
+
+report_job = report.job
+"""`report` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def _follow_up(follow_up: FollowUp | None, *, with_paths: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from napari_brain_tumor.errors import OptionError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import CLASS_COLORS
 from napari_brain_tumor.measure.planes import PLANES, Plane, View, cut, extent, grey_window
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, action
 from napari_brain_tumor.reports.figure import BAR_SHARE, LABELS, scale_bar_length, view_of
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array
@@ -39,6 +39,7 @@ _NO_FFMPEG: Final = (
 RGB = npt.NDArray[np.uint8]
 
 
+@action
 def save_slice_through(
     study: Study,
     segmentation: Segmentation,
@@ -48,7 +49,7 @@ def save_slice_through(
     role: Role | None = None,
     frames_per_second: float = 12.0,
     overwrite: bool = False,
-) -> Path:
+) -> Job[Path]:
     """Write a film through the head, slice by slice: from foot to head, from back to front, or from left to right.
 
     Parameters
@@ -83,23 +84,6 @@ def save_slice_through(
     SaveError
         If the file cannot be written, or imageio-ffmpeg is missing.
     """
-    job = save_slice_through_job(
-        study, segmentation, path, plane=plane, role=role, frames_per_second=frames_per_second, overwrite=overwrite
-    )
-    return run_job(job)
-
-
-def save_slice_through_job(
-    study: Study,
-    segmentation: Segmentation,
-    path: str | os.PathLike[str],
-    *,
-    plane: str = "axial",
-    role: Role | None = None,
-    frames_per_second: float = 12.0,
-    overwrite: bool = False,
-) -> Job[Path]:
-    """`save_slice_through` as a job; parameters and errors are its own."""
     target = Path(path)
     suffix = target.suffix.lower()
     if suffix not in FILM_SUFFIXES:
@@ -125,6 +109,10 @@ def save_slice_through_job(
 
     write_atomically(target, write, lambda _: None, overwrite=overwrite)
     return target
+
+
+save_slice_through_job = save_slice_through.job
+"""`save_slice_through` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
 
 
 def _plane(name: str) -> Plane:

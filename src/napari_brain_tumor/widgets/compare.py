@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_brain_tumor.compare import Consensus, SliceRow
 from napari_brain_tumor.compare.consensus_methods import METHODS, ConsensusMethod
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import SCHEMAS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin import layers
@@ -33,10 +34,10 @@ from napari_brain_tumor.widgets import compare_walk as walk
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.compare_tables import CellTable
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.linked_layers import Links
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text, labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error, time_left_text
 
@@ -167,7 +168,7 @@ class CompareWidget(QScrollArea):
         self.region_box = combo("Region of the tables, slices and layers below.", "Region")
         rows.addRow("Re&gion", self.region_box)
         column.addLayout(rows)
-        self.score_table = CellTable(
+        self.score_table = ResultTable(
             "Scores",
             "Dice; HD95 and mean surface distance (ASSD) in mm; surface Dice at 2 mm (NSD); lesion-wise Dice of BraTS\n"
             "2023; sensitivity and precision. Of a pair without a reference, the first counts as the truth in these\n"
@@ -189,9 +190,9 @@ class CompareWidget(QScrollArea):
         for key, (title, _) in state.MATRIX_METRICS.items():
             self.metric_box.addItem(f"{title}, all with all", key)
         column.addWidget(self.metric_box)
-        self.matrix_table = CellTable("Pairwise", "One score for each pair. Empty where it was not computed.")
+        self.matrix_table = ResultTable("Pairwise", "One score for each pair. Empty where it was not computed.")
         column.addWidget(self.matrix_table)
-        self.volume_table = CellTable(
+        self.volume_table = ResultTable(
             "Volumes", "Size of the region, and how far it is from the reference or the mean."
         )
         column.addWidget(self.volume_table)
@@ -212,7 +213,7 @@ class CompareWidget(QScrollArea):
             self.axis_box.addItem(name, name)
         rows.addRow("Sl&ices", self.axis_box)
         self.tables.column.addLayout(rows)
-        self.slice_table = CellTable(
+        self.slice_table = ResultTable(
             "Differing slices",
             "The worst first. Click a row, or press Enter on it, to go there in the viewer and see the difference.",
         )
@@ -255,7 +256,7 @@ class CompareWidget(QScrollArea):
         row.addWidget(self.method_box, 1)
         row.addWidget(self.consensus_button)
         column.addLayout(row)
-        self.quality_table = CellTable(
+        self.quality_table = ResultTable(
             "How well each finds the consensus", "Sensitivity and specificity, region by region, near the tumour."
         )
         column.addWidget(self.quality_table)
@@ -279,8 +280,7 @@ class CompareWidget(QScrollArea):
         self.metric_box.currentIndexChanged.connect(self._show_matrix)
         self.pair_box.currentIndexChanged.connect(self._on_pair_chosen)
         self.axis_box.currentIndexChanged.connect(self._find_slices)
-        self.slice_table.cellClicked.connect(self._on_slice_chosen)
-        self.slice_table.cellActivated.connect(self._on_slice_chosen)
+        self.slice_table.row_chosen.connect(self._on_slice_chosen)
         self.agreement_button.clicked.connect(self.show_agreement)
         self.count_button.clicked.connect(self.show_count)
         self.consensus_button.clicked.connect(self._on_consensus_requested)
@@ -532,7 +532,7 @@ class CompareWidget(QScrollArea):
         self.region_box.blockSignals(False)
         self._show_pairs()
         self._shown_pair = self._pair
-        self.quality_table.show_cells(state.Cells((), ()))
+        self.quality_table.show_table(Table((), ()))
         self.consensus_button.setEnabled(True)
         self._on_region_chosen()
 
@@ -555,9 +555,9 @@ class CompareWidget(QScrollArea):
         if self.compared is None:
             return
         agreement, region = self.compared.agreement, self._region
-        self.score_table.show_cells(state.score_cells(agreement, region))
+        self.score_table.show_table(state.score_cells(agreement, region))
         self.summary_label.setText(state.summary_text(agreement, region))
-        self.volume_table.show_cells(state.volume_cells(agreement, region))
+        self.volume_table.show_table(state.volume_cells(agreement, region))
         self._show_matrix()
         self._find_slices()
 
@@ -566,7 +566,7 @@ class CompareWidget(QScrollArea):
             cells = state.matrix_cells(
                 self.compared.agreement, self.region_box.currentData(), self.metric_box.currentData()
             )
-            self.matrix_table.show_cells(cells)
+            self.matrix_table.show_table(cells)
 
     def _on_pair_chosen(self) -> None:
         self._shown_pair = self._pair
@@ -583,14 +583,14 @@ class CompareWidget(QScrollArea):
     def _on_slices_found(self, rows: tuple[SliceRow, ...]) -> None:
         if self.compared is None:
             return
-        self.slice_table.show_cells(state.slice_cells(rows, self.compared))
+        self.slice_table.show_table(state.slice_cells(rows, self.compared))
         for step_button in self.step_buttons:
             step_button.setEnabled(bool(rows))
         walk.start_walk(self._viewer, rows, self.compared.agreement.raters.grid.viewer)
         if any(layer.visible and CODES_KEY in layer.metadata for layer in self._viewer.layers):
             self._show_overlay(self._shown_pair)
 
-    def _on_slice_chosen(self, row: int, column: int = 0) -> None:
+    def _on_slice_chosen(self, row: int) -> None:
         walk.go_to(self._viewer, row)
 
     def _on_slice_gone(self, viewer: Any, row: int) -> None:
@@ -681,7 +681,7 @@ class CompareWidget(QScrollArea):
         layer = self._attention.add(layers.layer_of(data))
         self._show_alone(None)
         self._joined = joined.method
-        self.quality_table.show_cells(state.quality_cells(joined))
+        self.quality_table.show_table(state.quality_cells(joined))
         self.status_label.setText(" ".join([f"Added the layer {layer.name}.", *joined.notes]))
         self.code_box.refresh()
 

@@ -17,6 +17,7 @@ from napari_brain_tumor.compare.maps import AGREEMENT_COLORS, count_map, count_n
 from napari_brain_tumor.compare.slices import AXES, Axis
 from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.io import open_segmentation
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
@@ -29,7 +30,6 @@ from napari_brain_tumor.widgets.panel_lines import label_file_of
 
 __all__ = [
     "MATRIX_METRICS",
-    "Cells",
     "Codes",
     "CompareChoices",
     "Comparison",
@@ -73,14 +73,6 @@ _DARK_GROUND: Final = "background-color:#303030"
 """Of the squares of a legend, so that bright ones are seen in a light theme, too."""
 _LEAST_SEEN: Final = 0.2
 """Where the ramp of colours of a count begins: darker ones are lost on a dark scan."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """A table as texts: its columns, then its rows."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass
@@ -242,7 +234,7 @@ def open_file(path: Path, schema: str | None) -> LayerData:
 # Tables -------------------------------------------------------------------------------------------------------------
 
 
-def score_cells(agreement: Agreement, region: Region) -> Cells:
+def score_cells(agreement: Agreement, region: Region) -> Table:
     """Scores of each compared pair for a region."""
     rows = agreement.scores_of(region)
     metrics = [key for key in _SCORES if any(getattr(row.scores, key) is not None for row in rows)]
@@ -252,19 +244,19 @@ def score_cells(agreement: Agreement, region: Region) -> Cells:
         for name, row in zip(who, rows, strict=True)
     ]
     title = "Pair" if agreement.reference is None else f"Against {agreement.reference}"
-    return Cells((title, *(_SCORES[key][0] for key in metrics)), tuple(cells))
+    return _numbers((title, *(_SCORES[key][0] for key in metrics)), cells)
 
 
-def matrix_cells(agreement: Agreement, region: Region, metric: str) -> Cells:
+def matrix_cells(agreement: Agreement, region: Region, metric: str) -> Table:
     """A score of each with each."""
     table, digits = agreement.matrix(region, metric), MATRIX_METRICS[metric][1]
     rows = [
         (name, *(_number(value, digits) for value in row)) for name, row in zip(agreement.names, table, strict=True)
     ]
-    return Cells(("", *agreement.names), tuple(rows))
+    return _numbers(("", *agreement.names), rows)
 
 
-def volume_cells(agreement: Agreement, region: Region) -> Cells:
+def volume_cells(agreement: Agreement, region: Region) -> Table:
     """Sizes, and how far they are from the reference or the mean."""
     in_ml = agreement.raters.grid.unit == "mm"
     base = "the mean" if agreement.reference is None else agreement.reference
@@ -275,10 +267,10 @@ def volume_cells(agreement: Agreement, region: Region) -> Cells:
             off = f"{row.difference_ml:+.2f}" if row.difference_ml is not None else f"{row.difference_voxels:+.0f}"
             percent = "" if row.difference_percent is None else f"{row.difference_percent:+.1f} %"
             rows.append((row.name, size, off, percent))
-    return Cells(("Labels", "mL" if in_ml else "Voxels", f"From {base}", ""), tuple(rows))
+    return _numbers(("Labels", "mL" if in_ml else "Voxels", f"From {base}", ""), rows)
 
 
-def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Cells:
+def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Table:
     """Slices that differ, numbered as the viewer's slider counts them."""
     grid = compared.agreement.raters.grid
     viewer_grid = Display.of(grid).viewer_grid
@@ -288,16 +280,21 @@ def slice_cells(rows: Sequence[SliceRow], compared: Comparison) -> Cells:
         (str(number), f"{row.area_mm2:.0f}" if row.area_mm2 is not None else str(row.differing), f"{row.dice:.3f}")
         for number, row in zip(numbers, rows, strict=True)
     ]
-    return Cells(("Slice", f"Differs ({area})" if area == "mm²" else "Differing voxels", "Dice"), tuple(cells))
+    return _numbers(("Slice", f"Differs ({area})" if area == "mm²" else "Differing voxels", "Dice"), cells)
 
 
-def quality_cells(joined: Consensus) -> Cells:
+def _numbers(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table whose first column is text and the others numbers."""
+    return Table.of_cells(columns, rows, right=frozenset(columns[1:]))
+
+
+def quality_cells(joined: Consensus) -> Table:
     """How well each finds the consensus."""
     rows = [
         (f"{quality.name}, {quality.region}", _number(quality.sensitivity, 3), _number(quality.specificity, 3))
         for quality in joined.qualities
     ]
-    return Cells((f"By {joined.method}", "Sens.", "Spec."), tuple(rows))
+    return _numbers((f"By {joined.method}", "Sens.", "Spec."), rows)
 
 
 def summary_text(agreement: Agreement, region: Region) -> str:

@@ -1,11 +1,10 @@
-"""The two pages of the Curate panel: they show and ask, and do nothing themselves."""
+"""The Review page of the Data tab: it shows and asks, and does nothing itself."""
 
 from typing import Final
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHBoxLayout,
     QLayout,
     QLineEdit,
@@ -15,12 +14,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_brain_tumor.dataset import ReviewState
-from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.models.cards import ModelInfo
 from napari_brain_tumor.widgets.case_table import CaseTable
-from napari_brain_tumor.widgets.curate_state import KNOWING, STATE_NAMES
+from napari_brain_tumor.widgets.curate_state import KNOWING
 from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form, line, progress_bar, wrapped
 
-__all__ = ["KEYS", "AddPage", "ReviewPage"]
+__all__ = ["KEYS", "ReviewPage"]
 
 KEYS: Final[dict[str, str]] = {
     "accepted": "G",
@@ -144,6 +143,36 @@ class ReviewPage(QWidget):
         self.go_on_box.setToolTip("Move on automatically after a decision.")
         return flow(self.decide_buttons["accepted"], self.decide_buttons["rejected"])
 
+    @property
+    def model(self) -> ModelInfo | None:
+        """The model that is chosen."""
+        model: ModelInfo | None = self.model_box.currentData()
+        return model
+
+    def show_case(self, text: str, *, is_open: bool, edited: bool, predicted: bool | None) -> None:
+        """Show the case that is open, and what can be done with it.
+
+        Parameters
+        ----------
+        text : str
+            Which case it is.
+        is_open, edited : bool
+            Whether a case is open, and whether its label has unsaved changes.
+        predicted : bool or None
+            Whether the prediction is in sight; None where there is none.
+        """
+        self.case_label.setText(text)
+        for control in (*self.decide_buttons.values(), self.note_edit):
+            control.setEnabled(is_open)
+        self.save_button.setEnabled(edited)
+        for control in (self.use_button, self.side_box, self.prediction_button):
+            control.setEnabled(predicted is not None)
+        self.prediction_button.setChecked(bool(predicted))
+        has_cases = bool(self.table.rows)
+        for walk in (self.undecided_button, self.uncertain_button, self.previous_button, self.next_button):
+            walk.setEnabled(has_cases)
+        self.score_button.setEnabled(has_cases and self.model is not None)
+
     def show_running(self, running: bool) -> None:
         """Show that the model segments, or no more."""
         self.score_button.setVisible(not running)
@@ -151,82 +180,6 @@ class ReviewPage(QWidget):
         self.cancel_button.setEnabled(running)
         self.progress_bar.setVisible(running)
         self.progress_bar.setValue(0)
-
-
-class AddPage(QWidget):
-    """Asks for what a new case is made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(wrapped("A case from the layers of the viewer: its scans and a label."))
-        rows = form()
-        self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
-        rows.addRow("&Label", self.label_box)
-        self.patient_edit = _edit(
-            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
-        )
-        rows.addRow("&Patient", self.patient_edit)
-        column.addLayout(rows)
-        self.add_button = button("&Add case", "Copy scans and label into the data set. The layers stay as they are.")
-        column.addWidget(self.add_button)
-        self.more = Fold("Mor&e", "Scans, grade, labelled slices, state, note.", "More about the case")
-        self.more.column.addLayout(self._build_layers())
-        self.more.column.addWidget(line())
-        self.more.column.addLayout(self._build_facts())
-        column.addWidget(self.more)
-        column.addStretch(1)
-
-    def _build_layers(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        rows = form()
-        self.role_boxes: dict[Role, QComboBox] = {}
-        for role in ROLES:
-            self.role_boxes[role] = combo(f"Layer of {role}, or none if there is no such scan.", f"Layer of {role}")
-            rows.addRow(role, self.role_boxes[role])
-        self.match_button = button("&Match by name", "Choose the scans of the selected layer's case.")
-        rows.addRow("", self.match_button)
-        column.addLayout(rows)
-        return column
-
-    def _build_facts(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        rows = form()
-        self.grade_box = combo("Grade of the tumour where it is known; the split is balanced by it.", "Grade")
-        self.grade_box.addItems(["", "HGG", "LGG", "1", "2", "3", "4"])
-        self.grade_box.setEditable(True)
-        rows.addRow("&Grade", self.grade_box)
-        self.slices_edit = _edit(
-            "all",
-            "Slices whose label is true, as the slider of the axial view counts them: 40, 52-60.\nThe others are "
-            "unknown then, not background. Empty: all.",
-            "Labelled slices",
-        )
-        rows.addRow("La&belled slices", self.slices_edit)
-        self.state_box = combo("What was decided about the label.", "State")
-        for state, name in STATE_NAMES.items():
-            self.state_box.addItem(name, state)
-        rows.addRow("S&tate", self.state_box)
-        self.note_edit = _edit("", "Kept with the state.", "Note on the label")
-        rows.addRow("&Note", self.note_edit)
-        self.others_edit = _edit(
-            "",
-            "Ids of cases of other patients that look the same, separated by commas; only where adding was refused for "
-            "that.",
-            "Different patient from",
-        )
-        rows.addRow("Diffe&rent from", self.others_edit)
-        column.addLayout(rows)
-        return column
-
-
-def _edit(placeholder: str, tip: str, name: str) -> QLineEdit:
-    edit = QLineEdit()
-    edit.setPlaceholderText(placeholder)
-    edit.setToolTip(tip)
-    edit.setAccessibleName(name)
-    return edit
 
 
 def _key_button(text: str, does: str, tip: str) -> QPushButton:

@@ -39,6 +39,7 @@ __all__ = [
     "RowScore",
     "add_case",
     "case_rows",
+    "case_text",
     "known_after",
     "label_to_offer",
     "load_case",
@@ -263,6 +264,17 @@ def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft
     if draft is not None and draft.labels.shape != shape:
         return None, f"The unsaved work on {case_id} belongs to another scan of that name, so it is ignored."
     return draft, ""
+
+
+def case_text(loaded: LoadedCase | None, *, edited: bool, has_dataset: bool) -> str:
+    """Which case is open, as rich text; what to do where none is."""
+    if loaded is None:
+        return "Click a case to open it." if has_dataset else "Open a data set, or make a new one."
+    record = loaded.record
+    by = record.label.made_by
+    maker = f"{by.kind} ({by.model})" if by.model else by.kind
+    unsaved = " · edited, not saved" if edited else ""
+    return f"<b>{record.id}</b> · {STATE_NAMES[record.state]} · label by {maker}{unsaved}"
 
 
 def show_roles(scans: Sequence[LayerData], roles: Collection[Role]) -> list[LayerData]:

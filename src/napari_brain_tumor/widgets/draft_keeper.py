@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_brain_tumor.dataset.drafts import Draft, forget_draft, keep_draft
+from napari_brain_tumor.errors import BrainTumorError
 
 __all__ = ["DraftKeeper"]
 
@@ -49,7 +50,7 @@ class DraftKeeper:
         try:
             action(*args)
             then()
-        except Exception as error:
+        except (OSError, ValueError, BrainTumorError) as error:
             logger.exception("A draft could not be kept or removed")
             if self._on_error is not None:
                 self._on_error(error)

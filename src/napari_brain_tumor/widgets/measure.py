@@ -29,9 +29,9 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.linked_layers import Links
-from napari_brain_tumor.widgets.measure_table import LesionTable
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls
+from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, Stop, as_job, notify, notify_error, shared_worker
@@ -106,7 +106,11 @@ class MeasureWidget(QScrollArea):
         self.rim_label = wrapped("")
         self.rim_label.setAccessibleName("Thickness of the enhancing rim")
         column.addWidget(self.rim_label)
-        self.lesions = LesionTable(state.LESION_COLUMNS)
+        self.lesions = ResultTable(
+            "Lesions",
+            "Each lesion: volume, RANO 2.0 diameters, their product, side, and whether it is measurable.\n"
+            "Choose one to go to its slice; ✎ marks lines drawn by hand.",
+        )
         column.addWidget(self.lesions)
         self.details_label = wrapped("")
         self.details_label.setAccessibleName("About the chosen lesion")
@@ -161,7 +165,7 @@ class MeasureWidget(QScrollArea):
         self.copy_button.clicked.connect(self.copy_table)
         self.csv_button.clicked.connect(lambda: self._on_save_requested("CSV", ".csv"))
         self.json_button.clicked.connect(lambda: self._on_save_requested("JSON", ".json"))
-        self.lesions.lesion_chosen.connect(self.go_to)
+        self.lesions.row_chosen.connect(lambda _: self.go_to(self.lesions.selected_name))
         self.runner.progressed.connect(self._on_progress)
         self.runner.finished.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
@@ -356,7 +360,7 @@ class MeasureWidget(QScrollArea):
             shapes.visible = True
             self._viewer.layers.selection.active = shapes
             shapes.mode = "direct"
-            shapes.selected_data = state.rows_of(shapes, self.lesions.selected_title)  # their ends show
+            shapes.selected_data = state.rows_of(shapes, self.lesions.selected_name)  # their ends show
             self._show_state()
 
     def restore_lines(self) -> None:
@@ -371,9 +375,7 @@ class MeasureWidget(QScrollArea):
     def _show_examination(self) -> None:
         examination = self.examination
         self.volumes.show_table(examination.volumes if examination is not None else None)
-        self.lesions.show_rows(
-            [state.lesion_cells(lesion) for lesion in examination.lesions] if examination is not None else []
-        )
+        self.lesions.show_table(state.lesion_table(examination.lesions if examination is not None else ()))
         self.rim_label.setText(
             examination.rim.sentence if examination is not None and examination.rim is not None else ""
         )
@@ -382,7 +384,7 @@ class MeasureWidget(QScrollArea):
         self._show_state()
 
     def _show_details(self) -> None:
-        lesion = self._lesion(self.lesions.selected_title)
+        lesion = self._lesion(self.lesions.selected_name)
         examination = self.examination
         self.details_label.setText(
             state.lesion_details(lesion, examination) if lesion is not None and examination is not None else ""

@@ -11,6 +11,7 @@ from napari.layers import Labels, Layer, Shapes
 
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.geometry import Grid, to_ras
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.diameters import Bidimensional, Line
 from napari_brain_tumor.measure.examination import Examination, measure_study_job, redrawn
@@ -31,7 +32,6 @@ from napari_brain_tumor.widgets.segment_state import candidates, match_roles
 
 __all__ = [
     "DIAMETERS_KEY",
-    "LESION_COLUMNS",
     "MEASURE_TARGET",
     "DrawnLines",
     "angle_text",
@@ -43,6 +43,7 @@ __all__ = [
     "labels_layers",
     "lesion_cells",
     "lesion_details",
+    "lesion_table",
     "lines_layer_of",
     "lines_of_panel",
     "measure_steps",
@@ -68,7 +69,7 @@ MEASURE_TARGET: Final = "napari_brain_tumor.measure.examination:measure_study_jo
 DIAMETERS_KEY: Final = "napari-brain-tumor diameters"
 """In the metadata of a layer of diameters: the id of its labels, and the lines as they were computed."""
 
-LESION_COLUMNS: Final = ("Lesion", "Volume", "Diameters", "Product", "Side", "RANO")
+_LESION_COLUMNS: Final = ("Lesion", "Volume", "Diameters", "Product", "Side", "RANO")
 _COLORS: Final[Mapping[Region, str]] = {"ET": "#F0E442", "TC": "#FFFFFF", "WT": "#00E5FF"}
 """Yellow and a light blue, which no class has."""
 _LONG, _SHORT = "long", "short"
@@ -386,8 +387,13 @@ def _line(ends: Ends) -> Line:
 # Words --------------------------------------------------------------------------------------------------------------
 
 
+def lesion_table(lesions: Iterable[Lesion]) -> Table:
+    """A row a lesion."""
+    return Table.of_cells(_LESION_COLUMNS, map(lesion_cells, lesions), right=frozenset({"Volume", "Product"}))
+
+
 def lesion_cells(lesion: Lesion) -> tuple[str, ...]:
-    """The cells of a lesion's row, in the order of `LESION_COLUMNS`."""
+    """The cells of a lesion's row."""
     diameters = lesion.diameters
     lengths = f"{diameters.long_mm:.1f} × {diameters.short_mm:.1f} mm" if diameters is not None else ""
     product = f"{diameters.product_mm2:.0f} mm²" if diameters is not None else ""

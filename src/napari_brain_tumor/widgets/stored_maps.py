@@ -86,7 +86,11 @@ def relabel(tag: SegmentationTag, stored: StoredMaps, thresholds: Mapping[Region
     """
     maps = stored.maps.with_thresholds(thresholds)
     data = maps.labels()
-    settings = {**tag.provenance.get("settings", {}), "thresholds": dict(maps.thresholds)}
+    settings = {
+        **tag.provenance.get("settings", {}),
+        "thresholds": dict(maps.thresholds),
+        "min_sure_enhancing": maps.rules.min_sure_enhancing,
+    }
     provenance = {**tag.provenance, "settings": settings, "labels_sha256": labels_sha256(data)}
     segmentation = Segmentation(
         data, tag.grid, tag.case, tag.class_names, tag.known_regions, tag.layout, provenance, tag.notes

@@ -25,8 +25,9 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.visits_facts import FactsForm
-from napari_brain_tumor.widgets.visits_table import SizeTable, VisitList
+from napari_brain_tumor.widgets.visits_table import VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 __all__ = ["VisitsWidget"]
@@ -144,7 +145,10 @@ class VisitsWidget(QScrollArea):
 
     def _build_results(self) -> QVBoxLayout:
         column = QVBoxLayout()
-        self.sizes = SizeTable()
+        self.sizes = ResultTable(
+            "Sizes over time",
+            "Each visit is measured on its own grid. The nadir is the smallest value before the visit.",
+        )
         column.addWidget(self.sizes)
         self.figure = Figure(dpi=80, layout="constrained")
         self.canvas = _Curves(self.figure)  # type: ignore[no-untyped-call]
@@ -442,7 +446,7 @@ class VisitsWidget(QScrollArea):
     def _on_compared(self, follow_up: FollowUp) -> None:
         self.found = follow_up
         self._stand_still("\n".join(follow_up.notes))
-        self.sizes.show_sizes([result.visit.name for result in follow_up.visits], state.size_rows(follow_up))
+        self.sizes.show_table(state.size_table(follow_up))
         draw_follow_up(self.figure, follow_up)
         self.canvas.show()
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]

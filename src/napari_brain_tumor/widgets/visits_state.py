@@ -10,13 +10,14 @@ from napari.layers import Image, Labels, Layer
 from napari_brain_tumor.errors import RecordError, VisitError
 from napari_brain_tumor.followup.document import USER, VisitEntry, open_visits, read_visits
 from napari_brain_tumor.followup.facts import VisitFacts
-from napari_brain_tumor.followup.followup import FollowUp, VisitResult, compare
+from napari_brain_tumor.followup.followup import Change, FollowUp, VisitResult, compare
 from napari_brain_tumor.followup.registration import Registration, checkerboard, describe
 from napari_brain_tumor.followup.response import NOT_ASSESSABLE
 from napari_brain_tumor.followup.visits import FoundDate, Visit, date_of_sources, in_order, parse_date
 from napari_brain_tumor.followup.wording import percent, size_text
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.progress import Job, Progress
@@ -45,7 +46,7 @@ __all__ = [
     "registration_text",
     "response_text",
     "scans_of",
-    "size_rows",
+    "size_table",
     "sources_of",
     "with_layers",
 ]
@@ -405,27 +406,18 @@ def registration_text(entry: Entry) -> str:
     return "\n".join([*rows, "Check that edges continue across the fields of the checkerboard."])
 
 
-def size_rows(follow_up: FollowUp) -> list[tuple[str, list[str]]]:
-    """Name of each size, and a cell a visit."""
-    return [
-        (
-            series.name,
-            [
-                "\n".join(
-                    filter(
-                        None,
-                        (
-                            size_text(change.value, series.unit),
-                            _against("baseline", change.from_baseline),
-                            _against("nadir", change.from_nadir),
-                        ),
-                    )
-                )
-                for change in series.changes
-            ],
-        )
-        for series in follow_up.series
-    ]
+def size_table(follow_up: FollowUp) -> Table:
+    """A row for each size, a column for each visit."""
+    visits = tuple(result.visit.name for result in follow_up.visits)
+    rows = (
+        (series.name, *(_change_text(change, series.unit) for change in series.changes)) for series in follow_up.series
+    )
+    return Table.of_cells(("", *visits), rows, right=frozenset(visits))
+
+
+def _change_text(change: Change, unit: str) -> str:
+    shares = _against("baseline", change.from_baseline), _against("nadir", change.from_nadir)
+    return "\n".join(filter(None, (size_text(change.value, unit), *shares)))
 
 
 def _against(what: str, share: float | None) -> str:

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_brain_tumor.widgets.visits_state import Entry
 
-__all__ = ["SizeTable", "VisitList"]
+__all__ = ["VisitList"]
 
 _MOST_ROWS = 6
 _TIPS = (
@@ -86,39 +86,3 @@ def _cell(text: str, column: int, entry: Entry) -> QTableWidgetItem:
     origin = f"\nDate from {entry.date.told_by}." if column == 1 and entry.date is not None else ""
     item.setToolTip((f"{entry.name}\n" if column == 0 else "") + _TIPS[column] + origin)
     return item
-
-
-class SizeTable(QTableWidget):
-    """Sizes of each visit; a column a visit."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 0)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setTabKeyNavigation(False)
-        self.setAccessibleName("Sizes over time")
-        self.setToolTip("Each visit is measured on its own grid. The nadir is the smallest value before the visit.")
-        numbers = self.verticalHeader()
-        assert numbers is not None
-        numbers.hide()
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.hide()
-
-    def show_sizes(self, visits: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-        """Show a row for each size."""
-        self.setColumnCount(1 + len(visits))
-        self.setRowCount(len(rows))
-        self.setHorizontalHeaderLabels(["Size", *visits])
-        for at, (name, cells) in enumerate(rows):
-            for column, text in enumerate((name, *cells)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(text)
-                if column:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.setItem(at, column, item)
-        self.resizeColumnsToContents()
-        self.setColumnWidth(0, min(self.columnWidth(0), 120))
-        self.resizeRowsToContents()
-        header, bar = self.horizontalHeader(), self.horizontalScrollBar()
-        extra = (header.sizeHint().height() if header else 24) + (bar.sizeHint().height() if bar else 0)
-        self.setFixedHeight(extra + sum(self.rowHeight(at) for at in range(len(rows))) + 4)
-        self.setVisible(bool(rows))

@@ -16,7 +16,17 @@ from napari_brain_tumor.errors import BrainTumorError, CancelledError
 from napari_brain_tumor.inference.worker_process import WorkerJob, WorkerProcess
 from napari_brain_tumor.progress import Job, Progress, RemainingTime
 
-__all__ = ["Expectation", "JobRunner", "Stop", "as_job", "notify", "notify_error", "shared_worker", "time_left_text"]
+__all__ = [
+    "Expectation",
+    "JobRunner",
+    "Stop",
+    "TaskRunner",
+    "as_job",
+    "notify",
+    "notify_error",
+    "shared_worker",
+    "time_left_text",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +220,29 @@ class JobRunner(QObject):
             getattr(self, name).emit(*values)  # PyQt refuses to name a signal of what is gone, PySide to emit it
         except RuntimeError:
             logger.debug("The window was closed before its job ended.")
+
+
+class TaskRunner(JobRunner):
+    """Runs plain functions, one at a time, and hands on their results; Python waits for them when the window closes.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent, must_finish=True)
+        self._receive: Callable[[Any], None] = lambda _: None
+        self.finished.connect(self._on_finished)
+
+    def run(self, work: Callable[[], Any], receive: Callable[[Any], None]) -> None:
+        """Call `work` in the thread, then `receive` with its result in Qt's."""
+        self._receive = receive
+        self.start(lambda _: as_job(work))
+
+    def _on_finished(self, result: Any) -> None:
+        self.wait(1)  # its thread is about to end; what follows may start the next task
+        self._receive(result)
 
 
 def _raise_if_requested(stop: Stop) -> None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_brain_tumor.dataset.duplicates import voxels_sha256
 from napari_brain_tumor.dataset.imports.found_case import FoundCase, marked_slices
@@ -12,12 +12,16 @@ from napari_brain_tumor.dataset.index import CaseRecord, MadeBy, ReviewState
 from napari_brain_tumor.dataset.split import SplitRow, read_split_table
 from napari_brain_tumor.dataset.store import CuratedDataset
 from napari_brain_tumor.dataset.truth import encode, truth_of
-from napari_brain_tumor.errors import BrainTumorError, DatasetError
+from napari_brain_tumor.errors import BrainTumorError, DatasetError, attempted
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.formats import TIFF
+from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases", "open_case"]
 
@@ -71,6 +75,16 @@ class ImportReport:
         """The cases that ended that way."""
         return tuple(case for case in self.outcomes if case.outcome == outcome)
 
+    @property
+    def table(self) -> Table:
+        """A row for each case: its name, what became of it, why, and its id in the data set."""
+        rows = ((case.name, case.outcome, case.text, case.record and case.record.id) for case in self.outcomes)
+        return Table.of_cells(("name", "outcome", "text", "case"), rows)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The table as a `pandas.DataFrame`."""
+        return self.table.to_dataframe()
+
 
 def import_cases(
     dataset: CuratedDataset, cases: Sequence[FoundCase], options: ImportOptions | None = None
@@ -113,14 +127,18 @@ def _rows_by_case(options: ImportOptions) -> dict[str, SplitRow]:
 def _outcome(dataset: CuratedDataset, case: FoundCase, row: SplitRow | None, options: ImportOptions) -> CaseOutcome:
     if case.problem:
         return CaseOutcome(case.name, "refused", case.problem)
-    try:
+    with attempted() as importing:
         study, label = open_case(case, options)
         return _added(dataset, case, study, label, row, options)
-    except (BrainTumorError, OSError) as error:
-        return CaseOutcome(case.name, "refused", str(error))
-    except Exception as error:  # whatever a damaged file makes a library raise, the other cases go on
-        logger.exception("%s was not imported", case.name)
-        return CaseOutcome(case.name, "refused", f"{type(error).__name__}: {error or 'without a message'}")
+    return CaseOutcome(case.name, "refused", problem_of(importing.error))
+
+
+def problem_of(error: Exception | None) -> str:
+    """Why a case was not read, in words; what a library raised over a damaged file goes to the log as a whole."""
+    if isinstance(error, BrainTumorError | OSError):
+        return str(error)
+    logger.error("A case was not read", exc_info=error)
+    return f"{type(error).__name__}: {str(error) or 'without a message'}"
 
 
 def open_case(case: FoundCase, options: ImportOptions) -> tuple[Study, Segmentation]:

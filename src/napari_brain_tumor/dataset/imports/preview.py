@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from napari_brain_tumor.dataset.imports.found_case import CASE, FoundCase, case_folder
-from napari_brain_tumor.dataset.imports.job import ImportOptions, open_case
-from napari_brain_tumor.errors import BrainTumorError, LabelSchemaError, RoleError, SpacingUnknownError
+from napari_brain_tumor.dataset.imports.job import ImportOptions, open_case, problem_of
+from napari_brain_tumor.errors import LabelSchemaError, RoleError, SpacingUnknownError, attempted
 from napari_brain_tumor.io.reading import images_in
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, Role, Source, Study
@@ -111,17 +111,14 @@ def _anonymous(name: str, case: FoundCase) -> str:
 def _looked_at(case: FoundCase, options: ImportOptions) -> CasePreview:
     if case.problem:
         return CasePreview(case, problem=case.problem, doubt="roles")
-    try:
+    with attempted() as opening:
         study, label = open_case(case, options)
-    except (BrainTumorError, OSError) as error:
-        return CasePreview(case, problem=str(error), doubt=_doubt_of(error))
-    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise; the import says so too
-        return CasePreview(case, problem=f"{type(error).__name__}: {error or 'without a message'}", doubt="other")
-    schema = str(label.provenance.get("schema", ""))
-    return CasePreview(case, _sequences(study), schema, (*study.notes, *label.notes))
+        schema = str(label.provenance.get("schema", ""))
+        return CasePreview(case, _sequences(study), schema, (*study.notes, *label.notes))
+    return CasePreview(case, problem=problem_of(opening.error), doubt=_doubt_of(opening.error))
 
 
-def _doubt_of(error: Exception) -> Doubt:
+def _doubt_of(error: Exception | None) -> Doubt:
     return next((doubt for kind, doubt in _DOUBTS.items() if isinstance(error, kind)), "other")
 
 

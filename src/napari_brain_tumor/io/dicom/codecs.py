@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from napari_brain_tumor.errors import UnreadableFileError, translated
 from napari_brain_tumor.types import Array
 
 __all__ = ["can_unpack", "unpack_frame"]
@@ -110,11 +111,8 @@ def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dt
     if stated != (rows, columns):
         msg = f"its header states {rows} rows of {columns} pixels, its compressed pixels {stated[0]} of {stated[1]}"
         raise ValueError(msg)
-    try:
+    with translated(lambda reason: UnreadableFileError(f"its compressed pixels are damaged ({reason})")):
         image = decode(data)
-    except Exception as error:  # each codec has errors of its own
-        msg = f"its compressed pixels are damaged ({error})"
-        raise ValueError(msg) from error
     if image.shape != (rows, columns) or image.dtype.kind not in "iu":
         msg = f"its compressed pixels unpack to {image.shape} {image.dtype}"
         raise ValueError(msg)
@@ -126,11 +124,8 @@ def _unpack_rle(data: bytes, rows: int, columns: int, dtype: np.dtype[Any]) -> A
     import imagecodecs
 
     size = rows * columns * dtype.itemsize
-    try:
+    with translated(lambda reason: UnreadableFileError(f"its runs of pixels are damaged ({reason})")):
         values = bytes(imagecodecs.dicomrle_decode(data, dtype.str))
-    except Exception as error:
-        msg = f"its runs of pixels are damaged ({error})"
-        raise ValueError(msg) from error
     if len(values) < size:
         msg = f"its runs of pixels end after {len(values)} of {size} bytes"
         raise ValueError(msg)

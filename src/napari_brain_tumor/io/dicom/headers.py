@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
+from napari_brain_tumor.errors import attempted
 from napari_brain_tumor.io.dicom.files import BoundedFile, open_dicom
 from napari_brain_tumor.io.dicom.frames import FileFacts, Frame, PixelStore
 
@@ -80,12 +81,12 @@ def header_of(path: Path) -> Header | NoImage:
 def _header_at(path: Path, _modified: int, size: int) -> Header | NoImage:
     if size == 0:
         return NoImage(path, defect="it is empty (0 bytes)")
-    try:
+    with attempted() as reading:  # pydicom raises whatever a ruined header leads to
         return _read(path)
-    except OSError as error:
+    error = reading.error
+    if isinstance(error, OSError):
         return NoImage(path, defect=error.strerror or str(error))
-    except Exception as error:  # noqa: BLE001  pydicom raises whatever a ruined header leads to
-        return NoImage(path, defect=f"its header is damaged ({error or type(error).__name__})")
+    return NoImage(path, defect=f"its header is damaged ({str(error) or type(error).__name__})")
 
 
 def _read(path: Path) -> Header | NoImage:
@@ -119,10 +120,9 @@ def _syntax(data: Any) -> str:
 
 
 def _value(data: Any, keyword: str) -> Any:
-    try:
+    with attempted():
         return data.get(keyword) if data is not None else None
-    except Exception:  # noqa: BLE001  a value that cannot be understood counts as one that is not there
-        return None
+    return None  # a value that cannot be understood counts as one that is not there
 
 
 def _text(data: Any, keyword: str) -> str:

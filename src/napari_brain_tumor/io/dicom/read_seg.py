@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 
-from napari_brain_tumor.errors import BrainTumorError, DimensionError, LabelSchemaError, UnreadableFileError
+from napari_brain_tumor.errors import DimensionError, LabelSchemaError, UnreadableFileError, translated
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.dicom import concepts
 from napari_brain_tumor.io.dicom.files import open_dicom
@@ -50,16 +50,14 @@ def read_seg(path: Path) -> tuple[Volume, dict[int, str]]:
     """
     from pydicom.config import disable_value_validation
 
-    try:
-        with warnings.catch_warnings(), disable_value_validation():
-            warnings.simplefilter("ignore")  # of values that do not matter here
-            return _read(path)
-    except BrainTumorError:
-        raise
-    except Exception as error:
-        reason = error or type(error).__name__
-        msg = f"{path.name} is a DICOM segmentation that cannot be read: {reason}. Export it again."
-        raise UnreadableFileError(msg) from error
+    def refusal(reason: str) -> UnreadableFileError:
+        return UnreadableFileError(
+            f"{path.name} is a DICOM segmentation that cannot be read: {reason}. Export it again."
+        )
+
+    with translated(refusal), warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")  # of values that do not matter here
+        return _read(path)
 
 
 def _read(path: Path) -> tuple[Volume, dict[int, str]]:

@@ -174,7 +174,7 @@ class DataPage(_PagesOfOneTab):
         self._watch_timer = QTimer(self)
         self._watch_timer.setInterval(_WATCH_MS)
         self._watch_timer.timeout.connect(self.watch_training)
-        jobs.follow("Scoring the cases", self.panel.score_runner)
+        jobs.follow("Scoring the cases", self.panel.scores.runner)
         jobs.follow("Importing the folder", self.panel.imports.runner)
         bar = self.panel.pages.tabBar()
         if bar is not None:
@@ -224,7 +224,7 @@ class DataPage(_PagesOfOneTab):
     @property
     def case_layers(self) -> list[Layer]:
         """The layers of the case under review, whose unsaved work the panel asks about itself."""
-        layers: list[Layer] = self.panel.case_layers
+        layers: list[Layer] = self.panel.cases.case.all_layers
         return layers
 
 

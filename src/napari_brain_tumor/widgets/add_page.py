@@ -1,0 +1,196 @@
+"""The Add case page of the Data tab: a case of the viewer's layers."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+
+from napari_brain_tumor.errors import DatasetError
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets import curate_state as state
+from napari_brain_tumor.widgets import segment_state
+from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, wrapped
+
+__all__ = ["AddPage"]
+
+
+class AddPage(QWidget):
+    """Asks which layers are a new case, and what is known about it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its layers are offered.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._roles_by_hand = False
+        self._label_by_hand: Layer | None = None
+        self._image_layers: list[Layer] = []
+        self._label_layers: list[Layer] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addWidget(wrapped("A case from the layers of the viewer: its scans and a label."))
+        rows = form()
+        self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
+        rows.addRow("&Label", self.label_box)
+        self.patient_edit = _edit(
+            "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
+        )
+        rows.addRow("&Patient", self.patient_edit)
+        column.addLayout(rows)
+        self.add_button = button("&Add case", "Copy scans and label into the data set. The layers stay as they are.")
+        column.addWidget(self.add_button)
+        self.more = Fold("Mor&e", "Scans, grade, labelled slices, state, note.", "More about the case")
+        self.more.column.addLayout(self._build_layers())
+        self.more.column.addWidget(line())
+        self.more.column.addLayout(self._build_facts())
+        column.addWidget(self.more)
+        column.addStretch(1)
+        for box in self.role_boxes.values():
+            box.activated.connect(self._on_role_chosen)
+        self.label_box.activated.connect(self._on_label_chosen)
+        self.match_button.clicked.connect(self._on_match_requested)
+
+    def _build_layers(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        rows = form()
+        self.role_boxes: dict[Role, QComboBox] = {}
+        for role in ROLES:
+            self.role_boxes[role] = combo(f"Layer of {role}, or none if there is no such scan.", f"Layer of {role}")
+            rows.addRow(role, self.role_boxes[role])
+        self.match_button = button("&Match by name", "Choose the scans of the selected layer's case.")
+        rows.addRow("", self.match_button)
+        column.addLayout(rows)
+        return column
+
+    def _build_facts(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        rows = form()
+        self.grade_box = combo("Grade of the tumour where it is known; the split is balanced by it.", "Grade")
+        self.grade_box.addItems(["", "HGG", "LGG", "1", "2", "3", "4"])
+        self.grade_box.setEditable(True)
+        rows.addRow("&Grade", self.grade_box)
+        self.slices_edit = _edit(
+            "all",
+            "Slices whose label is true, as the slider of the axial view counts them: 40, 52-60.\nThe others are "
+            "unknown then, not background. Empty: all.",
+            "Labelled slices",
+        )
+        rows.addRow("La&belled slices", self.slices_edit)
+        self.state_box = combo("What was decided about the label.", "State")
+        for key, name in state.STATE_NAMES.items():
+            self.state_box.addItem(name, key)
+        rows.addRow("S&tate", self.state_box)
+        self.note_edit = _edit("", "Kept with the state.", "Note on the label")
+        rows.addRow("&Note", self.note_edit)
+        self.others_edit = _edit(
+            "",
+            "Ids of cases of other patients that look the same, separated by commas; only where adding was refused for "
+            "that.",
+            "Different patient from",
+        )
+        rows.addRow("Diffe&rent from", self.others_edit)
+        column.addLayout(rows)
+        return column
+
+    # Layers ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def scans(self) -> dict[Role, Layer]:
+        """The layers that are chosen as scans."""
+        positions = {role: box.currentIndex() - 1 for role, box in self.role_boxes.items()}
+        return {role: self._image_layers[at] for role, at in positions.items() if at >= 0}
+
+    @property
+    def label(self) -> Layer | None:
+        """The labels layer that is chosen."""
+        at = self.label_box.currentIndex()
+        return self._label_layers[at] if 0 <= at < len(self._label_layers) else None
+
+    def offer_layers(self) -> None:
+        """Offer the layers that the viewer has now; what was chosen by hand stays chosen."""
+        candidates = segment_state.candidates(self._viewer.layers)
+        still_open = {role: layer for role, layer in self.scans.items() if layer in self._viewer.layers}
+        label = self.label
+        self._image_layers = [candidate.layer for candidate in candidates]
+        self._label_layers = [layer for layer in self._viewer.layers if segment_state.is_result(layer)]
+        self._roles_by_hand = self._roles_by_hand and bool(still_open)
+        self._show_scans(still_open if self._roles_by_hand else segment_state.match_roles(candidates))
+        self._show_labels(label)
+
+    def _show_scans(self, matched: Mapping[Role, Layer]) -> None:
+        for role, box in self.role_boxes.items():
+            box.clear()
+            box.addItem("none")
+            for layer in self._image_layers:
+                box.addItem(segment_state.short_name(layer))
+                box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
+            box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
+
+    def _show_labels(self, current: Layer | None) -> None:
+        """Offer the labels that are selected, until others are chosen by hand."""
+        self.label_box.clear()
+        self.label_box.addItems([layer.name for layer in self._label_layers])
+        preferred = (self._label_by_hand, self._viewer.layers.selection.active, current)
+        self.label_box.setCurrentIndex(state.label_to_offer(self._label_layers, preferred))
+
+    def _on_role_chosen(self) -> None:
+        self._roles_by_hand = True
+
+    def _on_match_requested(self) -> None:
+        self._roles_by_hand = False
+        near = self._viewer.layers.selection.active
+        self._show_scans(segment_state.match_roles(segment_state.candidates(self._viewer.layers), near))
+
+    def _on_label_chosen(self, at: int) -> None:
+        self._label_by_hand = self._label_layers[at]
+
+    def on_selection_changed(self, event: Any = None) -> None:
+        """Offer the labels that were selected in the viewer."""
+        active = self._viewer.layers.selection.active
+        if active in self._label_layers and self._label_by_hand is None:
+            self.label_box.setCurrentIndex(self._label_layers.index(active))
+
+    # The case -------------------------------------------------------------------------------------------------------
+
+    def request(self) -> state.AddRequest:
+        """What is to be added; raises DatasetError where no scan or no labels layer is chosen."""
+        label = self.label
+        sequences = {role: layers.view(layer) for role, layer in self.scans.items()}
+        if not sequences or label is None:
+            msg = "A case needs a scan and a labels layer. Open a scan, then segment it or paint on a new labels layer."
+            raise DatasetError(msg)
+        view = layers.view(label)
+        return state.AddRequest(
+            sequences,
+            replace(view, data=np.array(view.data)),
+            self.patient_edit.text(),
+            self.grade_box.currentText(),
+            self.note_edit.text(),
+            self.state_box.currentData(),
+            state.numbers_in(self.slices_edit.text()),
+            layers.readable_views(self._viewer.layers),
+            tuple(self.others_edit.text().replace(",", " ").split()),
+        )
+
+    def clear(self) -> None:
+        """Forget what was entered for the case that was added."""
+        for edit in (self.note_edit, self.slices_edit, self.patient_edit, self.others_edit):
+            edit.clear()
+        self._label_by_hand = None
+
+
+def _edit(placeholder: str, tip: str, name: str) -> QLineEdit:
+    edit = QLineEdit()
+    edit.setPlaceholderText(placeholder)
+    edit.setToolTip(tip)
+    edit.setAccessibleName(name)
+    return edit

@@ -1,0 +1,69 @@
+"""The first line of the Data tab: which data set is open, another one, a new one."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+
+from napari_brain_tumor.widgets import curate_state as state
+from napari_brain_tumor.widgets.parts import button, combo
+
+__all__ = ["DatasetChooser"]
+
+_TIP = "The data set; recently opened ones are listed."
+
+
+class DatasetChooser(QWidget):
+    """Shows the data set that is open and asks for others; opens none itself."""
+
+    open_requested = Signal(object)
+    """The folder of a data set."""
+    create_requested = Signal(object)
+    """The folder of a data set to be made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._folder: Path | None = None
+        self.box = combo(_TIP, "Data set")
+        self.open_button = button("&Open…", "Open the folder of a curated data set.")
+        self.new_button = button("Ne&w…", "Create an empty data set in a new or empty folder.")
+        row.addWidget(self.box, 1)
+        row.addWidget(self.open_button)
+        row.addWidget(self.new_button)
+        self.box.activated.connect(self._on_recent_chosen)
+        self.open_button.clicked.connect(self._on_open_requested)
+        self.new_button.clicked.connect(self._on_new_requested)
+        self.show_folder(None)
+
+    def show_folder(self, folder: Path | None) -> None:
+        """Show the folder that is open, None for none, among those that were opened recently."""
+        self._folder = folder.resolve() if folder is not None else None
+        self.box.clear()
+        for recent in state.recent_datasets():
+            self.box.addItem(recent.name, recent)
+            self.box.setItemData(self.box.count() - 1, str(recent), Qt.ItemDataRole.ToolTipRole)
+        if self._folder is None:
+            self.box.insertItem(0, "Choose a data set", None)
+        self.box.setCurrentIndex(0)
+        self.box.setToolTip(str(self._folder or _TIP))
+
+    def _on_recent_chosen(self) -> None:
+        folder = self.box.currentData()
+        if folder is not None and folder != self._folder:
+            self.open_requested.emit(folder)
+        self.show_folder(self._folder)
+
+    def _on_open_requested(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of a curated data set")
+        if folder:
+            self.open_requested.emit(Path(folder))
+
+    def _on_new_requested(self) -> None:
+        start = str(Path.home() / "brain-tumor-data")
+        folder, _ = QFileDialog.getSaveFileName(
+            self, "New folder for the data set", start, "Folder", options=QFileDialog.Option.DontConfirmOverwrite
+        )
+        if folder:
+            self.create_requested.emit(Path(folder))
