@@ -51,9 +51,8 @@ def targets(results: Results) -> Lines:
     return [
         "## Targets",
         "",
-        "Mean Dice over patients from every sequence. *Best* is the trained model, without or with flips, with the "
-        "highest mean over the regions of the set; *default* is the model that is used for such cases when none is "
-        "named, without flips.",
+        "Mean Dice over patients from every sequence, without flips. First the model that is used when none is named, "
+        "then the others.",
         "",
         *table(head, rows),
     ]
