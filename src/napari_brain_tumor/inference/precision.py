@@ -102,7 +102,14 @@ def forward_times(network: nn.Module, card: Card) -> ForwardTimes:
         if (times.processor, times.torch, times.network) == key:
             return times
     seconds = _timed(network, card)
-    times = ForwardTimes(processor=key[0], torch=key[1], network=key[2], **seconds)
+    processor, version, kind = key
+    times = ForwardTimes(
+        processor=processor,
+        torch=version,
+        network=kind,
+        float32=seconds["float32"],
+        bfloat16=seconds["bfloat16"],
+    )
     logger.info("Timed %s: %.3f s in float32, %.3f s in bfloat16.", card.name, times.float32, times.bfloat16)
     _keep(path, (*kept, times)[-_MOST_KEPT:])
     return times
