@@ -240,7 +240,7 @@ def test_matrix_without_volume_is_refused(tmp_path):
     whole = bytearray(path.read_bytes())
     whole[280:328] = bytes(48)
     path.write_bytes(whole)
-    with pytest.raises(UnreadableFileError, match="ruined header"):
+    with pytest.raises(UnreadableFileError, match="damaged header"):
         open_study(path)
 
 
@@ -465,7 +465,7 @@ def test_a_header_without_its_voxels_and_analyze_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="a header without voxels"):
         open_study(tmp_path / "case_flair.hdr")
     nib.save(nib.AnalyzeImage(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / "old_t2.hdr")
-    with pytest.raises(UnreadableFileError, match=r"Analyze 7.5, which does not tell left from right"):
+    with pytest.raises(UnreadableFileError, match=r"Analyze 7.5, which does not distinguish left from right"):
         open_study(tmp_path / "old_t2.hdr")
 
 

@@ -269,7 +269,7 @@ class Card(BaseModel):
             notes.append((skull, "Have the brain extracted first."))
         if traits.extent_mm is not None and traits.extent_mm < self.min_extent_mm:
             slab = f"The scan covers only {traits.extent_mm:.3g} mm"
-            needs = f"{self.name} looks at volumes and needs {self.min_extent_mm:g} mm in all directions."
+            needs = f"{self.name} works on volumes and needs {self.min_extent_mm:g} mm in all directions."
             notes.append((f"{slab}; {needs}", flat))
         return notes
 

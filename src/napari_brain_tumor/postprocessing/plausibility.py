@@ -86,7 +86,7 @@ def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list
     checks = {
         f"{appearance.share:.0%} of the {'head' if whole_head else 'brain'} is labelled as tumour": appearance.share
         > most,
-        f"{appearance.at_rim:.0%} of the tumour lies along the outside of the brain": appearance.at_rim > _MOST_AT_RIM,
+        f"{appearance.at_rim:.0%} of the tumour lies along the surface of the brain": appearance.at_rim > _MOST_AT_RIM,
         f"it consists of {appearance.parts} separate parts": appearance.parts > _MOST_PARTS,
         "the scan ends where the tumour is large, part of which may lie outside": not is_slab
         and appearance.cut > _LARGEST_CUT,

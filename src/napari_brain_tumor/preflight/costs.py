@@ -197,7 +197,7 @@ def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
             others = [cost for cost in read_costs(_own(home)) if (cost.method, cost.device) != same]
             save_costs(_own(home), [measured, *others])
     except BrainTumorError as error:
-        logger.info("The time of this run is not kept: %s", error)
+        logger.info("The time of this run is not stored: %s", error)
 
 
 def save_costs(path: Path, costs: Sequence[MeasuredCost]) -> None:
