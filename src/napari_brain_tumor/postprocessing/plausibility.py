@@ -99,16 +99,16 @@ def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list
 
 def appearance_of(study: Study, labels: Array) -> Appearance:
     """Measure what labels that are not empty look like; some hundredths of a second."""
-    full = _axial(study.grid, labels) > 0
+    full = _axial(study.grid, labels)
     steps = [max(1, -(-n // _SIDE)) for n in full.shape]
     thin = tuple(slice(None, None, step) for step in steps)
     volumes = {role: np.ascontiguousarray(_axial(study.grid, volume)[thin]) for role, volume in study.sequences.items()}
-    tumour = full[thin]
+    tumour = full[thin] > 0
     known = None if study.brain is None else _axial(study.grid, study.brain)[thin]
     brain = (foreground_mask(list(volumes.values())) if known is None else known) | tumour
     ras = to_ras(study.grid).target.spacing
     spacing = ras[1] * steps[1], ras[0] * steps[2]
-    sections = full.sum(axis=(1, 2))
+    sections = np.array([np.count_nonzero(plane) for plane in full])
     box = bounding_box(full)
     assert box is not None
     count = max(1, int(tumour.sum()))  # a speck may fall between the voxels that are looked at
@@ -117,7 +117,7 @@ def appearance_of(study: Study, labels: Array) -> Appearance:
         share=count / max(1, int(brain.sum())),
         at_rim=_count_at_rim(tumour, brain, spacing) / count,
         cut=float(max(sections[0], sections[-1]) / sections.max()),
-        parts=count_parts(full[box.slices].astype(np.uint8)),
+        parts=count_parts(full[box.slices]),
         bright=max(bright) if bright and tumour.any() else None,
     )
 
