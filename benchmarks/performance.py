@@ -132,11 +132,11 @@ def page(rows: dict[str, dict[str, Any]], model: str) -> str:
     head = [
         "# Performance",
         "",
-        "What a case costs, from its files to the saved labels, in a process that has loaded the model: seconds of",
-        "**one core** (CPU time, one thread), which mean the same on a busy machine. Written by",
+        "The cost of a case by stage, from its files to the saved labels, once the model is loaded: seconds of",
+        "**one core** (CPU time of one thread, which does not depend on what else the machine is doing). Written by",
         f"`python benchmarks/performance.py`; model `{model}` in {precision}, {machine}.",
-        "The case is the shipped sample padded to 240x240x155, the others are parts of it. Its scans come without the",
-        "skull; in a whole head the brain is found first.",
+        "The case is the shipped sample padded to 240x240x155; the other rows are parts of it. Its scans are",
+        "skull-stripped; for a whole head, brain extraction is added.",
         "",
     ]
     return "\n".join([*head, *table(rows), ""])

@@ -3,9 +3,11 @@
     python benchmarks/ratios.py 2d [--slices 155] [--rounds 3] [--model unet] [-o docs/performance.md]
     python benchmarks/ratios.py 3d [--side 96] [--rounds 1] [--model unet3d]
 
-2d: the default model as `segment` runs it, beside the same weights in float32 through MONAI's SliceInferer over whole
-slices. 3d: the model for volumes as `segment` runs it, beside nnU-Net's predictor (package nnunetv2) on the network
-that nnU-Net plans for such a scan (six stages, 32 to 320 features), with random weights: these change no time.
+2d: the default model as `segment` runs it, beside the same weights in float32 through MONAI's SliceInferer: with
+windows of the size that the model was trained on and MONAI's default overlap of a quarter, and over whole slices at
+once, which is the least work that it can be given. 3d: the model for volumes as `segment` runs it, beside nnU-Net's
+predictor (package nnunetv2) on the network that nnU-Net plans for such a scan (six stages, 32 to 320 features), with
+random weights: these change no time.
 
 All on one thread, in seconds of the processor, so that a busy machine changes neither part of a ratio; the contestants
 take turns, and the median of the rounds counts. Both get the opened scan and give labels on its grid. `--slices` and
@@ -25,6 +27,7 @@ import numpy.typing as npt
 from marked_page import replace_marked
 from napari_brain_tumor import Study
 from napari_brain_tumor.geometry import Box
+from napari_brain_tumor.models.cards import ModelInfo
 from performance import case
 
 Labels = npt.NDArray[np.uint8]
@@ -47,8 +50,8 @@ def ours(model: str, precision: str) -> Contestant:
     return lambda study: segment(study, model, "cpu", precision=precision).data  # type: ignore[arg-type]
 
 
-def monai_2d(model: str) -> Contestant:
-    """The same weights through MONAI's SliceInferer over whole slices, in float32."""
+def monai_2d(model: str, *, windows: bool) -> Contestant:
+    """The same weights through MONAI's SliceInferer in float32: windows as in training, or whole slices."""
     import torch
     from monai.inferers import SliceInferer
 
@@ -71,12 +74,20 @@ def monai_2d(model: str) -> Contestant:
         channels = torch.from_numpy(np.stack([standardise(volume, mask, percentiles) for volume in volumes]))
         slices = channels.movedim(1, 0)
         stacked = stacked_slices(slices, 0, len(slices), neighbours_of(network)).movedim(0, 1)[None]
-        inferer = SliceInferer(roi_size=channels.shape[2:], spatial_dim=0, sw_batch_size=8)
+        sides = patch_of(info) if windows else channels.shape[2:]
+        inferer = SliceInferer(roi_size=sides, spatial_dim=0, sw_batch_size=8)
         logits = inferer(stacked, network)
         labels = classes_from_regions((torch.sigmoid(logits)[0] >= 0.5).numpy()) * mask
         return turn.undo(labels.transpose(2, 1, 0)).astype(np.uint8)
 
     return run
+
+
+def patch_of(info: ModelInfo) -> tuple[int, int]:
+    """Sides of the patches that a model was trained on."""
+    assert info.card.training is not None
+    rows, columns = info.card.training.settings["patch"]
+    return rows, columns
 
 
 def nnunet_3d() -> Contestant:
@@ -183,9 +194,10 @@ def main() -> None:
     study = middle(case(None), (given.side, given.side, given.side or given.slices))
     contestants: dict[str, Contestant] = {f"`{model}`": ours(model, "auto")}
     if has_bfloat16():
-        contestants[f"`{model}`, bfloat16"] = ours(model, "bfloat16")
+        contestants[f"`{model}` in float32"] = ours(model, "float32")
     if given.what == "2d":
-        contestants["the same weights, MONAI, float32"] = monai_2d(model)
+        contestants["the same weights, MONAI's windows, float32"] = monai_2d(model, windows=True)
+        contestants["the same weights, MONAI, whole slices, float32"] = monai_2d(model, windows=False)
     else:
         contestants["nnU-Net's predictor and network"] = nnunet_3d()
     shape = "x".join(map(str, study.grid.shape))

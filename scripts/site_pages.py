@@ -22,6 +22,7 @@ LINK: Final = re.compile(r"(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)")
 BLOCK: Final = re.compile(
     r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S
 )
+SAVED: Final = re.compile(r"save this as `([^`]+)`:\s*\Z")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -59,7 +60,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     def turned(link: re.Match[str]) -> str:
         target, _, anchor = link[3].partition("#")
         name = WHOLE_PAGES.get(target.removeprefix("../" * (depth + 1))) if target.startswith("../") else None
-        return f"{link[1]}[{link[2]}]({'../' * depth}{name}{'#' * bool(anchor)}{anchor})" if name else link[0]
+        if name is None:
+            return link[2] if target.startswith("../" * (depth + 1)) else link[0]
+        return f"{link[1]}[{link[2]}]({'../' * depth}{name}{'#' * bool(anchor)}{anchor})"
 
     text = LINK.sub(turned, markdown)
     if page.file.src_uri.startswith("tutorials/"):
@@ -121,15 +124,21 @@ def reference_pages() -> Iterator[tuple[str, str, str]]:
 
 
 def notebook_of(tutorial: str) -> dict[str, Any]:
-    """A tutorial as a Jupyter notebook: Python as cells, commands of the shell with `!`, all else as text."""
+    """A tutorial as a Jupyter notebook: Python as cells, commands of the shell with `!`, all else as text.
+
+    A recipe that the text says to save under a name is a cell that writes it.
+    """
     cells: list[dict[str, Any]] = []
     place = 0
     for block in BLOCK.finditer(tutorial):
-        runs = block["reason"] is None and block["language"] in ("python", "sh")
+        saved = SAVED.search(tutorial, place, block.start()) if block["language"] == "toml" else None
+        runs = block["reason"] is None and (saved is not None or block["language"] in ("python", "sh"))
         if not runs:
             continue
         cells += _text_cell(tutorial[place : block.start()])
         code = block["code"].strip("\n")
+        if saved is not None:
+            code = f"%%writefile {saved[1]}\n{code}"
         if block["language"] == "sh":
             code = "\n".join(
                 line if line.startswith("#") or not line.strip() else f"!{line}" for line in code.split("\n")

@@ -125,7 +125,7 @@ class Tour:
         self.window.wait("progress", lambda: self.segment.progress_bar.value() > 0 or len(self.viewer.layers) > count)
         self.seen("running")
         self.window.wait("the segmentation", lambda: len(self.viewer.layers) > count)
-        self.window.wait("its volumes", lambda: bool(self.segment.volumes.texts()))
+        self.window.wait("its volumes", lambda: bool(self.segment.result.volumes.texts()))
         self.result = self.viewer.layers[-1]
         if not np.any(self.result.data):
             raise TourError(f"The model found no tumour in {self.case.name}: there is nothing to correct.")
@@ -252,13 +252,13 @@ class Tour:
     def save(self) -> None:
         """Save through the file dialog."""
         self.segment = self.window.panel("segment")
-        self.window.wait("a label to save", self.segment.save_button.isEnabled)
+        self.window.wait("a label to save", self.segment.saving.button.isEnabled)
         with self.window.answering(choose_file(self.saved)):
-            self.window.click(self.segment.save_button)
-        self.window.wait("the saved file", lambda: "aved" in self.segment.save_label.text())
+            self.window.click(self.segment.saving.button)
+        self.window.wait("the saved file", lambda: "aved" in self.segment.saving.label.text())
         if not self.saved.is_file():
-            raise TourError(self.segment.save_label.text())
-        show_in_panel(self.segment.save_label)
+            raise TourError(self.segment.saving.label.text())
+        show_in_panel(self.segment.saving.label)
         self.seen("saved")
 
     def read_back(self) -> None:

@@ -71,6 +71,11 @@ class Bench:
     subset_sets: tuple[str, ...] = (FULL_SET, SLICE_SET)
 
     @property
+    def precision(self) -> Literal["auto", "float32"]:
+        """Of what is scored: float32 on a processor, so that another one gives the same."""
+        return "float32" if self.device == "cpu" else "auto"
+
+    @property
     def subset_precision(self) -> Literal["auto", "bfloat16"]:
         """Of the many runs from some of the sequences: bfloat16 where the device computes in it."""
         try:

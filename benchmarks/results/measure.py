@@ -104,7 +104,9 @@ def _flipped(subject: Subject, bench: Bench) -> Job[Told]:
 
 
 def _scored(subject: Subject, bench: Bench, case: CaseFiles, opened: OpenedCase, *, flips: bool) -> Job[ScoredCase]:
-    predicted = yield from segment_job(opened.study, subject.place, bench.device, flips=flips)
+    predicted = yield from segment_job(
+        opened.study, subject.place, bench.device, flips=flips, precision=bench.precision
+    )
     seconds = predicted.provenance["seconds"]
     return ScoredCase(
         dataset=case.dataset,
@@ -171,9 +173,9 @@ def _from_subsets(subject: Subject, bench: Bench, case: CaseFiles, opened: Opene
 
 
 def _within(
-    study: Study, subject: Subject, bench: Bench, number: int, count: int, precision: PrecisionName = "auto"
+    study: Study, subject: Subject, bench: Bench, number: int, count: int, precision: PrecisionName | None = None
 ) -> Job[Segmentation]:
-    job = segment_job(study, subject.place, bench.device, precision=precision)
+    job = segment_job(study, subject.place, bench.device, precision=precision or bench.precision)
     return (yield from part_of(job, number / count, (number + 1) / count, "+".join(study.roles)))
 
 
@@ -206,7 +208,7 @@ def _false_volumes(studies: Sequence[Study], subject: Subject, bench: Bench) -> 
 
 def _lesion_control(path: Path, subject: Subject, bench: Bench) -> Job[LesionControl]:
     study = open_study(path)
-    predicted = yield from segment_job(study, subject.place, bench.device)
+    predicted = yield from segment_job(study, subject.place, bench.device, precision=bench.precision)
     lesions = lesions_of(path, study)
     volumes = measure_volumes(predicted)
     positive = predicted.data > 0

@@ -432,7 +432,7 @@ def _spelt_out(text: str) -> LabelSchema:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     values = [number.strip() for number, _, _ in pairs]
     if not all(value.isdecimal() and 0 <= int(value) <= 255 for value in values) or len(set(values)) != len(values):
-        msg = f"{text!r} is no list of label numbers: write each once, from 0 to 255, as 1=edema,2=non-enhancing."
+        msg = f"{text!r} is not a list of label numbers: write each once, from 0 to 255, as 1=edema,2=non-enhancing."
         raise LabelSchemaError(msg)
     schema = _schema_of_dataset({value: meaning.strip() for value, (_, _, meaning) in zip(values, pairs, strict=True)})
     if schema is None:

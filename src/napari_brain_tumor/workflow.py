@@ -22,8 +22,9 @@ from napari_brain_tumor.catalogue import Baseline, find_model
 from napari_brain_tumor.classical.run import find_regions_job, scan_of, seeds_in_scan
 from napari_brain_tumor.errors import BoxError, MissingRolesError, ProbabilityError, SeedError
 from napari_brain_tumor.geometry import Box, bounding_box
-from napari_brain_tumor.inference.device import check_bfloat16, fast_dtype, resolve_device
+from napari_brain_tumor.inference.device import resolve_device
 from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.inference.precision import engine_in
 from napari_brain_tumor.io.source_files import changes_since_read, describe_sources
 from napari_brain_tumor.labels import REGIONS, Region, class_names_of, labels_sha256
 from napari_brain_tumor.models import cards
@@ -509,11 +510,9 @@ def _cached_engine(
     folder: Path, weights_sha256: str, temperatures: tuple[float, ...], device: torch.device, precision: str
 ) -> Engine:
     info = cards.find_model(folder)
-    if precision == "bfloat16":
-        check_bfloat16(device)
-    dtype = fast_dtype(device) if precision == "auto" else getattr(torch, precision)
-    logger.debug("Loading %s (%s) for %s in %s.", folder, weights_sha256[:12], device, dtype)
-    return Engine.prepare(load_network(info), info.card.dims, device, dtype)
+    engine = engine_in(precision, load_network(info), info.card, device)
+    logger.debug("Loaded %s (%s) for %s in %s.", folder, weights_sha256[:12], device, engine.dtype)
+    return engine
 
 
 def _engine(info: ModelInfo, device: torch.device, precision: str) -> Engine:

@@ -80,7 +80,7 @@ def test_a_false_voxel_size_is_overruled(cases) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("{", VisitError, "no list of visits"),
+        ("{", VisitError, "not a list of visits"),
         ('{"visits": [{"case": "a"}]}', VisitError, "segmentation"),
         ('{"visits": []}', VisitError, "visits"),
         (None, UnreadableFileError, "cannot be read"),

@@ -196,7 +196,7 @@ def test_steps_that_change_halfway_are_refused(tmp_path):
     heights = [4.0 * k if k < 10 else 40 + 4.3 * (k - 10) for k in range(20)]
     for k, z in enumerate(heights):
         write(tmp_path / f"{k}.dcm", noise((6, 7), k), InstanceNumber=k + 1, ImagePositionPatient=[0, 0, z])
-    with pytest.raises(UnreadableFileError, match="no regular stack"):
+    with pytest.raises(UnreadableFileError, match="not a regular stack"):
         open_study(tmp_path)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import phantoms
+from napari_brain_tumor import labels
 from napari_brain_tumor.errors import (
     BrainTumorError,
     DimensionError,
@@ -12,7 +13,8 @@ from napari_brain_tumor.errors import (
     LabelSchemaError,
     UnreadableFileError,
 )
-from napari_brain_tumor.io import nifti, open_segmentation, open_study, save_segmentation
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.io import nifti, open_segmentation, open_study, save_segmentation, write_nifti
 from napari_brain_tumor.io.source_files import source_files
 from napari_brain_tumor.study import NiftiForms, Segmentation
 
@@ -238,7 +240,7 @@ def test_matrix_without_volume_is_refused(tmp_path):
     whole = bytearray(path.read_bytes())
     whole[280:328] = bytes(48)
     path.write_bytes(whole)
-    with pytest.raises(UnreadableFileError, match="ruined header"):
+    with pytest.raises(UnreadableFileError, match="damaged header"):
         open_study(path)
 
 
@@ -463,5 +465,18 @@ def test_a_header_without_its_voxels_and_analyze_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="a header without voxels"):
         open_study(tmp_path / "case_flair.hdr")
     nib.save(nib.AnalyzeImage(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / "old_t2.hdr")
-    with pytest.raises(UnreadableFileError, match=r"Analyze 7.5, which does not tell left from right"):
+    with pytest.raises(UnreadableFileError, match=r"Analyze 7.5, which does not distinguish left from right"):
         open_study(tmp_path / "old_t2.hdr")
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_large_file_is_compared_some_slices_at_a_time(tmp_path, monkeypatch, ending):
+    values = np.random.default_rng(0).integers(0, 4, (5, 6, 40)).astype(np.uint8)
+    monkeypatch.setattr(write_nifti, "_LARGE_VOXELS", 10)
+    monkeypatch.setattr(labels, "_SLAB_VOXELS", 100)
+    assert len(list(labels.slabs_of(values))) > 10
+    path = tmp_path / f"large{ending}"
+    write_nifti.write_nifti(values, Grid(values.shape, np.eye(4)), None, path)
+    assert write_nifti._holds(path, values)
+    values[4, 5, 39] += 1
+    assert not write_nifti._holds(path, values)

@@ -86,7 +86,7 @@ def test_a_case_that_is_not_from_bids_needs_a_subject(tmp_path):
         save_segmentation(result, tmp_path / "out", format="bids")
     assert not (tmp_path / "out").exists()
     for text in ("sub-../x", "a b", "sub-", "01_2"):
-        with pytest.raises(SaveError, match="no label of BIDS"):
+        with pytest.raises(SaveError, match="not a BIDS label"):
             save_segmentation(result, tmp_path / "out", format="bids", subject=text)
     path = save_segmentation(result, tmp_path / "out", format="bids", subject="sub-07", session="2")
     name = "sub-07/ses-2/anat/sub-07_ses-2_space-orig_desc-tumor_dseg.nii.gz"

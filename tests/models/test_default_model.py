@@ -61,7 +61,7 @@ def test_where_the_first_default_was_passed_over_the_reason_is_told(models):
     flat, deep = models[1:]
     slab, whole = Traits(1.0, whole_head=False, extent_mm=4.0), Traits(1.0, whole_head=False, extent_mm=130.0)
     assert why_default(models, slab) == (
-        "unet was chosen. The scan covers only 4 mm; unet3d looks at volumes and needs 32 mm in all directions."
+        "unet was chosen. The scan covers only 4 mm; unet3d works on volumes and needs 32 mm in all directions."
     )
     assert why_default(models, whole) == why_default([flat], slab) == why_default([deep], slab) == ""
 

@@ -54,7 +54,7 @@ def test_half_a_brain_is_no_tumour():
 def test_a_shell_along_the_outside_is_no_tumour():
     inside = phantoms.brain(SHAPE) > 0
     shell = inside & ~np.roll(inside, 2, 0)
-    assert any("along the outside" in text for text in doubts(shell))
+    assert any("along the surface" in text for text in doubts(shell))
 
 
 def test_hundreds_of_scattered_parts_are_no_tumour():

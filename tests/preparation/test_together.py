@@ -86,13 +86,13 @@ def test_the_row_says_which_sides_are_exchanged(sample):
     upside_down = {**sample.sequences, "FLAIR": sample.sequences["FLAIR"][:, :, ::-1]}
     told = row(replace(sample, sequences=upside_down), "Fit")
     assert told.verdict == "warn"
-    assert told.words.startswith("FLAIR does not lie on T1, but does so with head and feet exchanged")
+    assert told.words.startswith("FLAIR is not aligned with T1, but is so with head and feet exchanged")
 
 
 def test_the_row_says_by_how_much_and_what_to_do(sample):
     told = row(moved(sample, "FLAIR", degrees=5, shift=(0, 6, 0)), "Fit")
     assert told.verdict == "warn"
-    assert told.words.startswith("FLAIR does not lie on T1: it is turned by ")
+    assert told.words.startswith("FLAIR is not aligned with T1: it is rotated by ")
     assert "degrees and shifted by" in told.words
     assert told.words.endswith("Register it rigidly to T1 first, or leave it out.")
     assert told.fix is not None

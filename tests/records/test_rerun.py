@@ -298,10 +298,10 @@ def test_what_is_no_record_is_refused(tmp_path, result):
     with pytest.raises(RecordError, match=r"format 99.*newer"):
         rerun(result)
     edit(result.with_name("case.json"), format=2, inputs={"T9": {}})
-    with pytest.raises(RecordError, match="does not tell enough"):
+    with pytest.raises(RecordError, match="does not say enough"):
         rerun(result)
     edit(result.with_name("case.json"), provenance={"method": "painted by hand"})
-    with pytest.raises(RecordError, match=r"no model made \(painted by hand\)"):
+    with pytest.raises(RecordError, match=r"not made by a model \(painted by hand\)"):
         rerun(result)
 
 

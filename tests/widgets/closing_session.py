@@ -59,7 +59,7 @@ def begin_save(panel, folder):
 
     begun = []
     segment_state.save_layer = slowly
-    panel.save(str(folder / "saved.nii.gz"))
+    panel.saving.save(str(folder / "saved.nii.gz"))
     return lambda: bool(begun)
 
 
@@ -122,7 +122,7 @@ def main(folder, deeds):
     labels = layers.segmentation_to_layer(Segmentation(np.ones(study.grid.shape, np.uint8), study.grid, "case"))
     layers.add_layers(viewer, [*layers.study_to_layers(study), labels])
     panel = SegmentWidget(viewer, target="worker_tasks:segment_slowly", models=[make_model()])
-    panel._devices_asked = True  # asking loads torch in the worker, for which nobody waits here
+    panel.devices.asked = True  # asking loads torch in the worker, for which nobody waits here
     viewer.window.add_dock_widget(panel, name="Segment", area="right")
     viewer.layers.selection = {viewer.layers[-1]}
     begun = [DEEDS[deed](panel, folder) for deed in deeds]

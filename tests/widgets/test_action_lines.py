@@ -281,7 +281,7 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     viewer = make_napari_viewer()
     layers.add_layers(viewer, layers.study_to_layers(open_study(small_sample)))
     widget = SegmentWidget(viewer, worker, models=[find_model("threshold"), find_model("region_growing")])
-    widget._devices_asked = True
+    widget.devices.asked = True
     viewer.window.add_dock_widget(widget, name="Segment", area="right")
     widget.code_box.toggle.click()
     assert "--model threshold" in widget.code_box.shell_edit.toPlainText().replace("\n", " ")
@@ -292,8 +292,8 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     label = label_layer(open_segmentation(small_sample / sample_truth_path().name))
     viewer.add_layer(label)
     viewer.layers.selection = {label}
-    with qtbot.waitSignal(widget.save_runner.finished, timeout=30_000):
-        widget.save(str(tmp_path / "mine.nii.gz"))
+    with qtbot.waitSignal(widget.saving.runner.finished, timeout=30_000):
+        widget.saving.save(str(tmp_path / "mine.nii.gz"))
     qtbot.waitUntil(lambda: "mine.nii.gz" in widget.code_box.python_edit.toPlainText(), timeout=10_000)
     assert saved_file(label).schema == "BraTS2018-2022"
 

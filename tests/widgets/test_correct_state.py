@@ -296,7 +296,7 @@ def test_carrying_on_stops_when_told_and_goes_the_way_that_is_seen(correction, a
 
 
 def test_carrying_on_an_empty_slice_is_refused(correction):
-    with pytest.raises(PromptError, match="nothing to carry on"):
+    with pytest.raises(PromptError, match="nothing to propagate"):
         run_job(correction.carry_on(0, 0, 1, [], threading.Event()).job(None))
 
 
@@ -439,4 +439,4 @@ def test_entries_speak_in_words(correction):
     assert isinstance(correction, Correction)
     assert correction.action(prompts_of(correction)[2]).entry.text == "stroke · not whole tumour"
     assert correction.action(Interpolate(axis=2, slices=(1, 5, 9))).entry.text == "filled between 3 slices"
-    assert correction.action(Propagate(axis=2, start=9, stop=4)).entry.text == "carried on over 5 slices"
+    assert correction.action(Propagate(axis=2, start=9, stop=4)).entry.text == "propagated over 5 slices"

@@ -46,7 +46,7 @@ def docked(make_napari_viewer, worker, monkeypatch):
     def make(*studies, task="segment_phantom"):
         def segment_page(viewer, _):
             panel = SegmentWidget(viewer, worker, target=f"worker_tasks:{task}", models=[make_model()])
-            panel._devices_asked = True
+            panel.devices.asked = True
             return Page(panel)
 
         monkeypatch.setitem(pages.PAGES, "segment", segment_page)
@@ -86,7 +86,7 @@ def segment(qtbot, dock):
     qtbot.waitUntil(dock.segment.run_button.isEnabled, timeout=PATIENCE_MS)
     with qtbot.waitSignal(dock.segment.runs.placed, timeout=PATIENCE_MS):
         dock.segment.run_button.click()
-    qtbot.waitUntil(lambda: bool(dock.segment.volumes.texts()), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: bool(dock.segment.result.volumes.texts()), timeout=PATIENCE_MS)
 
 
 def keep_brain(dock):
@@ -138,7 +138,7 @@ def test_a_dropped_case_is_segmented_with_one_click_and_saved_with_two_more(dock
     monkeypatch.setattr(QFileDialog, "getSaveFileName", accept)
     dock.unsaved.look()
     assert dock.foot.state_label.text() == f"{result.name} is not saved"
-    with qtbot.waitSignal(dock.segment.save_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(dock.segment.saving.runner.finished, timeout=PATIENCE_MS):
         click(dock.foot.save_button)
     assert len(clicks) <= 3
     assert np.count_nonzero(np.asarray(nib.load(target).dataobj)) == np.count_nonzero(result.data)
@@ -270,7 +270,7 @@ def test_closing_the_window_with_unsaved_labels_asks(docked, qtbot, monkeypatch)
     with monkeypatch.context() as patch:
         window = viewer.window._qt_window
         patch.setattr(window, "isVisible", lambda: True)
-        patch.setattr(dock.segment.save_button, "click", lambda: saved.append(dock.segment._result))
+        patch.setattr(dock.segment.saving.button, "click", lambda: saved.append(dock.segment.result.layer))
         answers[:] = ["stay"]
         assert not window.close()
         answers[:] = ["save"]

@@ -45,8 +45,8 @@ def test_the_panel_starts_as_preferred(panel, prefer, qtbot):
     qtbot.addWidget(made)
     assert made.choices.model.name == "second"
     assert made.schema_box.currentData() == "BraTS2023"
-    with qtbot.waitSignal(made._device_runner.finished, timeout=15_000):
-        made.ask_devices("worker_tasks:devices")
+    with qtbot.waitSignal(made.devices.runner.finished, timeout=15_000):
+        made.devices.ask("worker_tasks:devices")
     assert made.choices.options.device == "cpu"
 
 
@@ -54,8 +54,8 @@ def test_what_is_not_to_be_had_leaves_the_usual_choice(panel, prefer, qtbot):
     prefer(segment={"device": "cuda", "model": "gone"})
     made = panel()
     qtbot.addWidget(made)
-    with qtbot.waitSignal(made._device_runner.finished, timeout=15_000):
-        made.ask_devices("worker_tasks:devices")
+    with qtbot.waitSignal(made.devices.runner.finished, timeout=15_000):
+        made.devices.ask("worker_tasks:devices")
     assert (made.choices.model.name, made.choices.options.device) == ("first", "auto")
 
 

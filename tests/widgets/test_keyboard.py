@@ -125,7 +125,7 @@ def test_a_case_is_opened_segmented_looked_at_corrected_measured_saved_and_repor
 
     keyboard.press(FOOT_KEY)
     assert QApplication.focusWidget() is dock.foot.save_button
-    with qtbot.waitSignal(dock.segment.save_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(dock.segment.saving.runner.finished, timeout=PATIENCE_MS):
         keyboard.press("Return")
     assert np.count_nonzero(np.asarray(nib.load(tmp_path / "saved.nii.gz").dataobj)) == np.count_nonzero(labels.data)
     keyboard.press(FOOT_KEY)

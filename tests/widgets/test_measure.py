@@ -293,4 +293,4 @@ def test_a_panel_without_labels_waits_for_them(make_napari_viewer, qtbot):
     assert "no labels to measure" in widget.scans_label.text()
     layers.add_layers(viewer, [layers.segmentation_to_layer(lesions(make_study().grid))])
     qtbot.waitUntil(lambda: widget.measure_button.isEnabled(), timeout=PATIENCE_MS)
-    assert "No scan lies over these labels" in widget.scans_label.text()
+    assert "No scan matches these labels" in widget.scans_label.text()

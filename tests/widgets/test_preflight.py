@@ -29,7 +29,7 @@ def panel(make_napari_viewer, worker):
         for study in studies or (make_study(),):
             layers.add_layers(viewer, layers.study_to_layers(study))
         widget = SegmentWidget(viewer, worker, models=[make_model()] if models is None else models)
-        widget._devices_asked = True
+        widget.devices.asked = True
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
         return viewer, widget
 
@@ -76,7 +76,7 @@ def test_rows_follow_the_choices_of_the_panel(panel, qtbot):
     widget.role_boxes["T2"].setCurrentIndex(0)
     widget.role_boxes["T2"].activated.emit(0)
     assert "Without T2" in shown(qtbot, widget, "Model", "warn")
-    widget._on_devices_known([("cpu", "Processor (cpu)", "2 threads")])
+    widget.devices.show_devices([("cpu", "Processor (cpu)", "2 threads")])
     qtbot.waitUntil(lambda: "Processor" in widget.preflight.texts()["Time, memory"][1], timeout=PATIENCE_MS)
 
 
@@ -145,7 +145,7 @@ def test_scans_of_another_case_are_not_offered(panel, qtbot):
 def test_buttons_lead_to_roles_and_devices(panel, qtbot):
     _, widget = panel()
     shown(qtbot, widget, "Model")
-    widget._on_devices_known([("cpu", "Processor (cpu)", "2 threads")])
+    widget.devices.show_devices([("cpu", "Processor (cpu)", "2 threads")])
     widget.preflight.fix_requested.emit(Fix("device", "Use cpu", "cpu"))
     assert widget.choices.options.device == "cpu"
     focused = []

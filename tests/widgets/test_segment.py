@@ -30,7 +30,7 @@ def panel(make_napari_viewer, worker):
         widget = SegmentWidget(
             viewer, worker, target=f"worker_tasks:{task}", models=[make_model()] if models is None else models
         )
-        widget._devices_asked = True  # asking loads torch in the child, which only its own test needs
+        widget.devices.asked = True  # asking loads torch in the child, which only its own test needs
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
         return viewer, widget
 
@@ -54,13 +54,13 @@ def test_run_adds_a_labels_layer_and_its_volumes_and_alters_nothing(panel, qtbot
         role: f"{role} · case" for role in ("T1", "T1c", "T2", "FLAIR")
     }
     run_to_the_end(qtbot, widget)
-    qtbot.waitUntil(lambda: bool(widget.volumes.texts()), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: bool(widget.result.volumes.texts()), timeout=PATIENCE_MS)
     result = viewer.layers[-1]
     assert (result.name, result.visible, len(viewer.layers)) == ("case segmentation", True, 5)
     for layer, data in zip(viewer.layers, before, strict=False):
         np.testing.assert_array_equal(layer.data, data)
     expected_ml = np.count_nonzero(result.data) * 2 / 1000
-    assert widget.volumes.texts()["whole tumour"] == f"{expected_ml:.2f} mL"
+    assert widget.result.volumes.texts()["whole tumour"] == f"{expected_ml:.2f} mL"
     assert not widget.progress_bar.isVisible()
     assert widget.run_button.isEnabled()
 
@@ -82,29 +82,29 @@ def test_volumes_follow_edits_undo_and_the_selected_layer(panel, qtbot):
     data = np.zeros(SHAPE, np.uint8)
     data[0, 0, 0] = 1
     (one,) = layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(data, grid, "one"))])
-    qtbot.waitUntil(lambda: widget.volumes.texts().get("edema") == "0.00 mL", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.result.volumes.texts().get("edema") == "0.00 mL", timeout=PATIENCE_MS)
     one.data_setitem(np.nonzero(np.arange(one.data.size).reshape(one.data.shape) < 500), 2)
-    qtbot.waitUntil(lambda: widget.volumes.texts()["non-enhancing"] == "1.00 mL", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.result.volumes.texts()["non-enhancing"] == "1.00 mL", timeout=PATIENCE_MS)
     one.undo()
-    qtbot.waitUntil(lambda: widget.volumes.texts()["non-enhancing"] == "0.00 mL", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.result.volumes.texts()["non-enhancing"] == "0.00 mL", timeout=PATIENCE_MS)
     layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(np.full(SHAPE, 3, np.uint8), grid, "other"))])
-    qtbot.waitUntil(lambda: widget.volumes.texts().get("enhancing") == "11.52 mL", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.result.volumes.texts().get("enhancing") == "11.52 mL", timeout=PATIENCE_MS)
     viewer.layers.selection = {one}
-    qtbot.waitUntil(lambda: widget.volumes.texts().get("enhancing") == "0.00 mL", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: widget.result.volumes.texts().get("enhancing") == "0.00 mL", timeout=PATIENCE_MS)
 
 
 def test_unknown_voxel_size_is_counted_in_voxels(panel, qtbot):
     viewer, widget = panel(study=make_study(unit="voxel", spacing=(1, 1, 1)))
     run_to_the_end(qtbot, widget)
-    qtbot.waitUntil(lambda: bool(widget.volumes.texts()), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: bool(widget.result.volumes.texts()), timeout=PATIENCE_MS)
     count = np.count_nonzero(viewer.layers[-1].data)
-    assert widget.volumes.texts()["whole tumour"] == f"{count} voxels"
+    assert widget.result.volumes.texts()["whole tumour"] == f"{count} voxels"
 
 
 def test_choices_of_the_panel_reach_the_job(panel, qtbot):
     viewer, widget = panel(models=[make_model(min_lesion_mm3=40)])
     assert widget.more.controls.control("min_lesion_mm3").value() == 40
-    widget._on_devices_known([("cpu", "Processor (cpu)", "2 threads")])
+    widget.devices.show_devices([("cpu", "Processor (cpu)", "2 threads")])
     widget.device_box.setCurrentIndex(1)
     widget.more.controls.control("flips").setChecked(True)
     widget.more.controls.control("min_lesion_mm3").setValue(70)
@@ -199,9 +199,9 @@ def test_save_writes_what_is_shown_in_the_chosen_schema(panel, qtbot, tmp_path, 
     path = str(tmp_path / "out")  # the suffix is added
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (path, ""))
     widget.schema_box.setCurrentText("BraTS2018-2022")
-    with qtbot.waitSignal(widget.save_runner.finished, timeout=PATIENCE_MS):
-        widget.save_button.click()
-    assert "read back and verified" in widget.save_label.text()
+    with qtbot.waitSignal(widget.saving.runner.finished, timeout=PATIENCE_MS):
+        widget.saving.button.click()
+    assert "read back and verified" in widget.saving.label.text()
     saved = open_segmentation(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(saved.data, layers.segmentation_from_layer(viewer.layers[-1]).data)
     import nibabel as nib
@@ -215,16 +215,16 @@ def test_refused_save_is_told_and_the_panel_stays_usable(panel, qtbot, tmp_path,
     monkeypatch.setattr(segment, "notify_error", lambda error: None)
     _, widget = panel()
     run_to_the_end(qtbot, widget)
-    with qtbot.waitSignal(widget.save_runner.failed, timeout=PATIENCE_MS):
-        widget.save(str(tmp_path / "picture.jpg"))
-    assert widget.save_label.text().startswith("Not saved.")
-    assert widget.save_button.isEnabled()
+    with qtbot.waitSignal(widget.saving.runner.failed, timeout=PATIENCE_MS):
+        widget.saving.save(str(tmp_path / "picture.jpg"))
+    assert widget.saving.label.text().startswith("Not saved.")
+    assert widget.saving.button.isEnabled()
 
 
 def test_devices_come_from_the_worker_and_torch_stays_out_of_the_window(panel, qtbot):
     _, widget = panel()
-    with qtbot.waitSignal(widget._device_runner.finished, timeout=PATIENCE_MS):
-        widget.ask_devices("worker_tasks:devices")
+    with qtbot.waitSignal(widget.devices.runner.finished, timeout=PATIENCE_MS):
+        widget.devices.ask("worker_tasks:devices")
     assert widget.device_box.itemData(1) == "cpu"
     assert "because" in widget.device_box.itemData(1, 3)  # Qt's tooltip role
 
@@ -270,10 +270,10 @@ def test_a_method_that_lacks_its_scan_cannot_be_run_and_says_why(panel, qtbot):
 
 def test_points_are_added_in_the_unit_of_the_scan_and_chosen_as_seeds(panel, qtbot):
     viewer, widget = panel(models=[make_model(), BASELINES["region_growing"]])
-    assert not widget.new_seeds_button.isVisibleTo(widget.settings.body)
+    assert not widget.helpers.new_seeds_button.isVisibleTo(widget.settings.body)
     widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
-    assert widget.new_seeds_button.isVisibleTo(widget.settings.body)
-    widget.new_seeds_button.click()
+    assert widget.helpers.new_seeds_button.isVisibleTo(widget.settings.body)
+    widget.helpers.new_seeds_button.click()
     points = viewer.layers[-1]
     scan = viewer.layers[0]
     assert (points.name, points.mode, points.units) == ("seeds", "add", scan.units)
@@ -316,10 +316,11 @@ class TestAfterARun:
         runs._on_finished((layers.segmentation_to_layer(segmentation), ()))
 
     def begin(self, widget, **options):
-        from napari_brain_tumor.widgets.study_queue import OpenStudy
+        from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
 
         widget.runner.start = lambda *_, **__: None  # no process is needed to see what becomes of its result
-        run = widget._run_of(OpenStudy.of(widget.choices.sequences), {})
+        study = OpenStudy.of(widget.choices.sequences)
+        run = Run(study.name, study.views, {})
         widget.runs.start([run], None, "", **options)
         widget.runs.queue.runs = [run]
 
@@ -357,7 +358,7 @@ class TestAfterARun:
         viewer.layers.selection = {viewer.layers[1]}
         self.place(widget.runs, lump((2, 3, 3), (8, 12, 10), (2, 5, 5)))
         assert viewer.layers.selection.active is viewer.layers[1]
-        assert widget._result is viewer.layers[-1]  # its volumes are shown nevertheless
+        assert widget.result.layer is viewer.layers[-1]  # its volumes are shown nevertheless
         mine = viewer.add_labels(np.zeros(SHAPE[::-1], np.uint8), name="mine")
         mine.mode = "paint"
         viewer.dims.set_point(0, 4.0)
@@ -377,7 +378,7 @@ def test_a_run_goes_on_in_the_viewer_when_its_panel_is_closed_and_the_next_panel
     viewer.window.remove_dock_widget(widget)
     assert widget.runs.running
     again = SegmentWidget(viewer, worker, models=[make_model()])
-    again._devices_asked = True
+    again.devices.asked = True
     viewer.window.add_dock_widget(again, name="Segment again", area="right")
     assert again.progress_bar.isVisibleTo(again)
     assert again.cancel_button.isEnabled()
@@ -446,8 +447,8 @@ def test_a_format_that_needs_more_asks_for_it_and_saves_with_it(panel, qtbot, tm
     for name in ("bids", "rtstruct"):
         at = next(i for i in range(widget.format_box.count()) if widget.format_box.itemData(i).name == name)
         widget.format_box.setCurrentIndex(at)
-        with qtbot.waitSignal(widget.save_runner.finished, timeout=PATIENCE_MS):
-            widget.save_button.click()
+        with qtbot.waitSignal(widget.saving.runner.finished, timeout=PATIENCE_MS):
+            widget.saving.button.click()
     home = tmp_path / "derivatives" / "napari-brain-tumor" / "sub-9" / "anat"
     assert (home / "sub-9_space-orig_desc-tumor_dseg.nii.gz").is_file()
     assert (tmp_path / "x.dcm").is_file()

@@ -25,7 +25,7 @@ def panel(make_napari_viewer, worker, monkeypatch):
         study = make_study()
         layers.add_layers(viewer, layers.study_to_layers(study))
         widget = SegmentWidget(viewer, worker, target="worker_tasks:segment_within", models=[make_model()])
-        widget._devices_asked = True  # asking loads torch in the child
+        widget.devices.asked = True  # asking loads torch in the child
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
         return viewer, widget, study
 
@@ -99,7 +99,8 @@ def test_several_studies_have_no_mask_in_common(panel, qtbot):
     choose(widget, f"inside {name}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(widget.study_list), "ticked", property(lambda _: [object(), object()]))
-        assert "A brain mask belongs to one study" in widget._obstacle
+        widget.run()
+    assert "A brain mask belongs to one study" in widget.status_label.text()
 
 
 def test_the_lines_name_the_file_of_the_mask(panel, qtbot, tmp_path):

@@ -23,7 +23,7 @@ def panel(make_napari_viewer, worker):
             layers.add_layers(viewer, layers.study_to_layers(study))
         made = [make_model()] if models is None else models
         widget = SegmentWidget(viewer, worker, target=f"worker_tasks:{task}", models=made)
-        widget._devices_asked = True  # asking loads torch in the child
+        widget.devices.asked = True  # asking loads torch in the child
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
         return viewer, widget
 
@@ -38,7 +38,7 @@ def finish(qtbot, widget):
 def apply(qtbot, widget, **thresholds):
     for region, value in thresholds.items():
         widget.more.threshold_boxes[region].setValue(value)
-    with qtbot.waitSignal(widget._relabel_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(widget.maps.relabel_runner.finished, timeout=PATIENCE_MS):
         widget.more.apply_button.click()
 
 
@@ -144,38 +144,38 @@ def test_doubtful_places_are_gone_to_by_button_key_and_list_and_told(panel, qtbo
     from napari_brain_tumor.widgets.doubt_ring import ring_of
 
     viewer, widget = panel()
-    assert not widget.doubt_buttons[0].isEnabled()
+    assert not widget.maps.doubt_buttons[0].isEnabled()
     finish(qtbot, widget)
-    assert widget.doubt_buttons[0].isEnabled()
-    widget.doubt_buttons[0].click()
+    assert widget.maps.doubt_buttons[0].isEnabled()
+    widget.maps.doubt_buttons[0].click()
     assert viewer.dims.current_step[0] == 9  # the middle of the five slices from 0.38 to 0.6
-    assert widget.doubt_label.text() == "1 of 3: enhancing tumour, 4.8 mL, probability 0.38 to 0.60"
-    assert viewer.status == widget.doubt_label.text()
-    listed = widget.doubt_list.texts()[0]
+    assert widget.maps.doubt_label.text() == "1 of 3: enhancing tumour, 4.8 mL, probability 0.38 to 0.60"
+    assert viewer.status == widget.maps.doubt_label.text()
+    listed = widget.maps.doubt_list.texts()[0]
     assert listed[1:] == ["4.8 mL", "enhancing tumour or not: probability 0.38 to 0.60"]
-    assert len(widget.doubt_list.names) == 3
-    assert widget.doubt_list.selected_row == 0
+    assert len(widget.maps.doubt_list.names) == 3
+    assert widget.maps.doubt_list.selected_row == 0
     before = len(viewer.layers)
-    widget.doubt_list.selectRow(2)
-    assert widget.doubt_label.text().startswith("3 of 3")
+    widget.maps.doubt_list.selectRow(2)
+    assert widget.maps.doubt_label.text().startswith("3 of 3")
     np.testing.assert_allclose(ring_of(viewer).centre, viewer.dims.point, atol=1)
     assert len(viewer.layers) == before
-    widget.doubt_list.selectRow(0)
+    widget.maps.doubt_list.selectRow(0)
     viewer.layers.selection = {viewer.layers[0]}
     from napari.utils.key_bindings import coerce_keybinding
 
     (act,) = [made for key, made in viewer.keymap.items() if key == coerce_keybinding("Shift+N")]
     act(viewer)
-    assert widget.doubt_label.text().startswith("2 of 3: whole tumour, 3.8 mL")
-    widget.doubt_buttons[1].click()
-    assert widget.doubt_label.text().startswith("1 of 3: enhancing tumour")
+    assert widget.maps.doubt_label.text().startswith("2 of 3: whole tumour, 3.8 mL")
+    widget.maps.doubt_buttons[1].click()
+    assert widget.maps.doubt_label.text().startswith("1 of 3: enhancing tumour")
 
 
 def test_maps_are_shown_below_no_scan_and_go_when_they_are_not_wanted(panel, qtbot):
     viewer, widget = panel()
     finish(qtbot, widget)
     result = viewer.layers[-1]
-    with qtbot.waitSignal(widget._maps_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(widget.maps.runner.finished, timeout=PATIENCE_MS):
         widget.more.map_boxes["uncertainty"].setChecked(True)
     shown = viewer.layers["case segmentation uncertainty"]
     assert viewer.layers.selection.active is result
@@ -186,7 +186,7 @@ def test_maps_are_shown_below_no_scan_and_go_when_they_are_not_wanted(panel, qtb
     assert [widget.role_boxes["T1"].itemText(at) for at in range(widget.role_boxes["T1"].count())][-1] == "FLAIR · case"
     widget.more.map_boxes["uncertainty"].setChecked(False)
     assert "case segmentation uncertainty" not in viewer.layers
-    with qtbot.waitSignal(widget._maps_runner.finished, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(widget.maps.runner.finished, timeout=PATIENCE_MS):
         widget.more.map_boxes["probabilities"].setChecked(True)
     assert viewer.layers[-1] is result  # its colours stay above
     assert [layer.name for layer in viewer.layers][-4:-1] == [
@@ -242,8 +242,8 @@ def test_methods_without_weights_have_no_thresholds_and_the_page_tells_of_each_m
     _, widget = panel(models=[make_model(), BASELINES["threshold"]])
     widget.more.toggle.setChecked(True)
     assert widget.more.threshold_boxes["WT"].isVisibleTo(widget.more)
-    widget.about_button.click()
-    page = widget._model_page
+    widget.models.about_button.click()
+    page = widget.models.page
     text = page.text.toPlainText()
     for part in ("Test network", "1.5 million", "T1, T1c, T2, FLAIR (any of them)", "A note of the card.", "BSD-3"):
         assert part in text
@@ -251,7 +251,7 @@ def test_methods_without_weights_have_no_thresholds_and_the_page_tells_of_each_m
     widget.model_box.setCurrentIndex(widget.model_box.count() - 1)
     assert not widget.more.threshold_boxes["WT"].isVisibleTo(widget.more)
     assert not widget.more.apply_button.isVisibleTo(widget.more)
-    widget.about_button.click()
+    widget.models.about_button.click()
     assert "Otsu" in page.text.toPlainText()
     page.close()
 
@@ -260,9 +260,9 @@ def test_free_memory_stands_beside_the_device(panel):
     from napari_brain_tumor.inference.memory import DeviceMemory
 
     _, widget = panel()
-    widget._on_devices_known([("cuda:0", "A GPU (cuda:0)", "why"), ("cpu", "Processor (cpu)", "2 threads")])
+    widget.devices.show_devices([("cuda:0", "A GPU (cuda:0)", "why"), ("cpu", "Processor (cpu)", "2 threads")])
     widget.device_box.setCurrentIndex(2)
-    widget._on_memory_known(
+    widget.devices.show_memory(
         [DeviceMemory("cuda:0", "A GPU (cuda:0)", 3 << 30), DeviceMemory("cpu", "Processor (cpu)", None)]
     )
     texts = [widget.device_box.itemText(at) for at in range(widget.device_box.count())]

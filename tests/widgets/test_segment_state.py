@@ -91,7 +91,7 @@ def test_a_method_without_weights_says_what_it_needs_and_how_it_works():
     growing = BASELINES["region_growing"]
     assert "needs FLAIR or T2" in state.Choices(sequences={"T1": image}, model=growing).obstacle
     assert state.Choices(sequences={"T2": image}, model=growing).obstacle == ""
-    assert "Begins at the points" in state.model_tooltip(growing)
+    assert "Starts at the points" in state.model_tooltip(growing)
     assert state.Choices(sequences={"T2": image}, model=growing).request.model == "region_growing"
 
 

@@ -216,7 +216,7 @@ def read_config(path: Path) -> TrainConfig:
         content = tomllib.loads(read_regular(path).decode("utf-8"))
         return TrainConfig.model_validate(content)
     except (OSError, UnicodeDecodeError, UnreadableFileError) as error:
-        msg = f"The recipe {path} cannot be read: {error}."
+        msg = f"The recipe {path} cannot be read: {str(error).rstrip('.')}."
         raise TrainingError(msg) from error
     except RecursionError as error:
         msg = f"The recipe {path} is not one: its brackets nest too deeply."

@@ -169,6 +169,6 @@ class CaseTable:
             msg = f"{self.path} cannot be read as a table: {error}. Choose another name with --table."
             raise SaveError(msg) from error
         if columns != COLUMNS:
-            msg = f"{self.path} exists and is no table of cases of this program. Choose another name with --table."
+            msg = f"{self.path} exists and is not a table of cases of this program. Choose another name with --table."
             raise SaveError(msg)
         return rows

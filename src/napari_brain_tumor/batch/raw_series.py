@@ -114,7 +114,7 @@ def prepared_job(series: RawSeries, request: SegmentRequest, folder: Path, *, ov
             opened.volumes, opened.name, settings, request.brain, request.device, series.table
         )
     except RegistrationError as error:
-        msg = f"{error} To segment the scans as they lie: --prepare never --resample finest."
+        msg = f"{error} To segment the scans without registration: --prepare never --resample finest."
         raise RegistrationError(msg) from error
     save_prepared(prepared, folder, overwrite=overwrite)
     return prepared

@@ -224,11 +224,15 @@ def _row_of_same_scans(task: Task, *, chosen: bool) -> CaseRow:
     """`row_of_existing`; a result of other scans than the case holds now is not passed over."""
     changes = changes_since_result(task.target, task.case, chosen=chosen)
     if changes:
-        error = f"{task.target} is a result of other scans: {changes}. It was left as it is; --overwrite replaces it."
+        error = (
+            f"{task.target} is the result of other scans: {changes}. It was left unchanged; --overwrite replaces it."
+        )
         return CaseRow(str(task.case), "outdated", str(task.target), seconds=0, error=error)
     row = row_of_existing(task)
     if changes is None:
-        row = replace(row, notes=("No record tells of which scans the earlier result was made.", *row.notes))
+        row = replace(
+            row, notes=("There is no record of the scans from which the earlier result was made.", *row.notes)
+        )
     return row
 
 

@@ -87,7 +87,7 @@ def _common(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; may appear anywhere.")] = False,
 ) -> None:
     """Take the options of every command; `main` has read `--debug` already, here it stands for the help."""
 

@@ -31,7 +31,7 @@ def check(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],
     opening: OpenOptions,
     request: SegmentRequest,
-    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be looked at too.")] = None,
+    segmentation: Annotated[Path | None, typer.Option(help="Labels of the case, to be checked as well.")] = None,
     schema: Annotated[
         str | None, typer.Option(callback=known_schema, help="What their integers mean: MSD, BraTS, LGG-binary ...")
     ] = None,

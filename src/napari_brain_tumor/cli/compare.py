@@ -99,7 +99,7 @@ def _names(labels: Sequence[Path], names: str | None) -> list[str]:
         raise typer.BadParameter(msg, param_hint="--names")
     twice = [name for name, count in Counter(listed).items() if count > 1]
     if twice:
-        msg = f"Several segmentations are called {', '.join(twice)}. Give each a name of its own with --names A,B,..."
+        msg = f"Several segmentations are called {', '.join(twice)}. Give each its own name with --names A,B,..."
         raise ComparisonError(msg)
     return listed
 

@@ -31,9 +31,6 @@ SchemaOption = Annotated[
     str | None,
     typer.Option(callback=known_schema, help="What the integers of the label mean: MSD, BraTS, LGG-binary ..."),
 ]
-StateOption = Annotated[
-    str, typer.Option(metavar="draft|accepted|rejected|needs-second-look", help="State of the review.")
-]
 NoteOption = Annotated[str | None, typer.Option(help="Of the review.")]
 
 

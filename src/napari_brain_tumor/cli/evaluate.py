@@ -125,7 +125,7 @@ def _sources_by_name(words: Iterable[str], option: str) -> dict[str, str]:
     pairs = [word.strip().partition("=") for word in words]
     by_name = {name if separator else Path(name).name: where or name for name, separator, where in pairs}
     if len(by_name) < len(pairs) or not all(by_name) or not all(by_name.values()):
-        msg = "Each needs a name of its own: a,b or new=FOLDER,old=FOLDER."
+        msg = "Each needs its own name: a,b or new=FOLDER,old=FOLDER."
         raise typer.BadParameter(msg, param_hint=option)
     return by_name
 

@@ -35,7 +35,7 @@ def export(
         typer.Option(
             "--labels-schema",
             callback=known_schema,
-            help="What the integers of RESULT mean, if in doubt: MSD, BraTS ...",
+            help="What the integers of RESULT mean, if ambiguous: MSD, BraTS ...",
         ),
     ] = None,
     paths: PathsOption = "auto",

@@ -21,7 +21,7 @@ def figure(
         Path, typer.Option("--output", "-o", help="A figure: .png, .svg or .pdf. A film: .gif or .mp4.")
     ] = Path("figure.png"),
     schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
+        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")] = False,
 ) -> None:

@@ -33,7 +33,7 @@ def measure(
     computing: ComputeRequest,
     schema: Annotated[
         str | None,
-        typer.Option(callback=known_schema, help="What their integers mean, if in doubt: MSD, BraTS, LGG-binary ..."),
+        typer.Option(callback=known_schema, help="What their integers mean, if ambiguous: MSD, BraTS, LGG-binary ..."),
     ] = None,
     study: Annotated[
         Path | None,

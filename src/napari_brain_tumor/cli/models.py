@@ -145,7 +145,8 @@ def import_(
         _Scaling, typer.Option(help="Of intensities: mean 0 and deviation 1; 0 to 1; or then as photographs.")
     ] = _Scaling.zscore,
     statistics: Annotated[
-        _Statistics, typer.Option(help="Voxels that scaling looks at: the brain or head, or the whole box around it.")
+        _Statistics,
+        typer.Option(help="Voxels from which scaling is computed: the brain or head, or the whole box around it."),
     ] = _Statistics.foreground,
     clip: Annotated[
         str, typer.Option(metavar="LOW,HIGH", help="Percentiles to which intensities are clipped first.")

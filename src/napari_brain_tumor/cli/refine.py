@@ -44,7 +44,7 @@ def refine(
         str | None,
         typer.Option(
             callback=known_schema,
-            help="What the integers of --segmentation mean, if in doubt; the result is saved so too. "
+            help="What the integers of --segmentation mean, if ambiguous; the result is saved so too. "
             "Without it: as that file, else MSD.",
         ),
     ] = None,

@@ -34,7 +34,7 @@ def report(
     ] = None,
     date: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When this examination was made.")] = None,
     schema: Annotated[
-        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if in doubt.")
+        str | None, typer.Option(callback=known_schema, help="What the labels' integers mean, if ambiguous.")
     ] = None,
     overwrite: _Overwrite = False,
 ) -> None:
@@ -115,7 +115,7 @@ def _entry(
 def _entry_of(text: str, schema: str | None, spacing: tuple[float, float, float] | None) -> "VisitEntry":
     parts = [part.strip() for part in text.split(",")]
     if len(parts) not in (2, 3) or not all(parts):
-        msg = f"{text!r} is no visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
+        msg = f"{text!r} is not a visit. Give its scans, its labels and perhaps its date: CASE,LABELS,2025-01-31."
         raise typer.BadParameter(msg, param_hint="--visit")
     opening = OpenOptions(spacing_mm=spacing)
     return _entry(parts[0], parts[1], parts[2] if len(parts) == 3 else None, None, schema, opening)

@@ -120,7 +120,7 @@ def _check_names(segmentations: Mapping[str, Any], reference: str | None) -> Non
         msg = f"Segmentations to compare: {names}. Two or more of the same case are needed; add another one."
         raise ComparisonError(msg)
     if not all(name.strip() for name in segmentations):
-        msg = f"One of the segmentations has an empty name ({names}). Give each a name of its own."
+        msg = f"One of the segmentations has an empty name ({names}). Give each its own name."
         raise ComparisonError(msg)
     if reference is not None and reference not in segmentations:
         msg = f"The reference {reference!r} is none of the segmentations. Name one of: {names}."

@@ -70,7 +70,7 @@ def side_named(text: str) -> Split:
     """The side that a person means by `val`, `validation`, `Train` and the like; raises `SplitError` for others."""
     side = _SIDES.get(text.strip().lower())
     if side is None:
-        msg = f"{text!r} is no side of a split. Known are train, val and test."
+        msg = f"{text!r} is not a side of a split. Known are train, val and test."
         raise SplitError(msg)
     return side
 

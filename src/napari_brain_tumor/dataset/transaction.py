@@ -191,7 +191,7 @@ def _refuse_strangers(folder: Path, files: Iterable[str]) -> None:
     there = sorted(file for file in files if (folder / file).exists())
     if there:
         msg = (
-            f"{folder / there[0]} is there already, but is not part of the data set. It is left as it is: move it "
+            f"{folder / there[0]} is there already, but is not part of the data set. It is left unchanged: move it "
             "away, or give the case another id."
         )
         raise DatasetError(msg)
@@ -207,7 +207,7 @@ def _read_journal(folder: Path) -> _Journal | None:
         why: Exception | str = error
     except ValidationError as error:
         why = f"{path} is not as this program writes it ({error.errors(include_url=False)[0]['msg']})."
-    msg = f"{why} Nothing was changed. Remove it if nobody is writing to the data set; the index is not concerned."
+    msg = f"{why} Nothing was changed. Remove it if nobody is writing to the data set; the index is not affected."
     raise DatasetError(msg)
 
 

@@ -46,7 +46,7 @@ class VisitEntry(BaseModel):
     spacing_mm: tuple[float, float, float] | None = None
     """Voxel size, where the files do not state it, or state it wrongly."""
     label_schema: str | None = None
-    """What the labels' integers mean, if in doubt."""
+    """What the labels' integers mean, if ambiguous."""
     facts: VisitFacts = Field(default_factory=VisitFacts)
     """What images cannot tell."""
 
@@ -66,7 +66,7 @@ def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
     try:
         content = read_regular(place).decode("utf-8")
     except (UnreadableFileError, UnicodeDecodeError) as error:
-        msg = f"{place.name} is no JSON document of visits: {error}"
+        msg = f"{place.name} is not a JSON document of visits: {error}"
         raise UnreadableFileError(msg) from error
     try:
         return VisitsDocument.model_validate_json(content)
@@ -74,7 +74,7 @@ def read_visits(path: str | os.PathLike[str]) -> VisitsDocument:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         expected = '{"visits": [{"case": ..., "segmentation": ...}, ...]}'
-        msg = f"{place.name} is no list of visits: {where}: {first['msg']}. Expected {expected}."
+        msg = f"{place.name} is not a list of visits: {where}: {first['msg']}. Expected {expected}."
         raise VisitError(msg) from error
 
 

@@ -357,6 +357,6 @@ def _notes(results: Sequence[VisitResult], start: int) -> Iterator[str]:
                 else f"{result.visit.name}: {result.problem}. Its lesions are not matched."
             )
     if any(result.visit.day is None for result in results) and len(results) > 1:
-        yield "Not every date is known: visits stand in the order in which they were given."
+        yield "Not every date is known: visits are in the order in which they were given."
     if not results[start].visit.facts.baseline and len(results) > 1:
         yield f"No baseline was named: numbers compare with the first visit, {results[start].visit.name}."

@@ -276,7 +276,7 @@ def register(moving: Study, fixed: Study, *, role: Role | None = None, seed: int
     for study in (moving, fixed):
         _ = study.grid.spacing_mm  # a motion in millimetres needs them
     scans = _scans(moving, moving_role, fixed, fixed_role)
-    yield Progress(0, 1, "Comparing the scans as they lie")
+    yield Progress(0, 1, "Comparing the scans before registration")
     before = _agreement_of(scans, RigidTransform(np.eye(4)))
     best = yield from part_of(_best_motion_job(scans, seed), 0.05, 0.95)
     yield Progress(0.95, 1, "Judging the result")

@@ -269,7 +269,7 @@ def _missing(
     if burden.has_new_lesion is None:
         yield "whether there is a new measurable lesion (register the visits, or say it)"
     if burden.non_target_grew and facts.non_target_worse is None:
-        yield "whether lesions that are no targets clearly progress (one became measurable)"
+        yield "whether non-target lesions clearly progress (one became measurable)"
     if now.category != "PD" and not burdens[start].measurable:
         yield "measurable disease at the baseline (a lesion of at least 10 x 10 mm)"
 
@@ -283,7 +283,7 @@ def _verdict(burdens: Sequence[Burden], observations: Sequence[_Observation], he
     if facts.clinical_status == "worse":
         return "PD", "clinically worse", ()
     if facts.non_target_worse:
-        return "PD", "lesions that are no targets progress", ()
+        return "PD", "non-target lesions progress", ()
     if now.category is None:
         return None, now.reason, ()
     if now.category == "PD":

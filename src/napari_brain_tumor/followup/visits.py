@@ -98,12 +98,12 @@ def in_order(visits: Sequence[Visit]) -> tuple[Visit, ...]:
 
 def _check(visits: Sequence[Visit]) -> None:
     if not visits:
-        msg = "There is no visit to look at. Give at least one examination with its segmentation."
+        msg = "No visit was given. Give at least one examination with its segmentation."
         raise VisitError(msg)
     names = [visit.name for visit in visits]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        msg = f"Two visits are called {', '.join(twice)}. Give each visit a name of its own."
+        msg = f"Two visits are called {', '.join(twice)}. Give each visit its own name."
         raise VisitError(msg)
     baselines = [visit.name for visit in visits if visit.facts.baseline]
     if len(baselines) > 1:

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_brain_tumor.errors import OutOfMemoryError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.inference.device import fast_dtype
+from napari_brain_tumor.inference.memory import return_freed_memory
 from napari_brain_tumor.inference.windows import blending_weights, plan_windows
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices
 from napari_brain_tumor.progress import Job, Progress
@@ -101,7 +102,10 @@ class Engine:
         while True:
             try:
                 run = engine._slices if engine.dims == 2 else engine._windows
-                return (yield from run(channels, batch, block, flips=flips))
+                result = yield from run(channels, batch, block, flips=flips)
+                if engine.device.type == "cpu":
+                    return_freed_memory()
+                return result
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise

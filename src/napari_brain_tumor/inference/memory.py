@@ -1,10 +1,13 @@
 """How much memory is free; does not load torch."""
 
+import ctypes
 import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["DeviceMemory", "free_host_bytes"]
+__all__ = ["DeviceMemory", "free_host_bytes", "return_freed_memory"]
 
 
 class DeviceMemory(NamedTuple):
@@ -21,3 +24,10 @@ def free_host_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
         return None
     match = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"))
     return int(match[1]) * 1024 if match else None
+
+
+def return_freed_memory() -> None:
+    """Give the system back what this process has freed: the C library of Linux keeps it, in pieces between others."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

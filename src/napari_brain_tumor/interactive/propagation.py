@@ -105,8 +105,8 @@ def propagate_slices(
     _check_slice(slices.shape[0], axis, start)
     if not region_mask(slices[start], "WT").any():
         msg = (
-            f"Slice {start} along axis {axis} has no tumour, so there is nothing to carry on. Mark the tumour on it "
-            "first, or begin on a slice that has some."
+            f"Slice {start} along axis {axis} has no tumour, so there is nothing to propagate. Mark the tumour on it "
+            "first, or start on a slice that has some."
         )
         raise PromptError(msg)
     return _followed(study, slices, axis, start, direction)

@@ -139,7 +139,7 @@ def _refuse_to_replace_scan(target: Path) -> None:
     except BrainTumorError:
         return
     if not all(looks_like_labels(volume.array, target.name) for volume in volumes):
-        msg = f"{target.name} exists and holds an image, not labels. It is left as it is: choose another name."
+        msg = f"{target.name} exists and holds an image, not labels. It is left unchanged: choose another name."
         raise SaveError(msg)
 
 
@@ -163,7 +163,7 @@ def _refuse_to_replace_work(target: Path) -> None:
         why = "was corrected by hand"
     else:
         return
-    msg = f"{target} {why}. It is left as it is: replace it on purpose with overwrite=True, or choose another name."
+    msg = f"{target} {why}. It is left unchanged: replace it on purpose with overwrite=True, or choose another name."
     raise SaveError(msg)
 
 

@@ -31,7 +31,7 @@ def grid_of_header(
     try:
         return Grid(shape, affine, unit)
     except BrainTumorError as error:
-        msg = f"{name} has a ruined header: {error} Convert it again from its source."
+        msg = f"{name} has a damaged header: {error} Convert it again from its source."
         raise UnreadableFileError(msg) from error
 
 

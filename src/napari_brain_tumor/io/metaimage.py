@@ -234,7 +234,7 @@ def _entries(file: BinaryIO, path: Path) -> dict[str, str]:
         key = key.strip().lower()
         key = _SYNONYMS.get(key, key)
         if not equals and key:
-            msg = f"{path.name} is not a MetaImage file: {line[:40]!r} is no line of a header. Is it the right file?"
+            msg = f"{path.name} is not a MetaImage file: {line[:40]!r} is not a header line. Is it the right file?"
             raise UnreadableFileError(msg)
         if key in entries:
             msg = f"{path.name} states {key} twice in its header. Convert it again from its source."

@@ -164,7 +164,7 @@ def _header(file: BinaryIO, path: Path) -> NiftiHeader:
         unit: LengthUnit = "mm" if (by_sform or tells_size) and _tells_spacing(raw, forms) else "voxel"
         grid = Grid(shape[:3], affine, unit)  # type: ignore[arg-type]
     except (BrainTumorError, nib.spatialimages.HeaderDataError, ValueError, OverflowError) as error:
-        msg = f"{path.name} has a ruined header: {error} Convert it again from its source."
+        msg = f"{path.name} has a damaged header: {error} Convert it again from its source."
         raise UnreadableFileError(msg) from error
     return NiftiHeader(packing, data_file, raw, shape, grid, forms, (*notes, *_thin_head_notes(grid)))
 
@@ -206,8 +206,8 @@ def _raw_header(content: bytes, path: Path, *, pair: bool) -> tuple[Any, bool]:
 def _why_no_pair(path: Path, magic: bytes) -> str:
     if not magic.strip(b"\0"):
         return (
-            f"{path.name} is a header of Analyze 7.5, which does not tell left from right. Convert it with a program "
-            "that knows where it comes from, as NIfTI (.nii.gz)."
+            f"{path.name} is a header of Analyze 7.5, which does not distinguish left from right. Convert it with "
+            "a program that knows where it comes from, as NIfTI (.nii.gz)."
         )
     return f"{path.name} is not the header of a NIfTI pair (its mark is {magic!r}). Convert it to .nii.gz."
 
@@ -218,7 +218,7 @@ def _spatial_shape(raw: Any, path: Path) -> tuple[int, ...]:
     except nib.spatialimages.HeaderDataError:
         full = (0,)
     if any(n < 1 for n in full):
-        msg = f"{path.name} has a ruined header: its shape is {full}. Convert it again from its source."
+        msg = f"{path.name} has a damaged header: its shape is {full}. Convert it again from its source."
         raise UnreadableFileError(msg)
     shape = full
     while len(shape) > 3 and shape[-1] == 1:
@@ -348,7 +348,7 @@ def _offset_and_scaling(raw: Any, path: Path) -> tuple[int, float | None, float 
         offset = max(int(raw.get_data_offset()), least)
         slope, intercept = raw.get_slope_inter()
     except (nib.spatialimages.HeaderDataError, ValueError, OverflowError) as error:
-        msg = f"{path.name} has a ruined header: {error}. Convert it again from its source."
+        msg = f"{path.name} has a damaged header: {error}. Convert it again from its source."
         raise UnreadableFileError(msg) from error
     return offset, slope, intercept
 
@@ -357,7 +357,7 @@ def _stored_dtype(raw: Any, path: Path) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(raw.get_data_dtype())
     except nib.spatialimages.HeaderDataError as error:
-        msg = f"{path.name} has a ruined header: {error}. Convert it again from its source."
+        msg = f"{path.name} has a damaged header: {error}. Convert it again from its source."
         raise UnreadableFileError(msg) from error
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         kind = "colour" if dtype.fields else str(dtype)

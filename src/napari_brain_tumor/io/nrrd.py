@@ -326,7 +326,7 @@ def _length(units: Any, axes: Sequence[int]) -> tuple[float, LengthUnit, tuple[s
 def _dtype(fields: Mapping[str, Any], path: Path, *, swapped: bool) -> np.dtype[Any]:
     name = str(fields.get("type", "")).lower()
     if name not in _TYPE_OF:
-        raise _ruined(path, f"its type is {name[:40]!r}, which is no plain number")
+        raise _ruined(path, f"its type is {name[:40]!r}, which is not a plain number")
     kind = np.dtype(_TYPE_OF[name])
     endian = str(fields.get("endian", "")).lower()
     if not swapped:

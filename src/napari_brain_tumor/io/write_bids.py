@@ -135,7 +135,7 @@ def _label(text: str | None, key: str) -> str:
         return ""
     label = text.strip().removeprefix(f"{key}-")
     if not _LABEL.fullmatch(label):
-        msg = f"{text!r} is no label of BIDS: only letters and digits, such as {key}-01 or 01. Choose another one."
+        msg = f"{text!r} is not a BIDS label: only letters and digits, such as {key}-01 or 01. Choose another one."
         raise SaveError(msg)
     return label
 

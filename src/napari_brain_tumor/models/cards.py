@@ -29,6 +29,7 @@ __all__ = [
     "Member",
     "Metrics",
     "ModelInfo",
+    "PrecisionCheck",
     "TrainingRecord",
     "default_model",
     "find_model",
@@ -113,6 +114,23 @@ class Calibration(BaseModel):
     """That it was fitted on."""
 
 
+class PrecisionCheck(BaseModel):
+    """What computing in fewer bits changes beside float32, on validation cases."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cases: int = Field(gt=0)
+    dice_change: dict[Region, float]
+    """Mean Dice over the cases whose truth tells the region, less that in float32."""
+    agreement: float = Field(ge=0, le=1)
+    """Of all voxels that are tumour in either, the share that has the same label in both."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it changes so little that it may be taken without being asked for."""
+        return self.agreement >= 0.995 and all(abs(change) <= 0.002 for change in self.dice_change.values())
+
+
 class Member(BaseModel):
     """One network of an ensemble: what its own card said of it."""
 
@@ -181,6 +199,8 @@ class Card(BaseModel):
     """Networks of an ensemble, whose architecture is "ensemble": the model is the mean of their probabilities."""
     training: TrainingRecord | None = None
     metrics: list[Metrics] = Field(default_factory=list)
+    precisions: dict[Literal["bfloat16", "float16"], PrecisionCheck] = Field(default_factory=dict)
+    """Those with fewer bits than float32 that were measured."""
     notes: list[str] = Field(default_factory=list)
     """What a user should know, such as what is not reliable without which sequence."""
     licence: str
@@ -252,7 +272,7 @@ class Card(BaseModel):
             notes.append((skull, "Have the brain extracted first."))
         if traits.extent_mm is not None and traits.extent_mm < self.min_extent_mm:
             slab = f"The scan covers only {traits.extent_mm:.3g} mm"
-            needs = f"{self.name} looks at volumes and needs {self.min_extent_mm:g} mm in all directions."
+            needs = f"{self.name} works on volumes and needs {self.min_extent_mm:g} mm in all directions."
             notes.append((f"{slab}; {needs}", flat))
         return notes
 

@@ -86,7 +86,7 @@ def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list
     checks = {
         f"{appearance.share:.0%} of the {'head' if whole_head else 'brain'} is labelled as tumour": appearance.share
         > most,
-        f"{appearance.at_rim:.0%} of the tumour lies along the outside of the brain": appearance.at_rim > _MOST_AT_RIM,
+        f"{appearance.at_rim:.0%} of the tumour lies along the surface of the brain": appearance.at_rim > _MOST_AT_RIM,
         f"it consists of {appearance.parts} separate parts": appearance.parts > _MOST_PARTS,
         "the scan ends where the tumour is large, part of which may lie outside": not is_slab
         and appearance.cut > _LARGEST_CUT,
@@ -99,16 +99,16 @@ def _against(appearance: Appearance, whole_head: bool, *, is_slab: bool) -> list
 
 def appearance_of(study: Study, labels: Array) -> Appearance:
     """Measure what labels that are not empty look like; some hundredths of a second."""
-    full = _axial(study.grid, labels) > 0
+    full = _axial(study.grid, labels)
     steps = [max(1, -(-n // _SIDE)) for n in full.shape]
     thin = tuple(slice(None, None, step) for step in steps)
     volumes = {role: np.ascontiguousarray(_axial(study.grid, volume)[thin]) for role, volume in study.sequences.items()}
-    tumour = full[thin]
+    tumour = full[thin] > 0
     known = None if study.brain is None else _axial(study.grid, study.brain)[thin]
     brain = (foreground_mask(list(volumes.values())) if known is None else known) | tumour
     ras = to_ras(study.grid).target.spacing
     spacing = ras[1] * steps[1], ras[0] * steps[2]
-    sections = full.sum(axis=(1, 2))
+    sections = np.array([np.count_nonzero(plane) for plane in full])
     box = bounding_box(full)
     assert box is not None
     count = max(1, int(tumour.sum()))  # a speck may fall between the voxels that are looked at
@@ -117,7 +117,7 @@ def appearance_of(study: Study, labels: Array) -> Appearance:
         share=count / max(1, int(brain.sum())),
         at_rim=_count_at_rim(tumour, brain, spacing) / count,
         cut=float(max(sections[0], sections[-1]) / sections.max()),
-        parts=count_parts(full[box.slices].astype(np.uint8)),
+        parts=count_parts(full[box.slices]),
         bright=max(bright) if bright and tumour.any() else None,
     )
 

@@ -197,7 +197,7 @@ def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
             others = [cost for cost in read_costs(_own(home)) if (cost.method, cost.device) != same]
             save_costs(_own(home), [measured, *others])
     except BrainTumorError as error:
-        logger.info("The time of this run is not kept: %s", error)
+        logger.info("The time of this run is not stored: %s", error)
 
 
 def save_costs(path: Path, costs: Sequence[MeasuredCost]) -> None:
@@ -212,11 +212,13 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
     settings, shape = provenance.get("settings") or {}, provenance.get("working_shape")
     network = seconds.pop("network", 0.0)
     device = _kind(str(provenance.get("device", "")))
-    if not seconds or not shape or device is None or settings.get("precision") == "bfloat16" or settings.get("box"):
+    if not seconds or not shape or device is None or settings.get("box"):
         return None
     request = SegmentRequest.recorded_in(settings)
     made_by = provenance["model"]
     method = catalogue.find_model(made_by.get("folder") or made_by["name"])
+    if settings.get("precision") == "bfloat16" and not _takes_bfloat16(method):
+        return None
     key, family = key_of(method)
     z, y, x = shape
     return MeasuredCost(
@@ -229,6 +231,12 @@ def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
         seconds=max(1e-3, sum(seconds.values())),
         network_seconds=network / passes(method, request),
     )
+
+
+def _takes_bfloat16(method: Method) -> bool:
+    """Whether a run in bfloat16 may be one whose precision nobody chose."""
+    check = method.card.precisions.get("bfloat16") if isinstance(method, ModelInfo) else None
+    return check is not None and check.agrees
 
 
 def _kind(device: str) -> Kind | None:

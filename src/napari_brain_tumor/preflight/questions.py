@@ -114,10 +114,10 @@ def fit(facts: Facts) -> Row:
     if judged.mirrored:
         return Row(question, "warn", " ".join(map(_mirrored_words, judged.mirrored)), _CHOOSE_ROLES)
     if not judged.misfits:
-        return Row(question, "pass", "The sequences lie on one another.")
+        return Row(question, "pass", "The sequences are aligned.")
     sentences = [
-        f"{misfit.role} does not lie on {misfit.onto}: it is turned by {misfit.degrees:.1f} degrees and shifted by "
-        f"{misfit.shift_mm:.1f} mm."
+        f"{misfit.role} is not aligned with {misfit.onto}: it is rotated by {misfit.degrees:.1f} degrees and shifted "
+        f"by {misfit.shift_mm:.1f} mm."
         for misfit in judged.misfits
     ]
     which = "it" if len(sentences) == 1 else "them"
@@ -128,7 +128,7 @@ def fit(facts: Facts) -> Row:
 def _mirrored_words(mirrored: Mirrored) -> str:
     exchanged = ", ".join(mirrored.sides)
     return (
-        f"{mirrored.role} does not lie on {mirrored.onto}, but does so with {exchanged} exchanged: its header is "
+        f"{mirrored.role} is not aligned with {mirrored.onto}, but is so with {exchanged} exchanged: its header is "
         "wrong, or the file was flipped. Export it again, or leave it out."
     )
 
@@ -209,7 +209,7 @@ def brain_or_head(facts: Facts, method: Method | None, others: Sequence[Method])
     """Whether the skull was removed, alike in all sequences, and the model takes it."""
     question, heads = "Brain or head", [role for role, whole in facts.whole_head.items() if whole]
     if not facts.whole_head:
-        return Row(question, "fail", "No sequence can be looked at.")
+        return Row(question, "fail", "No sequence can be checked.")
     notes = []
     if heads and len(heads) < len(facts.whole_head):
         stripped = ", ".join(role for role in facts.whole_head if role not in heads)
@@ -227,7 +227,7 @@ def _extraction(question: str, facts: Facts, notes: list[str]) -> Row:
         return Row(question, "warn" if notes else "pass", " ".join([words, *notes]))
     words, outline = "Whole head, with the skull: the brain is extracted before it is segmented.", facts.outline
     if outline is not None and outline.mask is None:
-        notes.append("No brain was found: give a mask of your own, or keep the head as it is.")
+        notes.append("No brain was found: provide your own mask, or keep the whole head.")
     elif outline is not None and outline.volume_ml is not None:
         words += f" It has {outline.volume_ml:.0f} mL."
         notes += filter(None, [volume_doubt(outline.volume_ml)])

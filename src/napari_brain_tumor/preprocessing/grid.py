@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_brain_tumor.geometry import Box, Grid, Reorientation, resample, to_ras
 from napari_brain_tumor.types import Array
@@ -47,15 +48,36 @@ class WorkingGrid:
 
     def labels_to_source(self, labels: Array, box: Box) -> Array:
         """`(X, Y, Z)` source labels of working labels that cover `box` of the `(Z, Y, X)` working array."""
-        x_first = labels.transpose(2, 1, 0)
-        box_grid = self.grid.cropped(Box(box.start[::-1], box.stop[::-1]))
-        target = self.reorientation.target
+        x_first, block = labels.transpose(2, 1, 0), Box(box.start[::-1], box.stop[::-1])
+        result = np.zeros(self.reorientation.source.shape, dtype=labels.dtype)
+        turned = self.reorientation.apply(result)
         if self.resampled:
-            turned = resample(x_first, box_grid, target, nearest=True)
+            to_block = np.linalg.inv(self.grid.cropped(block).affine)
+            _put_nearest(turned, x_first, to_block @ self.reorientation.target.affine)
         else:
-            turned = np.zeros(target.shape, dtype=labels.dtype)
-            turned[Box(box.start[::-1], box.stop[::-1]).slices] = x_first
-        return np.ascontiguousarray(self.reorientation.undo(turned))
+            turned[block.slices] = x_first
+        return result
+
+
+def _put_nearest(result: Array, values: Array, matrix: npt.NDArray[np.float64]) -> None:
+    """Fill a larger or smaller array in place with the nearest values; voxels beyond them stay as they are.
+
+    Parameters
+    ----------
+    result, values : (X, Y, Z) array
+    matrix : (4, 4) array
+        From voxels of `result` to those of `values`; along the axes alone.
+    """
+    inside, nearest = [], []
+    for axis, (side, own) in enumerate(zip(result.shape, values.shape, strict=True)):
+        index = np.floor(matrix[axis, axis] * np.arange(side) + matrix[axis, 3] + 0.5).astype(np.intp)
+        # Both grids run the same way, so that what lies inside is one piece.
+        first, last = np.searchsorted(index, [0, own])
+        inside.append(slice(int(first), int(last)))
+        nearest.append(index[first:last])
+    part = result[tuple(inside)]
+    for plane, x in enumerate(nearest[0]):  # no second array of the size of the scan
+        part[plane] = values[x][np.ix_(nearest[1], nearest[2])]
 
 
 def working_grid(grid: Grid, plane_spacing_mm: float, slice_spacing_mm: float | None = None) -> WorkingGrid:

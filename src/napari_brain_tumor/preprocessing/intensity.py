@@ -124,8 +124,11 @@ def standardise(
 
 
 def _sample(values: Array) -> Array:
-    flat = values.reshape(-1)
-    return flat[:: max(1, flat.size // _STATISTICS_SAMPLE)]
+    step = max(1, values.size // _STATISTICS_SAMPLE)
+    if step == 1 or values.flags.c_contiguous:
+        return values.reshape(-1)[::step]
+    # The same voxels in the same order; reshaping would copy a scan as it is read, in Fortran order, as a whole.
+    return np.asarray(values[np.unravel_index(np.arange(0, values.size, step), values.shape)])
 
 
 def largest_component(mask: Mask) -> Mask:

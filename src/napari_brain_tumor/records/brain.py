@@ -31,7 +31,7 @@ def brain_choice(recorded: SegmentRecord, places: Places) -> Literal["auto", "ke
     if brain.weights_sha256 not in (None, present):
         msg = (
             f"The brain was found by a network with weights {(brain.weights_sha256 or '')[:12]}; this version has "
-            f"{present[:12]}. Install the version of then, or segment the case anew."
+            f"{present[:12]}. Install that version, or segment the case again."
         )
         raise RecordError(msg)
     return "auto"

@@ -287,8 +287,8 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord |
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
         msg = (
-            f"{place} does not tell enough to compute the result again: {problems}. Records of segmentations made by "
-            "`brain-tumor segment`, in Python or in the window do; compute it anew."
+            f"{place} does not say enough to compute the result again: {problems}. Records of segmentations made by "
+            "`brain-tumor segment`, in Python or in the window do; compute it again."
         )
         raise RecordError(msg) from error
 
@@ -332,8 +332,8 @@ def _kind(content: dict[str, Any], place: Path) -> Literal["segment", "evaluate"
     if task not in ("segment", "refine"):
         how = provenance.get("method") if isinstance(provenance, dict) else None
         msg = (
-            f"{place} tells of a segmentation that no model made ({how or task or 'it does not say how'}), so there is "
-            "nothing to compute again."
+            f"{place} describes a segmentation that was not made by a model ({how or task or 'it does not say how'}), "
+            "so there is nothing to compute again."
         )
         raise RecordError(msg)
     return "segment"

@@ -222,7 +222,7 @@ def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
     if now != recorded and not unused:
         msg = (
             f"The card of {model.name} has {key} {now}; the record {recorded}. The weights are the same but the card "
-            "was changed: put that back, or segment the case anew."
+            "was changed: put that back, or segment the case again."
         )
         raise RecordError(msg)
 

@@ -184,7 +184,7 @@ def scale_bar_length(most: float) -> float:
 def _voxel(grid: Grid, at: Sequence[float]) -> tuple[int, int, int]:
     point = np.asarray(at, dtype=float)
     if point.shape != (3,) or not np.isfinite(point).all():
-        msg = f"{at!r} is no point. Give three world coordinates x, y, z in millimetres."
+        msg = f"{at!r} is not a point. Give three world coordinates x, y, z in millimetres."
         raise OptionError(msg)
     index = np.rint(grid.voxels(point[None])[0]).astype(int)
     if (index < 0).any() or (index >= grid.shape).any():

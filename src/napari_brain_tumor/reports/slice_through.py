@@ -118,7 +118,7 @@ save_slice_through_job = save_slice_through.job
 def _plane(name: str) -> Plane:
     plane = next((plane for plane in PLANES if plane.name == name.strip().lower()), None)
     if plane is None:
-        msg = f"{name!r} is no plane. Known are {', '.join(plane.name for plane in PLANES)}."
+        msg = f"{name!r} is not a plane. Known are {', '.join(plane.name for plane in PLANES)}."
         raise OptionError(msg)
     return plane
 

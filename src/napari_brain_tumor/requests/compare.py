@@ -57,7 +57,7 @@ class EvaluateRequest(Request):
     schema_name: Annotated[
         str | None,
         Option(
-            help="What the integers of the truth mean, if in doubt: MSD, BraTS, BraTS2023 ...",
+            help="What the integers of the truth mean, if ambiguous: MSD, BraTS, BraTS2023 ...",
             label="File labels of the truth",
             flag="--schema",
         ),

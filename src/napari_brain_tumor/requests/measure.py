@@ -19,8 +19,8 @@ class MeasureRequest(Request):
     least_mm3: Annotated[
         NotNegative,
         Option(
-            help="Connected parts of less than this are no lesions; they are counted apart. 50 is what the BraTS "
-            "challenge leaves out among gliomas.",
+            help="Connected parts smaller than this do not count as lesions; they are counted separately. 50 is what "
+            "the BraTS challenge leaves out among gliomas.",
             label="Smallest",
             unit="mm³",
             error=MeasureError,

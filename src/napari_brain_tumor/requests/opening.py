@@ -102,7 +102,7 @@ class ViewRequest(OpenRequest):
     schema_name: Annotated[
         str | None,
         Option(
-            help="What the integers of labels mean, if in doubt: MSD, BraTS, LGG-binary ...",
+            help="What the integers of labels mean, if ambiguous: MSD, BraTS, LGG-binary ...",
             label="File labels",
             flag="--schema",
         ),

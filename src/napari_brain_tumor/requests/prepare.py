@@ -58,7 +58,7 @@ class PrepareOptions(Request):
         ),
     ] = "auto"
     device: Device = "auto"
-    seed: Annotated[int, Option(help="Of the random samples that registration looks at.", label="Seed")] = 0
+    seed: Annotated[int, Option(help="Seed of the random samples used for registration.", label="Seed")] = 0
 
 
 class PrepareRequest(PrepareOptions):

@@ -36,8 +36,8 @@ class TrainRequest(Request):
     start_from: Annotated[
         str | None,
         Option(
-            help="Fine-tune this model, by name or folder, instead of training anew. A data set then takes over its "
-            "network, sequences and preprocessing; a recipe has to be for a network of its kind.",
+            help="Fine-tune this model, by name or folder, instead of training from scratch. A data set then takes "
+            "over its network, sequences and preprocessing; a recipe has to be for a network of its kind.",
             label="Start from",
             flag="--from",
             metavar="MODEL",

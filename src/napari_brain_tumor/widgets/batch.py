@@ -88,7 +88,7 @@ class BatchWidget(QScrollArea):
             row.addWidget(label, 1)
             column.addLayout(row)
         self.skip_box = QCheckBox("&Skip cases that have a result")
-        self.skip_box.setToolTip("So a batch that was stopped goes on. Otherwise such cases are left as they are, too.")
+        self.skip_box.setToolTip("Resumes a batch that was stopped. Otherwise such cases are left unchanged as well.")
         self.skip_box.setChecked(True)
         column.addWidget(self.skip_box)
         self.table = QTableWidget(0, len(state.COLUMNS))

@@ -186,7 +186,7 @@ class CorrectWidget(QScrollArea):
         self.keep_box.setToolTip("Leave strokes, points and outlines in the viewer when you finish.")
         column.addWidget(self.keep_box)
         self.finish_button = button(
-            "Fi&nish", "Correct no more, or something else. The labels stay as they are, and undo goes on."
+            "Fi&nish", "Stop correcting, or correct something else. The labels stay as they are, and undo still works."
         )
         column.addWidget(self.finish_button)
         return column
@@ -303,7 +303,7 @@ class CorrectWidget(QScrollArea):
         if opened.new_layer is not None:
             layer = self._viewer.add_layer(layers.layer_of(opened.new_layer))
         if layer is None or layer not in self._viewer.layers:
-            self._tell("The labels were removed meanwhile; nothing was begun.")
+            self._tell("The labels were removed in the meantime; nothing was started.")
             return
         self._begin(opened.correction_of(layer))
 
@@ -592,7 +592,7 @@ class CorrectWidget(QScrollArea):
             self.prompt_layers.show_held(edit)
             self._tell(
                 f"{entry.text[:1].upper()}{entry.text[1:]} would change what lies within the ring: "
-                f"{change_in_words(entry.change) or 'nothing'}. Enter takes it, Escape drops it."
+                f"{change_in_words(entry.change) or 'nothing'}. Enter accepts it, Escape discards it."
             )
 
     def _on_failed(self, entry: Entry, error: Exception) -> None:
@@ -658,11 +658,11 @@ class CorrectWidget(QScrollArea):
 
     def _slice_obstacle(self, queue: CorrectionQueue) -> str:
         if self._viewer.dims.ndisplay == 3:
-            return "Slices are filled and carried on in the view of slices: leave the view in 3D first (Ctrl+Y)."
+            return "Filling and propagation work on slices: leave the 3D view first (Ctrl+Y)."
         if not queue.correction.place.one_to_one:
             return (
-                "This scan is oblique and shown resampled: the slices that you see are none of its own, so they cannot "
-                "be filled between or carried on. Prompts work."
+                "This scan is oblique and shown resampled: the slices you see are not its own, so filling between "
+                "slices and propagation are not available. Prompts work."
             )
         return ""
 

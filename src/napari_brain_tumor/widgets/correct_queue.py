@@ -212,7 +212,7 @@ class CorrectionQueue(QObject):
         if request.work.can_be_repeated:
             self._waiting.appendleft(request)
         else:
-            msg = "The labels were changed meanwhile, so nothing was done. Do it again."
+            msg = "The labels were changed in the meantime, so nothing was done. Do it again."
             self.failed.emit(request.work.entry, PromptError(msg))
 
     def _on_failed(self, error: Exception) -> None:

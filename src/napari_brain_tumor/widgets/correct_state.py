@@ -152,7 +152,7 @@ class Entry:
                 what = "" if step.region is None else f"{REGION_NAMES[step.region]} "
                 return f"filled {what}between {len(step.slices)} slices"
             case Propagate() as step:
-                return f"carried on over {abs(step.stop - step.start)} slices"
+                return f"propagated over {abs(step.stop - step.start)} slices"
             case RemoveIsland() | KeepLargest() | FillHoles():
                 return f"{self.step.kind} · {self.step.label}"
             case SmoothMargin() as step:
@@ -649,7 +649,7 @@ class Correction:
             if halt.is_set():
                 break
         if stop == start:
-            msg = "There is nothing to carry on: this slice holds no labels, or the next ones no trace of them."
+            msg = "There is nothing to propagate: this slice holds no labels, or the next ones no trace of them."
             raise PromptError(msg)
         entry.step = Propagate(axis=along, start=start, stop=stop)
         return self.compute_step(entry)

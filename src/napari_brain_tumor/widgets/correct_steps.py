@@ -42,8 +42,8 @@ class SliceSteps(QWidget):
         self.slices_edit.setPlaceholderText("none yet")
         self.fill_button = button(
             "&Fill between",
-            "Let the region on the slices between follow its outlines on those of the line. What you drew or painted\n"
-            "on slices between stays as it is. One step to undo.",
+            "Fill the region on the slices between from its outlines on the slices in the line. What you drew or\n"
+            "painted on slices between stays as it is. Undone in one step.",
         )
         row.addWidget(self.slices_edit, 1)
         row.addWidget(self.fill_button)
@@ -55,14 +55,14 @@ class SliceSteps(QWidget):
     def _build_carry(self) -> QLayout:
         row = flow()
         tip = (
-            "Carry the labels of the shown slice on to the {} ones, slice by slice, as you watch, until you press Stop "
-            "or Escape, or nothing is left. One step to undo."
+            "Propagate the labels of this slice to the {} ones, slice by slice, until you press Stop or Escape or "
+            "nothing is left. Undone in one step."
         )
-        self.down_button = button("Carry on ▼", tip.format("lower"))
-        self.down_button.setAccessibleName("Carry on to lower slices")
-        self.up_button = button("Carry on ▲", tip.format("higher"))
-        self.up_button.setAccessibleName("Carry on to higher slices")
-        self.stop_button = button("S&top", "Stop here and keep what was carried on so far.\nKey: Escape")
+        self.down_button = button("Propagate ▼", tip.format("lower"))
+        self.down_button.setAccessibleName("Propagate to lower slices")
+        self.up_button = button("Propagate ▲", tip.format("higher"))
+        self.up_button.setAccessibleName("Propagate to higher slices")
+        self.stop_button = button("S&top", "Stop here and keep what was propagated so far.\nKey: Escape")
         self.stop_button.setEnabled(False)
         for step_button in (self.down_button, self.up_button, self.stop_button):
             step_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)

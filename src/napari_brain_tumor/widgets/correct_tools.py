@@ -29,15 +29,15 @@ _CLASS_TIPS: Final[dict[PromptLabel, str]] = {
     "edema": "What you draw is edema.",
     "non-enhancing": "What you draw is non-enhancing tumour or necrosis.",
     "enhancing": "What you draw is enhancing tumour.",
-    "tumour core": "What you draw is tumour core: enhancing or not, as the scans tell.",
-    "whole tumour": "What you draw is tumour of any class, as the scans tell.",
+    "tumour core": "What you draw is tumour core: enhancing or not, as the scans suggest.",
+    "whole tumour": "What you draw is tumour of any class, as the scans suggest.",
 }
 _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
     "point": "Click into what is wrong.",
     "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what\n"
-    "enhances ends. It tells most: inside it is so, outside it is not.",
-    "lasso": "Drag around an area on this slice: within the line it is so. What lies around it may be so or not.",
+    "enhances ends. This says most: all inside belongs to it, all outside does not.",
+    "lasso": "Drag around an area on this slice: all inside the line belongs to it; what is around may or may not.",
     "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
 }
 _SWATCH: Final = 14
@@ -85,7 +85,7 @@ class PromptTools(QWidget):
         rows.addWidget(self.class_box, 1)
         self.not_button = _toggle(
             f"Remove ({NOT_KEY})",
-            f"What you draw is not the chosen class; the scans tell what it is.\nKey in the picture: {NOT_KEY}",
+            f"What you draw is not the chosen class; the scans suggest what it is.\nKey in the picture: {NOT_KEY}",
         )
         self.not_button.clicked.connect(lambda _: self.toggle_not())
         rows.addWidget(self.not_button)

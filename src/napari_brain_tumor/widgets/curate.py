@@ -83,8 +83,8 @@ class CurateWidget(QScrollArea):
 
     def _build(self) -> None:
         column = column_in(self)
-        self.chooser = DatasetChooser()
-        column.addWidget(self.chooser)
+        self.chooser = DatasetChooser(self)
+        column.addLayout(self.chooser.row)
         self.review = ReviewPage()
         self.add = AddPage(self._viewer)
         self.imports = ImportPage(lambda: self.dataset)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_brain_tumor.widgets import curate_state as state
@@ -13,18 +13,24 @@ __all__ = ["DatasetChooser"]
 _TIP = "The data set; recently opened ones are listed."
 
 
-class DatasetChooser(QWidget):
-    """Shows the data set that is open and asks for others; opens none itself."""
+class DatasetChooser(QObject):
+    """Shows the data set that is open and asks for others; opens none itself.
+
+    Parameters
+    ----------
+    panel : QWidget
+        Into which `row` is put.
+    """
 
     open_requested = Signal(object)
     """The folder of a data set."""
     create_requested = Signal(object)
     """The folder of a data set to be made."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+    def __init__(self, panel: QWidget) -> None:
+        super().__init__(panel)
+        self._panel = panel
+        self.row = row = QHBoxLayout()
         self._folder: Path | None = None
         self.box = combo(_TIP, "Data set")
         self.open_button = button("&Open…", "Open the folder of a curated data set.")
@@ -56,14 +62,14 @@ class DatasetChooser(QWidget):
         self.show_folder(self._folder)
 
     def _on_open_requested(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of a curated data set")
+        folder = QFileDialog.getExistingDirectory(self._panel, "Folder of a curated data set")
         if folder:
             self.open_requested.emit(Path(folder))
 
     def _on_new_requested(self) -> None:
         start = str(Path.home() / "brain-tumor-data")
         folder, _ = QFileDialog.getSaveFileName(
-            self, "New folder for the data set", start, "Folder", options=QFileDialog.Option.DontConfirmOverwrite
+            self._panel, "New folder for the data set", start, "Folder", options=QFileDialog.Option.DontConfirmOverwrite
         )
         if folder:
             self.create_requested.emit(Path(folder))

@@ -131,7 +131,7 @@ def scans_of(labels: Labels | None, all_layers: Iterable[Layer]) -> dict[Role, L
 def scans_text(scans: Mapping[Role, Layer]) -> str:
     """Where the midline is found, in words."""
     if not scans:
-        return "No scan lies over these labels: sides and the midline are not assessable."
+        return "No scan matches these labels: sides and the midline are not assessable."
     return f"The midline is found in {next(iter(midline_scan(scans)))}."
 
 

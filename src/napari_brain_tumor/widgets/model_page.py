@@ -20,7 +20,7 @@ def page_of(model: Method) -> str:
         return _card_page(model)
     source = escape(getattr(model, "source", ""))
     summary = escape(getattr(model, "summary", ""))
-    seeds = "Begins at the points of a Points layer, or by itself." if model.takes_seeds else ""
+    seeds = "Starts at the points of a Points layer, or automatically." if model.takes_seeds else ""
     facts = {"Scans": "needs FLAIR or T2; T1 and T1c add the enhancing class", "Source": source, "Seeds": seeds}
     return f"<h3>{escape(model.title)}</h3><p>{summary}</p>{_table(facts.items())}" + _notes(model.notes_without(ROLES))
 

@@ -56,6 +56,7 @@ __all__ = [
     "match_roles",
     "measure_layer",
     "model_tooltip",
+    "obstacle_of",
     "open_studies",
     "outcome_text",
     "plan_text",
@@ -276,7 +277,7 @@ def model_tooltip(model: Method) -> str:
 
 
 def _baseline_tooltip(baseline: Baseline) -> str:
-    seeds = "Begins at the points of a Points layer, or by itself." if baseline.takes_seeds else ""
+    seeds = "Starts at the points of a Points layer, or automatically." if baseline.takes_seeds else ""
     return "\n".join(part for part in (baseline.title, baseline.summary, seeds, baseline.source) if part)
 
 
@@ -297,6 +298,17 @@ def _card_tooltip(model: Any) -> str:
 def _metrics_line(metrics: Metrics) -> str:
     scores = ", ".join(f"{region} {dice:.2f}" for region, dice in metrics.mean_dice.items())
     return f"Dice with {'+'.join(metrics.roles)} on {metrics.cases} cases of {metrics.dataset}: {scores}"
+
+
+def obstacle_of(choices: Choices, studies: int) -> str:
+    """Why it cannot be run yet; where several studies are ticked, each is asked when its turn comes."""
+    if studies < 2 or choices.model is None:
+        return choices.obstacle
+    if choices.box is not None:
+        return "A box belongs to one study: choose whole volume to segment several in a row."
+    if isinstance(choices.brain, Layer):
+        return "A brain mask belongs to one study: let the brain be extracted to segment several in a row."
+    return ""
 
 
 def plan_text(choices: Choices, seconds: float | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from napari.layers import Layer
 
-from napari_brain_tumor.plugin.layers import KEY, LayerView, SequenceTag
+from napari_brain_tumor.plugin.layers import KEY, LayerView, SequenceTag, view
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.worker import Expectation
@@ -26,6 +26,11 @@ class OpenStudy:
         first = next(iter(sequences.values()))
         tag = first.metadata.get(KEY)
         return cls(tag.case if isinstance(tag, SequenceTag) else first.name, dict(sequences))
+
+    @property
+    def views(self) -> dict[Role, LayerView]:
+        """What its layers hold; raises what `layers.view` raises."""
+        return {role: view(layer) for role, layer in self.sequences.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,6 +28,7 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.initial_choices import prefer_device
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
@@ -87,13 +88,13 @@ class TrainWidget(QScrollArea):
         self._cost: RunCost | None = None
         self._measured = ""
         self._choices_runner = JobRunner(self)
-        self._device_runner = JobRunner(self)
+        self.devices = DeviceChoice(self._worker, self, where="Where to train.")
         self.estimate_runner = JobRunner(self)
         self.install_runner = JobRunner(self)
         self._build()
         self._fill_starts()
         self._connect()
-        prefer_device(self.device_box, self._device_runner)
+        prefer_device(self.device_box, self.devices.runner)
         self._on_choices_changed()
         self.reload_runs()
 
@@ -142,8 +143,7 @@ class TrainWidget(QScrollArea):
         for text, dims in ((_DEFAULT, 0), ("2D slices", 2), ("3D sub-volumes", 3)):
             self.dims_box.addItem(text, dims)
         rows.addRow("Dimens&ions", self.dims_box)
-        self.device_box = combo("Where to train.", "Device")
-        self.device_box.addItem("automatic", "auto")
+        self.device_box = self.devices.box
         rows.addRow("&Device", self.device_box)
         self.epochs_box = _number(
             "Passes over the data until the run ends. Default: 100 in 2D, 150 in 3D, or the recipe's.", "Epochs"
@@ -249,7 +249,7 @@ class TrainWidget(QScrollArea):
         self.model_box.currentIndexChanged.connect(lambda: self._choose(model=self.model_box.currentData()))
         self.start_box.currentIndexChanged.connect(lambda: self._choose(start_from=self.start_box.currentData()))
         self.dims_box.currentIndexChanged.connect(lambda: self._choose(dims=self.dims_box.currentData()))
-        self.device_box.currentIndexChanged.connect(lambda: self._choose(device=self.device_box.currentData()))
+        self.devices.chosen.connect(lambda: self._choose(device=self.devices.device))
         self.epochs_box.valueChanged.connect(lambda value: self._choose(epochs=value))
         self.batch_box.valueChanged.connect(lambda value: self._choose(batch=value))
         self.rate_box.valueChanged.connect(lambda value: self._choose(learning_rate=value))
@@ -266,7 +266,6 @@ class TrainWidget(QScrollArea):
         self.attach_button.clicked.connect(self._on_attach_requested)
         self._choices_runner.finished.connect(self._on_networks_known)
         self._choices_runner.failed.connect(notify_error)
-        self._device_runner.finished.connect(self._on_devices_known)
         self.estimate_runner.finished.connect(self._on_estimated)
         self.estimate_runner.failed.connect(self._on_estimate_failed)
         self.install_runner.finished.connect(self._on_installed)
@@ -293,8 +292,7 @@ class TrainWidget(QScrollArea):
         if not self._asked and not missing_packages():
             self._asked = True
             self._choices_runner.start(lambda stop: stop.guard(self._worker.run(state.CONFIGURATIONS_TARGET)))
-            devices = "napari_brain_tumor.inference.device_list:list_devices"
-            self._device_runner.start(lambda stop: stop.guard(self._worker.run(devices)))
+            self.devices.ask()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Look no more; the run goes on."""
@@ -346,11 +344,6 @@ class TrainWidget(QScrollArea):
             self.model_box.addItem(title, name)
             tip = f"{name}: published for {dims}D, can be trained in the other too."
             self.model_box.setItemData(self.model_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-
-    def _on_devices_known(self, devices: Sequence[tuple[str, str, str]]) -> None:
-        for name, label, reason in devices:
-            self.device_box.addItem(label, name)
-            self.device_box.setItemData(self.device_box.count() - 1, reason, Qt.ItemDataRole.ToolTipRole)
 
     # Cost -----------------------------------------------------------------------------------------------------------
 

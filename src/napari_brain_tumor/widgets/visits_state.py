@@ -475,4 +475,4 @@ def obstacle_of(entries: Sequence[Entry]) -> str:
         return "Open a case with its labels: each labels layer is a visit."
     names = [entry.name for entry in stand_ins]
     twice = sorted({name for name in names if names.count(name) > 1})
-    return f"Two visits are called {', '.join(twice)}. Give each a name of its own." if twice else ""
+    return f"Two visits are called {', '.join(twice)}. Give each its own name." if twice else ""

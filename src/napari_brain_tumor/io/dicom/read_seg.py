@@ -160,7 +160,7 @@ def _steps(firsts: Sequence[Frame], spacing: float | None, name: str) -> list[in
         return [0]
     step = float(gaps.min()) if spacing is None or not _divides(spacing, gaps) else spacing
     if not _divides(step, gaps):
-        msg = f"The frames of {name} lie {gaps.min():.4g} to {gaps.max():.4g} mm apart, which is no regular stack."
+        msg = f"The frames of {name} lie {gaps.min():.4g} to {gaps.max():.4g} mm apart, which is not a regular stack."
         raise UnreadableFileError(msg)
     # Of many slices rounding adds up, so that each gap is counted by itself.
     return [0, *(int(at) for at in np.cumsum(np.rint(gaps / step)))]

@@ -70,7 +70,7 @@ def arrange(frames: Sequence[Frame], name: str) -> Stack:
     except BrainTumorError as error:
         if isinstance(error, UnreadableFileError):
             raise
-        msg = f"{name} has a ruined header: {error}"
+        msg = f"{name} has a damaged header: {error}"
         raise UnreadableFileError(msg) from error
 
 
@@ -204,9 +204,9 @@ def _check_on_a_line(frames: Sequence[Frame], positions: Vector, heights: Vector
     if away[worst] <= max(_UNEVEN * usual, _ROUNDING_MM):
         return
     msg = (
-        f"{name} is no regular stack: the slice {frames[worst].name} at {heights[worst]:.4g} mm lies {away[worst]:.3g} "
-        f"mm from where even steps from {heights[0]:.4g} mm to {heights[-1]:.4g} mm would have it. Export the series "
-        "again."
+        f"{name} is not a regular stack: the slice {frames[worst].name} at {heights[worst]:.4g} mm lies "
+        f"{away[worst]:.3g} mm from where even steps from {heights[0]:.4g} mm to {heights[-1]:.4g} mm would "
+        "have it. Export the series again."
     )
     raise UnreadableFileError(msg)
 

@@ -88,7 +88,7 @@ class Head(QWidget):
 
     def _build_case(self, opening: Opening) -> QHBoxLayout:
         row = QHBoxLayout()
-        self.case_box = combo("The case that is worked on. The layers of the others are hidden meanwhile.", "Case")
+        self.case_box = combo("The case you are working on. The layers of the others are hidden.", "Case")
         self.case_box.activated.connect(self.case_chosen)
         self.open_button = button("Open…", "Open a case, or labels. Or drop its folder on the window.")
         self.menu = QMenu(self.open_button)
@@ -130,7 +130,7 @@ class Foot(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 0, 6, 6)
         column.setSpacing(4)
-        self.save_button = segment.save_button
+        self.save_button = segment.saving.button
         self.report_button = button("Report…", "Write a report with pictures and measurements of this examination.")
         self.report_button.clicked.connect(lambda _: self.report_requested.emit())
         self.code_button = button("As code", "What this tab does, as Python lines and as a shell command.")
@@ -146,7 +146,7 @@ class Foot(QWidget):
         self.state_label = wrapped("")
         self.state_label.setAccessibleName("What is saved")
         column.addWidget(self.state_label)
-        column.addWidget(segment.save_label)
+        column.addWidget(segment.saving.label)
         notice = wrapped("For research only, not for clinical use.")
         column.addWidget(notice)
 

@@ -35,11 +35,11 @@ class RawNotice(QFrame):
         # No letters for Alt: the notice stands above the tabs, and these have theirs.
         self.register_button = button(
             "Register and open",
-            "Register the series on one another, extract the brain, keep the study beside the examination and open it. "
-            "What was done is shown.",
+            "Register the series to one another, extract the brain, save the study next to the examination and open "
+            "it. A table shows what was done.",
         )
         self.later_button = button(
-            "Not now", "Leave them as they lie. Open… > Raw examination… does the same, with choices."
+            "Not now", "Leave them unregistered. Open… > Raw examination… does the same, with choices."
         )
         column.addLayout(flow(self.register_button, self.later_button))
         self.register_button.clicked.connect(self._on_register_requested)

@@ -11,7 +11,10 @@ Tab = Literal["segment", "correct", "measure", "compare", "data"]
 
 TABS: Final[Mapping[Tab, tuple[str, str]]] = {
     "segment": ("Segment", "Let a model segment the tumour."),
-    "correct": ("Correct", "Correct the labels with outlines, strokes and lassos. Begins and ends with this tab."),
+    "correct": (
+        "Correct",
+        "Correct the labels with outlines, strokes and lassos. Starts and ends with this tab.",
+    ),
     "measure": ("Measure", "Volumes, lesions and diameters of this examination, and several over time."),
     "compare": ("Compare", "How far several results agree, and where they differ."),
     "data": ("Data && training", "Collect, review and add cases; train a model on them."),

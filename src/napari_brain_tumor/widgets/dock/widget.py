@@ -145,13 +145,13 @@ class Dock(QWidget):
     def _connect(self) -> None:
         runs = self.segment.runs
         self.jobs.follow(_SEGMENTING, runs.runner, "segment", runs.cancel)
-        self.jobs.follow("Saving", self.segment.save_runner)
+        self.jobs.follow("Saving", self.segment.saving.runner)
         self.jobs.follow("Writing the report", self.report_runner)
         self.jobs.follow("Exporting", self.exports.runner)
         self.foot.export_menu.aboutToShow.connect(lambda: self.exports.fill(self.foot.export_menu))
         runs.changed.connect(self._on_runs_changed)
         self.segment.choices.events.connect(self.refresh_soon)
-        self.segment.save_runner.finished.connect(self._on_saved)
+        self.segment.saving.runner.finished.connect(self._on_saved)
         self.report_runner.finished.connect(self._on_reported)
         self.report_runner.failed.connect(notify_error)
         self.unsaved.changed.connect(self.refresh)
@@ -351,7 +351,7 @@ class Dock(QWidget):
         """Let the user save a labels layer."""
         if layer in self._viewer.layers:
             self._viewer.layers.selection = {layer}
-            self.segment.save_button.click()
+            self.segment.saving.button.click()
 
     def _on_saved(self, message: str) -> None:
         self._saved_at = f"{datetime.now():%H:%M}"

@@ -1,0 +1,176 @@
+"""In which precision a model computes on a device: what its card vouches for, and what is quicker on this machine.
+
+A few bits less change labels at the borders of a tumour. Whether that matters was measured for each model and is in its
+card; whether it is quicker depends on the processor, and on some it is slower: both are timed once for each kind of
+network, and the times are kept in `precisions.json` in the user's folder.
+"""
+
+import json
+import logging
+import platform
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.home import home_folder
+from napari_brain_tumor.inference.device import check_bfloat16, cpu_has_bfloat16, fast_dtype
+from napari_brain_tumor.inference.engine import Engine
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.models.cards import Card
+from napari_brain_tumor.progress import run_job
+
+__all__ = ["ForwardTimes", "engine_in", "forward_times"]
+
+logger = logging.getLogger(__name__)
+
+_CPU: Final = torch.device("cpu")
+_TIMED_SLICES: Final = (4, 144, 144)
+_TIMED_VOLUME: Final = (32, 96, 96)
+_ROUNDS: Final = 3
+_MOST_KEPT: Final = 200
+
+
+class ForwardTimes(BaseModel):
+    """What a small input took on one core of a processor, in seconds, in both precisions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    processor: str
+    torch: str
+    network: str
+    """Architecture and arguments: weights change no time."""
+    float32: float = Field(gt=0)
+    bfloat16: float = Field(gt=0)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    times: tuple[ForwardTimes, ...]
+
+
+def engine_in(precision: str, network: nn.Module, card: Card, device: torch.device) -> Engine:
+    """The network of a card made ready for a device.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        `"auto"` takes float16 on a GPU, and on the CPU bfloat16 where the processor has it and is quicker in it;
+        float32 where the card says that the model's Dice changes too much in that. No card vouches for bfloat16 by
+        itself: it must have been measured.
+    network : nn.Module
+        As `load_network` gives it; copied.
+    card : Card
+    device : torch.device
+
+    Raises
+    ------
+    DeviceError
+        If bfloat16 was asked for and the device does not have it.
+    """
+    if precision == "bfloat16":
+        check_bfloat16(device)
+    dtype = _usual(network, card, device) if precision == "auto" else getattr(torch, precision)
+    return Engine.prepare(network, card.dims, device, dtype)
+
+
+def _usual(network: nn.Module, card: Card, device: torch.device) -> torch.dtype:
+    if device.type != "cpu":
+        check = card.precisions.get("float16")
+        return torch.float32 if check is not None and not check.agrees else fast_dtype(device)
+    check = card.precisions.get("bfloat16")
+    if check is None or not check.agrees or not cpu_has_bfloat16():
+        return torch.float32
+    times = forward_times(network, card)
+    return torch.bfloat16 if times.bfloat16 < times.float32 else torch.float32
+
+
+def forward_times(network: nn.Module, card: Card) -> ForwardTimes:
+    """What a small input takes on this processor: as it was timed here before, or timed now and kept."""
+    key = (_processor(), torch.__version__, _kind(card))
+    path = home_folder() / "precisions.json"
+    kept = _read(path)
+    for times in kept:
+        if (times.processor, times.torch, times.network) == key:
+            return times
+    seconds = _timed(network, card)
+    processor, version, kind = key
+    times = ForwardTimes(
+        processor=processor,
+        torch=version,
+        network=kind,
+        float32=seconds["float32"],
+        bfloat16=seconds["bfloat16"],
+    )
+    logger.info("Timed %s: %.3f s in float32, %.3f s in bfloat16.", card.name, times.float32, times.bfloat16)
+    _keep(path, (*kept, times)[-_MOST_KEPT:])
+    return times
+
+
+def _timed(network: nn.Module, card: Card) -> dict[str, float]:
+    """The quickest of some rounds in each precision, taking turns, after one that is not counted.
+
+    In seconds of this thread on the processor, with no other: a machine that is busy for a moment must not decide.
+    """
+    fold = max((int(getattr(module, "fold", 1)) for module in network.modules()), default=1)
+    shape = _TIMED_SLICES if card.dims == 2 else (_TIMED_VOLUME[0] * fold, *_TIMED_VOLUME[1:])
+    channels = np.random.default_rng(0).standard_normal((len(card.roles), *shape), dtype=np.float32)
+    engines = {
+        "float32": Engine.prepare(network, card.dims, _CPU, torch.float32),
+        "bfloat16": Engine.prepare(network, card.dims, _CPU, torch.bfloat16),
+    }
+    best = dict.fromkeys(engines, float("inf"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for number in range(_ROUNDS + 1):
+            for name, engine in engines.items():
+                began = time.thread_time()
+                run_job(engine.probabilities(channels))
+                if number:
+                    best[name] = min(best[name], max(1e-9, time.thread_time() - began))
+    finally:
+        torch.set_num_threads(threads)
+    return best
+
+
+def _kind(card: Card) -> str:
+    """What the time of a network depends on; its weights do not matter."""
+    parts = [(member.architecture, member.arguments, member.dims or card.dims) for member in card.members]
+    return json.dumps(parts or [(card.architecture, card.arguments, card.dims)], sort_keys=True)
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """The processor in words; of machines that share a home folder each may have another."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return platform.processor() or platform.machine()
+    entries = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+    pairs = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in entries)}
+    named = [pairs[key] for key in ("model name", "cpu family", "model", "stepping") if pairs.get(key)]
+    return " ".join(named) or platform.machine()
+
+
+def _read(path: Path) -> tuple[ForwardTimes, ...]:
+    try:
+        return _Document.model_validate_json(path.read_text(encoding="utf-8")).times
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return ()  # timed again
+
+
+def _keep(path: Path, times: tuple[ForwardTimes, ...]) -> None:
+    content = _Document(times=times).model_dump_json(indent=1) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda place: place.write_text(content, encoding="utf-8"), lambda place: None)
+    except (BrainTumorError, OSError) as error:
+        logger.info("How quick the precisions are here is not kept: %s", error)

@@ -1,0 +1,113 @@
+"""Layers that say where to segment: seed points, a box, a brain mask."""
+
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.more_settings import MoreSettings
+from napari_brain_tumor.widgets.parts import button, combo
+from napari_brain_tumor.widgets.worker import notify
+
+__all__ = ["HelperLayers"]
+
+
+class HelperLayers(QObject):
+    """Offers these layers of a viewer, adds new ones, and puts those that are chosen into the choices.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    choices : segment_state.Choices
+    more : MoreSettings
+        Which has the boxes of the box and of the brain.
+    """
+
+    changed = Signal()
+    """The box is another one."""
+
+    def __init__(self, viewer: Any, choices: state.Choices, more: MoreSettings) -> None:
+        super().__init__(more)
+        self._viewer, self._choices, self._more = viewer, choices, more
+        self.seeds_box = combo(
+            "Points in the tumour from which the method grows.\nAutomatic takes the brightest asymmetric place.",
+            "Seed points",
+        )
+        self.new_seeds_button = button(
+            "Add points b&y hand", "Add a Points layer over the scans; then click on the tumour, in any slice."
+        )
+        self.seeds_box.activated.connect(self._on_seeds_chosen)
+        self.new_seeds_button.clicked.connect(self._add_seeds)
+        more.brain_changed.connect(self._on_brain_chosen)
+        more.box_changed.connect(self._on_box_chosen)
+        more.box_drawing_requested.connect(self._add_box)
+
+    def refresh(self) -> None:
+        """Offer the layers that the viewer has now."""
+        self._show_seeds()
+        self._show_boxes()
+        scan = next(iter(self._choices.sequences.values()), None)
+        self._more.show_brain_layers(state.brain_layers(self._viewer.layers, scan), self._choices.brain)
+        self._on_brain_chosen()
+
+    def _volume(self, what_for: str) -> Layer | None:
+        """A scan of the chosen ones that is a volume; None, which is said, where there is none."""
+        scan = next(iter(self._choices.sequences.values()), None)
+        if scan is None or scan.ndim != 3:
+            notify(f"Open a case first: {what_for}.")
+            return None
+        return scan
+
+    def _show_seeds(self) -> None:
+        selected = self._choices.seeds
+        offered = state.seed_layers(self._viewer.layers)
+        self.seeds_box.blockSignals(True)
+        self.seeds_box.clear()
+        self.seeds_box.addItem("automatic", None)
+        for layer in offered:
+            self.seeds_box.addItem(layer.name, layer)
+        self.seeds_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
+        self.seeds_box.blockSignals(False)
+        self._on_seeds_chosen()
+
+    def _add_seeds(self) -> None:
+        scan = self._volume("seeds are points in a volume")
+        if scan is not None:
+            points = self._viewer.add_layer(layers.points_over(scan, "seeds"))
+            points.mode = "add"  # only now: napari's buttons do not show a mode from before they were there
+            self._choices.seeds = points
+
+    def _on_seeds_chosen(self) -> None:
+        self._choices.seeds = self.seeds_box.currentData()
+
+    def _on_brain_chosen(self) -> None:
+        self._choices.brain = self._more.brain
+
+    def _show_boxes(self) -> None:
+        self._more.show_box_layers(state.box_layers(self._viewer.layers), self._choices.box)
+        self._on_box_chosen()
+
+    def _add_box(self) -> None:
+        scan = self._volume("a box is drawn over a volume")
+        if scan is not None:
+            shapes = self._viewer.add_layer(layers.rectangles_over(scan, "box"))
+            shapes.mode = "add_rectangle"
+            self._show_boxes()
+            self._more.region_box.setCurrentIndex(self._more.region_box.findText(shapes.name))
+            self._on_box_chosen()
+
+    def _on_box_chosen(self) -> None:
+        before, selected = self._choices.box, self._more.box_layer
+        if selected is not before:
+            if before is not None:
+                before.events.data.disconnect(self._on_box_drawn)
+            if selected is not None:
+                selected.events.data.connect(self._on_box_drawn)
+            self._choices.box = selected
+        self._on_box_drawn()
+
+    def _on_box_drawn(self, event: Any = None) -> None:
+        self._more.show_box_size(state.box_text(self._choices))
+        self.changed.emit()

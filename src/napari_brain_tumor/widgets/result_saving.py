@@ -1,0 +1,142 @@
+"""Saving the labels that the Segment panel shows: format, label numbers, place."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QVBoxLayout, QWidget
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
+from napari_brain_tumor.widgets.parts import button, combo, wrapped
+from napari_brain_tumor.widgets.result_view import ResultView
+from napari_brain_tumor.widgets.saved_files import remember_saved
+from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
+
+__all__ = ["ResultSaving"]
+
+
+class ResultSaving(QWidget):
+    """Saves the result that is shown; the boxes of format and label numbers stand among the settings.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    result : ResultView
+    """
+
+    saved = Signal()
+    """`path` is where labels were saved last."""
+
+    def __init__(self, viewer: Any, result: ResultView) -> None:
+        super().__init__()
+        self._viewer, self._result = viewer, result
+        self._when_saved: Callable[[], None] = lambda: None
+        self.path = ""
+        self.runner = JobRunner(self, must_finish=True)
+        self._build()
+        result.changed.connect(self._on_result_changed)
+        self.button.clicked.connect(self._on_requested)
+        self.runner.finished.connect(self._on_saved)
+        self.runner.failed.connect(self._on_failed)
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.button = button(
+            "&Save…",
+            "Save the selected labels on the scan's own grid; the file is read back and compared before it counts.",
+        )
+        self.button.setEnabled(False)
+        column.addWidget(self.button)
+        self.label = wrapped("")
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column.addWidget(self.label)
+        self.label.hide()
+        self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
+        for name in state.writable_schemas():
+            self.schema_box.addItem(name, name)
+            at = self.schema_box.count() - 1
+            self.schema_box.setItemData(at, state.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole)
+        self.format_box = combo("The file format to save in.", "File format")
+        for format_choice in state.FORMATS:
+            self.format_box.addItem(format_choice.label, format_choice)
+
+    def _on_result_changed(self, layer: Layer | None) -> None:
+        self._show_text("")
+        self.button.setEnabled(layer is not None)
+        if layer is not None:
+            self.format_box.setCurrentIndex(state.FORMATS.index(state.default_format(state.layout_of(layer))))
+
+    def _on_requested(self) -> None:
+        if self._result.layer is None:
+            return
+        file_format: state.Format = self.format_box.currentData()
+        path = self._ask_where(file_format)
+        more = self._ask_more(file_format) if path else None
+        if more is not None:
+            self.save(path, more)
+
+    def _ask_where(self, file_format: state.Format) -> str:
+        name = state.case_name(self._result.layer)
+        if not file_format.suffix:
+            return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
+        start = str(Path.home() / f"{name}_segmentation{file_format.suffix}")
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save segmentation", start, f"{file_format.label} (*{file_format.suffix})"
+        )
+        return path if not path or path.lower().endswith(file_format.suffix) else f"{path}{file_format.suffix}"
+
+    def _ask_more(self, file_format: state.Format) -> dict[str, str] | None:
+        """What the format needs besides the path; None where the user does not say it."""
+        try:
+            needed = state.still_needed(*self._result.views(), file_format)
+        except BrainTumorError:  # saving says it
+            return {}
+        if not needed:
+            return {}
+        if needed == "source":
+            entered = str(QFileDialog.getExistingDirectory(self, "Folder of the DICOM series that the labels lie on"))
+        else:
+            entered, _ = QInputDialog.getText(self, "Save segmentation", "Subject of the data set, such as 01")
+        return {needed: entered} if entered else None
+
+    def save(self, path: str, more: Mapping[str, str] | None = None) -> None:
+        """Save the shown labels in the chosen schema; `more` are arguments that a format needs."""
+        layer = self._result.layer
+        if layer is None:
+            return
+        labels_view, references = self._result.views()
+        schema, point = self.schema_box.currentData(), start_journal(self._viewer).save_point(layer)
+        file_format: state.Format = self.format_box.currentData()
+        # A path of another suffix tells its format itself.
+        name = file_format.name if path.lower().endswith(file_format.suffix) else None
+        remembers = file_format.labels or name is None
+        self._when_saved = lambda: self._remember(layer, path, schema, point) if remembers else None
+        self.button.setEnabled(False)
+        self._show_text("Saving…")
+        self.runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema, name, more))
+
+    def _remember(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
+        remember_saved(layer, path, schema)
+        start_journal(self._viewer).mark_saved(point)
+        self.path = path
+        self.saved.emit()
+
+    def _show_text(self, text: str) -> None:
+        self.label.setText(text)
+        self.label.setVisible(bool(text))
+
+    def _on_saved(self, message: str) -> None:
+        self._when_saved()
+        self.button.setEnabled(True)
+        self._show_text(message)
+        notify(message)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.button.setEnabled(True)
+        self._show_text(f"Not saved. {error}")
+        notify_error(error)
