@@ -2,9 +2,11 @@
 
     python scripts/ship_model.py runs/unet3d/unet3d        # replaces src/napari_brain_tumor/checkpoints/unet3d
     python scripts/ship_model.py runs/unet3d/unet3d-last   # the same with the weights of the last epoch
+    python scripts/ship_model.py --refit runs/all/unet     # the model that ships, fitted on all patients
     python scripts/ship_model.py                           # only writes the manifest
 
 A run that was stopped before its last epoch is refused. Weights of the last epoch were not chosen on validation cases.
+A refit keeps scores, calibration and rules of the card that ships, which are of the weights before it, and names these.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import sys
 from pathlib import Path
 
 from napari_brain_tumor.errors import CheckpointError
-from napari_brain_tumor.models.cards import ModelInfo, TrainingRecord, find_model
+from napari_brain_tumor.models.cards import Card, ModelInfo, TrainingRecord, find_model
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 from napari_brain_tumor.models.manifest import BUNDLED, MANIFEST_FILE, manifest_of
 
@@ -27,13 +29,27 @@ def main() -> None:
     """Ship the checkpoints that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", type=Path, nargs="*", help="checkpoint folders of finished runs")
-    for folder in parser.parse_args().checkpoints:
+    parser.add_argument("--refit", action="store_true", help="they were fitted on all patients, after being measured")
+    arguments = parser.parse_args()
+    for folder in arguments.checkpoints:
         model = find_model(folder)
         refuse_unfinished(model)
         name = model.name.removesuffix(LAST)
-        card = model.card.model_copy(update={"name": name, "training": without_folders(model.card.training)})
+        record = without_folders(model.card.training)
+        card = model.card.model_copy(update={"name": name, "training": record})
+        if arguments.refit:
+            card = refitted(find_model(BUNDLED / name).card, card)
         save_checkpoint(BUNDLED / name, read_weights(model), card)
     write_manifest()
+
+
+def refitted(measured: Card, card: Card) -> Card:
+    """The card of weights that were fitted on all patients: what was measured and found stays that of before."""
+    if card.training is None or measured.architecture != card.architecture or measured.arguments != card.arguments:
+        raise CheckpointError(f"{card.name} is no refit of the {measured.name} that ships: they are other networks.")
+    earlier = measured.training.refit_of if measured.training else ""
+    record = card.training.model_copy(update={"refit_of": earlier or measured.weights_sha256})
+    return measured.model_copy(update={"training": record, "created": card.created, "software": card.software})
 
 
 def without_folders(record: TrainingRecord | None) -> TrainingRecord | None:

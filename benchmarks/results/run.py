@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.catalogue import find_model
+from napari_brain_tumor.catalogue import Baseline, find_model
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.errors import CheckpointError, TrainingError
 from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo, list_models
@@ -40,11 +40,25 @@ def subjects_named(names: Sequence[str]) -> list[Subject]:
     Raises
     ------
     ModelNotFoundError, CheckpointError
-        If one is not there or not right.
+        If one is not there or not right, or was fitted on the validation patients.
     """
     if names:
-        return [Subject(find_model(name)) for name in names]
-    return [*(Subject(model) for model in list_models() if model.bundled), *map(Subject, BASELINES.values())]
+        models = [find_model(name) for name in names]
+        for model in models:
+            if earlier := _refit_of(model):
+                msg = (
+                    f"{model.name} was fitted on the validation patients too: its scores of these say nothing. "
+                    f"Name the folder of the weights that were measured before; their SHA-256 is {earlier}."
+                )
+                raise CheckpointError(msg)
+        return [*map(Subject, models)]
+    shipped = [model for model in list_models() if model.bundled and not _refit_of(model)]
+    return [*map(Subject, shipped), *map(Subject, BASELINES.values())]
+
+
+def _refit_of(model: ModelInfo | Baseline) -> str:
+    record = model.card.training if isinstance(model, ModelInfo) else None
+    return "" if record is None else record.refit_of
 
 
 def measured_results(

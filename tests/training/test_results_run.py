@@ -1,7 +1,9 @@
 """Measuring models with tiny networks on phantoms: what is measured, kept, told to cards, and refused."""
 
+import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from results_phantoms import ROLES, write_bench
@@ -11,7 +13,8 @@ from measure_models import app
 from models_for_tests import tiny_model
 from napari_brain_tumor.errors import CheckpointError, TrainingError
 from napari_brain_tumor.io import open_study
-from napari_brain_tumor.models.cards import read_card
+from napari_brain_tumor.models.cards import TrainingRecord, read_card
+from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.workflow import segment
 from napari_brain_tumor_training.synthetic import SyntheticSpec
@@ -123,6 +126,35 @@ def test_a_run_that_is_cut_off_goes_on_with_the_next_block(data, tmp_path, no_pr
     second = run(data, tmp_path, [str(model.folder)]).models["tiny"]
     assert second.calibration == first.calibration
     assert second.cost is not None
+
+
+@pytest.fixture
+def ship_model():
+    """The script that ships models."""
+    path = Path(__file__).parents[2] / "scripts" / "ship_model.py"
+    spec = importlib.util.spec_from_file_location("ship_model", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_weights_that_were_fitted_on_the_validation_patients_are_not_measured_on_them(tmp_path, ship_model):
+    """As `ship_model.py --refit` ships them: card and scores of before, weights of after."""
+    measured, refit = (tiny_model(tmp_path / name / "tiny", seed)[0] for name, seed in (("before", 1), ("after", 2)))
+    record = TrainingRecord(datasets=["d"], cases=9, split_sha256="0" * 64, epochs=3, seed=1)
+    earlier = measured.card.model_copy(update={"min_sure_enhancing": 0.4, "notes": ["A note."]})
+    card = ship_model.refitted(earlier, refit.card.model_copy(update={"training": record}))
+    assert (card.min_sure_enhancing, card.notes, card.training.cases) == (0.4, ["A note."], 9)
+    assert card.training.refit_of == measured.card.weights_sha256
+    again = ship_model.refitted(card, refit.card.model_copy(update={"training": record}))
+    assert again.training.refit_of == measured.card.weights_sha256
+    save_checkpoint(refit.folder, read_weights(refit), card)
+    with pytest.raises(CheckpointError, match=measured.card.weights_sha256):
+        subjects_named([str(refit.folder)])
+    assert subjects_named([str(measured.folder)])[0].method.name == "tiny"
+    other = refit.card.model_copy(update={"training": record, "arguments": {"width": 99}})
+    with pytest.raises(CheckpointError, match="other networks"):
+        ship_model.refitted(earlier, other)
 
 
 def test_only_the_named_blocks_are_measured(data, tmp_path, no_process):

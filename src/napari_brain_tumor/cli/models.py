@@ -335,6 +335,9 @@ def _card_entries(card: "Card") -> dict[str, str]:
         if training
         else "",
         "Dice on validation cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
+        "Measured": "before these weights were fitted on the validation patients too"
+        if training and training.refit_of
+        else "",
         "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
         "Calibration": "\n".join(
             f"{region}: temperature {calibration.temperature:.2f}, error {calibration.error_before:.4f} before, "

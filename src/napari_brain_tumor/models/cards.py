@@ -95,6 +95,9 @@ class TrainingRecord(BaseModel):
     epochs: int
     seed: int
     settings: dict[str, Any] = Field(default_factory=dict)
+    refit_of: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of the weights that metrics, calibration and rules are of: fitted on the training side alone, while these
+    went on with the patients of both sides. Empty where they are of these weights."""
 
 
 class Calibration(BaseModel):
