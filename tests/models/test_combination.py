@@ -8,8 +8,8 @@ from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.models import checkpoint, manifest
-from napari_brain_tumor.models.cards import Calibration, Metrics, find_model, list_models, models_folder
-from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint
+from napari_brain_tumor.models.cards import Calibration, Card, Metrics, find_model, list_models, models_folder
+from napari_brain_tumor.models.checkpoint import load_network, save_checkpoint, write_card
 from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.ensemble import save_ensemble
 from napari_brain_tumor.progress import run_job
@@ -94,6 +94,14 @@ def test_an_ensemble_is_listed_found_and_segments_like_any_model(tmp_path):
     together = run_job(Engine.plain(load_network(found), 2).probabilities(channels))
     np.testing.assert_allclose(together, mean, atol=2e-3)
     assert segment(study(), "both", "cpu").data.shape == study().grid.shape
+
+
+def test_what_was_found_with_one_members_probabilities_is_not_the_ensembles(tmp_path):
+    first, second = members(tmp_path)
+    record = {"bfloat16": {"cases": 3, "dice_change": {"WT": 0.0}, "agreement": 1.0}}
+    found = Card.model_validate(first.card.model_dump() | {"precisions": record, "min_sure_enhancing": 0.4})
+    saved = save_ensemble(models_folder() / "both", [write_card(first, found), second], "Both")
+    assert (saved.card.precisions, saved.card.min_sure_enhancing, saved.card.calibration) == ({}, 0, {})
 
 
 def test_members_keep_their_temperatures(tmp_path):

@@ -80,7 +80,10 @@ def save_ensemble(
             "title": title,
             "architecture": "ensemble",
             "arguments": {},
+            # What was found with the probabilities of one model does not hold for the mean of several.
             "calibration": {},
+            "precisions": {},
+            "min_sure_enhancing": 0.0,
             "members": members,
             "parameters": sum(model.card.parameters for model in models),
             "training": first.card.training if all(m.card.training == first.card.training for m in models) else None,
