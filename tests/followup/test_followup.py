@@ -62,7 +62,7 @@ def test_some_dates_must_not_contradict_the_order() -> None:
 @pytest.mark.parametrize(
     ("visits", "message"),
     [
-        ([], "no visit"),
+        ([], "No visit was given"),
         ([visit("a"), visit("a")], "called a"),
         ([visit("a", baseline=True), visit("b", baseline=True)], "Only one visit"),
     ],

@@ -196,7 +196,7 @@ def test_visits_before_the_baseline_are_not_judged_and_give_no_nadir() -> None:
 def test_lesions_that_are_no_targets_are_the_readers_to_judge() -> None:
     unknown = assess(visits(1000, 900, non_target_grew=True), "area")[-1]
     worse = assess(visits(1000, 900, facts={1: {"non_target_worse": True}}), "area")[-1]
-    assert "no targets" in unknown.missing[0]
+    assert "non-target lesions" in unknown.missing[0]
     assert worse.verdict == "PD"
 
 

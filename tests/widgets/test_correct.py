@@ -590,7 +590,7 @@ def test_a_preview_shows_a_ring_and_waits_until_it_is_taken_or_dropped(begun, qt
         np.testing.assert_array_equal(labels.data, before)
         ring = viewer.layers["Preview"].data > 0
         assert ring.sum() > 20
-        assert "Enter takes it" in panel.status_label.text()
+        assert "Enter accepts it" in panel.status_label.text()
         if taken:
             panel.tidy.take_button.click()
         else:
