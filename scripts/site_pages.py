@@ -126,12 +126,12 @@ def reference_pages() -> Iterator[tuple[str, str, str]]:
 def notebook_of(tutorial: str) -> dict[str, Any]:
     """A tutorial as a Jupyter notebook: Python as cells, commands of the shell with `!`, all else as text.
 
-    A recipe that the text says to save under a name is a cell that writes it.
+    A document that the text says to save under a name is a cell that writes it.
     """
     cells: list[dict[str, Any]] = []
     place = 0
     for block in BLOCK.finditer(tutorial):
-        saved = SAVED.search(tutorial, place, block.start()) if block["language"] == "toml" else None
+        saved = SAVED.search(tutorial, place, block.start()) if block["language"] in ("toml", "json") else None
         runs = block["reason"] is None and (saved is not None or block["language"] in ("python", "sh"))
         if not runs:
             continue

@@ -68,7 +68,7 @@ def test_a_notebook_has_all_code_that_its_tutorial_runs(pages: ModuleType, tutor
     runs = [
         block
         for block in pages.BLOCK.finditer(text)
-        if block["reason"] is None and block["language"] in ("python", "sh", "toml")
+        if block["reason"] is None and block["language"] in ("python", "sh", "toml", "json")
     ]
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(cells) == len(runs) > 0
@@ -76,7 +76,7 @@ def test_a_notebook_has_all_code_that_its_tutorial_runs(pages: ModuleType, tutor
         if block["language"] == "python":
             assert cell["source"] == block["code"].strip("\n")
             compile(cell["source"], tutorial.name, "exec")
-        elif block["language"] == "toml":
+        elif block["language"] in ("toml", "json"):
             assert cell["source"].startswith("%%writefile ")
             assert cell["source"].partition("\n")[2] == block["code"].strip("\n")
         else:
