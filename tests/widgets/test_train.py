@@ -125,6 +125,7 @@ def test_a_run_outlives_its_panel_and_is_watched_stopped_and_installed_by_anothe
     qtbot.waitUntil(lambda: again.watch() or not again.run.status.is_alive, timeout=60_000)
     assert again.run.status.state == "stopped"
     assert again.resume_button.isEnabled()
+    assert again.more.isAncestorOf(again.install_button)  # one control less in sight
     segment = SegmentWidget(viewer, worker)
     qtbot.addWidget(segment)
     before = segment.model_box.count()

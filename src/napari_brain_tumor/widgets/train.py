@@ -200,7 +200,7 @@ class TrainWidget(QScrollArea):
         self.runs_box = combo("The runs in the runs folder, the newest first. Choose one to watch it.", "Run")
         rows.addRow("R&un", self.runs_box)
         column.addLayout(rows)
-        first, second = flow(), flow()
+        self._actions, self._more_actions = first, second = flow(), flow()
         self.more = Fold("More", "Show the folder of a run, watch another one.", "More about runs")
         self.stop_button = button("St&op", "Stop after the current step; state and best weights are kept.")
         self.resume_button = button("Resu&me", "Continue this run in a new process.")
@@ -445,6 +445,8 @@ class TrainWidget(QScrollArea):
         ready = not status.is_alive and not status.installed and not self.install_runner.running
         why_not = state.why_not_ready(run)
         self.install_button.setEnabled(ready and not why_not)
+        # To resume is the rule; a stopped run's weights can still be added, below More.
+        (self._more_actions if state.can_resume(run) else self._actions).addWidget(self.install_button)
         self.install_button.setVisible(not status.is_alive and not (why_not and state.can_resume(run)))
         self.install_button.setToolTip(f"Cannot be added yet. {why_not}" if why_not else _ADD_TIP)
         self.folder_button.setEnabled(True)
