@@ -40,9 +40,9 @@ counts as much as the large edema. `outline`: an exact line around the region on
 another part is close by); `lasso`: around the error; `stroke`: along the middle of the error; `point`: a click. *Shape
 interpolation* is the classical method, applied to the outlines of our sessions: exact on the outlined slices, signed
 distances interpolated between them, the initial labels elsewhere. *The version before* and the *random walker* have
-their own sessions, because the user responds to their errors. The version before began one case (BraTS2021_01483) with the
-enhancing labels that the default model no longer gives. Dice is the mean over cases; nothing was fitted to these
-patients."""
+their own sessions, because the user responds to their errors. The version before began one case (BraTS2021_01483)
+with the enhancing labels that the default model no longer gives. Dice is the mean over cases; nothing was fitted to
+these patients."""
 
 COMMANDS = """```
 python benchmarks/interaction --data DATA
