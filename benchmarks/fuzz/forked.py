@@ -6,7 +6,6 @@ long, and the peak of its memory is read and reset for every case (Linux).
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import json
 import os
@@ -27,6 +26,7 @@ from cases import Mutant, Seed, outside_is_untouched, write_case
 from mutations import mutate
 
 from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.inference.memory import return_freed_memory
 
 Kind = Literal["same", "different", "refused", "uncaught", "crash", "hang", "silent", "memory", "outside"]
 BUGS: Final[tuple[Kind, ...]] = ("uncaught", "crash", "hang", "silent", "memory", "outside")
@@ -227,8 +227,7 @@ def _reset_peak() -> int:
 
     What was freed but is still resident goes back to the system first, or a case could fill it again unnoticed.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # glibc's
+    return_freed_memory()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _status_kib("VmRSS")

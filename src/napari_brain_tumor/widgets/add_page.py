@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, text_field, wrapped
 
 __all__ = ["AddPage"]
 
@@ -41,7 +41,7 @@ class AddPage(QWidget):
         rows = form()
         self.label_box = combo("The labels layer that is the truth of this case, or a draft of it.", "Label layer")
         rows.addRow("&Label", self.label_box)
-        self.patient_edit = _edit(
+        self.patient_edit = text_field(
             "the case's name", "The patient. All cases of a patient are on one side of the split.", "Patient"
         )
         rows.addRow("&Patient", self.patient_edit)
@@ -78,7 +78,7 @@ class AddPage(QWidget):
         self.grade_box.addItems(["", "HGG", "LGG", "1", "2", "3", "4"])
         self.grade_box.setEditable(True)
         rows.addRow("&Grade", self.grade_box)
-        self.slices_edit = _edit(
+        self.slices_edit = text_field(
             "all",
             "Slices whose label is true, as the slider of the axial view counts them: 40, 52-60.\nThe others are "
             "unknown then, not background. Empty: all.",
@@ -89,9 +89,9 @@ class AddPage(QWidget):
         for key, name in state.STATE_NAMES.items():
             self.state_box.addItem(name, key)
         rows.addRow("S&tate", self.state_box)
-        self.note_edit = _edit("", "Kept with the state.", "Note on the label")
+        self.note_edit = text_field("", "Kept with the state.", "Note on the label")
         rows.addRow("&Note", self.note_edit)
-        self.others_edit = _edit(
+        self.others_edit = text_field(
             "",
             "Ids of cases of other patients that look the same, separated by commas; only where adding was refused for "
             "that.",
@@ -186,11 +186,3 @@ class AddPage(QWidget):
         for edit in (self.note_edit, self.slices_edit, self.patient_edit, self.others_edit):
             edit.clear()
         self._label_by_hand = None
-
-
-def _edit(placeholder: str, tip: str, name: str) -> QLineEdit:
-    edit = QLineEdit()
-    edit.setPlaceholderText(placeholder)
-    edit.setToolTip(tip)
-    edit.setAccessibleName(name)
-    return edit

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.more_settings import MoreSettings
-from napari_brain_tumor.widgets.parts import button, combo
+from napari_brain_tumor.widgets.parts import button, combo, offer_layers
 from napari_brain_tumor.widgets.worker import notify
 
 __all__ = ["HelperLayers"]
@@ -61,15 +61,7 @@ class HelperLayers(QObject):
         return scan
 
     def _show_seeds(self) -> None:
-        selected = self._choices.seeds
-        offered = state.seed_layers(self._viewer.layers)
-        self.seeds_box.blockSignals(True)
-        self.seeds_box.clear()
-        self.seeds_box.addItem("automatic", None)
-        for layer in offered:
-            self.seeds_box.addItem(layer.name, layer)
-        self.seeds_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
-        self.seeds_box.blockSignals(False)
+        offer_layers(self.seeds_box, "automatic", state.seed_layers(self._viewer.layers), self._choices.seeds)
         self._on_seeds_chosen()
 
     def _add_seeds(self) -> None:

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QHeaderView,
-    QLineEdit,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -27,7 +26,7 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import import_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, combo, form, progress_bar, text_field, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error, time_left_text
 
 __all__ = ["ImportPage"]
@@ -118,13 +117,17 @@ class ImportPage(QWidget):
                 f"File of {role}",
             )
             rows.addRow(role, self.role_boxes[role])
-        self.spacing_edit = _edit("x y z in mm", "Only for files that do not state it, such as TIFF.", "Voxel size")
+        self.spacing_edit = text_field(
+            "x y z in mm", "Only for files that do not state it, such as TIFF.", "Voxel size"
+        )
         rows.addRow("&Voxel size", self.spacing_edit)
-        self.images_edit = _edit(
+        self.images_edit = text_field(
             "recognised", "Where the images are, such as {case}/{case}_{role}.nii.gz. Goes with Labels.", "Images"
         )
         rows.addRow("Ima&ges", self.images_edit)
-        self.labels_edit = _edit("recognised", "Where the labels are, such as {case}/{case}_truth.nii.gz.", "Labels")
+        self.labels_edit = text_field(
+            "recognised", "Where the labels are, such as {case}/{case}_truth.nii.gz.", "Labels"
+        )
         rows.addRow("La&bels", self.labels_edit)
         self.accepted_box = QCheckBox("The labels were checked: &accept them")
         self.accepted_box.setToolTip("The cases are good to train on at once. Otherwise they wait for your decision.")
@@ -285,11 +288,3 @@ class ImportPage(QWidget):
     def lines(self) -> CommandLines:
         """What Import does, as code."""
         return state.lines_of(self._dataset(), self.choices)
-
-
-def _edit(placeholder: str, tip: str, name: str) -> QLineEdit:
-    edit = QLineEdit()
-    edit.setPlaceholderText(placeholder)
-    edit.setToolTip(tip)
-    edit.setAccessibleName(name)
-    return edit

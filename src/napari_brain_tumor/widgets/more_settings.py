@@ -12,7 +12,7 @@ from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.requests.request import option_of
 from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, wrapped
+from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, form, offer_layers, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls, has_control
 from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 from napari_brain_tumor.widgets.stored_maps import MAPS
@@ -212,13 +212,7 @@ class MoreSettings(QWidget):
 
     def show_box_layers(self, offered: Sequence[Shapes], selected: Shapes | None) -> None:
         """Offer these layers; the chosen one stays chosen while it is there."""
-        self.region_box.blockSignals(True)
-        self.region_box.clear()
-        self.region_box.addItem("whole volume", None)
-        for layer in offered:
-            self.region_box.addItem(layer.name, layer)
-        self.region_box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
-        self.region_box.blockSignals(False)
+        offer_layers(self.region_box, "whole volume", offered, selected)
 
     def show_box_size(self, text: str) -> None:
         """Tell how large the box is; nothing where there is none."""

@@ -1,13 +1,16 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
+from collections.abc import Sequence
 from typing import Final
 
+from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
     QLabel,
+    QLineEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -30,7 +33,9 @@ __all__ = [
     "give_room",
     "line",
     "narrow",
+    "offer_layers",
     "progress_bar",
+    "text_field",
     "wrapped",
 ]
 
@@ -120,6 +125,26 @@ def combo(tip: str, name: str) -> QComboBox:
     box.setAccessibleName(name)
     narrow(box, 8)
     return box
+
+
+def offer_layers(box: QComboBox, none: str, offered: Sequence[Layer], selected: Layer | None) -> None:
+    """Offer layers by name below the text for none of them; the selected one stays so while it is there. Silently."""
+    box.blockSignals(True)
+    box.clear()
+    box.addItem(none, None)
+    for layer in offered:
+        box.addItem(layer.name, layer)
+    box.setCurrentIndex(offered.index(selected) + 1 if selected in offered else 0)
+    box.blockSignals(False)
+
+
+def text_field(placeholder: str, tip: str, name: str) -> QLineEdit:
+    """A line to type in."""
+    edit = QLineEdit()
+    edit.setPlaceholderText(placeholder)
+    edit.setToolTip(tip)
+    edit.setAccessibleName(name)
+    return edit
 
 
 def narrow(box: QComboBox, letters: int) -> None:
