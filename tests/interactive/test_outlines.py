@@ -350,10 +350,11 @@ def test_all_steps_come_back_from_their_file_and_give_the_same_voxels(tmp_path: 
     np.testing.assert_array_equal(again.data, made.labels)
 
 
-def test_prompts_of_the_first_rule_are_read_and_said_to_give_other_voxels() -> None:
-    old = PromptFile.model_validate({"version": 1, "steps": [{"kind": "point", "label": "edema", "at": [0, 0, 0]}]})
+@pytest.mark.parametrize("rule", [1, 2])
+def test_prompts_of_an_earlier_rule_are_read_and_said_to_give_other_voxels(rule: int) -> None:
+    old = PromptFile.model_validate({"version": rule, "steps": [{"kind": "point", "label": "edema", "at": [0, 0, 0]}]})
     (note,) = check_prompts(old, STUDY, labels_sha256(np.zeros(SHAPE, np.uint8)))
-    assert "rule 1" in note
-    assert "rule 2" in note
+    assert f"rule {rule};" in note
+    assert "rule 3" in note
     new: list[Prompt] = []
     assert check_prompts(PromptFile(steps=tuple(new)), STUDY, "") == ()

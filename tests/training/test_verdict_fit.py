@@ -8,10 +8,8 @@ import pytest
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive.evidence import FEATURES
-from napari_brain_tumor.interactive.section import SECTION_FEATURES
 from napari_brain_tumor.interactive.verdict import load_verdict, shipped_verdict
 from napari_brain_tumor.study import Study
-from prompting.outlines import play_outlines, uneven_start
 from prompting.verdict import (
     Samples,
     Start,
@@ -54,24 +52,6 @@ def test_play_samples_voxels_that_should_and_should_not_follow(samples):
     assert 0.05 < samples.follows.mean() < 0.95
     assert (samples.weights >= 1).all()
     assert np.isfinite(samples.numbers).all()
-
-
-def test_outlines_are_learned_from_uneven_starts_and_shapes(study, truth, tmp_path):
-    random = np.random.default_rng(4)
-    starts = [Start(np.zeros(SHAPE, np.uint8)), *(uneven_start(truth, study.grid, random) for _ in range(3))]
-    assert all((start.labels != truth).any() for start in starts)
-    samples = joined([play_outlines(study, truth, start, random, prompts=4) for start in starts])
-    assert samples.numbers.shape == (len(samples.follows), len(SECTION_FEATURES))
-    assert np.isfinite(samples.numbers).all()
-    assert 0.02 < samples.follows.mean() < 0.98
-    learned = fit_verdict(samples, epochs=12)
-    chance = learned(samples.numbers.astype(np.float32))
-    by_shape = samples.numbers[:, 0] > 0
-    wrong = [(samples.weights * (one != samples.follows)).sum() for one in (chance > 0.5, by_shape)]
-    assert wrong[0] < wrong[1]
-    save_verdict(learned, tmp_path / "outlines.safetensors")
-    again = load_verdict(tmp_path / "outlines.safetensors", len(SECTION_FEATURES))
-    np.testing.assert_array_equal(again(samples.numbers.astype(np.float32)), chance)
 
 
 def test_play_without_an_error_gives_nothing(study, truth):

@@ -1,6 +1,6 @@
 """What is drawn around an area on a slice of the scan: exact there, and carried to the slices beside it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,45 +12,14 @@ from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.evidence import Block
 from napari_brain_tumor.interactive.prompts import BORDERED, Lasso
 from napari_brain_tumor.interactive.rasterise import Touched
-from napari_brain_tumor.interactive.section import Section, Surroundings, may_leave
-from napari_brain_tumor.interactive.verdict import Verdict
+from napari_brain_tumor.interactive.section import Section, Surroundings
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
-from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
+from napari_brain_tumor.types import Float32Array, Labels, Mask
 
 __all__ = ["Said", "carried", "plane_of", "sections_of"]
 
 
 _TOUCHING: Final = np.ones((3, 3), bool)
-_DECIDED: Final = np.float32(4.0)
-"""Logits are cut here, so that neighbours can be outvoted."""
-_STAYS: Final = 2.0
-"""By how much the odds must speak against what a voxel is, in logits, for it to change, where less than `_RIGHT` was
-wrong on the slice; nothing where more than `_WRONG` was. So what is good stays: one prompt in fifteen instead of one in
-five then did harm further away (sections of three training patients that the weights had not seen)."""
-_FAR_STAYS: Final = 0.75
-"""By how much more for tumour to go, for every two radii of the error on the slice that a voxel is away from it."""
-_RIGHT: Final = 0.05
-_WRONG: Final = 0.4
-_SHAPE: Final = 0.15
-_BETWEEN: Final = 0.5
-"""Logits for every millimetre of depth in the shapes, beside what `verdict` makes of it: beyond outlined slices, where
-there was something before, and between two, where the shapes know more."""
-_CUT_MM: Final = 6.0
-_NESTED: Final = 1.5
-"""By how much the regions within and around speak for or against a voxel, in logits."""
-_SURROUNDED: Final = 0.9
-"""Share of what was drawn that must lie within the region around it for that to speak."""
-_BAND_MM: Final = 4.0
-"""How far from the border that the shapes give the scans decide, beside what was drawn."""
-_NARROW_MM: Final = 1.5
-"""The same between two outlined slices."""
-_WIDER_BETWEEN: Final = 0.5
-_WIDER_OUTSIDE: Final = 0.75
-_FROM_NOTHING: Final = 2.0
-_WIDER_INSIDE: Final = 0.25
-"""By how much that is further for every millimetre away from what was drawn; outside it most where nothing was yet."""
-_SMOOTH_VOXELS: Final = 0.7
-"""Width of the Gaussian over which neighbours agree."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,15 +111,19 @@ def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask) -> M
     return decided
 
 
+Decide = Callable[[Surroundings, Mapping[Region, Mask], Mask], Float32Array]
+"""Logits `(N, U, V)` of a region around a section, of all its regions before, and where something may change."""
+
+
 def carried(
     block: Block,
     section: Section,
     masks: Mapping[Region, Mask],
     said: Said,
     others: Sequence[int],
-    verdict: Verdict | None,
+    decide: Decide | None,
 ) -> Mask:
-    """The section's region in a block after it was drawn; only the shapes decide where there is no verdict.
+    """The section's region in a block after it was drawn; only the shapes decide where `decide` is missing.
 
     Parameters
     ----------
@@ -162,30 +135,15 @@ def carried(
         What earlier prompts settled of the section's region.
     others : sequence of int
         Further slices along the section's axis on which the region was outlined, in the block's numbers.
-    verdict : Verdict, optional
+    decide : callable, optional
     """
     before = masks[section.region]
     around = Surroundings(block, section, before, said.is_in, said.is_out, others)
     could = around.candidates()
     after = np.moveaxis(before.copy(), section.axis, 0)
-    base = around.base
-    logits = np.where(base > 0, _DECIDED, -_DECIDED)
-    if verdict is not None and could.any():
-        where = np.nonzero(could & _doubtful(around))
-        beyond = _SHAPE if around.before.any() else 0.0
-        depth = np.clip(base[where], -_CUT_MM, _CUT_MM)
-        shapes = np.where(around.is_between[where[0]], _BETWEEN, beyond) * depth
-        scans = verdict.logits(around.evidence(where)) + np.moveaxis(_nesting(section, masks), section.axis, 0)[where]
-        scans += _stays(around, where)
-        speak = around.trust * (scans + shapes) + (1 - around.trust) * depth
-        logits[where] = np.clip(speak, -_DECIDED, _DECIDED)
-    logits[~could] = np.where(after[~could], _DECIDED, -_DECIDED)
-    logits[section.index] = np.where(section.inside, _DECIDED, -_DECIDED)
-    after[could] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[could] > 0
+    logits = around.base if decide is None else decide(around, masks, could)
+    after[could] = logits[could] > 0
     after[section.index] = section.inside
-    gone = around.before[section.index] & ~section.inside
-    may = may_leave(gone, around.away, around.spacing[1:]) | around.is_between[:, None, None]
-    after |= around.before & could & ~may
     parts, count = ndimage.label(after)
     if count > 1:  # what is new hangs together with the drawing, or with what was there
         hanging = np.zeros(count + 1, bool)
@@ -193,42 +151,3 @@ def carried(
         hanging[parts[section.index]] = True
         after &= hanging[parts]
     return np.moveaxis(after, 0, section.axis)
-
-
-def _stays(around: Surroundings, where: tuple[Array, ...]) -> Float32Array:
-    """How much speaks for what voxels were: more, the more was right on the slice; and for tumour the further it is."""
-    stays = float(np.interp(around.wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
-    far = np.clip(around.away[where[0]] / (2 * around.error) - 0.5, 0, 2)
-    logits: Float32Array = np.where(around.before[where], stays + _FAR_STAYS * far, -stays).astype(np.float32)
-    return logits
-
-
-def _doubtful(around: Surroundings) -> Mask:
-    """Where the scans decide: in a band around the shapes' border, the wider the further from all that was drawn."""
-    away = around.nearest
-    wider = _WIDER_OUTSIDE if around.before.any() else _FROM_NOTHING
-    outside, inside = _BAND_MM + wider * away, _BAND_MM + np.minimum(_WIDER_INSIDE * away, _BAND_MM)
-    narrow = _NARROW_MM + _WIDER_BETWEEN * away
-    between, base = around.is_between[:, None, None], around.base
-    if not around.section.border:  # around an error alone: the scans may only speak against what the shapes change
-        narrowed: Mask = (base > 0) != around.before
-        return narrowed
-    doubtful: Mask = (base > -np.where(between, narrow, outside)) & (base < np.where(between, narrow, inside))
-    return doubtful
-
-
-def _nesting(section: Section, masks: Mapping[Region, Mask]) -> Float32Array:
-    """How much the other regions speak for a voxel: for it where one within it lies, against it where none is around.
-
-    What surrounds says nothing where it was not there to begin with.
-    """
-    order = list(REGIONS)
-    at = order.index(section.region)
-    logits = np.zeros(masks[section.region].shape, np.float32)
-    for inner in order[at + 1 :]:
-        logits[masks[inner]] = _NESTED
-    for outer in order[max(0, at - 1) : at]:
-        flat = np.take(masks[outer], section.index, section.axis)
-        if section.inside.any() and flat[section.inside].mean() > _SURROUNDED:
-            logits[~masks[outer]] = -_NESTED
-    return logits

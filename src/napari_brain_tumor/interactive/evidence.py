@@ -96,7 +96,7 @@ class Block:
     def __init__(self, scene: Scene, box: Box) -> None:
         self.scene, self.box = scene, box
         self.spacing = scene.spacing
-        raw = scene.intensities(box)
+        self.raw = raw = scene.intensities(box)
         with ThreadPoolExecutor(len(raw)) as pool:  # SciPy's filters let other threads run
             self.images = np.stack(list(pool.map(lambda image: _smooth(image, 0.7, self.spacing), raw)))
             self.coarse = np.stack(list(pool.map(lambda image: _smooth(image, 2.5, self.spacing), self.images)))

@@ -54,8 +54,9 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-RULE: Final = 2
-"""By which prompts change labels: 1 until outlines bound, 2 since. Other rules give other voxels."""
+RULE: Final = 3
+"""By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 since.
+Other rules give other voxels."""
 
 _FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""
@@ -269,7 +270,7 @@ class PromptFile(_Document):
     """
 
     format: Literal["napari-brain-tumor prompts"] = "napari-brain-tumor prompts"
-    version: Literal[1, 2] = RULE
+    version: Literal[1, 2, 3] = RULE
     """`RULE` of when it was recorded."""
     case: str = ""
     unit: Literal["mm", "voxel"] = "mm"

@@ -141,8 +141,8 @@ def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: boo
         yield other
     if prompts.version != RULE:
         yield (
-            f"The prompts were recorded with rule {prompts.version}; rule {RULE}, since outlines bind, gives other "
-            "voxels than were seen then. An older version of this package gives those."
+            f"The prompts were recorded with rule {prompts.version}; rule {RULE}, by which the outline network decides "
+            "what follows, gives other voxels than were seen then. An older version of this package gives those."
         )
     if prompts.edited_by_hand:
         count = prompts.edited_by_hand

@@ -26,7 +26,7 @@ from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.spread import Outlined, apply_prompt, as_said, outlined_by
 from napari_brain_tumor.interactive.tidy import Tidying, tidied
-from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, shipped_verdict
+from napari_brain_tumor.interactive.verdict import shipped_verdict
 from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, RESECTION_CAVITY, Region, labels_sha256
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation, Study
@@ -178,8 +178,10 @@ class Refiner:
         self._scene.intensities(nowhere)
         for region in REGIONS:
             self._scene.prior(region, nowhere)
-        for name in (WEIGHTS_FILE, OUTLINE_FILE):
-            shipped_verdict(name)
+        shipped_verdict()
+        from napari_brain_tumor.interactive.follow import shipped_network
+
+        shipped_network()
 
     def apply(self, step: Step) -> Change:
         """Carry out a prompt or an action.

@@ -6,9 +6,10 @@ slices that is shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52
 beyond it. Everything else that is known of a voxel stands beside that, and `verdict` weighs it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 from scipy import ndimage
@@ -16,10 +17,9 @@ from scipy import ndimage
 from napari_brain_tumor.interactive.evidence import Block
 from napari_brain_tumor.interactive.interpolation import shapes_between
 from napari_brain_tumor.labels import REGIONS, Region
-from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
-__all__ = ["REACH_MM", "SECTION_FEATURES", "Section", "Surroundings"]
+__all__ = ["REACH_MM", "Section", "Surroundings", "may_leave"]
 
 
 REACH_MM: Final = 40.0
@@ -46,39 +46,6 @@ _USELESS: Final = 0.4
 _LOOSE_MM: Final = 20.0
 _APART: Final = 0.5
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
-
-SECTION_FEATURES: Final = (
-    "shape",
-    "before",
-    "carried change",
-    "drawn",
-    "drawn change",
-    "between",
-    "is between",
-    "slices away",
-    "slices away, logarithm",
-    "distance to what was said before",
-    "weight",
-    "radius",
-    "slices away, in radii",
-    "has prior",
-    "logit",
-    "smooth logit",
-    "logit on the slice",
-    *(f"{role} beside that on the slice" for role in ROLES),
-    *(role for role in ROLES),
-    *(f"smooth {role}" for role in ROLES),
-    "unlike the inside",
-    "fitted",
-    "smooth fitted",
-    "voxels said inside, logarithm",
-    "voxels said outside, logarithm",
-    *(f"about {region}" for region in REGIONS),
-    *(f"has {role}" for role in ROLES),
-    "is an outline",
-    "adds",
-)
-"""Names of the numbers, in their order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,59 +196,60 @@ class Surroundings:
         could[self.section.index] = False
         return could
 
-    def evidence(self, where: tuple[Array, ...]) -> Float32Array:
-        """Numbers `(N, F)` of voxels, in the order of `SECTION_FEATURES`."""
-        numbers = np.zeros((len(where[0]), len(SECTION_FEATURES)), np.float32)
-        for column, values in zip(numbers.T, self._columns(where), strict=True):
-            column[:] = values
-        return numbers
+    def channels(self, masks: Mapping[Region, Mask]) -> Float32Array:
+        """What `OutlineNetwork` sees `(C, N, U, V)`, in the order of its `CHANNELS`.
 
-    def _columns(self, where: tuple[Array, ...]) -> Iterator[Any]:
-        under = where[1:]
-        away = self.away[where[0]]
-        yield self.shape[where] / 10
-        yield np.clip(self.distance[where], -_FAR, _FAR) / 10
-        yield self.weight[where] * self.change[under] / 10
-        yield self.drawn[under] / 10
-        yield self.change[under] / 10
-        yield np.clip(self.between[where], -_FAR, _FAR) / 10
-        yield self.is_between[where[0]]
-        yield away / 10
-        yield np.log1p(away)
-        yield self.to_said[where] / 10
-        yield self.weight[where]
-        yield self.radius / 10
-        yield np.minimum(away / self.radius, 4)
-        yield from self._of_prior(where)
-        yield from self._of_tissue(where)
-        yield from (region == self.section.region for region in REGIONS)
-        yield from self.block.present
-        yield self.section.border
-        yield 1.0 if self.section.inside[self.section.told].any() else -1.0
+        Parameters
+        ----------
+        masks : mapping of region to (X, Y, Z) bool array
+            All regions before.
+        """
+        section, axis = self.section, self.section.axis
+        order = list(REGIONS)
+        at = order.index(section.region)
+        nothing = np.zeros(self.before.shape, bool)
+        outer, inner = (
+            np.moveaxis(masks[order[n]], axis, 0) if 0 <= n < len(order) else nothing for n in (at - 1, at + 1)
+        )
+        settled_in, settled_out = self.said_in.copy(), self.said_out.copy()
+        settled_in[section.index] |= section.told & section.inside
+        settled_out[section.index] |= section.told & ~section.inside
+        logit = self.block.logit(section.region)
+        return np.stack(
+            [
+                *(np.moveaxis(image, axis, 0) / 2 for image in self.block.raw),
+                self.before,
+                nothing if logit is None else np.moveaxis(logit, axis, 0) / 3,
+                outer,
+                inner,
+                settled_in,
+                settled_out,
+                np.clip(self.base, -_FAR, _FAR) / 10,
+                self.nearest / 20,
+                np.broadcast_to(self.is_between[:, None, None], self.before.shape),
+                self.weight,
+                self.score / 4,
+                np.broadcast_to(self.drawn / 10, self.before.shape),
+                np.broadcast_to(np.minimum(self.away / 20, 3)[:, None, None], self.before.shape),
+            ]
+        ).astype(np.float32)
 
-    def _of_prior(self, where: tuple[Array, ...]) -> Iterator[Any]:
-        logit = self.block.logit(self.section.region)
-        if logit is None:
-            yield from (0, 0, 0, 0)
-            return
-        smooth = self.block.smooth_logit(self.section.region)
-        logit, smooth = (np.moveaxis(image, self.section.axis, 0) for image in (logit, smooth))
-        yield 1
-        yield logit[where]
-        yield smooth[where]
-        yield smooth[self.section.index][where[1:]]
+    @property
+    def facts(self) -> Float32Array:
+        """What `OutlineNetwork` is told of the whole block: its `FACTS` numbers."""
+        section = self.section
+        adds = 1.0 if section.inside[section.told].any() else -1.0
+        known = self.block.logit(section.region) is not None
+        flags = (known, section.border, adds, self.before.any(), float(np.log(self.spacing[0])), self.trust)
+        return np.array([*(region == section.region for region in REGIONS), *self.block.present, *flags], np.float32)
 
-    def _of_tissue(self, where: tuple[Array, ...]) -> Iterator[Any]:
-        count = len(self.block.images)
-        images, coarse = self._seen[:count], self._seen[count : 2 * count]
-        yield from (image[where] - image[self.section.index][where[1:]] for image in coarse)
-        yield from (image[where] for image in images)
-        yield from (image[where] for image in coarse)
-        inside, outside = self._values
-        yield _unlike([image[where] for image in images], inside[:, :count], self.block.present)
-        yield from self._scores(where)
-        yield np.log1p(len(inside))
-        yield np.log1p(len(outside))
+    @cached_property
+    def score(self) -> Float32Array:
+        """The discriminant of every voxel, cut at 8 on both sides."""
+        score = np.full(self._seen[0].shape, -self._offset, np.float32)
+        for image, weight in zip(self._seen, self._direction, strict=True):
+            score += weight * image
+        return np.clip(score, -8, 8)
 
     def _examples(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Voxels known to be inside, and outside close to the border: on the slice, and where prompts said so."""
@@ -306,25 +274,6 @@ class Surroundings:
         self._direction = np.linalg.solve(spread, inside - outside).astype(np.float32)
         self._offset = float(self._direction @ (inside + outside) / 2)
         self.trust = min(1.0, float(self._direction @ (inside - outside)) / _APART)
-
-    def _scores(self, where: tuple[Array, ...]) -> Iterator[Array]:
-        """The discriminant of voxels, as it is and smoothed."""
-        score = np.full(self._seen[0].shape, -self._offset, np.float32)
-        for image, weight in zip(self._seen, self._direction, strict=True):
-            score += weight * image
-        score = np.clip(score, -8, 8)
-        yield score[where]
-        yield ndimage.gaussian_filter(score, [1.5 / s for s in self.spacing], truncate=2.5)[where]
-
-
-def _unlike(values: list[Float32Array], inside: Float32Array, present: Float32Array) -> Float32Array | float:
-    """How far intensities are from those inside, in standard deviations; over the sequences that are there."""
-    if not len(inside):
-        return 0.0
-    middle, width = inside.mean(axis=0), np.sqrt(inside.var(axis=0) + 0.15)
-    squared = sum(p * ((v - m) / w) ** 2 for v, m, w, p in zip(values, middle, width, present, strict=True))
-    distance: Float32Array = np.minimum(np.sqrt(squared / max(1.0, float(present.sum()))), 8)
-    return distance
 
 
 def _some(mask: Mask, most: int = 4000) -> tuple[Array, ...]:

@@ -8,13 +8,13 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_brain_tumor.geometry import Box
-from napari_brain_tumor.interactive.carry import Said, carried, plane_of, sections_of
+from napari_brain_tumor.interactive.carry import Decide, Said, carried, plane_of, sections_of
 from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
 from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.section import Section, may_leave
-from napari_brain_tumor.interactive.verdict import OUTLINE_FILE, WEIGHTS_FILE, Verdict, shipped_verdict
+from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
 
@@ -86,7 +86,9 @@ def apply_prompt(
     plane = plane_of(touched)
     tells = any(prompt.inside(region) is not None for region in REGIONS)
     if isinstance(prompt, Lasso) and plane is not None and tells:
-        return outline(scene, box, labels, said, prompt, touched, plane, outlined, shipped_verdict(OUTLINE_FILE))
+        from napari_brain_tumor.interactive.follow import follow
+
+        return outline(scene, box, labels, said, prompt, touched, plane, outlined, follow)
     return spread(scene, box, labels, said, prompt, touched, outlined=outlined)
 
 
@@ -105,7 +107,7 @@ def outline(
     touched: Touched,
     plane: tuple[int, int],
     outlined: Set[Outlined] = frozenset(),
-    verdict: Verdict | None = None,
+    decide: Decide | None = None,
 ) -> Labels:
     """Labels `(X, Y, Z)` of a block after an area was drawn on one of its slices; other parameters as of `spread`.
 
@@ -115,8 +117,8 @@ def outline(
         The slice of the grid.
     outlined : set of (region, axis, index)
         Slices of the grid on which regions were outlined before.
-    verdict : Verdict, optional
-        Weighs shapes and scans; without one only the shapes decide.
+    decide : callable, optional
+        What follows beside the slice; without it only the shapes decide.
     """
     block = Block(scene, box)
     masks = {region: region_mask(labels, region) for region in REGIONS}
@@ -127,7 +129,7 @@ def outline(
         after = mask.copy()
         if prompt.around:
             others = slices_beside(section, outlined, box)
-            after = carried(block, section, masks, Said.of(before, section.region), others, verdict)
+            after = carried(block, section, masks, Said.of(before, section.region), others, decide)
         else:
             np.moveaxis(after, section.axis, 0)[section.index] = section.inside
         _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)
@@ -190,7 +192,7 @@ def spread(
     outlined : set of (region, axis, index)
         Slices of the grid on which regions were outlined before: beyond them nothing follows.
     """
-    decide = verdict or shipped_verdict(WEIGHTS_FILE)
+    decide = verdict or shipped_verdict()
     masks = {region: region_mask(labels, region) for region in REGIONS}
     block = Block(scene, box)
     seeds = _seeds(touched, prompt, box)

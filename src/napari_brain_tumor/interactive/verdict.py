@@ -14,17 +14,14 @@ from safetensors.numpy import load_file
 
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.interactive.evidence import FEATURES
-from napari_brain_tumor.interactive.section import SECTION_FEATURES
 from napari_brain_tumor.types import Float32Array
 
-__all__ = ["OUTLINE_FILE", "WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
+__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
 
 
 WEIGHTS_FILE: Final = "verdict.safetensors"
-"""Of strokes, points and boxes."""
-OUTLINE_FILE: Final = "outline.safetensors"
-"""Of what is drawn around an area on a slice."""
-_INPUTS: Final = {WEIGHTS_FILE: len(FEATURES), OUTLINE_FILE: len(SECTION_FEATURES)}
+"""Of strokes, points and boxes; of outlines, `follow.NETWORK_FILE`."""
+_FILES: Final = (WEIGHTS_FILE, "outline_network.safetensors")
 _AT_ONCE: Final = 32_768
 """Voxels decided in one go: their numbers then stay in the processor's cache."""
 
@@ -86,10 +83,10 @@ def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verd
 def shipped_sha256() -> str:
     """Hash of all weights that come with the package, to tell by what a correction was made."""
     folder = files("napari_brain_tumor.interactive")
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _INPUTS)).hexdigest()
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _FILES)).hexdigest()
 
 
-@lru_cache(maxsize=2)
-def shipped_verdict(name: str = WEIGHTS_FILE) -> Verdict:
-    """One of those that come with the package."""
-    return load_verdict(str(files("napari_brain_tumor.interactive") / name), _INPUTS[name])
+@lru_cache(maxsize=1)
+def shipped_verdict() -> Verdict:
+    """The one that comes with the package."""
+    return load_verdict(str(files("napari_brain_tumor.interactive") / WEIGHTS_FILE))
