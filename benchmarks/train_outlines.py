@@ -29,7 +29,7 @@ from torch.nn import functional
 from napari_brain_tumor import open_segmentation, open_study
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.carry import plane_of
-from napari_brain_tumor.interactive.outline_network import MULTIPLE, OutlineNetwork
+from napari_brain_tumor.interactive.outline_network import MULTIPLE
 from napari_brain_tumor.interactive.prompts import Lasso
 from napari_brain_tumor.interactive.rasterise import Touched, rasterise
 from napari_brain_tumor.interactive.scene import Scene
@@ -39,6 +39,7 @@ from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Float32Array, Labels, Mask
+from prompting.outline_network import OutlineNetwork
 from prompting.outlines import Maps, uneven_start
 from prompting.simulated_user import next_prompt
 from prompting.verdict import Start
@@ -135,7 +136,7 @@ class Trainer:
     def decide(self, around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> Float32Array:
         """What the average decides; the sample is stored."""
         region, axis = around.section.region, around.section.axis
-        channels, facts = padded(around.channels(masks)), torch.from_numpy(around.facts)
+        channels, facts = padded(around.channels(masks, Box.whole(could.shape))), torch.from_numpy(around.facts)
         sides = could.shape
         right = np.moveaxis(self.truth[region], axis, 0)
         could_be = could & (np.abs(around.before.astype(int) - 1) >= 0)

@@ -1,16 +1,37 @@
-"""The network that carries an outline to the slices beside it: it sees scans, labels, prompts and shapes as channels.
+"""The network that carries an outline to the slices beside it, without torch.
 
-A small 3D U-Net (Cicek et al. 2016, doi:10.1007/978-3-319-46723-8_49) on the block around an outline, in the manner of
-DeepEdit (Diaz-Pinto et al. 2023, doi:10.1007/978-3-031-21083-9_2), for one region at a time. Cubes of 2 x 2 x 2 voxels
-are folded into channels first, so a block of 96 voxels a side costs what one of 48 does.
+A small 3D U-Net (Cicek et al. 2016, doi:10.1007/978-3-319-46723-8_49) on the block around an outline, which sees scans,
+labels, prompts and shapes as channels, in the manner of DeepEdit (Diaz-Pinto et al. 2023,
+arXiv:2305.10655), for one region at a time. Cubes of 2 x 2 x 2 voxels are folded into channels first, so
+that a block of 96 voxels a side costs what one of 48 does. It is trained by `benchmarks/train_outlines.py` and computed
+here in NumPy: loading torch would stop the window for a moment at the first prompt.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
 from typing import Final
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-__all__ = ["CHANNELS", "FACTS", "FOLD", "MULTIPLE", "OutlineNetwork"]
+from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.types import Float32Array
+
+__all__ = [
+    "CHANNELS",
+    "FACTS",
+    "MULTIPLE",
+    "NETWORK_FILE",
+    "OutlineNetwork",
+    "load_outline_network",
+    "shipped_outline_network",
+]
 
 CHANNELS: Final = (
     *("T1", "T1c", "T2", "FLAIR"),
@@ -28,75 +49,139 @@ CHANNELS: Final = (
     "depth in what is drawn",
     "distance to the slice",
 )
-"""What the network sees of every voxel, in this order; `Surroundings.channels` makes it."""
+"""What the network sees of every voxel, in this order; made by `Surroundings.channels`."""
 
 FACTS: Final = 13
 """Numbers that hold for the whole block: region, sequences, spacing, kind of prompt."""
 
-FOLD: Final = 2
 MULTIPLE: Final = 8
 """Every side of the input is a multiple of this."""
 
-
-class _Block(nn.Module):
-    """Two convolutions, group norm before each ReLU, with a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.first = nn.Conv3d(inputs, outputs, 3, padding=1, bias=False)
-        self.first_norm = nn.GroupNorm(4, outputs)
-        self.second = nn.Conv3d(outputs, outputs, 3, padding=1, bias=False)
-        self.second_norm = nn.GroupNorm(4, outputs)
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        inner = torch.relu(self.first_norm(self.first(features)))
-        return torch.relu(self.second_norm(self.second(inner)) + self.shortcut(features))
+NETWORK_FILE: Final = "outline_network.safetensors"
+_LEVELS: Final = 3
+_GROUPS: Final = 4
+"""Of the group norms."""
+_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
-class OutlineNetwork(nn.Module):
-    """Logits of a region in the block around an outline.
+class OutlineNetwork:
+    """Logits of a region in the block around an outline; features are the last axis within.
 
     Parameters
     ----------
-    width : int
-        Features at the first of three levels; twice and four times as many at the others.
+    weights : dict of str to array
+        As the network of the training saves them.
     """
 
-    def __init__(self, width: int = 24) -> None:
-        super().__init__()
-        folded = len(CHANNELS) * FOLD**3
-        self.stem = nn.Conv3d(folded, width, 1)
-        self.facts = nn.Linear(FACTS, width)
-        self.down = nn.ModuleList([nn.Conv3d(width * n, 2 * width * n, 2, stride=2) for n in (1, 2)])
-        self.encoder = nn.ModuleList([_Block(width * n, width * n) for n in (1, 2, 4)])
-        self.up = nn.ModuleList([nn.ConvTranspose3d(2 * width * n, width * n, 2, stride=2) for n in (2, 1)])
-        self.decoder = nn.ModuleList([_Block(2 * width * n, width * n) for n in (2, 1)])
-        self.head = nn.Conv3d(width + folded, FOLD**3, 1)
+    def __init__(self, weights: dict[str, Float32Array]) -> None:
+        self._weights = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
 
-    def forward(self, volume: Tensor, facts: Tensor) -> Tensor:
-        """Logits `(B, D, H, W)` of channels `(B, C, D, H, W)` and facts `(B, F)`; sides are multiples of 8."""
-        folded = _fold(volume)
-        features = torch.relu(self.stem(folded) + self.facts(facts)[:, :, None, None, None])
-        skips: list[Tensor] = []
-        for level, encoder in enumerate(self.encoder):
-            features = encoder(features)
-            if level < len(self.down):
+    def __call__(self, volume: Float32Array, facts: Float32Array) -> Float32Array:
+        """Logits `(D, H, W)` of channels `(C, D, H, W)` and facts `(F,)`; sides are multiples of `MULTIPLE`."""
+        channels, *sides = volume.shape
+        d, h, w = (side // 2 for side in sides)
+        cubes = volume.reshape(channels, d, 2, h, 2, w, 2).transpose(1, 3, 5, 0, 2, 4, 6)
+        folded = np.ascontiguousarray(cubes).reshape(d, h, w, 8 * channels)
+        told = self._weights["facts.weight"] @ facts + self._weights["facts.bias"]
+        features = _rectified(self._mixed(folded, "stem") + told)
+        skips: list[Float32Array] = []
+        for level in range(_LEVELS):
+            features = self._block(features, f"encoder.{level}")
+            if level < _LEVELS - 1:
                 skips.append(features)
-                features = self.down[level](features)
-        for up, decoder in zip(self.up, self.decoder, strict=True):
-            features = decoder(torch.cat([up(features), skips.pop()], dim=1))
-        return _unfold(self.head(torch.cat([features, folded], dim=1)))
+                features = self._down(features, f"down.{level}")
+        for level in range(_LEVELS - 1):
+            features = np.concatenate([self._up(features, f"up.{level}"), skips.pop()], axis=-1)
+            features = self._block(features, f"decoder.{level}")
+        cubes = self._mixed(np.concatenate([features, folded], axis=-1), "head").reshape(d, h, w, 2, 2, 2)
+        return np.ascontiguousarray(cubes.transpose(0, 3, 1, 4, 2, 5)).reshape(sides)
+
+    def _mixed(self, features: Float32Array, name: str) -> Float32Array:
+        """A convolution with a kernel of one voxel."""
+        weight = self._weights[f"{name}.weight"]
+        mixed: Float32Array = features @ weight.reshape(len(weight), -1).T
+        if f"{name}.bias" in self._weights:
+            mixed += self._weights[f"{name}.bias"]
+        return mixed
+
+    def _block(self, features: Float32Array, name: str) -> Float32Array:
+        """Two convolutions with their norms, and a shortcut around them."""
+        inner = _rectified(self._normed(self._convolved(features, f"{name}.first"), f"{name}.first_norm"))
+        outer = self._normed(self._convolved(inner, f"{name}.second"), f"{name}.second_norm")
+        has_shortcut = f"{name}.shortcut.weight" in self._weights
+        outer += self._mixed(features, f"{name}.shortcut") if has_shortcut else features
+        return _rectified(outer)
+
+    def _normed(self, features: Float32Array, name: str) -> Float32Array:
+        count = features.shape[-1]
+        flat = features.reshape(-1, count)
+        mean = flat.mean(axis=0, dtype=np.float64).reshape(_GROUPS, -1).mean(axis=1)
+        square = (np.einsum("pc,pc->c", flat, flat, dtype=np.float64) / len(flat)).reshape(_GROUPS, -1).mean(axis=1)
+        width = np.sqrt(np.maximum(square - mean**2, 0) + 1e-5)
+        scale = self._weights[f"{name}.weight"] / np.repeat(width, count // _GROUPS)
+        offset = self._weights[f"{name}.bias"] - np.repeat(mean, count // _GROUPS) * scale
+        features *= scale.astype(np.float32)
+        features += offset.astype(np.float32)
+        return features
+
+    def _convolved(self, features: Float32Array, name: str) -> Float32Array:
+        """A convolution with a kernel of three voxels a side and zeros around: a matrix product for every slice."""
+        depth, height, width, count = features.shape
+        weight = self._weights[f"{name}.weight"]
+        kernel = np.ascontiguousarray(weight.transpose(2, 3, 4, 1, 0)).reshape(27 * count, -1)
+        padded = np.pad(features, [(1, 1), (1, 1), (1, 1), (0, 0)])
+        plane, row, pixel, step = padded.strides
+        convolved = np.empty((depth, height * width, kernel.shape[1]), np.float32)
+
+        def convolve(part: range) -> None:
+            columns = np.empty((height, width, 3, 3, 3 * count), np.float32)
+            for at in part:
+                windows = (height, width, 3, 3, 3 * count)
+                columns[:] = as_strided(padded[at], windows, (row, pixel, plane, row, step))
+                np.matmul(columns.reshape(height * width, -1), kernel, out=convolved[at])
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(convolve, [range(start, depth, _THREADS) for start in range(_THREADS)]))
+        return convolved.reshape(depth, height, width, -1)
+
+    def _down(self, features: Float32Array, name: str) -> Float32Array:
+        d, h, w, count = features.shape
+        cubes = features.reshape(d // 2, 2, h // 2, 2, w // 2, 2, count).transpose(0, 2, 4, 6, 1, 3, 5)
+        return self._mixed(cubes.reshape(d // 2, h // 2, w // 2, 8 * count), name)
+
+    def _up(self, features: Float32Array, name: str) -> Float32Array:
+        d, h, w, count = features.shape
+        weight = self._weights[f"{name}.weight"]
+        cubes = (features @ weight.reshape(count, -1)).reshape(d, h, w, -1, 2, 2, 2).transpose(0, 4, 1, 5, 2, 6, 3)
+        enlarged: Float32Array = cubes.reshape(2 * d, 2 * h, 2 * w, -1) + self._weights[f"{name}.bias"]
+        return enlarged
 
 
-def _fold(volume: Tensor) -> Tensor:
-    batch, channels, *sides = volume.shape
-    d, h, w = (side // FOLD for side in sides)
-    cubes = volume.reshape(batch, channels, d, FOLD, h, FOLD, w, FOLD)
-    return cubes.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, channels * FOLD**3, d, h, w)
+def _rectified(features: Float32Array) -> Float32Array:
+    return np.maximum(features, 0, out=features)
 
 
-def _unfold(folded: Tensor) -> Tensor:
-    batch, _, d, h, w = folded.shape
-    cubes = folded.reshape(batch, FOLD, FOLD, FOLD, d, h, w).permute(0, 4, 1, 5, 2, 6, 3)
-    return cubes.reshape(batch, d * FOLD, h * FOLD, w * FOLD)
+def load_outline_network(path: str | PathLike[str]) -> OutlineNetwork:
+    """Read the weights that `benchmarks/train_outlines.py` writes.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or was made for other channels.
+    """
+    try:
+        weights = load_file(Path(path))
+    except (OSError, SafetensorError) as error:
+        msg = f"{path} cannot be read as the weights of the outline network: {error}. Install the package again."
+        raise CheckpointError(msg) from error
+    inputs = weights["stem.weight"].shape[1] if "stem.weight" in weights else 0
+    if inputs != 8 * len(CHANNELS):
+        msg = f"{path} is of a network with {inputs} inputs; expected {8 * len(CHANNELS)}. Install the package again."
+        raise CheckpointError(msg)
+    return OutlineNetwork(weights)
+
+
+@lru_cache(maxsize=1)
+def shipped_outline_network() -> OutlineNetwork:
+    """The one that comes with the package."""
+    return load_outline_network(str(files("napari_brain_tumor.interactive") / NETWORK_FILE))

@@ -10,6 +10,7 @@ import numpy as np
 from napari_brain_tumor.errors import GridMismatchError, PromptError
 from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.interpolation import interpolate_slices
+from napari_brain_tumor.interactive.outline_network import shipped_outline_network
 from napari_brain_tumor.interactive.prompts import (
     Action,
     FillHoles,
@@ -179,9 +180,7 @@ class Refiner:
         for region in REGIONS:
             self._scene.prior(region, nowhere)
         shipped_verdict()
-        from napari_brain_tumor.interactive.follow import shipped_network
-
-        shipped_network()
+        shipped_outline_network()
 
     def apply(self, step: Step) -> Change:
         """Carry out a prompt or an action.

@@ -6,7 +6,7 @@ slices that is shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52
 beyond it. Everything else that is known of a voxel stands beside that, and `verdict` weighs it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -14,8 +14,10 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
+from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.evidence import Block
 from napari_brain_tumor.interactive.interpolation import shapes_between
+from napari_brain_tumor.interactive.outline_network import CHANNELS
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
@@ -196,43 +198,46 @@ class Surroundings:
         could[self.section.index] = False
         return could
 
-    def channels(self, masks: Mapping[Region, Mask]) -> Float32Array:
-        """What `OutlineNetwork` sees `(C, N, U, V)`, in the order of its `CHANNELS`.
+    def channels(self, masks: Mapping[Region, Mask], box: Box) -> Float32Array:
+        """What `OutlineNetwork` sees `(C, N, U, V)` of a part of the block, in the order of its `CHANNELS`.
 
         Parameters
         ----------
         masks : mapping of region to (X, Y, Z) bool array
             All regions before.
+        box : Box
+            The part, the section's axis first.
         """
+        seen = np.zeros((len(CHANNELS), *box.shape), np.float32)
+        for channel, values in zip(seen, self._volumes(masks), strict=True):
+            if values is not None:
+                channel[:] = np.broadcast_to(values, self.before.shape)[box.slices]
+        seen[:4] /= 2
+        seen[CHANNELS.index("model logit")] /= 3
+        seen[CHANNELS.index("tissue score")] /= 4
+        return seen
+
+    def _volumes(self, masks: Mapping[Region, Mask]) -> Iterator[Array | None]:
         section, axis = self.section, self.section.axis
         order = list(REGIONS)
         at = order.index(section.region)
-        nothing = np.zeros(self.before.shape, bool)
-        outer, inner = (
-            np.moveaxis(masks[order[n]], axis, 0) if 0 <= n < len(order) else nothing for n in (at - 1, at + 1)
-        )
-        settled_in, settled_out = self.said_in.copy(), self.said_out.copy()
-        settled_in[section.index] |= section.told & section.inside
-        settled_out[section.index] |= section.told & ~section.inside
         logit = self.block.logit(section.region)
-        return np.stack(
-            [
-                *(np.moveaxis(image, axis, 0) / 2 for image in self.block.raw),
-                self.before,
-                nothing if logit is None else np.moveaxis(logit, axis, 0) / 3,
-                outer,
-                inner,
-                settled_in,
-                settled_out,
-                np.clip(self.base, -_FAR, _FAR) / 10,
-                self.nearest / 20,
-                np.broadcast_to(self.is_between[:, None, None], self.before.shape),
-                self.weight,
-                self.score / 4,
-                np.broadcast_to(self.drawn / 10, self.before.shape),
-                np.broadcast_to(np.minimum(self.away / 20, 3)[:, None, None], self.before.shape),
-            ]
-        ).astype(np.float32)
+        yield from (np.moveaxis(image, axis, 0) for image in self.block.raw)
+        yield self.before
+        yield None if logit is None else np.moveaxis(logit, axis, 0)
+        for other in (at - 1, at + 1):
+            yield np.moveaxis(masks[order[other]], axis, 0) if 0 <= other < len(order) else None
+        for settled, drawn in ((self.said_in, section.inside), (self.said_out, ~section.inside)):
+            with_drawing = settled.copy()
+            with_drawing[section.index] |= section.told & drawn
+            yield with_drawing
+        yield np.clip(self.base, -_FAR, _FAR) / 10
+        yield self.nearest / 20
+        yield self.is_between[:, None, None]
+        yield self.weight
+        yield self.score
+        yield self.drawn / 10
+        yield np.minimum(self.away / 20, 3)[:, None, None]
 
     @property
     def facts(self) -> Float32Array:

@@ -10,6 +10,7 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.carry import Decide, Said, carried, plane_of, sections_of
 from napari_brain_tumor.interactive.evidence import FEATURES, Asked, Block, Reach, evidence
+from napari_brain_tumor.interactive.follow import follow
 from napari_brain_tumor.interactive.prompts import BORDERED, PROMPT_LABELS, Lasso, Prompt
 from napari_brain_tumor.interactive.rasterise import Touched
 from napari_brain_tumor.interactive.scene import Scene
@@ -86,8 +87,6 @@ def apply_prompt(
     plane = plane_of(touched)
     tells = any(prompt.inside(region) is not None for region in REGIONS)
     if isinstance(prompt, Lasso) and plane is not None and tells:
-        from napari_brain_tumor.interactive.follow import follow
-
         return outline(scene, box, labels, said, prompt, touched, plane, outlined, follow)
     return spread(scene, box, labels, said, prompt, touched, outlined=outlined)
 
