@@ -32,6 +32,7 @@ _FAR: Final = 20.0
 
 _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
+_RADII: Final = 4.0
 _LEAST_DEPTH_MM: Final = 2.0
 _BESIDE_MM: Final = 3.0
 _NARROWS: Final = 0.05
@@ -194,9 +195,16 @@ class Surroundings:
         """Voxels that the section says something of, and that nobody spoke of."""
         close = (np.abs(self.shape) < _FAR) | (np.abs(self.between) < _FAR)
         brain = np.moveaxis(self.block.brain, self.section.axis, 0) | self.before
-        could: Mask = (self.weight > 0.02) & ~(self.said_in | self.said_out) & brain & close
+        reached = self.is_between[:, None, None] | self._near_error()
+        could: Mask = (self.weight > 0.02) & ~(self.said_in | self.said_out) & brain & close & reached
         could[self.section.index] = False
         return could
+
+    def _near_error(self) -> Mask:
+        """What is no further from the error on the slice than `_RADII` of its radii: a small one tells of little."""
+        wrong = np.zeros(self.before.shape, bool)
+        wrong[self.section.index] = self.section.inside != self.before[self.section.index]
+        return _far_from(wrong, self.spacing) <= _RADII * self.error
 
     def channels(self, masks: Mapping[Region, Mask], box: Box) -> Float32Array:
         """What `OutlineNetwork` sees `(C, N, U, V)` of a part of the block, in the order of its `CHANNELS`.
