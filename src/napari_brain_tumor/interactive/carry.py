@@ -22,11 +22,6 @@ __all__ = ["Said", "carried", "plane_of", "sections_of"]
 _TOUCHING: Final = np.ones((3, 3), bool)
 _CUT: Final = 4.0
 """Millimetres of depth in the shapes at which they are as sure as the network ever is."""
-_STAYS: Final = 1.0
-"""By how much, in logits, the network must speak against what a voxel is for it to change where less than `_RIGHT` was
-wrong on the slice; nothing where more than `_WRONG` was. So what is good stays."""
-_RIGHT: Final = 0.05
-_WRONG: Final = 0.4
 _NARROW_MM: Final = 1.5
 _WIDER: Final = 0.5
 """How far from the border of the shapes the network decides between two outlined slices, and by how much that is more
@@ -171,8 +166,6 @@ def _weighed(around: Surroundings, logits: Float32Array) -> Float32Array:
     give: there the drawing is stronger than the scans.
     """
     shapes = np.clip(around.base, -_CUT, _CUT)
-    stays = float(np.interp(around.wrong, (_RIGHT, _WRONG), (_STAYS, 0)))
-    logits = logits + np.where(around.before, stays, -stays)
     weighed = around.trust * logits + (1 - around.trust) * shapes
     certain = around.is_between[:, None, None] & (np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest)
     weighed[certain] = shapes[certain]

@@ -32,7 +32,7 @@ _FAR: Final = 20.0
 
 _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
-_RADII: Final = 4.0
+_RADII: Final = 6.0
 _LEAST_DEPTH_MM: Final = 2.0
 _BESIDE_MM: Final = 3.0
 _NARROWS: Final = 0.05
