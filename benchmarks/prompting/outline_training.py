@@ -117,7 +117,7 @@ class OutlineTrainer:
         total = 0.0
         for _ in range(BATCH):
             loss = self._loss(self.store[int(self.random.integers(len(self.store)))])
-            (loss / BATCH).backward()
+            torch.autograd.backward(loss / BATCH)
             total += loss.item() / BATCH
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
@@ -135,7 +135,7 @@ class OutlineTrainer:
         logits = logits.float()[could]
         right = truth[could].float()
         if not len(right):
-            return logits.sum()
+            return torch.sum(logits)
         before = channels[CHANNELS.index("region before")][could] > 0.5
         entropy = functional.binary_cross_entropy_with_logits(logits, right, reduction="none")
         doubtful = (right != before.float()) | (logits.detach().sigmoid() - right).abs().gt(0.2)
@@ -143,7 +143,7 @@ class OutlineTrainer:
         chance = logits.sigmoid()
         overlap = 2 * (chance * right).sum() + 100
         dice = 1 - overlap / (chance.sum() + right.sum() + 100)
-        return (entropy * weight).sum() / (weight.sum() + 500) + dice
+        return torch.add((entropy * weight).sum() / (weight.sum() + 500), dice)
 
     def _augmented(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
         sides = sample.truth.shape

@@ -166,7 +166,7 @@ def _weighed(around: Surroundings, logits: Float32Array) -> Float32Array:
     give: there the drawing is stronger than the scans.
     """
     shapes = np.clip(around.base, -_CUT, _CUT)
-    weighed = around.trust * logits + (1 - around.trust) * shapes
+    weighed: Float32Array = (around.trust * logits + (1 - around.trust) * shapes).astype(np.float32)
     certain = around.is_between[:, None, None] & (np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest)
     weighed[certain] = shapes[certain]
     return weighed
