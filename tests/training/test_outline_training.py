@@ -38,11 +38,14 @@ def test_the_network_learns_from_sessions_and_its_weights_are_read(tmp_path: Pat
     while len(trainer.store) < 10:
         for _ in play(trainer, phantom):
             pass
-    for step in range(40):
-        trainer.learn(step / 40)
+    first = trainer.store[0]
+    trainer.store.clear()
+    trainer.store.extend([first] * 8)
+    for _ in range(60):
+        trainer.learn(0.0)
     losses = list(trainer.losses)
-    assert np.mean(losses[-8:]) < 0.93 * np.mean(losses[:8])
-    sample = trainer.store[0]
+    assert np.mean(losses[-8:]) < 0.85 * np.mean(losses[:8])
+    sample = first
     assert sample.truth.shape == sample.could.shape == sample.channels.shape[1:]
     save_file({name: value.half() for name, value in trainer.average.state_dict().items()}, tmp_path / "w.safetensors")
     network = load_outline_network(tmp_path / "w.safetensors")
