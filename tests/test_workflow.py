@@ -174,8 +174,7 @@ def test_the_quick_path_of_the_ensemble_labels_as_plain_float32_does():
     case, info = sample_slab(24), find_model("ensemble")
     quick = segment(case, "ensemble", "cpu", min_lesion_mm3=0, precision="float32").data
     prepared = prepare(case, info.roles, info.card.preprocessing)
-    engine = Engine.plain(load_network(info), info.card.dims)
-    plain = run_job(engine.probabilities(prepared.channels, thin=True)) >= 0.5
+    plain = run_job(Engine.plain(load_network(info), info.card.dims).probabilities(prepared.channels)) >= 0.5
     assert agreement(quick, restore(classes_from_regions(plain) * prepared.mask, prepared)) >= 0.999
 
 

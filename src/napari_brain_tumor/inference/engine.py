@@ -87,8 +87,9 @@ class Engine:
             Of the `(Z, Y, X)` voxels that are wanted. Only the batches of slices, or the windows, that reach into it
             are computed; they are those of a run over everything, so that nothing changes in the box.
         thin : bool
-            Whether slices lie so close that neighbours show nearly the same. A network for slices then computes every
-            second one; those between are computed where a neighbour shows something, and their mean elsewhere.
+            Whether slices lie so close that neighbours show nearly the same. A network for slices that looks at
+            limited surroundings then computes every second one; those between are computed where a neighbour shows
+            something, and are their mean elsewhere.
 
         Returns
         -------
@@ -155,17 +156,19 @@ class Engine:
         self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool, thin: bool
     ) -> Job[npt.NDArray[np.float16]]:
         """Slices in batches; of thin ones every second, then what is needed of those between."""
-        depth, stride = channels.shape[1], 2 if thin else 1
+        depth, context = channels.shape[1], context_of(self.network) if thin else None
+        in_turn = context is not None
+        stride = 2 if in_turn else 1
         blocks = slice_blocks(within.start[0], within.stop[0], depth, batch * stride)
-        ahead = slice_blocks(blocks[-1].stop, depth, depth, batch * stride)[:1] if thin else []
+        ahead = slice_blocks(blocks[-1].stop, depth, depth, batch * stride)[:1] if in_turn else []
         parts = [(block[::stride], False) for block in [*blocks, *ahead]]
-        parts += [(block[1::2], True) for block in blocks if thin]
+        parts += [(block[1::2], True) for block in blocks if in_turn]
         parts = [(places, between) for places, between in parts if places]
-        volume = SliceVolume(channels, partial(self._infer, flips=flips), neighbours_of(self.network))
+        volume = SliceVolume(channels, partial(self._infer, flips=flips), neighbours_of(self.network), context)
         for number, (places, between) in enumerate(parts):
             yield Progress(number, len(parts), f"slice {places.start + 1} of {depth}")
             if between:
-                volume.compute_between(places, context_of(self.network))
+                volume.compute_between(places)
             else:
                 volume.compute(places)
         yield Progress(len(parts), len(parts), "")

@@ -1,7 +1,8 @@
 """A volume that a network sees slice by slice: what is computed of each, and where.
 
 Slices a millimetre apart show nearly the same. Of such only every second is computed as a whole; where neither
-neighbour shows anything, the one between them shows nothing either, and gets their mean.
+neighbour shows anything, the one between them shows nothing either, and gets their mean. This is for networks that
+look at limited surroundings: others, with means over the slice, see less of it in a part.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ from napari_brain_tumor.models.neighbours import stacked_slices
 __all__ = ["SliceVolume", "slice_blocks"]
 
 _MARGIN: Final = 4
-"""Pixels that are kept around the head or brain."""
+_WIDE_MARGIN: Final = 8
+"""Pixels that are kept around the head or brain; the wider one where every slice is computed as a whole."""
 _SUSPECT: Final = 0.2
 """Probability of any region from which a slice beside is computed too."""
 _REPLACED: Final = 8
@@ -44,15 +46,22 @@ class SliceVolume:
         Probabilities `(N, R, Y, X)` of what a network sees of N slices.
     neighbours : int
         Slices on each side that the network sees as well.
+    context : int, optional
+        Pixels of surroundings that the network needs; None where every slice is computed as a whole.
     """
 
     def __init__(
-        self, channels: npt.NDArray[np.float32], infer: Callable[[torch.Tensor], torch.Tensor], neighbours: int
+        self,
+        channels: npt.NDArray[np.float32],
+        infer: Callable[[torch.Tensor], torch.Tensor],
+        neighbours: int,
+        context: int | None,
     ) -> None:
         self._channels = channels
         self._slices = torch.from_numpy(channels).movedim(1, 0)
         self._infer = infer
         self._neighbours = neighbours
+        self._context = context
         self._probabilities: npt.NDArray[np.float16] | None = None
 
     @property
@@ -66,16 +75,9 @@ class SliceVolume:
         extent = self._occupied(places)
         self._store(places, extent, extent)
 
-    def compute_between(self, places: Sequence[int], context: int | None) -> None:
-        """Slices between others: their mean, replaced by the network's own where one of them shows something.
-
-        Parameters
-        ----------
-        places : sequence of int
-            Slices whose neighbours are computed already.
-        context : int, optional
-            Pixels around that the network needs; the whole slice if None.
-        """
+    def compute_between(self, places: Sequence[int]) -> None:
+        """Slices between computed ones: their mean, replaced by the network's own where one of them shows something."""
+        assert self._context is not None
         found = np.zeros(self._channels.shape[2:], dtype=bool)
         suspect = []
         for z in places:
@@ -86,11 +88,8 @@ class SliceVolume:
         if not suspect:
             return
         whole = self._occupied(suspect)
-        if context is None:
-            self._store(suspect, whole, whole)
-            return
         replaced = _around(found, _REPLACED, whole)
-        self._store(suspect, _around(found, _REPLACED + context, whole), replaced)
+        self._store(suspect, _around(found, _REPLACED + self._context, whole), replaced)
 
     def _interpolate(self, z: int) -> npt.NDArray[np.bool_]:
         """Fill a slice with the mean of those beside it; its pixels `(Y, X)` where one of them shows something."""
@@ -106,7 +105,8 @@ class SliceVolume:
     def _occupied(self, places: Sequence[int]) -> Extent:
         """Rows and columns of some slices that hold anything, with a margin."""
         filled = self._filled(places)
-        return _around(filled, _MARGIN, (slice(0, filled.shape[0]), slice(0, filled.shape[1])))
+        margin = _WIDE_MARGIN if self._context is None else _MARGIN
+        return _around(filled, margin, (slice(0, filled.shape[0]), slice(0, filled.shape[1])))
 
     def _store(self, places: Sequence[int], computed: Extent, stored: Extent) -> None:
         stacked = stacked_slices(self._slices[:, :, *computed], places, self._neighbours)
