@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import compare_state, correct_state, segment_state
+from napari_brain_tumor.widgets import compare_state, correct_computer, segment_state
 from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.correct import CorrectWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
@@ -91,19 +91,19 @@ def begin_correction(panel, folder):
         return compute(correction, *arguments)
 
     def draw():
-        if correct.prompt_layers is not None and not drawn:
+        if correct.session is not None and not drawn:
             drawn.append(True)
-            correct.prompt_layers.strokes.paint((6, 12, 10), 1)
-            correct.prompt_layers.take("point")
-            correct.prompt_layers.points.add((6, 10, 10))
+            correct.session.prompt_layers.strokes.paint((6, 12, 10), 1)
+            correct.session.prompt_layers.take("point")
+            correct.session.prompt_layers.points.add((6, 10, 10))
         return len(begun) > 0 and len(correct.queue.pending) == 2
 
     begun, drawn = [], []
-    compute = correct_state.Correction.compute_step
-    correct_state.Correction.compute_step = slowly
+    compute = correct_computer.EntryComputer.carry_out
+    correct_computer.EntryComputer.carry_out = slowly
     correct = CorrectWidget(panel.viewer)
     panel.viewer.window.add_dock_widget(correct, name="Correct", area="right")
-    correct.start()
+    correct.chooser.start()
     return draw
 
 

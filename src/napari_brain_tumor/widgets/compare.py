@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 import napari.viewer
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -35,7 +35,8 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text, labels_in_view
@@ -288,9 +289,7 @@ class CompareWidget(QScrollArea):
         self.json_button.clicked.connect(lambda: self._ask_and_save(".json"))
         bind_keys(self._viewer, walk.KEYS)
         walk.slice_steps.gone.connect(self._on_slice_gone)
-        self._list_timer = QTimer(self)
-        self._list_timer.setSingleShot(True)
-        self._list_timer.timeout.connect(self._on_layers_changed)
+        self._list_timer = single_shot(self, self._on_layers_changed)
         self._ties = Links()
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):

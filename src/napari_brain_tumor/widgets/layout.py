@@ -17,7 +17,9 @@ from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
 from napari_brain_tumor.widgets.doubt_ring import ring_of, rings
-from napari_brain_tumor.widgets.linked_layers import LinkedLayers, Links, is_volume
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
+from napari_brain_tumor.widgets.linked_layers import LinkedLayers, is_volume
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.napari_canvas import CanvasPlace, CanvasState, bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, WorldBox, nearest_steps, place_text
 from napari_brain_tumor.widgets.parts import button, combo, flow, narrow
@@ -67,9 +69,7 @@ class FourPanes(QWidget):
         self._boxed: Any = None
         self._enlarged: Pane | None = None
         self.opened_for_surfaces = False
-        self._layers_timer = QTimer(self)
-        self._layers_timer.setSingleShot(True)
-        self._layers_timer.timeout.connect(self._take_layers)
+        self._layers_timer = single_shot(self, self._take_layers)
         self.setAcceptDrops(True)
         self._build(canvas_view)
         canvas_view.installEventFilter(self)

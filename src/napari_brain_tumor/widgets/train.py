@@ -30,6 +30,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.initial_choices import prefer_device
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
@@ -272,10 +273,7 @@ class TrainWidget(QScrollArea):
         self.estimate_runner.failed.connect(self._on_estimate_failed)
         self.install_runner.finished.connect(self._on_installed)
         self.install_runner.failed.connect(self._on_install_failed)
-        self._estimate_timer = QTimer(self)
-        self._estimate_timer.setSingleShot(True)
-        self._estimate_timer.setInterval(_SETTLE_MS)
-        self._estimate_timer.timeout.connect(self._estimate_if_seen)
+        self._estimate_timer = single_shot(self, self._estimate_if_seen, _SETTLE_MS)
         self._timer = QTimer(self)
         self._timer.setInterval(_WATCH_MS)
         self._timer.timeout.connect(self.watch)

@@ -24,6 +24,7 @@ from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.visits_facts import FactsForm
@@ -210,9 +211,7 @@ class VisitsWidget(QScrollArea):
             runner.failed.connect(self._on_failed)
             runner.cancelled.connect(lambda: self._stand_still("Stopped."))
         self._date_runner.finished.connect(self._on_dates_found)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._on_layers_changed)
+        self._timer = single_shot(self, self._on_layers_changed)
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.connect(self._on_layer_list_event)

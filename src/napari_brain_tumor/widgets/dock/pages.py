@@ -239,7 +239,7 @@ def _compare_page(viewer: Any, jobs: RunningJobs) -> Page:
 
 def _correct_page(viewer: Any, jobs: RunningJobs) -> Page:
     page = Page(CorrectWidget(viewer))
-    jobs.follow("Beginning the correction", page.panel.begin_runner)
+    jobs.follow("Beginning the correction", page.panel.chooser.runner)
     return page
 
 
