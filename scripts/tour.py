@@ -237,11 +237,11 @@ class Tour:
         other.name = "u2netp"
         self.window.settle(1)
         panel = self.window.panel("compare")
-        panel.tick([self.result, other])
+        panel.labels.tick([self.result, other])
         self.window.wait("labels to compare", panel.compare_button.isEnabled)
         self.window.click(panel.compare_button)
         self.window.wait("scores", lambda: panel.compared is not None)
-        self.window.wait("the difference", lambda: not panel.legend_label.isHidden())
+        self.window.wait("the difference", lambda: not panel.differences.legend_label.isHidden())
         self.window.settle(2)
         self.seen("compared")
         self.window.panel("segment")
@@ -306,9 +306,9 @@ class Tour:
         self.window.panel("data")
         self.window.dock.page("data").bar.setCurrentIndex(3)
         panel = self.window.dock.page("data").training()
-        self.window.type(panel.source_edit, os.path.relpath(self.dataset))
-        self.window.wait("the chosen data set", lambda: panel.choices.source)
-        if not (panel.start_button.isEnabled() or panel.notes_label.text()):
+        self.window.type(panel.form.source_edit, os.path.relpath(self.dataset))
+        self.window.wait("the chosen data set", lambda: panel.form.choices.source)
+        if not (panel.form.start_button.isEnabled() or panel.form.notes_label.text()):
             raise TourError("Training neither starts nor says what is lacking.")
         self.seen("training planned")
 

@@ -46,7 +46,7 @@ def begin_watch(panel, folder):
     panel.running = running  # it would end with its generator
     train = TrainWidget(panel._viewer, runs_folder=folder / "runs")
     panel._viewer.window.add_dock_widget(train, name="Train", area="right")
-    return lambda: train.run is not None and train.isVisible()
+    return lambda: train.runs.run is not None and train.isVisible()
 
 
 def begin_save(panel, folder):
@@ -79,7 +79,7 @@ def begin_comparison(panel, folder):
     compared = CompareWidget(viewer)
     viewer.window.add_dock_widget(compared, name="Compare", area="right")
     (other,) = layers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
-    compared.tick([viewer.layers[-2], other])
+    compared.labels.tick([viewer.layers[-2], other])
     compared.compare()
     return lambda: bool(begun)
 
@@ -96,7 +96,7 @@ def begin_correction(panel, folder):
             correct.session.prompt_layers.strokes.paint((6, 12, 10), 1)
             correct.session.prompt_layers.take("point")
             correct.session.prompt_layers.points.add((6, 10, 10))
-        return len(begun) > 0 and len(correct.queue.pending) == 2
+        return len(begun) > 0 and len(correct.session.queue.pending) == 2
 
     begun, drawn = [], []
     compute = correct_computer.EntryComputer.carry_out

@@ -85,8 +85,7 @@ class PromptLayers(QObject):
         self.meaning = Meaning()
         self.border = True
         """Whether a line drawn around an area is where the region ends."""
-        self.around = True
-        """Whether slices beside a prompt may follow it."""
+        self._around = True
         self._links = Links()
         self._writing = False
         self._strokes_made: list[Sequence[Any]] = []
@@ -182,6 +181,10 @@ class PromptLayers(QObject):
         self._viewer.layers.selection = {layer}
         layer.mode = mode
         self.tool_changed.emit(self.tool)  # from lasso to outline napari sees no change
+
+    def set_around(self, around: bool) -> None:
+        """Let slices beside a prompt follow it from now on, or keep to its own."""
+        self._around = around
 
     def set_meaning(self, meaning: Meaning) -> None:
         """What is drawn from now on says this."""
@@ -282,7 +285,7 @@ class PromptLayers(QObject):
 
     def _reaching(self, prompt: Prompt) -> Prompt:
         """The prompt, for this slice alone where that is wanted."""
-        return prompt if self.around else prompt.model_copy(update={"around": False})
+        return prompt if self._around else prompt.model_copy(update={"around": False})
 
     def _refuse(self, name: str) -> None:
         self._redraw(name, self._shown[name])

@@ -56,8 +56,7 @@ class CorrectionQueue(QObject):
         self._waiting: deque[_QueuedWork] = deque()
         self._to_follow: deque[Work] = deque()
         self._stopped = False
-        self.holds = False
-        """Whether prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer."""
+        self._holds = False
         self._held: tuple[Voxels, LabelState] | None = None
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
@@ -120,6 +119,12 @@ class CorrectionQueue(QObject):
         self._release(drop=True)
         self._next()
         self.changed.emit()
+
+    def hold(self, holds: bool) -> None:
+        """Let prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer, or do not."""
+        self._holds = holds
+        if not holds:
+            self.take()
 
     def take(self) -> None:
         """Show what is held."""
@@ -190,7 +195,7 @@ class CorrectionQueue(QObject):
                 self.correction.record(outcome)
         elif request.dropped or self._to_follow:
             self._take_back(request)
-        elif self.holds and request.work.can_be_repeated and not isinstance(request.work.entry.step, Action):
+        elif self._holds and request.work.can_be_repeated and not isinstance(request.work.entry.step, Action):
             self._now, self._held = request, outcome
             self.held.emit(request.work.entry, outcome[0])
         else:

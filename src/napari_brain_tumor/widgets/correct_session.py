@@ -34,6 +34,7 @@ _OBLIQUE: Final = (
     "This scan is oblique and shown resampled: the slices you see are not its own, so filling between slices and "
     "propagation are not available. Prompts work."
 )
+_TAKEN_AWAY: Final = "A layer of prompts was removed, so the correction ended. The labels stay as they are."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +96,8 @@ class CorrectionSession(QObject):
         self._follow_layer()
         self._follow_queue()
         self._follow_controls()
-        self.queue.holds = controls.tidy.preview_box.isChecked()
-        self.prompt_layers.around = not tools.slice_box.isChecked()
+        self.queue.hold(controls.tidy.preview_box.isChecked())
+        self.prompt_layers.set_around(not tools.slice_box.isChecked())
         self.prompt_layers.set_meaning(tools.meaning)
         self.prompt_layers.take("stroke")
         self._on_renamed()
@@ -125,7 +126,11 @@ class CorrectionSession(QObject):
         self.prompt_layers.refused.connect(self.message)
         self.prompt_layers.meaning_chosen.connect(self._on_meaning_changed)
         self.prompt_layers.tool_changed.connect(self._controls.tools.show_tool)
-        self.prompt_layers.taken_away.connect(self._on_layers_taken_away)
+        self.prompt_layers.taken_away.connect(
+            partial(
+                self._end_soon, "A layer of prompts was removed, so the correction ended. The labels stay as they are."
+            )
+        )
         self.queue.shown.connect(self._on_shown)
         self.queue.failed.connect(self._on_failed)
         self.queue.changed.connect(self._refresh_soon)
@@ -136,8 +141,8 @@ class CorrectionSession(QObject):
         controls, connect = self._controls, self._control_links.connect
         connect(controls.tools.meaning_changed, self._on_meaning_changed)
         connect(controls.tools.tool_requested, self.prompt_layers.take)
-        connect(controls.tools.around_changed, self._on_around_changed)
-        connect(controls.tidy.preview_toggled, self._on_preview_toggled)
+        connect(controls.tools.around_changed, self.prompt_layers.set_around)
+        connect(controls.tidy.preview_toggled, self.queue.hold)
         connect(controls.tidy.take_requested, self.queue.take)
         connect(controls.tidy.requested, self.tidy_up)
         connect(controls.slices.fill_requested, self.fill)
@@ -263,14 +268,6 @@ class CorrectionSession(QObject):
         self.prompt_layers.set_meaning(meaning)
         self._refresh_soon()
 
-    def _on_around_changed(self, around: bool) -> None:
-        self.prompt_layers.around = around
-
-    def _on_preview_toggled(self, holds: bool) -> None:
-        self.queue.holds = holds
-        if not holds:
-            self.queue.take()
-
     # What comes back ------------------------------------------------------------------------------------------------
 
     def _on_labels_event(self, event: Any = None) -> None:
@@ -280,15 +277,11 @@ class CorrectionSession(QObject):
     def _on_labels_replaced(self, event: Any = None) -> None:
         self.correction.replaced()
         if self.correction.layer.data.shape != self.correction.place.display.shape:
-            self.message.emit("The labels were replaced by others of another shape, so the correction ended.")
-            self._end_soon()
+            self._end_soon("The labels were replaced by others of another shape, so the correction ended.")
         self._refresh_soon()
 
-    def _on_layers_taken_away(self) -> None:
-        self.message.emit("A layer of prompts was removed, so the correction ended. The labels stay as they are.")
-        self._end_soon()
-
-    def _end_soon(self) -> None:
+    def _end_soon(self, why: str) -> None:
+        self.message.emit(why)
         single_shot(self, self.ended.emit).start()  # not while napari removes or replaces something
 
     def _on_renamed(self, event: Any = None) -> None:

@@ -41,6 +41,11 @@ class LayerListWatch(QObject):
             self.links.connect(event, self.act_soon)
         self.destroyed.connect(partial(Links.cut, self.links))  # this object itself is no more by then
 
+    def stop(self) -> None:
+        """Follow no more."""
+        self._timer.stop()
+        self.links.cut()
+
     def act_soon(self, event: Any = None) -> None:
         """Act when control returns to Qt."""
         self._timer.start()

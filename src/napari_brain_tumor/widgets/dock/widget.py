@@ -151,7 +151,6 @@ class Dock(QWidget):
         self.jobs.follow("Exporting", self.exports.runner)
         self.foot.export_menu.aboutToShow.connect(lambda: self.exports.fill(self.foot.export_menu))
         runs.changed.connect(self._on_runs_changed)
-        self.segment.choices.events.connect(self.refresh_soon)
         self.segment.saving.runner.finished.connect(self._on_saved)
         self.report_runner.finished.connect(self._on_reported)
         self.report_runner.failed.connect(notify_error)
@@ -165,6 +164,7 @@ class Dock(QWidget):
         self.foot.code_requested.connect(self.show_code)
         self._bind_keys()
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
+        self.segment.choices.events.connect(self._list_watch.act_soon)
         self._links.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._links.connect(get_settings().appearance.events.font_size, self._take_font_size)
         self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
@@ -244,10 +244,6 @@ class Dock(QWidget):
         self._show_code_of(page)
 
     # The case -------------------------------------------------------------------------------------------------------
-
-    def refresh_soon(self, *_: Any) -> None:
-        """Show the dock anew, once for the layers of a case."""
-        self._list_watch.act_soon()
 
     def _on_inserted(self, event: Any) -> None:
         tag = event.value.metadata.get(KEY)
