@@ -73,7 +73,7 @@ def monai_2d(model: str, *, windows: bool) -> Contestant:
         percentiles = info.card.preprocessing.clip_percentiles
         channels = torch.from_numpy(np.stack([standardise(volume, mask, percentiles) for volume in volumes]))
         slices = channels.movedim(1, 0)
-        stacked = stacked_slices(slices, 0, len(slices), neighbours_of(network)).movedim(0, 1)[None]
+        stacked = stacked_slices(slices, range(len(slices)), neighbours_of(network)).movedim(0, 1)[None]
         sides = patch_of(info) if windows else channels.shape[2:]
         inferer = SliceInferer(roi_size=sides, spatial_dim=0, sw_batch_size=8)
         logits = inferer(stacked, network)

@@ -20,7 +20,7 @@ meant chosen ours theirs tried shown put
 """
 VAGUE: Final = frozenset(_WORDS.split())
 MOST_VAGUE_PER_1000: Final = 4.0
-MOST_METHODS: Final = 65
+MOST_METHODS: Final = 35
 
 
 def bindings(tree: ast.AST) -> Iterator[str]:

@@ -196,22 +196,22 @@ class Tour:
     def correct_with_an_outline(self) -> None:
         """Draw where the whole tumour ends on this slice; the volume around follows, undo takes it back."""
         panel = self.window.panel("correct")
-        self.window.wait("layers of prompts", lambda: panel.prompt_layers is not None)
+        self.window.wait("layers of prompts", lambda: panel.session is not None)
         self.window.settle(1)
-        panel.tools.choose_class("whole tumour")
-        self.window.click(panel.tools.tool_buttons["outline"])
+        panel.controls.tools.choose_class("whole tumour")
+        self.window.click(panel.controls.tools.tool_buttons["outline"])
         before = np.array(self.result.data)
         self.window.stroke(_line_around(self.result, self.viewer))
         self.window.wait("what follows the outline", lambda: not np.array_equal(self.result.data, before))
-        self.window.wait("an end of the computation", lambda: not panel.queue.pending)
+        self.window.wait("an end of the computation", lambda: not panel.session.queue.pending)
         self.window.settle(1)
         self.seen("corrected with an outline")
-        self.window.click(panel.undo_button)
+        self.window.click(panel.controls.undo_button)
         self.window.wait("the labels as before", lambda: np.array_equal(self.result.data, before))
         self.window.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
         self.window.wait("the correction again", lambda: not np.array_equal(self.result.data, before))
         self.window.panel("segment")
-        self.window.wait("the end of the correction", lambda: panel.prompt_layers is None)
+        self.window.wait("the end of the correction", lambda: panel.session is None)
 
     def measure(self) -> None:
         """Volumes, lesions, and the diameters of the largest as lines."""
@@ -237,11 +237,11 @@ class Tour:
         other.name = "u2netp"
         self.window.settle(1)
         panel = self.window.panel("compare")
-        panel.tick([self.result, other])
+        panel.labels.tick([self.result, other])
         self.window.wait("labels to compare", panel.compare_button.isEnabled)
         self.window.click(panel.compare_button)
         self.window.wait("scores", lambda: panel.compared is not None)
-        self.window.wait("the difference", lambda: not panel.legend_label.isHidden())
+        self.window.wait("the difference", lambda: not panel.differences.legend_label.isHidden())
         self.window.settle(2)
         self.seen("compared")
         self.window.panel("segment")
@@ -306,9 +306,9 @@ class Tour:
         self.window.panel("data")
         self.window.dock.page("data").bar.setCurrentIndex(3)
         panel = self.window.dock.page("data").training()
-        self.window.type(panel.source_edit, os.path.relpath(self.dataset))
-        self.window.wait("the chosen data set", lambda: panel.choices.source)
-        if not (panel.start_button.isEnabled() or panel.notes_label.text()):
+        self.window.type(panel.form.source_edit, os.path.relpath(self.dataset))
+        self.window.wait("the chosen data set", lambda: panel.form.choices.source)
+        if not (panel.form.start_button.isEnabled() or panel.form.notes_label.text()):
             raise TourError("Training neither starts nor says what is lacking.")
         self.seen("training planned")
 

@@ -79,7 +79,7 @@ def test_the_engine_computes_what_reaches_into_a_box_and_nothing_changes_there(d
     run_job(lazy.probabilities(channels, within=box))
     few, counting.asked = counting.asked, 0
     run_job(lazy.probabilities(channels))
-    assert 0 < few <= counting.asked / 4 if dims == 3 else few == 8
+    assert 0 < few <= counting.asked / 4 if dims == 3 else few == 8  # two batches of four
 
 
 # Boxes --------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ModelName = str | PathLike[str] | None
+
+_THIN_MM: Final = 1.25
+"""Distance between slices up to which neighbours show nearly the same."""
 
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
 
@@ -272,11 +275,12 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     prepared = prepare(study, info.roles, info.card.preprocessing)
     mask, within = _allowed_voxels(prepared, box)
     clock.lap("prepare")
-    network = engine.probabilities(prepared.channels, flips=request.flips, within=within)
+    thin = prepared.work.grid.unit == "mm" and prepared.work.grid.spacing[2] <= _THIN_MM
+    network = engine.probabilities(prepared.channels, flips=request.flips, within=within, thin=thin)
     values = yield from part_of(network, 0.15, 0.95)
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
-    values *= mask
+    np.copyto(values, 0, where=~mask)
     rules = _rules(info, request, study, thresholds)
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
     maps = maps.with_presence()

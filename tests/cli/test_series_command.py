@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dicom_phantoms import write_series
-from napari_brain_tumor.cli.arguments import parse_series
+from napari_brain_tumor.requests.opening import OpenOptions
+from napari_brain_tumor.requests.shell import request_from
 
 
 def write_two(folder):
@@ -50,8 +51,11 @@ def test_two_candidates_stop_a_command_with_the_list_and_the_option_picks(tmp_pa
 
 
 def test_picks_are_read_as_people_type_them():
-    assert parse_series(None) is None
-    assert parse_series(["T1c=5", "FLAIR = AX FLAIR=2"]) == {"T1c": "5", "FLAIR": "AX FLAIR=2"}
+    assert request_from(OpenOptions, {"series": []}).series is None
+    assert request_from(OpenOptions, {"series": ["T1c=5", "FLAIR = AX FLAIR=2"]}).series == {
+        "T1c": "5",
+        "FLAIR": "AX FLAIR=2",
+    }
 
 
 @pytest.mark.parametrize("texts", [["5"], ["=5"], ["T1="], ["T1=1", "T1=2"]])

@@ -164,10 +164,10 @@ def test_a_program_that_says_nan_is_not_kept(tmp_path, monkeypatch):
 def test_where_the_card_cannot_be_written_the_network_is_not_either(tmp_path, monkeypatch):
     model, _ = model_and_network(tmp_path / "model", "unet")
 
-    def full(path, text, **options):
+    def full(path, text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("napari_brain_tumor.models.exchange.write_text", full)
     with pytest.raises(SaveError, match="No space left"):
         export_torch(model, tmp_path / "net.pt2")
     assert nothing_was_written(tmp_path)

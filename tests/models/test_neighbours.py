@@ -27,14 +27,15 @@ def seeing(neighbours: int) -> nn.Module:
 
 def test_each_slice_is_stacked_between_the_ones_beside_it_and_zeros_beyond_the_ends():
     slices = torch.arange(1.0, 5.0).reshape(4, 1, 1, 1)
-    assert stacked_slices(slices, 0, 4, 1).flatten(1).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0]]
-    assert stacked_slices(slices, 3, 4, 2).flatten(1).tolist() == [[2, 3, 4, 0, 0]]
-    assert torch.equal(stacked_slices(slices, 1, 3, 0), slices[1:3])
+    assert stacked_slices(slices, range(4), 1).flatten(1).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0]]
+    assert stacked_slices(slices, [3], 2).flatten(1).tolist() == [[2, 3, 4, 0, 0]]
+    assert stacked_slices(slices, [0, 2], 1).flatten(1).tolist() == [[0, 1, 2], [2, 3, 4]]
+    assert torch.equal(stacked_slices(slices, [1, 2], 0), slices[1:3])
 
 
 def test_stacking_puts_the_roles_of_a_slice_together():
     slices = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])[..., None, None]
-    assert stacked_slices(slices, 1, 2, 1).flatten(1).tolist() == [[1, 10, 2, 20, 3, 30]]
+    assert stacked_slices(slices, [1], 1).flatten(1).tolist() == [[1, 10, 2, 20, 3, 30]]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 8, 9, 20])

@@ -7,6 +7,7 @@ import pytest
 
 from napari_brain_tumor.errors import DuplicateRoleError, RoleError
 from napari_brain_tumor.preparation import Candidate, candidates_of, select
+from napari_brain_tumor.preparation.pipeline import PreparationReport
 from phantoms import noise, write_nifti
 
 
@@ -166,3 +167,13 @@ def test_rules_that_tell_pairs_apart_in_a_circle_still_give_one_answer_in_any_or
     whys = {row["number"]: row["why"] for row in select(circle).rows()}
     assert "100 slices, the other has 106" in whys["1"]
     assert "larger voxels" in whys["3"]
+
+
+def test_the_report_is_a_data_frame_of_every_series_with_how_it_was_moved(tmp_path):
+    series = select([candidate(3), candidate(7, "T1"), candidate(9, "T1")]).rows()
+    report = PreparationReport(tmp_path, "FLAIR", (("T1", 1.5, 2.0, 0.9, 0.4),), (), {}, "case", series)
+    frame = report.to_dataframe()
+    assert list(frame["number"]) == ["3", "7", "9"]
+    assert list(frame[frame["role"] == "T1"]["moved_mm"]) == [2.0]
+    assert frame["moved_mm"].isna().sum() == 2
+    assert frame.attrs["units"] == {"turned_degrees": "°", "moved_mm": "mm"}

@@ -8,8 +8,8 @@ from PIL import Image
 
 from napari_brain_tumor.errors import GridMismatchError, OptionError, RoleError, SaveError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.measure.planes import PLANES, extent
-from napari_brain_tumor.reports.figure import LABELS, draw_figure, save_figure, scale_bar_length, view_of
+from napari_brain_tumor.measure.planes import LABELS, PLANES, extent
+from napari_brain_tumor.reports.figure import draw_figure, save_figure, scale_bar_length, shown_in
 from napari_brain_tumor.reports.slice_through import save_slice_through
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -31,7 +31,7 @@ def case():
 
 def test_all_planes_are_at_one_scale_whatever_the_voxels(case):
     figure = draw_figure(*case)
-    _, view = view_of(*case, None)
+    _, view = shown_in(*case, None)
     size = np.array(figure.get_size_inches())
     scales = []
     for axes, plane in zip(figure.axes, PLANES, strict=True):
@@ -50,7 +50,7 @@ def test_scale_bar_has_its_length_in_pixels(case, tmp_path):
     path = save_figure(study, segmentation, tmp_path / "figure.png", dpi=150)
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert pixels.shape[1::-1] == tuple(round(150 * inches) for inches in figure.get_size_inches())
-    width_mm = extent(view_of(study, segmentation, None)[1].grid, PLANES[0])[1]
+    width_mm = extent(shown_in(study, segmentation, None)[1].grid, PLANES[0])[1]
     axes = figure.axes[0]
     box = axes.get_position()
     bar = next(line for line in axes.lines if line.get_gid())
@@ -117,7 +117,7 @@ def test_scale_bar_is_a_round_number():
 @pytest.mark.parametrize("plane", ["axial", "sagittal"])
 def test_film_has_a_picture_for_each_slice_in_proportion_with_a_true_scale_bar(case, tmp_path, plane):
     study, segmentation = case
-    _, view = view_of(study, segmentation, None)
+    _, view = shown_in(study, segmentation, None)
     cut = next(one for one in PLANES if one.name == plane)
     film = Image.open(save_slice_through(study, segmentation, tmp_path / "film.gif", plane=plane, frames_per_second=10))
     assert film.n_frames == view.grid.shape[cut.axis]
@@ -140,7 +140,7 @@ def test_film_shows_the_outline_on_the_tumours_slices_alone(case, tmp_path):
         film.seek(at)
         pixels = np.asarray(film.convert("RGB")).astype(int)
         orange.append(bool((np.abs(pixels - (0xD5, 0x5E, 0x00)).sum(axis=2) < 40).any()))
-    _, view = view_of(study, segmentation, None)
+    _, view = shown_in(study, segmentation, None)
     assert orange == (view.labels[LABELS] == 3).any(axis=(0, 1)).tolist()
     assert sum(orange) == 2
 
@@ -159,4 +159,4 @@ def test_mp4_has_a_picture_for_each_slice(case, tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = save_slice_through(*case, tmp_path / "film.mp4")
     frames, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
-    assert frames == view_of(*case, None)[1].grid.shape[2]
+    assert frames == shown_in(*case, None)[1].grid.shape[2]

@@ -226,7 +226,9 @@ def test_diameter_lines_are_drawn_over_the_lesion_they_measure(order, monkeypatc
     study, segmentation = Study({"T1c": image}, grid), Segmentation(data, grid)
     drawn: list[tuple[np.ndarray, np.ndarray]] = []
     sliced = []
-    monkeypatch.setattr(pictures, "_outline", lambda axes, classes, borders, opacity: sliced.append((classes, borders)))
+    monkeypatch.setattr(
+        pictures, "draw_classes", lambda _, classes, borders, opacity: sliced.append((classes, borders))
+    )
     real = pictures._draw_line
 
     def spy(axes, line, *rest) -> None:

@@ -220,6 +220,18 @@ def test_a_shortened_schedule_keeps_to_its_budget(minutes):
         assert part.seconds(COSTS) > 0.5 * 60 * minutes
 
 
+@pytest.mark.parametrize("minutes", [4, 6, 8, 15, 30])
+@pytest.mark.parametrize("step", [0.5, 4.0, 16.0])
+def test_a_small_budget_goes_to_training_in_epochs_that_are_worth_their_name(minutes, step):
+    costs = Costs(reading=1.0, step=step, network=4.0, scoring=20.0)
+    part = shortened(WHOLE, costs, minutes)
+    trained = part.epochs * part.iterations_per_epoch * step
+    assert trained >= 0.45 * 60 * minutes
+    assert part.epochs == 1 or part.iterations_per_epoch >= 10
+    assert part.epochs <= 10 or part.iterations_per_epoch == WHOLE.iterations_per_epoch
+    assert part.validation_cases * (costs.network + costs.scoring) <= 0.15 * 60 * minutes
+
+
 def test_what_fits_into_the_budget_is_not_shortened():
     assert shortened(WHOLE, COSTS, 1000) == WHOLE
 

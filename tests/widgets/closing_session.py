@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import compare_state, correct_state, segment_state
+from napari_brain_tumor.widgets import compare_state, correct_computer, segment_state
 from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.correct import CorrectWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
@@ -46,7 +46,7 @@ def begin_watch(panel, folder):
     panel.running = running  # it would end with its generator
     train = TrainWidget(panel._viewer, runs_folder=folder / "runs")
     panel._viewer.window.add_dock_widget(train, name="Train", area="right")
-    return lambda: train.run is not None and train.isVisible()
+    return lambda: train.runs.run is not None and train.isVisible()
 
 
 def begin_save(panel, folder):
@@ -79,7 +79,7 @@ def begin_comparison(panel, folder):
     compared = CompareWidget(viewer)
     viewer.window.add_dock_widget(compared, name="Compare", area="right")
     (other,) = layers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
-    compared.tick([viewer.layers[-2], other])
+    compared.labels.tick([viewer.layers[-2], other])
     compared.compare()
     return lambda: bool(begun)
 
@@ -91,19 +91,19 @@ def begin_correction(panel, folder):
         return compute(correction, *arguments)
 
     def draw():
-        if correct.prompt_layers is not None and not drawn:
+        if correct.session is not None and not drawn:
             drawn.append(True)
-            correct.prompt_layers.strokes.paint((6, 12, 10), 1)
-            correct.prompt_layers.take("point")
-            correct.prompt_layers.points.add((6, 10, 10))
-        return len(begun) > 0 and len(correct.queue.pending) == 2
+            correct.session.prompt_layers.strokes.paint((6, 12, 10), 1)
+            correct.session.prompt_layers.take("point")
+            correct.session.prompt_layers.points.add((6, 10, 10))
+        return len(begun) > 0 and len(correct.session.queue.pending) == 2
 
     begun, drawn = [], []
-    compute = correct_state.Correction.compute_step
-    correct_state.Correction.compute_step = slowly
+    compute = correct_computer.EntryComputer.carry_out
+    correct_computer.EntryComputer.carry_out = slowly
     correct = CorrectWidget(panel.viewer)
     panel.viewer.window.add_dock_widget(correct, name="Correct", area="right")
-    correct.start()
+    correct.chooser.start()
     return draw
 
 

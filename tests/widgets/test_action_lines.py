@@ -328,8 +328,8 @@ def test_the_train_panel_shows_the_lines_of_start(make_napari_viewer, worker, tm
 
     (tmp_path / "mine.toml").touch()
     widget = TrainWidget(make_napari_viewer(), worker, runs_folder=tmp_path / "runs")
-    widget.choose_source(str(tmp_path / "mine.toml"))
-    widget.batch_box.setValue(3)
+    widget.form.choose_source(str(tmp_path / "mine.toml"))
+    widget.form.batch_box.setValue(3)
     widget.code_box.toggle.click()
     assert "batch=3" in widget.code_box.python_edit.toPlainText()
     assert f"--data {tmp_path}" in widget.code_box.shell_edit.toPlainText()

@@ -30,8 +30,9 @@ from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
+from napari_brain_tumor.widgets.correct_entries import change_in_words
 from napari_brain_tumor.widgets.correct_start import obstacle, starts
-from napari_brain_tumor.widgets.correct_state import Correction, change_in_words
+from napari_brain_tumor.widgets.correct_state import Correction
 
 X, Y, Z = CENTRE
 LX, LY = SHAPE[0] - 1 - X, SHAPE[1] - 1 - Y  # of the layer, whose file is LPS
@@ -63,7 +64,7 @@ def test_a_prompt_changes_the_layer_as_refine_changes_the_labels(viewer, correct
     changed = [carry_out(correction, correction.action(prompt)) for prompt in prompts]
     assert changed[0] > 20
     study = layers.study_from_layers({r: viewer.layers[f"case {r}"] for r in ("T1", "T1c", "T2", "FLAIR")})
-    wanted = refine(study, correction.start, prompts)
+    wanted = refine(study, correction.computer.start, prompts)
     np.testing.assert_array_equal(correction.refiner.labels, wanted.data)
     assert holds_the_same(correction)
     assert correction.prompts == prompts
@@ -308,7 +309,7 @@ def test_doing_without_a_prompt_is_as_if_it_was_never_drawn_and_is_undone_by_one
     unwanted = correction.entries[0]
     carry_out(correction, correction.without(unwanted))
     assert correction.prompts == prompts[1:]
-    wanted = refine(correction.study, correction.start, prompts[1:])
+    wanted = refine(correction.study, correction.computer.start, prompts[1:])
     np.testing.assert_array_equal(correction.refiner.labels, wanted.data)
     assert holds_the_same(correction)
     carry_out(correction, correction.action(stroke(correction, Z, LY + 3, range(LX - 6, LX - 3))))

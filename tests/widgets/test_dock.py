@@ -157,13 +157,13 @@ def test_no_tab_shows_more_than_eight_controls_and_no_case_more_than_six_layers(
     segment(qtbot, dock)
     look("segment after a run", dock.page("segment"))
     correct = press(dock, "correct")
-    qtbot.waitUntil(lambda: correct.queue is not None, timeout=PATIENCE_MS)
-    assert correct.correction.layer is viewer.layers["case segmentation"]
+    qtbot.waitUntil(lambda: correct.session is not None, timeout=PATIENCE_MS)
+    assert correct.session.correction.layer is viewer.layers["case segmentation"]
     look("correct", dock.page("correct"))
     assert any(is_prompt_layer(layer) for layer in viewer.layers)
     measure = keep_brain(dock)
     press(dock, "measure")
-    assert correct.queue is None
+    assert correct.session is None
     assert not any(is_prompt_layer(layer) for layer in viewer.layers)
     qtbot.waitUntil(lambda: measure.examination is not None, timeout=PATIENCE_MS)
     look("measure", dock.page("measure"))

@@ -108,16 +108,15 @@ def test_a_case_is_opened_segmented_looked_at_corrected_measured_saved_and_repor
 
     correct = dock.page("correct").panel
     keyboard.press(TAB_KEYS["correct"])
-    qtbot.waitUntil(lambda: correct.queue is not None, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: correct.session is not None, timeout=PATIENCE_MS)
     assert dock.page("correct").isAncestorOf(QApplication.focusWidget())
-    keyboard.tab_to(correct.more.toggle)
-    if not correct.more.toggle.isChecked():
+    keyboard.tab_to(correct.controls.more.toggle)
+    if not correct.controls.more.toggle.isChecked():
         keyboard.press("Return")
-    correct.queue.latest = lambda: None
-    largest = correct.tidy.buttons["keep largest"]
+    largest = correct.controls.tidy.buttons["keep largest"]
     keyboard.tab_to(largest)
     keyboard.press("Return")
-    qtbot.waitUntil(lambda: not correct.queue.busy, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not correct.session.queue.busy, timeout=PATIENCE_MS)
 
     measure = dock.page("measure").panel
     keyboard.press(TAB_KEYS["measure"])

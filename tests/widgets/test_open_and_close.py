@@ -60,7 +60,7 @@ def play(viewer, dock, name, qtbot):
     qtbot.waitUntil(lambda: len(panes.slices[0].model.layers) == 5, timeout=PATIENCE_MS)
     toggle_layout(viewer)
     correct, measure = dock.panel("correct"), dock.page("measure").panel
-    qtbot.waitUntil(lambda: correct.queue is not None, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: correct.session is not None, timeout=PATIENCE_MS)
     dock.open_tab("measure")
     qtbot.waitUntil(lambda: measure.shapes is not None, timeout=PATIENCE_MS)
     dock.open_tab("data")

@@ -99,41 +99,41 @@ def test_a_run_outlives_its_panel_and_is_watched_stopped_and_installed_by_anothe
     recipe.write_text(recipe.read_text().replace("validate_every = 2", "validate_every = 1"))
     viewer = make_napari_viewer()
     panel = TrainWidget(viewer, worker, runs_folder=tmp_path / "runs")
-    assert not panel.start_button.isEnabled()
-    panel.choose_source(str(recipe))
-    panel.epochs_box.setValue(400)
-    panel.choices.device = "cpu"
+    assert not panel.form.start_button.isEnabled()
+    panel.form.choose_source(str(recipe))
+    panel.form.epochs_box.setValue(400)
+    panel.form.choices.device = "cpu"
     panel.start()
-    folder = panel.run.folder
+    folder = panel.runs.run.folder
     assert attach(folder).status.is_alive
     panel.close()
     panel.deleteLater()
 
     again = TrainWidget(viewer, worker, runs_folder=tmp_path / "runs")
     qtbot.addWidget(again)
-    assert again.run.folder == folder
+    assert again.runs.run.folder == folder
 
     def validated():
-        again.watch()
-        assert again.run.status.best_dice is not None
-        assert again.summary_label.text()
+        again.runs.watch()
+        assert again.runs.run.status.best_dice is not None
+        assert again.runs.summary_label.text()
 
     qtbot.waitUntil(lambda: validated() is None, timeout=120_000)
-    assert len(again.figure.axes) == 2
-    assert not again._pixmap.isNull()
-    again.stop_button.click()
-    qtbot.waitUntil(lambda: again.watch() or not again.run.status.is_alive, timeout=60_000)
-    assert again.run.status.state == "stopped"
-    assert again.resume_button.isEnabled()
-    assert again.more.isAncestorOf(again.install_button)  # one control less in sight
+    assert len(again.runs.canvas.figure.axes) == 2
+    assert not again.runs._pixmap.isNull()
+    again.runs.stop_button.click()
+    qtbot.waitUntil(lambda: again.runs.watch() or not again.runs.run.status.is_alive, timeout=60_000)
+    assert again.runs.run.status.state == "stopped"
+    assert again.runs.resume_button.isEnabled()
+    assert again.runs.more.isAncestorOf(again.runs.install_button)  # one control less in sight
     segment = SegmentWidget(viewer, worker)
     qtbot.addWidget(segment)
     before = segment.model_box.count()
     monkeypatch.setattr(
-        again._worker, "run", lambda target, *arguments: _here(target, *arguments)
+        again.runs._worker, "run", lambda target, *arguments: _here(target, *arguments)
     )  # the worker's home is another
-    with qtbot.waitSignal(again.install_runner.finished, timeout=60_000):
-        again.install_button.click()
+    with qtbot.waitSignal(again.runs.install_runner.finished, timeout=60_000):
+        again.runs.install_button.click()
     assert segment.model_box.count() == before + 1
 
 

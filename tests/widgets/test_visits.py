@@ -52,123 +52,127 @@ def panel(make_napari_viewer, qtbot, worker):
         open_in(viewer, *make_visit(name, radius, shift))
     made = VisitsWidget(viewer, worker)
     viewer.window.add_dock_widget(made, name="Visits")
-    qtbot.waitUntil(lambda: len(made.entries) == 2)
+    qtbot.waitUntil(lambda: len(made.visits.entries) == 2)
     yield made
-    for runner in (made.runner, made.register_runner, made.save_runner, made._date_runner):
+    for runner in (made.runner, made.register_runner, made.results.save_runner, made.visits.date_runner):
         runner.wait(30)
 
 
 def tell(panel, row: int, column: int, text: str) -> None:
-    panel.list.item(row, column).setText(text)
+    panel.visits.list.item(row, column).setText(text)
 
 
 def register(panel, qtbot, row: int = 1) -> None:
-    panel.list.setCurrentCell(row, 0)
+    panel.visits.list.setCurrentCell(row, 0)
     with qtbot.waitSignal(panel.register_runner.finished, timeout=60_000):
         panel.register_button.click()
-    qtbot.waitUntil(lambda: panel.entries[row].registration is not None)
+    qtbot.waitUntil(lambda: panel.visits.entries[row].registration is not None)
 
 
 def compare(panel, qtbot) -> None:
     with qtbot.waitSignal(panel.runner.finished, timeout=60_000):
         panel.compare()
-    qtbot.waitUntil(lambda: panel.found is not None)
+    qtbot.waitUntil(lambda: panel.results.follow_up is not None)
 
 
 def test_each_labels_layer_is_a_visit_and_what_was_told_stays(panel, qtbot) -> None:
-    assert [entry.name for entry in panel.entries] == ["before", "after"]
+    assert [entry.name for entry in panel.visits.entries] == ["before", "after"]
     tell(panel, 0, 0, "first")
     tell(panel, 0, 1, "2025-01-31")
-    qtbot.waitUntil(lambda: panel.list.item(0, 1).text() == "2025-01-31")
+    qtbot.waitUntil(lambda: panel.visits.list.item(0, 1).text() == "2025-01-31")
     open_in(panel._viewer, *make_visit("later", 6))
-    qtbot.waitUntil(lambda: len(panel.entries) == 3)
-    assert [entry.name for entry in panel.entries] == ["first", "after", "later"]
-    assert panel.entries[0].date_text == "2025-01-31"
+    qtbot.waitUntil(lambda: len(panel.visits.entries) == 3)
+    assert [entry.name for entry in panel.visits.entries] == ["first", "after", "later"]
+    assert panel.visits.entries[0].date_text == "2025-01-31"
 
 
 def test_a_removed_layer_takes_its_visit_away(panel, qtbot) -> None:
-    panel._viewer.layers.remove(panel.entries[0].layer)
-    qtbot.waitUntil(lambda: [entry.name for entry in panel.entries] == ["after"])
+    panel._viewer.layers.remove(panel.visits.entries[0].layer)
+    qtbot.waitUntil(lambda: [entry.name for entry in panel.visits.entries] == ["after"])
 
 
 def test_what_is_no_date_is_said_and_not_taken(panel, qtbot) -> None:
     tell(panel, 0, 1, "last spring")
-    qtbot.waitUntil(lambda: panel.list.item(0, 1).text() == "")
+    qtbot.waitUntil(lambda: panel.visits.list.item(0, 1).text() == "")
     assert "not a date" in panel.status_label.text()
-    assert panel.entries[0].date is None
+    assert panel.visits.entries[0].date is None
 
 
 def test_a_registration_is_shown_as_a_checkerboard_and_used_only_when_accepted(panel, qtbot) -> None:
     register(panel, qtbot)
     boards = [layer for layer in panel._viewer.layers if layer.metadata.get(layers.MAP_KEY) == state.BOARD]
     assert len(boards) == 1
-    found = panel.entries[1].registration
+    found = panel.visits.entries[1].registration
     assert found.trusted
     assert found.transform.apply((0, 0, 0)) == pytest.approx((0, 8, 0), abs=0.5)
     compare(panel, qtbot)
-    assert panel.found.tracks[0].states == ("first seen", "not compared")
-    panel.list.setCurrentCell(1, 0)
+    assert panel.results.follow_up.tracks[0].states == ("first seen", "not compared")
+    panel.visits.list.setCurrentCell(1, 0)
     panel.accept_button.click()
     assert not [layer for layer in panel._viewer.layers if layer.metadata.get(layers.MAP_KEY) == state.BOARD]
     compare(panel, qtbot)
-    assert panel.found.tracks[0].states == ("first seen", "shrunk")
+    assert panel.results.follow_up.tracks[0].states == ("first seen", "shrunk")
 
 
 def test_rejecting_forgets_the_registration(panel, qtbot) -> None:
     register(panel, qtbot)
     panel.reject_button.click()
-    assert panel.entries[1].registration is None
-    assert panel.list.item(1, 3).text() == "not yet"
+    assert panel.visits.entries[1].registration is None
+    assert panel.visits.list.item(1, 3).text() == "not yet"
 
 
 def test_another_baseline_forgets_registrations_onto_the_old_one(panel, qtbot) -> None:
     register(panel, qtbot)
     panel._settle(accepted=True)
-    panel._on_baseline_chosen(1, True)
-    assert [entry.facts.baseline for entry in panel.entries] == [False, True]
-    assert panel.entries[1].registration is None
+    panel.visits._on_baseline_chosen(1, True)
+    assert [entry.facts.baseline for entry in panel.visits.entries] == [False, True]
+    assert panel.visits.entries[1].registration is None
 
 
 def test_comparison_shows_sizes_curves_and_what_is_missing(panel, qtbot) -> None:
-    panel._on_baseline_chosen(0, True)
+    panel.visits._on_baseline_chosen(0, True)
     compare(panel, qtbot)
-    volume = (panel.entries[0].layer.data == 3).sum() * 64 / 1000
-    assert panel.sizes.texts()[0][1] == f"{volume:.2f} mL"
-    assert "to baseline" in panel.sizes.texts()[0][2]
-    assert panel.canvas.isVisibleTo(panel)
-    assert panel.figure.axes
-    assert "before: baseline" in panel.response_label.text()
-    assert "after: not assessable" in panel.response_label.text()
-    assert "clinical status" in panel.response_label.text()
+    volume = (panel.visits.entries[0].layer.data == 3).sum() * 64 / 1000
+    assert panel.results.sizes.texts()[0][1] == f"{volume:.2f} mL"
+    assert "to baseline" in panel.results.sizes.texts()[0][2]
+    assert panel.results.canvas.isVisibleTo(panel)
+    assert panel.results.canvas.figure.axes
+    assert "before: baseline" in panel.results.response_label.text()
+    assert "after: not assessable" in panel.results.response_label.text()
+    assert "clinical status" in panel.results.response_label.text()
 
 
 def test_facts_change_the_response_without_measuring_again(panel, qtbot) -> None:
-    panel._on_baseline_chosen(0, True)
+    panel.visits._on_baseline_chosen(0, True)
     compare(panel, qtbot)
-    measured = panel.found.visits[1].examination
-    panel.list.setCurrentCell(1, 0)
-    panel.facts.clinical_box.setCurrentIndex(panel.facts.clinical_box.findData("worse"))
+    measured = panel.results.follow_up.visits[1].examination
+    panel.visits.list.setCurrentCell(1, 0)
+    panel.visits.facts.clinical_box.setCurrentIndex(panel.visits.facts.clinical_box.findData("worse"))
     with qtbot.waitSignal(panel.runner.finished, timeout=10_000):
-        panel.facts.clinical_box.activated.emit(panel.facts.clinical_box.currentIndex())
-    qtbot.waitUntil(lambda: "by area PD (clinically worse)" in panel.response_label.text())
-    assert panel.found.visits[1].examination is measured
+        panel.visits.facts.clinical_box.activated.emit(panel.visits.facts.clinical_box.currentIndex())
+    qtbot.waitUntil(lambda: "by area PD (clinically worse)" in panel.results.response_label.text())
+    assert panel.results.follow_up.visits[1].examination is measured
 
 
 def test_a_date_of_radiotherapy_that_is_none_is_refused(panel) -> None:
-    panel.facts.radiotherapy_edit.setText("in June")
-    panel.facts.radiotherapy_edit.editingFinished.emit()
+    panel.visits.facts.radiotherapy_edit.setText("in June")
+    panel.visits.facts.radiotherapy_edit.editingFinished.emit()
     assert "not a date" in panel.status_label.text()
-    panel.facts.radiotherapy_edit.setText("none")
-    panel.facts.radiotherapy_edit.editingFinished.emit()
-    assert panel.entries[0].facts.radiotherapy_end == "none"
+    panel.visits.facts.radiotherapy_edit.setText("none")
+    panel.visits.facts.radiotherapy_edit.editingFinished.emit()
+    assert panel.visits.entries[0].facts.radiotherapy_end == "none"
 
 
 def test_report_table_and_document_are_saved(panel, qtbot, tmp_path) -> None:
     compare(panel, qtbot)
-    for save, name in ((panel.save_table, "a.csv"), (panel.save_json, "a.json"), (panel.save_report, "a.html")):
-        with qtbot.waitSignal(panel.save_runner.finished, timeout=60_000):
+    for save, name in (
+        (panel.results.save_table, "a.csv"),
+        (panel.results.save_json, "a.json"),
+        (panel.results.save_report, "a.html"),
+    ):
+        with qtbot.waitSignal(panel.results.save_runner.finished, timeout=60_000):
             save(tmp_path / name)
-        qtbot.waitUntil(lambda: not panel.save_runner.running)
+        qtbot.waitUntil(lambda: not panel.results.save_runner.running)
     assert (tmp_path / "a.csv").read_text(encoding="utf-8").startswith("visit,date,what")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["baseline"] == "before"
     assert "not assessable" in (tmp_path / "a.html").read_text(encoding="utf-8").lower()
@@ -192,25 +196,25 @@ def test_visits_of_a_document_are_listed_without_layers_and_saved_again(panel, q
     document.write_text(json.dumps({"visits": visits}))
     with qtbot.waitSignal(panel.open_runner.finished, timeout=30_000):
         panel.open_document(document)
-    qtbot.waitUntil(lambda: len(panel.entries) == 3)
-    assert panel.entries[2].date_text == "2024-01-02"
+    qtbot.waitUntil(lambda: len(panel.visits.entries) == 3)
+    assert panel.visits.entries[2].date_text == "2024-01-02"
     for row in (0, 1):
-        panel.entries[row].used = False
+        panel.visits.entries[row].used = False
     panel.save_document(tmp_path / "again.json")
     (kept,) = read_visits(tmp_path / "again.json").visits
     assert kept.date.isoformat() == "2024-01-02"
     panel._viewer.layers.clear()
-    qtbot.waitUntil(lambda: len(panel.entries) == 1)
+    qtbot.waitUntil(lambda: len(panel.visits.entries) == 1)
     compare(panel, qtbot)
-    assert panel.found["ET"].changes[0].value > 0
+    assert panel.results.follow_up["ET"].changes[0].value > 0
 
 
 def test_the_lines_name_the_document_and_the_command(panel, tmp_path) -> None:
-    lines = state.lines_of(panel.entries, None)
+    lines = state.lines_of(panel.visits.entries, None)
     assert lines.arguments == ("follow-up", "visits.json", "-o", "follow-up")
     assert "Save list" in lines.notes[0]
     compile(lines.python, "lines", "exec")
-    assert str(tmp_path) in state.lines_of(panel.entries, tmp_path / "v.json").python
+    assert str(tmp_path) in state.lines_of(panel.visits.entries, tmp_path / "v.json").python
     with pytest.raises(RecordError, match="no visit yet"):
         state.lines_of([], None)
 
@@ -223,7 +227,7 @@ def test_two_visits_of_one_name_cannot_be_compared(panel) -> None:
 
 def test_without_scans_a_visit_cannot_be_registered_and_says_so(panel, qtbot) -> None:
     panel._viewer.layers.remove("after T1")
-    panel.list.setCurrentCell(1, 0)
+    panel.visits.list.setCurrentCell(1, 0)
     with qtbot.waitSignal(panel.register_runner.failed, timeout=30_000) as told:
         panel.register()
     assert isinstance(told.args[0], VisitError)
@@ -235,14 +239,14 @@ def test_every_control_says_what_it_is(panel) -> None:
 
     for kind in (QAbstractButton, QComboBox, QLineEdit):
         for control in panel.findChildren(kind):
-            if control.objectName().startswith("qt_") or control.parent() in (panel.list, panel.sizes):
+            if control.objectName().startswith("qt_") or control.parent() in (panel.visits.list, panel.results.sizes):
                 continue
             assert control.toolTip(), control
             assert control.accessibleName() or getattr(control, "text", str)(), control
 
 
 def test_the_panel_goes_with_its_viewer_while_a_job_runs(panel) -> None:
-    panel.list.setCurrentCell(1, 0)
+    panel.visits.list.setCurrentCell(1, 0)
     panel.register()
     panel.register_runner.cancel()
     panel.register_runner.wait(30)
@@ -260,20 +264,20 @@ def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chose
     viewer = panel._viewer
     study, _ = make_visit("before", 5)
     layers.add_layers(viewer, [result_of(study, "second"), result_of(study, "third", 3)])
-    qtbot.waitUntil(lambda: len(panel.entries[0].results) == 3)
-    assert [entry.name for entry in panel.entries] == ["before", "after"]
-    first = panel.entries[0].layer
+    qtbot.waitUntil(lambda: len(panel.visits.entries[0].results) == 3)
+    assert [entry.name for entry in panel.visits.entries] == ["before", "after"]
+    first = panel.visits.entries[0].layer
     assert first.name == "before segmentation"
-    panel.list.setCurrentCell(0, 0)
-    assert panel.labels_part.isVisibleTo(panel.details.body)
-    panel.labels_box.setCurrentIndex(panel.labels_box.findText("third"))
-    panel.labels_box.activated.emit(panel.labels_box.currentIndex())
-    assert panel.entries[0].layer is viewer.layers["third"]
-    assert state.gather(panel.entries[0], viewer.layers).labels.name == "third"
+    panel.visits.list.setCurrentCell(0, 0)
+    assert panel.visits.labels_part.isVisibleTo(panel.visits.details.body)
+    panel.visits.labels_box.setCurrentIndex(panel.visits.labels_box.findText("third"))
+    panel.visits.labels_box.activated.emit(panel.visits.labels_box.currentIndex())
+    assert panel.visits.entries[0].layer is viewer.layers["third"]
+    assert state.gather(panel.visits.entries[0], viewer.layers).labels.name == "third"
     viewer.layers.remove("third")  # the next result stands in for it
-    qtbot.waitUntil(lambda: panel.entries[0].layer is first)
-    panel.list.setCurrentCell(1, 0)
-    assert not panel.labels_part.isVisibleTo(panel.details.body)
+    qtbot.waitUntil(lambda: panel.visits.entries[0].layer is first)
+    panel.visits.list.setCurrentCell(1, 0)
+    assert not panel.visits.labels_part.isVisibleTo(panel.visits.details.body)
 
 
 def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_its_case(tmp_path) -> None:
@@ -308,12 +312,12 @@ def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
     from napari_brain_tumor.measure.examination import measure_study
     from napari_brain_tumor.widgets import measure_state
 
-    viewer, labels = panel._viewer, panel.entries[0].layer
+    viewer, labels = panel._viewer, panel.visits.entries[0].layer
     segmentation = layers.segmentation_from_layer(labels)
     examination = measure_study(segmentation)
     shapes = viewer.add_layer(measure_state.new_lines_layer(examination, labels))
     compare(panel, qtbot)
-    computed = panel.found["area"].changes[0].value
+    computed = panel.results.follow_up["area"].changes[0].value
     assert "by hand" not in panel.status_label.text()
     data = shapes.data
     data[0][1] = (data[0][0] + data[0][1]) / 2
@@ -321,16 +325,16 @@ def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
     measure_state.put_lines_away(labels, shapes)  # as leaving the tab that measures does
     viewer.layers.remove(shapes)
     compare(panel, qtbot)
-    assert panel.found["area"].changes[0].value == pytest.approx(computed / 2, rel=1e-3)
-    assert "before: diameters of ET 1 as they were moved by hand." in panel.found.notes
+    assert panel.results.follow_up["area"].changes[0].value == pytest.approx(computed / 2, rel=1e-3)
+    assert "before: diameters of ET 1 as they were moved by hand." in panel.results.follow_up.notes
     labels.data_setitem(np.nonzero(labels.data), 0)
     labels.data_setitem((np.array([18, 18]), np.array([22, 23]), np.array([24, 24])), 3)
     compare(panel, qtbot)
-    assert any("are not used: the labels were changed since" in note for note in panel.found.notes)
+    assert any("are not used: the labels were changed since" in note for note in panel.results.follow_up.notes)
 
 
 def test_closing_the_panel_stops_what_it_computes(panel, qtbot) -> None:
-    panel.list.setCurrentCell(1, 0)
+    panel.visits.list.setCurrentCell(1, 0)
     panel.register()
     panel._viewer.window.remove_dock_widget(panel)
     panel.register_runner.wait(30)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.inference.device import resolve_device
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
@@ -177,20 +177,10 @@ def _fold_folder(folder: Path, number: int) -> Path:
 
 def _write_scores(path: Path, members: Sequence[ModelInfo]) -> None:
     """A row for every fold, set, subset of roles and region."""
-
-    def write(part: Path) -> None:
-        rows = (
-            (number, m.dataset, "+".join(m.roles), m.cases, region, f"{value:.4f}")
-            for number, member in enumerate(members, 1)
-            for m in member.card.metrics
-            for region, value in m.mean_dice.items()
-        )
-        text = csv_text(_SCORE_COLUMNS, (dict(zip(_SCORE_COLUMNS, row, strict=True)) for row in rows))
-        part.write_text(text, encoding="utf-8", newline="")
-
-    def check(part: Path) -> None:
-        if part.stat().st_size == 0:
-            msg = f"{path} was not written as a whole."
-            raise SaveError(msg)
-
-    write_atomically(path, write, check)
+    rows = (
+        (number, m.dataset, "+".join(m.roles), m.cases, region, f"{value:.4f}")
+        for number, member in enumerate(members, 1)
+        for m in member.card.metrics
+        for region, value in m.mean_dice.items()
+    )
+    write_text(path, csv_text(_SCORE_COLUMNS, (dict(zip(_SCORE_COLUMNS, row, strict=True)) for row in rows)))

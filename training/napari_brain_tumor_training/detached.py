@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from napari_brain_tumor.errors import SaveError, TrainingError
+from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.interpreter import module_command, safe_environment
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import write_document
 from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.requests.train import TrainRequest as RunRequest
 from napari_brain_tumor_training.run_status import STATUS_FILE, Run, attach, tell_starting
@@ -56,8 +56,7 @@ def start_run(request: RunRequest, folder: Path) -> Run:
             "start_from": str(Path(start).resolve()) if start and Path(start).is_dir() else start,
         }
     )
-    text = absolute.model_dump_json(indent=1) + "\n"
-    write_atomically(folder / REQUEST_FILE, lambda part: part.write_text(text, encoding="utf-8"), _check)
+    write_document(folder / REQUEST_FILE, absolute)
     return _launch(folder)
 
 
@@ -122,9 +121,3 @@ def _detached() -> dict[str, Any]:
         flags = "CREATE_NEW_PROCESS_GROUP", "DETACHED_PROCESS", "CREATE_BREAKAWAY_FROM_JOB"
         return {"creationflags": sum(getattr(subprocess, flag) for flag in flags)}
     return {"start_new_session": True}
-
-
-def _check(path: Path) -> None:
-    if path.stat().st_size == 0:
-        msg = f"{path} was not written as a whole."
-        raise SaveError(msg)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_brain_tumor.dataset.patients import patient_key
-from napari_brain_tumor.errors import SaveError, TrainingError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.errors import TrainingError
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases
 from napari_brain_tumor_training.config import TrainConfig
@@ -130,14 +130,5 @@ def _read(path: Path, count: int) -> dict[str, int]:
 
 
 def _write(path: Path, folds: Mapping[str, int], strata: Mapping[str, str]) -> None:
-    def write(part: Path) -> None:
-        rows = ((key, strata.get(key, ""), folds[key]) for key in sorted(folds))
-        text = csv_text(_COLUMNS, (dict(zip(_COLUMNS, row, strict=True)) for row in rows))
-        part.write_text(text, encoding="utf-8", newline="")
-
-    def check(part: Path) -> None:
-        if len(part.read_text(encoding="utf-8").splitlines()) != len(folds) + 1:
-            msg = f"{path} was not written as a whole."
-            raise SaveError(msg)
-
-    write_atomically(path, write, check)
+    rows = ((key, strata.get(key, ""), folds[key]) for key in sorted(folds))
+    write_text(path, csv_text(_COLUMNS, (dict(zip(_COLUMNS, row, strict=True)) for row in rows)))

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.models.cards import Calibration, Metrics
 from napari_brain_tumor.progress import Job, part_of
@@ -64,13 +63,7 @@ def write_report(path: Path, title: str, metrics: Sequence[Metrics], calibration
     lines = [f"# {title}", "", *_scores_table(metrics)]
     if calibration:
         lines += ["", *_calibration_table(calibration)]
-
-    def check(part: Path) -> None:
-        if part.stat().st_size == 0:
-            msg = f"{path} was not written as a whole."
-            raise SaveError(msg)
-
-    write_atomically(path, lambda part: part.write_text("\n".join(lines) + "\n", encoding="utf-8"), check)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _scores_table(metrics: Sequence[Metrics]) -> list[str]:

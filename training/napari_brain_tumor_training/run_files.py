@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from napari_brain_tumor.errors import SaveError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_atomically, write_text
 from napari_brain_tumor.io.csv_text import csv_text
 from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 
@@ -34,11 +34,7 @@ _COLOURS: Final[dict[str, str]] = {region: CLASS_COLORS[min(classes)] for region
 def write_history(path: Path, rows: Sequence[Row]) -> None:
     """Write one line an epoch; raises `SaveError` where it cannot, and keeps the old file."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-
-    def write(part: Path) -> None:
-        part.write_text(csv_text(columns, rows), encoding="utf-8", newline="")
-
-    write_atomically(path, write, _check_not_empty)
+    write_text(path, csv_text(columns, rows))
 
 
 def write_curves(path: Path, rows: Sequence[Row]) -> None:

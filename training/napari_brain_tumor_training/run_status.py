@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import logging
 import os
 import re
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_brain_tumor.errors import CancelledError, SaveError, TrainingError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import write_document
 from napari_brain_tumor.progress import Job, Progress
 
 __all__ = [
@@ -364,9 +363,4 @@ def _read(folder: Path) -> RunStatus:
 
 
 def _write(folder: Path, status: RunStatus) -> None:
-    text = status.model_dump_json(indent=1) + "\n"
-    write_atomically(folder / STATUS_FILE, lambda part: part.write_text(text, encoding="utf-8"), _check)
-
-
-def _check(path: Path) -> None:
-    json.loads(path.read_text(encoding="utf-8"))
+    write_document(folder / STATUS_FILE, status)

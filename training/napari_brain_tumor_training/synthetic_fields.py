@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.types import Mask
 
-__all__ = ["BandNoise", "Field", "Mask", "axis_coordinates", "logistic", "on_grid"]
+__all__ = ["BandNoise", "Field", "Mask", "axis_coordinates", "on_grid"]
 
 Field = npt.NDArray[np.float32]
 
@@ -62,11 +62,6 @@ class BandNoise:
         bumps = np.exp(-0.5 * distance**2)
         norm: Field = np.sqrt((bumps**2).sum(axis=1, keepdims=True)) + np.float32(1e-12)
         return np.asarray(bumps / norm, dtype=np.float32)
-
-
-def logistic(values: Field) -> Field:
-    """`1 / (1 + exp(-values))`, without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)), dtype=np.float32)
 
 
 def on_grid(field: Field, source: Grid, target: Grid) -> Field:

@@ -1,7 +1,6 @@
-"""What the commands share: options of requests, and the few texts that are parsed apart."""
+"""What the commands share: options of requests, and how a case is opened."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -17,12 +16,12 @@ from napari_brain_tumor.cli.known_values import (
     known_style,
 )
 from napari_brain_tumor.requests.opening import OpenOptions
-from napari_brain_tumor.requests.shell import request_from, with_requests
+from napari_brain_tumor.requests.shell import with_requests
 
 if TYPE_CHECKING:
     from napari_brain_tumor.study import Study
 
-__all__ = ["PathsOption", "open_case", "parse_numbers", "parse_series", "with_options"]
+__all__ = ["PathsOption", "open_case", "with_options"]
 
 _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "model": known_model,
@@ -55,23 +54,3 @@ def open_case(case: Path, opening: OpenOptions) -> "Study":
     from napari_brain_tumor.io import open_study
 
     return open_study(case, **opening.beside(case).changed())
-
-
-def parse_series(texts: Sequence[str] | None) -> dict[str, str] | None:
-    """Series by role as `--series` gives them; raises `typer.BadParameter` where they are none."""
-    return request_from(OpenOptions, {"series": list(texts or ())}).series
-
-
-def parse_numbers(text: str | None, option: str) -> list[int] | None:
-    """Whole numbers from `40,52-60`, in order and each once; raises `typer.BadParameter` for anything else."""
-    if text is None:
-        return None
-    numbers: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match is not None else (1, 0)
-        if first > last:
-            msg = f"{text!r} is not a list of numbers such as 40,52-60."
-            raise typer.BadParameter(msg, param_hint=option)
-        numbers.update(range(first, last + 1))
-    return sorted(numbers)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_brain_tumor.compare.maps import count_map, count_names, pair_map, pair_names
 from napari_brain_tumor.compare.result import Agreement
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.write_nifti import write_nifti
 
 __all__ = ["map_files", "write_maps"]
@@ -41,7 +41,7 @@ def write_maps(agreement: Agreement, folder: Path) -> list[Path]:
         write_nifti(values, agreement.raters.grid, first.layout, folder / name)
         legend[name] = {str(value): meaning for value, meaning in meanings.items()}
     text = json.dumps(legend, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / _LEGEND, lambda place: place.write_text(text, encoding="utf-8"), lambda _: None)
+    write_text(folder / _LEGEND, text)
     return map_files(agreement, folder)
 
 

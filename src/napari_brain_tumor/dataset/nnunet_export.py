@@ -17,7 +17,7 @@ from napari_brain_tumor.dataset.index import CaseRecord, ReviewState
 from napari_brain_tumor.dataset.store import CuratedDataset
 from napari_brain_tumor.dataset.truth import Truth
 from napari_brain_tumor.errors import BrainTumorError, DatasetError, SaveError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.scratch import scratch_beside
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.io.write_nifti import write_nifti
@@ -140,9 +140,9 @@ def export_nnunet(
             for number, case in enumerate(cases):
                 yield Progress(number, len(cases), case.id)
                 _write_case(dataset, case, staging, target)
-            _write_text(staging / "dataset.json", _json_text(_document(dataset, cases, target, has_unknown)))
+            write_text(staging / "dataset.json", _json_text(_document(dataset, cases, target, has_unknown)))
             # The split first: a data set that is there without it would be trained on folds of nnU-Net's own.
-            write_atomically(split_file, lambda part: part.write_text(split_text, encoding="utf-8"), _check_not_empty)
+            write_text(split_file, split_text)
             os.replace(staging, place)
     except OSError as error:
         if isinstance(error, BrainTumorError):
@@ -165,12 +165,6 @@ def _refuse_other_split(path: Path, text: str) -> None:
             "gone, or choose another number."
         )
         raise DatasetError(msg)
-
-
-def _check_not_empty(path: Path) -> None:
-    if path.stat().st_size == 0:
-        msg = f"{path} was not written as a whole."
-        raise SaveError(msg)
 
 
 def _reason(case: CaseRecord, target: NnunetTarget) -> str:
@@ -239,8 +233,3 @@ def _splits(cases: Sequence[CaseRecord]) -> list[dict[str, list[str]]]:
 
 def _json_text(content: object) -> str:
     return json.dumps(content, indent=1) + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from napari_brain_tumor.dataset.decathlon import dataset_text
 from napari_brain_tumor.dataset.index import DatasetIndex, RelativeFile
 from napari_brain_tumor.errors import DatasetBusyError, DatasetError, SaveError, UnreadableFileError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.inside import path_inside, refuse_links_outside
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.regular_file import read_regular
@@ -213,11 +213,11 @@ def _read_journal(folder: Path) -> _Journal | None:
 
 def _write_journal(folder: Path, files: Iterable[str]) -> None:
     text = _Journal(files=tuple(sorted(files))).model_dump_json()
-    _write_text(folder / JOURNAL_FILE, text)
+    write_text(folder / JOURNAL_FILE, text)
 
 
 def _write_index(folder: Path, index: DatasetIndex) -> None:
-    _write_text(folder / INDEX_FILE, index.to_json())
+    write_text(folder / INDEX_FILE, index.to_json())
 
 
 def _write_dataset(folder: Path, index: DatasetIndex) -> None:
@@ -225,7 +225,7 @@ def _write_dataset(folder: Path, index: DatasetIndex) -> None:
     text = dataset_text(index, _json_object(path))
     # What another program wrote there may be no text.
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
-        _write_text(path, text)
+        write_text(path, text)
 
 
 def _json_object(path: Path) -> dict[str, Any]:
@@ -234,12 +234,3 @@ def _json_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write_text(path: Path, text: str) -> None:
-    def check(temporary: Path) -> None:
-        if temporary.read_text(encoding="utf-8") != text:
-            msg = "what was written does not read back"
-            raise SaveError(msg)
-
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), check)

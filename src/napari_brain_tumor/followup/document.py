@@ -10,11 +10,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_brain_tumor.errors import SaveError, UnreadableFileError, VisitError
+from napari_brain_tumor.errors import UnreadableFileError, VisitError
 from napari_brain_tumor.followup.facts import VisitFacts
 from napari_brain_tumor.followup.visits import FoundDate, Visit, date_of, with_spacing
 from napari_brain_tumor.io import open_segmentation, open_study
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.io.volume import short_name
 
@@ -84,13 +84,7 @@ def save_visits(entries: Sequence[VisitEntry], path: str | os.PathLike[str]) -> 
     document = VisitsDocument(visits=tuple(entries))
     content = document.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     text = json.dumps({"format": document.format, **content}, indent=2, ensure_ascii=False) + "\n"
-
-    def check(temporary: Path) -> None:
-        if read_visits(temporary) != document:
-            msg = "what was written does not read back"
-            raise SaveError(msg)
-
-    write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"), check)
+    write_text(target, text)
     return target
 
 

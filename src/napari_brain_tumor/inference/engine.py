@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Final
 
@@ -16,18 +18,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_brain_tumor.errors import OutOfMemoryError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.inference.device import fast_dtype
-from napari_brain_tumor.inference.memory import return_freed_memory
+from napari_brain_tumor.inference.memory import freed_memory_kept
+from napari_brain_tumor.inference.slices import SliceVolume, slice_blocks
 from napari_brain_tumor.inference.windows import blending_weights, plan_windows
-from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices
+from napari_brain_tumor.models.blocks import context_of
+from napari_brain_tumor.models.neighbours import neighbours_of
 from napari_brain_tumor.progress import Job, Progress
 
 __all__ = ["Engine", "fold_batch_norms"]
 
 logger = logging.getLogger(__name__)
 
-_SLICES_PER_BATCH: Final = {"cpu": 8, "mps": 32, "cuda": 64}
-_CONTEXT: Final = 8
-"""Voxels of empty margin that are kept around the head in each batch of slices."""
+_SLICES_PER_BATCH: Final = {"cpu": 4, "mps": 32, "cuda": 64}
 _WINDOW: Final = (96, 128, 128)
 """Sub-volume that a 3D network takes at once, as many times larger along each side as the network folds its voxels."""
 _WINDOWS_PER_BATCH: Final = {"cpu": 1, "mps": 1, "cuda": 2}
@@ -71,7 +73,7 @@ class Engine:
         )
 
     def probabilities(
-        self, channels: npt.NDArray[np.float32], *, flips: bool = False, within: Box | None = None
+        self, channels: npt.NDArray[np.float32], *, flips: bool = False, within: Box | None = None, thin: bool = False
     ) -> Job[npt.NDArray[np.float16]]:
         """Probabilities of every region: a job.
 
@@ -84,6 +86,10 @@ class Engine:
         within : Box, optional
             Of the `(Z, Y, X)` voxels that are wanted. Only the batches of slices, or the windows, that reach into it
             are computed; they are those of a run over everything, so that nothing changes in the box.
+        thin : bool
+            Whether slices lie so close that neighbours show nearly the same. A network for slices that looks at
+            limited surroundings then computes every second one; those between are computed where a neighbour shows
+            something, and are their mean elsewhere.
 
         Returns
         -------
@@ -101,11 +107,10 @@ class Engine:
         batch = (_SLICES_PER_BATCH if self.dims == 2 else _WINDOWS_PER_BATCH)[self.device.type]
         while True:
             try:
-                run = engine._slices if engine.dims == 2 else engine._windows
-                result = yield from run(channels, batch, block, flips=flips)
-                if engine.device.type == "cpu":
-                    return_freed_memory()
-                return result
+                with freed_memory_kept() if engine.device.type == "cpu" else nullcontext():
+                    if engine.dims == 2:
+                        return (yield from engine._slices(channels, batch, block, flips=flips, thin=thin))
+                    return (yield from engine._windows(channels, batch, block, flips=flips))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -148,24 +153,26 @@ class Engine:
         return total / len(mirrors)
 
     def _slices(
-        self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
+        self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool, thin: bool
     ) -> Job[npt.NDArray[np.float16]]:
-        depth = channels.shape[1]
-        slices, neighbours = torch.from_numpy(channels).movedim(1, 0), neighbours_of(self.network)
-        result: npt.NDArray[np.float16] | None = None
-        first, last = within.start[0] // batch * batch, within.stop[0]
-        for start in range(first, last, batch):
-            yield Progress(start - first, last - first, f"slice {start + 1} of {last}")
-            some = slice(start, min(start + batch, depth))
-            rows, columns = _occupied(channels[:, some])
-            stacked = stacked_slices(slices[:, :, rows, columns], some.start, some.stop, neighbours)
-            probabilities = self._infer(stacked, flips=flips).to(torch.float16).cpu().numpy()
-            if result is None:
-                result = np.zeros((probabilities.shape[1], *channels.shape[1:]), dtype=np.float16)
-            result[:, some, rows, columns] = probabilities.swapaxes(0, 1)
-        yield Progress(last - first, last - first, "")
-        assert result is not None
-        return result
+        """Slices in batches; of thin ones every second, then what is needed of those between."""
+        depth, context = channels.shape[1], context_of(self.network) if thin else None
+        in_turn = context is not None
+        stride = 2 if in_turn else 1
+        blocks = slice_blocks(within.start[0], within.stop[0], depth, batch * stride)
+        ahead = slice_blocks(blocks[-1].stop, depth, depth, batch * stride)[:1] if in_turn else []
+        parts = [(block[::stride], False) for block in [*blocks, *ahead]]
+        parts += [(block[1::2], True) for block in blocks if in_turn]
+        parts = [(places, between) for places, between in parts if places]
+        volume = SliceVolume(channels, partial(self._infer, flips=flips), neighbours_of(self.network), context)
+        for number, (places, between) in enumerate(parts):
+            yield Progress(number, len(parts), f"slice {places.start + 1} of {depth}")
+            if between:
+                volume.compute_between(places)
+            else:
+                volume.compute(places)
+        yield Progress(len(parts), len(parts), "")
+        return volume.probabilities
 
     def _windows(
         self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
@@ -226,17 +233,6 @@ def _copy_on_cpu(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     memo: dict[int, torch.Tensor] = {id(p): nn.Parameter(p.cpu(), requires_grad=False) for p in network.parameters()}
     memo |= {id(b): b.cpu() for b in network.buffers()}
     return deepcopy(network, memo).to(dtype)
-
-
-def _occupied(channels: npt.NDArray[np.float32]) -> tuple[slice, slice]:
-    """Rows and columns of slices `(C, Z, Y, X)` that hold anything, with a margin of context around them."""
-    filled = (channels != 0).any(axis=(0, 1))
-    extents = []
-    for hits, side in ((filled.any(axis=1), filled.shape[0]), (filled.any(axis=0), filled.shape[1])):
-        places = np.flatnonzero(hits)
-        low, high = (places[0], places[-1] + 1) if places.size else (side // 2, side // 2 + 1)
-        extents.append(slice(max(0, int(low) - _CONTEXT), min(side, int(high) + _CONTEXT)))
-    return extents[0], extents[1]
 
 
 def _reaches(place: tuple[slice, ...], box: Box) -> bool:

@@ -15,14 +15,14 @@ from typing import Final, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.inference.device import check_bfloat16, cpu_has_bfloat16, fast_dtype
 from napari_brain_tumor.inference.engine import Engine
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.models.cards import Card
 from napari_brain_tumor.progress import run_job
 
@@ -97,7 +97,8 @@ def forward_times(network: nn.Module, card: Card) -> ForwardTimes:
     """What a small input takes on this processor: as it was timed here before, or timed now and kept."""
     key = (_processor(), torch.__version__, _kind(card))
     path = home_folder() / "precisions.json"
-    kept = _read(path)
+    document = read_document(path, _Document)
+    kept = document.times if document is not None else ()
     for times in kept:
         if (times.processor, times.torch, times.network) == key:
             return times
@@ -160,17 +161,8 @@ def _processor() -> str:
     return " ".join(named) or platform.machine()
 
 
-def _read(path: Path) -> tuple[ForwardTimes, ...]:
-    try:
-        return _Document.model_validate_json(path.read_text(encoding="utf-8")).times
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return ()  # timed again
-
-
 def _keep(path: Path, times: tuple[ForwardTimes, ...]) -> None:
-    content = _Document(times=times).model_dump_json(indent=1) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda place: place.write_text(content, encoding="utf-8"), lambda place: None)
-    except (BrainTumorError, OSError) as error:
+        write_document(path, _Document(times=times))
+    except SaveError as error:
         logger.info("How quick the precisions are here is not kept: %s", error)

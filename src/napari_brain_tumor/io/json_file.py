@@ -1,12 +1,18 @@
-"""Read JSON that anybody may have written."""
+"""Read JSON that anybody may have written; read and write documents of our own."""
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from napari_brain_tumor.errors import UnreadableFileError
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.regular_file import read_regular
 
-__all__ = ["parse_json", "read_json"]
+__all__ = ["parse_json", "read_document", "read_json", "write_document"]
+
+Document = TypeVar("Document", bound=BaseModel)
 
 _LARGEST: Final = 1 << 28
 _DEEPEST: Final = 100
@@ -34,6 +40,19 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it nests too deeply") from None
     _check_depth(content)
     return content
+
+
+def read_document(path: Path, kind: type[Document]) -> Document | None:
+    """A document that only saves work, such as times that were measured; None where it cannot be used."""
+    try:
+        return kind.model_validate_json(read_regular(path, _LARGEST))
+    except (UnreadableFileError, ValidationError):
+        return None
+
+
+def write_document(path: Path, document: BaseModel) -> None:
+    """Write a document whole or not at all; raises `SaveError`."""
+    write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
 def _check_depth(content: Any) -> None:

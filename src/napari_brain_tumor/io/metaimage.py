@@ -3,7 +3,6 @@
 The header is lines of `Key = value` up to `ElementDataFile`; its world is LPS+ millimetres.
 """
 
-import math
 import re
 import zlib
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from napari_brain_tumor.io.formats import METAIMAGE
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps, right_angled
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
-from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels, remaining_bytes
+from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels
 
 __all__ = ["MetaImageHeader", "is_metaimage", "metaimage_bytes", "read_metaimage", "read_metaimage_header"]
 
@@ -139,10 +138,7 @@ def _numbers(values: Any) -> str:
 
 def _voxels(file: BinaryIO, header: MetaImageHeader, path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     shape = ((header.channels,) if header.channels > 1 else ()) + header.sizes
-    skip = header.skip
-    if skip < 0:  # the voxels are what the file ends with
-        skip = max(0, remaining_bytes(file) - math.prod(shape) * header.dtype.itemsize)
-    return read_voxels(file, path, header.packing, header.dtype, shape, skip=skip, size=header.packed_size)
+    return read_voxels(file, path, header.packing, header.dtype, shape, skip=header.skip, size=header.packed_size)
 
 
 # The header -------------------------------------------------------------------------------------------------------

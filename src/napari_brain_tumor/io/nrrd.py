@@ -21,7 +21,7 @@ from napari_brain_tumor.io.formats import NRRD
 from napari_brain_tumor.io.lps import LPS_TO_RAS, grid_of_header, matrix_in_lps
 from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
-from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels, remaining_bytes
+from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels
 from napari_brain_tumor.types import Array
 
 __all__ = ["NrrdHeader", "is_nrrd", "nrrd_bytes", "read_nrrd", "read_nrrd_header"]
@@ -139,15 +139,9 @@ def _voxels(file: BinaryIO, header: NrrdHeader, path: Path) -> tuple[Array, tupl
     for _ in range(header.line_skip):
         if not file.readline(_HEADER_BYTES):
             break
-    skip = header.byte_skip
     if header.packing is None:
         return _numbers(file, header, path), ()
-    if skip < 0:  # the voxels are what the file ends with
-        needed = header.dtype.itemsize
-        for side in header.sizes:
-            needed *= side
-        skip = max(0, remaining_bytes(file) - needed)
-    return read_voxels(file, path, header.packing, header.dtype, header.sizes, skip=skip)
+    return read_voxels(file, path, header.packing, header.dtype, header.sizes, skip=header.byte_skip)
 
 
 def _numbers(file: BinaryIO, header: NrrdHeader, path: Path) -> Array:

@@ -143,7 +143,7 @@ def read_voxels(
     shape : tuple of int
         Of at least 1, the fastest axis first.
     skip : int
-        Bytes before the voxels, unpacked.
+        Bytes before the voxels, unpacked; -1 where the voxels are what the file ends with.
     size : int, optional
         Of the packed bytes, where the header tells it.
 
@@ -162,6 +162,8 @@ def read_voxels(
     promised = dtype.itemsize
     for side in shape:
         promised *= int(side)  # Python's integers do not overflow
+    if skip < 0:
+        skip = max(0, remaining_bytes(file) - promised)
     _check_possible(path, packing, promised, skip, remaining_bytes(file))
     with unpacked(file, packing, path, size) as stream:
         if packing == "raw":

@@ -4,23 +4,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_brain_tumor.errors import GridMismatchError, SaveError
-from napari_brain_tumor.labels import CLASS_COLORS, region_mask
-from napari_brain_tumor.leftovers import noted, remove_quietly, temporary_beside
+from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.labels import CLASS_COLORS
 from napari_brain_tumor.measure.planes import (
+    LABELS,
     PLANES,
     Plane,
     View,
-    cropped,
     cut,
-    draw_mask,
+    draw_classes,
     draw_slice,
     extent,
     grey_window,
-    in_ras,
+    planes_through,
+    require_one_grid,
+    view_of,
 )
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.study import Segmentation, Study
@@ -30,11 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["planes_through", "save_picture"]
-
+__all__ = ["save_picture"]
 
 _PANEL_INCHES: Final = 2.6
-_CLASSES: Final = "classes"
 
 
 def save_picture(study: Study, segmentation: Segmentation, path: str | os.PathLike[str]) -> Path:
@@ -61,39 +57,15 @@ def save_picture(study: Study, segmentation: Segmentation, path: str | os.PathLi
     SaveError
         If the file cannot be written.
     """
-    if not study.grid.same_place(segmentation.grid):
-        msg = (
-            f"The study lies on {study.grid.describe()}, the segmentation on {segmentation.grid.describe()}. "
-            "A picture needs both on one grid."
-        )
-        raise GridMismatchError(msg)
-    images = {str(role): image for role, image in study.sequences.items()}
-    figure = _figure(cropped(in_ras(images, {_CLASSES: segmentation.data}, study.grid)), segmentation)
+    require_one_grid(study, segmentation, "A picture")
+    figure = _figure(view_of(study, segmentation, study.roles), segmentation)
     target = Path(path)
-    partial = temporary_beside(target)
-    try:
-        with noted([partial]):  # a kill leaves nothing for good
-            figure.savefig(partial, format="png", facecolor=figure.get_facecolor())
-            partial.replace(target)
-    except OSError as error:
-        remove_quietly(partial)
-        msg = f"The picture {target} could not be written: {error.strerror or error}. Choose another folder."
-        raise SaveError(msg) from error
+
+    def write(temporary: Path) -> None:
+        figure.savefig(temporary, format="png", facecolor=figure.get_facecolor())
+
+    write_atomically(target, write, lambda _: None)
     return target
-
-
-def planes_through(classes: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
-    """Indices along the axes of `(X, Y, Z)` of the three slices that show most of the tumour core.
-
-    Most of the tumour where there is no core; the middle where there is no tumour.
-    """
-    core = region_mask(classes, "TC")
-    tumour = core if core.any() else classes > 0
-    if not tumour.any():
-        x, y, z = (n // 2 for n in classes.shape)
-    else:
-        x, y, z = (int(tumour.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
-    return x, y, z
 
 
 def _figure(view: View, segmentation: Segmentation) -> "Figure":
@@ -103,7 +75,7 @@ def _figure(view: View, segmentation: Segmentation) -> "Figure":
     size = (_PANEL_INCHES * len(view.images), _PANEL_INCHES * sum(heights) + 1.0)
     figure = Figure(figsize=size, dpi=110, facecolor="black", layout="constrained")
     axes = figure.subplots(len(PLANES), len(view.images), squeeze=False, gridspec_kw={"height_ratios": heights})
-    where = planes_through(view.labels[_CLASSES])
+    where = planes_through(view.labels[LABELS])
     for row, plane in zip(axes, PLANES, strict=True):
         for axis, (role, image) in zip(row, view.images.items(), strict=True):
             _draw_panel(axis, view, plane, where[plane.axis], image)
@@ -119,9 +91,7 @@ def _figure(view: View, segmentation: Segmentation) -> "Figure":
 def _draw_panel(axes: "Axes", view: View, plane: Plane, index: int, image: Array) -> None:
     borders = extent(view.grid, plane)
     draw_slice(axes, cut(image, plane, index), plane, borders, grey_window(image))
-    classes = cut(view.labels[_CLASSES], plane, index)
-    for value, color in CLASS_COLORS.items():
-        draw_mask(axes, classes == value, color, borders)
+    draw_classes(axes, cut(view.labels[LABELS], plane, index), borders)
 
 
 def _add_legend(figure: "Figure", segmentation: Segmentation) -> None:

@@ -1,13 +1,16 @@
 """Scans and labels as people look at them: upright planes of an RAS volume, in the radiological convention."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_brain_tumor.errors import GridMismatchError
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, orthogonal_grid, resample, to_ras
+from napari_brain_tumor.labels import CLASS_COLORS, region_mask
+from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array, Labels
 
 if TYPE_CHECKING:
@@ -15,22 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXIAL",
+    "LABELS",
     "PLANES",
     "Extent",
     "Plane",
     "View",
     "cropped",
     "cut",
+    "draw_classes",
     "draw_mask",
     "draw_slice",
     "extent",
     "grey_window",
     "in_ras",
+    "planes_through",
+    "require_one_grid",
+    "view_of",
 ]
 
 Extent = tuple[float, float, float, float]
 """Left, right, lower and upper border of a picture, in the unit of its grid."""
 
+LABELS: Final = "labels"
+"""Name of the classes in a view."""
 _MARGIN_MM: Final = 4.0
 
 
@@ -60,6 +70,29 @@ class View:
     grid: Grid
 
 
+def require_one_grid(study: Study, segmentation: Segmentation, what: str) -> None:
+    """Raise `GridMismatchError` where a study and a segmentation, which are shown together, lie on different grids.
+
+    Parameters
+    ----------
+    study, segmentation
+    what : str
+        That is to show them, such as `"A figure"`.
+    """
+    if not study.grid.same_place(segmentation.grid):
+        msg = (
+            f"The study lies on {study.grid.describe()}, the segmentation on {segmentation.grid.describe()}. "
+            f"{what} needs both on one grid: open the scans that were segmented."
+        )
+        raise GridMismatchError(msg)
+
+
+def view_of(study: Study, segmentation: Segmentation, roles: Iterable[Role]) -> View:
+    """Scans and labels, which are on one grid, upright and around the head alone."""
+    images = {str(role): study.sequences[role] for role in roles}
+    return cropped(in_ras(images, {LABELS: segmentation.data}, study.grid))
+
+
 def in_ras(images: Mapping[str, Array], labels: Mapping[str, Labels], grid: Grid) -> View:
     """Arrays of one grid turned to RAS; resampled only where the grid is tilted against the world."""
     if not grid.is_oblique:
@@ -84,6 +117,20 @@ def cropped(view: View) -> View:
     images = {name: image[box.slices] for name, image in view.images.items()}
     labels_there = {name: labels[box.slices] for name, labels in view.labels.items()}
     return View(images, labels_there, view.grid.cropped(box))
+
+
+def planes_through(classes: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Indices along the axes of `(X, Y, Z)` of the three slices that show most of the tumour core.
+
+    Most of the tumour where there is no core; the middle where there is no tumour.
+    """
+    core = region_mask(classes, "TC")
+    tumour = core if core.any() else classes > 0
+    if not tumour.any():
+        x, y, z = (n // 2 for n in classes.shape)
+    else:
+        x, y, z = (int(tumour.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
+    return x, y, z
 
 
 def cut(array: Array, plane: Plane, index: int) -> Array:
@@ -115,6 +162,12 @@ def draw_slice(axes: "Axes", image: Array, plane: Plane, borders: Extent, window
         axes.text(x, 0.5, text, transform=axes.transAxes, ha=align, va="center", color="#bbbbbb", fontsize=8)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def draw_classes(axes: "Axes", classes: Array, borders: Extent, opacity: float = 0.25) -> None:
+    """Draw the classes of a slice `(rows, columns)` as outlines in their colours, filled at that opacity."""
+    for value, color in CLASS_COLORS.items():
+        draw_mask(axes, classes == value, color, borders, opacity)
 
 
 def draw_mask(axes: "Axes", mask: npt.NDArray[np.bool_], color: str, borders: Extent, opacity: float = 0.25) -> None:

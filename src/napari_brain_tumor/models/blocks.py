@@ -12,6 +12,7 @@ from napari_brain_tumor.models.configurations import Dims
 __all__ = [
     "Dims",
     "Norm",
+    "context_of",
     "convolution",
     "double_convolution",
     "folded",
@@ -38,6 +39,12 @@ _NORMS = {
     ("instance", 3): nn.InstanceNorm3d,
 }
 _LINEAR = {2: "bilinear", 3: "trilinear"}
+
+
+def context_of(network: nn.Module) -> int | None:
+    """Pixels around a part of a slice with which it gets nearly what it gets within the whole; None if not known."""
+    context = getattr(network, "context", None)
+    return context if isinstance(context, int) else None
 
 
 def convolution(

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_brain_tumor.errors import CheckpointError
+from napari_brain_tumor.models.blocks import context_of
 from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices, with_neighbours
 
 __all__ = ["Calibrated", "Ensemble", "SliceBySlice"]
@@ -38,6 +39,7 @@ class Calibrated(nn.Module):
         super().__init__()
         self.network = network
         self.multiple = getattr(network, "multiple", None)
+        self.context = context_of(network)
         with_neighbours(self, neighbours_of(network))
         self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32), persistent=False)
 
@@ -69,7 +71,9 @@ class SliceBySlice(nn.Module):
         """Logits `(Z, R, Y, X)` of the slices `(Z, C, Y, X)` of a volume."""
         neighbours, depth = neighbours_of(self.network), len(slices)
         starts = range(0, depth, _SLICES_AT_ONCE)
-        batches = (stacked_slices(slices, start, min(start + _SLICES_AT_ONCE, depth), neighbours) for start in starts)
+        batches = (
+            stacked_slices(slices, range(start, min(start + _SLICES_AT_ONCE, depth)), neighbours) for start in starts
+        )
         return torch.cat([self.network(some) for some in batches])
 
 

@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.errors import BrainTumorError, CheckpointError, DimensionError, SaveError
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_atomically, write_text
 from napari_brain_tumor.io.sidecar import NOTICE
 from napari_brain_tumor.models.cards import Card, ModelInfo
 from napari_brain_tumor.models.checkpoint import load_network
@@ -139,7 +139,7 @@ def _export(
             msg = "what was written does not read back"
             raise SaveError(msg)
         # The network takes its name last: it never stands there without its card.
-        write_atomically(document_path, lambda temporary: temporary.write_text(document, encoding="utf-8"), _check_json)
+        write_text(document_path, document)
 
     write_atomically(path, lambda temporary: temporary.write_bytes(content), check)
     return path, document_path
@@ -261,10 +261,6 @@ def _document(
         "card": card.model_dump(mode="json"),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-
-
-def _check_json(path: Path) -> None:
-    json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager

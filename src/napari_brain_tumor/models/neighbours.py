@@ -4,7 +4,7 @@ Such a network takes `(N, (2 n + 1) C, Y, X)`: for each slice from the n-th belo
 Beyond the ends of the volume the images are zeros.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -60,28 +60,29 @@ def neighbours_of(network: nn.Module) -> int:
     return int(getattr(network, NEIGHBOURS, 0))
 
 
-def stacked_slices(slices: torch.Tensor, start: int, stop: int, neighbours: int) -> torch.Tensor:
-    """What a network sees of the slices from `start` up to `stop`.
+def stacked_slices(slices: torch.Tensor, places: Sequence[int], neighbours: int) -> torch.Tensor:
+    """What a network sees of some slices.
 
     Parameters
     ----------
     slices : (Z, C, Y, X) tensor
         All of a volume.
-    start, stop : int
+    places : sequence of int
         Slices that are to be segmented.
     neighbours : int
         Slices on each side that it sees as well.
 
     Returns
     -------
-    (stop - start, (2 neighbours + 1) C, Y, X) tensor
+    (len(places), (2 neighbours + 1) C, Y, X) tensor
     """
+    middle = torch.as_tensor(places)
     if not neighbours:
-        return slices[start:stop]
+        return slices[middle]
     count, channels, *sides = slices.shape
-    stacked = slices.new_zeros((stop - start, 2 * neighbours + 1, channels, *sides))
+    stacked = slices.new_zeros((len(middle), 2 * neighbours + 1, channels, *sides))
     for place, offset in enumerate(range(-neighbours, neighbours + 1)):
-        first, last = max(0, start + offset), min(count, stop + offset)
-        if first < last:
-            stacked[first - start - offset : last - start - offset, place] = slices[first:last]
+        beside = middle + offset
+        present = (beside >= 0) & (beside < count)
+        stacked[present, place] = slices[beside[present]]
     return stacked.flatten(1, 2)

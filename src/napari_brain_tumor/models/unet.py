@@ -1,6 +1,7 @@
 """U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597), in 2D and 3D, with or without normalisation."""
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import nn
@@ -17,6 +18,9 @@ from napari_brain_tumor.models.blocks import (
 )
 
 __all__ = ["UNet"]
+
+_CONTEXT: Final = 16
+"""Pixels of surroundings with which a part of a slice gets nearly what it gets within the whole slice."""
 
 
 class UNet(nn.Module):
@@ -74,6 +78,8 @@ class UNet(nn.Module):
         bias = norm is None if bias is None else bias
         features = [min(width * 2**level, widest or width * 2**level) for level in range(levels)]
         self.multiple = 2 ** (levels - 1)
+        # Instance norm takes its statistics from the whole image.
+        self.context = None if norm == "instance" else _CONTEXT
         self.pool = max_pooling(dims)
         self.encoder = nn.ModuleList(
             double_convolution(dims, inputs, outputs, norm, bias=bias)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.home import home_folder
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.formats import saved_suffixes
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import SCHEMAS
@@ -188,9 +188,8 @@ def _read_file(path: Path) -> Mapping[str, Any]:
 
 
 def _write_file(path: Path, preferences: Preferences) -> None:
-    text = preferences.model_dump_json(indent=2)
     try:
-        write_atomically(path, lambda to: to.write_text(text, encoding="utf-8"), lambda _: None)
+        write_text(path, preferences.model_dump_json(indent=2))
     except SaveError:
         logger.warning("The preferences were not saved", exc_info=True)
 

@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_brain_tumor import catalogue
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.home import home_folder
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.requests.segment import SegmentRequest
 
 __all__ = [
@@ -231,8 +231,7 @@ def remember(provenance: Mapping[str, Any], home: Path | None = None) -> None:
 
 def save_costs(path: Path, costs: Sequence[MeasuredCost]) -> None:
     """Write measured costs; raises `SaveError` if that fails."""
-    content = _Document(costs=tuple(costs)).model_dump_json(indent=1) + "\n"
-    write_atomically(path, lambda place: place.write_text(content, encoding="utf-8"), lambda place: None)
+    write_document(path, _Document(costs=tuple(costs)))
 
 
 def _of_run(provenance: Mapping[str, Any]) -> MeasuredCost | None:
@@ -279,10 +278,8 @@ def _own(home: Path | None) -> Path:
 
 def read_costs(path: Path) -> tuple[MeasuredCost, ...]:
     """The measured costs in a file; none where it is not there or of another version."""
-    try:
-        return _Document.model_validate_json(path.read_text(encoding="utf-8")).costs
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return ()  # only an estimate is lost
+    document = read_document(path, _Document)
+    return document.costs if document is not None else ()  # only an estimate is lost
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """Every sequence of an examination registered to one of them, and refused where that cannot be trusted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NoReturn
 
 import numpy as np
@@ -28,14 +28,6 @@ _WHOLE_SHARE: Final = 0.8
 
 Alone = Mapping[Role, Study]
 """Each sequence as a study on its own grid."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Alignment:
-    """How every sequence lies: `registrations` by role, without the reference."""
-
-    reference: Role
-    registrations: Mapping[Role, Registration]
 
 
 def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, str]:

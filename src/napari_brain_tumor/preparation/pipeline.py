@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -28,13 +28,16 @@ from napari_brain_tumor.preparation.candidates import candidates_of
 from napari_brain_tumor.preparation.choice import Picks, select
 from napari_brain_tumor.preparation.folder import require_free, save_prepared
 from napari_brain_tumor.preparation.pictures import checkerboard_picture
-from napari_brain_tumor.preparation.prepared import PreparedStudy, SequencePlace
+from napari_brain_tumor.preparation.prepared import Motion, PreparedStudy, SequencePlace, series_table
 from napari_brain_tumor.preparation.records import PlaceRecord
 from napari_brain_tumor.preparation.settings import OutputGrid, PreparationSettings
 from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.study import ROLES, Role, Source, Study
 from napari_brain_tumor.types import Array, Mask
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = [
     "PreparationReport",
@@ -170,11 +173,15 @@ class PreparationReport:
 
     folder: Path
     reference: Role
-    motions: tuple[tuple[Role, float, float, float, float], ...]
+    motions: tuple[Motion, ...]
     notes: tuple[str, ...]
     pictures: Mapping[Role, Array]
     name: str = ""
     table: Sequence[Mapping[str, str]] = ()
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Every series of the examination, as a `pandas.DataFrame`: what it was used as, why, and how it was moved."""
+        return series_table(self.table, self.motions).to_dataframe()
 
 
 def prepare_folder_job(path: AnyPath, output: AnyPath, options: Mapping[str, Any]) -> Job[PreparationReport]:
@@ -187,15 +194,10 @@ def prepare_folder_job(path: AnyPath, output: AnyPath, options: Mapping[str, Any
         The other parameters of `prepare`.
     """
     prepared = yield from prepare_job(path, output=output, **options)
-    motions = []
-    for role, place in prepared.places.items():
-        after = place.registration.get("after")
-        if after is not None:
-            motions.append((role, place.angle_degrees, place.distance_mm, after["overlap"], after["detail"]))
     return PreparationReport(
         Path(output),
         prepared.reference,
-        tuple(motions),
+        prepared.motions,
         prepared.notes,
         prepared.pictures,
         prepared.study.name,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -10,17 +10,42 @@ from napari_brain_tumor.errors import RegistrationError, RoleError
 from napari_brain_tumor.followup.registration import RigidTransform
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, resample
 from napari_brain_tumor.io.sequence_words import role_named
+from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_known, labels_sha256, region_mask
 from napari_brain_tumor.study import FileLayout, Role, Segmentation, Study
 from napari_brain_tumor.types import Array, Labels, Mask
 
-__all__ = ["PreparedStudy", "RestoredCheck", "SequencePlace", "restore_labels"]
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Motion", "PreparedStudy", "RestoredCheck", "SequencePlace", "restore_labels", "series_table"]
+
+Motion = tuple[Role, float, float, float, float]
+"""How a sequence lies to the reference: role, degrees, millimetres, overlap of the heads, agreement of edges."""
+_MOTION_COLUMNS: Final = ("turned_degrees", "moved_mm", "overlap", "edge_agreement")
 
 _FINEST_PARTS: Final = 8
 """Parts of a voxel along one axis that are looked at, at most."""
 _HALF: Final = 0.5 - 1e-4
 """From which share of a voxel a region takes it; half is taken in spite of rounding."""
 _MARGIN_VOXELS: Final = 3
+
+
+def series_table(series: Sequence[Mapping[str, str]], motions: Sequence[Motion]) -> Table:
+    """Every series of an examination in words, with numbers where it was registered.
+
+    Parameters
+    ----------
+    series : sequence of mapping
+        As `Selection.rows` gives them.
+    motions : sequence of Motion
+    """
+    moved: dict[str, dict[str, float]] = {
+        role: dict(zip(_MOTION_COLUMNS, numbers, strict=True)) for role, *numbers in motions
+    }
+    columns = (*dict.fromkeys(column for row in series for column in row), *_MOTION_COLUMNS)
+    rows = tuple({**row, **moved.get(row["role"], {})} for row in series)
+    return Table(columns, rows, units=units_of(columns))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +148,20 @@ class PreparedStudy:
     def transforms(self) -> dict[Role, RigidTransform]:
         """From the reference's world to that of each series, RAS+ mm."""
         return {role: place.transform for role, place in self.places.items()}
+
+    @property
+    def motions(self) -> tuple[Motion, ...]:
+        """How the sequences that were registered lie to the reference."""
+        registered = [(role, place, place.registration.get("after")) for role, place in self.places.items()]
+        return tuple(
+            (role, place.angle_degrees, place.distance_mm, after["overlap"], after["detail"])
+            for role, place, after in registered
+            if after is not None
+        )
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Every series of the examination, as a `pandas.DataFrame`: what it was used as, why, and how it was moved."""
+        return series_table(self.table, self.motions).to_dataframe()
 
     @property
     def notes(self) -> tuple[str, ...]:

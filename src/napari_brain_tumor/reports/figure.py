@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from napari_brain_tumor.errors import GridMismatchError, OptionError, RoleError, SaveError
+from napari_brain_tumor.errors import OptionError, RoleError, SaveError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import CLASS_COLORS
-from napari_brain_tumor.measure.picture import planes_through
 from napari_brain_tumor.measure.planes import (
+    LABELS,
     PLANES,
     Plane,
     View,
-    cropped,
     cut,
-    draw_mask,
+    draw_classes,
     draw_slice,
     extent,
     grey_window,
-    in_ras,
+    planes_through,
+    require_one_grid,
+    view_of,
 )
 from napari_brain_tumor.measure.volumes import VolumeRow, measure_volumes
 from napari_brain_tumor.study import Role, Segmentation, Study
@@ -37,16 +38,14 @@ __all__ = [
     "BAR_SHARE",
     "CONVENTION",
     "FIGURE_SUFFIXES",
-    "LABELS",
     "draw_figure",
     "save_figure",
     "scale_bar_length",
-    "view_of",
+    "shown_in",
 ]
 
 FIGURE_SUFFIXES: Final = (".png", ".svg", ".pdf")
 CONVENTION: Final = "Radiological convention: the patient's right (R) is on the left."
-LABELS: Final = "labels"
 _SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T2", "T1")
 _INCHES: Final = 3.0
 """Width of the widest of the three planes."""
@@ -142,7 +141,7 @@ def draw_figure(
     """The figure itself, to be changed with matplotlib; parameters and errors as of `save_figure`."""
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
-    shown, view = view_of(study, segmentation, role)
+    shown, view = shown_in(study, segmentation, role)
     where = planes_through(view.labels[LABELS]) if at is None else _voxel(view.grid, at)
     places, size = _places(view.grid)
     figure = Figure(figsize=size, facecolor="black")
@@ -160,19 +159,14 @@ def draw_figure(
     return figure
 
 
-def view_of(study: Study, segmentation: Segmentation, role: Role | None) -> tuple[Role, View]:
+def shown_in(study: Study, segmentation: Segmentation, role: Role | None) -> tuple[Role, View]:
     """The scan that is shown, and it with the labels, upright and around the head alone."""
-    if not study.grid.same_place(segmentation.grid):
-        msg = (
-            f"The study lies on {study.grid.describe()}, the segmentation on {segmentation.grid.describe()}. "
-            "A figure needs both on one grid."
-        )
-        raise GridMismatchError(msg)
+    require_one_grid(study, segmentation, "A figure")
     shown = role or next(role for role in _SHOWN if role in study.roles)
     if shown not in study.roles:
         msg = f"{study.name} has no {shown}. Choose one of {', '.join(study.roles)}."
         raise RoleError(msg)
-    return shown, cropped(in_ras({shown: study.sequences[shown]}, {LABELS: segmentation.data}, study.grid))
+    return shown, view_of(study, segmentation, (shown,))
 
 
 def scale_bar_length(most: float) -> float:
@@ -216,9 +210,7 @@ def _draw_plane(
     borders = extent(view.grid, plane)
     index = where[plane.axis]
     draw_slice(axes, cut(view.images[role], plane, index), plane, borders, window)
-    labels = cut(view.labels[LABELS], plane, index)
-    for value, color in CLASS_COLORS.items():
-        draw_mask(axes, labels == value, color, borders, _FILL)
+    draw_classes(axes, cut(view.labels[LABELS], plane, index), borders, _FILL)
     axes.set_aspect("auto")  # the axes have the proportions of the picture; nothing must be moved to keep them
     for letter, y, align in ((plane.top, 0.98, "top"), (plane.bottom, 0.02, "bottom")):
         axes.text(0.5, y, letter, transform=axes.transAxes, ha="center", va=align, color="#bbbbbb", fontsize=8)

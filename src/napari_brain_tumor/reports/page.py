@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from napari_brain_tumor.errors import GridMismatchError, SaveError
+from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE, read_sidecar
@@ -17,6 +17,7 @@ from napari_brain_tumor.io.source_files import describe_sources, labels_files_sh
 from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import labels_sha256, schema_named
 from napari_brain_tumor.measure.examination import Examination, measure_study_job
+from napari_brain_tumor.measure.planes import require_one_grid
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.preflight import questions
 from napari_brain_tumor.preflight.scans import Scans, facts_of
@@ -98,12 +99,7 @@ def report(
     if target.suffix.lower() not in (".html", ".htm"):
         msg = f"A report is an HTML file, got {target.name}. Let its name end in .html."
         raise SaveError(msg)
-    if not study.grid.same_place(segmentation.grid):
-        msg = (
-            f"The study lies on {study.grid.describe()}, the segmentation on {segmentation.grid.describe()}. A report "
-            "needs both on one grid: open the scans that were segmented."
-        )
-        raise GridMismatchError(msg)
+    require_one_grid(study, segmentation, "A report")
     examination = yield from part_of(measure_study_job(segmentation, study, settings), 0, 0.3, "measuring")
     yield Progress(0.3, 1, "drawing slices")
     slices = tuple(slice_pictures(study, segmentation))

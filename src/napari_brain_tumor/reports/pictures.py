@@ -16,19 +16,19 @@ from napari_brain_tumor.labels import CLASS_COLORS
 from napari_brain_tumor.measure.diameters import Line
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesions import Lesion
-from napari_brain_tumor.measure.picture import planes_through
 from napari_brain_tumor.measure.planes import (
+    LABELS,
     PLANES,
-    Extent,
     Plane,
     View,
-    cropped,
     cut,
-    draw_mask,
+    draw_classes,
     draw_slice,
     extent,
     grey_window,
     in_ras,
+    planes_through,
+    view_of,
 )
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array
@@ -45,7 +45,6 @@ _MOST_SEQUENCES: Final = 2
 _MOST_LESIONS: Final = 6
 _INCHES: Final = 3.2
 _DPI: Final = 130
-_CLASSES: Final = "classes"
 _LONG_COLOR: Final = "#F0E442"
 _SHORT_COLOR: Final = "#56B4E9"
 
@@ -76,9 +75,8 @@ def picture_of(figure: "Figure", alternative: str, caption: str) -> Picture:
 def slice_pictures(study: Study, segmentation: Segmentation) -> Iterator[Picture]:
     """The largest slices of the tumour in three planes, on the one or two sequences that show most of it."""
     roles = [role for role in _SHOWN if role in study.roles][:_MOST_SEQUENCES]
-    images = {str(role): study.sequences[role] for role in roles}
-    view = cropped(in_ras(images, {_CLASSES: segmentation.data}, study.grid))
-    where = planes_through(view.labels[_CLASSES])
+    view = view_of(study, segmentation, roles)
+    where = planes_through(view.labels[LABELS])
     names = ", ".join(segmentation.class_names[value] for value in sorted(segmentation.class_names))
     for role, image in view.images.items():
         for plane in PLANES:
@@ -98,7 +96,7 @@ def diameter_pictures(study: Study, segmentation: Segmentation, examination: Exa
         return
     role = next(role for role in _SHOWN if role in study.roles)
     turn = to_ras(study.grid)
-    view = View({role: turn.apply(study.sequences[role])}, {_CLASSES: turn.apply(segmentation.data)}, turn.target)
+    view = View({role: turn.apply(study.sequences[role])}, {LABELS: turn.apply(segmentation.data)}, turn.target)
     for lesion in measured[:_MOST_LESIONS]:
         yield _diameter_picture(view, turn.axes, turn.flips, role, lesion)
 
@@ -109,8 +107,8 @@ def board_pictures(result: VisitResult, baseline: VisitResult) -> Iterator[Pictu
     if moving is None or fixed is None or registration is None:
         return
     board = checkerboard(moving, fixed, registration)
-    view = in_ras({"board": board}, {_CLASSES: baseline.visit.segmentation.data}, fixed.grid)
-    where = planes_through(view.labels[_CLASSES])
+    view = in_ras({"board": board}, {LABELS: baseline.visit.segmentation.data}, fixed.grid)
+    where = planes_through(view.labels[LABELS])
     for plane in (PLANES[0], PLANES[2]):
         figure = _slice_figure(replace(view, labels={}), view.images["board"], plane, where[plane.axis], (), (0, 1))
         yield Picture(
@@ -171,16 +169,11 @@ def _slice_figure(
     figure = Figure(figsize=(width, width * borders[3] / borders[1]), dpi=_DPI, facecolor="black")
     axes = figure.add_axes((0, 0, 1, 1))
     draw_slice(axes, cut(image, plane, index), plane, borders, window or grey_window(image))
-    if _CLASSES in view.labels:
-        _outline(axes, cut(view.labels[_CLASSES], plane, index), borders, opacity=0.0 if lines else 0.2)
+    if LABELS in view.labels:
+        draw_classes(axes, cut(view.labels[LABELS], plane, index), borders, opacity=0.0 if lines else 0.2)
     for line, color in lines:
         _draw_line(axes, line, view.grid, plane, color)
     return figure
-
-
-def _outline(axes: "Axes", classes: Array, borders: Extent, opacity: float) -> None:
-    for value, color in CLASS_COLORS.items():
-        draw_mask(axes, classes == value, color, borders, opacity)
 
 
 def _draw_line(axes: "Axes", line: Line, grid: Grid, plane: Plane, color: str) -> None:

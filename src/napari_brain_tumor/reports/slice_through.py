@@ -13,9 +13,9 @@ from scipy import ndimage
 from napari_brain_tumor.errors import OptionError, SaveError
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.labels import CLASS_COLORS
-from napari_brain_tumor.measure.planes import PLANES, Plane, View, cut, extent, grey_window
+from napari_brain_tumor.measure.planes import LABELS, PLANES, Plane, View, cut, extent, grey_window
 from napari_brain_tumor.progress import Job, Progress, action
-from napari_brain_tumor.reports.figure import BAR_SHARE, LABELS, scale_bar_length, view_of
+from napari_brain_tumor.reports.figure import BAR_SHARE, scale_bar_length, shown_in
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array
 
@@ -94,7 +94,7 @@ def save_slice_through(
         raise OptionError(msg)
     way = _plane(plane)
     ffmpeg = _ffmpeg() if suffix == ".mp4" else None
-    shown, view = view_of(study, segmentation, role)
+    shown, view = shown_in(study, segmentation, role)
     count = view.grid.shape[way.axis]
     frames: list[RGB] = []
     for frame in _frames(view, shown, way):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.quoting import SHELLS, Shell, usual_shell
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, wrapped
 
 __all__ = ["ActionLines"]
@@ -41,9 +42,7 @@ class ActionLines(QWidget):
         self._make = make
         self.lines: CommandLines | None = None
         self._build()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._show_lines)
+        self._timer = single_shot(self, self._show_lines)
         self.toggle.toggled.connect(self._on_toggled)
         self.shell_box.currentIndexChanged.connect(self._show_shell)
         self.python_button.clicked.connect(lambda: self._copy(self.python_edit, "Python lines"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.inference.worker_process import WorkerProcess
@@ -12,6 +12,7 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets import segment_state
 from napari_brain_tumor.widgets.curate_pages import ReviewPage
 from napari_brain_tumor.widgets.initial_choices import prefer_model
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.panel_lines import score_lines_of
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
@@ -57,9 +58,7 @@ class CaseScores(QObject):
         super().__init__(page)
         self._page, self._worker, self._target, self._dataset = page, worker, target, dataset
         self.runner = JobRunner(self)
-        self._refresh_timer = QTimer(self)
-        self._refresh_timer.setSingleShot(True)
-        self._refresh_timer.timeout.connect(self.changed)
+        self._refresh_timer = single_shot(self, self.changed)
         page.cancel_button.clicked.connect(self._on_cancel_requested)
         self.runner.progressed.connect(self._on_progress)
         self.runner.finished.connect(self._on_finished)

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point, Prompt, Stroke
 from napari_brain_tumor.plugin.labels_edit import painted_voxels
@@ -25,8 +25,9 @@ from napari_brain_tumor.plugin.prompt_layers import (
     strokes_to_paint,
 )
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
-from napari_brain_tumor.widgets.correct_state import Voxels
-from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.correct_entries import Voxels
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
+from napari_brain_tumor.widgets.links import Links
 
 __all__ = ["TOOLS", "PromptLayers", "Tool"]
 
@@ -84,8 +85,7 @@ class PromptLayers(QObject):
         self.meaning = Meaning()
         self.border = True
         """Whether a line drawn around an area is where the region ends."""
-        self.around = True
-        """Whether slices beside a prompt may follow it."""
+        self._around = True
         self._links = Links()
         self._writing = False
         self._strokes_made: list[Sequence[Any]] = []
@@ -95,13 +95,9 @@ class PromptLayers(QObject):
         self.strokes = strokes_over(labels, f"{case} strokes")
         self.points = points_over_labels(labels, f"{case} points")
         self.outlines = outlines_over(labels, f"{case} outlines")
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._collect)
+        self._timer = single_shot(self, self._collect)
         self._last_tool: Tool | None = None
-        self._back_timer = QTimer(self)
-        self._back_timer.setSingleShot(True)
-        self._back_timer.timeout.connect(self._take_again)
+        self._back_timer = single_shot(self, self._take_again)
         self._added: list[Layer] = []
         self.ring: Layer | None = None
         """Around what a prompt would change, while that is shown."""
@@ -185,6 +181,10 @@ class PromptLayers(QObject):
         self._viewer.layers.selection = {layer}
         layer.mode = mode
         self.tool_changed.emit(self.tool)  # from lasso to outline napari sees no change
+
+    def set_around(self, around: bool) -> None:
+        """Let slices beside a prompt follow it from now on, or keep to its own."""
+        self._around = around
 
     def set_meaning(self, meaning: Meaning) -> None:
         """What is drawn from now on says this."""
@@ -285,7 +285,7 @@ class PromptLayers(QObject):
 
     def _reaching(self, prompt: Prompt) -> Prompt:
         """The prompt, for this slice alone where that is wanted."""
-        return prompt if self.around else prompt.model_copy(update={"around": False})
+        return prompt if self._around else prompt.model_copy(update={"around": False})
 
     def _refuse(self, name: str) -> None:
         self._redraw(name, self._shown[name])

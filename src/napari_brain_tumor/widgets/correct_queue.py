@@ -9,15 +9,16 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive.prompts import Action, Prompt
-from napari_brain_tumor.widgets.correct_state import Correction, Entry, Told, Voxels, Work
+from napari_brain_tumor.widgets.correct_entries import Entry, LabelState, Voxels, Work, prompts_of
+from napari_brain_tumor.widgets.correct_state import Correction
 from napari_brain_tumor.widgets.worker import JobRunner
 
 __all__ = ["CorrectionQueue"]
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
-    """Work, when it was asked for, and whether it is wanted no more."""
+class _QueuedWork:
+    """Work, when the user asked for it, and whether it is to be seen."""
 
     work: Work
     since: float
@@ -51,13 +52,12 @@ class CorrectionQueue(QObject):
         super().__init__(parent)
         self.correction = correction
         self.runner = JobRunner(self)
-        self._now: _Asked | None = None
-        self._waiting: deque[_Asked] = deque()
+        self._now: _QueuedWork | None = None
+        self._waiting: deque[_QueuedWork] = deque()
         self._to_follow: deque[Work] = deque()
         self._stopped = False
-        self.holds = False
-        """Whether prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer."""
-        self._held: tuple[Voxels, Told] | None = None
+        self._holds = False
+        self._held: tuple[Voxels, LabelState] | None = None
         self.runner.finished.connect(self._on_finished)
         self.runner.failed.connect(self._on_failed)
         self.runner.progressed.connect(lambda progress, _: self.progressed.emit(progress))
@@ -76,13 +76,11 @@ class CorrectionQueue(QObject):
     @property
     def prompts(self) -> list[Prompt]:
         """All prompts, those that wait included."""
-        steps = [entry.step for entry in self.pending]
-        waiting = [step for step in steps if step is not None and not isinstance(step, Action)]
-        return [*self.correction.prompts, *waiting]
+        return prompts_of([*self.correction.entries, *self.pending])
 
     def add(self, work: Work) -> None:
         """Compute this after all else."""
-        self._waiting.append(_Asked(work, time.monotonic()))
+        self._waiting.append(_QueuedWork(work, time.monotonic()))
         self._next()
         self.changed.emit()
 
@@ -121,6 +119,12 @@ class CorrectionQueue(QObject):
         self._release(drop=True)
         self._next()
         self.changed.emit()
+
+    def hold(self, holds: bool) -> None:
+        """Let prompts wait to be taken (`take`) or dropped (`drop`) before they are shown in the layer, or do not."""
+        self._holds = holds
+        if not holds:
+            self.take()
 
     def take(self) -> None:
         """Show what is held."""
@@ -171,7 +175,7 @@ class CorrectionQueue(QObject):
         if self._now is not None or self._stopped:
             return
         if self._to_follow:
-            self._now = _Asked(self._to_follow.popleft(), time.monotonic())
+            self._now = _QueuedWork(self._to_follow.popleft(), time.monotonic())
         elif self._waiting:
             self._now = self._waiting.popleft()
         else:
@@ -191,7 +195,7 @@ class CorrectionQueue(QObject):
                 self.correction.record(outcome)
         elif request.dropped or self._to_follow:
             self._take_back(request)
-        elif self.holds and request.work.can_be_repeated and not isinstance(request.work.entry.step, Action):
+        elif self._holds and request.work.can_be_repeated and not isinstance(request.work.entry.step, Action):
             self._now, self._held = request, outcome
             self.held.emit(request.work.entry, outcome[0])
         else:
@@ -199,13 +203,13 @@ class CorrectionQueue(QObject):
         self._next()
         self.changed.emit()
 
-    def _show(self, request: _Asked, edit: Voxels, state: Told) -> None:
+    def _show(self, request: _QueuedWork, edit: Voxels, state: LabelState) -> None:
         entry = request.work.entry
         voxels = self.correction.show(entry, edit)
         self.correction.record(state)
         self.shown.emit(entry, time.monotonic() - request.since, voxels)
 
-    def _take_back(self, request: _Asked) -> None:
+    def _take_back(self, request: _QueuedWork) -> None:
         self._to_follow.appendleft(self.correction.forget(request.work.entry))
         if request.dropped:
             return

@@ -17,12 +17,13 @@ from napari_brain_tumor.plugin.label_watch import can_be_watched
 from napari_brain_tumor.plugin.layers import KEY, LayerData, LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.widgets.correct_computer import EntryComputer
 from napari_brain_tumor.widgets.correct_state import Correction
 from napari_brain_tumor.widgets.segment_state import candidates, is_result, open_studies
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
-__all__ = ["Begun", "Start", "begin_job", "obstacle", "on_study", "starts"]
+__all__ = ["ReadyStart", "Start", "begin_job", "obstacle", "on_study", "starts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,22 +40,18 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Begun:
+class ReadyStart:
     """All that a correction needs but its layer.
 
     Parameters
     ----------
-    study, start, refiner, sha256, begun
+    computer, sha256, begun
         As in `Correction`.
-    probabilities : RegionProbabilities or None
     new_layer : LayerData or None
         Of an empty segmentation.
     """
 
-    study: Study
-    start: Segmentation | None
-    probabilities: Any
-    refiner: Refiner
+    computer: EntryComputer
     sha256: str
     begun: Mapping[str, Any]
     new_layer: LayerData | None
@@ -62,15 +59,12 @@ class Begun:
     def correction_of(self, layer: Labels) -> Correction:
         """The correction of what a layer shows; a layer that is not ours becomes one, so that it tells its prompts."""
         if not isinstance(layer.metadata.get(KEY), SegmentationTag):
+            study = self.computer.study
             tag = SegmentationTag(
-                self.study.name,
-                self.study.grid,
-                self.study.layout,
-                provenance={"method": "painted by hand"},
-                notes=self.study.notes,
+                study.name, study.grid, study.layout, provenance={"method": "painted by hand"}, notes=study.notes
             )
             layer.metadata = {**layer.metadata, KEY: tag}
-        return Correction(layer, self.study, self.start, self.probabilities, self.refiner, self.sha256, self.begun)
+        return Correction(layer, self.computer, self.sha256, self.begun)
 
 
 def starts(all_layers: Iterable[Layer]) -> list[Start]:
@@ -116,7 +110,7 @@ def _first(study: OpenStudy) -> LayerView:
     return layers.view(next(iter(study.sequences.values())))
 
 
-def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[Begun]:
+def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[ReadyStart]:
     """Begin with something; layers are read at once, the rest is done by the job.
 
     Raises
@@ -131,7 +125,7 @@ def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[Begun]:
     return _begin(scans, labels_view, references, stored.maps if stored is not None else None)
 
 
-def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[Begun]:
+def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[ReadyStart]:
     yield Progress(0, 2, "reading the layers")
     study = layers.study_from_layers(scans)
     segmentation = on_study(labels_view, references, study) if labels_view is not None else None
@@ -142,7 +136,8 @@ def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[Layer
     new = (
         None if labels_view is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
     )
-    return Begun(study, segmentation, maps, refiner, labels_sha256(refiner.labels), provenance, new)
+    computer = EntryComputer(study, segmentation, maps, refiner)
+    return ReadyStart(computer, labels_sha256(refiner.labels), provenance, new)
 
 
 def on_study(labels_view: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLayout, QLineEdit, QListWidget, QListWi
 
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
-from napari_brain_tumor.widgets.correct_state import PLANE_NAMES, Entry, slices_in_words
+from napari_brain_tumor.widgets.correct_entries import PLANE_NAMES, Entry, slices_in_words
 from napari_brain_tumor.widgets.parts import button, flow, wrapped
 
 __all__ = ["SliceSteps", "StepList", "entry_text"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QEvent, QObject, QSize, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QAbstractButton, QScrollArea, QTabWidget
 
@@ -25,6 +25,7 @@ from napari_brain_tumor.widgets.curate_pages import KEYS, ReviewPage
 from napari_brain_tumor.widgets.dataset_chooser import DatasetChooser
 from napari_brain_tumor.widgets.import_page import ImportPage
 from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import add_lines_of
 from napari_brain_tumor.widgets.parts import column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
@@ -124,19 +125,13 @@ class CurateWidget(QScrollArea):
         for does, (key_button, action) in self._actions().items():
             key_button.clicked.connect(lambda _=False, action=action: action())
             self._viewer.bind_key(KEYS[does], _pressed(key_button, action, self), overwrite=True)
-        self._layers_timer = QTimer(self)
-        self._layers_timer.setSingleShot(True)
-        self._layers_timer.timeout.connect(self._on_layers_changed)
-        for event in _list_events(self._viewer):
-            event.connect(self._on_layer_list_event)
+        self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
         self._viewer.layers.selection.events.active.connect(self.add.on_selection_changed)
         self._guard = _CloseGuard(self.cases.may_close, self)
         self._viewer.window._qt_window.installEventFilter(self._guard)
         runners = (self.runner, self.scores.runner)
         cancel_when_closed(self, self.scores.runner, self.imports.look_runner)
-        self.destroyed.connect(
-            _farewell(self._viewer, runners, self._on_layer_list_event, self.add.on_selection_changed)
-        )
+        self.destroyed.connect(_farewell(self._viewer, runners, self.add.on_selection_changed))
 
     def _actions(self) -> dict[str, tuple[QAbstractButton, Callable[[], None]]]:
         """Button and action of each key."""
@@ -205,9 +200,6 @@ class CurateWidget(QScrollArea):
         self.cases.reload_prediction()
 
     # The viewer -----------------------------------------------------------------------------------------------------
-
-    def _on_layer_list_event(self, event: Any = None) -> None:
-        self._layers_timer.start(0)  # once for the four layers of a case, not four times
 
     def _on_layers_changed(self) -> None:
         case = self.cases.case
@@ -284,21 +276,12 @@ def _pressed(key_button: QAbstractButton, action: Callable[[], None], panel: Cur
     return press
 
 
-def _list_events(viewer: Any) -> list[Any]:
-    events = viewer.layers.events
-    return [events.inserted, events.removed, events.reordered]
-
-
-def _farewell(
-    viewer: Any, runners: Sequence[JobRunner], on_list: Callable[..., None], on_selection: Callable[..., None]
-) -> Callable[..., None]:
+def _farewell(viewer: Any, runners: Sequence[JobRunner], on_selection: Callable[..., None]) -> Callable[..., None]:
     """What stops the jobs and cuts the ties to the viewer when the panel is gone."""
 
     def leave(*_: Any) -> None:
         for runner in runners:
             runner.cancel()
-        for event in _list_events(viewer):
-            event.disconnect(on_list)
         viewer.layers.selection.events.active.disconnect(on_selection)
         for key in KEYS.values():
             viewer.bind_key(key, None, overwrite=True)

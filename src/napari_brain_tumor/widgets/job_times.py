@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.home import home_folder
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.preflight.costs import slowdown_now
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.widgets.worker import Expectation
@@ -159,19 +159,16 @@ def timed(job: Job[Result], kind: str, size: float = 1.0, home: Path | None = No
 
 def read_job_times(home: Path | None = None) -> dict[str, JobTime]:
     """What is kept of each kind."""
-    try:
-        return _Document.model_validate_json(_file(home).read_bytes()).jobs
-    except (OSError, ValidationError):
-        return {}  # the pace tells the time then
+    document = read_document(_file(home), _Document)
+    return document.jobs if document is not None else {}  # the pace tells the time then
 
 
 def _remember(kind: str, steps: Sequence[tuple[float, float]], seconds: float, size: float, home: Path | None) -> None:
     seconds = max(seconds, 1e-3)
     jobs = {**read_job_times(home), kind: JobTime(seconds=seconds, size=size, stages=stages_of(steps, seconds))}
-    content = _Document(jobs=jobs).model_dump_json(indent=1) + "\n"
     try:
-        write_atomically(_file(home), lambda to: to.write_text(content, encoding="utf-8"), lambda _: None)
-    except (SaveError, OSError):
+        write_document(_file(home), _Document(jobs=jobs))
+    except SaveError:
         logger.info("What this job took is not kept", exc_info=True)
 
 

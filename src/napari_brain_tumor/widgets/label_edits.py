@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
+
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 __all__ = ["LabelEdits", "edit_events"]
 
@@ -44,15 +46,8 @@ class LabelEdits(QObject):
         self.edited = False
         self.saved: npt.NDArray[Any] = np.zeros(0)
         self._kept: npt.NDArray[Any] = self.saved
-        self._look_timer = self._timer(_LOOK_MS, self.look)
-        self._keep_timer = self._timer(keep_ms, self._on_keep_time)
-
-    def _timer(self, milliseconds: int, action: Any) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(action)
-        return timer
+        self._look_timer = single_shot(self, self.look, _LOOK_MS)
+        self._keep_timer = single_shot(self, self._on_keep_time, keep_ms)
 
     def watch(self, layer: Labels | None, saved: npt.NDArray[Any] | None = None) -> None:
         """Watch this layer from now on, instead of the one before; `saved` is what it holds by now if not given."""

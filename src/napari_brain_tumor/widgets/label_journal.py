@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-from collections.abc import Callable
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, Segmenta
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 from napari_brain_tumor.study import Role, Source
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.worker import notify
 
 __all__ = ["ORIGINAL", "LabelJournal", "SavePoint", "current_session", "journal_of", "start_journal"]
@@ -95,9 +95,11 @@ class LabelJournal(QObject):
         self.session = session or current_session()
         self._watches: dict[Labels, LabelWatch] = {}
         self._closing = False
-        self._look_timer = self._timer(_LOOK_MS, self.look, single=True)
-        self._describe_timer = self._timer(_LOOK_MS, self._describe_all, single=True)
-        self._poll_timer = self._timer(_POLL_MS, self._poll, single=False)
+        self._look_timer = single_shot(self, self.look, _LOOK_MS)
+        self._describe_timer = single_shot(self, self._describe_all, _LOOK_MS)
+        self._poll_timer = QTimer(self)
+        self._poll_timer.setInterval(_POLL_MS)
+        self._poll_timer.timeout.connect(self._poll)
         for event in self._list_events():
             event.connect(self._on_layers_changed)
         saved_labels.saved.connect(self._on_saved)
@@ -109,13 +111,6 @@ class LabelJournal(QObject):
         if application is not None:
             application.aboutToQuit.connect(self.close)
         self._on_layers_changed()
-
-    def _timer(self, milliseconds: int, action: Callable[[], None], *, single: bool) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(single)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(action)
-        return timer
 
     def watch_of(self, layer: Labels) -> LabelWatch | None:
         """The watch of a layer, None where it is not watched."""

@@ -17,7 +17,9 @@ from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
 from napari_brain_tumor.widgets.doubt_ring import ring_of, rings
-from napari_brain_tumor.widgets.linked_layers import LinkedLayers, Links, is_volume
+from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
+from napari_brain_tumor.widgets.linked_layers import LinkedLayers, is_volume
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.napari_canvas import CanvasPlace, CanvasState, bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import PLANES, Convention, WorldBox, nearest_steps, place_text
 from napari_brain_tumor.widgets.parts import button, combo, flow, narrow
@@ -67,9 +69,7 @@ class FourPanes(QWidget):
         self._boxed: Any = None
         self._enlarged: Pane | None = None
         self.opened_for_surfaces = False
-        self._layers_timer = QTimer(self)
-        self._layers_timer.setSingleShot(True)
-        self._layers_timer.timeout.connect(self._take_layers)
+        self._list_watch = LayerListWatch(viewer, self, self._take_layers)
         self.setAcceptDrops(True)
         self._build(canvas_view)
         canvas_view.installEventFilter(self)
@@ -184,9 +184,7 @@ class FourPanes(QWidget):
         links.connect(viewer.dims.events.point, self._on_point)
         links.connect(viewer.dims.events.ndim, self._on_point)
         links.connect(viewer.events.theme, self._on_theme)
-        for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.reordered):
-            links.connect(emitter, self._on_layers_changed)
-        links.connect(viewer.layers.selection.events.active, self._on_layers_changed)
+        links.connect(viewer.layers.selection.events.active, self._list_watch.act_soon)
         self._on_theme()
         self._turn()
         rings.changed.connect(self._on_ring_changed)
@@ -213,7 +211,7 @@ class FourPanes(QWidget):
         if view is None:
             return
         view.removeEventFilter(self)
-        self._layers_timer.stop()
+        self._list_watch.stop()
         self._links.cut()
         self._linked.stop()
         self.axial.let_go()
@@ -247,7 +245,7 @@ class FourPanes(QWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep all canvases of one size."""
         super().resizeEvent(event)
-        self._layers_timer.start(0)
+        self._list_watch.act_soon()
 
     # Files that are dropped on any pane go to napari ----------------------------------------------------------------
 
@@ -312,9 +310,6 @@ class FourPanes(QWidget):
 
     def _is_anatomical(self) -> bool:
         return any(KEY in layer.metadata for layer in self._viewer.layers)
-
-    def _on_layers_changed(self, event: Any = None) -> None:
-        self._layers_timer.start(0)
 
     def fit(self) -> None:
         """Zoom so that the brain fills each pane."""

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.linked_shapes import LinkedShapes
+from napari_brain_tumor.widgets.links import Links
 
-__all__ = ["LinkedLayers", "Links", "is_volume"]
+__all__ = ["LinkedLayers", "is_volume"]
 
 _REFRESH_MS: Final = 30
 """While a stroke is painted, the other views follow this often."""
@@ -42,24 +44,6 @@ _STAYING_MODES: Final = {"transform": "pan_zoom", "select": "pan_zoom"}
 """Modes that a twin does not take: they would move it away from its layer."""
 _DRAWING: Final = "add_"
 """How the modes begin in which shapes are drawn; in its twins they are not edited."""
-
-
-class Links:
-    """Connections to events, that are cut together."""
-
-    def __init__(self) -> None:
-        self._made: list[tuple[Any, Callable[..., Any]]] = []
-
-    def connect(self, emitter: Any, callback: Callable[..., Any]) -> None:
-        """Call back when the emitter tells of something, until the links are cut."""
-        emitter.connect(callback)
-        self._made.append((emitter, callback))
-
-    def cut(self) -> None:
-        """Disconnect everything."""
-        for emitter, callback in self._made:
-            emitter.disconnect(callback)
-        self._made.clear()
 
 
 def is_volume(layer: Layer) -> bool:
@@ -105,17 +89,10 @@ class LinkedLayers(QObject):
         self._stale: set[Layer] = set()
         self._strokes: set[Layer] = set()
         self._point: tuple[float, ...] = ()
-        self._refresh_timer = self._timer(_REFRESH_MS, self._refresh)
-        self._list_timer = self._timer(0, self.match)
+        self._refresh_timer = single_shot(self, self._refresh, _REFRESH_MS)
+        self._list_timer = single_shot(self, self.match)
         self._painted: list[tuple[Labels, Labels]] = []
-        self._stroke_timer = self._timer(0, self._take_over_strokes)
-
-    def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(action)
-        return timer
+        self._stroke_timer = single_shot(self, self._take_over_strokes)
 
     # The list of layers ---------------------------------------------------------------------------------------------
 

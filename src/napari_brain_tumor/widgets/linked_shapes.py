@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Shapes
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 __all__ = ["LinkedShapes"]
 
@@ -25,9 +27,7 @@ class LinkedShapes(QObject):
         self._writing = False
         self._drawn: list[Shapes] = []
         # Not at once: napari is in the middle of what it does to the layer.
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._match)
+        self._timer = single_shot(self, self._match)
         self._layer.events.data.connect(self._on_data)
         self._listeners = [(copy, self._listener(copy)) for copy in self._copies]
         for copy, listener in self._listeners:

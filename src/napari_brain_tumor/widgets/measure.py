@@ -6,7 +6,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Labels, Shapes
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -28,7 +28,8 @@ from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch, single_shot
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.request_controls import RequestControls
 from napari_brain_tumor.widgets.result_table import ResultTable
@@ -75,7 +76,7 @@ class MeasureWidget(QScrollArea):
         self._busy = False
         self._failure = ""
         self._away = self._enters = False
-        self._shapes_links, self._name_links, self._viewer_links = Links(), Links(), Links()
+        self._shapes_links, self._name_links = Links(), Links()
         self._build()
         self._connect()
         self._on_layers_changed()
@@ -173,25 +174,12 @@ class MeasureWidget(QScrollArea):
         self._save_runner.finished.connect(notify)
         self._save_runner.failed.connect(notify_error)
         self._edits.changed.connect(self._show_state)
-        self._follow_timer = self._timer(_FOLLOW_MS, self._follow_lines)
-        self._list_timer = self._timer(0, self._on_layers_changed)
-        events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            self._viewer_links.connect(event, self._on_layer_list_event)
+        self._follow_timer = single_shot(self, self._follow_lines, _FOLLOW_MS)
+        self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
         cancel_when_closed(self, self.runner)
-        self.destroyed.connect(_farewell(self.runner, self._viewer_links, self._name_links, self._shapes_links))
-
-    def _timer(self, milliseconds: int, action: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(action)
-        return timer
+        self.destroyed.connect(_farewell(self.runner, self._name_links, self._shapes_links))
 
     # Layers ---------------------------------------------------------------------------------------------------------
-
-    def _on_layer_list_event(self, event: Any = None) -> None:
-        self._list_timer.start()  # once for the layers of a case
 
     def _on_layers_changed(self) -> None:
         previous = self.chosen_labels
@@ -203,7 +191,7 @@ class MeasureWidget(QScrollArea):
         self.labels_box.clear()
         for layer in offered:
             self.labels_box.addItem(layer.name, layer)
-            self._name_links.connect(layer.events.name, self._on_layer_list_event)
+            self._name_links.connect(layer.events.name, self._list_watch.act_soon)
         current = previous if previous in offered else labels_in_view(self._viewer)
         self.labels_box.setCurrentIndex(offered.index(current) if current in offered else -1)
         self.labels_box.blockSignals(False)

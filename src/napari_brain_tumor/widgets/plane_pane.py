@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import numpy as np
 from napari.qt import QtViewer
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin.layers import camera_of
 from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.navigation import (
     Camera,
     Circle,
@@ -52,9 +53,7 @@ class Pane(QWidget):
         self._canvas: QWidget | None = canvas_view.canvas.native
         self._box: WorldBox | None = None
         self._fitted_zoom = 0.0
-        self._fit_timer = QTimer(self)
-        self._fit_timer.setSingleShot(True)
-        self._fit_timer.timeout.connect(self.fit)
+        self._fit_timer = single_shot(self, self.fit)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(0)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QFrame,
@@ -21,6 +21,7 @@ from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.preflight.rows import Fix, Row, worst
 from napari_brain_tumor.preprocessing.traits import Traits
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import FoldToggle, button, wrapped
 from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Question, answer, header_text, summary
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
@@ -111,9 +112,7 @@ class PreflightTable(QWidget):
         self.runner = JobRunner(self)
         self.memory_runner = JobRunner(self)
         self._build()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._check)
+        self._timer = single_shot(self, self._check)
         self.runner.finished.connect(self._on_answered)
         self.runner.failed.connect(self._on_failed)
         self.memory_runner.finished.connect(self._on_memory_known)

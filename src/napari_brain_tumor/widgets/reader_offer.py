@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.sample import sample_case_folder
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import button, wrapped
 from napari_brain_tumor.widgets.worker import notify
 
@@ -81,10 +82,7 @@ class _Watch(QObject):
     def __init__(self, viewer: Any, window: QObject) -> None:
         super().__init__(window)
         self._viewer = viewer
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_WAIT_MS)
-        self._timer.timeout.connect(self._offer)
+        self._timer = single_shot(self, self._offer, _WAIT_MS)
         viewer.layers.events.inserted.connect(self._on_inserted)
         window.destroyed.connect(_forget(viewer, self._on_inserted))
         if any(_is_case(layer) for layer in viewer.layers):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
@@ -17,7 +17,8 @@ from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.widgets import restore_state as state
 from napari_brain_tumor.widgets.label_journal import start_journal
-from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
@@ -126,9 +127,7 @@ class RestoreWidget(QScrollArea):
         self._build()
         self._session = start_journal(napari_viewer, session).session
         self._session.asked = True  # here is the answer
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.search)
+        self._timer = single_shot(self, self.search)
         self._ties = Links()
         self._ties.connect(napari_viewer.layers.events.removed, lambda _: self._timer.start(_SEARCH_MS))
         self.destroyed.connect(partial(_cut, self._ties))

@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 from napari.layers import Layer
-from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerView
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.label_edits import edit_events
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import wrapped
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
@@ -44,9 +45,7 @@ class ResultView(QWidget):
         column.addWidget(self.volumes)
         self._runner.finished.connect(self._on_measured)
         self._runner.failed.connect(self._on_failed)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._measure)
+        self._timer = single_shot(self, self._measure)
 
     def follow_selection(self) -> None:
         """Show the result that is selected; the one before where something else is."""

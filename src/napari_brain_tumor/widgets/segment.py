@@ -7,7 +7,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
@@ -28,6 +28,7 @@ from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.helper_layers import HelperLayers
 from napari_brain_tumor.widgets.initial_choices import start_as_preferred
 from napari_brain_tumor.widgets.label_journal import start_journal
+from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.model_choice import ModelChoice
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.more_settings import MoreSettings
@@ -214,21 +215,13 @@ class SegmentWidget(QScrollArea):
         self.maps.message.connect(self.status_label.setText)
 
     def _follow_viewer(self) -> None:
-        self._match_timer = QTimer(self)
-        self._match_timer.setSingleShot(True)
-        self._match_timer.timeout.connect(self._on_layers_changed)
-        events = self._viewer.layers.events
-        of_viewer: list[tuple[Any, Callable[..., None]]] = [
-            (event, self._on_layer_list_event) for event in (events.inserted, events.removed, events.reordered)
-        ]
-        of_viewer.append((self._viewer.layers.selection.events.active, self._on_selection_changed))
+        self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
+        self._list_watch.links.connect(self._viewer.layers.selection.events.active, self._on_selection_changed)
         # Qt cuts these itself when the panel is gone; a closed one is kept for a while, and shall do nothing any more.
         of_qt = [(model_list.changed, self.reload_models), *self._ties_to_runs()]
-        for signal, slot in (*of_viewer, *of_qt):
+        for signal, slot in of_qt:
             signal.connect(slot)
-        leave = _farewell(of_viewer)
-        when_closed(self, leave)
-        self.destroyed.connect(leave)
+        when_closed(self, self._list_watch.links.cut)
         when_closed(self, _farewell([*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)]))
 
     def _ties_to_runs(self) -> list[tuple[Any, Callable[..., None]]]:
@@ -241,9 +234,6 @@ class SegmentWidget(QScrollArea):
         ]
 
     # Scans ----------------------------------------------------------------------------------------------------------
-
-    def _on_layer_list_event(self, event: Any = None) -> None:
-        self._match_timer.start(0)  # once for the four layers of a case, not four times
 
     def _on_layers_changed(self) -> None:
         scans = state.candidates(self._viewer.layers)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer, Surface
 from napari.qt import QtViewer
 from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel
 
 from napari_brain_tumor.labels import label_values
@@ -19,6 +18,7 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Array
 from napari_brain_tumor.widgets.brain_extent import coarse_brain, volume_at
 from napari_brain_tumor.widgets.label_edits import edit_events
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.navigation import Camera3D, Convention, Marks, WorldBox, lines_in_3d
 from napari_brain_tumor.widgets.plane_pane import Pane
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error
@@ -70,10 +70,7 @@ class SurfacePane(Pane):
         self.footer = QLabel()
         self.footer.setIndent(6)
         self.column.addWidget(self.footer)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(follow_ms)
-        self._timer.timeout.connect(self._make)
+        self._timer = single_shot(self, self._make, follow_ms)
         self.runner = JobRunner(self)
         self.runner.finished.connect(self._on_made)
         self.runner.failed.connect(notify_error)

@@ -1,7 +1,8 @@
 """Look around a case by keys: one scan at a time, slices with tumour, its middle, labels on and off."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from napari_brain_tumor.widgets.worker import notify
 __all__ = [
     "KEYS",
     "ViewAction",
+    "ViewerKeys",
     "bind_keys",
     "key_text",
     "labels_in_view",
@@ -228,3 +230,39 @@ def _pressed(act: Callable[[Any], object]) -> Callable[[Any], None]:
         act(viewer)
 
     return on_key
+
+
+class ViewerKeys:
+    """Keys that mean something in a viewer until they are released; what means something there already stays so.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    actions : mapping
+        What each key does.
+    """
+
+    def __init__(self, viewer: Any, actions: Mapping[str, Callable[[], None]]) -> None:
+        self._viewer = viewer
+        self._bound: dict[str, Callable[[Any], None]] = {}
+        for key, act in actions.items():
+            handler = _pressed(_of_owner(act))
+            with suppress(ValueError):  # somebody else's
+                viewer.bind_key(key, handler)
+                self._bound[key] = handler
+
+    def release(self) -> None:
+        """Take the keys back, except those that have got another meaning since."""
+        for key, handler in self._bound.items():
+            current = self._viewer.bind_key(key, None)
+            if current is not None and current is not handler:
+                self._viewer.bind_key(key, current)
+        self._bound.clear()
+
+
+def _of_owner(act: Callable[[], None]) -> Callable[[Any], None]:
+    def act_if_there(viewer: Any) -> None:
+        with suppress(RuntimeError):  # the owner is gone
+            act()
+
+    return act_if_there

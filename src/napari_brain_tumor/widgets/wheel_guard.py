@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QTabBar,
     QWidget,
 )
+
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 __all__ = ["GUARDED", "WheelGuard", "guard_wheel"]
 
@@ -45,9 +47,7 @@ class WheelGuard(QObject):
     def __init__(self, panel: QWidget) -> None:
         super().__init__(panel)
         self._panel = panel
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.look)
+        self._timer = single_shot(self, self.look)
         self.look()
 
     def look(self) -> None:

@@ -15,6 +15,7 @@ from napari_brain_tumor.evaluation.scoring import scores_of_case
 from napari_brain_tumor.inference.device import resolve_device
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.io.atomic import write_text
+from napari_brain_tumor.io.json_file import write_document
 from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.requests.reproduce import ReproduceRequest
 from napari_brain_tumor.study import Role
@@ -319,4 +320,4 @@ def _words(request: dict[str, Any]) -> str:
 
 
 def _write(setup: Setup, plan: Plan) -> None:
-    write_text(setup.folder / PLAN_FILE, plan.model_dump_json(indent=1) + "\n")
+    write_document(setup.folder / PLAN_FILE, plan)

@@ -9,15 +9,17 @@ from napari_brain_tumor_training.config_parts import Section
 
 __all__ = ["Costs", "Schedule", "shortened"]
 
-_READING: Final = 0.25
-_SCORING: Final = 0.25
+_READING: Final = 0.15
+_SCORING: Final = 0.15
 """Shares of a budget that at most go to reading cases and to scoring them at the end."""
-_VALIDATION: Final = 1 / 3
+_VALIDATION: Final = 0.2
 """Share of the rest that at most goes to validation between the epochs."""
 _LOSS: Final = 1.04
 """A step with its part of the validation loss: a tenth as many batches, forward alone."""
 _EPOCHS: Final = 10
 """Of a shortened training: as many points has a curve."""
+_STEPS: Final = 10
+"""Least steps of an epoch of a shortened training, as long as there is more than one epoch."""
 
 
 class Costs(Section):
@@ -62,12 +64,26 @@ class Schedule(Section):
     def _scoring(self, costs: Costs) -> float:
         return self.validation_cases * (costs.network + costs.scoring)
 
+    def _trained(self, costs: Costs, seconds: float) -> dict[str, int]:
+        """Epochs, their steps, and how often they are validated, in so many seconds."""
+        validation = self.validation_cases * costs.network
+        for epochs in range(min(self.epochs, _EPOCHS), 0, -1):
+            validations = _most(epochs, _VALIDATION * seconds, validation)
+            steps = max(1, int((seconds - validations * validation) / max(_LOSS * costs.step, 1e-9)))
+            if steps >= epochs * _STEPS:
+                break
+        iterations = min(self.iterations_per_epoch, steps // epochs)
+        if iterations == self.iterations_per_epoch:
+            epochs = min(self.epochs, steps // iterations)
+        return {"epochs": epochs, "iterations_per_epoch": iterations, "validate_every": ceil(epochs / validations)}
+
 
 def shortened(whole: Schedule, costs: Costs, minutes: float) -> Schedule:
     """What of a schedule fits into so many minutes: all of it, or fewer cases, epochs and steps.
 
-    A quarter of the time may go to reading and one to scoring, which limits the cases; what is left is for training,
-    a third of it for validation between epochs. It is never less than one case on each side and one step.
+    A seventh of the time may go to reading and one to scoring, which limits the cases; what is left is for training,
+    a fifth of it for validation between epochs. Epochs are fewer rather than shorter than ten steps. It is never less
+    than one case on each side and one step.
     """
     seconds = 60 * minutes
     if whole.seconds(costs) <= seconds:
@@ -79,17 +95,7 @@ def shortened(whole: Schedule, costs: Costs, minutes: float) -> Schedule:
     training = min(whole.training_cases, max(1, cases - validation))
     fewer = whole.model_copy(update={"training_cases": training, "validation_cases": validation})
     left = max(0.0, seconds - fewer._reading(costs) - fewer._scoring(costs))
-    epochs = min(whole.epochs, _EPOCHS)
-    validations = _most(epochs, _VALIDATION * left, validation * costs.network)
-    left -= validations * validation * costs.network
-    steps = max(1, int(left / max(_LOSS * costs.step, 1e-9)))
-    if steps >= epochs * whole.iterations_per_epoch:
-        epochs, iterations = min(whole.epochs, steps // whole.iterations_per_epoch), whole.iterations_per_epoch
-    else:
-        epochs = min(epochs, steps)
-        iterations = steps // epochs
-    update = {"epochs": epochs, "iterations_per_epoch": iterations, "validate_every": ceil(epochs / validations)}
-    return fewer.model_copy(update=update)
+    return fewer.model_copy(update=fewer._trained(costs, left))
 
 
 def _most(count: int, seconds: float, each: float) -> int:

@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 __all__ = ["TITLE", "open_dock", "open_with_cases"]
 
@@ -40,9 +41,7 @@ class _Watch(QObject):
         super().__init__(window)
         # Its window is not kept: PySide would keep both for ever, since a window keeps what belongs to it.
         self._viewer = viewer
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._open)
+        self._timer = single_shot(self, self._open)
         viewer.layers.events.inserted.connect(self._on_inserted)
         window.destroyed.connect(_forget(viewer, self._on_inserted))
         if any(_is_scan(layer) for layer in viewer.layers):

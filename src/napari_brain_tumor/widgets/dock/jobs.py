@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.widgets.dock.state import JobFacts, job_text
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import button, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
@@ -142,9 +143,7 @@ class RunBar(QWidget):
         self.rows: dict[str, JobRow] = {}
         self._layout: QBoxLayout = QHBoxLayout(self) if flat else QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._show_jobs)
+        self._timer = single_shot(self, self._show_jobs)
         jobs.changed.connect(self.refresh)
         self.hide()
 

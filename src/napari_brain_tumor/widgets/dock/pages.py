@@ -140,7 +140,7 @@ class MeasurePage(_PagesOfOneTab):
                 ("Comparing visits", self.visits.runner),
                 ("Registering", self.visits.register_runner),
                 ("Opening visits", self.visits.open_runner),
-                ("Writing the report of the visits", self.visits.save_runner),
+                ("Writing the report of the visits", self.visits.results.save_runner),
             ):
                 self._jobs.follow(title, runner)
         return self.visits
@@ -201,26 +201,26 @@ class DataPage(_PagesOfOneTab):
             self.train.setFont(self.font())  # it is made after the page took over napari's size
             self.train.code_box.hide()
             self.stack.addWidget(self.train)
-            self._jobs.follow("Measuring a step of training", self.train.estimate_runner, "data")
-            self._jobs.follow("Adding the model", self.train.install_runner)
+            self._jobs.follow("Measuring a step of training", self.train.form.estimate_runner, "data")
+            self._jobs.follow("Adding the model", self.train.runs.install_runner)
             self._watch_timer.start()
-        if self.panel.dataset is not None and not self.train.choices.source:
-            self.train.choose_source(str(self.panel.dataset.folder))
+        if self.panel.dataset is not None and not self.train.form.choices.source:
+            self.train.form.choose_source(str(self.panel.dataset.folder))
         return self.train
 
     def watch_training(self) -> None:
         """Show a training that runs, which has a process of its own, also from the other tabs."""
         train = self.train
-        if train is None or train.run is None:
+        if train is None or train.runs.run is None:
             return
-        train.watch()
-        status = train.run.status
+        train.runs.watch()
+        status = train.runs.run.status
         if not status.is_alive:
             self._jobs.end(_TRAINING)
             return
-        left = time_left_text(train.seconds_left)
+        left = time_left_text(train.runs.seconds_left)
         facts = JobFacts(_TRAINING, status.message, status.fraction, left)
-        self._jobs.put(facts, "data", train.stop_button.click)
+        self._jobs.put(facts, "data", train.runs.stop_button.click)
 
     @property
     def case_layers(self) -> list[Layer]:
@@ -232,14 +232,14 @@ class DataPage(_PagesOfOneTab):
 def _compare_page(viewer: Any, jobs: RunningJobs) -> Page:
     page = Page(CompareWidget(viewer))
     jobs.follow("Comparing", page.panel.runner, "compare")
-    jobs.follow("Making the consensus", page.panel.consensus_runner)
-    page.panel.runner.finished.connect(lambda _: page.panel.show_agreement() if page.isVisible() else None)
+    jobs.follow("Making the consensus", page.panel.consensus.runner)
+    page.panel.runner.finished.connect(lambda _: page.panel.differences.show_agreement() if page.isVisible() else None)
     return page
 
 
 def _correct_page(viewer: Any, jobs: RunningJobs) -> Page:
     page = Page(CorrectWidget(viewer))
-    jobs.follow("Beginning the correction", page.panel.begin_runner)
+    jobs.follow("Beginning the correction", page.panel.chooser.runner)
     return page
 
 

@@ -10,7 +10,7 @@ from napari.layers import Layer
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io import recognise
-from napari_brain_tumor.io.atomic import write_atomically
+from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.sample import sample_case_folder
@@ -33,8 +33,7 @@ def remember_case(path: Path) -> None:
     place = path.resolve()
     recent = [place, *(other for other in recent_cases() if other != place)][:_COUNT]
     with suppress(SaveError):
-        text = json.dumps([str(entry) for entry in recent], indent=2)
-        write_atomically(_file(), lambda to: to.write_text(text, encoding="utf-8"), lambda _: None)
+        write_text(_file(), json.dumps([str(entry) for entry in recent], indent=2))
 
 
 def case_folder_of(layer: Layer) -> Path | None:

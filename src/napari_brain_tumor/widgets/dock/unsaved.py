@@ -11,7 +11,8 @@ from napari_brain_tumor.autosave.sessions import KEEP_DAYS
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, SegmentationTag
 from napari_brain_tumor.widgets.label_edits import edit_events
-from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.layer_list_watch import single_shot
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.panel_lines import label_file_of
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.segment_state import is_result
@@ -72,10 +73,7 @@ class UnsavedLabels(QObject):
         self._viewer, self._without = viewer, without
         self.layers: list[Labels] = []
         self.links = Links()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_LOOK_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer = single_shot(self, self.look, _LOOK_MS)
         self.follow()
 
     def follow(self) -> None:

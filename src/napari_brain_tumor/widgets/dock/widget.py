@@ -9,7 +9,7 @@ from typing import Any, Final
 import napari.viewer
 from napari.layers import Labels, Layer
 from napari.settings import get_settings
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QEvent, QSize
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
 from qtpy.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 
@@ -37,8 +37,9 @@ from napari_brain_tumor.widgets.dock.report import report_steps
 from napari_brain_tumor.widgets.dock.state import CaseFacts, Choices, Facts, Tab, View, resolve
 from napari_brain_tumor.widgets.dock.unsaved import CloseGuard, UnsavedLabels
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
+from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.layout import layouts, toggle_layout
-from napari_brain_tumor.widgets.linked_layers import Links
+from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.open_case import dropped_paths
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.segment import SegmentWidget
@@ -150,7 +151,6 @@ class Dock(QWidget):
         self.jobs.follow("Exporting", self.exports.runner)
         self.foot.export_menu.aboutToShow.connect(lambda: self.exports.fill(self.foot.export_menu))
         runs.changed.connect(self._on_runs_changed)
-        self.segment.choices.events.connect(self.refresh_soon)
         self.segment.saving.runner.finished.connect(self._on_saved)
         self.report_runner.finished.connect(self._on_reported)
         self.report_runner.failed.connect(notify_error)
@@ -163,13 +163,9 @@ class Dock(QWidget):
         self.foot.report_requested.connect(self._on_report_requested)
         self.foot.code_requested.connect(self.show_code)
         self._bind_keys()
-        self._refresh_timer = QTimer(self)
-        self._refresh_timer.setSingleShot(True)
-        self._refresh_timer.timeout.connect(self._on_layers_changed)
-        events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            self._links.connect(event, self.refresh_soon)
-        self._links.connect(events.inserted, self._on_inserted)
+        self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
+        self.segment.choices.events.connect(self._list_watch.act_soon)
+        self._links.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._links.connect(get_settings().appearance.events.font_size, self._take_font_size)
         self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
 
@@ -248,10 +244,6 @@ class Dock(QWidget):
         self._show_code_of(page)
 
     # The case -------------------------------------------------------------------------------------------------------
-
-    def refresh_soon(self, *_: Any) -> None:
-        """Show the dock anew, once for the layers of a case."""
-        self._refresh_timer.start(0)
 
     def _on_inserted(self, event: Any) -> None:
         tag = event.value.metadata.get(KEY)

@@ -1,0 +1,181 @@
+"""The part of the Compare panel in which labels are ticked, opened from files, and one of them made the reference."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from napari.layers import Labels, Layer
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QListWidget, QListWidgetItem
+
+from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.widgets import compare_state as state
+from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
+from napari_brain_tumor.widgets.links import Links
+from napari_brain_tumor.widgets.parts import Fold, button, combo, form
+from napari_brain_tumor.widgets.view_actions import labels_in_view
+from napari_brain_tumor.widgets.worker import JobRunner, as_job
+
+__all__ = ["LabelList"]
+
+_MOST_LISTED: Final = 6
+_FROM_FILE: Final = "from the file"
+
+
+class LabelList(QListWidget):
+    """The labels layers of a viewer that can be compared; what is ticked is in `choices`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+
+    Attributes
+    ----------
+    choices : CompareChoices
+    settings : Fold
+        A reference, files to add, other grids.
+    """
+
+    listed = Signal()
+    """The layers of the viewer, or their names, are others than before."""
+    failed = Signal(object)
+    """Why a file could not be opened."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.choices = state.CompareChoices()
+        self._listed: list[Labels] = []
+        self._to_tick: list[Layer] = []
+        self._names = Links()
+        self.file_runner = JobRunner(self)
+        self.setToolTip("Tick two or more labels layers of one case. Space ticks the selected one.")
+        self.setAccessibleName("Labels to compare")
+        self.settings = Fold("S&ettings", "A reference, labels in files, other grids.", "Settings")
+        self._build_settings()
+        self.itemChanged.connect(lambda _: self._on_ticked())
+        self.file_button.clicked.connect(self._on_file_requested)
+        self.file_runner.finished.connect(self._on_file_opened)
+        self.file_runner.failed.connect(self._on_file_failed)
+        self.reference_box.activated.connect(self._on_reference_chosen)
+        self.resample_box.toggled.connect(lambda on: setattr(self.choices, "resample", on))
+        self._list_watch = LayerListWatch(viewer, self, self.refresh)
+        self.destroyed.connect(partial(Links.cut, self._names))
+
+    def _build_settings(self) -> None:
+        rows = form()
+        self.schema_box = combo("What the integers in a file to add mean, where it does not say.", "File labels")
+        self.schema_box.addItem(_FROM_FILE, None)
+        for name in SCHEMAS:
+            self.schema_box.addItem(name, name)
+        self.file_button = button("Add &file…", "Open segmentations from files as layers, and tick them.")
+        row = QHBoxLayout()
+        row.addWidget(self.schema_box, 1)
+        row.addWidget(self.file_button)
+        label = QLabel("N&umbers")
+        label.setBuddy(self.schema_box)
+        rows.addRow(label, row)
+        self.reference_box = combo(
+            "The labels that count as the truth: the others are scored against them, and they take no part in the\n"
+            "consensus. None: each pair is scored.",
+            "Reference",
+        )
+        rows.addRow("&Reference", self.reference_box)
+        self.resample_box = QCheckBox("Resample other grids")
+        self.resample_box.setToolTip(
+            "Bring labels on other grids onto the reference's, or the first one's, each voxel to the nearest label.\n"
+            "Otherwise they are refused. Nothing is registered."
+        )
+        rows.addRow("", self.resample_box)
+        self.settings.column.addLayout(rows)
+
+    def refresh(self) -> None:
+        """List what the viewer holds now; what was ticked stays so."""
+        ticked = {*self.choices.layers, *self._to_tick}
+        self._listed = state.candidates(self._viewer.layers)
+        self._names.cut()
+        self._to_tick.clear()
+        self.blockSignals(True)
+        self.clear()
+        for layer in self._listed:
+            self._names.connect(layer.events.name, self._list_watch.act_soon)
+            item = QListWidgetItem(layer.name)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(_checked(layer in ticked))
+            self.addItem(item)
+        self.blockSignals(False)
+        rows = min(max(2, len(self._listed)), _MOST_LISTED)
+        self.setFixedHeight(rows * max(18, self.sizeHintForRow(0)) + 2 * self.frameWidth() + 2)
+        self._on_ticked()
+        self.listed.emit()
+
+    def tick(self, selected: list[Labels]) -> None:
+        """Compare these layers, and no others."""
+        self.refresh()
+        for at, layer in enumerate(self._listed):
+            item = self.item(at)
+            if item is not None:
+                item.setCheckState(_checked(layer in selected))
+
+    def tick_case_in_view(self) -> None:
+        """Tick the labels on the grid of those in view, without the hidden ones that nobody has looked at."""
+        in_view = labels_in_view(self._viewer)
+        if in_view in self._listed:
+            grid = layers.view(in_view).grid
+            self.tick([layer for layer in self._listed if layers.view(layer).grid.same_place(grid)])
+
+    def choose_reference(self, layer: Labels | None) -> None:
+        """Let these labels count as the truth; None for no one's."""
+        self.choices.reference = layer
+        self._show_references()
+
+    def _on_ticked(self) -> None:
+        items = [self.item(at) for at in range(self.count())]
+        ticked = [
+            layer
+            for layer, item in zip(self._listed, items, strict=True)
+            if item is not None and item.checkState() == Qt.CheckState.Checked
+        ]
+        if self.choices.reference not in ticked:
+            self.choices.reference = None
+        self.choices.layers = tuple(ticked)
+        self._show_references()
+
+    def _show_references(self) -> None:
+        self.reference_box.clear()
+        self.reference_box.addItem("none: each pair", None)
+        for layer in self.choices.layers:
+            self.reference_box.addItem(layer.name, layer)
+        offered = [None, *self.choices.layers]
+        reference = self.choices.reference
+        self.reference_box.setCurrentIndex(offered.index(reference) if reference in offered else 0)
+
+    def _on_reference_chosen(self, at: int) -> None:
+        self.choices.reference = self.choices.layers[at - 1] if at > 0 else None
+
+    def _on_file_requested(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(
+            self, "Segmentations", "", "Segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff)"
+        )
+        self.add_files([Path(path) for path in paths])
+
+    def add_files(self, paths: list[Path]) -> None:
+        """Open segmentations from files as layers, and tick them."""
+        if paths:
+            schema = self.schema_box.currentData()
+            self.file_button.setEnabled(False)
+            self.file_runner.start(lambda _: as_job(lambda: [state.open_file(path, schema) for path in paths]))
+
+    def _on_file_opened(self, opened: list[LayerData]) -> None:
+        self.file_button.setEnabled(True)
+        self._to_tick += layers.add_layers(self._viewer, opened)
+
+    def _on_file_failed(self, error: Exception) -> None:
+        self.file_button.setEnabled(True)
+        self.failed.emit(error)
+
+
+def _checked(is_ticked: bool) -> Qt.CheckState:
+    return Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked

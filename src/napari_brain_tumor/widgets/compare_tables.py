@@ -1,0 +1,210 @@
+"""The parts of the Compare panel that show and save numbers: scores, volumes, the consensus."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_brain_tumor.compare import Consensus
+from napari_brain_tumor.compare.consensus_methods import METHODS, ConsensusMethod
+from napari_brain_tumor.io.table import Table
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.measure.volumes import REGION_NAMES
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.widgets import compare_state as state
+from napari_brain_tumor.widgets.attention import Attention
+from napari_brain_tumor.widgets.parts import Fold, button, combo, form, wrapped
+from napari_brain_tumor.widgets.result_table import ResultTable
+from napari_brain_tumor.widgets.worker import JobRunner, as_job
+
+__all__ = ["ConsensusPart", "ScoreTables"]
+
+
+class ScoreTables(QWidget):
+    """Scores of a comparison for one region, and its files.
+
+    Attributes
+    ----------
+    more : QWidget
+        All with all, volumes, files; to be folded away.
+    """
+
+    region_shown = Signal(str)
+    """Another region is shown, or that of another comparison."""
+    saved = Signal(object)
+    """Path of a file with the tables."""
+    failed = Signal(object)
+    """Why they could not be saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._comparison: state.Comparison | None = None
+        self.save_runner = JobRunner(self, must_finish=True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        rows = form()
+        self.region_box = combo("Region of the tables, slices and layers below.", "Region")
+        rows.addRow("Re&gion", self.region_box)
+        column.addLayout(rows)
+        self.score_table = ResultTable(
+            "Scores",
+            "Dice; HD95 and mean surface distance (ASSD) in mm; surface Dice at 2 mm (NSD); lesion-wise Dice of BraTS\n"
+            "2023; sensitivity and precision. Of a pair without a reference, the first counts as the truth in these\n"
+            "three. The CSV holds every score, for the classes too.",
+        )
+        column.addWidget(self.score_table)
+        self.summary_label = wrapped("")
+        self.summary_label.setAccessibleName("All together")
+        self.summary_label.setToolTip(
+            "Fleiss' kappa measures agreement beyond chance, over the voxels of the box around all marks: 1 is full\n"
+            "agreement, 0 what chance gives."
+        )
+        column.addWidget(self.summary_label)
+        self.more = QWidget()
+        self._build_more(QVBoxLayout(self.more))
+        self.region_box.currentIndexChanged.connect(self._show_region)
+        self.metric_box.currentIndexChanged.connect(self._show_matrix)
+        self.csv_button.clicked.connect(lambda: self._ask_and_save(".csv"))
+        self.json_button.clicked.connect(lambda: self._ask_and_save(".json"))
+        self.save_runner.finished.connect(self._on_saved)
+        self.save_runner.failed.connect(self._on_save_failed)
+
+    def _build_more(self, column: QVBoxLayout) -> None:
+        column.setContentsMargins(0, 0, 0, 0)
+        self.metric_box = combo("The score in the pairwise table.", "Pairwise score")
+        for key, (title, _) in state.MATRIX_METRICS.items():
+            self.metric_box.addItem(f"{title}, all with all", key)
+        column.addWidget(self.metric_box)
+        self.matrix_table = ResultTable("Pairwise", "One score for each pair. Empty where it was not computed.")
+        column.addWidget(self.matrix_table)
+        self.volume_table = ResultTable(
+            "Volumes", "Size of the region, and how far it is from the reference or the mean."
+        )
+        column.addWidget(self.volume_table)
+        buttons = QHBoxLayout()
+        self.csv_button = button("Sa&ve CSV…", "Save every score of each pair, region and class as a table.")
+        self.json_button = button("&JSON…", "Save everything: scores, kappa, volumes, slices, inputs with hashes.")
+        buttons.addWidget(self.csv_button, 1)
+        buttons.addWidget(self.json_button, 1)
+        column.addLayout(buttons)
+
+    @property
+    def region(self) -> Region:
+        """The one that is shown."""
+        region: Region = self.region_box.currentData()
+        return region
+
+    def show_comparison(self, comparison: state.Comparison) -> None:
+        """Show what a comparison found, of the region that was shown before."""
+        self._comparison = comparison
+        current = self.region_box.currentData()
+        self.region_box.blockSignals(True)
+        self.region_box.clear()
+        for region in comparison.agreement.raters.regions:
+            self.region_box.addItem(f"{REGION_NAMES[region]} ({region})", region)
+        self.region_box.setCurrentIndex(max(0, self.region_box.findData(current)))
+        self.region_box.blockSignals(False)
+        self._show_region()
+
+    def _show_region(self) -> None:
+        if self._comparison is None:
+            return
+        agreement = self._comparison.agreement
+        self.score_table.show_table(state.score_cells(agreement, self.region))
+        self.summary_label.setText(state.summary_text(agreement, self.region))
+        self.volume_table.show_table(state.volume_cells(agreement, self.region))
+        self._show_matrix()
+        self.region_shown.emit(self.region)
+
+    def _show_matrix(self) -> None:
+        if self._comparison is not None:
+            metric = self.metric_box.currentData()
+            self.matrix_table.show_table(state.matrix_cells(self._comparison.agreement, self.region, metric))
+
+    def _ask_and_save(self, suffix: str) -> None:
+        if self._comparison is None:
+            return
+        start = str(Path.home() / f"{self._comparison.case}_comparison{suffix}")
+        path, _ = QFileDialog.getSaveFileName(self, "Save tables", start, f"*{suffix}")
+        if path:
+            self.save(path if path.lower().endswith(suffix) else f"{path}{suffix}")
+
+    def save(self, path: str) -> None:
+        """Save the tables: scores as `.csv`, everything as `.json`."""
+        if self._comparison is not None:
+            agreement = self._comparison.agreement
+            self._let_save(False)
+            self.save_runner.start(lambda _: as_job(state.save_tables, agreement, Path(path)))
+
+    def _let_save(self, can_save: bool) -> None:
+        self.csv_button.setEnabled(can_save)
+        self.json_button.setEnabled(can_save)
+
+    def _on_saved(self, path: Path) -> None:
+        self._let_save(True)
+        self.saved.emit(path)
+
+    def _on_save_failed(self, error: Exception) -> None:
+        self._let_save(True)
+        self.failed.emit(error)
+
+
+class ConsensusPart(Fold):
+    """Joins what was compared, but the reference, into a labels layer."""
+
+    joined = Signal(str)
+    """A consensus was added to the viewer, and what is to be said of it."""
+    failed = Signal(object)
+    """Why there is none."""
+
+    def __init__(self) -> None:
+        super().__init__("C&onsensus", "What the compared labels say together, as a new layer.")
+        self._comparison: state.Comparison | None = None
+        self._attention = Attention(None, None)
+        self.method: ConsensusMethod | None = None
+        """How the last one was made."""
+        self.runner = JobRunner(self)
+        self.method_box = combo("How the compared labels, except the reference, are combined.", "Consensus")
+        for name, tip in METHODS.items():
+            self.method_box.addItem("STAPLE" if name == "staple" else name, name)
+            self.method_box.setItemData(self.method_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.button = button("&Make consensus", "Add their consensus as a new labels layer.")
+        row = QHBoxLayout()
+        row.addWidget(self.method_box, 1)
+        row.addWidget(self.button)
+        self.column.addLayout(row)
+        self.quality_table = ResultTable(
+            "How well each finds the consensus", "Sensitivity and specificity, region by region, near the tumour."
+        )
+        self.column.addWidget(self.quality_table)
+        self.runner.finished.connect(self._on_made)
+        self.runner.failed.connect(self._on_failed)
+
+    def show_comparison(self, comparison: state.Comparison) -> None:
+        """Join what this compared."""
+        self._comparison, self.method = comparison, None
+        self.quality_table.show_table(Table((), ()))
+        self.button.setEnabled(True)
+
+    def make(self, attention: Attention) -> bool:
+        """Make the one that is chosen; whether it was begun. A layer is added where the user is attentive."""
+        if self._comparison is None:
+            return False
+        comparison, method = self._comparison, self.method_box.currentData()
+        self._attention = attention
+        self.button.setEnabled(False)
+        self.runner.start(lambda _: state.consensus_steps(comparison, method))
+        return True
+
+    def _on_made(self, result: tuple[LayerData, Consensus]) -> None:
+        data, consensus = result
+        self.button.setEnabled(True)
+        layer = self._attention.add(layers.layer_of(data))
+        self.method = consensus.method
+        self.quality_table.show_table(state.quality_cells(consensus))
+        self.joined.emit(" ".join([f"Added the layer {layer.name}.", *consensus.notes]))
+
+    def _on_failed(self, error: Exception) -> None:
+        self.button.setEnabled(True)
+        self.failed.emit(error)

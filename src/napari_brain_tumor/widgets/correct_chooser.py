@@ -1,0 +1,164 @@
+"""The part of the Correct panel in which the user chooses what to correct, and it is made ready."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+import napari.viewer
+from napari.layers import Layer
+from qtpy.QtCore import Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_brain_tumor.errors import BrainTumorError
+from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.requests.actions import LabelFile, ModelRun
+from napari_brain_tumor.widgets.correct_start import ReadyStart, Start, begin_job, obstacle, starts
+from napari_brain_tumor.widgets.panel_lines import origin_of
+from napari_brain_tumor.widgets.parts import button, combo, form
+from napari_brain_tumor.widgets.view_actions import labels_in_view
+from napari_brain_tumor.widgets.worker import JobRunner, notify_error
+
+__all__ = ["StartChooser"]
+
+Origin = LabelFile | ModelRun | None
+
+
+class StartChooser(QWidget):
+    """Offers labels over an open case, or the case alone, to begin a correction with; hidden while there is one.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    begun = Signal(object)
+    """A `Correction` can begin."""
+    message = Signal(str)
+    """What to tell the user."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.runner = JobRunner(self)
+        self.chosen: Start | None = None
+        """What the correction began with, or is beginning with."""
+        self.origin: Callable[[], Origin] = lambda: None
+        """Where its labels came from then; raises where they came from nowhere."""
+        self._starts: list[Start] = []
+        self._could_start = True
+        self._correcting = False
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        rows = form()
+        self.box = combo(
+            "What to correct: labels over an open case, such as the result of a model, or a new segmentation, which is "
+            "made from your strokes alone.",
+            "What to correct",
+        )
+        rows.addRow("Correct", self.box)
+        column.addLayout(rows)
+        self.button = button(
+            "Start correctin&g", "Add layers to draw prompts in, over the labels. The scans are not changed."
+        )
+        column.addWidget(self.button)
+        self.button.clicked.connect(self.start)
+        self.runner.finished.connect(self._on_ready)
+        self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(lambda: self.button.setEnabled(True))
+
+    @property
+    def selected(self) -> Start | None:
+        """What is selected to begin with."""
+        start: Start | None = self.box.currentData()
+        return start
+
+    def give_way(self, correcting: bool) -> None:
+        """Hide, and offer nothing, while something is corrected."""
+        self._correcting = correcting
+        self.setVisible(not correcting)
+
+    def refresh(self) -> None:
+        """Offer what the viewer holds now."""
+        if not self._correcting and self.chosen is not None and _is_closed(self.chosen, self._viewer.layers):
+            self.chosen, self.origin = None, lambda: None  # else they would keep the case in memory
+        selected = self.selected
+        self._starts = starts(self._viewer.layers)
+        self.box.blockSignals(True)
+        self.box.clear()
+        for start in self._starts:
+            self.box.addItem(start.text, start)
+        self.box.setCurrentIndex(self._row_of(selected))
+        self.box.blockSignals(False)
+        why_not = obstacle(self._viewer.layers)
+        self.button.setEnabled(not why_not and not self.runner.running)
+        if why_not and not self._correcting:
+            self.message.emit(why_not)
+        elif not self._could_start:
+            self.message.emit("")
+        self._could_start = not why_not
+
+    def _row_of(self, selected: Start | None) -> int:
+        for row, start in enumerate(self._starts):
+            if selected is not None and start.layer is selected.layer and start.study.name == selected.study.name:
+                return row
+        return self._row_over(self._viewer.layers.selection.active)
+
+    def _row_over(self, layer: Layer | None) -> int:
+        """The row of a labels layer; the first where it has none."""
+        rows = [row for row, start in enumerate(self._starts) if start.layer is not None and start.layer is layer]
+        return rows[0] if rows else min(0, len(self._starts) - 1)
+
+    def start_shown(self) -> None:
+        """Begin to correct the labels in view; a new segmentation of the newest case where there are none."""
+        self.refresh()
+        if self.button.isEnabled():
+            self.box.setCurrentIndex(self._row_over(labels_in_view(self._viewer)))
+            self.start()
+
+    def start(self) -> None:
+        """Begin to correct what is chosen; `runner` tells how it goes."""
+        selected = self.selected
+        if selected is None or self._correcting:
+            return
+        self.chosen, self.origin = selected, _kept_origin(selected)
+        self.button.setEnabled(False)
+        self.message.emit("Looking at the scans…")
+        try:
+            job = begin_job(selected, self._viewer.layers)
+        except BrainTumorError as error:
+            self._on_failed(error)
+            return
+        self.runner.start(lambda _: job)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.button.setEnabled(True)
+        self.message.emit(str(error))
+        notify_error(error)
+
+    def _on_ready(self, ready: ReadyStart) -> None:
+        self.button.setEnabled(True)
+        layer = self.chosen.layer if self.chosen is not None else None
+        if ready.new_layer is not None:
+            layer = self._viewer.add_layer(layers.layer_of(ready.new_layer))
+        if layer is None or layer not in self._viewer.layers:
+            self.message.emit("The labels were removed in the meantime; nothing was started.")
+            return
+        self.begun.emit(ready.correction_of(layer))
+
+
+def _is_closed(start: Start, all_layers: Collection[Layer]) -> bool:
+    """Whether what was begun with is in the viewer no more."""
+    parts = start.study.sequences.values() if start.layer is None else (start.layer,)
+    return not any(part in all_layers for part in parts)
+
+
+def _kept_origin(start: Start) -> Callable[[], Origin]:
+    """What the labels come from now; as a call, for where they come from nowhere it raises."""
+    try:
+        origin = origin_of(start.layer)
+    except BrainTumorError as error:
+        return partial(_raise, error.with_traceback(None))  # its frames hold the layers
+    return lambda: origin
+
+
+def _raise(error: Exception) -> Origin:
+    raise error

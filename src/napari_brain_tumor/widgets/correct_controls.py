@@ -1,0 +1,85 @@
+"""What the Correct panel shows while something is corrected: tools, undo, tidying, slices, the list of steps."""
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QLayout, QProgressBar, QVBoxLayout, QWidget
+
+from napari_brain_tumor.widgets.correct_entries import Entry
+from napari_brain_tumor.widgets.correct_steps import SliceSteps, StepList
+from napari_brain_tumor.widgets.correct_tidy import TidySteps
+from napari_brain_tumor.widgets.correct_tools import PromptTools
+from napari_brain_tumor.widgets.parts import Fold, button, flow, line, wrapped
+
+__all__ = ["CorrectControls"]
+
+
+class CorrectControls(QWidget):
+    """The controls of a correction; they do nothing by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        self.name_label = wrapped("")
+        column.addWidget(self.name_label)
+        self.tools = PromptTools()
+        column.addWidget(self.tools)
+        self.more = Fold(
+            "&More tools",
+            "Points and boxes, a preview, islands, filling between slices, the list of steps.",
+        )
+        column.addLayout(self._build_undo())
+        self._build_busy_bar()
+        column.addWidget(self.busy_bar)
+        column.addWidget(self.more)
+        self.tidy, self.slices, self.steps = TidySteps(), SliceSteps(), StepList()
+        inner = self.more.column
+        for part in (self.tools.more, self.tidy, line(), self.slices, line(), self.steps):
+            inner.addWidget(part)
+        self.save_button = button(
+            "Save &prompts…", "Write all steps as a JSON file, to be replayed here, in Python or in the shell."
+        )
+        self.load_button = button("&Load, replay…", "Carry out the steps of a JSON file, after those that are there.")
+        inner.addLayout(flow(self.save_button, self.load_button))
+        self.keep_box = QCheckBox("Keep the la&yers of prompts")
+        self.keep_box.setToolTip("Leave strokes, points and outlines in the viewer when you finish.")
+        inner.addWidget(self.keep_box)
+        self.finish_button = button(
+            "Fi&nish", "Stop correcting, or correct something else. The labels stay as they are, and undo still works."
+        )
+        inner.addWidget(self.finish_button)
+
+    def _build_undo(self) -> QLayout:
+        self.undo_button = button("&Undo", "Take back the last prompt with all that it changed.\nKey: Ctrl+Z")
+        self.redo_button = button("Red&o", "Bring back what was undone last.\nKey: Ctrl+Shift+Z")
+        self.cancel_button = button("&Cancel", "Drop what is still being computed. Key: Escape")
+        for undo_control in (self.undo_button, self.redo_button, self.cancel_button):
+            undo_control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.cancel_button.hide()
+        self.more.column.addWidget(self.redo_button)
+        return flow(self.undo_button, self.cancel_button)
+
+    def _build_busy_bar(self) -> None:
+        self.busy_bar = QProgressBar()
+        self.busy_bar.setRange(0, 0)
+        self.busy_bar.setMaximumHeight(6)
+        self.busy_bar.setTextVisible(False)
+        self.busy_bar.setToolTip("A prompt is being computed.")
+        self.busy_bar.setAccessibleName("Computing")
+        policy = self.busy_bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # else everything below would jump at each stroke
+        self.busy_bar.setSizePolicy(policy)
+
+    def show_steps(
+        self, applied: Sequence[Entry], pending: Sequence[Entry], *, busy: bool, can_undo: bool, can_redo: bool
+    ) -> None:
+        """Show what is done and what waits, whether something is computed, and what can be undone and redone."""
+        self.busy_bar.setVisible(busy)
+        self.steps.show_entries(applied, pending)
+        self.undo_button.setEnabled(can_undo)
+        self.redo_button.setEnabled(can_redo)
+        self.cancel_button.setEnabled(busy)
+        self.cancel_button.setVisible(busy)
+        self.save_button.setEnabled(bool(applied))

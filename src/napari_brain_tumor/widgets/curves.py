@@ -1,0 +1,31 @@
+"""Curves in a panel."""
+
+from typing import Any
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+
+__all__ = ["CurvesCanvas"]
+
+
+class CurvesCanvas(FigureCanvasQTAgg):
+    """A figure to look at, drawn by whoever has it; the wheel is left to the panel, which scrolls.
+
+    Parameters
+    ----------
+    tip, name : str
+        The tooltip, and the name for screen readers.
+    height : int
+        The least, in pixels.
+    """
+
+    def __init__(self, tip: str, name: str, height: int) -> None:
+        super().__init__(Figure(dpi=80, layout="constrained"))  # type: ignore[no-untyped-call]
+        self.setMinimumHeight(height)
+        self.setMinimumWidth(200)
+        self.setToolTip(tip)
+        self.setAccessibleName(name)
+
+    def wheelEvent(self, event: Any) -> None:
+        """Let the panel scroll."""
+        event.ignore()

@@ -1,0 +1,51 @@
+"""What follows changes of a viewer's list of layers: once for all that come together, and until its owner is gone."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_brain_tumor.widgets.links import Links
+
+__all__ = ["LayerListWatch", "single_shot"]
+
+
+def single_shot(parent: QObject, act: Callable[..., Any], milliseconds: int = 0) -> QTimer:
+    """Make a timer that acts once, that long after it was last started; it ends with its parent."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(act)
+    return timer
+
+
+class LayerListWatch(QObject):
+    """Acts a moment after layers were added, removed or reordered: once for the four layers of a case.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    parent : QObject
+        Its owner; where that is gone, the viewer knows nothing of it any more.
+    act : callable
+    """
+
+    def __init__(self, viewer: Any, parent: QObject, act: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self._timer = single_shot(self, act)
+        self.links = Links()
+        """To the viewer's events; others that shall be cut with them can be added."""
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            self.links.connect(event, self.act_soon)
+        self.destroyed.connect(partial(Links.cut, self.links))  # this object itself is no more by then
+
+    def stop(self) -> None:
+        """Follow no more."""
+        self._timer.stop()
+        self.links.cut()
+
+    def act_soon(self, event: Any = None) -> None:
+        """Act when control returns to Qt."""
+        self._timer.start()

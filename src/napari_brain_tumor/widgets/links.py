@@ -1,0 +1,24 @@
+"""Connections to events of napari that end together."""
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Links"]
+
+
+class Links:
+    """Connections to events, which are cut together."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Any, Callable[..., Any]]] = []
+
+    def connect(self, emitter: Any, callback: Callable[..., Any]) -> None:
+        """Call back when the emitter tells of something, until the links are cut."""
+        emitter.connect(callback)
+        self._made.append((emitter, callback))
+
+    def cut(self) -> None:
+        """Disconnect everything."""
+        for emitter, callback in self._made:
+            emitter.disconnect(callback)
+        self._made.clear()

@@ -1,0 +1,131 @@
+"""The part of the Visits panel that shows what the comparison of the visits gave, and writes it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+
+from napari_brain_tumor.followup.followup import FollowUp
+from napari_brain_tumor.followup.plot import draw_follow_up
+from napari_brain_tumor.followup.tables import save_csv, save_json
+from napari_brain_tumor.inference.worker_process import WorkerProcess
+from napari_brain_tumor.widgets import visits_state as state
+from napari_brain_tumor.widgets.curves import CurvesCanvas
+from napari_brain_tumor.widgets.parts import Fold, button, flow, wrapped
+from napari_brain_tumor.widgets.result_table import ResultTable
+from napari_brain_tumor.widgets.worker import JobRunner, as_job
+
+__all__ = ["VisitsResults", "ask_path"]
+
+
+class VisitsResults(QWidget):
+    """Sizes and curves over time, the response, and a report, tables and JSON of them.
+
+    Parameters
+    ----------
+    worker : WorkerProcess
+        Where the report is written.
+    """
+
+    started = Signal(str)
+    """Something that takes a while was begun with `save_runner`; its name."""
+    message = Signal(str)
+    """What to tell the user."""
+
+    def __init__(self, worker: WorkerProcess) -> None:
+        super().__init__()
+        self._worker = worker
+        self.follow_up: FollowUp | None = None
+        """What is shown."""
+        self.save_runner = JobRunner(self, must_finish=True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.sizes = ResultTable(
+            "Sizes over time",
+            "Each visit is measured on its own grid. The nadir is the smallest value before the visit.",
+        )
+        self.canvas = CurvesCanvas(
+            "Volumes of the regions, and products of the target lesions, over the visits.", "Curves over time", 300
+        )
+        self.canvas.hide()
+        self.response_label = _selectable("Response after RANO 2.0")
+        self.report_button = button(
+            "Re&port…", "Write a self-contained HTML report about the last visit and all before."
+        )
+        self.csv_button = button("CSV…", "Write every size of every visit as a table.")
+        self.json_button = button("&JSON…", "Write all results.")
+        self.export = Fold("E&xport", "Tables of all visits.", "Export")
+        self.export.column.addLayout(flow(self.csv_button, self.json_button))
+        self.saved_label = _selectable("What was saved")
+        self.saved_label.hide()
+        for part in (self.sizes, self.canvas, self.response_label, self.report_button, self.export, self.saved_label):
+            column.addWidget(part)
+        self.report_button.clicked.connect(lambda: ask_path(self, "report.html", "Report (*.html)", self.save_report))
+        self.csv_button.clicked.connect(lambda: ask_path(self, "visits.csv", "Table (*.csv)", self.save_table))
+        self.json_button.clicked.connect(lambda: ask_path(self, "visits.json", "JSON (*.json)", self.save_json))
+        self.save_runner.finished.connect(self.show_saved)
+
+    def show_follow_up(self, follow_up: FollowUp) -> None:
+        """Show what a comparison gave."""
+        self.follow_up = follow_up
+        self.sizes.show_table(state.size_table(follow_up))
+        draw_follow_up(self.canvas.figure, follow_up)
+        self.canvas.show()
+        self.canvas.draw_idle()  # type: ignore[no-untyped-call]
+        self.response_label.setText(f"Response after RANO 2.0\n{state.response_text(follow_up)}")
+
+    def let_save(self, can_save: bool) -> None:
+        """Offer to write it, where there is something and nothing else is under way."""
+        for save_button in (self.report_button, self.csv_button, self.json_button):
+            save_button.setEnabled(can_save and self.follow_up is not None)
+
+    def save_report(self, path: Path) -> None:
+        """Write the report about the last visit and all before."""
+        if self.follow_up is None:
+            return
+        last = self.follow_up.visits[-1].visit
+        if last.study is None:
+            self.message.emit(
+                f"The scans of {last.name} are not open, and a report needs pictures. Open its case; compare again."
+            )
+            return
+        study, segmentation, reported = last.study, last.segmentation, state.for_report(self.follow_up)
+        self.started.emit("Writing the report…")
+        self.save_runner.start(
+            lambda stop: stop.guard(
+                self._worker.run(state.REPORT_TARGET, study, segmentation, path, name=last.name, found=reported)
+            )
+        )
+
+    def save_table(self, path: Path) -> None:
+        """Write every size as CSV."""
+        self._save(save_csv, path)
+
+    def save_json(self, path: Path) -> None:
+        """Write all results."""
+        self._save(save_json, path)
+
+    def _save(self, write: Callable[[FollowUp, Path], Path], path: Path) -> None:
+        follow_up = self.follow_up
+        if follow_up is not None:
+            self.save_runner.start(lambda _: as_job(write, follow_up, path))
+
+    def show_saved(self, path: Path) -> None:
+        """Say what was written."""
+        self.saved_label.setText(f"Saved {path}")
+        self.saved_label.show()
+
+
+def ask_path(parent: QWidget, name: str, kinds: str, save: Callable[[Path], None]) -> None:
+    """Ask for the path of a file, and save it there."""
+    path, _ = QFileDialog.getSaveFileName(parent, "Save", name, kinds)
+    if path:
+        save(Path(path))
+
+
+def _selectable(name: str) -> QLabel:
+    label = wrapped("")
+    label.setAccessibleName(name)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
