@@ -65,6 +65,23 @@ ModelName = str | PathLike[str] | None
 _THIN_MM: Final = 1.25
 """Distance between slices up to which neighbours show nearly the same."""
 
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What this version does that earlier ones did not; a record from before is repeated without it.
+
+    Parameters
+    ----------
+    skips_thin_slices : bool
+        Whether of thin slices every second one is computed whole, and of the others only what is suspect.
+    decides_enhancing : bool
+        Whether a tumour may be taken not to enhance at all, by the card's `min_sure_enhancing`.
+    """
+
+    skips_thin_slices: bool = True
+    decides_enhancing: bool = True
+
+
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
 
 
@@ -211,7 +228,7 @@ def outcome_job(study: Study, request: SegmentRequest) -> Job[Outcome]:
 
 
 def requested_segmentation_job(
-    study: Study, request: SegmentRequest
+    study: Study, request: SegmentRequest, rules: Rules = Rules()
 ) -> Job[tuple[Segmentation, RegionProbabilities | None]]:
     """What the request asks for, as a job: the segmentation, and the probabilities of a model that has any."""
     if request.model is not None:
@@ -220,7 +237,7 @@ def requested_segmentation_job(
     info = find_model(request.model, traits_of(extracted.study))
     _check_fits(info, request)
     if isinstance(info, ModelInfo):
-        outcome = yield from _outcome_job(extracted, info, request)
+        outcome = yield from _outcome_job(extracted, info, request, rules)
         return outcome.segmentation, outcome.maps
     _check_roles(study, info)
     return (yield from _baseline_job(extracted, info, request)), None
@@ -262,7 +279,9 @@ def _check_roles(study: Study, info: ModelInfo | Baseline) -> None:
         raise MissingRolesError(msg)
 
 
-def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentRequest) -> Job[Outcome]:
+def _outcome_job(
+    extracted: ExtractedBrain, info: ModelInfo, request: SegmentRequest, rules: Rules = Rules()
+) -> Job[Outcome]:
     study = extracted.study
     _check_roles(study, info)
     thresholds = check_thresholds(request.thresholds, {r: info.card.threshold(r) for r in info.regions})
@@ -275,14 +294,15 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     prepared = prepare(study, info.roles, info.card.preprocessing)
     mask, within = _allowed_voxels(prepared, box)
     clock.lap("prepare")
-    thin = prepared.work.grid.unit == "mm" and prepared.work.grid.spacing[2] <= _THIN_MM
+    grid = prepared.work.grid
+    thin = rules.skips_thin_slices and grid.unit == "mm" and grid.spacing[2] <= _THIN_MM
     network = engine.probabilities(prepared.channels, flips=request.flips, within=within, thin=thin)
     values = yield from part_of(network, 0.15, 0.95)
     clock.lap("network")
     yield Progress(0.95, 1, "putting the result on the scan's grid")
     np.copyto(values, 0, where=~mask)
-    rules = _rules(info, request, study, thresholds)
-    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, rules, box, study.brain)
+    sizes = _size_rules(info, request, study, thresholds, rules)
+    maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, sizes, box, study.brain)
     maps = maps.with_presence()
     uncertain = _uncertain_enhancing(maps) if maps.without_enhancing else ""
     if request.smooth_mm:
@@ -292,6 +312,7 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     clock.lap("finish")
     yield Progress(0.98, 1, "noting how it was made")
     settings = _network_settings(request, info, maps, engine) | _brain_setting(extracted)
+    settings["skips_thin_slices"] = thin
     provenance: dict[str, Any] = {"model": _model_record(info), "device": str(engine.device), "settings": settings}
     # Sums depend on how they are split.
     provenance |= {"threads": torch.get_num_threads(), "seconds": {**extracted.seconds, **clock.seconds}}
@@ -309,11 +330,14 @@ def _outcome_job(extracted: ExtractedBrain, info: ModelInfo, request: SegmentReq
     return Outcome(_segmentation(study, data, info.regions, provenance, notes), maps, prepared)
 
 
-def _rules(info: ModelInfo, request: SegmentRequest, study: Study, thresholds: Mapping[Region, float]) -> SizeRules:
+def _size_rules(
+    info: ModelInfo, request: SegmentRequest, study: Study, thresholds: Mapping[Region, float], rules: Rules
+) -> SizeRules:
     """The card's rules, as far as they hold for what was asked."""
     card, smallest = info.card, _smallest(info, request)
     # The share was found with T1c; and a user's own threshold of ET says that there is some.
-    decides = "T1c" in study.sequences and thresholds.get("ET") == card.threshold("ET")
+    own = thresholds.get("ET") != card.threshold("ET")
+    decides = rules.decides_enhancing and "T1c" in study.sequences and not own
     return SizeRules(
         smallest,
         card.min_lesion_share if smallest > 0 else 0.0,

@@ -241,6 +241,17 @@ def test_a_result_from_before_enhancement_had_to_be_sure_comes_out_as_it_was(tmp
     assert (found.verdict, found.same_labels) == ("identical", True)
 
 
+def test_a_result_from_before_thin_slices_were_skipped_is_repeated_with_every_slice(tmp_path, model):
+    segmentation = segment(open_study(write_head(tmp_path / "case")), "tiny", "cpu", min_lesion_mm3=3)
+    settings = segmentation.provenance["settings"]
+    assert settings["skips_thin_slices"] is True
+    today = rerun(save_segmentation(segmentation, tmp_path / "today.nii.gz"))
+    assert today.segmentation.provenance["settings"]["skips_thin_slices"] is True
+    del settings["skips_thin_slices"]
+    before = rerun(save_segmentation(segmentation, tmp_path / "before.nii.gz"))
+    assert before.segmentation.provenance["settings"]["skips_thin_slices"] is False
+
+
 def test_settings_that_are_not_known_are_refused(result):
     sidecar = result.with_name("case.json")
     document = json.loads(sidecar.read_text())

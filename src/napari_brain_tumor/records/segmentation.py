@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from math import nextafter
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +27,7 @@ from napari_brain_tumor.records.records import CorrectionRecord, ModelRecord, Se
 from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation, Source, Study
-from napari_brain_tumor.workflow import requested_segmentation_job, versions
+from napari_brain_tumor.workflow import Rules, requested_segmentation_job, versions
 
 __all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
 
@@ -120,7 +119,7 @@ def _segmented(
     else:
         study = yield from part_of(prepared_again_job(recorded.preparation, sources, places, used_device), 0, 0.3)
     with _threads(recorded.threads if used_device == "cpu" else None):
-        segmentation, maps = yield from requested_segmentation_job(study, request)
+        segmentation, maps = yield from requested_segmentation_job(study, request, _rules(recorded))
     notes += changed_brain(recorded, segmentation)
     if recorded.preparation is not None and recorded.restored is not None:
         segmentation = restore_labels(
@@ -197,7 +196,8 @@ def _device(recorded: SegmentRecord, given: str | None, method: ModelInfo | Base
 
 def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str, notes: list[str]) -> SegmentRequest:
     """What was asked for; settings that are the card's are checked against it."""
-    others = {key: value for key, value in recorded.settings.items() if key not in SegmentRequest.model_fields}
+    known = {*SegmentRequest.model_fields, "skips_thin_slices"}
+    others = {key: value for key, value in recorded.settings.items() if key not in known}
     for key in _OF_THE_CARD:
         if key in others and isinstance(method, ModelInfo):
             _check_card(key, others.pop(key), method)
@@ -208,11 +208,13 @@ def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str,
         )
         raise RecordError(msg)
     request = SegmentRequest.recorded_in(recorded.settings)
-    thresholds = dict(request.thresholds or {})
-    if "ET" in thresholds and "min_sure_enhancing" not in recorded.settings:
-        # A record from before that rule: a threshold of ET of its own, which no float16 tells apart, switches it off.
-        request = request.with_options(thresholds=thresholds | {"ET": nextafter(thresholds["ET"], 0)})
     return request.with_options(precision=_precision(request.precision, device, notes))
+
+
+def _rules(recorded: SegmentRecord) -> Rules:
+    """What of today's rules held when the record was made."""
+    skips = bool(recorded.settings.get("skips_thin_slices", False))
+    return Rules(skips_thin_slices=skips, decides_enhancing="min_sure_enhancing" in recorded.settings)
 
 
 def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
