@@ -169,7 +169,4 @@ def _weighed(around: Surroundings, logits: Float32Array) -> Float32Array:
     weighed: Float32Array = (around.trust * logits + (1 - around.trust) * shapes).astype(np.float32)
     certain = around.is_between[:, None, None] & (np.abs(around.base) > _NARROW_MM + _WIDER * around.nearest)
     weighed[certain] = shapes[certain]
-    section = around.section
-    if not (section.border or section.inside[section.told].any()):  # "not this": the network may only keep more of it
-        weighed = np.maximum(weighed, np.where(around.before, shapes, weighed))
     return weighed

@@ -33,6 +33,7 @@ _FAR: Final = 20.0
 _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
 _RADII: Final = 6.0
+_RADII_AWAY: Final = 3.0
 _LEAST_DEPTH_MM: Final = 2.0
 _BESIDE_MM: Final = 3.0
 _NARROWS: Final = 0.05
@@ -201,10 +202,11 @@ class Surroundings:
         return could
 
     def _near_error(self) -> Mask:
-        """What is no further from the error on the slice than `_RADII` of its radii: a small one tells of little."""
+        """What is no further from the error on the slice than some of its radii: a small one tells of little."""
         wrong = np.zeros(self.before.shape, bool)
         wrong[self.section.index] = self.section.inside != self.before[self.section.index]
-        return _far_from(wrong, self.spacing) <= _RADII * self.error
+        takes_away = not (self.section.border or self.section.inside[self.section.told].any())
+        return _far_from(wrong, self.spacing) <= (_RADII_AWAY if takes_away else _RADII) * self.error
 
     def channels(self, masks: Mapping[Region, Mask], box: Box) -> Float32Array:
         """What `OutlineNetwork` sees `(C, N, U, V)` of a part of the block, in the order of its `CHANNELS`.
