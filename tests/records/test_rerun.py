@@ -21,14 +21,14 @@ AXES = affine(spacing=(1, 1, 2))
 SUFFIXES = ("t1", "t1ce", "t2", "flair")
 
 
-def write_head(folder, seed=0):
+def write_head(folder, seed=0, axes=AXES):
     """A head of noise with a brighter ball in it, in air."""
     random = np.random.default_rng(seed)
     inside = ball(SHAPE, (14, 15, 6), 13)
     lesion = ball(SHAPE, (9, 12, 6), 4)
     for suffix in SUFFIXES:
         image = np.where(inside, random.normal(100, 20, SHAPE) + 80 * lesion, 0).astype(np.float32)
-        write_nifti(folder / f"{folder.name}_{suffix}.nii.gz", image, AXES)
+        write_nifti(folder / f"{folder.name}_{suffix}.nii.gz", image, axes)
     return folder
 
 
@@ -242,7 +242,8 @@ def test_a_result_from_before_enhancement_had_to_be_sure_comes_out_as_it_was(tmp
 
 
 def test_a_result_from_before_thin_slices_were_skipped_is_repeated_with_every_slice(tmp_path, model):
-    segmentation = segment(open_study(write_head(tmp_path / "case")), "tiny", "cpu", min_lesion_mm3=3)
+    study = open_study(write_head(tmp_path / "case", axes=np.eye(4)))
+    segmentation = segment(study, "tiny", "cpu", min_lesion_mm3=3)
     settings = segmentation.provenance["settings"]
     assert settings["skips_thin_slices"] is True
     today = rerun(save_segmentation(segmentation, tmp_path / "today.nii.gz"))
