@@ -100,7 +100,13 @@ def test_a_case_is_opened_segmented_looked_at_corrected_measured_saved_and_repor
     labels = viewer.layers[-1]
 
     keyboard.press("Escape")  # to the picture
-    assert QApplication.focusWidget() is viewer.window._qt_viewer.canvas.native
+    canvas = viewer.window._qt_viewer.canvas.native
+
+    def is_at_the_picture():
+        window.activateWindow()  # another test's window may have come to the front of the display
+        return QApplication.focusWidget() is canvas
+
+    qtbot.waitUntil(is_at_the_picture, timeout=PATIENCE_MS)
     before = viewer.dims.current_step
     keyboard.press(".")
     assert viewer.dims.current_step != before

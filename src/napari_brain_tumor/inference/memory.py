@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["DeviceMemory", "free_host_bytes", "freed_memory_kept"]
+__all__ = ["DeviceMemory", "free_host_bytes", "freed_memory_kept", "return_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Options of mallopt."""
@@ -43,9 +43,14 @@ def freed_memory_kept() -> Iterator[None]:
         yield
     finally:
         _set_allocator(most_kept=2 * _LARGEST_FROM_HEAP)
-        if sys.platform == "linux":
-            with suppress(OSError, AttributeError):  # another C library
-                ctypes.CDLL(None).malloc_trim(0)
+        return_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """Give the system back what this process has freed: the C library of Linux keeps it, in pieces between others."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_allocator(most_kept: int) -> None:
