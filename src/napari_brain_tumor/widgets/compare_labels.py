@@ -1,6 +1,5 @@
 """The part of the Compare panel in which labels are ticked, opened from files, and one of them made the reference."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +61,7 @@ class LabelList(QListWidget):
         self.reference_box.activated.connect(self._on_reference_chosen)
         self.resample_box.toggled.connect(lambda on: setattr(self.choices, "resample", on))
         self._list_watch = LayerListWatch(viewer, self, self.refresh)
-        self.destroyed.connect(partial(Links.cut, self._names))
+        self.destroyed.connect(self._names.cut)
 
     def _build_settings(self) -> None:
         rows = form()

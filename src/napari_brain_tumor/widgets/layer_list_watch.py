@@ -1,7 +1,6 @@
 """What follows changes of a viewer's list of layers: once for all that come together, and until its owner is gone."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -39,7 +38,9 @@ class LayerListWatch(QObject):
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self.links.connect(event, self.act_soon)
-        self.destroyed.connect(partial(Links.cut, self.links))  # this object itself is no more by then
+        # A bound method: PyQt holds it weakly, and knows when it is gone. A partial of an object that Python has
+        # collected before Qt deletes it would be called from freed memory.
+        self.destroyed.connect(self.links.cut)
 
     def stop(self) -> None:
         """Follow no more."""

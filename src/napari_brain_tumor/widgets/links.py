@@ -17,8 +17,8 @@ class Links:
         emitter.connect(callback)
         self._made.append((emitter, callback))
 
-    def cut(self) -> None:
-        """Disconnect everything."""
+    def cut(self, *_: Any) -> None:
+        """Disconnect everything; can be connected to a signal."""
         for emitter, callback in self._made:
             emitter.disconnect(callback)
         self._made.clear()
