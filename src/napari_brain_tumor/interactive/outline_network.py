@@ -7,8 +7,6 @@ that a block of 96 voxels a side costs what one of 48 does. It is trained by `be
 here in NumPy: loading torch would stop the window for a moment at the first prompt.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.resources import files
 from os import PathLike
@@ -61,7 +59,6 @@ NETWORK_FILE: Final = "outline_network.safetensors"
 _LEVELS: Final = 3
 _GROUPS: Final = 4
 """Of the group norms."""
-_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
 class OutlineNetwork:
@@ -133,15 +130,11 @@ class OutlineNetwork:
         plane, row, pixel, step = padded.strides
         convolved = np.empty((depth, height * width, kernel.shape[1]), np.float32)
 
-        def convolve(part: range) -> None:
-            columns = np.empty((height, width, 3, 3, 3 * count), np.float32)
-            for at in part:
-                windows = (height, width, 3, 3, 3 * count)
-                columns[:] = as_strided(padded[at], windows, (row, pixel, plane, row, step))
-                np.matmul(columns.reshape(height * width, -1), kernel, out=convolved[at])
-
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(convolve, [range(start, depth, _THREADS) for start in range(_THREADS)]))
+        windows = (height, width, 3, 3, 3 * count)
+        columns = np.empty(windows, np.float32)
+        for at in range(depth):
+            columns[:] = as_strided(padded[at], windows, (row, pixel, plane, row, step))
+            np.matmul(columns.reshape(height * width, -1), kernel, out=convolved[at])
         return convolved.reshape(depth, height, width, -1)
 
     def _down(self, features: Float32Array, name: str) -> Float32Array:
