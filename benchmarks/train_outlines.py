@@ -9,7 +9,6 @@ decides what follows; what it should have decided goes into a store of the lates
 """
 
 import argparse
-import csv
 import json
 import logging
 import random as python_random
@@ -20,13 +19,11 @@ from typing import Any, Final
 import numpy as np
 from safetensors.torch import save_file
 
-from napari_brain_tumor import open_segmentation, open_study
-from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive.outline_network import NETWORK_FILE
 from napari_brain_tumor.labels import REGIONS, Region
-from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Float32Array, Labels
+from prompting.cases import brain_box, cases, opened
 from prompting.outline_training import OutlineTrainer, play
 from prompting.outlines import Maps, uneven_start
 from prompting.verdict import Start
@@ -44,21 +41,15 @@ class Case:
     """A training case cut to its brain."""
 
     def __init__(self, data: Path, dataset: str, name: str, starts: Path) -> None:
-        if dataset == "glioma3d":
-            whole = open_study(data / dataset / "imagesTr" / f"{name}.nii.gz")
-            truth = open_segmentation(data / dataset / "labelsTr" / f"{name}.nii.gz", "MSD")
-        else:
-            whole, truth = open_study(data / dataset / name), open_segmentation(data / dataset / name, "LGG-binary")
-        self.regions = truth.known_regions
-        brain = foreground_mask([volume.T for volume in whole.sequences.values()]).T
-        box = bounding_box(brain | (truth.data > 0)) or Box.whole(whole.grid.shape)
+        whole, truth, self.regions = opened(data, dataset, name)
+        brain, box = brain_box(whole, truth)
         self._at = box.slices
         cut = {
             role: np.ascontiguousarray(volume[box.slices]).astype(np.float32)
             for role, volume in whole.sequences.items()
         }
         self.study = Study(cut, whole.grid.cropped(box), whole.name, brain=brain[box.slices].copy())
-        self.truth = truth.data[box.slices].copy()
+        self.truth = truth[box.slices].copy()
         self._starts = starts
 
     def start(self, random: np.random.Generator) -> Start:
@@ -87,12 +78,6 @@ class Case:
             return Start(stored["labels"][self._at], Maps(maps) if maps else None)  # type: ignore[arg-type]
 
 
-def training_cases(data: Path) -> list[tuple[str, str]]:
-    """Data set and name of the training patients."""
-    with (data / "subjects.csv").open(newline="") as file:
-        return [(row["dataset"], row["case"]) for row in csv.DictReader(file) if row["split"] == "train"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -106,11 +91,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
     trainer = OutlineTrainer(arguments.width, arguments.seed)
-    names = training_cases(arguments.data)
+    names = list(cases(arguments.data, "train"))
     if arguments.limit:
         names = names[:: max(1, len(names) // arguments.limit)]
     starts = arguments.starts or arguments.out / "starts"
-    cases: dict[str, Case] = {}
+    held: dict[str, Case] = {}
     shuffle = python_random.Random(arguments.seed)
     began = last = time.monotonic()
     sessions = prompts = 0
@@ -118,11 +103,11 @@ def main() -> None:
     while (progress := (time.monotonic() - began) / (60 * arguments.minutes)) < 1:
         glioma = shuffle.random() < GLIOMAS
         dataset, name = shuffle.choice([row for row in names if (row[0] == "glioma3d") == glioma])
-        if name not in cases:
-            cases[name] = Case(arguments.data, dataset, name, starts)
+        if name not in held:
+            held[name] = Case(arguments.data, dataset, name, starts)
         sessions += 1
         clock = time.monotonic()
-        for _ in play(trainer, cases[name]):
+        for _ in play(trainer, held[name]):
             prompts += 1
             spent["play"] += time.monotonic() - clock
             clock = time.monotonic()

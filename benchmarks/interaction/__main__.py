@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from starts import Maps, begin, cases, opened
+from starts import Maps, begin
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.interactive import Refiner
 from napari_brain_tumor.labels import region_mask
-from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Segmentation, Study
+from prompting.cases import brain_box, cases, opened
 from prompting.simulated_user import next_prompt
 
 Labels = npt.NDArray[np.uint8]
@@ -105,8 +104,7 @@ class Case:
     def __init__(self, data: Path, dataset: str, case: str) -> None:
         whole, truth, self.regions = opened(data, dataset, case)
         self._whole, self._truth = whole, truth
-        seen = foreground_mask([volume.T for volume in whole.sequences.values()]).T | (truth > 0)
-        box = bounding_box(seen) or Box.whole(whole.grid.shape)
+        _, box = brain_box(whole, truth)
         self.at = box.slices
         cut = {role: np.ascontiguousarray(volume[self.at]) for role, volume in whole.sequences.items()}
         self.study, self.truth = Study(cut, whole.grid.cropped(box), whole.name), truth[self.at].copy()

@@ -1,15 +1,13 @@
 """The cases of the benchmark and what their corrections begin with, each computed once and kept."""
 
-import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_brain_tumor import open_segmentation, open_study, segment, segment_with_probabilities
+from napari_brain_tumor import segment, segment_with_probabilities
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -28,24 +26,6 @@ class Maps:
 
     def __getitem__(self, region: Region) -> Any:
         return self._arrays[region]
-
-
-def cases(data: Path, split: str = "val") -> Iterator[tuple[str, str]]:
-    """Data set and name of every case of a split."""
-    with (data / "subjects.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == split:
-                yield row["dataset"], row["case"]
-
-
-def opened(data: Path, dataset: str, case: str) -> tuple[Study, Labels, tuple[Region, ...]]:
-    """The study, its truth, and the regions that the truth knows."""
-    if dataset == "glioma3d":
-        study = open_study(data / dataset / "imagesTr" / f"{case}.nii.gz")
-        truth = open_segmentation(data / dataset / "labelsTr" / f"{case}.nii.gz", "MSD")
-    else:
-        study, truth = open_study(data / dataset / case), open_segmentation(data / dataset / case, "LGG-binary")
-    return study, truth.data, truth.known_regions
 
 
 def begin(

@@ -1,7 +1,7 @@
 """Sessions of a simulated user with outlines, and the network that learns from them what follows beside a slice."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,7 +14,8 @@ from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.carry import plane_of
 from napari_brain_tumor.interactive.outline_network import CHANNELS, MULTIPLE
 from napari_brain_tumor.interactive.prompts import Lasso
-from napari_brain_tumor.interactive.rasterise import Touched, rasterise
+from napari_brain_tumor.interactive.rasterise import rasterise
+from napari_brain_tumor.interactive.refiner import reach_of
 from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.section import Surroundings
 from napari_brain_tumor.interactive.spread import Outlined, outline, outlined_by
@@ -35,6 +36,8 @@ SHARES: Final = 0.6
 """Share of prompts to the error with the largest share of its region, and not with the most voxels."""
 REACHES: Final = (56, 64, 72, 80)
 """Voxels a side of the blocks, those of a session all alike."""
+LEAST_AROUND: Final = 16
+"""Voxels of a block that a prompt leaves over, where it is as large as the block."""
 STORED: Final = 300
 """The latest outlines, from which is learned."""
 BATCH: Final = 2
@@ -187,7 +190,7 @@ def play(trainer: OutlineTrainer, case: TrainingCase) -> Iterator[None]:
             at = touched.box().grown((3, 3, 3), labels.shape).slices
             labels[at] = case.truth[at]
             continue
-        box = block_around(touched, labels.shape, reach)
+        box = reach_of(touched, labels.shape, reach, LEAST_AROUND)
         at = box.slices
         trainer.truth = {region: region_mask(case.truth[at], region) for region in REGIONS}
         settled = said[at].copy()
@@ -196,14 +199,3 @@ def play(trainer: OutlineTrainer, case: TrainingCase) -> Iterator[None]:
         said[at] = settled
         outlined |= outlined_by(prompt, touched)
         yield
-
-
-def block_around(touched: Touched, shape: Sequence[int], reach: int) -> Box:
-    """The block around a prompt that may change: `reach` voxels, and always the prompt itself."""
-    own = touched.box()
-    start, stop = [], []
-    for low, high, size in zip(own.start, own.stop, shape, strict=True):
-        spare = max(reach - (high - low), 16)
-        start.append(max(0, low - spare // 2))
-        stop.append(min(size, high + spare - spare // 2))
-    return Box(tuple(start), tuple(stop))  # type: ignore[arg-type]

@@ -103,21 +103,12 @@ class Block:
         self.brain = scene.brain[box.slices]
         self.present = np.array([float(role in scene.roles) for role in ROLES], np.float32)
         self._logits: dict[Region, Float32Array | None] = {}
-        self._smooth_logits: dict[Region, Float32Array] = {}
 
     def logit(self, region: Region) -> Float32Array | None:
         """Of the network's probability of a region, cut at both ends; None where there is no network."""
         if region not in self._logits:
             self._logits[region] = _logit(self.scene.prior(region, self.box))
         return self._logits[region]
-
-    def smooth_logit(self, region: Region) -> Float32Array:
-        """The same smoothed over 2 mm; 0 where there is no network."""
-        if region not in self._smooth_logits:
-            logit = self.logit(region)
-            known = np.zeros(self.brain.shape, np.float32) if logit is None else _smooth(logit, 2.0, self.spacing)
-            self._smooth_logits[region] = known
-        return self._smooth_logits[region]
 
 
 class Reach:

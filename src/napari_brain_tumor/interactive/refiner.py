@@ -373,12 +373,12 @@ def _within(outer: Box, inner: Box) -> Box:
     return Box(start, stop)  # type: ignore[arg-type]
 
 
-def reach_of(touched: Touched, shape: Iterable[int]) -> Box:
-    """The block that a prompt may change: `REACH_VOXELS` around its middle, and always the prompt itself."""
+def reach_of(touched: Touched, shape: Iterable[int], reach: int = REACH_VOXELS, least: int = 8) -> Box:
+    """The block that a prompt may change: `reach` voxels around its middle, and the prompt itself with `least` more."""
     own = touched.box()
     start, stop = [], []
     for low, high, size in zip(own.start, own.stop, shape, strict=True):
-        spare = max(REACH_VOXELS - (high - low), 8)
+        spare = max(reach - (high - low), least)
         begin = max(0, low - spare // 2)
         end = min(size, high + spare - spare // 2)
         start.append(begin)

@@ -3,7 +3,7 @@
 A section is drawn around a region on a slice of the scan. Its border's distance to the border that was there is carried
 to the slices on both sides, ever less with distance and never past what other prompts settled; between two outlined
 slices that is shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52991) with what the labels before knew
-beyond it. Everything else that is known of a voxel stands beside that, and `verdict` weighs it.
+beyond it. Beside the scans, the labels and the prompts, that is what `OutlineNetwork` sees.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +34,7 @@ _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
 _RADII: Final = 6.0
 _RADII_AWAY: Final = 3.0
+"""How many of its radii an error on a slice reaches, and one where a lasso takes something away."""
 _LEAST_DEPTH_MM: Final = 2.0
 _BESIDE_MM: Final = 3.0
 _NARROWS: Final = 0.05
@@ -75,6 +76,11 @@ class Section:
     inside: Mask
     told: Mask
     border: bool
+
+    @property
+    def adds(self) -> bool:
+        """Whether something of what was drawn is the region."""
+        return bool(self.inside[self.told].any())
 
 
 def may_leave(gone: Mask, away: Array, spacing: Sequence[float]) -> Mask:
@@ -118,7 +124,6 @@ class Surroundings:
         self.said_in, self.said_out = np.moveaxis(is_in, axis, 0), np.moveaxis(is_out, axis, 0)
         settled = self.said_in | self.said_out
         self.away = (np.abs(np.arange(len(settled)) - section.index) * self.spacing[0]).astype(np.float32)
-        self.radius = max(float(np.sqrt(section.inside.sum() * self.spacing[1] * self.spacing[2] / np.pi)), 2.0)
         self.to_said = _far_from(settled, self.spacing)
         self.weight = self._weight(settled, others)
         self.distance = _signed(self.before, self.spacing)
@@ -130,12 +135,12 @@ class Surroundings:
         self.shape[section.index] = self.drawn
         self._fit()
         self.between, self.is_between = self._between(others)
-        changed = float((section.inside != was).sum()) * self.spacing[1] * self.spacing[2]
+        self.wrong = section.inside != was
+        changed = float(self.wrong.sum()) * self.spacing[1] * self.spacing[2]
         self.error = max(float(np.sqrt(changed / np.pi)), _LEAST_MM)
         self.nearest = np.minimum(self.away[:, None, None], self.to_said)
-        self.wrong = float((section.inside != was).sum()) / max(1, int((section.inside | was).sum()))
-        """Share of the slice that was wrong, of what is the region or was."""
-        doubt = float(np.clip(self.wrong / _USELESS, 0.1, 1))
+        share = float(self.wrong.sum()) / max(1, int((section.inside | was).sum()))  # of what is the region or was
+        doubt = float(np.clip(share / _USELESS, 0.1, 1))
         detail = (_DETAIL_MM + _DETAIL * self.nearest + self.nearest**2 / _LOOSE_MM) * self.trust / doubt
         interpolated = self.between + np.clip(self.shape - self.between, -detail, detail)
         self.base = np.where(self.is_between[:, None, None], interpolated, self._cautious(was, self.weight))
@@ -204,9 +209,9 @@ class Surroundings:
     def _near_error(self) -> Mask:
         """What is no further from the error on the slice than some of its radii: a small one tells of little."""
         wrong = np.zeros(self.before.shape, bool)
-        wrong[self.section.index] = self.section.inside != self.before[self.section.index]
-        takes_away = not (self.section.border or self.section.inside[self.section.told].any())
-        return _far_from(wrong, self.spacing) <= (_RADII_AWAY if takes_away else _RADII) * self.error
+        wrong[self.section.index] = self.wrong
+        radii = _RADII if self.section.border or self.section.adds else _RADII_AWAY
+        return _far_from(wrong, self.spacing) <= radii * self.error
 
     def channels(self, masks: Mapping[Region, Mask], box: Box) -> Float32Array:
         """What `OutlineNetwork` sees `(C, N, U, V)` of a part of the block, in the order of its `CHANNELS`.
@@ -253,7 +258,7 @@ class Surroundings:
     def facts(self) -> Float32Array:
         """What `OutlineNetwork` is told of the whole block: its `FACTS` numbers."""
         section = self.section
-        adds = 1.0 if section.inside[section.told].any() else -1.0
+        adds = 1.0 if section.adds else -1.0
         known = self.block.logit(section.region) is not None
         flags = (known, section.border, adds, self.before.any(), float(np.log(self.spacing[0])), self.trust)
         return np.array([*(region == section.region for region in REGIONS), *self.block.present, *flags], np.float32)
@@ -280,12 +285,12 @@ class Surroundings:
         axis, logit = self.section.axis, self.block.logit(self.section.region)
         images = [*self.block.images, *self.block.coarse, *([] if logit is None else [logit])]
         self._seen = [np.moveaxis(image, axis, 0) for image in images]
-        self._values = [np.stack([image[at] for image in self._seen], axis=1) for at in self._examples()]
+        values = [np.stack([image[at] for image in self._seen], axis=1) for at in self._examples()]
         self._direction, self._offset, self.trust = np.zeros(len(images), np.float32), 0.0, 0.0
-        if min(map(len, self._values)) < 3:
+        if min(map(len, values)) < 3:
             return
-        spread = sum(0.5 * np.cov(part.T, bias=True) for part in self._values) + 0.3 * np.eye(len(images))
-        inside, outside = (part.mean(axis=0) for part in self._values)
+        spread = sum(0.5 * np.cov(part.T, bias=True) for part in values) + 0.3 * np.eye(len(images))
+        inside, outside = (part.mean(axis=0) for part in values)
         self._direction = np.linalg.solve(spread, inside - outside).astype(np.float32)
         self._offset = float(self._direction @ (inside + outside) / 2)
         self.trust = min(1.0, float(self._direction @ (inside - outside)) / _APART)

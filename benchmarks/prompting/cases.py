@@ -1,0 +1,38 @@
+"""The cases that sessions correct: who they are, and each opened and cut to its brain."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_brain_tumor import open_segmentation, open_study
+from napari_brain_tumor.geometry import Box, bounding_box
+from napari_brain_tumor.labels import Region
+from napari_brain_tumor.preprocessing.intensity import foreground_mask
+from napari_brain_tumor.study import Study
+from napari_brain_tumor.types import Labels, Mask
+
+__all__ = ["brain_box", "cases", "opened"]
+
+
+def cases(data: Path, split: str = "val") -> Iterator[tuple[str, str]]:
+    """Data set and name of every case of a split."""
+    with (data / "subjects.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == split:
+                yield row["dataset"], row["case"]
+
+
+def opened(data: Path, dataset: str, case: str) -> tuple[Study, Labels, tuple[Region, ...]]:
+    """The study, its truth, and the regions that the truth knows."""
+    if dataset == "glioma3d":
+        study = open_study(data / dataset / "imagesTr" / f"{case}.nii.gz")
+        truth = open_segmentation(data / dataset / "labelsTr" / f"{case}.nii.gz", "MSD")
+    else:
+        study, truth = open_study(data / dataset / case), open_segmentation(data / dataset / case, "LGG-binary")
+    return study, truth.data, truth.known_regions
+
+
+def brain_box(study: Study, truth: Labels) -> tuple[Mask, Box]:
+    """The brain or head, and the box around it and the truth, so that a simulated user looks at no air."""
+    brain = foreground_mask([volume.T for volume in study.sequences.values()]).T
+    return brain, bounding_box(brain | (truth > 0)) or Box.whole(study.grid.shape)
