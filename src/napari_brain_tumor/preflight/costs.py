@@ -22,20 +22,6 @@ from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.requests.segment import SegmentRequest
 
-__all__ = [
-    "NETWORK_PROGRESS",
-    "Expected",
-    "MeasuredCost",
-    "expected_cost",
-    "key_of",
-    "known_costs",
-    "read_costs",
-    "remember",
-    "save_costs",
-    "slowdown_now",
-    "usual_cost",
-]
-
 logger = logging.getLogger(__name__)
 
 Kind = Literal["cpu", "cuda", "mps"]
