@@ -33,7 +33,7 @@ def say(word):
 
 def begin_segmentation(panel, folder):
     panel.run()
-    return lambda: panel.progress_bar.maximum() > 0  # its first progress has come from the worker
+    return lambda: panel.run_controls.bar.maximum() > 0  # its first progress has come from the worker
 
 
 def begin_watch(panel, folder):

@@ -61,7 +61,7 @@ def test_run_adds_a_labels_layer_and_its_volumes_and_alters_nothing(panel, qtbot
         np.testing.assert_array_equal(layer.data, data)
     expected_ml = np.count_nonzero(result.data) * 2 / 1000
     assert widget.result.volumes.texts()["whole tumour"] == f"{expected_ml:.2f} mL"
-    assert not widget.progress_bar.isVisible()
+    assert not widget.run_controls.bar.isVisible()
     assert widget.run_button.isEnabled()
 
 
@@ -380,7 +380,7 @@ def test_a_run_goes_on_in_the_viewer_when_its_panel_is_closed_and_the_next_panel
     again = SegmentWidget(viewer, worker, models=[make_model()])
     again.devices.asked = True
     viewer.window.add_dock_widget(again, name="Segment again", area="right")
-    assert again.progress_bar.isVisibleTo(again)
+    assert again.run_controls.bar.isVisibleTo(again)
     assert again.cancel_button.isEnabled()
     assert not again.run_button.isEnabled()
     with qtbot.waitSignal(again.runner.cancelled, timeout=PATIENCE_MS):

@@ -107,10 +107,6 @@ class CaseRows(tuple[CaseRow, ...]):
 class CaseTable:
     """The CSV of a batch. Rows of other outputs that an earlier batch wrote into it stay.
 
-    Parameters
-    ----------
-    path : Path
-
     Raises
     ------
     SaveError

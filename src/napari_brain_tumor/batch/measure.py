@@ -25,8 +25,6 @@ class MeasuredCase:
 
     Parameters
     ----------
-    name : str
-    volumes : VolumeTable
     examination : Examination or None
         Lesions and the rest, where they were asked for.
     """

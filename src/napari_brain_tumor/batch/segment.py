@@ -44,7 +44,6 @@ class SegmentedCase:
 
     Parameters
     ----------
-    row : CaseRow
     title : str
         Examination and model; empty where nothing was computed.
     written : tuple of Path

@@ -154,7 +154,6 @@ def match_lesions(
     ----------
     visits : sequence of sequence of LesionVoxels, or None
         The lesions of each visit in the order of time; None for a visit that could not be registered.
-    settings : MatchSettings, optional
 
     Returns
     -------

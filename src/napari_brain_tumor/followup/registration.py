@@ -18,9 +18,8 @@ from scipy.spatial.transform import Rotation
 
 from napari_brain_tumor.errors import RegistrationError, RoleError
 from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample, to_ras
-from napari_brain_tumor.labels import REGIONS, classes_from_known, region_mask
 from napari_brain_tumor.progress import Job, Progress, action, part_of
-from napari_brain_tumor.study import Role, Segmentation, Study
+from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.types import Array, Float32Array
 
 Matrix = npt.NDArray[np.float64]
@@ -174,15 +173,6 @@ class Registration:
     def trusted(self) -> bool:
         """Whether nothing speaks against it."""
         return not self.problems
-
-    def require_trusted(self) -> None:
-        """Raise `RegistrationError` with the reasons where it failed."""
-        if self.problems:
-            msg = (
-                f"The registration failed: {'; '.join(self.problems)}. Look at the checkerboard; register another "
-                "sequence, or compare volumes alone."
-            )
-            raise RegistrationError(msg)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written to JSON."""
@@ -440,28 +430,6 @@ def resample_moved(
     return resample(array, _moved(source, transform), target, nearest=nearest)
 
 
-def carry_labels(segmentation: Segmentation, target: Grid, transform: RigidTransform) -> Segmentation:
-    """A visit's labels on the baseline's grid: each region linearly, where it covers more than half of a voxel.
-
-    They are for looking and for matching. Volumes are those of the visit's own grid.
-    """
-    source = _moved(segmentation.grid, transform)
-    masks = {
-        region: resample(region_mask(segmentation.data, region), source, target) > 0.5
-        for region in REGIONS
-        if region in segmentation.known_regions
-    }
-    return Segmentation(
-        classes_from_known(masks),
-        target,
-        name=f"{segmentation.name} on the baseline",
-        class_names=segmentation.class_names,
-        known_regions=segmentation.known_regions,
-        provenance={"task": "carry labels", "fixed_to_moving_world_mm": transform.matrix.tolist()},
-        notes=segmentation.notes,
-    )
-
-
 def checkerboard(
     moving: Study, fixed: Study, registration: Registration, *, fields: int = 8
 ) -> npt.NDArray[np.float32]:
@@ -471,7 +439,6 @@ def checkerboard(
     ----------
     moving, fixed : Study
         As they were registered.
-    registration : Registration
     fields : int
         Along the longest axis; fields are cubes in millimetres.
     """

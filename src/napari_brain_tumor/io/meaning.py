@@ -36,7 +36,6 @@ class Meaning:
 
     Parameters
     ----------
-    schema : LabelSchema
     values : dict of int to str
         What each integer in the file means.
     known_regions : tuple of {"WT", "TC", "ET"}

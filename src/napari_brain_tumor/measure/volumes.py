@@ -64,7 +64,6 @@ class VolumeTable:
 
     Parameters
     ----------
-    rows : tuple of VolumeRow
     unit : {"mL", "voxels"}
     undetermined : tuple of {"WT", "TC", "ET"}
         Regions that the labels do not tell: how large they are is not known, which is not the same as 0 mL.

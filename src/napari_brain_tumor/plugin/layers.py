@@ -188,11 +188,8 @@ def segmentation_to_layer(
 
     Parameters
     ----------
-    segmentation : Segmentation
     name : str, optional
         Of the layer; `"<case> segmentation"` where none is given.
-    visible : bool
-    opacity : float
     """
     display = Display.of(segmentation.grid)
     displayed = np.array(display.show(segmentation.data, nearest=True), order="C")
@@ -241,7 +238,6 @@ def coded_labels_to_layer(
 
     Parameters
     ----------
-    name : str
     values : (X, Y, Z) array of uint8
     grid : Grid
         That of the segmentations that they were computed from.
@@ -281,7 +277,6 @@ def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str 
 
     Parameters
     ----------
-    name : str
     array : (X, Y, Z) array
     grid : Grid
         The scan's own.
@@ -472,8 +467,6 @@ def lines_over(
 
     Parameters
     ----------
-    labels : Labels
-    name : str
     lines : sequence of (2, 3) arrays
         Both ends of each in the world (x, y, z), in the unit of the labels' world.
     colors : sequence of str
@@ -571,7 +564,6 @@ def resampled_layers(layers: Mapping[Role, Layer | LayerView], onto: str = FINES
 
     Parameters
     ----------
-    layers : mapping of role to layer
     onto : str
         As for `open_study`.
 

@@ -287,7 +287,6 @@ def time_and_memory(expected: Expected | None, device: str, devices: Sequence[De
 
     Parameters
     ----------
-    expected : Expected or None
     device : str
         As it was chosen.
     devices : sequence of DeviceMemory

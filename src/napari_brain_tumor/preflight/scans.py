@@ -35,8 +35,6 @@ class Scans:
         Of the case.
     sequences : mapping of role to (X, Y, Z) array
         Values as they are: they may be of no use.
-    grids : mapping of role to Grid
-    layouts : mapping of role to FileLayout
     notes : tuple of str
         What the reader noticed.
     resampled : tuple of Role
@@ -100,7 +98,6 @@ class Facts:
 
     Parameters
     ----------
-    scans : Scans
     groups : list of (roles, Grid)
         The different grids, each with the sequences on it.
     reference : Role or None

@@ -33,7 +33,6 @@ def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, st
 
     Parameters
     ----------
-    alone : mapping of role to Study
     wanted : Role, optional
         The user's own choice.
 

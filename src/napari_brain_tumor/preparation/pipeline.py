@@ -148,11 +148,8 @@ class PreparationReport:
 
     Parameters
     ----------
-    folder : Path
-    reference : Role
     motions : tuple of (role, degrees, millimetres, overlap, agreement of edges)
         Of the sequences that were registered.
-    notes : tuple of str
     pictures : mapping of role to (H, W) uint8 array
         The checkerboards.
     name : str
@@ -214,13 +211,10 @@ def prepare_volumes_job(
 
     Parameters
     ----------
-    volumes : mapping of role to Volume
     name : str
         Of the case.
-    settings : PreparationSettings
     brain : {"auto", "keep"}, path or array
         As for `prepare`.
-    device : str
     table : tuple of mapping
         Every series in words, for the record.
     """

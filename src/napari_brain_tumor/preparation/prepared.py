@@ -36,7 +36,6 @@ def series_table(series: Sequence[Mapping[str, str]], motions: Sequence[Motion])
     ----------
     series : sequence of mapping
         As `Selection.rows` gives them.
-    motions : sequence of Motion
     """
     moved: dict[str, dict[str, float]] = {
         role: dict(zip(_MOTION_COLUMNS, numbers, strict=True)) for role, *numbers in motions
@@ -52,7 +51,6 @@ class SequencePlace:
 
     Parameters
     ----------
-    role : Role
     name : str
         Of the series or file.
     grid : Grid
@@ -95,7 +93,6 @@ class RestoredCheck:
 
     Parameters
     ----------
-    onto : Role
     volume_ml : float
         Of the whole tumour on that grid.
     prepared_ml : float

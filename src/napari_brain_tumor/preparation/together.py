@@ -32,7 +32,6 @@ class Misfit:
 
     Parameters
     ----------
-    role, onto : Role
     degrees : float
         By which it is turned.
     shift_mm : float
@@ -51,7 +50,6 @@ class Mirrored:
 
     Parameters
     ----------
-    role, onto : Role
     sides : tuple of str
         What is exchanged: of "left and right", "front and back", "head and feet".
     """
@@ -86,7 +84,6 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
     Parameters
     ----------
     sequences : mapping of role to (X, Y, Z) array
-    grids : mapping of role to Grid
     """
     roles = [role for role in _FIRST if role in sequences]
     if len(roles) < 2:

@@ -40,7 +40,6 @@ class ModelRun:
 
     Parameters
     ----------
-    request : SegmentRequest
     has_probabilities : bool
         Whether it gives probabilities, which methods without weights do not.
     """
@@ -70,8 +69,6 @@ def segment_lines(
 
     Parameters
     ----------
-    scans : OpenRequest
-    request : SegmentRequest
     output : path-like
         Where the result is saved.
     schema : str
@@ -108,7 +105,6 @@ def segment_many_lines(
     ----------
     folder, output : path-like
         Where the cases are, and where results and table go.
-    request : SegmentRequest
     schema : str
         Which integers are written.
     skip_existing : bool
@@ -145,7 +141,6 @@ def view_lines(request: ViewRequest, *, labels: bool = False) -> CommandLines:
 
     Parameters
     ----------
-    request : ViewRequest
     labels : bool
         Whether it holds labels instead of scans.
     """
@@ -164,7 +159,6 @@ def prepare_lines(request: PrepareRequest, output: PurePath) -> CommandLines:
 
     Parameters
     ----------
-    request : PrepareRequest
     output : path-like
         The folder for the study.
     """
@@ -179,7 +173,6 @@ def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: 
 
     Parameters
     ----------
-    labels : LabelFile
     scans : OpenRequest, optional
         In which the midline is found.
     settings : MeasureRequest
@@ -212,7 +205,6 @@ def compare_lines(
     ----------
     files : mapping of str to LabelFile
         By name.
-    request : CompareRequest
     output : path-like, optional
         Where a consensus is saved.
     """
@@ -253,10 +245,8 @@ def refine_lines(
 
     Parameters
     ----------
-    scans : OpenRequest
     labels : LabelFile, ModelRun or None
         What is corrected: a file, what a model gives, or nothing.
-    prompts, output : path-like
     """
     start: list[str] = []
     names = ["open_study", "read_prompts", "refine", "save_segmentation"]
@@ -311,9 +301,6 @@ def add_case_lines(folder: Path, scans: OpenRequest, labels: LabelFile, request:
     ----------
     folder : Path
         Of the data set.
-    scans : OpenRequest
-    labels : LabelFile
-    request : AddCaseRequest
     """
     options = request.changed()
     maker = {name: options.pop(key) for name, key in (("kind", "made_by"), ("model", "model")) if key in options}
@@ -379,7 +366,6 @@ def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
 
     Parameters
     ----------
-    request : TrainRequest
     folder : Path
         Of the run.
     """
@@ -404,7 +390,6 @@ def reproduce_lines(request: ReproduceRequest, folder: Path) -> CommandLines:
 
     Parameters
     ----------
-    request : ReproduceRequest
     folder : Path
         For networks, scores and the page.
     """
@@ -426,7 +411,6 @@ def import_lines(dataset: Path, request: ImportRequest) -> CommandLines:
     ----------
     dataset : Path
         Folder of the data set.
-    request : ImportRequest
     """
     python = (
         _DATASET,

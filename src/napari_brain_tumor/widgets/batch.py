@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
 )
 
 from napari_brain_tumor.batch import CaseProgress, CaseRow
@@ -30,7 +29,8 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import button, column_in, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import button, column_in, wrapped
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 _RESULTS: Final = "segmentations"
@@ -41,7 +41,6 @@ class BatchWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     settings : callable
         What the Segment tab is set to now; may raise a `BrainTumorError`.
     worker : WorkerProcess, optional
@@ -102,24 +101,13 @@ class BatchWidget(QScrollArea):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             header.setStretchLastSection(True)
         column.addWidget(self.table, 1)
-        column.addLayout(self._build_run())
-        self.code_box = ActionLines(self.lines)
-        column.addWidget(self.code_box)
-
-    def _build_run(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        self.bar = progress_bar("How far the batch is.")
-        self.bar.hide()
-        column.addWidget(self.bar)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
         self.run_button = button("&Run", "Segment the cases one after the other, as the Segment tab is set.")
         self.cancel_button = button("Cancel", "Stop within a second. Results that are done stay.")
-        self.cancel_button.hide()
-        column.addWidget(self.run_button)
-        column.addWidget(self.cancel_button)
-        return column
+        self.run_controls = RunControls(self.run_button, self.cancel_button, "How far the batch is.")
+        self.status_label = self.run_controls.label
+        column.addWidget(self.run_controls)
+        self.code_box = ActionLines(self.lines)
+        column.addWidget(self.code_box)
 
     def _connect(self) -> None:
         self.folder_button.clicked.connect(self._on_folder_requested)
@@ -206,9 +194,8 @@ class BatchWidget(QScrollArea):
 
     def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
         self._take_steps(running=True)
-        self.bar.setValue(round(1000 * progress.fraction))
-        place = f"{len(self.batch.rows)} of {len(self.batch.cases)}"
-        self.status_label.setText(", ".join(filter(None, (place, progress.message, time_left_text(seconds_left)))))
+        words = (f"{len(self.batch.rows)} of {len(self.batch.cases)}", progress.message, time_left_text(seconds_left))
+        self.run_controls.show_progress(progress, ", ".join(filter(None, words)))
 
     def _take_steps(self, *, running: bool) -> None:
         steps = [self._steps.popleft() for _ in range(len(self._steps))]
@@ -254,9 +241,7 @@ class BatchWidget(QScrollArea):
             control.setEnabled(not running)
         self.run_button.setVisible(not running)
         self.run_button.setEnabled(bool(self.batch.cases))
-        self.cancel_button.setVisible(running)
-        self.bar.setVisible(running)
-        self.bar.setValue(0)
+        self.run_controls.show_running(running)
         self.table.setRowCount(len(self.batch.cases))
         for number in range(len(self.batch.cases)):
             self._show_row(number, running=running)

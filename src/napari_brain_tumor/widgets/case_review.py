@@ -29,7 +29,6 @@ class CaseReview(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    page : ReviewPage
     runner : TaskRunner
         Reads and writes cases, one at a time.
     dataset : callable

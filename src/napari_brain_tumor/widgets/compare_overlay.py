@@ -22,7 +22,6 @@ class AgreementLayers(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    parent : QObject, optional
     """
 
     legend_changed = Signal(str)

@@ -80,7 +80,6 @@ class Comparison:
 
     Parameters
     ----------
-    agreement : Agreement
     case : str
         Name of the case, for what is made from it.
     views : mapping of str to LayerView

@@ -46,7 +46,6 @@ def start_walk(viewer: Any, rows: Sequence[SliceRow], world: ViewerWorld = "RAS"
     Parameters
     ----------
     viewer : napari.Viewer
-    rows : sequence of SliceRow
     world : {"RAS", "LPS"}
         That of the grid of what was compared.
     """
@@ -58,7 +57,6 @@ def next_differing_slice(viewer: napari.viewer.Viewer, step: int = 1) -> None:
 
     Parameters
     ----------
-    viewer : napari.Viewer
     step : {1, -1}
     """
     walk = _walks.get(viewer)

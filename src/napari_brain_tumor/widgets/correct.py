@@ -31,10 +31,6 @@ class CorrectWidget(QScrollArea):
     """Corrects a segmentation with prompts, each of which at once changes the labels around it.
 
     The computing is done in another thread of napari's process; the steps stand in napari's own history of the labels.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
     """
 
     session: CorrectionSession | None = None

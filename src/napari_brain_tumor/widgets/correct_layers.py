@@ -60,10 +60,8 @@ class PromptLayers(QObject):
     viewer : napari.Viewer
     labels : Labels
         What is corrected.
-    place : VoxelMap
     case : str
         What the layers are called after.
-    parent : QObject, optional
     """
 
     drawn = Signal(object)

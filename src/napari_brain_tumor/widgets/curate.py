@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.add_page import AddPage
 from napari_brain_tumor.widgets.case_review import CaseReview
 from napari_brain_tumor.widgets.case_scores import CaseScores
-from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.curate_pages import KEYS, ReviewPage
 from napari_brain_tumor.widgets.dataset_chooser import DatasetChooser
 from napari_brain_tumor.widgets.import_page import ImportPage
@@ -29,7 +30,7 @@ from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import add_lines_of
 from napari_brain_tumor.widgets.parts import column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
-from napari_brain_tumor.widgets.worker import JobRunner, TaskRunner, notify, notify_error, shared_worker
+from napari_brain_tumor.widgets.worker import TaskRunner, notify, notify_error, shared_worker
 
 _TABS: Final = (
     ("Review", "Walk through the cases, compare, correct and decide."),
@@ -46,7 +47,6 @@ class CurateWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str
@@ -127,9 +127,9 @@ class CurateWidget(QScrollArea):
         self._viewer.layers.selection.events.active.connect(self.add.on_selection_changed)
         self._guard = _CloseGuard(self.cases.may_close, self)
         self._viewer.window._qt_window.installEventFilter(self._guard)
-        runners = (self.runner, self.scores.runner)
         cancel_when_closed(self, self.scores.runner, self.imports.look_runner)
-        self.destroyed.connect(_farewell(self._viewer, runners, self.add.on_selection_changed))
+        leave_viewer = partial(_leave, self._viewer, self.add.on_selection_changed)
+        when_gone(self, self.runner.cancel, self.scores.runner.cancel, leave_viewer)
 
     def _actions(self) -> dict[str, tuple[QAbstractButton, Callable[[], None]]]:
         """Button and action of each key."""
@@ -274,14 +274,7 @@ def _pressed(key_button: QAbstractButton, action: Callable[[], None], panel: Cur
     return press
 
 
-def _farewell(viewer: Any, runners: Sequence[JobRunner], on_selection: Callable[..., None]) -> Callable[..., None]:
-    """What stops the jobs and cuts the ties to the viewer when the panel is gone."""
-
-    def leave(*_: Any) -> None:
-        for runner in runners:
-            runner.cancel()
-        viewer.layers.selection.events.active.disconnect(on_selection)
-        for key in KEYS.values():
-            viewer.bind_key(key, None, overwrite=True)
-
-    return leave
+def _leave(viewer: Any, on_selection: Callable[..., None]) -> None:
+    viewer.layers.selection.events.active.disconnect(on_selection)
+    for key in KEYS.values():
+        viewer.bind_key(key, None, overwrite=True)

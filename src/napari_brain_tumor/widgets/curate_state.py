@@ -183,11 +183,8 @@ class LoadedCase:
     ----------
     record : CaseRecord
         As it was when it was read.
-    truth : Truth
-    scans : list of LayerData
     label : LayerData
         The truth's labels.
-    score : StoredScore or None
     prediction : LayerData or None
         The model's labels.
     draft : Draft or None
@@ -344,8 +341,6 @@ class AddRequest:
 
     Parameters
     ----------
-    sequences : mapping of role to LayerView
-    label : LayerView
     patient, grade, note : str
         Empty where not given.
     state : str

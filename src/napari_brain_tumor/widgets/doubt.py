@@ -46,7 +46,6 @@ def next_doubtful_place(viewer: napari.viewer.Viewer, step: int = 1) -> None:
 
     Parameters
     ----------
-    viewer : napari.Viewer
     step : {1, -1}
     """
     layer = _layer(viewer)
@@ -65,7 +64,6 @@ def go_to_doubtful_place(viewer: napari.viewer.Viewer, layer: Labels, at: int) -
 
     Parameters
     ----------
-    viewer : napari.Viewer
     layer : Labels
         The result.
     at : int

@@ -39,7 +39,6 @@ def show_ring(viewer: Any, ring: Ring | None) -> None:
     ----------
     viewer : napari.viewer.Viewer
         One without a window shows none.
-    ring : Ring or None
     """
     model = bare(viewer)
     if ring is None:

@@ -18,7 +18,6 @@ class HelperLayers(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    choices : segment_state.Choices
     more : MoreSettings
         Which has the boxes of the box and of the brain.
     """

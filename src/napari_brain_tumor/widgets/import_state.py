@@ -89,7 +89,6 @@ class Contents:
 
     Parameters
     ----------
-    previews : tuple of CasePreview
     example : CasePreview or None
         The first case that is in doubt, else the first; its files are offered for the sequences.
     places : mapping of str to str or int

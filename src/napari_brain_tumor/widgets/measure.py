@@ -1,6 +1,5 @@
 """The Measure panel: volumes, lesions, and diameters after RANO as lines that can be moved."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch, single_shot
 from napari_brain_tumor.widgets.links import Links
@@ -54,7 +53,6 @@ class MeasureWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         Where the brain of a whole head is looked for; by default the process that all panels share.
     """
@@ -175,7 +173,7 @@ class MeasureWidget(QScrollArea):
         self._follow_timer = single_shot(self, self._follow_lines, _FOLLOW_MS)
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
         cancel_when_closed(self, self.runner)
-        self.destroyed.connect(_farewell(self.runner, self._name_links, self._shapes_links))
+        when_gone(self, self.runner.cancel, self._name_links.cut, self._shapes_links.cut)
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
@@ -468,14 +466,3 @@ class MeasureWidget(QScrollArea):
 def _write(path: str, text: str) -> str:
     write_text(Path(path), text)
     return f"Saved {path}."
-
-
-def _farewell(runner: JobRunner, *links: Links) -> Callable[..., None]:
-    """What stops the job and cuts the ties to viewer and layers when the panel is gone."""
-
-    def leave(*_: Any) -> None:
-        runner.cancel()
-        for link in links:
-            link.cut()
-
-    return leave

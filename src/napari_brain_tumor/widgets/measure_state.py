@@ -263,7 +263,6 @@ def with_hand_lines(examination: Examination, drawn: DrawnLines) -> tuple[Examin
 
     Parameters
     ----------
-    examination : Examination
     drawn : DrawnLines
         Of the layer in which they were moved.
 

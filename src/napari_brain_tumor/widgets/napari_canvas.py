@@ -30,12 +30,7 @@ def canvas_view_of(viewer: Any) -> QtViewer | None:
 
 
 class CanvasPlace:
-    """The place of napari's view in its window.
-
-    Parameters
-    ----------
-    view : QtViewer
-    """
+    """The place of napari's view in its window."""
 
     def __init__(self, view: QtViewer) -> None:
         parent = view.parentWidget()

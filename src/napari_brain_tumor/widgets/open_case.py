@@ -35,12 +35,7 @@ _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hd
 
 
 class OpenCaseWidget(QScrollArea):
-    """Opens an examination or a segmentation, and asks for what its files do not state.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Opens an examination or a segmentation, and asks for what its files do not state."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()

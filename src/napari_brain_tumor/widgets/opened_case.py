@@ -30,7 +30,6 @@ class OpenedCase(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    parent : QObject, optional
     """
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:

@@ -50,7 +50,6 @@ def segment_lines_of(
 
     Parameters
     ----------
-    choices : Choices
     file_format : Format
         That is chosen.
     schema : str
@@ -185,7 +184,6 @@ def refine_lines_of(
 
     Parameters
     ----------
-    sequences : mapping of role to layer
     origin : LabelFile, ModelRun or None
         As `origin_of` gives it for the labels before they were corrected.
     prompts : str
@@ -210,9 +208,6 @@ def add_lines_of(
 
     Parameters
     ----------
-    folder : Path
-    sequences : mapping of role to layer
-    label : Layer
     request : AddCaseRequest
         Without the slices that are known.
     slices : sequence of int, optional

@@ -71,7 +71,6 @@ def give_room(area: QScrollArea, content: QWidget, least: int) -> None:
 
     Parameters
     ----------
-    area : QScrollArea
     content : QWidget
         Its widget.
     least : int

@@ -36,7 +36,6 @@ class Pane(QWidget):
 
     Parameters
     ----------
-    name : str
     canvas_view : QtViewer
         Shows `model`, and is moved into the pane.
     """
@@ -172,13 +171,7 @@ class Pane(QWidget):
 
 
 class PlanePane(Pane):
-    """Shows one plane in a view that is given to it: napari's own, or that of a `SlicePane`.
-
-    Parameters
-    ----------
-    plane : Plane
-    canvas_view : QtViewer
-    """
+    """Shows one plane in a view that is given to it: napari's own, or that of a `SlicePane`."""
 
     place_chosen = Signal(object)
     """A world point (as the viewer's `dims.point`) that was clicked, or moved to with Shift held."""
@@ -290,7 +283,6 @@ class SlicePane(PlanePane):
 
     Parameters
     ----------
-    plane : Plane
     canvas_view : QtViewer
         Without layers.
     """

@@ -34,7 +34,6 @@ class Question:
         The chosen scans.
     elsewhere : mapping of role to LayerView
         Scans that are open too and might belong to them, on other grids.
-    method : Method or None
     request : SegmentRequest
         How it is run.
     devices : sequence of DeviceMemory
@@ -59,10 +58,6 @@ class Question:
             list(own) == list(others) and all(_same(own[role], others[role]) for role in own)
             for own, others in ((self.views, other.views), (self.elsewhere, other.elsewhere))
         )
-
-
-Asked = Question
-"""Its earlier name, by which scripts ask that were written before."""
 
 
 def _same(first: LayerView, second: LayerView) -> bool:

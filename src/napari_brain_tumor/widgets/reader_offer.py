@@ -21,12 +21,7 @@ _WAIT_MS: Final = 300
 
 
 class ReaderOffer(QFrame):
-    """Asks whether this plugin should open `.nii.gz` and the like always; stands below the canvas and blocks nothing.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Asks below the canvas whether this plugin should always open `.nii.gz` and the like; it blocks nothing."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()

@@ -33,7 +33,6 @@ class RestoreNotice(QFrame):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     session : Session, optional
         The one of this process if not given.
     """
@@ -112,7 +111,6 @@ class RestoreWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     session : Session, optional
         The one of this process if not given.
     """

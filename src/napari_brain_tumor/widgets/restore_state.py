@@ -57,8 +57,6 @@ class Restored:
 
     Parameters
     ----------
-    offer : Offer
-    layer : LayerData
     automatic : (Z, Y, X) array
         As in `journal.layer_journal.RecoveredLabels`, like `clean`.
     scans : list of LayerData
@@ -82,7 +80,6 @@ def offers(
 
     Parameters
     ----------
-    fates : collection of Fate
     home : Path, optional
         Where the journals are.
     session : Session, optional
@@ -122,7 +119,6 @@ def load(offer: Offer, opened: Sequence[Grid] = ()) -> Restored:
 
     Parameters
     ----------
-    offer : Offer
     opened : sequence of Grid
         Of the scans of ours in the viewer, as they are shown.
 

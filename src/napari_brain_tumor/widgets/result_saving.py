@@ -23,7 +23,6 @@ class ResultSaving(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    result : ResultView
     """
 
     saved = Signal()

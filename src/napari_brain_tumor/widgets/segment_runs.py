@@ -73,8 +73,6 @@ class SegmentRuns(QObject):
 
         Parameters
         ----------
-        runs : sequence of Run
-        worker : WorkerProcess
         target : str
             The job that runs there.
         replaces : bool

@@ -280,7 +280,6 @@ def plan_text(choices: Choices, seconds: float | None) -> str:
 
     Parameters
     ----------
-    choices : Choices
     seconds : float or None
         Where it is known.
     """

@@ -32,7 +32,6 @@ class StoredMaps:
 
     Parameters
     ----------
-    maps : RegionProbabilities
     places : tuple of DoubtfulPlace
         The largest first.
     """
@@ -103,7 +102,6 @@ def map_layers(name: str, stored: StoredMaps, what: str) -> list[LayerData]:
     ----------
     name : str
         Of the result's layer.
-    stored : StoredMaps
     what : str
         One of `MAPS`.
     """

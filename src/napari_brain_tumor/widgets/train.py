@@ -24,7 +24,6 @@ class TrainWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         For what needs torch but is no training; the one of this session where none is given.
     runs_folder : Path, optional

@@ -165,7 +165,6 @@ def seconds_left(status: RunStatus, expected_seconds: float | None) -> float | N
 
     Parameters
     ----------
-    status : RunStatus
     expected_seconds : float or None
         Of the whole run; None where it was not measured.
     """

@@ -85,7 +85,6 @@ def next_tumour_slice(viewer: napari.viewer.Viewer, step: int = 1, axis: int | N
 
     Parameters
     ----------
-    viewer : napari.Viewer
     step : {1, -1}
     axis : {0, 1, 2}, optional
         Of Z, Y, X, the axis that is cut; that of the viewer's canvas where none is given.
@@ -198,7 +197,6 @@ def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS
 
     Parameters
     ----------
-    viewer : napari.Viewer
     actions : sequence of ViewAction
         What the keys do; those of this module where none are given.
     """

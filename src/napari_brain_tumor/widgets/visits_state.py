@@ -45,15 +45,12 @@ class Entry:
 
     Parameters
     ----------
-    name : str
     layer : Labels or None
         The labels that are measured, of all results of this examination.
     visit : Visit or None
         Where it was opened from a document.
     told : VisitEntry or None
         What the document says of it.
-    date : FoundDate or None
-    facts : VisitFacts
     used : bool
         Whether it takes part.
     registration : Registration or None

@@ -73,7 +73,6 @@ def score_job(
 
     Parameters
     ----------
-    cases : sequence of CaseFiles
     networks : mapping of str to ModelInfo
         By title; the first one is what the others are compared with.
     methods : sequence of str

@@ -29,7 +29,6 @@ class Reference:
 
     Parameters
     ----------
-    series : Series
     stack : Stack
         Its slices in order.
     labels : (X, Y, Z) uint8 array
@@ -65,7 +64,6 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
 
     Parameters
     ----------
-    segmentation : Segmentation
     provenance : mapping
         Of it; `inputs` says where the scans were read from.
     folder : Path

@@ -13,12 +13,7 @@ from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 
 class Cases:
-    """The cases among a viewer's layers, and the layers of each.
-
-    Parameters
-    ----------
-    all_layers : iterable of Layer
-    """
+    """The cases among a viewer's layers, and the layers of each."""
 
     def __init__(self, all_layers: Iterable[Layer] = ()) -> None:
         present = list(all_layers)

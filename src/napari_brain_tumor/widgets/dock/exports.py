@@ -24,7 +24,6 @@ class Export:
 
     Parameters
     ----------
-    title, tip : str
     suffixes : tuple of str
         Of its files, the usual one first; none where it goes to the clipboard.
     ending : str
@@ -83,17 +82,14 @@ def export_steps(
 
     Parameters
     ----------
-    stop : Stop
     kind : str
         A key of `EXPORTS`.
-    scans : mapping of role to LayerView
     labels : LayerView
         Of the labels that are exported.
     references : sequence of LayerView
         Opened layers, one of which labels painted from scratch belong to.
     path : Path or None
         None for the clipboard. The dialog has asked whether it may be replaced.
-    worker : WorkerProcess
     role : str, optional
         The scan that is shown.
 

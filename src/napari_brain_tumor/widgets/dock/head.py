@@ -56,8 +56,6 @@ class Head(QWidget):
     viewer : napari.Viewer
     segment : SegmentWidget
         Its sequences and checks are shown here.
-    jobs : RunningJobs
-    opening : Opening
     tab : callable
         The tab in sight.
     """

@@ -26,12 +26,7 @@ class _Entry:
 
 
 class RunningJobs(QObject):
-    """The jobs of a viewer's dock.
-
-    Parameters
-    ----------
-    parent : QObject, optional
-    """
+    """The jobs of a viewer's dock."""
 
     changed = Signal()
 
@@ -46,7 +41,6 @@ class RunningJobs(QObject):
         ----------
         title : str
             What its jobs are called.
-        runner : JobRunner
         tab : str, optional
             The tab that shows and cancels them itself.
         cancel : callable, optional
@@ -128,7 +122,6 @@ class RunBar(QWidget):
 
     Parameters
     ----------
-    jobs : RunningJobs
     tab : callable
         The tab in sight, whose own jobs it shows itself; empty where none is.
     flat : bool

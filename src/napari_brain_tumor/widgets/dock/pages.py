@@ -103,7 +103,6 @@ class MeasurePage(_PagesOfOneTab):
     Parameters
     ----------
     viewer : napari.Viewer
-    jobs : RunningJobs
     """
 
     titles = (
@@ -154,7 +153,6 @@ class DataPage(_PagesOfOneTab):
     Parameters
     ----------
     viewer : napari.Viewer
-    jobs : RunningJobs
     """
 
     titles = (

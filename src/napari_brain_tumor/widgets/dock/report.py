@@ -27,15 +27,12 @@ def report_steps(
 
     Parameters
     ----------
-    stop : Stop
-    scans : mapping of role to LayerView
     labels : LayerView
         Of the labels to report.
     references : sequence of LayerView
         Opened layers, one of which labels painted from scratch belong to.
     path : Path
         Ends in `.html`.
-    worker : WorkerProcess
     """
     yield Progress(0, 1, "reading the layers")
     study = layers.study_from_layers(scans)

@@ -51,12 +51,7 @@ _SEGMENTING: Final = "Segmenting"
 
 
 class BrainTumorWidget(QWidget):
-    """What napari docks: a frame around the viewer's `Dock`, which outlives it.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """What napari docks: a frame around the viewer's `Dock`, which outlives it."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -93,7 +88,6 @@ class Dock(QWidget):
 
     Parameters
     ----------
-    viewer : napari.Viewer
     window : QWidget
         Of the viewer.
     """
