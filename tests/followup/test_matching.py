@@ -6,7 +6,7 @@ from visit_phantoms import motion
 
 from napari_brain_tumor.errors import VisitError
 from napari_brain_tumor.followup.matching import MatchSettings, lesion_voxels, match_lesions
-from napari_brain_tumor.followup.registration import RigidTransform, resample_moved
+from napari_brain_tumor.followup.rigid import RigidTransform, resample_moved
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.study import Segmentation

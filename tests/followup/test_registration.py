@@ -6,15 +6,9 @@ from visit_phantoms import motion, moved_study
 
 from napari_brain_tumor import open_study
 from napari_brain_tumor.errors import RegistrationError, RoleError, SpacingUnknownError
-from napari_brain_tumor.followup.registration import (
-    Agreement,
-    Registration,
-    RigidTransform,
-    checkerboard,
-    no_motion,
-    register,
-    resample_moved,
-)
+from napari_brain_tumor.followup.registration import Registration, checkerboard, no_motion, register
+from napari_brain_tumor.followup.rigid import RigidTransform, resample_moved
+from napari_brain_tumor.followup.scan_agreement import Agreement
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from napari_brain_tumor import open_prepared, open_study, prepare
 from napari_brain_tumor.errors import BrainMaskError, RegistrationError, RoleError, SaveError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.io import Volume, open_segmentation, open_sequences
 from napari_brain_tumor.io.one_grid import scanned_part

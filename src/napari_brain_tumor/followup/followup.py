@@ -8,8 +8,9 @@ import numpy as np
 
 from napari_brain_tumor.errors import RegistrationError
 from napari_brain_tumor.followup.matching import LesionVoxels, MatchSettings, Track, lesion_voxels, match_lesions
-from napari_brain_tumor.followup.registration import Registration, RigidTransform, register_job
+from napari_brain_tumor.followup.registration import Registration, register_job
 from napari_brain_tumor.followup.response import Burden, Measure, Response, assess
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.followup.visits import Visit, baseline_index, in_order
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.examination import Examination, measure_study_job

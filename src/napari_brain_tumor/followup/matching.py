@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_brain_tumor.errors import VisitError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.measure.lesions import Lesion

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_brain_tumor.errors import SaveError, UnreadableFileError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.io import open_image, open_study
 from napari_brain_tumor.io.atomic import Part, write_together
 from napari_brain_tumor.io.json_file import read_json

@@ -13,7 +13,7 @@ import numpy as np
 from napari_brain_tumor.brain.extraction import BrainChoice, ExtractedBrain, chosen_brain_job
 from napari_brain_tumor.brain.mask_file import open_mask
 from napari_brain_tumor.errors import BrainMaskError, RegistrationError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid, bounding_box, orthogonal_grid, resample
 from napari_brain_tumor.io import Volume
 from napari_brain_tumor.io.case_names import study_name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_brain_tumor.errors import RegistrationError, RoleError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, resample
 from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.io.table import Table, units_of

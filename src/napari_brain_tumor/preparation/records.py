@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.dataset.index import GridRecord
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 from napari_brain_tumor.preparation.prepared import SequencePlace
 from napari_brain_tumor.preparation.settings import PreparationSettings

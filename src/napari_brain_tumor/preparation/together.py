@@ -7,7 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from napari_brain_tumor.followup.registration import RigidTransform, agreement_at_rest, coarse_scan, find_misfit
+from napari_brain_tumor.followup.motion_search import find_misfit
+from napari_brain_tumor.followup.rigid import RigidTransform
+from napari_brain_tumor.followup.scan_agreement import agreement_at_rest, coarse_scan
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
