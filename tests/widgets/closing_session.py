@@ -14,7 +14,7 @@ import numpy as np
 from panel_cases import make_model, make_study
 from qtpy.QtCore import QTimer
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets import compare_state, correct_computer, segment_state
@@ -78,7 +78,7 @@ def begin_comparison(panel, folder):
     viewer = panel._viewer
     compared = CompareWidget(viewer)
     viewer.window.add_dock_widget(compared, name="Compare", area="right")
-    (other,) = layers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
+    (other,) = viewers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
     compared.labels.tick([viewer.layers[-2], other])
     compared.compare()
     return lambda: bool(begun)
@@ -119,8 +119,8 @@ DEEDS = {
 def main(folder, deeds):
     viewer = napari.Viewer(show_welcome_screen=False)
     study = make_study()
-    labels = layers.segmentation_to_layer(Segmentation(np.ones(study.grid.shape, np.uint8), study.grid, "case"))
-    layers.add_layers(viewer, [*layers.study_to_layers(study), labels])
+    labels = to_layers.segmentation_to_layer(Segmentation(np.ones(study.grid.shape, np.uint8), study.grid, "case"))
+    viewers.add_layers(viewer, [*to_layers.study_to_layers(study), labels])
     panel = SegmentWidget(viewer, target="worker_tasks:segment_slowly", models=[make_model()])
     panel.devices.asked = True  # asking loads torch in the worker, for which nobody waits here
     viewer.window.add_dock_widget(panel, name="Segment", area="right")

@@ -15,7 +15,7 @@ from napari_brain_tumor import cli, open_segmentation, open_study
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import RecordError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.requests.actions import LabelFile
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.segment import SegmentRequest
@@ -29,11 +29,11 @@ LINES = CommandLines("print('a')", ("segment", "my case"), ("A note.",))
 
 
 def scan_layers(study):
-    return dict(zip(study.roles, map(layers.layer_of, layers.study_to_layers(study)), strict=True))
+    return dict(zip(study.roles, map(layers.layer_of, to_layers.study_to_layers(study)), strict=True))
 
 
 def label_layer(segmentation):
-    return layers.layer_of(layers.segmentation_to_layer(segmentation))
+    return layers.layer_of(to_layers.segmentation_to_layer(segmentation))
 
 
 def choices_of(study, **changes):
@@ -279,7 +279,7 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(open_study(small_sample)))
+    viewers.add_layers(viewer, to_layers.study_to_layers(open_study(small_sample)))
     widget = SegmentWidget(viewer, worker, models=[find_model("threshold"), find_model("region_growing")])
     widget.devices.asked = True
     viewer.window.add_dock_widget(widget, name="Segment", area="right")

@@ -10,7 +10,7 @@ from napari_brain_tumor.dataset import CuratedDataset, MadeBy, truth_of
 from napari_brain_tumor.dataset.drafts import Draft, DraftRecord, keep_draft
 from napari_brain_tumor.dataset.index import now
 from napari_brain_tumor.errors import DatasetError, LabelChangedError, SplitError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets import curate_state as state
@@ -187,7 +187,7 @@ def test_roles_that_were_visible_stay_visible(dataset):
 
 def test_layers_become_a_case_whose_known_slices_are_counted_as_in_the_viewer(dataset):
     study = other_study("new")
-    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in layers.study_to_layers(study)}
+    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in to_layers.study_to_layers(study)}
     painted = Labels(np.zeros(SHAPE[::-1], np.uint8), scale=scans["T1"].scale, translate=scans["T1"].translate)
     painted.units = scans["T1"].units
     painted.data[5, 10:14, 6:9] = 2
@@ -205,8 +205,8 @@ def test_layers_become_a_case_whose_known_slices_are_counted_as_in_the_viewer(da
 
 def test_case_that_shows_somebody_elses_scan_is_refused_unless_it_is_said_to_be_another_person(dataset):
     study = make_study("new")
-    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in layers.study_to_layers(study)}
-    label = layers.layer_of(layers.segmentation_to_layer(label_of(study)))
+    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in to_layers.study_to_layers(study)}
+    label = layers.layer_of(to_layers.segmentation_to_layer(label_of(study)))
     views = {role: layers.view(layer) for role, layer in scans.items()}
     others = tuple(case.id for case in dataset.cases())
     with pytest.raises(SplitError, match="shows the same examination"):

@@ -14,8 +14,9 @@ from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.measure.diameters import Bidimensional
 from napari_brain_tumor.measure.examination import Examination, measure_study, redrawn
 from napari_brain_tumor.measure.settings import MeasureSettings
-from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin import drawing, layers
+from napari_brain_tumor.plugin.to_layers import segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin.viewers import add_layers
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets import measure_state as state
@@ -60,7 +61,7 @@ def test_lines_lie_in_the_layer_where_they_were_measured_in_the_world(name: str)
     shapes = state.new_lines_layer(examination, labels)
     assert shapes is not None
     expected = [[line.start, line.stop] for pair in diameters_of(examination) for line in (pair.long, pair.short)]
-    assert np.allclose(layers.world_lines(shapes, labels), expected, atol=1e-3)
+    assert np.allclose(drawing.world_lines(shapes, labels), expected, atol=1e-3)
     ends = [np.asarray([shapes.data_to_world(end) for end in line])[:, ::-1] for line in shapes.data]
     assert np.allclose(ends, expected, atol=1e-3)
     assert list(shapes.features["text"]) == ["ET 1", "", "WT 1", ""]

@@ -8,7 +8,7 @@ from dicom_results import result_of, write_source
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.formats import saved_formats
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation, TifSlices
 from napari_brain_tumor.widgets import segment_state as state
@@ -18,7 +18,7 @@ from napari_brain_tumor.widgets.worker import time_left_text
 def viewer_with(*studies):
     viewer = ViewerModel()
     for study in studies:
-        layers.add_layers(viewer, layers.study_to_layers(study))
+        viewers.add_layers(viewer, to_layers.study_to_layers(study))
     return viewer
 
 
@@ -130,7 +130,7 @@ def test_volumes_are_counted_on_the_scan_and_follow_edits():
     data = np.zeros(SHAPE, np.uint8)
     data[:10, :10, :5] = 1
     data[0, 0, 0] = 3
-    layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(data, study.grid)))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(Segmentation(data, study.grid)))
     table = state.measure_layer(layers.view(layer), [])
     assert table[1].ml == pytest.approx(499 * 2 / 1000)
     assert table["ET"].voxels == 1
@@ -179,8 +179,8 @@ def test_formats_are_those_of_the_table_and_those_that_need_more_say_so(tmp_path
     formats = {one.name: one for one in state.FORMATS}
     assert set(formats) == {one.name for one in saved_formats()}
     study = open_study(write_source(tmp_path / "source", "axial"))
-    dicom = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study))))
-    plain = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study, inputs={}))))
+    dicom = layers.view(layers.layer_of(to_layers.segmentation_to_layer(result_of(study))))
+    plain = layers.view(layers.layer_of(to_layers.segmentation_to_layer(result_of(study, inputs={}))))
     needed = {name: state.still_needed(dicom, [], one) for name, one in formats.items()}
     assert {name: what for name, what in needed.items() if what} == {"bids": "subject"}
     assert state.still_needed(plain, [], formats["rtstruct"]) == "source"
@@ -197,7 +197,7 @@ def test_formats_are_those_of_the_table_and_those_that_need_more_say_so(tmp_path
 )
 def test_a_layer_is_saved_in_the_format_that_is_chosen(tmp_path, name, path, more, said):
     study = open_study(write_source(tmp_path / "source", "axial"))
-    layer = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study))))
+    layer = layers.view(layers.layer_of(to_layers.segmentation_to_layer(result_of(study))))
     (tmp_path / "out").mkdir()
     message = state.save_layer(layer, [], str(tmp_path / "out" / path), "MSD", name, more)
     assert said.format(tmp_path / "out") in message

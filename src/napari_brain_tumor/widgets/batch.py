@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_brain_tumor.batch import CaseProgress, CaseRow
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
@@ -227,7 +227,7 @@ class BatchWidget(QScrollArea):
         self.open_runner.start(lambda _: as_job(state.open_finished, row, case))
 
     def _on_opened(self, opened: Any) -> None:
-        added = layers.add_layers(self._viewer, opened)
+        added = viewers.add_layers(self._viewer, opened)
         self.status_label.setText(state.summary(self.batch))
         if added:
             self.case_wanted.emit(added[0])

@@ -21,7 +21,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
 from napari_brain_tumor.models.cards import models_folder
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SequenceTag
 from napari_brain_tumor.requests.dataset import AddCaseRequest
@@ -207,8 +207,8 @@ def load_case(folder: Path, case_id: str, weights_sha256: str | None = None) -> 
     """Read a case with the model's labels and unsaved work; raises what `CuratedDataset.study` and `truth` raise."""
     dataset = CuratedDataset(folder)
     record, truth = dataset.case(case_id), dataset.truth(case_id)
-    scans = layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
-    label = layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
+    scans = to_layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
+    label = to_layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
     score, prediction = prediction_of(dataset, record, weights_sha256)
     draft, warning = _draft_of(folder, case_id, label[0].shape)
     return LoadedCase(record, truth, scans, label, score, prediction, draft, warning)
@@ -222,7 +222,7 @@ def prediction_of(
     if score is None:
         return None, None
     predicted = read_prediction(dataset.folder, record, score)
-    return score, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
+    return score, to_layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
 
 
 def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft | None, str]:
@@ -304,7 +304,7 @@ def save_label(
     GridMismatchError, LabelSchemaError, DimensionError, SaveError
         If the labels do not fit the scan or cannot be written.
     """
-    segmentation = layers.segmentation_from_layer(layer)
+    segmentation = from_layers.segmentation_from_layer(layer)
     truth = loaded.truth.segmentation
     corrected = replace(truth, data=np.ascontiguousarray(segmentation.data), known_regions=_regions(loaded, maker))
     return CuratedDataset(folder).relabel(
@@ -377,8 +377,8 @@ class AddRequest:
 
 def add_case(folder: Path, form: AddRequest) -> CaseRecord:
     """Add layers as a case; raises what reading the layers and `CuratedDataset.add` raise."""
-    study = layers.study_from_layers(form.sequences)
-    label = layers.segmentation_from_layer(form.label, form.references)
+    study = from_layers.study_from_layers(form.sequences)
+    label = from_layers.segmentation_from_layer(form.label, form.references)
     request = form.request
     return CuratedDataset(folder).add(
         study,

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.measure.doubt import DoubtfulPlace
 from napari_brain_tumor.plugin.display import Display
-from napari_brain_tumor.plugin.layers import KEY, camera_of
+from napari_brain_tumor.plugin.layers import KEY
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.doubt_ring import show_ring
 from napari_brain_tumor.widgets.navigation import Ring
 from napari_brain_tumor.widgets.stored_maps import StoredMaps, stored_maps_of

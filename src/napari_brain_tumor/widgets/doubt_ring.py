@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QWidget
 
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
 from napari_brain_tumor.widgets.napari_canvas import bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import Camera, Marks, Ring, ring_in_plane

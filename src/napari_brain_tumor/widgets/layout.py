@@ -13,7 +13,8 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal  # type: ignore[attr
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
+from napari_brain_tumor.plugin.layers import KEY
+from napari_brain_tumor.plugin.viewers import camera_of, turn_camera
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
 from napari_brain_tumor.widgets.doubt_ring import ring_of, rings

@@ -20,7 +20,7 @@ from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import drawing, layers
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import measure_state as state
@@ -421,7 +421,7 @@ class MeasureWidget(QScrollArea):
             return
         if lesion.diameters is not None:
             self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
-        point = layers.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
+        point = drawing.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
         first = self._viewer.dims.ndim - len(point)
         self._viewer.dims.set_point(range(first, first + len(point)), [float(coordinate) for coordinate in point])
 

@@ -19,7 +19,7 @@ from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.midline import MIDLINE_ROLES
 from napari_brain_tumor.measure.settings import MeasureSettings
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import drawing, from_layers, layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerView, SegmentationTag
 from napari_brain_tumor.preprocessing.traits import traits_of
@@ -127,8 +127,8 @@ def measure_steps(
     arguments, in another process.
     """
     yield Progress(0, 1, "reading the layers")
-    segmentation = layers.segmentation_from_layer(labels, references)
-    study: Study | None = layers.study_from_layers(scans) if scans else None
+    segmentation = from_layers.segmentation_from_layer(labels, references)
+    study: Study | None = from_layers.study_from_layers(scans) if scans else None
     if study is not None and settings.brain == "auto" and traits_of(study).whole_head:
         return (yield from in_worker(MEASURE_TARGET, segmentation, study, settings))
     return (yield from measure_study_job(segmentation, study, settings))
@@ -205,7 +205,7 @@ def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
     drawn = _drawn(examination)
     if not drawn.lines:
         return None
-    lines = layers.lines_over(
+    lines = drawing.lines_over(
         labels, f"{labels.name} diameters", drawn.lines, drawn.colors, drawn.features, examination.grid.viewer
     )
     _remember(lines, labels, examination.grid)
@@ -215,7 +215,7 @@ def new_lines_layer(examination: Examination, labels: Labels) -> Shapes | None:
 def draw(shapes: Shapes, labels: Labels, examination: Examination) -> None:
     """Show the diameters of an examination in a layer that shows others."""
     drawn = _drawn(examination)
-    layers.draw_lines(shapes, labels, drawn.lines, drawn.colors, drawn.features, examination.grid.viewer)
+    drawing.draw_lines(shapes, labels, drawn.lines, drawn.colors, drawn.features, examination.grid.viewer)
     _remember(shapes, labels, examination.grid)
 
 
@@ -337,7 +337,7 @@ def _by_key(shapes: Shapes, labels: Labels, grid: Grid) -> dict[tuple[str, str],
     table = shapes.features
     if "lesion" not in table or "line" not in table:
         return by_key
-    lines = layers.world_lines(shapes, labels, grid.viewer)
+    lines = drawing.world_lines(shapes, labels, grid.viewer)
     for title, which, line in zip(table["lesion"], table["line"], lines, strict=True):
         if line is not None:
             by_key.setdefault((str(title), str(which)), line)

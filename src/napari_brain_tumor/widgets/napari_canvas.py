@@ -10,7 +10,7 @@ from typing import Any
 from napari.qt import QtViewer
 from qtpy.QtWidgets import QApplication, QBoxLayout, QMainWindow, QWidget
 
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.plugin.viewers import camera_of
 
 
 def bare(viewer: Any) -> Any:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea, QVBoxLayout, QWi
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.io import Series
 from napari_brain_tumor.labels import SCHEMAS
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.requests.opening import ViewRequest
@@ -227,7 +227,7 @@ class OpenCaseWidget(QScrollArea):
         )
 
     def _on_opened(self, opened: Sequence[LayerData]) -> None:
-        added = layers.add_layers(self._viewer, opened)
+        added = viewers.add_layers(self._viewer, opened)
         self.open_button.setEnabled(True)
         self.status_label.setText("Opened " + ", ".join(layer.name for layer in added) + ".")
 

@@ -9,7 +9,7 @@ from napari.layers import Layer
 from napari_brain_tumor.catalogue import Method
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers
 from napari_brain_tumor.plugin.layers import LayerView, SequenceTag
 from napari_brain_tumor.preflight.check import check_facts, expected_of, plan_of
 from napari_brain_tumor.preflight.costs import Expected
@@ -103,7 +103,7 @@ def answer(question: Question, before: Answer | None = None) -> Answer:
 
 
 def _scans(question: Question) -> Scans:
-    on_grid = layers.intensities_of_all(question.views)
+    on_grid = from_layers.intensities_of_all(question.views)
     tags = {
         role: layer_view.tag for role, layer_view in question.views.items() if isinstance(layer_view.tag, SequenceTag)
     }
@@ -113,9 +113,9 @@ def _scans(question: Question) -> Scans:
         {role: array for role, (array, _) in on_grid.items()},
         {role: grid for role, (_, grid) in on_grid.items()},
         {role: tag.layout for role, tag in tags.items()},
-        layers.notes_of(question.views),
+        from_layers.notes_of(question.views),
         tuple(role for role, tag in tags.items() if tag.resampled),
-        {role: grid for role, (_, grid) in layers.intensities_of_all(question.elsewhere).items()},
+        {role: grid for role, (_, grid) in from_layers.intensities_of_all(question.elsewhere).items()},
     )
 
 
@@ -123,7 +123,7 @@ def _labels(question: Question) -> Segmentation | BrainTumorError | None:
     if question.labels is None:
         return None
     try:
-        return layers.segmentation_from_layer(question.labels, list(question.views.values()))
+        return from_layers.segmentation_from_layer(question.labels, list(question.views.values()))
     except BrainTumorError as error:
         return error
 

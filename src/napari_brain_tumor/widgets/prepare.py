@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.plugin import reader, viewers
 from napari_brain_tumor.preparation import Candidate
 from napari_brain_tumor.preparation.pipeline import PreparationReport
 from napari_brain_tumor.progress import Progress
@@ -224,7 +224,7 @@ class PrepareWidget(QScrollArea):
         self.open_runner.start(lambda _: as_job(reader.read_path, report.folder))
 
     def _on_opened(self, opened: Any) -> None:
-        self.prepared.emit(layers.add_layers(self._viewer, opened))
+        self.prepared.emit(viewers.add_layers(self._viewer, opened))
 
     def _on_failed(self, error: Exception) -> None:
         self._on_ended(str(error))

@@ -23,7 +23,7 @@ from napari_brain_tumor.io.write_bids import names_subject
 from napari_brain_tumor.labels import SCHEMAS
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import drawing, from_layers, layers, to_layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
 from napari_brain_tumor.preflight.costs import remember
@@ -95,7 +95,7 @@ class Choices:
         """As `segment` takes it, a mask on the scans' own grid."""
         if not isinstance(self.brain, Layer):
             return self.brain
-        return layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
+        return from_layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
 
     def box_ends(self) -> tuple[float, ...] | None:
         """The box in the world, as `segment` takes it; None for the whole volume.
@@ -107,7 +107,7 @@ class Choices:
         """
         if self.box is None or not self.sequences:
             return None
-        ends = layers.world_box(self.box, layers.anchor(self.sequences.values()))
+        ends = drawing.world_box(self.box, drawing.anchor(self.sequences.values()))
         if ends is None:
             msg = f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
             raise BoxError(msg)
@@ -117,7 +117,7 @@ class Choices:
         takes_seeds = self.model is not None and self.model.takes_seeds
         if self.seeds is None or not takes_seeds or not self.sequences:
             return ()
-        return layers.world_points(self.seeds, layers.anchor(self.sequences.values()))
+        return drawing.world_points(self.seeds, drawing.anchor(self.sequences.values()))
 
     @property
     def obstacle(self) -> str:
@@ -322,7 +322,7 @@ def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels
 def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker: WorkerProcess) -> Job[LayerData]:
     """Read the layers, find the brain in the worker process, and make the layer that shows its outline."""
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(views)
+    study = from_layers.study_from_layers(views)
     mask = yield from stop.guard(worker.run(BRAIN_TARGET, study, device))
     brain = Segmentation(
         mask.astype(np.uint8),
@@ -333,7 +333,7 @@ def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker
         layout=study.layout,
         provenance={"task": "brain", "note": brain_note(study.grid, mask)},
     )
-    return layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
+    return to_layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
 
 
 # Boxes --------------------------------------------------------------------------------------------------------------
@@ -438,7 +438,7 @@ def segment_steps(
     """
     began, warm = time.monotonic(), worker.pid is not None
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(views)
+    study = from_layers.study_from_layers(views)
     result = yield from stop.guard(worker.run(target, study, request))
     segmentation, maps = result if isinstance(result, tuple) else (result, None)
     remember(segmentation.provenance)
@@ -456,7 +456,7 @@ def _remember_start(provenance: Mapping[str, Any], seconds: float, *, warm: bool
 
 def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:
     """Volumes of a labels layer, counted on its scan's own grid."""
-    return measure_volumes(layers.segmentation_from_layer(layer, references))
+    return measure_volumes(from_layers.segmentation_from_layer(layer, references))
 
 
 def still_needed(
@@ -465,7 +465,7 @@ def still_needed(
     """What a format has to be told that nothing here tells: the folder of a DICOM series, or a subject for BIDS."""
     if file_format.name not in (DICOM_SEG.name, RTSTRUCT.name, BIDS.name):
         return ""
-    segmentation = layers.segmentation_from_layer(layer, references)
+    segmentation = from_layers.segmentation_from_layer(layer, references)
     if file_format.name == BIDS.name:
         return "" if names_subject(segmentation) else "subject"
     inputs = record_of(segmentation).provenance.get("inputs")
@@ -487,7 +487,7 @@ def save_layer(
 
     Raises what `layers.segmentation_from_layer` and `io.save_segmentation` raise.
     """
-    segmentation = layers.segmentation_from_layer(layer, references)
+    segmentation = from_layers.segmentation_from_layer(layer, references)
     saved = io.save_segmentation(
         segmentation,
         path,

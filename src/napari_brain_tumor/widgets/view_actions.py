@@ -10,7 +10,8 @@ import napari.viewer
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, camera_of, is_prompt_layer
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, is_prompt_layer
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
 from napari_brain_tumor.widgets.worker import notify
 

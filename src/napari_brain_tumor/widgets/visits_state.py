@@ -18,7 +18,7 @@ from napari_brain_tumor.followup.wording import percent, size_text
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.io.table import Table
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
@@ -116,8 +116,8 @@ class OpenEntry:
         if self.visit is not None:
             return replace(self.visit, name=self.entry_name, date=self.date, facts=self.facts)
         assert self.labels is not None
-        segmentation = layers.segmentation_from_layer(self.labels, self.references)
-        study = layers.study_from_layers(self.scans) if self.scans else None
+        segmentation = from_layers.segmentation_from_layer(self.labels, self.references)
+        study = from_layers.study_from_layers(self.scans) if self.scans else None
         if study is not None and not study.grid.same_place(segmentation.grid):
             study = None
         return Visit(self.entry_name, segmentation, study, self.date, self.facts)
@@ -307,7 +307,7 @@ def register_job(worker: WorkerProcess, stop: Stop, moving: OpenEntry, fixed: Op
 
 def _board_layer(name: str, board: Any, baseline: Visit) -> LayerData:
     assert baseline.study is not None
-    data, attributes, kind = layers.map_to_layer(name, board, baseline.study.grid, "gray", of=BOARD)
+    data, attributes, kind = to_layers.map_to_layer(name, board, baseline.study.grid, "gray", of=BOARD)
     return data, attributes | {"blending": "translucent", "opacity": 1.0}, kind
 
 

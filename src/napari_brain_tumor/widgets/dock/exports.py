@@ -8,7 +8,7 @@ from typing import Final, Literal
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.measure.tables import examinations_csv
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers
 from napari_brain_tumor.plugin.layers import LayerView
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role
@@ -99,7 +99,7 @@ def export_steps(
         For the clipboard its text, else what was written, in words.
     """
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(scans)
+    study = from_layers.study_from_layers(scans)
     segmentation = on_study(labels, references, study)
     if kind in ("numbers", "copied numbers"):
         target = "napari_brain_tumor.measure.examination:measure_study_job"
