@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import compare_state, correct_computer, segment_state
+from napari_brain_tumor.widgets import compare_state, correct_computer, result_files
 from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.correct import CorrectWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
@@ -50,7 +50,7 @@ def begin_watch(panel, folder):
 
 
 def begin_save(panel, folder):
-    save = segment_state.save_layer
+    save = result_files.save_layer
 
     def slowly(*arguments):
         begun.append(True)
@@ -58,7 +58,7 @@ def begin_save(panel, folder):
         return save(*arguments)
 
     begun = []
-    segment_state.save_layer = slowly
+    result_files.save_layer = slowly
     panel.saving.save(str(folder / "saved.nii.gz"))
     return lambda: bool(begun)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Points
 from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor import cli, open_segmentation, open_study
@@ -21,7 +22,7 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import curate_state, panel_lines, segment_state
+from napari_brain_tumor.widgets import curate_state, panel_lines, result_files, segment_state
 from napari_brain_tumor.widgets.saved_files import remember_saved, saved_file
 from napari_brain_tumor.widgets.worker import Stop
 
@@ -89,7 +90,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
     if method == "region_growing":
         truth = open_segmentation(small_sample / sample_truth_path().name)
         seed = study.grid.world(np.argwhere(truth.data == 3).mean(axis=0))[::-1]
-        choices.seeds = layers.Points([seed], ndim=3)
+        choices.seeds = Points([seed], ndim=3)
     stop, views = Stop(), {role: layers.view(layer) for role, layer in choices.sequences.items()}
     job = segment_state.segment_steps(stop, views, choices.request, worker)
     from napari_brain_tumor.progress import run_job
@@ -97,7 +98,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
     data, _ = run_job(job)
     layer = layers.layer_of(data)
     assert layer.data.any()
-    segment_state.save_layer(layers.view(layer), [], str(tmp_path / "panel.nii.gz"), "BraTS2018-2022")
+    result_files.save_layer(layers.view(layer), [], str(tmp_path / "panel.nii.gz"), "BraTS2018-2022")
     lines = panel_lines.segment_lines_of(choices, format_of(".nii.gz"), "BraTS2018-2022")
     expected = open_segmentation(tmp_path / "panel.nii.gz")
     as_users = method == "region_growing"  # once is enough
@@ -108,7 +109,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
 
 
 def format_of(suffix):
-    return next(one for one in segment_state.FORMATS if one.suffix == suffix)
+    return next(one for one in result_files.FORMATS if one.suffix == suffix)
 
 
 def test_a_saved_result_is_what_the_lines_name(tmp_path):
@@ -378,6 +379,6 @@ def test_a_result_without_its_probabilities_is_opened_from_its_file(tmp_path):
 
 
 def io_save(layer, path):
-    segment_state.save_layer(layers.view(layer), [], str(path), "MSD")
+    result_files.save_layer(layers.view(layer), [], str(path), "MSD")
     remember_saved(layer, str(path), "MSD")
     return path

@@ -9,12 +9,7 @@ from napari.components import ViewerModel
 from napari_brain_tumor.errors import RecordError, RoleError, SpacingUnknownError
 from napari_brain_tumor.plugin import from_layers, layers, viewers
 from napari_brain_tumor.requests.opening import ViewRequest
-from napari_brain_tumor.widgets.open_state import (
-    open_case,
-    open_lines,
-    role_options,
-    spacing_of,
-)
+from napari_brain_tumor.widgets.open_state import open_case, open_lines, role_options, spacing_of
 
 SHAPE = (8, 9, 5)
 

@@ -17,14 +17,7 @@ from scipy import ndimage
 
 from napari_brain_tumor.classical.scan import Scan
 from napari_brain_tumor.classical.template import tissue_template
-from napari_brain_tumor.classical.template_level import (
-    Expectation,
-    Level,
-    expected,
-    level_of,
-    sampled,
-    weights_of,
-)
+from napari_brain_tumor.classical.template_level import Expectation, Level, expected, level_of, sampled, weights_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 

@@ -19,7 +19,8 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets.correct_computer import EntryComputer
 from napari_brain_tumor.widgets.correct_state import Correction
-from napari_brain_tumor.widgets.segment_state import candidates, is_result, open_studies
+from napari_brain_tumor.widgets.scan_layers import candidates, open_studies
+from napari_brain_tumor.widgets.segment_state import is_result
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 

@@ -6,13 +6,7 @@ from typing import Any
 import napari.viewer
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QFormLayout,
-    QLayout,
-    QScrollArea,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QLayout, QScrollArea
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.io.atomic import write_text

@@ -28,7 +28,7 @@ from napari_brain_tumor.requests.actions import measure_study_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
-from napari_brain_tumor.widgets.segment_state import candidates, match_roles
+from napari_brain_tumor.widgets.scan_layers import candidates, match_roles
 
 Ends = npt.NDArray[np.float64]
 """Both ends `(2, 3)` of a line in the world, in mm."""

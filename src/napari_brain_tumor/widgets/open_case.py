@@ -18,13 +18,7 @@ from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
-from napari_brain_tumor.widgets.open_state import (
-    open_case,
-    open_lines,
-    role_options,
-    series_at,
-    spacing_of,
-)
+from napari_brain_tumor.widgets.open_state import open_case, open_lines, role_options, series_at, spacing_of
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.series_table import SeriesTable

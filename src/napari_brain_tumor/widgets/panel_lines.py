@@ -33,8 +33,9 @@ from napari_brain_tumor.requests.quoting import usual_shell
 from napari_brain_tumor.requests.reopening import opening_of
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets.result_files import Format
 from napari_brain_tumor.widgets.saved_files import saved_file
-from napari_brain_tumor.widgets.segment_state import Choices, Format
+from napari_brain_tumor.widgets.segment_state import Choices
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
 _MASK_IN_MEMORY: Final = "mask"

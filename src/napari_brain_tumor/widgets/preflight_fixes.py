@@ -10,6 +10,7 @@ from napari_brain_tumor.plugin import from_layers, layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preflight.rows import Fix, FixKind
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets import scan_layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.preflight_state import Question, left_out
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error
@@ -40,7 +41,7 @@ def question_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Ques
 
 
 def _views_left_out(panel: "SegmentWidget") -> dict[Role, LayerView]:
-    others = left_out(state.candidates(panel.viewer.layers), panel.choices.sequences)
+    others = left_out(scan_layers.candidates(panel.viewer.layers), panel.choices.sequences)
     return {role: layers.view(layer) for role, layer in others.items()}
 
 

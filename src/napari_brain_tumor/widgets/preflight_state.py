@@ -19,7 +19,7 @@ from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation
-from napari_brain_tumor.widgets.segment_state import Candidate, is_single
+from napari_brain_tumor.widgets.scan_layers import Candidate, is_single
 
 ICONS: Final[dict[Verdict, str]] = {"pass": "✓", "warn": "⚠", "fail": "✗"}
 

@@ -19,7 +19,7 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, Role
-from napari_brain_tumor.widgets import doubt
+from napari_brain_tumor.widgets import doubt, scan_layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cut_when_closed, when_closed
@@ -222,7 +222,7 @@ class SegmentWidget(QScrollArea):
     # Scans ----------------------------------------------------------------------------------------------------------
 
     def _on_layers_changed(self) -> None:
-        scans = state.candidates(self._viewer.layers)
+        scans = scan_layers.candidates(self._viewer.layers)
         self.result.forget_if_removed()  # a selection that changed before the layer went has not told
         before, self._image_layers = self._image_layers, [scan.layer for scan in scans]
         still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
@@ -231,14 +231,14 @@ class SegmentWidget(QScrollArea):
         is_whole = bool(still_open) and len(still_open) == len(self.choices.sequences)
         # A result or a removed neighbour is no reason to turn to another case than the one that was chosen.
         stays = self._chosen_by_hand or (is_whole and all(layer in before for layer in self._image_layers))
-        self._show_roles(still_open if stays else state.match_roles(scans))
+        self._show_roles(still_open if stays else scan_layers.match_roles(scans))
         self.helpers.refresh()
-        self.study_list.show_studies(state.open_studies(scans))
+        self.study_list.show_studies(scan_layers.open_studies(scans))
 
     def _on_match_requested(self) -> None:
         self._chosen_by_hand = False
         near = self._viewer.layers.selection.active
-        self._show_roles(state.match_roles(state.candidates(self._viewer.layers), near))
+        self._show_roles(scan_layers.match_roles(scan_layers.candidates(self._viewer.layers), near))
 
     @property
     def worker(self) -> WorkerProcess:
@@ -262,7 +262,7 @@ class SegmentWidget(QScrollArea):
             box.clear()
             box.addItem(_NONE)
             for layer in self._image_layers:
-                box.addItem(state.short_name(layer))
+                box.addItem(scan_layers.short_name(layer))
                 box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
             box.blockSignals(False)

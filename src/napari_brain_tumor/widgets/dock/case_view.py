@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels, Layer
 
 from napari_brain_tumor.widgets.correct_start import starts
-from napari_brain_tumor.widgets.segment_state import candidates, open_studies
+from napari_brain_tumor.widgets.scan_layers import candidates, open_studies
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 

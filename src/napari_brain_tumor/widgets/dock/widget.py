@@ -22,14 +22,7 @@ from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
 from napari_brain_tumor.widgets.dock.export_menu import ExportMenu
 from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
-from napari_brain_tumor.widgets.dock.keys import (
-    FOOT_KEY,
-    HEAD_KEY,
-    TAB_KEYS,
-    bind_dock_key,
-    focus_first,
-    on_dock_key,
-)
+from napari_brain_tumor.widgets.dock.keys import FOOT_KEY, HEAD_KEY, TAB_KEYS, bind_dock_key, focus_first, on_dock_key
 from napari_brain_tumor.widgets.dock.opening import Opening, PanelDialog
 from napari_brain_tumor.widgets.dock.pages import Page, make_page
 from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remember_case
