@@ -13,6 +13,7 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import save_segmentation
 from napari_brain_tumor.plugin import from_layers, layers, to_layers, viewers
 from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.widgets import visit_entries
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.visits import VisitsWidget
 from phantoms import affine, ball
@@ -273,7 +274,7 @@ def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chose
     panel.visits.labels_box.setCurrentIndex(panel.visits.labels_box.findText("third"))
     panel.visits.labels_box.activated.emit(panel.visits.labels_box.currentIndex())
     assert panel.visits.entries[0].layer is viewer.layers["third"]
-    assert state.gather(panel.visits.entries[0], viewer.layers).labels.name == "third"
+    assert visit_entries.gather(panel.visits.entries[0], viewer.layers).labels.name == "third"
     viewer.layers.remove("third")  # the next result stands in for it
     qtbot.waitUntil(lambda: panel.visits.entries[0].layer is first)
     panel.visits.list.setCurrentCell(1, 0)
@@ -310,19 +311,19 @@ def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_
 
 def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
     from napari_brain_tumor.measure.examination import measure_study
-    from napari_brain_tumor.widgets import measure_state
+    from napari_brain_tumor.widgets import diameter_lines
 
     viewer, labels = panel._viewer, panel.visits.entries[0].layer
     segmentation = from_layers.segmentation_from_layer(labels)
     examination = measure_study(segmentation)
-    shapes = viewer.add_layer(measure_state.new_lines_layer(examination, labels))
+    shapes = viewer.add_layer(diameter_lines.new_lines_layer(examination, labels))
     compare(panel, qtbot)
     computed = panel.results.follow_up["area"].changes[0].value
     assert "by hand" not in panel.status_label.text()
     data = shapes.data
     data[0][1] = (data[0][0] + data[0][1]) / 2
     shapes.data = data
-    measure_state.put_lines_away(labels, shapes)  # as leaving the tab that measures does
+    diameter_lines.put_lines_away(labels, shapes)  # as leaving the tab that measures does
     viewer.layers.remove(shapes)
     compare(panel, qtbot)
     assert panel.results.follow_up["area"].changes[0].value == pytest.approx(computed / 2, rel=1e-3)

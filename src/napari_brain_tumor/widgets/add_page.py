@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets import case_rows, scan_layers, segment_state
 from napari_brain_tumor.widgets import curate_state as state
-from napari_brain_tumor.widgets import scan_layers, segment_state
 from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, text_field, wrapped
 
 
@@ -84,7 +84,7 @@ class AddPage(QWidget):
         )
         rows.addRow("La&belled slices", self.slices_edit)
         self.state_box = combo("What was decided about the label.", "State")
-        for key, name in state.STATE_NAMES.items():
+        for key, name in case_rows.STATE_NAMES.items():
             self.state_box.addItem(name, key)
         rows.addRow("S&tate", self.state_box)
         self.note_edit = text_field("", "Kept with the state.", "Note on the label")

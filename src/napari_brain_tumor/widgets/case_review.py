@@ -12,6 +12,7 @@ from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, Revie
 from napari_brain_tumor.dataset.drafts import Draft
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.widgets import case_rows
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.curate_pages import ReviewPage
 from napari_brain_tumor.widgets.opened_case import OpenedCase
@@ -83,23 +84,23 @@ class CaseReview(QObject):
 
     def open_next_undecided(self) -> None:
         """Open the next case without a decision."""
-        following = state.next_undecided(self._page.table.rows, self.case.id)
+        following = case_rows.next_undecided(self._page.table.rows, self.case.id)
         self._open_or_explain(following, "No other case is waiting for a decision.")
 
     def open_next_uncertain(self) -> None:
         """Open the undecided case where the model is least certain."""
         self._open_or_explain(
-            state.next_uncertain(self._page.table.rows, self.case.id),
+            case_rows.next_uncertain(self._page.table.rows, self.case.id),
             "No other undecided case has a score. Score all to find those where the model is least certain.",
         )
 
     def open_previous(self) -> None:
         """Open the case above."""
-        self._open_or_explain(state.neighbour(self._page.table.rows, self.case.id, -1), "There is no case yet.")
+        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, -1), "There is no case yet.")
 
     def open_next(self) -> None:
         """Open the case below."""
-        self._open_or_explain(state.neighbour(self._page.table.rows, self.case.id, 1), "There is no case yet.")
+        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, 1), "There is no case yet.")
 
     def _open_or_explain(self, case_id: str | None, otherwise: str) -> None:
         if case_id is None:
@@ -233,11 +234,11 @@ class CaseReview(QObject):
         self._page.known_row.setVisible(not record.label.is_complete)
         self.case.drafts.flush()
         self.changed.emit()
-        self.message.emit(f"{record.id}: {state.STATE_NAMES[record.state]}, label version {record.label.version}.")
+        self.message.emit(f"{record.id}: {case_rows.STATE_NAMES[record.state]}, label version {record.label.version}.")
         then()
 
     def _open_following(self) -> None:
-        following = state.next_undecided(self._page.table.rows, self.case.id)
+        following = case_rows.next_undecided(self._page.table.rows, self.case.id)
         if self._page.go_on_box.isChecked() and following is not None:
             self.open_case(following)
 

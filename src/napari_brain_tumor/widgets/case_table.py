@@ -8,7 +8,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_brain_tumor.labels import CLASS_NAMES, Region
-from napari_brain_tumor.widgets.curate_state import STATE_NAMES, CaseRow
+from napari_brain_tumor.widgets.case_rows import STATE_NAMES, CaseRow
 
 Value = str | float | None
 

@@ -52,8 +52,9 @@ class CompareWidget(QScrollArea):
         self.run_controls = RunControls(self.compare_button, self.cancel_button, "Progress of the comparison.")
         self.status_label = self.run_controls.label
         self.notice = StaleNotice(self._viewer)
-        for part in (self.run_controls, self.notice, self.labels.settings):
-            column.addWidget(part)
+        column.addWidget(self.run_controls)
+        column.addWidget(self.notice)
+        column.addWidget(self.labels.settings)
         self.result_part = QWidget()
         inner = QVBoxLayout(self.result_part)
         inner.setContentsMargins(0, 0, 0, 0)

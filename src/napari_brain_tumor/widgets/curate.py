@@ -15,7 +15,8 @@ from napari_brain_tumor.dataset import CaseRecord, CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import ModelInfo, list_models
-from napari_brain_tumor.requests.actions import create_dataset_lines
+from napari_brain_tumor.requests.dataset_actions import create_dataset_lines
+from napari_brain_tumor.widgets import case_rows
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.add_page import AddPage
@@ -178,11 +179,11 @@ class CurateWidget(QScrollArea):
 
     def _refresh(self) -> None:
         """Show the cases as they are on disk now."""
-        rows: list[state.CaseRow] = []
+        rows: list[case_rows.CaseRow] = []
         model = self.review.model
         if self.dataset is not None:
             try:
-                rows = state.case_rows(self.dataset, model.card.weights_sha256 if model is not None else None)
+                rows = case_rows.case_rows(self.dataset, model.card.weights_sha256 if model is not None else None)
             except DatasetError as error:
                 self.status_label.setText(str(error))
         self.review.table.show_rows(rows, self.cases.case_id)

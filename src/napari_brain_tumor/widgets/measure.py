@@ -17,6 +17,7 @@ from napari_brain_tumor.measure.tables import examinations_csv, examinations_jso
 from napari_brain_tumor.plugin import drawing, layers
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.widgets import diameter_lines
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
@@ -225,7 +226,7 @@ class MeasureWidget(QScrollArea):
             if self.measure_button.isEnabled():
                 self._enters = True
                 self.measure()
-        elif self.shapes is None and state.has_lines(examination):
+        elif self.shapes is None and diameter_lines.has_lines(examination):
             self._show_lines(labels, examination)
 
     def leave(self) -> None:
@@ -236,7 +237,7 @@ class MeasureWidget(QScrollArea):
         shapes, labels = self.shapes, self.measured_labels
         if shapes is not None and labels is not None:
             self._shapes_links.cut()
-            state.put_lines_away(labels, shapes)
+            diameter_lines.put_lines_away(labels, shapes)
             self._viewer.layers.remove(shapes)
 
     # Measuring ------------------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ class MeasureWidget(QScrollArea):
     @property
     def shapes(self) -> Shapes | None:
         """The layer of the diameters of the labels that were measured, as far as it is there."""
-        return state.lines_layer_of(self.measured_labels, self._viewer.layers)
+        return diameter_lines.lines_layer_of(self.measured_labels, self._viewer.layers)
 
     def _show_lines(self, labels: Labels, examination: Examination) -> None:
         """Show the computed diameters, in the layer of before where there is one."""
@@ -306,13 +307,13 @@ class MeasureWidget(QScrollArea):
         if shapes is None:
             shapes = self._add_lines(labels, examination)
         else:
-            state.draw(shapes, labels, examination)
+            diameter_lines.draw(shapes, labels, examination)
         self._shapes_links.cut()
         for event in (shapes.events.data, shapes.events.set_data) if shapes is not None else ():
             self._shapes_links.connect(event, self._on_lines_event)
 
     def _add_lines(self, labels: Labels, examination: Examination) -> Shapes | None:
-        lines = state.new_lines_layer(examination, labels)
+        lines = diameter_lines.new_lines_layer(examination, labels)
         if lines is not None:
             active = self._viewer.layers.selection.active
             self._viewer.add_layer(lines)
@@ -326,7 +327,7 @@ class MeasureWidget(QScrollArea):
         shapes, labels = self.shapes, self.measured_labels
         if shapes is None or labels is None or self._computed is None or self.examination is None:
             return
-        now = state.hand_drawn(self._computed, shapes, labels)
+        now = diameter_lines.hand_drawn(self._computed, shapes, labels)
         if now.lesions == self.examination.lesions:
             self._show_state()  # a slice was changed, or something drawn that does not count
             return
@@ -374,7 +375,11 @@ class MeasureWidget(QScrollArea):
 
     def _show_state(self) -> None:
         there = self.examination is not None
-        lines = self.measured_labels is not None and self.examination is not None and state.has_lines(self.examination)
+        lines = (
+            self.measured_labels is not None
+            and self.examination is not None
+            and diameter_lines.has_lines(self.examination)
+        )
         for save_button in (self.copy_button, self.csv_button, self.json_button):
             save_button.setEnabled(there)
         self.edit_button.setEnabled(lines)
@@ -396,7 +401,7 @@ class MeasureWidget(QScrollArea):
         elif self.chosen_labels is not labels:
             texts.append("Another layer is chosen now: measure it.")
         if self.shapes is not None:
-            texts.append(state.surplus_text(self.shapes, labels, self._computed))
+            texts.append(diameter_lines.surplus_text(self.shapes, labels, self._computed))
             if self._viewer.layers.selection.active is self.shapes and self.shapes.mode == "direct":
                 texts.append("Click a line, then drag one of its ends.")
         return " ".join(filter(None, texts))
@@ -414,7 +419,7 @@ class MeasureWidget(QScrollArea):
         if lesion is None or labels is None or self.examination is None:
             return
         if lesion.diameters is not None:
-            self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
+            self._show_plane(2 - diameter_lines.shown_axis(lesion.diameters, self.examination.grid))
         point = drawing.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
         first = self._viewer.dims.ndim - len(point)
         self._viewer.dims.set_point(range(first, first + len(point)), [float(coordinate) for coordinate in point])

@@ -15,18 +15,9 @@ from napari_brain_tumor.io.formats import BIDS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
-from napari_brain_tumor.requests.actions import (
-    LabelFile,
-    ModelRun,
-    add_case_lines,
-    refine_lines,
-    relabel_lines,
-    rerun_lines,
-    review_lines,
-    score_dataset_lines,
-    segment_lines,
-)
+from napari_brain_tumor.requests.actions import LabelFile, ModelRun, refine_lines, rerun_lines, segment_lines
 from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.dataset_actions import add_case_lines, relabel_lines, review_lines, score_dataset_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.requests.quoting import usual_shell

@@ -14,6 +14,7 @@ from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.widgets import visit_entries
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
@@ -41,7 +42,7 @@ class VisitsWidget(QScrollArea):
         self._viewer = napari_viewer
         self._worker = worker or shared_worker()
         self._document: Path | None = None
-        self._registered: state.Entry | None = None
+        self._registered: visit_entries.Entry | None = None
         self._attention = Attention(napari_viewer, None)
         self.runner = JobRunner(self)
         self.register_runner = JobRunner(self)
@@ -122,7 +123,7 @@ class VisitsWidget(QScrollArea):
 
     def _show_selected(self) -> None:
         entries, entry = self.visits.entries, self.visits.selected_entry
-        baseline = state.baseline_of(entries)
+        baseline = visit_entries.baseline_of(entries)
         busy = self.runner.running or self.register_runner.running
         can_register = entry is not None and baseline is not None and entry is not baseline and not busy
         self.register_button.setEnabled(can_register)
@@ -165,7 +166,7 @@ class VisitsWidget(QScrollArea):
         self._begin("Opening visits…")
         self.open_runner.start(lambda _: state.opened_entries(path))
 
-    def _on_opened(self, opened: list[state.Entry]) -> None:
+    def _on_opened(self, opened: list[visit_entries.Entry]) -> None:
         self._stand_still(f"Opened {len(opened)} visits.")
         self.visits.add(opened)
 
@@ -186,7 +187,7 @@ class VisitsWidget(QScrollArea):
 
     def register(self) -> None:
         """Find how the chosen visit lies on the baseline."""
-        entry, baseline = self.visits.selected_entry, state.baseline_of(self.visits.entries)
+        entry, baseline = self.visits.selected_entry, visit_entries.baseline_of(self.visits.entries)
         if entry is None or baseline is None or entry is baseline:
             return
         gathered = self._gathered([entry, baseline])
@@ -241,11 +242,11 @@ class VisitsWidget(QScrollArea):
 
     # Jobs -----------------------------------------------------------------------------------------------------------
 
-    def _gathered(self, entries: list[state.Entry]) -> list[state.OpenEntry] | None:
+    def _gathered(self, entries: list[visit_entries.Entry]) -> list[visit_entries.OpenEntry] | None:
         """What a job needs of these visits; None, after saying why, where it cannot be had."""
         opened = list(self._viewer.layers)
         try:
-            return [state.gather(entry, opened) for entry in entries]
+            return [visit_entries.gather(entry, opened) for entry in entries]
         except BrainTumorError as error:
             notify_error(error)
             self._say(str(error))
