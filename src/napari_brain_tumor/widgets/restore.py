@@ -4,7 +4,6 @@ Journals of labels are kept for `KEEP_DAYS` days, or less where they take more r
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import napari.viewer
@@ -16,6 +15,7 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.widgets import restore_state as state
+from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
@@ -126,7 +126,7 @@ class RestoreWidget(QScrollArea):
         self._timer = single_shot(self, self.search)
         self._ties = Links()
         self._ties.connect(napari_viewer.layers.events.removed, lambda _: self._timer.start(_SEARCH_MS))
-        self.destroyed.connect(partial(_cut, self._ties))
+        when_gone(self, self._ties.cut)
         self.search()
 
     def sizeHint(self) -> QSize:
@@ -219,10 +219,6 @@ class RestoreWidget(QScrollArea):
         self._on_ticked()
         self.status_label.setText(str(error))
         notify_error(error)
-
-
-def _cut(ties: Links, *_: Any) -> None:
-    ties.cut()
 
 
 def load_job(selected: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:

@@ -1,6 +1,5 @@
 """The dock "Brain Tumor". What it holds belongs to the viewer: closing the dock loses nothing and stops nothing."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.batch_state import BatchSettings, request_for_many
+from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
 from napari_brain_tumor.widgets.dock.export_menu import ExportMenu
 from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
@@ -152,7 +152,7 @@ class Dock(QWidget):
         self.segment.choices.events.connect(self._list_watch.act_soon)
         self._links.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._links.connect(get_settings().appearance.events.font_size, self._take_font_size)
-        self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
+        when_gone(self, self._links.cut, self.unsaved.links.cut)
 
     def _bind_keys(self) -> None:
         bind_dock_key(self, HEAD_KEY, partial(focus_first, self.head))
@@ -401,8 +401,3 @@ class Dock(QWidget):
         if event is not None and len(paths) == 1:
             event.acceptProposedAction()
             self.opening.open(Path(paths[0]))
-
-
-def _cut(links: Iterable[Links], *_: Any) -> None:
-    for link in links:
-        link.cut()
