@@ -65,7 +65,6 @@ class MeasureWork:
         return segmentation, None if self.study is None else open_study(self.study, **self.opening.changed())
 
     def compute(self, labels: Path, opened: tuple[Segmentation, Study | None]) -> Job[MeasuredCase]:
-        """Measure."""
         segmentation, study = opened
         if self.settings is None:
             return MeasuredCase(segmentation.name, measure_volumes(segmentation))

@@ -76,7 +76,6 @@ class _Affine:
     centre: Float64Array
 
     def apply(self, points: Float64Array) -> Float64Array:
-        """Places `(3, ...)` of points `(3, ...)`."""
         flat = points.reshape(3, -1)
         places: Float64Array = self.matrix @ (flat - self.centre[:, None]) + self.shift[:, None]
         return places.reshape(points.shape)

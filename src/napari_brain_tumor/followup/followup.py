@@ -258,7 +258,6 @@ def _product(lesion: Lesion) -> float:
 def _burden(
     results: Sequence[VisitResult], tracks: Sequence[Track], targets: Sequence[Lesion], start: int, at: int
 ) -> tuple[Burden, Burden]:
-    """The burden of a visit by area and by volume."""
     result = results[at]
     visit, lesions = result.visit, result.examination.of_region("ET")
     unknown = _unknown(result)

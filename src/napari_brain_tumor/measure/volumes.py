@@ -75,12 +75,10 @@ class VolumeTable:
 
     @property
     def classes(self) -> tuple[VolumeRow, ...]:
-        """Rows of classes."""
         return tuple(row for row in self.rows if row.kind == "class")
 
     @property
     def regions(self) -> tuple[VolumeRow, ...]:
-        """Rows of regions."""
         return tuple(row for row in self.rows if row.kind == "region")
 
     def __getitem__(self, key: int | Region) -> VolumeRow:

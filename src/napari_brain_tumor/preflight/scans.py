@@ -53,7 +53,6 @@ class Scans:
 
     @classmethod
     def of_study(cls, study: Study) -> "Scans":
-        """The sequences of a study."""
         grids = dict.fromkeys(study.roles, study.grid)
         layouts = dict.fromkeys(study.roles, study.layout)
         return cls(study.name, study.sequences, grids, layouts, study.notes, study.resampled)

@@ -42,7 +42,6 @@ class FormsRecord(_Record):
 
     @classmethod
     def of(cls, layout: FileLayout) -> Self | None:
-        """The record of a layout; None where it is not of NIfTI."""
         if not isinstance(layout, NiftiForms):
             return None
         qform = None if layout.qform is None else _rows(layout.qform)
@@ -66,7 +65,6 @@ class PlaceRecord(_Record):
 
     @classmethod
     def of(cls, place: SequencePlace) -> Self:
-        """The record of a place."""
         return cls(
             name=place.name,
             grid=GridRecord.of(place.grid),

@@ -115,7 +115,6 @@ class CaseTable(QTableView):
         self.select(current)
 
     def select(self, case_id: str | None) -> None:
-        """Select the row of a case, or none."""
         self.clearSelection()
         at = self._cases.position_of(case_id)
         if at is not None:

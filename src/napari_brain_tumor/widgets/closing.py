@@ -30,7 +30,7 @@ def when_closed(panel: QWidget, act: Callable[[], None]) -> None:
     _CloseWatch(panel, act)
 
 
-def when_gone(panel: QWidget, *acts: Callable[[], object]) -> None:
+def when_gone(panel: QObject, *acts: Callable[[], object]) -> None:
     """Do something when Qt deletes a panel. PyQt holds methods of Qt's objects weakly, so they are called from here."""
 
     def leave(*_: Any) -> None:

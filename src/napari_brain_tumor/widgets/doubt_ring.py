@@ -28,7 +28,6 @@ _overlays: Final[WeakKeyDictionary[Any, "_Overlay"]] = WeakKeyDictionary()
 
 
 def ring_of(viewer: Any) -> Ring | None:
-    """The ring of a viewer, if there is one."""
     return _shown.get(bare(viewer))
 
 

@@ -200,7 +200,6 @@ class MeasureWidget(QScrollArea):
         return self._measured if self._measured in self._viewer.layers else None
 
     def choose(self, labels: Labels) -> None:
-        """Choose the layer to measure."""
         self._on_layers_changed()
         self.labels_box.setCurrentIndex(state.labels_layers(self._viewer.layers).index(labels))
 

@@ -168,7 +168,6 @@ class RestoreWidget(QScrollArea):
 
     @property
     def ticked(self) -> list[state.Offer]:
-        """What is ticked."""
         items = [self.list.item(row) for row in range(self.list.count())]
         checked = [entry for entry in items if entry is not None and entry.checkState() == Qt.CheckState.Checked]
         return [entry.data(Qt.ItemDataRole.UserRole) for entry in checked]

@@ -101,7 +101,6 @@ class Head(QWidget):
         return row
 
     def show_view(self, view: View) -> None:
-        """Show the cases."""
         box = self.case_box
         if tuple(box.itemText(at) for at in range(box.count())) != view.cases:
             box.clear()

@@ -62,7 +62,6 @@ class RunningJobs(QObject):
             self.put(JobFacts(title), tab, cancel)
 
     def end(self, title: str) -> None:
-        """A job has ended."""
         if self._entries.pop(title, None) is not None:
             self.changed.emit()
 
@@ -76,7 +75,6 @@ class RunningJobs(QObject):
         return [entry.facts for entry in self._entries.values() if not tab or entry.tab != tab]
 
     def cancel(self, title: str) -> None:
-        """Cancel a job."""
         entry = self._entries.get(title)
         if entry is not None:
             entry.cancel()

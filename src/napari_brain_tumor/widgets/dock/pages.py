@@ -248,5 +248,4 @@ PAGES: Final[dict[Tab, Callable[[Any, RunningJobs], Page]]] = {
 
 
 def make_page(tab: Tab, viewer: Any, jobs: RunningJobs) -> Page:
-    """The page of a tab."""
     return PAGES[tab](viewer, jobs)
