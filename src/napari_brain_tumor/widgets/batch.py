@@ -7,14 +7,13 @@ from typing import Any, Final
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
 )
@@ -29,14 +28,14 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import button, column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 _RESULTS: Final = "segmentations"
 
 
-class BatchWidget(QScrollArea):
+class BatchWidget(Panel):
     """Segments every case of a folder.
 
     Parameters
@@ -46,6 +45,8 @@ class BatchWidget(QScrollArea):
     worker : WorkerProcess, optional
         The one of this session where none is given.
     """
+
+    SIZE = (620, 460)
 
     case_wanted = Signal(object)
     """A scan of an open case whose row was chosen."""
@@ -68,10 +69,6 @@ class BatchWidget(QScrollArea):
         self._connect()
         cancel_when_closed(self, self.look_runner, self.runner, self.open_runner)
         self._show()
-
-    def sizeHint(self) -> QSize:
-        """Room for the table."""
-        return QSize(620, 460)
 
     def _build(self) -> None:
         column = column_in(self)

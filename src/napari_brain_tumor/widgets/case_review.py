@@ -12,11 +12,12 @@ from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, Revie
 from napari_brain_tumor.dataset.drafts import Draft
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.requests.dataset_actions import review_lines
 from napari_brain_tumor.widgets import case_rows
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.curate_pages import ReviewPage
 from napari_brain_tumor.widgets.opened_case import OpenedCase
-from napari_brain_tumor.widgets.panel_lines import relabel_lines_of, review_lines_of
+from napari_brain_tumor.widgets.panel_lines import relabel_lines_of
 from napari_brain_tumor.widgets.questions import Ask
 from napari_brain_tumor.widgets.worker import TaskRunner
 
@@ -192,10 +193,10 @@ class CaseReview(QObject):
             self._save(decision, self._open_following)
             return
         folder, note = dataset.folder, self._page.note_edit.text()
-        self.acted.emit(lambda: review_lines_of(folder, case_id, decision, note))
+        self.acted.emit(lambda: review_lines(folder, case_id, decision, note))
         self.message.emit(f"Recording the decision on {case_id}…")
         self._runner.run(
-            lambda: state.review_case(folder, case_id, decision, note),
+            lambda: CuratedDataset(folder).review(case_id, decision, note),
             lambda record: self._show_decision(record, self._open_following),
         )
 

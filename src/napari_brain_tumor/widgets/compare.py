@@ -6,8 +6,7 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Labels
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
@@ -20,12 +19,12 @@ from napari_brain_tumor.widgets.compare_differences import DifferingSlices, Stal
 from napari_brain_tumor.widgets.compare_labels import LabelList
 from napari_brain_tumor.widgets.compare_tables import ConsensusPart, ScoreTables
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.parts import Fold, button, column_in, line
+from napari_brain_tumor.widgets.parts import Fold, Panel, button, column_in, line
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, time_left_text
 
 
-class CompareWidget(QScrollArea):
+class CompareWidget(Panel):
     """Compares labels layers: scores, slices that differ, layers of agreement, and a consensus.
 
     The layers themselves are never altered. What is shown is what was compared; if a layer is painted on or removed
@@ -89,10 +88,6 @@ class CompareWidget(QScrollArea):
         runners = (self.runner, self.consensus.runner, self.differences.runner, self.differences.overlay.runner)
         cancel_when_closed(self, *runners)
         when_gone(self, self.runner.cancel, self.consensus.runner.cancel, partial(_let_go, self.notice.edits))
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 560)
 
     def enter(self) -> None:
         """Offer the labels of the same case, and show again where those that were compared differ."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import QAbstractButton, QScrollArea, QTabWidget
+from qtpy.QtWidgets import QAbstractButton, QTabWidget
 
 from napari_brain_tumor.dataset import CaseRecord, CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
@@ -29,7 +29,7 @@ from napari_brain_tumor.widgets.import_page import ImportPage
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import add_lines_of
-from napari_brain_tumor.widgets.parts import column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.worker import TaskRunner, notify, notify_error, shared_worker
 
@@ -40,7 +40,7 @@ _TABS: Final = (
 )
 
 
-class CurateWidget(QScrollArea):
+class CurateWidget(Panel):
     """Reviews and corrects the cases of a curated data set, and adds new ones.
 
     Work that was not saved is copied to the data set's folder every few seconds, and is offered when the case is opened
@@ -57,6 +57,8 @@ class CurateWidget(QScrollArea):
     question : callable
         Asks the user; see `questions.Ask`.
     """
+
+    SIZE = (370, 600)
 
     def __init__(
         self,
@@ -98,10 +100,6 @@ class CurateWidget(QScrollArea):
         column.addWidget(self.status_label)
         self.code_box = ActionLines()
         column.addWidget(self.code_box)
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(370, 600)
 
     def _connect(self) -> None:
         self.chooser.open_requested.connect(self.open_dataset)

@@ -195,11 +195,6 @@ def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
     return tuple(region for region in REGIONS if region in labelled or region in score.known_regions)
 
 
-def review_case(folder: Path, case_id: str, state: ReviewState, note: str) -> CaseRecord:
-    """Note a decision about a label as it is; raises what `CuratedDataset.review` raises."""
-    return CuratedDataset(folder).review(case_id, state, note)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class AddRequest:
     """The layers of a new case and what is known of it.

@@ -17,7 +17,7 @@ from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
 from napari_brain_tumor.requests.actions import LabelFile, ModelRun, refine_lines, rerun_lines, segment_lines
 from napari_brain_tumor.requests.dataset import AddCaseRequest
-from napari_brain_tumor.requests.dataset_actions import add_case_lines, relabel_lines, review_lines, score_dataset_lines
+from napari_brain_tumor.requests.dataset_actions import add_case_lines, relabel_lines, score_dataset_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.requests.quoting import usual_shell
@@ -218,11 +218,6 @@ def relabel_lines_of(folder: Path, case_id: str, label: Layer | None, state: str
         msg = f"The labels of {case_id} were removed from the viewer after they were saved in the data set."
         raise RecordError(msg)
     return relabel_lines(folder, case_id, label_file_of(label), state, note)
-
-
-def review_lines_of(folder: Path, case_id: str, state: str, note: str) -> CommandLines:
-    """What a decision in the Curate panel does."""
-    return review_lines(folder, case_id, state, note)
 
 
 def score_lines_of(folder: Path, case_ids: Sequence[str], model: ModelInfo) -> CommandLines:

@@ -6,7 +6,7 @@ from typing import Any
 
 import napari.viewer
 import numpy as np
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
 )
@@ -30,15 +29,17 @@ from napari_brain_tumor.widgets import prepare_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
-from napari_brain_tumor.widgets.parts import button, column_in, combo
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, combo
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 _NONE = "–"
 
 
-class PrepareWidget(QScrollArea):
+class PrepareWidget(Panel):
     """Makes a study on one grid of the raw series of an examination, and opens it."""
+
+    SIZE = (340, 520)
 
     prepared = Signal(object)
     """The layers of the prepared study, which are in the viewer."""
@@ -55,10 +56,6 @@ class PrepareWidget(QScrollArea):
         self._build()
         self._connect()
         cancel_when_closed(self, self.headers_runner, self.runner, self.open_runner)
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 520)
 
     def _build(self) -> None:
         column = column_in(self)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
@@ -19,7 +19,7 @@ from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 _SEARCH_MS: Final = 600
@@ -106,7 +106,7 @@ class RestoreNotice(QFrame):
         self.hide()
 
 
-class RestoreWidget(QScrollArea):
+class RestoreWidget(Panel):
     """Lists unsaved labels, of layers that were removed and of earlier sessions, to bring them back or delete them.
 
     Parameters
@@ -114,6 +114,8 @@ class RestoreWidget(QScrollArea):
     session : Session, optional
         The one of this process if not given.
     """
+
+    SIZE = (340, 420)
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
@@ -128,10 +130,6 @@ class RestoreWidget(QScrollArea):
         self._ties.connect(napari_viewer.layers.events.removed, lambda _: self._timer.start(_SEARCH_MS))
         when_gone(self, self._ties.cut)
         self.search()
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 420)
 
     def _build(self) -> None:
         column = column_in(self)

@@ -6,9 +6,9 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BoxError, BrainTumorError
@@ -32,7 +32,7 @@ from napari_brain_tumor.widgets.model_choice import ModelChoice
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
-from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, wrapped
+from napari_brain_tumor.widgets.parts import Fold, Panel, button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, question_of
 from napari_brain_tumor.widgets.preflight_state import Answer
@@ -58,7 +58,7 @@ _ROLE_TIPS: dict[Role, str] = {
 }
 
 
-class SegmentWidget(QScrollArea):
+class SegmentWidget(Panel):
     """Segments the tumour in the opened scans with a trained network, in a process of its own.
 
     The user's scans are never altered. A run adds a labels layer, or, where that is chosen, puts its labels into the
@@ -74,6 +74,8 @@ class SegmentWidget(QScrollArea):
     models : sequence of Method, optional
         The installed models and the methods without weights where none are given.
     """
+
+    SIZE = (320, 560)
 
     def __init__(
         self,
@@ -312,10 +314,6 @@ class SegmentWidget(QScrollArea):
         self.more.set_usual({region: card.threshold(region) for region in card.regions} if card is not None else {})
         self.models.about_button.setEnabled(model is not None)
         self._refresh_readiness()
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(320, 560)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Ask the worker process which devices are present, when the panel is first seen; read the models anew."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, QTimer
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.followup.document import save_visits
@@ -19,14 +19,14 @@ from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
 from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
-from napari_brain_tumor.widgets.parts import button, column_in, flow, line, wrapped
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, line, wrapped
 from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.visits_editor import VisitsEditor
 from napari_brain_tumor.widgets.visits_results import VisitsResults, ask_path
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 
-class VisitsWidget(QScrollArea):
+class VisitsWidget(Panel):
     """Compares the examinations of a patient.
 
     Layers are read and never altered; a checkerboard is added as a layer of its own.
@@ -114,10 +114,6 @@ class VisitsWidget(QScrollArea):
         runners = (self.runner, self.register_runner, self.open_runner)
         cancel_when_closed(self, *runners)
         when_gone(self, *(runner.cancel for runner in runners))
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 560)
 
     # What can be done -----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from napari_brain_tumor.widgets.dock.jobs import RunningJobs
 from napari_brain_tumor.widgets.dock.state import JobFacts, Tab
 from napari_brain_tumor.widgets.measure import MeasureWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
-from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 from napari_brain_tumor.widgets.worker import time_left_text
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _PagesOfOneTab(Page):
         self._column.addWidget(self.bar)
         self._column.addWidget(self.stack, 1)
         self.stack.addWidget(self.panel)
-        guard_wheel(self)
+        WheelGuard(self)
         self.bar.currentChanged.connect(self._on_chosen)
 
     def _on_chosen(self, at: int) -> None:
