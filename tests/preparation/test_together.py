@@ -101,7 +101,7 @@ def test_the_row_says_by_how_much_and_what_to_do(sample):
 
 def test_what_cannot_be_judged_is_not_warned_of(sample):
     alone = replace(sample, sequences={"T1": sample.sequences["T1"]}, grids={"T1": sample.grids["T1"]})
-    assert "one sequence only" in row(alone, "Fit").words
+    assert "only one sequence" in row(alone, "Fit").words
     slab = Grid((*sample.grids["T1"].shape[:2], 6), sample.grids["T1"].affine)
     thin = {role: array[:, :, 30:36] for role, array in sample.sequences.items()}
     assert "too few slices" in judge_together(thin, dict.fromkeys(thin, slab)).unjudged

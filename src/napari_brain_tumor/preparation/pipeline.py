@@ -382,7 +382,7 @@ def _corrected_job(study: Study) -> Job[Study]:
         yield Progress(number, len(study.sequences), f"Correcting the shading of {role}")
         corrected = without_bias_field(array, mask, study.grid.spacing_mm)
         sequences[role] = corrected if study.brain is None else np.where(study.brain, corrected, corrected.min())
-    note = "The shading of the coils was taken away with N4."
+    note = "Coil shading (the bias field) was corrected with N4."
     return replace(study, sequences=sequences, notes=(*study.notes, note))
 
 

@@ -302,7 +302,7 @@ def _checked(segmentation: Segmentation, data: Labels, target: Grid, role: Role)
     if check.centre_mm > np.linalg.norm(target.spacing) + np.linalg.norm(source.spacing):
         msg = (
             f"The labels on the grid of {role} lie {check.centre_mm:.0f} mm from where they were segmented, so they "
-            "are not given out. This is a fault of the program: please report it, with the transforms."
+            "are withheld. This is a bug: please report it, with the transforms."
         )
         raise RegistrationError(msg)
     return check

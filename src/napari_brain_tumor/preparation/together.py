@@ -89,7 +89,7 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
     """
     roles = [role for role in _FIRST if role in sequences]
     if len(roles) < 2:
-        return Togetherness(unjudged="there is one sequence only")
+        return Togetherness(unjudged="there is only one sequence")
     extents = [extent_of(grids[role]) for role in roles]
     if None in extents:
         return Togetherness(unjudged="the voxel size is not known")
