@@ -16,7 +16,7 @@ from napari_brain_tumor.models.neighbours import neighbours_of, stacked_slices
 from napari_brain_tumor.preprocessing.pipeline import prepare, restore
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.sample import sample_truth_path
-from napari_brain_tumor.study import ROLES, Study, TifSlices
+from napari_brain_tumor.study import ROLES, Segmentation, Study, TifSlices
 from napari_brain_tumor.workflow import segment_job
 from phantoms import affine, axis_orders, tilt
 from small_sample import sample_slab
