@@ -110,6 +110,7 @@ def key_of(method: Method) -> tuple[str, str]:
     parts = parts or [(card.architecture, card.arguments, card.dims)]
     spacing = card.preprocessing.plane_spacing_mm
     family = f"{'+'.join(f'{name} {dims}D' for name, _, dims in parts)} {spacing:g} mm"
+    family += " cascade" if card.cascade else ""
     return f"{family} {json.dumps([arguments for _, arguments, _ in parts], sort_keys=True)}", family
 
 
