@@ -110,7 +110,7 @@ class LabelWatch:
         Parameters
         ----------
         result : LayerData
-            As `layers.segmentation_to_layer` gives it.
+            As `to_layers.segmentation_to_layer` gives it.
         keep_edits : bool
             Keep the voxels that a hand changed since the last result; otherwise everything is replaced.
 

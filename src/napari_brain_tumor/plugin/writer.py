@@ -34,7 +34,7 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     SaveError
         If two layers would be written to one file, or a file could not be written or verified.
     GridMismatchError, LabelSchemaError
-        As for `layers.segmentation_from_layer`; nothing is written then.
+        As for `from_layers.segmentation_from_layer`; nothing is written then.
     """
     opened = viewers.current_layers()
     targets = _targets(Path(path), [attributes for _, attributes, _ in layer_data])

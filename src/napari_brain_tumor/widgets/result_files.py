@@ -88,7 +88,7 @@ def save_layer(
 
     `more` are further arguments of `io.save_segmentation`, such as those that `still_needed` names.
 
-    Raises what `layers.segmentation_from_layer` and `io.save_segmentation` raise.
+    Raises what `from_layers.segmentation_from_layer` and `io.save_segmentation` raise.
     """
     segmentation = from_layers.segmentation_from_layer(layer, references)
     saved = io.save_segmentation(
