@@ -72,7 +72,7 @@ def test_every_architecture_is_exported_here():
 
 
 @needs_onnx
-@pytest.mark.parametrize("name", quick_or_slow(ONNX_2D))
+@pytest.mark.parametrize("name", quick_or_slow(ONNX_2D, quick=("unet",)))
 @torch.no_grad()
 def test_onnx_gives_the_same_logits_in_2d(tmp_path, name):
     model, network = model_and_network(tmp_path / "model", name)

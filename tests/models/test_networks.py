@@ -97,7 +97,13 @@ def test_batch_norms_after_convolutions_fold_without_changing_the_output(name):
 
 
 # U2-NetP is U2-Net with other numbers of features.
-@pytest.mark.parametrize("name", sorted(SMALL.keys() - {"u2netp"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("u2net", "resunet_a") else ())
+        for name in sorted(SMALL.keys() - {"u2netp"})
+    ],
+)
 @torch.inference_mode()
 def test_the_exported_program_gives_the_same_logits(name):
     network, image = small(name), images(40, 48)
