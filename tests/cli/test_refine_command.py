@@ -107,7 +107,7 @@ def test_prompts_of_other_labels_are_refused_unless_told_to_go_on(case: Path, tm
     assert not (tmp_path / "case_refined.nii.gz").exists()
     code, _, err = run("refine", case, "--prompts", "prompts.json", "--anyway")
     assert code == 0
-    assert "recorded on the case another; this is case" in err
+    assert "recorded on case another; this is case" in err
     assert "recorded on other labels" in err
 
 

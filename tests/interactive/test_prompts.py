@@ -77,7 +77,7 @@ def test_places_that_are_no_numbers_are_refused(bad, tmp_path):
         ({"kind": "interpolate", "axis": 0, "slices": [3, 3]}, "two different"),
         ({"kind": "interpolate", "axis": 0, "slices": [3, -1]}, "slices"),
         ({"kind": "interpolate", "axis": 3, "slices": [1, 2]}, "axis"),
-        ({"kind": "propagate", "axis": 0, "start": 4, "stop": 4}, "another slice"),
+        ({"kind": "propagate", "axis": 0, "start": 4, "stop": 4}, "two different slices"),
         ({"kind": "lasso", "label": "edema", "border": True, "points": [[0, 0, 0]] * 3}, "border"),
     ],
 )

@@ -106,7 +106,7 @@ def propagate_slices(
     if not region_mask(slices[start], "WT").any():
         msg = (
             f"Slice {start} along axis {axis} has no tumour, so there is nothing to propagate. Mark the tumour on it "
-            "first, or start on a slice that has some."
+            "first, or start from a slice with tumour."
         )
         raise PromptError(msg)
     return _followed(study, slices, axis, start, direction)
@@ -114,7 +114,7 @@ def propagate_slices(
 
 def _check_slice(count: int, axis: int, at: int) -> None:
     if not 0 <= at < count:
-        msg = f"Slice {at} was named; along axis {axis} there are 0 to {count - 1}. Name a slice of the scan."
+        msg = f"There is no slice {at} along axis {axis}; the scan has 0 to {count - 1}. Choose one of them."
         raise PromptError(msg)
 
 

@@ -183,8 +183,8 @@ def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Indices, 
     thickness = _thickness(normal, grid)
     if spread[1] <= _ROUNDING * min(grid.spacing) or np.abs((points - origin) @ normal).max() > thickness:
         msg = (
-            f"The lasso's {len(points)} points do not outline an area in one plane. Draw it on one slice: points that "
-            f"are on one line, or on slices further apart than {thickness:.3g} {grid.unit}, enclose nothing."
+            f"The lasso's {len(points)} points do not outline an area in one plane. Draw it on one slice: points "
+            f"on a straight line, or on slices more than {thickness:.3g} {grid.unit} apart, enclose no area."
         )
         raise PromptError(msg)
     flat = points - ((points - origin) @ normal)[:, None] * normal

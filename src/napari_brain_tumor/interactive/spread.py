@@ -122,13 +122,15 @@ def outline(
     block = Block(scene, box)
     masks = {region: region_mask(labels, region) for region in REGIONS}
     before = said.copy()
-    for section in sections_of(prompt, touched, plane, box, labels, said):
+    for section in sections_of(prompt, touched, plane, block, labels, said):
         _say(said, section)
         mask = masks[section.region]
         after = mask.copy()
         if prompt.around:
             others = slices_beside(section, outlined, box)
             after = carried(block, section, masks, Said.of(before, section.region), others, decide)
+            if not prompt.add:
+                after &= mask
         else:
             np.moveaxis(after, section.axis, 0)[section.index] = section.inside
         _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)
@@ -304,8 +306,8 @@ def _question(
     question = Asked(request.region, request.inside, request.seeds[wrong])
     if wrong.mean() < _HARDLY:
         return question, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
-    is_in, is_out = _settled(allowed, REGIONS[request.region])
-    alike, otherwise = (is_in, is_out) if request.inside else (is_out, is_in)
+    settled = Said.of(allowed, request.region)
+    alike, otherwise = (settled.is_in, settled.is_out) if request.inside else (settled.is_out, settled.is_in)
     alike = alike | _mask(request.seeds[~wrong], labels.shape)
     reach = Reach(block, question.seeds, outline=outline)
     return question, *evidence(block, reach, question, labels, alike, otherwise | stays)
@@ -367,13 +369,6 @@ def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], valu
     near = labels[ndimage.binary_dilation(_mask(seeds, labels.shape), iterations=4)]
     others = near[near != value]
     return float((others > value).mean()) if others.size else 0.0
-
-
-def _settled(allowed: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Where prompts settled that a voxel is of these classes, and where that it is not."""
-    bits = sum(1 << value for value in classes)
-    is_settled = allowed != 0
-    return is_settled & (allowed & ~np.uint8(bits) == 0), is_settled & (allowed & np.uint8(bits) == 0)
 
 
 def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
