@@ -21,7 +21,7 @@ TITLE = "Ensemble of U-Net and ResUNet++ 2D, gliomas, any of T1, T1c, T2, FLAIR"
 def main() -> None:
     """Write checkpoint and manifest."""
     models = [find_model(BUNDLED / name) for name in MEMBERS]
-    ensemble = save_ensemble(BUNDLED / "ensemble", models, TITLE, by_reference=True)
+    ensemble = save_ensemble(BUNDLED / "ensemble", models, TITLE, by_reference=True, cascade=True)
     write_card(ensemble, ensemble.card.model_copy(update={"min_sure_enhancing": SURE_ENHANCING}))
     write_manifest()
 

@@ -27,8 +27,6 @@ from napari_brain_tumor.requests.segment import PrecisionName, SegmentRequest
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.workflow import Outcome, outcome_job
 
-__all__ = ["border_entropy", "known_dice", "score_case_job", "score_dataset_job"]
-
 AnyPath = str | PathLike[str]
 
 _BORDER_VOXELS = 2

@@ -15,18 +15,6 @@ from scipy import ndimage
 from napari_brain_tumor.errors import DimensionError, SpacingUnknownError
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "Box",
-    "Grid",
-    "LengthUnit",
-    "Reorientation",
-    "ViewerWorld",
-    "bounding_box",
-    "orthogonal_grid",
-    "resample",
-    "to_ras",
-]
-
 LengthUnit = Literal["mm", "voxel"]
 ViewerWorld = Literal["RAS", "LPS"]
 

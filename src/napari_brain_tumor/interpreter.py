@@ -5,8 +5,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["module_command", "safe_environment", "safe_path"]
-
 
 def module_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module as `python -m` does, but never a file of that name in the current folder.

@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-__all__ = ["Meaning", "meaning_of", "meanings_of_regions"]
-
 Meaning = Literal[
     "background", "edema", "non-enhancing", "enhancing", "resection cavity", "tumour core", "whole tumour", "tumour",
     "edema and non-enhancing", "ignore",

@@ -18,28 +18,6 @@ from napari_brain_tumor.errors import LabelSchemaError
 from napari_brain_tumor.label_words import Meaning, meanings_of_regions
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "CLASS_COLORS",
-    "CLASS_NAMES",
-    "LABEL_TOLERANCE",
-    "REGIONS",
-    "RESECTION_CAVITY",
-    "SCHEMAS",
-    "LabelSchema",
-    "Region",
-    "class_names_of",
-    "classes_from_known",
-    "classes_from_regions",
-    "guess_schema",
-    "label_values",
-    "labels_sha256",
-    "looks_like_labels",
-    "names_maker",
-    "region_mask",
-    "schema_named",
-    "slabs_of",
-]
-
 Region = Literal["WT", "TC", "ET"]
 
 EDEMA: Final = 1

@@ -22,8 +22,6 @@ from filelock import FileLock, Timeout
 
 from napari_brain_tumor.home import home_folder
 
-__all__ = ["TEMPORARY_NAME", "Move", "Note", "finish_interrupted", "noted", "remove_quietly", "temporary_beside"]
-
 Move = tuple[Path, Path]
 """A temporary file or folder, and the name that it takes."""
 

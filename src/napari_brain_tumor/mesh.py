@@ -14,9 +14,6 @@ from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["Mesh", "enclosed_volume", "label_mesh", "label_meshes_job", "mask_mesh", "vertex_normals"]
-
-
 _MAX_FACES: Final = 150_000
 """About how many triangles one label may have; above that the surface is sampled at every second or third voxel."""
 _SMOOTHING_ROUNDS: Final = 8

@@ -7,8 +7,6 @@ from inspect import signature
 from itertools import pairwise
 from typing import Final, ParamSpec, Protocol, TypeVar, cast, get_args
 
-__all__ = ["Action", "Job", "Progress", "RemainingTime", "action", "part_of", "run_job"]
-
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)

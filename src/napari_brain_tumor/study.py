@@ -13,18 +13,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import CLASS_NAMES, Region
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "ROLES",
-    "FileLayout",
-    "NiftiForms",
-    "Role",
-    "Segmentation",
-    "Source",
-    "Study",
-    "TifSlices",
-    "check_intensities",
-]
-
 Role = Literal["T1", "T1c", "T2", "FLAIR"]
 
 ROLES: Final[tuple[Role, ...]] = ("T1", "T1c", "T2", "FLAIR")

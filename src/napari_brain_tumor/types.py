@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Float32Array", "Float64Array", "Indices", "Labels", "LayerLabels", "Mask"]
-
 Array = npt.NDArray[Any]
 """An array of any shape and type."""
 

@@ -97,3 +97,76 @@ def test_only_networks_that_look_at_surroundings_of_known_size_are_shown_parts()
 def test_blocks_are_counted_from_the_first_slice():
     assert slice_blocks(5, 9, 10, 4) == [range(4, 8), range(8, 10)]
     assert slice_blocks(10, 10, 10, 4) == []
+
+
+class Constant(nn.Module):
+    """The same logit everywhere; remembers the slices it was shown, by their second channel."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+        self.seen: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += [round(float(image[1].max())) for image in x]
+        return torch.logit(torch.full_like(x[:, :1], self.probability))
+
+
+def mean_of_cascade(*members: nn.Module, **options) -> np.ndarray:
+    network = Ensemble(members, cascade=True)
+    return run_job(Engine(network, 2, CPU, torch.float32).probabilities(head_with_tumour(), **options))
+
+
+def test_other_members_of_a_cascade_see_every_second_slice_on_which_the_first_sees_something():
+    other = Constant(0.2)
+    found = mean_of_cascade(Brightness(16), other, thin=True)
+    assert other.seen == [4, 6, 8, 10, 12]
+    np.testing.assert_allclose(found[0, 5:13, 55, 80], 0.6, atol=1e-3)  # tumour: (1 + .2) / 2
+    np.testing.assert_allclose(found[0, 5:13, 20, 30], 0.1, atol=1e-3)  # elsewhere on these slices: (0 + .2) / 2
+    np.testing.assert_allclose(found[0, [3, 4, 13, 14], 55, 80], 0, atol=1e-3)  # the first member alone
+
+
+def test_between_two_slices_another_member_says_the_mean_of_both():
+    other = Brightness(None)
+    channels = head_with_tumour()
+    channels[0, 6] = 0  # an even slice without anything: the other member sees nothing of it
+    network = Ensemble([Brightness(None), other], cascade=True)
+    found = run_job(Engine(network, 2, CPU, torch.float32).probabilities(channels, thin=True))
+    np.testing.assert_allclose(found[0, [5, 7, 8], 55, 80], [0.5, 0.75, 1], atol=1e-3)
+
+
+def test_thicker_slices_are_shown_to_every_member_and_a_plain_ensemble_shows_all():
+    other = Constant(0.2)
+    mean_of_cascade(Brightness(16), other)
+    assert other.seen == list(range(21))
+    plain = Constant(0.2)
+    run_job(
+        Engine(Ensemble([Brightness(16), plain]), 2, CPU, torch.float32).probabilities(head_with_tumour(), thin=True)
+    )
+    assert plain.seen == list(range(21))
+
+
+def test_a_cascade_whose_first_member_sees_nothing_asks_no_other():
+    other = Constant(0.2)
+    found = mean_of_cascade(Constant(0.05), other, thin=True)
+    assert not other.seen
+    np.testing.assert_allclose(found[0, :, 55, 80], 0.05, atol=1e-3)
+
+
+def test_shares_and_temperatures_hold_in_a_cascade():
+    network = Calibrated(Ensemble([Constant(0.9), Constant(0.5)], [[3.0], [1.0]], cascade=True), [2.0])
+    found = run_job(Engine(network, 2, CPU, torch.float32).probabilities(head_with_tumour(), thin=True))
+    np.testing.assert_allclose(found[0, :, 55, 80], 2 / 3, atol=2e-3)  # .8 is odds of 4, of which the root is 2
+
+
+def test_a_box_gets_of_a_cascade_what_a_run_over_all_gets():
+    torch.manual_seed(0)
+    members = [
+        with_neighbours(lively(UNet(6, 3, width=4, levels=3, norm=norm), 5), 1) for norm in ("batch", "instance")
+    ]
+    channels = np.random.default_rng(0).normal(size=(2, 40, 24, 20)).astype(np.float32)
+    engine = Engine.prepare(Ensemble(members, cascade=True), 2, CPU, torch.float32)
+    whole = run_job(engine.probabilities(channels, thin=True))
+    for first, last in ((17, 22), (7, 8), (39, 40), (0, 1)):
+        part = run_job(engine.probabilities(channels, within=Box((first, 3, 4), (last, 9, 10)), thin=True))
+        np.testing.assert_array_equal(part[:, first:last], whole[:, first:last])

@@ -220,3 +220,11 @@ def test_models_of_other_roles_are_no_members(tmp_path):
         save_ensemble(tmp_path / "both", members(tmp_path, roles=["T1", "FLAIR"]), "Both")
     with pytest.raises(CheckpointError, match="two models or more"):
         save_ensemble(tmp_path / "both", members(tmp_path)[:1], "Both")
+
+
+def test_a_cascade_is_kept_in_the_card_and_is_of_networks_for_slices(tmp_path):
+    saved = save_ensemble(tmp_path / "both", members(tmp_path), "Both", cascade=True)
+    assert load_network(saved).cascade
+    assert not load_network(save_ensemble(tmp_path / "mean", members(tmp_path), "Mean")).cascade
+    with pytest.raises(CheckpointError, match="A cascade is made of networks for slices"):
+        save_ensemble(tmp_path / "solid", flat_and_solid(tmp_path), "Solid", cascade=True)

@@ -76,7 +76,7 @@ def test_one_slice_and_a_slab_between_empty_slices_go_to_slices_as_well():
     single = Grid((40, 48, 1), grid.affine)
     assert traits_of(Study({"T1": whole[:, :, 17:18]}, single)).extent_mm == 1
     for study in (Study({"T1": slab}, grid), Study({"T1": whole[:, :, 17:18]}, single)):
-        assert find_model(None, traits_of(study)).name == "unet"
+        assert find_model(None, traits_of(study)).name == "ensemble"
 
 
 def test_without_a_study_the_first_choice_is_the_default(models):

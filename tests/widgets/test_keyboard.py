@@ -31,12 +31,27 @@ class Keyboard:
         self.window, self.qtbot = window, qtbot
 
     def press(self, keys):
+        self.come_to_the_front()
         combination = QKeySequence(keys)[0]
         target = QApplication.focusWidget() or self.window
         QTest.keyClick(target, combination.key(), combination.keyboardModifiers())
 
+    def come_to_the_front(self):
+        """Make the window active again if the window of another test, or none, has become that."""
+
+        def in_front():
+            active = QApplication.activeWindow()
+            while active not in (None, self.window):
+                active = active.parentWidget()
+            if active is None:
+                self.window.activateWindow()
+            return active is not None
+
+        self.qtbot.waitUntil(in_front, timeout=PATIENCE_MS)
+
     def tab_to(self, control):
-        """Press Tab until a control has the focus."""
+        """Press Tab until a control has the focus, as soon as it can have it."""
+        self.qtbot.waitUntil(control.isEnabled, timeout=PATIENCE_MS)
         for _ in range(MOST_STEPS):
             if QApplication.focusWidget() is control:
                 return

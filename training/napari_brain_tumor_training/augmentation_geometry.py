@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from napari_brain_tumor_training.config import AugmentationConfig
 
-__all__ = ["flip", "warp"]
-
 _SMOOTH: dict[int, Any] = {2: "bicubic", 3: "trilinear"}
 
 

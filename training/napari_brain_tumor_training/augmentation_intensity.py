@@ -8,8 +8,6 @@ from torch.nn import functional
 
 from napari_brain_tumor_training.config import AugmentationConfig
 
-__all__ = ["add_noise", "blur", "lower_resolution", "remap", "vary_intensities"]
-
 _SMOOTH: dict[int, Any] = {4: "bicubic", 5: "trilinear"}
 _LINEAR: dict[int, Any] = {4: "bilinear", 5: "trilinear"}
 _BLUR_SIGMA = (0.4, 1.3)

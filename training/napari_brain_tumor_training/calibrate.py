@@ -20,8 +20,6 @@ from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor_training.dataset import TrainingCase
 from napari_brain_tumor_training.run_files import save_figure
 
-__all__ = ["Panel", "calibrations", "count_logits", "draw_panels", "draw_reliability"]
-
 Counts = dict[Region, LogitCounts]
 
 _SOFTENING: Final = 4.0

@@ -22,8 +22,6 @@ from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor_training.config import DataSource, TrainConfig
 
-__all__ = ["LEFT_OUT", "CaseFiles", "OpenedCase", "cases_of", "find_cases", "read_split", "sides_hash", "split_hash"]
-
 LEFT_OUT: Final = "left out"
 """Instead of a side, of cases that nothing is done with."""
 

@@ -14,8 +14,6 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor_training.process_group import rank_of_process
 from napari_brain_tumor_training.stop_signals import StoppedError
 
-__all__ = ["command_progress"]
-
 
 @contextmanager
 def command_progress(

@@ -4,8 +4,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["AugmentationConfig", "LossConfig", "OptimisationConfig", "OutputConfig", "Section"]
-
 
 class Section(BaseModel):
     """Part of a recipe: immutable, and without unknown entries."""

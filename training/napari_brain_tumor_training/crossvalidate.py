@@ -26,8 +26,6 @@ from napari_brain_tumor_training.process_group import number_of_processes
 from napari_brain_tumor_training.report import score_subsets, write_report
 from napari_brain_tumor_training.run_state import STATE_FILE
 
-__all__ = ["CrossValidation", "crossvalidate", "fit_fold", "summarise_folds"]
-
 logger = logging.getLogger(__name__)
 
 SCORES_FILE = "crossvalidation.csv"

@@ -14,8 +14,6 @@ from napari_brain_tumor.models.neighbours import NEIGHBOURS
 from napari_brain_tumor.requests.train import TrainRequest
 from napari_brain_tumor_training.config import TrainConfig, read_config
 
-__all__ = ["recipe_for_dataset", "recipe_of", "recipe_to_fine_tune", "with_model"]
-
 _MODELS: Final[dict[Dims, str]] = {2: "unet_brain", 3: "residual_unet_light"}
 _PATCHES: Final[dict[Dims, tuple[int, ...]]] = {2: (160, 160), 3: (96, 96, 96)}
 _MIN_EXTENT_MM: Final[dict[Dims, float]] = {2: 0.0, 3: 32.0}

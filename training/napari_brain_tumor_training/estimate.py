@@ -17,8 +17,6 @@ from napari_brain_tumor_training.optimisation import torch_settings
 from napari_brain_tumor_training.sampling import Batch
 from napari_brain_tumor_training.trainer import Trainer
 
-__all__ = ["Cost", "estimate_cost", "voxels_to_validate"]
-
 _GIB = 2**30
 _BOX_SHARE = 0.45
 

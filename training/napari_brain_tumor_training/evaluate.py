@@ -16,8 +16,6 @@ from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.dataset import TrainingCase
 
-__all__ = ["CaseScore", "Observer", "as_metrics", "mean_scores", "score_cases"]
-
 Observer = Callable[[TrainingCase, npt.NDArray[np.uint8]], None]
 """Is shown every case with the predicted classes `(Z, Y, X)`."""
 

@@ -14,8 +14,6 @@ from napari_brain_tumor.models.checkpoint import save_checkpoint
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor_training.config import TrainConfig
 
-__all__ = ["export_checkpoint"]
-
 
 def export_checkpoint(
     config: TrainConfig,

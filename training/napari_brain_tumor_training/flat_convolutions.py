@@ -10,8 +10,6 @@ from typing import Final
 import torch
 from torch import nn
 
-__all__ = ["with_exact_flat_convolutions"]
-
 _FLAT: Final = 2
 """Depth up to which a volume is too flat."""
 

@@ -13,8 +13,6 @@ from napari_brain_tumor.io.csv_text import csv_text, read_csv_text
 from napari_brain_tumor_training.case_files import CaseFiles, find_cases
 from napari_brain_tumor_training.config import TrainConfig
 
-__all__ = ["FOLDS_FILE", "Fold", "deal", "frozen_folds", "with_fold"]
-
 FOLDS_FILE = "folds.csv"
 _COLUMNS = ("patient", "stratum", "fold")
 

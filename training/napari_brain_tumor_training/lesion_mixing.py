@@ -14,8 +14,6 @@ from scipy import ndimage
 
 from napari_brain_tumor_training.dataset import TrainingCase
 
-__all__ = ["Window", "can_lend", "with_lesion_of"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:

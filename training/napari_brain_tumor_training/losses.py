@@ -13,8 +13,6 @@ from torch.nn import functional
 from napari_brain_tumor.models.outputs import supervised_outputs
 from napari_brain_tumor_training.config import LossConfig
 
-__all__ = ["PartialRegionLoss", "TanimotoLoss", "weighted_outputs"]
-
 
 class PartialRegionLoss(nn.Module):
     """The loss of a recipe, of the voxels and regions that each sample knows.

@@ -9,8 +9,6 @@ from torch import nn
 
 from napari_brain_tumor_training.config import OptimisationConfig
 
-__all__ = ["learning_rate_at", "optimiser_for", "torch_settings"]
-
 
 def learning_rate_at(step: int, plan: OptimisationConfig) -> float:
     """Rate at a step: linear warm-up, then half a cosine or a power to zero at the last one, or constant."""

@@ -13,8 +13,6 @@ import torch.distributed as dist
 from napari_brain_tumor.errors import DeviceError
 from napari_brain_tumor.inference.device import resolve_device
 
-__all__ = ["ProcessGroup", "joined", "number_of_processes", "rank_of_process"]
-
 Item = TypeVar("Item")
 
 _LONGEST_WAIT: Final = timedelta(hours=6)

@@ -6,8 +6,6 @@ from typing import Any, Final
 from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.models.cards import CARD_FILE, Card, read_card
 
-__all__ = ["best_checkpoint", "require_ready", "why_not_ready"]
-
 _LEAST_EPOCHS: Final = 5
 """After which weights that were never validated are taken."""
 

@@ -17,8 +17,6 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.dataset import TrainingCase
 from napari_brain_tumor_training.evaluate import as_metrics, mean_scores, score_cases
 
-__all__ = ["role_subsets", "score_subsets", "write_report"]
-
 
 def role_subsets(roles: Sequence[Role]) -> list[tuple[Role, ...]]:
     """Every non-empty subset of the roles: all of them first, each alone last."""

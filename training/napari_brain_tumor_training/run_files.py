@@ -18,8 +18,6 @@ from napari_brain_tumor.labels import CLASS_COLORS, REGIONS
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-__all__ = ["CURVES_FILE", "HISTORY_FILE", "BoardEvents", "draw_curves", "save_figure", "write_curves", "write_history"]
-
 logger = logging.getLogger(__name__)
 
 HISTORY_FILE = "history.csv"

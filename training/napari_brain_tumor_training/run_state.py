@@ -13,8 +13,6 @@ from napari_brain_tumor.models.tensor_file import check_archive
 from napari_brain_tumor_training.config import TrainConfig
 from napari_brain_tumor_training.trainer import Best, Trainer
 
-__all__ = ["BEST_FILE", "STATE_FILE", "restore", "save_best", "save_state"]
-
 STATE_FILE = "state.pt"
 BEST_FILE = "best.pt"
 

@@ -21,20 +21,6 @@ from napari_brain_tumor.errors import CancelledError, SaveError, TrainingError
 from napari_brain_tumor.io.json_file import write_document
 from napari_brain_tumor.progress import Job, Progress
 
-__all__ = [
-    "STATUS_FILE",
-    "Run",
-    "RunStatus",
-    "attach",
-    "best_dice",
-    "list_runs",
-    "mean_dice",
-    "read_history",
-    "request_stop",
-    "tell_starting",
-    "watched",
-]
-
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")

@@ -16,8 +16,6 @@ from napari_brain_tumor_training.detached import LOG_FILE, resume_run
 from napari_brain_tumor_training.readiness import best_checkpoint
 from napari_brain_tumor_training.run_status import Run, attach, list_runs, request_stop
 
-__all__ = ["app", "describe"]
-
 app = typer.Typer(
     help="Training runs: list, show, stop, resume; add their models to the list.",
     add_completion=False,

@@ -19,9 +19,6 @@ from napari_brain_tumor_training.run_files import save_figure
 from napari_brain_tumor_training.sampling import VolumeSampler
 from napari_brain_tumor_training.trainer import drawn_batch
 
-__all__ = ["SlicePictures", "draw_augmented"]
-
-
 _PANEL_INCHES = 2.0
 
 

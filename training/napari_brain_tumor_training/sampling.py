@@ -15,8 +15,6 @@ from napari_brain_tumor_training.config import DataSource, TrainConfig
 from napari_brain_tumor_training.dataset import TrainingCase
 from napari_brain_tumor_training.lesion_mixing import Window, can_lend, with_lesion_of
 
-__all__ = ["Batch", "SliceSampler", "VolumeSampler", "draw_ahead", "sampler_for"]
-
 Drawn = TypeVar("Drawn")
 
 

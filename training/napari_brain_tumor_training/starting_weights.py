@@ -15,8 +15,6 @@ from napari_brain_tumor.models.neighbours import NEIGHBOURS
 from napari_brain_tumor.models.registry import build_network
 from napari_brain_tumor_training.config import ModelConfig, TrainConfig
 
-__all__ = ["frozen_parts", "network_for"]
-
 _ENCODERS: Final[dict[str, tuple[str, ...]]] = {
     "unet": ("encoder",),
     "unet3d_cicek": ("encoder",),

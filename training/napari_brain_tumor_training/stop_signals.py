@@ -8,8 +8,6 @@ from typing import Any
 
 from napari_brain_tumor.progress import Job, Progress
 
-__all__ = ["StoppedError", "run_until_stopped"]
-
 
 class StoppedError(Exception):
     """A signal asked the job to stop, and it did; `exit_code` is what a shell expects then (130 or 143)."""

@@ -23,8 +23,6 @@ from napari_brain_tumor_training.synthetic_contrast import Degradation, render
 from napari_brain_tumor_training.synthetic_fields import Field, on_grid
 from napari_brain_tumor_training.synthetic_tumour import Grade, GrownTumour, Parts, draw_plan, grow, no_parts, parts_on
 
-__all__ = ["Phantom", "SyntheticSpec", "make_case", "make_healthy", "make_phantom", "write_case"]
-
 GENERATOR_VERSION: Final = 1
 """Raise when the same seed would give another case."""
 

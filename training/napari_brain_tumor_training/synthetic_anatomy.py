@@ -17,8 +17,6 @@ from napari_brain_tumor.errors import TrainingError
 from napari_brain_tumor.geometry import Box, Grid, bounding_box
 from napari_brain_tumor_training.synthetic_fields import BandNoise, Field, Mask, axis_coordinates
 
-__all__ = ["Head", "Tissues", "draw_head", "head_grid", "tissues_on"]
-
 _WARPS: Final = ((45.0, 3.5), (22.0, 1.8), (11.0, 0.8))
 """Smoothness and standard deviation in mm of the displacements that are summed: their gradient stays below one."""
 

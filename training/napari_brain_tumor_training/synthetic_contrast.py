@@ -18,8 +18,6 @@ from napari_brain_tumor_training.synthetic_anatomy import Tissues
 from napari_brain_tumor_training.synthetic_fields import BandNoise, Field
 from napari_brain_tumor_training.synthetic_tumour import Parts
 
-__all__ = ["CONTRASTS", "Degradation", "Matter", "render"]
-
 Matter = Literal["white", "grey", "fluid", "edema", "living", "enhancing", "dead", "vessel", "dura"]
 
 CONTRASTS: Final[dict[Role, dict[Matter, float]]] = {

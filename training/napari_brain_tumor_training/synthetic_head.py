@@ -17,8 +17,6 @@ from napari_brain_tumor.geometry import Grid, bounding_box
 from napari_brain_tumor.study import Role
 from napari_brain_tumor_training.synthetic_fields import Field, Mask
 
-__all__ = ["HeadScan", "dress"]
-
 _Matter = Literal["air", "bone", "marrow", "fat", "skin", "muscle", "fluid", "mucosa", "cord"]
 
 _MEANS: Final[dict[Role, dict[_Matter, float]]] = {

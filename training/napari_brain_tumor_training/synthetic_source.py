@@ -8,8 +8,6 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor_training.config import DataSource
 from napari_brain_tumor_training.synthetic import SyntheticSpec, make_case, write_case
 
-__all__ = ["make_synthetic_cases"]
-
 
 def make_synthetic_cases(source: DataSource, data_root: Path) -> Job[None]:
     """Write the cases of a synthetic source that its folder lacks, each as a whole or not at all: a job.

@@ -19,8 +19,6 @@ from napari_brain_tumor.labels import classes_from_regions
 from napari_brain_tumor_training.synthetic_anatomy import Head, Tissues, tissues_on
 from napari_brain_tumor_training.synthetic_fields import BandNoise, Field, Mask, axis_coordinates, on_grid
 
-__all__ = ["Grade", "GrownTumour", "Parts", "TumourPlan", "draw_plan", "grow", "no_parts", "parts_on"]
-
 Grade = Literal["HGG", "LGG"]
 
 _REACH_MM: Final = 62.0

@@ -25,8 +25,6 @@ from napari_brain_tumor_training.process_group import ProcessGroup
 from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead
 from napari_brain_tumor_training.starting_weights import frozen_parts, network_for
 
-__all__ = ["Best", "Trainer", "drawn_batch"]
-
 logger = logging.getLogger(__name__)
 
 _ABSURD = 1e15

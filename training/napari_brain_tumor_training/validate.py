@@ -16,8 +16,6 @@ from napari_brain_tumor.workflow import segment
 from napari_brain_tumor_training.case_files import find_cases
 from napari_brain_tumor_training.config import TrainConfig
 
-__all__ = ["CaseDice", "summarise", "validate", "where_known"]
-
 
 @dataclass(frozen=True, slots=True)
 class CaseDice:

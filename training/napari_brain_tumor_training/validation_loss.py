@@ -16,8 +16,6 @@ from napari_brain_tumor_training.dataset import TrainingCase
 from napari_brain_tumor_training.sampling import Batch, VolumeSampler, draw_ahead, sampler_for
 from napari_brain_tumor_training.trainer import Trainer
 
-__all__ = ["VALIDATION_LOSS", "validation_loss"]
-
 VALIDATION_LOSS: Final = "validation loss"
 """Its column in the history."""
 _MOST_BATCHES: Final = 25

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["Change", "change_between", "digest_of", "pack_change", "unpack_change"]
-
 Slices = tuple[slice, ...]
 
 _LEVEL = 1

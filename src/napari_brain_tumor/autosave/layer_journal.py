@@ -28,8 +28,6 @@ from napari_brain_tumor.io.packed import PackedLabels, read_packed, write_packed
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["LayerJournal", "RecoveredLabels", "make_private", "recover"]
-
 logger = logging.getLogger(__name__)
 
 _FAILURES: Final = (OSError, ValueError, RuntimeError, MemoryError, BrainTumorError)

@@ -10,8 +10,6 @@ from napari_brain_tumor.autosave.changes import Change, change_between, digest_o
 from napari_brain_tumor.autosave.layer_journal import LayerJournal
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["Mirror", "Step", "combine"]
-
 Slices = tuple[slice, ...]
 
 _STEPS: Final = 20

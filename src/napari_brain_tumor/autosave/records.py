@@ -4,8 +4,6 @@ import struct
 import zlib
 from typing import Final
 
-__all__ = ["AUTOMATIC", "CHANGE", "DOCUMENT", "SAVED", "frame", "read_records"]
-
 CHANGE: Final = b"C"
 """A packed change of the labels."""
 AUTOMATIC: Final = b"A"

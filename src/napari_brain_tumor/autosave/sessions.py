@@ -18,20 +18,6 @@ from napari_brain_tumor.autosave.layer_journal import LayerJournal, RecoveredLab
 from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.home import home_folder
 
-__all__ = [
-    "KEEP_BYTES",
-    "KEEP_DAYS",
-    "Fate",
-    "Session",
-    "StoredJournal",
-    "forget",
-    "journal_folder",
-    "journals",
-    "mark",
-    "recover_all",
-    "tidy",
-]
-
 logger = logging.getLogger(__name__)
 
 KEEP_DAYS: Final = 14

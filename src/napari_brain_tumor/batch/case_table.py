@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from napari_brain_tumor.measure.volumes import VolumeTable
 
-__all__ = ["COLUMNS", "CaseRow", "CaseRows", "CaseTable"]
-
 Status = Literal["done", "skipped", "exists", "outdated", "failed"]
 
 _VOLUMES: Final[Mapping[str, int | str]] = {

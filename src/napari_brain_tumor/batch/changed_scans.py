@@ -15,8 +15,6 @@ from napari_brain_tumor.io.study_folder import find_sequences
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Source
 
-__all__ = ["changes_since_result"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Input:

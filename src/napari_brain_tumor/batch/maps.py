@@ -9,8 +9,6 @@ from napari_brain_tumor.io.maps import map_path, save_maps
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Study
 
-__all__ = ["existing_maps", "write_maps"]
-
 _UNCERTAINTY = "uncertainty"
 
 

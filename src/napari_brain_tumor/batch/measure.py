@@ -18,8 +18,6 @@ from napari_brain_tumor.study import Segmentation, Study
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["MeasureWork", "MeasuredCase", "measure_many", "measure_many_job"]
-
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCase:

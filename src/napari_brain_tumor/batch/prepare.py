@@ -11,8 +11,6 @@ from napari_brain_tumor.preparation.pipeline import PreparationReport, prepare_f
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.requests.prepare import PrepareOptions
 
-__all__ = ["PreparationTask", "PrepareWork", "preparation_tasks"]
-
 
 @dataclass(frozen=True, slots=True)
 class PreparationTask:

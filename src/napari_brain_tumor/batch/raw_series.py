@@ -26,8 +26,6 @@ from napari_brain_tumor.requests.prepare import RawSeriesRequest
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation, Study
 
-__all__ = ["RawSeries", "open_scans", "prepared_job", "restored", "study_folder"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawSeries:

@@ -8,8 +8,6 @@ from typing import Final
 from napari_brain_tumor.batch.case_table import CaseRow, CaseTable
 from napari_brain_tumor.progress import Progress
 
-__all__ = ["BatchRows", "CaseProgress"]
-
 _LEAST_PAUSE_S: Final = 2.0
 _SHARE_OF_TIME: Final = 0.05
 """That writing the table may take: it grows with the batch, and is written whole."""

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 
-__all__ = ["SegmentWork", "SegmentedCase", "finished_row", "named_as_given", "segment_many", "segment_many_job"]
-
 
 @dataclass(frozen=True, slots=True)
 class SegmentedCase:

@@ -9,8 +9,6 @@ from napari_brain_tumor.io.formats import BIDS, FileFormat
 from napari_brain_tumor.io.given_roles import Roles
 from napari_brain_tumor.study import Study
 
-__all__ = ["Task", "already_there", "check_inputs_are_kept", "exists_already", "task_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Task:

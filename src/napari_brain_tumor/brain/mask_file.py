@@ -11,8 +11,6 @@ from napari_brain_tumor.io import nifti, open_image
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.study import Study
 
-__all__ = ["check_mask_target", "open_mask", "save_mask"]
-
 
 def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
     """The values `(X, Y, Z)` of a mask file.

@@ -17,8 +17,6 @@ from napari_brain_tumor.preprocessing.pipeline import prepare
 from napari_brain_tumor.progress import Job, part_of
 from napari_brain_tumor.study import Study
 
-__all__ = ["BRAIN_MODEL", "brain_model", "brain_probabilities"]
-
 BRAIN_MODEL: Final = "brain"
 """Name of the checkpoint; its "whole tumour" is the brain."""
 

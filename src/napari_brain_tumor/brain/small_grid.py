@@ -14,9 +14,6 @@ from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array, Float32Array
 
-__all__ = ["SMALL_PIXEL_MM", "SmallGrid", "small_grid", "small_study"]
-
-
 SMALL_PIXEL_MM: Final = 2.0
 """Side of a pixel of the small grid."""
 

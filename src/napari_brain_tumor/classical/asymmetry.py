@@ -16,8 +16,6 @@ from napari_brain_tumor.classical.scan import Scan, Voxel, smooth
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
-__all__ = ["find_regions"]
-
 _TOLERANCE_MM: Final = 3.0
 """Within which the two halves of a healthy brain may differ in place."""
 _BRIDGE_MM: Final = 2.0

@@ -22,8 +22,6 @@ from napari_brain_tumor.progress import Job, Progress, part_of, run_job
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["find_regions", "find_regions_job"]
-
 _WEIGHTS: Final[Mapping[Role, float]] = {"FLAIR": 1.0, "T2": 0.5, "T1": -0.4}
 """Of the sequences' departures in their sum; negative where tumour is dark. These numbers
 and those below were chosen on 13 brains of training patients."""

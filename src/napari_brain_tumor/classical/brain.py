@@ -11,8 +11,6 @@ from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["brain_in_head"]
-
 _HALFWAY = 0.5
 """Brightness between air (0) and brain (1) above which a voxel may be brain."""
 _FAT = 1.6

@@ -9,8 +9,6 @@ from napari_brain_tumor.classical.scan import Scan, Voxel, clipped_brightness, s
 from napari_brain_tumor.classical.symmetry import find_mirror_plane
 from napari_brain_tumor.types import Float32Array
 
-__all__ = ["Candidate", "find_candidate", "half_height"]
-
 _NOISE_MM: Final = 1.5
 _REGION_MM: Final = 5.0
 """Deviation of the Gaussian over which a region is sought: small veins and the rim of the cortex do not count."""

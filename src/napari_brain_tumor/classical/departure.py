@@ -10,8 +10,6 @@ from napari_brain_tumor.classical.template_level import expected, weights_of
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Float64Array
 
-__all__ = ["departures"]
-
 _SAMPLE: Final = 60_000
 _ROUNDS: Final = 10
 _LEAST_SHARE: Final = 0.3

@@ -18,8 +18,6 @@ from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
-__all__ = ["find_regions"]
-
 _INSIDE: Final = 1.3
 """Brightness, in parts of the half height, above which a voxel surely is tumour where it is connected to the seed."""
 _OUTSIDE: Final = 0.6

@@ -10,8 +10,6 @@ from napari_brain_tumor.classical.scan import Scan, brightness, smooth
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["enhancement", "with_enhancing"]
-
 _NOISE_MM: Final = 0.7
 _LEAST: Final = 3.0
 """Robust deviations of T1c minus T1 over the brain, below which nothing enhances."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
-__all__ = ["MethodResult"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodResult:

@@ -7,8 +7,6 @@ from napari_brain_tumor.classical.scan import Spacing, Voxel
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["depth_in_slices", "distance_in_slices", "fill_slices", "opened_part", "part_at"]
-
 
 def depth_in_slices(mask: Mask, spacing_mm: Spacing) -> Float32Array:
     """Distance of each voxel of the mask from what is outside in its slice, in millimetres.

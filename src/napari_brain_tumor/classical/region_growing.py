@@ -22,8 +22,6 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["find_regions", "grow"]
-
 _SEQUENCES: Final[tuple[Role, ...]] = ("FLAIR", "T2", "T1")
 """T1c is left out: it tells the enhancing rim from the rest of the tumour, which shall be one region."""
 _DISTANCES: Final = (1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0)

@@ -13,8 +13,6 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import ROLES, Role
 
-__all__ = ["BASELINES", "Baseline"]
-
 
 @dataclass(frozen=True, slots=True)
 class Baseline:

@@ -19,8 +19,6 @@ from napari_brain_tumor.progress import Job
 from napari_brain_tumor.study import ROLES, Study
 from napari_brain_tumor.types import Mask
 
-__all__ = ["Seed", "find_regions", "find_regions_job", "scan_of", "seeds_in_scan"]
-
 Seed = tuple[float, float, float]
 """World coordinates (x, y, z): RAS+ millimetres, or voxels where the files do not state the spacing."""
 

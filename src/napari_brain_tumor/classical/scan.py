@@ -10,16 +10,6 @@ from napari_brain_tumor.errors import MissingRolesError
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = [
-    "BRIGHT_ROLES",
-    "Scan",
-    "Spacing",
-    "Voxel",
-    "brightness",
-    "clipped_brightness",
-    "smooth",
-]
-
 Spacing = tuple[float, float, float]
 Voxel = tuple[int, int, int]
 

@@ -10,8 +10,6 @@ from scipy import ndimage, optimize
 from napari_brain_tumor.classical.scan import Spacing
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["MirrorPlane", "find_mirror_plane"]
-
 _COARSE_MM: Final = 8.0
 """Voxel size at which the plane is sought."""
 _LARGEST_SLOPE: Final = 0.25

@@ -28,8 +28,6 @@ from napari_brain_tumor.classical.template_level import (
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
-__all__ = ["LEAST_OVERLAP", "TemplateFit", "fit_template_job"]
-
 LEAST_OVERLAP: Final = 0.9
 """Of the brain with the template's, as Dice, below which the fit is not trusted; 23 brains reached .944 to .972."""
 

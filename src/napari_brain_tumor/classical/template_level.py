@@ -10,8 +10,6 @@ from napari_brain_tumor.classical.scan import Scan, Spacing
 from napari_brain_tumor.classical.template import tissue_template
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
-__all__ = ["Expectation", "Level", "expected", "level_of", "sampled", "weights_of"]
-
 _SCAN_SHARE: Final = 0.25
 """Least share of brain in a voxel whose intensity is used."""
 _BLUR: Final = 0.5

@@ -16,8 +16,6 @@ from napari_brain_tumor.classical.scan import Scan, Voxel
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Mask
 
-__all__ = ["find_regions", "otsu_level"]
-
 _CLASSES: Final = 4
 """Fluid, white matter, grey matter, tumour."""
 _LEVELS: Final = (1.0, 2.5)

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.batch.targets import Task
     from napari_brain_tumor.catalogue import Method
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     name="brain-tumor",
     help="Segment, measure and learn brain tumours in MRI. Research use only, not for clinical use.",

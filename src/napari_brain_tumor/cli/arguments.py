@@ -21,8 +21,6 @@ from napari_brain_tumor.requests.shell import with_requests
 if TYPE_CHECKING:
     from napari_brain_tumor.study import Study
 
-__all__ = ["PathsOption", "open_case", "with_options"]
-
 _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "model": known_model,
     "device": known_device,

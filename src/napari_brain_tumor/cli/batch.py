@@ -22,8 +22,6 @@ from napari_brain_tumor.cli.console import (
 from napari_brain_tumor.errors import BrainTumorError, SaveError
 from napari_brain_tumor.executors import Advanced, CaseWork, Executor, Finished, Started
 
-__all__ = ["run_batch"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

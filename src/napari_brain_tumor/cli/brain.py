@@ -9,8 +9,6 @@ from napari_brain_tumor.cli.arguments import open_case
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.segment import BrainRequest
 
-__all__ = ["brain"]
-
 
 def brain(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],

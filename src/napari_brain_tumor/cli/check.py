@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.preflight import Fix, FixKind, Row
 
-__all__ = ["check"]
-
 _OPTIONS: Final[dict["FixKind", str]] = {
     "resample": "--resample {}",
     "roles": "--roles t1c=FILE,flair=FILE",

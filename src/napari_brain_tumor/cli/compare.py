@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.labels import Region
     from napari_brain_tumor.study import Segmentation
 
-__all__ = ["compare"]
-
 _MOST_SLICES: Final = 5
 _SCORES: Final = {
     "dice": ("Dice", 3),

@@ -22,22 +22,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.measure.lesions import Lesion
     from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 
-__all__ = [
-    "debugging",
-    "duration",
-    "explain",
-    "lesion_table",
-    "note",
-    "prepare_streams",
-    "print_table",
-    "progress_line",
-    "progress_shown",
-    "run_shown",
-    "say",
-    "say_error",
-    "volume_table",
-]
-
 _PIPE_WIDTH = 160
 _LINE_EVERY_S: Final = 30.0
 """Seconds between lines that tell how far a job is where there is no terminal for a bar."""

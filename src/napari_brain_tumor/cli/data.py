@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.io.table import Table
     from napari_brain_tumor.study import Segmentation
 
-__all__ = ["data"]
-
 data = typer.Typer(
     name="data",
     help="Data sets of curated cases: what you correct and accept, and what training reads.",

@@ -14,8 +14,6 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.workflow import segment_job
 
-__all__ = ["run_demo"]
-
 
 def run_demo(folder: Path, request: SegmentRequest, *, window: bool = True) -> None:
     """Segment the shipped sample; write `segmentation.nii.gz`, `.json` and `.png` into the folder and show the result.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.evaluation import Evaluation
     from napari_brain_tumor.metrics.compare import Difference, Summary
 
-__all__ = ["evaluate"]
-
 _REGIONS: Final = {"WT": "Whole tumour (WT)", "TC": "Tumour core (TC)", "ET": "Enhancing tumour (ET)"}
 _HINTS: Final[dict[type[Exception], str]] = {
     LabelSchemaError: "In the shell: --schema NAME for the truth, --predictions-schema NAME for predictions.",

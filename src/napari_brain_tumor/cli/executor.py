@@ -12,8 +12,6 @@ from napari_brain_tumor.requests.computing import ComputeRequest
 if TYPE_CHECKING:
     from napari_brain_tumor.executors import Executor
 
-__all__ = ["chosen_executor"]
-
 
 @contextmanager
 def chosen_executor(computing: ComputeRequest) -> "Iterator[Executor]":

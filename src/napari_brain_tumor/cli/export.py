@@ -9,8 +9,6 @@ from napari_brain_tumor.cli.arguments import PathsOption
 from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.requests.export import ExportRequest
 
-__all__ = ["export"]
-
 
 def export(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="A saved segmentation, of any format.")],

@@ -9,8 +9,6 @@ import typer
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.requests.quoting import install_command
 
-__all__ = ["add_extensions", "run_extension"]
-
 GROUP: Final = "napari_brain_tumor.commands"
 _HELP: Final = {
     "train": 'Train a network on curated cases (needs the extra "train").',

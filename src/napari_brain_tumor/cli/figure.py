@@ -9,8 +9,6 @@ from napari_brain_tumor.cli.known_values import known_schema
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.reporting import FigureRequest
 
-__all__ = ["figure"]
-
 
 def figure(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of the examination.")],

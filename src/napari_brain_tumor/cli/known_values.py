@@ -7,15 +7,6 @@ import typer
 from napari_brain_tumor.errors import LabelSchemaError, ModelNotFoundError, RoleError, SaveError
 from napari_brain_tumor.labels import schema_named
 
-__all__ = [
-    "known_device",
-    "known_format",
-    "known_grid",
-    "known_model",
-    "known_schema",
-    "known_style",
-]
-
 
 def known_format(text: str | None) -> str | None:
     """The name of a format that segmentations are saved in."""

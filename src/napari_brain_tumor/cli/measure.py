@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.measure.examination import Examination
     from napari_brain_tumor.measure.volumes import VolumeTable
 
-__all__ = ["measure"]
-
 T = TypeVar("T")
 
 

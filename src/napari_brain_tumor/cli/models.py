@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.models.cards import Card, Metrics, ModelInfo
     from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
 
-__all__ = ["models_app"]
-
 models_app = typer.Typer(
     help="List the installed models; show, count, import, export and remove them.",
     invoke_without_command=True,

@@ -12,8 +12,6 @@ from napari_brain_tumor.io.case_folders import case_folders
 from napari_brain_tumor.io.case_names import distinct_names
 from napari_brain_tumor.io.formats import BIDS, NIFTI, TIFF, FileFormat, format_to_write, saved_suffixes
 
-__all__ = ["listed_examinations", "plan_tasks"]
-
 
 def plan_tasks(
     cases: Sequence[Path],

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.batch.prepare import PreparationTask
     from napari_brain_tumor.preparation.pipeline import PreparationReport
 
-__all__ = ["prepare"]
-
 
 def prepare(
     examinations: Annotated[

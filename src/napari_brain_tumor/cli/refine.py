@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
     from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["refine"]
-
 
 def refine(
     case: Annotated[Path, typer.Argument(metavar="CASE", help="Folder or file of an examination.")],

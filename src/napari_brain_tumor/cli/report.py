@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.followup.followup import FollowUp
     from napari_brain_tumor.followup.visits import Visit
 
-__all__ = ["follow_up", "report"]
-
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before.")]
 
 

@@ -9,8 +9,6 @@ import typer
 from napari_brain_tumor.cli.known_values import known_device
 from napari_brain_tumor.errors import SaveError
 
-__all__ = ["rerun"]
-
 
 def rerun(
     record: Annotated[

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.dataset import CaseRecord
     from napari_brain_tumor.dataset.stored_scores import StoredScore
 
-__all__ = ["score"]
-
 
 def score(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the data set.")],

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.io import Series
     from napari_brain_tumor.io.table import Table
 
-__all__ = ["series"]
-
 
 def series(
     case: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an examination, or one of its files.")],

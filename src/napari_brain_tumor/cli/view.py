@@ -13,8 +13,6 @@ from napari_brain_tumor.interpreter import module_command, safe_environment
 from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.requests.shell import Without, words_of
 
-__all__ = ["view"]
-
 
 def view(
     request: Annotated[ViewRequest, Without("resample")],

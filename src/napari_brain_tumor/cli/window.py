@@ -9,8 +9,6 @@ from typing import Final
 
 from napari_brain_tumor.interpreter import module_command, safe_environment
 
-__all__ = ["WINDOW_MODULE", "open_window", "why_no_window"]
-
 WINDOW_MODULE: Final = "napari_brain_tumor.widgets.show"
 """What `python -m` runs there."""
 

@@ -12,8 +12,6 @@ from napari_brain_tumor.metrics.scores import score_segmentations, target_labels
 from napari_brain_tumor.progress import Job, Progress, action
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["compare_segmentations", "compare_segmentations_job"]
-
 
 @action
 def compare_segmentations(

@@ -22,8 +22,6 @@ from napari_brain_tumor.study import Segmentation
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["METHODS", "Consensus", "ConsensusMethod", "RaterQuality", "consensus", "consensus_job", "find_consensus"]
-
 ConsensusMethod = Literal["majority", "staple"]
 
 METHODS: Final[dict[ConsensusMethod, str]] = {

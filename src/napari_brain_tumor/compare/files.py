@@ -14,8 +14,6 @@ from napari_brain_tumor.compare.result import Agreement
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.write_nifti import write_nifti
 
-__all__ = ["map_files", "write_maps"]
-
 _LEGEND: Final = "maps.json"
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
 

@@ -8,8 +8,6 @@ from napari_brain_tumor.io.source_files import labels_files_sha256
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["describe_inputs"]
-
 _KEPT: Final = ("path", "schema", "task", "method", "model", "edited_by_hand")
 
 

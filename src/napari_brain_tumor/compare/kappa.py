@@ -5,8 +5,6 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import ComparisonError
 
-__all__ = ["fleiss_kappa"]
-
 
 def fleiss_kappa(votes: npt.ArrayLike, times: npt.ArrayLike | None = None) -> float | None:
     r"""Fleiss' kappa :math:`(\bar P - \bar P_e) / (1 - \bar P_e)` (Fleiss 1971, doi:10.1037/h0031619).

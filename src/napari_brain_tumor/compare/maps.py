@@ -10,8 +10,6 @@ from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.types import Labels
 
-__all__ = ["AGREED", "AGREEMENT_COLORS", "FALSE", "MISSED", "count_map", "count_names", "pair_map", "pair_names"]
-
 AGREED: Final = 1
 MISSED: Final = 2
 FALSE: Final = 3

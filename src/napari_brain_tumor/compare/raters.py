@@ -14,8 +14,6 @@ from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, label_v
 from napari_brain_tumor.metrics.one_grid import on_grid, resampled_onto
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["Raters", "gather"]
-
 Masks = npt.NDArray[np.bool_]
 
 

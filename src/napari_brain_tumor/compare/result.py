@@ -25,8 +25,6 @@ from napari_brain_tumor.metrics.scores import DEFINITIONS, MaskScores, TumourCla
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["COLUMNS", "SYMMETRIC", "Agreement", "PairScores"]
-
 SYMMETRIC: Final = (
     "dice",
     "iou",

@@ -14,8 +14,6 @@ from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.geometry import Box, Grid, to_ras
 from napari_brain_tumor.labels import Region
 
-__all__ = ["AXES", "Axis", "SliceRow", "slice_table"]
-
 Axis = Literal["axial", "coronal", "sagittal"]
 AXES: Final[dict[Axis, int]] = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The axis of the world (right, front, head) that each kind of slice is cut across."""

@@ -12,8 +12,6 @@ from napari_brain_tumor.compare.raters import Masks, Raters
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.metrics.overlap import dice
 
-__all__ = ["RaterVolume", "RegionAgreement", "region_agreement", "volumes_of"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionAgreement:

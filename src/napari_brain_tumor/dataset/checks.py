@@ -22,8 +22,6 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["Finding", "Severity", "check_case", "check_dataset"]
-
 Severity = Literal["ok", "warning", "error"]
 
 _OUTSIDE_SHARE: Final = 0.02

@@ -14,8 +14,6 @@ from napari_brain_tumor.dataset.index import CaseRecord, DatasetIndex
 from napari_brain_tumor.dataset.truth import class_names
 from napari_brain_tumor.study import Role
 
-__all__ = ["dataset_document", "dataset_text"]
-
 _MODALITIES: Final[dict[Role, str]] = {"T1": "T1w", "T1c": "T1gd", "T2": "T2w", "FLAIR": "FLAIR"}
 """Roles as the Medical Decathlon spells them."""
 _Kind = tuple[tuple[Role, ...], tuple[str, ...]]

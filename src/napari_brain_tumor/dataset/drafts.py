@@ -12,8 +12,6 @@ from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.inside import path_inside
 from napari_brain_tumor.io.packed import read_packed, write_packed
 
-__all__ = ["Draft", "DraftRecord", "draft_path", "forget_draft", "keep_draft", "read_draft"]
-
 FOLDER: Final = "drafts"
 
 

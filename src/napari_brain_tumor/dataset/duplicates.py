@@ -21,9 +21,6 @@ from napari_brain_tumor.geometry import Box, Grid, bounding_box, to_ras
 from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.types import Array
 
-__all__ = ["LOOKS_ALIKE", "describe_sequences", "find_similar", "fingerprint", "values_sha256", "voxels_sha256"]
-
-
 LOOKS_ALIKE: Final = 0.96
 """Mean correlation of the fingerprints of shared sequences from which two cases are taken for one examination."""
 

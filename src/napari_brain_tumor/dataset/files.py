@@ -19,18 +19,6 @@ from napari_brain_tumor.labels import CLASS_NAMES, SCHEMAS
 from napari_brain_tumor.study import FileLayout, Segmentation, Source, Study, TifSlices
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "image_file",
-    "image_layout",
-    "image_writer",
-    "label_file",
-    "label_writer",
-    "read_study",
-    "read_truth",
-    "storable",
-]
-
-
 _FAST: Final = 1
 """gzip level of images: a tenth larger than usual, three times quicker."""
 _INTEGERS: Final = (np.uint8, np.int16, np.uint16, np.int32)

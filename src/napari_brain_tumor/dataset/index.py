@@ -21,27 +21,6 @@ from napari_brain_tumor.io.inside import outside_reason
 from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
 from napari_brain_tumor.study import ROLES, Role
 
-__all__ = [
-    "STATES",
-    "CaseRecord",
-    "DatasetIndex",
-    "GridRecord",
-    "KnownSlices",
-    "LabelMaker",
-    "LabelRecord",
-    "MadeBy",
-    "PatientRecord",
-    "Review",
-    "ReviewState",
-    "SequenceRecord",
-    "SimilarCase",
-    "SliceNumbers",
-    "Split",
-    "SplitPolicy",
-    "case_id_from",
-    "now",
-]
-
 Split = Literal["train", "val", "test"]
 ReviewState = Literal["draft", "accepted", "rejected", "needs_second_look"]
 LabelMaker = Literal["model", "hand", "both", "imported"]

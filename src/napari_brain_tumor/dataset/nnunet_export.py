@@ -25,8 +25,6 @@ from napari_brain_tumor.labels import RESECTION_CAVITY
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, NiftiForms, Role
 
-__all__ = ["SPLITS_FILE", "NnunetReport", "NnunetTarget", "export_nnunet"]
-
 SPLITS_FILE: Final = "splits_final.json"
 _PREPROCESSED: Final = "nnUNet_preprocessed"
 """nnU-Net's variable with that folder, and how the folder is called beside `nnUNet_raw` by custom."""

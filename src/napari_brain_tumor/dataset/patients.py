@@ -6,8 +6,6 @@ from typing import Final
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.sequence_words import roles_in
 
-__all__ = ["patient_key", "person_key"]
-
 _VISITS: Final = (
     # TCGA barcodes: Kaggle appends the date of the scan, TCIA the sample.
     r"^(?P<patient>TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-.*)?$",

@@ -7,9 +7,6 @@ import numpy as np
 
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["is_size_of_a_head", "same_picture"]
-
-
 _HEAD_MM: Final = (90.0, 300.0)
 """The longest side of a head or brain lies between."""
 _SAME: Final = 0.9999

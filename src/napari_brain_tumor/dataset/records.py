@@ -21,16 +21,6 @@ from napari_brain_tumor.dataset.truth import Truth, encode, maker_of
 from napari_brain_tumor.errors import CaseNotFoundError, DatasetError
 from napari_brain_tumor.study import Study, TifSlices
 
-__all__ = [
-    "case_of",
-    "free_id",
-    "label_record",
-    "new_review",
-    "slice_numbers",
-    "spelling",
-    "without_mention",
-]
-
 
 def case_of(index: DatasetIndex, case_id: str) -> CaseRecord:
     """The case of that id; raises `CaseNotFoundError` where there is none."""

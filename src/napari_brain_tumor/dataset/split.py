@@ -17,18 +17,6 @@ from napari_brain_tumor.dataset.index import PatientRecord, Split, SplitPolicy, 
 from napari_brain_tumor.dataset.patients import patient_key, person_key
 from napari_brain_tumor.errors import SplitError
 
-__all__ = [
-    "Newcomer",
-    "SplitRow",
-    "assign",
-    "key_of_newcomer",
-    "read_split_table",
-    "resolve_key",
-    "side_by_rule",
-    "side_named",
-    "with_table",
-]
-
 Patients = Mapping[str, PatientRecord]
 
 _SIDES: Final[dict[str, Split]] = {

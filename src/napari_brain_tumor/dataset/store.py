@@ -67,8 +67,6 @@ from napari_brain_tumor.errors import BrainTumorError, DatasetError, LabelChange
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["CuratedDataset"]
-
 AnyPath = str | PathLike[str]
 Known = npt.NDArray[np.bool_]
 OneOrMore = str | Collection[str]

@@ -20,8 +20,6 @@ from napari_brain_tumor.io.packed import read_document, read_packed, write_packe
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["StoredScore", "images_sha256", "read_prediction", "read_score", "score_path", "store_score"]
-
 FOLDER: Final = "opinions"
 
 

@@ -25,8 +25,6 @@ from napari_brain_tumor.io.inside import path_inside, refuse_links_outside
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.regular_file import read_regular
 
-__all__ = ["DATASET_FILE", "FOLDERS", "INDEX_FILE", "LOCK_FILE", "commit", "locked", "read_index", "write_first"]
-
 INDEX_FILE: Final = "index.json"
 DATASET_FILE: Final = "dataset.json"
 JOURNAL_FILE: Final = ".changes.json"

@@ -18,9 +18,6 @@ from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, SCHEMAS, Region
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Labels, Mask
 
-__all__ = ["UNKNOWN", "Truth", "check_same_grid", "class_names", "decode", "encode", "maker_of", "stratum", "truth_of"]
-
-
 UNKNOWN: Final = 128
 """Added to the class of a voxel whose label is not known."""
 

@@ -19,8 +19,6 @@ from napari_brain_tumor.io.reading import AnyPath, existing, is_image, slices_in
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["Case", "find_cases", "is_curated", "match_by_name", "read_patients"]
-
 _CURATED_CLASSES: Final = "1=edema,2=non-enhancing,3=enhancing,4=resection cavity"
 """What label files of curated data sets hold."""
 _RESULT_WORDS: Final = re.compile(

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["AGREEMENT_COLORS", "TRUTH_COLOR", "draw_montage"]
-
 AGREEMENT_COLORS: Final[dict[str, str]] = {
     "true": maps.AGREEMENT_COLORS[maps.AGREED],
     "false": maps.AGREEMENT_COLORS[maps.FALSE],

@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = [
-    "FILES",
-    "PREDICTIONS",
-    "UNFINISHED",
-    "CaseOutcome",
-    "Evaluation",
-    "Refused",
-    "check_folder",
-    "outcomes_of",
-]
-
 FILES: Final = ("scores.csv", "scores.json", "boxes.png", "montage.png", "cases.csv")
 """What an evaluation writes into its folder."""
 

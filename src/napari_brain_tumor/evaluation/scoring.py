@@ -43,8 +43,6 @@ from napari_brain_tumor.workflow import segment_job, versions
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["evaluate", "evaluate_job", "score_cases_job", "scores_of_case"]
-
 logger = logging.getLogger(__name__)
 
 Models = Iterable[AnyPath] | Mapping[str, AnyPath]

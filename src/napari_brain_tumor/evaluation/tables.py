@@ -12,8 +12,6 @@ from napari_brain_tumor.io.table import Table, units_of
 from napari_brain_tumor.metrics.compare import CaseScores
 from napari_brain_tumor.metrics.scores import MaskScores
 
-__all__ = ["COLUMNS", "read_scores", "rows_of", "scores_csv", "scores_table"]
-
 _SCORES: Final = tuple(field.name for field in fields(MaskScores))
 _TEXTS: Final = ("dataset", "case", "patient", "model", "region")
 _NUMBERS: Final = ("truth_voxels", "predicted_voxels", "seconds")

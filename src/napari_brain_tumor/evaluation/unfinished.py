@@ -15,8 +15,6 @@ from napari_brain_tumor.evaluation.views import CaseView
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.metrics.compare import CaseScores
 
-__all__ = ["FinishedCase", "Unfinished"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedCase:

@@ -12,9 +12,6 @@ from napari_brain_tumor.measure.planes import AXIAL, Extent, cropped, cut, exten
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["CaseView", "view_of"]
-
-
 _TRUTH: Final = ""
 """No method has an empty name."""
 

@@ -13,8 +13,6 @@ from napari_brain_tumor.executors.work import Executor
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["open_executor"]
-
 
 @contextmanager
 def open_executor(

@@ -20,8 +20,6 @@ from napari_brain_tumor.progress import run_job
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["ClusterExecutor", "connect"]
-
 _PACKAGE: Final = "napari-brain-tumor"
 _CASES_PER_WORKER: Final = 2
 """One that is computed and one that is read meanwhile. More would only take memory."""

@@ -14,8 +14,6 @@ from napari_brain_tumor.inference.memory import free_host_bytes
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.progress import Job
 
-__all__ = ["ATTEMPTS", "PROCESS_NUMBER", "PoolExecutor", "available_cores", "fitting_jobs", "perform"]
-
 ATTEMPTS: Final = 3
 """How often a case is tried whose process is lost, most often because memory ran out."""
 

@@ -7,8 +7,6 @@ from typing import Any
 from napari_brain_tumor.errors import attempted
 from napari_brain_tumor.executors.work import Advanced, CaseWork, Event, Finished, Item, ReadAhead, Result, Started
 
-__all__ = ["SerialExecutor"]
-
 
 class SerialExecutor:
     """Works in this process."""

@@ -15,8 +15,6 @@ from napari_brain_tumor.errors import ClusterError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["SlurmProfile", "read_profile", "slurm_client"]
-
 
 class SlurmProfile(BaseModel):
     """What one Slurm job of workers asks for, and how many such jobs there are."""

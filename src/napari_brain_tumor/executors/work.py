@@ -8,8 +8,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from napari_brain_tumor.progress import Job, Progress
 
-__all__ = ["Advanced", "CaseWork", "Event", "Executor", "Finished", "ReadAhead", "Started"]
-
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Opened = TypeVar("Opened")

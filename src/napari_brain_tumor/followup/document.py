@@ -18,8 +18,6 @@ from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.regular_file import read_regular
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["VisitEntry", "VisitsDocument", "open_visit", "open_visits", "read_visits", "save_visits"]
-
 USER = "the user"
 """What told a date that stands in the document."""
 

@@ -5,8 +5,6 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CLINICAL", "STEROIDS", "ClinicalStatus", "Steroids", "VisitFacts"]
-
 Steroids = Literal["none", "reduced", "stable", "increased"]
 ClinicalStatus = Literal["stable or improved", "worse"]
 

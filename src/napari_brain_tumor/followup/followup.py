@@ -20,8 +20,6 @@ from napari_brain_tumor.progress import Job, Progress, action, part_of
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Change", "FollowUp", "Series", "VisitResult", "compare", "follow_up", "follow_up_job"]
-
 _MOST_TARGETS: Final = 2
 """Target lesions of an enhancing tumour in RANO 2.0."""
 

@@ -19,8 +19,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.measure.lesions import Lesion
 
-__all__ = ["LesionVoxels", "MatchSettings", "State", "Track", "lesion_voxels", "match_lesions"]
-
 State = Literal[
     "first seen", "unchanged", "grown", "shrunk", "new", "gone", "back", "merged", "split", "not compared", ""
 ]

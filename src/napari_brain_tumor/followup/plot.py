@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_follow_up", "save_plot"]
-
 _STYLES: Final = {
     "WT": (CLASS_COLORS[1], "o", "-"),
     "TC": (CLASS_COLORS[2], "s", "--"),

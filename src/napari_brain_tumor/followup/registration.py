@@ -23,24 +23,6 @@ from napari_brain_tumor.progress import Job, Progress, action, part_of
 from napari_brain_tumor.study import Role, Segmentation, Study
 from napari_brain_tumor.types import Array, Float32Array
 
-__all__ = [
-    "Agreement",
-    "Registration",
-    "RigidTransform",
-    "agreement_at_rest",
-    "by_way_of",
-    "carry_labels",
-    "checkerboard",
-    "coarse_scan",
-    "describe",
-    "find_misfit",
-    "no_motion",
-    "register",
-    "register_job",
-    "resample_moved",
-    "unit_range",
-]
-
 Matrix = npt.NDArray[np.float64]
 
 _PREFERRED: Final[tuple[Role, ...]] = ("T1", "T1c", "FLAIR", "T2")

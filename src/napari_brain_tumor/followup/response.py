@@ -27,8 +27,6 @@ from typing import Any, Final, Literal
 from napari_brain_tumor.followup.facts import VisitFacts
 from napari_brain_tumor.followup.wording import percent
 
-__all__ = ["NOT_ASSESSABLE", "THRESHOLDS", "Burden", "Category", "Measure", "Response", "Threshold", "assess"]
-
 Measure = Literal["area", "volume"]
 Category = Literal["CR", "PR", "SD", "PD"]
 Verdict = Literal["CR", "PR", "SD", "PD", "not assessable", "baseline", "before the baseline"]

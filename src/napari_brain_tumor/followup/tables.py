@@ -13,8 +13,6 @@ from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.sidecar import NOTICE
 from napari_brain_tumor.io.table import Table, units_of
 
-__all__ = ["COLUMNS", "follow_up_table", "rows_of", "save_csv", "save_json", "track_rows"]
-
 COLUMNS: Final = (
     "visit",
     "date",

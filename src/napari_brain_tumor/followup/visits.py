@@ -15,17 +15,6 @@ from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Segmentation, Source, Study
 
-__all__ = [
-    "FoundDate",
-    "Visit",
-    "baseline_index",
-    "date_of",
-    "date_of_sources",
-    "in_order",
-    "parse_date",
-    "with_spacing",
-]
-
 _JSON_DATES: Final = ("AcquisitionDateTime", "AcquisitionDate", "SeriesDate", "StudyDate")
 
 

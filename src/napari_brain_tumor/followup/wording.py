@@ -1,7 +1,5 @@
 """Sizes and changes as people read them."""
 
-__all__ = ["percent", "size_text"]
-
 
 def percent(share: float | None) -> str:
     """A share of change as people read it, `"+25.0 %"`; empty where it is not known.

@@ -19,11 +19,12 @@ from napari_brain_tumor.errors import OutOfMemoryError
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.inference.device import fast_dtype
 from napari_brain_tumor.inference.memory import freed_memory_kept
-from napari_brain_tumor.inference.slices import SliceVolume, slice_blocks
+from napari_brain_tumor.inference.slices import SliceVolume, every_second, slice_blocks, suspect_slices
 from napari_brain_tumor.inference.windows import blending_weights, plan_windows
 from napari_brain_tumor.models.blocks import context_of
+from napari_brain_tumor.models.combination import Calibrated, Ensemble
 from napari_brain_tumor.models.neighbours import neighbours_of
-from napari_brain_tumor.progress import Job, Progress
+from napari_brain_tumor.progress import Job, Progress, part_of
 
 __all__ = ["Engine", "fold_batch_norms"]
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 _SLICES_PER_BATCH: Final = {"cpu": 4, "mps": 32, "cuda": 64}
 _WINDOW: Final = (96, 128, 128)
 """Sub-volume that a 3D network takes at once, as many times larger along each side as the network folds its voxels."""
+_LEAST: Final = 2.0**-12
+"""Half of the step between probabilities close to 1 in half precision."""
 _WINDOWS_PER_BATCH: Final = {"cpu": 1, "mps": 1, "cuda": 2}
 
 
@@ -89,7 +92,8 @@ class Engine:
         thin : bool
             Whether slices lie so close that neighbours show nearly the same. A network for slices that looks at
             limited surroundings then computes every second one; those between are computed where a neighbour shows
-            something, and are their mean elsewhere.
+            something, and are their mean elsewhere. Of a cascade, the members after the first are computed on every
+            second slice of those where the first sees something.
 
         Returns
         -------
@@ -138,8 +142,8 @@ class Engine:
         raise OutOfMemoryError(msg)
 
     @torch.inference_mode()
-    def _infer(self, batch: torch.Tensor, *, flips: bool) -> torch.Tensor:
-        """Probabilities in float32 of a batch `(N, C, [Z,] Y, X)`."""
+    def _infer(self, network: nn.Module, batch: torch.Tensor, *, flips: bool) -> torch.Tensor:
+        """What a network says of a batch `(N, C, [Z,] Y, X)`: probabilities in float32."""
         layout = torch.channels_last if self.dims == 2 else torch.channels_last_3d
         inputs = batch.to(self.device, self.dtype)
         if self.dtype != torch.float32 or self.device.type != "cpu":
@@ -148,15 +152,59 @@ class Engine:
         mirrors = [m for n in range(self.dims + 1) for m in combinations(axes, n)] if flips else [()]
         total = torch.zeros((), device=self.device)
         for mirror in mirrors:
-            logits = self.network(inputs.flip(mirror) if mirror else inputs).float()
+            logits = network(inputs.flip(mirror) if mirror else inputs).float()
             total = total + torch.sigmoid(logits.flip(mirror) if mirror else logits)
         return total / len(mirrors)
 
     def _slices(
         self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool, thin: bool
     ) -> Job[npt.NDArray[np.float16]]:
+        network, temperatures = self.network, None
+        if isinstance(network, Calibrated) and isinstance(network.network, Ensemble) and network.network.cascade:
+            network, temperatures = network.network, network.temperatures
+        if not (thin and isinstance(network, Ensemble) and network.cascade):
+            return (yield from self._slices_of(self.network, channels, batch, within, flips=flips, thin=thin))
+        values = yield from self._cascade(network, channels, batch, within, flips=flips)
+        if temperatures is not None:
+            _temper(values, temperatures.float().cpu().numpy())
+        return values
+
+    def _cascade(
+        self, network: Ensemble, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool
+    ) -> Job[npt.NDArray[np.float16]]:
+        """What the first member says of all slices; of those where it sees something, the mean of all members."""
+        first, *others = network.members
+        depth, whole = channels.shape[1], Box.whole(channels.shape[1:])
+        # All of it, so that a box gets what a run over everything gets.
+        first_job = self._slices_of(first, channels, batch, whole, flips=flips, thin=True)
+        mean = yield from part_of(first_job, 0, 1 / len(network.members))
+        suspect = suspect_slices(mean)
+        places = every_second(suspect, depth)
+        mixed = [z for z in suspect if within.start[0] <= z < within.stop[0]]
+        needed = set(every_second(mixed, depth))
+        batches = [
+            some for start in range(0, len(places), batch) if needed & set(some := places[start : start + batch])
+        ]
+        shares = network.log_shares.exp().float().cpu().numpy()[:, :, None, None]
+        mean[:, mixed] *= shares[0][:, None].astype(np.float16)
+        for number, (member, share) in enumerate(zip(others, shares[1:], strict=True), 1):
+            volume = SliceVolume(channels, partial(self._infer, member, flips=flips), neighbours_of(member), None)
+            for done, some in enumerate(batches):
+                fraction = (number + done / len(batches)) / len(network.members)
+                yield Progress(fraction, 1, f"slice {some[0] + 1} of {depth}, network {number + 1}")
+                volume.compute(some)
+            for z in mixed:
+                if z % 2:
+                    volume.interpolate(z)
+                mean[:, z] += (share * volume.probabilities[:, z]).astype(np.float16)
+        yield Progress(1, 1, "")
+        return mean
+
+    def _slices_of(
+        self, network: nn.Module, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool, thin: bool
+    ) -> Job[npt.NDArray[np.float16]]:
         """Slices in batches; of thin ones every second, then what is needed of those between."""
-        depth, context = channels.shape[1], context_of(self.network) if thin else None
+        depth, context = channels.shape[1], context_of(network) if thin else None
         in_turn = context is not None
         stride = 2 if in_turn else 1
         blocks = slice_blocks(within.start[0], within.stop[0], depth, batch * stride)
@@ -164,7 +212,7 @@ class Engine:
         parts = [(block[::stride], False) for block in [*blocks, *ahead]]
         parts += [(block[1::2], True) for block in blocks if in_turn]
         parts = [(places, between) for places, between in parts if places]
-        volume = SliceVolume(channels, partial(self._infer, flips=flips), neighbours_of(self.network), context)
+        volume = SliceVolume(channels, partial(self._infer, network, flips=flips), neighbours_of(network), context)
         for number, (places, between) in enumerate(parts):
             yield Progress(number, len(parts), f"slice {places.start + 1} of {depth}")
             if between:
@@ -186,7 +234,7 @@ class Engine:
         for number, some in enumerate(_batches(places, batch)):
             yield Progress(number * batch, len(places), f"window {number * batch + 1} of {len(places)}")
             stacked = torch.from_numpy(np.stack([channels[(slice(None), *place)] for place in some]))
-            predicted = self._infer(stacked, flips=flips).cpu().numpy()
+            predicted = self._infer(self.network, stacked, flips=flips).cpu().numpy()
             if total is None:
                 total = np.zeros((predicted.shape[1], *sides), dtype=np.float32)
             for place, probabilities in zip(some, predicted, strict=True):
@@ -196,6 +244,15 @@ class Engine:
         assert total is not None
         np.divide(total, coverage, out=total, where=coverage > 0)
         return total.astype(np.float16)
+
+
+def _temper(values: npt.NDArray[np.float16], temperatures: npt.NDArray[np.float32]) -> None:
+    """Divide the logits of probabilities `(R, Z, Y, X)` by a temperature for each region, in place."""
+    for region, temperature in zip(values, temperatures, strict=True):
+        for image in region:
+            likely = np.clip(image.astype(np.float32), _LEAST, 1 - _LEAST)
+            odds = (likely / (1 - likely)) ** (1 / temperature)
+            image[...] = np.where(image > 0, odds / (1 + odds), 0)
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:

@@ -3,6 +3,8 @@
 Slices a millimetre apart show nearly the same. Of such only every second is computed as a whole; where neither
 neighbour shows anything, the one between them shows nothing either, and gets their mean. This is for networks that
 look at limited surroundings: others, with means over the slice, see less of it in a part.
+
+Of a cascade, the members after the first are computed where that one sees something: whole slices, every second.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +16,15 @@ import torch
 
 from napari_brain_tumor.models.neighbours import stacked_slices
 
-__all__ = ["SliceVolume", "slice_blocks"]
+__all__ = ["SliceVolume", "every_second", "slice_blocks", "suspect_slices"]
 
 _MARGIN: Final = 4
 _WIDE_MARGIN: Final = 8
 """Pixels that are kept around the head or brain; the wider one where every slice is computed as a whole."""
 _SUSPECT: Final = 0.2
 """Probability of any region from which a slice beside is computed too."""
+_GLIMPSE: Final = 0.1
+"""Probability of any region from which a slice is shown to the other members of a cascade."""
 _REPLACED: Final = 8
 """Pixels around suspect ones that are computed in the slice beside, instead of interpolated."""
 
@@ -33,6 +37,16 @@ def slice_blocks(start: int, stop: int, depth: int, length: int) -> list[range]:
     if start >= stop:
         return []
     return [range(first, min(first + length, depth)) for first in range(start // length * length, stop, length)]
+
+
+def suspect_slices(probabilities: npt.NDArray[np.float16]) -> list[int]:
+    """Slices of `(R, Z, Y, X)` on which a network sees something."""
+    return np.flatnonzero((probabilities >= _GLIMPSE).any(axis=(0, 2, 3))).tolist()
+
+
+def every_second(places: Sequence[int], depth: int) -> list[int]:
+    """Even slices from which some slices get what they need: themselves, or those beside them."""
+    return sorted({near for z in places for near in (z - z % 2, z + z % 2) if near < depth})
 
 
 class SliceVolume:
@@ -81,7 +95,7 @@ class SliceVolume:
         found = np.zeros(self._channels.shape[2:], dtype=bool)
         suspect = []
         for z in places:
-            seen = self._interpolate(z)
+            seen = self.interpolate(z)
             if seen.any():
                 suspect.append(z)
                 found |= seen
@@ -91,7 +105,7 @@ class SliceVolume:
         replaced = _around(found, _REPLACED, whole)
         self._store(suspect, _around(found, _REPLACED + self._context, whole), replaced)
 
-    def _interpolate(self, z: int) -> npt.NDArray[np.bool_]:
+    def interpolate(self, z: int) -> npt.NDArray[np.bool_]:
         """Fill a slice with the mean of those beside it; its pixels `(Y, X)` where one of them shows something."""
         # The last slice may have but one beside it.
         beside = self.probabilities[:, z - 1 : z + 2 : 2].astype(np.float32)

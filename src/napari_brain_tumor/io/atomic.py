@@ -12,9 +12,6 @@ from typing import Any, Final
 from napari_brain_tumor.errors import SaveError, attempted
 from napari_brain_tumor.leftovers import Move, Note, noted, remove_quietly, temporary_beside
 
-__all__ = ["Part", "flush_to_disk", "write_atomically", "write_text", "write_together"]
-
-
 _CANNOT_FLUSH: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS)
 """What file systems answer, mostly over a network, that do not flush folders."""
 

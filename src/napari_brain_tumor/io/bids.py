@@ -12,8 +12,6 @@ from napari_brain_tumor.errors import DuplicateRoleError, UnreadableFileError
 from napari_brain_tumor.io.case_names import folder_name
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["anatomy_of", "data_set_root", "entities_of", "examinations", "is_bids"]
-
 _SUBJECT: Final = re.compile(r"sub-[A-Za-z0-9]+")
 _SESSION: Final = re.compile(r"ses-[A-Za-z0-9]+")
 _ENTITY: Final = re.compile(r"(?:^|_)([A-Za-z]+)-([A-Za-z0-9]+)(?=_|$)")

@@ -12,8 +12,6 @@ from napari_brain_tumor.io.reading import is_image, visible
 from napari_brain_tumor.io.recognition import recognise
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["CaseFolder", "case_folders"]
-
 _DEPTH: Final = 3
 """How many folders down cases are looked for."""
 

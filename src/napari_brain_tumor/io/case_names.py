@@ -14,8 +14,6 @@ from typing import Final
 from napari_brain_tumor.io.sequence_words import roles_in
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["bids_name", "case_name", "distinct_names", "folder_name", "study_name"]
-
 _PLACES: Final = frozenset(
     {"anat", "nifti", "niftis", "nii", "dicom", "dicoms", "dcm", "mri", "mr", "mrt", "images", "image", "img", "imgs"}
     | {"scan", "scans", "raw", "rawdata", "data", "brain", "head", "series", "volume", "volumes", "vol", "input"}

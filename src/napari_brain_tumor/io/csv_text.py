@@ -14,8 +14,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["csv_text", "formula_safe", "one_line", "plain_text", "read_csv_text"]
-
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}")
 _UNSEEN: Final = ("Zs", "Zl", "Zp", "Cc", "Cf")
 _APOSTROPHE: Final = "'"

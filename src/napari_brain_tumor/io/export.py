@@ -18,8 +18,6 @@ from napari_brain_tumor.labels import Region, looks_like_labels, schema_named
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["save_segmentation"]
-
 
 def save_segmentation(
     segmentation: Segmentation,

@@ -11,32 +11,6 @@ from typing import Any, Final
 
 from napari_brain_tumor.errors import SaveError
 
-__all__ = [
-    "BIDS",
-    "DICOM",
-    "DICOM_SEG",
-    "FORMATS",
-    "MASKS",
-    "METAIMAGE",
-    "NIFTI",
-    "NIFTI_PAIR",
-    "NRRD",
-    "PLY",
-    "RTSTRUCT",
-    "STL",
-    "TIFF",
-    "FileFormat",
-    "format_named",
-    "format_to_write",
-    "image_suffixes",
-    "is_known_suffix",
-    "load",
-    "offered_suffixes",
-    "saved_formats",
-    "saved_suffixes",
-    "split_suffix",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:

@@ -10,8 +10,6 @@ from napari_brain_tumor.io.reading import AnyPath, existing
 from napari_brain_tumor.io.study_folder import role_named
 from napari_brain_tumor.study import Role
 
-__all__ = ["HOW_TO_NAME_FILES", "HOW_TO_ORDER", "Roles", "files_by_role", "ordered_roles"]
-
 Roles = Mapping[str, AnyPath | int] | Sequence[str | None] | None
 
 HOW_TO_NAME_FILES: Final = 'roles={"T1c": "file.nii.gz", "FLAIR": "other.nii.gz"}'

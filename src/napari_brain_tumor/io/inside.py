@@ -12,8 +12,6 @@ from typing import Final
 
 from napari_brain_tumor.errors import OutsideFolderError
 
-__all__ = ["outside_reason", "path_inside", "refuse_links_outside"]
-
 _DEVICES: Final = frozenset(
     (
         *("con", "prn", "aux", "nul", "conin$", "conout$", "clock$"),

@@ -10,8 +10,6 @@ from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.io.regular_file import read_regular
 
-__all__ = ["parse_json", "read_document", "read_json", "write_document"]
-
 Document = TypeVar("Document", bound=BaseModel)
 
 _LARGEST: Final = 1 << 28

@@ -8,8 +8,6 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import BrainTumorError, DimensionError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
 
-__all__ = ["LPS_TO_RAS", "grid_of_header", "matrix_in_lps", "right_angled"]
-
 Matrix = npt.NDArray[np.float64]
 
 LPS_TO_RAS: Final[Matrix] = np.diag([-1.0, -1.0, 1.0])

@@ -12,8 +12,6 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.io.write_nifti import write_nifti
 from napari_brain_tumor.study import FileLayout
 
-__all__ = ["map_path", "save_maps"]
-
 
 def map_path(result: Path, what: str) -> Path:
     """Where a map is saved beside a result: `seg.nii.gz` and `uncertainty` give `seg_uncertainty.nii.gz`."""

@@ -23,8 +23,6 @@ from napari_brain_tumor.io import nifti, tiff
 from napari_brain_tumor.labels import REGIONS, LabelSchema, Region, labels_sha256, schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["KEY", "Meaning", "meaning_inside", "nifti_extension", "require_meaning", "texts_of"]
-
 KEY: Final = "napari-brain-tumor"
 
 _COMMENT_CODE: Final = 6

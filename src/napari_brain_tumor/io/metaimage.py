@@ -21,8 +21,6 @@ from napari_brain_tumor.io.regular_file import file_beside, open_regular
 from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACING_NOTE, Volume, short_name, split_images
 from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels
 
-__all__ = ["MetaImageHeader", "is_metaimage", "metaimage_bytes", "read_metaimage", "read_metaimage_header"]
-
 _HEADER_BYTES: Final = 1 << 20
 """More than any header takes; that of a photograph of text is not read to its end."""
 

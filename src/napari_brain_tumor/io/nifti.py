@@ -23,18 +23,6 @@ from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, re
 from napari_brain_tumor.study import NiftiForms
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "SPACING_UNKNOWN_MARK",
-    "NiftiHeader",
-    "header_of_pair",
-    "is_nifti",
-    "is_pair",
-    "read_nifti",
-    "read_nifti_header",
-    "voxels_of_pair",
-]
-
-
 SPACING_UNKNOWN_MARK: Final = "voxel size unknown"
 """Text in the header's `descrip` of files that we write for a study whose spacing nobody told."""
 

@@ -24,9 +24,6 @@ from napari_brain_tumor.io.volume import ORIENTATION_NOTE, POSITION_NOTE, SPACIN
 from napari_brain_tumor.io.voxel_data import Packing, read_header_and_voxels, read_voxels
 from napari_brain_tumor.types import Array
 
-__all__ = ["NrrdHeader", "is_nrrd", "nrrd_bytes", "read_nrrd", "read_nrrd_header"]
-
-
 _HEADER_BYTES: Final = 1 << 20
 """More than the segments of a large segmentation or the gradients of a diffusion scan take."""
 

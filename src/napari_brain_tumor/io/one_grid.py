@@ -12,16 +12,6 @@ from napari_brain_tumor.io.study_folder import role_named
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = [
-    "FINEST",
-    "OneGrid",
-    "bring_onto_one_grid",
-    "distinct_grids",
-    "reference_role",
-    "resample_within",
-    "scanned_part",
-]
-
 Key = TypeVar("Key", bound=Hashable)
 
 FINEST: Final = "finest"

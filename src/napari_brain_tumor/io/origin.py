@@ -10,8 +10,6 @@ from napari_brain_tumor.io.sidecar import read_sidecar
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["Maker", "Origin", "Record", "origin_of", "record_of"]
-
 Maker = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 """As DICOM has it: by an algorithm, by an algorithm and a person, by a person."""
 

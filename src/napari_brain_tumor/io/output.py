@@ -11,8 +11,6 @@ from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.labels import REGIONS, SCHEMAS, LabelSchema, Region
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["Axes", "Output", "SaveOptions", "regions_to_save"]
-
 Axes = Literal["RAS", "LPS"]
 """Which way the world runs in which points are written: to the right, front and head, or to the left, back and head."""
 

@@ -13,9 +13,6 @@ from napari_brain_tumor.geometry import Box, bounding_box
 from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["PackedLabels", "read_document", "read_packed", "write_packed"]
-
-
 _MOST_VOXELS: Final = 1 << 33
 """Of labels: 8 GB, more than any scan of a head."""
 

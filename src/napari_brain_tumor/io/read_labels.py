@@ -31,8 +31,6 @@ from napari_brain_tumor.labels import (
 from napari_brain_tumor.leftovers import finish_interrupted
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["open_segmentation", "open_truth", "preferred_labels"]
-
 
 def open_segmentation(path: AnyPath, schema: str | None = None, *, spacing_mm: Spacing | None = None) -> Segmentation:
     """Open labels and translate them to our classes.

@@ -42,16 +42,6 @@ from napari_brain_tumor.io.study_folder import (
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role, Source, Study
 
-__all__ = [
-    "Sequences",
-    "SeriesPicks",
-    "list_series",
-    "open_sequences",
-    "open_source_volumes",
-    "open_sources",
-    "open_study",
-]
-
 SeriesPicks = Mapping[str, str | int] | None
 """Role to the number or description of a DICOM series."""
 

@@ -17,22 +17,6 @@ from napari_brain_tumor.io.formats import DICOM, FORMATS, NIFTI_PAIR, image_suff
 from napari_brain_tumor.io.volume import Volume, file_stamp, named_path
 from napari_brain_tumor.study import Role
 
-__all__ = [
-    "AnyPath",
-    "Spacing",
-    "existing",
-    "folders_within",
-    "images_in",
-    "is_image",
-    "open_image",
-    "open_volumes",
-    "read_files",
-    "read_volumes",
-    "slices_in",
-    "visible",
-    "with_spacing",
-]
-
 AnyPath = str | PathLike[str]
 Spacing = tuple[float, float, float]
 

@@ -15,8 +15,6 @@ from napari_brain_tumor.io.study_folder import (
     role_of_file,
 )
 
-__all__ = ["recognise"]
-
 
 def recognise(path: AnyPath) -> Literal["study", "segmentation"] | None:
     """What a path holds for us, told from names and headers alone; None where it is not ours. Never raises."""

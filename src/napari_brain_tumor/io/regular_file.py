@@ -13,8 +13,6 @@ from typing import Final
 
 from napari_brain_tumor.errors import UnreadableFileError
 
-__all__ = ["file_beside", "is_plain_name", "open_regular", "read_regular"]
-
 _KINDS: Final = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),

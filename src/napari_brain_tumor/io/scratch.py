@@ -15,8 +15,6 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-__all__ = ["recover_scratch", "scratch_beside", "swap_in"]
-
 _PREFIX: Final = ".scratch-"
 _LOCK: Final = ".lock"
 _NAME: Final = "name.txt"

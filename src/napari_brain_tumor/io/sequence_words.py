@@ -16,8 +16,6 @@ from typing import Final, Literal, NamedTuple
 from napari_brain_tumor.errors import RoleError
 from napari_brain_tumor.study import Role
 
-__all__ = ["RoleWords", "role_in_name", "role_named", "role_of_description", "roles_in"]
-
 
 @dataclass(frozen=True, slots=True)
 class RoleWords:

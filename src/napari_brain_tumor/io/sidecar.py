@@ -17,8 +17,6 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.labels import schema_named
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["NOTICE", "notes_in", "read_sidecar", "sidecar_part", "sidecar_path", "write_sidecar"]
-
 PROGRAM: Final = "napari-brain-tumor"
 FORMAT: Final = 2
 """Of the document. 1, which did not say so, had no hashes of labels and none of the single files of a folder."""

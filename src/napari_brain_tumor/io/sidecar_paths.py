@@ -7,8 +7,6 @@ from typing import Any, Final, Literal
 
 from napari_brain_tumor.io.dicom import hidden_key
 
-__all__ = ["PATH_STYLES", "PathStyle", "with_paths"]
-
 PathStyle = Literal["auto", "relative", "absolute", "names"]
 
 PATH_STYLES: Final[tuple[PathStyle, ...]] = ("auto", "relative", "absolute", "names")

@@ -12,15 +12,6 @@ from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.io.volume import file_stamp
 from napari_brain_tumor.study import Role, Source
 
-__all__ = [
-    "changes_since_read",
-    "combined_sha256",
-    "describe_sources",
-    "file_sha256",
-    "labels_files_sha256",
-    "source_files",
-]
-
 
 def source_files(source: Source) -> tuple[Path, ...]:
     """The files that a sequence is read from, the first one first; nothing else that lies in the same folder.

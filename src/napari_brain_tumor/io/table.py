@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.table import Table as RichTable
 
-__all__ = ["Table", "units_of"]
-
 _UNITS: Final = {"mm": "mm", "mm2": "mm²", "ml": "mL", "degrees": "°", "percent": "%", "seconds": "s"}
 """What the last word of a column's name says of its numbers."""
 

@@ -26,18 +26,6 @@ from napari_brain_tumor.io.volume import Volume, file_bytes, short_name
 from napari_brain_tumor.study import Role, TifSlices
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "LGG_CHANNELS",
-    "SliceFiles",
-    "find_slices",
-    "is_tif",
-    "read_mask_slices",
-    "read_slices",
-    "read_tif",
-    "repeats",
-    "tif_grid",
-]
-
 Spacing = tuple[float, float, float]
 
 LGG_CHANNELS: Final[tuple[Role, Role, Role]] = ("T1", "FLAIR", "T1c")

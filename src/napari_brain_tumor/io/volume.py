@@ -17,19 +17,6 @@ from napari_brain_tumor.labels import LABEL_TOLERANCE
 from napari_brain_tumor.study import FileLayout
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "ORIENTATION_NOTE",
-    "POSITION_NOTE",
-    "SPACING_NOTE",
-    "Volume",
-    "file_bytes",
-    "file_stamp",
-    "integral_labels",
-    "named_path",
-    "short_name",
-    "split_images",
-]
-
 ORIENTATION_NOTE: Final = (
     "The header states no orientation: the axes are taken to run to the patient's left, back and head; left/right is a "
     "guess."

@@ -15,8 +15,6 @@ from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.regular_file import open_regular
 from napari_brain_tumor.types import Array
 
-__all__ = ["Packing", "read_header_and_voxels", "read_voxels", "remaining_bytes", "unpacked"]
-
 Packing = Literal["raw", "gzip", "bzip2", "zlib"]
 
 _STEP: Final = 1 << 22

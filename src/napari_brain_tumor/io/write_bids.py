@@ -23,8 +23,6 @@ from napari_brain_tumor.io.write_nifti import nifti_output, require
 from napari_brain_tumor.labels import CLASS_COLORS
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["bids_output", "names_subject"]
-
 _PIPELINE: Final = "napari-brain-tumor"
 _BIDS_VERSION: Final = "1.9.0"
 _PREFERRED: Final = ("T1c", "FLAIR", "T2", "T1")

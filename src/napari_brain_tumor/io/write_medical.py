@@ -16,8 +16,6 @@ from napari_brain_tumor.io.write_nifti import SAME_PLACE_VOXELS, require
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Labels
 
-__all__ = ["metaimage_output", "nrrd_output"]
-
 Read = Callable[[Path], list[Volume]]
 
 

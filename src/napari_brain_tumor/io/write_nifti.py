@@ -19,9 +19,6 @@ from napari_brain_tumor.labels import slabs_of
 from napari_brain_tumor.study import FileLayout, NiftiForms, Segmentation
 from napari_brain_tumor.types import Array
 
-__all__ = ["SAME_PLACE_VOXELS", "nifti_output", "nifti_part", "require", "write_nifti"]
-
-
 SAME_PLACE_VOXELS: Final = 1e-3
 """How far a voxel of a saved file may lie from where it was meant; the header's float32 numbers move it less."""
 _LARGE_VOXELS: Final = 1 << 27

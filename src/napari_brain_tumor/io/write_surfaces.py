@@ -20,8 +20,6 @@ from napari_brain_tumor.mesh import mask_mesh
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Float32Array, Float64Array
 
-__all__ = ["Surface", "ply_bytes", "ply_output", "region_surface", "stl_bytes", "stl_output"]
-
 _TO_LPS: Final = np.array([-1.0, -1.0, 1.0])
 _TRIANGLE: Final = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX: Final = np.dtype([("point", "<f4", 3), ("colour", "u1", 3)])

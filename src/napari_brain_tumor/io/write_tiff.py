@@ -18,8 +18,6 @@ from napari_brain_tumor.io.write_nifti import require
 from napari_brain_tumor.study import Segmentation, TifSlices
 from napari_brain_tumor.types import Labels
 
-__all__ = ["masks_output", "stack_output"]
-
 
 def stack_output(segmentation: Segmentation, target: Path, options: SaveOptions) -> Output:
     """The labels as one TIFF with the axes Z, Y, X."""

@@ -23,8 +23,6 @@ from skimage.measure import find_contours
 from napari_brain_tumor.geometry import Grid, to_ras
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["PLANES", "Bidimensional", "Line", "Plane", "largest_diameters", "measuring_axis"]
-
 Point = tuple[float, float, float]
 Plane = Literal["acquisition", "axial", "coronal", "sagittal"]
 

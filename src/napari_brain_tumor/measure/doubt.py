@@ -14,9 +14,6 @@ from napari_brain_tumor.labels import Region
 from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.types import Array
 
-__all__ = ["DoubtfulPlace", "doubtful_places", "place_in_words"]
-
-
 _WORDS: Final = (
     ("left", "midline", "right"),
     ("posterior", "middle", "anterior"),

@@ -19,8 +19,6 @@ from napari_brain_tumor.study import Segmentation, Study
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Examination", "measure_study", "measure_study_job", "redrawn"]
-
 
 @dataclass(frozen=True, slots=True)
 class Examination:

@@ -12,8 +12,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.measure.surface_area import surface_area_mm2
 from napari_brain_tumor.types import Mask
 
-__all__ = ["LESION_NUMBERS", "LesionNumber", "numbers_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class LesionNumber:

@@ -15,9 +15,6 @@ from napari_brain_tumor.measure.lesion_numbers import numbers_of
 from napari_brain_tumor.measure.midline import MidlinePosition, MidsagittalPlane, Side
 from napari_brain_tumor.measure.settings import MEASURED_REGIONS, MeasureSettings
 
-__all__ = ["LeftOut", "Lesion", "find_lesions", "measurability"]
-
-
 _TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)
 _MM3_PER_ML: Final = 1000.0
 

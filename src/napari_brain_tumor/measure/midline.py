@@ -14,8 +14,6 @@ from napari_brain_tumor.measure.mirror_fit import fit_mirror_plane
 from napari_brain_tumor.preprocessing.pipeline import Prepared, PreprocessingSpec, prepare
 from napari_brain_tumor.study import ROLES, Role, Study
 
-__all__ = ["MIDLINE_ROLES", "MidlinePosition", "MidsagittalPlane", "Side", "find_midsagittal_plane"]
-
 Side = Literal["left", "right", "both sides"]
 
 MIDLINE_ROLES: Final[tuple[Role, ...]] = (*BRIGHT_ROLES, "T1", "T1c")

@@ -16,9 +16,6 @@ from napari_brain_tumor.classical.scan import Spacing
 from napari_brain_tumor.classical.symmetry import MirrorPlane
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
-__all__ = ["fit_mirror_plane"]
-
-
 _STEP_MM: Final = 4.0
 """Distance of the points at which the image is compared, and width of the blur before."""
 _DARK, _BRIGHT = -3.0, 0.5

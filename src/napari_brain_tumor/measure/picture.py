@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["save_picture"]
-
 _PANEL_INCHES: Final = 2.6
 
 

@@ -16,26 +16,6 @@ from napari_brain_tumor.types import Array, Labels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "AXIAL",
-    "LABELS",
-    "PLANES",
-    "Extent",
-    "Plane",
-    "View",
-    "cropped",
-    "cut",
-    "draw_classes",
-    "draw_mask",
-    "draw_slice",
-    "extent",
-    "grey_window",
-    "in_ras",
-    "planes_through",
-    "require_one_grid",
-    "view_of",
-]
-
 Extent = tuple[float, float, float, float]
 """Left, right, lower and upper border of a picture, in the unit of its grid."""
 

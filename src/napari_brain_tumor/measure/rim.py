@@ -12,9 +12,6 @@ from napari_brain_tumor.geometry import Grid, bounding_box
 from napari_brain_tumor.labels import ENHANCING, NON_ENHANCING
 from napari_brain_tumor.types import Array
 
-__all__ = ["RimThickness", "rim_thickness"]
-
-
 _MOST_VOXELS: Final = 8_000_000
 """Up to which voxels are cut."""
 _TOUCHING: Final = np.ones((3, 3, 3), dtype=bool)

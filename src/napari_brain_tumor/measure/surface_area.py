@@ -6,8 +6,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.mesh import label_mesh
 from napari_brain_tumor.types import Mask
 
-__all__ = ["surface_area_mm2"]
-
 
 def surface_area_mm2(inside: Mask, grid: Grid) -> float:
     """Area of the outer outline of a lesion in mm2; cavities that it encloses have no wall of their own.

@@ -11,15 +11,6 @@ from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 from napari_brain_tumor.measure.lesions import Lesion
 from napari_brain_tumor.measure.volumes import REGION_NAMES, VolumeRow
 
-__all__ = [
-    "COLUMNS",
-    "NOT_FOR_CLINICAL_USE",
-    "examination_rows",
-    "examinations_csv",
-    "examinations_json",
-    "examinations_table",
-]
-
 NOT_FOR_CLINICAL_USE: Final = "Research use only, not for clinical use."
 
 COLUMNS: Final = (

@@ -15,8 +15,6 @@ from napari_brain_tumor.study import Segmentation
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["REGION_NAMES", "VolumeRow", "VolumeTable", "measure_volumes"]
-
 REGION_NAMES: Final[dict[Region, str]] = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing tumour"}
 """Regions in words."""
 

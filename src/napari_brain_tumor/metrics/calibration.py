@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-__all__ = ["LogitCounts", "Reliability"]
-
 _LARGEST: Final = 30.0
 """Logits beyond it are counted as it: a probability nearer to 0 or 1 than 1e-13."""
 _STEP: Final = 0.05

@@ -10,20 +10,6 @@ import numpy as np
 from napari_brain_tumor.metrics.scores import DEFINITIONS, MaskScores
 from napari_brain_tumor.types import Float64Array
 
-__all__ = [
-    "METRICS",
-    "SECONDS",
-    "SHOWN_METRICS",
-    "CaseScores",
-    "Difference",
-    "Metric",
-    "Summary",
-    "bootstrap_interval",
-    "definition",
-    "differences",
-    "summarise",
-]
-
 SECONDS: Final = "seconds"
 SAMPLES: Final = 5000
 """Bootstrap samples: the ends of an interval then move by less than a fiftieth of its width from seed to seed."""

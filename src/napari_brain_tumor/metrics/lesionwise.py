@@ -24,8 +24,6 @@ from napari_brain_tumor.metrics.overlap import dice
 from napari_brain_tumor.metrics.surface import check_masks, hd95
 from napari_brain_tumor.types import Array
 
-__all__ = ["LesionScores", "score_lesions"]
-
 MISSED_HD95_MM: Final = 374.0
 """What the challenge counts for a lesion on one side alone: about the diagonal of its volumes."""
 

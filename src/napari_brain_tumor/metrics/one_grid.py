@@ -8,8 +8,6 @@ from napari_brain_tumor.errors import GridMismatchError, SpacingUnknownError
 from napari_brain_tumor.geometry import Grid, resample, to_ras
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["on_grid", "resampled_onto"]
-
 
 def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans") -> Segmentation:
     """The segmentation with its axes turned as the grid has them; nothing is resampled.

@@ -10,8 +10,6 @@ from napari_brain_tumor.errors import GridMismatchError
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["Confusion", "confusion", "dice", "region_dice", "require_same_grid", "require_same_shape"]
-
 
 @dataclass(frozen=True, slots=True)
 class Confusion:

@@ -13,8 +13,6 @@ from napari_brain_tumor.metrics.overlap import confusion, require_same_grid
 from napari_brain_tumor.metrics.surface import score_surfaces
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["DEFINITIONS", "MaskScores", "TumourClass", "score_masks", "score_segmentations", "target_labels"]
-
 TumourClass = Literal["edema", "non-enhancing", "enhancing"]
 
 _TARGETS: Final[dict[Region | TumourClass, tuple[int, ...]]] = {

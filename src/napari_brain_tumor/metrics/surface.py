@@ -29,16 +29,6 @@ from napari_brain_tumor.metrics.overlap import require_same_shape
 from napari_brain_tumor.metrics.surfels import neighbour_codes, surfel_areas
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "SurfaceDistances",
-    "SurfaceScores",
-    "check_masks",
-    "hd95",
-    "score_surfaces",
-    "surfel_distances",
-    "voxel_distances",
-]
-
 _ROUNDING: Final = 1e-9
 """Slack, so that a distance of just the tolerance does not fall out by the last bit of a sum."""
 

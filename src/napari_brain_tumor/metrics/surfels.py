@@ -20,8 +20,6 @@ from scipy import ndimage
 
 from napari_brain_tumor.types import Array
 
-__all__ = ["neighbour_codes", "surfel_areas"]
-
 _CORNERS: Final = np.array(list(np.ndindex(2, 2, 2)))
 _MOST_TRIANGLES: Final = 4
 

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
-DEFAULT_MODELS = ("unet",)
+DEFAULT_MODELS = ("ensemble",)
 """Without a name the first of them that suits the study is taken; lists begin with them."""
 
 
@@ -186,6 +186,9 @@ class Card(BaseModel):
     """So they do if fewer than this share of them have a probability of 0.9 or more, where there is a T1c."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
+    cascade: bool = False
+    """Of an ensemble for slices: whether of thin slices the members after the first see those alone on which the first
+    sees something."""
     target: Literal["tumor", "brain"] = "tumor"
     """What the "whole tumour" of the network is. A brain network is no model for tumours, and in no list of them."""
     brain_only: bool = False

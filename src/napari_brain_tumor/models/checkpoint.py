@@ -141,7 +141,7 @@ def _network(card: Card) -> nn.Module:
     """The network that a card describes, with fresh weights."""
     if card.members:
         shares = [[member.shares.get(region, 1.0) for region in card.regions] for member in card.members]
-        return Ensemble([_member(card, member) for member in card.members], shares)
+        return Ensemble([_member(card, member) for member in card.members], shares, cascade=card.cascade)
     return build_network(card.architecture, len(card.roles), len(card.regions), card.dims, card.arguments)
 
 

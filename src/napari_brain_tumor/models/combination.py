@@ -86,13 +86,23 @@ class Ensemble(nn.Module):
         Give logits of the same regions from the same roles.
     shares : sequence of sequence of float, optional
         Of each member in the mean of each region, relative to the others'; all the same if not given.
+    cascade : bool
+        Whether an engine may ask the members after the first only where that one sees something; asked directly, the
+        network always gives the mean of all.
     """
 
     log_shares: torch.Tensor
 
-    def __init__(self, members: Sequence[nn.Module], shares: Sequence[Sequence[float]] | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[nn.Module],
+        shares: Sequence[Sequence[float]] | None = None,
+        *,
+        cascade: bool = False,
+    ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.cascade = cascade
         multiples = [getattr(member, "multiple", None) for member in members]
         known = [multiple for multiple in multiples if isinstance(multiple, int)]
         self.multiple = math.lcm(*known) if len(known) == len(multiples) else None

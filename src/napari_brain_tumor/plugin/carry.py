@@ -5,8 +5,6 @@ import numpy as np
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.types import Array, Indices
 
-__all__ = ["carry"]
-
 
 def carry(
     voxels: Indices,

@@ -11,8 +11,6 @@ from npe2 import PluginManager
 from napari_brain_tumor.io.formats import offered_suffixes
 from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences, write_preference
 
-__all__ = ["FOLDERS", "OUR_PATTERNS", "is_chosen", "is_contested", "make_default_reader", "may_offer", "remember_offer"]
-
 OUR_PATTERNS: Final = tuple(f"*{suffix}" for suffix in offered_suffixes())
 """File patterns of which napari's own reader claims to be capable too."""
 

@@ -10,8 +10,6 @@ from napari_brain_tumor.geometry import Grid, Reorientation, orthogonal_grid, re
 from napari_brain_tumor.plugin.carry import carry
 from napari_brain_tumor.types import Array
 
-__all__ = ["Display"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Display:

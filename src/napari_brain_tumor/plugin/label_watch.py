@@ -20,8 +20,6 @@ from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
 from napari_brain_tumor.types import LayerLabels
 
-__all__ = ["Applied", "LabelWatch", "automatic_labels", "can_be_watched", "volume_of"]
-
 logger = logging.getLogger(__name__)
 
 

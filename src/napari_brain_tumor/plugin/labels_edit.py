@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from napari_brain_tumor.errors import DimensionError, LabelSchemaError
 
-__all__ = ["History", "change_voxels", "history_of", "painted_voxels", "replace_labels"]
-
 
 def replace_labels(layer: Any, labels: npt.ArrayLike) -> int:
     """Change a layer's labels where they differ, as one step that Ctrl+Z takes back.

@@ -19,8 +19,6 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag, SequenceTag
 from napari_brain_tumor.study import FileLayout, NiftiForms, Role, Source, TifSlices
 
-__all__ = ["RESTORED", "LayerDocument", "SourceDocument", "document_of", "restored_layer", "scans_under"]
-
 RESTORED: Final = f"{KEY}: restored"
 """Of our mark in the metadata of a layer that was brought back."""
 

@@ -18,17 +18,6 @@ from napari_brain_tumor.io.formats import saved_suffixes
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import SCHEMAS
 
-__all__ = [
-    "AS_THE_SCANS",
-    "DEVICES",
-    "FILE_FORMATS",
-    "PLUGIN",
-    "Preferences",
-    "preferences_file",
-    "read_preferences",
-    "write_preference",
-]
-
 logger = logging.getLogger(__name__)
 
 PLUGIN: Final = "napari-brain-tumor"

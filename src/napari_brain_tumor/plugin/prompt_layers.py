@@ -29,24 +29,6 @@ from napari_brain_tumor.plugin.layers import PROMPTS_KEY
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "Extent",
-    "Meaning",
-    "color_of",
-    "extent_of",
-    "outlines_over",
-    "outlines_to_draw",
-    "painted_prompt",
-    "point_prompt",
-    "points_over_labels",
-    "points_to_draw",
-    "ring_over",
-    "shape_prompt",
-    "strokes_over",
-    "strokes_to_paint",
-]
-
-
 _NOT: Final = 10
 """Added to the label of a stroke that says what something is not."""
 _COLORS: Final[dict[PromptLabel, str]] = {

@@ -13,8 +13,6 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
-__all__ = ["get_reader", "read_path", "read_paths", "read_picked", "read_segmentation", "read_study"]
-
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 

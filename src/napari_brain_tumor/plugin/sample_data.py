@@ -5,8 +5,6 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 
-__all__ = ["synthetic_glioma"]
-
 
 def synthetic_glioma() -> list[LayerData]:
     """Four sequences of a synthetic glioma, and its truth as a hidden labels layer."""

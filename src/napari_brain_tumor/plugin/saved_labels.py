@@ -4,8 +4,6 @@ from typing import Any, Final
 
 from psygnal import Signal
 
-__all__ = ["saved_labels"]
-
 
 class _SavedLabels:
     saved = Signal(object)

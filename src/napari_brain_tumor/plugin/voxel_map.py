@@ -9,8 +9,6 @@ from napari_brain_tumor.plugin.carry import carry
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.types import Array, Indices
 
-__all__ = ["VoxelMap"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoxelMap:

@@ -11,8 +11,6 @@ from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 
-__all__ = ["write_labels"]
-
 
 def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     """Save labels as NIfTI, NRRD, MHA, DICOM segmentation or surfaces, with the numbers of the Medical Decathlon.

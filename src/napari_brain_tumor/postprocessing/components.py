@@ -7,8 +7,6 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.labels import ENHANCING, NON_ENHANCING
 
-__all__ = ["count_parts", "relabel_small_enhancing", "remove_small_lesions"]
-
 _ALL_26_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 
 

@@ -16,9 +16,6 @@ from napari_brain_tumor.preprocessing.intensity import background_value, foregro
 from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["Appearance", "appearance_of", "doubts_about"]
-
-
 _BRIGHT: Final[tuple[Role, ...]] = ("FLAIR", "T2")
 """Sequences on which tumour and edema are bright."""
 _RIM_MM: Final = 4.0

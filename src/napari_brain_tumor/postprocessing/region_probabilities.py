@@ -16,8 +16,6 @@ from napari_brain_tumor.preprocessing.grid import WorkingGrid
 from napari_brain_tumor.preprocessing.world_box import WorldBox, inside_box
 from napari_brain_tumor.types import Array
 
-__all__ = ["SURE", "RegionProbabilities", "SizeRules", "check_thresholds", "labels_from_masks", "sure_share"]
-
 SURE: Final = 0.9
 """Probability from which a voxel counts as sure."""
 

@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["binary_entropy"]
-
 _LEAST = np.float32(1e-6)
 
 

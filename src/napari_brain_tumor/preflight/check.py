@@ -23,8 +23,6 @@ from napari_brain_tumor.requests.request import takes
 from napari_brain_tumor.requests.segment import BrainChoice, SegmentOptions, SegmentRequest
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["check_case", "check_facts", "check_scans", "check_study", "expected_of", "plan_of"]
-
 AnyPath = str | PathLike[str]
 
 

@@ -22,20 +22,6 @@ from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.json_file import read_document, write_document
 from napari_brain_tumor.requests.segment import SegmentRequest
 
-__all__ = [
-    "NETWORK_PROGRESS",
-    "Expected",
-    "MeasuredCost",
-    "expected_cost",
-    "key_of",
-    "known_costs",
-    "read_costs",
-    "remember",
-    "save_costs",
-    "slowdown_now",
-    "usual_cost",
-]
-
 logger = logging.getLogger(__name__)
 
 Kind = Literal["cpu", "cuda", "mps"]
@@ -125,6 +111,7 @@ def key_of(method: Method) -> tuple[str, str]:
     parts = parts or [(card.architecture, card.arguments, card.dims)]
     spacing = card.preprocessing.plane_spacing_mm
     family = f"{'+'.join(f'{name} {dims}D' for name, _, dims in parts)} {spacing:g} mm"
+    family += " cascade" if card.cascade else ""
     return f"{family} {json.dumps([arguments for _, arguments, _ in parts], sort_keys=True)}", family
 
 

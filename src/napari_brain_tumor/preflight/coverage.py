@@ -11,9 +11,6 @@ from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["Gap", "gaps_in"]
-
-
 _LEAST_SHARE: Final = 0.02
 """Of the brain; masks that were drawn sequence by sequence differ by less."""
 _LEAST_FILL: Final = 0.005

@@ -22,23 +22,6 @@ from napari_brain_tumor.preparation.together import Mirrored
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import NiftiForms, Role, Segmentation, TifSlices
 
-__all__ = [
-    "LABELS",
-    "brain_or_head",
-    "coverage",
-    "fit",
-    "grids",
-    "intensities",
-    "labels",
-    "missing_sequences",
-    "orientation",
-    "refused_labels",
-    "sequences",
-    "spacing",
-    "suggested_model",
-    "time_and_memory",
-]
-
 _CLIPPED_SHARE: Final = 0.05
 """Of the head's voxels at the largest value, from which the image was cut off in what matters."""
 _FEW_LEVELS: Final = 16

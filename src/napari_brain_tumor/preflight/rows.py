@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["Fix", "FixKind", "Row", "Verdict", "worst"]
-
 Verdict = Literal["pass", "warn", "fail"]
 FixKind = Literal["resample", "roles", "model", "device", "brain"]
 

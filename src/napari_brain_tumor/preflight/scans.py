@@ -18,8 +18,6 @@ from napari_brain_tumor.preprocessing.traits import Traits, thickness_of, traits
 from napari_brain_tumor.study import ROLES, FileLayout, Role, Study, check_intensities
 from napari_brain_tumor.types import Array
 
-__all__ = ["BrainOutline", "BrainPlan", "Facts", "Scans", "facts_of", "with_outline"]
-
 BrainPlan = Literal["auto", "keep", "mask"]
 
 

@@ -14,8 +14,6 @@ from napari_brain_tumor.preprocessing.intensity import background_value
 from napari_brain_tumor.progress import Job, Progress, part_of
 from napari_brain_tumor.study import Role, Study
 
-__all__ = ["align_job", "choose_reference"]
-
 _SMALL_DEGREES: Final = 0.3
 _SMALL_MM: Final = 0.3
 """Motions below both are not worth an interpolation, and no surer than that themselves."""

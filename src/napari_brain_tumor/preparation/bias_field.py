@@ -7,8 +7,6 @@ import SimpleITK as sitk
 
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
-__all__ = ["without_bias_field"]
-
 _FITTED_MM: Final = 4.0
 """Voxel side on which the field is fitted: it is smooth over centimetres."""
 _ITERATIONS: Final = (40, 30, 20)

@@ -29,8 +29,6 @@ from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.study import Role
 
-__all__ = ["Candidate", "candidates_of"]
-
 _FINE_MM: Final = 2.0
 _MANY_SLICES: Final = 60
 _PLANES: Final = ("sagittal", "coronal", "axial")

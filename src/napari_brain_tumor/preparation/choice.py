@@ -9,8 +9,6 @@ from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.preparation.candidates import Candidate
 from napari_brain_tumor.study import ROLES, Role
 
-__all__ = ["LEAVE_OUT", "RULES", "Choice", "Selection", "select"]
-
 LEAVE_OUT: Final = "-"
 """Instead of a number: take nothing for this role."""
 _WHOLE_MM: Final = 100.0

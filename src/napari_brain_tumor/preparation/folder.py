@@ -27,8 +27,6 @@ from napari_brain_tumor.preparation.records import TASK, PreparationRecord, docu
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.types import Labels
 
-__all__ = ["RECORD_FILE", "is_prepared", "itk_text", "open_prepared", "require_free", "save_prepared"]
-
 RECORD_FILE: Final = "preparation.json"
 _MASK: Final = "brain/brain_mask.nii.gz"
 

@@ -7,8 +7,6 @@ from napari_brain_tumor.io import Volume, distinct_grids
 from napari_brain_tumor.preparation.together import judge_together
 from napari_brain_tumor.study import Role
 
-__all__ = ["why_prepare", "why_prepare_grids"]
-
 
 def why_prepare_grids(grids: Mapping[Role, Grid]) -> str:
     """Why sequences on those grids have to be prepared, in a sentence; empty where they lie on one grid.

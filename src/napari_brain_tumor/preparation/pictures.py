@@ -9,8 +9,6 @@ from napari_brain_tumor.followup.registration import RigidTransform, resample_mo
 from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample
 from napari_brain_tumor.types import Array, Float32Array, Labels
 
-__all__ = ["checkerboard_picture"]
-
 _SIDE_MM: Final = 1.0
 _FIELD_MM: Final = 28.0
 _GAP: Final = 4

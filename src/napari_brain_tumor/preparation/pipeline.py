@@ -39,16 +39,6 @@ from napari_brain_tumor.types import Array, Mask
 if TYPE_CHECKING:
     import pandas
 
-__all__ = [
-    "PreparationReport",
-    "assembled_job",
-    "brain_word",
-    "prepare",
-    "prepare_folder_job",
-    "prepare_job",
-    "prepare_volumes_job",
-]
-
 _MM: Final = 1.0
 _COVERED: Final = 0.95
 """Share of the reference's field of view below which a note says how much a sequence covers."""

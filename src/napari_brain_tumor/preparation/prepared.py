@@ -18,8 +18,6 @@ from napari_brain_tumor.types import Array, Labels, Mask
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Motion", "PreparedStudy", "RestoredCheck", "SequencePlace", "restore_labels", "series_table"]
-
 Motion = tuple[Role, float, float, float, float]
 """How a sequence lies to the reference: role, degrees, millimetres, overlap of the heads, agreement of edges."""
 _MOTION_COLUMNS: Final = ("turned_degrees", "moved_mm", "overlap", "edge_agreement")

@@ -16,8 +16,6 @@ from napari_brain_tumor.preparation.prepared import SequencePlace
 from napari_brain_tumor.preparation.settings import PreparationSettings
 from napari_brain_tumor.study import FileLayout, NiftiForms, Role
 
-__all__ = ["FormsRecord", "PlaceRecord", "PreparationRecord", "document_of"]
-
 TASK: Final = "prepare"
 
 Matrix = tuple[tuple[float, float, float, float], ...]

@@ -6,8 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_brain_tumor.study import Role
 
-__all__ = ["OutputGrid", "PreparationSettings"]
-
 OutputGrid = Literal["1mm", "reference"]
 
 

@@ -13,9 +13,6 @@ from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Array
 
-__all__ = ["Mirrored", "Misfit", "Togetherness", "judge_together"]
-
-
 _LEAST_MM: Final = 3.0
 _LEAST_DEGREES: Final = 3.0
 _LEAST_EXTENT_MM: Final = 40.0

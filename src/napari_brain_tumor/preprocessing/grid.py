@@ -8,9 +8,6 @@ import numpy.typing as npt
 from napari_brain_tumor.geometry import Box, Grid, Reorientation, resample, to_ras
 from napari_brain_tumor.types import Array
 
-__all__ = ["WorkingGrid", "working_grid"]
-
-
 _SPACING_TOLERANCE = 0.15
 """Relative difference to the network's spacing that is left alone: training varied the scale by more."""
 

@@ -9,8 +9,6 @@ from scipy import ndimage
 
 from napari_brain_tumor.types import Array, Mask
 
-__all__ = ["Scaling", "background_value", "foreground_mask", "is_skull_stripped", "largest_component", "standardise"]
-
 Scaling = Literal["zscore", "unit"]
 
 _STATISTICS_SAMPLE = 400_000

@@ -13,9 +13,6 @@ from napari_brain_tumor.preprocessing.grid import WorkingGrid, working_grid
 from napari_brain_tumor.preprocessing.intensity import foreground_mask, standardise
 from napari_brain_tumor.study import Role, Study
 
-__all__ = ["Prepared", "PreprocessingSpec", "prepare", "restore"]
-
-
 _PHOTOGRAPHS: Final = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 """Mean and deviation of ImageNet's red, green and blue, which networks for photographs subtract and divide by."""
 

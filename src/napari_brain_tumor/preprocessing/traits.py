@@ -11,8 +11,6 @@ from napari_brain_tumor.geometry import Grid, bounding_box
 from napari_brain_tumor.preprocessing.intensity import background_value
 from napari_brain_tumor.study import Study
 
-__all__ = ["Traits", "extent_of", "thickness_of", "traits_of", "traits_of_volumes"]
-
 _WHOLE_MM = 80.0
 """No side of a grown-up's brain is shorter."""
 

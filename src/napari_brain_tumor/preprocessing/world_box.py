@@ -10,8 +10,6 @@ import numpy.typing as npt
 from napari_brain_tumor.errors import BoxError
 from napari_brain_tumor.geometry import Box, Grid
 
-__all__ = ["WorldBox", "check_box", "inside_box", "voxels_of_box"]
-
 WorldBox = tuple[float, float, float, float, float, float]
 """World coordinates (x0, x1, y0, y1, z0, z1): RAS+ millimetres, or voxels where the files do not state the spacing.
 

@@ -9,8 +9,6 @@ import numpy as np
 from napari_brain_tumor.metrics.overlap import dice, require_same_shape
 from napari_brain_tumor.types import Labels
 
-__all__ = ["TOLERANCES", "Agreement", "Verdict", "agreement_of", "tolerance_of"]
-
 Verdict = Literal["identical", "within precision", "different"]
 
 TOLERANCES: Final[Mapping[str, float]] = {"float32": 0.001, "float16": 0.001, "bfloat16": 0.005}

@@ -9,8 +9,6 @@ from napari_brain_tumor.records.places import Places
 from napari_brain_tumor.records.records import BrainRecord, SegmentRecord
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["brain_choice", "changed_brain"]
-
 
 def brain_choice(recorded: SegmentRecord, places: Places) -> Literal["auto", "keep"] | Path:
     """What `segment` is told of the brain so that it does as it did then.

@@ -15,8 +15,6 @@ from napari_brain_tumor.records.places import Places
 from napari_brain_tumor.records.records import CorrectionRecord, SegmentRecord
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["corrected_job", "find_start", "spacing_for", "uses_probabilities"]
-
 
 def uses_probabilities(recorded: SegmentRecord | CorrectionRecord) -> bool:
     """Whether the model's probabilities are needed for the prompts: also where it is not told."""

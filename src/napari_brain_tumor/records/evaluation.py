@@ -16,8 +16,6 @@ from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.records.score_table import compare_scores
 from napari_brain_tumor.records.segmentation import changed_versions, find_recorded_model
 
-__all__ = ["replay_evaluation_job"]
-
 
 def replay_evaluation_job(record: EvaluationRecord, places: Places, *, device: str | None = None) -> Job[Replay]:
     """Score the cases of an evaluation again with the same methods: a job; returns the `Replay`.

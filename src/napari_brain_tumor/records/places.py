@@ -11,8 +11,6 @@ from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.records.records import InputRecord
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["Places", "find_sources"]
-
 
 @dataclass(frozen=True)
 class Places:

@@ -19,8 +19,6 @@ from napari_brain_tumor.records.records import PreparedRecord
 from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.study import Role, Source, Study
 
-__all__ = ["PreparationDifferences", "prepared_again_job", "replay_preparation_job"]
-
 _TOLERATED_MM: Final = 0.5
 """By which a registration may end elsewhere on another processor or with another number of threads."""
 

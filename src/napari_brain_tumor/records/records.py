@@ -19,24 +19,6 @@ from napari_brain_tumor.preparation.records import PreparationRecord
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Source
 
-__all__ = [
-    "BrainRecord",
-    "CorrectionRecord",
-    "EvaluatedCase",
-    "EvaluatedMethod",
-    "EvaluationRecord",
-    "EvaluationSettings",
-    "InputRecord",
-    "ModelRecord",
-    "PreparedRecord",
-    "RefinementRecord",
-    "RestoredRecord",
-    "SegmentRecord",
-    "SidecarRecord",
-    "TruthRecord",
-    "read_record",
-]
-
 SCORES_FILE: Final = "scores.json"
 
 

@@ -12,8 +12,6 @@ from napari_brain_tumor.study import Segmentation
 if TYPE_CHECKING:
     from napari_brain_tumor.records.preparation import PreparationDifferences
 
-__all__ = ["Replay"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replay:

@@ -14,8 +14,6 @@ from napari_brain_tumor.records.records import PreparedRecord, SidecarRecord, re
 from napari_brain_tumor.records.report import Replay
 from napari_brain_tumor.records.segmentation import replay_segmentation_job
 
-__all__ = ["rerun", "rerun_job"]
-
 AnyPath = str | PathLike[str]
 
 

@@ -7,8 +7,6 @@ from typing import Any, Final
 from napari_brain_tumor.metrics.compare import CaseScores
 from napari_brain_tumor.records.agreement import Verdict
 
-__all__ = ["DICE_TOLERANCE", "ScoreDifferences", "compare_scores"]
-
 DICE_TOLERANCE: Final = 0.005
 """Change of a Dice that another processor may bring: about what half a percent of a region's voxels makes."""
 

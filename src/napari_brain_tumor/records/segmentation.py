@@ -29,8 +29,6 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation, Source, Study
 from napari_brain_tumor.workflow import Rules, requested_segmentation_job, versions
 
-__all__ = ["changed_versions", "find_recorded_model", "replay_segmentation_job"]
-
 _OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
     "min_enhancing_mm3": lambda model: model.card.min_enhancing_mm3,
     "min_sure_enhancing": lambda model: model.card.min_sure_enhancing,

@@ -34,16 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "BAR_SHARE",
-    "CONVENTION",
-    "FIGURE_SUFFIXES",
-    "draw_figure",
-    "save_figure",
-    "scale_bar_length",
-    "shown_in",
-]
-
 FIGURE_SUFFIXES: Final = (".png", ".svg", ".pdf")
 CONVENTION: Final = "Radiological convention: the patient's right (R) is on the left."
 _SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T2", "T1")

@@ -34,8 +34,6 @@ from napari_brain_tumor.reports.pictures import (
 from napari_brain_tumor.reports.rendering import rendered
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["report", "report_job"]
-
 _PACKAGES: Final = ("napari-brain-tumor", "numpy", "scipy", "nibabel", "SimpleITK", "matplotlib")
 
 

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "board_pictures", "curves", "diameter_pictures", "picture_of", "slice_pictures"]
-
-
 _SHOWN: Final[tuple[Role, ...]] = ("T1c", "FLAIR", "T1", "T2")
 _MOST_SEQUENCES: Final = 2
 _MOST_LESIONS: Final = 6

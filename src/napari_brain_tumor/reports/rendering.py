@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["rendered"]
-
 _PACKAGE: Final = "napari_brain_tumor.reports"
 
 

@@ -22,8 +22,6 @@ from napari_brain_tumor.types import Array
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FILM_SUFFIXES", "save_slice_through", "save_slice_through_job"]
-
 FILM_SUFFIXES: Final = (".gif", ".mp4")
 _LONGER_SIDE: Final = 480
 """Pixels of the picture; the strip below it comes on top."""

@@ -15,18 +15,6 @@ from napari_brain_tumor.labels import REGIONS
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.lesion_numbers import LESION_NUMBERS
 
-__all__ = [
-    "facts_table",
-    "lesion_table",
-    "made_rows",
-    "registration_table",
-    "response_table",
-    "rim_rows",
-    "series_table",
-    "track_table",
-    "volume_table",
-]
-
 
 def volume_table(examination: Examination) -> Table:
     """Classes, then regions with what they join."""

@@ -19,27 +19,6 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import word_of
 from napari_brain_tumor.requests.train import TrainRequest
 
-__all__ = [
-    "LabelFile",
-    "ModelRun",
-    "add_case_lines",
-    "compare_lines",
-    "create_dataset_lines",
-    "import_lines",
-    "measure_study_lines",
-    "prepare_lines",
-    "refine_lines",
-    "relabel_lines",
-    "reproduce_lines",
-    "rerun_lines",
-    "review_lines",
-    "score_dataset_lines",
-    "segment_lines",
-    "segment_many_lines",
-    "train_lines",
-    "view_lines",
-]
-
 _DATASET: Final = "from napari_brain_tumor import CuratedDataset"
 
 

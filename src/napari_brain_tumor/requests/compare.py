@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["CompareRequest", "EvaluateRequest"]
-
 
 class CompareRequest(Request):
     """Compare segmentations of one case: `compare_segmentations`, `consensus`, `brain-tumor compare`, the panel."""

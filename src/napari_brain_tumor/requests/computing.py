@@ -8,8 +8,6 @@ from pydantic import Field
 from napari_brain_tumor.errors import ClusterError
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["ComputeRequest"]
-
 
 class ComputeRequest(Request):
     """Where cases are computed: in this process, in several, or on other machines."""

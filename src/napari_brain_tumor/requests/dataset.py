@@ -10,8 +10,6 @@ from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.requests.opening import SpacingChoice, Text, VolumeNumber
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["AddCaseRequest", "ImportFormat", "ImportRequest", "RelabelRequest"]
-
 ImportFormat = Literal["decathlon", "lgg-tif", "lgg-1p19q", "brats"]
 
 SliceNumber = Annotated[int, Field(ge=0)]

@@ -8,8 +8,6 @@ from napari_brain_tumor.errors import LabelSchemaError, SaveError
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["ExportRequest"]
-
 
 def _in_capitals(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value

@@ -11,8 +11,6 @@ from napari_brain_tumor.requests.quoting import Shell, quoted
 from napari_brain_tumor.requests.request import Request
 from napari_brain_tumor.requests.shell import word_of, words_of
 
-__all__ = ["CommandLines", "Name", "PathCall", "Word", "call", "command_lines", "open_line"]
-
 _WIDTH: Final = 100
 _PROGRAM: Final = "brain-tumor"
 

@@ -8,8 +8,6 @@ from napari_brain_tumor.errors import MeasureError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["MeasureRequest"]
-
 NotNegative = Annotated[float, Field(ge=0)]
 
 

@@ -8,8 +8,6 @@ from pydantic import BeforeValidator, Field
 from napari_brain_tumor.errors import RoleError
 from napari_brain_tumor.requests.request import Option, Request
 
-__all__ = ["OpenOptions", "OpenRequest", "RolesChoice", "Spacing", "SpacingChoice", "ViewRequest"]
-
 Text = Annotated[str, Field(min_length=1)]
 VolumeNumber = Annotated[int, Field(ge=0)]
 Millimetres = Annotated[float, Field(gt=0, lt=1000, allow_inf_nan=False)]

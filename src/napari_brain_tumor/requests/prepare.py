@@ -13,8 +13,6 @@ from napari_brain_tumor.requests.request import Option, Request
 from napari_brain_tumor.requests.segment import Device
 from napari_brain_tumor.study import Role
 
-__all__ = ["PrepareOptions", "PrepareRequest", "RawSeriesRequest"]
-
 RoleName = Annotated[Role, BeforeValidator(lambda name: role_named(name) if isinstance(name, str) else name)]
 """As leniently as files are named: `flair`, `t1ce`."""
 

@@ -9,8 +9,6 @@ from typing import Final, Literal
 
 from napari_brain_tumor.interpreter import module_command
 
-__all__ = ["SHELLS", "Shell", "install_command", "quoted", "usual_shell"]
-
 Shell = Literal["posix", "powershell", "cmd"]
 SHELLS: Final[dict[Shell, str]] = {
     "posix": "Linux, macOS",

@@ -12,8 +12,6 @@ from napari_brain_tumor.io.study_folder import names_segmentation, role_of_file
 from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.study import ROLES, Role, Source
 
-__all__ = ["is_tif", "opening_of"]
-
 
 def is_tif(path: Path) -> bool:
     """Whether it is a TIFF, or a folder of them."""

@@ -7,8 +7,6 @@ from pydantic import Field
 from napari_brain_tumor.requests.request import Option, Request
 from napari_brain_tumor.study import Role
 
-__all__ = ["FigureRequest", "FollowUpRequest", "ReportRequest"]
-
 WithPaths = Annotated[
     bool,
     Option(

@@ -8,8 +8,6 @@ from pydantic import Field
 from napari_brain_tumor.requests.request import Option, Request
 from napari_brain_tumor.requests.segment import Device
 
-__all__ = ["ExperimentName", "ReproduceRequest"]
-
 ExperimentName = Literal["three-networks-lgg", "u2net-t1-t2", "unet-vs-classical", "unet3d-patches"]
 """The experiments that are described in `napari_brain_tumor_training/reproduce/experiments`."""
 

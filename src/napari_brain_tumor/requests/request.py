@@ -12,8 +12,6 @@ from pydantic.fields import FieldInfo
 
 from napari_brain_tumor.errors import BrainTumorError, OptionError
 
-__all__ = ["Option", "Request", "arms_of", "option_of", "takes"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -12,18 +12,6 @@ from napari_brain_tumor.errors import BoxError, ProbabilityError, SeedError
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.requests.request import Option, Request, option_of
 
-__all__ = [
-    "BrainChoice",
-    "BrainRequest",
-    "Device",
-    "ModelChoice",
-    "Precision",
-    "PrecisionName",
-    "ScoreRequest",
-    "SegmentOptions",
-    "SegmentRequest",
-]
-
 BrainChoice = Literal["auto", "keep"] | str | Path | npt.NDArray[Any]
 """`"auto"`, `"keep"`, the file of a mask, or a mask `(X, Y, Z)` on the study's grid."""
 

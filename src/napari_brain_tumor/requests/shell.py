@@ -16,8 +16,6 @@ from pydantic.fields import FieldInfo
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.requests.request import Request, arms_of, option_of
 
-__all__ = ["Without", "flag_of", "request_from", "with_requests", "word_of", "words_of"]
-
 Check = Callable[[Any], Any]
 R = TypeVar("R", bound=Request)
 

@@ -8,8 +8,6 @@ from pydantic import Field
 from napari_brain_tumor.requests.request import Option, Request
 from napari_brain_tumor.requests.segment import Device
 
-__all__ = ["TrainRequest"]
-
 
 class TrainRequest(Request):
     """Train a network: `start_run`, `brain-tumor train`, the Train panel; kept in the run's folder to resume it.

@@ -14,8 +14,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.types import Array, Float64Array
 
-__all__ = ["MOTIONS", "write_dicom_series", "write_examination"]
-
 _ROOT: Final = "1.2.826.0.1.3680043.2.1125.77"
 _MR: Final = "1.2.840.10008.5.1.4.1.1.4"
 _ENHANCED_MR: Final = "1.2.840.10008.5.1.4.1.1.4.1"

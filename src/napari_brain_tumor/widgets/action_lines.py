@@ -21,8 +21,6 @@ from napari_brain_tumor.requests.quoting import SHELLS, Shell, usual_shell
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import FoldToggle, button, combo, wrapped
 
-__all__ = ["ActionLines"]
-
 _MOST_LINES = 14
 _REFRESH_MS = 150
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from napari_brain_tumor.plugin import layers
 
-__all__ = ["activate", "prepare"]
-
 logger = logging.getLogger(__name__)
 
 

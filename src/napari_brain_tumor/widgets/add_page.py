@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets import segment_state
 from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, text_field, wrapped
 
-__all__ = ["AddPage"]
-
 
 class AddPage(QWidget):
     """Asks which layers are a new case, and what is known about it.

@@ -5,8 +5,6 @@ from typing import Any, Final
 
 from napari.layers import Layer
 
-__all__ = ["Attention"]
-
 _RESTING: Final = ("pan_zoom", "transform")
 """Modes of layers in which a click draws nothing."""
 

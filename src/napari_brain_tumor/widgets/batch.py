@@ -33,8 +33,6 @@ from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.parts import button, column_in, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
-__all__ = ["BatchWidget"]
-
 _RESULTS: Final = "segmentations"
 
 

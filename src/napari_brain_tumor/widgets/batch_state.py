@@ -22,22 +22,6 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.widgets.worker import Expectation, Stop
 
-__all__ = [
-    "COLUMNS",
-    "TABLE",
-    "Batch",
-    "BatchSettings",
-    "batch_job",
-    "cases_in",
-    "expectation_of",
-    "lines_of",
-    "obstacle_of",
-    "open_finished",
-    "request_for_many",
-    "row_texts",
-    "summary",
-]
-
 COLUMNS: Final[Mapping[str, str]] = {
     "case": "Case",
     "state": "State",

@@ -13,8 +13,6 @@ from napari_brain_tumor.widgets.linked_layers import is_volume
 from napari_brain_tumor.widgets.navigation import WorldBox
 from napari_brain_tumor.widgets.view_actions import scans_in_view
 
-__all__ = ["coarse_brain", "extent_of_brain", "reference_scan", "volume_at"]
-
 _VOXELS: Final = 1_000_000
 """About how many are looked at: finer is not seen."""
 

@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.widgets.navigation import Letters, Marks
 
-__all__ = ["CanvasMarks"]
-
 _MARGIN: Final = 4
 _CROSSHAIR: Final = QColor(0, 230, 118, 190)
 _RING: Final = QColor(255, 255, 255)

@@ -19,8 +19,6 @@ from napari_brain_tumor.widgets.panel_lines import relabel_lines_of, review_line
 from napari_brain_tumor.widgets.questions import Ask
 from napari_brain_tumor.widgets.worker import TaskRunner
 
-__all__ = ["CaseReview"]
-
 _UNSAVED: Final = {"save": "Save", "draft": "Keep for later", "discard": "Discard", "cancel": "Cancel"}
 _NO_PREDICTION: Final = "There is no prediction for this case yet: score it first."
 

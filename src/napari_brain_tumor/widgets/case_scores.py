@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.panel_lines import score_lines_of
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
-__all__ = ["CaseScores"]
-
 _REFRESH_MS: Final = 2000
 _NO_MODEL: Final = "no model"
 

@@ -16,8 +16,6 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 from napari_brain_tumor.labels import CLASS_NAMES, Region
 from napari_brain_tumor.widgets.curate_state import STATE_NAMES, CaseRow
 
-__all__ = ["COLUMNS", "CaseTable"]
-
 Value = str | float | None
 
 _MEASURED_ROWS: Final = 50

@@ -7,8 +7,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.widgets.worker import JobRunner
 
-__all__ = ["cancel_when_closed", "when_closed"]
-
 
 class _CloseWatch(QObject):
     def __init__(self, panel: QWidget, act: Callable[[], None]) -> None:

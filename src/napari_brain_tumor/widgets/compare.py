@@ -23,8 +23,6 @@ from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.parts import Fold, button, column_in, line, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, time_left_text
 
-__all__ = ["CompareWidget"]
-
 
 class CompareWidget(QScrollArea):
     """Compares labels layers: scores, slices that differ, layers of agreement, and a consensus.

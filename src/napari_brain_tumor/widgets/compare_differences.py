@@ -18,8 +18,6 @@ from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["DifferingSlices", "StaleNotice"]
-
 
 class DifferingSlices(QWidget):
     """Slices where labels differ, the worst first, and a layer that shows it.

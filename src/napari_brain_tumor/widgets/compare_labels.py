@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.parts import Fold, button, combo, form
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["LabelList"]
-
 _MOST_LISTED: Final = 6
 _FROM_FILE: Final = "from the file"
 

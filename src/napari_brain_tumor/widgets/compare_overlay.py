@@ -13,8 +13,6 @@ from napari_brain_tumor.plugin.layers import CODES_KEY
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["AgreementLayers"]
-
 
 class AgreementLayers(QObject):
     """A layer for a pair, one for how many of all assign a voxel to a region; at most one of them is in sight.

@@ -28,31 +28,6 @@ from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets.panel_lines import label_file_of
 
-__all__ = [
-    "MATRIX_METRICS",
-    "Codes",
-    "CompareChoices",
-    "Comparison",
-    "axis_names",
-    "candidates",
-    "codes_of",
-    "compare_steps",
-    "consensus_steps",
-    "copied_view",
-    "legend_html",
-    "lines_of",
-    "matrix_cells",
-    "open_file",
-    "quality_cells",
-    "save_tables",
-    "score_cells",
-    "short_names",
-    "slice_cells",
-    "stale_text",
-    "summary_text",
-    "volume_cells",
-]
-
 MATRIX_METRICS: Final[dict[str, tuple[str, int]]] = {
     "dice": ("Dice", 3),
     "hd95_mm": ("HD95 (mm)", 1),

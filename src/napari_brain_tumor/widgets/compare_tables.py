@@ -18,8 +18,6 @@ from napari_brain_tumor.widgets.parts import Fold, button, combo, form, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["ConsensusPart", "ScoreTables"]
-
 
 class ScoreTables(QWidget):
     """Scores of a comparison for one region, and its files.

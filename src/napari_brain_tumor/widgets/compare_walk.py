@@ -15,8 +15,6 @@ from napari_brain_tumor.widgets.navigation import PLANES
 from napari_brain_tumor.widgets.view_actions import ViewAction
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["KEYS", "go_to", "next_differing_slice", "previous_differing_slice", "slice_steps", "start_walk"]
-
 _NOTHING: Final = "There are no differing slices to go to: compare labels in the Compare panel first."
 
 

@@ -26,8 +26,6 @@ from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
 from napari_brain_tumor.widgets.parts import column_in, wrapped
 from napari_brain_tumor.widgets.worker import notify, notify_error
 
-__all__ = ["CorrectWidget"]
-
 
 class CorrectWidget(QScrollArea):
     """Corrects a segmentation with prompts, each of which at once changes the labels around it.

@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.parts import button, combo, form
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 
-__all__ = ["StartChooser"]
-
 Origin = LabelFile | ModelRun | None
 
 

@@ -22,8 +22,6 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets.correct_entries import Drawn, Entry, LabelState, Plane, Voxels, is_of_region
 
-__all__ = ["EntryComputer"]
-
 
 class EntryComputer:
     """Carries entries out, takes them back and brings them again; touches a refiner, and no layer.

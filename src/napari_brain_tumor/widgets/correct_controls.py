@@ -11,8 +11,6 @@ from napari_brain_tumor.widgets.correct_tidy import TidySteps
 from napari_brain_tumor.widgets.correct_tools import PromptTools
 from napari_brain_tumor.widgets.parts import Fold, button, flow, line, wrapped
 
-__all__ = ["CorrectControls"]
-
 
 class CorrectControls(QWidget):
     """The controls of a correction; they do nothing by themselves."""

@@ -22,23 +22,6 @@ from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.plugin.prompt_layers import Extent, Meaning
 from napari_brain_tumor.progress import Job
 
-__all__ = [
-    "PLANE_NAMES",
-    "Drawn",
-    "Entry",
-    "LabelState",
-    "Plane",
-    "Voxels",
-    "Work",
-    "change_in_words",
-    "is_of_region",
-    "outlines_along",
-    "prompts_of",
-    "sentence_of",
-    "slices_in_words",
-    "tidy_step",
-]
-
 PLANE_NAMES: Final = ("axial", "coronal", "sagittal")
 """Of the slices across the layer's axes Z, Y, X."""
 _DRAWN_SHARE: Final = 0.5

@@ -29,8 +29,6 @@ from napari_brain_tumor.widgets.correct_entries import Voxels
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
 
-__all__ = ["TOOLS", "PromptLayers", "Tool"]
-
 Tool = Literal["stroke", "point", "outline", "lasso", "box"]
 TOOLS: Final[dict[Tool, tuple[str, str]]] = {
     "stroke": ("strokes", "paint"),

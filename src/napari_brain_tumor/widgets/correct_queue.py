@@ -13,8 +13,6 @@ from napari_brain_tumor.widgets.correct_entries import Entry, LabelState, Voxels
 from napari_brain_tumor.widgets.correct_state import Correction
 from napari_brain_tumor.widgets.worker import JobRunner
 
-__all__ = ["CorrectionQueue"]
-
 
 @dataclass(slots=True, eq=False)
 class _QueuedWork:

@@ -28,8 +28,6 @@ from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.view_actions import ViewerKeys
 from napari_brain_tumor.widgets.worker import notify_error
 
-__all__ = ["CorrectionSession"]
-
 _UNDO, _REDO, _STOP, _TAKE = "Control-Z", "Control-Shift-Z", "Escape", "Enter"
 _OBLIQUE: Final = (
     "This scan is oblique and shown resampled: the slices you see are not its own, so filling between slices and "

@@ -23,8 +23,6 @@ from napari_brain_tumor.widgets.segment_state import candidates, is_result, open
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
-__all__ = ["ReadyStart", "Start", "begin_job", "obstacle", "on_study", "starts"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:

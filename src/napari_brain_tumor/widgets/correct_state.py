@@ -37,8 +37,6 @@ from napari_brain_tumor.widgets.correct_entries import (
     slices_in_words,
 )
 
-__all__ = ["Correction"]
-
 
 @dataclass(slots=True, eq=False)
 class Correction:

@@ -11,8 +11,6 @@ from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.widgets.correct_entries import PLANE_NAMES, Entry, slices_in_words
 from napari_brain_tumor.widgets.parts import button, flow, wrapped
 
-__all__ = ["SliceSteps", "StepList", "entry_text"]
-
 _MOST_ROWS = 7
 
 

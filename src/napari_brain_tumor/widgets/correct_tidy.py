@@ -5,8 +5,6 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QVBoxLayout, QWidget
 
 from napari_brain_tumor.widgets.parts import button, flow
 
-__all__ = ["TidySteps"]
-
 
 class TidySteps(QWidget):
     """A preview with *Accept* and *Discard*; islands, holes and margins of the region that is chosen above."""

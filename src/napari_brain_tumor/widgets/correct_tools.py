@@ -11,8 +11,6 @@ from napari_brain_tumor.plugin.prompt_layers import Meaning, color_of
 from napari_brain_tumor.widgets.correct_layers import Tool
 from napari_brain_tumor.widgets.parts import button, combo, flow
 
-__all__ = ["CLASS_KEYS", "NOT_KEY", "SLICE_KEY", "TOOL_KEYS", "PromptTools"]
-
 CLASS_KEYS: Final[dict[str, PromptLabel]] = {
     "1": "edema",
     "2": "non-enhancing",

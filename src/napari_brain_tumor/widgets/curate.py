@@ -31,8 +31,6 @@ from napari_brain_tumor.widgets.parts import column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.worker import JobRunner, TaskRunner, notify, notify_error, shared_worker
 
-__all__ = ["CurateWidget"]
-
 _TABS: Final = (
     ("Review", "Walk through the cases, compare, correct and decide."),
     ("Add case", "Add layers of the viewer as a case."),

@@ -19,8 +19,6 @@ from napari_brain_tumor.widgets.case_table import CaseTable
 from napari_brain_tumor.widgets.curate_state import KNOWING
 from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form, line, progress_bar, wrapped
 
-__all__ = ["KEYS", "ReviewPage"]
-
 KEYS: Final[dict[str, str]] = {
     "accepted": "G",
     "rejected": "N",

@@ -28,34 +28,6 @@ from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Mask
 
-__all__ = [
-    "KNOWING",
-    "SCORES_TARGET",
-    "STATE_NAMES",
-    "AddRequest",
-    "CaseRow",
-    "Knowing",
-    "LoadedCase",
-    "RowScore",
-    "add_case",
-    "case_rows",
-    "case_text",
-    "known_after",
-    "label_to_offer",
-    "load_case",
-    "maker_after",
-    "neighbour",
-    "next_uncertain",
-    "next_undecided",
-    "numbers_in",
-    "prediction_of",
-    "recent_datasets",
-    "remember_dataset",
-    "review_case",
-    "save_label",
-    "show_roles",
-]
-
 SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
 """What runs in the worker process."""
 

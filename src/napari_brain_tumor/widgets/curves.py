@@ -5,8 +5,6 @@ from typing import Any
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 
-__all__ = ["CurvesCanvas"]
-
 
 class CurvesCanvas(FigureCanvasQTAgg):
     """A figure to look at, drawn by whoever has it; the wheel is left to the panel, which scrolls.

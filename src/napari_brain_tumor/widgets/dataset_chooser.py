@@ -8,8 +8,6 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.parts import button, combo
 
-__all__ = ["DatasetChooser"]
-
 _TIP = "The data set; recently opened ones are listed."
 
 

@@ -10,8 +10,6 @@ from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.widgets.parts import combo
 from napari_brain_tumor.widgets.worker import JobRunner
 
-__all__ = ["DeviceChoice"]
-
 _DEVICES: Final = "napari_brain_tumor.inference.device_list:list_devices"
 _MEMORY: Final = "napari_brain_tumor.inference.device_list:list_memory"
 

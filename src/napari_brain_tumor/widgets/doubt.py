@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.stored_maps import StoredMaps, stored_maps_of
 from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["KEYS", "doubt_steps", "go_to_doubtful_place", "next_doubtful_place", "previous_doubtful_place"]
-
 _ROOM: Final = 1.6
 """How much wider the ring is than a ball as large as the place."""
 

@@ -14,8 +14,6 @@ from napari_brain_tumor.widgets import doubt
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
-__all__ = ["DoubtList", "doubt_rows"]
-
 _COLUMNS: Final = ("Where", "Size", "Why")
 
 

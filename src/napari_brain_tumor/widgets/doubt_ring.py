@@ -13,8 +13,6 @@ from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
 from napari_brain_tumor.widgets.napari_canvas import bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import Camera, Marks, Ring, ring_in_plane
 
-__all__ = ["ring_marks", "ring_of", "rings", "show_ring"]
-
 
 class _Rings(QObject):
     """A Qt object, for its connections end with the panes that made them."""

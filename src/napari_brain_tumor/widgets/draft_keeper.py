@@ -9,8 +9,6 @@ from typing import Any
 from napari_brain_tumor.dataset.drafts import Draft, forget_draft, keep_draft
 from napari_brain_tumor.errors import BrainTumorError
 
-__all__ = ["DraftKeeper"]
-
 logger = logging.getLogger(__name__)
 
 

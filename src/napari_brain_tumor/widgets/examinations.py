@@ -9,8 +9,6 @@ from napari.layers import Layer
 from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag
 from napari_brain_tumor.study import Source
 
-__all__ = ["Identity", "identity_of_labels", "identity_of_sources"]
-
 Identity = frozenset[tuple[str, ...]]
 """What tells an examination; labels and scans that have any of it in common belong to the same one."""
 

@@ -11,8 +11,6 @@ from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.parts import button, combo, offer_layers
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["HelperLayers"]
-
 
 class HelperLayers(QObject):
     """Offers these layers of a viewer, adds new ones, and puts those that are chosen into the choices.

@@ -29,8 +29,6 @@ from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.parts import Fold, button, combo, form, progress_bar, text_field, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error, time_left_text
 
-__all__ = ["ImportPage"]
-
 _AS_FILES_SAY: Final = "as names and files say"
 _NONE: Final = "none"
 _INTRODUCTION: Final = "Scans and labels are found by their names. They are copied; the folder stays as it is."

@@ -25,19 +25,6 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.open_state import spacing_of
 
-__all__ = [
-    "COLUMNS",
-    "Contents",
-    "ImportChoices",
-    "ImportView",
-    "chosen_places",
-    "import_job",
-    "lines_of",
-    "look",
-    "report_text",
-    "resolve",
-]
-
 COLUMNS: Final[Mapping[str, str]] = {
     "case": "Case",
     "sequences": "Sequences",

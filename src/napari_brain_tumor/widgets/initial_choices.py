@@ -8,8 +8,6 @@ from qtpy.QtWidgets import QComboBox
 from napari_brain_tumor.plugin.preferences import read_preferences
 from napari_brain_tumor.widgets.worker import JobRunner
 
-__all__ = ["SegmentBoxes", "prefer", "prefer_device", "prefer_model", "start_as_preferred"]
-
 
 class SegmentBoxes(Protocol):
     """A panel with these boxes.

@@ -15,17 +15,6 @@ from napari_brain_tumor.preflight.costs import slowdown_now
 from napari_brain_tumor.progress import Job
 from napari_brain_tumor.widgets.worker import Expectation
 
-__all__ = [
-    "JobTime",
-    "expectation_of",
-    "read_job_times",
-    "remember_start",
-    "stages_of",
-    "start_seconds",
-    "timed",
-    "with_start",
-]
-
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")

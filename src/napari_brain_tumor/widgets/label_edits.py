@@ -9,8 +9,6 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
-__all__ = ["LabelEdits", "edit_events"]
-
 _LOOK_MS = 400
 """A look compares two arrays, a few milliseconds for a head, so not at every stroke."""
 _KEEP_MS = 3000

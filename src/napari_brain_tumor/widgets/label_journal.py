@@ -24,8 +24,6 @@ from napari_brain_tumor.study import Role, Source
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["ORIGINAL", "LabelJournal", "SavePoint", "current_session", "journal_of", "start_journal"]
-
 logger = logging.getLogger(__name__)
 
 ORIGINAL: Final = "original.npz"

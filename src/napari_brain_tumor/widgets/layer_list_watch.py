@@ -7,8 +7,6 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_brain_tumor.widgets.links import Links
 
-__all__ = ["LayerListWatch", "single_shot"]
-
 
 def single_shot(parent: QObject, act: Callable[..., Any], milliseconds: int = 0) -> QTimer:
     """Make a timer that acts once, that long after it was last started; it ends with its parent."""

@@ -30,8 +30,6 @@ from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["KEYS", "FourPanes", "layout_of", "layouts", "toggle_layout", "toggle_surfaces"]
-
 _NOTHING = "Open a case first."
 _NO_WINDOW = "The 2x2 layout takes the place of napari's canvas: it needs a viewer in a window."
 _CELLS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))

@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.linked_shapes import LinkedShapes
 from napari_brain_tumor.widgets.links import Links
 
-__all__ = ["LinkedLayers", "is_volume"]
-
 _REFRESH_MS: Final = 30
 """While a stroke is painted, the other views follow this often."""
 _ALWAYS: Final = ("visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")

@@ -8,8 +8,6 @@ from qtpy.QtCore import QObject
 
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
-__all__ = ["LinkedShapes"]
-
 
 class LinkedShapes(QObject):
     """Keeps copies of a layer of shapes like it, and adds to it what is drawn in one of them.

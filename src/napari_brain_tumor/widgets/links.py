@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Links"]
-
 
 class Links:
     """Connections to events, which are cut together."""

@@ -37,8 +37,6 @@ from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, Stop, as_job, notify, notify_error, shared_worker
 
-__all__ = ["MeasureWidget"]
-
 _FOLLOW_MS = 60
 _PLANE_TIPS = {
     "acquisition": "That of thick slices; axial where voxels are about as thick as wide.",

@@ -30,36 +30,6 @@ from napari_brain_tumor.study import Role, Study
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
 from napari_brain_tumor.widgets.segment_state import candidates, match_roles
 
-__all__ = [
-    "DIAMETERS_KEY",
-    "MEASURE_TARGET",
-    "DrawnLines",
-    "angle_text",
-    "draw",
-    "drawn_lines",
-    "frozen_view",
-    "hand_drawn",
-    "has_lines",
-    "labels_layers",
-    "lesion_cells",
-    "lesion_details",
-    "lesion_table",
-    "lines_layer_of",
-    "lines_of_panel",
-    "measure_steps",
-    "midline_scan",
-    "new_lines_layer",
-    "place_of",
-    "put_lines_away",
-    "remembered_lines_of",
-    "rows_of",
-    "scans_of",
-    "scans_text",
-    "shown_axis",
-    "surplus_text",
-    "with_hand_lines",
-]
-
 Ends = npt.NDArray[np.float64]
 """Both ends `(2, 3)` of a line in the world, in mm."""
 

@@ -12,8 +12,6 @@ from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.model_page import ModelPage
 from napari_brain_tumor.widgets.parts import button, combo
 
-__all__ = ["ModelChoice"]
-
 
 class ModelChoice(QWidget):
     """Offers models; until the user picks one, it is the default that suits the scans.

@@ -4,8 +4,6 @@ from typing import Final
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
-__all__ = ["model_list"]
-
 
 class _ModelList(QObject):
     """A Qt object, for its connections end with the panels that made them."""

@@ -11,8 +11,6 @@ from napari_brain_tumor.measure.volumes import REGION_NAMES
 from napari_brain_tumor.models.cards import Card, Metrics
 from napari_brain_tumor.study import ROLES
 
-__all__ = ["ModelPage", "page_of"]
-
 
 def page_of(model: Method) -> str:
     """What is known of a model or method, as HTML without any colours: it is readable in every theme."""

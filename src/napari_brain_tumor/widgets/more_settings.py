@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.request_controls import RequestControls, has_con
 from napari_brain_tumor.widgets.segment_state import CHOSEN_APART
 from napari_brain_tumor.widgets.stored_maps import MAPS
 
-__all__ = ["MoreSettings"]
-
 _WORDS: Final[Mapping[Region, str]] = {"WT": "&Whole tumour", "TC": "&Tumour core", "ET": "&Enhancing"}
 _MAP_WORDS: Final = {"probabilities": "Show probab&ilities", "uncertainty": "Show uncertainty"}
 _MAP_TIPS: Final = {

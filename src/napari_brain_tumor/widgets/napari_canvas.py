@@ -12,8 +12,6 @@ from qtpy.QtWidgets import QApplication, QBoxLayout, QMainWindow, QWidget
 
 from napari_brain_tumor.plugin.layers import camera_of
 
-__all__ = ["CanvasPlace", "CanvasState", "bare", "canvas_view_of"]
-
 
 def bare(viewer: Any) -> Any:
     """The viewer itself; napari hands plugins' commands a proxy that lives as long as the call."""

@@ -10,26 +10,6 @@ from scipy import ndimage
 from napari_brain_tumor.geometry import bounding_box
 from napari_brain_tumor.types import Array
 
-__all__ = [
-    "PLANES",
-    "Camera",
-    "Camera3D",
-    "Convention",
-    "Letters",
-    "Marks",
-    "Plane",
-    "Ring",
-    "WorldBox",
-    "centre_of_largest_part",
-    "lines_in_3d",
-    "lines_in_plane",
-    "nearest_steps",
-    "next_of",
-    "next_slice",
-    "place_text",
-    "ring_in_plane",
-]
-
 Convention = Literal["radiological", "neurological"]
 Segment = tuple[tuple[float, float], tuple[float, float]]
 """A line on a canvas: both ends as (x, y) in pixels from the upper left corner."""

@@ -30,8 +30,6 @@ from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.series_table import SeriesTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-__all__ = ["OpenCaseWidget", "dropped_paths"]
-
 _BY_NAME = "as its name tells"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
 

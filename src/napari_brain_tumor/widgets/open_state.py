@@ -15,8 +15,6 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import Study
 
-__all__ = ["open_case", "open_lines", "role_options", "series_at", "spacing_of"]
-
 
 def open_case(request: ViewRequest) -> list[LayerData]:
     """Layers of what was asked for; raises what `io.open_study` and `io.open_segmentation` raise."""

@@ -23,8 +23,6 @@ from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.prediction_view import PredictionView
 
-__all__ = ["OpenedCase"]
-
 
 class OpenedCase(QObject):
     """One case at a time as layers of the viewer; its unsaved work is copied to the data set's folder.

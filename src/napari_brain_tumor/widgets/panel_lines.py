@@ -37,18 +37,6 @@ from napari_brain_tumor.widgets.saved_files import saved_file
 from napari_brain_tumor.widgets.segment_state import Choices, Format
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
-__all__ = [
-    "add_lines_of",
-    "label_file_of",
-    "opening_of_layers",
-    "origin_of",
-    "refine_lines_of",
-    "relabel_lines_of",
-    "review_lines_of",
-    "score_lines_of",
-    "segment_lines_of",
-]
-
 _MASK_IN_MEMORY: Final = "mask"
 """What a record says of a brain mask that no file holds."""
 _SAME: Final = 5e-4

@@ -22,23 +22,6 @@ from superqt import QFlowLayout
 
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 
-__all__ = [
-    "Fold",
-    "FoldToggle",
-    "button",
-    "column_in",
-    "combo",
-    "flow",
-    "form",
-    "give_room",
-    "line",
-    "narrow",
-    "offer_layers",
-    "progress_bar",
-    "text_field",
-    "wrapped",
-]
-
 _LEAST_WIDTH: Final = 300
 
 

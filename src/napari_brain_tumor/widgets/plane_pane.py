@@ -24,8 +24,6 @@ from napari_brain_tumor.widgets.navigation import (
     ring_in_plane,
 )
 
-__all__ = ["Pane", "PlanePane", "SlicePane", "click"]
-
 _STILL_PIXELS: Final = 3
 """A press that moves no farther is a click."""
 _BUTTON_MARGIN: Final = 4

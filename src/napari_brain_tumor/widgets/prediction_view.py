@@ -7,8 +7,6 @@ from napari.layers import Image, Layer
 
 from napari_brain_tumor.plugin import layers
 
-__all__ = ["PredictionView", "grid_of"]
-
 
 def grid_of(viewer: Any) -> Any:
     """The grid of a viewer's canvas; `viewer.grid` is deprecated from napari 0.9 on, where the canvas has it."""

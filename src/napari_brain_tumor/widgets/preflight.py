@@ -26,8 +26,6 @@ from napari_brain_tumor.widgets.parts import FoldToggle, button, wrapped
 from napari_brain_tumor.widgets.preflight_state import ICONS, Answer, Question, answer, header_text, summary
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["PreflightTable"]
-
 _REFRESH_MS = 150
 _MOST_LINES = 12
 _LEAST_LINES = 4

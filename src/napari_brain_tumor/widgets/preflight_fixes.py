@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error
 if TYPE_CHECKING:
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
-__all__ = ["PreflightFixes", "question_of"]
-
 _OUTLINE_PIXELS: Final = 2
 """Width of a brain's outline on the screen."""
 

@@ -21,8 +21,6 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.widgets.segment_state import Candidate, is_single
 
-__all__ = ["ICONS", "Answer", "Question", "answer", "header_text", "left_out", "summary"]
-
 ICONS: Final[dict[Verdict, str]] = {"pass": "✓", "warn": "⚠", "fail": "✗"}
 
 

@@ -33,8 +33,6 @@ from napari_brain_tumor.widgets.job_times import expectation_of, timed
 from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
-__all__ = ["PrepareWidget"]
-
 _NONE = "–"
 
 

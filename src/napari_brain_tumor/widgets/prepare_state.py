@@ -17,18 +17,6 @@ from napari_brain_tumor.requests.prepare import PrepareRequest
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.worker import Stop
 
-__all__ = [
-    "COLUMNS",
-    "SeriesView",
-    "after_choosing",
-    "free_folder",
-    "lines_of",
-    "offered",
-    "prepare_job",
-    "report_text",
-    "view_of",
-]
-
 COLUMNS: Final[dict[str, str]] = {
     "name": "Series",
     "plane": "Plane",

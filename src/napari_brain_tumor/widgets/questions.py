@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-__all__ = ["Ask", "ask"]
-
 Ask = Callable[[QWidget, str, Mapping[str, str]], str]
 """Asks a question with those answers, key to text, and returns the key of the one that was given."""
 

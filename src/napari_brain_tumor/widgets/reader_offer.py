@@ -15,8 +15,6 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import button, wrapped
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = ["ReaderOffer", "offer_after_opening"]
-
 _DOCK: Final = "Opening files"
 _WAIT_MS: Final = 300
 """So that the case is drawn first, and a choice in napari's own dialog counts."""

@@ -13,8 +13,6 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QWidget
 
 from napari_brain_tumor.requests.request import Request, arms_of, option_of
 
-__all__ = ["RequestControls", "has_control"]
-
 _LARGEST = 100_000
 _CHOICE_WORDS = {"auto": "automatic"}
 

@@ -22,8 +22,6 @@ from napari_brain_tumor.widgets.links import Links
 from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-__all__ = ["RestoreNotice", "RestoreWidget"]
-
 _SEARCH_MS: Final = 600
 """After a layer was removed, whose journal is ended meanwhile."""
 

@@ -23,8 +23,6 @@ from napari_brain_tumor.plugin.layer_document import LayerDocument, restored_lay
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets.label_journal import ORIGINAL, start_journal
 
-__all__ = ["FATES", "Offer", "Restored", "add_restored", "decline", "load", "notice_text", "offers"]
-
 logger = logging.getLogger(__name__)
 
 FATES: Final[dict[Fate, str]] = {

@@ -21,8 +21,6 @@ from napari_brain_tumor.widgets.stored_maps import map_layers, relabel, stored_m
 from napari_brain_tumor.widgets.view_actions import bind_keys, key_text
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-__all__ = ["ResultMaps"]
-
 
 class ResultMaps(QWidget):
     """The doubtful places of the result that is shown, and what `MoreSettings` asks of its probabilities.

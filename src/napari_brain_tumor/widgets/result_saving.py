@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.saved_files import remember_saved
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
-__all__ = ["ResultSaving"]
-
 
 class ResultSaving(QWidget):
     """Saves the result that is shown; the boxes of format and label numbers stand among the settings.

@@ -7,8 +7,6 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_brain_tumor.io.table import Table
 
-__all__ = ["ResultTable"]
-
 _MOST_ROWS: Final = 9
 _NARROWEST: Final = 70
 _WIDEST_NAME: Final = 130

@@ -15,8 +15,6 @@ from napari_brain_tumor.widgets.parts import wrapped
 from napari_brain_tumor.widgets.volume_table import VolumeView
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["ResultView"]
-
 _REFRESH_MS: Final = 300
 _NONE_YET: Final = "Volumes: select a labels layer, or run a segmentation."
 

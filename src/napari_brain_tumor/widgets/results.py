@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.segment_state import outcome_text
 from napari_brain_tumor.widgets.stored_maps import keep
 
-__all__ = ["PlacedResult", "add_result", "applied_text", "put_into", "replace_result"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedResult:

@@ -9,8 +9,6 @@ from napari.layers import Layer
 from napari_brain_tumor.labels import labels_sha256
 from napari_brain_tumor.requests.actions import LabelFile
 
-__all__ = ["remember_saved", "saved_file"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Saved:

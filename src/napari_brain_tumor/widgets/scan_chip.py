@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainte
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.parts import narrow
 
-__all__ = ["ScanChip"]
-
 _MARGIN = 24
 """Beside the longest name in the list, for its scroll bar."""
 _BESIDE = 34

@@ -47,8 +47,6 @@ from napari_brain_tumor.widgets.study_list import StudyList
 from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
 from napari_brain_tumor.widgets.worker import Expectation, notify, notify_error, shared_worker, time_left_text
 
-__all__ = ["SegmentWidget"]
-
 _NONE = "none"
 _RUN_TEXT = "&Run the segmentation"
 _RUN_TIP = "Segment the tumour. The scans are not changed."

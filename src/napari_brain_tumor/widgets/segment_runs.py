@@ -18,8 +18,6 @@ from napari_brain_tumor.widgets.results import PlacedResult, add_result, replace
 from napari_brain_tumor.widgets.study_queue import Run, RunQueue
 from napari_brain_tumor.widgets.worker import JobRunner
 
-__all__ = ["SegmentRuns", "segment_runs_of"]
-
 
 def segment_runs_of(viewer: Any) -> "SegmentRuns":
     """The segmentations of a viewer; every panel in its window shows and cancels the same ones.

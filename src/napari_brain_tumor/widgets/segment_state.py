@@ -36,42 +36,6 @@ from napari_brain_tumor.widgets.stored_maps import result_layer
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 
-__all__ = [
-    "CHOSEN_APART",
-    "FORMATS",
-    "SEGMENT_TARGET",
-    "Candidate",
-    "Choices",
-    "Format",
-    "box_layers",
-    "box_text",
-    "brain_layers",
-    "brain_steps",
-    "candidates",
-    "case_name",
-    "default_format",
-    "is_result",
-    "is_single",
-    "layout_of",
-    "match_roles",
-    "measure_layer",
-    "model_tooltip",
-    "obstacle_of",
-    "open_studies",
-    "outcome_text",
-    "plan_text",
-    "running_words",
-    "same_method",
-    "save_layer",
-    "schema_tooltip",
-    "seed_layers",
-    "segment_steps",
-    "sentence",
-    "short_name",
-    "traits_of",
-    "writable_schemas",
-]
-
 SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:requested_segmentation_job"
 """What runs in the worker process; with the probabilities of a trained model thresholds change without a new run."""
 CHOSEN_APART: Final = ("model", "device", "seeds", "thresholds", "box", "brain")

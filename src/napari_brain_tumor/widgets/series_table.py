@@ -12,8 +12,6 @@ from napari_brain_tumor.io.dicom import describe, size_words, slice_words, time_
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.parts import combo
 
-__all__ = ["SeriesTable"]
-
 _NONE: Final = "–"
 _COLUMNS: Final[tuple[tuple[str, Callable[[Series], str]], ...]] = (
     ("No.", lambda series: series.number),

@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.dock.widget import BrainTumorWidget
 from napari_brain_tumor.widgets.open_state import open_case
 
-__all__ = ["main", "show"]
-
 
 def show(
     case: Path | ViewRequest, segmentation: Path | None = None, viewer: napari.Viewer | None = None

@@ -20,8 +20,6 @@ from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QWidget
 from vispy.gloo import context
 
-__all__ = ["SpareViews", "spare_views"]
-
 
 def spare_views(canvas_view: QtViewer) -> "SpareViews":
     """Those beside napari's own view, in its window."""

@@ -18,8 +18,6 @@ from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation
 
-__all__ = ["MAPS", "StoredMaps", "keep", "map_layers", "relabel", "result_layer", "stored_maps_of"]
-
 MAPS: Final = ("probabilities", "uncertainty")
 """What can be shown beside the labels."""
 

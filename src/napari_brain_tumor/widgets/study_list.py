@@ -8,8 +8,6 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 from napari_brain_tumor.widgets.parts import wrapped
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
-__all__ = ["StudyList"]
-
 _MOST_ROWS = 5
 
 

@@ -10,8 +10,6 @@ from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.worker import Expectation
 
-__all__ = ["OpenStudy", "Run", "RunQueue"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenStudy:

@@ -23,8 +23,6 @@ from napari_brain_tumor.widgets.navigation import Camera3D, Convention, Marks, W
 from napari_brain_tumor.widgets.plane_pane import Pane
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 
-__all__ = ["SurfacePane"]
-
 _FOLLOW_MS: Final = 700
 _MOST_LABELS: Final = 12
 _MOST_FACES: Final = 60_000

@@ -18,8 +18,6 @@ from napari_brain_tumor.widgets.train_runs import RunWatch
 from napari_brain_tumor.widgets.worker import shared_worker
 from napari_brain_tumor_training.detached import start_run
 
-__all__ = ["TrainWidget"]
-
 
 class TrainWidget(QScrollArea):
     """Trains a network on curated cases in a process that goes on when napari is closed.

@@ -19,8 +19,6 @@ from napari_brain_tumor.widgets.worker import JobRunner, notify_error
 from napari_brain_tumor_training.detached import missing_packages
 from napari_brain_tumor_training.run_cost import RunCost
 
-__all__ = ["TrainForm"]
-
 _SETTLE_MS: Final = 1500
 """After the last choice, before its cost is measured."""
 _DEFAULT: Final = "default"

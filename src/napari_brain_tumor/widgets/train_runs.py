@@ -19,8 +19,6 @@ from napari_brain_tumor_training.detached import resume_run
 from napari_brain_tumor_training.run_files import draw_curves
 from napari_brain_tumor_training.run_status import Run, attach, list_runs, read_history, request_stop
 
-__all__ = ["RunWatch"]
-
 _WATCH_MS: Final = 1000
 _ADD_TIP: Final = "Add the best weights so far to the model list."
 

@@ -20,27 +20,6 @@ from napari_brain_tumor_training.detached import REQUEST_FILE, RunRequest, missi
 from napari_brain_tumor_training.run_cost import RunCost
 from napari_brain_tumor_training.run_status import Run, RunStatus, mean_dice
 
-__all__ = [
-    "CONFIGURATIONS_TARGET",
-    "ESTIMATE_TARGET",
-    "INSTALL_TARGET",
-    "TrainChoices",
-    "best_checkpoint",
-    "can_resume",
-    "case_counts",
-    "cost_text",
-    "default_runs_folder",
-    "latest_sample",
-    "lines_of",
-    "new_run_folder",
-    "run_label",
-    "start_text",
-    "starting_models",
-    "status_text",
-    "summary",
-    "why_not_ready",
-]
-
 CONFIGURATIONS_TARGET: Final = "napari_brain_tumor_training.run_process:configurations_job"
 ESTIMATE_TARGET: Final = "napari_brain_tumor_training.run_process:estimate_job"
 INSTALL_TARGET: Final = "napari_brain_tumor_training.run_process:install_job"

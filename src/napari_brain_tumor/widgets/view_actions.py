@@ -14,22 +14,6 @@ from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, 
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
 from napari_brain_tumor.widgets.worker import notify
 
-__all__ = [
-    "KEYS",
-    "ViewAction",
-    "ViewerKeys",
-    "bind_keys",
-    "key_text",
-    "labels_in_view",
-    "look_at_largest_part",
-    "next_scan",
-    "next_tumour_slice",
-    "previous_scan",
-    "previous_tumour_slice",
-    "scans_in_view",
-    "toggle_labels",
-]
-
 _NO_LABELS = "There are no labels to go to. Run a segmentation, or open or paint labels first."
 
 

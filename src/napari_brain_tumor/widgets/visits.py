@@ -24,8 +24,6 @@ from napari_brain_tumor.widgets.visits_editor import VisitsEditor
 from napari_brain_tumor.widgets.visits_results import VisitsResults, ask_path
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
-__all__ = ["VisitsWidget"]
-
 
 class VisitsWidget(QScrollArea):
     """Compares the examinations of a patient.

@@ -14,8 +14,6 @@ from napari_brain_tumor.widgets.visits_facts import FactsForm
 from napari_brain_tumor.widgets.visits_table import VisitList
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["VisitsEditor"]
-
 
 class VisitsEditor(QWidget):
     """The visits of a patient: those whose labels are open as layers, and those a document names.

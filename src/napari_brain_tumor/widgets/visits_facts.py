@@ -10,8 +10,6 @@ from napari_brain_tumor.followup.facts import CLINICAL, STEROIDS, VisitFacts
 from napari_brain_tumor.followup.visits import parse_date
 from napari_brain_tumor.widgets.parts import FoldToggle, combo, form
 
-__all__ = ["FactsForm"]
-
 _NOT_KNOWN: Final = "not known"
 _YES_NO: Final = {"Yes": True, "No": False}
 

@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets.parts import Fold, button, flow, wrapped
 from napari_brain_tumor.widgets.result_table import ResultTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
 
-__all__ = ["VisitsResults", "ask_path"]
-
 
 class VisitsResults(QWidget):
     """Sizes and curves over time, the response, and a report, tables and JSON of them.

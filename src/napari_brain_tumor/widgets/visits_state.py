@@ -28,29 +28,6 @@ from napari_brain_tumor.widgets.measure_state import DrawnLines, drawn_lines, re
 from napari_brain_tumor.widgets.panel_lines import label_file_of, opening_of_layers
 from napari_brain_tumor.widgets.worker import Stop
 
-__all__ = [
-    "BOARD",
-    "Entry",
-    "OpenEntry",
-    "assessed_again",
-    "baseline_of",
-    "compare_job",
-    "dates_of",
-    "document_of",
-    "for_report",
-    "gather",
-    "lines_of",
-    "obstacle_of",
-    "opened_entries",
-    "register_job",
-    "registration_text",
-    "response_text",
-    "scans_of",
-    "size_table",
-    "sources_of",
-    "with_layers",
-]
-
 REGISTER_TARGET: Final = "napari_brain_tumor.followup.registration:register_job"
 COMPARE_TARGET: Final = "napari_brain_tumor.followup.followup:follow_up_job"
 REPORT_TARGET: Final = "napari_brain_tumor.reports:report_job"

@@ -7,8 +7,6 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_brain_tumor.widgets.visits_state import Entry
 
-__all__ = ["VisitList"]
-
 _MOST_ROWS = 6
 _TIPS = (
     "Ticked visits are compared. Double-click to rename.",

@@ -7,8 +7,6 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_brain_tumor.labels import CLASS_COLORS
 from napari_brain_tumor.measure.volumes import VolumeRow, VolumeTable
 
-__all__ = ["VolumeView"]
-
 
 class VolumeView(QTableWidget):
     """Shows a `VolumeTable`: name with the class's colour, and size; nothing can be edited."""

@@ -17,8 +17,6 @@ from qtpy.QtWidgets import (
 
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
-__all__ = ["GUARDED", "WheelGuard", "guard_wheel"]
-
 GUARDED: Final = (QComboBox, QAbstractSpinBox, QAbstractSlider, QTabBar)
 """What takes the wheel to change something; scroll bars and areas, which take it to scroll, are left as they are."""
 _WITHOUT_CHILDREN: Final = (QLabel, QAbstractButton, QProgressBar)

@@ -16,18 +16,6 @@ from napari_brain_tumor.errors import BrainTumorError, CancelledError
 from napari_brain_tumor.inference.worker_process import WorkerJob, WorkerProcess
 from napari_brain_tumor.progress import Job, Progress, RemainingTime
 
-__all__ = [
-    "Expectation",
-    "JobRunner",
-    "Stop",
-    "TaskRunner",
-    "as_job",
-    "notify",
-    "notify_error",
-    "shared_worker",
-    "time_left_text",
-]
-
 logger = logging.getLogger(__name__)
 
 _EMIT_SECONDS: Final = 0.05

@@ -16,8 +16,6 @@ from napari_brain_tumor_training.command_progress import command_progress
 from napari_brain_tumor_training.reproduce.run import estimate_job, reproduce_job
 from napari_brain_tumor_training.stop_signals import run_until_stopped
 
-__all__ = ["app"]
-
 app = typer.Typer(help="Reproduce a published experiment.", add_completion=False)
 
 

@@ -16,8 +16,6 @@ from napari_brain_tumor_training.case_files import LEFT_OUT, Split, read_split
 from napari_brain_tumor_training.config import DataSource
 from napari_brain_tumor_training.reproduce.experiment import Experiment, ExperimentData
 
-__all__ = ["DataSet", "SplitCase", "chosen", "find_data", "sides", "split_csv"]
-
 _COLUMNS: Final = ("dataset", "case", "patient", "split", "grade")
 Side = Literal["train", "val", "left out"]
 

@@ -14,8 +14,6 @@ from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor_training.config import DataSource, ModelConfig, TrainConfig
 from napari_brain_tumor_training.config_parts import Section
 
-__all__ = ["Experiment", "ExperimentData", "ExperimentNetwork", "experiment_named", "experiment_names"]
-
 _FOLDER: Final = "experiments"
 _SEED: Final = 2024
 

@@ -19,8 +19,6 @@ from napari_brain_tumor_training.fit import TrainingResult
 from napari_brain_tumor_training.reproduce.planning import Plan, Setup
 from napari_brain_tumor_training.run_files import Row, draw_curves
 
-__all__ = ["PAGE_FILE", "write_page"]
-
 PAGE_FILE: Final = "reproduction.html"
 _TITLES: Final[Mapping[str, str]] = {
     "dice": "Dice",

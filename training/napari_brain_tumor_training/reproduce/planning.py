@@ -39,8 +39,6 @@ from napari_brain_tumor_training.reproduce.experiment import Experiment, Experim
 from napari_brain_tumor_training.reproduce.schedule import Costs, Schedule, shortened
 from napari_brain_tumor_training.starting_weights import network_for
 
-__all__ = ["PLAN_FILE", "SPLIT_FILE", "Plan", "Setup", "check_job", "plan_job"]
-
 PLAN_FILE: Final = "plan.json"
 SPLIT_FILE: Final = "split.csv"
 

@@ -21,8 +21,6 @@ from napari_brain_tumor_training.reproduce.planning import Plan, Setup, check_jo
 from napari_brain_tumor_training.reproduce.scoring import score_job
 from napari_brain_tumor_training.run_state import STATE_FILE
 
-__all__ = ["Reproduction", "estimate_job", "reproduce", "reproduce_job"]
-
 _LOCK_FILE: Final = "reproduction.lock"
 _RUNS: Final = "runs"
 _SCORES: Final = "scores"

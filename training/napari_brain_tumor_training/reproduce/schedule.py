@@ -7,8 +7,6 @@ from pydantic import Field
 
 from napari_brain_tumor_training.config_parts import Section
 
-__all__ = ["Costs", "Schedule", "shortened"]
-
 _READING: Final = 0.15
 _SCORING: Final = 0.15
 """Shares of a budget that at most go to reading cases and to scoring them at the end."""

@@ -21,8 +21,6 @@ from napari_brain_tumor.workflow import segment_job, versions
 from napari_brain_tumor_training.case_files import CaseFiles
 from napari_brain_tumor_training.validate import where_known
 
-__all__ = ["score_job"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Scoring:

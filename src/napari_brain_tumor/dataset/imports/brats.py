@@ -17,8 +17,6 @@ from napari_brain_tumor.io.reading import images_in
 from napari_brain_tumor.io.study_folder import names_segmentation, role_named
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["find_brats"]
-
 
 def find_brats(root: Path) -> tuple[FoundCase, ...]:
     """The cases with a truth in a BraTS folder, of one case or of many.

@@ -18,8 +18,6 @@ from napari_brain_tumor.io.study_folder import dataset_roles
 from napari_brain_tumor.io.volume import short_name
 from napari_brain_tumor.study import Role
 
-__all__ = ["find_decathlon"]
-
 _CHANNEL: Final = re.compile(r"(.+)_(\d{4})")
 
 

@@ -14,17 +14,6 @@ from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.io.reading import folders_within, is_image, visible
 from napari_brain_tumor.study import Segmentation
 
-__all__ = [
-    "CASE",
-    "FoundCase",
-    "Roles",
-    "case_folder",
-    "folders_with_images",
-    "grade_in_path",
-    "marked_slices",
-    "with_roles",
-]
-
 Roles = Mapping[str, str | Path | int] | Sequence[str | None] | None
 CASE: Final = "{case}"
 """Stands for the name of the case in the name of a file."""

@@ -23,8 +23,6 @@ from napari_brain_tumor.study import Segmentation, Study
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["CaseOutcome", "ImportOptions", "ImportReport", "import_cases", "open_case"]
-
 logger = logging.getLogger(__name__)
 
 Spacing = tuple[float, float, float]

@@ -13,8 +13,6 @@ from napari_brain_tumor.dataset.imports.found_case import FoundCase, folders_wit
 from napari_brain_tumor.io.study_folder import names_segmentation
 from napari_brain_tumor.io.volume import short_name
 
-__all__ = ["find_lgg_1p19q"]
-
 _PATIENT = re.compile(r"^(LGG-\d+)", re.IGNORECASE)
 
 

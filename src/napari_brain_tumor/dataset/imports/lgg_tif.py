@@ -6,8 +6,6 @@ from napari_brain_tumor.dataset.imports.found_case import FoundCase
 from napari_brain_tumor.io.case_names import folder_name
 from napari_brain_tumor.io.reading import folders_within, slices_in
 
-__all__ = ["find_lgg_tif"]
-
 
 def find_lgg_tif(root: Path) -> tuple[FoundCase, ...]:
     """The folders within `root`, or `root` itself, that hold slices with masks; one case each."""

@@ -7,8 +7,6 @@ from napari_brain_tumor.dataset.imports.found_case import FoundCase, Roles
 from napari_brain_tumor.errors import DatasetError, RoleError
 from napari_brain_tumor.io.study_folder import role_named
 
-__all__ = ["find_pairs"]
-
 _SPECIAL = re.compile(r"\{case\}|\{role\}|\*\*/|\*|\?")
 _WILD = {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}
 

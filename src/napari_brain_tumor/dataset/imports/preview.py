@@ -13,8 +13,6 @@ from napari_brain_tumor.io.reading import images_in
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import ROLES, Role, Source, Study
 
-__all__ = ["CasePreview", "Doubt", "files_of", "layout_of", "preview_cases", "with_placeholder"]
-
 Doubt = Literal["", "roles", "labels", "spacing", "other"]
 
 _MOST_OPENED: Final = 12

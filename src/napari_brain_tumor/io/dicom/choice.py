@@ -9,8 +9,6 @@ from napari_brain_tumor.io.dicom.series import Contents, Series
 from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.study import ROLES, Role
 
-__all__ = ["candidates", "describe", "listing", "pick"]
-
 _MOST_LEFT: Final = 6
 """Series that a note names of those that were not opened."""
 Chosen = dict[Role, Series]

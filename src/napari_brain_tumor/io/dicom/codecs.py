@@ -11,9 +11,6 @@ import numpy as np
 from napari_brain_tumor.errors import UnreadableFileError, translated
 from napari_brain_tumor.types import Array
 
-__all__ = ["can_unpack", "unpack_frame"]
-
-
 _JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
 _JPEG_END: Final = b"\xff\xd9"
 _NO_FRAME_HEADERS: Final = (0xC4, 0xC8, 0xCC)

@@ -12,17 +12,6 @@ from napari_brain_tumor.label_words import meaning_of
 from napari_brain_tumor.labels import RESECTION_CAVITY, LabelSchema, Region, guess_schema
 from napari_brain_tumor.study import Segmentation
 
-__all__ = [
-    "ABNORMAL",
-    "BRAIN",
-    "REGION_TITLES",
-    "Concept",
-    "concept_of",
-    "schema_of_segments",
-    "segment_words",
-    "words_of",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Concept:

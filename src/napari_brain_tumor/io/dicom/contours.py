@@ -10,8 +10,6 @@ from skimage.measure import approximate_polygon, find_contours
 
 from napari_brain_tumor.types import Float64Array, Mask
 
-__all__ = ["closed_contours"]
-
 Points = Float64Array
 
 _STRAIGHT: Final = 1e-6

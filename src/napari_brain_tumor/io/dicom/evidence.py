@@ -7,8 +7,6 @@ from napari_brain_tumor.io.dicom.frames import FileFacts, Frame
 from napari_brain_tumor.io.sequence_words import RoleWords, role_in_name, role_of_description
 from napari_brain_tumor.study import Role
 
-__all__ = ["BY_FOLDER", "Guess", "role_of_frame"]
-
 _NOT_PLAIN: Final = {
     "LOCALIZER": "a scout",
     "SCOUT": "a scout",

@@ -13,8 +13,6 @@ from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.io.formats import DICOM
 from napari_brain_tumor.io.regular_file import open_regular
 
-__all__ = ["BoundedFile", "DicomFiles", "dicom_files", "holds_dicom", "is_dicom", "open_dicom"]
-
 _MOST_FILES: Final = 100_000
 _MOST_LOOKED_AT: Final = 400
 """Files that are asked before a folder counts as one without DICOM, where the answer must be quick."""

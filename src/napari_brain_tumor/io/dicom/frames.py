@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FileFacts", "Frame", "PixelStore", "file_names"]
-
 Vector = tuple[float, float, float]
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from napari_brain_tumor.io.dicom.frames import Frame
 from napari_brain_tumor.io.dicom.stack import heights_along_normal, is_regular, same_place_mm
 
-__all__ = ["Part", "split"]
-
 Key = Callable[[Frame], Hashable]
 
 _SAME_DIRECTION: Final = 1e-3

@@ -13,8 +13,6 @@ from napari_brain_tumor.errors import attempted
 from napari_brain_tumor.io.dicom.files import BoundedFile, open_dicom
 from napari_brain_tumor.io.dicom.frames import FileFacts, Frame, PixelStore
 
-__all__ = ["Header", "NoImage", "frames_of", "header_of"]
-
 _KEYWORDS: Final = (
     "ImageType SOPClassUID SOPInstanceUID StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime "
     "StudyTime SeriesTime AcquisitionTime Modality StudyDescription SeriesDescription PatientID ContrastBolusAgent "

@@ -7,8 +7,6 @@ from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io.dicom.files import dicom_files, is_dicom
 from napari_brain_tumor.io.dicom.headers import NoImage, header_of
 
-__all__ = ["holds_results", "is_seg", "seg_in"]
-
 _SEG: Final = "a segmentation"
 _RESULTS: Final = (_SEG, "contours")
 

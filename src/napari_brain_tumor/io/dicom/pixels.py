@@ -14,9 +14,6 @@ from napari_brain_tumor.io.dicom.files import BoundedFile, open_dicom
 from napari_brain_tumor.io.dicom.frames import Frame, PixelStore
 from napari_brain_tumor.types import Array
 
-__all__ = ["same_pixels", "stack_pixels"]
-
-
 _NATIVE: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _MOST_TIMES_PACKED: Final = 2000
 """How many times its size compressed data may unpack to; a black slice does 1700 times."""

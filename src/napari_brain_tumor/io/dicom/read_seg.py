@@ -19,8 +19,6 @@ from napari_brain_tumor.io.meaning import Meaning
 from napari_brain_tumor.io.volume import Volume, short_name
 from napari_brain_tumor.types import Array, Float64Array, Labels
 
-__all__ = ["meaning_of_segments", "read_seg"]
-
 _LABELMAP: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 _MOST_SEGMENTS: Final = 62
 _MOST_VOXELS: Final = 1 << 28

@@ -14,8 +14,6 @@ from napari_brain_tumor.io.dicom.stack import Stack, arrange
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.types import Labels
 
-__all__ = ["Reference", "reference_at", "reference_in"]
-
 _TOLERANCE: Final = 0.1
 """How far, in the smallest side of a voxel, any corner of the labels' grid may lie from that of the series."""
 _PREFERRED: Final[tuple[Role | None, ...]] = ("T1c", "FLAIR", "T2", "T1", None)

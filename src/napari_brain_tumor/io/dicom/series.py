@@ -22,18 +22,6 @@ from napari_brain_tumor.io.dicom.stack import Stack, arrange, normal_of
 from napari_brain_tumor.io.volume import Volume
 from napari_brain_tumor.study import Role
 
-__all__ = [
-    "Contents",
-    "Series",
-    "contents_of",
-    "dates_at",
-    "hidden_key",
-    "read_series",
-    "read_volumes",
-    "series_of_source",
-    "stamp_of",
-]
-
 Plane = Literal["axial", "coronal", "sagittal", "unknown"]
 
 _HIDDEN: Final = "sha256:"

@@ -10,8 +10,6 @@ from napari_brain_tumor.io.dicom.files import open_dicom
 from napari_brain_tumor.io.dicom.frames import Frame
 from napari_brain_tumor.io.dicom.reference import Reference
 
-__all__ = ["complete_header", "slice_spacing", "source_headers"]
-
 _MAY_BE_ABSENT: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",

@@ -11,8 +11,6 @@ from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid, LengthUnit
 from napari_brain_tumor.io.dicom.frames import Frame, file_names
 
-__all__ = ["Stack", "arrange", "heights_along_normal", "is_regular", "normal_of", "same_place_mm"]
-
 Vector = npt.NDArray[np.float64]
 
 _SAME_PLACE_MM: Final = 0.01

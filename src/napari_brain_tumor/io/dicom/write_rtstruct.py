@@ -24,8 +24,6 @@ from napari_brain_tumor.labels import CLASS_COLORS, REGIONS, SCHEMAS, Region
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.types import Float64Array
 
-__all__ = ["rtstruct_output"]
-
 _RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _STUDY_COMPONENT: Final = "1.2.840.10008.3.1.2.3.1"
 _DECIMALS: Final = 4

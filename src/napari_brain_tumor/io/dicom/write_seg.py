@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from highdicom.content import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
 
-__all__ = ["MANUFACTURER", "NOTICE", "reference_of", "seg_output", "series_number"]
-
 MANUFACTURER: Final = "napari-brain-tumor"
 NOTICE: Final = "For research only, not for clinical use"
 _MOST_TEXT: Final = 64

@@ -9,8 +9,6 @@ from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
-__all__ = ["TITLE", "open_dock", "open_with_cases"]
-
 TITLE: Final = "Brain Tumor"
 """Of the dock, in the manifest and so in the menu."""
 

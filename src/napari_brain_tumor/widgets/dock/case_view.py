@@ -11,8 +11,6 @@ from napari_brain_tumor.widgets.correct_start import starts
 from napari_brain_tumor.widgets.segment_state import candidates, open_studies
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
-__all__ = ["Cases", "ShownCase", "look_at"]
-
 
 class Cases:
     """The cases among a viewer's layers, and the layers of each.

@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.napari_canvas import canvas_view_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 
-__all__ = ["ExportMenu"]
-
 _COPY_PICTURE: Final = "Copy the picture"
 
 

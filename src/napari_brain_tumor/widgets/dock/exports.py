@@ -15,8 +15,6 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.correct_start import on_study
 from napari_brain_tumor.widgets.worker import Stop
 
-__all__ = ["EXPORTS", "Export", "ExportKind", "export_steps", "target_of"]
-
 ExportKind = Literal["figure", "film", "surfaces", "numbers", "copied numbers"]
 
 

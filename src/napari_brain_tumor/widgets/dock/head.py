@@ -16,8 +16,6 @@ from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.segment import SegmentWidget
 from napari_brain_tumor.widgets.wheel_guard import guard_wheel
 
-__all__ = ["Foot", "Head", "TabRow"]
-
 
 class TabRow(QWidget):
     """A button for each tab, in as many lines as the width and the font ask for."""

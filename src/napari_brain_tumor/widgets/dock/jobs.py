@@ -14,8 +14,6 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import button, progress_bar, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, time_left_text
 
-__all__ = ["JobRow", "RunBar", "RunningJobs"]
-
 _SHOW_MS: Final = 250
 """What ends sooner is not worth a bar that flashes."""
 

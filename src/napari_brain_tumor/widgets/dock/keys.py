@@ -10,8 +10,6 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 from napari_brain_tumor.widgets.dock.state import TABS
 from napari_brain_tumor.widgets.napari_canvas import canvas_view_of
 
-__all__ = ["FOOT_KEY", "HEAD_KEY", "TAB_KEYS", "bind_dock_key", "focus_first", "on_dock_key"]
-
 HEAD_KEY: Final = "Ctrl+0"
 """Goes to the case."""
 TAB_KEYS: Final = {tab: f"Ctrl+{at}" for at, tab in enumerate(TABS, 1)}

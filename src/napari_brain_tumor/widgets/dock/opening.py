@@ -19,8 +19,6 @@ from napari_brain_tumor.widgets.open_case import OpenCaseWidget
 from napari_brain_tumor.widgets.prepare import PrepareWidget
 from napari_brain_tumor.widgets.restore import RestoreWidget
 
-__all__ = ["Opening", "PanelDialog"]
-
 
 class PanelDialog(QDialog):
     """A window of its own for a panel; closing it hides it, and whatever runs goes on.

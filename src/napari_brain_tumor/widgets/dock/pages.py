@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from napari_brain_tumor.widgets.train import TrainWidget
     from napari_brain_tumor.widgets.visits import VisitsWidget
 
-__all__ = ["PAGES", "DataPage", "MeasurePage", "Page", "make_page"]
-
-
 _TRAINING: Final = "Training"
 _TRAIN_AT: Final = 3
 """Where training stands in the line of its tab, after the pages of the data set."""

@@ -9,8 +9,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preparation import why_prepare_grids
 from napari_brain_tumor.study import Role, Source
 
-__all__ = ["OpenScan", "RawExamination", "raw_examination"]
-
 
 @dataclass(frozen=True, slots=True)
 class OpenScan:

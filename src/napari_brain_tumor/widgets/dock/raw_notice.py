@@ -11,8 +11,6 @@ from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.widgets.dock.raw_examination import OpenScan, RawExamination, raw_examination
 from napari_brain_tumor.widgets.parts import button, flow, wrapped
 
-__all__ = ["RawNotice"]
-
 
 class RawNotice(QFrame):
     """Hidden unless the scans of an examination lie on several grids."""

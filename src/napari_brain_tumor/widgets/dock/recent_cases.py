@@ -15,8 +15,6 @@ from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.sample import sample_case_folder
 
-__all__ = ["case_folder_of", "recent_cases", "remember_case"]
-
 _COUNT: Final = 8
 
 

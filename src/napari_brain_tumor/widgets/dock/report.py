@@ -12,8 +12,6 @@ from napari_brain_tumor.study import Role
 from napari_brain_tumor.widgets.correct_start import on_study
 from napari_brain_tumor.widgets.worker import Stop
 
-__all__ = ["report_steps"]
-
 _TARGET: Final = "napari_brain_tumor.reports:report_job"
 
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["TABS", "CaseFacts", "Choices", "Facts", "JobFacts", "Tab", "View", "job_text", "resolve"]
-
 Tab = Literal["segment", "correct", "measure", "compare", "data"]
 
 TABS: Final[Mapping[Tab, tuple[str, str]]] = {

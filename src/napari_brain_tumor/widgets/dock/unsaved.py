@@ -17,8 +17,6 @@ from napari_brain_tumor.widgets.panel_lines import label_file_of
 from napari_brain_tumor.widgets.questions import Ask, ask
 from napari_brain_tumor.widgets.segment_state import is_result
 
-__all__ = ["CloseGuard", "UnsavedLabels", "unsaved_labels"]
-
 _LOOK_MS: Final = 800
 """After the last edit: a look hashes whole volumes."""
 _ANSWERS: Final = {"save": "Save…", "close": "Close without saving", "stay": "Cancel"}

@@ -47,8 +47,6 @@ from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.view_actions import labels_in_view
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, shared_worker
 
-__all__ = ["BrainTumorWidget", "Dock", "dock_of"]
-
 _SEGMENTING: Final = "Segmenting"
 
 
