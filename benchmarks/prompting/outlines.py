@@ -10,8 +10,6 @@ from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, reg
 from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
 from prompting.verdict import Start
 
-__all__ = ["Maps", "uneven_start"]
-
 _OUTLINES: Final = 0.85
 """Share of prompts around a whole region; the others go around an error."""
 _SHARES: Final = 0.6

@@ -16,9 +16,6 @@ from napari_brain_tumor.interactive.section import Section, Surroundings, resemb
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.types import Float32Array, Labels, Mask
 
-__all__ = ["Said", "carried", "plane_of", "sections_of"]
-
-
 _TOUCHING: Final = np.ones((3, 3), bool)
 _CUT: Final = 4.0
 """Millimetres of depth in the shapes at which they are as sure as the network ever is."""

@@ -17,8 +17,6 @@ from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.types import Array, Float32Array, Labels
 
-__all__ = ["FEATURES", "FURTHEST_MM", "Asked", "Block", "Reach", "evidence", "some_of"]
-
 Voxels = tuple[Array, ...]
 
 FURTHEST_MM: Final = 40.0

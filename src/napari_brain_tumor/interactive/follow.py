@@ -12,8 +12,6 @@ from napari_brain_tumor.interactive.section import Surroundings
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Float32Array, Mask
 
-__all__ = ["follow"]
-
 _MARGIN: Final = 8
 """Voxels around what may change that the network sees too."""
 _PIXEL_MM: Final = 1.0

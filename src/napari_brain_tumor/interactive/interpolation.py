@@ -23,9 +23,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels, Mask
 
-__all__ = ["interpolate_slices", "shapes_between", "signed_distance", "with_region"]
-
-
 _NEIGHBOURS: Final = np.ones((3, 3), dtype=bool)
 _STEEPEST: Final = 3.0
 """How far a part may move aside between two slices, in their distance, to count as the same part; its size is added."""

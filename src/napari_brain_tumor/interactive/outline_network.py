@@ -22,16 +22,6 @@ from safetensors.numpy import load_file
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.types import Float32Array
 
-__all__ = [
-    "CHANNELS",
-    "FACTS",
-    "MULTIPLE",
-    "NETWORK_FILE",
-    "OutlineNetwork",
-    "load_outline_network",
-    "shipped_outline_network",
-]
-
 CHANNELS: Final = (
     *("T1", "T1c", "T2", "FLAIR"),
     "region before",

@@ -16,30 +16,6 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import REGIONS, Region
 
-__all__ = [
-    "BORDERED",
-    "PROMPT_LABELS",
-    "RULE",
-    "Action",
-    "Box3D",
-    "FillHoles",
-    "Interpolate",
-    "KeepLargest",
-    "Lasso",
-    "Painted",
-    "Point",
-    "Prompt",
-    "PromptFile",
-    "PromptLabel",
-    "Propagate",
-    "RemoveIsland",
-    "SmoothMargin",
-    "Step",
-    "Stroke",
-    "read_prompts",
-    "save_prompts",
-]
-
 PromptLabel = Literal["edema", "non-enhancing", "enhancing", "whole tumour", "tumour core"]
 
 PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
@@ -56,8 +32,8 @@ BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core
 
 RULE: Final = 4
 """By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 until
-outlines left larger parts beyond their ring alone and no lasso that removes added anything, 4 since. Other rules give
-other voxels."""
+outlines left like parts beyond their ring alone and what removes became more cautious, 4 since. Other rules give other
+voxels."""
 
 _FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""

@@ -23,8 +23,6 @@ from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, classes_from_re
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = ["propagate", "propagate_slices"]
-
 Direction = Literal[-1, 1]
 
 _BAND: Final = 5.0

@@ -13,9 +13,6 @@ from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point, Prompt, Stroke
 from napari_brain_tumor.types import Array, Indices
 
-__all__ = ["Touched", "rasterise"]
-
-
 _ROUNDING: Final = 1e-6
 """Share of a voxel within which places count as the same."""
 _AT_ONCE: Final = 2_000_000

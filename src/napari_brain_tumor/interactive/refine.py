@@ -17,8 +17,6 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.progress import Job, Progress, action
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["begun_provenance", "check_prompts", "refine", "refine_job"]
-
 
 @action
 def refine(

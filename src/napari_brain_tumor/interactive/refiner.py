@@ -35,9 +35,6 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.types import Labels
 
-__all__ = ["REACH_VOXELS", "UNDO_STEPS", "Change", "Refiner", "reach_of"]
-
-
 REACH_VOXELS: Final = 96
 """Edge of the block around a prompt within which labels may change."""
 

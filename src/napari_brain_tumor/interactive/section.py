@@ -22,9 +22,6 @@ from napari_brain_tumor.interactive.outline_network import CHANNELS
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
 
-__all__ = ["REACH_MM", "Section", "Surroundings", "may_leave", "resembles"]
-
-
 REACH_MM: Final = 40.0
 """Slices further from the drawn one than this never change."""
 
@@ -348,7 +345,8 @@ def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
     distance = np.full(mask.shape, -_FAR, np.float32)
     box = bounding_box(mask)
     assert box is not None
-    around = box.grown([ceil((_FAR + half) / side) for side in spacing], mask.shape)  # no more than _FAR away
+    n, u, v = (ceil((_FAR + half) / side) for side in spacing)
+    around = box.grown((n, u, v), mask.shape)  # beyond it all is far
     outside = ndimage.distance_transform_edt(~mask[around.slices], sampling=spacing).astype(np.float32)
     distance[around.slices] = np.maximum(half - outside, -_FAR)
     for at, flat in enumerate(mask):

@@ -19,18 +19,6 @@ from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = [
-    "Outlined",
-    "Question",
-    "apply_prompt",
-    "as_said",
-    "ask",
-    "outline",
-    "outlined_by",
-    "slices_beside",
-    "spread",
-]
-
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
 
@@ -45,6 +33,9 @@ _HARDLY: Final = 0.02
 
 _DECIDED: Final = np.float32(4.0)
 """Logits are cut here, so that neighbours can be outvoted."""
+
+_SURER: Final = 1.0
+"""Logit that a voxel needs to be taken away by a stroke, click or box that removes, instead of 0."""
 
 _SMOOTH_VOXELS: Final = 1.0
 """Width of the Gaussian over which neighbours agree."""
@@ -201,7 +192,7 @@ def spread(
     for question, candidates, numbers in ask(block, labels, said, prompt, touched):
         follows = np.zeros(labels.shape, bool)
         if prompt.around:
-            follows = _decided(labels.shape, candidates, decide(numbers))
+            follows = _decided(labels.shape, candidates, decide(numbers), 0 if prompt.add else _SURER)
             follows &= ~_behind(outlined, question, box, labels.shape)
             _with_crumbs(follows, masks[question.region], question, block.spacing)
             follows &= ~_against(said, question)
@@ -371,13 +362,13 @@ def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], valu
     return float((others > value).mean()) if others.size else 0.0
 
 
-def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
-    """Which candidates follow: by the logits of their probabilities, smoothed with those of other candidates."""
+def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array, least: float) -> Array:
+    """Which candidates follow: by how far the logits of their probabilities, smoothed with others', exceed `least`."""
     decided = np.zeros(shape, bool)
     if len(candidates):
         at = tuple(candidates.T)
         logits = np.zeros(shape, np.float32)
-        logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
+        logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)) - least, -_DECIDED, _DECIDED)
         decided[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
     return decided
 

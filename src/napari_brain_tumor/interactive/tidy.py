@@ -12,8 +12,6 @@ from napari_brain_tumor.interactive.prompts import FillHoles, KeepLargest, Remov
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.types import Labels, Mask
 
-__all__ = ["Tidying", "tidied"]
-
 Tidying = RemoveIsland | KeepLargest | FillHoles | SmoothMargin
 
 _TOUCHING: Final = ndimage.generate_binary_structure(3, 3)

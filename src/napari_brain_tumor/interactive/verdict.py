@@ -17,9 +17,6 @@ from napari_brain_tumor.interactive.evidence import FEATURES
 from napari_brain_tumor.interactive.outline_network import NETWORK_FILE
 from napari_brain_tumor.types import Float32Array
 
-__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
-
-
 WEIGHTS_FILE: Final = "verdict.safetensors"
 """Of strokes, points and boxes; of outlines, `outline_network.NETWORK_FILE`."""
 _FILES: Final = (WEIGHTS_FILE, NETWORK_FILE)
