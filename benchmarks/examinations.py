@@ -27,7 +27,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_brain_tumor import open_study, prepare, segment
 from napari_brain_tumor.errors import RegistrationError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid, resample, to_ras
 from napari_brain_tumor.io import Volume, open_segmentation
 from napari_brain_tumor.labels import REGIONS, region_mask

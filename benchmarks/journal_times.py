@@ -15,7 +15,8 @@ from napari.components import ViewerModel
 from napari_brain_tumor.autosave.layer_journal import recover
 from napari_brain_tumor.autosave.sessions import Session
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer
+from napari_brain_tumor.plugin.to_layers import segmentation_to_layer
+from napari_brain_tumor.plugin.viewers import add_layers
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.label_journal import LabelJournal
 

@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.navigation import Camera
 
 __all__ = [

@@ -122,7 +122,8 @@ class Tour:
         """Run the model that is chosen, and look at the progress on the way."""
         count = len(self.viewer.layers)
         self.window.click(self.segment.run_button)
-        self.window.wait("progress", lambda: self.segment.progress_bar.value() > 0 or len(self.viewer.layers) > count)
+        bar = self.segment.run_controls.bar
+        self.window.wait("progress", lambda: bar.value() > 0 or len(self.viewer.layers) > count)
         self.seen("running")
         self.window.wait("the segmentation", lambda: len(self.viewer.layers) > count)
         self.window.wait("its volumes", lambda: bool(self.segment.result.volumes.texts()))

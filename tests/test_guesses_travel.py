@@ -16,7 +16,7 @@ from napari_brain_tumor.followup.followup import follow_up
 from napari_brain_tumor.followup.visits import Visit
 from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.preflight import check_study
 from napari_brain_tumor.reports import report
 from napari_brain_tumor.study import Segmentation
@@ -67,7 +67,7 @@ def metaimage_without_orientation(folder):
 
 def layer_of_another_program(folder):
     layer = Image(scan().transpose(2, 1, 0), scale=(4, 4, 4), units=("mm",) * 3, name="some scan")
-    return layers.study_from_layers({"FLAIR": layer})
+    return from_layers.study_from_layers({"FLAIR": layer})
 
 
 ORIENTATION = (
@@ -140,13 +140,15 @@ def test_a_guess_is_said_at_every_station(tmp_path, made, words):
     assert note in result.notes
     assert note in result.provenance["notes"]
 
-    shown = {role: layers.layer_of(one) for role, one in zip(study.roles, layers.study_to_layers(study), strict=True)}
-    assert note in layers.study_from_layers(shown).notes
+    shown = {
+        role: layers.layer_of(one) for role, one in zip(study.roles, to_layers.study_to_layers(study), strict=True)
+    }
+    assert note in from_layers.study_from_layers(shown).notes
     assert any(note in row.words for row in answer(Question({r: layers.view(one) for r, one in shown.items()})).rows)
-    labels = layers.layer_of(layers.segmentation_to_layer(result))
-    assert note in layers.segmentation_from_layer(labels).notes
+    labels = layers.layer_of(to_layers.segmentation_to_layer(result))
+    assert note in from_layers.segmentation_from_layer(labels).notes
 
-    saved = save_segmentation(layers.segmentation_from_layer(labels), tmp_path / "out_seg.nii.gz")
+    saved = save_segmentation(from_layers.segmentation_from_layer(labels), tmp_path / "out_seg.nii.gz")
     assert note in json.loads((tmp_path / "out_seg.json").read_text(encoding="utf-8"))["notes"]
     again = open_segmentation(saved)
     assert note in again.notes

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor.errors import DimensionError
-from napari_brain_tumor.mesh import enclosed_volume, label_mesh, label_meshes_job, vertex_normals
-from napari_brain_tumor.progress import run_job
+from napari_brain_tumor.mesh import label_mesh, vertex_normals
 
 SPACING = (3.0, 1.0, 1.5)
 
@@ -14,6 +13,11 @@ def ball(radius_mm=12.0, spacing=SPACING, centre_mm=(20.0, 21.0, 22.5), shape=(1
     axes = np.meshgrid(*(np.arange(n) * s for n, s in zip(shape, spacing, strict=True)), indexing="ij")
     away = sum((axis - c) ** 2 for axis, c in zip(axes, centre_mm, strict=True))
     return (away <= radius_mm**2).astype(np.uint8) * value
+
+
+def enclosed_volume(mesh, spacing_mm=(1.0, 1.0, 1.0)):
+    """In mm3, by the divergence theorem."""
+    return abs(np.linalg.det((mesh.vertices * np.array(spacing_mm))[mesh.faces]).sum()) / 6
 
 
 def test_surface_of_a_ball_has_its_volume_and_lies_on_it_in_mm():
@@ -58,13 +62,6 @@ def test_large_surface_is_sampled_at_fewer_voxels_and_keeps_its_place():
     assert len(coarse.faces) < len(fine.faces) / 3
     assert coarse.vertices.mean(axis=0) == pytest.approx((20, 20, 20), abs=0.5)
     assert enclosed_volume(coarse) == pytest.approx(enclosed_volume(fine), rel=0.1)
-
-
-def test_job_makes_the_labels_that_are_there_and_tells_its_progress():
-    told = []
-    meshes = run_job(label_meshes_job(ball(value=3), [1, 3], SPACING), told.append)
-    assert list(meshes) == [3]
-    assert [(one.done, one.total) for one in told] == [(0, 2), (1, 2)]
 
 
 def test_slice_has_no_surface():

@@ -46,7 +46,6 @@ def score_dataset_job(
     ----------
     folder : path-like
         Of a curated data set.
-    case_ids : sequence of str
     model : str or path, optional
     device, precision
         As for `segment`.

@@ -50,7 +50,6 @@ class Note:
 
         Parameters
         ----------
-        moves : sequence of Move
         claim : bool
             Whether the first of them must not replace anything. The others are only made if it was.
         """

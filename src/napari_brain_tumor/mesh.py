@@ -11,7 +11,6 @@ from skimage.measure import marching_cubes
 
 from napari_brain_tumor.errors import DimensionError
 from napari_brain_tumor.geometry import bounding_box
-from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Array, Mask
 
 _MAX_FACES: Final = 150_000
@@ -95,22 +94,6 @@ def mask_mesh(
     scale = np.asarray(spacing_mm, dtype=np.float64)
     smooth = _smoothed(vertices * scale, faces) / scale
     return Mesh((smooth + corner).astype(np.float32), faces.astype(np.int32))
-
-
-def label_meshes_job(labels: Array, values: Sequence[int], spacing_mm: Sequence[float]) -> Job[dict[int, Mesh]]:
-    """The outlines of several labels, as a job; labels that are absent have none. See `label_mesh`."""
-    meshes: dict[int, Mesh] = {}
-    for at, value in enumerate(values):
-        yield Progress(at, len(values), "Making surfaces")
-        mesh = label_mesh(labels, value, spacing_mm)
-        if mesh is not None:
-            meshes[value] = mesh
-    return meshes
-
-
-def enclosed_volume(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> float:
-    """Volume within the surface, in mm3, by the divergence theorem."""
-    return abs(_signed_volume(_corners(mesh, spacing_mm)))
 
 
 def vertex_normals(mesh: Mesh, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)) -> npt.NDArray[np.float64]:

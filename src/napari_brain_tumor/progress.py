@@ -91,6 +91,18 @@ def action(job: Callable[Parameters, Job[Result]]) -> Action[Parameters, Result]
     return cast("Action[Parameters, Result]", run)
 
 
+def heard(job: Job[Result], on_progress: Callable[[Progress], None] | None) -> Job[Result]:
+    """The same job, which also calls somebody with each `Progress`."""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
+        if on_progress is not None:
+            on_progress(step)
+        yield step
+
+
 def part_of(job: Job[Result], low: float, high: float, title: str = "") -> Job[Result]:
     """The same job with its progress between two fractions of a larger one, its messages after a title if given."""
     while True:

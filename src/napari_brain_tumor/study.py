@@ -182,7 +182,6 @@ def check_intensities(array: Array, what: str) -> None:
 
     Parameters
     ----------
-    array : array of any shape
     what : str
         Its name, for the message.
     """

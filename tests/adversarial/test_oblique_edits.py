@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.study import Segmentation
 from phantoms import tilt
 
@@ -27,7 +27,7 @@ def shown(request):
     grid = Grid(SHAPE, matrix)
     data = np.zeros(SHAPE, np.uint8)
     data[6:17, 8:20, 5:15], data[9:14, 11:16, 7:12] = 1, 3
-    layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(data, grid, name="case")))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(Segmentation(data, grid, name="case")))
     return data, grid, layer
 
 
@@ -45,7 +45,7 @@ def places(layer, grid, data, wanted, count, seed):
 
 def test_nothing_is_changed_without_a_stroke(shown):
     data, _, layer = shown
-    np.testing.assert_array_equal(layers.segmentation_from_layer(layer).data, data)
+    np.testing.assert_array_equal(from_layers.segmentation_from_layer(layer).data, data)
 
 
 @pytest.mark.parametrize(("before", "stroke"), [(0, 2), (1, 0), (1, 3), (3, 2)])
@@ -56,7 +56,7 @@ def test_each_stroke_is_saved_where_it_was_painted(shown, before, stroke):
     for index, world in zip(*places(layer, grid, data, before, 12, before), strict=True):
         layer.data = start.copy()
         layer.data[tuple(index)] = stroke
-        saved = layers.segmentation_from_layer(layer).data
+        saved = from_layers.segmentation_from_layer(layer).data
         changed = np.argwhere(saved != data)
         assert len(changed) > 0
         assert (saved[tuple(changed.T)] == stroke).all()
@@ -69,4 +69,4 @@ def test_a_stroke_that_is_taken_back_leaves_the_file_as_it_was(shown):
     (index,), _ = places(layer, grid, data, 0, 1, 9)
     layer.data[tuple(index)] = 3
     layer.data = start
-    np.testing.assert_array_equal(layers.segmentation_from_layer(layer).data, data)
+    np.testing.assert_array_equal(from_layers.segmentation_from_layer(layer).data, data)

@@ -43,8 +43,8 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
         def __init__(self, name: str) -> None:
             self.name = name
 
-    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.find_model", Info)
-    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", fake_job)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.methods.find_model", Info)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.case_work.segment_job", fake_job)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
@@ -145,7 +145,7 @@ def test_the_same_command_goes_on_after_ctrl_c(
             raise KeyboardInterrupt
         return (yield from fake_job(study, *arguments, **options))
 
-    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", stopped_once)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.case_work.segment_job", stopped_once)
     arguments = (cases, "--models", "unet", "--schema", "MSD", "-o", "out", "--save-predictions")
     assert run(*arguments)[0] == 130
     assert not (tmp_path / "out" / "scores.csv").exists()

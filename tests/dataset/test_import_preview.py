@@ -11,7 +11,7 @@ from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.imports import ImportRequest, import_folder, preview_folder, requested_cases
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.progress import run_job
-from napari_brain_tumor.requests.actions import import_lines
+from napari_brain_tumor.requests.dataset_actions import import_lines
 from phantoms import noise, tumour, write_brats_case, write_nifti
 
 SHAPE = (7, 6, 5)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from dataset_cases import add_case, make_label, make_study
+from dataset_cases import add_case
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.index import now
@@ -49,15 +49,6 @@ def test_score_and_its_labels_come_back(dataset):
     np.testing.assert_array_equal(predicted.data, tumour(case.grid.shape))
     assert predicted.grid.same_place(case.grid.grid)
     assert read_score(dataset.folder, case, "d" * 64) is None
-
-
-def test_dice_holds_for_the_label_it_was_computed_with_only(dataset):
-    keep(dataset)
-    assert read_score(dataset.folder, dataset.case("p1"), WEIGHTS).dice_of(dataset.case("p1")) == 0.5
-    dataset.relabel("p1", make_label(make_study(), np.zeros((14, 13, 12))))
-    relabelled = read_score(dataset.folder, dataset.case("p1"), WEIGHTS)
-    assert relabelled.dice_of(dataset.case("p1")) is None
-    assert relabelled.uncertainty == 0.375
 
 
 def test_score_on_other_images_under_the_same_id_does_not_count(dataset):

@@ -21,11 +21,12 @@ from napari_brain_tumor.errors import (
     SpacingUnknownError,
     UnreadableFileError,
 )
-from napari_brain_tumor.evaluation import evaluate, evaluate_job, scoring
+from napari_brain_tumor.evaluation import evaluate, evaluate_job
+from napari_brain_tumor.evaluation.methods import ComparedMethod, check_fits, fitting_request
 from napari_brain_tumor.evaluation.result import FILES
-from napari_brain_tumor.evaluation.scoring import on_grid
 from napari_brain_tumor.evaluation.tables import read_scores
 from napari_brain_tumor.io import open_segmentation, open_study
+from napari_brain_tumor.metrics.one_grid import on_grid
 from napari_brain_tumor.metrics.scores import score_segmentations
 from napari_brain_tumor.progress import Job, Progress, run_job
 from napari_brain_tumor.requests.segment import SegmentRequest
@@ -248,7 +249,7 @@ def segmented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise Cut
         return Segmentation(big_tumour(1), study.grid, study.name, provenance={"seconds": {"load": 0.0}})
 
-    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", fake_job)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.case_work.segment_job", fake_job)
     return names
 
 
@@ -293,7 +294,7 @@ def test_stopping_is_not_taken_for_a_refused_case(tmp_path: Path, monkeypatch: p
         raise CancelledError("stopped")
         yield Progress(0, 1)
 
-    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", stopped)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.case_work.segment_job", stopped)
     with pytest.raises(CancelledError):
         evaluate(write_case(tmp_path / "case"), ["unet"], schema="MSD")
 
@@ -359,7 +360,7 @@ def test_truths_of_real_cases_are_found_and_read(real_data: Path, monkeypatch: p
         yield Progress(0, 1)
         return Segmentation(np.zeros(study.grid.shape, np.uint8), study.grid)
 
-    monkeypatch.setattr("napari_brain_tumor.evaluation.scoring.segment_job", empty)
+    monkeypatch.setattr("napari_brain_tumor.evaluation.case_work.segment_job", empty)
     cases = [
         real_data / "glioma3d" / "imagesTr" / "BraTS2021_01483.nii.gz",
         real_data / "lgg_tif" / "TCGA_CS_6665_20010817",
@@ -375,12 +376,12 @@ def test_truths_of_real_cases_are_found_and_read(real_data: Path, monkeypatch: p
 
 
 def test_of_several_methods_each_gets_the_options_that_it_takes_and_what_none_takes_is_refused() -> None:
-    methods = [scoring._Method(name, model=name) for name in ("unet", "region_growing", "threshold")]
+    methods = [ComparedMethod(name, model=name) for name in ("unet", "region_growing", "threshold")]
     request = SegmentRequest(seeds=[(1, 2, 3)], thresholds={"ET": 0.4}, precision="float32")
-    scoring._check_fits(methods, request)
-    unet, growing, threshold = (scoring._fitting(method, request) for method in methods)
+    check_fits(methods, request)
+    unet, growing, threshold = (fitting_request(method, request) for method in methods)
     assert (unet.seeds, unet.thresholds) == ((), {"ET": 0.4})
     assert (growing.seeds, growing.thresholds) == (((1, 2, 3),), None)
     assert (threshold.seeds, threshold.thresholds, threshold.precision) == ((), None, "float32")
     with pytest.raises(OptionError, match="None of threshold takes seeds"):
-        scoring._check_fits(methods[2:], request)
+        check_fits(methods[2:], request)

@@ -14,7 +14,9 @@ from napari_brain_tumor.errors import SaveError, VisitError
 from napari_brain_tumor.followup.facts import VisitFacts
 from napari_brain_tumor.followup.followup import follow_up
 from napari_brain_tumor.followup.plot import save_plot
-from napari_brain_tumor.followup.registration import Agreement, Registration, RigidTransform
+from napari_brain_tumor.followup.registration import Registration
+from napari_brain_tumor.followup.rigid import RigidTransform
+from napari_brain_tumor.followup.scan_agreement import Agreement
 from napari_brain_tumor.followup.tables import rows_of, save_csv, save_json, track_rows
 from napari_brain_tumor.followup.visits import FoundDate, Visit, date_of, in_order, parse_date, with_spacing
 from napari_brain_tumor.followup.wording import percent, size_text

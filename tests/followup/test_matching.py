@@ -6,7 +6,7 @@ from visit_phantoms import motion
 
 from napari_brain_tumor.errors import VisitError
 from napari_brain_tumor.followup.matching import MatchSettings, lesion_voxels, match_lesions
-from napari_brain_tumor.followup.registration import RigidTransform, carry_labels
+from napari_brain_tumor.followup.rigid import RigidTransform, resample_moved
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.measure.examination import measure_study
 from napari_brain_tumor.study import Segmentation
@@ -104,7 +104,7 @@ def test_lesions_are_matched_across_a_motion_and_another_grid() -> None:
     way = RigidTransform(motion(30, (0, 1, 1), (25, -10, 5)))
     before = labelled(LEFT, RIGHT)
     there = Grid((90, 90, 90), affine(spacing=(1.5, 1.5, 2.0), origin=(-60, -70, -60)))
-    after = carry_labels(before, there, way.inverse)
+    after = Segmentation(resample_moved(before.data, before.grid, there, way.inverse, nearest=True), there)
     assert after.data.any()
     tracks = match_lesions([lesions_in(before), lesions_in(after, way)])
     assert [track.states for track in tracks] == [("first seen", "unchanged")] * 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.carry import carry
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.study import Segmentation
@@ -42,13 +42,13 @@ def test_no_single_voxel_stroke_is_lost_and_nothing_else_changes(steps, angles, 
     rng = np.random.default_rng(0)
     before = rng.integers(1, 3, grid.shape).astype(np.uint8)
     inside, display = shown_inside(grid)
-    layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(before, grid)))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(Segmentation(before, grid)))
     start = layer.data.copy()
     reach = 0.5 + 0.5 * np.abs(np.linalg.inv(grid.affine)[:3, :3] @ display.viewer_grid.affine[:3, :3]).sum(axis=1)
     for at in inside[rng.choice(len(inside), 24, replace=False)]:
         layer.data = start.copy()
         layer.data[tuple(at)] = value
-        after = layers.segmentation_from_layer(layer).data
+        after = from_layers.segmentation_from_layer(layer).data
         changed = np.argwhere(after != before)
         assert len(changed) >= 1, f"the {stroke} at {at} is lost"
         assert (after[tuple(changed.T)] == value).all()
@@ -64,9 +64,9 @@ def test_a_line_that_is_one_voxel_wide_arrives_whole(angles):
     middle = np.array(display.shape) // 2
     line = inside[(inside[:, 0] == middle[0]) & (inside[:, 1] == middle[1])]
     empty = Segmentation(np.zeros(grid.shape, np.uint8), grid)
-    layer = layers.layer_of(layers.segmentation_to_layer(empty))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(empty))
     layer.data[tuple(line.T)] = 2
-    after = np.argwhere(layers.segmentation_from_layer(layer).data)
+    after = np.argwhere(from_layers.segmentation_from_layer(layer).data)
     there = display.viewer_grid.world(line[:, ::-1])
     nearest = np.linalg.norm(grid.world(after)[:, None] - there[None], axis=2).min(axis=0)
     assert nearest.max() <= np.sqrt(3) / 2 + 1e-6

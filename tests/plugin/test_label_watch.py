@@ -6,7 +6,7 @@ from napari.layers import Labels
 from napari_brain_tumor.autosave.mirror import Mirror
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.label_watch import LabelWatch, automatic_labels, can_be_watched, volume_of
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.study import Segmentation
@@ -18,11 +18,11 @@ GRID = Grid(SHAPE, np.diag([-1.0, -1.0, 2.0, 1.0]))
 def segmentation(value=1, stop=10, **named):
     data = np.zeros(SHAPE, np.uint8)
     data[4:stop, 4:10, 3:8] = value
-    return layers.segmentation_to_layer(Segmentation(data, GRID, "case", provenance={"method": value}, **named))
+    return to_layers.segmentation_to_layer(Segmentation(data, GRID, "case", provenance={"method": value}, **named))
 
 
 def add(viewer, data):
-    return layers.add_layers(viewer, [data])[0]
+    return viewers.add_layers(viewer, [data])[0]
 
 
 @pytest.fixture
@@ -246,11 +246,11 @@ def test_labels_of_ours_that_nobody_touched_are_automatic(layer):
 
 def test_a_result_on_another_grid_or_over_labels_of_unknown_meaning_is_refused(viewer, watch, layer):
     moved = Grid(SHAPE, GRID.affine @ np.array([[1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
-    other = layers.segmentation_to_layer(Segmentation(np.ones(SHAPE, np.uint8), moved, "other"))
+    other = to_layers.segmentation_to_layer(Segmentation(np.ones(SHAPE, np.uint8), moved, "other"))
     before = layer.data.copy()
     with pytest.raises(GridMismatchError, match="Add it as a new layer"):
         watch.apply(other)
     np.testing.assert_array_equal(layer.data, before)
-    raw = add(viewer, layers.raw_labels_to_layer("raw", np.ones(SHAPE, np.uint8), GRID))
+    raw = add(viewer, to_layers.raw_labels_to_layer("raw", np.ones(SHAPE, np.uint8), GRID))
     with pytest.raises(LabelSchemaError, match="not known"):
         LabelWatch(raw, Mirror(volume_of(raw))).apply(segmentation())

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from napari_brain_tumor.errors import UnreadableFileError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers, viewers
 from napari_brain_tumor.plugin.layer_document import RESTORED, LayerDocument, document_of, restored_layer, scans_under
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.study import NiftiForms, Segmentation, Source, Study, TifSlices
@@ -46,10 +46,10 @@ def back(layer, scans=()):
     ids=["none", "one form", "two forms", "slices"],
 )
 def test_a_restored_layer_gives_the_segmentation_that_was_there(grid, layout):
-    layer = layers.layer_of(layers.segmentation_to_layer(labels(grid, layout, provenance={"at": Path("x"), "n": 1})))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(labels(grid, layout, provenance={"at": Path("x"), "n": 1})))
     layer.data[2, 3, 4] = 3
     restored, _ = back(layer)
-    before, after = layers.segmentation_from_layer(layer), layers.segmentation_from_layer(restored)
+    before, after = from_layers.segmentation_from_layer(layer), from_layers.segmentation_from_layer(restored)
     np.testing.assert_array_equal(after.data, before.data)
     assert after.grid == before.grid
     assert type(after.layout) is type(before.layout)
@@ -65,7 +65,7 @@ def test_a_restored_layer_gives_the_segmentation_that_was_there(grid, layout):
 
 
 def test_a_restored_layer_looks_as_it_did_and_says_what_it_is():
-    layer = layers.layer_of(layers.segmentation_to_layer(labels(), name="mine", opacity=0.3))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(labels(), name="mine", opacity=0.3))
     restored, _ = back(layer)
     assert restored.name == "mine (restored)"
     assert restored.metadata[RESTORED] == WHEN.isoformat()
@@ -78,7 +78,7 @@ def test_a_restored_layer_looks_as_it_did_and_says_what_it_is():
 
 
 def test_labels_of_unknown_meaning_stay_of_unknown_meaning():
-    layer = layers.layer_of(layers.raw_labels_to_layer("raw", np.full(SHAPE, 7, np.uint8), STRAIGHT))
+    layer = layers.layer_of(to_layers.raw_labels_to_layer("raw", np.full(SHAPE, 7, np.uint8), STRAIGHT))
     restored, _ = back(layer)
     assert restored.metadata[KEY].understood is False
 
@@ -103,8 +103,8 @@ def test_a_users_slice_comes_back_as_a_slice():
 
 def test_where_the_study_came_from_is_told_with_whole_paths():
     viewer = ViewerModel()
-    layers.add_layers(viewer, layers.study_to_layers(study()))
-    (layer,) = layers.add_layers(viewer, [layers.segmentation_to_layer(labels())])
+    viewers.add_layers(viewer, to_layers.study_to_layers(study()))
+    (layer,) = viewers.add_layers(viewer, [to_layers.segmentation_to_layer(labels())])
     document = document_of(layer, scans_under(layer, viewer.layers))
     assert document.case == "case"
     assert document.study_sources == {
@@ -116,7 +116,7 @@ def test_where_the_study_came_from_is_told_with_whole_paths():
 
 def test_the_voxel_size_of_slices_is_kept_to_open_them_again():
     viewer = ViewerModel()
-    layers.add_layers(viewer, layers.study_to_layers(study(layout=TifSlices("p", (1, 2)))))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study(layout=TifSlices("p", (1, 2)))))
     layer = viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8))
     for name in ("scale", "translate", "units"):
         setattr(layer, name, getattr(viewer.layers[0], name))
@@ -127,10 +127,10 @@ def test_the_voxel_size_of_slices_is_kept_to_open_them_again():
 
 def test_scans_of_another_case_or_another_place_are_not_under_a_layer():
     viewer = ViewerModel()
-    layers.add_layers(viewer, layers.study_to_layers(study(name="other")))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study(name="other")))
     moved = Grid(SHAPE, STRAIGHT.affine + 5 * np.eye(4)[:, [3, 0, 1, 2]].T)
-    layers.add_layers(viewer, layers.study_to_layers(study(moved)))
-    (layer,) = layers.add_layers(viewer, [layers.segmentation_to_layer(labels())])
+    viewers.add_layers(viewer, to_layers.study_to_layers(study(moved)))
+    (layer,) = viewers.add_layers(viewer, [to_layers.segmentation_to_layer(labels())])
     assert scans_under(layer, viewer.layers) == []
 
 

@@ -13,7 +13,7 @@ import napari_brain_tumor
 import phantoms
 from dicom_phantoms import write_series
 from napari_brain_tumor.io import open_segmentation, open_study, save_segmentation
-from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.plugin import from_layers, layers, reader, to_layers, viewers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.study import Segmentation
 
@@ -69,7 +69,7 @@ KINDS = (brats, one_nifti, four_in_one, four_in_one_of_no_order, nrrd, dicom, sl
 def told(monkeypatch):
     """What the user was told."""
     messages = []
-    monkeypatch.setattr(layers, "tell", lambda notes, **_: messages.extend(notes))
+    monkeypatch.setattr(viewers, "tell", lambda notes, **_: messages.extend(notes))
     return messages
 
 
@@ -180,10 +180,10 @@ def test_labels_of_an_oblique_case_are_written_on_the_scans_own_grid(tmp_path, t
     path, _ = oblique(tmp_path)
     study = open_study(path)
     data = phantoms.tumour(SHAPE)
-    layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(data, study.grid, study.name)))
+    layer = layers.layer_of(to_layers.segmentation_to_layer(Segmentation(data, study.grid, study.name)))
     at = tuple(n // 2 for n in layer.data.shape)
     layer.data_setitem(tuple(np.array([n]) for n in at), 3)
-    back = layers.segmentation_from_layer(layer)
+    back = from_layers.segmentation_from_layer(layer)
     save_segmentation(back, tmp_path / "edited.nii.gz", "MSD")
     saved = open_segmentation(tmp_path / "edited.nii.gz", "MSD")
     assert saved.grid.same_place(study.grid)

@@ -7,7 +7,7 @@ from napari.layers import Labels
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive.prompts import PROMPT_LABELS, Box3D, Lasso, Painted, Point, Stroke
 from napari_brain_tumor.interactive.rasterise import rasterise
-from napari_brain_tumor.plugin import layers, prompt_layers
+from napari_brain_tumor.plugin import layers, prompt_layers, to_layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.plugin.voxel_map import VoxelMap
@@ -21,7 +21,7 @@ NOT_CORE = Meaning("tumour core", False)
 
 @pytest.fixture
 def labels():
-    return layers.layer_of(layers.segmentation_to_layer(Segmentation(np.zeros(SHAPE, np.uint8), GRID, "case")))
+    return layers.layer_of(to_layers.segmentation_to_layer(Segmentation(np.zeros(SHAPE, np.uint8), GRID, "case")))
 
 
 def on_layer(prompt):

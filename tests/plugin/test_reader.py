@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_brain_tumor.errors import GridMismatchError, UnreadableFileError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, viewers
 from napari_brain_tumor.plugin.reader import get_reader
 
 SHAPE = (8, 9, 5)
@@ -40,7 +40,7 @@ def case(tmp_path):
 def told(monkeypatch):
     """What the user was told."""
     messages = []
-    monkeypatch.setattr(layers, "tell", lambda notes, **_: messages.extend(notes))
+    monkeypatch.setattr(viewers, "tell", lambda notes, **_: messages.extend(notes))
     return messages
 
 
@@ -58,7 +58,7 @@ def test_case_folder_opens_as_four_images_and_the_labels(case):
     tag = opened[-1][1]["metadata"][layers.KEY]
     assert tag.class_names == {1: "edema", 2: "non-enhancing", 3: "enhancing"}
     raw = np.asarray(nib.load(case / "BraTS2021_00001_seg.nii.gz").dataobj)
-    shown = layers.segmentation_from_layer(layers.layer_of(opened[-1]))
+    shown = from_layers.segmentation_from_layer(layers.layer_of(opened[-1]))
     np.testing.assert_array_equal(shown.data == 3, raw == 4)
 
 
@@ -114,7 +114,7 @@ def test_sequences_on_different_grids_are_shown_where_they_lie_with_a_warning(tm
     assert any("grid" in message for message in told)
     views = {"T1": layers.layer_of(opened[0]), "FLAIR": layers.layer_of(opened[1])}
     with pytest.raises(GridMismatchError):
-        layers.study_from_layers(views)
+        from_layers.study_from_layers(views)
 
 
 def test_masks_of_slices_open_as_labels(tmp_path):
@@ -171,7 +171,7 @@ def test_real_case_opens_with_roles_and_class_names(real_data):
     opened = read(folder)
     assert [kind for *_, kind in opened] == ["image"] * 4 + ["labels"]
     assert opened[0][0].shape == (155, 240, 240)
-    back = layers.segmentation_from_layer(layers.layer_of(opened[-1]))
+    back = from_layers.segmentation_from_layer(layers.layer_of(opened[-1]))
     truth = nib.load(next(folder.glob("*_seg.nii*")))
     np.testing.assert_array_equal(back.data == 3, np.asarray(truth.dataobj) == 4)
     np.testing.assert_allclose(back.grid.affine, truth.affine)

@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from dicom_results import write_source
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, SaveError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.reader import get_reader
 from napari_brain_tumor.plugin.writer import write_labels
 
@@ -28,8 +28,8 @@ def scan(tmp_path):
 @pytest.fixture
 def viewer(monkeypatch, scan):
     viewer = ViewerModel()
-    layers.add_layers(viewer, get_reader(str(scan))(str(scan)))
-    monkeypatch.setattr(layers, "current_layers", lambda: list(viewer.layers))
+    viewers.add_layers(viewer, get_reader(str(scan))(str(scan)))
+    monkeypatch.setattr(viewers, "current_layers", lambda: list(viewer.layers))
     return viewer
 
 
@@ -86,7 +86,7 @@ def test_class_that_the_schema_lacks_is_refused_and_nothing_is_written(viewer, t
 
 
 def test_labels_of_no_opened_scan_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(layers, "current_layers", list)
+    monkeypatch.setattr(viewers, "current_layers", list)
     stray = ViewerModel().add_labels(np.ones((3, 4, 5), np.uint8))
     with pytest.raises(GridMismatchError, match="no opened scan"):
         write_labels(str(tmp_path / "out.nii.gz"), [stray.as_layer_data_tuple()])
@@ -94,8 +94,8 @@ def test_labels_of_no_opened_scan_are_refused(monkeypatch, tmp_path):
 
 def test_labels_painted_on_a_dicom_scan_are_saved_as_a_dicom_segmentation(monkeypatch, tmp_path):
     viewer = ViewerModel()
-    layers.add_layers(viewer, get_reader(str(write_source(tmp_path / "source", "axial")))(str(tmp_path / "source")))
-    monkeypatch.setattr(layers, "current_layers", lambda: list(viewer.layers))
+    viewers.add_layers(viewer, get_reader(str(write_source(tmp_path / "source", "axial")))(str(tmp_path / "source")))
+    monkeypatch.setattr(viewers, "current_layers", lambda: list(viewer.layers))
     viewer.layers.selection = {viewer.layers[0]}
     viewer._new_labels()
     labels = viewer.layers[-1]

@@ -5,7 +5,9 @@ import pytest
 from scipy import ndimage
 
 from napari_brain_tumor.errors import RegistrationError
-from napari_brain_tumor.followup.registration import Agreement, Registration, RigidTransform
+from napari_brain_tumor.followup.registration import Registration
+from napari_brain_tumor.followup.rigid import RigidTransform
+from napari_brain_tumor.followup.scan_agreement import Agreement
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preparation import alignment
 from napari_brain_tumor.progress import run_job

@@ -78,12 +78,12 @@ def test_a_picked_series_is_not_used_for_its_own_role_too():
     [
         ({"FLAIR": "99"}, RoleError, r"no series or file '99' for FLAIR[\s\S]*1 \(series 1\)"),
         ({"FLAIR": "1", "T1": "1"}, RoleError, "picked for two roles"),
-        ({"FLAIR": "5"}, RoleError, "cannot be used: it has one slice only"),
+        ({"FLAIR": "5"}, RoleError, "cannot be used: it has only one slice"),
     ],
 )
 def test_picks_that_cannot_be_followed_are_refused(picks, error, match):
     with pytest.raises(error, match=match):
-        select([candidate(1), candidate(5, problem="it has one slice only")], picks)
+        select([candidate(1), candidate(5, problem="it has only one slice")], picks)
 
 
 def test_what_cannot_be_opened_is_passed_over():
@@ -101,7 +101,7 @@ def test_series_of_two_examinations_are_a_question_unless_one_is_picked():
 
 def test_nothing_with_a_role_is_refused_with_the_list():
     with pytest.raises(RoleError, match="tells which sequence it is"):
-        select([candidate(1, role=None, reason="its name tells no sequence")])
+        select([candidate(1, role=None, reason="its name does not say which sequence it is")])
 
 
 def test_a_dicom_study_says_of_every_series_what_becomes_of_it(examination):

@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import Volume, open_sequences
-from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.plugin import reader, viewers
 from napari_brain_tumor.preparation import why_prepare, why_prepare_grids
 from phantoms import affine, noise, tilt, write_nifti
 
@@ -46,7 +46,7 @@ def test_files_on_several_grids_open_with_the_way_to_prepare_them(tmp_path, monk
         write_nifti(tmp_path / f"case_{name}.nii.gz", noise((16, 16, depth)), np.diag([1.0, 1.0, 28.0 / depth, 1.0]))
     assert why_prepare(open_sequences(tmp_path).volumes) == "The sequences lie on 2 different grids."
     messages = []
-    monkeypatch.setattr(layers, "tell", lambda notes, warn=False: messages.extend(notes))
+    monkeypatch.setattr(viewers, "tell", lambda notes, warn=False: messages.extend(notes))
     opened = reader.read_path(tmp_path)
     assert len(opened) == 2
     assert any("offers to register them, also under Open… > Raw examination…" in text for text in messages)

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from napari_brain_tumor import open_prepared, open_study, prepare
 from napari_brain_tumor.errors import BrainMaskError, RegistrationError, RoleError, SaveError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid, resample
 from napari_brain_tumor.io import Volume, open_segmentation, open_sequences
 from napari_brain_tumor.io.one_grid import scanned_part
@@ -281,7 +281,7 @@ def test_n4_is_noted_and_changes_no_place(raw):
         run_job(assembled_job(volumes, places, "T1c", "case", PreparationSettings(bias_correction=n4), own_mask(raw)))
         for n4 in (False, True)
     )
-    assert made.notes[-1] == "The shading of the coils was taken away with N4."
+    assert made.notes[-1] == "Coil shading (the bias field) was corrected with N4."
     assert made.record["settings"]["bias_correction"]
     assert made.study.grid.same_place(plain.study.grid)
     for role, array in made.study.sequences.items():

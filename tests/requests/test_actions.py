@@ -20,22 +20,24 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.requests.actions import (
     LabelFile,
     ModelRun,
-    add_case_lines,
     compare_lines,
-    create_dataset_lines,
     measure_study_lines,
     refine_lines,
-    relabel_lines,
-    reproduce_lines,
     rerun_lines,
-    review_lines,
-    score_dataset_lines,
     segment_lines,
-    train_lines,
     view_lines,
 )
 from napari_brain_tumor.requests.compare import CompareRequest
 from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.dataset_actions import (
+    add_case_lines,
+    create_dataset_lines,
+    relabel_lines,
+    reproduce_lines,
+    review_lines,
+    score_dataset_lines,
+    train_lines,
+)
 from napari_brain_tumor.requests.lines import CommandLines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest

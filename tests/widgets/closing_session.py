@@ -14,10 +14,10 @@ import numpy as np
 from panel_cases import make_model, make_study
 from qtpy.QtCore import QTimer
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import compare_state, correct_computer, segment_state
+from napari_brain_tumor.widgets import compare_state, correct_computer, result_files
 from napari_brain_tumor.widgets.compare import CompareWidget
 from napari_brain_tumor.widgets.correct import CorrectWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
@@ -33,7 +33,7 @@ def say(word):
 
 def begin_segmentation(panel, folder):
     panel.run()
-    return lambda: panel.progress_bar.maximum() > 0  # its first progress has come from the worker
+    return lambda: panel.run_controls.bar.maximum() > 0  # its first progress has come from the worker
 
 
 def begin_watch(panel, folder):
@@ -50,7 +50,7 @@ def begin_watch(panel, folder):
 
 
 def begin_save(panel, folder):
-    save = segment_state.save_layer
+    save = result_files.save_layer
 
     def slowly(*arguments):
         begun.append(True)
@@ -58,7 +58,7 @@ def begin_save(panel, folder):
         return save(*arguments)
 
     begun = []
-    segment_state.save_layer = slowly
+    result_files.save_layer = slowly
     panel.saving.save(str(folder / "saved.nii.gz"))
     return lambda: bool(begun)
 
@@ -78,7 +78,7 @@ def begin_comparison(panel, folder):
     viewer = panel._viewer
     compared = CompareWidget(viewer)
     viewer.window.add_dock_widget(compared, name="Compare", area="right")
-    (other,) = layers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
+    (other,) = viewers.add_layers(viewer, [viewer.layers[-1].as_layer_data_tuple()])
     compared.labels.tick([viewer.layers[-2], other])
     compared.compare()
     return lambda: bool(begun)
@@ -119,8 +119,8 @@ DEEDS = {
 def main(folder, deeds):
     viewer = napari.Viewer(show_welcome_screen=False)
     study = make_study()
-    labels = layers.segmentation_to_layer(Segmentation(np.ones(study.grid.shape, np.uint8), study.grid, "case"))
-    layers.add_layers(viewer, [*layers.study_to_layers(study), labels])
+    labels = to_layers.segmentation_to_layer(Segmentation(np.ones(study.grid.shape, np.uint8), study.grid, "case"))
+    viewers.add_layers(viewer, [*to_layers.study_to_layers(study), labels])
     panel = SegmentWidget(viewer, target="worker_tasks:segment_slowly", models=[make_model()])
     panel.devices.asked = True  # asking loads torch in the worker, for which nobody waits here
     viewer.window.add_dock_widget(panel, name="Segment", area="right")

@@ -3,7 +3,7 @@
 import numpy as np
 from panel_cases import SHAPE, make_study
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.study import Segmentation
 
 
@@ -18,6 +18,6 @@ def block(moved=0, study=None):
 def add_raters(viewer, moves=(("truth", 0), ("near", 1), ("far", 3))):
     """A study with a labels layer for each, by name."""
     study = make_study()
-    layers.add_layers(viewer, layers.study_to_layers(study))
-    made = [layers.segmentation_to_layer(block(moved, study), name=name) for name, moved in moves]
-    return {layer.name: layer for layer in layers.add_layers(viewer, made)}
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
+    made = [to_layers.segmentation_to_layer(block(moved, study), name=name) for name, moved in moves]
+    return {layer.name: layer for layer in viewers.add_layers(viewer, made)}

@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.interactive.prompts import Painted, Point
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets.correct_start import begin_job, starts
@@ -39,8 +39,8 @@ def half_labels(study):
 def fill_viewer(viewer, study=None, segmentation=None):
     """Add the case and its labels to a viewer; returns the labels layer."""
     study = make_ball_study() if study is None else study
-    made = layers.segmentation_to_layer(half_labels(study) if segmentation is None else segmentation)
-    return layers.add_layers(viewer, [*layers.study_to_layers(study), made])[-1]
+    made = to_layers.segmentation_to_layer(half_labels(study) if segmentation is None else segmentation)
+    return viewers.add_layers(viewer, [*to_layers.study_to_layers(study), made])[-1]
 
 
 def correction_in(viewer):

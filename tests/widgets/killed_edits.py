@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor.autosave.sessions import Session
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.label_journal import LabelJournal
 
@@ -24,7 +24,7 @@ def result(seed):
     data = np.zeros(SHAPE, np.uint8)
     corner = rng.integers(1, 6, 3)
     data[tuple(slice(a, a + 6) for a in corner)] = rng.integers(1, 4)
-    return layers.segmentation_to_layer(Segmentation(data, make_study().grid, "case"), name="truth")
+    return to_layers.segmentation_to_layer(Segmentation(data, make_study().grid, "case"), name="truth")
 
 
 def edit(layer, apply, seed):
@@ -62,7 +62,7 @@ def start(home):
     """The layer and its journal, over a study."""
     viewer = ViewerModel()
     journal = LabelJournal(viewer, Session(home))
-    layers.add_layers(viewer, [*layers.study_to_layers(make_study()), result(0)])
+    viewers.add_layers(viewer, [*to_layers.study_to_layers(make_study()), result(0)])
     return viewer.layers[-1], journal
 
 

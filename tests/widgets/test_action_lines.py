@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Points
 from panel_cases import SHAPE, make_study
 
 from napari_brain_tumor import cli, open_segmentation, open_study
 from napari_brain_tumor.catalogue import find_model
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import RecordError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.requests.actions import LabelFile
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 from napari_brain_tumor.study import Segmentation
-from napari_brain_tumor.widgets import curate_state, panel_lines, segment_state
+from napari_brain_tumor.widgets import curate_state, panel_lines, result_files, segment_state
 from napari_brain_tumor.widgets.saved_files import remember_saved, saved_file
 from napari_brain_tumor.widgets.worker import Stop
 
@@ -29,11 +30,11 @@ LINES = CommandLines("print('a')", ("segment", "my case"), ("A note.",))
 
 
 def scan_layers(study):
-    return dict(zip(study.roles, map(layers.layer_of, layers.study_to_layers(study)), strict=True))
+    return dict(zip(study.roles, map(layers.layer_of, to_layers.study_to_layers(study)), strict=True))
 
 
 def label_layer(segmentation):
-    return layers.layer_of(layers.segmentation_to_layer(segmentation))
+    return layers.layer_of(to_layers.segmentation_to_layer(segmentation))
 
 
 def choices_of(study, **changes):
@@ -89,7 +90,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
     if method == "region_growing":
         truth = open_segmentation(small_sample / sample_truth_path().name)
         seed = study.grid.world(np.argwhere(truth.data == 3).mean(axis=0))[::-1]
-        choices.seeds = layers.Points([seed], ndim=3)
+        choices.seeds = Points([seed], ndim=3)
     stop, views = Stop(), {role: layers.view(layer) for role, layer in choices.sequences.items()}
     job = segment_state.segment_steps(stop, views, choices.request, worker)
     from napari_brain_tumor.progress import run_job
@@ -97,7 +98,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
     data, _ = run_job(job)
     layer = layers.layer_of(data)
     assert layer.data.any()
-    segment_state.save_layer(layers.view(layer), [], str(tmp_path / "panel.nii.gz"), "BraTS2018-2022")
+    result_files.save_layer(layers.view(layer), [], str(tmp_path / "panel.nii.gz"), "BraTS2018-2022")
     lines = panel_lines.segment_lines_of(choices, format_of(".nii.gz"), "BraTS2018-2022")
     expected = open_segmentation(tmp_path / "panel.nii.gz")
     as_users = method == "region_growing"  # once is enough
@@ -108,7 +109,7 @@ def test_lines_of_the_segment_panel_give_what_its_run_and_save_give(
 
 
 def format_of(suffix):
-    return next(one for one in segment_state.FORMATS if one.suffix == suffix)
+    return next(one for one in result_files.FORMATS if one.suffix == suffix)
 
 
 def test_a_saved_result_is_what_the_lines_name(tmp_path):
@@ -279,7 +280,7 @@ def test_panels_show_the_lines_of_what_they_do(make_napari_viewer, worker, qtbot
     from napari_brain_tumor.widgets.segment import SegmentWidget
 
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(open_study(small_sample)))
+    viewers.add_layers(viewer, to_layers.study_to_layers(open_study(small_sample)))
     widget = SegmentWidget(viewer, worker, models=[find_model("threshold"), find_model("region_growing")])
     widget.devices.asked = True
     viewer.window.add_dock_widget(widget, name="Segment", area="right")
@@ -378,6 +379,6 @@ def test_a_result_without_its_probabilities_is_opened_from_its_file(tmp_path):
 
 
 def io_save(layer, path):
-    segment_state.save_layer(layers.view(layer), [], str(path), "MSD")
+    result_files.save_layer(layers.view(layer), [], str(path), "MSD")
     remember_saved(layer, str(path), "MSD")
     return path

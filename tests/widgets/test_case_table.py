@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_brain_tumor.widgets.curate_state import CaseRow, RowScore
+from napari_brain_tumor.widgets.case_rows import CaseRow, RowScore
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 

@@ -13,7 +13,7 @@ from napari.utils.shortcuts import default_shortcuts
 
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, save_segmentation
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import CODES_KEY
 from napari_brain_tumor.study import Segmentation
@@ -252,8 +252,8 @@ def test_labels_on_another_grid_are_refused_unless_resampling_is_asked_for(sessi
     steps = np.diag([-0.5, -0.5, 2, 1])
     steps[:2, 3] = 0.25  # voxels of half the size that fill the same box
     labels = np.kron(block(1).data, np.ones((2, 2, 1), np.uint8))
-    (fine,) = layers.add_layers(
-        viewer, [layers.segmentation_to_layer(Segmentation(labels, Grid(labels.shape, steps)), name="fine")]
+    (fine,) = viewers.add_layers(
+        viewer, [to_layers.segmentation_to_layer(Segmentation(labels, Grid(labels.shape, steps)), name="fine")]
     )
     panel.labels.tick([raters["truth"], fine])
     with qtbot.waitSignal(panel.runner.failed, timeout=20_000):

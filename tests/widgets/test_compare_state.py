@@ -12,7 +12,7 @@ from napari.layers import Labels
 from napari_brain_tumor.errors import ComparisonError, LabelSchemaError, RecordError
 from napari_brain_tumor.io import save_segmentation
 from napari_brain_tumor.labels import region_mask
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.layers import CODES_KEY
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.widgets import compare_state as state
@@ -52,7 +52,7 @@ def test_only_labels_whose_meaning_is_known_are_offered(viewer):
     compared = compared_of(viewer, raters)
     viewer.add_layer(layers.layer_of(state.codes_of(compared, "WT", ("truth", "near")).layer))
     grid = compared.agreement.raters.grid
-    viewer.add_layer(layers.layer_of(layers.raw_labels_to_layer("doubtful", block().data, grid)))
+    viewer.add_layer(layers.layer_of(to_layers.raw_labels_to_layer("doubtful", block().data, grid)))
     assert state.candidates(viewer.layers) == list(raters.values())
 
 
@@ -79,7 +79,7 @@ def test_the_layer_of_a_pair_lies_on_the_labels_and_names_what_it_shows(viewer):
     assert state.legend_html(layer).count("■") == 3
     assert "#009e73" in state.legend_html(layer)
     with pytest.raises(LabelSchemaError, match="cannot be measured or saved"):
-        layers.segmentation_from_layer(layer)  # it would pass for edema, core and enhancing tumour
+        from_layers.segmentation_from_layer(layer)  # it would pass for edema, core and enhancing tumour
 
 
 def test_the_count_of_all_has_a_colour_and_name_for_each_number(viewer):
@@ -96,12 +96,12 @@ def test_other_codes_are_put_into_the_same_layer_unless_they_lie_elsewhere(viewe
     compared = compared_of(viewer, add_raters(viewer))
     layer = viewer.add_layer(layers.layer_of(state.codes_of(compared, "WT", ("truth", "near")).layer))
     other = state.codes_of(compared, "ET", ("near", "far"))
-    assert layers.put_codes(layer, other.layer)
+    assert to_layers.put_codes(layer, other.layer)
     assert layer.name == "ET: near and far"
     np.testing.assert_array_equal(layer.data, other.layer[0])
     assert list(layer.features["class"])[1:] == ["agreed", "near alone", "far alone"]
     smaller = (other.layer[0][1:], *other.layer[1:])
-    assert not layers.put_codes(layer, smaller)
+    assert not to_layers.put_codes(layer, smaller)
 
 
 def test_the_consensus_leaves_the_reference_out_and_keeps_the_case(viewer):
@@ -111,7 +111,7 @@ def test_the_consensus_leaves_the_reference_out_and_keeps_the_case(viewer):
     layer = viewer.add_layer(layers.layer_of(data))
     wanted = region_mask(raters["near"].data, "WT") & region_mask(raters["far"].data, "WT")
     np.testing.assert_array_equal(layer.data > 0, wanted)
-    back = layers.segmentation_from_layer(layer)
+    back = from_layers.segmentation_from_layer(layer)
     assert (back.name, back.provenance["task"]) == ("case", "consensus")
     assert set(back.provenance["inputs"]) == {"near", "far"}
     assert texts(state.quality_cells(joined))[0][0] == "near, WT"
@@ -163,7 +163,7 @@ def test_lines_open_the_files_of_the_layers(viewer, tmp_path):
     with pytest.raises(RecordError, match="memory alone"):
         state.lines_of(choices)
     for name, layer in raters.items():
-        save_segmentation(layers.segmentation_from_layer(layer), tmp_path / f"{name}.nii.gz")
+        save_segmentation(from_layers.segmentation_from_layer(layer), tmp_path / f"{name}.nii.gz")
         remember_saved(layer, tmp_path / f"{name}.nii.gz", "MSD")
     lines = state.lines_of(choices, "staple")
     assert lines.arguments[0] == "compare"

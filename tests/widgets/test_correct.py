@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 
 from napari_brain_tumor.interactive import Interpolate, Propagate, read_prompts
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.prompt_layers import Meaning
 from napari_brain_tumor.widgets import correct_computer
@@ -404,7 +404,7 @@ def test_prompts_are_saved_loaded_and_replayed(begun, qtbot, tmp_path):
 
 def test_a_new_segmentation_is_made_from_strokes_alone(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(make_ball_study()))
+    viewers.add_layers(viewer, to_layers.study_to_layers(make_ball_study()))
     panel = CorrectWidget(viewer)
     qtbot.addWidget(panel)
     assert panel.chooser.box.currentText() == "new segmentation of case"

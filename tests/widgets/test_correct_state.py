@@ -25,7 +25,7 @@ from napari.components import ViewerModel
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.interactive import Interpolate, Lasso, Propagate, refine
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers, viewers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import KEY
 from napari_brain_tumor.progress import run_job
@@ -63,7 +63,7 @@ def test_a_prompt_changes_the_layer_as_refine_changes_the_labels(viewer, correct
     prompts = prompts_of(correction)
     changed = [carry_out(correction, correction.action(prompt)) for prompt in prompts]
     assert changed[0] > 20
-    study = layers.study_from_layers({r: viewer.layers[f"case {r}"] for r in ("T1", "T1c", "T2", "FLAIR")})
+    study = from_layers.study_from_layers({r: viewer.layers[f"case {r}"] for r in ("T1", "T1c", "T2", "FLAIR")})
     wanted = refine(study, correction.computer.start, prompts)
     np.testing.assert_array_equal(correction.refiner.labels, wanted.data)
     assert holds_the_same(correction)
@@ -329,20 +329,20 @@ def test_prompts_are_saved_with_the_labels_and_painting_by_hand_is_told(correcti
     prompts = prompts_of(correction)[:2]
     for prompt in prompts:
         carry_out(correction, correction.action(prompt))
-    io.save_segmentation(layers.segmentation_from_layer(correction.layer), tmp_path / "a.nii.gz", "MSD")
+    io.save_segmentation(from_layers.segmentation_from_layer(correction.layer), tmp_path / "a.nii.gz", "MSD")
     told = io.open_segmentation(tmp_path / "a.nii.gz", "MSD").provenance
-    saved = layers.segmentation_from_layer(correction.layer)
+    saved = from_layers.segmentation_from_layer(correction.layer)
     assert [step["kind"] for step in saved.provenance["refined"]] == ["painted", "point"]
     assert "edited_by_hand" not in saved.provenance
     assert told["path"]
     follow(correction, correction.undo())
-    assert len(layers.segmentation_from_layer(correction.layer).provenance["refined"]) == 1
+    assert len(from_layers.segmentation_from_layer(correction.layer).provenance["refined"]) == 1
     correction.layer.paint((2, 3, 3), 1)
     follow(correction)
-    assert layers.segmentation_from_layer(correction.layer).provenance["edited_by_hand"]
+    assert from_layers.segmentation_from_layer(correction.layer).provenance["edited_by_hand"]
     for _ in range(2):
         follow(correction, correction.undo())
-    plain = layers.segmentation_from_layer(correction.layer).provenance
+    plain = from_layers.segmentation_from_layer(correction.layer).provenance
     assert "refined" not in plain
     assert "edited_by_hand" not in plain
 
@@ -368,7 +368,7 @@ def test_a_hidden_layer_is_corrected_too(correction):
 def test_a_correction_begins_from_nothing_and_where_the_voxel_size_is_not_known():
     viewer = ViewerModel()
     study = make_ball_study(affine=np.diag([1.0, 1, 1, 1]), unit="voxel")
-    layers.add_layers(viewer, layers.study_to_layers(study))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
     (only,) = starts(viewer.layers)
     assert only.layer is None
     assert "new segmentation" in only.text
@@ -403,12 +403,12 @@ def test_an_oblique_scan_is_corrected_on_its_own_grid():
 
 def test_labels_from_a_file_whose_axes_run_in_another_order_are_corrected():
     viewer, study = ViewerModel(), make_ball_study()
-    layers.add_layers(viewer, layers.study_to_layers(study))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
     from napari_brain_tumor.geometry import to_ras
 
     turn = to_ras(study.grid)
     other = Segmentation(np.ascontiguousarray(turn.apply(np.ones(SHAPE, np.uint8))), turn.target, "case")
-    layers.add_layers(viewer, [layers.segmentation_to_layer(other)])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(other)])
     correction = correction_in(viewer)
     assert carry_out(correction, correction.action(point(correction, Z, LY, LX))) > 0
     assert holds_the_same(correction)

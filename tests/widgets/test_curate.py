@@ -13,7 +13,7 @@ from panel_cases import SHAPE, make_model, make_study
 
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.dataset.drafts import draft_path, read_draft
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, to_layers, viewers
 from napari_brain_tumor.study import Segmentation
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
@@ -142,7 +142,7 @@ def test_painted_label_is_saved_with_the_decision_and_the_next_case_opens(panel,
     open_case(qtbot, widget, "p1")
     layer = widget.cases.case.edits.layer
     paint(qtbot, widget)
-    expected = layers.segmentation_from_layer(layer).data.copy()
+    expected = from_layers.segmentation_from_layer(layer).data.copy()
     widget.review.note_edit.setText("rim redrawn")
     widget.review.decide_buttons["accepted"].click()
     qtbot.waitUntil(lambda: widget.cases.case_id == "p2", timeout=PATIENCE_MS)
@@ -261,7 +261,7 @@ def test_scores_appear_with_the_prediction_and_lead_to_the_least_certain_case(pa
     assert [text[3:5] for text in widget.review.table.texts()] == [["0.750", f"0.{n}0"] for n in (1, 2, 3)]
     outlines = viewer.layers["p1 prediction"]
     assert (outlines.contour, outlines.visible) == (1, True)
-    np.testing.assert_array_equal(layers.segmentation_from_layer(outlines).data, prediction(SHAPE))
+    np.testing.assert_array_equal(from_layers.segmentation_from_layer(outlines).data, prediction(SHAPE))
     widget.review.prediction_button.click()
     assert not outlines.visible
     widget.review.uncertain_button.click()
@@ -300,10 +300,10 @@ def test_label_and_prediction_stand_side_by_side_and_together_again(panel, qtbot
 def test_layers_of_the_viewer_become_a_case(panel, qtbot, dataset):
     viewer, widget = panel()
     study = study_of("new", 11)
-    layers.add_layers(viewer, layers.study_to_layers(study))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
     labels = np.zeros(SHAPE, np.uint8)
     labels[2:4, 2:4, 2:4] = 3
-    layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(labels, study.grid, "new"))])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(Segmentation(labels, study.grid, "new"))])
     qtbot.waitUntil(lambda: widget.add.label_box.count() == 1, timeout=PATIENCE_MS)
     widget.add.patient_edit.setText("Smith")
     widget.add.grade_box.setCurrentText("LGG")

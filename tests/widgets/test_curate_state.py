@@ -10,9 +10,10 @@ from napari_brain_tumor.dataset import CuratedDataset, MadeBy, truth_of
 from napari_brain_tumor.dataset.drafts import Draft, DraftRecord, keep_draft
 from napari_brain_tumor.dataset.index import now
 from napari_brain_tumor.errors import DatasetError, LabelChangedError, SplitError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
+from napari_brain_tumor.widgets import case_rows
 from napari_brain_tumor.widgets import curate_state as state
 
 
@@ -38,7 +39,7 @@ def dataset(tmp_path):
 
 
 def row(case_id, decision="draft", unsure=None):
-    return state.CaseRow(case_id, "patient", "train", decision, score=lambda: state.RowScore(unsure=unsure))
+    return case_rows.CaseRow(case_id, "patient", "train", decision, score=lambda: case_rows.RowScore(unsure=unsure))
 
 
 def loaded_layer(loaded):
@@ -50,45 +51,45 @@ def loaded_layer(loaded):
 
 def test_rows_tell_volumes_and_what_the_model_thinks(dataset):
     run_job(give_scores(dataset.folder, ["p1", "p2"], "test"))
-    first, _, third = state.case_rows(dataset, WEIGHTS)
+    first, _, third = case_rows.case_rows(dataset, WEIGHTS)
     assert first.whole_ml == pytest.approx(5 * 5 * 5 * 2 / 1000)
     assert first.class_ml == pytest.approx({1: 0.25, 2: 0.0, 3: 0.0})
     assert first.dice["WT"] == 0.75
     assert first.unsure == pytest.approx(0.1)
     assert (third.dice, third.unsure) == ({}, None)
     dataset.relabel("p1", label_of(make_study(), 2))
-    relabelled = state.case_rows(dataset, WEIGHTS)[0]
+    relabelled = case_rows.case_rows(dataset, WEIGHTS)[0]
     assert relabelled.dice == {}
     assert relabelled.unsure == pytest.approx(0.1)
 
 
 def test_next_undecided_goes_on_from_the_current_case_and_around():
     rows = [row("a"), row("b", "accepted"), row("c"), row("d", "rejected")]
-    assert state.next_undecided(rows, None) == "a"
-    assert state.next_undecided(rows, "a") == "c"
-    assert state.next_undecided(rows, "d") == "a"
-    assert state.next_undecided(rows[:2], "a") is None
+    assert case_rows.next_undecided(rows, None) == "a"
+    assert case_rows.next_undecided(rows, "a") == "c"
+    assert case_rows.next_undecided(rows, "d") == "a"
+    assert case_rows.next_undecided(rows[:2], "a") is None
 
 
 def test_second_looks_come_after_those_without_a_decision():
     rows = [row("a", "accepted"), row("b", "needs_second_look"), row("c")]
-    assert state.next_undecided(rows, "a") == "c"
-    assert state.next_undecided(rows, "c") == "b"
+    assert case_rows.next_undecided(rows, "a") == "c"
+    assert case_rows.next_undecided(rows, "c") == "b"
 
 
 def test_next_uncertain_is_the_least_certain_of_the_undecided():
     rows = [row("a", unsure=0.2), row("b", "accepted", 0.9), row("c", unsure=0.5), row("d")]
-    assert state.next_uncertain(rows, None) == "c"
-    assert state.next_uncertain(rows, "c") == "a"
-    assert state.next_uncertain([row("d")], None) is None
+    assert case_rows.next_uncertain(rows, None) == "c"
+    assert case_rows.next_uncertain(rows, "c") == "a"
+    assert case_rows.next_uncertain([row("d")], None) is None
 
 
 def test_neighbours_go_around_the_ends():
     rows = [row("a"), row("b"), row("c")]
-    assert state.neighbour(rows, "c", 1) == "a"
-    assert state.neighbour(rows, "a", -1) == "c"
-    assert state.neighbour(rows, None, 1) == "a"
-    assert state.neighbour([], None, 1) is None
+    assert case_rows.neighbour(rows, "c", 1) == "a"
+    assert case_rows.neighbour(rows, "a", -1) == "c"
+    assert case_rows.neighbour(rows, None, 1) == "a"
+    assert case_rows.neighbour([], None, 1) is None
 
 
 # Who made it, and what is known
@@ -187,7 +188,7 @@ def test_roles_that_were_visible_stay_visible(dataset):
 
 def test_layers_become_a_case_whose_known_slices_are_counted_as_in_the_viewer(dataset):
     study = other_study("new")
-    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in layers.study_to_layers(study)}
+    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in to_layers.study_to_layers(study)}
     painted = Labels(np.zeros(SHAPE[::-1], np.uint8), scale=scans["T1"].scale, translate=scans["T1"].translate)
     painted.units = scans["T1"].units
     painted.data[5, 10:14, 6:9] = 2
@@ -205,8 +206,8 @@ def test_layers_become_a_case_whose_known_slices_are_counted_as_in_the_viewer(da
 
 def test_case_that_shows_somebody_elses_scan_is_refused_unless_it_is_said_to_be_another_person(dataset):
     study = make_study("new")
-    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in layers.study_to_layers(study)}
-    label = layers.layer_of(layers.segmentation_to_layer(label_of(study)))
+    scans = {one[1]["metadata"][layers.KEY].role: layers.layer_of(one) for one in to_layers.study_to_layers(study)}
+    label = layers.layer_of(to_layers.segmentation_to_layer(label_of(study)))
     views = {role: layers.view(layer) for role, layer in scans.items()}
     others = tuple(case.id for case in dataset.cases())
     with pytest.raises(SplitError, match="shows the same examination"):

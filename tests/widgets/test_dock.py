@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from panel_cases import make_model, make_study
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.layers import CODES_KEY, is_prompt_layer
 from napari_brain_tumor.study import Segmentation
 from phantoms import write_brats_case
@@ -52,7 +52,7 @@ def docked(make_napari_viewer, worker, monkeypatch):
         monkeypatch.setitem(pages.PAGES, "segment", segment_page)
         viewer = make_napari_viewer()
         for study in studies:
-            layers.add_layers(viewer, layers.study_to_layers(study))
+            viewers.add_layers(viewer, to_layers.study_to_layers(study))
         widget = BrainTumorWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Brain Tumor", area="right")
         widget.dock.guard.question = lambda *_: "close"
@@ -201,7 +201,7 @@ def test_moved_lines_are_where_they_were_left(docked, qtbot):
     viewer, dock = docked(study)
     data = np.zeros(study.grid.shape, np.uint8)
     data[3:17, 6:18, 2:6] = 3
-    layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(data, study.grid, "case"))])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(Segmentation(data, study.grid, "case"))])
     measure = keep_brain(dock)
     press(dock, "measure")
     qtbot.waitUntil(lambda: measure.shapes is not None, timeout=PATIENCE_MS)
@@ -328,11 +328,11 @@ def test_a_case_opens_the_dock_unless_the_user_prefers_not(make_napari_viewer, n
         window = viewer.window._qt_window
         patch.setattr(window, "isVisible", lambda: True)
         auto_open.open_with_cases(viewer)
-        layers.add_layers(viewer, layers.study_to_layers(make_study("anna", roles=("T1",))))
+        viewers.add_layers(viewer, to_layers.study_to_layers(make_study("anna", roles=("T1",))))
         qtbot.wait(30)
         assert window.findChild(BrainTumorWidget) is None
         prefers[0] = Preferences()
-        layers.add_layers(viewer, layers.study_to_layers(make_study("ben", roles=("T1",))))
+        viewers.add_layers(viewer, to_layers.study_to_layers(make_study("ben", roles=("T1",))))
         qtbot.waitUntil(lambda: window.findChild(BrainTumorWidget) is not None, timeout=PATIENCE_MS)
 
 

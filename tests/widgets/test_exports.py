@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from panel_cases import make_study
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
 
@@ -56,8 +56,8 @@ def marked(study):
 
 def opened():
     study = make_study(roles=("T1c", "FLAIR"))
-    scans = [layers.layer_of(data) for data in layers.study_to_layers(study)]
-    labels = layers.layer_of(layers.segmentation_to_layer(marked(study)))
+    scans = [layers.layer_of(data) for data in to_layers.study_to_layers(study)]
+    labels = layers.layer_of(to_layers.segmentation_to_layer(marked(study)))
     return {layer.metadata[layers.KEY].role: layers.view(layer) for layer in scans}, layers.view(labels)
 
 
@@ -106,12 +106,12 @@ def test_the_menu_offers_files_only_with_labels_and_copies_what_is_in_sight(make
     for widget in (parent, menu):
         qtbot.addWidget(widget)
     study = make_study(roles=("T1c", "FLAIR"))
-    scans = layers.add_layers(viewer, layers.study_to_layers(study))
+    scans = viewers.add_layers(viewer, to_layers.study_to_layers(study))
     case = OpenStudy.of({layer.metadata[layers.KEY].role: layer for layer in scans}), None
     exports = ExportMenu(viewer, lambda: case, parent, Here)
     exports.fill(menu)
     assert [action.isEnabled() for action in menu.actions() if not action.isSeparator()] == [False] * 5 + [True]
-    (labels,) = layers.add_layers(viewer, [layers.segmentation_to_layer(marked(study))])
+    (labels,) = viewers.add_layers(viewer, [to_layers.segmentation_to_layer(marked(study))])
     case = case[0], labels
     exports.fill(menu)
     assert all(action.isEnabled() for action in menu.actions())

@@ -6,7 +6,7 @@ from panel_cases import make_model
 from napari_brain_tumor.autosave.sessions import Session
 from napari_brain_tumor.plugin.preferences import Preferences
 from napari_brain_tumor.study import TifSlices
-from napari_brain_tumor.widgets import initial_choices, label_journal, segment_state
+from napari_brain_tumor.widgets import initial_choices, label_journal, result_files
 
 pytestmark = pytest.mark.gui
 
@@ -17,7 +17,7 @@ def prefer(monkeypatch):
 
     def set_to(**sections):
         wanted = Preferences.model_validate(sections)
-        for module in (initial_choices, label_journal, segment_state):
+        for module in (initial_choices, label_journal, result_files):
             monkeypatch.setattr(module, "read_preferences", lambda: wanted)
 
     return set_to
@@ -61,10 +61,10 @@ def test_what_is_not_to_be_had_leaves_the_usual_choice(panel, prefer, qtbot):
 
 def test_the_preferred_format_goes_before_that_of_the_scans(prefer):
     slices = TifSlices("patient", ())
-    assert segment_state.default_format(slices).suffix == ".tif"
+    assert result_files.default_format(slices).suffix == ".tif"
     prefer(saving={"file_format": ".nrrd"})
-    assert segment_state.default_format(slices).suffix == ".nrrd"
-    assert segment_state.default_format(None).suffix == ".nrrd"
+    assert result_files.default_format(slices).suffix == ".nrrd"
+    assert result_files.default_format(None).suffix == ".nrrd"
 
 
 @pytest.mark.parametrize("keep", [True, False])

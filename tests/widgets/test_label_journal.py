@@ -15,7 +15,7 @@ from napari_brain_tumor.autosave.layer_journal import recover
 from napari_brain_tumor.autosave.sessions import Session, journals, recover_all
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.source_files import file_sha256
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.writer import write_labels
 from napari_brain_tumor.study import Segmentation
 from napari_brain_tumor.widgets.activation import activate
@@ -32,7 +32,7 @@ def session(tmp_path):
 @pytest.fixture
 def viewer():
     made = ViewerModel()
-    layers.add_layers(made, layers.study_to_layers(make_study()))
+    viewers.add_layers(made, to_layers.study_to_layers(make_study()))
     return made
 
 
@@ -42,7 +42,7 @@ def journal(viewer, session):
 
 
 def add(viewer, data=None):
-    return layers.add_layers(viewer, [data or result(0)])[0]
+    return viewers.add_layers(viewer, [data or result(0)])[0]
 
 
 def folder_of(journal, layer):
@@ -74,13 +74,13 @@ def test_labels_that_were_there_before_are_journalled_too(viewer, session):
 def test_labels_are_journalled_once_a_scan_is_opened_under_them(session):
     viewer = ViewerModel()
     journal = LabelJournal(viewer, session)
-    opened = layers.study_to_layers(make_study())
+    opened = to_layers.study_to_layers(make_study())
     like = opened[0][1]
     layer = viewer.add_labels(
         np.zeros(opened[0][0].shape, np.uint8), **{k: like[k] for k in ("scale", "translate", "units")}
     )
     assert journal.watch_of(layer) is None
-    layers.add_layers(viewer, opened)
+    viewers.add_layers(viewer, opened)
     assert journal.watch_of(layer) is not None
 
 
@@ -151,8 +151,10 @@ def test_where_the_scans_came_from_is_written_down_with_their_hashes(session, tm
     viewer = ViewerModel()
     journal = LabelJournal(viewer, session)
     study = io.open_study(path)
-    layers.add_layers(viewer, layers.study_to_layers(study))
-    layer = add(viewer, layers.segmentation_to_layer(Segmentation(np.zeros(SHAPE, np.uint8), study.grid, study.name)))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
+    layer = add(
+        viewer, to_layers.segmentation_to_layer(Segmentation(np.zeros(SHAPE, np.uint8), study.grid, study.name))
+    )
     session.flush()
     source = recover(folder_of(journal, layer)).document["sources"]["FLAIR"]
     assert source["path"] == str(path)
@@ -171,7 +173,7 @@ def test_oblique_labels_are_kept_with_those_on_the_scans_own_grid(viewer, journa
     turn = np.eye(4)
     turn[:2, :2] = [[0.96, -0.28], [0.28, 0.96]]
     data = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8)
-    layer = add(viewer, layers.segmentation_to_layer(Segmentation(data, Grid(SHAPE, turn), "oblique")))
+    layer = add(viewer, to_layers.segmentation_to_layer(Segmentation(data, Grid(SHAPE, turn), "oblique")))
     session.flush()
     assert (folder_of(journal, layer) / ORIGINAL).exists()
 
@@ -200,7 +202,7 @@ def test_writing_down_a_stroke_takes_less_than_five_milliseconds(session):
     grid = Grid((240, 240, 155), np.eye(4))
     viewer = ViewerModel()
     journal = LabelJournal(viewer, session)
-    layer = add(viewer, layers.segmentation_to_layer(Segmentation(np.zeros(grid.shape, np.uint8), grid, "big")))
+    layer = add(viewer, to_layers.segmentation_to_layer(Segmentation(np.zeros(grid.shape, np.uint8), grid, "big")))
     session.flush()
     layer.brush_size = 20
     with layer.block_history():
@@ -221,7 +223,7 @@ def test_writing_down_a_stroke_takes_less_than_five_milliseconds(session):
 @pytest.mark.gui
 def test_a_viewer_has_one_journal_and_closing_its_window_ends_it(make_napari_viewer, session):
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(make_study()))
+    viewers.add_layers(viewer, to_layers.study_to_layers(make_study()))
     assert journal_of(viewer) is None
     journal = start_journal(viewer, session)
     assert start_journal(viewer) is journal
@@ -245,7 +247,7 @@ def test_a_window_that_would_not_close_goes_on(make_napari_viewer, session):
             return False
 
     viewer = make_napari_viewer(show=True)
-    layers.add_layers(viewer, layers.study_to_layers(make_study()))
+    viewers.add_layers(viewer, to_layers.study_to_layers(make_study()))
     journal = start_journal(viewer, session)
     layer = add(viewer)
     refuse = Refuse(viewer.window._qt_window)
@@ -260,7 +262,7 @@ def test_a_window_that_would_not_close_goes_on(make_napari_viewer, session):
 @pytest.mark.gui
 def test_what_is_written_into_the_array_is_seen_soon(make_napari_viewer, session, qtbot):
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(make_study()))
+    viewers.add_layers(viewer, to_layers.study_to_layers(make_study()))
     journal = start_journal(viewer, session)
     layer = add(viewer)
     layer.data[1, 2, 3] = 4
@@ -281,7 +283,7 @@ def test_the_first_use_of_the_plugin_starts_the_journal_of_the_viewer(make_napar
 
 
 def test_a_journal_that_cannot_start_does_not_keep_files_from_opening(monkeypatch, caplog):
-    monkeypatch.setattr("napari_brain_tumor.plugin.layers.current_viewer", object)
+    monkeypatch.setattr("napari_brain_tumor.plugin.viewers.current_viewer", object)
     monkeypatch.setattr("napari_brain_tumor.widgets.label_journal.start_journal", lambda viewer: 1 / 0)
     activate()
     assert "not journalled" in caplog.text

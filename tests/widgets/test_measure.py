@@ -11,7 +11,7 @@ from panel_cases import make_study
 
 from napari_brain_tumor.errors import RecordError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.study import Segmentation
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
@@ -37,8 +37,8 @@ def panel(make_napari_viewer):
     def make(study=None):
         viewer = make_napari_viewer()
         study = study or make_study()
-        layers.add_layers(viewer, layers.study_to_layers(study))
-        layers.add_layers(viewer, [layers.segmentation_to_layer(lesions(study.grid))])
+        viewers.add_layers(viewer, to_layers.study_to_layers(study))
+        viewers.add_layers(viewer, [to_layers.segmentation_to_layer(lesions(study.grid))])
         widget = MeasureWidget(viewer)
         widget.more_controls.choose(brain="keep")  # these scans are noise
         viewer.window.add_dock_widget(widget, name="Measure", area="right")
@@ -221,7 +221,7 @@ def test_each_labels_layer_has_its_own_lines(panel, qtbot):
     viewer, widget = panel()
     first = widget.chosen_labels
     measure(qtbot, widget)
-    layers.add_layers(viewer, [layers.segmentation_to_layer(lesions(make_study().grid), name="second")])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(lesions(make_study().grid), name="second")])
     qtbot.waitUntil(lambda: widget.labels_box.count() == 2, timeout=PATIENCE_MS)
     assert widget.chosen_labels is first
     widget.choose(viewer.layers["second"])
@@ -254,8 +254,8 @@ def test_a_study_of_unknown_spacing_shows_voxels_and_no_lines(panel, qtbot):
 
 def test_labels_that_cannot_be_measured_say_why(panel, qtbot):
     viewer, widget = panel()
-    raw = layers.raw_labels_to_layer("unknown", np.full(make_study().grid.shape, 7, np.uint8), make_study().grid)
-    layers.add_layers(viewer, [raw])
+    raw = to_layers.raw_labels_to_layer("unknown", np.full(make_study().grid.shape, 7, np.uint8), make_study().grid)
+    viewers.add_layers(viewer, [raw])
     widget.choose(viewer.layers["unknown"])
     with qtbot.waitSignal(widget.runner.failed, timeout=PATIENCE_MS):
         widget.measure_button.click()
@@ -291,6 +291,6 @@ def test_a_panel_without_labels_waits_for_them(make_napari_viewer, qtbot):
     qtbot.addWidget(widget)
     assert not widget.measure_button.isEnabled()
     assert "no labels to measure" in widget.scans_label.text()
-    layers.add_layers(viewer, [layers.segmentation_to_layer(lesions(make_study().grid))])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(lesions(make_study().grid))])
     qtbot.waitUntil(lambda: widget.measure_button.isEnabled(), timeout=PATIENCE_MS)
     assert "No scan matches these labels" in widget.scans_label.text()

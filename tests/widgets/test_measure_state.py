@@ -14,10 +14,12 @@ from napari_brain_tumor.io import open_segmentation, save_segmentation
 from napari_brain_tumor.measure.diameters import Bidimensional
 from napari_brain_tumor.measure.examination import Examination, measure_study, redrawn
 from napari_brain_tumor.measure.settings import MeasureSettings
-from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.layers import add_layers, segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin import drawing, layers
+from napari_brain_tumor.plugin.to_layers import segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin.viewers import add_layers
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.study import Segmentation
+from napari_brain_tumor.widgets import diameter_lines
 from napari_brain_tumor.widgets import measure_state as state
 from phantoms import tilt
 
@@ -57,10 +59,10 @@ GRIDS = {
 @pytest.mark.parametrize("name", ["upright", "sagittal"])
 def test_lines_lie_in_the_layer_where_they_were_measured_in_the_world(name: str) -> None:
     labels, examination = shown(GRIDS[name])
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     expected = [[line.start, line.stop] for pair in diameters_of(examination) for line in (pair.long, pair.short)]
-    assert np.allclose(layers.world_lines(shapes, labels), expected, atol=1e-3)
+    assert np.allclose(drawing.world_lines(shapes, labels), expected, atol=1e-3)
     ends = [np.asarray([shapes.data_to_world(end) for end in line])[:, ::-1] for line in shapes.data]
     assert np.allclose(ends, expected, atol=1e-3)
     assert list(shapes.features["text"]) == ["ET 1", "", "WT 1", ""]
@@ -69,17 +71,17 @@ def test_lines_lie_in_the_layer_where_they_were_measured_in_the_world(name: str)
 @pytest.mark.parametrize("name", GRIDS)
 def test_lines_lie_on_one_slice_of_the_layer_for_napari_shows_no_others(name: str) -> None:
     labels, examination = shown(GRIDS[name])
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     for at, found in enumerate(diameters_of(examination)):
-        cut = 2 - state.shown_axis(found, examination.grid)
+        cut = 2 - diameter_lines.shown_axis(found, examination.grid)
         levels = np.array([line[:, cut] for line in shapes.data[2 * at : 2 * at + 2]])
         assert np.allclose(levels, np.rint(levels[0, 0]), atol=1e-4)
 
 
 def test_a_line_that_is_moved_on_an_oblique_grid_is_measured_on_the_slice_of_the_file() -> None:
     labels, examination = shown(GRIDS["oblique"])
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     before = examination.lesions[0].diameters
     assert before is not None
@@ -87,7 +89,7 @@ def test_a_line_that_is_moved_on_an_oblique_grid_is_measured_on_the_slice_of_the
     data = shapes.data
     data[0][1] = (data[0][0] + data[0][1]) / 2
     shapes.data = data
-    after = state.hand_drawn(examination, shapes, labels).lesions[0].diameters
+    after = diameter_lines.hand_drawn(examination, shapes, labels).lesions[0].diameters
     assert after is not None
     assert after.long.length_mm == pytest.approx(before.long.length_mm / 2, rel=1e-4)
     assert after.short == before.short
@@ -98,21 +100,21 @@ def test_a_line_that_is_moved_on_an_oblique_grid_is_measured_on_the_slice_of_the
 
 def test_lines_that_nobody_moved_leave_the_examination_exactly_as_it_was() -> None:
     labels, examination = shown()
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
-    assert state.hand_drawn(examination, shapes, labels).lesions == examination.lesions
+    assert diameter_lines.hand_drawn(examination, shapes, labels).lesions == examination.lesions
 
 
 def test_a_moved_end_changes_length_product_and_judgement_of_its_lesion_alone() -> None:
     labels, examination = shown()
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     before = examination.lesions[0].diameters
     assert before is not None
     data = shapes.data
     data[0][1] = data[0][0] + [0, 3, 4]  # 5 mm
     shapes.data = data
-    found = state.hand_drawn(examination, shapes, labels)
+    found = diameter_lines.hand_drawn(examination, shapes, labels)
     after = found.lesions[0].diameters
     assert after is not None
     assert after.by_hand
@@ -126,12 +128,12 @@ def test_a_moved_end_changes_length_product_and_judgement_of_its_lesion_alone() 
 def test_a_longer_line_can_make_a_lesion_measurable() -> None:
     labels, examination = shown()
     examination = replace(examination, settings=MeasureSettings(measurable_mm=11))
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     data = shapes.data
     data[0], data[1] = np.array([[5, 1, 1], [5, 15, 1]]), np.array([[5, 8, 1], [5, 8, 15]])
     shapes.data = data
-    lesion = state.hand_drawn(examination, shapes, labels).lesions[0]
+    lesion = diameter_lines.hand_drawn(examination, shapes, labels).lesions[0]
     assert lesion.measurable
     assert lesion.diameters is not None
     assert lesion.diameters.long_mm == pytest.approx(14)
@@ -139,54 +141,57 @@ def test_a_longer_line_can_make_a_lesion_measurable() -> None:
 
 def test_an_angle_that_is_not_right_is_told() -> None:
     labels, examination = shown()
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     data = shapes.data
     data[0], data[1] = np.array([[5, 5, 5], [5, 5, 15]]), np.array([[5, 0, 5], [5, 10, 10]])
     shapes.data = data
-    found = state.hand_drawn(examination, shapes, labels)
+    found = diameter_lines.hand_drawn(examination, shapes, labels)
     assert "The lines meet at 63°: not perpendicular." in state.lesion_details(found.lesions[0], found)
     assert "perpendicular" not in state.lesion_details(examination.lesions[0], examination)
 
 
 def test_a_line_that_was_taken_away_leaves_the_computed_ones_and_is_told() -> None:
     labels, examination = shown()
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     shapes.selected_data = {1}
     shapes.remove_selected()
-    assert state.hand_drawn(examination, shapes, labels).lesions == examination.lesions
-    assert state.surplus_text(shapes, labels, examination) == "A line of ET 1 was deleted: the computed one is used."
+    assert diameter_lines.hand_drawn(examination, shapes, labels).lesions == examination.lesions
+    assert (
+        diameter_lines.surplus_text(shapes, labels, examination)
+        == "A line of ET 1 was deleted: the computed one is used."
+    )
 
 
 def test_other_shapes_count_for_nothing_and_are_told() -> None:
     labels, examination = shown()
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     shapes.add(np.array([[5, 1, 1], [5, 9, 9]]), shape_type="line")
     shapes.add(np.array([[5, 1, 1], [5, 1, 9], [5, 9, 9], [5, 9, 1]]), shape_type="rectangle")
-    assert state.hand_drawn(examination, shapes, labels).lesions == examination.lesions
-    assert state.surplus_text(shapes, labels, examination) == "2 more shapes were drawn; they are ignored."
+    assert diameter_lines.hand_drawn(examination, shapes, labels).lesions == examination.lesions
+    assert diameter_lines.surplus_text(shapes, labels, examination) == "2 more shapes were drawn; they are ignored."
 
 
 def test_drawing_anew_brings_all_lines_back() -> None:
     labels, examination = shown()
-    shapes = state.new_lines_layer(examination, labels)
+    shapes = diameter_lines.new_lines_layer(examination, labels)
     assert shapes is not None
     before = shapes.data
     shapes.selected_data = {0, 2}
     shapes.remove_selected()
-    state.draw(shapes, labels, examination)
+    diameter_lines.draw(shapes, labels, examination)
     assert np.allclose(shapes.data, before, atol=1e-5)
     assert list(shapes.features["line"]) == ["long", "short"] * 2
-    assert state.surplus_text(shapes, labels, examination) == ""
+    assert diameter_lines.surplus_text(shapes, labels, examination) == ""
 
 
 def test_without_millimetres_there_are_no_lines() -> None:
     grid = Grid(SHAPE, np.eye(4), "voxel")
     labels, examination = shown(grid)
-    assert state.new_lines_layer(examination, labels) is None
-    assert not state.has_lines(examination)
+    assert diameter_lines.new_lines_layer(examination, labels) is None
+    assert not diameter_lines.has_lines(examination)
     assert all("mm" not in cell for lesion in examination.lesions for cell in state.lesion_cells(lesion))
 
 

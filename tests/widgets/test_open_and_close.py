@@ -13,7 +13,7 @@ from napari.qt import QtViewer
 from panel_cases import make_study
 from test_dock import docked, keep_brain, segment  # noqa: F401 (docked is a fixture)
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.widgets.layout import layout_of, toggle_layout
 from napari_brain_tumor.widgets.worker import JobRunner
 
@@ -53,7 +53,7 @@ def settled(qtbot):
 
 def play(viewer, dock, name, qtbot):
     """Open a case, segment it, look at it, walk through the tabs, close it; weak references to its layers."""
-    layers.add_layers(viewer, layers.study_to_layers(make_study(name)))
+    viewers.add_layers(viewer, to_layers.study_to_layers(make_study(name)))
     segment(qtbot, dock)
     toggle_layout(viewer)
     panes = layout_of(viewer)

@@ -7,14 +7,9 @@ import tifffile
 from napari.components import ViewerModel
 
 from napari_brain_tumor.errors import RecordError, RoleError, SpacingUnknownError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, viewers
 from napari_brain_tumor.requests.opening import ViewRequest
-from napari_brain_tumor.widgets.open_state import (
-    open_case,
-    open_lines,
-    role_options,
-    spacing_of,
-)
+from napari_brain_tumor.widgets.open_state import open_case, open_lines, role_options, spacing_of
 
 SHAPE = (8, 9, 5)
 
@@ -51,7 +46,7 @@ def test_volumes_of_a_file_are_chosen_by_number(tmp_path):
     assert [number for _, number in role_options(path)] == [0, 1, 2]
     opened = open_case(ViewRequest(path=path, roles={"T1c": 2, "FLAIR": 0}))
     assert roles_of(opened) == ["T1c", "FLAIR"]
-    back = layers.study_from_layers({"T1c": layers.layer_of(opened[0])})
+    back = from_layers.study_from_layers({"T1c": layers.layer_of(opened[0])})
     np.testing.assert_array_equal(back.sequences["T1c"], np.asarray(nib.load(path).dataobj)[..., 2])
 
 
@@ -131,7 +126,7 @@ def test_panel_shows_why_a_file_is_refused_and_stays_usable(make_napari_viewer, 
 def test_opening_into_an_empty_viewer_turns_it(tmp_path):
     write_scan(tmp_path / "case_flair.nii.gz")
     viewer = ViewerModel()
-    layers.add_layers(viewer, open_case(ViewRequest(path=tmp_path / "case_flair.nii.gz")))
+    viewers.add_layers(viewer, open_case(ViewRequest(path=tmp_path / "case_flair.nii.gz")))
     camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
     assert [str(one) for one in camera.orientation2d] == ["up", "left"]
 

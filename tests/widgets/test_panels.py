@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from panel_cases import make_study
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 from qtpy.QtCore import QPoint, QPointF, Qt
@@ -58,7 +58,7 @@ def panels(make_napari_viewer):
     from napari_brain_tumor.widgets.restore import RestoreWidget
 
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, layers.study_to_layers(make_study()))
+    viewers.add_layers(viewer, to_layers.study_to_layers(make_study()))
     widget = BrainTumorWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Brain Tumor", area="right")
     dock = widget.dock

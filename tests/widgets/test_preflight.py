@@ -7,7 +7,7 @@ from panel_cases import make_model, make_study
 import phantoms
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, to_layers, viewers
 from napari_brain_tumor.preflight import Fix, Row
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -27,7 +27,7 @@ def panel(make_napari_viewer, worker):
     def make(*studies, models=None):
         viewer = make_napari_viewer()
         for study in studies or (make_study(),):
-            layers.add_layers(viewer, layers.study_to_layers(study))
+            viewers.add_layers(viewer, to_layers.study_to_layers(study))
         widget = SegmentWidget(viewer, worker, models=[make_model()] if models is None else models)
         widget.devices.asked = True
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
@@ -130,7 +130,7 @@ def test_resampling_adds_scans_on_one_grid_chooses_them_and_keeps_the_old(panel,
     ]
     for layer, data in before:
         np.testing.assert_array_equal(layer.data, data)
-    study = layers.study_from_layers(widget.choices.sequences)
+    study = from_layers.study_from_layers(widget.choices.sequences)
     assert (study.grid, study.resampled) == (FINE, ("T1",))
     np.testing.assert_array_equal(study.sequences["FLAIR"], one_by_one[0].sequences["FLAIR"])
     qtbot.waitUntil(lambda: "T1 was resampled" in shown(qtbot, widget, "One grid"), timeout=PATIENCE_MS)
@@ -162,9 +162,9 @@ def test_selected_labels_of_these_scans_get_a_row(panel, qtbot):
     study = make_study()
     viewer, widget = panel(study)
     data = phantoms.tumour(study.grid.shape)
-    layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(data, study.grid, "one"))])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(Segmentation(data, study.grid, "one"))])
     assert "1 edema, 2 non-enhancing, 3 enhancing" in shown(qtbot, widget, "Labels", "pass")
-    layers.add_layers(viewer, [layers.raw_labels_to_layer("unclear", data * 9, study.grid)])
+    viewers.add_layers(viewer, [to_layers.raw_labels_to_layer("unclear", data * 9, study.grid)])
     assert "not known" in shown(qtbot, widget, "Labels", "fail")
     viewer.layers.selection = {viewer.layers[0]}
     qtbot.waitUntil(lambda: "Labels" not in widget.preflight.texts(), timeout=PATIENCE_MS)

@@ -42,7 +42,7 @@ def test_dicom_series_of_one_case_belong_together_wherever_they_lie():
 def test_one_click_prepares_the_examination_and_opens_the_study_in_place_of_its_series(
     make_napari_viewer, qtbot, tmp_path, monkeypatch
 ):
-    from napari_brain_tumor.plugin import layers, reader
+    from napari_brain_tumor.plugin import layers, reader, viewers
     from napari_brain_tumor.widgets import prepare_state
     from napari_brain_tumor.widgets.dock.widget import BrainTumorWidget
 
@@ -57,9 +57,9 @@ def test_one_click_prepares_the_examination_and_opens_the_study_in_place_of_its_
         return PreparationReport(study, "T1", (("FLAIR", 1.0, 2.0, 0.9, 0.5),), (), {})
 
     monkeypatch.setattr(prepare_state, "prepare_job", prepared)
-    monkeypatch.setattr(layers, "tell", lambda *_, **__: None)
+    monkeypatch.setattr(viewers, "tell", lambda *_, **__: None)
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, reader.read_path(exam))  # the first case brings the dock
+    viewers.add_layers(viewer, reader.read_path(exam))  # the first case brings the dock
     widget = BrainTumorWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Brain Tumor", area="right")
     notice = widget.dock.head.raw_notice

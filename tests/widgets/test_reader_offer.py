@@ -7,7 +7,7 @@ from panel_cases import make_study
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.default_reader import FOLDERS, PLUGIN
 from napari_brain_tumor.plugin.sample_data import synthetic_glioma
 from napari_brain_tumor.widgets import reader_offer as module
@@ -44,7 +44,7 @@ def preferred():
 
 
 def open_case(viewer):
-    return layers.add_layers(viewer, layers.study_to_layers(make_study()))
+    return viewers.add_layers(viewer, to_layers.study_to_layers(make_study()))
 
 
 def wait_for_offer(viewer, qtbot):
@@ -93,7 +93,7 @@ def test_not_now_changes_nothing(viewer, qtbot, asked):
 
 def test_nothing_is_offered_to_who_was_asked_before_or_opens_the_sample(viewer, qtbot, asked):
     offer_after_opening(viewer)
-    layers.add_layers(viewer, synthetic_glioma())
+    viewers.add_layers(viewer, synthetic_glioma())
     viewer.add_image(np.zeros((4, 5, 6)))
     qtbot.wait(2 * module._WAIT_MS)
     assert offers(viewer) == []

@@ -10,7 +10,7 @@ from panel_cases import SHAPE, make_study
 from napari_brain_tumor import io
 from napari_brain_tumor.autosave.layer_journal import recover
 from napari_brain_tumor.autosave.sessions import Session, journals, mark
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, to_layers, viewers
 from napari_brain_tumor.plugin.layer_document import RESTORED
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.study import Segmentation
@@ -43,10 +43,10 @@ def lose(home, case, *, fate=None):
     session, viewer = Session(home), ViewerModel()
     journal = LabelJournal(viewer, session)
     study = io.open_study(case)
-    layers.add_layers(viewer, layers.study_to_layers(study))
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
     data = np.zeros(SHAPE, np.uint8)
     data[3:9, 3:9, 2:6] = 1
-    (layer,) = layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(data, study.grid, study.name))])
+    (layer,) = viewers.add_layers(viewer, [to_layers.segmentation_to_layer(Segmentation(data, study.grid, study.name))])
     first = layer.data.copy()
     layer.brush_size = 3
     layer.paint((4, 5, 5), 3)
@@ -109,7 +109,7 @@ def test_lost_labels_come_back_with_their_scans_and_are_journalled_as_unsaved(no
     assert viewer.layers.selection.active is layer
     assert RESTORED in layer.metadata
     np.testing.assert_array_equal(layer.data, labels)
-    segmentation = layers.segmentation_from_layer(layer)
+    segmentation = from_layers.segmentation_from_layer(layer)
     assert segmentation.grid.same_place(io.open_study(case).grid)
     from napari_brain_tumor.widgets.label_journal import journal_of
 
@@ -122,7 +122,7 @@ def test_lost_labels_come_back_with_their_scans_and_are_journalled_as_unsaved(no
 def test_scans_that_are_open_are_not_opened_again(notice, home, case, qtbot):
     lose(home, case)
     viewer, made = notice()
-    layers.add_layers(viewer, layers.study_to_layers(io.open_study(case)))
+    viewers.add_layers(viewer, to_layers.study_to_layers(io.open_study(case)))
     with qtbot.waitSignal(made.runner.finished, timeout=PATIENCE_MS):
         made.restore()
     assert len(viewer.layers) == 3
@@ -213,7 +213,7 @@ def test_the_dock_carries_the_notice(make_napari_viewer):
     from napari_brain_tumor.widgets.restore import RestoreNotice
 
     viewer = make_napari_viewer()
-    layers.add_layers(viewer, [*layers.study_to_layers(make_study()), result(0)])
+    viewers.add_layers(viewer, [*to_layers.study_to_layers(make_study()), result(0)])
     panel = BrainTumorWidget(viewer)
     viewer.window.add_dock_widget(panel, name="Brain Tumor", area="right")
     assert len(panel.findChildren(RestoreNotice)) == 1
@@ -229,8 +229,8 @@ def test_labels_that_were_removed_in_this_session_are_listed_and_come_back(make_
     panel = RestoreWidget(viewer, session)
     viewer.window.add_dock_widget(panel, name="Restore", area="right")
     study = io.open_study(case)
-    layers.add_layers(viewer, layers.study_to_layers(study))
-    untouched, painted = layers.add_layers(viewer, [result(1), result(1)])
+    viewers.add_layers(viewer, to_layers.study_to_layers(study))
+    untouched, painted = viewers.add_layers(viewer, [result(1), result(1)])
     qtbot.waitUntil(lambda: panel.status_label.text() == "There are no unsaved labels.", timeout=PATIENCE_MS)
     painted.brush_size = 3
     painted.paint((4, 5, 5), 3)

@@ -10,7 +10,7 @@ from dicom_results import result_of, write_source
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import open_segmentation, open_study
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers, viewers
 from napari_brain_tumor.study import Segmentation, Study
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
@@ -26,7 +26,7 @@ def panel(make_napari_viewer, worker):
 
     def make(task="segment_phantom", study=None, models=None, **options):
         viewer = make_napari_viewer(**options)
-        layers.add_layers(viewer, layers.study_to_layers(study or make_study()))
+        viewers.add_layers(viewer, to_layers.study_to_layers(study or make_study()))
         widget = SegmentWidget(
             viewer, worker, target=f"worker_tasks:{task}", models=[make_model()] if models is None else models
         )
@@ -61,7 +61,7 @@ def test_run_adds_a_labels_layer_and_its_volumes_and_alters_nothing(panel, qtbot
         np.testing.assert_array_equal(layer.data, data)
     expected_ml = np.count_nonzero(result.data) * 2 / 1000
     assert widget.result.volumes.texts()["whole tumour"] == f"{expected_ml:.2f} mL"
-    assert not widget.progress_bar.isVisible()
+    assert not widget.run_controls.bar.isVisible()
     assert widget.run_button.isEnabled()
 
 
@@ -81,13 +81,15 @@ def test_volumes_follow_edits_undo_and_the_selected_layer(panel, qtbot):
     grid = make_study().grid
     data = np.zeros(SHAPE, np.uint8)
     data[0, 0, 0] = 1
-    (one,) = layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(data, grid, "one"))])
+    (one,) = viewers.add_layers(viewer, [to_layers.segmentation_to_layer(Segmentation(data, grid, "one"))])
     qtbot.waitUntil(lambda: widget.result.volumes.texts().get("edema") == "0.00 mL", timeout=PATIENCE_MS)
     one.data_setitem(np.nonzero(np.arange(one.data.size).reshape(one.data.shape) < 500), 2)
     qtbot.waitUntil(lambda: widget.result.volumes.texts()["non-enhancing"] == "1.00 mL", timeout=PATIENCE_MS)
     one.undo()
     qtbot.waitUntil(lambda: widget.result.volumes.texts()["non-enhancing"] == "0.00 mL", timeout=PATIENCE_MS)
-    layers.add_layers(viewer, [layers.segmentation_to_layer(Segmentation(np.full(SHAPE, 3, np.uint8), grid, "other"))])
+    viewers.add_layers(
+        viewer, [to_layers.segmentation_to_layer(Segmentation(np.full(SHAPE, 3, np.uint8), grid, "other"))]
+    )
     qtbot.waitUntil(lambda: widget.result.volumes.texts().get("enhancing") == "11.52 mL", timeout=PATIENCE_MS)
     viewer.layers.selection = {one}
     qtbot.waitUntil(lambda: widget.result.volumes.texts().get("enhancing") == "0.00 mL", timeout=PATIENCE_MS)
@@ -113,7 +115,7 @@ def test_choices_of_the_panel_reach_the_job(panel, qtbot):
     assert "T2" not in widget.choices.sequences
     qtbot.waitUntil(lambda: "Without T2" in words_of(widget, "Model"), timeout=PATIENCE_MS)
     run_to_the_end(qtbot, widget)
-    provenance = layers.segmentation_from_layer(viewer.layers[-1]).provenance
+    provenance = from_layers.segmentation_from_layer(viewer.layers[-1]).provenance
     assert provenance["device"] == "cpu"
     assert provenance["flips"] is True
     assert provenance["min_lesion_mm3"] == 70
@@ -203,7 +205,7 @@ def test_save_writes_what_is_shown_in_the_chosen_schema(panel, qtbot, tmp_path, 
         widget.saving.button.click()
     assert "read back and verified" in widget.saving.label.text()
     saved = open_segmentation(tmp_path / "out.nii.gz")
-    np.testing.assert_array_equal(saved.data, layers.segmentation_from_layer(viewer.layers[-1]).data)
+    np.testing.assert_array_equal(saved.data, from_layers.segmentation_from_layer(viewer.layers[-1]).data)
     import nibabel as nib
 
     assert set(np.unique(np.asarray(nib.load(tmp_path / "out.nii.gz").dataobj))) == {0, 2}  # edema is 2 there
@@ -254,7 +256,7 @@ def test_methods_without_weights_stand_apart_and_take_the_seeds_of_a_points_laye
     widget.seeds_box.setCurrentIndex(1)
     widget.seeds_box.activated.emit(1)
     run_to_the_end(qtbot, widget)
-    provenance = layers.segmentation_from_layer(viewer.layers[-1]).provenance
+    provenance = from_layers.segmentation_from_layer(viewer.layers[-1]).provenance
     assert provenance["model"] == "region_growing"
     expected = layers.view(viewer.layers[0]).grid.world(voxel[::-1])
     np.testing.assert_allclose(provenance["seeds"], [expected])
@@ -313,7 +315,7 @@ class TestAfterARun:
     def place(self, runs, data, name="case"):
         study = make_study()
         segmentation = Segmentation(data, study.grid, name)
-        runs._on_finished((layers.segmentation_to_layer(segmentation), ()))
+        runs._on_finished((to_layers.segmentation_to_layer(segmentation), ()))
 
     def begin(self, widget, **options):
         from napari_brain_tumor.widgets.study_queue import OpenStudy, Run
@@ -380,7 +382,7 @@ def test_a_run_goes_on_in_the_viewer_when_its_panel_is_closed_and_the_next_panel
     again = SegmentWidget(viewer, worker, models=[make_model()])
     again.devices.asked = True
     viewer.window.add_dock_widget(again, name="Segment again", area="right")
-    assert again.progress_bar.isVisibleTo(again)
+    assert again.run_controls.bar.isVisibleTo(again)
     assert again.cancel_button.isEnabled()
     assert not again.run_button.isEnabled()
     with qtbot.waitSignal(again.runner.cancelled, timeout=PATIENCE_MS):
@@ -439,7 +441,7 @@ def test_a_format_that_needs_more_asks_for_it_and_saves_with_it(panel, qtbot, tm
     study = open_study(write_source(tmp_path / "source", "axial"))
     viewer, widget = panel(study=study)
     plain = result_of(study, inputs={})
-    layers.add_layers(viewer, [layers.segmentation_to_layer(plain)])
+    viewers.add_layers(viewer, [to_layers.segmentation_to_layer(plain)])
     viewer.layers.selection = {viewer.layers[-1]}
     folders = iter([str(tmp_path), str(tmp_path / "source")])
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(folders))

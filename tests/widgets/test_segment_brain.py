@@ -5,7 +5,7 @@ import pytest
 from panel_cases import make_model, make_study
 
 from napari_brain_tumor import save_segmentation
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, to_layers, viewers
 from napari_brain_tumor.preflight.rows import Fix
 from napari_brain_tumor.widgets import segment_state as state
 
@@ -23,7 +23,7 @@ def panel(make_napari_viewer, worker, monkeypatch):
         monkeypatch.setattr(state, "BRAIN_TARGET", f"worker_tasks:{brain}")
         viewer = make_napari_viewer()
         study = make_study()
-        layers.add_layers(viewer, layers.study_to_layers(study))
+        viewers.add_layers(viewer, to_layers.study_to_layers(study))
         widget = SegmentWidget(viewer, worker, target="worker_tasks:segment_within", models=[make_model()])
         widget.devices.asked = True  # asking loads torch in the child
         viewer.window.add_dock_widget(widget, name="Segment", area="right")
@@ -111,6 +111,6 @@ def test_the_lines_name_the_file_of_the_mask(panel, qtbot, tmp_path):
     look_at_brain(qtbot, widget)
     outline = next(one for one in viewer.layers if one.name.endswith(" brain"))
     path = tmp_path / "brain.nii.gz"
-    save_segmentation(layers.segmentation_from_layer(outline), path)
+    save_segmentation(from_layers.segmentation_from_layer(outline), path)
     remember_saved(outline, path, "MSD")
     assert label_file_of(outline).path == path

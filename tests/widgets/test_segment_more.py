@@ -5,7 +5,7 @@ import pytest
 from panel_cases import SHAPE, make_model, make_study
 
 from napari_brain_tumor.catalogue import BASELINES
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import drawing, layers, to_layers, viewers
 
 pytest.importorskip("qtpy.QtWidgets", reason="needs a Qt binding")
 pytestmark = pytest.mark.gui
@@ -20,7 +20,7 @@ def panel(make_napari_viewer, worker):
     def make(*studies, task="segment_with_maps", models=None):
         viewer = make_napari_viewer()
         for study in studies or (make_study(),):
-            layers.add_layers(viewer, layers.study_to_layers(study))
+            viewers.add_layers(viewer, to_layers.study_to_layers(study))
         made = [make_model()] if models is None else models
         widget = SegmentWidget(viewer, worker, target=f"worker_tasks:{task}", models=made)
         widget.devices.asked = True  # asking loads torch in the child
@@ -127,7 +127,7 @@ def test_a_result_within_a_box_replaces_what_lies_in_it_alone(panel, qtbot):
     finish(qtbot, widget)
     result = viewer.layers[-1]
     scan = viewer.layers[0]
-    box = viewer.add_layer(layers.rectangles_over(scan, "box"))
+    box = viewer.add_layer(drawing.rectangles_over(scan, "box"))
     box.add_rectangles(np.array([scan.data_to_world(one) for one in ((5, 2, 3), (5, 2, 9), (5, 8, 9), (5, 8, 3))]))
     qtbot.waitUntil(lambda: widget.more.region_box.count() == 2, timeout=PATIENCE_MS)
     widget.more.region_box.setCurrentIndex(1)

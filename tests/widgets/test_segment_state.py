@@ -8,9 +8,10 @@ from dicom_results import result_of, write_source
 from napari_brain_tumor.classical.registry import BASELINES
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.formats import saved_formats
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.study import Segmentation, TifSlices
+from napari_brain_tumor.widgets import result_files, scan_layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.worker import time_left_text
 
@@ -18,7 +19,7 @@ from napari_brain_tumor.widgets.worker import time_left_text
 def viewer_with(*studies):
     viewer = ViewerModel()
     for study in studies:
-        layers.add_layers(viewer, layers.study_to_layers(study))
+        viewers.add_layers(viewer, to_layers.study_to_layers(study))
     return viewer
 
 
@@ -30,17 +31,17 @@ def test_roles_are_matched_by_what_the_layers_remember():
     viewer = viewer_with(make_study("anna"))
     for layer in viewer.layers:
         layer.name = "renamed"
-    matched = state.match_roles(state.candidates(viewer.layers))
+    matched = scan_layers.match_roles(scan_layers.candidates(viewer.layers))
     assert list(matched) == ["T1", "T1c", "T2", "FLAIR"]
     assert [matched[role] for role in matched] == list(viewer.layers)
 
 
 def test_the_newest_case_is_matched_unless_another_is_selected():
     viewer = viewer_with(make_study("anna"), make_study("berta", roles=("T1", "FLAIR")))
-    found = state.candidates(viewer.layers)
+    found = scan_layers.candidates(viewer.layers)
     # berta lacks T1c and T2: those of anna lie in the same place but are another patient's
-    assert names(state.match_roles(found)) == {"T1": "berta T1", "FLAIR": "berta FLAIR"}
-    assert set(names(state.match_roles(found, viewer.layers[1])).values()) == {
+    assert names(scan_layers.match_roles(found)) == {"T1": "berta T1", "FLAIR": "berta FLAIR"}
+    assert set(names(scan_layers.match_roles(found, viewer.layers[1])).values()) == {
         "anna T1",
         "anna T1c",
         "anna T2",
@@ -54,13 +55,13 @@ def test_plain_images_are_matched_by_name_and_place(prefix):
     words = ("t1", "t1ce", "t2", "flair")
     images = [Image(rng.random((4, 5, 6)), name=f"{prefix}{word}") for word in words]
     elsewhere = Image(rng.random((4, 5, 7)), name="other_t1")
-    matched = state.match_roles(state.candidates([elsewhere, *images]))
+    matched = scan_layers.match_roles(scan_layers.candidates([elsewhere, *images]))
     assert names(matched) == dict(zip(("T1", "T1c", "T2", "FLAIR"), (f"{prefix}{word}" for word in words), strict=True))
 
 
 def test_single_files_of_one_case_are_matched_together():
     viewer = viewer_with(make_study("x_t1", roles=("T1",)), make_study("x_flair", roles=("FLAIR",)))
-    assert list(state.match_roles(state.candidates(viewer.layers))) == ["T1", "FLAIR"]
+    assert list(scan_layers.match_roles(scan_layers.candidates(viewer.layers))) == ["T1", "FLAIR"]
 
 
 def test_labels_colours_and_series_are_no_candidates():
@@ -69,8 +70,8 @@ def test_labels_colours_and_series_are_no_candidates():
         Image(np.zeros((3, 4, 3), np.uint8), rgb=True, name="t1"),
         Image(np.zeros((2, 3, 4, 5)), name="t1"),
     ]
-    assert state.candidates(others) == []
-    assert state.match_roles([]) == {}
+    assert scan_layers.candidates(others) == []
+    assert scan_layers.match_roles([]) == {}
 
 
 def test_obstacles_say_what_is_missing():
@@ -130,12 +131,12 @@ def test_volumes_are_counted_on_the_scan_and_follow_edits():
     data = np.zeros(SHAPE, np.uint8)
     data[:10, :10, :5] = 1
     data[0, 0, 0] = 3
-    layer = layers.layer_of(layers.segmentation_to_layer(Segmentation(data, study.grid)))
-    table = state.measure_layer(layers.view(layer), [])
+    layer = layers.layer_of(to_layers.segmentation_to_layer(Segmentation(data, study.grid)))
+    table = result_files.measure_layer(layers.view(layer), [])
     assert table[1].ml == pytest.approx(499 * 2 / 1000)
     assert table["ET"].voxels == 1
     layer.data[-1] = 2
-    assert state.measure_layer(layers.view(layer), [])[2].voxels == 20 * 24
+    assert result_files.measure_layer(layers.view(layer), [])[2].voxels == 20 * 24
 
 
 def test_saving_reads_back_what_was_painted(tmp_path):
@@ -145,7 +146,7 @@ def test_saving_reads_back_what_was_painted(tmp_path):
     viewer._new_labels()
     labels = viewer.layers[-1]
     labels.data[3, 4, 5] = 2
-    message = state.save_layer(
+    message = result_files.save_layer(
         layers.view(labels), layers.readable_views(viewer.layers), str(tmp_path / "a.nii.gz"), "BraTS2023"
     )
     assert "read back and verified" in message
@@ -153,8 +154,8 @@ def test_saving_reads_back_what_was_painted(tmp_path):
 
 
 def test_format_is_that_of_the_source():
-    assert state.default_format(None).suffix == ".nii.gz"
-    assert state.default_format(TifSlices("p", (1,))).suffix == ".tif"
+    assert result_files.default_format(None).suffix == ".nii.gz"
+    assert result_files.default_format(TifSlices("p", (1,))).suffix == ".tif"
 
 
 @pytest.mark.parametrize(
@@ -176,14 +177,14 @@ def test_progress_in_words():
 
 
 def test_formats_are_those_of_the_table_and_those_that_need_more_say_so(tmp_path):
-    formats = {one.name: one for one in state.FORMATS}
+    formats = {one.name: one for one in result_files.FORMATS}
     assert set(formats) == {one.name for one in saved_formats()}
     study = open_study(write_source(tmp_path / "source", "axial"))
-    dicom = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study))))
-    plain = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study, inputs={}))))
-    needed = {name: state.still_needed(dicom, [], one) for name, one in formats.items()}
+    dicom = layers.view(layers.layer_of(to_layers.segmentation_to_layer(result_of(study))))
+    plain = layers.view(layers.layer_of(to_layers.segmentation_to_layer(result_of(study, inputs={}))))
+    needed = {name: result_files.still_needed(dicom, [], one) for name, one in formats.items()}
     assert {name: what for name, what in needed.items() if what} == {"bids": "subject"}
-    assert state.still_needed(plain, [], formats["rtstruct"]) == "source"
+    assert result_files.still_needed(plain, [], formats["rtstruct"]) == "source"
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,9 @@ def test_formats_are_those_of_the_table_and_those_that_need_more_say_so(tmp_path
 )
 def test_a_layer_is_saved_in_the_format_that_is_chosen(tmp_path, name, path, more, said):
     study = open_study(write_source(tmp_path / "source", "axial"))
-    layer = layers.view(layers.layer_of(layers.segmentation_to_layer(result_of(study))))
+    layer = layers.view(layers.layer_of(to_layers.segmentation_to_layer(result_of(study))))
     (tmp_path / "out").mkdir()
-    message = state.save_layer(layer, [], str(tmp_path / "out" / path), "MSD", name, more)
+    message = result_files.save_layer(layer, [], str(tmp_path / "out" / path), "MSD", name, more)
     assert said.format(tmp_path / "out") in message
 
 

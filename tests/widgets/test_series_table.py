@@ -5,7 +5,7 @@ import pytest
 
 from dicom_phantoms import AXIAL, write_enhanced, write_series, write_stack
 from napari_brain_tumor.errors import RoleError
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, viewers
 from napari_brain_tumor.plugin.reader import read_path
 from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.widgets.open_state import open_case, open_lines, series_at
@@ -27,7 +27,7 @@ def scans(opened):
 
 def test_picked_series_open_each_where_it_lies(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(layers, "tell", lambda notes, **_: told.extend(notes))
+    monkeypatch.setattr(viewers, "tell", lambda notes, **_: told.extend(notes))
     request = ViewRequest(path=write_export(tmp_path), series={"T1c": "5", "FLAIR": "4"})
     opened = scans(open_case(request))
     assert set(opened) == {"T1c", "FLAIR"}
@@ -40,7 +40,7 @@ def test_picked_series_open_each_where_it_lies(tmp_path, monkeypatch):
 
 
 def test_an_export_on_several_grids_dropped_on_the_window_is_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(layers, "tell", lambda notes, **_: None)
+    monkeypatch.setattr(viewers, "tell", lambda notes, **_: None)
     write_series(tmp_path / "a", "AX FLAIR", uid="1")
     write_stack(tmp_path / "c", noise((9, 8, 7)), uid="3", SeriesDescription="AX T1 POST")
     assert set(scans(read_path(tmp_path))) == {"T1c", "FLAIR"}

@@ -9,7 +9,8 @@ from napari.utils.shortcuts import default_shortcuts
 from panel_cases import make_study
 from views_cases import fill
 
-from napari_brain_tumor.plugin.layers import add_layers, image_to_layer, study_to_layers
+from napari_brain_tumor.plugin.to_layers import image_to_layer, study_to_layers
+from napari_brain_tumor.plugin.viewers import add_layers
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.curate_pages import KEYS as CURATE_KEYS
 from napari_brain_tumor.widgets.doubt import KEYS as DOUBT_KEYS

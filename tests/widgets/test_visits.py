@@ -11,8 +11,9 @@ from napari_brain_tumor.errors import RecordError, VisitError
 from napari_brain_tumor.followup.document import read_visits
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io import save_segmentation
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers, viewers
 from napari_brain_tumor.study import Segmentation, Study
+from napari_brain_tumor.widgets import visit_entries
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.visits import VisitsWidget
 from phantoms import affine, ball
@@ -42,7 +43,7 @@ def make_visit(name: str, radius: int, shift: int = 0) -> tuple[Study, Segmentat
 
 
 def open_in(viewer, study: Study, segmentation: Segmentation) -> None:
-    layers.add_layers(viewer, [*layers.study_to_layers(study), layers.segmentation_to_layer(segmentation)])
+    viewers.add_layers(viewer, [*to_layers.study_to_layers(study), to_layers.segmentation_to_layer(segmentation)])
 
 
 @pytest.fixture
@@ -257,13 +258,13 @@ def result_of(study: Study, name: str, radius: int = 4) -> layers.LayerData:
     """Another result of the same scans, as another model gives it."""
     data = np.zeros(GRID.shape, np.uint8)
     data[ball(GRID.shape, (15, 22, 18), radius)] = 3
-    return layers.segmentation_to_layer(Segmentation(data, GRID, study.name), name=name)
+    return to_layers.segmentation_to_layer(Segmentation(data, GRID, study.name), name=name)
 
 
 def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chosen(panel, qtbot) -> None:
     viewer = panel._viewer
     study, _ = make_visit("before", 5)
-    layers.add_layers(viewer, [result_of(study, "second"), result_of(study, "third", 3)])
+    viewers.add_layers(viewer, [result_of(study, "second"), result_of(study, "third", 3)])
     qtbot.waitUntil(lambda: len(panel.visits.entries[0].results) == 3)
     assert [entry.name for entry in panel.visits.entries] == ["before", "after"]
     first = panel.visits.entries[0].layer
@@ -273,7 +274,7 @@ def test_several_results_of_one_examination_are_one_visit_whose_labels_are_chose
     panel.visits.labels_box.setCurrentIndex(panel.visits.labels_box.findText("third"))
     panel.visits.labels_box.activated.emit(panel.visits.labels_box.currentIndex())
     assert panel.visits.entries[0].layer is viewer.layers["third"]
-    assert state.gather(panel.visits.entries[0], viewer.layers).labels.name == "third"
+    assert visit_entries.gather(panel.visits.entries[0], viewer.layers).labels.name == "third"
     viewer.layers.remove("third")  # the next result stands in for it
     qtbot.waitUntil(lambda: panel.visits.entries[0].layer is first)
     panel.visits.list.setCurrentCell(1, 0)
@@ -289,7 +290,7 @@ def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_
             "inputs": {role: {"path": str(path), "sha256": digest} for role, (path, digest) in inputs.items()}
         }
         made = Segmentation(np.zeros(GRID.shape, np.uint8), GRID, case, provenance=provenance)
-        return layers.layer_of(layers.segmentation_to_layer(made))
+        return layers.layer_of(to_layers.segmentation_to_layer(made))
 
     def same(one, other):
         return bool(identity_of_labels(one, ()) & identity_of_labels(other, ()))
@@ -310,19 +311,19 @@ def test_an_examination_is_known_by_its_files_and_hashes_and_not_by_the_name_of_
 
 def test_diameters_that_were_moved_by_hand_are_used(panel, qtbot) -> None:
     from napari_brain_tumor.measure.examination import measure_study
-    from napari_brain_tumor.widgets import measure_state
+    from napari_brain_tumor.widgets import diameter_lines
 
     viewer, labels = panel._viewer, panel.visits.entries[0].layer
-    segmentation = layers.segmentation_from_layer(labels)
+    segmentation = from_layers.segmentation_from_layer(labels)
     examination = measure_study(segmentation)
-    shapes = viewer.add_layer(measure_state.new_lines_layer(examination, labels))
+    shapes = viewer.add_layer(diameter_lines.new_lines_layer(examination, labels))
     compare(panel, qtbot)
     computed = panel.results.follow_up["area"].changes[0].value
     assert "by hand" not in panel.status_label.text()
     data = shapes.data
     data[0][1] = (data[0][0] + data[0][1]) / 2
     shapes.data = data
-    measure_state.put_lines_away(labels, shapes)  # as leaving the tab that measures does
+    diameter_lines.put_lines_away(labels, shapes)  # as leaving the tab that measures does
     viewer.layers.remove(shapes)
     compare(panel, qtbot)
     assert panel.results.follow_up["area"].changes[0].value == pytest.approx(computed / 2, rel=1e-3)

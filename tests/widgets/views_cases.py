@@ -3,7 +3,9 @@
 import numpy as np
 from panel_cases import SHAPE, make_study
 
-from napari_brain_tumor.plugin.layers import add_layers, layer_of, segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin.layers import layer_of
+from napari_brain_tumor.plugin.to_layers import segmentation_to_layer, study_to_layers
+from napari_brain_tumor.plugin.viewers import add_layers
 from napari_brain_tumor.study import Segmentation
 
 

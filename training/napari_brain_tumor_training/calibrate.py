@@ -37,8 +37,6 @@ def count_logits(network: nn.Module, dims: int, cases: Sequence[TrainingCase], d
         Gives logits of WT, TC and ET.
     dims : {2, 3}
         That it takes.
-    cases : sequence of TrainingCase
-    device : torch.device
     """
     engine = Engine.prepare(Calibrated(network, [_SOFTENING] * len(REGIONS)), dims, device)
     counts: Counts = {}

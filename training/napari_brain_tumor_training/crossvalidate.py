@@ -1,6 +1,5 @@
 """Train a network for every fold of the patients, and keep the networks together as one model."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,6 @@ from napari_brain_tumor_training.folds import Fold, frozen_folds
 from napari_brain_tumor_training.process_group import number_of_processes
 from napari_brain_tumor_training.report import score_subsets, write_report
 from napari_brain_tumor_training.run_state import STATE_FILE
-
-logger = logging.getLogger(__name__)
 
 SCORES_FILE = "crossvalidation.csv"
 _SCORE_COLUMNS = ("fold", "dataset", "roles", "cases", "region", "dice")

@@ -27,14 +27,12 @@ class Cost:
 
     Parameters
     ----------
-    device : str
     parameters : int
         Of the network.
     seconds_per_step : float
         Without drawing and reading, which go on beside the step, and without validation.
     steps : int
         Of the whole run.
-    epochs : int
     memory_bytes : int
         At most in use during a step: weights, gradients, optimiser, and what is kept for the backward pass.
     free_bytes : int, optional

@@ -44,8 +44,6 @@ def score_cases(
         Gives logits of WT, TC and ET.
     dims : {2, 3}
         That it takes.
-    cases : sequence of TrainingCase
-    device : torch.device
     observe : callable
         Is shown every case with what was predicted.
     """

@@ -25,7 +25,6 @@ class Fold:
     ----------
     number : int
         From 1 to `count`.
-    count : int
     of_patient : mapping of str to int
         The fold that validates on the patient with this key.
     """
@@ -42,7 +41,6 @@ def deal(strata: Mapping[str, str], count: int, seed: int, dealt: Mapping[str, i
     ----------
     strata : mapping of patient key to str
         Such as the grade.
-    count : int
     seed : int
         Decides, with the patient's key, the order in which patients are dealt.
     dealt : mapping of patient key to int, optional

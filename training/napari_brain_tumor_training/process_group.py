@@ -27,7 +27,6 @@ class ProcessGroup:
     ----------
     rank : int
         From 0 to `size - 1`; the first one writes.
-    size : int
     """
 
     rank: int = 0

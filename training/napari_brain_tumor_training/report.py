@@ -39,8 +39,6 @@ def score_subsets(
     roles : sequence of role
         Order of its channels. The first entry of the result is for "every role that the case has"; for the subsets of
         `role_subsets` that follow only those cases count that have every role of them.
-    cases : sequence of TrainingCase
-    device : torch.device
     """
     subsets = role_subsets(roles)
     metrics = []

@@ -9,8 +9,6 @@ class RunCost:
 
     Parameters
     ----------
-    steps : int
-    device : str
     seconds : float
         Of all steps and, on a curated data set, validations; without reading the cases.
     details : str

@@ -84,7 +84,6 @@ class BoardEvents:
         self._writer = _writer(folder, first_epoch)
 
     def add(self, row: Row) -> None:
-        """Add the row of an epoch."""
         if self._writer is None:
             return
         try:

@@ -90,7 +90,6 @@ class VolumeSampler:
         self._lesion_mixing = lesion_mixing
 
     def draw(self, size: int, random: np.random.Generator) -> Batch:
-        """A batch of that size."""
         windows = [self._sample(random) for _ in range(size)]
         images, targets, present, known = (
             np.stack([getattr(window, part) for window in windows]) for part in ("image", "targets", "present", "known")

@@ -76,7 +76,6 @@ class CaseRow:
 
     @property
     def cells(self) -> dict[str, str]:
-        """Its cells by column."""
         cells = {"case": self.case, "status": self.status, "model": self.model, "output": self.output}
         cells |= {"notes": " ".join(self.notes), "error": self.error}
         cells |= {"seconds": "" if self.seconds is None else f"{self.seconds:.1f}"}
@@ -106,10 +105,6 @@ class CaseRows(tuple[CaseRow, ...]):
 
 class CaseTable:
     """The CSV of a batch. Rows of other outputs that an earlier batch wrote into it stay.
-
-    Parameters
-    ----------
-    path : Path
 
     Raises
     ------

@@ -1,17 +1,17 @@
 """Measure many segmentations."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_brain_tumor.executors import Finished, open_executor
+from napari_brain_tumor.executors import Executor, Finished, open_executor
 from napari_brain_tumor.io import open_segmentation, open_study
 from napari_brain_tumor.io.reading import AnyPath
 from napari_brain_tumor.measure.examination import Examination, measure_study_job
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
-from napari_brain_tumor.progress import Job, Progress, run_job
+from napari_brain_tumor.progress import Job, Progress, action, heard
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.study import Segmentation, Study
 
@@ -25,8 +25,6 @@ class MeasuredCase:
 
     Parameters
     ----------
-    name : str
-    volumes : VolumeTable
     examination : Examination or None
         Lesions and the rest, where they were asked for.
     """
@@ -67,7 +65,6 @@ class MeasureWork:
         return segmentation, None if self.study is None else open_study(self.study, **self.opening.changed())
 
     def compute(self, labels: Path, opened: tuple[Segmentation, Study | None]) -> Job[MeasuredCase]:
-        """Measure."""
         segmentation, study = opened
         if self.settings is None:
             return MeasuredCase(segmentation.name, measure_volumes(segmentation))
@@ -75,6 +72,7 @@ class MeasureWork:
         return MeasuredCase(segmentation.name, examination.volumes, examination)
 
 
+@action
 def measure_many(
     labels: Iterable[AnyPath],
     settings: MeasureSettings | None = None,
@@ -84,7 +82,7 @@ def measure_many(
     jobs: int = 1,
     client: "Client | None" = None,
     on_progress: Callable[[Progress], None] | None = None,
-) -> list[Examination | Exception]:
+) -> Job[list[Examination | Exception]]:
     """Measure many segmentations, as `measure_study` does one.
 
     Parameters
@@ -111,27 +109,24 @@ def measure_many(
     ClusterError
         If the workers of the cluster cannot do the work, or both `jobs` and `client` are given.
     """
-    job = measure_many_job(labels, settings, schema=schema, spacing_mm=spacing_mm, jobs=jobs, client=client)
-    return run_job(job, on_progress)
-
-
-def measure_many_job(
-    labels: Iterable[AnyPath],
-    settings: MeasureSettings | None = None,
-    *,
-    schema: str | None = None,
-    spacing_mm: tuple[float, float, float] | None = None,
-    jobs: int = 1,
-    client: "Client | None" = None,
-) -> Job[list[Examination | Exception]]:
-    """`measure_many` as a job: yields `Progress`, returns the examinations and errors. Takes the same parameters."""
     paths = [Path(path).absolute() for path in labels]
     work = MeasureWork(schema, OpenOptions(spacing_mm=spacing_mm), settings or MeasureSettings())
     measured: dict[int, Examination | Exception] = {}
     with open_executor(jobs, client=client) as executor:
-        for event in executor.run(work, paths):
-            if isinstance(event, Finished):
-                examination = None if event.result is None else event.result.examination
-                measured[event.number] = examination or event.error or AssertionError()
-                yield Progress(len(measured), len(paths), paths[event.number].name)
+        yield from heard(_batch_job(executor, work, paths, measured), on_progress)
     return [measured[number] for number in sorted(measured)]
+
+
+measure_many_job = measure_many.job
+"""`measure_many` as a job: yields `Progress`, returns what it returns. Takes the same parameters."""
+
+
+def _batch_job(
+    executor: Executor, work: MeasureWork, paths: Sequence[Path], measured: dict[int, Examination | Exception]
+) -> Job[None]:
+    """Measure, and put each examination, or the error that stood in its way, where its number says."""
+    for event in executor.run(work, paths):
+        if isinstance(event, Finished):
+            examination = None if event.result is None else event.result.examination
+            measured[event.number] = examination or event.error or AssertionError()
+            yield Progress(len(measured), len(paths), paths[event.number].name)

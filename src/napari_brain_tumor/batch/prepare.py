@@ -30,7 +30,6 @@ class PrepareWork:
 
     Parameters
     ----------
-    options : PrepareOptions
     overwrite, skip_existing : bool
         Whether earlier prepared studies are replaced, or passed over.
     """

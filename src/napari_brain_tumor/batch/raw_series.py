@@ -33,7 +33,6 @@ class RawSeries:
 
     Parameters
     ----------
-    sequences : Sequences
     why : str
         Why they are prepared, in a sentence.
     table : tuple of mapping

@@ -15,7 +15,7 @@ from napari_brain_tumor.batch.raw_series import RawSeries, open_scans, prepared_
 from napari_brain_tumor.batch.rows import BatchRows, CaseProgress
 from napari_brain_tumor.batch.targets import Task, already_there, check_inputs_are_kept, task_of
 from napari_brain_tumor.errors import BrainTumorError, SaveError
-from napari_brain_tumor.executors import Advanced, Event, Finished, open_executor
+from napari_brain_tumor.executors import Advanced, Event, Executor, Finished, open_executor
 from napari_brain_tumor.executors.pool import PROCESS_NUMBER
 from napari_brain_tumor.io import open_segmentation, read_sidecar, save_segmentation
 from napari_brain_tumor.io.case_names import distinct_names
@@ -25,7 +25,7 @@ from napari_brain_tumor.io.sidecar import notes_in
 from napari_brain_tumor.io.sidecar_paths import PathStyle
 from napari_brain_tumor.measure.volumes import measure_volumes
 from napari_brain_tumor.preparation import PreparedStudy
-from napari_brain_tumor.progress import Job, Progress, part_of, run_job
+from napari_brain_tumor.progress import Job, Progress, action, heard, part_of
 from napari_brain_tumor.requests.opening import OpenOptions
 from napari_brain_tumor.requests.prepare import RawSeriesRequest
 from napari_brain_tumor.requests.request import takes
@@ -44,7 +44,6 @@ class SegmentedCase:
 
     Parameters
     ----------
-    row : CaseRow
     title : str
         Examination and model; empty where nothing was computed.
     written : tuple of Path
@@ -250,6 +249,7 @@ def row_of_existing(task: Task) -> CaseRow:
     return replace(row, volumes=volumes, model=str(name or ""), notes=tuple(notes))
 
 
+@action
 @takes(SegmentRequest, "model", "device")
 def segment_many(
     cases: Iterable[AnyPath],
@@ -266,7 +266,7 @@ def segment_many(
     skip_existing: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[SegmentOptions],
-) -> CaseRows:
+) -> Job[CaseRows]:
     """Segment many cases and save each result on its scan's own grid.
 
     Parameters
@@ -316,40 +316,6 @@ def segment_many(
     >>> [row.case for row in rows if row.status == "failed"]  # doctest: +SKIP
     []
     """
-    job = segment_many_job(
-        cases,
-        output,
-        model,
-        device,
-        jobs=jobs,
-        client=client,
-        opening=opening,
-        schema=schema,
-        maps=maps,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-        **options,
-    )
-    return run_job(job, on_progress)
-
-
-@takes(SegmentRequest, "model", "device")
-def segment_many_job(
-    cases: Iterable[AnyPath],
-    output: AnyPath,
-    model: str | os.PathLike[str] | None = None,
-    device: str = "auto",
-    *,
-    jobs: int = 1,
-    client: "Client | None" = None,
-    opening: OpenOptions | None = None,
-    schema: str = "MSD",
-    maps: Collection[str] = (),
-    overwrite: bool = False,
-    skip_existing: bool = False,
-    **options: Unpack[SegmentOptions],
-) -> Job[CaseRows]:
-    """`segment_many` as a job: yields `Progress`, returns the rows. Takes the same parameters."""
     catalogue.find_model(model)
     folder = Path(output).absolute()
     tasks = _tasks([Path(case).absolute() for case in cases], folder)
@@ -364,12 +330,20 @@ def segment_many_job(
     )
     rows = BatchRows(len(tasks), CaseTable(folder / "segmentation_results.csv"))
     with open_executor(jobs, client=client) as executor:
-        try:
-            for event in executor.run(work.absolute(), tasks):
-                yield _progress(event, tasks[event.number], rows)
-        finally:
-            rows.write()
+        yield from heard(_batch_job(executor, work.absolute(), tasks, rows), on_progress)
     return CaseRows(rows.rows)
+
+
+segment_many_job = segment_many.job
+"""`segment_many` as a job: yields `CaseProgress`, returns what it returns. Takes the same parameters."""
+
+
+def _batch_job(executor: Executor, work: SegmentWork, tasks: Sequence[Task], rows: BatchRows) -> Job[None]:
+    try:
+        for event in executor.run(work, tasks):
+            yield _progress(event, tasks[event.number], rows)
+    finally:
+        rows.write()
 
 
 def _progress(event: Event[SegmentedCase], task: Task, rows: BatchRows) -> CaseProgress:

@@ -16,7 +16,6 @@ class Task:
 
     Parameters
     ----------
-    case, target : Path
     obstacle : str
         Why nothing can be written there, found before anything is computed; empty where nothing is in the way.
     existing : tuple of Path

@@ -167,10 +167,8 @@ def chosen_brain_job(study: Study, brain: BrainChoice = "auto", device: str = "a
 
     Parameters
     ----------
-    study : Study
     brain : {"auto", "keep"}, path or array
         Extract the brain if the study is a whole head; keep everything; or take a mask of the user's own.
-    device : str
 
     Raises
     ------

@@ -24,7 +24,7 @@ def open_mask(path: Path, study: Study) -> npt.NDArray[Any]:
     """
     images = open_image(path)
     if len(images) != 1:
-        msg = f"{path.name} holds {len(images)} images; a brain mask is one. Give a file with the mask alone."
+        msg = f"{path.name} holds {len(images)} images; a brain mask is one image. Give a file with the mask alone."
         raise BrainMaskError(msg)
     _, mask, grid = images[0]
     same = grid.same_place(study.grid) if grid.unit == study.grid.unit else grid.shape == study.grid.shape

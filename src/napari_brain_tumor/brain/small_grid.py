@@ -67,7 +67,6 @@ class SmallGrid:
 
 
 def small_grid(study: Study) -> SmallGrid:
-    """The small grid of a study."""
     reorientation = to_ras(study.grid)
     ras = reorientation.target
     if ras.unit == "mm":

@@ -27,7 +27,6 @@ def departures(scan: Scan, shares: Float32Array) -> Mapping[Role, Float32Array]:
 
     Parameters
     ----------
-    scan : Scan
     shares : (3, Z, Y, X) float32 array
         Of the tissues in each voxel, as `TemplateFit` gives them.
     """

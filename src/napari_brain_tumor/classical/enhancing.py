@@ -23,7 +23,6 @@ def with_enhancing(scan: Scan, whole: Mask) -> Mapping[Region, Mask]:
 
     Parameters
     ----------
-    scan : Scan
     whole : (Z, Y, X) bool array
         The whole tumour.
     """

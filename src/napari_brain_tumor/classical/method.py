@@ -14,7 +14,6 @@ class MethodResult:
     Parameters
     ----------
     masks : mapping of region to (Z, Y, X) bool array
-    notes : tuple of str
     """
 
     masks: Mapping[Region, Mask]

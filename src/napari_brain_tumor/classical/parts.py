@@ -46,7 +46,6 @@ def opened_part(mask: Mask, voxel: Voxel, spacing_mm: Spacing, half_width_mm: fl
     mask : (Z, Y, X) bool array
     voxel : tuple of int
         Within the mask; else the result is empty.
-    spacing_mm : tuple of float
     half_width_mm : float
         Bridges up to twice as wide are cut. Parts nowhere wider than that are kept as they are.
     """

@@ -73,7 +73,6 @@ def find_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing) -> 
     image : (Z, Y, X) float32 array
         Of any sequence, in robust deviations of the brain.
     brain : (Z, Y, X) bool array
-    spacing_mm : tuple of float
     """
     inside = _coarse(brain.astype(np.float32), spacing_mm)
     # Without its bright part, lest a tumour be laid over its own mirror image.

@@ -17,14 +17,7 @@ from scipy import ndimage
 
 from napari_brain_tumor.classical.scan import Scan
 from napari_brain_tumor.classical.template import tissue_template
-from napari_brain_tumor.classical.template_level import (
-    Expectation,
-    Level,
-    expected,
-    level_of,
-    sampled,
-    weights_of,
-)
+from napari_brain_tumor.classical.template_level import Expectation, Level, expected, level_of, sampled, weights_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Float32Array, Float64Array, Mask
 
@@ -83,7 +76,6 @@ class _Affine:
     centre: Float64Array
 
     def apply(self, points: Float64Array) -> Float64Array:
-        """Places `(3, ...)` of points `(3, ...)`."""
         flat = points.reshape(3, -1)
         places: Float64Array = self.matrix @ (flat - self.centre[:, None]) + self.shift[:, None]
         return places.reshape(points.shape)

@@ -192,7 +192,7 @@ def review(
     from napari_brain_tumor.dataset import CuratedDataset
 
     record = CuratedDataset(dataset).review(case, _state(state), note)
-    say(f"{record.id} is {_state_text(record)}")
+    say(f"{record.id} is {record.state.replace('_', ' ')}")
 
 
 @data.command()
@@ -348,7 +348,7 @@ def _cells(case: "CaseRecord") -> list[str]:
         _known_text(case),
         *("" if ml is None else f"{ml:.1f}" for ml in volumes),
         case.label.made_by.kind,
-        _state_text(case),
+        case.state.replace("_", " "),
         case.split,
     ]
 
@@ -360,10 +360,6 @@ def _known_text(case: "CaseRecord") -> str:
         count = len(label.known_slices.numbers)
         return f"{regions} in {count} slice{'s'[: count != 1]}"
     return regions if label.is_complete else f"{regions} in part"
-
-
-def _state_text(case: "CaseRecord") -> str:
-    return case.state.replace("_", " ")
 
 
 def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
@@ -382,7 +378,8 @@ def _facts(dataset: "CuratedDataset", case: "CaseRecord") -> dict[str, str]:
         "Made by": by,
         "Known": _known_text(case),
         "Voxels": ", ".join(f"class {value}: {count}" for value, count in sorted(label.voxels.items())) or "none",
-        "State": _state_text(case) + (f" since {review.reviewed_at:%Y-%m-%d %H:%M} UTC" if review.reviewed_at else ""),
+        "State": case.state.replace("_", " ")
+        + (f" since {review.reviewed_at:%Y-%m-%d %H:%M} UTC" if review.reviewed_at else ""),
         "Note": review.note,
         "Similar": "\n".join(f"{s.case}: {s.kind} ({s.score:.3f})" for s in case.similar),
         "From the files": "\n".join(case.notes),

@@ -44,7 +44,6 @@ class RaterQuality:
 
     Parameters
     ----------
-    name : str
     region : {"WT", "TC", "ET"}
     sensitivity, specificity : float or None
         For STAPLE its own estimates; for a majority the parts of its inside and outside that this one has as such.

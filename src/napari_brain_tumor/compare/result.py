@@ -111,7 +111,6 @@ class Agreement:
         return next(agreement for agreement in self.regions if agreement.region == region)
 
     def scores_of(self, region: Region | TumourClass) -> tuple[PairScores, ...]:
-        """The scores of one region or class."""
         return tuple(pair for pair in self.scores if pair.region == region)
 
     def matrix(self, region: Region, metric: str = "dice") -> npt.NDArray[np.float64]:

@@ -58,7 +58,6 @@ def slice_table(
 
     Parameters
     ----------
-    raters : Raters
     region : {"WT", "TC", "ET"}
     axis : {"axial", "coronal", "sagittal"}
     names : sequence of str, optional

@@ -46,9 +46,7 @@ class RaterVolume:
 
     Parameters
     ----------
-    name : str
     region : {"WT", "TC", "ET"}
-    voxels : int
     ml : float or None
         Millilitres; None where the voxel size is not known.
     difference_voxels : float

@@ -63,7 +63,6 @@ class GridRecord(_Document):
 
     @classmethod
     def of(cls, grid: Grid) -> Self:
-        """The record of a grid."""
         return cls(shape=grid.shape, affine=tuple(map(tuple, grid.affine.tolist())), unit=grid.unit)
 
     @property
@@ -189,7 +188,6 @@ class CaseRecord(_Document):
 
     @property
     def state(self) -> ReviewState:
-        """The state of the review."""
         return self.review.state
 
     def region_voxels(self, region: Region) -> int | None:

@@ -86,5 +86,4 @@ def label_record(case_id: str, version: int, truth: Truth, maker: MadeBy | None)
 
 
 def without_mention(case: CaseRecord, removed: str) -> CaseRecord:
-    """The case without a mention of one that is removed."""
     return case.model_copy(update={"similar": tuple(s for s in case.similar if s.case != removed)})

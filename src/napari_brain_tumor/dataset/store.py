@@ -57,12 +57,7 @@ from napari_brain_tumor.dataset.transaction import (
     read_index,
     write_first,
 )
-from napari_brain_tumor.dataset.truth import (
-    Truth,
-    check_same_grid,
-    stratum,
-    truth_of,
-)
+from napari_brain_tumor.dataset.truth import Truth, check_same_grid, stratum, truth_of
 from napari_brain_tumor.errors import BrainTumorError, DatasetError, LabelChangedError
 from napari_brain_tumor.io.volume import named_path
 from napari_brain_tumor.study import Segmentation, Study

@@ -46,10 +46,6 @@ class StoredScore(BaseModel):
         """Whether it was computed from the images of that case."""
         return self.images_sha256 == images_sha256(case)
 
-    def dice_of(self, case: CaseRecord, region: Region = "WT") -> float | None:
-        """The Dice of a region, or None where it is not known for the label that the case has now."""
-        return self.dice.get(region) if self.label_sha256 == case.label.sha256 else None
-
 
 def images_sha256(case: CaseRecord) -> str:
     """Of all sequences of a case."""

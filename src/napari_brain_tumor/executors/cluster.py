@@ -60,10 +60,6 @@ class ClusterExecutor:
 
     A worker computes one case at a time with as many threads as it was started with (`--nthreads`), and reads the next
     one meanwhile.
-
-    Parameters
-    ----------
-    client : distributed.Client
     """
 
     parallel = True

@@ -94,7 +94,6 @@ class ReadAhead:
         return work.read(item)
 
     def begin(self, work: CaseWork[Item, Any, Any], number: int, item: Item) -> None:
-        """Begin to read a case."""
         self._next = number, self._thread.submit(work.read, item)
 
     def close(self) -> None:

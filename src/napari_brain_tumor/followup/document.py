@@ -104,7 +104,6 @@ def open_visit(entry: VisitEntry, folder: Path = Path()) -> Visit:
 
     Parameters
     ----------
-    entry : VisitEntry
     folder : Path
         What its paths are relative to.
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from napari_brain_tumor.errors import RegistrationError
 from napari_brain_tumor.followup.matching import LesionVoxels, MatchSettings, Track, lesion_voxels, match_lesions
-from napari_brain_tumor.followup.registration import Registration, RigidTransform, register_job
+from napari_brain_tumor.followup.registration import Registration, register_job
 from napari_brain_tumor.followup.response import Burden, Measure, Response, assess
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.followup.visits import Visit, baseline_index, in_order
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.measure.examination import Examination, measure_study_job
@@ -257,7 +258,6 @@ def _product(lesion: Lesion) -> float:
 def _burden(
     results: Sequence[VisitResult], tracks: Sequence[Track], targets: Sequence[Lesion], start: int, at: int
 ) -> tuple[Burden, Burden]:
-    """The burden of a visit by area and by volume."""
     result = results[at]
     visit, lesions = result.visit, result.examination.of_region("ET")
     unknown = _unknown(result)

@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_brain_tumor.errors import VisitError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.measure.lesions import Lesion
@@ -154,7 +154,6 @@ def match_lesions(
     ----------
     visits : sequence of sequence of LesionVoxels, or None
         The lesions of each visit in the order of time; None for a visit that could not be registered.
-    settings : MatchSettings, optional
 
     Returns
     -------

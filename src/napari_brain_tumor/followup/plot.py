@@ -30,7 +30,6 @@ def draw_follow_up(figure: "Figure", follow_up: FollowUp, *, ink: str = "black")
     ----------
     figure : matplotlib Figure
         Is cleared.
-    follow_up : FollowUp
     ink : str
         Colour of axes and words, so that it can be read on the figure's ground.
     """

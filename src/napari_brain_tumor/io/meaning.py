@@ -36,7 +36,6 @@ class Meaning:
 
     Parameters
     ----------
-    schema : LabelSchema
     values : dict of int to str
         What each integer in the file means.
     known_regions : tuple of {"WT", "TC", "ET"}
@@ -138,7 +137,7 @@ def require_meaning(path: Path, meaning: Meaning) -> None:
     """Raise `SaveError` if a file that was written does not say what its labels mean."""
     read = meaning_inside(path)
     if read is None or read.document != meaning.document:
-        msg = "it did not read back as it was meant, the meaning of its labels differs"
+        msg = "it did not read back as it was written, the meaning of its labels differs"
         raise SaveError(msg)
 
 

@@ -33,10 +33,8 @@ class OneGrid:
     ----------
     reference : Role or None
         Whose grid it is; None where it is that of no sequence.
-    grid : Grid
     arrays : mapping of role to (X, Y, Z) array
         Those that had to be resampled are float32, the others are untouched.
-    resampled : tuple of Role
     notes : tuple of str
         What was done and what the user should know.
     """
@@ -66,7 +64,6 @@ def reference_role(grids: Mapping[Role, Grid], target: str = FINEST) -> Role:
 
     Parameters
     ----------
-    grids : mapping of role to Grid
     target : str
         `"finest"` for the smallest voxels (of equal ones T1c before FLAIR, T2 and T1), or a role.
 

@@ -52,7 +52,6 @@ class Sequences:
 
     Parameters
     ----------
-    volumes : mapping of role to Volume
     name : str
         Of the case.
     notes : tuple of str

@@ -57,7 +57,6 @@ def read_regular(path: Path, limit: int | None = None) -> bytes:
 
     Parameters
     ----------
-    path : Path
     limit : int, optional
         Bytes from which a file is refused as too large.
 
@@ -88,7 +87,6 @@ def file_beside(header: Path, name: str) -> Path:
 
     Parameters
     ----------
-    header : Path
     name : str
         As it stands in the header.
 

@@ -62,7 +62,6 @@ def unpacked(file: BinaryIO, packing: Packing, path: Path, size: int | None = No
 
     Parameters
     ----------
-    file : binary file
     packing : {"raw", "gzip", "bzip2", "zlib"}
     path : Path
         For messages.
@@ -103,7 +102,6 @@ def read_header_and_voxels(
 
     Parameters
     ----------
-    path : Path
     read_header : callable
         Takes the open file and its path; leaves the file where its voxels begin if they are in it.
     voxels : callable

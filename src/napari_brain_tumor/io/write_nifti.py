@@ -99,7 +99,7 @@ def nifti_output(segmentation: Segmentation, target: Path, options: SaveOptions)
 def require(condition: bool, problem: str) -> None:
     """Raise `SaveError` with the problem if a file did not read back as it was meant."""
     if not condition:
-        msg = f"it did not read back as it was meant, {problem}"
+        msg = f"it did not read back as it was written, {problem}"
         raise SaveError(msg)
 
 

@@ -57,7 +57,6 @@ class Line:
 
     @property
     def length_mm(self) -> float:
-        """Its length."""
         return float(np.linalg.norm(self.vector))
 
 

@@ -108,7 +108,6 @@ def doubtful_places(
     Parameters
     ----------
     probabilities : mapping of region to (X, Y, Z) array
-    thresholds : mapping of region to float
     grid : Grid
         Where the probabilities lie.
     margin : float

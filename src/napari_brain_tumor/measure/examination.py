@@ -140,7 +140,6 @@ def redrawn(examination: Examination, lines: Mapping[str, tuple[Line, Line]]) ->
 
     Parameters
     ----------
-    examination : Examination
     lines : mapping of title to two lines
         Of lesions by their `title`, such as `"ET 1"`; lesions that have no diameters are left as they are.
     """

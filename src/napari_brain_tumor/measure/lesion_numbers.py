@@ -21,7 +21,6 @@ class LesionNumber:
     ----------
     title : str
         For people.
-    unit : str
     digits : int
         Behind the point, where it is shown; files have all.
     measure : callable

@@ -108,7 +108,6 @@ def find_lesions(
     grid : Grid
         Of the classes.
     region : {"WT", "TC", "ET"}
-    settings : MeasureSettings
     plane : MidsagittalPlane, optional
         Without it nothing is said about sides.
     """
@@ -134,12 +133,10 @@ def measurability(
 
     Parameters
     ----------
-    diameters : Bidimensional
     slices : int
         On how many slices the lesion is seen.
     slice_distance_mm : float
         Between these slices.
-    settings : MeasureSettings
     """
     least = settings.least_length_mm(slice_distance_mm)
     if diameters.short_mm < least:

@@ -30,13 +30,10 @@ class MidlinePosition:
         Of the patient.
     distance_mm : float
         From the plane to the nearest voxel; 0 where it is reached.
-    centre_distance_mm : float
-        From the plane to the centre.
     """
 
     side: Side
     distance_mm: float
-    centre_distance_mm: float
 
     @property
     def crosses(self) -> bool:
@@ -71,7 +68,7 @@ class MidsagittalPlane:
         side: Side = "right" if middle > 0 else "left"
         if low < -margin_mm and high > margin_mm:
             side = "both sides"
-        return MidlinePosition(side, max(0.0, low, -high), abs(middle))
+        return MidlinePosition(side, max(0.0, low, -high))
 
 
 def find_midsagittal_plane(study: Study) -> MidsagittalPlane:

@@ -53,7 +53,6 @@ def fit_mirror_plane(image: Float32Array, brain: Mask, spacing_mm: Spacing, firs
     image : (Z, Y, X) float32 array
         In robust deviations of the brain.
     brain : (Z, Y, X) bool array
-    spacing_mm : tuple of float
     first : MirrorPlane
         Of `find_mirror_plane`.
     """

@@ -64,7 +64,6 @@ class VolumeTable:
 
     Parameters
     ----------
-    rows : tuple of VolumeRow
     unit : {"mL", "voxels"}
     undetermined : tuple of {"WT", "TC", "ET"}
         Regions that the labels do not tell: how large they are is not known, which is not the same as 0 mL.
@@ -76,12 +75,10 @@ class VolumeTable:
 
     @property
     def classes(self) -> tuple[VolumeRow, ...]:
-        """Rows of classes."""
         return tuple(row for row in self.rows if row.kind == "class")
 
     @property
     def regions(self) -> tuple[VolumeRow, ...]:
-        """Rows of regions."""
         return tuple(row for row in self.rows if row.kind == "region")
 
     def __getitem__(self, key: int | Region) -> VolumeRow:

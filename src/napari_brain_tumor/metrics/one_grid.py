@@ -14,8 +14,6 @@ def on_grid(segmentation: Segmentation, grid: Grid, *, whose: str = "the scans")
 
     Parameters
     ----------
-    segmentation : Segmentation
-    grid : Grid
     whose : str
         What lies on that grid, for the message.
 

@@ -169,11 +169,6 @@ def surfel_distances(truth: Array, predicted: Array, spacing_mm: Spacing) -> Sur
     return _surfel_distances(*_padded_crops(truth, predicted), spacing_mm)
 
 
-def voxel_distances(truth: Array, predicted: Array, spacing_mm: Spacing) -> SurfaceDistances:
-    """Distances between the outermost voxels of two masks `(X, Y, Z)`, neither empty: those with a side outside."""
-    return _voxel_distances(*_padded_crops(truth, predicted), spacing_mm)
-
-
 def _surfel_distances(truth: Array, predicted: Array, spacing_mm: Spacing) -> SurfaceDistances:
     areas = surfel_areas(spacing_mm)
     codes = [neighbour_codes(mask) for mask in (truth, predicted)]

@@ -25,7 +25,6 @@ def carry(
     voxels : (N, 3) array of int
         Of the source, each at most once.
     values : (N,) array
-    source, target : Grid
     every : bool
         Give also those voxels a place: the voxel of the target in which, or nearest to which, their centre lies, unless
         that holds the value of another one. What lies beyond the border of the target gets none.

@@ -43,7 +43,6 @@ class LayoutDocument(_Document):
 
     @classmethod
     def of(cls, layout: FileLayout) -> "LayoutDocument | None":
-        """The document of a layout."""
         if isinstance(layout, TifSlices):
             return cls(kind="tif", patient=layout.patient, numbers=list(layout.numbers))
         if isinstance(layout, NiftiForms):
@@ -84,7 +83,6 @@ class TagDocument(_Document):
 
     @classmethod
     def of(cls, tag: SegmentationTag) -> "TagDocument":
-        """The document of a tag."""
         return cls(
             case=tag.case,
             shape=tag.grid.shape,
@@ -126,7 +124,6 @@ class SourceDocument(_Document):
 
     @classmethod
     def of(cls, source: Source) -> "SourceDocument":
-        """The document of a source."""
         return cls(path=source.path.absolute(), channel=source.channel, series=source.series)
 
     @property

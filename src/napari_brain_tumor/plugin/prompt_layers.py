@@ -53,7 +53,6 @@ class Meaning:
 
     Parameters
     ----------
-    label : PromptLabel
     add : bool
         False: "not this".
     """

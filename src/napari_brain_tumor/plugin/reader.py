@@ -9,7 +9,7 @@ from napari_brain_tumor import io
 from napari_brain_tumor.errors import GridMismatchError, LabelSchemaError, RoleError
 from napari_brain_tumor.io.formats import offered_suffixes
 from napari_brain_tumor.labels import label_values, looks_like_labels
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.study import Study
 
@@ -30,7 +30,7 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
 def read_paths(path: Paths) -> list[LayerData]:
     """Open one path, or several that belong together, as layers; the errors are those of `io.open_study`."""
     opened = list(chain.from_iterable(read_path(entry) for entry in _as_paths(path)))
-    layers.orient_current_viewer(opened)
+    viewers.orient_current_viewer(opened)
     return opened
 
 
@@ -47,33 +47,33 @@ def read_path(path: Path) -> list[LayerData]:
 def read_segmentation(path: Path, schema: str | None = None) -> LayerData:
     """Open a segmentation as labels; where its schema is not certain, as raw integers and with a warning."""
     try:
-        return layers.segmentation_to_layer(io.open_segmentation(path, schema), name=path.name)
+        return to_layers.segmentation_to_layer(io.open_segmentation(path, schema), name=path.name)
     except LabelSchemaError as error:
         if schema is not None or path.is_dir():
             raise
         volume, *_ = io.open_volumes(path)
-        layers.tell([f"{error} Until then its numbers are shown as they are."], warn=True)
+        viewers.tell([f"{error} Until then its numbers are shown as they are."], warn=True)
         values = volume.array.round().astype("int32")
-        return layers.raw_labels_to_layer(volume.name, values, volume.grid, notes=volume.notes)
+        return to_layers.raw_labels_to_layer(volume.name, values, volume.grid, notes=volume.notes)
 
 
 def read_study(
     study: Study, path: Path, schema: str | None = None, *, spacing_mm: tuple[float, float, float] | None = None
 ) -> list[LayerData]:
     """Layers of an opened study, with the segmentation that lies in its folder, if any; tells the study's notes."""
-    layers.tell([*study.notes, *layers.display_notes(study.name, study.grid)])
-    opened = layers.study_to_layers(study)
+    viewers.tell([*study.notes, *to_layers.display_notes(study.name, study.grid)])
+    opened = to_layers.study_to_layers(study)
     if not path.is_dir():
         return opened
     try:
         truth = io.open_truth(path, schema, spacing_mm=spacing_mm)
     except LabelSchemaError as error:
-        layers.tell([f"The segmentation in {path.name} was not opened. {error}"], warn=True)
+        viewers.tell([f"The segmentation in {path.name} was not opened. {error}"], warn=True)
         return opened
     if truth is None:
         return opened
     name = truth.name if truth.name != study.name else f"{study.name} mask"
-    return [*opened, layers.segmentation_to_layer(truth, name=name)]
+    return [*opened, to_layers.segmentation_to_layer(truth, name=name)]
 
 
 def read_picked(
@@ -105,8 +105,8 @@ def _read_each(error: GridMismatchError, opened: io.Sequences) -> list[LayerData
         f"{error} They are shown where each lies. The Brain Tumor panel offers to register them, also under Open… > "
         "Raw examination…; the checks there bring them onto one grid as they lie."
     )
-    layers.tell([told, *opened.notes], warn=True)
-    return list(chain.from_iterable(layers.study_to_layers(study) for study in opened.alone()))
+    viewers.tell([told, *opened.notes], warn=True)
+    return list(chain.from_iterable(to_layers.study_to_layers(study) for study in opened.alone()))
 
 
 def _read_unnamed(path: Path) -> list[LayerData]:
@@ -115,9 +115,9 @@ def _read_unnamed(path: Path) -> list[LayerData]:
     first = images[0]
     if len(images) == 1 and looks_like_labels(first.array, first.name) and label_values(first.array) - {0}:
         return [read_segmentation(path)]
-    layers.tell([*first.notes, *layers.display_notes(path.name, first.grid)])
+    viewers.tell([*first.notes, *to_layers.display_notes(path.name, first.grid)])
     return [
-        layers.image_to_layer(image.name, image.array, image.grid, visible=at == 0, notes=image.notes)
+        to_layers.image_to_layer(image.name, image.array, image.grid, visible=at == 0, notes=image.notes)
         for at, image in enumerate(images)
     ]
 

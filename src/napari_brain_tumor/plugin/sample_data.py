@@ -1,7 +1,7 @@
 """The synthetic case that ships with the package, under napari's Open Sample."""
 
 from napari_brain_tumor import io
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.sample import sample_case_folder, sample_truth_path
 
@@ -11,8 +11,8 @@ def synthetic_glioma() -> list[LayerData]:
     study = io.open_study(sample_case_folder())
     truth = io.open_segmentation(sample_truth_path())
     opened = [
-        *layers.study_to_layers(study),
-        layers.segmentation_to_layer(truth, name=f"{study.name} truth", visible=False),
+        *to_layers.study_to_layers(study),
+        to_layers.segmentation_to_layer(truth, name=f"{study.name} truth", visible=False),
     ]
-    layers.orient_current_viewer(opened)
+    viewers.orient_current_viewer(opened)
     return opened

@@ -17,10 +17,6 @@ class VoxelMap:
     Where a scan is not oblique each voxel has one partner. An oblique one is shown resampled: a voxel takes the value
     of the voxel nearest to its centre, so that a change covers the same place on both grids, but for half a voxel. On
     the way to the scan every voxel of the layer finds a place.
-
-    Parameters
-    ----------
-    display : Display
     """
 
     display: Display

@@ -7,7 +7,7 @@ from typing import Any
 from napari_brain_tumor import io
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.formats import split_suffix
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.plugin.saved_labels import saved_labels
 
@@ -36,9 +36,9 @@ def write_labels(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     GridMismatchError, LabelSchemaError
         As for `layers.segmentation_from_layer`; nothing is written then.
     """
-    opened = layers.current_layers()
+    opened = viewers.current_layers()
     targets = _targets(Path(path), [attributes for _, attributes, _ in layer_data])
-    segmentations = [layers.segmentation_from_layer(layers.layer_of(entry), opened) for entry in layer_data]
+    segmentations = [from_layers.segmentation_from_layer(layers.layer_of(entry), opened) for entry in layer_data]
     written: list[str] = []
     for segmentation, target, (data, _, _) in zip(segmentations, targets, layer_data, strict=True):
         saved = io.save_segmentation(segmentation, target, overwrite=True)

@@ -64,7 +64,6 @@ def doubts_about(study: Study, labels: Array, *, in_box: bool = False) -> list[s
 
     Parameters
     ----------
-    study : Study
     labels : (X, Y, Z) array
         On the study's grid, 0 outside the tumour.
     in_box : bool

@@ -49,7 +49,6 @@ def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid,
     masks : mapping of region to (Z, Y, X) bool array
     grid : Grid
         Tells the size of a voxel; of unknown size, only shares are removed.
-    rules : SizeRules
     """
     labels = classes_from_known(masks)
     if grid.unit != "mm":
@@ -97,10 +96,8 @@ class RegionProbabilities:
         On the network's grid, in `block` of it; 0 outside the brain or head and outside `box`.
     block : Box
         Of the `(Z, Y, X)` working array.
-    work : WorkingGrid
     thresholds : mapping of region to float
         From which the labels were made.
-    rules : SizeRules
     box : WorldBox, optional
         Where alone there are labels.
     brain : (X, Y, Z) bool array, optional

@@ -84,7 +84,6 @@ def check_scans(
 
     Parameters
     ----------
-    scans : Scans
     model, device, **options
         As for `check_study`.
     segmentation : Segmentation or BrainTumorError, optional
@@ -214,9 +213,6 @@ def expected_of(
 
     Parameters
     ----------
-    facts : Facts
-    method : Method or None
-    request : SegmentRequest
     devices : sequence of DeviceMemory
         As for `check_scans`.
     """

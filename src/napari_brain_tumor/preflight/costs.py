@@ -73,7 +73,6 @@ class Expected:
 
     Parameters
     ----------
-    seconds : float
     memory_mb : float or None
         Of the host; None where it was not measured.
     basis : str
@@ -127,7 +126,6 @@ def expected_cost(
 
     Parameters
     ----------
-    method : Method
     device : str
         `"cpu"`, `"cuda:0"` or `"mps"`.
     voxels : int
@@ -158,7 +156,6 @@ def usual_cost(method: Method, device: str, known: Iterable[MeasuredCost], reque
 
     Parameters
     ----------
-    method : Method
     device : str
         `"auto"` for that of the most trusted run.
     known : iterable of MeasuredCost

@@ -47,7 +47,6 @@ _OF_ORIENTATION: Final = ("orientation", "sform", "which way it lies")
 
 
 def sequences(facts: Facts) -> Row:
-    """Whether the roles were found."""
     if not facts.scans.roles:
         return Row("Sequences", "fail", "No scan is chosen. Open a case and say which scan is which.", _CHOOSE_ROLES)
     said_elsewhere = set(_notes_on(facts, *_OF_GRID, *_OF_SPACING, *_OF_ORIENTATION))
@@ -59,7 +58,6 @@ def sequences(facts: Facts) -> Row:
 
 
 def grids(facts: Facts) -> Row:
-    """Whether all sequences lie on one grid."""
     if len(facts.groups) > 1:
         listed = "; ".join(f"{', '.join(roles)}: {text}" for (roles, _), text in _distinct_grids(facts))
         units = {grid.unit for _, grid in facts.groups}
@@ -287,7 +285,6 @@ def time_and_memory(expected: Expected | None, device: str, devices: Sequence[De
 
     Parameters
     ----------
-    expected : Expected or None
     device : str
         As it was chosen.
     devices : sequence of DeviceMemory

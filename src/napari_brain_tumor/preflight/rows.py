@@ -42,7 +42,6 @@ class Row:
         A row that fails stops the run, or makes its result meaningless.
     words : str
         What was found, and where it is not well what to do.
-    fix : Fix or None
     """
 
     question: str

@@ -35,8 +35,6 @@ class Scans:
         Of the case.
     sequences : mapping of role to (X, Y, Z) array
         Values as they are: they may be of no use.
-    grids : mapping of role to Grid
-    layouts : mapping of role to FileLayout
     notes : tuple of str
         What the reader noticed.
     resampled : tuple of Role
@@ -55,7 +53,6 @@ class Scans:
 
     @classmethod
     def of_study(cls, study: Study) -> "Scans":
-        """The sequences of a study."""
         grids = dict.fromkeys(study.roles, study.grid)
         layouts = dict.fromkeys(study.roles, study.layout)
         return cls(study.name, study.sequences, grids, layouts, study.notes, study.resampled)
@@ -100,7 +97,6 @@ class Facts:
 
     Parameters
     ----------
-    scans : Scans
     groups : list of (roles, Grid)
         The different grids, each with the sequences on it.
     reference : Role or None

@@ -33,7 +33,6 @@ def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, st
 
     Parameters
     ----------
-    alone : mapping of role to Study
     wanted : Role, optional
         The user's own choice.
 
@@ -51,7 +50,7 @@ def choose_reference(alone: Alone, wanted: Role | None = None) -> tuple[Role, st
     tall = {role: study.grid for role, study in alone.items() if heights[role] >= _WHOLE_SHARE * max(heights.values())}
     if "T1c" in tall:
         return "T1c", "T1c is taken where there is one"
-    left = ", but T1c covers a part of the head only" if "T1c" in alone else " of those that are here"
+    left = ", but T1c covers only part of the head" if "T1c" in alone else " of those that are here"
     return reference_role(tall, FINEST), f"the smallest voxels{left}"
 
 

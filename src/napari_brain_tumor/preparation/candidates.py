@@ -181,7 +181,7 @@ def _of_series(series: dicom.Series, spacing_mm: Spacing | None) -> Candidate:
         derived=series.image_type[:1] == ("DERIVED",),
         acquired=series.acquired or series.study_date,
         examination=series.study_uid,
-        problem=series.problem or ("it has one slice only" if series.slices < 2 else ""),
+        problem=series.problem or ("it has only one slice" if series.slices < 2 else ""),
         aliases=(series.uid, series.key, series.number.split(".")[0]),
     )
 
@@ -204,13 +204,13 @@ def _of_file(number: int, path: Path, images: Iterable[Path], spacing_mm: Spacin
     read = partial(_only_image, path, spacing_mm)
     if names_segmentation(path):
         return Candidate(str(number), path.name, None, "its name says that it holds labels", read, aliases=(name,))
-    reason = "by its name" if role is not None else roles_in(name).doubt or "its name tells no sequence"
+    reason = "by its name" if role is not None else roles_in(name).doubt or "its name does not say which sequence it is"
     try:
         shape, grid = _header(path)
     except BrainTumorError as error:
         return Candidate(str(number), path.name, role, reason, read, problem=str(error), aliases=(name,))
     if len(shape) == 4 and shape[3] > 1:
-        role, reason = None, f"holds {shape[3]} volumes, where a sequence is one"
+        role, reason = None, f"holds {shape[3]} volumes; a sequence is a single volume"
     return _of_image(number, path.name, role, reason, grid, read, (name,))
 
 

@@ -71,10 +71,8 @@ class Choice:
 
     Parameters
     ----------
-    candidate : Candidate
     used_as : Role or None
         None where it is passed over.
-    why : str
     rivals : tuple of str
         Numbers of the candidates that could have had its role too, where it was not picked by hand.
     tied : bool

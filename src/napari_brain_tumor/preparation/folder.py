@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_brain_tumor.errors import SaveError, UnreadableFileError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.io import open_image, open_study
 from napari_brain_tumor.io.atomic import Part, write_together
 from napari_brain_tumor.io.json_file import read_json
@@ -202,7 +202,7 @@ def _picture_parts(prepared: PreparedStudy, folder: Path) -> list[Part]:
 def _png_part(path: Path, picture: Labels) -> Part:
     def check(temporary: Path) -> None:
         if not np.array_equal(imagecodecs.png_decode(temporary.read_bytes()), picture):
-            raise SaveError("it did not read back as it was meant")
+            raise SaveError("it did not read back as it was written")
 
     content = imagecodecs.png_encode(np.ascontiguousarray(picture))
     return Part(path, lambda temporary: temporary.write_bytes(content), check)
@@ -217,6 +217,6 @@ def _text_part(path: Path, text: str) -> Part:
 
     def check(temporary: Path) -> None:
         if temporary.read_bytes() != content:
-            raise SaveError("it did not read back as it was meant")
+            raise SaveError("it did not read back as it was written")
 
     return Part(path, lambda temporary: temporary.write_bytes(content), check)

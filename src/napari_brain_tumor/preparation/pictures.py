@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from napari_brain_tumor.followup.registration import RigidTransform, resample_moved, unit_range
+from napari_brain_tumor.followup.registration import unit_range
+from napari_brain_tumor.followup.rigid import RigidTransform, resample_moved
 from napari_brain_tumor.geometry import Grid, orthogonal_grid, resample
 from napari_brain_tumor.types import Array, Float32Array, Labels
 

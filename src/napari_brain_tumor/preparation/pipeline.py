@@ -13,7 +13,7 @@ import numpy as np
 from napari_brain_tumor.brain.extraction import BrainChoice, ExtractedBrain, chosen_brain_job
 from napari_brain_tumor.brain.mask_file import open_mask
 from napari_brain_tumor.errors import BrainMaskError, RegistrationError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Grid, bounding_box, orthogonal_grid, resample
 from napari_brain_tumor.io import Volume
 from napari_brain_tumor.io.case_names import study_name
@@ -148,11 +148,8 @@ class PreparationReport:
 
     Parameters
     ----------
-    folder : Path
-    reference : Role
     motions : tuple of (role, degrees, millimetres, overlap, agreement of edges)
         Of the sequences that were registered.
-    notes : tuple of str
     pictures : mapping of role to (H, W) uint8 array
         The checkerboards.
     name : str
@@ -214,13 +211,10 @@ def prepare_volumes_job(
 
     Parameters
     ----------
-    volumes : mapping of role to Volume
     name : str
         Of the case.
-    settings : PreparationSettings
     brain : {"auto", "keep"}, path or array
         As for `prepare`.
-    device : str
     table : tuple of mapping
         Every series in words, for the record.
     """
@@ -388,7 +382,7 @@ def _corrected_job(study: Study) -> Job[Study]:
         yield Progress(number, len(study.sequences), f"Correcting the shading of {role}")
         corrected = without_bias_field(array, mask, study.grid.spacing_mm)
         sequences[role] = corrected if study.brain is None else np.where(study.brain, corrected, corrected.min())
-    note = "The shading of the coils was taken away with N4."
+    note = "Coil shading (the bias field) was corrected with N4."
     return replace(study, sequences=sequences, notes=(*study.notes, note))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_brain_tumor.errors import RegistrationError, RoleError
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.geometry import Box, Grid, bounding_box, resample
 from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.io.table import Table, units_of
@@ -36,7 +36,6 @@ def series_table(series: Sequence[Mapping[str, str]], motions: Sequence[Motion])
     ----------
     series : sequence of mapping
         As `Selection.rows` gives them.
-    motions : sequence of Motion
     """
     moved: dict[str, dict[str, float]] = {
         role: dict(zip(_MOTION_COLUMNS, numbers, strict=True)) for role, *numbers in motions
@@ -52,7 +51,6 @@ class SequencePlace:
 
     Parameters
     ----------
-    role : Role
     name : str
         Of the series or file.
     grid : Grid
@@ -95,7 +93,6 @@ class RestoredCheck:
 
     Parameters
     ----------
-    onto : Role
     volume_ml : float
         Of the whole tumour on that grid.
     prepared_ml : float
@@ -305,7 +302,7 @@ def _checked(segmentation: Segmentation, data: Labels, target: Grid, role: Role)
     if check.centre_mm > np.linalg.norm(target.spacing) + np.linalg.norm(source.spacing):
         msg = (
             f"The labels on the grid of {role} lie {check.centre_mm:.0f} mm from where they were segmented, so they "
-            "are not given out. This is a fault of the program: please report it, with the transforms."
+            "are withheld. This is a bug: please report it, with the transforms."
         )
         raise RegistrationError(msg)
     return check

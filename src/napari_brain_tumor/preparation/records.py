@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_brain_tumor import __version__
 from napari_brain_tumor.dataset.index import GridRecord
-from napari_brain_tumor.followup.registration import RigidTransform
+from napari_brain_tumor.followup.rigid import RigidTransform
 from napari_brain_tumor.io.sidecar import FORMAT, NOTICE, PROGRAM
 from napari_brain_tumor.preparation.prepared import SequencePlace
 from napari_brain_tumor.preparation.settings import PreparationSettings
@@ -42,7 +42,6 @@ class FormsRecord(_Record):
 
     @classmethod
     def of(cls, layout: FileLayout) -> Self | None:
-        """The record of a layout; None where it is not of NIfTI."""
         if not isinstance(layout, NiftiForms):
             return None
         qform = None if layout.qform is None else _rows(layout.qform)
@@ -66,7 +65,6 @@ class PlaceRecord(_Record):
 
     @classmethod
     def of(cls, place: SequencePlace) -> Self:
-        """The record of a place."""
         return cls(
             name=place.name,
             grid=GridRecord.of(place.grid),

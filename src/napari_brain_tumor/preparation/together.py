@@ -7,7 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from napari_brain_tumor.followup.registration import RigidTransform, agreement_at_rest, coarse_scan, find_misfit
+from napari_brain_tumor.followup.motion_search import find_misfit
+from napari_brain_tumor.followup.rigid import RigidTransform
+from napari_brain_tumor.followup.scan_agreement import agreement_at_rest, coarse_scan
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.preprocessing.traits import extent_of
 from napari_brain_tumor.study import Role
@@ -32,7 +34,6 @@ class Misfit:
 
     Parameters
     ----------
-    role, onto : Role
     degrees : float
         By which it is turned.
     shift_mm : float
@@ -51,7 +52,6 @@ class Mirrored:
 
     Parameters
     ----------
-    role, onto : Role
     sides : tuple of str
         What is exchanged: of "left and right", "front and back", "head and feet".
     """
@@ -86,11 +86,10 @@ def judge_together(sequences: Mapping[Role, Array], grids: Mapping[Role, Grid]) 
     Parameters
     ----------
     sequences : mapping of role to (X, Y, Z) array
-    grids : mapping of role to Grid
     """
     roles = [role for role in _FIRST if role in sequences]
     if len(roles) < 2:
-        return Togetherness(unjudged="there is one sequence only")
+        return Togetherness(unjudged="there is only one sequence")
     extents = [extent_of(grids[role]) for role in roles]
     if None in extents:
         return Togetherness(unjudged="the voxel size is not known")

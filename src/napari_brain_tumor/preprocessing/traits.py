@@ -40,7 +40,6 @@ class Traits:
 
 
 def traits_of(study: Study) -> Traits:
-    """The traits of a study."""
     if study.brain is not None:
         return Traits(thickness_of(study.grid), whole_head=False, extent_mm=_extent_within(study.grid, study.brain))
     return traits_of_volumes(study.grid, study.sequences.values())

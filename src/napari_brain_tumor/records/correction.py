@@ -32,11 +32,8 @@ def corrected_job(
 
     Parameters
     ----------
-    provenance : SegmentRecord or CorrectionRecord
-    study : Study
     initial : Segmentation or None
         What was corrected, as it came out now.
-    maps : RegionProbabilities or None
     notes : list of str
         Is told what may explain a difference.
     """

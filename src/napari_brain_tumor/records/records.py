@@ -209,7 +209,6 @@ class EvaluationSettings(_Record):
 
     @property
     def request(self) -> SegmentRequest:
-        """How models segmented."""
         return SegmentRequest.recorded_in(self.model_extra or {}).with_options(device=self.device, brain=self.brain)
 
 
@@ -233,7 +232,6 @@ class EvaluationRecord(_Record):
 
     @property
     def table(self) -> Path:
-        """The table of scores."""
         return self.path.with_name(self.scores)
 
 
@@ -276,7 +274,6 @@ def read_record(path: str | PathLike[str]) -> SidecarRecord | EvaluationRecord |
 
 
 def _document_of(place: Path) -> Path:
-    """The JSON of what was named."""
     for name in (SCORES_FILE, RECORD_FILE):
         if place.is_dir() and (place / name).is_file():
             return place / name

@@ -45,7 +45,6 @@ def replay_segmentation_job(
 
     Parameters
     ----------
-    record : SidecarRecord
     places : Places
         Where its files are looked for.
     model : str or path, optional

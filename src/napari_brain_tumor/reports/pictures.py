@@ -56,7 +56,6 @@ class Picture:
         A `data:` address with the whole picture.
     alternative : str
         Words for those who do not see it.
-    caption : str
     """
 
     data: str

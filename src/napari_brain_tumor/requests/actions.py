@@ -1,25 +1,19 @@
 """Each action of the window as the Python lines and the shell command that do the same. Does not load torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Final
 
 from napari_brain_tumor.errors import SaveError
 from napari_brain_tumor.io.formats import format_to_write
 from napari_brain_tumor.requests.compare import CompareRequest
-from napari_brain_tumor.requests.dataset import AddCaseRequest, ImportRequest
-from napari_brain_tumor.requests.lines import CommandLines, Name, PathCall, Word, call, command_lines, open_line
+from napari_brain_tumor.requests.lines import CommandLines, Name, Word, call, command_lines, open_line
 from napari_brain_tumor.requests.measure import MeasureRequest
 from napari_brain_tumor.requests.opening import OpenRequest, ViewRequest
 from napari_brain_tumor.requests.prepare import PrepareRequest
 from napari_brain_tumor.requests.reopening import is_tif
-from napari_brain_tumor.requests.reproduce import ReproduceRequest
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.requests.shell import word_of
-from napari_brain_tumor.requests.train import TrainRequest
-
-_DATASET: Final = "from napari_brain_tumor import CuratedDataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +34,6 @@ class ModelRun:
 
     Parameters
     ----------
-    request : SegmentRequest
     has_probabilities : bool
         Whether it gives probabilities, which methods without weights do not.
     """
@@ -70,8 +63,6 @@ def segment_lines(
 
     Parameters
     ----------
-    scans : OpenRequest
-    request : SegmentRequest
     output : path-like
         Where the result is saved.
     schema : str
@@ -108,7 +99,6 @@ def segment_many_lines(
     ----------
     folder, output : path-like
         Where the cases are, and where results and table go.
-    request : SegmentRequest
     schema : str
         Which integers are written.
     skip_existing : bool
@@ -145,7 +135,6 @@ def view_lines(request: ViewRequest, *, labels: bool = False) -> CommandLines:
 
     Parameters
     ----------
-    request : ViewRequest
     labels : bool
         Whether it holds labels instead of scans.
     """
@@ -164,7 +153,6 @@ def prepare_lines(request: PrepareRequest, output: PurePath) -> CommandLines:
 
     Parameters
     ----------
-    request : PrepareRequest
     output : path-like
         The folder for the study.
     """
@@ -179,7 +167,6 @@ def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: 
 
     Parameters
     ----------
-    labels : LabelFile
     scans : OpenRequest, optional
         In which the midline is found.
     settings : MeasureRequest
@@ -199,8 +186,8 @@ def measure_study_lines(labels: LabelFile, scans: OpenRequest | None, settings: 
         "for lesion in examination.lesions:",
         "    print(lesion.title, lesion.size, lesion.side, lesion.reason)",
     ]
-    words: list[Word] = ["measure", labels.path, *_given("--schema", labels.schema), "--lesions"]
-    return command_lines(python, [*words, *_given("--study", scans), settings])
+    words: list[Word] = ["measure", labels.path, *given("--schema", labels.schema), "--lesions"]
+    return command_lines(python, [*words, *given("--study", scans), settings])
 
 
 def compare_lines(
@@ -212,7 +199,6 @@ def compare_lines(
     ----------
     files : mapping of str to LabelFile
         By name.
-    request : CompareRequest
     output : path-like, optional
         Where a consensus is saved.
     """
@@ -234,8 +220,8 @@ def compare_lines(
         return CommandLines("\n".join(lines), (), ("The shell separates names by commas, and one has a comma in it.",))
     schemas = [file.schema or "-" for file in files.values()]
     words: list[Word] = ["compare", *(file.path for file in files.values()), f"--names={','.join(files)}"]
-    words += _given("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
-    return command_lines(lines, [*words, request, *_given("--output", output)])
+    words += given("--schema", ",".join(schemas) if set(schemas) != {"-"} else None)
+    return command_lines(lines, [*words, request, *given("--output", output)])
 
 
 def _consensus_lines(request: CompareRequest, output: PurePath) -> list[str]:
@@ -253,10 +239,8 @@ def refine_lines(
 
     Parameters
     ----------
-    scans : OpenRequest
     labels : LabelFile, ModelRun or None
         What is corrected: a file, what a model gives, or nothing.
-    prompts, output : path-like
     """
     start: list[str] = []
     names = ["open_study", "read_prompts", "refine", "save_segmentation"]
@@ -279,7 +263,7 @@ def refine_lines(
     )
     origin: list[Word] = [labels.request] if isinstance(labels, ModelRun) else []
     if isinstance(labels, LabelFile):
-        origin = ["--segmentation", labels.path, *_given("--schema", labels.schema)]
+        origin = ["--segmentation", labels.path, *given("--schema", labels.schema)]
     files: list[Word] = ["--prompts", PurePath(prompts), "-o", PurePath(output)]
     return command_lines(python, ["refine", scans, *origin, *files])
 
@@ -295,151 +279,5 @@ def rerun_lines(record: PurePath | str) -> CommandLines:
     return command_lines(python, ["rerun", PurePath(record)])
 
 
-# Curated data sets --------------------------------------------------------------------------------------------------
-
-
-def create_dataset_lines(folder: Path) -> CommandLines:
-    """Make an empty curated data set."""
-    python = (_DATASET, "", call("CuratedDataset.create", [folder]))
-    return command_lines(python, ["data", "create", folder])
-
-
-def add_case_lines(folder: Path, scans: OpenRequest, labels: LabelFile, request: AddCaseRequest) -> CommandLines:
-    """Add a case to a curated data set.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the data set.
-    scans : OpenRequest
-    labels : LabelFile
-    request : AddCaseRequest
-    """
-    options = request.changed()
-    maker = {name: options.pop(key) for name, key in (("kind", "made_by"), ("model", "model")) if key in options}
-    if maker:
-        options["made_by"] = Name(call("MadeBy", [], {"kind": "model"} | maker))
-    if "side" in options:
-        options["split"] = options.pop("side")
-    python = (
-        "from napari_brain_tumor import CuratedDataset, open_segmentation, open_study",
-        *(["from napari_brain_tumor.dataset import MadeBy"] if maker else []),
-        "",
-        open_line(scans),
-        f"labels = {labels.python()}",
-        f"{call('CuratedDataset', [folder])}.{call('add', [Name('study'), Name('labels')], options)}",
-    )
-    words: list[Word] = ["data", "add", folder, scans, "--labels", labels.path, *_given("--schema", labels.schema)]
-    return command_lines(python, [*words, request])
-
-
-def review_lines(folder: Path, case_id: str, state: str, note: str = "") -> CommandLines:
-    """Note what was decided about the label of a case."""
-    python = (_DATASET, "", f"{call('CuratedDataset', [folder])}.{call('review', [case_id, state, note])}")
-    return command_lines(python, ["data", "review", folder, case_id, _state_word(state), f"--note={note}"])
-
-
-def relabel_lines(folder: Path, case_id: str, labels: LabelFile, state: str = "draft", note: str = "") -> CommandLines:
-    """Replace the label of a case by a saved one."""
-    options = {"state": state, "note": note}
-    python = (
-        "from napari_brain_tumor import CuratedDataset, open_segmentation",
-        "",
-        f"labels = {labels.python()}",
-        f"{call('CuratedDataset', [folder])}.{call('relabel', [case_id, Name('labels')], options)}",
-    )
-    words: list[Word] = ["data", "relabel", folder, case_id, labels.path, *_given("--schema", labels.schema)]
-    return command_lines(python, [*words, "--state", _state_word(state), f"--note={note}"])
-
-
-def score_dataset_lines(
-    folder: Path, case_ids: Sequence[str], model: str | PurePath, device: str = "auto"
-) -> CommandLines:
-    """Let a model segment the cases of a curated data set, and keep what it thinks."""
-    python = (
-        "from napari_brain_tumor.case_scoring import score_dataset_job",
-        "from napari_brain_tumor.progress import run_job",
-        "",
-        f"problems = run_job({call('score_dataset_job', [folder, list(case_ids), str(model), device])})",
-        "print(problems)",
-    )
-    words: list[Word] = ["data", "score", folder, *case_ids, "--model", str(model)]
-    return command_lines(python, [*words, *(["--device", device] if device != "auto" else [])])
-
-
-def _state_word(state: str) -> str:
-    return state.replace("_", "-")
-
-
-# Training -----------------------------------------------------------------------------------------------------------
-
-
-def train_lines(request: TrainRequest, folder: Path) -> CommandLines:
-    """Start a training in a process of its own.
-
-    Parameters
-    ----------
-    request : TrainRequest
-    folder : Path
-        Of the run.
-    """
-    options = {
-        key: PathCall(value) if isinstance(value, PurePath) else value for key, value in request.changed().items()
-    }
-    python = (
-        "from pathlib import Path",
-        "",
-        "from napari_brain_tumor_training.detached import RunRequest, start_run",
-        "",
-        f"request = {call('RunRequest', [], options)}",
-        f"run = start_run(request, {call('Path', [folder])})",
-    )
-    if request.source.suffix.lower() == ".toml" and request.data is None:
-        request = request.with_options(data=request.source.parent)  # the shell would take the current folder
-    return command_lines(python, ["train", request, "--detach", "--out", folder])
-
-
-def reproduce_lines(request: ReproduceRequest, folder: Path) -> CommandLines:
-    """Reproduce a published experiment.
-
-    Parameters
-    ----------
-    request : ReproduceRequest
-    folder : Path
-        For networks, scores and the page.
-    """
-    options = request.changed()
-    arguments = [options.pop("name"), options.pop("data"), folder]
-    python = (
-        "from napari_brain_tumor_training.reproduce import reproduce",
-        "",
-        f"result = {call('reproduce', arguments, options)}",
-        "print(result.page)",
-    )
-    return command_lines(python, ["reproduce", request, "--out", folder])
-
-
-def import_lines(dataset: Path, request: ImportRequest) -> CommandLines:
-    """Add all cases of a labelled folder to a data set.
-
-    Parameters
-    ----------
-    dataset : Path
-        Folder of the data set.
-    request : ImportRequest
-    """
-    python = (
-        _DATASET,
-        "from napari_brain_tumor.dataset.imports import ImportRequest, import_folder",
-        "from napari_brain_tumor.progress import run_job",
-        "",
-        f"request = {call('ImportRequest', [], request.changed())}",
-        f"report = run_job(import_folder({call('CuratedDataset', [dataset])}, request))",
-        "for case in report.of('refused'):",
-        "    print(case.name, case.text)",
-    )
-    return command_lines(python, ["data", "import", dataset, request])
-
-
-def _given(option: str, value: Word | None) -> list[Word]:
+def given(option: str, value: Word | None) -> list[Word]:
     return [] if value is None else [option, value]

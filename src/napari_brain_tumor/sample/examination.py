@@ -83,12 +83,10 @@ def write_dicom_series(
 
     Parameters
     ----------
-    folder : Path
     array : (X, Y, Z) array
         Between 0 and 65535; slices along the last axis.
     grid : Grid
         Its axes are at right angles.
-    description : str
     number : int
         Of the series.
     tags : mapping of keyword to value, optional

@@ -3,14 +3,14 @@
 import logging
 from typing import Any
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 
 logger = logging.getLogger(__name__)
 
 
 def activate(context: Any = None) -> None:
     """Prepare the viewer that is in use for its first case, even if no panel is ever opened."""
-    viewer = layers.current_viewer()
+    viewer = viewers.current_viewer()
     if viewer is None:
         return
     try:

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from napari_brain_tumor.errors import DatasetError
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.study import ROLES, Role
+from napari_brain_tumor.widgets import case_rows, scan_layers, segment_state
 from napari_brain_tumor.widgets import curate_state as state
-from napari_brain_tumor.widgets import segment_state
 from napari_brain_tumor.widgets.parts import Fold, button, combo, form, line, text_field, wrapped
 
 
@@ -84,7 +84,7 @@ class AddPage(QWidget):
         )
         rows.addRow("La&belled slices", self.slices_edit)
         self.state_box = combo("What was decided about the label.", "State")
-        for key, name in state.STATE_NAMES.items():
+        for key, name in case_rows.STATE_NAMES.items():
             self.state_box.addItem(name, key)
         rows.addRow("S&tate", self.state_box)
         self.note_edit = text_field("", "Kept with the state.", "Note on the label")
@@ -115,13 +115,13 @@ class AddPage(QWidget):
 
     def offer_layers(self) -> None:
         """Offer the layers that the viewer has now; what was chosen by hand stays chosen."""
-        candidates = segment_state.candidates(self._viewer.layers)
+        candidates = scan_layers.candidates(self._viewer.layers)
         still_open = {role: layer for role, layer in self.scans.items() if layer in self._viewer.layers}
         label = self.label
         self._image_layers = [candidate.layer for candidate in candidates]
         self._label_layers = [layer for layer in self._viewer.layers if segment_state.is_result(layer)]
         self._roles_by_hand = self._roles_by_hand and bool(still_open)
-        self._show_scans(still_open if self._roles_by_hand else segment_state.match_roles(candidates))
+        self._show_scans(still_open if self._roles_by_hand else scan_layers.match_roles(candidates))
         self._show_labels(label)
 
     def _show_scans(self, matched: Mapping[Role, Layer]) -> None:
@@ -129,7 +129,7 @@ class AddPage(QWidget):
             box.clear()
             box.addItem("none")
             for layer in self._image_layers:
-                box.addItem(segment_state.short_name(layer))
+                box.addItem(scan_layers.short_name(layer))
                 box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
 
@@ -146,7 +146,7 @@ class AddPage(QWidget):
     def _on_match_requested(self) -> None:
         self._roles_by_hand = False
         near = self._viewer.layers.selection.active
-        self._show_scans(segment_state.match_roles(segment_state.candidates(self._viewer.layers), near))
+        self._show_scans(scan_layers.match_roles(scan_layers.candidates(self._viewer.layers), near))
 
     def _on_label_chosen(self, at: int) -> None:
         self._label_by_hand = self._label_layers[at]

@@ -16,7 +16,6 @@ class Attention:
     Parameters
     ----------
     viewer : napari.Viewer
-    active : Layer or None
     """
 
     viewer: Any

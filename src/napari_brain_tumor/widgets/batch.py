@@ -7,46 +7,46 @@ from typing import Any, Final
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
 )
 
 from napari_brain_tumor.batch import CaseProgress, CaseRow
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import batch_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import button, column_in, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, wrapped
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 _RESULTS: Final = "segmentations"
 
 
-class BatchWidget(QScrollArea):
+class BatchWidget(Panel):
     """Segments every case of a folder.
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     settings : callable
         What the Segment tab is set to now; may raise a `BrainTumorError`.
     worker : WorkerProcess, optional
         The one of this session where none is given.
     """
+
+    SIZE = (620, 460)
 
     case_wanted = Signal(object)
     """A scan of an open case whose row was chosen."""
@@ -69,10 +69,6 @@ class BatchWidget(QScrollArea):
         self._connect()
         cancel_when_closed(self, self.look_runner, self.runner, self.open_runner)
         self._show()
-
-    def sizeHint(self) -> QSize:
-        """Room for the table."""
-        return QSize(620, 460)
 
     def _build(self) -> None:
         column = column_in(self)
@@ -102,24 +98,13 @@ class BatchWidget(QScrollArea):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             header.setStretchLastSection(True)
         column.addWidget(self.table, 1)
-        column.addLayout(self._build_run())
-        self.code_box = ActionLines(self.lines)
-        column.addWidget(self.code_box)
-
-    def _build_run(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        self.bar = progress_bar("How far the batch is.")
-        self.bar.hide()
-        column.addWidget(self.bar)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
         self.run_button = button("&Run", "Segment the cases one after the other, as the Segment tab is set.")
         self.cancel_button = button("Cancel", "Stop within a second. Results that are done stay.")
-        self.cancel_button.hide()
-        column.addWidget(self.run_button)
-        column.addWidget(self.cancel_button)
-        return column
+        self.run_controls = RunControls(self.run_button, self.cancel_button, "How far the batch is.")
+        self.status_label = self.run_controls.label
+        column.addWidget(self.run_controls)
+        self.code_box = ActionLines(self.lines)
+        column.addWidget(self.code_box)
 
     def _connect(self) -> None:
         self.folder_button.clicked.connect(self._on_folder_requested)
@@ -206,9 +191,8 @@ class BatchWidget(QScrollArea):
 
     def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
         self._take_steps(running=True)
-        self.bar.setValue(round(1000 * progress.fraction))
-        place = f"{len(self.batch.rows)} of {len(self.batch.cases)}"
-        self.status_label.setText(", ".join(filter(None, (place, progress.message, time_left_text(seconds_left)))))
+        words = (f"{len(self.batch.rows)} of {len(self.batch.cases)}", progress.message, time_left_text(seconds_left))
+        self.run_controls.show_progress(progress, ", ".join(filter(None, words)))
 
     def _take_steps(self, *, running: bool) -> None:
         steps = [self._steps.popleft() for _ in range(len(self._steps))]
@@ -240,7 +224,7 @@ class BatchWidget(QScrollArea):
         self.open_runner.start(lambda _: as_job(state.open_finished, row, case))
 
     def _on_opened(self, opened: Any) -> None:
-        added = layers.add_layers(self._viewer, opened)
+        added = viewers.add_layers(self._viewer, opened)
         self.status_label.setText(state.summary(self.batch))
         if added:
             self.case_wanted.emit(added[0])
@@ -254,9 +238,7 @@ class BatchWidget(QScrollArea):
             control.setEnabled(not running)
         self.run_button.setVisible(not running)
         self.run_button.setEnabled(bool(self.batch.cases))
-        self.cancel_button.setVisible(running)
-        self.bar.setVisible(running)
-        self.bar.setValue(0)
+        self.run_controls.show_running(running)
         self.table.setRowCount(len(self.batch.cases))
         for number in range(len(self.batch.cases)):
             self._show_row(number, running=running)

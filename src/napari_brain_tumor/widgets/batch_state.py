@@ -57,7 +57,6 @@ class Batch:
 
     Parameters
     ----------
-    cases : tuple of Path
     names : tuple of str
         As they tell the cases apart.
     rows : mapping of int to CaseRow

@@ -33,7 +33,6 @@ def extent_of_brain(layer: Layer, point: tuple[float, ...]) -> WorldBox:
 
     Parameters
     ----------
-    layer : Image
     point : tuple of float
         The viewer's; of a scan over time it chooses the volume.
     """

@@ -12,10 +12,12 @@ from napari_brain_tumor.dataset import CaseRecord, CuratedDataset, MadeBy, Revie
 from napari_brain_tumor.dataset.drafts import Draft
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.requests.dataset_actions import review_lines
+from napari_brain_tumor.widgets import case_rows
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.curate_pages import ReviewPage
 from napari_brain_tumor.widgets.opened_case import OpenedCase
-from napari_brain_tumor.widgets.panel_lines import relabel_lines_of, review_lines_of
+from napari_brain_tumor.widgets.panel_lines import relabel_lines_of
 from napari_brain_tumor.widgets.questions import Ask
 from napari_brain_tumor.widgets.worker import TaskRunner
 
@@ -29,7 +31,6 @@ class CaseReview(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    page : ReviewPage
     runner : TaskRunner
         Reads and writes cases, one at a time.
     dataset : callable
@@ -84,23 +85,23 @@ class CaseReview(QObject):
 
     def open_next_undecided(self) -> None:
         """Open the next case without a decision."""
-        following = state.next_undecided(self._page.table.rows, self.case.id)
+        following = case_rows.next_undecided(self._page.table.rows, self.case.id)
         self._open_or_explain(following, "No other case is waiting for a decision.")
 
     def open_next_uncertain(self) -> None:
         """Open the undecided case where the model is least certain."""
         self._open_or_explain(
-            state.next_uncertain(self._page.table.rows, self.case.id),
+            case_rows.next_uncertain(self._page.table.rows, self.case.id),
             "No other undecided case has a score. Score all to find those where the model is least certain.",
         )
 
     def open_previous(self) -> None:
         """Open the case above."""
-        self._open_or_explain(state.neighbour(self._page.table.rows, self.case.id, -1), "There is no case yet.")
+        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, -1), "There is no case yet.")
 
     def open_next(self) -> None:
         """Open the case below."""
-        self._open_or_explain(state.neighbour(self._page.table.rows, self.case.id, 1), "There is no case yet.")
+        self._open_or_explain(case_rows.neighbour(self._page.table.rows, self.case.id, 1), "There is no case yet.")
 
     def _open_or_explain(self, case_id: str | None, otherwise: str) -> None:
         if case_id is None:
@@ -192,10 +193,10 @@ class CaseReview(QObject):
             self._save(decision, self._open_following)
             return
         folder, note = dataset.folder, self._page.note_edit.text()
-        self.acted.emit(lambda: review_lines_of(folder, case_id, decision, note))
+        self.acted.emit(lambda: review_lines(folder, case_id, decision, note))
         self.message.emit(f"Recording the decision on {case_id}…")
         self._runner.run(
-            lambda: state.review_case(folder, case_id, decision, note),
+            lambda: CuratedDataset(folder).review(case_id, decision, note),
             lambda record: self._show_decision(record, self._open_following),
         )
 
@@ -234,11 +235,11 @@ class CaseReview(QObject):
         self._page.known_row.setVisible(not record.label.is_complete)
         self.case.drafts.flush()
         self.changed.emit()
-        self.message.emit(f"{record.id}: {state.STATE_NAMES[record.state]}, label version {record.label.version}.")
+        self.message.emit(f"{record.id}: {case_rows.STATE_NAMES[record.state]}, label version {record.label.version}.")
         then()
 
     def _open_following(self) -> None:
-        following = state.next_undecided(self._page.table.rows, self.case.id)
+        following = case_rows.next_undecided(self._page.table.rows, self.case.id)
         if self._page.go_on_box.isChecked() and following is not None:
             self.open_case(following)
 

@@ -25,11 +25,8 @@ class CaseScores(QObject):
 
     Parameters
     ----------
-    page : ReviewPage
-    worker : WorkerProcess
     target : str
         The job that runs there, called like `case_scoring.score_dataset_job`.
-    models : sequence of ModelInfo
     dataset : callable
         The data set that is open, or None.
     """

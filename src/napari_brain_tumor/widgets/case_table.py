@@ -4,17 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qtpy.QtCore import (  # type: ignore[attr-defined,unused-ignore]
-    QAbstractTableModel,
-    QModelIndex,
-    QSortFilterProxyModel,
-    Qt,
-    Signal,
-)
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_brain_tumor.labels import CLASS_NAMES, Region
-from napari_brain_tumor.widgets.curate_state import STATE_NAMES, CaseRow
+from napari_brain_tumor.widgets.case_rows import STATE_NAMES, CaseRow
 
 Value = str | float | None
 
@@ -121,7 +115,6 @@ class CaseTable(QTableView):
         self.select(current)
 
     def select(self, case_id: str | None) -> None:
-        """Select the row of a case, or none."""
         self.clearSelection()
         at = self._cases.position_of(case_id)
         if at is not None:

@@ -1,6 +1,8 @@
 """When a panel is closed: napari takes it out of its dock and keeps it for a while, so nothing else tells of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
@@ -26,6 +28,29 @@ class _CloseWatch(QObject):
 def when_closed(panel: QWidget, act: Callable[[], None]) -> None:
     """Do something whenever the dock of a panel is closed; while it is only hidden, as one of several tabs, nothing."""
     _CloseWatch(panel, act)
+
+
+def when_gone(panel: QObject, *acts: Callable[[], object]) -> None:
+    """Do something when Qt deletes a panel. PyQt holds methods of Qt's objects weakly, so they are called from here."""
+
+    def leave(*_: Any) -> None:
+        for act in acts:
+            act()
+
+    panel.destroyed.connect(leave)
+
+
+def cut_when_closed(panel: QWidget, ties: Iterable[tuple[Any, Callable[..., Any]]]) -> None:
+    """Disconnect signals and their slots, once, when the dock of a panel is closed; what it has begun goes on."""
+    left = list(ties)
+
+    def leave() -> None:
+        while left:
+            signal, slot = left.pop()
+            with suppress(RuntimeError, TypeError, ValueError):  # cut already, or gone with its owner
+                signal.disconnect(slot)
+
+    when_closed(panel, leave)
 
 
 def cancel_when_closed(panel: QWidget, *runners: JobRunner) -> None:

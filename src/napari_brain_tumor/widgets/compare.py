@@ -1,13 +1,12 @@
 """The Compare panel: how far labels layers of one case agree, where they do not, and what they say together."""
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import napari.viewer
 from napari.layers import Labels
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
@@ -15,24 +14,21 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
-from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.compare_differences import DifferingSlices, StaleNotice
 from napari_brain_tumor.widgets.compare_labels import LabelList
 from napari_brain_tumor.widgets.compare_tables import ConsensusPart, ScoreTables
 from napari_brain_tumor.widgets.label_edits import LabelEdits
-from napari_brain_tumor.widgets.parts import Fold, button, column_in, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Fold, Panel, button, column_in, line
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, notify, notify_error, time_left_text
 
 
-class CompareWidget(QScrollArea):
+class CompareWidget(Panel):
     """Compares labels layers: scores, slices that differ, layers of agreement, and a consensus.
 
     The layers themselves are never altered. What is shown is what was compared; if a layer is painted on or removed
     afterwards, the panel says so.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -50,7 +46,13 @@ class CompareWidget(QScrollArea):
         self.labels = LabelList(self._viewer)
         self.choices = self.labels.choices
         column.addWidget(self.labels)
-        column.addLayout(self._build_run())
+        self.compare_button = button("&Compare", "Score the ticked labels. They are not changed.")
+        self.cancel_button = button("Cance&l", "Stop comparing.")
+        self.run_controls = RunControls(self.compare_button, self.cancel_button, "Progress of the comparison.")
+        self.status_label = self.run_controls.label
+        self.notice = StaleNotice(self._viewer)
+        column.addWidget(self.run_controls)
+        column.addWidget(self.notice)
         column.addWidget(self.labels.settings)
         self.result_part = QWidget()
         inner = QVBoxLayout(self.result_part)
@@ -66,25 +68,6 @@ class CompareWidget(QScrollArea):
         self.code_box = ActionLines(self._lines)
         column.addWidget(self.code_box)
         column.addStretch(1)
-
-    def _build_run(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        buttons = QHBoxLayout()
-        self.compare_button = button("&Compare", "Score the ticked labels. They are not changed.")
-        self.cancel_button = button("Cance&l", "Stop comparing.")
-        self.cancel_button.setEnabled(False)
-        self.cancel_button.hide()
-        buttons.addWidget(self.compare_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        column.addLayout(buttons)
-        self.progress_bar = progress_bar("Progress of the comparison.")
-        self.progress_bar.hide()
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        self.notice = StaleNotice(self._viewer)
-        for part in (self.progress_bar, self.status_label, self.notice):
-            column.addWidget(part)
-        return column
 
     def _connect(self) -> None:
         self.labels.listed.connect(self._on_choices_changed)
@@ -104,11 +87,7 @@ class CompareWidget(QScrollArea):
             part.failed.connect(self._say_error)
         runners = (self.runner, self.consensus.runner, self.differences.runner, self.differences.overlay.runner)
         cancel_when_closed(self, *runners)
-        self.destroyed.connect(_farewell((self.runner, self.consensus.runner), self.notice.edits))
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 560)
+        when_gone(self, self.runner.cancel, self.consensus.runner.cancel, partial(_let_go, self.notice.edits))
 
     def enter(self) -> None:
         """Offer the labels of the same case, and show again where those that were compared differ."""
@@ -150,18 +129,11 @@ class CompareWidget(QScrollArea):
 
     def _show_running(self, running: bool) -> None:
         self.compare_button.setEnabled(not running and not self.choices.obstacle)
-        self.cancel_button.setEnabled(running)
-        self.cancel_button.setVisible(running)
-        self.progress_bar.setVisible(running)
-        if running:
-            self.progress_bar.setRange(0, 0)
-            self.status_label.setText("Comparing…")
+        self.run_controls.show_running(running, "Comparing…" if running else None)
 
     def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setValue(round(1000 * progress.fraction))
         left = time_left_text(seconds_left)
-        self.status_label.setText(f"Comparing {progress.message}{', ' + left if left else '…'}")
+        self.run_controls.show_progress(progress, f"Comparing {progress.message}{', ' + left if left else '…'}")
 
     def _on_cancelled(self) -> None:
         self._show_running(False)
@@ -208,13 +180,6 @@ class CompareWidget(QScrollArea):
         return state.lines_of(self.choices, self.consensus.method)
 
 
-def _farewell(runners: Sequence[JobRunner], watched: Sequence[LabelEdits]) -> Callable[..., None]:
-    """What stops the jobs and cuts the ties to the layers when the panel is gone."""
-
-    def leave(*_: Any) -> None:
-        for runner in runners:
-            runner.cancel()
-        for edits in watched:
-            edits.let_go()
-
-    return leave
+def _let_go(watched: list[LabelEdits]) -> None:
+    for edits in watched:
+        edits.let_go()

@@ -124,7 +124,6 @@ class DifferingSlices(QWidget):
         self.list_slices(self._region)
 
     def list_slices(self, region: Region) -> None:
-        """List the slices on which a region differs."""
         self._region = region
         if self._comparison is not None:
             agreement, axis, pair = self._comparison.agreement, self.axis_box.currentData(), self._pair

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QListWidget, QListWidgetItem
 
 from napari_brain_tumor.labels import SCHEMAS
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
@@ -167,7 +167,7 @@ class LabelList(QListWidget):
 
     def _on_file_opened(self, opened: list[LayerData]) -> None:
         self.file_button.setEnabled(True)
-        self._to_tick += layers.add_layers(self._viewer, opened)
+        self._to_tick += viewers.add_layers(self._viewer, opened)
 
     def _on_file_failed(self, error: Exception) -> None:
         self.file_button.setEnabled(True)

@@ -8,7 +8,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers
 from napari_brain_tumor.plugin.layers import CODES_KEY
 from napari_brain_tumor.widgets import compare_state as state
 from napari_brain_tumor.widgets.worker import JobRunner, as_job
@@ -22,7 +22,6 @@ class AgreementLayers(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    parent : QObject, optional
     """
 
     legend_changed = Signal(str)
@@ -67,7 +66,7 @@ class AgreementLayers(QObject):
     def _on_made(self, codes: state.Codes) -> None:
         kind = codes.layer[1]["metadata"][CODES_KEY]
         layer = self._layer_of(kind)
-        if layer is None or not layers.put_codes(layer, codes.layer):
+        if layer is None or not to_layers.put_codes(layer, codes.layer):
             active = self._viewer.layers.selection.active
             if layer is not None:
                 self._viewer.layers.remove(layer)

@@ -19,7 +19,7 @@ from napari_brain_tumor.errors import ComparisonError
 from napari_brain_tumor.io import open_segmentation
 from napari_brain_tumor.io.table import Table
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, LayerData, LayerView, SegmentationTag
 from napari_brain_tumor.progress import Job, Progress
@@ -80,7 +80,6 @@ class Comparison:
 
     Parameters
     ----------
-    agreement : Agreement
     case : str
         Name of the case, for what is made from it.
     views : mapping of str to LayerView
@@ -129,7 +128,7 @@ def compare_steps(
         Whether those on other grids are resampled.
     """
     yield Progress(0, 1, "reading the layers")
-    read = {name: layers.segmentation_from_layer(labels_view, references) for name, labels_view in views.items()}
+    read = {name: from_layers.segmentation_from_layer(labels_view, references) for name, labels_view in views.items()}
     agreement = yield from compare_segmentations_job(read, reference, resample=resample)
     return Comparison(agreement, next(iter(read.values())).name, views)
 
@@ -146,7 +145,7 @@ def consensus_steps(compared: Comparison, method: ConsensusMethod) -> Job[tuple[
         raise ComparisonError(msg)
     joined = yield from consensus_job(raters, method)
     segmentation = replace(joined.segmentation, name=compared.case)
-    return layers.segmentation_to_layer(segmentation, name=f"{compared.case} consensus ({method})"), joined
+    return to_layers.segmentation_to_layer(segmentation, name=f"{compared.case} consensus ({method})"), joined
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +174,7 @@ def codes_of(compared: Comparison, region: Region, pair: tuple[str, str] | None)
         titles = short_names(raters.names)
         values, names, colors = pair_map(raters, region, *pair), pair_names(raters, *pair, titles), AGREEMENT_COLORS
         title, kind = f"{region}: {titles[pair[0]]} and {titles[pair[1]]}", "pair"
-    data = layers.coded_labels_to_layer(title, values, raters.grid, names, colors, of=kind)
+    data = to_layers.coded_labels_to_layer(title, values, raters.grid, names, colors, of=kind)
     return Codes(compared, region, pair, data)
 
 
@@ -205,7 +204,7 @@ def save_tables(agreement: Agreement, path: Path) -> Path:
 def open_file(path: Path, schema: str | None) -> LayerData:
     """The layer of a segmentation in a file."""
     opened = open_segmentation(path, schema)
-    return layers.segmentation_to_layer(opened, name=opened.name)
+    return to_layers.segmentation_to_layer(opened, name=opened.name)
 
 
 # Tables -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.compare import SliceRow
 from napari_brain_tumor.geometry import ViewerWorld
-from napari_brain_tumor.plugin.layers import camera_of, in_viewer
+from napari_brain_tumor.plugin.drawing import in_viewer
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.navigation import PLANES
 from napari_brain_tumor.widgets.view_actions import ViewAction
 from napari_brain_tumor.widgets.worker import notify
@@ -46,7 +47,6 @@ def start_walk(viewer: Any, rows: Sequence[SliceRow], world: ViewerWorld = "RAS"
     Parameters
     ----------
     viewer : napari.Viewer
-    rows : sequence of SliceRow
     world : {"RAS", "LPS"}
         That of the grid of what was compared.
     """
@@ -58,7 +58,6 @@ def next_differing_slice(viewer: napari.viewer.Viewer, step: int = 1) -> None:
 
     Parameters
     ----------
-    viewer : napari.Viewer
     step : {1, -1}
     """
     walk = _walks.get(viewer)

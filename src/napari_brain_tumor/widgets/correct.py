@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QFileDialog, QScrollArea
+from qtpy.QtWidgets import QFileDialog
 
 from napari_brain_tumor.errors import BrainTumorError, PromptError
 from napari_brain_tumor.interactive import read_prompts, save_prompts
@@ -23,19 +23,17 @@ from napari_brain_tumor.widgets.correct_state import Correction
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import origin_of, refine_lines_of
-from napari_brain_tumor.widgets.parts import column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
 from napari_brain_tumor.widgets.worker import notify, notify_error
 
 
-class CorrectWidget(QScrollArea):
+class CorrectWidget(Panel):
     """Corrects a segmentation with prompts, each of which at once changes the labels around it.
 
     The computing is done in another thread of napari's process; the steps stand in napari's own history of the labels.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
     """
+
+    SIZE = (320, 560)
 
     session: CorrectionSession | None = None
     """The correction, while something is corrected."""
@@ -72,10 +70,6 @@ class CorrectWidget(QScrollArea):
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
         # What is here is read when it is needed: at the end the panel itself is no more.
         self.destroyed.connect(partial(_leave, self._parting))
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(320, 560)
 
     def _tell(self, text: str) -> None:
         self.status_label.setText(text)

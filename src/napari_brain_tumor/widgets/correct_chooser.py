@@ -21,12 +21,7 @@ Origin = LabelFile | ModelRun | None
 
 
 class StartChooser(QWidget):
-    """Offers labels over an open case, or the case alone, to begin a correction with; hidden while there is one.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    """
+    """Offers labels over an open case, or the case alone, to begin a correction with; hidden while there is one."""
 
     begun = Signal(object)
     """A `Correction` can begin."""

@@ -28,7 +28,6 @@ class EntryComputer:
 
     Parameters
     ----------
-    study : Study
     start : Segmentation or None
         What the correction began with, a copy; None where it began from nothing.
     probabilities : RegionProbabilities or None

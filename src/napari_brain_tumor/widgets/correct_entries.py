@@ -63,7 +63,6 @@ class Entry:
     ----------
     kind : {"step", "hand", "without"}
         A prompt or an action; an edit by hand; or everything done again without one of them.
-    step : Step, optional
     painted : Voxels, optional
         (x, y, z) of the scan, of an edit by hand.
     change : Change, optional
@@ -134,7 +133,6 @@ class Work:
     ----------
     kind : {"do", "follow"}
         Whether its outcome is shown in the layer, or follows what the layer shows already.
-    entry : Entry
     job : callable
         Makes the job, from what the layer's array holds when it begins.
     """

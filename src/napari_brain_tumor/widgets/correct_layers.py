@@ -60,10 +60,8 @@ class PromptLayers(QObject):
     viewer : napari.Viewer
     labels : Labels
         What is corrected.
-    place : VoxelMap
     case : str
         What the layers are called after.
-    parent : QObject, optional
     """
 
     drawn = Signal(object)
@@ -304,14 +302,13 @@ class PromptLayers(QObject):
 
     def show_held(self, edit: Voxels | None) -> None:
         """A ring around the voxels that a prompt would change, on every slice; none without an edit."""
+        if self.ring is not None and self.ring in self._viewer.layers:
+            self._viewer.layers.remove(self.ring)
+        self.ring = None
         if edit is None:
-            if self.ring is not None and self.ring in self._viewer.layers:
-                self._viewer.layers.remove(self.ring)
-            self.ring = None
             return
         changed = np.zeros(self._labels.data.shape, np.uint8)
         changed[tuple(edit.at.T)] = 1
-        self.show_held(None)
         active = self._viewer.layers.selection.active
         self.ring = ring_over(self._labels, changed, "Preview")
         self._viewer.add_layer(self.ring)
@@ -321,13 +318,9 @@ class PromptLayers(QObject):
         self._shown[name] = list(prompts)
         if prompts:
             self._add(self.layers[name])
+        redraw = {"strokes": self._redraw_strokes, "points": self._redraw_points, "outlines": self._redraw_outlines}
         with self._quietly():
-            if name == "strokes":
-                self._redraw_strokes(prompts)
-            elif name == "points":
-                self._redraw_points(prompts)
-            else:
-                self._redraw_outlines(prompts)
+            redraw[name](prompts)
 
     def _redraw_strokes(self, prompts: Sequence[Prompt]) -> None:
         self.strokes.data[...] = 0

@@ -28,11 +28,6 @@ class CorrectionQueue(QObject):
 
     The layer's history and the refiner's must hold the same changes in the same order. So what the user undoes or
     paints by hand while a step is computed is followed first: the step is taken back, unseen, and computed again.
-
-    Parameters
-    ----------
-    correction : Correction
-    parent : QObject, optional
     """
 
     shown = Signal(object, float, int)

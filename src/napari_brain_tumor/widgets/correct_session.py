@@ -33,7 +33,6 @@ _OBLIQUE: Final = (
     "This scan is oblique and shown resampled: the slices you see are not its own, so filling between slices and "
     "propagation are not available. Prompts work."
 )
-_TAKEN_AWAY: Final = "A layer of prompts was removed, so the correction ended. The labels stay as they are."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +49,8 @@ class CorrectionSession(QObject):
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-    correction : Correction
     controls : CorrectControls
         They are followed, and show how it stands, until `close`.
-    parent : QObject, optional
     """
 
     message = Signal(str)

@@ -11,7 +11,7 @@ from napari_brain_tumor.errors import GridMismatchError
 from napari_brain_tumor.interactive import Refiner
 from napari_brain_tumor.interactive.refine import begun_provenance
 from napari_brain_tumor.labels import labels_sha256
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.label_watch import can_be_watched
 from napari_brain_tumor.plugin.layers import KEY, LayerData, LayerView, SegmentationTag
@@ -19,7 +19,8 @@ from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.widgets.correct_computer import EntryComputer
 from napari_brain_tumor.widgets.correct_state import Correction
-from napari_brain_tumor.widgets.segment_state import candidates, is_result, open_studies
+from napari_brain_tumor.widgets.scan_layers import candidates, open_studies
+from napari_brain_tumor.widgets.segment_state import is_result
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
@@ -125,14 +126,16 @@ def begin_job(start: Start, all_layers: Iterable[Layer]) -> Job[ReadyStart]:
 
 def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[LayerView], maps: Any) -> Job[ReadyStart]:
     yield Progress(0, 2, "reading the layers")
-    study = layers.study_from_layers(scans)
+    study = from_layers.study_from_layers(scans)
     segmentation = on_study(labels_view, references, study) if labels_view is not None else None
     yield Progress(1, 2, "looking at the scans")
     refiner = Refiner(study, segmentation, maps)
     refiner.prepare()
     provenance = begun_provenance(study, segmentation)
     new = (
-        None if labels_view is not None else layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
+        None
+        if labels_view is not None
+        else to_layers.segmentation_to_layer(_empty(study), name=f"{study.name} corrected")
     )
     computer = EntryComputer(study, segmentation, maps, refiner)
     return ReadyStart(computer, labels_sha256(refiner.labels), provenance, new)
@@ -140,7 +143,7 @@ def _begin(scans: Any, labels_view: LayerView | None, references: Sequence[Layer
 
 def on_study(labels_view: LayerView, references: Sequence[LayerView], study: Study) -> Segmentation:
     """A copy of what a layer shows, on the study's own grid; raises `GridMismatchError` where it lies elsewhere."""
-    segmentation = layers.segmentation_from_layer(labels_view, references)
+    segmentation = from_layers.segmentation_from_layer(labels_view, references)
     display = Display.of(study.grid)
     if segmentation.grid.same_place(study.grid):
         data = segmentation.data

@@ -149,8 +149,6 @@ class Correction:
 
         Parameters
         ----------
-        axis : int
-        slices : sequence of int
         region : {"WT", "TC", "ET"}, optional
             Whose border follows its shapes on these slices; all regions' if not given.
 

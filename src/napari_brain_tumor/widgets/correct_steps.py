@@ -85,7 +85,6 @@ class SliceSteps(QWidget):
         ----------
         axis : int
             Of the layer, across which the slices of the view lie.
-        slices : sequence of int
         region : {"WT", "TC", "ET"}, optional
             Around which the outlines run.
         carrying : bool

@@ -2,34 +2,36 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QEvent, QObject, QSize
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import QAbstractButton, QScrollArea, QTabWidget
+from qtpy.QtWidgets import QAbstractButton, QTabWidget
 
 from napari_brain_tumor.dataset import CaseRecord, CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.models.cards import ModelInfo, list_models
-from napari_brain_tumor.requests.actions import create_dataset_lines
+from napari_brain_tumor.requests.dataset_actions import create_dataset_lines
+from napari_brain_tumor.widgets import case_rows
 from napari_brain_tumor.widgets import curate_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.add_page import AddPage
 from napari_brain_tumor.widgets.case_review import CaseReview
 from napari_brain_tumor.widgets.case_scores import CaseScores
-from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.curate_pages import KEYS, ReviewPage
 from napari_brain_tumor.widgets.dataset_chooser import DatasetChooser
 from napari_brain_tumor.widgets.import_page import ImportPage
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.panel_lines import add_lines_of
-from napari_brain_tumor.widgets.parts import column_in, wrapped
+from napari_brain_tumor.widgets.parts import Panel, column_in, wrapped
 from napari_brain_tumor.widgets.questions import Ask, ask
-from napari_brain_tumor.widgets.worker import JobRunner, TaskRunner, notify, notify_error, shared_worker
+from napari_brain_tumor.widgets.worker import TaskRunner, notify, notify_error, shared_worker
 
 _TABS: Final = (
     ("Review", "Walk through the cases, compare, correct and decide."),
@@ -38,7 +40,7 @@ _TABS: Final = (
 )
 
 
-class CurateWidget(QScrollArea):
+class CurateWidget(Panel):
     """Reviews and corrects the cases of a curated data set, and adds new ones.
 
     Work that was not saved is copied to the data set's folder every few seconds, and is offered when the case is opened
@@ -46,7 +48,6 @@ class CurateWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str
@@ -56,6 +57,8 @@ class CurateWidget(QScrollArea):
     question : callable
         Asks the user; see `questions.Ask`.
     """
+
+    SIZE = (370, 600)
 
     def __init__(
         self,
@@ -98,10 +101,6 @@ class CurateWidget(QScrollArea):
         self.code_box = ActionLines()
         column.addWidget(self.code_box)
 
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(370, 600)
-
     def _connect(self) -> None:
         self.chooser.open_requested.connect(self.open_dataset)
         self.chooser.create_requested.connect(self.create_dataset)
@@ -127,9 +126,9 @@ class CurateWidget(QScrollArea):
         self._viewer.layers.selection.events.active.connect(self.add.on_selection_changed)
         self._guard = _CloseGuard(self.cases.may_close, self)
         self._viewer.window._qt_window.installEventFilter(self._guard)
-        runners = (self.runner, self.scores.runner)
         cancel_when_closed(self, self.scores.runner, self.imports.look_runner)
-        self.destroyed.connect(_farewell(self._viewer, runners, self.add.on_selection_changed))
+        leave_viewer = partial(_leave, self._viewer, self.add.on_selection_changed)
+        when_gone(self, self.runner.cancel, self.scores.runner.cancel, leave_viewer)
 
     def _actions(self) -> dict[str, tuple[QAbstractButton, Callable[[], None]]]:
         """Button and action of each key."""
@@ -178,11 +177,11 @@ class CurateWidget(QScrollArea):
 
     def _refresh(self) -> None:
         """Show the cases as they are on disk now."""
-        rows: list[state.CaseRow] = []
+        rows: list[case_rows.CaseRow] = []
         model = self.review.model
         if self.dataset is not None:
             try:
-                rows = state.case_rows(self.dataset, model.card.weights_sha256 if model is not None else None)
+                rows = case_rows.case_rows(self.dataset, model.card.weights_sha256 if model is not None else None)
             except DatasetError as error:
                 self.status_label.setText(str(error))
         self.review.table.show_rows(rows, self.cases.case_id)
@@ -274,14 +273,7 @@ def _pressed(key_button: QAbstractButton, action: Callable[[], None], panel: Cur
     return press
 
 
-def _farewell(viewer: Any, runners: Sequence[JobRunner], on_selection: Callable[..., None]) -> Callable[..., None]:
-    """What stops the jobs and cuts the ties to the viewer when the panel is gone."""
-
-    def leave(*_: Any) -> None:
-        for runner in runners:
-            runner.cancel()
-        viewer.layers.selection.events.active.disconnect(on_selection)
-        for key in KEYS.values():
-            viewer.bind_key(key, None, overwrite=True)
-
-    return leave
+def _leave(viewer: Any, on_selection: Callable[..., None]) -> None:
+    viewer.layers.selection.events.active.disconnect(on_selection)
+    for key in KEYS.values():
+        viewer.bind_key(key, None, overwrite=True)

@@ -3,15 +3,7 @@
 from typing import Final
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QHBoxLayout,
-    QLayout,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_brain_tumor.dataset import ReviewState
 from napari_brain_tumor.models.cards import ModelInfo

@@ -2,10 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,25 +18,18 @@ from napari_brain_tumor.dataset.stored_scores import StoredScore, read_predictio
 from napari_brain_tumor.errors import BrainTumorError, DatasetError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.json_file import read_json
-from napari_brain_tumor.labels import CLASS_NAMES, REGIONS, Region
+from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.models.cards import models_folder
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, to_layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import LayerData, LayerView, SequenceTag
 from napari_brain_tumor.requests.dataset import AddCaseRequest
 from napari_brain_tumor.study import Role
 from napari_brain_tumor.types import Mask
+from napari_brain_tumor.widgets.case_rows import STATE_NAMES
 
 SCORES_TARGET: Final = "napari_brain_tumor.case_scoring:score_dataset_job"
 """What runs in the worker process."""
-
-STATE_NAMES: Final[dict[ReviewState, str]] = {
-    "draft": "undecided",
-    "accepted": "accepted",
-    "rejected": "rejected",
-    "needs_second_look": "second look",
-}
-"""States of a review in words."""
 
 Knowing = Literal["painted voxels", "painted slices", "everything"]
 KNOWING: Final[dict[Knowing, str]] = {
@@ -51,130 +43,6 @@ _RECENT_FILE: Final = "recent-data-sets.json"
 _RECENT_COUNT: Final = 8
 
 
-# Rows and walks -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RowScore:
-    """What a model thinks of a case.
-
-    Parameters
-    ----------
-    dice : mapping of region to float
-        Empty where it was not computed for the label of now.
-    unsure : float or None
-        Entropy in bits along the tumour's border, 0 to 1.
-    """
-
-    dice: Mapping[Region, float] = field(default_factory=dict)
-    unsure: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CaseRow:
-    """A case as the table shows it; None where a number is not known.
-
-    Parameters
-    ----------
-    class_ml : mapping of int to float
-        Millilitres of each class; empty where the voxel size is not known or only the whole tumour is.
-    score : callable
-        Reads what the chosen model thinks of it, from a file of its own: to be called for rows in sight alone, where a
-        data set may hold a thousand.
-    """
-
-    id: str
-    patient: str
-    split: str
-    state: ReviewState
-    complete: bool = True
-    whole_ml: float | None = None
-    class_ml: Mapping[int, float] = field(default_factory=dict)
-    has_draft: bool = False
-    score: Callable[[], RowScore] = field(default=RowScore, compare=False)
-
-    @property
-    def dice(self) -> Mapping[Region, float]:
-        """Of the chosen model."""
-        return self.score().dice
-
-    @property
-    def unsure(self) -> float | None:
-        """How unsure the chosen model is."""
-        return self.score().unsure
-
-    @property
-    def undecided(self) -> bool:
-        """Whether somebody still has to decide about its label."""
-        return self.state in ("draft", "needs_second_look")
-
-
-def case_rows(dataset: CuratedDataset, weights_sha256: str | None = None) -> list[CaseRow]:
-    """Rows of all cases, with what the model of these weights thinks of them."""
-    drafts = {path.stem for path in (dataset.folder / "drafts").glob("*.npz")}
-    return [_row(dataset, case, weights_sha256, drafts) for case in dataset.cases()]
-
-
-def _row(dataset: CuratedDataset, case: CaseRecord, weights_sha256: str | None, drafts: Collection[str]) -> CaseRow:
-    return CaseRow(
-        case.id,
-        case.patient,
-        case.split,
-        case.state,
-        case.label.is_complete,
-        case.region_ml("WT"),
-        _class_ml(case),
-        case.id in drafts,
-        RowScore if weights_sha256 is None else partial(_score, dataset.folder, case, weights_sha256),
-    )
-
-
-def _score(folder: Path, case: CaseRecord, weights_sha256: str) -> RowScore:
-    score = read_score(folder, case, weights_sha256)
-    if score is None:
-        return RowScore()
-    return RowScore(score.dice if score.label_sha256 == case.label.sha256 else {}, score.uncertainty)
-
-
-def _class_ml(case: CaseRecord) -> dict[int, float]:
-    grid = case.grid.grid
-    if grid.unit != "mm" or set(case.label.known_regions) < {"WT", "TC", "ET"}:
-        return {}
-    return {value: case.label.voxels.get(value, 0) * grid.voxel_volume_mm3 / 1000 for value in CLASS_NAMES}
-
-
-def next_undecided(rows: Sequence[CaseRow], current: str | None) -> str | None:
-    """The next case without a decision, from the current one on and around; those to be looked at again come last."""
-    turned = _from(rows, current)
-    for state in ("draft", "needs_second_look"):
-        for row in turned:
-            if row.state == state and row.id != current:
-                return row.id
-    return None
-
-
-def next_uncertain(rows: Sequence[CaseRow], current: str | None) -> str | None:
-    """The undecided case, other than the current one, of which the model is least sure; None where it was not asked."""
-    undecided = [row for row in rows if row.undecided and row.unsure is not None and row.id != current]
-    return max(undecided, key=lambda row: row.unsure or 0.0).id if undecided else None
-
-
-def neighbour(rows: Sequence[CaseRow], current: str | None, step: Literal[-1, 1]) -> str | None:
-    """The case before or after the current one, around the end; the first where none is current."""
-    if not rows:
-        return None
-    ids = [row.id for row in rows]
-    return ids[(ids.index(current) + step) % len(ids)] if current in ids else ids[0]
-
-
-def _from(rows: Sequence[CaseRow], current: str | None) -> list[CaseRow]:
-    at = next((at for at, row in enumerate(rows) if row.id == current), -1)
-    return [*rows[at + 1 :], *rows[: at + 1]]
-
-
-# Cases and layers ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedCase:
     """A case ready to be shown.
@@ -183,11 +51,8 @@ class LoadedCase:
     ----------
     record : CaseRecord
         As it was when it was read.
-    truth : Truth
-    scans : list of LayerData
     label : LayerData
         The truth's labels.
-    score : StoredScore or None
     prediction : LayerData or None
         The model's labels.
     draft : Draft or None
@@ -210,8 +75,8 @@ def load_case(folder: Path, case_id: str, weights_sha256: str | None = None) -> 
     """Read a case with the model's labels and unsaved work; raises what `CuratedDataset.study` and `truth` raise."""
     dataset = CuratedDataset(folder)
     record, truth = dataset.case(case_id), dataset.truth(case_id)
-    scans = layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
-    label = layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
+    scans = to_layers.study_to_layers(replace(dataset.study(case_id), name=case_id))
+    label = to_layers.segmentation_to_layer(truth.segmentation, name=f"{case_id} label")
     score, prediction = prediction_of(dataset, record, weights_sha256)
     draft, warning = _draft_of(folder, case_id, label[0].shape)
     return LoadedCase(record, truth, scans, label, score, prediction, draft, warning)
@@ -225,7 +90,7 @@ def prediction_of(
     if score is None:
         return None, None
     predicted = read_prediction(dataset.folder, record, score)
-    return score, layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
+    return score, to_layers.segmentation_to_layer(predicted, name=f"{record.id} prediction")
 
 
 def _draft_of(folder: Path, case_id: str, shape: tuple[int, ...]) -> tuple[Draft | None, str]:
@@ -307,7 +172,7 @@ def save_label(
     GridMismatchError, LabelSchemaError, DimensionError, SaveError
         If the labels do not fit the scan or cannot be written.
     """
-    segmentation = layers.segmentation_from_layer(layer)
+    segmentation = from_layers.segmentation_from_layer(layer)
     truth = loaded.truth.segmentation
     corrected = replace(truth, data=np.ascontiguousarray(segmentation.data), known_regions=_regions(loaded, maker))
     return CuratedDataset(folder).relabel(
@@ -330,22 +195,12 @@ def _regions(loaded: LoadedCase, maker: MadeBy) -> tuple[Region, ...]:
     return tuple(region for region in REGIONS if region in labelled or region in score.known_regions)
 
 
-def review_case(folder: Path, case_id: str, state: ReviewState, note: str) -> CaseRecord:
-    """Note a decision about a label as it is; raises what `CuratedDataset.review` raises."""
-    return CuratedDataset(folder).review(case_id, state, note)
-
-
-# Adding -------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class AddRequest:
     """The layers of a new case and what is known of it.
 
     Parameters
     ----------
-    sequences : mapping of role to LayerView
-    label : LayerView
     patient, grade, note : str
         Empty where not given.
     state : str
@@ -382,8 +237,8 @@ class AddRequest:
 
 def add_case(folder: Path, form: AddRequest) -> CaseRecord:
     """Add layers as a case; raises what reading the layers and `CuratedDataset.add` raise."""
-    study = layers.study_from_layers(form.sequences)
-    label = layers.segmentation_from_layer(form.label, form.references)
+    study = from_layers.study_from_layers(form.sequences)
+    label = from_layers.segmentation_from_layer(form.label, form.references)
     request = form.request
     return CuratedDataset(folder).add(
         study,
@@ -438,9 +293,6 @@ def numbers_in(text: str) -> list[int] | None:
             raise DatasetError(msg)
         numbers.update(span)
     return sorted(numbers) or None
-
-
-# Recent data sets ---------------------------------------------------------------------------------------------------
 
 
 def recent_datasets() -> list[Path]:

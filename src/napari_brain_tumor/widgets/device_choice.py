@@ -19,8 +19,6 @@ class DeviceChoice(QObject):
 
     Parameters
     ----------
-    worker : WorkerProcess
-    parent : QObject, optional
     where : str
         What the tooltip begins with.
     """

@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-igno
 
 from napari_brain_tumor.measure.doubt import DoubtfulPlace
 from napari_brain_tumor.plugin.display import Display
-from napari_brain_tumor.plugin.layers import KEY, camera_of
+from napari_brain_tumor.plugin.layers import KEY
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.doubt_ring import show_ring
 from napari_brain_tumor.widgets.navigation import Ring
 from napari_brain_tumor.widgets.stored_maps import StoredMaps, stored_maps_of
@@ -46,7 +47,6 @@ def next_doubtful_place(viewer: napari.viewer.Viewer, step: int = 1) -> None:
 
     Parameters
     ----------
-    viewer : napari.Viewer
     step : {1, -1}
     """
     layer = _layer(viewer)
@@ -65,7 +65,6 @@ def go_to_doubtful_place(viewer: napari.viewer.Viewer, layer: Labels, at: int) -
 
     Parameters
     ----------
-    viewer : napari.Viewer
     layer : Labels
         The result.
     at : int

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QWidget
 
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
 from napari_brain_tumor.widgets.napari_canvas import bare, canvas_view_of
 from napari_brain_tumor.widgets.navigation import Camera, Marks, Ring, ring_in_plane
@@ -28,7 +28,6 @@ _overlays: Final[WeakKeyDictionary[Any, "_Overlay"]] = WeakKeyDictionary()
 
 
 def ring_of(viewer: Any) -> Ring | None:
-    """The ring of a viewer, if there is one."""
     return _shown.get(bare(viewer))
 
 
@@ -39,7 +38,6 @@ def show_ring(viewer: Any, ring: Ring | None) -> None:
     ----------
     viewer : napari.viewer.Viewer
         One without a window shows none.
-    ring : Ring or None
     """
     model = bare(viewer)
     if ring is None:

@@ -18,7 +18,6 @@ def identity_of_labels(labels: Layer, scans: Iterable[Layer]) -> Identity:
 
     Parameters
     ----------
-    labels : Labels
     scans : iterable of Layer
         The open scans that it lies on.
 

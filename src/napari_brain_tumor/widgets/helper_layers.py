@@ -5,7 +5,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import drawing
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.parts import button, combo, offer_layers
@@ -18,7 +18,6 @@ class HelperLayers(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    choices : segment_state.Choices
     more : MoreSettings
         Which has the boxes of the box and of the brain.
     """
@@ -65,7 +64,7 @@ class HelperLayers(QObject):
     def _add_seeds(self) -> None:
         scan = self._volume("seeds are points in a volume")
         if scan is not None:
-            points = self._viewer.add_layer(layers.points_over(scan, "seeds"))
+            points = self._viewer.add_layer(drawing.points_over(scan, "seeds"))
             points.mode = "add"  # only now: napari's buttons do not show a mode from before they were there
             self._choices.seeds = points
 
@@ -82,7 +81,7 @@ class HelperLayers(QObject):
     def _add_box(self) -> None:
         scan = self._volume("a box is drawn over a volume")
         if scan is not None:
-            shapes = self._viewer.add_layer(layers.rectangles_over(scan, "box"))
+            shapes = self._viewer.add_layer(drawing.rectangles_over(scan, "box"))
             shapes.mode = "add_rectangle"
             self._show_boxes()
             self._more.region_box.setCurrentIndex(self._more.region_box.findText(shapes.name))

@@ -26,7 +26,8 @@ from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets import import_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.parts import Fold, button, combo, form, progress_bar, text_field, wrapped
+from napari_brain_tumor.widgets.parts import Fold, button, combo, form, text_field, wrapped
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, notify_error, time_left_text
 
 _AS_FILES_SAY: Final = "as names and files say"
@@ -91,14 +92,11 @@ class ImportPage(QWidget):
         )
         self._build_choices()
         column.addWidget(self.more)
-        self.bar = progress_bar("How far the import is.")
-        self.bar.hide()
-        column.addWidget(self.bar)
         self.import_button = button("&Import", "Copy the cases into the data set. Those that it has are skipped.")
         self.cancel_button = button("Cancel", "Stop after the case that is read now; those that are added stay.")
-        self.cancel_button.hide()
-        column.addWidget(self.import_button)
-        column.addWidget(self.cancel_button)
+        self.run_controls = RunControls(self.import_button, self.cancel_button, "How far the import is.")
+        self.run_controls.label.hide()  # the text above says it
+        column.addWidget(self.run_controls)
 
     def _build_choices(self) -> None:
         rows = form()
@@ -175,9 +173,7 @@ class ImportPage(QWidget):
             return
         folder, choices = dataset.folder, self.choices
         self.import_button.hide()
-        self.cancel_button.show()
-        self.bar.setValue(0)
-        self.bar.show()
+        self.run_controls.show_running(True)
         self.runner.start(lambda _: state.import_job(folder, choices))
 
     def refresh(self) -> None:
@@ -258,8 +254,8 @@ class ImportPage(QWidget):
             self.more.toggle.setChecked(True)  # other names than known ones are told by the patterns in there
 
     def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
-        self.bar.setValue(round(1000 * progress.fraction))
         words = (f"{progress.done:g} of {progress.total:g}", progress.message, time_left_text(seconds_left))
+        self.run_controls.show_progress(progress)
         self.text_label.setText(", ".join(filter(None, words)))
 
     def _on_imported(self, report: ImportReport) -> None:
@@ -271,8 +267,7 @@ class ImportPage(QWidget):
         notify_error(error)
 
     def _on_ended(self, text: str) -> None:
-        self.bar.hide()
-        self.cancel_button.hide()
+        self.run_controls.show_running(False)
         self.import_button.show()
         self.refresh()
         self.text_label.setText(text)

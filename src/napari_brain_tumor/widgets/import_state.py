@@ -20,7 +20,7 @@ from napari_brain_tumor.dataset.imports.preview import Doubt, files_of, with_pla
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.io import open_image
 from napari_brain_tumor.progress import Job
-from napari_brain_tumor.requests.actions import import_lines
+from napari_brain_tumor.requests.dataset_actions import import_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.study import ROLES, Role
 from napari_brain_tumor.widgets.open_state import spacing_of
@@ -89,7 +89,6 @@ class Contents:
 
     Parameters
     ----------
-    previews : tuple of CasePreview
     example : CasePreview or None
         The first case that is in doubt, else the first; its files are offered for the sequences.
     places : mapping of str to str or int

@@ -27,7 +27,6 @@ def start_as_preferred(panel: SegmentBoxes, devices: JobRunner) -> None:
 
     Parameters
     ----------
-    panel : SegmentBoxes
     devices : JobRunner
         Finishes when `device_box` was filled.
     """

@@ -31,7 +31,6 @@ class JobTime(BaseModel):
 
     Parameters
     ----------
-    seconds : float
     size : float
         Of what it worked on, in whatever the time grows with.
     stages : tuple of (fraction, share)

@@ -28,7 +28,6 @@ class LabelEdits(QObject):
 
     Parameters
     ----------
-    parent : QObject, optional
     keep_ms : int
         How long after an edit `copy_due` comes at the latest.
     """

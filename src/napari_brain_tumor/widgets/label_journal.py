@@ -119,7 +119,6 @@ class LabelJournal(QObject):
 
         Parameters
         ----------
-        layer : Labels
         automatic : (Z, Y, X) array, optional
             What it would hold had no hand painted on it, where that is known better than the layer tells.
         """

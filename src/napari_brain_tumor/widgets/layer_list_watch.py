@@ -25,7 +25,6 @@ class LayerListWatch(QObject):
     viewer : napari.viewer.Viewer
     parent : QObject
         Its owner; where that is gone, the viewer knows nothing of it any more.
-    act : callable
     """
 
     def __init__(self, viewer: Any, parent: QObject, act: Callable[[], None]) -> None:

@@ -13,7 +13,8 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal  # type: ignore[attr
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_brain_tumor.plugin.layers import KEY, camera_of, turn_camera
+from napari_brain_tumor.plugin.layers import KEY
+from napari_brain_tumor.plugin.viewers import camera_of, turn_camera
 from napari_brain_tumor.widgets import view_actions
 from napari_brain_tumor.widgets.brain_extent import extent_of_brain, reference_scan
 from napari_brain_tumor.widgets.doubt_ring import ring_of, rings
@@ -27,7 +28,7 @@ from napari_brain_tumor.widgets.plane_pane import Pane, PlanePane, SlicePane
 from napari_brain_tumor.widgets.spare_views import spare_views
 from napari_brain_tumor.widgets.surface_pane import SurfacePane
 from napari_brain_tumor.widgets.view_actions import ViewAction, labels_in_view
-from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 from napari_brain_tumor.widgets.worker import notify
 
 _NOTHING = "Open a case first."
@@ -98,7 +99,7 @@ class FourPanes(QWidget):
             pane.slice_chosen.connect(partial(self._on_slice_chosen, pane))
             pane.tumour_step.connect(partial(self._on_tumour_step, pane))
             self._links.connect(pane.model.events.status, self._on_status)
-        guard_wheel(self.strip)
+        WheelGuard(self.strip)
 
     def _build_strip(self) -> QWidget:
         self.strip = QWidget()

@@ -60,7 +60,6 @@ class LinkedLayers(QObject):
         Whose layers are shown. They are changed by what the user does in the other viewers, and by nothing else.
     others : list of ViewerModel
         Viewers that have no layers of their own.
-    parent : QObject, optional
 
     Attributes
     ----------

@@ -10,14 +10,7 @@ from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 
 class LinkedShapes(QObject):
-    """Keeps copies of a layer of shapes like it, and adds to it what is drawn in one of them.
-
-    Parameters
-    ----------
-    layer : Shapes
-    copies : sequence of Shapes
-    parent : QObject, optional
-    """
+    """Keeps copies of a layer of shapes like it, and adds to it what is drawn in one of them."""
 
     def __init__(self, layer: Shapes, copies: Sequence[Shapes], parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -1,19 +1,12 @@
 """The Measure panel: volumes, lesions, and diameters after RANO as lines that can be moved."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari.viewer
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QFormLayout,
-    QLayout,
-    QScrollArea,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QLayout, QScrollArea
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.io.atomic import write_text
@@ -21,12 +14,13 @@ from napari_brain_tumor.measure.diameters import PLANES
 from napari_brain_tumor.measure.examination import Examination
 from napari_brain_tumor.measure.settings import MeasureSettings
 from napari_brain_tumor.measure.tables import examinations_csv, examinations_json
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import drawing, layers
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.lines import CommandLines
+from napari_brain_tumor.widgets import diameter_lines
 from napari_brain_tumor.widgets import measure_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.closing import cancel_when_closed
+from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
 from napari_brain_tumor.widgets.label_edits import LabelEdits
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch, single_shot
 from napari_brain_tumor.widgets.links import Links
@@ -54,7 +48,6 @@ class MeasureWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         Where the brain of a whole head is looked for; by default the process that all panels share.
     """
@@ -175,7 +168,7 @@ class MeasureWidget(QScrollArea):
         self._follow_timer = single_shot(self, self._follow_lines, _FOLLOW_MS)
         self._list_watch = LayerListWatch(self._viewer, self, self._on_layers_changed)
         cancel_when_closed(self, self.runner)
-        self.destroyed.connect(_farewell(self.runner, self._name_links, self._shapes_links))
+        when_gone(self, self.runner.cancel, self._name_links.cut, self._shapes_links.cut)
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
@@ -207,7 +200,6 @@ class MeasureWidget(QScrollArea):
         return self._measured if self._measured in self._viewer.layers else None
 
     def choose(self, labels: Labels) -> None:
-        """Choose the layer to measure."""
         self._on_layers_changed()
         self.labels_box.setCurrentIndex(state.labels_layers(self._viewer.layers).index(labels))
 
@@ -233,7 +225,7 @@ class MeasureWidget(QScrollArea):
             if self.measure_button.isEnabled():
                 self._enters = True
                 self.measure()
-        elif self.shapes is None and state.has_lines(examination):
+        elif self.shapes is None and diameter_lines.has_lines(examination):
             self._show_lines(labels, examination)
 
     def leave(self) -> None:
@@ -244,7 +236,7 @@ class MeasureWidget(QScrollArea):
         shapes, labels = self.shapes, self.measured_labels
         if shapes is not None and labels is not None:
             self._shapes_links.cut()
-            state.put_lines_away(labels, shapes)
+            diameter_lines.put_lines_away(labels, shapes)
             self._viewer.layers.remove(shapes)
 
     # Measuring ------------------------------------------------------------------------------------------------------
@@ -306,7 +298,7 @@ class MeasureWidget(QScrollArea):
     @property
     def shapes(self) -> Shapes | None:
         """The layer of the diameters of the labels that were measured, as far as it is there."""
-        return state.lines_layer_of(self.measured_labels, self._viewer.layers)
+        return diameter_lines.lines_layer_of(self.measured_labels, self._viewer.layers)
 
     def _show_lines(self, labels: Labels, examination: Examination) -> None:
         """Show the computed diameters, in the layer of before where there is one."""
@@ -314,13 +306,13 @@ class MeasureWidget(QScrollArea):
         if shapes is None:
             shapes = self._add_lines(labels, examination)
         else:
-            state.draw(shapes, labels, examination)
+            diameter_lines.draw(shapes, labels, examination)
         self._shapes_links.cut()
         for event in (shapes.events.data, shapes.events.set_data) if shapes is not None else ():
             self._shapes_links.connect(event, self._on_lines_event)
 
     def _add_lines(self, labels: Labels, examination: Examination) -> Shapes | None:
-        lines = state.new_lines_layer(examination, labels)
+        lines = diameter_lines.new_lines_layer(examination, labels)
         if lines is not None:
             active = self._viewer.layers.selection.active
             self._viewer.add_layer(lines)
@@ -334,7 +326,7 @@ class MeasureWidget(QScrollArea):
         shapes, labels = self.shapes, self.measured_labels
         if shapes is None or labels is None or self._computed is None or self.examination is None:
             return
-        now = state.hand_drawn(self._computed, shapes, labels)
+        now = diameter_lines.hand_drawn(self._computed, shapes, labels)
         if now.lesions == self.examination.lesions:
             self._show_state()  # a slice was changed, or something drawn that does not count
             return
@@ -382,7 +374,11 @@ class MeasureWidget(QScrollArea):
 
     def _show_state(self) -> None:
         there = self.examination is not None
-        lines = self.measured_labels is not None and self.examination is not None and state.has_lines(self.examination)
+        lines = (
+            self.measured_labels is not None
+            and self.examination is not None
+            and diameter_lines.has_lines(self.examination)
+        )
         for save_button in (self.copy_button, self.csv_button, self.json_button):
             save_button.setEnabled(there)
         self.edit_button.setEnabled(lines)
@@ -404,7 +400,7 @@ class MeasureWidget(QScrollArea):
         elif self.chosen_labels is not labels:
             texts.append("Another layer is chosen now: measure it.")
         if self.shapes is not None:
-            texts.append(state.surplus_text(self.shapes, labels, self._computed))
+            texts.append(diameter_lines.surplus_text(self.shapes, labels, self._computed))
             if self._viewer.layers.selection.active is self.shapes and self.shapes.mode == "direct":
                 texts.append("Click a line, then drag one of its ends.")
         return " ".join(filter(None, texts))
@@ -422,8 +418,8 @@ class MeasureWidget(QScrollArea):
         if lesion is None or labels is None or self.examination is None:
             return
         if lesion.diameters is not None:
-            self._show_plane(2 - state.shown_axis(lesion.diameters, self.examination.grid))
-        point = layers.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
+            self._show_plane(2 - diameter_lines.shown_axis(lesion.diameters, self.examination.grid))
+        point = drawing.shown_point(labels, state.place_of(lesion), self.examination.grid.viewer)
         first = self._viewer.dims.ndim - len(point)
         self._viewer.dims.set_point(range(first, first + len(point)), [float(coordinate) for coordinate in point])
 
@@ -468,14 +464,3 @@ class MeasureWidget(QScrollArea):
 def _write(path: str, text: str) -> str:
     write_text(Path(path), text)
     return f"Saved {path}."
-
-
-def _farewell(runner: JobRunner, *links: Links) -> Callable[..., None]:
-    """What stops the job and cuts the ties to viewer and layers when the panel is gone."""
-
-    def leave(*_: Any) -> None:
-        runner.cancel()
-        for link in links:
-            link.cut()
-
-    return leave

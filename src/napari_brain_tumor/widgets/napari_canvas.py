@@ -10,7 +10,7 @@ from typing import Any
 from napari.qt import QtViewer
 from qtpy.QtWidgets import QApplication, QBoxLayout, QMainWindow, QWidget
 
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.plugin.viewers import camera_of
 
 
 def bare(viewer: Any) -> Any:
@@ -30,12 +30,7 @@ def canvas_view_of(viewer: Any) -> QtViewer | None:
 
 
 class CanvasPlace:
-    """The place of napari's view in its window.
-
-    Parameters
-    ----------
-    view : QtViewer
-    """
+    """The place of napari's view in its window."""
 
     def __init__(self, view: QtViewer) -> None:
         parent = view.parentWidget()

@@ -42,7 +42,6 @@ class Plane:
 
     Parameters
     ----------
-    name : str
     axis : int
         The axis that is cut, of Z, Y, X.
     """
@@ -159,7 +158,6 @@ class Ring:
     ----------
     centre : (z, y, x)
         In the viewer's world.
-    radius : float
     """
 
     centre: tuple[float, float, float]
@@ -171,7 +169,6 @@ def ring_in_plane(ring: Ring, camera: Camera, axes: Sequence[int], position: flo
 
     Parameters
     ----------
-    ring : Ring
     camera : Camera
         Of the canvas that shows the slice.
     axes : (cut, row, column)
@@ -262,7 +259,6 @@ def next_slice(labels: Array, axis: int, current: int, step: int) -> int | None:
 
     Parameters
     ----------
-    labels : integer array
     axis : int
         The axis that is cut.
     current : int

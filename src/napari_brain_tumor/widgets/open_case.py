@@ -4,28 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtCore import QMimeData, QSize, Qt
+from qtpy.QtCore import QMimeData, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import RoleError, SpacingUnknownError
 from napari_brain_tumor.io import Series
 from napari_brain_tumor.labels import SCHEMAS
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.default_reader import make_default_reader, remember_offer
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.study import ROLES
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
-from napari_brain_tumor.widgets.open_state import (
-    open_case,
-    open_lines,
-    role_options,
-    series_at,
-    spacing_of,
-)
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, form, wrapped
+from napari_brain_tumor.widgets.open_state import open_case, open_lines, role_options, series_at, spacing_of
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, combo, flow, form, wrapped
 from napari_brain_tumor.widgets.reader_offer import offer_after_opening
 from napari_brain_tumor.widgets.series_table import SeriesTable
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
@@ -34,13 +28,10 @@ _BY_NAME = "as its name tells"
 _FILES = "Scans and segmentations (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.hdr *.tif *.tiff *.dcm);;All files (*)"
 
 
-class OpenCaseWidget(QScrollArea):
-    """Opens an examination or a segmentation, and asks for what its files do not state.
+class OpenCaseWidget(Panel):
+    """Opens an examination or a segmentation, and asks for what its files do not state."""
 
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    SIZE = (320, 460)
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -54,10 +45,6 @@ class OpenCaseWidget(QScrollArea):
         self.setAcceptDrops(True)
         prepare(napari_viewer)
         offer_after_opening(napari_viewer)
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(320, 460)
 
     def _build(self) -> None:
         column = column_in(self)
@@ -232,7 +219,7 @@ class OpenCaseWidget(QScrollArea):
         )
 
     def _on_opened(self, opened: Sequence[LayerData]) -> None:
-        added = layers.add_layers(self._viewer, opened)
+        added = viewers.add_layers(self._viewer, opened)
         self.open_button.setEnabled(True)
         self.status_label.setText("Opened " + ", ".join(layer.name for layer in added) + ".")
 

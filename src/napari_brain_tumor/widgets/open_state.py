@@ -8,7 +8,7 @@ from napari_brain_tumor import io
 from napari_brain_tumor.errors import RecordError, SpacingUnknownError
 from napari_brain_tumor.io.dicom import is_dicom
 from napari_brain_tumor.io.reading import is_image
-from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.plugin import reader, to_layers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.requests.actions import view_lines
 from napari_brain_tumor.requests.lines import CommandLines
@@ -56,7 +56,7 @@ def _open_labels(request: ViewRequest) -> list[LayerData]:
     if request.spacing_mm is None:
         return [reader.read_segmentation(request.path, request.schema_name)]
     opened = io.open_segmentation(request.path, request.schema_name, spacing_mm=request.spacing_mm)
-    return [layers.segmentation_to_layer(opened, name=request.path.name)]
+    return [to_layers.segmentation_to_layer(opened, name=request.path.name)]
 
 
 def _open_scan(request: ViewRequest) -> Study:

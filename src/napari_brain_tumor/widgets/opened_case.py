@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 from napari_brain_tumor.dataset import CaseRecord, MadeBy, Truth
 from napari_brain_tumor.dataset.drafts import Draft, DraftRecord
 from napari_brain_tumor.dataset.index import now
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, viewers
 from napari_brain_tumor.plugin.labels_edit import replace_labels
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.study import Role
@@ -30,7 +30,6 @@ class OpenedCase(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    parent : QObject, optional
     """
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
@@ -81,18 +80,18 @@ class OpenedCase(QObject):
         roles = self._visible_roles()
         previous = self._release()
         self._folder, self.loaded, self._base = folder, loaded, loaded.record.label.made_by
-        added = layers.add_layers(self._viewer, [*state.show_roles(loaded.scans, roles), loaded.label])
+        added = viewers.add_layers(self._viewer, [*state.show_roles(loaded.scans, roles), loaded.label])
         # After it, not before: an empty viewer goes to two dimensions and back, and OpenGL may crash on the way.
         self._remove(previous)
         if len(self._viewer.layers) == len(added):
-            layers.orient_viewer(self._viewer)
+            viewers.orient_viewer(self._viewer)
         self._own_layers = added
         truth = added[-1]
         self._base_data = np.array(truth.data)
         self.edits.watch(truth)
         self.show_prediction(loaded, side_by_side=side_by_side)
         self._viewer.layers.selection = {truth}
-        layers.show_tumour(self._viewer, truth)
+        viewers.show_tumour(self._viewer, truth)
 
     def show_prediction(self, loaded: state.LoadedCase, *, side_by_side: bool) -> None:
         """Show the prediction of the case as it was read now."""

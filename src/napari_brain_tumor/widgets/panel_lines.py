@@ -15,26 +15,18 @@ from napari_brain_tumor.io.formats import BIDS
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.display import Display
 from napari_brain_tumor.plugin.layers import SegmentationTag, SequenceTag
-from napari_brain_tumor.requests.actions import (
-    LabelFile,
-    ModelRun,
-    add_case_lines,
-    refine_lines,
-    relabel_lines,
-    rerun_lines,
-    review_lines,
-    score_dataset_lines,
-    segment_lines,
-)
+from napari_brain_tumor.requests.actions import LabelFile, ModelRun, refine_lines, rerun_lines, segment_lines
 from napari_brain_tumor.requests.dataset import AddCaseRequest
+from napari_brain_tumor.requests.dataset_actions import add_case_lines, relabel_lines, score_dataset_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.opening import OpenRequest
 from napari_brain_tumor.requests.quoting import usual_shell
 from napari_brain_tumor.requests.reopening import opening_of
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets.result_files import Format
 from napari_brain_tumor.widgets.saved_files import saved_file
-from napari_brain_tumor.widgets.segment_state import Choices, Format
+from napari_brain_tumor.widgets.segment_state import Choices
 from napari_brain_tumor.widgets.stored_maps import stored_maps_of
 
 _MASK_IN_MEMORY: Final = "mask"
@@ -50,7 +42,6 @@ def segment_lines_of(
 
     Parameters
     ----------
-    choices : Choices
     file_format : Format
         That is chosen.
     schema : str
@@ -185,7 +176,6 @@ def refine_lines_of(
 
     Parameters
     ----------
-    sequences : mapping of role to layer
     origin : LabelFile, ModelRun or None
         As `origin_of` gives it for the labels before they were corrected.
     prompts : str
@@ -210,9 +200,6 @@ def add_lines_of(
 
     Parameters
     ----------
-    folder : Path
-    sequences : mapping of role to layer
-    label : Layer
     request : AddCaseRequest
         Without the slices that are known.
     slices : sequence of int, optional
@@ -231,11 +218,6 @@ def relabel_lines_of(folder: Path, case_id: str, label: Layer | None, state: str
         msg = f"The labels of {case_id} were removed from the viewer after they were saved in the data set."
         raise RecordError(msg)
     return relabel_lines(folder, case_id, label_file_of(label), state, note)
-
-
-def review_lines_of(folder: Path, case_id: str, state: str, note: str) -> CommandLines:
-    """What a decision in the Curate panel does."""
-    return review_lines(folder, case_id, state, note)
 
 
 def score_lines_of(folder: Path, case_ids: Sequence[str], model: ModelInfo) -> CommandLines:

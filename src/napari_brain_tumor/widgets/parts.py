@@ -1,10 +1,10 @@
 """Small parts of which the panels are made, each with its tooltip and its name for screen readers."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -20,9 +20,19 @@ from qtpy.QtWidgets import (
 )
 from superqt import QFlowLayout
 
-from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 
 _LEAST_WIDTH: Final = 300
+
+
+class Panel(QScrollArea):
+    """A panel, narrow enough to leave room for the canvas on a small screen."""
+
+    SIZE: ClassVar = (340, 560)
+
+    def sizeHint(self) -> QSize:
+        """Width and height in pixels, where nothing asks for others."""
+        return QSize(*self.SIZE)
 
 
 def column_in(panel: QScrollArea) -> QVBoxLayout:
@@ -38,7 +48,7 @@ def column_in(panel: QScrollArea) -> QVBoxLayout:
     column.setContentsMargins(6, 6, 6, 6)
     column.setSpacing(6)
     panel.setWidget(content)
-    guard_wheel(panel)
+    WheelGuard(panel)
     give_room(panel, content, _LEAST_WIDTH)
     return column
 
@@ -71,7 +81,6 @@ def give_room(area: QScrollArea, content: QWidget, least: int) -> None:
 
     Parameters
     ----------
-    area : QScrollArea
     content : QWidget
         Its widget.
     least : int

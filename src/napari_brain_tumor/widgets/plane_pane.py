@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_brain_tumor.plugin.layers import camera_of
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.canvas_marks import CanvasMarks
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.navigation import (
@@ -36,7 +36,6 @@ class Pane(QWidget):
 
     Parameters
     ----------
-    name : str
     canvas_view : QtViewer
         Shows `model`, and is moved into the pane.
     """
@@ -172,13 +171,7 @@ class Pane(QWidget):
 
 
 class PlanePane(Pane):
-    """Shows one plane in a view that is given to it: napari's own, or that of a `SlicePane`.
-
-    Parameters
-    ----------
-    plane : Plane
-    canvas_view : QtViewer
-    """
+    """Shows one plane in a view that is given to it: napari's own, or that of a `SlicePane`."""
 
     place_chosen = Signal(object)
     """A world point (as the viewer's `dims.point`) that was clicked, or moved to with Shift held."""
@@ -290,7 +283,6 @@ class SlicePane(PlanePane):
 
     Parameters
     ----------
-    plane : Plane
     canvas_view : QtViewer
         Without layers.
     """

@@ -5,16 +5,7 @@ from html import escape
 
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_brain_tumor.inference.device_list import list_memory
 from napari_brain_tumor.inference.memory import DeviceMemory, free_host_bytes

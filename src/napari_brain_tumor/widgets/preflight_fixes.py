@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 from napari_brain_tumor.catalogue import ModelInfo
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers, layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preflight.rows import Fix, FixKind
 from napari_brain_tumor.study import Role
+from napari_brain_tumor.widgets import scan_layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.preflight_state import Question, left_out
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error
@@ -40,7 +41,7 @@ def question_of(panel: "SegmentWidget", devices: Sequence[DeviceMemory]) -> Ques
 
 
 def _views_left_out(panel: "SegmentWidget") -> dict[Role, LayerView]:
-    others = left_out(state.candidates(panel.viewer.layers), panel.choices.sequences)
+    others = left_out(scan_layers.candidates(panel.viewer.layers), panel.choices.sequences)
     return {role: layers.view(layer) for role, layer in others.items()}
 
 
@@ -110,7 +111,7 @@ class PreflightFixes:
         active = viewer.layers.selection.active
         if name in viewer.layers:
             viewer.layers.remove(name)
-        (layer,) = layers.add_layers(viewer, [mask_data])
+        (layer,) = viewers.add_layers(viewer, [mask_data])
         layer.contour = _OUTLINE_PIXELS
         if active in viewer.layers:
             viewer.layers.selection = {active}
@@ -131,9 +132,9 @@ class PreflightFixes:
             return
         views |= _views_left_out(self._panel)
         self._panel.status_label.setText("Bringing the scans onto one grid…")
-        self.runner.start(lambda _: as_job(layers.resampled_layers, views, value))
+        self.runner.start(lambda _: as_job(from_layers.resampled_layers, views, value))
 
     def _on_resampled(self, resampled: list[LayerData]) -> None:
-        added: list[Any] = layers.add_layers(self._panel.viewer, resampled)
+        added: list[Any] = viewers.add_layers(self._panel.viewer, resampled)
         self._panel.choose_case_of(added[-1])
         self._panel.status_label.setText("Added the scans on one grid; the others are as they were.")

@@ -9,7 +9,7 @@ from napari.layers import Layer
 from napari_brain_tumor.catalogue import Method
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.inference.memory import DeviceMemory
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers
 from napari_brain_tumor.plugin.layers import LayerView, SequenceTag
 from napari_brain_tumor.preflight.check import check_facts, expected_of, plan_of
 from napari_brain_tumor.preflight.costs import Expected
@@ -19,7 +19,7 @@ from napari_brain_tumor.preflight.scans import Facts, Scans, facts_of
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import Role, Segmentation
-from napari_brain_tumor.widgets.segment_state import Candidate, is_single
+from napari_brain_tumor.widgets.scan_layers import Candidate, is_single
 
 ICONS: Final[dict[Verdict, str]] = {"pass": "✓", "warn": "⚠", "fail": "✗"}
 
@@ -34,7 +34,6 @@ class Question:
         The chosen scans.
     elsewhere : mapping of role to LayerView
         Scans that are open too and might belong to them, on other grids.
-    method : Method or None
     request : SegmentRequest
         How it is run.
     devices : sequence of DeviceMemory
@@ -59,10 +58,6 @@ class Question:
             list(own) == list(others) and all(_same(own[role], others[role]) for role in own)
             for own, others in ((self.views, other.views), (self.elsewhere, other.elsewhere))
         )
-
-
-Asked = Question
-"""Its earlier name, by which scripts ask that were written before."""
 
 
 def _same(first: LayerView, second: LayerView) -> bool:
@@ -108,7 +103,7 @@ def answer(question: Question, before: Answer | None = None) -> Answer:
 
 
 def _scans(question: Question) -> Scans:
-    on_grid = layers.intensities_of_all(question.views)
+    on_grid = from_layers.intensities_of_all(question.views)
     tags = {
         role: layer_view.tag for role, layer_view in question.views.items() if isinstance(layer_view.tag, SequenceTag)
     }
@@ -118,9 +113,9 @@ def _scans(question: Question) -> Scans:
         {role: array for role, (array, _) in on_grid.items()},
         {role: grid for role, (_, grid) in on_grid.items()},
         {role: tag.layout for role, tag in tags.items()},
-        layers.notes_of(question.views),
+        from_layers.notes_of(question.views),
         tuple(role for role, tag in tags.items() if tag.resampled),
-        {role: grid for role, (_, grid) in layers.intensities_of_all(question.elsewhere).items()},
+        {role: grid for role, (_, grid) in from_layers.intensities_of_all(question.elsewhere).items()},
     )
 
 
@@ -128,7 +123,7 @@ def _labels(question: Question) -> Segmentation | BrainTumorError | None:
     if question.labels is None:
         return None
     try:
-        return layers.segmentation_from_layer(question.labels, list(question.views.values()))
+        return from_layers.segmentation_from_layer(question.labels, list(question.views.values()))
     except BrainTumorError as error:
         return error
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import napari.viewer
 import numpy as np
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -14,12 +14,11 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
 )
 
-from napari_brain_tumor.plugin import layers, reader
+from napari_brain_tumor.plugin import reader, viewers
 from napari_brain_tumor.preparation import Candidate
 from napari_brain_tumor.preparation.pipeline import PreparationReport
 from napari_brain_tumor.progress import Progress
@@ -30,19 +29,17 @@ from napari_brain_tumor.widgets import prepare_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
 from napari_brain_tumor.widgets.job_times import expectation_of, timed
-from napari_brain_tumor.widgets.parts import button, column_in, combo, flow, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, combo
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 _NONE = "–"
 
 
-class PrepareWidget(QScrollArea):
-    """Makes a study on one grid of the raw series of an examination, and opens it.
+class PrepareWidget(Panel):
+    """Makes a study on one grid of the raw series of an examination, and opens it."""
 
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    SIZE = (340, 520)
 
     prepared = Signal(object)
     """The layers of the prepared study, which are in the viewer."""
@@ -59,10 +56,6 @@ class PrepareWidget(QScrollArea):
         self._build()
         self._connect()
         cancel_when_closed(self, self.headers_runner, self.runner, self.open_runner)
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 520)
 
     def _build(self) -> None:
         column = column_in(self)
@@ -91,13 +84,9 @@ class PrepareWidget(QScrollArea):
             column.addWidget(box)
         self.prepare_button = button("&Prepare", "Register the series, extract the brain, save and open the study.")
         self.cancel_button = button("Cancel", "Stop within a second; nothing is kept.")
-        self.cancel_button.setEnabled(False)
-        column.addLayout(flow(self.prepare_button, self.cancel_button))
-        self.bar = progress_bar("How far the preparation is.")
-        self.bar.hide()
-        column.addWidget(self.bar)
-        self.status_label = wrapped("")
-        column.addWidget(self.status_label)
+        self.run_controls = RunControls(self.prepare_button, self.cancel_button, "How far the preparation is.")
+        self.status_label = self.run_controls.label
+        column.addWidget(self.run_controls)
         self.picture_box = combo("Whose checkerboard is shown.", "Checkerboard of")
         self.picture_box.hide()
         column.addWidget(self.picture_box)
@@ -175,9 +164,7 @@ class PrepareWidget(QScrollArea):
             return
         request, output = self.request, self.output
         self.prepare_button.setEnabled(False)
-        self.cancel_button.setEnabled(True)
-        self.bar.setValue(0)
-        self.bar.show()
+        self.run_controls.show_running(True)
         # Each series is read, registered and compared with the others: the time grows with their number.
         kind, size = "prepare", float(max(1, sum(bool(row["role"]) for row in self._view.rows)))
         self.runner.start(
@@ -222,8 +209,8 @@ class PrepareWidget(QScrollArea):
         self.code_box.refresh()
 
     def _on_progressed(self, progress: Progress, seconds_left: float | None) -> None:
-        self.bar.setValue(round(1000 * progress.fraction))
-        self.status_label.setText("; ".join(filter(None, (progress.message, time_left_text(seconds_left)))))
+        words = filter(None, (progress.message, time_left_text(seconds_left)))
+        self.run_controls.show_progress(progress, "; ".join(words))
 
     def _on_prepared(self, report: PreparationReport) -> None:
         self._pictures = report.pictures
@@ -234,7 +221,7 @@ class PrepareWidget(QScrollArea):
         self.open_runner.start(lambda _: as_job(reader.read_path, report.folder))
 
     def _on_opened(self, opened: Any) -> None:
-        self.prepared.emit(layers.add_layers(self._viewer, opened))
+        self.prepared.emit(viewers.add_layers(self._viewer, opened))
 
     def _on_failed(self, error: Exception) -> None:
         self._on_ended(str(error))
@@ -242,9 +229,7 @@ class PrepareWidget(QScrollArea):
 
     def _on_ended(self, text: str) -> None:
         self.prepare_button.setEnabled(True)
-        self.cancel_button.setEnabled(False)
-        self.bar.hide()
-        self.status_label.setText(text)
+        self.run_controls.show_running(False, text)
 
     def _show_picture(self, role: str) -> None:
         picture = self._pictures.get(role)

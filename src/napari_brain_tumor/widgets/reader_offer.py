@@ -1,5 +1,6 @@
 """Offers once, after the first case, to open such files always with this plugin."""
 
+from functools import partial
 from typing import Any, Final
 
 import napari.viewer
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout
 from napari_brain_tumor.plugin.default_reader import make_default_reader, may_offer, remember_offer
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.sample import sample_case_folder
+from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.parts import button, wrapped
 from napari_brain_tumor.widgets.worker import notify
@@ -21,12 +23,7 @@ _WAIT_MS: Final = 300
 
 
 class ReaderOffer(QFrame):
-    """Asks whether this plugin should open `.nii.gz` and the like always; stands below the canvas and blocks nothing.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Asks below the canvas whether this plugin should always open `.nii.gz` and the like; it blocks nothing."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -82,7 +79,7 @@ class _Watch(QObject):
         self._viewer = viewer
         self._timer = single_shot(self, self._offer, _WAIT_MS)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        window.destroyed.connect(_forget(viewer, self._on_inserted))
+        when_gone(window, partial(viewer.layers.events.inserted.disconnect, self._on_inserted))
         if any(_is_case(layer) for layer in viewer.layers):
             self._timer.start()
 
@@ -108,13 +105,6 @@ def offer_after_opening(viewer: Any) -> None:
     window = getattr(getattr(viewer, "window", None), "_qt_window", None)
     if window is not None and window.findChild(_Watch) is None:
         _Watch(viewer, window)
-
-
-def _forget(viewer: Any, on_inserted: Any) -> Any:
-    def leave(*_: Any) -> None:
-        viewer.layers.events.inserted.disconnect(on_inserted)
-
-    return leave
 
 
 def _is_case(layer: Layer) -> bool:

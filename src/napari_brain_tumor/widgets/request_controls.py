@@ -28,7 +28,6 @@ class RequestControls(QObject):
 
     Parameters
     ----------
-    request : type of Request
     names : sequence of str
         Of the fields, in the order of the rows.
     rows : QFormLayout

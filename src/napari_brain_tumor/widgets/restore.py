@@ -4,22 +4,22 @@ Journals of labels are kept for `KEEP_DAYS` days, or less where they take more r
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import napari.viewer
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QScrollArea, QVBoxLayout
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QListWidget, QListWidgetItem, QVBoxLayout
 
 from napari_brain_tumor.autosave.sessions import KEEP_BYTES, KEEP_DAYS, Session, forget
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import SequenceTag
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.widgets import restore_state as state
+from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.label_journal import start_journal
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 from napari_brain_tumor.widgets.links import Links
-from napari_brain_tumor.widgets.parts import button, column_in, flow, wrapped
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, wrapped
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify, notify_error
 
 _SEARCH_MS: Final = 600
@@ -33,7 +33,6 @@ class RestoreNotice(QFrame):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     session : Session, optional
         The one of this process if not given.
     """
@@ -107,15 +106,16 @@ class RestoreNotice(QFrame):
         self.hide()
 
 
-class RestoreWidget(QScrollArea):
+class RestoreWidget(Panel):
     """Lists unsaved labels, of layers that were removed and of earlier sessions, to bring them back or delete them.
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     session : Session, optional
         The one of this process if not given.
     """
+
+    SIZE = (340, 420)
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, session: Session | None = None) -> None:
         super().__init__()
@@ -128,12 +128,8 @@ class RestoreWidget(QScrollArea):
         self._timer = single_shot(self, self.search)
         self._ties = Links()
         self._ties.connect(napari_viewer.layers.events.removed, lambda _: self._timer.start(_SEARCH_MS))
-        self.destroyed.connect(partial(_cut, self._ties))
+        when_gone(self, self._ties.cut)
         self.search()
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 420)
 
     def _build(self) -> None:
         column = column_in(self)
@@ -170,7 +166,6 @@ class RestoreWidget(QScrollArea):
 
     @property
     def ticked(self) -> list[state.Offer]:
-        """What is ticked."""
         items = [self.list.item(row) for row in range(self.list.count())]
         checked = [entry for entry in items if entry is not None and entry.checkState() == Qt.CheckState.Checked]
         return [entry.data(Qt.ItemDataRole.UserRole) for entry in checked]
@@ -221,10 +216,6 @@ class RestoreWidget(QScrollArea):
         self._on_ticked()
         self.status_label.setText(str(error))
         notify_error(error)
-
-
-def _cut(ties: Links, *_: Any) -> None:
-    ties.cut()
 
 
 def load_job(selected: Sequence[state.Offer], opened: Sequence[Any]) -> Job[list[state.Restored]]:

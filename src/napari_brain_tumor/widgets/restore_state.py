@@ -18,7 +18,7 @@ from napari_brain_tumor.errors import BrainTumorError, UnreadableFileError
 from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.io.packed import read_packed
 from napari_brain_tumor.io.source_files import describe_sources
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import layers, to_layers, viewers
 from napari_brain_tumor.plugin.layer_document import LayerDocument, restored_layer
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets.label_journal import ORIGINAL, start_journal
@@ -57,8 +57,6 @@ class Restored:
 
     Parameters
     ----------
-    offer : Offer
-    layer : LayerData
     automatic : (Z, Y, X) array
         As in `journal.layer_journal.RecoveredLabels`, like `clean`.
     scans : list of LayerData
@@ -82,7 +80,6 @@ def offers(
 
     Parameters
     ----------
-    fates : collection of Fate
     home : Path, optional
         Where the journals are.
     session : Session, optional
@@ -122,7 +119,6 @@ def load(offer: Offer, opened: Sequence[Grid] = ()) -> Restored:
 
     Parameters
     ----------
-    offer : Offer
     opened : sequence of Grid
         Of the scans of ours in the viewer, as they are shown.
 
@@ -161,12 +157,12 @@ def _scans(document: LayerDocument) -> tuple[list[LayerData], tuple[str, ...]]:
     known = {role: source.sha256 for role, source in document.sources.items() if source.sha256 is not None}
     changed = [str(sources[role].path) for role, sha256 in known.items() if described[role].get("sha256") != sha256]
     notes = (f"Changed since the labels were painted: {', '.join(changed)}.",) if changed else ()
-    return layers.study_to_layers(study), notes
+    return to_layers.study_to_layers(study), notes
 
 
 def add_restored(viewer: Any, restored: Restored) -> Layer:
     """Add unsaved labels to a viewer, with their scans below; they are journalled from now on, still as unsaved."""
-    layer: Labels = layers.add_layers(viewer, [*restored.scans, restored.layer])[-1]
+    layer: Labels = viewers.add_layers(viewer, [*restored.scans, restored.layer])[-1]
     watch = start_journal(viewer).watch(layer)
     watch.mirror.assume(restored.automatic)
     if watch.mirror.journal is not None:

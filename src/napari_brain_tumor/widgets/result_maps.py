@@ -28,7 +28,6 @@ class ResultMaps(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    more : MoreSettings
     """
 
     message = Signal(str)

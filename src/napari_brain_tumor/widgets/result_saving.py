@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
-from napari_brain_tumor.widgets import segment_state as state
+from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets.label_journal import SavePoint, start_journal
 from napari_brain_tumor.widgets.parts import button, combo, wrapped
 from napari_brain_tumor.widgets.result_view import ResultView
@@ -23,7 +23,6 @@ class ResultSaving(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-    result : ResultView
     """
 
     saved = Signal()
@@ -55,31 +54,33 @@ class ResultSaving(QWidget):
         column.addWidget(self.label)
         self.label.hide()
         self.schema_box = combo("Which integers are written: each data set has its own.", "File labels")
-        for name in state.writable_schemas():
+        for name in result_files.writable_schemas():
             self.schema_box.addItem(name, name)
             at = self.schema_box.count() - 1
-            self.schema_box.setItemData(at, state.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole)
+            self.schema_box.setItemData(at, result_files.schema_tooltip(name), Qt.ItemDataRole.ToolTipRole)
         self.format_box = combo("The file format to save in.", "File format")
-        for format_choice in state.FORMATS:
+        for format_choice in result_files.FORMATS:
             self.format_box.addItem(format_choice.label, format_choice)
 
     def _on_result_changed(self, layer: Layer | None) -> None:
         self._show_text("")
         self.button.setEnabled(layer is not None)
         if layer is not None:
-            self.format_box.setCurrentIndex(state.FORMATS.index(state.default_format(state.layout_of(layer))))
+            self.format_box.setCurrentIndex(
+                result_files.FORMATS.index(result_files.default_format(result_files.layout_of(layer)))
+            )
 
     def _on_requested(self) -> None:
         if self._result.layer is None:
             return
-        file_format: state.Format = self.format_box.currentData()
+        file_format: result_files.Format = self.format_box.currentData()
         path = self._ask_where(file_format)
         more = self._ask_more(file_format) if path else None
         if more is not None:
             self.save(path, more)
 
-    def _ask_where(self, file_format: state.Format) -> str:
-        name = state.case_name(self._result.layer)
+    def _ask_where(self, file_format: result_files.Format) -> str:
+        name = result_files.case_name(self._result.layer)
         if not file_format.suffix:
             return str(QFileDialog.getExistingDirectory(self, f"Folder for {file_format.label}"))
         start = str(Path.home() / f"{name}_segmentation{file_format.suffix}")
@@ -88,10 +89,10 @@ class ResultSaving(QWidget):
         )
         return path if not path or path.lower().endswith(file_format.suffix) else f"{path}{file_format.suffix}"
 
-    def _ask_more(self, file_format: state.Format) -> dict[str, str] | None:
+    def _ask_more(self, file_format: result_files.Format) -> dict[str, str] | None:
         """What the format needs besides the path; None where the user does not say it."""
         try:
-            needed = state.still_needed(*self._result.views(), file_format)
+            needed = result_files.still_needed(*self._result.views(), file_format)
         except BrainTumorError:  # saving says it
             return {}
         if not needed:
@@ -109,14 +110,14 @@ class ResultSaving(QWidget):
             return
         labels_view, references = self._result.views()
         schema, point = self.schema_box.currentData(), start_journal(self._viewer).save_point(layer)
-        file_format: state.Format = self.format_box.currentData()
+        file_format: result_files.Format = self.format_box.currentData()
         # A path of another suffix tells its format itself.
         name = file_format.name if path.lower().endswith(file_format.suffix) else None
         remembers = file_format.labels or name is None
         self._when_saved = lambda: self._remember(layer, path, schema, point) if remembers else None
         self.button.setEnabled(False)
         self._show_text("Saving…")
-        self.runner.start(lambda _: as_job(state.save_layer, labels_view, references, path, schema, name, more))
+        self.runner.start(lambda _: as_job(result_files.save_layer, labels_view, references, path, schema, name, more))
 
     def _remember(self, layer: Layer, path: str, schema: str, point: SavePoint) -> None:
         remember_saved(layer, path, schema)

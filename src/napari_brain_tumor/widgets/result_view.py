@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.plugin.layers import LayerView
+from napari_brain_tumor.widgets import result_files
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.label_edits import edit_events
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
@@ -87,7 +88,7 @@ class ResultView(QWidget):
     def _measure(self) -> None:
         if self.layer is not None and self.layer in self._viewer.layers:
             labels_view, references = self.views()
-            self._runner.start(lambda _: as_job(state.measure_layer, labels_view, references))
+            self._runner.start(lambda _: as_job(result_files.measure_layer, labels_view, references))
 
     def _on_measured(self, table: Any) -> None:
         self._show_name()

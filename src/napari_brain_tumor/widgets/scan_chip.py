@@ -23,7 +23,6 @@ class ScanChip(QComboBox):
 
     Parameters
     ----------
-    role : str
     tip : str
         What the sequence is.
     """

@@ -1,15 +1,14 @@
 """The Segment panel: choose scans, model and device, run, look at volumes, save."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_brain_tumor.catalogue import Method, ModelInfo
 from napari_brain_tumor.errors import BoxError, BrainTumorError
@@ -20,10 +19,10 @@ from napari_brain_tumor.progress import Progress
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.segment import SegmentRequest
 from napari_brain_tumor.study import ROLES, Role
-from napari_brain_tumor.widgets import doubt
+from napari_brain_tumor.widgets import doubt, scan_layers
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
-from napari_brain_tumor.widgets.closing import when_closed
+from napari_brain_tumor.widgets.closing import cut_when_closed, when_closed
 from napari_brain_tumor.widgets.device_choice import DeviceChoice
 from napari_brain_tumor.widgets.helper_layers import HelperLayers
 from napari_brain_tumor.widgets.initial_choices import start_as_preferred
@@ -33,7 +32,7 @@ from napari_brain_tumor.widgets.model_choice import ModelChoice
 from napari_brain_tumor.widgets.model_list import model_list
 from napari_brain_tumor.widgets.more_settings import MoreSettings
 from napari_brain_tumor.widgets.panel_lines import segment_lines_of
-from napari_brain_tumor.widgets.parts import Fold, button, column_in, combo, flow, form, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.parts import Fold, Panel, button, column_in, combo, flow, form, line, wrapped
 from napari_brain_tumor.widgets.preflight import PreflightTable
 from napari_brain_tumor.widgets.preflight_fixes import PreflightFixes, question_of
 from napari_brain_tumor.widgets.preflight_state import Answer
@@ -41,6 +40,7 @@ from napari_brain_tumor.widgets.result_maps import ResultMaps
 from napari_brain_tumor.widgets.result_saving import ResultSaving
 from napari_brain_tumor.widgets.result_view import ResultView
 from napari_brain_tumor.widgets.results import PlacedResult
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.scan_chip import ScanChip
 from napari_brain_tumor.widgets.segment_runs import SegmentRuns, segment_runs_of
 from napari_brain_tumor.widgets.study_list import StudyList
@@ -58,7 +58,7 @@ _ROLE_TIPS: dict[Role, str] = {
 }
 
 
-class SegmentWidget(QScrollArea):
+class SegmentWidget(Panel):
     """Segments the tumour in the opened scans with a trained network, in a process of its own.
 
     The user's scans are never altered. A run adds a labels layer, or, where that is chosen, puts its labels into the
@@ -66,7 +66,6 @@ class SegmentWidget(QScrollArea):
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         The one of this session where none is given.
     target : str, optional
@@ -75,6 +74,8 @@ class SegmentWidget(QScrollArea):
     models : sequence of Method, optional
         The installed models and the methods without weights where none are given.
     """
+
+    SIZE = (320, 560)
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class SegmentWidget(QScrollArea):
         column.addWidget(self.preflight)
         self.study_list = StudyList()
         column.addWidget(self.study_list)
-        column.addLayout(self._build_run())
+        column.addWidget(self._build_run())
         self.settings = Fold(
             "Setti&ngs", "Model, device, thresholds, box, where the result goes, and how it is saved.", "Settings"
         )
@@ -167,27 +168,16 @@ class SegmentWidget(QScrollArea):
         rows.addRow(self.more)
         return rows
 
-    def _build_run(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        buttons = QHBoxLayout()
+    def _build_run(self) -> RunControls:
         self.run_button = button(_RUN_TEXT, _RUN_TIP)
         self.run_button.setMinimumHeight(round(1.8 * self.run_button.sizeHint().height()))
         self.cancel_button = button("&Cancel", "Stop within a second. Nothing is added.")
-        self.cancel_button.setEnabled(False)
-        self.cancel_button.hide()
         self.plan_label = wrapped("")
         self.plan_label.setAccessibleName("What is run")
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        column.addLayout(buttons)
-        column.addWidget(self.plan_label)
-        self.progress_bar = progress_bar("How far the segmentation is.")
-        self.progress_bar.hide()
-        column.addWidget(self.progress_bar)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
-        return column
+        tip = "How far the segmentation is."
+        self.run_controls = RunControls(self.run_button, self.cancel_button, tip, self.plan_label)
+        self.status_label = self.run_controls.label
+        return self.run_controls
 
     def _connect(self) -> None:
         for role, box in self.role_boxes.items():
@@ -220,7 +210,7 @@ class SegmentWidget(QScrollArea):
         for signal, slot in of_qt:
             signal.connect(slot)
         when_closed(self, self._list_watch.links.cut)
-        when_closed(self, _farewell([*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)]))
+        cut_when_closed(self, [*of_qt, (doubt.doubt_steps.gone, self.maps.show_doubt)])
 
     def _ties_to_runs(self) -> list[tuple[Any, Callable[..., None]]]:
         runs = self.runs
@@ -234,7 +224,7 @@ class SegmentWidget(QScrollArea):
     # Scans ----------------------------------------------------------------------------------------------------------
 
     def _on_layers_changed(self) -> None:
-        scans = state.candidates(self._viewer.layers)
+        scans = scan_layers.candidates(self._viewer.layers)
         self.result.forget_if_removed()  # a selection that changed before the layer went has not told
         before, self._image_layers = self._image_layers, [scan.layer for scan in scans]
         still_open = {role: layer for role, layer in self.choices.sequences.items() if layer in self._image_layers}
@@ -243,14 +233,14 @@ class SegmentWidget(QScrollArea):
         is_whole = bool(still_open) and len(still_open) == len(self.choices.sequences)
         # A result or a removed neighbour is no reason to turn to another case than the one that was chosen.
         stays = self._chosen_by_hand or (is_whole and all(layer in before for layer in self._image_layers))
-        self._show_roles(still_open if stays else state.match_roles(scans))
+        self._show_roles(still_open if stays else scan_layers.match_roles(scans))
         self.helpers.refresh()
-        self.study_list.show_studies(state.open_studies(scans))
+        self.study_list.show_studies(scan_layers.open_studies(scans))
 
     def _on_match_requested(self) -> None:
         self._chosen_by_hand = False
         near = self._viewer.layers.selection.active
-        self._show_roles(state.match_roles(state.candidates(self._viewer.layers), near))
+        self._show_roles(scan_layers.match_roles(scan_layers.candidates(self._viewer.layers), near))
 
     @property
     def worker(self) -> WorkerProcess:
@@ -274,7 +264,7 @@ class SegmentWidget(QScrollArea):
             box.clear()
             box.addItem(_NONE)
             for layer in self._image_layers:
-                box.addItem(state.short_name(layer))
+                box.addItem(scan_layers.short_name(layer))
                 box.setItemData(box.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(self._image_layers.index(matched[role]) + 1 if role in matched else 0)
             box.blockSignals(False)
@@ -324,10 +314,6 @@ class SegmentWidget(QScrollArea):
         self.more.set_usual({region: card.threshold(region) for region in card.regions} if card is not None else {})
         self.models.about_button.setEnabled(model is not None)
         self._refresh_readiness()
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(320, 560)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Ask the worker process which devices are present, when the panel is first seen; read the models anew."""
@@ -394,13 +380,10 @@ class SegmentWidget(QScrollArea):
     def _on_runs_changed(self) -> None:
         running = self.runs.running
         self._show_run_button()
-        self.cancel_button.setEnabled(running and not self.runs.cancelling)
-        self.cancel_button.setVisible(running)
-        if running and not self.progress_bar.isVisibleTo(self):
-            self.progress_bar.setRange(0, 0)
-            self.status_label.setText("Starting…")
-        self.progress_bar.setVisible(running)
+        begins = running and self.run_controls.bar.isHidden()
+        self.run_controls.show_running(running, "Starting…" if begins else None)
         if running and self.runs.cancelling:
+            self.cancel_button.setEnabled(False)
             self.status_label.setText("Cancelling…")
         if not running:
             self._on_runs_ended()
@@ -414,10 +397,8 @@ class SegmentWidget(QScrollArea):
 
     def _on_progress(self, progress: Progress, seconds_left: float | None) -> None:
         if self.runs.running and not self.runs.cancelling:
-            self.progress_bar.setRange(0, 1000)
-            self.progress_bar.setValue(round(1000 * progress.fraction))
             words = state.sentence(state.running_words(progress), time_left_text(seconds_left))
-            self.status_label.setText(f"{self.runs.queue.place}{words}")
+            self.run_controls.show_progress(progress, f"{self.runs.queue.place}{words}")
 
     def _on_placed(self, placed: PlacedResult) -> None:
         self.status_label.setText(placed.text)
@@ -448,16 +429,3 @@ class SegmentWidget(QScrollArea):
             return lines
         note = "These are the lines of the study above; the shell takes the folders of several cases at once."
         return replace(lines, notes=(*lines.notes, note))
-
-
-def _farewell(ties: Sequence[tuple[Any, Callable[..., None]]]) -> Callable[..., None]:
-    """What cuts the ties of a panel that is closed or gone; what it has begun goes on in the viewer."""
-    left = list(ties)
-
-    def leave(*_: Any) -> None:
-        while left:
-            event, slot = left.pop()
-            with suppress(RuntimeError, TypeError, ValueError):  # cut already, or gone with its owner
-                event.disconnect(slot)
-
-    return leave

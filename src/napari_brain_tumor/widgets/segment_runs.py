@@ -9,7 +9,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import viewers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import segment_state as state
 from napari_brain_tumor.widgets.attention import Attention
@@ -73,8 +73,6 @@ class SegmentRuns(QObject):
 
         Parameters
         ----------
-        runs : sequence of Run
-        worker : WorkerProcess
         target : str
             The job that runs there.
         replaces : bool
@@ -133,7 +131,7 @@ class SegmentRuns(QObject):
         if not stays:
             self._attention = Attention.of(viewer)
         if is_first and not drawing:
-            layers.show_tumour(viewer, placed.layer)
+            viewers.show_tumour(viewer, placed.layer)
         return placed
 
     def _on_failed(self, error: Exception) -> None:

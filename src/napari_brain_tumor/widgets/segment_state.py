@@ -1,39 +1,29 @@
-"""What the Segment panel decides, without Qt: which layer is which sequence, what to warn of, what is run."""
+"""What the Segment panel decides, without Qt: what can be run, what is run, and what is said of it."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import SignalGroupDescriptor
 
-from napari_brain_tumor import io
 from napari_brain_tumor.brain.extraction import brain_note
 from napari_brain_tumor.catalogue import Baseline, Method
 from napari_brain_tumor.errors import BoxError, BrainTumorError
-from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.io.formats import BIDS, DICOM_SEG, MASKS, RTSTRUCT, saved_formats
-from napari_brain_tumor.io.origin import record_of
-from napari_brain_tumor.io.write_bids import names_subject
-from napari_brain_tumor.labels import SCHEMAS
-from napari_brain_tumor.measure.volumes import VolumeTable, measure_volumes
 from napari_brain_tumor.models.cards import Metrics, ModelInfo
-from napari_brain_tumor.plugin import layers
-from napari_brain_tumor.plugin.layers import LayerData, LayerView, SegmentationTag, SequenceTag
-from napari_brain_tumor.plugin.preferences import AS_THE_SCANS, read_preferences
+from napari_brain_tumor.plugin import drawing, from_layers, layers, to_layers
+from napari_brain_tumor.plugin.layers import LayerData, LayerView
 from napari_brain_tumor.preflight.costs import remember
 from napari_brain_tumor.preprocessing.traits import Traits, extent_of, thickness_of
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.requests.segment import SegmentRequest
-from napari_brain_tumor.study import ROLES, FileLayout, Role, Segmentation, TifSlices
+from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.widgets.job_times import remember_start
 from napari_brain_tumor.widgets.stored_maps import result_layer
-from napari_brain_tumor.widgets.study_queue import OpenStudy
 from napari_brain_tumor.widgets.worker import Stop
 
 SEGMENT_TARGET: Final = "napari_brain_tumor.workflow:requested_segmentation_job"
@@ -95,7 +85,7 @@ class Choices:
         """As `segment` takes it, a mask on the scans' own grid."""
         if not isinstance(self.brain, Layer):
             return self.brain
-        return layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
+        return from_layers.segmentation_from_layer(self.brain, self.sequences.values()).data > 0
 
     def box_ends(self) -> tuple[float, ...] | None:
         """The box in the world, as `segment` takes it; None for the whole volume.
@@ -107,7 +97,7 @@ class Choices:
         """
         if self.box is None or not self.sequences:
             return None
-        ends = layers.world_box(self.box, layers.anchor(self.sequences.values()))
+        ends = drawing.world_box(self.box, drawing.anchor(self.sequences.values()))
         if ends is None:
             msg = f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
             raise BoxError(msg)
@@ -117,7 +107,7 @@ class Choices:
         takes_seeds = self.model is not None and self.model.takes_seeds
         if self.seeds is None or not takes_seeds or not self.sequences:
             return ()
-        return layers.world_points(self.seeds, layers.anchor(self.sequences.values()))
+        return drawing.world_points(self.seeds, drawing.anchor(self.sequences.values()))
 
     @property
     def obstacle(self) -> str:
@@ -129,90 +119,6 @@ class Choices:
         if self.box is not None and not self.box.data:
             return f"Nothing is drawn in {self.box.name} yet: draw a rectangle over the tumour, or choose whole volume."
         return self.model.obstacle(self.sequences)
-
-
-# Layers and roles ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """An image layer that may be a sequence: the role that it claims, its case and its place."""
-
-    layer: Layer
-    role: Role | None
-    case: str | None
-    grid: Grid
-
-
-def candidates(all_layers: Iterable[Layer]) -> list[Candidate]:
-    """The image layers among a viewer's layers that hold one volume."""
-    images = [layer for layer in all_layers if isinstance(layer, Image) and not layer.rgb and layer.ndim in (2, 3)]
-    return [_candidate(layer) for layer in images if layers.MAP_KEY not in layer.metadata]
-
-
-def _candidate(layer: Layer) -> Candidate:
-    layer_view = layers.view(layer)
-    if isinstance(layer_view.tag, SequenceTag):
-        return Candidate(
-            layer, layer_view.tag.role or io.role_in_name(layer.name), layer_view.tag.case, layer_view.grid
-        )
-    return Candidate(layer, io.role_in_name(layer.name), None, layer_view.grid)
-
-
-def match_roles(scans: Sequence[Candidate], near: Layer | None = None) -> dict[Role, Layer]:
-    """Which layer is which sequence: those of one case; scans that were opened one by one, if they lie on one grid.
-
-    Parameters
-    ----------
-    scans : sequence of Candidate
-        In the viewer's order.
-    near : Layer, optional
-        A layer of the case that is meant, such as the selected one; the newest case where it tells no role.
-    """
-    telling = [scan for scan in scans if scan.role is not None]
-    if not telling:
-        return {}
-    anchor = next((scan for scan in telling if scan.layer is near), telling[-1])
-    matched: dict[Role, Layer] = {}
-    for scan in [anchor, *(scan for scan in telling if _belongs(scan, anchor, telling))]:
-        if scan.role is not None:
-            matched.setdefault(scan.role, scan.layer)
-    return {role: matched[role] for role in ROLES if role in matched}
-
-
-def _belongs(scan: Candidate, anchor: Candidate, telling: Sequence[Candidate]) -> bool:
-    """Whether a layer is of the anchor's case. A case of several scans is complete; scans opened one by one are not."""
-    if not scan.grid.same_place(anchor.grid):
-        return False
-    return scan.case == anchor.case or (is_single(scan, telling) and is_single(anchor, telling))
-
-
-def is_single(scan: Candidate, telling: Sequence[Candidate]) -> bool:
-    """Whether a scan was opened by itself, so that it may belong together with others that were."""
-    return scan.case is None or sum(other.case == scan.case for other in telling) == 1
-
-
-def open_studies(scans: Sequence[Candidate]) -> list[OpenStudy]:
-    """The studies among the layers, each with its scans; a second scan of a role is left out."""
-    studies: list[OpenStudy] = []
-    used: set[int] = set()
-    for scan in scans:
-        matched = match_roles(scans, scan.layer) if scan.role is not None else {}
-        if matched and not used & {id(layer) for layer in matched.values()}:
-            used |= {id(layer) for layer in matched.values()}
-            studies.append(OpenStudy.of(matched))
-    return studies
-
-
-def short_name(layer: Layer) -> str:
-    """What tells a layer from others in few letters: its role before its case."""
-    tag = layer.metadata.get(layers.KEY)
-    if isinstance(tag, SequenceTag) and tag.role is not None and layer.name.startswith(f"{tag.case} {tag.role}"):
-        return f"{tag.role} · {tag.case}"
-    return layer.name
-
-
-# Models -------------------------------------------------------------------------------------------------------------
 
 
 def same_method(first: Method, second: Method) -> bool:
@@ -280,7 +186,6 @@ def plan_text(choices: Choices, seconds: float | None) -> str:
 
     Parameters
     ----------
-    choices : Choices
     seconds : float or None
         Where it is known.
     """
@@ -296,9 +201,6 @@ def plan_text(choices: Choices, seconds: float | None) -> str:
     return " · ".join(parts)
 
 
-# Seeds --------------------------------------------------------------------------------------------------------------
-
-
 def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
     """The layers whose points can be seeds: those with three dimensions."""
     return [
@@ -306,9 +208,6 @@ def seed_layers(all_layers: Iterable[Layer]) -> list[Points]:
         for layer in all_layers
         if isinstance(layer, Points) and layer.ndim == 3 and not layers.is_prompt_layer(layer)
     ]
-
-
-# Brains -------------------------------------------------------------------------------------------------------------
 
 
 def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels]:
@@ -323,7 +222,7 @@ def brain_layers(all_layers: Iterable[Layer], scan: Layer | None) -> list[Labels
 def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker: WorkerProcess) -> Job[LayerData]:
     """Read the layers, find the brain in the worker process, and make the layer that shows its outline."""
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(views)
+    study = from_layers.study_from_layers(views)
     mask = yield from stop.guard(worker.run(BRAIN_TARGET, study, device))
     brain = Segmentation(
         mask.astype(np.uint8),
@@ -334,10 +233,7 @@ def brain_steps(stop: Stop, views: Mapping[Role, LayerView], device: str, worker
         layout=study.layout,
         provenance={"task": "brain", "note": brain_note(study.grid, mask)},
     )
-    return layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
-
-
-# Boxes --------------------------------------------------------------------------------------------------------------
+    return to_layers.segmentation_to_layer(brain, name=f"{study.name} brain", opacity=0.9)
 
 
 def box_layers(all_layers: Iterable[Layer]) -> list[Shapes]:
@@ -360,47 +256,6 @@ def box_text(choices: Choices) -> str:
     sides = " × ".join(f"{ends[at + 1] - ends[at]:.0f}" for at in (0, 2, 4))
     unit = "mm" if layers.view(next(iter(choices.sequences.values()))).grid.unit == "mm" else "voxels"
     return f"box of {sides} {unit} (right, front, up)"
-
-
-# Results ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A file format for saving: what the dialog asks for."""
-
-    label: str
-    suffix: str
-    """Empty for a folder."""
-    name: str
-    """Of the entry in `io.formats`."""
-    labels: bool
-    """Whether the file can be opened again as labels."""
-
-
-FORMATS: Final = tuple(
-    Format(f"{one.title} ({suffix or 'folder'})", suffix, one.name, one.labels)
-    for one in saved_formats()
-    for suffix in one.saved
-)
-
-
-def default_format(layout: FileLayout) -> Format:
-    """The one that the user prefers; else as the source was: TIFF for slices, NIfTI otherwise."""
-    preferred = read_preferences().saving.file_format
-    suffix = preferred if preferred != AS_THE_SCANS else ".tif" if isinstance(layout, TifSlices) else ".nii.gz"
-    return next(choice for choice in FORMATS if choice.suffix == suffix)
-
-
-def writable_schemas() -> list[str]:
-    """Names of schemas to choose from, ours first."""
-    return list(SCHEMAS)
-
-
-def schema_tooltip(name: str) -> str:
-    """What the integers of a schema mean, a line each."""
-    schema = SCHEMAS[name]
-    return "\n".join(f"{value}: {meaning}" for value, meaning in schema.meanings.items())
 
 
 def sentence(message: str, time_left: str) -> str:
@@ -439,7 +294,7 @@ def segment_steps(
     """
     began, warm = time.monotonic(), worker.pid is not None
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(views)
+    study = from_layers.study_from_layers(views)
     result = yield from stop.guard(worker.run(target, study, request))
     segmentation, maps = result if isinstance(result, tuple) else (result, None)
     remember(segmentation.provenance)
@@ -453,64 +308,3 @@ def _remember_start(provenance: Mapping[str, Any], seconds: float, *, warm: bool
     work = sum(spent for name, spent in (provenance.get("seconds") or {}).items() if name != "load")
     if work:
         remember_start(max(0.0, seconds - work), warm=warm)
-
-
-def measure_layer(layer: LayerView, references: Sequence[LayerView]) -> VolumeTable:
-    """Volumes of a labels layer, counted on its scan's own grid."""
-    return measure_volumes(layers.segmentation_from_layer(layer, references))
-
-
-def still_needed(
-    layer: LayerView, references: Sequence[LayerView], file_format: Format
-) -> Literal["", "source", "subject"]:
-    """What a format has to be told that nothing here tells: the folder of a DICOM series, or a subject for BIDS."""
-    if file_format.name not in (DICOM_SEG.name, RTSTRUCT.name, BIDS.name):
-        return ""
-    segmentation = layers.segmentation_from_layer(layer, references)
-    if file_format.name == BIDS.name:
-        return "" if names_subject(segmentation) else "subject"
-    inputs = record_of(segmentation).provenance.get("inputs")
-    entries = inputs.values() if isinstance(inputs, Mapping) else ()
-    return "" if any(isinstance(entry, Mapping) and entry.get("series") for entry in entries) else "source"
-
-
-def save_layer(
-    layer: LayerView,
-    references: Sequence[LayerView],
-    path: str,
-    schema: str,
-    file_format: str | None = None,
-    more: Mapping[str, str] | None = None,
-) -> str:
-    """Save a labels layer on its scan's own grid; returns what to tell the user.
-
-    `more` are further arguments of `io.save_segmentation`, such as those that `still_needed` names.
-
-    Raises what `layers.segmentation_from_layer` and `io.save_segmentation` raise.
-    """
-    segmentation = layers.segmentation_from_layer(layer, references)
-    saved = io.save_segmentation(
-        segmentation,
-        path,
-        schema,
-        format=file_format,
-        overwrite=True,
-        **(more or {}),  # type: ignore[arg-type]
-    )
-    if isinstance(saved, Path):
-        return f"Saved {saved}, read back and verified."
-    if file_format in (None, MASKS.name):
-        return f"Saved {len(saved)} masks in {saved[0].parent if saved else path}, read back and verified."
-    return f"Saved {', '.join(one.name for one in saved)} in {saved[0].parent}, read back and verified."
-
-
-def case_name(layer: Layer) -> str:
-    """What a file of this layer may be called."""
-    tag = layer.metadata.get(layers.KEY)
-    return tag.case if isinstance(tag, SegmentationTag) else layer.name
-
-
-def layout_of(layer: Layer) -> FileLayout:
-    """The file layout that a layer's scan came in."""
-    tag = layer.metadata.get(layers.KEY)
-    return tag.layout if isinstance(tag, SegmentationTag) else None

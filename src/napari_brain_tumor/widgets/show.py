@@ -9,7 +9,9 @@ import typer
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.io import open_segmentation
-from napari_brain_tumor.plugin.layers import LayerData, add_layers, segmentation_to_layer
+from napari_brain_tumor.plugin.layers import LayerData
+from napari_brain_tumor.plugin.to_layers import segmentation_to_layer
+from napari_brain_tumor.plugin.viewers import add_layers
 from napari_brain_tumor.requests.opening import ViewRequest
 from napari_brain_tumor.requests.shell import request_from
 from napari_brain_tumor.widgets.activation import prepare

@@ -33,7 +33,6 @@ class SpareViews(QWidget):
 
     Parameters
     ----------
-    window : QWidget
     canvas_view : QtViewer
         Napari's own.
     """

@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer
 from napari_brain_tumor.labels import Region, labels_sha256
 from napari_brain_tumor.measure.doubt import DoubtfulPlace, doubtful_places
 from napari_brain_tumor.measure.volumes import REGION_NAMES
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import to_layers
 from napari_brain_tumor.plugin.layers import KEY, LayerData, SegmentationTag
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation
@@ -32,7 +32,6 @@ class StoredMaps:
 
     Parameters
     ----------
-    maps : RegionProbabilities
     places : tuple of DoubtfulPlace
         The largest first.
     """
@@ -49,7 +48,7 @@ class StoredMaps:
 
 def result_layer(segmentation: Segmentation, maps: RegionProbabilities | None) -> LayerData:
     """The layer of a result, with what its probabilities tell, where there are any."""
-    data, attributes, kind = layers.segmentation_to_layer(segmentation)
+    data, attributes, kind = to_layers.segmentation_to_layer(segmentation)
     model = segmentation.provenance.get("model")
     if isinstance(model, Mapping) and model.get("name"):
         attributes["name"] = f"{segmentation.name} {model['name']}"  # several results of a case are told apart
@@ -103,15 +102,14 @@ def map_layers(name: str, stored: StoredMaps, what: str) -> list[LayerData]:
     ----------
     name : str
         Of the result's layer.
-    stored : StoredMaps
     what : str
         One of `MAPS`.
     """
     grid = stored.maps.scan_grid
     if what == "uncertainty":
-        return [layers.map_to_layer(f"{name} uncertainty", stored.maps.uncertainty(), grid, "inferno", of=what)]
+        return [to_layers.map_to_layer(f"{name} uncertainty", stored.maps.uncertainty(), grid, "inferno", of=what)]
     return [
-        layers.map_to_layer(
+        to_layers.map_to_layer(
             f"{name} probability of {REGION_NAMES[region]}",
             stored.maps[region].astype("float32"),
             grid,

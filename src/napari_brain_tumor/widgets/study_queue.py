@@ -37,10 +37,8 @@ class Run:
 
     Parameters
     ----------
-    name : str
     views : mapping of role to LayerView
         What its layers hold.
-    request : SegmentRequest
     expectation : Expectation, optional
         What is known of the time that it takes.
     """
@@ -53,12 +51,7 @@ class Run:
 
 @dataclass(slots=True)
 class RunQueue:
-    """Runs that wait, and what came of those before.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-    """
+    """Runs that wait, and what came of those before."""
 
     runs: Sequence[Run]
     done: list[str] = field(default_factory=list)

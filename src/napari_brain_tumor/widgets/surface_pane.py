@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QLabel
 
 from napari_brain_tumor.labels import label_values
 from napari_brain_tumor.mesh import Mesh, label_mesh, mask_mesh, vertex_normals
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, camera_of, turn_camera
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag
+from napari_brain_tumor.plugin.viewers import camera_of, turn_camera
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.types import Array
 from napari_brain_tumor.widgets.brain_extent import coarse_brain, volume_at

@@ -4,27 +4,24 @@ from datetime import datetime
 from pathlib import Path
 
 import napari.viewer
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QScrollArea
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.widgets import train_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import column_in, line
+from napari_brain_tumor.widgets.parts import Panel, column_in, line
 from napari_brain_tumor.widgets.train_form import TrainForm
 from napari_brain_tumor.widgets.train_runs import RunWatch
 from napari_brain_tumor.widgets.worker import shared_worker
 from napari_brain_tumor_training.detached import start_run
 
 
-class TrainWidget(QScrollArea):
+class TrainWidget(Panel):
     """Trains a network on curated cases in a process that goes on when napari is closed.
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         For what needs torch but is no training; the one of this session where none is given.
     runs_folder : Path, optional
@@ -52,10 +49,6 @@ class TrainWidget(QScrollArea):
         self.form.start_requested.connect(self.start)
         cancel_when_closed(self, self.form.estimate_runner)
         self.runs.reload_runs()
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 560)
 
     def _new_folder(self) -> Path:
         return state.new_run_folder(self._runs_folder, self.form.choices, datetime.now())

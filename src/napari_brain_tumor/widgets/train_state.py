@@ -11,7 +11,7 @@ from psygnal import SignalGroupDescriptor
 from napari_brain_tumor.dataset import CuratedDataset
 from napari_brain_tumor.errors import BrainTumorError, RecordError
 from napari_brain_tumor.models.cards import ModelInfo, models_folder, read_card
-from napari_brain_tumor.requests.actions import train_lines
+from napari_brain_tumor.requests.dataset_actions import train_lines
 from napari_brain_tumor.requests.lines import CommandLines
 from napari_brain_tumor.requests.quoting import install_command
 from napari_brain_tumor.widgets.worker import time_left_text
@@ -165,7 +165,6 @@ def seconds_left(status: RunStatus, expected_seconds: float | None) -> float | N
 
     Parameters
     ----------
-    status : RunStatus
     expected_seconds : float or None
         Of the whole run; None where it was not measured.
     """

@@ -10,7 +10,8 @@ import napari.viewer
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, camera_of, is_prompt_layer
+from napari_brain_tumor.plugin.layers import KEY, SegmentationTag, SequenceTag, is_prompt_layer
+from napari_brain_tumor.plugin.viewers import camera_of
 from napari_brain_tumor.widgets.navigation import centre_of_largest_part, next_of, next_slice
 from napari_brain_tumor.widgets.worker import notify
 
@@ -85,7 +86,6 @@ def next_tumour_slice(viewer: napari.viewer.Viewer, step: int = 1, axis: int | N
 
     Parameters
     ----------
-    viewer : napari.Viewer
     step : {1, -1}
     axis : {0, 1, 2}, optional
         Of Z, Y, X, the axis that is cut; that of the viewer's canvas where none is given.
@@ -198,7 +198,6 @@ def bind_keys(viewer: napari.viewer.Viewer, actions: Sequence[ViewAction] = KEYS
 
     Parameters
     ----------
-    viewer : napari.Viewer
     actions : sequence of ViewAction
         What the keys do; those of this module where none are given.
     """

@@ -1,13 +1,12 @@
 """The Visits panel: the examinations of a patient, registered, compared, and written as a report."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari.viewer
 from napari.layers import Layer
-from qtpy.QtCore import QSize, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QVBoxLayout
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.followup.document import save_visits
@@ -15,24 +14,25 @@ from napari_brain_tumor.followup.followup import FollowUp
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.plugin import layers
 from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.widgets import visit_entries
 from napari_brain_tumor.widgets import visits_state as state
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.attention import Attention
-from napari_brain_tumor.widgets.closing import cancel_when_closed
-from napari_brain_tumor.widgets.parts import button, column_in, flow, line, progress_bar, wrapped
+from napari_brain_tumor.widgets.closing import cancel_when_closed, when_gone
+from napari_brain_tumor.widgets.parts import Panel, button, column_in, flow, line, wrapped
+from napari_brain_tumor.widgets.run_controls import RunControls
 from napari_brain_tumor.widgets.visits_editor import VisitsEditor
 from napari_brain_tumor.widgets.visits_results import VisitsResults, ask_path
 from napari_brain_tumor.widgets.worker import JobRunner, as_job, notify_error, shared_worker, time_left_text
 
 
-class VisitsWidget(QScrollArea):
+class VisitsWidget(Panel):
     """Compares the examinations of a patient.
 
     Layers are read and never altered; a checkerboard is added as a layer of its own.
 
     Parameters
     ----------
-    napari_viewer : napari.viewer.Viewer
     worker : WorkerProcess, optional
         Where it is computed; the one of this session where none is given.
     """
@@ -42,7 +42,7 @@ class VisitsWidget(QScrollArea):
         self._viewer = napari_viewer
         self._worker = worker or shared_worker()
         self._document: Path | None = None
-        self._registered: state.Entry | None = None
+        self._registered: visit_entries.Entry | None = None
         self._attention = Attention(napari_viewer, None)
         self.runner = JobRunner(self)
         self.register_runner = JobRunner(self)
@@ -59,7 +59,11 @@ class VisitsWidget(QScrollArea):
         column.addWidget(self.visits)
         column.addLayout(self._build_registration())
         column.addWidget(line())
-        column.addLayout(self._build_comparison())
+        self.compare_button = button("&Compare visits", "Measure every ticked visit and compare it with the baseline.")
+        self.cancel_button = button("Ca&ncel", "Stop within a second.")
+        self.run_controls = RunControls(self.compare_button, self.cancel_button, "How far it is.")
+        self.status_label = self.run_controls.label
+        column.addWidget(self.run_controls)
         self.results = VisitsResults(self._worker)
         column.addWidget(self.results)
         self.code_box = ActionLines(lambda: state.lines_of(self.visits.entries, self._document))
@@ -79,24 +83,6 @@ class VisitsWidget(QScrollArea):
         self.registration_label.setAccessibleName("Registration")
         self.registration_label.hide()
         column.addWidget(self.registration_label)
-        return column
-
-    def _build_comparison(self) -> QVBoxLayout:
-        column = QVBoxLayout()
-        self.compare_button = button("&Compare visits", "Measure every ticked visit and compare it with the baseline.")
-        self.cancel_button = button("Ca&ncel", "Stop within a second.")
-        self.cancel_button.setEnabled(False)
-        self.cancel_button.hide()
-        row = QHBoxLayout()
-        row.addWidget(self.compare_button, 2)
-        row.addWidget(self.cancel_button, 1)
-        column.addLayout(row)
-        self.progress_bar = progress_bar("How far it is.")
-        self.progress_bar.hide()
-        column.addWidget(self.progress_bar)
-        self.status_label = wrapped("")
-        self.status_label.setAccessibleName("Status")
-        column.addWidget(self.status_label)
         return column
 
     def _connect(self) -> None:
@@ -127,17 +113,13 @@ class VisitsWidget(QScrollArea):
             runner.cancelled.connect(lambda: self._stand_still("Stopped."))
         runners = (self.runner, self.register_runner, self.open_runner)
         cancel_when_closed(self, *runners)
-        self.destroyed.connect(_farewell(runners))
-
-    def sizeHint(self) -> QSize:
-        """Narrow enough to leave room for the canvas on a small screen."""
-        return QSize(340, 560)
+        when_gone(self, *(runner.cancel for runner in runners))
 
     # What can be done -----------------------------------------------------------------------------------------------
 
     def _show_selected(self) -> None:
         entries, entry = self.visits.entries, self.visits.selected_entry
-        baseline = state.baseline_of(entries)
+        baseline = visit_entries.baseline_of(entries)
         busy = self.runner.running or self.register_runner.running
         can_register = entry is not None and baseline is not None and entry is not baseline and not busy
         self.register_button.setEnabled(can_register)
@@ -180,7 +162,7 @@ class VisitsWidget(QScrollArea):
         self._begin("Opening visits…")
         self.open_runner.start(lambda _: state.opened_entries(path))
 
-    def _on_opened(self, opened: list[state.Entry]) -> None:
+    def _on_opened(self, opened: list[visit_entries.Entry]) -> None:
         self._stand_still(f"Opened {len(opened)} visits.")
         self.visits.add(opened)
 
@@ -201,7 +183,7 @@ class VisitsWidget(QScrollArea):
 
     def register(self) -> None:
         """Find how the chosen visit lies on the baseline."""
-        entry, baseline = self.visits.selected_entry, state.baseline_of(self.visits.entries)
+        entry, baseline = self.visits.selected_entry, visit_entries.baseline_of(self.visits.entries)
         if entry is None or baseline is None or entry is baseline:
             return
         gathered = self._gathered([entry, baseline])
@@ -256,11 +238,11 @@ class VisitsWidget(QScrollArea):
 
     # Jobs -----------------------------------------------------------------------------------------------------------
 
-    def _gathered(self, entries: list[state.Entry]) -> list[state.OpenEntry] | None:
+    def _gathered(self, entries: list[visit_entries.Entry]) -> list[visit_entries.OpenEntry] | None:
         """What a job needs of these visits; None, after saying why, where it cannot be had."""
         opened = list(self._viewer.layers)
         try:
-            return [state.gather(entry, opened) for entry in entries]
+            return [visit_entries.gather(entry, opened) for entry in entries]
         except BrainTumorError as error:
             notify_error(error)
             self._say(str(error))
@@ -268,17 +250,13 @@ class VisitsWidget(QScrollArea):
 
     def _begin(self, text: str) -> None:
         self._say(text)
-        self.progress_bar.setRange(0, 0)
-        self.progress_bar.show()
-        self.cancel_button.setEnabled(True)
-        self.cancel_button.show()
+        self.run_controls.show_running(True)
         self.compare_button.setEnabled(False)
         self.register_button.setEnabled(False)
         self.results.let_save(False)
 
     def _on_progress(self, progress: Progress, left: float | None) -> None:
-        self.progress_bar.setRange(0, 1000)
-        self.progress_bar.setValue(round(1000 * progress.fraction))
+        self.run_controls.show_progress(progress)
         if progress.message:
             self._say(" ".join(filter(None, (f"{progress.message}…", time_left_text(left)))))
 
@@ -291,9 +269,7 @@ class VisitsWidget(QScrollArea):
         self._stand_still(str(error))
 
     def _stand_still(self, text: str) -> None:
-        self.progress_bar.hide()
-        self.cancel_button.setEnabled(False)
-        self.cancel_button.hide()
+        self.run_controls.show_running(False)
         self._say(text)
         QTimer.singleShot(0, self._show_selected)  # the runner's thread ends a moment after its last signal
 
@@ -304,13 +280,3 @@ class VisitsWidget(QScrollArea):
 
 def _is_board(layer: Layer) -> bool:
     return bool(layer.metadata.get(layers.MAP_KEY) == state.BOARD)
-
-
-def _farewell(runners: tuple[JobRunner, ...]) -> Callable[..., None]:
-    """What stops the jobs when the panel is gone."""
-
-    def leave(*_: Any) -> None:
-        for runner in runners:
-            runner.cancel()
-
-    return leave

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_brain_tumor.errors import BrainTumorError
 from napari_brain_tumor.followup.visits import FoundDate
-from napari_brain_tumor.widgets import visits_state as state
+from napari_brain_tumor.widgets import visit_entries
 from napari_brain_tumor.widgets.layer_list_watch import LayerListWatch
 from napari_brain_tumor.widgets.parts import Fold, button, combo, flow, form
 from napari_brain_tumor.widgets.visits_facts import FactsForm
@@ -42,7 +42,7 @@ class VisitsEditor(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self.entries: list[state.Entry] = []
+        self.entries: list[visit_entries.Entry] = []
         self.date_runner = JobRunner(self)
         self._build()
         self.list.used_changed.connect(self._on_used_changed)
@@ -84,7 +84,7 @@ class VisitsEditor(QWidget):
         column.addWidget(self.details)
 
     @property
-    def selected_entry(self) -> state.Entry | None:
+    def selected_entry(self) -> visit_entries.Entry | None:
         """The visit whose row is chosen."""
         row = self.list.currentRow()
         return self.entries[row] if 0 <= row < len(self.entries) else None
@@ -92,14 +92,14 @@ class VisitsEditor(QWidget):
     def refresh(self) -> None:
         """List the visits of the layers that are open now, with what was said of them before."""
         before = set(map(id, self.entries))
-        self.entries = state.with_layers(self.entries, self._viewer.layers)
+        self.entries = visit_entries.with_layers(self.entries, self._viewer.layers)
         fresh = [entry for entry in self.entries if id(entry) not in before and entry.layer is not None]
         if fresh:
-            sources = {entry.name: state.sources_of(entry, self._viewer.layers) for entry in fresh}
-            self.date_runner.start(lambda _: as_job(state.dates_of, sources))
+            sources = {entry.name: visit_entries.sources_of(entry, self._viewer.layers) for entry in fresh}
+            self.date_runner.start(lambda _: as_job(visit_entries.dates_of, sources))
         self.show_entries()
 
-    def add(self, opened: list[state.Entry]) -> None:
+    def add(self, opened: list[visit_entries.Entry]) -> None:
         """Add visits of a document, instead of those of the same names that came from another."""
         names = {entry.name for entry in opened}
         self.entries = [entry for entry in self.entries if entry.layer is not None or entry.name not in names] + opened
@@ -125,7 +125,7 @@ class VisitsEditor(QWidget):
         if entry is not None and entry.layer in results:
             self.labels_box.setCurrentIndex(results.index(entry.layer))
         self.labels_part.setVisible(len(results) > 1)
-        self.facts.show_facts(entry.name if entry else "", entry.facts if entry else state.Entry("").facts)
+        self.facts.show_facts(entry.name if entry else "", entry.facts if entry else visit_entries.Entry("").facts)
         self.selected.emit()
 
     def _outdate(self) -> None:
@@ -158,10 +158,10 @@ class VisitsEditor(QWidget):
         QTimer.singleShot(0, self.show_entries)  # the cell is still being edited
 
     def _on_baseline_chosen(self, row: int, checked: bool) -> None:
-        before = state.baseline_of(self.entries)
+        before = visit_entries.baseline_of(self.entries)
         for at, entry in enumerate(self.entries):
             entry.facts = entry.facts.model_copy(update={"baseline": checked and at == row})
-        if state.baseline_of(self.entries) is not before:
+        if visit_entries.baseline_of(self.entries) is not before:
             for entry in self.entries:
                 entry.registration, entry.accepted = None, False
         self._outdate()

@@ -75,7 +75,6 @@ class FactsForm(QWidget):
         self.radiotherapy_edit.editingFinished.connect(self._on_radiotherapy_told)
 
     def show_facts(self, name: str, facts: VisitFacts) -> None:
-        """Show the facts of a visit."""
         self.toggle.setText(f"Facts of {name}" if name else "Facts")
         for fact, box in self._boxes.items():
             with QSignalBlocker(box):

@@ -116,7 +116,6 @@ class VisitsResults(QWidget):
 
 
 def ask_path(parent: QWidget, name: str, kinds: str, save: Callable[[Path], None]) -> None:
-    """Ask for the path of a file, and save it there."""
     path, _ = QFileDialog.getSaveFileName(parent, "Save", name, kinds)
     if path:
         save(Path(path))

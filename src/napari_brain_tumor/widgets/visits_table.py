@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_brain_tumor.widgets.visits_state import Entry
+from napari_brain_tumor.widgets.visit_entries import Entry
 
 _MOST_ROWS = 6
 _TIPS = (

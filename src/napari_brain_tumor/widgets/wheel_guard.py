@@ -22,19 +22,10 @@ GUARDED: Final = (QComboBox, QAbstractSpinBox, QAbstractSlider, QTabBar)
 _WITHOUT_CHILDREN: Final = (QLabel, QAbstractButton, QProgressBar)
 
 
-def guard_wheel(panel: QWidget) -> "WheelGuard":
-    """Guard every box within a panel, those that are there and those that are added later.
-
-    Parameters
-    ----------
-    panel : QWidget
-        A box without the focus lets the wheel through to whatever scrolls around it.
-    """
-    return WheelGuard(panel)
-
-
 class WheelGuard(QObject):
-    """An event filter over everything within a panel.
+    """Guards every box within a panel, those that are there and those that are added later.
+
+    A box without the focus lets the wheel through to whatever scrolls around it.
 
     Parameters
     ----------

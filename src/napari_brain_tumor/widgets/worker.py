@@ -105,7 +105,6 @@ class JobRunner(QObject):
 
     Parameters
     ----------
-    parent : QObject, optional
     must_finish : bool
         Whether Python waits for the job when the window is closed: for what the user wants on the disk.
     """
@@ -211,12 +210,7 @@ class JobRunner(QObject):
 
 
 class TaskRunner(JobRunner):
-    """Runs plain functions, one at a time, and hands on their results; Python waits for them when the window closes.
-
-    Parameters
-    ----------
-    parent : QObject, optional
-    """
+    """Runs plain functions, one at a time, and hands on their results; Python waits for them when the window closes."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent, must_finish=True)

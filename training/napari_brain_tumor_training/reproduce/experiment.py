@@ -90,7 +90,6 @@ class Experiment(Section):
         return patients - count, count
 
     def config_of(self, network: ExperimentNetwork, sources: tuple[DataSource, ...], split: Path) -> TrainConfig:
-        """The recipe of one of its networks."""
         entries = {
             "roles": ROLES,
             "seed": _SEED,

@@ -13,7 +13,7 @@ from napari_brain_tumor.labels import CLASS_NAMES, REGIONS
 from napari_brain_tumor.metrics.compare import Summary, definition
 from napari_brain_tumor.reports.pictures import Picture, picture_of
 from napari_brain_tumor.reports.rendering import rendered
-from napari_brain_tumor.requests.actions import reproduce_lines
+from napari_brain_tumor.requests.dataset_actions import reproduce_lines
 from napari_brain_tumor.workflow import versions
 from napari_brain_tumor_training.fit import TrainingResult
 from napari_brain_tumor_training.reproduce.planning import Plan, Setup

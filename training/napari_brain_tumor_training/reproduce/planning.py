@@ -10,8 +10,8 @@ from typing import Any, Final
 from pydantic import Field, ValidationError
 
 from napari_brain_tumor.errors import BrainTumorError, SaveError, TrainingError
+from napari_brain_tumor.evaluation.case_work import scores_of_case
 from napari_brain_tumor.evaluation.cases import Case
-from napari_brain_tumor.evaluation.scoring import scores_of_case
 from napari_brain_tumor.inference.device import resolve_device
 from napari_brain_tumor.inference.engine import Engine
 from napari_brain_tumor.io.atomic import write_text
@@ -26,15 +26,7 @@ from napari_brain_tumor_training.config_parts import Section
 from napari_brain_tumor_training.dataset import TrainingCase, load_cases, prepare_case
 from napari_brain_tumor_training.estimate import estimate_cost
 from napari_brain_tumor_training.fit import CACHE_FOLDER
-from napari_brain_tumor_training.reproduce.data import (
-    DataSet,
-    Side,
-    SplitCase,
-    chosen,
-    find_data,
-    sides,
-    split_csv,
-)
+from napari_brain_tumor_training.reproduce.data import DataSet, Side, SplitCase, chosen, find_data, sides, split_csv
 from napari_brain_tumor_training.reproduce.experiment import Experiment, ExperimentNetwork, experiment_named
 from napari_brain_tumor_training.reproduce.schedule import Costs, Schedule, shortened
 from napari_brain_tumor_training.starting_weights import network_for

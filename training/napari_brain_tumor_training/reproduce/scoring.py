@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_brain_tumor.errors import BrainTumorError, TrainingError
+from napari_brain_tumor.evaluation.case_work import scores_of_case
 from napari_brain_tumor.evaluation.cases import Case
 from napari_brain_tumor.evaluation.result import Evaluation, Refused
-from napari_brain_tumor.evaluation.scoring import scores_of_case
 from napari_brain_tumor.evaluation.unfinished import FinishedCase, Unfinished
 from napari_brain_tumor.evaluation.views import view_of
 from napari_brain_tumor.metrics.compare import CaseScores, differences, summarise
@@ -73,7 +73,6 @@ def score_job(
 
     Parameters
     ----------
-    cases : sequence of CaseFiles
     networks : mapping of str to ModelInfo
         By title; the first one is what the others are compared with.
     methods : sequence of str

@@ -69,7 +69,6 @@ def with_roles(case: FoundCase, roles: Roles) -> FoundCase:
 
     Parameters
     ----------
-    case : FoundCase
     roles : mapping, sequence or None
         A mapping names files of the case's folder, where `{case}` stands for the case's name, or volumes by number;
         a sequence is the order of the volumes. A case that has none of these files stays as it was.

@@ -30,7 +30,6 @@ class CasePreview:
 
     Parameters
     ----------
-    case : FoundCase
     sequences : mapping of role to str
         The file, or the volume of it, of each sequence.
     schema : str

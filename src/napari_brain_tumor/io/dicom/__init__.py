@@ -1,11 +1,8 @@
 """DICOM: the series of an examination, listed by what they are, checked, and read with pydicom."""
 
 from napari_brain_tumor.io.dicom.choice import candidates, describe, listing, pick, size_words, slice_words, time_words
-from napari_brain_tumor.io.dicom.files import holds_dicom, is_dicom
-from napari_brain_tumor.io.dicom.kinds import holds_results, is_seg, seg_in
-from napari_brain_tumor.io.dicom.series import (
+from napari_brain_tumor.io.dicom.contents import (
     Contents,
-    Series,
     contents_of,
     dates_at,
     hidden_key,
@@ -14,6 +11,9 @@ from napari_brain_tumor.io.dicom.series import (
     series_of_source,
     stamp_of,
 )
+from napari_brain_tumor.io.dicom.files import holds_dicom, is_dicom
+from napari_brain_tumor.io.dicom.kinds import holds_results, is_seg, seg_in
+from napari_brain_tumor.io.dicom.series import Series
 
 __all__ = [
     "Contents",

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.errors import DuplicateRoleError, RoleError
-from napari_brain_tumor.io.dicom.series import Contents, Series
+from napari_brain_tumor.io.dicom.contents import Contents
+from napari_brain_tumor.io.dicom.series import Series
 from napari_brain_tumor.io.sequence_words import role_named
 from napari_brain_tumor.study import ROLES, Role
 

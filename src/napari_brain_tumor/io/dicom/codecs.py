@@ -88,7 +88,6 @@ def unpack_frame(data: bytes, syntax: str, rows: int, columns: int, dtype: np.dt
 
     Parameters
     ----------
-    data : bytes
     syntax : str
         UID of the transfer syntax.
     rows, columns : int

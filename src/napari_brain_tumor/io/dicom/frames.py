@@ -17,8 +17,6 @@ class PixelStore:
         UID of the encoding.
     offset : int
         Of the first byte of the pixel data's value.
-    rows, columns, frames : int
-    bits_allocated, bits_stored, high_bit : int
     signed, inverted, big_endian, words : bool
         Inverted is MONOCHROME1; words is the value representation OW.
     lossy : bool

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_brain_tumor.errors import BrainTumorError, SourceSeriesError
 from napari_brain_tumor.geometry import Grid
-from napari_brain_tumor.io.dicom.series import Series, contents_of, series_of_source
+from napari_brain_tumor.io.dicom.contents import contents_of, series_of_source
+from napari_brain_tumor.io.dicom.series import Series
 from napari_brain_tumor.io.dicom.stack import Stack, arrange
 from napari_brain_tumor.study import Role, Segmentation
 from napari_brain_tumor.types import Labels
@@ -29,7 +30,6 @@ class Reference:
 
     Parameters
     ----------
-    series : Series
     stack : Stack
         Its slices in order.
     labels : (X, Y, Z) uint8 array
@@ -65,7 +65,6 @@ def reference_in(segmentation: Segmentation, provenance: Mapping[str, Any], fold
 
     Parameters
     ----------
-    segmentation : Segmentation
     provenance : mapping
         Of it; `inputs` says where the scans were read from.
     folder : Path

@@ -37,7 +37,6 @@ class Stack:
         World RAS; unit `"voxel"` where the headers do not tell where the slices lie.
     step : float or None
         Distance of neighbouring slices in mm, perpendicular to them.
-    notes : tuple of str
     """
 
     frames: tuple[Frame, ...]

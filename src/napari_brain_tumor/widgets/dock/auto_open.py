@@ -1,5 +1,6 @@
 """Opens the dock with the first case, and again with a later one where it was closed."""
 
+from functools import partial
 from typing import Any, Final
 
 from qtpy.QtCore import QObject
@@ -7,6 +8,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.plugin.preferences import PLUGIN, read_preferences
+from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.layer_list_watch import single_shot
 
 TITLE: Final = "Brain Tumor"
@@ -41,7 +43,7 @@ class _Watch(QObject):
         self._viewer = viewer
         self._timer = single_shot(self, self._open)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        window.destroyed.connect(_forget(viewer, self._on_inserted))
+        when_gone(window, partial(viewer.layers.events.inserted.disconnect, self._on_inserted))
         if any(_is_scan(layer) for layer in viewer.layers):
             self._timer.start(0)
 
@@ -56,10 +58,3 @@ class _Watch(QObject):
 
 def _is_scan(layer: Any) -> bool:
     return isinstance(layer.metadata.get(KEY), SequenceTag)
-
-
-def _forget(viewer: Any, on_inserted: Any) -> Any:
-    def leave(*_: Any) -> None:
-        viewer.layers.events.inserted.disconnect(on_inserted)
-
-    return leave

@@ -8,17 +8,12 @@ import numpy as np
 from napari.layers import Labels, Layer
 
 from napari_brain_tumor.widgets.correct_start import starts
-from napari_brain_tumor.widgets.segment_state import candidates, open_studies
+from napari_brain_tumor.widgets.scan_layers import candidates, open_studies
 from napari_brain_tumor.widgets.study_queue import OpenStudy
 
 
 class Cases:
-    """The cases among a viewer's layers, and the layers of each.
-
-    Parameters
-    ----------
-    all_layers : iterable of Layer
-    """
+    """The cases among a viewer's layers, and the layers of each."""
 
     def __init__(self, all_layers: Iterable[Layer] = ()) -> None:
         present = list(all_layers)

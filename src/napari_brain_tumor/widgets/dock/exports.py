@@ -8,7 +8,7 @@ from typing import Final, Literal
 from napari_brain_tumor.inference.worker_process import WorkerProcess
 from napari_brain_tumor.io.atomic import write_text
 from napari_brain_tumor.measure.tables import examinations_csv
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers
 from napari_brain_tumor.plugin.layers import LayerView
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role
@@ -24,7 +24,6 @@ class Export:
 
     Parameters
     ----------
-    title, tip : str
     suffixes : tuple of str
         Of its files, the usual one first; none where it goes to the clipboard.
     ending : str
@@ -83,17 +82,14 @@ def export_steps(
 
     Parameters
     ----------
-    stop : Stop
     kind : str
         A key of `EXPORTS`.
-    scans : mapping of role to LayerView
     labels : LayerView
         Of the labels that are exported.
     references : sequence of LayerView
         Opened layers, one of which labels painted from scratch belong to.
     path : Path or None
         None for the clipboard. The dialog has asked whether it may be replaced.
-    worker : WorkerProcess
     role : str, optional
         The scan that is shown.
 
@@ -103,7 +99,7 @@ def export_steps(
         For the clipboard its text, else what was written, in words.
     """
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(scans)
+    study = from_layers.study_from_layers(scans)
     segmentation = on_study(labels, references, study)
     if kind in ("numbers", "copied numbers"):
         target = "napari_brain_tumor.measure.examination:measure_study_job"

@@ -14,7 +14,7 @@ from napari_brain_tumor.widgets.dock.state import TABS, Tab, View
 from napari_brain_tumor.widgets.parts import button, combo, flow, wrapped
 from napari_brain_tumor.widgets.restore import RestoreNotice
 from napari_brain_tumor.widgets.segment import SegmentWidget
-from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 
 
 class TabRow(QWidget):
@@ -56,8 +56,6 @@ class Head(QWidget):
     viewer : napari.Viewer
     segment : SegmentWidget
         Its sequences and checks are shown here.
-    jobs : RunningJobs
-    opening : Opening
     tab : callable
         The tab in sight.
     """
@@ -82,7 +80,7 @@ class Head(QWidget):
         self.raw_notice.register_requested.connect(opening.register)
         self.run_bar = RunBar(jobs, tab)
         column.addWidget(self.run_bar)
-        guard_wheel(self)
+        WheelGuard(self)
 
     def _build_case(self, opening: Opening) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -103,7 +101,6 @@ class Head(QWidget):
         return row
 
     def show_view(self, view: View) -> None:
-        """Show the cases."""
         box = self.case_box
         if tuple(box.itemText(at) for at in range(box.count())) != view.cases:
             box.clear()

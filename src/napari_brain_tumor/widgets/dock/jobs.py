@@ -26,12 +26,7 @@ class _Entry:
 
 
 class RunningJobs(QObject):
-    """The jobs of a viewer's dock.
-
-    Parameters
-    ----------
-    parent : QObject, optional
-    """
+    """The jobs of a viewer's dock."""
 
     changed = Signal()
 
@@ -46,7 +41,6 @@ class RunningJobs(QObject):
         ----------
         title : str
             What its jobs are called.
-        runner : JobRunner
         tab : str, optional
             The tab that shows and cancels them itself.
         cancel : callable, optional
@@ -68,7 +62,6 @@ class RunningJobs(QObject):
             self.put(JobFacts(title), tab, cancel)
 
     def end(self, title: str) -> None:
-        """A job has ended."""
         if self._entries.pop(title, None) is not None:
             self.changed.emit()
 
@@ -82,7 +75,6 @@ class RunningJobs(QObject):
         return [entry.facts for entry in self._entries.values() if not tab or entry.tab != tab]
 
     def cancel(self, title: str) -> None:
-        """Cancel a job."""
         entry = self._entries.get(title)
         if entry is not None:
             entry.cancel()
@@ -128,7 +120,6 @@ class RunBar(QWidget):
 
     Parameters
     ----------
-    jobs : RunningJobs
     tab : callable
         The tab in sight, whose own jobs it shows itself; empty where none is.
     flat : bool

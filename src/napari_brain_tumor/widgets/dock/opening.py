@@ -21,14 +21,7 @@ from napari_brain_tumor.widgets.restore import RestoreWidget
 
 
 class PanelDialog(QDialog):
-    """A window of its own for a panel; closing it hides it, and whatever runs goes on.
-
-    Parameters
-    ----------
-    panel : QWidget
-    title : str
-    parent : QWidget
-    """
+    """A window of its own for a panel; closing it hides it, and whatever runs goes on."""
 
     def __init__(self, panel: QWidget, title: str, parent: QWidget) -> None:
         super().__init__(parent)
@@ -52,7 +45,6 @@ class Opening(QObject):
     Parameters
     ----------
     viewer : napari.Viewer
-    jobs : RunningJobs
     settings : callable
         What the Segment tab is set to, for many cases.
     parent : QWidget

@@ -15,7 +15,7 @@ from napari_brain_tumor.widgets.dock.jobs import RunningJobs
 from napari_brain_tumor.widgets.dock.state import JobFacts, Tab
 from napari_brain_tumor.widgets.measure import MeasureWidget
 from napari_brain_tumor.widgets.segment import SegmentWidget
-from napari_brain_tumor.widgets.wheel_guard import guard_wheel
+from napari_brain_tumor.widgets.wheel_guard import WheelGuard
 from napari_brain_tumor.widgets.worker import time_left_text
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _PagesOfOneTab(Page):
         self._column.addWidget(self.bar)
         self._column.addWidget(self.stack, 1)
         self.stack.addWidget(self.panel)
-        guard_wheel(self)
+        WheelGuard(self)
         self.bar.currentChanged.connect(self._on_chosen)
 
     def _on_chosen(self, at: int) -> None:
@@ -103,7 +103,6 @@ class MeasurePage(_PagesOfOneTab):
     Parameters
     ----------
     viewer : napari.Viewer
-    jobs : RunningJobs
     """
 
     titles = (
@@ -154,7 +153,6 @@ class DataPage(_PagesOfOneTab):
     Parameters
     ----------
     viewer : napari.Viewer
-    jobs : RunningJobs
     """
 
     titles = (
@@ -250,5 +248,4 @@ PAGES: Final[dict[Tab, Callable[[Any, RunningJobs], Page]]] = {
 
 
 def make_page(tab: Tab, viewer: Any, jobs: RunningJobs) -> Page:
-    """The page of a tab."""
     return PAGES[tab](viewer, jobs)

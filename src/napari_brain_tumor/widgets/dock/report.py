@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from napari_brain_tumor.inference.worker_process import WorkerProcess
-from napari_brain_tumor.plugin import layers
+from napari_brain_tumor.plugin import from_layers
 from napari_brain_tumor.plugin.layers import LayerView
 from napari_brain_tumor.progress import Job, Progress
 from napari_brain_tumor.study import Role
@@ -27,18 +27,15 @@ def report_steps(
 
     Parameters
     ----------
-    stop : Stop
-    scans : mapping of role to LayerView
     labels : LayerView
         Of the labels to report.
     references : sequence of LayerView
         Opened layers, one of which labels painted from scratch belong to.
     path : Path
         Ends in `.html`.
-    worker : WorkerProcess
     """
     yield Progress(0, 1, "reading the layers")
-    study = layers.study_from_layers(scans)
+    study = from_layers.study_from_layers(scans)
     segmentation = on_study(labels, references, study)
     written: Path = yield from stop.guard(worker.run(_TARGET, study, segmentation, path, name=study.name))
     return written

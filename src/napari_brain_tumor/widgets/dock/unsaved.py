@@ -27,7 +27,6 @@ def unsaved_labels(all_layers: Iterable[Layer], without: Collection[Layer] = ())
 
     Parameters
     ----------
-    all_layers : iterable of Layer
     without : collection of Layer
         Layers that are somebody else's care, such as a case of a data set under review.
     """
@@ -61,7 +60,6 @@ class UnsavedLabels(QObject):
     viewer : napari.Viewer
     without : callable
         Gives layers that are somebody else's care.
-    parent : QObject, optional
     """
 
     changed = Signal()
@@ -99,11 +97,8 @@ class CloseGuard(QObject):
 
     Parameters
     ----------
-    window : QWidget
-    unsaved : UnsavedLabels
     save : callable
         Lets the user save a layer.
-    parent : QObject
     """
 
     def __init__(

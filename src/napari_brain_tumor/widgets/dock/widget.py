@@ -1,6 +1,5 @@
 """The dock "Brain Tumor". What it holds belongs to the viewer: closing the dock loses nothing and stops nothing."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,12 @@ from napari_brain_tumor.plugin.layers import KEY, SequenceTag
 from napari_brain_tumor.widgets.action_lines import ActionLines
 from napari_brain_tumor.widgets.activation import prepare
 from napari_brain_tumor.widgets.batch_state import BatchSettings, request_for_many
+from napari_brain_tumor.widgets.closing import when_gone
 from napari_brain_tumor.widgets.dock.case_view import Cases, ShownCase, look_at
 from napari_brain_tumor.widgets.dock.export_menu import ExportMenu
 from napari_brain_tumor.widgets.dock.head import Foot, Head, TabRow
 from napari_brain_tumor.widgets.dock.jobs import RunBar, RunningJobs
-from napari_brain_tumor.widgets.dock.keys import (
-    FOOT_KEY,
-    HEAD_KEY,
-    TAB_KEYS,
-    bind_dock_key,
-    focus_first,
-    on_dock_key,
-)
+from napari_brain_tumor.widgets.dock.keys import FOOT_KEY, HEAD_KEY, TAB_KEYS, bind_dock_key, focus_first, on_dock_key
 from napari_brain_tumor.widgets.dock.opening import Opening, PanelDialog
 from napari_brain_tumor.widgets.dock.pages import Page, make_page
 from napari_brain_tumor.widgets.dock.recent_cases import case_folder_of, remember_case
@@ -51,12 +44,7 @@ _SEGMENTING: Final = "Segmenting"
 
 
 class BrainTumorWidget(QWidget):
-    """What napari docks: a frame around the viewer's `Dock`, which outlives it.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """What napari docks: a frame around the viewer's `Dock`, which outlives it."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -93,7 +81,6 @@ class Dock(QWidget):
 
     Parameters
     ----------
-    viewer : napari.Viewer
     window : QWidget
         Of the viewer.
     """
@@ -165,7 +152,7 @@ class Dock(QWidget):
         self.segment.choices.events.connect(self._list_watch.act_soon)
         self._links.connect(self._viewer.layers.events.inserted, self._on_inserted)
         self._links.connect(get_settings().appearance.events.font_size, self._take_font_size)
-        self.destroyed.connect(partial(_cut, (self._links, self.unsaved.links)))
+        when_gone(self, self._links.cut, self.unsaved.links.cut)
 
     def _bind_keys(self) -> None:
         bind_dock_key(self, HEAD_KEY, partial(focus_first, self.head))
@@ -414,8 +401,3 @@ class Dock(QWidget):
         if event is not None and len(paths) == 1:
             event.acceptProposedAction()
             self.opening.open(Path(paths[0]))
-
-
-def _cut(links: Iterable[Links], *_: Any) -> None:
-    for link in links:
-        link.cut()

@@ -1,0 +1,225 @@
+"""Studies and segmentations as layers: images, labels, codes and maps."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from napari.layers import Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_brain_tumor.autosave.changes import digest_of
+from napari_brain_tumor.geometry import Grid
+from napari_brain_tumor.labels import CLASS_COLORS, label_values
+from napari_brain_tumor.plugin.display import Display
+from napari_brain_tumor.plugin.labels_edit import replace_labels
+from napari_brain_tumor.plugin.layers import CODES_KEY, KEY, MAP_KEY, LayerData, SegmentationTag, SequenceTag
+from napari_brain_tumor.study import Role, Segmentation, Study
+from napari_brain_tumor.types import Array
+
+_FIRST_SHOWN: Final[tuple[Role, ...]] = ("FLAIR", "T1c", "T2", "T1")
+_AXES: Final = ("z", "y", "x")
+_SAMPLE: Final = 2_000_000
+"""About how many voxels the contrast limits are taken from."""
+
+
+def study_to_layers(study: Study) -> list[LayerData]:
+    """One image layer a sequence, in the order T1, T1c, T2, FLAIR; one is visible, the others wait hidden.
+
+    The arrays are views of the study's own, unless the scan is oblique: then they are resampled and the name says so.
+    """
+    display = Display.of(study.grid)
+    visible = next(role for role in _FIRST_SHOWN if role in study.sequences)
+    return [_sequence_to_layer(study, role, display, visible=role == visible) for role in study.roles]
+
+
+def _sequence_to_layer(study: Study, role: Role, display: Display, *, visible: bool) -> LayerData:
+    tag = SequenceTag(study.name, study.grid, role, study.layout, study.sources.get(role), study.notes)
+    tag = replace(tag, resampled=role in study.resampled)
+    return _image_layer(f"{study.name} {role}", study.sequences[role], tag, display, visible=visible)
+
+
+def image_to_layer(
+    name: str, array: Array, grid: Grid, *, visible: bool = True, notes: tuple[str, ...] = ()
+) -> LayerData:
+    """An image layer without a role, from an array (X, Y, Z) on its grid. The role may be chosen in the panel."""
+    return _image_layer(name, array, SequenceTag(name, grid, notes=notes), Display.of(grid), visible=visible)
+
+
+def _image_layer(name: str, array: Array, tag: SequenceTag, display: Display, *, visible: bool) -> LayerData:
+    displayed = display.show(array)
+    if display.resampled:
+        tag = replace(tag, original=array, displayed=displayed)
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag},
+        "colormap": "gray",
+        "contrast_limits": _contrast_limits(displayed),
+        "interpolation2d": "linear",
+        "visible": visible,
+    }
+    return displayed, attributes, "image"
+
+
+def segmentation_to_layer(
+    segmentation: Segmentation, *, name: str | None = None, visible: bool = True, opacity: float = 0.6
+) -> LayerData:
+    """A labels layer with class names on hover, from a copy of the labels.
+
+    Parameters
+    ----------
+    name : str, optional
+        Of the layer; `"<case> segmentation"` where none is given.
+    """
+    display = Display.of(segmentation.grid)
+    displayed = np.array(display.show(segmentation.data, nearest=True), order="C")
+    tag = SegmentationTag(
+        segmentation.name,
+        segmentation.grid,
+        segmentation.layout,
+        dict(segmentation.class_names),
+        segmentation.known_regions,
+        dict(segmentation.provenance),
+        original=segmentation.data if display.resampled else None,
+        digest=digest_of(displayed).hex(),
+        notes=segmentation.notes,
+    )
+    attributes = {
+        **_placement(display),
+        "name": _name(name or f"{segmentation.name} segmentation", display),
+        "metadata": {KEY: tag},
+        "colormap": _class_colormap(),
+        "features": _features(segmentation.class_names),
+        "opacity": opacity,
+        "visible": visible,
+    }
+    return displayed, attributes, "labels"
+
+
+def raw_labels_to_layer(name: str, values: Array, grid: Grid, *, notes: tuple[str, ...] = ()) -> LayerData:
+    """A labels layer of integers (X, Y, Z) whose meaning is not certain; it says so on hover and is not saved."""
+    display = Display.of(grid)
+    names = {value: f"{value} (meaning not known)" for value in sorted(label_values(values) - {0})}
+    tag = SegmentationTag(name, grid, class_names=names, known_regions=(), understood=False, notes=notes)
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag},
+        "features": _features(names),
+        "opacity": 0.6,
+    }
+    return np.array(display.show(values, nearest=True), order="C"), attributes, "labels"
+
+
+def coded_labels_to_layer(
+    name: str, values: Array, grid: Grid, names: Mapping[int, str], colors: Mapping[int, Any], *, of: str
+) -> LayerData:
+    """A labels layer of computed codes (X, Y, Z), named on hover; it is no segmentation, and is not saved as one.
+
+    Parameters
+    ----------
+    values : (X, Y, Z) array of uint8
+    grid : Grid
+        That of the segmentations that they were computed from.
+    names, colors : mapping of int to str, and to a colour
+        What each value means, and how it is shown; 0 is clear.
+    of : str
+        What it is kept under in the metadata, to find it again.
+    """
+    display = Display.of(grid)
+    displayed = np.array(display.show(values, nearest=True), order="C")
+    tag = SegmentationTag(name, grid, class_names=dict(names), known_regions=(), understood=False)
+    shades: dict[int | None, Any] = {None: "white", 0: "transparent"}
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {KEY: tag, CODES_KEY: of},
+        "colormap": DirectLabelColormap(color_dict=shades | dict(colors)),
+        "features": _features(names),
+        "opacity": 0.6,
+    }
+    return displayed, attributes, "labels"
+
+
+def put_codes(layer: Layer, layer_data: LayerData) -> bool:
+    """Show other codes in a layer of codes; False, and nothing is changed, where they lie on another grid."""
+    values, attributes, _ = layer_data
+    if layer.data.shape != values.shape or not layer.metadata[KEY].grid.same_place(attributes["metadata"][KEY].grid):
+        return False
+    replace_labels(layer, values)
+    for name in ("colormap", "features", "metadata", "name"):
+        setattr(layer, name, attributes[name])
+    return True
+
+
+def map_to_layer(name: str, array: Array, grid: Grid, colormap: str, *, of: str = "") -> LayerData:
+    """An image layer of numbers (X, Y, Z) from 0 to 1 over a scan, such as probabilities; it is no scan of a study.
+
+    Parameters
+    ----------
+    array : (X, Y, Z) array
+    grid : Grid
+        The scan's own.
+    colormap : str
+        Of napari.
+    of : str
+        What it is kept under in the metadata, to find it again.
+    """
+    display = Display.of(grid)
+    attributes = {
+        **_placement(display),
+        "name": _name(name, display),
+        "metadata": {MAP_KEY: of or name},
+        "colormap": colormap,
+        "contrast_limits": (0.0, 1.0),
+        "blending": "additive",
+        "opacity": 0.6,
+    }
+    return display.show(array), attributes, "image"
+
+
+def _placement(display: Display) -> dict[str, Any]:
+    placement: dict[str, Any] = {"scale": display.scale, "translate": display.translate, "axis_labels": _AXES}
+    if display.source.unit == "mm":
+        placement["units"] = ("mm", "mm", "mm")
+    return placement
+
+
+def _name(name: str, display: Display) -> str:
+    return f"{name} (resampled: oblique)" if display.resampled else name
+
+
+def display_notes(name: str, grid: Grid) -> tuple[str, ...]:
+    """What to tell of how a scan on this grid is shown; nothing unless it is oblique."""
+    display = Display.of(grid)
+    if not display.resampled:
+        return ()
+    size = " x ".join(f"{step:.2g}" for step in display.viewer_grid.spacing)
+    unit = "mm" if grid.unit == "mm" else "voxels"
+    return (
+        f"{name} is oblique: its slices are tilted against the patient's axes. It is shown resampled along these axes "
+        f"({size} {unit}); labels are computed, measured and saved on its own grid.",
+    )
+
+
+def _contrast_limits(array: Array) -> tuple[float, float]:
+    step = max(1, round((array.size / _SAMPLE) ** (1 / 3)))
+    sample = array[::step, ::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    head = sample[sample != 0]
+    if not head.size:
+        return 0.0, 1.0
+    low, high = np.percentile(head, (0.5, 99.8))
+    return float(low), float(high if high > low else low + 1)
+
+
+def _class_colormap() -> DirectLabelColormap:
+    # An integer that is no class shows white instead of hiding: painted by mistake, it should be seen.
+    colors: dict[int | None, str] = {None: "white", 0: "transparent"}
+    return DirectLabelColormap(color_dict=colors | dict(CLASS_COLORS.items()))
+
+
+def _features(names: Mapping[int, str]) -> dict[str, list[Any]]:
+    rows = {0: "background"} | dict(names)
+    return {"index": list(rows), "class": list(rows.values())}

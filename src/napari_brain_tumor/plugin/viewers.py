@@ -1,0 +1,111 @@
+"""What a viewer shows: its layers, how it is turned, where it cuts, and notes to the user."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info, show_warning
+
+from napari_brain_tumor.plugin.layers import KEY, LayerData, layer_of
+
+
+def orient_viewer(viewer: Any) -> None:
+    """Show axial slices as radiologists do, front up and the patient's right on the left, at the tumour or the middle.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        With or without layers.
+    """
+    turn_camera(viewer)
+    own = [layer for layer in viewer.layers if KEY in layer.metadata]
+    if not own:
+        return
+    labels = [layer for layer in own if isinstance(layer, Labels) and layer.data.any()]
+    point = _tumour_point(labels[-1]) if labels else own[-1].extent.world.mean(axis=0)
+    first = viewer.dims.ndim - len(point)
+    for axis, at in enumerate(point):
+        viewer.dims.set_point(first + axis, at)
+    viewer.reset_view()
+
+
+def camera_of(viewer: Any) -> Any:
+    """The viewer's camera; `viewer.camera` is deprecated from napari 0.9 on, where the scene has it."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def turn_camera(viewer: Any, horizontal: Literal["left", "right"] = "left") -> None:
+    """Show RAS volumes upright, the patient's right towards that side of the screen, and not mirrored in 3D.
+
+    Seen so that x grows to the left and y upwards, z must grow away from us: napari's own choice shows a mirror image.
+    """
+    camera_of(viewer).orientation = ("away" if horizontal == "left" else "towards", "up", horizontal)
+
+
+def show_tumour(viewer: Any, layer: Labels) -> None:
+    """Go to the largest section of the labels, across the axis that the viewer cuts; other planes go there too."""
+    if layer.ndim < 3 or not layer.data.any():
+        return
+    first = viewer.dims.ndim - layer.ndim
+    cut = int(viewer.dims.order[-3]) - first
+    point = _tumour_point(layer, cut if 0 <= cut < layer.ndim else 0)
+    viewer.dims.set_point(range(first, viewer.dims.ndim), [float(coordinate) for coordinate in point])
+
+
+def _tumour_point(layer: Labels, axis: int = 0) -> npt.NDArray[np.float64]:
+    """World point of the labelled voxel nearest to the middle of the largest section across an axis."""
+    sections = np.count_nonzero(layer.data, axis=tuple(other for other in range(layer.ndim) if other != axis))
+    section = int(sections.argmax())
+    voxels = np.argwhere(np.take(layer.data, section, axis))
+    nearest = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
+    return np.asarray(layer.data_to_world(np.insert(nearest, axis, section)))
+
+
+def current_viewer() -> Any:
+    """The viewer that is in use; None where there is none."""
+    # Readers may be called without a window; then napari.viewer, which brings one, is not even loaded.
+    module = sys.modules.get("napari.viewer")
+    return module.current_viewer() if module is not None else None
+
+
+def orient_current_viewer(layers: Sequence[LayerData]) -> None:
+    """Orient the viewer that is about to receive these layers from a reader, if it is still empty."""
+    viewer = current_viewer()
+    if viewer is None or len(viewer.layers) > 0:
+        return
+    turn_camera(viewer)
+    if any(kind == "labels" for *_, kind in layers):
+        _orient_at_last(viewer, len(layers))
+
+
+def _orient_at_last(viewer: Any, count: int) -> None:
+    def on_inserted(event: Any) -> None:
+        if len(viewer.layers) >= count:
+            viewer.layers.events.inserted.disconnect(on_inserted)
+            orient_viewer(viewer)
+
+    viewer.layers.events.inserted.connect(on_inserted)
+
+
+def current_layers() -> list[Layer]:
+    """Layers of the viewer that is in use; none where there is no viewer."""
+    viewer = current_viewer()
+    return list(viewer.layers) if viewer is not None else []
+
+
+def add_layers(viewer: Any, layers: Iterable[LayerData]) -> list[Layer]:
+    """Add layers to a viewer; orient it if it was empty."""
+    was_empty = len(viewer.layers) == 0
+    added = [viewer.add_layer(layer_of(layer_data)) for layer_data in layers]
+    if was_empty:
+        orient_viewer(viewer)
+    return added
+
+
+def tell(notes: Iterable[str], *, warn: bool = False) -> None:
+    """Show notes to the user as napari's notifications."""
+    for note in notes:
+        (show_warning if warn else show_info)(note)

@@ -1,0 +1,54 @@
+"""What begins a panel's work, cancels it, and says how far it is: the same in every panel."""
+
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_brain_tumor.progress import Progress
+from napari_brain_tumor.widgets.parts import progress_bar, wrapped
+
+
+class RunControls(QWidget):
+    """A button that begins, one that cancels, a bar, and words on what goes on.
+
+    Parameters
+    ----------
+    tip : str
+        Of the bar: what it tells.
+    between : QWidget, optional
+        What stands between the buttons and the bar.
+    """
+
+    def __init__(
+        self, run_button: QPushButton, cancel_button: QPushButton, tip: str, between: QWidget | None = None
+    ) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.cancel_button = cancel_button
+        row = QHBoxLayout()
+        row.addWidget(run_button, 2)
+        row.addWidget(cancel_button, 1)
+        column.addLayout(row)
+        self.bar = progress_bar(tip)
+        self.label = wrapped("")
+        self.label.setAccessibleName("Status")
+        for part in (between, self.bar, self.label):
+            if part is not None:
+                column.addWidget(part)
+        self.show_running(False)
+
+    def show_running(self, running: bool, text: str | None = None) -> None:
+        """Offer to cancel, with a bar that waits for the first progress; and say something, where it is given."""
+        if running and self.bar.isHidden():
+            self.bar.setRange(0, 0)
+        self.bar.setVisible(running)
+        self.cancel_button.setEnabled(running)
+        self.cancel_button.setVisible(running)
+        if text is not None:
+            self.label.setText(text)
+
+    def show_progress(self, progress: Progress, text: str = "") -> None:
+        """Show how far it is; an empty text leaves what was said."""
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * progress.fraction))
+        if text:
+            self.label.setText(text)
