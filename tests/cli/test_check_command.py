@@ -60,7 +60,7 @@ def test_json_has_every_row_with_its_fix(run, case):
     rows = {row["question"]: row for row in json.loads(out)}
     assert code == 1
     assert rows["Model"]["verdict"] == "fail"
-    assert rows["Model"]["fix"] == {"kind": "model", "label": "Use unet", "value": "unet"}
+    assert rows["Model"]["fix"] == {"kind": "model", "label": "Use ensemble", "value": "ensemble"}
     assert rows["One grid"]["fix"] is None
 
 
