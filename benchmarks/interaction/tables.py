@@ -53,7 +53,7 @@ python benchmarks/train_outlines.py DATA                 # the network
 ```"""
 
 SINCE = """\
-The tables above are of rule 3 of prompts. Rule 4 differs in three ways. An outline leaves a part beyond its ring alone
+The tables above are of rule 3 of prompts. Rule 4 differs in four ways. An outline leaves a part beyond its ring alone
 that hung together with the region on its slice and looks like what was outlined. What a lasso removes reaches one
 radius of its error instead of three, and it adds nothing. What a stroke, a click or a box removes needs a logit of 1
 instead of 0. With rule 4, 36 of the sessions above were played again: the 19 with most of the falls, in which fewer are
@@ -63,6 +63,10 @@ to be expected by chance alone, and 17 others. They have 4 to 20 prompts each.
 |---|---|---|---|---|---|---|---|
 | 19 with most of the falls | 167 | 24 | 7 | 0.102 | 0.092 | 0.827 | 0.843 |
 | 17 others | 111 | 0 | 1 | 0.007 | 0.014 | 0.902 | 0.905 |
+
+A fourth came after these: shapes are interpolated only between outlined slices no more than 20 mm apart. Of eleven
+prompts of seven sessions with an outlined slice further away than that, two lowered a region by more than .01 before,
+none since; their mean gain rose from 0.004 to 0.009.
 
 Strokes and clicks have no sessions above. With eight cases (four gliomas from `u2netp` and a threshold, four LGG from
 the default model and a threshold), five prompts each, the Dice of their regions changed so on the mean:

@@ -32,7 +32,7 @@ BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core
 
 RULE: Final = 4
 """By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 until
-outlines left like parts beyond their ring alone and what removes became more cautious, 4 since. Other rules give other
+outlines left like parts beyond their ring alone and removals became more cautious, 4 since. Other rules give other
 voxels."""
 
 _FARTHEST: Final = 1e4

@@ -47,6 +47,8 @@ far, the more of them was right on the slice: a share of `_USELESS` wrong counts
 distance over `_LOOSE_MM` comes to that: two outlines far apart know little of the bulge between them."""
 _USELESS: Final = 0.4
 _LOOSE_MM: Final = 20.0
+_STATIONS_MM: Final = 20.0
+"""Outlined slices further apart say nothing of what lies between: the tumour may be larger there than on both."""
 _APART: Final = 0.5
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
 _FEW: Final = 3
@@ -178,8 +180,9 @@ class Surroundings:
         return base
 
     def _between(self, others: Sequence[int]) -> tuple[Float32Array, Mask]:
-        """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such."""
+        """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such nearby."""
         index = self.section.index
+        others = [at for at in others if self.away[at] <= _STATIONS_MM]
         found, known = self.shape.copy(), np.zeros(len(self.before), bool)
         if not self.section.border:  # the slice was not outlined: what was not drawn on it is not known
             return found, known
