@@ -8,6 +8,7 @@ from skimage.segmentation import random_walker
 
 from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive import spread as ours
+from napari_brain_tumor.interactive.carry import Said
 from napari_brain_tumor.interactive.evidence import Asked, Block
 from napari_brain_tumor.interactive.interpolation import interpolate_slices
 from napari_brain_tumor.interactive.prompts import Prompt
@@ -81,7 +82,9 @@ class Walker(_Peer):
             told = {value in classes for value in prompt.allowed}
             if len(told) == 1:
                 asked = Asked(region, told.pop(), seeds)
-                follows = walk(block, asked, masks[region] == asked.inside, *settled(said, asked, classes))
+                settled = Said.of(said, region)
+                sides = (settled.is_in, settled.is_out) if asked.inside else (settled.is_out, settled.is_in)
+                follows = walk(block, asked, masks[region] == asked.inside, *sides)
                 follows[tuple(seeds.T)] = True
                 ours._settle(masks, asked, follows)
         for region, beyond in ours._beyond(touched, prompt, box, said.shape):
@@ -89,11 +92,6 @@ class Walker(_Peer):
             around[tuple(beyond.T)] = True
             ours._settle(masks, Asked(region, False, beyond), around)
         self.labels[at] = self.settle(masks, prompt, touched, box)
-
-
-def settled(said: Array, asked: Asked, classes: tuple[int, ...]) -> tuple[Array, Array]:
-    is_in, is_out = ours._settled(said, classes)
-    return (is_in, is_out) if asked.inside else (is_out, is_in)
 
 
 def walk(block: Block, asked: Asked, follows: Array, alike: Array, otherwise: Array) -> Array:

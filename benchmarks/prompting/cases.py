@@ -11,8 +11,6 @@ from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Labels, Mask
 
-__all__ = ["brain_box", "cases", "opened"]
-
 
 def cases(data: Path, split: str = "val") -> Iterator[tuple[str, str]]:
     """Data set and name of every case of a split."""

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from napari_brain_tumor.interactive.outline_network import CHANNELS, FACTS
 
-__all__ = ["OutlineNetwork"]
-
 FOLD: Final = 2
 
 

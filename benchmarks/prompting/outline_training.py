@@ -26,8 +26,6 @@ from prompting.outline_network import OutlineNetwork
 from prompting.simulated_user import next_prompt
 from prompting.verdict import Start
 
-__all__ = ["OutlineTrainer", "TrainingCase", "play"]
-
 FEWER: Final = 0.25
 """Share of sessions in which sequences are missing."""
 OUTLINES: Final = 0.85

@@ -10,14 +10,6 @@ from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, reg
 from napari_brain_tumor.types import Array, Float32Array, Labels, Mask
 from prompting.verdict import Start
 
-__all__ = ["Maps", "uneven_start"]
-
-_OUTLINES: Final = 0.85
-"""Share of prompts around a whole region; the others go around an error."""
-_SHARES: Final = 0.6
-"""Share of prompts to the error with the largest share of its region, and not with the most voxels."""
-_NEAR_MM: Final = 6.0
-"""As many voxels are sampled within this distance from the border of the shapes as beyond it."""
 _MOST_ERRORS_MM: Final = 7.0
 
 

@@ -15,9 +15,6 @@ from napari_brain_tumor.interactive.prompts import Lasso, Point, Prompt, PromptL
 from napari_brain_tumor.labels import Region, region_mask
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = ["Habit", "LargestError", "Measure", "largest_error", "next_prompt"]
-
-
 Habit = Literal["point", "stroke", "lasso", "outline"]
 """With what a simulated user corrects."""
 

@@ -31,9 +31,6 @@ from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array
 from prompting.simulated_user import Habit, Measure, next_prompt
 
-__all__ = ["Samples", "Start", "fit_verdict", "joined", "play", "read_samples", "save_samples", "save_verdict"]
-
-
 _HABITS: Final[tuple[Habit, ...]] = ("outline", "outline", "stroke", "stroke", "lasso", "point")
 _MEASURES: Final[tuple[Measure, ...]] = ("share", "voxels")
 _PARTS: Final = ("numbers", "follows", "weights", "prompts")

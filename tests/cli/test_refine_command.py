@@ -107,7 +107,7 @@ def test_prompts_of_other_labels_are_refused_unless_told_to_go_on(case: Path, tm
     assert not (tmp_path / "case_refined.nii.gz").exists()
     code, _, err = run("refine", case, "--prompts", "prompts.json", "--anyway")
     assert code == 0
-    assert "recorded on the case another; this is case" in err
+    assert "recorded on case another; this is case" in err
     assert "recorded on other labels" in err
 
 
@@ -140,7 +140,7 @@ def test_slices_of_unknown_voxel_size_are_corrected_in_voxels_and_with_one_in_mi
         (("--prompts", "none.json"), "none.json cannot be read"),
         (("--prompts", "bad.json"), "steps.0"),
         (("--prompts", "far.json"), "touches no voxel"),
-        (("--prompts", "slice.json"), "Slice 99"),
+        (("--prompts", "slice.json"), "slice 99"),
         (("--prompts", "good.json", "--segmentation", "seg.nii.gz", "-o", "seg.nii.gz", "--overwrite"), "never overwr"),
         (("--prompts", "good.json", "--segmentation", "other.nii.gz"), "voxel by voxel"),
         (("--prompts", "good.json", "-o", "there.nii.gz"), "--overwrite"),

@@ -350,11 +350,48 @@ def test_all_steps_come_back_from_their_file_and_give_the_same_voxels(tmp_path: 
     np.testing.assert_array_equal(again.data, made.labels)
 
 
-@pytest.mark.parametrize("rule", [1, 2])
+@pytest.mark.parametrize("rule", [1, 2, 3])
 def test_prompts_of_an_earlier_rule_are_read_and_said_to_give_other_voxels(rule: int) -> None:
     old = PromptFile.model_validate({"version": rule, "steps": [{"kind": "point", "label": "edema", "at": [0, 0, 0]}]})
     (note,) = check_prompts(old, STUDY, labels_sha256(np.zeros(SHAPE, np.uint8)))
     assert f"rule {rule};" in note
-    assert "rule 3" in note
+    assert "rule 4" in note
     new: list[Prompt] = []
     assert check_prompts(PromptFile(steps=tuple(new)), STUDY, "") == ()
+
+
+def two_tumours(step: float) -> tuple[Study, Labels]:
+    """Two balls, of which the second differs from healthy tissue by so much, and labels that hold both and a bridge."""
+    first, second = far_from([11, 22, 20]) < 6, far_from([37, 22, 20]) < 6
+    random = np.random.default_rng(4)
+    flair = 6 + 3.0 * first + step * second + 0.35 * random.standard_normal(SHAPE)
+    brain = far_from(CENTRE) < 24
+    bridge = (abs(WHERE[1] - 22) < 3) & (abs(WHERE[2] - 20) < 3) & (WHERE[0] > 11) & (WHERE[0] < 37)
+    labels = (first | second | bridge).astype(np.uint8)
+    return Study({"FLAIR": (flair * brain).astype(np.float32)}, GRID), labels
+
+
+@pytest.mark.parametrize(("step", "stays"), [(3.0, True), (0.0, False)])
+def test_an_outline_leaves_a_bridged_part_alone_that_looks_like_it_and_takes_a_spill_away(
+    step: float, stays: bool
+) -> None:
+    study, labels = two_tumours(step)
+    made = Refiner(study, Segmentation(labels, GRID))
+    prompt = outline_of(far_from([11, 22, 20]) < 6, 2, 20, "WT", around=False)
+    assert prompt is not None
+    made.apply(prompt)
+    assert not made.labels[18:24, 22, 20].any()
+    assert made.labels[34:40, 22, 20].all() == stays
+    assert made.labels[34:40, 22, 20].any() == stays
+
+
+@pytest.mark.parametrize("start", ["too large", "noise"])
+def test_a_lasso_that_removes_adds_nothing_and_reaches_no_further_than_its_error_is_wide(start: str) -> None:
+    made = Refiner(STUDY, start_of(start))
+    before = made.labels.copy()
+    points = GRID.world([[38, 18, 20], [38, 26, 20], [42, 26, 20], [42, 18, 20]]).tolist()
+    made.apply(Lasso(label="whole tumour", add=False, points=points))
+    changed = made.labels != before
+    assert changed[39, 22, 20]
+    assert not made.labels[changed].any()
+    assert far_from([40, 22, 20])[changed].max() < 12

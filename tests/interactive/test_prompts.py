@@ -77,7 +77,7 @@ def test_places_that_are_no_numbers_are_refused(bad, tmp_path):
         ({"kind": "interpolate", "axis": 0, "slices": [3, 3]}, "two different"),
         ({"kind": "interpolate", "axis": 0, "slices": [3, -1]}, "slices"),
         ({"kind": "interpolate", "axis": 3, "slices": [1, 2]}, "axis"),
-        ({"kind": "propagate", "axis": 0, "start": 4, "stop": 4}, "another slice"),
+        ({"kind": "propagate", "axis": 0, "start": 4, "stop": 4}, "two different slices"),
         ({"kind": "lasso", "label": "edema", "border": True, "points": [[0, 0, 0]] * 3}, "border"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_wrong_step_is_refused_and_named(entry, words, tmp_path):
     assert "steps.1" in str(told.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "3", '{"format": "another"}', '{"version": 4}', '{"more": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "3", '{"format": "another"}', '{"version": 5}', '{"more": 1}'])
 def test_what_is_no_file_of_prompts_is_refused(content, tmp_path):
     path = tmp_path / "p.json"
     path.write_text(content)

@@ -171,7 +171,7 @@ def test_recorded_prompts_are_used_on_what_they_were_recorded_on(study, tmp_path
 def test_another_case_and_edits_by_hand_are_told_and_another_unit_is_refused(study):
     prompts = PromptFile(case="b", edited_by_hand=2, steps=(stroke(study, (9, 12, 6)),))
     notes = refine(study, None, prompts).provenance["refinement"]["notes"]
-    assert "on the case b; this is case" in notes[0]
+    assert "on case b; this is case" in notes[0]
     assert "by hand 2 times" in notes[1]
     with pytest.raises(PromptError, match="given in voxels of unknown size, the study case in millimetres"):
         refine(study, None, PromptFile(unit="voxel", steps=prompts.steps))

@@ -248,6 +248,7 @@ def test_a_prompt_tells_what_became_of_which_class(correction):
     assert set(np.unique(change.after[change.after != change.before])) == {3}
     count = int(((change.before == 1) & (change.after == 3)).sum())
     assert f"edema to enhancing {count}" in words
+    assert f"whole tumour to enhancing {count}" in change_in_words(change, {1: "whole tumour"})
     assert words.endswith(("slice", "slices"))
 
 

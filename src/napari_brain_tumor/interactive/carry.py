@@ -12,16 +12,16 @@ from napari_brain_tumor.geometry import Box
 from napari_brain_tumor.interactive.evidence import Block
 from napari_brain_tumor.interactive.prompts import BORDERED, Lasso
 from napari_brain_tumor.interactive.rasterise import Touched
-from napari_brain_tumor.interactive.section import Section, Surroundings
+from napari_brain_tumor.interactive.section import Section, Surroundings, resembles
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.types import Float32Array, Labels, Mask
-
-__all__ = ["Said", "carried", "plane_of", "sections_of"]
-
 
 _TOUCHING: Final = np.ones((3, 3), bool)
 _CUT: Final = 4.0
 """Millimetres of depth in the shapes at which they are as sure as the network ever is."""
+_ALIKE: Final = 0.75
+"""Share of a part beyond an outline's ring that must look like what was outlined for it to stay: in 38 sessions 5 of 6
+parts that were tumour looked so, and 1 of 19 that were not, of 25 pixels."""
 _NARROW_MM: Final = 1.5
 _WIDER: Final = 0.5
 """How far from the border of the shapes the network decides between two outlined slices, and by how much that is more
@@ -55,7 +55,7 @@ def plane_of(touched: Touched) -> tuple[int, int] | None:
 
 
 def sections_of(
-    prompt: Lasso, touched: Touched, plane: tuple[int, int], box: Box, labels: Labels, said: Labels
+    prompt: Lasso, touched: Touched, plane: tuple[int, int], block: Block, labels: Labels, said: Labels
 ) -> list[Section]:
     """The regions of which a drawing says something, as they are on its slice after it.
 
@@ -66,12 +66,12 @@ def sections_of(
         Its voxels, on the whole grid.
     plane : (axis, index)
         Its slice of the grid.
-    box : Box
-        The block.
+    block : Block
     labels, said : (X, Y, Z) uint8 array
         Of the block, before.
     """
-    axis, index = plane[0], plane[1] - box.start[plane[0]]
+    box, axis = block.box, plane[0]
+    index = plane[1] - box.start[axis]
     flat_labels, flat_said = np.take(labels, index, axis), np.take(said, index, axis)
     drawn, around = (_flat_mask(part, box, axis, flat_labels.shape) for part in (touched.inside, touched.around))
     sections = []
@@ -79,7 +79,13 @@ def sections_of(
         inside = prompt.inside(region)
         was = region_mask(flat_labels, region)
         if prompt.border:
-            settled = _decided_by_border(drawn, around, was, Said.of(flat_said, region).is_in)
+            brain = np.take(block.brain, index, axis)
+
+            def alike(region: Region = region, brain: Mask = brain) -> Mask:
+                views = [np.take(view, index, axis) for view in block.views(region)]
+                return resembles(views, drawn & brain, around & brain)
+
+            settled = _decided_by_border(drawn, around, was, Said.of(flat_said, region).is_in, alike)
             sections.append(Section(region, axis, index, np.where(settled, drawn, was), settled, True))
         elif inside is not None and (was[drawn] != inside).any():
             sections.append(Section(region, axis, index, np.where(drawn, inside, was), drawn, False))
@@ -103,17 +109,21 @@ def _flat_mask(voxels: npt.NDArray[np.intp], box: Box, axis: int, shape: tuple[i
     return mask
 
 
-def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask) -> Mask:
+def _decided_by_border(drawn: Mask, around: Mask, was: Mask, said_in: Mask, alike: Callable[[], Mask]) -> Mask:
     """Where an outline decides: within it, around it, and wherever the region hangs together with both on the slice.
 
-    Another part of the region that was outlined before stays, unless the new line runs through it.
+    What lies beyond that ring and looks like what is within the line is no spill, but another part of the tumour to
+    which the labels led: it stays. So does another part that was outlined before, unless the new line runs through it.
     """
     parts, _ = ndimage.label(was, _TOUCHING)
     hanging = np.isin(parts, np.unique(parts[(drawn | around) & was])) & was
-    settled = drawn | around | hanging
     earlier, _ = ndimage.label(said_in & was, _TOUCHING)
-    crossed = np.unique(earlier[drawn])
-    decided: Mask = settled & ~((earlier > 0) & ~np.isin(earlier, crossed))
+    crossed = np.isin(earlier, np.unique(earlier[drawn & (earlier > 0)]))
+    beyond, count = ndimage.label(hanging & ~drawn & ~around & ~crossed, _TOUCHING)
+    if count:
+        shares = ndimage.mean(alike(), beyond, np.arange(count + 1))
+        hanging &= ~((beyond > 0) & (shares > _ALIKE)[beyond])
+    decided: Mask = (drawn | around | hanging) & ~((earlier > 0) & ~crossed)
     return decided
 
 

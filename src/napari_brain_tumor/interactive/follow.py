@@ -1,6 +1,6 @@
 """What follows an outline on the slices beside it, by the network that comes with the package."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -11,8 +11,6 @@ from napari_brain_tumor.interactive.outline_network import MULTIPLE, shipped_out
 from napari_brain_tumor.interactive.section import Surroundings
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.types import Float32Array, Mask
-
-__all__ = ["follow"]
 
 _MARGIN: Final = 8
 """Voxels around what may change that the network sees too."""
@@ -36,20 +34,20 @@ def follow(around: Surroundings, masks: Mapping[Region, Mask], could: Mask) -> F
     box = bounding_box(where) or Box((0, 0, 0), (1, 1, 1))
     seen = box.grown((_MARGIN, _MARGIN, _MARGIN), could.shape)
     logits = np.zeros(could.shape, np.float32)
-    logits[seen.slices] = _predicted(around.channels(masks, seen), around.facts, around.spacing)
+    logits[seen.slices] = _predicted(around, masks, seen)
     return logits
 
 
-def _predicted(channels: Float32Array, facts: Float32Array, spacing: Sequence[float]) -> Float32Array:
-    sides = channels.shape[1:]
-    finer = tuple(max(1, round(_PIXEL_MM / side)) for side in spacing)
+def _predicted(around: Surroundings, masks: Mapping[Region, Mask], seen: Box) -> Float32Array:
+    sides = seen.shape
+    finer = tuple(max(1, round(_PIXEL_MM / side)) for side in around.spacing)
     used = tuple(-(-side // factor) for side, factor in zip(sides, finer, strict=True))
     whole = [factor * (n + -n % MULTIPLE) for n, factor in zip(used, finer, strict=True)]
-    filled = np.pad(channels, [(0, 0), *((0, n - side) for n, side in zip(whole, sides, strict=True))])
+    filled = around.channels(masks, seen, whole)
     if max(finer) > 1:
         (d, h, w), (a, b, c) = (n // factor for n, factor in zip(whole, finer, strict=True)), finer
         filled = filled.reshape(-1, d, a, h, b, w, c).mean(axis=(2, 4, 6))
-    logits = shipped_outline_network()(filled, facts)
+    logits = shipped_outline_network()(filled, around.facts)
     if max(finer) > 1:
         places = np.meshgrid(
             *((np.arange(side) + 0.5) / factor - 0.5 for side, factor in zip(sides, finer, strict=True)),

@@ -23,9 +23,6 @@ from napari_brain_tumor.geometry import Grid
 from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels, Mask
 
-__all__ = ["interpolate_slices", "shapes_between", "signed_distance"]
-
-
 _NEIGHBOURS: Final = np.ones((3, 3), dtype=bool)
 _STEEPEST: Final = 3.0
 """How far a part may move aside between two slices, in their distance, to count as the same part; its size is added."""
@@ -81,7 +78,7 @@ def interpolate_slices(
         between = np.arange(low + 1, high)
         masks = np.stack([chain.between(nth, between * grid.spacing[axis]) for chain in per_region])
         if region is not None:
-            filled[between] = _with_region(filled[between], masks[0], region)
+            filled[between] = with_region(filled[between], masks[0], region)
             continue
         classes = classes_from_regions(masks)
         cavity = (filled[between] == RESECTION_CAVITY) & (classes == 0)
@@ -114,7 +111,7 @@ def shapes_between(masks: Sequence[Mask], places: Array, spacing: Sequence[float
     return _Chain(masks, places, spacing).between(nth, positions)
 
 
-def _with_region(labels: Labels, inside: Mask, region: Region) -> Labels:
+def with_region(labels: Labels, inside: Mask, region: Region) -> Labels:
     """The labels with a region exactly there: what is new takes its outermost class, what is lost that around it."""
     outermost = REGIONS[region][0]
     before = region_mask(labels, region)
@@ -146,11 +143,11 @@ def signed_distance(mask: Mask, spacing: Sequence[float] | Array) -> Array:
 def _checked(shape: Sequence[int], axis: int, slices: Sequence[int]) -> list[int]:
     order = sorted({int(at) for at in slices})
     if len(order) < 2:
-        msg = f"Slices {list(slices)} were named to interpolate between; at least two different ones are needed."
+        msg = f"Only slices {list(slices)} are given; interpolation needs at least two different slices. Add another."
         raise PromptError(msg)
     if order[0] < 0 or order[-1] >= shape[axis]:
         wrong = order[0] if order[0] < 0 else order[-1]
-        msg = f"Slice {wrong} was named; along axis {axis} there are 0 to {shape[axis] - 1}. Name slices of the scan."
+        msg = f"There is no slice {wrong} along axis {axis}; the scan has 0 to {shape[axis] - 1}. Choose one of them."
         raise PromptError(msg)
     return order
 

@@ -9,6 +9,7 @@ here in NumPy: loading torch would stop the window for a moment at the first pro
 
 from functools import lru_cache
 from importlib.resources import files
+from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -20,16 +21,6 @@ from safetensors.numpy import load_file
 
 from napari_brain_tumor.errors import CheckpointError
 from napari_brain_tumor.types import Float32Array
-
-__all__ = [
-    "CHANNELS",
-    "FACTS",
-    "MULTIPLE",
-    "NETWORK_FILE",
-    "OutlineNetwork",
-    "load_outline_network",
-    "shipped_outline_network",
-]
 
 CHANNELS: Final = (
     *("T1", "T1c", "T2", "FLAIR"),
@@ -59,6 +50,8 @@ NETWORK_FILE: Final = "outline_network.safetensors"
 _LEVELS: Final = 3
 _GROUPS: Final = 4
 """Of the group norms."""
+_CORNERS: Final = tuple(product(*[(slice(0, None, 2), slice(1, None, 2))] * 3))
+"""Of every cube of 2 x 2 x 2 voxels, in the order in which the channels of its voxels are folded."""
 
 
 class OutlineNetwork:
@@ -75,12 +68,11 @@ class OutlineNetwork:
 
     def __call__(self, volume: Float32Array, facts: Float32Array) -> Float32Array:
         """Logits `(D, H, W)` of channels `(C, D, H, W)` and facts `(F,)`; sides are multiples of `MULTIPLE`."""
-        channels, *sides = volume.shape
-        d, h, w = (side // 2 for side in sides)
-        cubes = volume.reshape(channels, d, 2, h, 2, w, 2).transpose(1, 3, 5, 0, 2, 4, 6)
-        folded = np.ascontiguousarray(cubes).reshape(d, h, w, 8 * channels)
-        told = self._weights["facts.weight"] @ facts + self._weights["facts.bias"]
-        features = _rectified(self._mixed(folded, "stem") + told)
+        d, h, w = (side // 2 for side in volume.shape[1:])
+        width = len(self._weights["stem.weight"])
+        seen = self._seen(volume)
+        shift = self._weights["facts.weight"] @ facts + self._weights["facts.bias"] + self._weights["stem.bias"]
+        features = _rectified(seen[:, :width] + shift).reshape(d, h, w, width)
         skips: list[Float32Array] = []
         for level in range(_LEVELS):
             features = self._block(features, f"encoder.{level}")
@@ -90,8 +82,25 @@ class OutlineNetwork:
         for level in range(_LEVELS - 1):
             features = np.concatenate([self._up(features, f"up.{level}"), skips.pop()], axis=-1)
             features = self._block(features, f"decoder.{level}")
-        cubes = self._mixed(np.concatenate([features, folded], axis=-1), "head").reshape(d, h, w, 2, 2, 2)
-        return np.ascontiguousarray(cubes.transpose(0, 3, 1, 4, 2, 5)).reshape(sides)
+        decided = features.reshape(-1, width) @ self._weights["head.weight"][:, :width, 0, 0, 0].T
+        cubes = decided + seen[:, width:] + self._weights["head.bias"]
+        logits = np.empty(volume.shape[1:], np.float32)
+        for corner, values in zip(_CORNERS, cubes.T, strict=True):
+            logits[corner] = values.reshape(d, h, w)
+        return logits
+
+    def _seen(self, volume: Float32Array) -> Float32Array:
+        """What the stem and the head make of the channels `(cubes, features)`; slice by slice, which saves memory."""
+        channels, depth, height, width = volume.shape
+        stem, head = (self._weights[f"{name}.weight"][..., 0, 0, 0] for name in ("stem", "head"))
+        kernel = np.concatenate([stem, head[:, len(stem) :]]).T
+        seen = np.empty((depth // 2, height // 2 * (width // 2), kernel.shape[1]), np.float32)
+        folded = np.empty((channels, len(_CORNERS), 1, height // 2, width // 2), np.float32)
+        for at, cubes in enumerate(seen):
+            for nth, corner in enumerate(_CORNERS):
+                folded[:, nth] = volume[:, 2 * at : 2 * at + 2][:, *corner]
+            np.matmul(folded.reshape(8 * channels, -1).T, kernel, out=cubes)
+        return seen.reshape(-1, kernel.shape[1])
 
     def _mixed(self, features: Float32Array, name: str) -> Float32Array:
         """A convolution with a kernel of one voxel."""
@@ -122,20 +131,35 @@ class OutlineNetwork:
         return features
 
     def _convolved(self, features: Float32Array, name: str) -> Float32Array:
-        """A convolution with a kernel of three voxels a side and zeros around: a matrix product for every slice."""
-        depth, height, width, count = features.shape
-        weight = self._weights[f"{name}.weight"]
-        kernel = np.ascontiguousarray(weight.transpose(2, 3, 4, 1, 0)).reshape(27 * count, -1)
-        padded = np.pad(features, [(1, 1), (1, 1), (1, 1), (0, 0)])
-        plane, row, pixel, step = padded.strides
-        convolved = np.empty((depth, height * width, kernel.shape[1]), np.float32)
+        """A convolution with a kernel of three voxels a side and zeros around.
 
-        windows = (height, width, 3, 3, 3 * count)
-        columns = np.empty(windows, np.float32)
-        for at in range(depth):
-            columns[:] = as_strided(padded[at], windows, (row, pixel, plane, row, step))
-            np.matmul(columns.reshape(height * width, -1), kernel, out=convolved[at])
-        return convolved.reshape(depth, height, width, -1)
+        Two slices at a time: Winograd's products (Lavin and Gray 2016, doi:10.1109/CVPR.2016.435) along the first axis,
+        four instead of six, and a matrix product over the kernel's other two axes for each.
+        """
+        depth, height, width, count = features.shape
+        kernel = self._weights[f"{name}.weight"].transpose(2, 3, 4, 1, 0)
+        outer, inner = (kernel[0] + kernel[2]) / 2, kernel[1] / 2
+        kernels = np.stack([kernel[0], outer + inner, outer - inner, kernel[2]]).reshape(4, 9 * count, -1)
+        beyond = np.zeros(features.shape[1:], np.float32)
+        slices = [beyond, *features, beyond, beyond]
+        mixed = np.zeros((height + 2, width + 2, count), np.float32)
+        row, pixel, step = mixed.strides
+        windows = as_strided(mixed, (height, width, 3, 3 * count), (row, pixel, row, step))
+        columns = np.empty(windows.shape, np.float32)
+        products = np.empty((4, height * width, kernels.shape[-1]), np.float32)
+        convolved = np.empty((depth + depth % 2, height * width, kernels.shape[-1]), np.float32)
+        for at in range(0, depth, 2):
+            a, b, c, d = slices[at : at + 4]
+            for nth, (combine, left, right) in enumerate(
+                ((np.subtract, a, c), (np.add, b, c), (np.subtract, c, b), (np.subtract, b, d))
+            ):
+                combine(left, right, out=mixed[1:-1, 1:-1])
+                columns[:] = windows
+                np.matmul(columns.reshape(height * width, -1), kernels[nth], out=products[nth])
+            first, both, either, last = products
+            np.add(first + both, either, out=convolved[at])
+            np.subtract(both - either, last, out=convolved[at + 1])
+        return convolved[:depth].reshape(depth, height, width, -1)
 
     def _down(self, features: Float32Array, name: str) -> Float32Array:
         d, h, w, count = features.shape
@@ -165,11 +189,11 @@ def load_outline_network(path: str | PathLike[str]) -> OutlineNetwork:
     try:
         weights = load_file(Path(path))
     except (OSError, SafetensorError) as error:
-        msg = f"{path} cannot be read as the weights of the outline network: {error}. Install the package again."
+        msg = f"{path} cannot be read as the weights of the outline network: {error}. Reinstall the package."
         raise CheckpointError(msg) from error
     inputs = weights["stem.weight"].shape[1] if "stem.weight" in weights else 0
     if inputs != 8 * len(CHANNELS):
-        msg = f"{path} is of a network with {inputs} inputs; expected {8 * len(CHANNELS)}. Install the package again."
+        msg = f"{path} holds a network with {inputs} inputs; expected {8 * len(CHANNELS)}. Reinstall the package."
         raise CheckpointError(msg)
     return OutlineNetwork(weights)
 

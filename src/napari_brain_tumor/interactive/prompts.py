@@ -16,30 +16,6 @@ from napari_brain_tumor.io.atomic import write_atomically
 from napari_brain_tumor.io.json_file import read_json
 from napari_brain_tumor.labels import REGIONS, Region
 
-__all__ = [
-    "BORDERED",
-    "PROMPT_LABELS",
-    "RULE",
-    "Action",
-    "Box3D",
-    "FillHoles",
-    "Interpolate",
-    "KeepLargest",
-    "Lasso",
-    "Painted",
-    "Point",
-    "Prompt",
-    "PromptFile",
-    "PromptLabel",
-    "Propagate",
-    "RemoveIsland",
-    "SmoothMargin",
-    "Step",
-    "Stroke",
-    "read_prompts",
-    "save_prompts",
-]
-
 PromptLabel = Literal["edema", "non-enhancing", "enhancing", "whole tumour", "tumour core"]
 
 PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
@@ -54,9 +30,10 @@ PROMPT_LABELS: Final[dict[PromptLabel, tuple[int, ...]]] = {
 BORDERED: Final[dict[PromptLabel, Region]] = {"whole tumour": "WT", "tumour core": "TC", "enhancing": "ET"}
 """Regions around which a border can be drawn."""
 
-RULE: Final = 3
-"""By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 since.
-Other rules give other voxels."""
+RULE: Final = 4
+"""By which prompts change labels: 1 until outlines bound, 2 until a network carried them to the slices beside, 3 until
+outlines left like parts beyond their ring alone and removals became more cautious, 4 since. Other rules give other
+voxels."""
 
 _FARTHEST: Final = 1e4
 """Of coordinates, in millimetres or voxels: beyond it there is no scan."""
@@ -135,7 +112,7 @@ class Lasso(_Prompt):
     def _borders_a_region(self) -> Self:
         if self.border and (not self.add or self.label not in BORDERED):
             meaning = self.label if self.add else f"not {self.label}"
-            msg = f"a border runs around {', '.join(BORDERED)}; this one is of {meaning}. Leave `border` out"
+            msg = f"only {', '.join(BORDERED)} can have a border; this one is for {meaning}. Leave `border` out"
             raise ValueError(msg)
         return self
 
@@ -170,7 +147,7 @@ class Interpolate(_Document):
     @model_validator(mode="after")
     def _has_something_between(self) -> Self:
         if len(set(self.slices)) < 2:
-            msg = f"only slice {self.slices[0]} is named: an interpolation needs two different ones"
+            msg = f"only slice {self.slices[0]} is given; interpolation needs at least two different slices"
             raise ValueError(msg)
         return self
 
@@ -186,7 +163,7 @@ class Propagate(_Document):
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Self:
         if self.start == self.stop:
-            msg = f"start and stop are both {self.start}: a propagation goes to another slice"
+            msg = f"start and stop are both slice {self.start}; propagation needs two different slices"
             raise ValueError(msg)
         return self
 
@@ -270,7 +247,7 @@ class PromptFile(_Document):
     """
 
     format: Literal["napari-brain-tumor prompts"] = "napari-brain-tumor prompts"
-    version: Literal[1, 2, 3] = RULE
+    version: Literal[1, 2, 3, 4] = RULE
     """`RULE` of when it was recorded."""
     case: str = ""
     unit: Literal["mm", "voxel"] = "mm"
@@ -333,5 +310,5 @@ def save_prompts(prompts: PromptFile | Sequence[Step], path: str | PathLike[str]
 
 def _check(path: Path, record: PromptFile) -> None:
     if read_prompts(path) != record:
-        msg = "what was written does not read back the same"
+        msg = "the file does not read back as it was written"
         raise PromptError(msg)

@@ -23,8 +23,6 @@ from napari_brain_tumor.labels import REGIONS, RESECTION_CAVITY, classes_from_re
 from napari_brain_tumor.study import Study
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = ["propagate", "propagate_slices"]
-
 Direction = Literal[-1, 1]
 
 _BAND: Final = 5.0
@@ -106,7 +104,7 @@ def propagate_slices(
     if not region_mask(slices[start], "WT").any():
         msg = (
             f"Slice {start} along axis {axis} has no tumour, so there is nothing to propagate. Mark the tumour on it "
-            "first, or start on a slice that has some."
+            "first, or start from a slice with tumour."
         )
         raise PromptError(msg)
     return _followed(study, slices, axis, start, direction)
@@ -114,7 +112,7 @@ def propagate_slices(
 
 def _check_slice(count: int, axis: int, at: int) -> None:
     if not 0 <= at < count:
-        msg = f"Slice {at} was named; along axis {axis} there are 0 to {count - 1}. Name a slice of the scan."
+        msg = f"There is no slice {at} along axis {axis}; the scan has 0 to {count - 1}. Choose one of them."
         raise PromptError(msg)
 
 

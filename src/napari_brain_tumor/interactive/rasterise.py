@@ -13,9 +13,6 @@ from napari_brain_tumor.geometry import Box, Grid
 from napari_brain_tumor.interactive.prompts import Box3D, Lasso, Painted, Point, Prompt, Stroke
 from napari_brain_tumor.types import Array, Indices
 
-__all__ = ["Touched", "rasterise"]
-
-
 _ROUNDING: Final = 1e-6
 """Share of a voxel within which places count as the same."""
 _AT_ONCE: Final = 2_000_000
@@ -183,8 +180,8 @@ def _within_outline(points: Array, grid: Grid, margin: float) -> tuple[Indices, 
     thickness = _thickness(normal, grid)
     if spread[1] <= _ROUNDING * min(grid.spacing) or np.abs((points - origin) @ normal).max() > thickness:
         msg = (
-            f"The lasso's {len(points)} points do not outline an area in one plane. Draw it on one slice: points that "
-            f"are on one line, or on slices further apart than {thickness:.3g} {grid.unit}, enclose nothing."
+            f"The lasso's {len(points)} points do not outline an area in one plane. Draw it on one slice: points "
+            f"on a straight line, or on slices more than {thickness:.3g} {grid.unit} apart, enclose no area."
         )
         raise PromptError(msg)
     flat = points - ((points - origin) @ normal)[:, None] * normal

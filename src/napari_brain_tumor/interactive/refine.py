@@ -17,8 +17,6 @@ from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabi
 from napari_brain_tumor.progress import Job, Progress, action
 from napari_brain_tumor.study import Segmentation, Study
 
-__all__ = ["begun_provenance", "check_prompts", "refine", "refine_job"]
-
 
 @action
 def refine(
@@ -117,8 +115,8 @@ def check_prompts(prompts: PromptFile, study: Study, start_sha256: str, *, anywa
     if prompts.unit != study.grid.unit:
         msg = (
             f"The prompts are given in {_unit_name(prompts.unit)}, the study {study.name} in "
-            f"{_unit_name(study.grid.unit)}, so their places are not those of the scan. Open the study as it was when "
-            "they were recorded, with spacing_mm=(x, y, z) or without it."
+            f"{_unit_name(study.grid.unit)}, so their coordinates do not match the scan. Open the study as it was "
+            "opened when they were recorded, with or without spacing_mm=(x, y, z)."
         )
         raise PromptError(msg)
     return tuple(_differing(prompts, study, start_sha256, anyway))
@@ -126,28 +124,26 @@ def check_prompts(prompts: PromptFile, study: Study, start_sha256: str, *, anywa
 
 def _differing(prompts: PromptFile, study: Study, start_sha256: str, anyway: bool) -> Iterator[str]:
     if prompts.case and prompts.case != study.name:
-        yield f"The prompts were recorded on the case {prompts.case}; this is {study.name}."
+        yield f"The prompts were recorded on case {prompts.case}; this is {study.name}."
     if prompts.labels_sha256 not in (None, start_sha256):
         source = f" (of {prompts.model})" if prompts.model else ""
         other = (
-            f"The prompts were recorded on other labels{source} than they are used on: SHA-256 "
+            f"The prompts were recorded on other labels{source} than these: SHA-256 "
             f"{(prompts.labels_sha256 or '')[:12]} then, {start_sha256[:12]} now."
         )
         if not anyway:
-            msg = (
-                f"{other} Give the segmentation that was corrected then, or go on all the same: --anyway (anyway=True)."
-            )
+            msg = f"{other} Provide the segmentation corrected then, or apply them anyway: --anyway (anyway=True)."
             raise PromptError(msg)
         yield other
     if prompts.version != RULE:
         yield (
-            f"The prompts were recorded with rule {prompts.version}; rule {RULE}, by which the outline network decides "
-            "what follows, gives other voxels than were seen then. An older version of this package gives those."
+            f"The prompts were recorded with rule {prompts.version}; rule {RULE} of this version gives other voxels. "
+            "An older version of this package gives those that were seen then."
         )
     if prompts.edited_by_hand:
         count = prompts.edited_by_hand
         times = "once" if count == 1 else f"{count} times"
-        yield f"Labels were also edited by hand {times} when the prompts were recorded; that is not among them."
+        yield f"The labels were also edited by hand {times} when the prompts were recorded; these edits are missing."
 
 
 def _versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from napari_brain_tumor.interactive.prompts import (
     FillHoles,
     Interpolate,
     KeepLargest,
+    Lasso,
+    Prompt,
     PromptFile,
     Propagate,
     RemoveIsland,
@@ -32,9 +34,6 @@ from napari_brain_tumor.labels import EDEMA, ENHANCING, NON_ENHANCING, REGIONS, 
 from napari_brain_tumor.postprocessing.region_probabilities import RegionProbabilities
 from napari_brain_tumor.study import Segmentation, Study
 from napari_brain_tumor.types import Labels
-
-__all__ = ["REACH_VOXELS", "UNDO_STEPS", "Change", "Refiner", "reach_of"]
-
 
 REACH_VOXELS: Final = 96
 """Edge of the block around a prompt within which labels may change."""
@@ -111,9 +110,9 @@ class Refiner:
         if segmentation is not None and not segmentation.grid.same_place(study.grid):
             msg = (
                 f"The segmentation lies on {segmentation.grid.describe()}; the study {study.name} on "
-                f"{study.grid.describe()}. Prompts are compared with the scans voxel by voxel: bring the segmentation "
-                "onto the study's grid first: geometry.resample(segmentation.data, segmentation.grid, study.grid, "
-                "nearest=True) gives its labels there, if both are of the same examination."
+                f"{study.grid.describe()}. Prompts are compared with the scans voxel by voxel. If both are from "
+                "the same examination, resample the segmentation first: geometry.resample(segmentation.data, "
+                "segmentation.grid, study.grid, nearest=True) gives its labels on the study's grid."
             )
             raise GridMismatchError(msg)
         self.study = study
@@ -216,7 +215,7 @@ class Refiner:
             If they have another shape than the study.
         """
         if labels.shape != self._labels.shape:
-            msg = f"The labels have shape {labels.shape}, the study {self._labels.shape}."
+            msg = f"The labels have shape {labels.shape}; the study has {self._labels.shape}. Resample them first."
             raise GridMismatchError(msg)
         edited = labels != self._labels
         box = bounding_box(edited)
@@ -271,7 +270,7 @@ class Refiner:
         now = self._outlined if outlined is None else outlined
         return Change(step, _within(box, inner), *labels, *marks, self._outlined, now)
 
-    def _prompted(self, step: Any) -> Change:
+    def _prompted(self, step: Prompt) -> Change:
         touched = rasterise(step, self.study.grid)
         self._check_within_brain(step, touched)
         box = reach_of(touched, self._labels.shape)
@@ -280,14 +279,14 @@ class Refiner:
         after = _as_known(after, {*self.known_regions, *_told_by(step)})
         return self._change(step, box, after, allowed, self._outlined | outlined_by(step, touched))
 
-    def _check_within_brain(self, step: Any, touched: Touched) -> None:
+    def _check_within_brain(self, step: Prompt, touched: Touched) -> None:
         """Refuse what lies in the air; labels that are there by mistake can still be taken away."""
         at = tuple(touched.inside.T)
         if self._scene.brain[at].any() or (not step.add and self._labels[at].any()):
             return
         msg = (
-            f"The {step.kind} ({'' if step.add else 'not '}{step.label}) lies outside the brain, where no tumour can "
-            "be. Nothing was changed: draw it on the brain."
+            f"The {_name_of(step)} ({'' if step.add else 'not '}{step.label}) lies outside the brain, where there can "
+            "be no tumour. Nothing was changed; draw it on the brain."
         )
         raise PromptError(msg)
 
@@ -317,8 +316,8 @@ class Refiner:
         last = max(step.slices) if isinstance(step, Interpolate) else max(step.start, step.stop)
         if last >= self._labels.shape[step.axis]:
             msg = (
-                f"Slice {last} along axis {step.axis} was named; the scan has {self._labels.shape[step.axis]} there "
-                f"({self.study.grid.describe()}). Slices are counted from 0 in the order of the scan's file."
+                f"There is no slice {last} along axis {step.axis}; the scan has {self._labels.shape[step.axis]} slices "
+                f"there ({self.study.grid.describe()}), counted from 0 in the order of its file. Choose one of them."
             )
             raise PromptError(msg)
 
@@ -359,6 +358,10 @@ def _as_known(labels: Labels, known: Iterable[Region]) -> Labels:
     if "TC" not in known_regions and "WT" in known_regions:
         core[core == NON_ENHANCING] = EDEMA
     return core
+
+
+def _name_of(prompt: Prompt) -> str:
+    return "outline" if isinstance(prompt, Lasso) and prompt.border else prompt.kind
 
 
 def _model_of(segmentation: Segmentation) -> str | None:

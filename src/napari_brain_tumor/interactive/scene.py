@@ -14,9 +14,6 @@ from napari_brain_tumor.preprocessing.intensity import foreground_mask
 from napari_brain_tumor.study import ROLES, Role, Study
 from napari_brain_tumor.types import Array
 
-__all__ = ["Scene"]
-
-
 _SAMPLE: Final = 200_000
 """Voxels from which a sequence's mean and deviation are taken."""
 

@@ -9,20 +9,18 @@ beyond it. Beside the scans, the labels and the prompts, that is what `OutlineNe
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
-from napari_brain_tumor.geometry import Box
-from napari_brain_tumor.interactive.evidence import Block
+from napari_brain_tumor.geometry import Box, bounding_box
+from napari_brain_tumor.interactive.evidence import Block, some_of
 from napari_brain_tumor.interactive.interpolation import shapes_between
 from napari_brain_tumor.interactive.outline_network import CHANNELS
 from napari_brain_tumor.labels import REGIONS, Region
 from napari_brain_tumor.types import Array, Float32Array, Mask
-
-__all__ = ["REACH_MM", "Section", "Surroundings", "may_leave"]
-
 
 REACH_MM: Final = 40.0
 """Slices further from the drawn one than this never change."""
@@ -33,8 +31,8 @@ _FAR: Final = 20.0
 _LEAST_MM: Final = 3.0
 """Radius of the smallest error on a slice, as far as its reach goes."""
 _RADII: Final = 6.0
-_RADII_AWAY: Final = 3.0
-"""How many of its radii an error on a slice reaches, and one where a lasso takes something away."""
+_RADII_AWAY: Final = 1.0
+"""How many of its radii an error on a slice reaches; what a lasso takes away is as deep as it is wide."""
 _LEAST_DEPTH_MM: Final = 2.0
 _BESIDE_MM: Final = 3.0
 _NARROWS: Final = 0.05
@@ -49,8 +47,12 @@ far, the more of them was right on the slice: a share of `_USELESS` wrong counts
 distance over `_LOOSE_MM` comes to that: two outlines far apart know little of the bulge between them."""
 _USELESS: Final = 0.4
 _LOOSE_MM: Final = 20.0
+_STATIONS_MM: Final = 20.0
+"""Outlined slices further apart say nothing of what lies between: the tumour may be larger there than on both."""
 _APART: Final = 0.5
 """How far inside and outside must lie apart in the scans (squared, in deviations) for these to be fully heard."""
+_FEW: Final = 3
+"""Fewer examples of either kind tell nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,8 +180,9 @@ class Surroundings:
         return base
 
     def _between(self, others: Sequence[int]) -> tuple[Float32Array, Mask]:
-        """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such."""
+        """Shape-based interpolation with the nearest outlined slices on both sides, and where there are such nearby."""
         index = self.section.index
+        others = [at for at in others if self.away[at] <= _STATIONS_MM]
         found, known = self.shape.copy(), np.zeros(len(self.before), bool)
         if not self.section.border:  # the slice was not outlined: what was not drawn on it is not known
             return found, known
@@ -208,12 +211,14 @@ class Surroundings:
 
     def _near_error(self) -> Mask:
         """What is no further from the error on the slice than some of its radii: a small one tells of little."""
-        wrong = np.zeros(self.before.shape, bool)
-        wrong[self.section.index] = self.wrong
         radii = _RADII if self.section.border or self.section.adds else _RADII_AWAY
-        return _far_from(wrong, self.spacing) <= radii * self.error
+        if not self.wrong.any():
+            return np.zeros(self.before.shape, bool)
+        beside = ndimage.distance_transform_edt(~self.wrong, sampling=self.spacing[1:])
+        distance: Float32Array = np.hypot(self.away[:, None, None], beside.astype(np.float32))
+        return distance <= radii * self.error
 
-    def channels(self, masks: Mapping[Region, Mask], box: Box) -> Float32Array:
+    def channels(self, masks: Mapping[Region, Mask], box: Box, sides: Sequence[int] | None = None) -> Float32Array:
         """What `OutlineNetwork` sees `(C, N, U, V)` of a part of the block, in the order of its `CHANNELS`.
 
         Parameters
@@ -222,11 +227,14 @@ class Surroundings:
             All regions before.
         box : Box
             The part, the section's axis first.
+        sides : sequence of int, optional
+            Of the array, where it is to be larger than the part: zeros beyond it.
         """
-        seen = np.zeros((len(CHANNELS), *box.shape), np.float32)
+        seen = np.zeros((len(CHANNELS), *(sides or box.shape)), np.float32)
+        part = tuple(slice(side) for side in box.shape)
         for channel, values in zip(seen, self._volumes(masks), strict=True):
             if values is not None:
-                channel[:] = np.broadcast_to(values, self.before.shape)[box.slices]
+                channel[part] = np.broadcast_to(values, self.before.shape)[box.slices]
         seen[:4] /= 2
         seen[CHANNELS.index("model logit")] /= 3
         seen[CHANNELS.index("tissue score")] /= 4
@@ -278,28 +286,47 @@ class Surroundings:
         brain = np.moveaxis(self.block.brain, section.axis, 0)
         known_in[section.index] |= section.inside
         known_out[section.index] |= ~section.inside & (self.drawn > -_FAR * 0.75)
-        return _some(known_in & brain), _some(known_out & brain)
+        return some_of(known_in & brain), some_of(known_out & brain)
 
     def _fit(self) -> None:
-        """Fit Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of what is inside and outside."""
-        axis, logit = self.section.axis, self.block.logit(self.section.region)
-        images = [*self.block.images, *self.block.coarse, *([] if logit is None else [logit])]
-        self._seen = [np.moveaxis(image, axis, 0) for image in images]
+        """Fit the discriminant of what is inside and outside."""
+        axis = self.section.axis
+        self._seen = [np.moveaxis(image, axis, 0) for image in self.block.views(self.section.region)]
         values = [np.stack([image[at] for image in self._seen], axis=1) for at in self._examples()]
-        self._direction, self._offset, self.trust = np.zeros(len(images), np.float32), 0.0, 0.0
-        if min(map(len, values)) < 3:
+        self._direction, self._offset, self.trust = np.zeros(len(self._seen), np.float32), 0.0, 0.0
+        if min(map(len, values)) < _FEW:
             return
-        spread = sum(0.5 * np.cov(part.T, bias=True) for part in values) + 0.3 * np.eye(len(images))
-        inside, outside = (part.mean(axis=0) for part in values)
-        self._direction = np.linalg.solve(spread, inside - outside).astype(np.float32)
-        self._offset = float(self._direction @ (inside + outside) / 2)
-        self.trust = min(1.0, float(self._direction @ (inside - outside)) / _APART)
+        self._direction, self._offset, apart = _discriminant(*values)
+        self.trust = min(1.0, apart / _APART)
 
 
-def _some(mask: Mask, most: int = 4000) -> tuple[Array, ...]:
-    at = np.nonzero(mask)
-    step = max(1, len(at[0]) // most)
-    return tuple(index[::step] for index in at)
+def resembles(views: Sequence[Array], inside: Mask, outside: Mask) -> Mask:
+    """Where a slice looks more like what is inside than like what is outside; nowhere if either is hardly there.
+
+    Parameters
+    ----------
+    views : sequence of (U, V) array
+        Of the slice, as of `Block.views`.
+    inside, outside : (U, V) bool array
+        Examples.
+    """
+    seen = np.stack(views, axis=-1)
+    if min(inside.sum(), outside.sum()) < _FEW:
+        return np.zeros(inside.shape, bool)
+    direction, offset, _ = _discriminant(seen[inside], seen[outside])
+    alike: Mask = seen @ direction > offset
+    return alike
+
+
+def _discriminant(inside: Array, outside: Array) -> tuple[Float32Array, float, float]:
+    """Fisher's discriminant (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) of `(N, F)` examples, with a ridge.
+
+    Direction, offset, and how far apart both kinds are, squared, in deviations.
+    """
+    spread = sum(0.5 * np.cov(part.T, bias=True) for part in (inside, outside)) + 0.3 * np.eye(inside.shape[1])
+    middles = inside.mean(axis=0), outside.mean(axis=0)
+    direction = np.linalg.solve(spread, middles[0] - middles[1]).astype(np.float32)
+    return direction, float(direction @ (middles[0] + middles[1]) / 2), float(direction @ (middles[0] - middles[1]))
 
 
 def _flat(mask: Mask, spacing: Sequence[float]) -> Float32Array:
@@ -318,8 +345,13 @@ def _signed(mask: Mask, spacing: Sequence[float]) -> Float32Array:
     if not mask.any():
         return np.full(mask.shape, -_FAR, np.float32)
     half = min(spacing[1:]) / 2
-    outside = ndimage.distance_transform_edt(~mask, sampling=spacing).astype(np.float32)
-    distance: Float32Array = np.maximum(half - outside, -_FAR)
+    distance = np.full(mask.shape, -_FAR, np.float32)
+    box = bounding_box(mask)
+    assert box is not None
+    n, u, v = (ceil((_FAR + half) / side) for side in spacing)
+    around = box.grown((n, u, v), mask.shape)  # beyond it all is far
+    outside = ndimage.distance_transform_edt(~mask[around.slices], sampling=spacing).astype(np.float32)
+    distance[around.slices] = np.maximum(half - outside, -_FAR)
     for at, flat in enumerate(mask):
         if flat.any():
             inside = ndimage.distance_transform_edt(np.pad(flat, 1), sampling=spacing[1:])[1:-1, 1:-1]

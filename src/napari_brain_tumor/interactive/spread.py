@@ -19,18 +19,6 @@ from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
 from napari_brain_tumor.types import Array, Labels
 
-__all__ = [
-    "Outlined",
-    "Question",
-    "apply_prompt",
-    "as_said",
-    "ask",
-    "outline",
-    "outlined_by",
-    "slices_beside",
-    "spread",
-]
-
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
 """What is asked of a region, the voxels that could follow, and the evidence of each."""
 
@@ -45,6 +33,9 @@ _HARDLY: Final = 0.02
 
 _DECIDED: Final = np.float32(4.0)
 """Logits are cut here, so that neighbours can be outvoted."""
+
+_SURER: Final = 1.0
+"""Logit that a voxel needs to be taken away by a stroke, click or box that removes, instead of 0."""
 
 _SMOOTH_VOXELS: Final = 1.0
 """Width of the Gaussian over which neighbours agree."""
@@ -122,13 +113,15 @@ def outline(
     block = Block(scene, box)
     masks = {region: region_mask(labels, region) for region in REGIONS}
     before = said.copy()
-    for section in sections_of(prompt, touched, plane, box, labels, said):
+    for section in sections_of(prompt, touched, plane, block, labels, said):
         _say(said, section)
         mask = masks[section.region]
         after = mask.copy()
         if prompt.around:
             others = slices_beside(section, outlined, box)
             after = carried(block, section, masks, Said.of(before, section.region), others, decide)
+            if not prompt.add:
+                after &= mask
         else:
             np.moveaxis(after, section.axis, 0)[section.index] = section.inside
         _settle(masks, Asked(section.region, True, _NOWHERE), after & ~mask)
@@ -199,7 +192,7 @@ def spread(
     for question, candidates, numbers in ask(block, labels, said, prompt, touched):
         follows = np.zeros(labels.shape, bool)
         if prompt.around:
-            follows = _decided(labels.shape, candidates, decide(numbers))
+            follows = _decided(labels.shape, candidates, decide(numbers), 0 if prompt.add else _SURER)
             follows &= ~_behind(outlined, question, box, labels.shape)
             _with_crumbs(follows, masks[question.region], question, block.spacing)
             follows &= ~_against(said, question)
@@ -304,8 +297,8 @@ def _question(
     question = Asked(request.region, request.inside, request.seeds[wrong])
     if wrong.mean() < _HARDLY:
         return question, np.empty((0, 3), np.intp), np.empty((0, len(FEATURES)), np.float32)
-    is_in, is_out = _settled(allowed, REGIONS[request.region])
-    alike, otherwise = (is_in, is_out) if request.inside else (is_out, is_in)
+    settled = Said.of(allowed, request.region)
+    alike, otherwise = (settled.is_in, settled.is_out) if request.inside else (settled.is_out, settled.is_in)
     alike = alike | _mask(request.seeds[~wrong], labels.shape)
     reach = Reach(block, question.seeds, outline=outline)
     return question, *evidence(block, reach, question, labels, alike, otherwise | stays)
@@ -369,20 +362,13 @@ def _inner_share(block: Block, labels: Labels, seeds: npt.NDArray[np.intp], valu
     return float((others > value).mean()) if others.size else 0.0
 
 
-def _settled(allowed: Labels, classes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Where prompts settled that a voxel is of these classes, and where that it is not."""
-    bits = sum(1 << value for value in classes)
-    is_settled = allowed != 0
-    return is_settled & (allowed & ~np.uint8(bits) == 0), is_settled & (allowed & np.uint8(bits) == 0)
-
-
-def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array) -> npt.NDArray[np.bool_]:
-    """Which candidates follow: by the logits of their probabilities, smoothed with those of other candidates."""
+def _decided(shape: tuple[int, ...], candidates: npt.NDArray[np.intp], chance: Array, least: float) -> Array:
+    """Which candidates follow: by how far the logits of their probabilities, smoothed with others', exceed `least`."""
     decided = np.zeros(shape, bool)
     if len(candidates):
         at = tuple(candidates.T)
         logits = np.zeros(shape, np.float32)
-        logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)), -_DECIDED, _DECIDED)
+        logits[at] = np.clip(np.log((chance + 1e-4) / (1 - chance + 1e-4)) - least, -_DECIDED, _DECIDED)
         decided[at] = ndimage.gaussian_filter(logits, _SMOOTH_VOXELS, truncate=2.5)[at] > 0
     return decided
 

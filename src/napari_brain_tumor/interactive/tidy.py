@@ -1,17 +1,16 @@
 """Islands, holes and rough margins of a region: removed, filled and smoothed, without evidence."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from scipy import ndimage
 
 from napari_brain_tumor.errors import PromptError
 from napari_brain_tumor.geometry import Grid, bounding_box
+from napari_brain_tumor.interactive.interpolation import with_region
 from napari_brain_tumor.interactive.prompts import FillHoles, KeepLargest, RemoveIsland, SmoothMargin
 from napari_brain_tumor.labels import REGIONS, Region, region_mask
 from napari_brain_tumor.types import Labels, Mask
-
-__all__ = ["Tidying", "tidied"]
 
 Tidying = RemoveIsland | KeepLargest | FillHoles | SmoothMargin
 
@@ -45,27 +44,22 @@ def tidied(labels: Labels, said: Labels, grid: Grid, step: Tidying) -> Labels:
     """
     mask = region_mask(labels, step.region)
     if not mask.any():
-        msg = f"There is no {step.label} in these labels, so there is nothing to change. Choose another region."
+        msg = f"There is no {_name_of(step)} in these labels, so there is nothing to change. Choose another region."
         raise PromptError(msg)
     match step:
         case RemoveIsland():
-            return _with_region(labels, mask & ~_island(mask, grid, step), step.region)
+            return with_region(labels, mask & ~_island(mask, grid, step), step.region)
         case KeepLargest():
             after = _largest(mask, said, step.region)
         case FillHoles():
             after = ndimage.binary_fill_holes(mask)
         case SmoothMargin():
             after = _smooth(mask, grid, step.mm)
-    return _with_region(labels, np.where(said == 0, after, mask), step.region)
+    return with_region(labels, np.where(said == 0, after, mask), step.region)
 
 
-def _with_region(labels: Labels, inside: Any, region: Region) -> Labels:
-    outermost = REGIONS[region][0]
-    before = region_mask(labels, region)
-    changed = labels.copy()
-    changed[inside & ~before] = outermost
-    changed[before & ~inside] = outermost - 1
-    return changed
+def _name_of(step: Tidying) -> str:
+    return "enhancing tumour" if step.label == "enhancing" else step.label
 
 
 def _island(mask: Mask, grid: Grid, step: RemoveIsland) -> Mask:
@@ -80,9 +74,7 @@ def _island(mask: Mask, grid: Grid, step: RemoveIsland) -> Mask:
         own = int(np.bincount(beside).argmax()) if beside.size else 0
     if not own:
         place = ", ".join(f"{c:g}" for c in step.at)
-        msg = (
-            f"There is no {step.label} at ({place}), so no island was removed. Click on the part of it that should go."
-        )
+        msg = f"There is no {_name_of(step)} at ({place}), so no island was removed. Click on the island to be removed."
         raise PromptError(msg)
     return np.asarray(parts == own)
 

@@ -17,9 +17,6 @@ from napari_brain_tumor.interactive.evidence import FEATURES
 from napari_brain_tumor.interactive.outline_network import NETWORK_FILE
 from napari_brain_tumor.types import Float32Array
 
-__all__ = ["WEIGHTS_FILE", "Verdict", "load_verdict", "shipped_sha256", "shipped_verdict"]
-
-
 WEIGHTS_FILE: Final = "verdict.safetensors"
 """Of strokes, points and boxes; of outlines, `outline_network.NETWORK_FILE`."""
 _FILES: Final = (WEIGHTS_FILE, NETWORK_FILE)
@@ -68,12 +65,12 @@ def load_verdict(path: str | PathLike[str], inputs: int = len(FEATURES)) -> Verd
     try:
         tensors: dict[str, Any] = load_file(Path(path))
     except (OSError, SafetensorError) as error:
-        msg = f"{path} cannot be read as the weights of the correction: {error}. Install the package again."
+        msg = f"{path} cannot be read as the weights of the correction: {error}. Reinstall the package."
         raise CheckpointError(msg) from error
     count = len(tensors) // 2
     names = [f"{kind}{at}" for at in range(count) for kind in ("weight", "bias")]
     if sorted(names) != sorted(tensors) or tensors["weight0"].shape[0] != inputs:
-        msg = f"{path} holds {sorted(tensors)}; expected layers for {inputs} numbers. Install the package again."
+        msg = f"{path} holds {sorted(tensors)}; expected layers for {inputs} numbers. Reinstall the package."
         raise CheckpointError(msg)
     return Verdict(
         tuple(tensors[f"weight{at}"] for at in range(count)), tuple(tensors[f"bias{at}"] for at in range(count))

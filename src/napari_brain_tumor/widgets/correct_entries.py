@@ -1,6 +1,6 @@
 """What is done in the course of a correction, as values: steps, edits by hand, what they changed, and their words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -207,17 +207,18 @@ def sentence_of(entry: Entry) -> str:
     return f"{entry.text[:1].upper()}{entry.text[1:]}"
 
 
-def change_in_words(change: Change) -> str:
+def change_in_words(change: Change, class_names: Mapping[int, str] = CLASS_NAMES) -> str:
     """What a step changed: which class became which in how many voxels, and over how many slices of the file.
 
     Empty where it changed nothing.
     """
+    names = {0: "background", RESECTION_CAVITY: "cavity", **CLASS_NAMES, **class_names}
     differs = change.before != change.after
     if not differs.any():
         return ""
     pairs, counts = np.unique(np.stack([change.before[differs], change.after[differs]]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    changes = [f"{_class_name(pairs[0, at])} to {_class_name(pairs[1, at])} {counts[at]}" for at in order.tolist()]
+    changes = [f"{names[pairs[0, at]]} to {names[pairs[1, at]]} {counts[at]}" for at in order.tolist()]
     slices = min(int(differs.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
     return f"{', '.join(changes)}, on {slices} slice{'s'[: slices != 1]}"
 
@@ -235,10 +236,6 @@ def tidy_step(kind: str, region: Region, mm: float, place: Any = None) -> Step:
             return FillHoles(**label_field)
         case _:
             return SmoothMargin(mm=mm, **label_field)
-
-
-def _class_name(value: int) -> str:
-    return {0: "background", RESECTION_CAVITY: "cavity", **CLASS_NAMES}.get(int(value), str(value))
 
 
 def slices_in_words(slices: Sequence[int]) -> str:

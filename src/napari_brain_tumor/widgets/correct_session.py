@@ -12,6 +12,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined,unused-ignore]
 
 from napari_brain_tumor.errors import BrainTumorError, PromptError
+from napari_brain_tumor.interactive import Change
 from napari_brain_tumor.interactive.prompts import Prompt
 from napari_brain_tumor.labels import Region
 from napari_brain_tumor.plugin.prompt_layers import Meaning
@@ -283,7 +284,7 @@ class CorrectionSession(QObject):
 
     def _on_shown(self, entry: Entry, seconds: float, voxels: int) -> None:
         changed = f"{voxels} voxel{'s' if voxels > 1 else ''}" if voxels else "nothing to change"
-        detail = change_in_words(entry.change) if entry.change is not None and voxels else ""
+        detail = self._words_of(entry.change) if entry.change is not None and voxels else ""
         self.message.emit(f"{sentence_of(entry)}: {seconds:.1f} s, {f'{changed} ({detail})' if detail else changed}.")
 
     def _on_held(self, entry: Entry, edit: Voxels) -> None:
@@ -291,8 +292,11 @@ class CorrectionSession(QObject):
             self.prompt_layers.show_held(edit)
             self.message.emit(
                 f"{sentence_of(entry)} would change what lies within the ring: "
-                f"{change_in_words(entry.change) or 'nothing'}. Enter accepts it, Escape discards it."
+                f"{self._words_of(entry.change) or 'nothing'}. Enter accepts it, Escape discards it."
             )
+
+    def _words_of(self, change: Change) -> str:
+        return change_in_words(change, self.correction.class_names)
 
     def _on_failed(self, entry: Entry, error: Exception) -> None:
         self.message.emit(str(error))

@@ -89,6 +89,12 @@ class Correction:
         return self.computer.place
 
     @property
+    def class_names(self) -> dict[int, str]:
+        """What the layer's classes are called: of the whole tumour alone, class 1 is that and not edema."""
+        tag = self.layer.metadata.get(KEY)
+        return dict(tag.class_names) if isinstance(tag, SegmentationTag) else {}
+
+    @property
     def entries(self) -> list[Entry]:
         """What the labels of now are made of, in order."""
         entries: list[Entry] = []

@@ -34,7 +34,8 @@ _TOOL_TIPS: Final[dict[Tool, str]] = {
     "stroke": "Paint a stroke over what is wrong; [ and ] change the width. When you let go, the labels follow.",
     "point": "Click into what is wrong.",
     "outline": "Drag around the whole region on this slice: the line is where the whole tumour, the core or what\n"
-    "enhances ends. This says most: all inside belongs to it, all outside does not.",
+    "enhances ends. This says most: all inside belongs to it, all outside does not. Where a rim enhances around\n"
+    "necrosis, outline the tumour core and lasso the necrosis as non-enhancing.",
     "lasso": "Drag around an area on this slice: all inside the line belongs to it; what is around may or may not.",
     "box": "Drag a rectangle around something on this slice: what you choose lies within it and reaches its sides.",
 }
