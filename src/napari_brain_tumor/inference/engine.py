@@ -159,14 +159,13 @@ class Engine:
     def _slices(
         self, channels: npt.NDArray[np.float32], batch: int, within: Box, *, flips: bool, thin: bool
     ) -> Job[npt.NDArray[np.float16]]:
-        network, temperatures = self.network, None
-        if isinstance(network, Calibrated) and isinstance(network.network, Ensemble) and network.network.cascade:
-            network, temperatures = network.network, network.temperatures
+        calibrated = self.network if isinstance(self.network, Calibrated) else None
+        network = self.network if calibrated is None else calibrated.network
         if not (thin and isinstance(network, Ensemble) and network.cascade):
             return (yield from self._slices_of(self.network, channels, batch, within, flips=flips, thin=thin))
         values = yield from self._cascade(network, channels, batch, within, flips=flips)
-        if temperatures is not None:
-            _temper(values, temperatures.float().cpu().numpy())
+        if calibrated is not None:
+            _temper(values, calibrated.temperatures.float().cpu().numpy())
         return values
 
     def _cascade(
