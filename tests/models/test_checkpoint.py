@@ -89,7 +89,7 @@ def test_the_users_models_are_listed_and_found_by_name_and_by_folder(tmp_path):
 
 
 def test_an_unknown_model_lists_the_installed():
-    with pytest.raises(ModelNotFoundError, match=r"'nothing'.*Installed: ensemble, resunet"):
+    with pytest.raises(ModelNotFoundError, match=r"'nothing'.*Installed: ensemble, unet"):
         find_model("nothing")
 
 

@@ -109,9 +109,7 @@ def test_traits_are_those_of_the_thickest_axis_and_of_any_sequence_with_a_skull(
     assert traits_of(Study({"T1": brain}, Grid(grid.shape, grid.affine, "voxel"))).thickness_mm is None
 
 
-def test_lists_begin_with_the_default(monkeypatch):
+def test_lists_begin_with_the_default_and_the_quick_network():
     shipped = [model.name for model in list_models() if model.bundled]
-    defaults = [name for name in cards.DEFAULT_MODELS if name in shipped]
-    assert shipped[: len(defaults)] == defaults
-    assert shipped[len(defaults) :] == sorted(shipped[len(defaults) :])
+    assert shipped == ["ensemble", "unet", *sorted(shipped[2:])]
     assert find_model(None).name == shipped[0]

@@ -41,7 +41,9 @@ __all__ = [
 
 CARD_FILE = "card.json"
 DEFAULT_MODELS = ("ensemble",)
-"""Without a name the first of them that suits the study is taken; lists begin with them."""
+"""Without a name the first of them that suits the study is taken."""
+_FIRST_LISTED = ("ensemble", "unet")
+"""Lists begin with the default and with the quickest of the best."""
 
 
 def _within_bounds(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -438,7 +440,7 @@ def find_model(
 
 
 def _rank(name: str) -> tuple[int, str]:
-    return (DEFAULT_MODELS.index(name) if name in DEFAULT_MODELS else len(DEFAULT_MODELS)), name
+    return (_FIRST_LISTED.index(name) if name in _FIRST_LISTED else len(_FIRST_LISTED)), name
 
 
 def _models_in(parent: Path, *, bundled: bool) -> list[ModelInfo]:
