@@ -1,9 +1,12 @@
 """Write the shipped ensemble of `unet` and `resunet++`, which has no weights of its own, and the manifest after it.
 
-    python scripts/ship_ensemble.py
+    python scripts/ship_ensemble.py            # scores and precisions are to be measured anew
+    python scripts/ship_ensemble.py --refit    # its members were fitted on all patients; what was measured before stays
 
 To be run again after either of them was shipped or calibrated anew.
 """
+
+import argparse
 
 from ship_model import write_manifest
 
@@ -20,9 +23,13 @@ TITLE = "Ensemble of U-Net and ResUNet++ 2D, gliomas, any of T1, T1c, T2, FLAIR"
 
 def main() -> None:
     """Write checkpoint and manifest."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--refit", action="store_true", help="keep what was measured with the members before")
+    refit = parser.parse_args().refit
+    kept = {name: getattr(find_model(BUNDLED / "ensemble").card, name) for name in ("metrics", "precisions") if refit}
     models = [find_model(BUNDLED / name) for name in MEMBERS]
     ensemble = save_ensemble(BUNDLED / "ensemble", models, TITLE, by_reference=True, cascade=True)
-    write_card(ensemble, ensemble.card.model_copy(update={"min_sure_enhancing": SURE_ENHANCING}))
+    write_card(ensemble, ensemble.card.model_copy(update={"min_sure_enhancing": SURE_ENHANCING, **kept}))
     write_manifest()
 
 
