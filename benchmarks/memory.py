@@ -1,6 +1,6 @@
 """Most memory that `segment` takes, from the files to the saved labels, for scans of several sizes.
 
-    python benchmarks/memory.py [--model unet] [--only NAME] [-o docs/performance.md]
+    python benchmarks/memory.py [--model ensemble] [--only NAME] [-o docs/performance.md]
 
 Each scan is the shipped sample, its voxels repeated to the size, written uncompressed; a child process opens it,
 segments it on one thread and saves the labels, and says what the system counted as its peak (ru_maxrss: all of Python,
@@ -73,7 +73,7 @@ def measured(name: str, model: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="unet")
+    parser.add_argument("--model", default="ensemble")
     parser.add_argument("--only", choices=list(SIZES))
     parser.add_argument("--output", "-o", type=Path, default=Path("docs/performance.md"))
     parser.add_argument("--task", choices=["write", "measure"], help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """What a case costs, stage by stage, and how that grows: writes docs/performance.md.
 
-    python benchmarks/performance.py [--model unet] [-o docs/performance.md]
+    python benchmarks/performance.py [--model ensemble] [-o docs/performance.md]
 
 Times are seconds of one core (CPU time of the process, torch on one thread), so that they mean the same on a machine
 that is busy with something else; on a quiet one with more cores the network's part is shared among them. Every row is a
@@ -144,7 +144,7 @@ def page(rows: dict[str, dict[str, Any]], model: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="unet")
+    parser.add_argument("--model", default="ensemble")
     parser.add_argument("--output", "-o", type=Path, default=Path("docs/performance.md"))
     parser.add_argument("--only", choices=list(VARIANTS))
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """How long somebody waits: the command's first line, and a case from its files to the saved labels, on all cores.
 
-    python benchmarks/wall_times.py [--model unet] [--rounds 3] [-o docs/performance.md]
+    python benchmarks/wall_times.py [--model ensemble] [--rounds 3] [-o docs/performance.md]
 
 Seconds of the wall, the least of the rounds: other programs on the same cores make them longer, never shorter, so run
 it where nothing else runs. The case is that of `performance.py`, its scans packed (`.nii.gz`) and its labels too.
@@ -57,7 +57,7 @@ def file_to_file(folder: Path, model: str, *, flips: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="unet")
+    parser.add_argument("--model", default="ensemble")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", "-o", type=Path)
     given = parser.parse_args()
