@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from napari_brain_tumor.metrics.compare import SAMPLES
 from napari_brain_tumor.metrics.scores import DEFINITIONS
+from napari_brain_tumor.models.cards import list_models
 from results.document import (
     RESULTS_FILE,
     Experiment,
@@ -34,6 +35,9 @@ def head(results: Results, *, review: str | None) -> Lines:
     ]
     if results.limit is not None:
         lines += ["", f"**A trial: only {results.limit} validation case(s) of each set were measured.**"]
+    refits = [f"`{model.name}`" for model in list_models() if model.bundled and model.card.refit_of]
+    if refits:
+        lines += ["", f"The weights of {', '.join(refits)} that ship saw all patients, after these were measured."]
     if review is not None:
         lines += ["", f"What is right and wrong in five cases, slice by slice: [{review}]({review})."]
     return lines

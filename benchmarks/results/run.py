@@ -57,8 +57,7 @@ def subjects_named(names: Sequence[str]) -> list[Subject]:
 
 
 def _refit_of(model: ModelInfo | Baseline) -> str:
-    record = model.card.training if isinstance(model, ModelInfo) else None
-    return "" if record is None else record.refit_of
+    return model.card.refit_of if isinstance(model, ModelInfo) else ""
 
 
 def measured_results(

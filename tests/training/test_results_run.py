@@ -13,8 +13,9 @@ from measure_models import app
 from models_for_tests import tiny_model
 from napari_brain_tumor.errors import CheckpointError, TrainingError
 from napari_brain_tumor.io import open_study
-from napari_brain_tumor.models.cards import TrainingRecord, read_card
+from napari_brain_tumor.models.cards import TrainingRecord, find_model, read_card
 from napari_brain_tumor.models.checkpoint import read_weights, save_checkpoint
+from napari_brain_tumor.models.ensemble import save_ensemble
 from napari_brain_tumor.progress import run_job
 from napari_brain_tumor.workflow import segment
 from napari_brain_tumor_training.synthetic import SyntheticSpec
@@ -152,6 +153,8 @@ def test_weights_that_were_fitted_on_the_validation_patients_are_not_measured_on
     with pytest.raises(CheckpointError, match=measured.card.weights_sha256):
         subjects_named([str(refit.folder)])
     assert subjects_named([str(measured.folder)])[0].method.name == "tiny"
+    joined = save_ensemble(tmp_path / "joined", [measured, find_model(refit.folder)], "Both")
+    assert joined.card.refit_of == measured.card.weights_sha256
     other = refit.card.model_copy(update={"training": record, "arguments": {"width": 99}})
     with pytest.raises(CheckpointError, match="other networks"):
         ship_model.refitted(earlier, other)

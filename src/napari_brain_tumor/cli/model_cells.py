@@ -72,7 +72,7 @@ def card_entries(card: "Card") -> dict[str, str]:
         else "",
         "Dice on validation cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
         "Measured": "before these weights were fitted on the validation patients too"
-        if training and training.refit_of
+        if card.refit_of
         else "",
         "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
         "Calibration": "\n".join(

@@ -226,6 +226,12 @@ class Card(BaseModel):
         return self.calibration[region].temperature if region in self.calibration else 1.0
 
     @property
+    def refit_of(self) -> str:
+        """SHA-256 of the weights that the scores are of, where these were fitted to the validation patients too."""
+        records = [self.training, *(member.training for member in self.members)]
+        return next((record.refit_of for record in records if record and record.refit_of), "")
+
+    @property
     def purpose(self) -> str:
         """Which scans the model is for, in words; empty where it takes any."""
         limits = [
