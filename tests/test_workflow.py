@@ -164,7 +164,7 @@ def test_the_quick_path_labels_as_plain_float32_does():
     plain = restore(classes_from_regions((regions >= 0.5).numpy()) * prepared.mask, prepared)
     assert agreement(quick, plain) >= 0.97  # the margin around the head moves border voxels: here whole slices
     every = run_job(Engine.plain(network, 2).probabilities(prepared.channels)) >= 0.5
-    assert agreement(quick, restore(classes_from_regions(every) * prepared.mask, prepared)) >= 0.98
+    assert agreement(quick, restore(classes_from_regions(every) * prepared.mask, prepared)) >= 0.97
     same_parts = run_job(Engine.plain(network, 2).probabilities(prepared.channels, thin=True)) >= 0.5
     assert agreement(quick, restore(classes_from_regions(same_parts) * prepared.mask, prepared)) >= 0.999
 

@@ -115,8 +115,8 @@ def test_the_exported_program_gives_the_same_logits(name):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_quick_precision_agrees_with_float32(name, dims):
     network, image = small(name, dims), images(*[32] * dims)
-    plain = Engine.plain(network, dims)._infer(image, flips=False)
-    quick = Engine.prepare(network, dims, torch.device("cpu"), torch.bfloat16)._infer(image, flips=False)
+    engines = Engine.plain(network, dims), Engine.prepare(network, dims, torch.device("cpu"), torch.bfloat16)
+    plain, quick = (engine._infer(engine.network, image, flips=False) for engine in engines)
     assert (plain - quick).abs().mean() < 0.03
 
 
