@@ -309,3 +309,25 @@ def test_smoothing_leaves_a_smoother_outline_within_the_brain_and_is_recorded(ti
     assert not after[study.sequences["T1"] == 0].any()
     assert smooth.provenance["settings"]["smooth_mm"] == 1.5
     np.testing.assert_array_equal(segment(study, where, "cpu", smooth_mm=0, **options).data, rough.data)
+
+
+def test_no_tumour_is_labelled_where_the_model_is_hardly_sure_of_any(tiny):
+    card = json.loads((tiny / "card.json").read_text())
+    (tiny / "card.json").write_text(json.dumps(card | {"min_sure_tumor": 0.05}))
+    study = head()
+    segmentation, maps = segment_with_probabilities(study, tiny, "cpu", min_lesion_mm3=0)
+    called = int((maps.values[0] >= 0.5).sum())
+    assert called > 100
+    assert sure_share(maps.values[0], 0.5) < 0.05
+    assert not segmentation.data.any()
+    note = next(note for note in segmentation.provenance["notes"] if note.startswith("No tumour is labelled"))
+    assert f"{called / 1000:.1f} mL might be tumour" in note
+    assert "Another threshold of WT, such as 0.49, labels it." in note
+    assert segmentation.provenance["settings"]["min_sure_tumor"] == 0.05
+    # A threshold of one's own decides, here and after the fact, and so does a box; T1 and T1c alone were never judged.
+    other = segment(study, tiny, "cpu", min_lesion_mm3=0, thresholds={"WT": 0.49})
+    assert other.data.any()
+    np.testing.assert_array_equal(maps.with_thresholds({"WT": 0.49}).labels(), other.data)
+    assert not maps.with_thresholds({"TC": 0.4}).labels().any()
+    assert segment(study.only(("T1", "T1c")), tiny, "cpu", min_lesion_mm3=0).data.any()
+    assert segment(study, tiny, "cpu", min_lesion_mm3=0, box=(-500, 500, -500, 500, -500, 500)).data.any()

@@ -213,6 +213,7 @@ class ModelResults(Section):
     min_lesion_share: float = 0.0
     min_enhancing_mm3: float
     min_sure_enhancing: float = 0.0
+    min_sure_tumor: float = 0.0
     calibration: CalibrationBlock | None = None
     scores: Scores | None = None
     flipped: Scores | None = None

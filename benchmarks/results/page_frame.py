@@ -128,6 +128,11 @@ def definitions(models: Iterable[ModelResults]) -> Lines:
             if m.min_sure_enhancing
             else "."
         )
+        + (
+            f" Where it is sure of less than {100 * m.min_sure_tumor:g} % of a tumour, with a FLAIR, it labels none."
+            if m.min_sure_tumor
+            else ""
+        )
         for m in models
     ]
     return [

@@ -82,6 +82,7 @@ class Subject:
             "min_lesion_share": 0.0 if card is None else card.min_lesion_share,
             "min_enhancing_mm3": 0.0 if card is None else card.min_enhancing_mm3,
             "min_sure_enhancing": 0.0 if card is None else card.min_sure_enhancing,
+            "min_sure_tumor": 0.0 if card is None else card.min_sure_tumor,
         }
         if not isinstance(method, ModelInfo):
             nothing = dict.fromkeys(("dims", "parameters", "weights_sha256", "weights_mb"))
@@ -115,6 +116,8 @@ class Subject:
             "min_sure_enhancing",
         }
         members = [member.model_dump(mode="json", include={"calibration"}) for member in self.card.members]
+        if self.card.min_sure_tumor:
+            fields |= {"min_sure_tumor"}
         return self.card.model_dump(mode="json", include=fields) | {"members": members}
 
     def _temperatures(self) -> dict[str, float]:

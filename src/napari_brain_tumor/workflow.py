@@ -76,10 +76,13 @@ class Rules:
         Whether of thin slices every second one is computed whole, and of the others only what is suspect.
     decides_enhancing : bool
         Whether a tumour may be taken not to enhance at all, by the card's `min_sure_enhancing`.
+    decides_tumor : bool
+        Whether there may be taken to be no tumour, by the card's `min_sure_tumor`.
     """
 
     skips_thin_slices: bool = True
     decides_enhancing: bool = True
+    decides_tumor: bool = True
 
 
 NOT_FOR_CLINICAL_USE = "For research only. Not a medical device, not for clinical use."
@@ -304,7 +307,7 @@ def _outcome_job(
     sizes = _size_rules(info, request, study, thresholds, rules)
     maps = RegionProbabilities(info.regions, values, prepared.box, prepared.work, thresholds, sizes, box, study.brain)
     maps = maps.with_presence()
-    uncertain = _uncertain_enhancing(maps) if maps.without_enhancing else ""
+    uncertain = _uncertainty_note(maps)
     if request.smooth_mm:
         for value in values:
             value[...] = _smoothed(value, mask, prepared, request.smooth_mm)
@@ -335,26 +338,37 @@ def _size_rules(
 ) -> SizeRules:
     """The card's rules, as far as they hold for what was asked."""
     card, smallest = info.card, _smallest(info, request)
-    # The share was found with T1c; and a user's own threshold of ET says that there is some.
-    own = thresholds.get("ET") != card.threshold("ET")
-    decides = rules.decides_enhancing and "T1c" in study.sequences and not own
+    # The shares were found with T1c, and with FLAIR; a threshold or box of one's own says that there is something.
+    own = {region for region in info.regions if thresholds[region] != card.threshold(region)}
+    enhancing = rules.decides_enhancing and "T1c" in study.sequences and "ET" not in own
+    tumor = rules.decides_tumor and "FLAIR" in study.sequences
+    tumor = tumor and "WT" not in own and request.box is None
     return SizeRules(
         smallest,
         card.min_lesion_share if smallest > 0 else 0.0,
         card.min_enhancing_mm3,
-        card.min_sure_enhancing if decides else 0.0,
+        card.min_sure_enhancing if enhancing else 0.0,
+        card.min_sure_tumor if tumor else 0.0,
     )
 
 
-def _uncertain_enhancing(maps: RegionProbabilities) -> str:
-    """What is said of a tumour that is taken not to enhance."""
-    values, threshold, grid = maps.values[maps.regions.index("ET")], maps.thresholds["ET"], maps.work.grid
+def _uncertainty_note(maps: RegionProbabilities) -> str:
+    """What is said where there is taken to be no tumour, or one that does not enhance; empty where neither is so."""
+    if maps.without_tumor:
+        return _unsure(maps, "WT", "No tumour is labelled", "be tumour", maps.rules.min_sure_tumor)
+    if maps.without_enhancing:
+        return _unsure(maps, "ET", "No enhancing tumour is labelled", "enhance", maps.rules.min_sure_enhancing)
+    return ""
+
+
+def _unsure(maps: RegionProbabilities, region: Region, what: str, doing: str, least: float) -> str:
+    values, threshold, grid = maps.values[maps.regions.index(region)], maps.thresholds[region], maps.work.grid
     called = int((values >= threshold).sum())
     amount = f"{called * grid.voxel_volume_mm3 / 1000:.1f} mL" if grid.unit == "mm" else f"{called} voxels"
     return (
-        f"No enhancing tumour is labelled: {amount} might enhance, but the model is sure (probability {SURE:g} or "
-        f"more) of only {sure_share(values, threshold):.0%} of it, and {maps.rules.min_sure_enhancing:.0%} are needed. "
-        f"Another threshold of ET, such as {threshold - 0.01:g}, labels it."
+        f"{what}: {amount} might {doing}, but the model is sure (probability {SURE:g} or more) of only "
+        f"{sure_share(values, threshold):.0%} of it, and {least:.0%} are needed. Another threshold of {region}, such "
+        f"as {threshold - 0.01:g}, labels it."
     )
 
 
@@ -372,6 +386,7 @@ def _network_settings(
         "min_lesion_share": maps.rules.min_lesion_share,
         "min_enhancing_mm3": maps.rules.min_enhancing_mm3,
         "min_sure_enhancing": maps.rules.min_sure_enhancing,
+        "min_sure_tumor": maps.rules.min_sure_tumor,
         "thresholds": dict(maps.thresholds),
         "temperatures": {region: info.card.temperature(region) for region in info.regions},
         "precision": str(engine.dtype).removeprefix("torch."),

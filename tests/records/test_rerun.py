@@ -241,6 +241,25 @@ def test_a_result_from_before_enhancement_had_to_be_sure_comes_out_as_it_was(tmp
     assert (found.verdict, found.same_labels) == ("identical", True)
 
 
+def test_a_result_from_before_a_tumour_had_to_be_sure_comes_out_as_it_was(tmp_path, model):
+    path = model.folder / "card.json"
+    study = open_study(write_head(tmp_path / "case"))
+    segmentation = segment(study, "tiny", "cpu", min_lesion_mm3=3)
+    del segmentation.provenance["settings"]["min_sure_tumor"]
+    saved = save_segmentation(segmentation, tmp_path / "before.nii.gz")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"min_sure_tumor": 1.0}))
+    assert not segment(study, "tiny", "cpu", min_lesion_mm3=3).data.any()
+    assert rerun(saved).verdict == "identical"
+
+
+def test_a_result_without_t1c_is_repeated_though_the_card_asks_for_sure_enhancement(tmp_path, model):
+    path = model.folder / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"min_sure_enhancing": 0.3}))
+    study = open_study(write_head(tmp_path / "case")).only(("T1", "FLAIR"))
+    saved = save_segmentation(segment(study, "tiny", "cpu", min_lesion_mm3=3), tmp_path / "found.nii.gz")
+    assert rerun(saved).verdict == "identical"
+
+
 def test_a_result_from_before_thin_slices_were_skipped_is_repeated_with_every_slice(tmp_path, model):
     study = open_study(write_head(tmp_path / "case", axes=np.eye(4)))
     segmentation = segment(study, "tiny", "cpu", min_lesion_mm3=3)

@@ -67,13 +67,14 @@ def card_entries(card: "Card") -> dict[str, str]:
         "Sure of enhancing": f"{100 * card.min_sure_enhancing:g} % of it, or none is labelled"
         if card.min_sure_enhancing
         else "",
+        "Sure of a tumour": f"{100 * card.min_sure_tumor:g} % of it, or none is labelled"
+        if card.min_sure_tumor
+        else "",
         "Trained on": f"{', '.join(training.datasets)}: {training.cases} cases, {training.epochs} epochs"
         if training
         else "",
         "Dice on validation cases": "\n".join(map(_metrics_text, card.metrics)) or "not measured",
-        "Measured": "before these weights were fitted on the validation patients too"
-        if card.refit_of
-        else "",
+        "Measured": "before these weights were fitted on the validation patients too" if card.refit_of else "",
         "Joins": ", ".join(f"{member.name} ({member.architecture})" for member in card.members),
         "Calibration": "\n".join(
             f"{region}: temperature {calibration.temperature:.2f}, error {calibration.error_before:.4f} before, "

@@ -186,6 +186,8 @@ class Card(BaseModel):
     """If all enhancing voxels together are less than this, they become non-enhancing."""
     min_sure_enhancing: float = Field(default=0.0, ge=0, le=1)
     """So they do if fewer than this share of them have a probability of 0.9 or more, where there is a T1c."""
+    min_sure_tumor: float = Field(default=0.0, ge=0, le=1)
+    """There is no tumour if fewer than this share of its voxels have one of 0.9 or more, where there is a FLAIR."""
     thickest_slices_mm: float | None = Field(default=None, gt=0)
     """Largest distance between slices at which the model is to be used; None for any, unknown ones too."""
     cascade: bool = False

@@ -91,6 +91,7 @@ def save_ensemble(
             "calibration": {},
             "precisions": {},
             "min_sure_enhancing": 0.0,
+            "min_sure_tumor": 0.0,
             "members": members,
             "cascade": cascade,
             "parameters": sum(model.card.parameters for model in models),

@@ -33,12 +33,15 @@ class SizeRules:
     min_sure_enhancing : float
         Share of the voxels called enhancing that must have a probability of `SURE` or more; with less, the tumour is
         taken not to enhance. Whether there is any is decided first, and only then which voxels. For probabilities.
+    min_sure_tumor : float
+        The same of the whole tumour: with less, there is taken to be none.
     """
 
     min_lesion_mm3: float = 0.0
     min_lesion_share: float = 0.0
     min_enhancing_mm3: float = 0.0
     min_sure_enhancing: float = 0.0
+    min_sure_tumor: float = 0.0
 
 
 def labels_from_masks(masks: Mapping[Region, npt.NDArray[np.bool_]], grid: Grid, rules: SizeRules) -> Array:
@@ -104,6 +107,8 @@ class RegionProbabilities:
         On the study's grid: outside of it there are neither labels nor probabilities.
     without_enhancing : bool
         Whether the tumour is taken not to enhance, whatever the threshold of ET, by `rules.min_sure_enhancing`.
+    without_tumor : bool
+        Whether there is taken to be no tumour, by `rules.min_sure_tumor`.
     """
 
     regions: tuple[Region, ...]
@@ -115,6 +120,7 @@ class RegionProbabilities:
     box: WorldBox | None = None
     brain: npt.NDArray[np.bool_] | None = None
     without_enhancing: bool = False
+    without_tumor: bool = False
 
     @property
     def grid(self) -> Grid:
@@ -131,19 +137,28 @@ class RegionProbabilities:
         masks = {region: self.values[at] >= self.thresholds[region] for at, region in enumerate(self.regions)}
         if self.without_enhancing:
             masks["ET"][:] = False
+        if self.without_tumor:
+            masks = {region: np.zeros_like(mask) for region, mask in masks.items()}
         return self._on_scan(labels_from_masks(masks, self.work.grid, self.rules))
 
     def with_presence(self) -> "RegionProbabilities":
-        """The same, with the decision of `rules.min_sure_enhancing` on whether the tumour enhances at all."""
-        if "ET" not in self.regions:
-            return self
-        sure = sure_share(self.values[self.regions.index("ET")], self.thresholds["ET"])
-        return replace(self, without_enhancing=sure < self.rules.min_sure_enhancing)
+        """The same, with what the rules decide of whether there is a tumour at all, and whether it enhances."""
+        return replace(
+            self,
+            without_enhancing=self._lacks("ET", self.rules.min_sure_enhancing),
+            without_tumor=self._lacks("WT", self.rules.min_sure_tumor),
+        )
+
+    def _lacks(self, region: Region, least: float) -> bool:
+        if region not in self.regions:
+            return False
+        return sure_share(self.values[self.regions.index(region)], self.thresholds[region]) < least
 
     def with_thresholds(self, thresholds: Mapping[Region, float] | None) -> "RegionProbabilities":
         """The same with other thresholds; regions that are not given keep theirs.
 
-        Another threshold of ET also says that there is some: `rules.min_sure_enhancing` is 0 then.
+        Another threshold of ET also says that there is some, and one of WT that there is a tumour: the rules on how
+        sure the model must be do not hold then.
 
         Raises
         ------
@@ -151,10 +166,12 @@ class RegionProbabilities:
             As `check_thresholds`.
         """
         changed = check_thresholds(thresholds, self.thresholds)
-        if changed.get("ET") == self.thresholds.get("ET"):
-            return replace(self, thresholds=changed)
-        rules = replace(self.rules, min_sure_enhancing=0.0)
-        return replace(self, thresholds=changed, rules=rules, without_enhancing=False)
+        result = replace(self, thresholds=changed)
+        if changed.get("ET") != self.thresholds.get("ET"):
+            result = replace(result, rules=replace(result.rules, min_sure_enhancing=0.0), without_enhancing=False)
+        if changed.get("WT") != self.thresholds.get("WT"):
+            result = replace(result, rules=replace(result.rules, min_sure_tumor=0.0), without_tumor=False)
+        return result
 
     def __getitem__(self, region: Region) -> npt.NDArray[np.float16]:
         """Probability `(X, Y, Z)` of a region on the study's grid, the nearest value where that is not the network's.

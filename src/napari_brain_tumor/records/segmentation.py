@@ -32,6 +32,7 @@ from napari_brain_tumor.workflow import Rules, requested_segmentation_job, versi
 _OF_THE_CARD: Final[dict[str, Callable[[ModelInfo], Any]]] = {
     "min_enhancing_mm3": lambda model: model.card.min_enhancing_mm3,
     "min_sure_enhancing": lambda model: model.card.min_sure_enhancing,
+    "min_sure_tumor": lambda model: model.card.min_sure_tumor,
     "min_lesion_share": lambda model: model.card.min_lesion_share,
     "temperatures": lambda model: {region: model.card.temperature(region) for region in model.regions},
 }
@@ -211,13 +212,17 @@ def _request(recorded: SegmentRecord, method: ModelInfo | Baseline, device: str,
 def _rules(recorded: SegmentRecord) -> Rules:
     """What of today's rules held when the record was made."""
     skips = bool(recorded.settings.get("skips_thin_slices", False))
-    return Rules(skips_thin_slices=skips, decides_enhancing="min_sure_enhancing" in recorded.settings)
+    return Rules(
+        skips_thin_slices=skips,
+        decides_enhancing="min_sure_enhancing" in recorded.settings,
+        decides_tumor="min_sure_tumor" in recorded.settings,
+    )
 
 
 def _check_card(key: str, recorded: Any, model: ModelInfo) -> None:
     now = _OF_THE_CARD[key](model)
-    # Where everything was to be kept, the card's share was not used.
-    unused = key == "min_lesion_share" and not recorded
+    # Where everything was to be kept, or a sequence was not given, the card's share was not used.
+    unused = key in {"min_lesion_share", "min_sure_enhancing", "min_sure_tumor"} and not recorded
     if now != recorded and not unused:
         msg = (
             f"The card of {model.name} has {key} {now}; the record {recorded}. The weights are the same but the card "

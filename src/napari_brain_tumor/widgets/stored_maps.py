@@ -87,6 +87,7 @@ def relabel(tag: SegmentationTag, stored: StoredMaps, thresholds: Mapping[Region
         **tag.provenance.get("settings", {}),
         "thresholds": dict(maps.thresholds),
         "min_sure_enhancing": maps.rules.min_sure_enhancing,
+        "min_sure_tumor": maps.rules.min_sure_tumor,
     }
     provenance = {**tag.provenance, "settings": settings, "labels_sha256": labels_sha256(data)}
     segmentation = Segmentation(
