@@ -93,6 +93,16 @@ def test_spread_not_this_takes_a_false_part_away_whole(study: Study, truth: npt.
     assert dice(labels, truth, "WT") > 0.97
 
 
+def test_spread_one_stroke_takes_no_more_than_a_quarter_of_the_tumour_away(
+    study: Study, truth: npt.NDArray[np.uint8]
+) -> None:
+    stroke = Stroke(label="whole tumour", add=False, points=((24, 24, 28), (36, 36, 28)), radius=3)
+    own = corrected(study, np.ones_like(truth), stroke.model_copy(update={"around": False})) == 0
+    labels = corrected(study, truth, stroke)
+    lost = (truth > 0) & (labels == 0)
+    assert 0 < (lost & ~own).sum() <= 0.25 * (truth > 0).sum()
+
+
 def test_spread_prompt_on_what_is_right_changes_nothing(study: Study, truth: npt.NDArray[np.uint8]) -> None:
     labels = corrected(study, truth, Point(label="enhancing", at=(30, 30, 28)), Point(label="edema", at=(43, 30, 28)))
     assert np.array_equal(labels, truth)

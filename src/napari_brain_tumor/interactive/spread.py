@@ -37,6 +37,9 @@ _DECIDED: Final = np.float32(4.0)
 _SURER: Final = 1.0
 """Logit that a voxel needs to be taken away by a stroke, click or box that removes, instead of 0."""
 
+_MOST_REMOVED: Final = 0.25
+"""Share of a tumour's largest part that a stroke, click or box takes away at most, beside its own voxels."""
+
 _SMOOTH_VOXELS: Final = 1.0
 """Width of the Gaussian over which neighbours agree."""
 
@@ -198,6 +201,8 @@ def spread(
             follows &= ~_against(said, question)
             if not question.inside:
                 follows &= _near_slice(follows & masks[question.region], plane_of(touched), block)
+        if question.region == "WT" and not question.inside:
+            follows &= _no_more_than(follows & masks["WT"], masks["WT"], question, block.spacing)
         follows[tuple(question.seeds.T)] = True
         _settle(masks, question, _hanging(follows, masks[question.region], question))
     for region, beyond in _beyond(touched, prompt, box, labels.shape):
@@ -244,6 +249,21 @@ def _near_slice(leaves: Array, plane: tuple[int, int] | None, block: Block) -> A
     away = np.abs(np.arange(leaves.shape[axis]) - index) * block.spacing[axis]
     spacing = [side for other, side in enumerate(block.spacing) if other != axis]
     return np.moveaxis(may_leave(np.take(leaves, index, axis), away, spacing), 0, axis)
+
+
+def _no_more_than(leaves: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> Array:
+    """Where a tumour may end: in its largest part only at what is nearest to the prompt, up to a share of that part."""
+    parts, _ = ndimage.label(mask, _TOUCHING)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    largest = parts == sizes.argmax()
+    most, lost = int(_MOST_REMOVED * sizes.max()), leaves & largest
+    if not len(asked.seeds) or lost.sum() <= most:
+        return np.ones(mask.shape, bool)
+    distance = ndimage.distance_transform_edt(~_mask(asked.seeds, mask.shape), sampling=spacing)
+    limit = np.partition(distance[lost], most)[most]
+    nearest: Array = ~largest | (distance < limit)
+    return nearest
 
 
 def _hanging(follows: Array, mask: Array, asked: Asked) -> Array:
