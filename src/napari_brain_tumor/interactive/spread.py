@@ -17,6 +17,7 @@ from napari_brain_tumor.interactive.scene import Scene
 from napari_brain_tumor.interactive.section import Section, may_leave
 from napari_brain_tumor.interactive.verdict import Verdict, shipped_verdict
 from napari_brain_tumor.labels import REGIONS, Region, classes_from_regions, region_mask
+from napari_brain_tumor.preprocessing.intensity import largest_component
 from napari_brain_tumor.types import Array, Labels
 
 Question = tuple[Asked, npt.NDArray[np.intp], npt.NDArray[np.float32]]
@@ -253,11 +254,8 @@ def _near_slice(leaves: Array, plane: tuple[int, int] | None, block: Block) -> A
 
 def _no_more_than(leaves: Array, mask: Array, asked: Asked, spacing: tuple[float, float, float]) -> Array:
     """Where a tumour may end: in its largest part only at what is nearest to the prompt, up to a share of that part."""
-    parts, _ = ndimage.label(mask, _TOUCHING)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    largest = parts == sizes.argmax()
-    most, lost = int(_MOST_REMOVED * sizes.max()), leaves & largest
+    largest = largest_component(mask, _TOUCHING)
+    most, lost = int(_MOST_REMOVED * largest.sum()), leaves & largest
     if not len(asked.seeds) or lost.sum() <= most:
         return np.ones(mask.shape, bool)
     distance = ndimage.distance_transform_edt(~_mask(asked.seeds, mask.shape), sampling=spacing)

@@ -135,9 +135,9 @@ def _sample(values: Array) -> Array:
     return np.asarray(values[np.unravel_index(np.arange(0, values.size, step), values.shape)])
 
 
-def largest_component(mask: Mask) -> Mask:
-    """The largest part of a mask whose voxels touch by their faces; an empty mask stays empty."""
-    labelled, count = ndimage.label(mask)
+def largest_component(mask: Mask, touching: Mask | None = None) -> Mask:
+    """The largest part of a mask, whose voxels touch by their faces or as `touching` says; empty where the mask is."""
+    labelled, count = ndimage.label(mask, touching)
     if count <= 1:
         return mask
     sizes = np.bincount(labelled.ravel())
