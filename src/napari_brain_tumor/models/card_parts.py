@@ -5,9 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from napari_brain_tumor.labels import Region
-from napari_brain_tumor.models.bounds import (
-    arguments_beyond_bounds,
-)
+from napari_brain_tumor.models.bounds import arguments_beyond_bounds
 from napari_brain_tumor.preprocessing.traits import Traits
 from napari_brain_tumor.study import Role
 

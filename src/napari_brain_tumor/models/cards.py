@@ -12,11 +12,7 @@ from napari_brain_tumor.errors import CheckpointError, ModelNotFoundError
 from napari_brain_tumor.home import home_folder
 from napari_brain_tumor.io.scratch import recover_scratch
 from napari_brain_tumor.labels import REGIONS, Region
-from napari_brain_tumor.models.bounds import (
-    LARGEST_CARD_BYTES,
-    MOST_PARAMETERS,
-    MOST_ROLES,
-)
+from napari_brain_tumor.models.bounds import LARGEST_CARD_BYTES, MOST_PARAMETERS, MOST_ROLES
 from napari_brain_tumor.models.card_parts import Arguments, Calibration, Member, Metrics, PrecisionCheck, TrainingRecord
 from napari_brain_tumor.models.manifest import BUNDLED, WEIGHTS_FILE
 from napari_brain_tumor.preprocessing.pipeline import PreprocessingSpec
