@@ -7,7 +7,7 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined,unused-ignore]
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QListWidget, QListWidgetItem
 
-from napari_brain_tumor.labels import SCHEMAS
+from napari_brain_tumor.label_schemas import SCHEMAS
 from napari_brain_tumor.plugin import layers, viewers
 from napari_brain_tumor.plugin.layers import LayerData
 from napari_brain_tumor.widgets import compare_state as state
